@@ -1,0 +1,59 @@
+# `make demo` and `make test` need Python 3.11 and make, nothing else: set-up is a prerequisite of every target.
+.DEFAULT_GOAL := help
+
+# The first of these that is new enough; `make PYTHON=/path/to/python3 demo` overrides it.
+PYTHON ?= $(shell for p in python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test lint format bench accuracy requirements lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(READY) ## start the whole product with a made-up company
+	$(BIN)/tieout demo
+
+test: $(READY) ## run the tests; TIEOUT_REQUIRE_CONTAINERS=1 fails instead of skipping those that need containers
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## style, types and import rules; names every fault, not only the first kind
+	@failed=; for check in "ruff check ." "ruff format --check ." "mypy" "lint-imports"; do \
+		echo "$$check"; $(BIN)/$$check || failed="$$failed, $$check"; done; \
+	[ -z "$$failed" ] || { echo "failed: $${failed#, }" >&2; exit 1; }
+
+format: $(READY) ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## measure speed (long)
+	$(BIN)/python -m benchmarks
+
+accuracy: $(READY) ## measure how often position and cause are right (long)
+	$(BIN)/python -m benchmarks.accuracy
+
+requirements: $(READY) ## write docs/requirements.md again from the tests' marks
+	$(BIN)/python -m tools.requirements_table
+
+# Nothing of the machine goes into the files: no index, no header. Build requirements are locked too, because the
+# project itself is installed without build isolation.
+COMPILE = $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
+	--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
+
+lock: $(READY) ## move the locked versions to the newest that pyproject.toml allows
+	$(COMPILE) --extra postgres --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra postgres --extra dev --constraint requirements.lock \
+		--output-file requirements-dev.lock pyproject.toml
+
+clean: ## remove the environment and everything made
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# Set-up runs again only when what it installs has changed.
+$(READY): requirements-dev.lock pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "tieout needs Python 3.11 or newer, as python3.11 or python3 on the PATH." >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

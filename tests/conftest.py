@@ -1,0 +1,26 @@
+"""What every test folder shares: the `containers` mark. The `requirement` mark is for tools/requirements_table.py."""
+
+import os
+from functools import cache
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+
+@cache
+def _why_no_containers() -> str | None:
+    try:
+        docker.from_env(timeout=10).ping()
+    except DockerException as error:
+        return f"no container engine answers: {error}"
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures, which would start a container
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs containers where there is no engine, or fail it where they are required."""
+    if item.get_closest_marker("containers") and (reason := _why_no_containers()):
+        if os.environ.get("TIEOUT_REQUIRE_CONTAINERS") == "1":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
