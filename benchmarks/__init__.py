@@ -1,0 +1,1 @@
+"""Measurements of the product, with the loads they use."""

@@ -1,0 +1,1 @@
+"""Tieout keeps the Finance and the Dataverse side of Project Operations reconciled, continuously."""

@@ -1,0 +1,138 @@
+"""Expense lines: entered and posted in Finance, copied to Dataverse, approved there."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tieout.simulator.reference import dataverse_rate_text, rate_text
+from tieout.simulator.scenario import Columns
+from tieout.simulator.tail import EXPENSE, DocumentLine, Source, Tail
+from tieout.simulator.world import text_time
+
+CREATED, SUBMITTED, APPROVED, READY, LEDGER, CANCELLED = 1, 2, 3, 5, 6, 8
+"""States of an expense line in Finance."""
+
+DV_SUBMITTED, DV_APPROVED, DV_REJECTED, DV_RECALL = 192350001, 192350002, 192350003, 192350006
+"""States of an expense in Dataverse."""
+
+_REASONS = {DV_SUBMITTED: 867380002, DV_APPROVED: 867380003, DV_REJECTED: 867380001, DV_RECALL: 867380002}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpenseLine(DocumentLine):
+    """A line of an expense report in Finance."""
+
+    record: int
+    number: int
+    voucher: str
+    charged_to: str = ""
+
+
+@dataclass(slots=True)
+class Expenses:
+    """Writes down what happens to expense lines."""
+
+    tail: Tail
+
+    def enter(self, line: ExpenseLine, at: datetime) -> None:
+        """A traveller enters the line and submits it."""
+        columns: Columns = {
+            "ExpTransNumber": f"{line.company}-ET{line.number:06d}",
+            "ExpNumber": f"{line.company}-ER{line.number // 3:06d}",
+            "LineNumber": f"{line.number % 3 + 1}.0000000000",
+            "CostType": line.category,
+            "AmountCurr": str(line.amount),
+            "ExchangeCode": line.currency,
+            "ExchangeRate": rate_text(line.rate),
+            "AmountMST": str(line.accounting(line.amount)),
+            "ProjId": line.project,
+            "ProjTransId": line.transaction,
+            "ApprovalStatus": CREATED,
+            "TransDate": line.date.isoformat(),
+            "Voucher": "",
+            "InterCompanyLE": line.charged_to,
+        }
+        if line.number % 4 == 0:
+            columns["NetTransactionAmount"] = str(line.amount)
+        self._change(line, at, columns)
+
+    def approve(self, line: ExpenseLine, at: datetime, *, status: int = APPROVED) -> None:
+        """The workflow approves the line in Finance."""
+        self._change(line, at, {"ApprovalStatus": status, "ApprovedDate": at.date().isoformat()})
+
+    def post(self, line: ExpenseLine, at: datetime, *, status: int | None = LEDGER) -> None:
+        """The line is posted: its cost is on the integration account now."""
+        columns: Columns = {"Voucher": line.voucher} if line.voucher else {}
+        self._change(line, at, columns | ({} if status is None else {"ApprovalStatus": status}))
+
+    def process(self, line: ExpenseLine, at: datetime) -> None:
+        """Enter, approve and post a line; the posting happens at the given time."""
+        self.enter(line, at - timedelta(hours=26))
+        self.approve(line, at - timedelta(hours=3))
+        self.post(line, at)
+
+    def cancel(self, line: ExpenseLine, at: datetime) -> None:
+        """The line is cancelled in Finance."""
+        self._change(line, at, {"ApprovalStatus": CANCELLED})
+
+    def delete(self, line: ExpenseLine, at: datetime) -> None:
+        """The line is deleted in Finance."""
+        self.tail.world.finance_deleted("TrvExpTrans", line.record, at, line.company)
+
+    def correct_transaction(self, line: ExpenseLine, at: datetime) -> None:
+        """The transaction id of the line is put right in Finance."""
+        self._change(line, at, {"ProjTransId": line.transaction})
+
+    def export(
+        self,
+        line: ExpenseLine,
+        at: datetime,
+        *,
+        external_id: str | None = None,
+        says_company: bool = True,
+        lookup: bool = True,
+        origin: bool = False,
+    ) -> Source:
+        """Dual-write creates the expense in Dataverse; its actuals will be linked in the given ways."""
+        row, directory = self.tail.world.guid(at), self.tail.directory
+        columns: Columns = {
+            "msdyn_name": line.category,
+            "msdyn_amount": str(line.amount),
+            "msdyn_amount_base": str(line.accounting(line.amount)),
+            "msdyn_salestaxamount": "0.00",
+            "msdyn_totalamount": str(line.amount),
+            "msdyn_price": str(line.amount),
+            "msdyn_quantity": "1.0000000000",
+            "exchangerate": dataverse_rate_text(line.rate),
+            "transactioncurrencyid": directory.lookup("transactioncurrency", line.currency),
+            "msdyn_transactiondate": f"{line.date.isoformat()}T00:00:00Z",
+            "msdyn_expensestatus": DV_SUBMITTED,
+            "msdyn_project": directory.lookup("msdyn_project", line.project),
+            "msdyn_expensecategory": directory.expense_category(line.category),
+            "statecode": 0,
+            "statuscode": _REASONS[DV_SUBMITTED],
+            "modifiedon": text_time(at),
+            "assumed_externalexpenseid": external_id or line.transaction,
+        }
+        company = line.company if says_company else None
+        self.tail.world.created("msdyn_expense", row, at, columns, company)
+        return Source("msdyn_expense", row, EXPENSE, lookup, origin)
+
+    def decide(self, source: Source, at: datetime, status: int = DV_APPROVED) -> None:
+        """The expense is approved, rejected or recalled in Dataverse."""
+        columns: Columns = {"msdyn_expensestatus": status, "statuscode": _REASONS[status]}
+        self.tail.world.updated(source.entity, source.row, at, columns)
+
+    def correct_external_id(self, source: Source, external_id: str, at: datetime) -> None:
+        """The external id is put right in Dataverse."""
+        self.tail.world.updated(source.entity, source.row, at, {"assumed_externalexpenseid": external_id})
+
+    def deactivate(self, source: Source, at: datetime) -> None:
+        """Somebody makes the expense inactive in Dataverse."""
+        self.tail.world.updated(source.entity, source.row, at, {"statecode": 1, "statuscode": 2})
+
+    def touch(self, source: Source, at: datetime) -> None:
+        """An update that changes nothing, as registered steps send them."""
+        self.tail.world.updated(source.entity, source.row, at, {"statecode": 0})
+
+    def _change(self, line: ExpenseLine, at: datetime, columns: Columns) -> None:
+        self.tail.world.finance("TrvExpTrans", line.record, at, columns, line.company)

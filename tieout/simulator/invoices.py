@@ -1,0 +1,193 @@
+"""Vendor invoices: pending and posted in Finance, copied to Dataverse, confirmed there."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from tieout.simulator.reference import rate_text
+from tieout.simulator.scenario import Columns
+from tieout.simulator.tail import MATERIAL, DocumentLine, Source, Tail
+
+DRAFT, IN_PROCESS, CONFIRMED, CANCELED = 900000000, 900000001, 900000002, 900000003
+"""States of a project vendor invoice in Dataverse."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceLine(DocumentLine):
+    """A posted vendor invoice line; without a transaction id it has no project."""
+
+    record: int
+    line_number: int
+    source_line: int
+    project_company: str = "USPM"
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """A vendor invoice with its lines, all of one date and currency."""
+
+    number: str
+    vendor: str
+    voucher: str
+    lines: tuple[InvoiceLine, ...]
+
+    @property
+    def date(self) -> date:
+        """The invoice date."""
+        return self.lines[0].date
+
+
+@dataclass(slots=True)
+class PendingRows:
+    """The RecIds of a pending invoice, so that they can be deleted."""
+
+    header: int
+    lines: list[int]
+    extensions: list[int]
+
+
+@dataclass(slots=True)
+class Invoices:
+    """Writes down what happens to vendor invoices."""
+
+    tail: Tail
+
+    def enter(self, invoice: Invoice, at: datetime) -> PendingRows:
+        """Somebody enters the invoice; its project lines get their transaction ids."""
+        world, first = self.tail.world, invoice.lines[0]
+        pending = PendingRows(world.record_id("VendInvoiceInfoTable"), [], [])
+        columns: Columns = {"Num": invoice.number, "InvoiceAccount": invoice.vendor, "OrderAccount": invoice.vendor}
+        columns |= {"CurrencyCode": first.currency, "ExchRate": rate_text(first.rate)}
+        columns |= {"DocumentDate": invoice.date.isoformat(), "TransDate": invoice.date.isoformat()}
+        world.finance("VendInvoiceInfoTable", pending.header, at, columns, first.company)
+        for line in invoice.lines:
+            self._pending_line(invoice, line, pending, at + timedelta(seconds=line.line_number))
+        return pending
+
+    def post(self, invoice: Invoice, at: datetime) -> None:
+        """The invoice is posted: its cost is on the integration account now."""
+        world, first = self.tail.world, invoice.lines[0]
+        day = invoice.date.isoformat()
+        total = sum((line.amount for line in invoice.lines[1:]), first.amount)
+        columns: Columns = {
+            "InvoiceId": invoice.number,
+            "InvoiceAccount": invoice.vendor,
+            "InvoiceDate": day,
+            "LedgerVoucher": invoice.voucher,
+            "CurrencyCode": first.currency,
+            "ExchRate": rate_text(first.rate),
+            "InvoiceAmount": str(total),
+            "InvoiceAmountMST": str(first.accounting(total)),
+        }
+        world.finance("VendInvoiceJour", world.record_id("VendInvoiceJour"), at, columns, first.company)
+        for line in invoice.lines:
+            world.finance("VendInvoiceTrans", line.record, at, self._posted_columns(invoice, line), line.company)
+
+    def delete_pending(self, invoice: Invoice, pending: PendingRows, at: datetime) -> None:
+        """Finance clears away the pending rows of a posted invoice."""
+        company = invoice.lines[0].company
+        tables = (("VendInvoiceInfoLine_Project", pending.extensions), ("VendInvoiceInfoLine", pending.lines))
+        for table, records in (*tables, ("VendInvoiceInfoTable", [pending.header])):
+            for record in records:
+                self.tail.world.finance_deleted(table, record, at, company)
+
+    def process(self, invoice: Invoice, at: datetime, *, keep_pending: bool = False) -> None:
+        """Enter an invoice and post it at the given time."""
+        pending = self.enter(invoice, at - timedelta(hours=20))
+        self.post(invoice, at)
+        if not keep_pending:
+            self.delete_pending(invoice, pending, at + timedelta(seconds=90))
+
+    def export(
+        self, invoice: Invoice, at: datetime, *, automatic: bool = True, lookup: bool = True, origin: bool = False
+    ) -> tuple[str, list[Source]]:
+        """Dual-write creates the header and the lines in Dataverse; returns the header's id and the lines."""
+        world, directory, first = self.tail.world, self.tail.directory, invoice.lines[0]
+        header = world.guid(at)
+        columns: Columns = {
+            "msdyn_name": invoice.number,
+            "msdyn_vendorinvoicenumber": invoice.number,
+            "msdyn_vendor": directory.lookup("account", invoice.vendor, named=True),
+            "msdyn_invoicedate": invoice.date.isoformat(),
+            "transactioncurrencyid": directory.lookup("transactioncurrency", first.currency),
+            "msdyn_hasexternalorigin": True,
+            "msdyn_enableautomaticconfirmation": automatic,
+            "msdyn_owningcompany": directory.lookup("cdm_company", first.company, named=True),
+            "statuscode": DRAFT,
+        }
+        world.created("msdyn_projectvendorinvoice", header, at, columns)
+        sources = [
+            self._export_line(invoice, line, header, at + timedelta(seconds=line.line_number)) for line in invoice.lines
+        ]
+        return header, [Source("msdyn_projectvendorinvoiceline", row, MATERIAL, lookup, origin) for row in sources]
+
+    def set_state(self, header: str, state: int, at: datetime) -> None:
+        """The invoice moves to another state in Dataverse."""
+        self.tail.world.updated("msdyn_projectvendorinvoice", header, at, {"statuscode": state})
+
+    def _pending_line(self, invoice: Invoice, line: InvoiceLine, pending: PendingRows, at: datetime) -> None:
+        world, record = self.tail.world, self.tail.world.record_id("VendInvoiceInfoLine")
+        pending.lines.append(record)
+        columns: Columns = {
+            "InvoiceAccount": invoice.vendor,
+            "LineNum": f"{line.line_number}.0000000000",
+            "ReceiveNow": "1.00",
+            "PurchPrice": str(line.amount),
+            "PurchUnit": "ea",
+            "LineAmount": str(line.amount),
+            "currencyCode": line.currency,
+            "SourceDocumentLine": line.source_line,
+        }
+        world.finance("VendInvoiceInfoLine", record, at, columns, line.company)
+        if line.transaction:
+            self._project_extension(line, record, pending, at)
+
+    def _project_extension(self, line: InvoiceLine, record: int, pending: PendingRows, at: datetime) -> None:
+        world = self.tail.world
+        extension = world.record_id("VendInvoiceInfoLine_Project")
+        pending.extensions.append(extension)
+        columns: Columns = {
+            "VendInvoiceInfoLineRefRecId": record,
+            "ProjId": line.project,
+            "ProjDataAreaId": line.project_company,
+            "ProjCategoryId": line.category,
+            "ProjTransId": line.transaction,
+            "TransDate": line.date.isoformat(),
+        }
+        world.finance("VendInvoiceInfoLine_Project", extension, at, columns, line.company)
+
+    @staticmethod
+    def _posted_columns(invoice: Invoice, line: InvoiceLine) -> Columns:
+        return {
+            "InvoiceId": invoice.number,
+            "InvoiceDate": line.date.isoformat(),
+            "LineNum": f"{line.line_number}.0000000000",
+            "Qty": "1.00",
+            "PurchUnit": "ea",
+            "PurchPrice": str(line.amount),
+            "LineAmount": str(line.amount),
+            "LineAmountMST": str(line.accounting(line.amount)),
+            "CurrencyCode": line.currency,
+            "SourceDocumentLine": line.source_line,
+        }
+
+    def _export_line(self, invoice: Invoice, line: InvoiceLine, header: str, at: datetime) -> str:
+        world, directory = self.tail.world, self.tail.directory
+        row = world.guid(at)
+        columns: Columns = {
+            "msdyn_externalinvoiceline": line.transaction,
+            "msdyn_vendorinvoice": {
+                "entity": "msdyn_projectvendorinvoice",
+                "id": header,
+                "name": invoice.number,
+            },
+            "msdyn_price": str(line.amount),
+            "msdyn_quantity": "1.0000000000",
+            "msdyn_project": directory.lookup("msdyn_project", line.project),
+            "msdyn_owningcompany": directory.lookup("cdm_company", line.company, named=True),
+            "msdyn_transactioncategory": directory.lookup("msdyn_transactioncategory", line.category),
+            "msdyn_transactionclassification": MATERIAL,
+            "msdyn_billingtype": 192350001,
+            "transactioncurrencyid": directory.lookup("transactioncurrency", line.currency),
+        }
+        world.created("msdyn_projectvendorinvoiceline", row, at, columns)
+        return row

@@ -1,0 +1,63 @@
+"""The company of the documented screenshots: USPM on 8 January 2025, to the cent.
+
+Expenses 9,000.00 = 5,000.00 missing journal lines + 4,000.00 missing actuals;
+vendor invoices 28,000.00 = 23,000.00 missing journal lines + 5,000.00 missing actuals.
+"""
+
+from datetime import UTC, date, datetime
+
+from tieout.simulator.cast import Cast
+from tieout.simulator.reference import Company, Masters, Project, Vendor, load_masters
+from tieout.simulator.small_expenses import play_expenses
+from tieout.simulator.small_invoices import play_invoices
+from tieout.simulator.world import World
+
+TODAY = date(2025, 1, 8)
+FIRST_OPEN = date(2024, 3, 1)
+UNTIL = datetime(2025, 1, 8, 18, tzinfo=UTC)
+COMPANIES = ("USPM",)
+"""The companies of the environment's settings; GBPM is known to both systems, but not among them."""
+
+_MASTERS = Masters(
+    companies=(
+        Company("USPM", "Contoso Project Management USA", "USD", "America/Chicago", FIRST_OPEN),
+        Company("GBPM", "Contoso Project Management UK", "GBP", "Europe/London", FIRST_OPEN),
+    ),
+    currencies=("USD", "EUR", "GBP"),
+    projects=(
+        Project("P-001000-D", "Proj-01", "USPM"),
+        Project("P-001001-D", "Proj-02", "USPM"),
+        Project("P-001002-D", "Harbour extension", "USPM"),
+        Project("P-001003-D", "Data centre move", "USPM"),
+        Project("P-002000-G", "London office", "GBPM"),
+    ),
+    categories=(
+        "Flight-Expense",
+        "Hotel-Expense",
+        "Meals-Expense",
+        "Car-Expense",
+        "Taxi-Expense",
+        "Materials-Item",
+        "Subcontract-Item",
+        "Hours-Hour",
+    ),
+    vendors=(
+        Vendor("USPM-000011", "Fabrikam Electronics"),
+        Vendor("USPM-000012", "Northwind Staffing"),
+        Vendor("USPM-000013", "Adatum Engineering"),
+        Vendor("USPM-000014", "Litware Supplies"),
+    ),
+    fiscal_years=(2024, 2025),
+)
+
+
+def play(seed: int) -> Cast:
+    """Play the year up to today; the seed draws identifiers, times and the amounts that are reconciled."""
+    world = World(seed)
+    directory = load_masters(world, _MASTERS, datetime(2023, 12, 1, 8, tzinfo=UTC))
+    cast = Cast(world, directory, "USPM", "USD", (FIRST_OPEN, TODAY))
+    play_expenses(cast)
+    play_invoices(cast)
+    if world.last_time() > UNTIL:
+        raise ValueError("something happens after the heartbeats")
+    return cast

@@ -1,0 +1,124 @@
+"""The two systems as event sources: they hand out identifiers and write down what changes in them."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from tieout.simulator.scenario import DATAVERSE_TOPIC, FINANCE_TOPIC, Columns, Event
+
+FIRST_RECORD_ID = 5637144576
+_RECORD_ID_OFFSETS = {"VendInvoiceTrans": 50_000, "VendInvoiceJour": 20_000, "ProjAdvancedJournalLine": 1_000}
+
+_FINANCE_SOURCE = "/finance/contoso"
+_DATAVERSE_SOURCE = "/dataverse/contoso"
+_ID_COLUMNS = {"msdyn_projectvendorinvoiceline": "assumed_projectvendorinvoicelineid"}
+
+_GREGORIAN_START = datetime(1582, 10, 15, tzinfo=UTC)
+_GUID_TAIL = "a730-0022480431d9"
+
+
+def text_time(at: datetime) -> str:
+    """A moment as the events write it: UTC, to the second, with a Z."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def sequential_guid(ticks: int) -> str:
+    """The guid a database hands out at a moment: a version 1 UUID whose first groups are stored byte-reversed."""
+    low, mid, high = ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 & 0x0FFF | 0x1000
+    groups = [low.to_bytes(4, "little"), mid.to_bytes(2, "little"), high.to_bytes(2, "little")]
+    return "-".join([*(group.hex() for group in groups), _GUID_TAIL])
+
+
+class World:
+    """Collects the events of both systems; the times of one row only rise, so its last word is never in doubt."""
+
+    def __init__(self, seed: int) -> None:
+        """Start empty; everything that is drawn comes from the seed."""
+        self.chance = Random(seed)
+        self._log: list[tuple[datetime, int, Event]] = []
+        self._record_ids: dict[str, int] = {}
+        self._guids: set[int] = set()
+        self._touched: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+
+    def record_id(self, table: str) -> int:
+        """The next RecId of a Finance table."""
+        first = FIRST_RECORD_ID + _RECORD_ID_OFFSETS.get(table, 0)
+        self._record_ids[table] = self._record_ids.get(table, first - 1) + 1
+        return self._record_ids[table]
+
+    def guid(self, at: datetime) -> str:
+        """A new Dataverse id of a row that is made at a moment."""
+        ticks = (at - _GREGORIAN_START) // timedelta(microseconds=1) * 10 + self.chance.randrange(10_000_000)
+        while ticks in self._guids:
+            ticks += 1
+        self._guids.add(ticks)
+        return sequential_guid(ticks)
+
+    def finance(self, table: str, record_id: int, at: datetime, columns: Columns, company: str | None = None) -> None:
+        """A Finance row was inserted or changed; the first event of a row names its RecId."""
+        seen = self._touch(table, str(record_id), at)
+        columns = columns if seen else {"RecId": record_id, **columns}
+        extra: Columns = {"version": seen + 1} | ({"company": company} if company else {})
+        self._row(_FINANCE_SOURCE, table, str(record_id), at, extra | {"columns": columns})
+
+    def finance_deleted(self, table: str, record_id: int, at: datetime, company: str | None = None) -> None:
+        """A Finance row was deleted."""
+        self._touch(table, str(record_id), at)
+        extra = {"company": company} if company else {}
+        self._row(_FINANCE_SOURCE, table, str(record_id), at, extra, operation="delete")
+
+    def created(self, entity: str, row: str, at: datetime, columns: Columns, company: str | None = None) -> None:
+        """A Dataverse row was created."""
+        self._dataverse(entity, row, at, {"createdon": text_time(at), **columns}, company)
+
+    def updated(self, entity: str, row: str, at: datetime, columns: Columns) -> None:
+        """A Dataverse row was changed; the event carries its id, its time and the changed columns only."""
+        self._dataverse(entity, row, at, {**columns, "modifiedon": text_time(at)}, None, delay=timedelta(seconds=1))
+
+    def complete(self, until: datetime) -> list[Event]:
+        """The heartbeats of both systems: everything up to then has been sent."""
+        data = {"until": text_time(until)}
+        sources = ((FINANCE_TOPIC, _FINANCE_SOURCE), (DATAVERSE_TOPIC, _DATAVERSE_SOURCE))
+        return [
+            Event(topic, source, self._envelope(source, "tieout.source.complete", until, data))
+            for topic, source in sources
+        ]
+
+    def events(self) -> list[Event]:
+        """All events in the order of their times."""
+        return [event for _, _, event in sorted(self._log, key=lambda entry: entry[:2])]
+
+    def last_time(self) -> datetime:
+        """The time of the latest event."""
+        return max(at for at, _, _ in self._log)
+
+    def _dataverse(
+        self, entity: str, row: str, at: datetime, columns: Columns, company: str | None, delay: timedelta = timedelta()
+    ) -> None:
+        self._touch(entity, row, at)
+        columns = {_ID_COLUMNS.get(entity, f"{entity}id"): row, **columns}
+        extra: Columns = {"company": company} if company else {}
+        self._row(_DATAVERSE_SOURCE, entity, row, at + delay, extra | {"columns": columns})
+
+    def _touch(self, entity: str, row: str, at: datetime) -> int:
+        times = self._touched[entity, row]
+        if times and at <= times[-1]:
+            raise ValueError(f"{entity} {row} changes at {at}, but has changed at {times[-1]} already")
+        times.append(at)
+        return len(times) - 1
+
+    def _row(
+        self, source: str, entity: str, row: str, at: datetime, extra: Mapping[str, Any], operation: str = "upsert"
+    ) -> None:
+        data = {"entity": entity, "id": row, "operation": operation, **extra}
+        topic = FINANCE_TOPIC if source == _FINANCE_SOURCE else DATAVERSE_TOPIC
+        event = Event(topic, row, self._envelope(source, "tieout.row.changed", at, data))
+        self._log.append((at, len(self._log), event))
+
+    def _envelope(self, source: str, kind: str, at: datetime, data: Columns) -> dict[str, Any]:
+        event_id = str(UUID(int=self.chance.getrandbits(128), version=4))
+        head = {"specversion": "1.0", "id": event_id, "source": source, "type": kind, "time": text_time(at)}
+        return {**head, "data": data}
