@@ -109,6 +109,12 @@ def test_every_document_has_one_label(told: Simulation) -> None:
     assert {label.position for label in told.labels} >= {"reconciled", "not-posted"}
 
 
+def test_amounts_have_the_decimals_of_their_currency(told: Simulation) -> None:
+    amounts = [amount for label in told.labels for amount in label.accounting.values()]
+    amounts += [str(label.amount) for label in told.labels]
+    assert all(amount[-3] == "." for amount in amounts)
+
+
 def test_a_label_that_contradicts_itself_is_refused(told: Simulation) -> None:
     label = next(label for label in told.labels if label.position == "reconciled" and label.amount)
     with pytest.raises(ValueError, match="add up"):

@@ -28,6 +28,11 @@ def money(amount: int | str) -> Decimal:
     return Decimal(amount).quantize(state.CENT)
 
 
+def cents(amount: int) -> Decimal:
+    """An amount given in cents."""
+    return Decimal(amount).scaleb(-2)
+
+
 def moment(day: date, hour: int = 9, minute: int = 0) -> datetime:
     """A time of a day, in UTC."""
     return datetime.combine(day, time(hour, minute), UTC)

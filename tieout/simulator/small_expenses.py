@@ -8,7 +8,7 @@ from itertools import count
 
 from tieout.simulator import expenses as state
 from tieout.simulator import tail as line_state
-from tieout.simulator.cast import Cast, moment, money
+from tieout.simulator.cast import Cast, cents, moment, money
 from tieout.simulator.expenses import ExpenseLine
 from tieout.simulator.scenario import ZERO
 from tieout.simulator.tail import Actual, DocumentLine, Source
@@ -95,7 +95,8 @@ class ExpenseBook:
             currency="GBP",
             accounting_currency="GBP",
         )
-        self._approved(line, moment(date(2024, 10, 15), 11), sales=False)
+        at = moment(date(2024, 10, 15), 11)
+        self.cast.book(self._approved(line, at, sales=False), at)
         self.cast.excluded(line, "other-company")
 
     def play_time(self) -> None:
@@ -386,7 +387,7 @@ class ExpenseBook:
         days = [date(2024, 1, 15), date(2024, 2, 29), date(2024, 3, 1)]
         step = (date(2025, 1, 2) - days[-1]) / (_PLAIN_RECONCILED - len(days))
         days += [days[2] + step * place for place in range(1, _PLAIN_RECONCILED - 2)]
-        return [Scene(day, Decimal(chance.randrange(1_200, 180_000)) / 100, self.reconciled) for day in days]
+        return [Scene(day, cents(chance.randrange(1_200, 180_000)), self.reconciled) for day in days]
 
     def _special_scenes(self) -> list[Scene]:
         return [*self._odd_reconciled(), *self._unposted_journal_lines(), *self._excluded(), *self._before_window()]

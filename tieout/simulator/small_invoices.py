@@ -8,7 +8,7 @@ from itertools import count
 
 from tieout.simulator import invoices as state
 from tieout.simulator import tail as line_state
-from tieout.simulator.cast import Cast, moment, money
+from tieout.simulator.cast import Cast, cents, moment, money
 from tieout.simulator.invoices import Invoice, InvoiceLine
 from tieout.simulator.tail import Actual, Source
 
@@ -76,7 +76,7 @@ class InvoiceBook:
         chance = self.cast.world.chance
         for place in range(_PLAIN):
             day = date(2024, 3, 5) + timedelta(days=25 * place)
-            amounts = [Decimal(chance.randrange(20_000, 900_000)) / 100 for _ in range(1 + place % 3)]
+            amounts = [cents(chance.randrange(20_000, 900_000)) for _ in range(1 + place % 3)]
             currency, rate = ("EUR", Decimal(108)) if place == 4 else ("USD", Decimal(100))
             amounts = [money(1000), money(250)] if place == 4 else amounts
             invoice = self._invoice(f"V24-{place + 1:03d}", day, amounts, currency=currency, rate=rate)
