@@ -1,0 +1,182 @@
+"""The event log as a port: Kafka in production, one SQLite file on a single machine (`streams.embedded`).
+
+A log has topics, a topic has partitions, a partition has records in the order of their offsets. Offsets start at 0,
+never change and are never given twice; on a log that deletes or compacts, some are missing.
+
+* LogError                 (a `TieoutError`) the log is at fault, and its text says what to do
+  + LogBusy                another process writes to the same log
+  + LogMissing             there is no log at this place yet
+  + LogDamaged             what is stored is not a log, or cannot be read any more
+  + LogReadOnly            this log was opened for reading
+  + LogFailed              the file system or the broker refused: disk full, no permission, not reachable
+  + TopicMissing           the log has no topic, or no partition, of this name
+  + TopicMismatch          a topic exists, but not as it must be
+  + RecordTooLarge         a record is larger than the log takes
+  + OffsetOutOfRange       an offset before the first or after the last: the log is not the one that was read before
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from engine.errors import TieoutError
+from streams.topics import DEFAULT_PREFIX, Topic
+
+Headers = tuple[tuple[str, bytes], ...]
+
+# Both systems cut their events well below a megabyte. The limit only keeps a mistake, a whole export sent as one event,
+# from filling the memory of every reader.
+RECORD_BYTES_MAX = 16 * 1024 * 1024
+
+
+class LogError(TieoutError):
+    """The event log is at fault; the text says what to do."""
+
+
+class LogBusy(LogError):
+    """Another process writes to the same log."""
+
+
+class LogMissing(LogError):
+    """There is no log at this place yet."""
+
+
+class LogDamaged(LogError):
+    """What is stored is not a log, or cannot be read any more."""
+
+
+class LogReadOnly(LogError):
+    """This log was opened for reading."""
+
+
+class LogFailed(LogError):
+    """The file system or the broker refused."""
+
+
+class TopicMissing(LogError):
+    """The log has no topic, or no partition, of this name."""
+
+
+class TopicMismatch(LogError):
+    """A topic exists, but not as it must be."""
+
+
+class RecordTooLarge(LogError):
+    """A record is larger than the log takes."""
+
+
+class OffsetOutOfRange(LogError):
+    """An offset lies before the first record or after the last."""
+
+
+class LogRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record as it stands in the log."""
+
+    topic: str
+    """The full name, prefix included."""
+    partition: int
+    offset: int
+    timestamp: int
+    """When the log took it: milliseconds since 1970 UTC. Never falls within a partition."""
+    key: bytes | None
+    value: bytes | None
+    """The bytes as they came; None is a tombstone."""
+    headers: Headers = ()
+
+
+class NewRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record to append."""
+
+    topic: str
+    """The full name, prefix included."""
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+    """None: chosen by the key, the same one for the same key; without a key any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive records of one partition, at least one: what an agent gets as one message."""
+
+    topic: str
+    partition: int
+    follows: int
+    """Where reading stood before: the `next` of the batch before, or the stored offset, or the partition's start."""
+    records: Sequence[LogRecord]
+
+    @property
+    def first(self) -> int:
+        """The offset of the first record; above `follows` where the log deleted or compacted some."""
+        return self.records[0].offset
+
+    @property
+    def last(self) -> int:
+        return self.records[-1].offset
+
+    @property
+    def next(self) -> int:
+        """The offset to go on from once the batch is applied."""
+        return self.records[-1].offset + 1
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+class EventLog(Protocol):
+    """What every event log promises. Any thread may call any method; each raises `LogError` and nothing else."""
+
+    def create_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> None:
+        """Make those of the topics that do not exist, each with that many partitions.
+
+        Raises `TopicMismatch` with all that `check_topics` finds, after the missing ones are made: a topic that exists
+        is never changed.
+        """
+        ...
+
+    def check_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> list[str]:
+        """Say in a sentence for each topic what is wrong with it; empty when all exist as they must."""
+        ...
+
+    def topics(self) -> Mapping[str, int]:
+        """Return the full names of all topics with their numbers of partitions."""
+        ...
+
+    def partitions(self, topic: str) -> int:
+        """Return a topic's number of partitions. Raises `TopicMissing`."""
+        ...
+
+    def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
+        """Append all of the records or none, and return the (partition, offset) of each, in the order given.
+
+        When it returns, the records have survived a crash of the process and of the machine. Records given for one
+        partition keep their order. Raises `TopicMissing`, `RecordTooLarge`, `LogReadOnly`.
+        """
+        ...
+
+    def read(self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
+        """Return records from an offset on, without waiting; empty when the offset is the end.
+
+        At most `max_records`, and no more once they hold `max_bytes` of keys and values, but at least one if there is
+        one. Raises `OffsetOutOfRange` for an offset before the start or after the end.
+        """
+        ...
+
+    def start_offset(self, topic: str, partition: int) -> int:
+        """Return the offset of the first record that is still there; the end offset when there is none."""
+        ...
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        """Return the offset that the next record will have."""
+        ...
+
+    def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
+        """Return the offset of the first record at or after a time (ms since 1970 UTC); the end offset if none is."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the log. A second call does nothing."""
+        ...
