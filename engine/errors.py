@@ -1,0 +1,48 @@
+"""Every error this project raises.
+
+* TieoutError
+  + InputError            what came in is at fault: kept on the rejected topic, never retried by itself
+    - Rejected            an event that cannot be understood or ordered
+  + SetupError            the installation is at fault: a person changes something and starts again
+    - MapError            a map file that contradicts the schema, or itself
+    - SettingError        a setting that is missing or cannot be read
+    - StoreError          a store that is not there, is newer than the code, or belongs to other maps
+  + QuestionError         a question that has no answer: an unknown company, no open period, an unknown document
+  + Overtaken             another writer moved the offsets: this one stops, its transaction is rolled back
+"""
+
+
+class TieoutError(Exception):
+    """The root of every error of this project; its text names what, where and what to do."""
+
+
+class InputError(TieoutError):
+    """What came in is at fault."""
+
+
+class Rejected(InputError):
+    """An event that cannot be understood or ordered (R7); the text is the reason kept with its bytes."""
+
+
+class SetupError(TieoutError):
+    """The installation is at fault: a person changes something and starts again."""
+
+
+class MapError(SetupError):
+    """A map file contradicts the schema, or itself."""
+
+
+class SettingError(SetupError):
+    """A setting is missing or cannot be read."""
+
+
+class StoreError(SetupError):
+    """The store is not there, is newer than the code, or was made under other maps."""
+
+
+class QuestionError(TieoutError):
+    """A question that has no answer: an unknown company, no open period, an unknown document."""
+
+
+class Overtaken(TieoutError):
+    """Another writer moved the offsets; the transaction of this one is rolled back, and it stops."""

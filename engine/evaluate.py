@@ -1,0 +1,135 @@
+"""From the rows of a chain to what is decided about it: documents with positions, findings, actuals not synced."""
+
+from collections.abc import Collection, Sequence
+from typing import cast
+
+from engine import findings, money
+from engine.changes import iso, row_id_of
+from engine.documents import Chain, Document, Finding, Unsynced
+from engine.facts import ChainFacts, DocumentFacts, StagingFacts
+from engine.positions import Verdict, divide, judge
+from engine.records import Row
+from engine.references import World, referred
+
+
+def evaluate(chain: str, rows: Sequence[Row], world: World, companies: Collection[str] | None = None) -> Chain:
+    """Decide everything about one chain. A pure function of its rows (sorted by key) and the rows they point to.
+
+    `companies` are those of the environment's settings, None when it names none (R13, `other-company`).
+    """
+    facts = ChainFacts(chain, rows, world)
+    documents: list[Document] = []
+    found: list[Finding] = []
+    first: DocumentFacts | None = None
+    for line in facts.lines:
+        document = DocumentFacts(facts, line)
+        first = first or document
+        verdict = judge(document, companies)
+        if verdict is None:
+            continue
+        decided, its_findings = _document(document, verdict)
+        documents.append(decided)
+        found += its_findings
+    found += findings.of_chain(facts, list(rows), documents[0].document if documents else None)
+    found.sort(key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))))
+    return Chain(chain, tuple(row.key for row in rows), tuple(documents), tuple(found), tuple(_unsynced(facts, first)))
+
+
+def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Finding]]:
+    amounts, accounting = divide(facts, verdict)
+    found = findings.of_document(facts, verdict, amounts)
+    project = facts.project_row
+    shown = _shown_line(facts, verdict)
+    line = shown.line if shown is not None else None
+    journal = shown.journal if shown is not None else None
+    document = Document(
+        key=facts.line.key,
+        document=facts.name,
+        kind=facts.kind,
+        company=facts.line.company,
+        position=verdict.position,
+        excluded=verdict.excluded,
+        cause=verdict.cause,
+        awaited=verdict.awaited,
+        since=verdict.evidence.at,
+        evidence=verdict.evidence,
+        currency=facts.currency,
+        amounts=amounts,
+        accounting_currency=facts.accounting_currency,
+        accounting=accounting,
+        date=facts.line["date"],
+        voucher=facts.voucher,
+        project=facts.project,
+        project_name=project["name"] if project is not None else None,
+        category=_category(facts),
+        exchange_rate=facts.rate,
+        entered_amount=facts.line["entered_amount"] if facts.kind == "expense" else facts.line["amount"],
+        invoice=facts.line["invoice"],
+        line_number=facts.line["line_number"],
+        has_actual=bool(facts.effective),
+        journal=journal["number"] if journal is not None else None,
+        journal_line_amount=line["amount"] if line is not None else None,
+        journal_line_currency=line["currency"] if line is not None else None,
+        journal_line_rate=line["exchange_rate"] if line is not None else None,
+        journal_voucher=line["voucher"] if line is not None else None,
+        posted_date=_posted_date(shown),
+        findings=tuple(sorted({finding.code for finding in found})),
+        **_vendor(facts),
+    )
+    return document, found
+
+
+def _category(facts: DocumentFacts) -> str | None:
+    """The expense category; of an invoice line its project category, else its procurement category."""
+    if facts.pending is not None and facts.pending["category"] is not None:
+        return cast(str, facts.pending["category"])
+    return cast("str | None", facts.line["category"])
+
+
+def _vendor(facts: DocumentFacts) -> dict[str, str | None]:
+    if facts.header is None:
+        return {"vendor": None, "vendor_name": None}
+    vendor = referred(facts.chain.world, facts.header, "vendor")
+    return {"vendor": facts.header["vendor"], "vendor_name": vendor["name"] if vendor is not None else None}
+
+
+def _shown_line(facts: DocumentFacts, verdict: Verdict) -> StagingFacts | None:
+    """The journal line a grid shows: that of the actual which decided, else of the first that has one."""
+    if verdict.deciding is not None and verdict.deciding.best is not None and verdict.deciding.best.line is not None:
+        return verdict.deciding.best
+    return next((actual.best for actual in facts.actuals if actual.best is not None and actual.best.line is not None), None)
+
+
+def _posted_date(shown: StagingFacts | None) -> str | None:
+    if shown is None or shown.state != "posted" or shown.journal is None or shown.journal["posted_at"] is None:
+        return None
+    return iso(shown.journal["posted_at"])[:10]
+
+
+def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynced]:
+    """The actuals, cost and sales alike, that are meant for Finance and have no staging row."""
+    totals: dict[tuple[str, str | None], list[int]] = {}
+    for row in chain.of("actual"):
+        if row["skip_sync"] or row["type"] is None or chain.staging.get(row_id_of(row.record.id)):
+            continue
+        company = row.company or (document.line.company if document is not None else None)
+        if company is None:
+            continue
+        known = chain.world.directory.company(company)
+        currency = known.currency if known is not None else None
+        total = totals.setdefault((company, currency), [0, 0])
+        total[0] += 1
+        total[1] += _accounting_amount(chain, row, currency, document) or 0
+    return [Unsynced(company, currency, *total) for (company, currency), total in sorted(totals.items(), key=str)]
+
+
+def _accounting_amount(chain: ChainFacts, row: Row, currency: str | None, document: DocumentFacts | None) -> int | None:
+    if row["accounting_amount"] is not None or row["amount"] is None:
+        return cast("int | None", row["accounting_amount"])
+    own = chain.world.directory.currency(row["currency"])
+    if own is not None and own == currency:
+        return cast(int, row["amount"])
+    if document is not None and own in (None, document.currency):
+        converted = money.converted(row["amount"], document.rate)
+        return None if converted is None else money.rounded(converted, currency)
+    return None

@@ -1,0 +1,287 @@
+"""What a chain's rows say about its documents, before anything is judged.
+
+`read_chain` sorts the rows by role once; a `DocumentFacts` then answers, for one Finance line, the questions of `positions` and
+`findings`: its Dataverse record, its actuals, how far each of them got. Rules: `domain/documents.md` §0–§2, §5.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from engine import money
+from engine.calendar import Company
+from engine.changes import row_id_of
+from engine.documents import Kind
+from engine.records import Row
+from engine.references import World, referred
+
+# How far an actual in Finance got, least advanced first (R16).
+STATES: Final = (
+    "not-imported",
+    "line-not-seen",
+    "draft",
+    "invalid-actual",
+    "error",
+    "unrecoverable",
+    "processing",
+    "posted",
+)
+_ADVANCE: Final = {state: number for number, state in enumerate(STATES)}
+
+_KINDS: Final[dict[str, tuple[Kind, str]]] = {
+    "expense-line": ("expense", "dataverse-expense"),
+    "invoice-line": ("vendor-invoice-line", "dataverse-invoice-line"),
+}
+
+
+def _row_id(row: Row) -> str:
+    return row_id_of(row.record.id)
+
+
+class StagingFacts:
+    """A staging row, the journal line it names, that line's journal, and how far they got."""
+
+    __slots__ = ("journal", "line", "row", "state")
+
+    def __init__(self, row: Row, line: Row | None, journal: Row | None) -> None:
+        self.row = row
+        self.line = line
+        self.journal = journal
+        self.state = self._state()
+
+    def _state(self) -> str:
+        if self.row["line"] is None:
+            return "not-imported"
+        if self.line is None:
+            return "line-not-seen"
+        return line_state(self.line, self.journal)
+
+
+def line_state(line: Row, journal: Row | None) -> str:
+    """The state of a journal line: its own, or its journal's when it has none; a state the map does not know counts as draft."""
+    if line["status"] is not None:
+        return str(line["status"])
+    if any(field == "status" for field, *_ in line.misfits) or journal is None:
+        return "draft"
+    return str(journal["status"] or "draft")
+
+
+class ActualFacts:
+    """A cost actual: whether it reached Finance, whether it is posted and who says so, whether it reverses or is reversed."""
+
+    __slots__ = ("best", "posted_by", "reversal", "reversed_by", "row", "staging")
+
+    def __init__(self, row: Row, staging: Sequence[StagingFacts]) -> None:
+        self.row = row
+        self.staging = staging
+        self.best = max(staging, key=lambda item: _ADVANCE[item.state], default=None)
+        self.posted_by = frozenset(self._posted_by())
+        self.reversal = False
+        self.reversed_by: ActualFacts | None = None
+
+    def _posted_by(self) -> list[str]:
+        """Who says that it is posted (R22)."""
+        sources = []
+        if self.best is not None and self.best.state == "posted":
+            sources.append("line")
+        if any(item.row["voucher"] for item in self.staging):
+            sources.append("staging")
+        if self.row["voucher"]:
+            sources.append("actual")
+        return sources
+
+    @property
+    def posted(self) -> bool:
+        """Journal line posted, or a voucher on the staging row or on the actual (R22)."""
+        return bool(self.posted_by)
+
+    @property
+    def counts(self) -> bool:
+        """It has reached Finance (R14)."""
+        return bool(self.staging) or self.posted
+
+    @property
+    def effective(self) -> bool:
+        """It counts, reverses nothing, and no reversal that counts cancels it."""
+        return self.counts and not self.reversal and self.reversed_by is None
+
+    @property
+    def state(self) -> str:
+        """How far it got in Finance: one of `STATES`; for one that counts."""
+        if self.posted or self.best is None:
+            return "posted"
+        return self.best.state
+
+    @property
+    def advance(self) -> int:
+        """`state` as a number that grows with it."""
+        return _ADVANCE[self.state]
+
+
+class ChainFacts:
+    """The rows of one chain by role, each list by key, and its cost actuals."""
+
+    def __init__(self, chain: str, rows: Sequence[Row], world: World) -> None:
+        self.id = chain
+        self.world = world
+        self.by_role: dict[str, list[Row]] = {}
+        for row in rows:
+            self.by_role.setdefault(row.role, []).append(row)
+        self.staging = self._staging()
+        self.cost_actuals = [row for row in self.of("actual") if row["type"] == "cost"]
+        self.actuals = self._actuals()
+
+    def of(self, role: str) -> list[Row]:
+        """The rows of a role, by key."""
+        return self.by_role.get(role, [])
+
+    @property
+    def lines(self) -> list[Row]:
+        """The Finance lines: the documents of this chain, by key."""
+        return [*self.of("expense-line"), *self.of("invoice-line")]
+
+    def _staging(self) -> dict[str | None, list[StagingFacts]]:
+        lines = {_row_id(line): line for line in self.of("journal-line")}
+        by_actual: dict[str | None, list[StagingFacts]] = {}
+        for row in self.of("staging"):
+            line = lines.get(row["line"])
+            journal = referred(self.world, line, "journal") if line is not None else None
+            by_actual.setdefault(row["actual"], []).append(StagingFacts(row, line, journal))
+        return by_actual
+
+    def _actuals(self) -> list[ActualFacts]:
+        """The cost actuals that are meant to reach Finance, with their reversals marked."""
+        found = {
+            _row_id(row): ActualFacts(row, self.staging.get(_row_id(row), ()))
+            for row in self.cost_actuals
+            if not row["skip_sync"]
+        }
+        for first, second in self._reversals():
+            reversal, original = found.get(first), found.get(second)
+            if reversal is not None:
+                reversal.reversal = True
+            if reversal is not None and original is not None and reversal.counts:
+                original.reversed_by = reversal
+        return list(found.values())
+
+    def _reversals(self) -> list[tuple[str, str]]:
+        return [
+            (row["first"], row["second"])
+            for row in self.of("connection")
+            if str(row["first_role"]).upper() == "REVERSING" and str(row["second_role"]).upper() == "ORIGINAL"
+        ]
+
+
+class DocumentFacts:
+    """One Finance line and what its chain says about it.
+
+    Only the line with the smallest key owns the chain's Dataverse record and actuals; a second line that claims the same keys has none.
+    """
+
+    def __init__(self, chain: ChainFacts, line: Row) -> None:
+        self.chain = chain
+        self.line = line
+        self.kind, record_role = _KINDS[line.role]
+        self.owns_chain = line.key == chain.lines[0].key
+        self.pending = self._pending()
+        self.header = referred(chain.world, line, "header")
+        self.records = chain.of(record_role) if self.owns_chain else []
+        self.record = self.records[0] if self.records else None
+        self.dataverse_header = referred(chain.world, self.record, "header") if self.record else None
+        self.actuals = chain.actuals if self.owns_chain else []
+        self.effective = [actual for actual in self.actuals if actual.effective]
+        self.company: Company | None = chain.world.directory.company(line.company)
+
+    def _pending(self) -> Row | None:
+        """The pending invoice line's project row: the only place of its project and transaction id."""
+        source = self.line["source_line"]
+        if source is None:
+            return None
+        lines = {_row_id(row) for row in self.chain.of("pending-line") if row["source_line"] == source}
+        return next((row for row in self.chain.of("pending-project") if row["pending_line"] in lines), None)
+
+    @property
+    def name(self) -> str:
+        """Company and transaction id; RecId where there is none or another line has it already."""
+        holder = self.line if self.kind == "expense" else self.pending
+        transaction = holder["transaction_id"] if holder is not None and self.owns_chain else None
+        return f"{self.line.company or '?'}/{transaction or _row_id(self.line)}"
+
+    @property
+    def project(self) -> str | None:
+        """The project on the line; for an invoice line that of its pending row."""
+        holder = self.line if self.kind == "expense" else self.pending
+        return holder["project"] if holder is not None else None
+
+    @property
+    def project_row(self) -> Row | None:
+        """Finance's row of that project."""
+        holder = self.line if self.kind == "expense" else self.pending
+        return referred(self.chain.world, holder, "project") if holder is not None else None
+
+    @property
+    def voucher(self) -> str | None:
+        """The voucher of the document's own posting."""
+        if self.kind == "expense":
+            return self.line["voucher"]  # type: ignore[no-any-return]
+        return self.header["voucher"] if self.header is not None else None
+
+    @property
+    def charged_elsewhere(self) -> bool:
+        """Charged to another company: its cost actual is Skip Sync by design (`domain/documents.md` §0)."""
+        if self.kind == "expense":
+            other = self.line["intercompany"]
+        else:
+            other = self.pending["project_company"] if self.pending is not None else None
+        return other is not None and other != self.line.company
+
+    # --- money -------------------------------------------------------------------------------------------------------
+
+    @property
+    def currency(self) -> str | None:
+        """The document's currency."""
+        return self.line["currency"]  # type: ignore[no-any-return]
+
+    @property
+    def accounting_currency(self) -> str | None:
+        """The currency of the company's ledger; the document's own while the ledger is not known."""
+        return (self.company.currency if self.company else None) or self.currency
+
+    @property
+    def rate(self) -> str | None:
+        """Accounting units for 100 units of the document's currency; "100" within the ledger's own currency."""
+        holder = self.line if self.kind == "expense" else self.header
+        rate = holder["exchange_rate"] if holder is not None else None
+        if rate is not None and rate != "0":
+            return str(rate)
+        return "100" if self.currency is not None and self.currency == self.accounting_currency else None
+
+    @property
+    def amount(self) -> int | None:
+        """What is compared with the actuals: the line's amount, with tax where a column for it is mapped."""
+        amount = self.line["amount"]
+        return amount + (self.line["tax"] or 0) if amount is not None else None
+
+    @property
+    def accounting_amount(self) -> int | None:
+        """The document's amount in accounting currency: its own, else by its rate."""
+        if self.line["accounting_amount"] is not None:
+            return int(self.line["accounting_amount"])
+        amount = self.amount
+        if amount is None:
+            return None
+        converted = money.converted(amount, self.rate)
+        return None if converted is None else money.rounded(converted, self.accounting_currency)
+
+    def amount_of(self, actual: Row) -> int | None:
+        """An actual's amount in the document's currency; None when it cannot be known.
+
+        An actual in another currency enters by its accounting amount through the document's rate. One whose currency row was not seen
+        counts in the document's currency.
+        """
+        currency = self.chain.world.directory.currency(actual["currency"])
+        if currency is None or currency == self.currency:
+            return actual["amount"]  # type: ignore[no-any-return]
+        accounting, rate = actual["accounting_amount"], self.rate
+        if accounting is None or rate is None:
+            return None
+        return money.rounded(money.exact_quotient(accounting * 100, rate), self.currency)

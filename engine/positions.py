@@ -1,0 +1,185 @@
+"""Where a document stands, why, and how its amount is divided (R13–R16). The heart of the product: read it top to bottom."""
+
+from collections.abc import Collection
+from fractions import Fraction
+from typing import Final, cast
+
+import msgspec
+
+from engine import money
+from engine.changes import Evidence
+from engine.documents import Amounts, Awaited, Cause, Excluded, PositionName
+from engine.facts import ActualFacts, DocumentFacts
+
+_APPROVED: Final = frozenset(["approved", "posted", "paid"])
+_DATAVERSE_RECORDS: Final = {"expense": "msdyn_expense", "vendor-invoice-line": "msdyn_projectvendorinvoiceline"}
+_ACTUALS: Final = Awaited("dataverse", ("msdyn_actual",))
+_STAGING: Final = Awaited("finance", ("ProjCDSActualsImport",))
+_LINES: Final = Awaited("finance", ("ProjAdvancedJournalLine",))
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """A position with its reason. `evidence` is the event of the step that was reached last; `awaited` what its cause misses, if it rests on absence."""
+
+    position: PositionName
+    evidence: Evidence
+    excluded: Excluded | None = None
+    cause: Cause | None = None
+    awaited: Awaited | None = None
+    deciding: ActualFacts | None = None
+
+
+def judge(facts: DocumentFacts, companies: Collection[str] | None) -> Verdict | None:
+    """Where the document stands; None when it has no row (a draft, a rejected or a cancelled line that was never posted).
+
+    `companies` are those of the environment's settings, None when it names none.
+    """
+    step = facts.line.evidence("voucher", "status") if facts.kind == "expense" else facts.line.existence
+    if facts.kind == "expense" and not facts.line["voucher"]:
+        if facts.line["status"] in ("approved", "ready"):
+            return Verdict("not-posted", step)
+        if facts.line["status"] != "processed":
+            return None
+    if excluded := _exclusion(facts, companies):
+        return Verdict("excluded", step, excluded=excluded)
+    if not facts.effective or any(not actual.counts for actual in facts.actuals):
+        return _missing_actual(facts, step)
+    waiting = [actual for actual in facts.actuals if not actual.posted]
+    if waiting:
+        return _missing_journal_line(min(waiting, key=lambda actual: actual.advance))
+    return Verdict("reconciled", _posted_evidence(facts.effective[0]), deciding=facts.effective[0])
+
+
+def _exclusion(facts: DocumentFacts, companies: Collection[str] | None) -> Excluded | None:
+    """The first reason that applies, in the order of R13."""
+    if facts.project is None:
+        return "no-project"
+    if facts.line["status"] == "cancelled":
+        return "cancelled"
+    if facts.charged_elsewhere:
+        return "intercompany-cost"
+    if facts.owns_chain and facts.chain.cost_actuals and not facts.actuals:
+        return "skip-sync"
+    if companies is not None and facts.line.company not in companies:
+        return "other-company"
+    return None
+
+
+def _missing_actual(facts: DocumentFacts, step: Evidence) -> Verdict:
+    """The cause by how far the chain got (R15), the furthest step first."""
+    lost = [actual for actual in facts.actuals if not actual.counts]
+    if lost:
+        return _missing("actual-not-synced-back", lost[0].row.existence, _STAGING, lost[0])
+    if facts.actuals:
+        last = max((actual.row.existence for actual in facts.actuals), key=lambda evidence: evidence.rank)
+        return _missing("actual-reversed", last, None, facts.actuals[0])
+    record = facts.record
+    if record is None:
+        return _missing("not-synced-to-dataverse", step, Awaited("dataverse", (_DATAVERSE_RECORDS[facts.kind],)))
+    if record["state"] == "inactive":
+        return _missing("cancelled-in-dataverse", record.evidence("state"))
+    if facts.kind == "expense":
+        if record["status"] not in _APPROVED:
+            return _missing("not-approved", record.evidence("status"), _awaiting(facts))
+        return _missing("no-actual-made", record.evidence("status"), _ACTUALS)
+    return _unconfirmed(facts) or _missing("no-actual-made", _header_evidence(facts), _ACTUALS)
+
+
+def _unconfirmed(facts: DocumentFacts) -> Verdict | None:
+    """Why the Dataverse header of an invoice line made no actuals; None when it is confirmed."""
+    header = facts.dataverse_header
+    if header is not None and (header["status"] == "cancelled" or header["state"] == "inactive"):
+        return _missing("cancelled-in-dataverse", header.evidence("status", "state"))
+    if header is not None and header["status"] == "confirmed":
+        return None
+    if header is not None and header["automatic_confirmation"] is False:
+        return _missing("awaiting-manual-verification", header.evidence("status"))
+    return _missing("not-confirmed", _header_evidence(facts), _awaiting(facts))
+
+
+def _header_evidence(facts: DocumentFacts) -> Evidence:
+    header = facts.dataverse_header
+    if header is not None:
+        return header.evidence("status")
+    return facts.record.existence if facts.record is not None else facts.line.existence
+
+
+def _awaiting(facts: DocumentFacts) -> Awaited:
+    if facts.kind == "expense":
+        return Awaited("dataverse", ("msdyn_expense",))
+    return Awaited("dataverse", ("msdyn_projectvendorinvoice",))
+
+
+def _missing(
+    cause: Cause, evidence: Evidence, awaited: Awaited | None = None, deciding: ActualFacts | None = None
+) -> Verdict:
+    return Verdict("missing-actual", evidence, cause=cause, awaited=awaited, deciding=deciding)
+
+
+def _missing_journal_line(actual: ActualFacts) -> Verdict:
+    """The cause is the state of the least advanced actual (R16)."""
+    best = actual.best
+    if best is None or best.state == "not-imported":
+        evidence = best.row.existence if best is not None else actual.row.existence
+        return Verdict("missing-journal-line", evidence, cause="not-imported", awaited=_STAGING, deciding=actual)
+    if best.line is None:
+        return Verdict("missing-journal-line", best.row.evidence("line"), cause="line-not-seen", awaited=_LINES, deciding=actual)
+    return Verdict("missing-journal-line", best.line.evidence("status"), cause=cast(Cause, best.state), deciding=actual)
+
+
+def _posted_evidence(actual: ActualFacts) -> Evidence:
+    """The event that says an actual is posted; the journal line's before the vouchers'."""
+    best = actual.best
+    if "line" in actual.posted_by and best is not None and best.line is not None:
+        return best.line.evidence("status")
+    for item in actual.staging:
+        if item.row["voucher"]:
+            return item.row.evidence("voucher")
+    return actual.row.evidence("voucher")
+
+
+# --- amounts ---------------------------------------------------------------------------------------------------------
+
+
+def divide(facts: DocumentFacts, verdict: Verdict) -> tuple[Amounts | None, Amounts | None]:
+    """The document's amount divided by position (R14), in its own currency and in accounting currency; None where it cannot be computed."""
+    if verdict.position in ("excluded", "not-posted"):
+        amount, accounting = facts.amount, facts.accounting_amount
+        return (
+            Amounts(amount) if amount is not None else None,
+            Amounts(accounting) if accounting is not None else None,
+        )
+    amounts = _transaction_amounts(facts)
+    return amounts, _accounting_amounts(facts, amounts) if amounts is not None else None
+
+
+def _transaction_amounts(facts: DocumentFacts) -> Amounts | None:
+    total = facts.amount
+    values = [(actual, facts.amount_of(actual.row)) for actual in facts.actuals]
+    if total is None or any(value is None for _, value in values):
+        return None
+    known = [(actual, cast(int, value)) for actual, value in values]
+    reconciled = sum(value for actual, value in known if actual.posted)
+    unposted = sum(value for actual, value in known if actual.counts and not actual.posted)
+    lost = sum(value for actual, value in known if not actual.counts) if facts.effective else total
+    return Amounts(total, lost, unposted, reconciled, total - lost - unposted - reconciled)
+
+
+def _accounting_amounts(facts: DocumentFacts, amounts: Amounts) -> Amounts | None:
+    total, currency = facts.accounting_amount, facts.accounting_currency
+    parts = [amounts.missing_actual, amounts.missing_journal_line, amounts.reconciled, amounts.difference]
+    if total is None or currency is None:
+        return None
+    if amounts.amount:
+        return Amounts(total, *money.split(total, parts, amounts.amount, currency))
+    return _converted_parts(facts.rate, total, parts[:3], currency)
+
+
+def _converted_parts(rate: str | None, total: int, parts: list[int], currency: str) -> Amounts | None:
+    """A document amount of 0 cannot be divided in proportion: its parts are converted by its rate."""
+    if not any(parts):
+        return Amounts(total, 0, 0, 0, total)
+    if rate is None:
+        return None
+    shares = [money.rounded(Fraction(part) * Fraction(rate) / 100, currency) for part in parts]
+    return Amounts(total, *shares, total - sum(shares))

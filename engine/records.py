@@ -1,0 +1,216 @@
+"""Records: a row of either system as last seen, merged column by column from the events about it.
+
+A record is a function of the set of its events (`design.md`, idea 2): of two values of a column the one with the higher evidence stays,
+a delete hides what ranks below it, and a later upsert starts clean (R12). Merging is therefore associative, commutative and idempotent.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from engine.changes import Change, Evidence, time_order
+from engine.errors import Rejected
+from engine.maps import COMPANY, EntityMap
+from engine.values import is_unfit
+
+
+class Record(msgspec.Struct, array_like=True, gc=False):
+    """A merged row. Treated as immutable: `merged` makes a new one.
+
+    `key` is stage, entity and the row id in time order, so keys sort by step, then by age. `cells` holds (index of its evidence in `evidence`,
+    value) for each mapped column; `seen` and `deleted` are the highest upsert and the highest delete. `joins` are the identity values that make
+    chains, `refers` the rows it points to, both as last derived; `chain` is the chain it belongs to, none while it does not exist.
+    """
+
+    key: str
+    entity: str
+    chain: str | None = None
+    deleted: Evidence | None = None
+    seen: Evidence | None = None
+    evidence: list[Evidence] = []
+    cells: dict[str, tuple[int, Any]] = {}
+    joins: list[str] = []
+    refers: list[str] = []
+
+    @property
+    def exists(self) -> bool:
+        """Whether the row is there: an upsert outranks every delete."""
+        return self.seen is not None and (self.deleted is None or self.seen.rank > self.deleted.rank)
+
+    @property
+    def id(self) -> str:
+        """The row id as the key spells it (`row_id_of` gives the source's spelling)."""
+        return self.key.split(":", 2)[2]
+
+
+def record_key(entity_map: EntityMap, row: str) -> str:
+    """The key of the record of `row` (an id in one spelling, see `changes.row_id`)."""
+    return entity_map.prefix + time_order(row)
+
+
+def new_record(entity_map: EntityMap, key: str) -> Record:
+    """A record nothing is known of yet."""
+    return Record(key, entity_map.entity)
+
+
+def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
+    """`record` after `change`; the same object when the change says nothing new (a duplicate, or outranked)."""
+    evidence = change.evidence
+    rank = evidence.rank
+    if change.operation == "delete":
+        return _deleted(record, evidence, keep=entity_map.keep_on_delete)
+    deleted = record.deleted
+    if deleted is not None and rank < deleted.rank and not entity_map.keep_on_delete:
+        return record
+    seen = record.seen
+    newer = seen is None or rank > seen.rank
+    cells = _outranking(record, change, entity_map.columns, rank, newest=newer)
+    if not cells and not newer:
+        return record
+    versions = record.evidence
+    index = len(versions)
+    kept, versions = _compact({**record.cells, **{name: (index, value) for name, value in cells.items()}}, [*versions, evidence])
+    return Record(
+        record.key,
+        record.entity,
+        record.chain,
+        deleted,
+        evidence if newer else seen,
+        versions,
+        kept,
+        record.joins,
+        record.refers,
+    )
+
+
+def _outranking(
+    record: Record,
+    change: Change,
+    columns: dict[str, tuple[str, Callable[[Any], Any]]],
+    rank: tuple[int, int, str],
+    *,
+    newest: bool,
+) -> dict[str, Any]:
+    """The values of `change` that stay, by column. When the change is the newest of all, nothing need be compared."""
+    cells = record.cells
+    versions = record.evidence
+    staying: dict[str, Any] = {}
+    for name, value in change.columns.items():
+        found = columns.get(name)
+        if found is None:
+            continue
+        column, keep = found
+        if not newest and (held := cells.get(column)) is not None and versions[held[0]].rank >= rank:
+            continue
+        staying[column] = None if value is None else keep(value)
+    if change.company is not None:
+        held = cells.get(COMPANY)
+        if newest or held is None or versions[held[0]].rank < rank:
+            staying[COMPANY] = change.company
+    return staying
+
+
+def _deleted(record: Record, evidence: Evidence, *, keep: bool) -> Record:
+    if record.deleted is not None and record.deleted.rank >= evidence.rank:
+        return record
+    cells, versions = record.cells, record.evidence
+    if not keep:
+        rank = evidence.rank
+        cells, versions = _compact({name: cell for name, cell in cells.items() if versions[cell[0]].rank > rank}, versions)
+    seen = record.seen
+    if seen is not None and not keep and seen.rank < evidence.rank:
+        seen = None
+    return Record(
+        record.key, record.entity, record.chain, evidence, seen, versions, cells, record.joins, record.refers
+    )
+
+
+def _compact(
+    cells: dict[str, tuple[int, Any]], versions: list[Evidence]
+) -> tuple[dict[str, tuple[int, Any]], list[Evidence]]:
+    """The cells with only the evidence they still rest on, so that a row updated for years does not grow."""
+    used = {cell[0] for cell in cells.values()}
+    if len(used) == len(versions):
+        return cells, versions
+    order = sorted(used, key=lambda index: versions[index].rank)
+    moved = {old: new for new, old in enumerate(order)}
+    return (
+        {name: (moved[index], value) for name, (index, value) in cells.items()},
+        [versions[index] for index in order],
+    )
+
+
+class Row:
+    """A record read by its role's fields: what the rules see.
+
+    `misfits` names what could not be read: (field, column, value as kept, evidence).
+    """
+
+    __slots__ = ("company", "fields", "map", "misfits", "record")
+
+    def __init__(self, record: Record, entity_map: EntityMap, company: str | None) -> None:
+        self.record = record
+        self.map = entity_map
+        self.company = company
+        self.misfits: list[tuple[str, str, str, Evidence]] = []
+        self.fields = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        cells = self.record.cells
+        fields: dict[str, Any] = {}
+        for field in self.map.fields:
+            for column in field.columns:
+                cell = cells.get(column)
+                if cell is None or cell[1] is None:
+                    continue
+                value = cell[1]
+                if is_unfit(value):
+                    self._misfit(field.name, column, value["unfit"], cell[0])
+                    continue
+                if field.choices is not None:
+                    named = field.choices.get(value)
+                    if named is None:
+                        self._misfit(field.name, column, str(value), cell[0])
+                        continue
+                    value = named
+                fields[field.name] = value
+                break
+        return fields
+
+    def _misfit(self, field: str, column: str, value: str, index: int) -> None:
+        self.misfits.append((field, column, value, self.record.evidence[index]))
+
+    def __getitem__(self, field: str) -> Any:
+        return self.fields.get(field)
+
+    @property
+    def key(self) -> str:
+        """The record's key."""
+        return self.record.key
+
+    @property
+    def role(self) -> str:
+        """The name of the record's role."""
+        return self.map.role.name
+
+    @property
+    def existence(self) -> Evidence:
+        """The evidence that the row is there."""
+        if self.record.seen is None:
+            raise Rejected(f"{self.record.key} does not exist")
+        return self.record.seen
+
+    def evidence(self, *fields: str) -> Evidence:
+        """The latest evidence of the first of `fields` that has a value; of the row's existence when none has."""
+        for name in fields:
+            if name not in self.fields:
+                continue
+            for field in self.map.fields:
+                if field.name != name:
+                    continue
+                for column in field.columns:
+                    cell = self.record.cells.get(column)
+                    if cell is not None and cell[1] is not None and not is_unfit(cell[1]):
+                        return self.record.evidence[cell[0]]
+        return self.existence

@@ -1,0 +1,103 @@
+"""The rows that documents point to but do not own: companies, currencies, the ledger calendar, headers, projects.
+
+The few that are asked for at every turn stand in a `Directory` in memory; the others are looked up in a `World`.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol, cast
+
+from engine.calendar import Company, Period, PeriodStatus
+from engine.changes import row_id_of
+from engine.links import offer_of, target
+from engine.records import Row
+
+
+class Directory:
+    """The resident rows, by what they are asked for. Made anew when one of them changes."""
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        by_role: dict[str, list[Row]] = {}
+        for row in sorted(rows, key=lambda row: row.key):
+            by_role.setdefault(row.role, []).append(row)
+        self._currencies = {row_id_of(row.record.id): row["code"] for row in by_role.get("currency", [])}
+        self._owners = {row_id_of(row.record.id): row["code"] for row in by_role.get("company", [])}
+        self.companies: dict[str, Company] = dict(_companies(by_role))
+
+    def currency(self, guid: str | None) -> str | None:
+        """The ISO code of a `transactioncurrency` row; None while it is not known."""
+        return self._currencies.get(guid) if guid else None
+
+    def owner(self, guid: str) -> str | None:
+        """The code of a `cdm_company` row; None while it is not known."""
+        return self._owners.get(guid)
+
+    def company(self, code: str | None) -> Company | None:
+        """The company of a code (upper case); None while Finance has not told of it."""
+        return self.companies.get(code) if code else None
+
+    def changed(self, other: "Directory") -> set[str]:
+        """The codes of companies that differ between two directories."""
+        return {
+            code
+            for code in self.companies.keys() | other.companies.keys()
+            if self.companies.get(code) != other.companies.get(code)
+        }
+
+
+def _companies(by_role: dict[str, list[Row]]) -> Iterable[tuple[str, Company]]:
+    status = {(row["ledger"], row["period"]): row["status"] for row in by_role.get("ledger-period", [])}
+    ledgers: dict[str, Row] = {}
+    for row in by_role.get("ledger", []):
+        ledgers.setdefault(row["company"], row)
+    known: set[str] = set()
+    for info in by_role.get("company-info", []):
+        code = info["code"]
+        if code is None or code in known:
+            continue
+        known.add(code)
+        ledger = ledgers.get(info.record.id)
+        periods = tuple(_periods(by_role, ledger, status)) if ledger is not None else ()
+        yield code, Company(code, info["name"], ledger["currency"] if ledger else None, info["time_zone"], periods)
+
+
+def _periods(
+    by_role: dict[str, list[Row]], ledger: Row, status: dict[tuple[str | None, str], str | None]
+) -> list[Period]:
+    calendar = ledger["calendar"]
+    years = {row.record.id: row for row in by_role.get("fiscal-year", []) if calendar and row["calendar"] == calendar}
+    periods = []
+    for row in by_role.get("fiscal-period", []):
+        year = years.get(row["year"])
+        if year is None or row["type"] != "operating" or not row["start"] or not row["end"]:
+            continue
+        state = status.get((ledger.record.id, row.record.id)) or "closed"
+        periods.append(Period(row["start"], row["end"], year["start"] or row["start"], cast(PeriodStatus, state)))
+    return sorted(periods)
+
+
+class World(Protocol):
+    """What a decision may ask beyond the rows of its chain."""
+
+    @property
+    def directory(self) -> Directory:
+        """Companies, currencies, calendars."""
+
+    def row(self, key: str) -> Row | None:
+        """The existing row of a record key; None while it was not seen or is deleted."""
+
+    def offered(self, token: str) -> list[Row]:
+        """The rows that offer `+link:…`, by key."""
+
+
+def referred(world: World, row: Row, name: str) -> Row | None:
+    """The one row that the reference `name` of `row` points to; None when there is none, or more than one (an id that is no key)."""
+    for reference in row.map.references:
+        if reference.name == name:
+            token = target(row, reference)
+            if token is None:
+                return None
+            if not reference.natural:
+                return world.row(token)
+            found = world.offered(offer_of(token))
+            return found[0] if len(found) == 1 else None
+    return None

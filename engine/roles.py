@@ -1,0 +1,222 @@
+"""What a record can be, and the fields the rules read from it.
+
+A map file binds each entity of an environment to one role and its columns to the role's fields (R6); the rules know roles and
+fields only. The stage numbers the steps of a document through both systems (`domain/documents.md` §0): records sort by it, so a chain's
+smallest record key is its document line when it has one.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+Kind = Literal[
+    "text",  # trimmed; empty means none
+    "code",  # text that compares without case and shows in upper case: companies, currencies
+    "guid",  # a row id of Dataverse, also from a lookup; the zero guid means none
+    "recid",  # a row id of Finance; 0 means none
+    "money",  # units of 1/10000
+    "decimal",  # rates and quantities, in one canonical spelling
+    "date",  # YYYY-MM-DD; the empty date of Finance, 1900-01-01, means none
+    "time",  # microseconds since 1970 UTC
+    "flag",  # true or false
+    "choice",  # a number that the map's choices name
+]
+
+
+class Role(msgspec.Struct, frozen=True):
+    """One thing a record can be: its stage, its fields with their kinds, and whether it belongs to chains.
+
+    `chained`: identity links join it to a document's chain. `resident`: few and asked for at every turn (companies, currencies, the
+    ledger calendar), so they are kept in memory.
+    """
+
+    name: str
+    stage: int
+    fields: dict[str, Kind]
+    chained: bool = False
+    resident: bool = False
+
+
+_ROLES = [
+    Role(
+        "expense-line",
+        1,
+        {
+            "transaction_id": "text",
+            "amount": "money",
+            "tax": "money",
+            "entered_amount": "money",
+            "accounting_amount": "money",
+            "currency": "code",
+            "exchange_rate": "decimal",
+            "status": "choice",
+            "voucher": "text",
+            "date": "date",
+            "project": "text",
+            "category": "text",
+            "intercompany": "code",
+        },
+        chained=True,
+    ),
+    Role(
+        "invoice-line",
+        1,
+        {
+            "amount": "money",
+            "tax": "money",
+            "accounting_amount": "money",
+            "currency": "code",
+            "invoice": "text",
+            "date": "date",
+            "line_number": "decimal",
+            "category": "text",
+            "source_line": "recid",
+        },
+        chained=True,
+    ),
+    Role("pending-line", 2, {"source_line": "recid"}, chained=True),
+    Role(
+        "pending-project",
+        2,
+        {
+            "pending_line": "recid",
+            "transaction_id": "text",
+            "project": "text",
+            "project_company": "code",
+            "category": "text",
+        },
+        chained=True,
+    ),
+    Role(
+        "dataverse-expense",
+        3,
+        {
+            "external_id": "text",
+            "amount": "money",
+            "currency": "guid",
+            "status": "choice",
+            "state": "choice",
+            "date": "date",
+            "project": "guid",
+            "category": "guid",
+            "company": "guid",
+        },
+        chained=True,
+    ),
+    Role(
+        "dataverse-invoice-line",
+        3,
+        {
+            "external_id": "text",
+            "header": "guid",
+            "currency": "guid",
+            "state": "choice",
+            "project": "guid",
+            "category": "guid",
+            "company": "guid",
+        },
+        chained=True,
+    ),
+    Role(
+        "actual",
+        4,
+        {
+            "type": "choice",
+            "amount": "money",
+            "accounting_amount": "money",
+            "currency": "guid",
+            "skip_sync": "flag",
+            "voucher": "text",
+            "accounting_date": "date",
+            "document_date": "date",
+            "project": "guid",
+            "category": "guid",
+            "source": "guid",
+            "company": "guid",
+        },
+        chained=True,
+    ),
+    Role("origin", 5, {"origin": "guid", "transaction": "guid"}, chained=True),
+    Role(
+        "connection",
+        5,
+        {"first": "guid", "first_role": "text", "second": "guid", "second_role": "text"},
+        chained=True,
+    ),
+    Role(
+        "staging",
+        6,
+        {
+            "actual": "guid",
+            "line": "recid",
+            "voucher": "text",
+            "amount": "money",
+            "accounting_amount": "money",
+            "exchange_rate": "decimal",
+            "currency": "code",
+            "accounting_date": "date",
+            "project": "text",
+            "category": "text",
+        },
+        chained=True,
+    ),
+    Role(
+        "journal-line",
+        7,
+        {
+            "journal": "recid",
+            "status": "choice",
+            "voucher": "text",
+            "amount": "money",
+            "currency": "code",
+            "exchange_rate": "decimal",
+            "accounting_date": "date",
+            "project": "text",
+            "category": "text",
+        },
+        chained=True,
+    ),
+    Role("journal", 8, {"number": "text", "status": "choice", "posted_at": "time"}),
+    Role("invoice", 8, {"invoice": "text", "date": "date", "voucher": "text", "vendor": "text", "exchange_rate": "decimal"}),
+    Role(
+        "dataverse-invoice",
+        8,
+        {"number": "text", "status": "choice", "state": "choice", "automatic_confirmation": "flag", "company": "guid"},
+    ),
+    Role("finance-project", 9, {"number": "text", "name": "text"}),
+    Role("vendor", 9, {"number": "text", "name": "text"}),
+    Role("project", 9, {"number": "text", "name": "text"}),
+    Role("category", 9, {"number": "text"}),
+    Role("currency", 9, {"code": "code"}, resident=True),
+    Role("company", 9, {"code": "code"}, resident=True),
+    Role("company-info", 9, {"code": "code", "name": "text", "time_zone": "text"}, resident=True),
+    Role("ledger", 9, {"company": "recid", "currency": "code", "calendar": "recid"}, resident=True),
+    Role("fiscal-year", 9, {"calendar": "recid", "start": "date", "end": "date"}, resident=True),
+    Role("fiscal-period", 9, {"year": "recid", "start": "date", "end": "date", "type": "choice"}, resident=True),
+    Role("ledger-period", 9, {"ledger": "recid", "period": "recid", "status": "choice"}, resident=True),
+    # A row that is known and waits for the work that will read it: general journals, invoice proposals, report headers.
+    Role("later", 9, {}),
+]
+
+ROLES: Final[dict[str, Role]] = {role.name: role for role in _ROLES}
+
+# What the rules ask of a choice; a map's choices lead to these names and to no others.
+CHOICES: Final[dict[tuple[str, str], frozenset[str]]] = {
+    ("expense-line", "status"): frozenset(
+        ["none", "draft", "submitted", "approved", "rejected", "ready", "processed", "cancelled", "in-review"]
+    ),
+    ("dataverse-expense", "status"): frozenset(
+        ["draft", "submitted", "approved", "rejected", "posted", "paid", "recall-requested"]
+    ),
+    ("dataverse-expense", "state"): frozenset(["active", "inactive"]),
+    ("dataverse-invoice-line", "state"): frozenset(["active", "inactive"]),
+    ("dataverse-invoice", "state"): frozenset(["active", "inactive"]),
+    ("dataverse-invoice", "status"): frozenset(["draft", "in-process", "confirmed", "cancelled"]),
+    ("actual", "type"): frozenset(
+        ["cost", "project-contract", "unbilled-sales", "billed-sales", "resourcing-unit-cost", "inter-organizational-sales"]
+    ),
+    ("journal-line", "status"): frozenset(["draft", "error", "processing", "posted", "unrecoverable", "invalid-actual"]),
+    ("journal", "status"): frozenset(["draft", "error", "processing", "posted", "unrecoverable", "invalid-actual"]),
+    ("fiscal-period", "type"): frozenset(["opening", "operating", "closing"]),
+    ("ledger-period", "status"): frozenset(["on-hold", "open", "closed"]),
+}

@@ -1,0 +1,192 @@
+"""Values as events write them, brought into the one form the rules compare.
+
+`kept(kind, value)` never refuses: a value that does not fit its kind is kept as `{"unfit": …}`, counts as not there, and becomes a finding (R2, R18).
+"""
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any, Final
+
+from engine import money
+from engine.changes import guid, microseconds
+from engine.roles import Kind
+
+_SHOWN: Final = 200  # characters of a value that does not fit which are worth keeping; the event has the rest
+_LONGEST: Final = 2_000  # no mapped column of either system is longer
+
+_WHOLE = re.compile(r"-?\d{1,19}", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_NO_DATES: Final = ("1900-01-01", "0001-01-01")
+_TIME = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+
+def unfit(value: Any) -> dict[str, str]:
+    """A value that does not fit, in the form it is kept in."""
+    shown = value if isinstance(value, str) else repr(value)
+    return {"unfit": shown[:_SHOWN]}
+
+
+def is_unfit(value: Any) -> bool:
+    """Whether `value` was kept without fitting."""
+    return type(value) is dict
+
+
+def _text(value: Any) -> Any:
+    if type(value) is str:
+        text = value.strip()
+        return text or None if len(text) <= _LONGEST else unfit(text)
+    if type(value) is int:
+        return str(value)
+    return unfit(value)
+
+
+def _code(value: Any) -> Any:
+    text = _text(value)
+    return text.upper() if type(text) is str else text
+
+
+def _guid(value: Any) -> Any:
+    if type(value) is dict:
+        value = value.get("id")
+        if value is None:
+            return None
+    if type(value) is not str:
+        return unfit(value)
+    stripped = value.strip().strip("{}")
+    if not stripped.strip("0-"):
+        return None
+    return guid(stripped) or unfit(value)
+
+
+def _recid(value: Any) -> Any:
+    if type(value) is str:
+        text = value.strip()
+        if not text:
+            return None
+        if not _WHOLE.fullmatch(text):
+            return unfit(value)
+        value = int(text)
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        return unfit(value)
+    return str(value) if value else None
+
+
+def _money(value: Any) -> Any:
+    if type(value) is int:
+        value = str(value) if -(2**63) <= value < 2**63 else "out of range"
+    if type(value) is str and len(value) <= 60:
+        if not value.strip():
+            return None
+        amount = money.units(value.strip())
+        if amount is not None:
+            return amount
+    return unfit(value)
+
+
+def _decimal(value: Any) -> Any:
+    if type(value) is int:
+        value = str(value) if -(2**63) <= value < 2**63 else "out of range"
+    if type(value) is str and len(value) <= 60:
+        if not value.strip():
+            return None
+        number = money.plain_decimal(value.strip())
+        if number is not None:
+            return number
+    return unfit(value)
+
+
+def _date(value: Any) -> Any:
+    if type(value) is not str:
+        return unfit(value)
+    text = value.strip()
+    if not text:
+        return None
+    day = text[:10]
+    # A moment stands for its day as written: both systems write dates as midnight or noon UTC.
+    if not _DATE.fullmatch(day) or (len(text) > 10 and not _TIME.fullmatch(text)):
+        return unfit(value)
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return unfit(value)
+    return None if day in _NO_DATES else day
+
+
+def parse_time(text: str) -> int | None:
+    """An RFC 3339 time with any offset as microseconds since 1970 UTC; None when it is none."""
+    found = _TIME.fullmatch(text.strip())
+    if not found:
+        return None
+    clock, fraction, zone = found.groups()
+    try:
+        moment = datetime.fromisoformat(clock.upper() + ("+00:00" if zone in "Zz" else zone))
+        return microseconds(moment) + int((fraction or "0")[:6].ljust(6, "0"))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _time(value: Any) -> Any:
+    if type(value) is not str:
+        return unfit(value)
+    if not value.strip():
+        return None
+    at = parse_time(value)
+    return unfit(value) if at is None else at
+
+
+_FLAGS: Final[dict[Any, bool]] = {
+    0: False,
+    1: True,
+    "0": False,
+    "1": True,
+    "false": False,
+    "true": True,
+    "no": False,
+    "yes": True,
+}
+
+
+def _flag(value: Any) -> Any:
+    if type(value) is bool:
+        return value
+    if type(value) is str:
+        value = value.strip().lower()
+        if not value:
+            return None
+    if type(value) is int or type(value) is str:
+        found = _FLAGS.get(value)
+        if found is not None:
+            return found
+    return unfit(value)
+
+
+def _choice(value: Any) -> Any:
+    if type(value) is int:
+        return value if -(2**63) <= value < 2**63 else unfit(value)
+    if type(value) is str:
+        text = value.strip()
+        if not text:
+            return None
+        if _WHOLE.fullmatch(text):
+            return _choice(int(text))
+    return unfit(value)
+
+
+_KEEPERS: Final[dict[Kind, Callable[[Any], Any]]] = {
+    "text": _text,
+    "code": _code,
+    "guid": _guid,
+    "recid": _recid,
+    "money": _money,
+    "decimal": _decimal,
+    "date": _date,
+    "time": _time,
+    "flag": _flag,
+    "choice": _choice,
+}
+
+
+def keeper(kind: Kind) -> Callable[[Any], Any]:
+    """The function that brings a value of an event into the form of `kind`; it takes anything but None and never raises."""
+    return _KEEPERS[kind]

@@ -1,0 +1,90 @@
+"""Opening a store.
+
+Writing transactions take the database's write lock at their start, so that what they read cannot change under them; reading ones see one
+consistent state for as long as they last and never wait for the writer.
+"""
+
+import sqlite3
+from importlib.resources import as_file, files
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+
+from engine.errors import StoreError
+
+_PAGE_CACHE_KIB = 48 * 1024  # of the writer; what keeps it within 250 MiB while millions of rows stay quick
+_READER_CACHE_KIB = 16 * 1024
+
+
+def connect(url: str, *, write: bool = False) -> Engine:
+    """A connection pool on the store at `url` (a SQLAlchemy URL). Raises `StoreError` when the URL cannot be read."""
+    try:
+        parsed = make_url(url)
+        engine = create_engine(parsed, pool_pre_ping=not parsed.drivername.startswith("sqlite"))
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError(
+            f"TIEOUT_STORE={url!r} is not a store this version knows ({error}). Use sqlite:///path/to/file "
+            "or postgresql+psycopg://user@host/database."
+        ) from None
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine, write=write)
+    return engine
+
+
+def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def _(connection: sqlite3.Connection, _record: Any) -> None:
+        # SQLAlchemy says when a transaction begins (below), not the driver.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA busy_timeout=10000")
+        cursor.execute(f"PRAGMA cache_size=-{_PAGE_CACHE_KIB if write else _READER_CACHE_KIB}")
+        cursor.execute("PRAGMA temp_store=MEMORY")
+        if write:
+            # A power failure may take the last transactions, never their consistency: the offsets go with them, and they are read again.
+            cursor.execute("PRAGMA wal_autocheckpoint=4000")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the store to the shape of this code; a new one is made. Raises `StoreError` for one that is newer or no store at all."""
+    check(engine, allow_old=True)
+    with as_file(files("store") / "migrations") as scripts, engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(scripts))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def check(engine: Engine, *, allow_old: bool = False) -> None:
+    """Refuse a store that is not there, is no database, or has another shape than this code reads and writes (R74)."""
+    shown = engine.url.render_as_string(hide_password=True)
+    try:
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    except (OperationalError, DatabaseError) as error:
+        raise StoreError(f"the store {shown} cannot be opened: {error.orig}") from None
+    with as_file(files("store") / "migrations") as scripts:
+        directory = ScriptDirectory(str(scripts))
+        known = {script.revision for script in directory.walk_revisions()}
+        head = directory.get_current_head()
+    if current is not None and current not in known:
+        raise StoreError(
+            f"the store {shown} has the shape {current}, which is newer than this version of tieout knows ({head}). "
+            "Use the newer version, or another store."
+        )
+    if current != head and not allow_old:
+        if current is None:
+            raise StoreError(f"the store {shown} is empty: start `tieout run` (or `tieout demo`) once, it makes it.")
+        raise StoreError(f"the store {shown} has the older shape {current}: start `tieout run` once, it upgrades it.")

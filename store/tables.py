@@ -1,0 +1,203 @@
+"""Every table on one page.
+
+Amounts are whole units of 1/10000 (`engine.money`), times are microseconds since 1970 UTC, dates are `YYYY-MM-DD` text. Bodies are msgpack of
+the engine's values; the columns beside them are what queries filter, sort and add up. A store holds one environment.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.sql.type_api import TypeEngine
+
+metadata = MetaData()
+
+# Keys sort by their bytes on both databases: paging and "the smallest key" must not depend on a locale.
+Key: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+records = Table(
+    "records",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    comment="A row of either system as last seen: engine.records.Record",
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("token", Key, primary_key=True),
+    Column("record", Key, primary_key=True),
+    sqlite_with_rowid=False,
+    comment="Identity values, references (a record key, or =link:VALUES) and offers (+link:VALUES) by record",
+)
+
+chains = Table(
+    "chains",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    comment="What was decided about the records of one document line: engine.documents.Chain",
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("chain", Key, nullable=False),
+    Column("document", Key, nullable=False),
+    Column("company", Key, nullable=False, comment="'' when not known"),
+    Column("kind", Text, nullable=False),
+    Column("date", Text, nullable=False, comment="'' when not known"),
+    Column("views", Integer, nullable=False, comment="Bits of store.views"),
+    Column("position", Text, nullable=False),
+    Column("excluded", Text),
+    Column("cause", Text),
+    Column("since", BigInteger, nullable=False),
+    Column("currency", Text),
+    Column("amount", BigInteger),
+    Column("missing_actual", BigInteger, nullable=False),
+    Column("missing_journal_line", BigInteger, nullable=False),
+    Column("reconciled", BigInteger, nullable=False),
+    Column("difference", BigInteger, nullable=False),
+    Column("accounting_currency", Text),
+    Column("accounting_amount", BigInteger),
+    Column("accounting_missing_actual", BigInteger, nullable=False),
+    Column("accounting_missing_journal_line", BigInteger, nullable=False),
+    Column("accounting_reconciled", BigInteger, nullable=False),
+    Column("accounting_difference", BigInteger, nullable=False),
+    Column("voucher", Text),
+    Column("project", Text),
+    Column("category", Text),
+    Column("vendor", Text),
+    Column("invoice", Text),
+    Column("journal", Text),
+    Index("ix_documents_name", "document"),
+    Index("ix_documents_all", "company", "kind", "date", "key"),
+    Index(
+        "ix_documents_missing_actuals",
+        "company",
+        "kind",
+        "date",
+        "key",
+        sqlite_where=text("views & 1 <> 0"),
+        postgresql_where=text("views & 1 <> 0"),
+    ),
+    Index(
+        "ix_documents_missing_journal_lines",
+        "company",
+        "kind",
+        "date",
+        "key",
+        sqlite_where=text("views & 2 <> 0"),
+        postgresql_where=text("views & 2 <> 0"),
+    ),
+    comment="One row for each document line: what the grids filter, sort and add up",
+)
+
+totals = Table(
+    "totals",
+    metadata,
+    Column("company", Key, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("date", Text, primary_key=True),
+    Column("views", Integer, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("accounting_currency", Text, primary_key=True),
+    # Text, for sums have no limit of 64 bits: the numbers of store.views.Sums, separated by blanks.
+    Column("sums", Text, nullable=False),
+    comment="Sums over documents by day, kept with every change so that a summary of millions is a few hundred rows",
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("owner", Key, primary_key=True, comment="A chain, or the record key of a row that others point to"),
+    Column("number", Integer, primary_key=True),
+    Column("code", Text, nullable=False),
+    Column("document", Key),
+    Column("body", LargeBinary, nullable=False),
+    Index("ix_findings_code", "code"),
+    comment="What is wrong: engine.documents.Finding",
+)
+
+unsynced = Table(
+    "unsynced",
+    metadata,
+    Column("chain", Key, primary_key=True),
+    Column("company", Key, primary_key=True),
+    Column("currency", Text, primary_key=True, comment="'' when not known"),
+    Column("records", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Index("ix_unsynced_company", "company"),
+    comment="Actuals that have no staging row, by chain",
+)
+
+offsets = Table(
+    "offsets",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next", BigInteger, nullable=False),
+    comment="The next record to read; moved in the transaction of its effect, as compare-and-set",
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("until", BigInteger, nullable=False),
+    comment="Up to when a source says that it has sent everything (R21)",
+)
+
+recomputations = Table(
+    "recomputations",
+    metadata,
+    Column("token", Key, primary_key=True),
+    Column("cursor", Key, nullable=False, comment="The last record done"),
+    comment="Rows whose many dependents are still to be decided again",
+)
+
+process_messages = Table(
+    "process_messages",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("event", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("process", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("company", Text),
+    Column("subject", Text),
+    Column("code", Text, comment="A code of engine.messages; unknown when the text is none of them"),
+    Column("body", LargeBinary, nullable=False),
+    Index("ix_process_messages_at", "at"),
+    comment="What Finance's processes said: the error log",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("topic", Text, nullable=False, comment="Without the environment's prefix"),
+    Column("key", LargeBinary, nullable=False),
+    Column("value", LargeBinary, comment="NULL is a tombstone"),
+    comment="What is to be published; written with its cause, sent after, at least once",
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="What this store was built under: the digest of the maps",
+)

@@ -1,0 +1,411 @@
+"""One batch of changes against the store: merge, link, decide, and find out what to write.
+
+Everything happens on copies; `State`, which outlives the batch, takes over what changed only after the commit (`Unit.remember`).
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, text
+
+from engine import findings as checks
+from engine import links
+from engine.changes import Change
+from engine.documents import Chain, Finding
+from engine.evaluate import evaluate
+from engine.maps import EntityMap, Maps
+from engine.records import Record, Row, merged, new_record, record_key
+from engine.references import Directory
+from store import tables
+from store.caches import Recent
+from store.statements import select
+
+FANOUT: Final = 1_000
+"""Dependents of a changed reference that are decided in the same batch; more are left to `recomputations`, a chunk at a time."""
+
+_decode_record = msgspec.msgpack.Decoder(Record).decode
+_decode_chain = msgspec.msgpack.Decoder(Chain).decode
+encode: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
+
+# `company` is answered by the directory: nobody looks up who offers it.
+_COMPANY_POINTER: Final = "=company:"
+
+
+class State:
+    """What the writer keeps between batches. Empty at the start of a writer's reign, except for the resident rows."""
+
+    def __init__(self, records: int, chains: int) -> None:
+        self.records: Recent[Record] = Recent(records)
+        self.chains: Recent[bytes] = Recent(chains)
+        self.offers: Recent[list[str]] = Recent(records // 4)
+        self.resident: dict[str, Row] = {}
+        self.directory = Directory()
+
+    def clear(self) -> None:
+        """Forget everything but what `load_resident` reads anew."""
+        self.records.clear()
+        self.chains.clear()
+        self.offers.clear()
+        self.resident.clear()
+        self.directory = Directory()
+
+
+def load_resident(connection: Connection, maps: Maps, state: State) -> None:
+    """Read the resident rows (companies, currencies, ledger calendars) into memory."""
+    for entity_map in maps.entities.values():
+        if not entity_map.role.resident:
+            continue
+        for key, body in connection.execute(
+            text("SELECT key, body FROM records WHERE key >= :start AND key < :end"),
+            {"start": entity_map.prefix, "end": entity_map.prefix[:-1] + ";"},
+        ):
+            record = _decode_record(body)
+            if record.exists:
+                state.resident[key] = links.row(record, entity_map, lambda _guid: None)
+    state.directory = Directory(state.resident.values())
+
+
+class Unit:
+    """The work of one batch. Call `change`, then `decide`, then read what to write."""
+
+    def __init__(
+        self, connection: Connection, maps: Maps, state: State, companies: Collection[str] | None = None
+    ) -> None:
+        self.connection = connection
+        self.maps = maps
+        self.state = state
+        self.companies = companies
+        self.directory = state.directory
+        self.resident = state.resident
+        self.records: dict[str, Record] = {}
+        self.absent: set[str] = set()
+        self.changed: set[str] = set()
+        self.links_added: set[tuple[str, str]] = set()
+        self.links_removed: set[tuple[str, str]] = set()
+        self.old_chains: dict[str, bytes] = {}
+        self.new_chains: dict[str, Chain] = {}
+        self.postponed: set[str] = set()
+        self._headers = tuple(entity_map.prefix for entity_map in maps.of_role("dataverse-invoice"))
+        self.references: set[str] = set()
+        self._rows: dict[str, Row | None] = {}
+        self._offers: dict[str, list[str]] = {}
+        self._loose: set[str] = set()
+        self._dirty: set[str] = set()
+
+    # --- changes -----------------------------------------------------------------------------------------------------
+
+    def change(self, changes: Sequence[tuple[Change, EntityMap]]) -> None:
+        """Merge changes into their records, and derive again what depends on them."""
+        keyed = [(record_key(entity_map, change.id), change, entity_map) for change, entity_map in changes]
+        self._load(key for key, _, _ in keyed)
+        before: dict[str, Record] = {}
+        for key, change, entity_map in keyed:
+            record = self.records.get(key)
+            old = record if record is not None else new_record(entity_map, key)
+            new = merged(old, change, entity_map)
+            if new is not old:
+                before.setdefault(key, old)
+                self.records[key] = new
+                self.absent.discard(key)
+        self.changed.update(before)
+        pointers = self._replace_resident(before)
+        self._derive(before.keys(), before, pointers)
+
+    def derive_again(self, keys: Iterable[str]) -> None:
+        """Derive and decide records again whose references changed."""
+        wanted = list(keys)
+        self._load(wanted)
+        self._derive([key for key in wanted if key in self.records], {}, set())
+
+    def _replace_resident(self, before: Mapping[str, Record]) -> set[str]:
+        """Take changed resident rows into the directory; returns what points to a company that is different now."""
+        changed = [key for key in before if self._map(self.records[key]).role.resident]
+        if not changed:
+            return set()
+        self.resident = dict(self.resident)
+        for key in changed:
+            record = self.records[key]
+            self.resident.pop(key, None)
+            if record.exists:
+                self.resident[key] = links.row(record, self._map(record), lambda _guid: None)
+        old, self.directory = self.directory, Directory(self.resident.values())
+        return {f"{_COMPANY_POINTER}{code}" for code in self.directory.changed(old)}
+
+    def _derive(self, keys: Iterable[str], before: Mapping[str, Record], pointers: set[str]) -> None:
+        """Bring the links of `keys` up to date, and of every row that depends on what changed."""
+        done: set[str] = set()
+        queue = set(keys)
+        tokens = set(pointers)
+        while queue or tokens:
+            for key in queue:
+                pointers = self._relink(key, before.get(key))
+                tokens |= pointers
+                if pointers or self._map(self.records[key]).role.chained:
+                    done.add(key)
+            # A row that says the same is visited again when what it points to changed: its dependents read through it.
+            before = {}
+            found = self._dependents(tokens) - done
+            self._load(found)
+            queue = {key for key in found if key in self.records}
+            tokens = set()
+
+    def _relink(self, key: str, old: Record | None) -> set[str]:
+        """Derive the links of one record; returns what points to it, if what it says to others changed."""
+        record = self.records[key]
+        entity_map = self._map(record)
+        seen = links.row(record, entity_map, self.directory.owner) if record.exists else None
+        joins = links.joins(seen) if seen else []
+        refers = links.refers(seen) if seen else []
+        pointers = {key} | {links.pointer_to(token) for token in {*record.refers, *refers} if token[0] == "+"}
+        self._note_links(key, {*record.joins, *record.refers}, {*joins, *refers})
+        if joins != record.joins or refers != record.refers:
+            self.records[key] = _with_links(record, joins, refers)
+            self.changed.add(key)
+        if entity_map.role.chained:
+            self._loose.add(key)
+            if record.chain is not None:
+                self._dirty.add(record.chain)
+            return set()
+        self.references.add(key)
+        return set() if old is not None and self._says_the_same(old, record, entity_map) else pointers
+
+    def _says_the_same(self, old: Record, new: Record, entity_map: EntityMap) -> bool:
+        """Whether a row that others point to tells them what it told before. A header's event is itself part of what is told."""
+        if entity_map.role.name == "dataverse-invoice" or not (old.exists and new.exists):
+            return False
+        one = links.row(old, entity_map, self.directory.owner)
+        other = links.row(new, entity_map, self.directory.owner)
+        return one.fields == other.fields and one.company == other.company
+
+    def _note_links(self, key: str, old: set[str], new: set[str]) -> None:
+        for token in new - old:
+            self.links_added.add((token, key))
+            self.links_removed.discard((token, key))
+        for token in old - new:
+            self.links_removed.add((token, key))
+            self.links_added.discard((token, key))
+        # A header that gains or loses its first line is judged again (findings.of_reference).
+        self.references.update(token for token in old ^ new if token.startswith(self._headers))
+
+    def _dependents(self, tokens: Iterable[str]) -> set[str]:
+        """The records that point to `tokens`; those of a token that has too many are postponed."""
+        found: set[str] = set()
+        for token in tokens:
+            rows = self.connection.exec_driver_sql(
+                f"SELECT record FROM links WHERE token = {self._mark} LIMIT {FANOUT + 1}",  # noqa: S608
+                (token,),
+            ).all()
+            if len(rows) > FANOUT:
+                self.postponed.add(token)
+            else:
+                found.update(row[0] for row in rows)
+        return found
+
+    @property
+    def _mark(self) -> str:
+        return "?" if self.connection.dialect.paramstyle == "qmark" else "%s"
+
+    # --- chains ------------------------------------------------------------------------------------------------------
+
+    def decide(self) -> None:
+        """Form the chains anew that the changes touched, and decide each of them."""
+        self._spread()
+        self._load_chains(self._dirty)
+        members = {key for body in self.old_chains.values() for key in _decode_chain(body).members}
+        members |= self._loose
+        self._load(members)
+        present = {key: self.records[key] for key in sorted(members) if self.records[key].exists}
+        for key in members - present.keys():
+            self._assign(key, None)
+        groups = links.components(present, self.maps)
+        for group in groups:
+            for key in group:
+                self._assign(key, group[0])
+        self._load_references(present)
+        for group in groups:
+            rows = [row for key in group if (row := self.row(key)) is not None]
+            self.new_chains[group[0]] = evaluate(group[0], rows, self, self.companies)
+
+    def _spread(self) -> None:
+        """Find the chains that gained or lost an identity value, through the values they share."""
+        touched = {token for token, _ in self.links_added | self.links_removed if token[0] not in "+=0123456789"}
+        if not touched:
+            return
+        members = {key for token, key in self.links_added if token in touched}
+        members.update(row[0] for row in select(self.connection, tables.links, ["record"], "token", touched))
+        members |= self._families(touched)
+        self._load(members)
+        self._loose |= members & self.records.keys()
+        self._dirty.update(chain for key in members if (record := self.records.get(key)) and (chain := record.chain))
+
+    def _families(self, touched: set[str]) -> set[str]:
+        """The records that share an id whatever their company, where one of them does not know its company."""
+        heads = {parts[0] for token in touched if (parts := links.scoped(token))}
+        if not heads:
+            return set()
+        open_heads = heads & touched
+        open_heads.update(row[0] for row in select(self.connection, tables.links, ["token"], "token", heads - open_heads))
+        found = {key for token, key in self.links_added if (parts := links.scoped(token)) and parts[0] in open_heads}
+        for head in open_heads:
+            for token, key in self.connection.execute(
+                text("SELECT token, record FROM links WHERE token >= :head AND token < :end"),
+                {"head": head, "end": head[:-1] + "}"},
+            ):
+                if (parts := links.scoped(token)) and parts[0] == head:
+                    found.add(key)
+        return found
+
+    def _assign(self, key: str, chain: str | None) -> None:
+        record = self.records[key]
+        if record.chain != chain:
+            self.records[key] = _with_chain(record, chain)
+            self.changed.add(key)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def _map(self, record: Record) -> EntityMap:
+        return self.maps.entities[record.entity]
+
+    def _load(self, keys: Iterable[str]) -> None:
+        missing = []
+        for key in keys:
+            if key in self.records or key in self.absent:
+                continue
+            remembered = self.state.records.get(key)
+            if remembered is not None:
+                self.records[key] = remembered
+            else:
+                missing.append(key)
+                self.absent.add(key)
+        for key, body in select(self.connection, tables.records, ["key", "body"], "key", missing):
+            self.records[key] = _decode_record(body)
+            self.absent.discard(key)
+
+    def _load_chains(self, ids: Iterable[str]) -> None:
+        missing = []
+        for chain in ids:
+            remembered = self.state.chains.get(chain)
+            if remembered is not None:
+                self.old_chains[chain] = remembered
+            elif chain not in self.old_chains:
+                missing.append(chain)
+        self.old_chains.update(select(self.connection, tables.chains, ["id", "body"], "id", missing))
+
+    def _load_references(self, present: Mapping[str, Record]) -> None:
+        """Read what the chains' rows point to, and what those rows point to in turn (an invoice's vendor)."""
+        tokens = {token for record in present.values() for token in record.refers}
+        for _ in range(2):
+            keys = self._targets(tokens)
+            self._load(keys)
+            tokens = {token for key in keys if (record := self.records.get(key)) for token in record.refers}
+
+    def _targets(self, tokens: Iterable[str]) -> set[str]:
+        keys: set[str] = set()
+        wanted: set[str] = set()
+        for token in tokens:
+            if token[0] == "=":
+                if not token.startswith(_COMPANY_POINTER):
+                    wanted.add(links.offer_of(token))
+            elif token[0] != "+" and not self._is_resident(token):
+                keys.add(token)
+        self._load_offers(wanted)
+        for offer in wanted:
+            keys.update(self._offers[offer])
+        return keys
+
+    def _is_resident(self, key: str) -> bool:
+        return self.maps.entities[key.split(":", 2)[1]].role.resident
+
+    def _load_offers(self, offers: set[str]) -> None:
+        missing = set()
+        for offer in offers - self._offers.keys():
+            remembered = self.state.offers.get(offer)
+            self._offers[offer] = list(remembered) if remembered is not None else []
+            if remembered is None:
+                missing.add(offer)
+        for offer, key in select(self.connection, tables.links, ["token", "record"], "token", missing):
+            self._offers[offer].append(key)
+        for token, key in self.links_added:
+            if token in missing or token in offers:
+                if key not in self._offers[token]:
+                    self._offers[token].append(key)
+        for token, key in self.links_removed:
+            if token in offers and key in self._offers[token]:
+                self._offers[token].remove(key)
+        for offer in offers:
+            self._offers[offer].sort()
+
+    def row(self, key: str) -> Row | None:
+        """The existing row of a record key that was loaded (engine.references.World)."""
+        if key not in self._rows:
+            record = self.records.get(key)
+            if record is None:
+                self._load([key])
+                record = self.records.get(key)
+            exists = record is not None and record.exists
+            self._rows[key] = links.row(record, self._map(record), self.directory.owner) if record and exists else None
+        return self._rows[key]
+
+    def offered(self, token: str) -> list[Row]:
+        """The rows that offer `+link:…` (engine.references.World)."""
+        if token not in self._offers:
+            self._load_offers({token})
+            self._load(self._offers[token])
+        return [row for key in self._offers[token] if (row := self.row(key)) is not None]
+
+    # --- after -------------------------------------------------------------------------------------------------------
+
+    def reference_findings(self) -> Iterator[tuple[str, list[Finding]]]:
+        """What is wrong with the rows that others point to, as far as they changed. Call after the links are written."""
+        self._load(self.references)
+        for key in sorted(self.references):
+            seen = self.row(key)
+            if seen is None or seen.map.role.chained:
+                if key in self.records and not self._map(self.records[key]).role.chained:
+                    yield key, []
+                continue
+            dependents = len(self._any_dependent(key)) if seen.role == "dataverse-invoice" else 0
+            yield key, checks.of_reference(seen, dependents)
+
+    def _any_dependent(self, key: str) -> Sequence[object]:
+        return self.connection.execute(text("SELECT 1 FROM links WHERE token = :key LIMIT 1"), {"key": key}).all()
+
+    def remember(self) -> None:
+        """Take over what changed. Only after the commit."""
+        state = self.state
+        state.records.update(self.records.items())
+        state.offers.forget(token for token, _ in self.links_added | self.links_removed if token[0] == "+")
+        changed = {token for token, _ in self.links_added | self.links_removed}
+        state.offers.update((offer, keys) for offer, keys in self._offers.items() if offer not in changed)
+        state.resident = self.resident
+        state.directory = self.directory
+        state.chains.forget(self.old_chains.keys() - self.new_chains.keys())
+
+
+def _with_links(record: Record, joins: list[str], refers: list[str]) -> Record:
+    return Record(
+        record.key,
+        record.entity,
+        record.chain,
+        record.deleted,
+        record.seen,
+        record.evidence,
+        record.cells,
+        joins,
+        refers,
+    )
+
+
+def _with_chain(record: Record, chain: str | None) -> Record:
+    return Record(
+        record.key,
+        record.entity,
+        chain,
+        record.deleted,
+        record.seen,
+        record.evidence,
+        record.cells,
+        record.joins,
+        record.refers,
+    )

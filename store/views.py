@@ -1,0 +1,120 @@
+"""The views of a grid as bits, and the sums that are kept for them.
+
+A tile is the sum of one part over the rows of its view (R32); both come from the same numbers.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from engine.documents import Amounts, Document
+
+View = Literal["missing-actuals", "missing-journal-lines", "all", "reconciled"]
+
+MISSING_ACTUALS: Final = 1
+MISSING_JOURNAL_LINES: Final = 2
+RECONCILED: Final = 4
+SUMMED: Final = 8  # processed and not excluded: in every sum
+PROCESSED: Final = 16  # everything but approved documents not yet posted
+NOT_COMPUTABLE: Final = 32  # in a view by its position, with no amounts
+
+BITS: Final[dict[View, int]] = {
+    "missing-actuals": MISSING_ACTUALS,
+    "missing-journal-lines": MISSING_JOURNAL_LINES,
+    "reconciled": RECONCILED,
+    "all": 0,
+}
+
+_NOTHING: Final = Amounts(0)
+
+
+def views_of(document: Document) -> int:
+    """The views a document is in: its position's, and that of each part which is not zero (R33, judged in transaction currency)."""
+    if document.position == "not-posted":
+        return 0
+    if document.position == "excluded":
+        return PROCESSED
+    parts = document.amounts or _NOTHING
+    bits = PROCESSED | SUMMED
+    if document.position == "missing-actual" or parts.missing_actual:
+        bits |= MISSING_ACTUALS
+    if document.position == "missing-journal-line" or parts.missing_journal_line:
+        bits |= MISSING_JOURNAL_LINES
+    if document.position == "reconciled":
+        bits |= RECONCILED
+    if document.amounts is None or document.accounting is None:
+        bits |= NOT_COMPUTABLE
+    return bits
+
+
+class Sums(msgspec.Struct, gc=False):
+    """Numbers of documents and exact sums of their amounts, in transaction and in accounting currency (units of 1/10000)."""
+
+    documents: int = 0
+    with_difference: int = 0
+    amount: int = 0
+    missing_actual: int = 0
+    missing_journal_line: int = 0
+    reconciled: int = 0
+    difference: int = 0
+    accounting_amount: int = 0
+    accounting_missing_actual: int = 0
+    accounting_missing_journal_line: int = 0
+    accounting_reconciled: int = 0
+    accounting_difference: int = 0
+
+    def __add__(self, other: "Sums") -> "Sums":
+        mine, theirs = msgspec.structs.astuple(self), msgspec.structs.astuple(other)
+        return Sums(*(one + another for one, another in zip(mine, theirs, strict=True)))
+
+    def as_text(self) -> str:
+        """The numbers separated by blanks."""
+        return " ".join(map(str, msgspec.structs.astuple(self)))
+
+    @classmethod
+    def from_text(cls, text: str) -> "Sums":
+        """The numbers that `as_text` wrote."""
+        return cls(*map(int, text.split()))
+
+
+class TotalKey(msgspec.Struct, frozen=True, gc=False):
+    """What sums are kept by."""
+
+    company: str
+    kind: str
+    date: str
+    views: int
+    currency: str
+    accounting_currency: str
+
+
+def total_key(document: Document) -> TotalKey:
+    """Where a document is counted."""
+    return TotalKey(
+        document.company or "",
+        document.kind,
+        document.date or "",
+        views_of(document),
+        document.currency or "",
+        document.accounting_currency or "",
+    )
+
+
+def numbers(document: Document) -> tuple[int, ...]:
+    """What a document adds to its `Sums`, in their order; one that cannot be computed counts without an amount."""
+    amounts = document.amounts or _NOTHING
+    accounting = document.accounting or _NOTHING
+    return (
+        1,
+        1 if amounts.difference or accounting.difference else 0,
+        amounts.amount,
+        amounts.missing_actual,
+        amounts.missing_journal_line,
+        amounts.reconciled,
+        amounts.difference,
+        accounting.amount,
+        accounting.missing_actual,
+        accounting.missing_journal_line,
+        accounting.reconciled,
+        accounting.difference,
+    )
