@@ -39,7 +39,8 @@ class Change(msgspec.Struct, gc=False):
     """A row of one system was made, changed or deleted, or should be read again (`notify`).
 
     `columns` stand under the source's own names with values as the event wrote them: text, integers, booleans, None (cleared), lookups as
-    `{"entity", "id", "name"}`, numbers with a fraction as their digits. An absent column is unchanged. `company` is as sent, or None.
+    `{"entity", "id", "name"}`, numbers with a fraction as their digits. An absent column is unchanged. A company the event named stands among
+    them as well, as `maps.COMPANY`.
     """
 
     operation: Operation

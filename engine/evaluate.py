@@ -39,7 +39,7 @@ def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Fi
     amounts, accounting = divide(facts, verdict)
     found = findings.of_document(facts, verdict, amounts)
     project = facts.project_row
-    shown = _shown_line(facts, verdict)
+    shown = _shown_line(verdict)
     line = shown.line if shown is not None else None
     journal = shown.journal if shown is not None else None
     document = Document(
@@ -93,11 +93,9 @@ def _vendor(facts: DocumentFacts) -> dict[str, str | None]:
     return {"vendor": facts.header["vendor"], "vendor_name": vendor["name"] if vendor is not None else None}
 
 
-def _shown_line(facts: DocumentFacts, verdict: Verdict) -> StagingFacts | None:
-    """The journal line a grid shows: that of the actual which decided, else of the first that has one."""
-    if verdict.deciding is not None and verdict.deciding.best is not None and verdict.deciding.best.line is not None:
-        return verdict.deciding.best
-    return next((actual.best for actual in facts.actuals if actual.best is not None and actual.best.line is not None), None)
+def _shown_line(verdict: Verdict) -> StagingFacts | None:
+    """The journal line a grid shows: that of the actual which decided."""
+    return verdict.deciding.best if verdict.deciding is not None else None
 
 
 def _posted_date(shown: StagingFacts | None) -> str | None:

@@ -272,16 +272,18 @@ class DocumentFacts:
         converted = money.converted(amount, self.rate)
         return None if converted is None else money.rounded(converted, self.accounting_currency)
 
-    def amount_of(self, actual: Row) -> int | None:
+    def amount_of(self, actual: ActualFacts) -> int | None:
         """An actual's amount in the document's currency; None when it cannot be known.
 
-        An actual in another currency enters by its accounting amount through the document's rate. One whose currency row was not seen
+        An actual in another currency enters by its accounting amount (the actual's, else its staging row's) through the document's rate. One whose currency row was not seen
         counts in the document's currency.
         """
-        currency = self.chain.world.directory.currency(actual["currency"])
-        if currency is None or currency == self.currency:
-            return actual["amount"]  # type: ignore[no-any-return]
-        accounting, rate = actual["accounting_amount"], self.rate
+        currency = self.chain.world.directory.currency(actual.row["currency"])
+        if currency is None or self.currency is None or currency == self.currency:
+            return actual.row["amount"]  # type: ignore[no-any-return]
+        accounting, rate = actual.row["accounting_amount"], self.rate
+        if accounting is None and actual.best is not None:
+            accounting = actual.best.row["accounting_amount"]
         if accounting is None or rate is None:
             return None
         return money.rounded(money.exact_quotient(accounting * 100, rate), self.currency)

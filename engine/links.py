@@ -34,7 +34,10 @@ def joins(seen: Row) -> list[str]:
     """The identity values of a row, sorted; a value that is none never links (R8)."""
     found = set()
     for identity in seen.map.identity:
-        if _applies(identity, seen) and (value := _value(seen, identity.by)) is not None:
+        if not _applies(identity, seen):
+            continue
+        value = next((value for field in identity.by if (value := _value(seen, field)) is not None), None)
+        if value is not None:
             found.add(f"{identity.link}:{value}" + (f"|{seen.company or ''}" if identity.scoped else ""))
     return sorted(found)
 

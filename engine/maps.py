@@ -27,7 +27,7 @@ Names = str | list[str]
 
 class _Identity(msgspec.Struct, forbid_unknown_fields=True):
     link: str
-    by: str
+    by: Names
     company: bool = False
     when: dict[str, list[str]] = {}
 
@@ -60,12 +60,12 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 class Identity(msgspec.Struct, frozen=True):
     """An identity link: rows with the same value of it belong to one chain.
 
-    `by` is a field, or `id` for the row itself; `scoped` values count within their company; `when` restricts the link to rows whose fields
+    `by` names fields, `id` for the row itself: the first that has a value counts. `scoped` values count within their company; `when` restricts the link to rows whose fields
     have one of the given texts.
     """
 
     link: str
-    by: str
+    by: tuple[str, ...]
     scoped: bool
     when: tuple[tuple[str, frozenset[str]], ...]
 
@@ -206,7 +206,7 @@ class _Compiler:
         )
 
     def _columns(self, role: Role, entry: _Entity) -> dict[str, tuple[str, Callable[[Any], Any]]]:
-        columns: dict[str, tuple[str, Callable[[Any], Any]]] = {}
+        columns: dict[str, tuple[str, Callable[[Any], Any]]] = {COMPANY: (COMPANY, keeper("code"))}
         kinds: dict[str, str] = {}
         for field, names in entry.columns.items():
             kind = role.fields[field]
@@ -246,9 +246,10 @@ class _Compiler:
     def _identity(self, role: Role, item: _Identity) -> Identity:
         if not role.chained:
             raise MapError(f"{self.where} identity: a record {role.name!r} belongs to no chain; use references")
-        self._fields(role, f"identity {item.link}", [item.by, *item.when])
+        by = self._fields(role, f"identity {item.link}", item.by)
+        self._fields(role, f"identity {item.link} when", list(item.when))
         when = tuple((field, frozenset(text.upper() for text in texts)) for field, texts in item.when.items())
-        return Identity(item.link, item.by, item.company, when)
+        return Identity(item.link, by, item.company, when)
 
     def _reference(self, role: Role, key: str, item: _Reference) -> Reference:
         by = self._fields(role, f"references.{key}", item.by)

@@ -19,7 +19,11 @@ _LINES: Final = Awaited("finance", ("ProjAdvancedJournalLine",))
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """A position with its reason. `evidence` is the event of the step that was reached last; `awaited` what its cause misses, if it rests on absence."""
+    """A position with its reason.
+
+    `evidence` is the event of the step that was reached last, `awaited` what the cause misses if it rests on absence, `deciding` the actual
+    in Finance that decided.
+    """
 
     position: PositionName
     evidence: Evidence
@@ -69,10 +73,10 @@ def _missing_actual(facts: DocumentFacts, step: Evidence) -> Verdict:
     """The cause by how far the chain got (R15), the furthest step first."""
     lost = [actual for actual in facts.actuals if not actual.counts]
     if lost:
-        return _missing("actual-not-synced-back", lost[0].row.existence, _STAGING, lost[0])
+        return _missing("actual-not-synced-back", lost[0].row.existence, _STAGING)
     if facts.actuals:
         last = max((actual.row.existence for actual in facts.actuals), key=lambda evidence: evidence.rank)
-        return _missing("actual-reversed", last, None, facts.actuals[0])
+        return _missing("actual-reversed", last)
     record = facts.record
     if record is None:
         return _missing("not-synced-to-dataverse", step, Awaited("dataverse", (_DATAVERSE_RECORDS[facts.kind],)))
@@ -110,10 +114,8 @@ def _awaiting(facts: DocumentFacts) -> Awaited:
     return Awaited("dataverse", ("msdyn_projectvendorinvoice",))
 
 
-def _missing(
-    cause: Cause, evidence: Evidence, awaited: Awaited | None = None, deciding: ActualFacts | None = None
-) -> Verdict:
-    return Verdict("missing-actual", evidence, cause=cause, awaited=awaited, deciding=deciding)
+def _missing(cause: Cause, evidence: Evidence, awaited: Awaited | None = None) -> Verdict:
+    return Verdict("missing-actual", evidence, cause=cause, awaited=awaited)
 
 
 def _missing_journal_line(actual: ActualFacts) -> Verdict:
@@ -155,7 +157,7 @@ def divide(facts: DocumentFacts, verdict: Verdict) -> tuple[Amounts | None, Amou
 
 def _transaction_amounts(facts: DocumentFacts) -> Amounts | None:
     total = facts.amount
-    values = [(actual, facts.amount_of(actual.row)) for actual in facts.actuals]
+    values = [(actual, facts.amount_of(actual)) for actual in facts.actuals]
     if total is None or any(value is None for _, value in values):
         return None
     known = [(actual, cast(int, value)) for actual, value in values]

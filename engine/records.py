@@ -11,7 +11,7 @@ import msgspec
 
 from engine.changes import Change, Evidence, time_order
 from engine.errors import Rejected
-from engine.maps import COMPANY, EntityMap
+from engine.maps import EntityMap
 from engine.values import is_unfit
 
 
@@ -59,9 +59,9 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
     evidence = change.evidence
     rank = evidence.rank
     if change.operation == "delete":
-        return _deleted(record, evidence, keep=entity_map.keep_on_delete)
+        return record if entity_map.keep_on_delete else _deleted(record, evidence)
     deleted = record.deleted
-    if deleted is not None and rank < deleted.rank and not entity_map.keep_on_delete:
+    if deleted is not None and rank < deleted.rank:
         return record
     seen = record.seen
     newer = seen is None or rank > seen.rank
@@ -104,23 +104,16 @@ def _outranking(
         if not newest and (held := cells.get(column)) is not None and versions[held[0]].rank >= rank:
             continue
         staying[column] = None if value is None else keep(value)
-    if change.company is not None:
-        held = cells.get(COMPANY)
-        if newest or held is None or versions[held[0]].rank < rank:
-            staying[COMPANY] = change.company
     return staying
 
 
-def _deleted(record: Record, evidence: Evidence, *, keep: bool) -> Record:
+def _deleted(record: Record, evidence: Evidence) -> Record:
     if record.deleted is not None and record.deleted.rank >= evidence.rank:
         return record
-    cells, versions = record.cells, record.evidence
-    if not keep:
-        rank = evidence.rank
-        cells, versions = _compact({name: cell for name, cell in cells.items() if versions[cell[0]].rank > rank}, versions)
-    seen = record.seen
-    if seen is not None and not keep and seen.rank < evidence.rank:
-        seen = None
+    rank, versions = evidence.rank, record.evidence
+    outranking = {name: cell for name, cell in record.cells.items() if versions[cell[0]].rank > rank}
+    cells, versions = _compact(outranking, versions)
+    seen = record.seen if record.seen is not None and record.seen.rank > rank else None
     return Record(
         record.key, record.entity, record.chain, evidence, seen, versions, cells, record.joins, record.refers
     )

@@ -106,7 +106,7 @@ def numbers(document: Document) -> tuple[int, ...]:
     accounting = document.accounting or _NOTHING
     return (
         1,
-        1 if amounts.difference or accounting.difference else 0,
+        1 if amounts.difference else 0,
         amounts.amount,
         amounts.missing_actual,
         amounts.missing_journal_line,

@@ -22,6 +22,7 @@ from engine.changes import (
     row_id,
 )
 from engine.errors import Rejected
+from engine.maps import COMPANY
 from engine.values import parse_time
 
 _LONGEST_ID: Final = 200
@@ -35,7 +36,7 @@ class _RowData(msgspec.Struct, gc=False):
     operation: Literal["upsert", "delete"]
     columns: dict[str, Any] = {}
     version: int | None = None
-    company: str | None = None
+    company: str | None | msgspec.UnsetType = msgspec.UNSET
 
 
 class _ProcessData(msgspec.Struct, gc=False):
@@ -247,7 +248,12 @@ def _row(event: _RowChanged, source: Source, digest: str, place: Place) -> Chang
     at = parse_time(modified) if isinstance(modified, str) else None
     if at is None:
         at = _time_of(event.time)
-    company = data.company.strip().upper() if data.company else None
+    if isinstance(data.company, msgspec.UnsetType):
+        company = None
+    else:
+        # A column like any other: not there means unchanged, null means none.
+        company = (data.company or "").strip().upper() or None
+        data.columns[COMPANY] = company
     return Change(
         data.operation,
         source,
@@ -255,7 +261,7 @@ def _row(event: _RowChanged, source: Source, digest: str, place: Place) -> Chang
         identifier,
         _evidence(event, at, version, digest, place),
         data.columns,
-        company or None,
+        company,
         event.correlationid,
     )
 
@@ -285,7 +291,7 @@ def change_json(change: Change) -> dict[str, Any]:
         "correlation_id": change.correlation_id,
         "version": change.evidence.version or None,
         "company": change.company,
-        "columns": {name: _value_json(value) for name, value in change.columns.items()},
+        "columns": {name: _value_json(value) for name, value in change.columns.items() if name != COMPANY},
         "truncated": change.truncated,
     }
 
