@@ -101,6 +101,13 @@ documents = Table(
         sqlite_where=text("views & 2 <> 0"),
         postgresql_where=text("views & 2 <> 0"),
     ),
+    Index(
+        "ix_documents_open",
+        "company",
+        "since",
+        sqlite_where=text("views & 3 <> 0"),
+        postgresql_where=text("views & 3 <> 0"),
+    ),
     comment="One row for each document line: what the grids filter, sort and add up",
 )
 

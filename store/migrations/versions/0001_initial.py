@@ -73,6 +73,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("views & 2 <> 0"),
     )
     op.create_index("ix_documents_name", "documents", ["document"], unique=False)
+    op.create_index(
+        "ix_documents_open",
+        "documents",
+        ["company", "since"],
+        unique=False,
+        sqlite_where=sa.text("views & 3 <> 0"),
+        postgresql_where=sa.text("views & 3 <> 0"),
+    )
     op.create_table(
         "findings",
         sa.Column("owner", _KEY, nullable=False, comment="A chain, or the record key of a row that others point to"),

@@ -1,0 +1,75 @@
+"""What may be said of something that is not there (R21), and what is only under way (R19).
+
+These depend on the time of day and on what a source has sent, so they are asked when a document is shown and never stored with it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from engine.documents import Cause, Document
+
+ShownCause = Cause | Literal["not-observed", "feed-silent"]
+
+MINUTE: Final = 60 * 1_000_000
+
+GRACE: Final[Mapping[str, int]] = {
+    # Dual-write and the system jobs of Dataverse are near real time, but run in queues.
+    "not-synced-to-dataverse": 15 * MINUTE,
+    "not-approved": 15 * MINUTE,
+    "not-confirmed": 15 * MINUTE,
+    "no-actual-made": 15 * MINUTE,
+    # Microsoft's own page waits an hour before it calls an actual out of sync (`domain/workspace.md`).
+    "actual-not-synced-back": 60 * MINUTE,
+    # Imports and postings are batches, mostly daily.
+    "not-imported": 24 * 60 * MINUTE,
+    "line-not-seen": 60 * MINUTE,
+    "draft": 24 * 60 * MINUTE,
+    "processing": 24 * 60 * MINUTE,
+}
+"""How long a step may take before its absence means something, by cause, in microseconds."""
+
+STUCK: Final = 24 * 60 * MINUTE
+"""After this long in processing Finance allows a line to be reset (`domain/documents.md` §0)."""
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """What is known of time when documents are shown.
+
+    `now` is None while today is set by hand: then nothing is in flight and every grace is 0. `until` says up to when each source that sends
+    heartbeats has sent everything; `observed` whether an entity was ever seen.
+    """
+
+    now: int | None
+    until: Mapping[str, int]
+    observed: Callable[[str], bool]
+
+    def grace(self, cause: str | None) -> int:
+        """The grace of a step, in microseconds."""
+        return 0 if self.now is None or cause is None else GRACE.get(cause, 0)
+
+
+def shown_cause(document: Document, moment: Moment) -> ShownCause | None:
+    """The cause as far as it may be claimed: an absence only up to the time its source is known complete."""
+    awaited = document.awaited
+    if awaited is None or document.cause is None:
+        return document.cause
+    until = moment.until.get(awaited.source)
+    if until is not None:
+        return document.cause if until >= document.since + moment.grace(document.cause) else "feed-silent"
+    return document.cause if all(moment.observed(entity) for entity in awaited.entities) else "not-observed"
+
+
+def in_flight(document: Document, moment: Moment) -> bool:
+    """Whether the document is younger than the grace of its step: in the tiles, but no reason for alarm."""
+    if moment.now is None or document.position not in ("missing-actual", "missing-journal-line"):
+        return False
+    return moment.now < document.since + moment.grace(document.cause)
+
+
+def timed_findings(document: Document, end_of_today: int) -> tuple[str, ...]:
+    """The findings that only time makes: a line that has been in processing for too long."""
+    if document.cause == "processing" and end_of_today - document.since > STUCK:
+        return ("processing-too-long",)
+    return ()

@@ -1,0 +1,122 @@
+"""The pieces, wired: the only module that knows every package."""
+
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Engine, make_url
+
+from engine.errors import MapError, SettingError
+from engine.maps import Maps, compile_maps
+from store.database import check, connect, migrate
+from store.queries import Reader
+from store.writer import Writer
+from streams.embedded import EmbeddedLog
+from streams.log import EventLog
+from streams.projector import Projector
+from streams.topics import CHANGES, TOPICS
+from tieout.settings import Settings
+
+SHIPPED_MAPS: Final = ("finance.toml", "dataverse.toml")
+
+
+def load_maps(settings: Settings) -> Maps:
+    """The shipped maps, with the environment's own entities in place of theirs. Raises `MapError`, naming file and key."""
+    contents = [_parsed(name, (files("tieout") / "maps" / name).read_text(encoding="utf-8")) for name in SHIPPED_MAPS]
+    own = [_parsed(name, _read(name)) for name in settings.maps]
+    replaced = {entity for _, content in own for entity in _entities(content)}
+    kept = [
+        (name, {**content, "entities": {key: value for key, value in _entities(content).items() if key not in replaced}})
+        for name, content in contents
+    ]
+    return compile_maps([*kept, *own])
+
+
+def _entities(content: dict[str, Any]) -> dict[str, Any]:
+    entities = content.get("entities", {})
+    return entities if isinstance(entities, dict) else {}
+
+
+def _read(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MapError(f"the map file {name} (TIEOUT_MAPS) cannot be read: {error}.") from None
+
+
+def _parsed(name: str, content: str) -> tuple[str, dict[str, Any]]:
+    try:
+        return name, tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise MapError(f"the map file {name} is not TOML: {error}.") from None
+
+
+@contextmanager
+def open_log(settings: Settings, *, write: bool) -> Iterator[EventLog]:
+    """The event log of the settings; opened for writing it is made if need be, with its topics."""
+    path = settings.log_file
+    if path is None:
+        raise SettingError(
+            f"TIEOUT_BROKER={settings.broker!r}: Apache Kafka is not supported by this version yet; use embedded:///path/to/file."
+        )
+    if write:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    log = EmbeddedLog.open(path, "write" if write else "read")
+    try:
+        if write:
+            log.create_topics(list(TOPICS.values()), settings.partitions, prefix=settings.prefix)
+        yield log
+    finally:
+        log.close()
+
+
+@contextmanager
+def open_store(settings: Settings, *, write: bool) -> Iterator[Engine]:
+    """The store of the settings. Opened for writing it is made or upgraded; for reading it must be there in today's shape."""
+    url = make_url(settings.store)
+    if url.drivername.startswith("sqlite") and url.database and write:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    if url.drivername.startswith("sqlite") and url.database and not write and not Path(url.database).exists():
+        raise SettingError(f"TIEOUT_STORE={settings.store!r}: there is no such store yet. Start `tieout run` or `tieout demo` once.")
+    engine = connect(settings.store, write=write)
+    try:
+        if write:
+            migrate(engine)
+        else:
+            check(engine)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def open_reader(
+    settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Iterator[Reader]:
+    """Questions to the store of the settings."""
+    with open_store(settings, write=False) as engine:
+        yield Reader(engine, load_maps(settings), today=settings.today, clock=clock)
+
+
+@contextmanager
+def open_projector(settings: Settings) -> Iterator[tuple[EventLog, Projector]]:
+    """A worker's log and projection. Raises `LogBusy` when another process writes to the log."""
+    maps = load_maps(settings)
+    with open_log(settings, write=True) as log, open_store(settings, write=True) as engine:
+        yield log, projector(engine, log, maps, settings)
+
+
+def projector(engine: Engine, log: EventLog, maps: Maps, settings: Settings) -> Projector:
+    """The projection of a log onto a store."""
+    return Projector(
+        Writer(engine, maps, settings.companies), log, maps, prefix=settings.prefix, environments=settings.environments
+    )
+
+
+def change_topics(settings: Settings) -> list[str]:
+    """The full names of the topics that are projected."""
+    return [topic.full_name(settings.prefix) for topic in CHANGES]

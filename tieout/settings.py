@@ -1,0 +1,122 @@
+"""Settings: read once at start from environment variables `TIEOUT_*` and a TOML file, typed, and refused with the name of what is wrong.
+
+The environment wins over the file; the file is `tieout.toml` in the working folder, or the one that `TIEOUT_SETTINGS` names.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from engine.errors import SettingError
+
+FILE: Final = "tieout.toml"
+_EMBEDDED: Final = "embedded:///"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that may differ between two installations."""
+
+    broker: str = "embedded:///.tieout/log.sqlite"
+    """Where the topics are: `embedded:///relative/file`, `embedded:////absolute/file`, or `kafka://host:port,…`."""
+
+    store: str = "sqlite:///.tieout/store.sqlite"
+    """Where the projection is: a SQLAlchemy URL."""
+
+    today: date | None = None
+    """Today, set by hand (demonstrations, tests, closing days); by default the date in the company's time zone."""
+
+    prefix: str = "tieout"
+    """What the names of this environment's topics start with."""
+
+    partitions: int = 1
+    """Partitions of each change topic that is made."""
+
+    companies: tuple[str, ...] | None = None
+    """The companies of this environment; documents of others are excluded as `other-company`. By default every company."""
+
+    environments: tuple[str, ...] | None = None
+    """The environment names in `source` that events may come from; others are rejected. By default any."""
+
+    maps: tuple[str, ...] = ()
+    """Map files of your own; an entity in them replaces the shipped one."""
+
+    log_level: str = "info"
+    """How much is logged: debug, info, warning or error."""
+
+    @property
+    def log_file(self) -> Path | None:
+        """The file of an embedded log, None for a broker."""
+        return Path(self.broker[len(_EMBEDDED) :]) if self.broker.startswith(_EMBEDDED) else None
+
+    def shown(self) -> dict[str, str]:
+        """The settings in force as text, without passwords."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        shown["store"] = make_url(self.store).render_as_string(hide_password=True)
+        return {name: "" if value is None else str(value) for name, value in shown.items()}
+
+
+def load(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Settings:
+    """The settings in force. Raises `SettingError`, naming the setting, what it holds and what it may hold."""
+    values: dict[str, Any] = _file(environ, folder)
+    for name in Settings.__struct_fields__:
+        written = environ.get(f"TIEOUT_{name.upper()}")
+        if written is not None and written.strip():
+            values[name] = _several(written) if name in ("companies", "environments", "maps") else written.strip()
+    return _checked(values)
+
+
+def _file(environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    named = environ.get("TIEOUT_SETTINGS")
+    path = Path(named) if named else folder / FILE
+    if not named and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"the settings file {path} (TIEOUT_SETTINGS) cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"the settings file {path} is not TOML: {error}.") from None
+
+
+def _several(written: str) -> list[str]:
+    return [part.strip() for part in written.split(",") if part.strip()]
+
+
+def _checked(values: dict[str, Any]) -> Settings:
+    unknown = values.keys() - set(Settings.__struct_fields__)
+    if unknown:
+        raise SettingError(f"unknown setting {', '.join(sorted(unknown))}; known are {', '.join(Settings.__struct_fields__)}.")
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        name = str(error).rpartition("$.")[2].rstrip("`")
+        held = values.get(name.partition("[")[0], "")
+        raise SettingError(f"TIEOUT_{name.upper()}={held!r}: {str(error).partition(' - at')[0]}.") from None
+    _check_places(settings)
+    if settings.companies is not None:
+        settings = msgspec.structs.replace(settings, companies=tuple(code.upper() for code in settings.companies))
+    return settings
+
+
+def _check_places(settings: Settings) -> None:
+    if not settings.broker.startswith((_EMBEDDED, "kafka://")) or settings.log_file == Path():
+        raise SettingError(
+            f"TIEOUT_BROKER={settings.broker!r}: use embedded:///path/to/file (three slashes relative, four absolute) or kafka://host:port."
+        )
+    try:
+        make_url(settings.store)
+    except ArgumentError:
+        raise SettingError(
+            f"TIEOUT_STORE={settings.store!r}: use sqlite:///path/to/file or postgresql+psycopg://user@host/database."
+        ) from None
+    if not 1 <= settings.partitions <= 1_000:
+        raise SettingError(f"TIEOUT_PARTITIONS={settings.partitions}: use a number from 1 to 1000.")
+    if settings.log_level not in ("debug", "info", "warning", "error"):
+        raise SettingError(f"TIEOUT_LOG_LEVEL={settings.log_level!r}: use debug, info, warning or error.")
