@@ -35,10 +35,11 @@ Cause = Literal[
 class Amounts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A document's amount and how it is divided (R14), in units of 1/10000 of one currency.
 
-    Always: difference = amount − (missing_actual + missing_journal_line + reconciled), unless the document is in no sum: then all four are 0.
+    Always: difference = amount − (missing_actual + missing_journal_line + reconciled), unless the document is in no sum: then all four are 0,
+    and the amount may be None.
     """
 
-    amount: int
+    amount: int | None
     missing_actual: int = 0
     missing_journal_line: int = 0
     reconciled: int = 0

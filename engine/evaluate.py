@@ -20,19 +20,20 @@ def evaluate(chain: str, rows: Sequence[Row], world: World, companies: Collectio
     facts = ChainFacts(chain, rows, world)
     documents: list[Document] = []
     found: list[Finding] = []
-    first: DocumentFacts | None = None
+    owner: DocumentFacts | None = None
     for line in facts.lines:
         document = DocumentFacts(facts, line)
-        first = first or document
         verdict = judge(document, companies)
         if verdict is None:
             continue
+        if document.owns_chain:
+            owner = document
         decided, its_findings = _document(document, verdict)
         documents.append(decided)
         found += its_findings
     found += findings.of_chain(facts, list(rows), documents[0].document if documents else None)
     found.sort(key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))))
-    return Chain(chain, tuple(row.key for row in rows), tuple(documents), tuple(found), tuple(_unsynced(facts, first)))
+    return Chain(chain, tuple(row.key for row in rows), tuple(documents), tuple(found), tuple(_unsynced(facts, owner)))
 
 
 def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Finding]]:
@@ -124,10 +125,10 @@ def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynce
 def _accounting_amount(chain: ChainFacts, row: Row, currency: str | None, document: DocumentFacts | None) -> int | None:
     if row["accounting_amount"] is not None or row["amount"] is None:
         return cast("int | None", row["accounting_amount"])
-    own = chain.world.directory.currency(row["currency"])
+    own = chain.world.directory.currency(row["currency"]) or (document.currency if document is not None else None)
     if own is not None and own == currency:
         return cast(int, row["amount"])
-    if document is not None and own in (None, document.currency):
+    if document is not None and own == document.currency:
         converted = money.converted(row["amount"], document.rate)
         return None if converted is None else money.rounded(converted, currency)
     return None

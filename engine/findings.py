@@ -32,7 +32,7 @@ def _amount_differs(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | N
     """The actuals add up to something else than the document; judged once none of them is under way."""
     if amounts is None or verdict.position not in ("missing-journal-line", "reconciled"):
         return
-    if _unlike(amounts.difference, facts.currency):
+    if amounts.amount is not None and _unlike(amounts.difference, facts.currency):
         yield _finding(
             "amount-differs",
             facts.line,

@@ -146,11 +146,7 @@ def _posted_evidence(actual: ActualFacts) -> Evidence:
 def divide(facts: DocumentFacts, verdict: Verdict) -> tuple[Amounts | None, Amounts | None]:
     """The document's amount divided by position (R14), in its own currency and in accounting currency; None where it cannot be computed."""
     if verdict.position in ("excluded", "not-posted"):
-        amount, accounting = facts.amount, facts.accounting_amount
-        return (
-            Amounts(amount) if amount is not None else None,
-            Amounts(accounting) if accounting is not None else None,
-        )
+        return Amounts(facts.amount), Amounts(facts.accounting_amount)
     amounts = _transaction_amounts(facts)
     return amounts, _accounting_amounts(facts, amounts) if amounts is not None else None
 

@@ -14,7 +14,7 @@ def amounts_json(amounts: Amounts | None, currency: str | None) -> dict[str, str
     if amounts is None:
         return dict.fromkeys(_PARTS)
     return {
-        "amount": money.text(amounts.amount, currency),
+        "amount": None if amounts.amount is None else money.text(amounts.amount, currency),
         "missing_actual": money.text(amounts.missing_actual, currency),
         "missing_journal_line": money.text(amounts.missing_journal_line, currency),
         "reconciled": money.text(amounts.reconciled, currency),

@@ -39,8 +39,6 @@ def connect(url: str, *, write: bool = False) -> Engine:
 def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
     @event.listens_for(engine, "connect")
     def _(connection: sqlite3.Connection, _record: Any) -> None:
-        # SQLAlchemy says when a transaction begins (below), not the driver.
-        connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
@@ -51,6 +49,16 @@ def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
             # A power failure may take the last transactions, never their consistency: the offsets go with them, and they are read again.
             cursor.execute("PRAGMA wal_autocheckpoint=4000")
         cursor.close()
+
+    serialise(engine, write=write)
+
+
+def serialise(engine: Engine, *, write: bool) -> None:
+    """Have SQLite's transactions begin when SQLAlchemy says so: writing ones with the write lock, reading ones with a snapshot."""
+
+    @event.listens_for(engine, "connect")
+    def _(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
 
     @event.listens_for(engine, "begin")
     def _(connection: Any) -> None:

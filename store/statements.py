@@ -46,7 +46,7 @@ def select(
         yield from connection.exec_driver_sql(
             f'SELECT {names} FROM "{table.name}" WHERE "{by}" IN ({marks})',  # noqa: S608
             tuple(chunk),
-        ).tuples()
+        )
 
 
 def _mark(connection: Connection) -> str:

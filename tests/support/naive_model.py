@@ -648,7 +648,8 @@ class NaiveModel:
 
         if None in names(line):
             return None
-        return next((j for j in self._all(POSTED_HEADER) if names(j) == names(line)), None)
+        found = [j for j in self._all(POSTED_HEADER) if names(j) == names(line)]
+        return found[0] if len(found) == 1 else None  # two vendors with one number: neither
 
     def _project_extension(self, line: Record) -> Record | None:
         """The project row of a posted invoice line, found through its pending line."""
@@ -932,14 +933,15 @@ def split(document: Document, parts: dict[str, Decimal]) -> dict[str, Decimal | 
         document.accounting_amount,
         document.amount,
     )
+    if booked is None:
+        return dict.fromkeys(PARTS)
     if not amount:
         same = bool(currency) and document.currency == currency
         rate = document.rate if document.rate is not None else Decimal(100) if same else None
-        if rate is None:
-            return {part: None if value else Decimal(0) for part, value in parts.items()}
-        return {part: rounded(value * rate / 100, currency) for part, value in parts.items()}
-    if booked is None:
-        return dict.fromkeys(PARTS)
+        if rate is None and any(parts.values()):
+            return dict.fromkeys(PARTS)
+        shares = {part: rounded(parts[part] * (rate or 0) / 100, currency) for part in PARTS[:3]}
+        return {**shares, "difference": booked - total(shares.values())}
     shares = {part: rounded(ARITHMETIC.divide(booked * value, amount), currency) for part, value in parts.items()}
     largest = max(PARTS, key=lambda part: abs(shares[part]))  # at a tie the first
     shares[largest] += booked - total(shares.values())

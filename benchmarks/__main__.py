@@ -1,0 +1,87 @@
+"""`python -m benchmarks`: measure the product side by side with a raw limit and with peers, and check what it came to."""
+
+import sys
+import tempfile
+from argparse import ArgumentParser, Namespace
+from typing import Final, TypeVar
+
+from rich.console import Console
+
+from benchmarks import profiled, report
+from benchmarks.figures import Checked, Prepared, Product, Rate, Timing
+from benchmarks.job import Job
+from benchmarks.phase import run_phase
+
+GROWTH_SIZES: Final = (report.GROWTH_FROM, 1_000_000)
+
+console = Console()
+T = TypeVar("T")
+
+
+class WrongResult(Exception):
+    """The product was fast, and wrong: there are no figures then."""
+
+
+def main() -> int:
+    """Measure each size, print and keep the figures."""
+    wanted = _arguments()
+    try:
+        if wanted.profile:
+            return _profile(wanted.documents)
+        sizes = GROWTH_SIZES if wanted.growth else (wanted.documents,)
+        results = [_measure(documents) for documents in sizes]
+    except WrongResult as wrong:
+        console.print(f"[red]wrong result:[/]\n{wrong}")
+        return 1
+    console.print(report.table(results))
+    if wanted.save:
+        report.save(results)
+        console.print(f"kept in {report.RESULTS.parent.name}/{report.RESULTS.name}/latest.md")
+    return 0
+
+
+def _arguments() -> Namespace:
+    parser = ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--documents", type=int, default=100_000, help="size of the load; 8 events each (100000)")
+    parser.add_argument("--growth", action="store_true", help="100 thousand and 1 million documents, side by side")
+    parser.add_argument("--profile", action="store_true", help="only show where the time of applying batches goes")
+    parser.add_argument(
+        "--no-save", dest="save", action="store_false", help="leave the figures in the repository as they are"
+    )
+    return parser.parse_args()
+
+
+def _measure(documents: int) -> report.Result:
+    with tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder:
+        job = Job(folder, documents)
+        prepared = _phase("prepare", Prepared, job)
+        product = _phase("product", Product, job)
+        rates = {name: _phase(name, Rate, job) for name in ("raw", "orm", "upsert")}
+        asked = _phase("questions", list[Timing], job)
+        _check(job)
+    return report.result(documents, prepared, product, rates, asked)
+
+
+def _profile(documents: int) -> int:
+    with tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder:
+        job = Job(folder, documents)
+        _phase("prepare", Prepared, job)
+        product = _phase("profile", Product, job)
+        _check(job)
+        console.print(profiled.table(job))
+    console.print(f"{product.events:,} events in {product.seconds:.1f} s: the profiler makes everything slower")
+    return 0
+
+
+def _check(job: Job) -> None:
+    if faults := _phase("check", Checked, job).faults:
+        raise WrongResult("\n".join(faults))
+
+
+def _phase(name: str, answer: type[T], job: Job) -> T:
+    with console.status(f"{job.documents:,} documents: {name}"):
+        return run_phase(name, answer, job)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

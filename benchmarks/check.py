@@ -1,0 +1,110 @@
+"""Whether the store came to what the load must come to, asked after the timed part and of the product's own queries."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+
+from sqlalchemy import Engine, func, select
+
+from benchmarks.figures import Checked
+from benchmarks.job import Job
+from benchmarks.workload import COMPANY, Expected, Part, Workload
+from engine.money import UNITS
+from store import tables
+from store.queries import Amount, GridQuery, Reader, Snapshot
+from store.views import Sums
+from streams.log import EventLog
+from streams.topics import REJECTED
+from tieout.bootstrap import change_topics, load_maps, open_log, open_store
+
+Values = dict[str, Part | int]
+
+_NOTHING = Part(Decimal(0), 0)
+
+
+def check(job: Job) -> Checked:
+    """Compare, and make sure that the comparison would notice a cent or a document."""
+    with open_store(job.settings, write=False) as engine, open_log(job.settings, write=False) as log:
+        reader = Reader(engine, load_maps(job.settings), today=job.settings.today)
+        with reader.snapshot() as snapshot:
+            found = {**_tiles(snapshot), **_sums(snapshot), **_left(engine, log, job)}
+    expected = Workload(job.documents).expected()
+    missed = [f"the check would not notice {wrong}" for wrong in _altered(expected) if not faults(found, wrong)]
+    return Checked(faults(found, expected) + missed)
+
+
+def faults(found: Values, expected: Expected) -> list[str]:
+    """What differs, a sentence each."""
+    wanted = _wanted(expected)
+    return [f"{name}: {found.get(name)}, not {value}" for name, value in wanted.items() if found.get(name) != value]
+
+
+def _wanted(expected: Expected) -> Values:
+    return {
+        "events read": expected.events,
+        "documents": expected.documents,
+        "expense missing actuals": expected.expense_missing_actuals,
+        "expense missing journal lines": expected.expense_missing_journal_lines,
+        "reconciled": expected.reconciled,
+        "vendor invoice missing actuals": _NOTHING,
+        "vendor invoice missing journal lines": _NOTHING,
+        "difference": _NOTHING,
+        "not synced to Finance": _NOTHING,
+        "events rejected": 0,
+        "waiting to be published": 0,
+        "waiting to be decided again": 0,
+    }
+
+
+def _altered(expected: Expected) -> Iterator[Expected]:
+    """The same with one cent, one document or one event more in a place."""
+    yield replace(expected, events=expected.events + 1)
+    yield replace(expected, documents=expected.documents + 1)
+    for name in ("expense_missing_actuals", "expense_missing_journal_lines", "reconciled"):
+        part: Part = getattr(expected, name)
+        yield replace(expected, **{name: replace(part, amount=part.amount + Decimal("0.01"))})
+        yield replace(expected, **{name: replace(part, documents=part.documents + 1)})
+
+
+def _tiles(snapshot: Snapshot) -> Values:
+    company = snapshot.company(COMPANY)
+    summary = snapshot.summary(company, snapshot.window(company, None, None))
+    tiles = {name.replace("_", " "): _part(amount) for name, amount in summary.tiles.items()}
+    return {**tiles, "difference": _part(summary.difference), "not synced to Finance": _part(summary.not_synced)}
+
+
+def _sums(snapshot: Snapshot) -> Values:
+    window = snapshot.window(snapshot.company(COMPANY), None, None)
+    everything = GridQuery(company=COMPANY, kind="expense", window=window)
+    reconciled = GridQuery(company=COMPANY, kind="expense", window=window, view="reconciled")
+    total = _total(snapshot.sums(reconciled))
+    return {
+        "documents": _total(snapshot.sums(everything)).documents,
+        "reconciled": _part(Amount(total.accounting_reconciled, total.documents)),
+    }
+
+
+def _total(sums: dict[tuple[str, str], Sums]) -> Sums:
+    """The sum over all currencies, of which only the accounting amounts mean something."""
+    return sum(sums.values(), Sums())
+
+
+def _left(engine: Engine, log: EventLog, job: Job) -> Values:
+    """How far the store has read, what was refused, and what is not done yet."""
+    settings = job.settings
+    with engine.connect() as connection:
+        places = {row.topic: row.next for row in connection.execute(select(tables.offsets))}
+        waiting, postponed = (
+            connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (tables.outbox, tables.recomputations)
+        )
+    return {
+        "events read": sum(places.get(topic, 0) for topic in change_topics(settings)),
+        "events rejected": log.end_offset(REJECTED.full_name(settings.prefix), 0),
+        "waiting to be published": waiting,
+        "waiting to be decided again": postponed,
+    }
+
+
+def _part(amount: Amount) -> Part:
+    return Part(Decimal(amount.amount) / UNITS, amount.documents)

@@ -1,0 +1,104 @@
+"""What each phase of a measurement gives back."""
+
+import resource
+import sys
+
+import msgspec
+
+from benchmarks.workload import EVENTS_PER_DOCUMENT
+
+SLICE = 50_000 * EVENTS_PER_DOCUMENT
+"""Events over which the cost of one is averaged: fifty thousand documents' worth."""
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """The log that was written: its events, and the bytes of their bodies."""
+
+    events: int
+    bytes: int
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How many events were committed so many seconds after the start of the process."""
+
+    events: int
+    seconds: float
+
+
+class Product(msgspec.Struct, frozen=True):
+    """One worker, from the start of its process until nothing was left to read, to decide or to publish."""
+
+    events: int
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float
+    marks: list[Mark]
+    """One for each batch."""
+
+    @property
+    def rate(self) -> float:
+        """Events a second, the start of the process included."""
+        return self.events / self.seconds
+
+    @property
+    def first_batch(self) -> float:
+        """Seconds until the first batch was committed."""
+        return self.marks[0].seconds
+
+    def cost_at(self, documents: int) -> float | None:
+        """Seconds an event, over the slice that ends at a number of documents; None when the run did not get there."""
+        end = documents * EVENTS_PER_DOCUMENT
+        if end < SLICE or self.events < end:
+            return None
+        return cost_between(self.marks, end - SLICE, end)
+
+    def slices(self) -> list[float]:
+        """Events a second, slice by slice; what is left at the end is part of none."""
+        ends = range(SLICE, self.events + 1, SLICE)
+        return [1 / cost_between(self.marks, end - SLICE, end) for end in ends]
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """Events that were put away by something to compare with."""
+
+    events: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Events a second."""
+        return self.events / self.seconds
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """How long a question took, over many calls."""
+
+    question: str
+    calls: int
+    p50_ms: float
+    p99_ms: float
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What differs from what the load must come to; empty when all is right."""
+
+    faults: list[str]
+
+
+def cost_between(marks: list[Mark], start: int, end: int) -> float:
+    """Seconds an event, from the batch that passed `start` to the one that passed `end`."""
+    first = next(mark for mark in marks if mark.events >= start)
+    last = next(mark for mark in marks if mark.events >= end)
+    return (last.seconds - first.seconds) / (last.events - first.events)
+
+
+def peak_mib() -> float:
+    """The most memory this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def cpu_seconds() -> float:
+    """What this process has used of the processors."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,32 @@
+"""What a phase is told: where the files are, how large the load is, and when its process was started."""
+
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.workload import TODAY
+from tieout.settings import Settings
+
+
+class Job(msgspec.Struct, frozen=True):
+    """The work of one phase."""
+
+    folder: str
+    documents: int
+    started: float = 0.0
+    """When the process was started, on the monotonic clock, which all processes of a machine share."""
+
+    @property
+    def place(self) -> Path:
+        """The folder that holds the log, the store, and whatever a phase makes."""
+        return Path(self.folder)
+
+    @property
+    def settings(self) -> Settings:
+        """The product's settings for the log and the store in the folder."""
+        return Settings(
+            broker=f"embedded:///{self.place / 'log.sqlite'}",
+            store=f"sqlite:///{self.place / 'store.sqlite'}",
+            today=TODAY,
+            log_level="warning",
+        )

@@ -1,0 +1,212 @@
+"""The figures of a run beside their targets: on the terminal, and in files that are kept with the code."""
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.table import Table
+
+from benchmarks.figures import Prepared, Product, Rate, Timing
+
+RESULTS: Final = Path(__file__).parent / "results"
+
+RATE_WANTED, RATE_HOPED_FOR = 15_000, 25_000
+FIRST_BATCH_SECONDS = 2.0
+PEAK_MIB = 250
+GROWTH = 1.3
+GROWTH_FROM = 100_000
+"""Documents: the cost of an event is compared with that at this size."""
+QUESTION_MS = 50.0
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """What the figures were measured on."""
+
+    cores: int
+    ram_gib: int
+    python: str
+
+    def __str__(self) -> str:
+        return f"{self.cores} cores, {self.ram_gib} GiB, Python {self.python}"
+
+
+class Result(msgspec.Struct, frozen=True):
+    """All figures of one size, as they are kept."""
+
+    documents: int
+    events: int
+    bytes_per_event: float
+    rate: float
+    """Events a second, from the start of the process until caught up."""
+    seconds: float
+    cpu_seconds: float
+    first_batch: float
+    peak_mib: float
+    growth: float | None
+    """Cost of an event at the end against that at `GROWTH_FROM` documents; None for a run that is no larger."""
+    slices: list[float]
+    """Events a second in each 50 thousand documents."""
+    raw: float
+    """Events a second that are only parsed and appended."""
+    orm: float
+    """Events a second, one in a transaction, as objects of the ORM."""
+    upsert: float
+    """Events a second, one in a transaction, as upserts."""
+    questions: list[Timing]
+    machine: Machine
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A line of the report: a figure, what it should be, and how to read it off a result."""
+
+    name: str
+    target: str
+    shown: Callable[[Result], str]
+    met: Callable[[Result], bool] | None = None
+
+
+def machine() -> Machine:
+    """This machine, in three words."""
+    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Machine(os.cpu_count() or 1, round(ram / 2**30), platform.python_version())
+
+
+def result(documents: int, prepared: Prepared, product: Product, rates: dict[str, Rate], asked: list[Timing]) -> Result:
+    """Put the figures of the phases together."""
+    return Result(
+        documents=documents,
+        events=product.events,
+        bytes_per_event=prepared.bytes / prepared.events,
+        rate=product.rate,
+        seconds=product.seconds,
+        cpu_seconds=product.cpu_seconds,
+        first_batch=product.first_batch,
+        peak_mib=product.peak_mib,
+        growth=_growth(product, documents),
+        slices=product.slices(),
+        raw=rates["raw"].rate,
+        orm=rates["orm"].rate,
+        upsert=rates["upsert"].rate,
+        questions=asked,
+        machine=machine(),
+    )
+
+
+def table(results: Sequence[Result]) -> Table:
+    """The report for a terminal."""
+    shown = Table(title=f"tieout, one process, embedded log to committed SQLite store ({results[0].machine})")
+    shown.add_column("figure")
+    shown.add_column("target")
+    for one in results:
+        shown.add_column(f"{one.documents:,} documents", justify="right")
+    for line in _lines(results):
+        shown.add_row(line.name, line.target, *(_coloured(line, one) for one in results))
+    return shown
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """The report for the repository."""
+    head = ["figure", "target", *(f"{one.documents:,} documents" for one in results)]
+    rows = [[line.name, line.target, *(_plain(line, one) for one in results)] for line in _lines(results)]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---", "---", *["---:"] * len(results)], *rows)]
+    return "\n".join((_INTRODUCTION.format(machine=results[0].machine), *lines, ""))
+
+
+def save(results: Sequence[Result]) -> None:
+    """Keep the figures beside the code."""
+    RESULTS.mkdir(exist_ok=True)
+    for one in results:
+        content = msgspec.json.format(msgspec.json.encode(_rounded(one)), indent=2)
+        (RESULTS / f"documents-{one.documents}.json").write_bytes(content + b"\n")
+    (RESULTS / "latest.md").write_text(markdown(results), encoding="utf-8")
+
+
+_INTRODUCTION: Final = """\
+# Speed, memory and growth
+
+Measured by `make bench` on {machine}. One worker process reads an embedded log and commits to a SQLite store; eight events
+a document; every phase runs in a process of its own, one after the other; results are checked outside the timed parts. The
+raw limit reads the same log, parses each event and appends it to a bare table in batches of the same size. The two peers
+keep the events as merged rows, one event a transaction, and decide nothing; their rate is that of a sample.
+"""
+
+
+def _growth(product: Product, documents: int) -> float | None:
+    last, first = product.cost_at(documents), product.cost_at(GROWTH_FROM)
+    return last / first if last and first and documents > GROWTH_FROM else None
+
+
+def _lines(results: Sequence[Result]) -> Iterator[Line]:
+    yield Line(
+        "events a second, start to caught up",
+        f"at least {RATE_WANTED:,}, hoped for {RATE_HOPED_FOR:,}",
+        lambda one: f"{one.rate:,.0f}",
+        lambda one: one.rate >= RATE_WANTED,
+    )
+    yield Line("… processor time, ms a thousand events", "", lambda one: f"{1e6 * one.cpu_seconds / one.events:,.1f}")
+    yield Line(
+        "first batch committed after the start, s",
+        f"at most {FIRST_BATCH_SECONDS:g}",
+        lambda one: f"{one.first_batch:.2f}",
+        lambda one: one.first_batch <= FIRST_BATCH_SECONDS,
+    )
+    yield Line(
+        "peak memory, MiB", f"under {PEAK_MIB}", lambda one: f"{one.peak_mib:,.0f}", lambda one: one.peak_mib < PEAK_MIB
+    )
+    if any(one.growth for one in results):
+        yield Line(
+            f"cost of an event against that at {GROWTH_FROM:,} documents",
+            f"at most {GROWTH:g}",
+            lambda one: f"{one.growth:.2f}" if one.growth else "–",
+            lambda one: one.growth is None or one.growth <= GROWTH,
+        )
+    yield from _comparisons()
+    for place, timing in enumerate(results[0].questions):
+        yield _question(place, timing.question)
+
+
+def _comparisons() -> Iterator[Line]:
+    yield Line("raw limit, events a second", "", lambda one: f"{one.raw:,.0f}")
+    yield Line("… tieout against it", "", lambda one: f"{one.rate / one.raw:.3f}")
+    yield Line("peer: ORM, one event a transaction, events a second", "", lambda one: f"{one.orm:,.0f}")
+    yield Line("… tieout against it", "", lambda one: f"{one.rate / one.orm:.1f}")
+    yield Line("peer: upserts, one event a transaction, events a second", "", lambda one: f"{one.upsert:,.0f}")
+    yield Line("… tieout against it", "", lambda one: f"{one.rate / one.upsert:.1f}")
+
+
+def _question(place: int, name: str) -> Line:
+    bounded = "sums" not in name
+    return Line(
+        f"{name}, ms: half of the calls / 99 of 100",
+        f"under {QUESTION_MS:g}" if bounded else "",
+        lambda one: f"{one.questions[place].p50_ms:.1f} / {one.questions[place].p99_ms:.1f}",
+        (lambda one: one.questions[place].p99_ms < QUESTION_MS) if bounded else None,
+    )
+
+
+def _plain(line: Line, one: Result) -> str:
+    if line.met is None:
+        return line.shown(one)
+    return f"{line.shown(one)} {'met' if line.met(one) else '**missed**'}"
+
+
+def _coloured(line: Line, one: Result) -> str:
+    if line.met is None:
+        return line.shown(one)
+    return f"{line.shown(one)} {'[green]met[/]' if line.met(one) else '[red]missed[/]'}"
+
+
+def _rounded(one: Result) -> Result:
+    """The figures with as many digits as they are worth."""
+    return msgspec.convert(_short(msgspec.to_builtins(one)), Result)
+
+
+def _short(value: object) -> object:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {name: _short(item) for name, item in value.items()}
+    return [_short(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,111 @@
+"""Whatever the history and however it arrives: one state, and it is the one the rules say."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.documents import Amounts
+from store.queries import KINDS, GridQuery, Reader
+from tests.support.histories import COMPANIES, deliveries, histories
+from tests.support.naive_model import NaiveModel
+from tests.support.stores import TODAY, Event, canonical, project, reader
+
+SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+# What the naive model says of a row; the others are words about it.
+COMPARED = (
+    "document", "company", "kind", "position", "excluded", "cause", "amount", "currency", "missing_actual",
+    "missing_journal_line", "reconciled", "difference", "accounting_currency", "accounting", "date", "voucher",
+    "project", "category", "journal", "journal_voucher",
+)  # fmt: skip
+
+VIEWS = ("missing-actuals", "missing-journal-lines", "all", "reconciled")
+
+
+@st.composite
+def delivered(draw: st.DrawFn) -> tuple[list[Event], list[Event], list[int]]:
+    """A history, one way it can reach us, and the sizes of the batches it comes in."""
+    events = draw(histories())
+    return events, draw(deliveries(events)), draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))
+
+
+@pytest.mark.requirement("R11", "R12")
+@SLOW
+@given(delivered())
+def test_any_order_repetition_and_batch_size_give_the_same_store(case: tuple[list[Event], list[Event], list[int]]) -> None:
+    events, arrived, cuts = case
+    assert canonical(project(arrived, cuts)) == canonical(project(events))
+
+
+@pytest.mark.requirement("R10", "R13", "R14", "R15", "R16", "R17", "R22", "R33", "R34")
+@SLOW
+@given(delivered())
+def test_the_naive_model_agrees(case: tuple[list[Event], list[Event], list[int]]) -> None:
+    events, arrived, cuts = case
+    model = NaiveModel(events)
+    questions = reader(project(arrived, cuts))
+    with questions.snapshot() as asked:
+        known = asked.companies()
+    for company in COMPANIES:
+        if company in known:
+            compare_company(model, questions, company)
+
+
+def compare_company(model: NaiveModel, questions: Reader, company: str) -> None:
+    """Every view of both grids and the tiles, as the model has them."""
+    with questions.snapshot() as asked:
+        window = asked.window(asked.company(company), "2024-01-01", TODAY.isoformat())
+        for kind in KINDS:
+            for view in VIEWS:
+                query = GridQuery(company=company, kind=kind, window=window, view=view, limit=3)  # type: ignore[arg-type]
+                shown = sorted((picked(row.as_json()) for row in asked.rows(query)), key=str)
+                expected = model.documents(company, kind, view, window.start, window.end)
+                assert shown == sorted((picked(row) for row in expected), key=str), (kind, view)
+        if asked.company(company).currency is None:
+            return  # the tiles are then in the documents' own currency, or refused; the model says nothing
+        tiles = asked.summary(asked.company(company), window).as_json()
+        told = model.summary(company, window.start, window.end)
+        assert {key: tiles[key] for key in tiles if key != "as_of"} == {key: told[key] for key in told if key != "as_of"}
+
+
+def picked(row: dict[str, Any]) -> dict[str, Any]:
+    """The part of a row that both sides tell."""
+    return {name: row[name] for name in COMPARED}
+
+
+@pytest.mark.requirement("R14", "R32", "R33")
+@SLOW
+@given(delivered())
+def test_amounts_add_up_and_tiles_equal_grids(case: tuple[list[Event], list[Event], list[int]]) -> None:
+    _, arrived, cuts = case
+    with reader(project(arrived, cuts)).snapshot() as asked:
+        for code in asked.companies():
+            company = asked.company(code)
+            window = asked.window(company, "2024-01-01", "2025-12-31")
+            tiles = asked.summary(company, window).tiles
+            for kind, prefix in zip(KINDS, ("expense", "vendor_invoice"), strict=True):
+                for view, part in (("missing-actuals", "missing_actual"), ("missing-journal-lines", "missing_journal_line")):
+                    query = GridQuery(company=code, kind=kind, window=window, view=view)  # type: ignore[arg-type]
+                    rows = [row.document for row in asked.rows(query)]
+                    tile = tiles[f"{prefix}_{part}s"]
+                    assert tile.documents == len(rows)
+                    assert tile.amount == sum(getattr(row.accounting, part) for row in rows if row.accounting)
+                    sums = asked.sums(query).values()
+                    assert sum(item.documents for item in sums) == len(rows)
+                everything = GridQuery(company=code, kind=kind, window=window)
+                for row in asked.rows(everything):
+                    assert_adds_up(row.document.position, row.document.amounts)
+                    assert_adds_up(row.document.position, row.document.accounting)
+
+
+def assert_adds_up(position: str, amounts: Amounts | None) -> None:
+    """R14: the difference is what the three parts leave of the amount; four zeros outside the sums."""
+    if amounts is None:
+        return
+    parts = amounts.missing_actual + amounts.missing_journal_line + amounts.reconciled
+    if position in ("excluded", "not-posted"):
+        assert (parts, amounts.difference) == (0, 0)
+    else:
+        assert amounts.difference == amounts.amount - parts

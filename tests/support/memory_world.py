@@ -1,0 +1,83 @@
+"""
+The world in memory: from changes, in whatever order, to decided chains, with nothing but the engine.
+
+It does by brute force what the store does batch by batch: merge every row, derive every link, form every chain. So a
+rule can be told, run and judged without a database.
+"""
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from engine import findings, links
+from engine.changes import Change
+from engine.documents import Chain, Document, Finding
+from engine.evaluate import evaluate
+from engine.maps import Maps
+from engine.records import Record, Row, merged, new_record, record_key
+from engine.references import Directory
+
+
+class MemoryWorld:
+    """Everything that `changes` say, and what is decided about it."""
+
+    def __init__(self, changes: Iterable[Change], maps: Maps, companies: Collection[str] | None = None) -> None:
+        self.maps = maps
+        self.records = _merge(changes, maps)
+        self._rows = self._read(resident=True)
+        self.directory = Directory(self._rows.values())
+        self._rows = self._read()
+        self._offers: dict[str, list[Row]] = {}
+        for key, row in self._rows.items():
+            refers = links.refers(row)
+            for token in refers:
+                if token.startswith("+"):
+                    self._offers.setdefault(token, []).append(row)
+            self.records[key] = msgspec.structs.replace(self.records[key], joins=links.joins(row), refers=refers)
+        chained = {key: self.records[key] for key, row in self._rows.items() if row.map.role.chained}
+        self.components = links.components(chained, maps)
+        self.chains: list[Chain] = [
+            evaluate(keys[0], [self._rows[key] for key in keys], self, companies) for keys in self.components
+        ]
+
+    def _read(self, *, resident: bool = False) -> dict[str, Row]:
+        """The existing rows by key; the resident ones need no directory to be read."""
+        owner = (lambda _guid: None) if resident else self.directory.owner
+        return {
+            key: links.row(record, entity_map, owner)
+            for key, record in sorted(self.records.items())
+            if record.exists and (entity_map := self.maps.entities[record.entity]).role.resident >= resident
+        }
+
+    def row(self, key: str) -> Row | None:
+        """The existing row of a record key (engine.references.World)."""
+        return self._rows.get(key)
+
+    def offered(self, token: str) -> list[Row]:
+        """The rows that offer `+link:…`, by key (engine.references.World)."""
+        return self._offers.get(token, [])
+
+    @property
+    def documents(self) -> list[Document]:
+        """Every document, by key."""
+        return sorted((document for chain in self.chains for document in chain.documents), key=lambda found: found.key)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Every finding, of chains and of the rows they point to."""
+        found = [finding for chain in self.chains for finding in chain.findings]
+        for key, row in self._rows.items():
+            if not row.map.role.chained:
+                dependents = sum(key in record.refers for record in self.records.values() if record.exists)
+                found += findings.of_reference(row, dependents)
+        return found
+
+
+def _merge(changes: Iterable[Change], maps: Maps) -> dict[str, Record]:
+    records: dict[str, Record] = {}
+    for change in changes:
+        entity_map = maps.find(change.entity)
+        assert entity_map is not None, change.entity
+        key = record_key(entity_map, change.id)
+        records[key] = merged(records.get(key) or new_record(entity_map, key), change, entity_map)
+    return records

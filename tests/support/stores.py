@@ -1,0 +1,96 @@
+"""Stores made from events without a log between: what property tests compare."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import StaticPool
+
+from engine.errors import Rejected
+from engine.maps import Maps
+from store import tables
+from store.database import serialise
+from store.dump import dump
+from store.queries import Reader
+from store.writer import Batch, Move, Writer
+from streams.codec import Place, decode
+from tieout.bootstrap import load_maps
+from tieout.settings import Settings
+
+MAPS: Maps = load_maps(Settings())
+TODAY = date(2025, 1, 8)
+
+Event = dict[str, Any]
+
+
+def body(event: Event) -> bytes:
+    """An event as it stands on its topic."""
+    return json.dumps(event["value"], separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def memory_store() -> Engine:
+    """An empty store in memory."""
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    serialise(engine, write=True)
+    tables.metadata.create_all(engine)
+    return engine
+
+
+def batch_of(events: Iterable[Event], topic: str = "", follows: int = 0) -> Batch:
+    """Decoded events as one batch; with a topic, the step through it."""
+    batch = Batch()
+    place = follows
+    for event in events:
+        for fact in decode(body(event), (), Place(topic or event["topic"], 0, place)):
+            add(batch, fact)
+        place += 1
+    if topic:
+        batch.moves.append(Move(topic, 0, follows, place))
+    return batch
+
+
+def add(batch: Batch, fact: Any) -> None:
+    """Sort a fact into a batch as the projector does."""
+    if hasattr(fact, "entity"):
+        entity_map = MAPS.find(fact.entity)
+        if entity_map is None:
+            raise Rejected(fact.entity)
+        batch.changes.append((fact, entity_map))
+    elif hasattr(fact, "until"):
+        batch.heartbeats.append(fact)
+    else:
+        batch.messages.append(fact)
+
+
+def sizes(events: Sequence[Event], cuts: Sequence[int]) -> list[Sequence[Event]]:
+    """`events` cut into batches of the sizes in `cuts`, repeated."""
+    pieces = []
+    start = number = 0
+    while start < len(events):
+        size = cuts[number % len(cuts)]
+        pieces.append(events[start : start + size])
+        start, number = start + size, number + 1
+    return pieces
+
+
+def project(events: Sequence[Event], cuts: Sequence[int] = (1_000,), companies: Sequence[str] | None = None) -> Engine:
+    """A store that was given `events` in this order, in batches of these sizes."""
+    engine = memory_store()
+    writer = Writer(engine, MAPS, companies)
+    for piece in sizes(events, cuts):
+        writer.apply(batch_of(piece))
+    while writer.recompute():
+        pass
+    return engine
+
+
+def canonical(engine: Engine) -> list[str]:
+    """The canonical dump, a line for each object."""
+    return [json.dumps(item, sort_keys=True) for item in dump(engine)]
+
+
+def reader(engine: Engine) -> Reader:
+    """Questions to a store, on the day of the histories."""
+    return Reader(engine, MAPS, today=TODAY)

@@ -1,0 +1,520 @@
+"""
+A chain told in a table that a controller could read, and what the engine decides about it.
+
+One line for each thing that happened, a minute apart from 08:00 UTC on 8 January 2025 (or at the minute in front):
+
+            expense    E1   200.00
+            record     R1   approved
+            actual     A1   200.00
+            staging    S1   line=L1
+    17:30   line       L1   posted voucher=PJ-1
+            expense    E1   delete
+
+A word, a name, and what is told of it. The letter of a name says what it is, its number what it belongs to: R1 is the
+Dataverse record of the document with the transaction id T1, A1 its actual, S1 the staging row of A1, and so on; `of=`
+says otherwise. The first line about a name tells a whole row (with the usual values), a later one only what changed;
+`column=` clears. A bare amount is the amount, any other bare word the status. `@GBPM` is the company the event names
+(`@` alone: none). What the words mean in columns is the table `WORDS` below.
+"""
+
+import re
+import tomllib
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import blake2b
+from importlib.resources import files
+from typing import Any, Final
+
+from engine.changes import Change, Evidence, Source, iso
+from engine.documents import Chain, Document, Finding
+from engine.maps import Maps, compile_maps
+from engine.records import record_key
+from engine.wire import amounts_json
+from tests.support.memory_world import MemoryWorld
+
+MINUTE: Final = 60 * 1_000_000
+BEGINNING: Final = 1_736_323_200_000_000  # 2025-01-08T08:00:00Z
+
+REFERENCE: Final = """
+    00:00   currency   U1   USD
+    00:00   currency   U2   EUR
+    00:00   currency   U3   JPY
+    00:00   owner      O1   USPM
+    00:00   owner      O2   GBPM
+    00:00   company    K1   USPM
+    00:00   ledger     G1   USD company=K1
+    00:00   company    K2   GBPM
+    00:00   ledger     G2   EUR company=K2
+"""
+"""The rows that every story may point to, told a few hours before it begins."""
+
+
+@cache
+def shipped_maps() -> Maps:
+    return compile_maps(
+        (name, tomllib.loads((files("tieout") / "maps" / name).read_text(encoding="utf-8")))
+        for name in ("finance.toml", "dataverse.toml")
+    )
+
+
+# --- what the words mean ----------------------------------------------------------------------------------------------
+
+
+def numbered(**numbers: int) -> dict[str, int]:
+    return {name.replace("_", "-"): number for name, number in numbers.items()}
+
+
+EXPENSE_STATUS: Final = numbered(draft=1, submitted=2, approved=3, rejected=4, ready=5, processed=6, cancelled=8)
+DATAVERSE_STATUS: Final = numbered(
+    draft=192350000,
+    submitted=192350001,
+    approved=192350002,
+    rejected=192350003,
+    posted=192350004,
+    paid=192350005,
+    recall_requested=192350006,
+)
+HEADER_STATUS: Final = numbered(draft=900000000, in_process=900000001, confirmed=900000002, cancelled=900000003)
+ACTUAL_TYPE: Final = numbered(cost=192350000, unbilled_sales=192350005, billed_sales=192350006)
+LINE_STATUS: Final = numbered(draft=0, error=1, processing=2, posted=3, unrecoverable=4, invalid_actual=5)
+STATE: Final = numbered(active=0, inactive=1)
+CURRENCIES: Final = {"USD": "U1", "EUR": "U2", "JPY": "U3"}
+OWNERS: Final = {"USPM": "O1", "GBPM": "O2"}
+
+
+@dataclass(frozen=True)
+class Word:
+    """A kind of row: its entity, the letter of its names, which column each thing told stands in, and the usual values.
+
+    In a usual value `#` is the number of the row's name. `meanings` translate what is told: names of choices into
+    numbers, and names of other rows into their ids.
+    """
+
+    source: Source
+    entity: str
+    letter: str
+    columns: dict[str, str]
+    usual: dict[str, str] = field(default_factory=dict)
+    meanings: dict[str, dict[str, int] | dict[str, str]] = field(default_factory=dict)
+    company: str | None = None
+
+
+WORDS: Final = {
+    "expense": Word(
+        "finance",
+        "TrvExpTrans",
+        "E",
+        {
+            "id": "ProjTransId",
+            "amount": "AmountCurr",
+            "net": "NetTransactionAmount",
+            "currency": "ExchangeCode",
+            "rate": "ExchangeRate",
+            "booked": "AmountMST",
+            "status": "ApprovalStatus",
+            "voucher": "Voucher",
+            "date": "TransDate",
+            "project": "ProjId",
+            "category": "CostType",
+            "charged-to": "InterCompanyLE",
+        },
+        {
+            "id": "T#",
+            "amount": "100.00",
+            "currency": "USD",
+            "status": "processed",
+            "date": "2025-01-08",
+            "project": "P-1",
+        },
+        {"status": EXPENSE_STATUS},
+        "USPM",
+    ),
+    # A posted vendor invoice line, its pending line, the project of that, and the posted invoice.
+    "invoice-line": Word(
+        "finance",
+        "VendInvoiceTrans",
+        "I",
+        {
+            "of": "SourceDocumentLine",
+            "amount": "LineAmount",
+            "booked": "LineAmountMST",
+            "currency": "CurrencyCode",
+            "invoice": "InvoiceId",
+            "date": "InvoiceDate",
+            "number": "LineNum",
+            "category": "ProcurementCategory",
+        },
+        {"of": "#", "amount": "100.00", "currency": "USD", "invoice": "Inv-#", "date": "2025-01-08", "number": "1"},
+        company="USPM",
+    ),
+    "pending-line": Word(
+        "finance", "VendInvoiceInfoLine", "P", {"of": "SourceDocumentLine"}, {"of": "#"}, company="USPM"
+    ),
+    "pending-project": Word(
+        "finance",
+        "VendInvoiceInfoLine_Project",
+        "X",
+        {
+            "of": "VendInvoiceInfoLineRefRecId",
+            "id": "ProjTransId",
+            "project": "ProjId",
+            "company": "ProjDataAreaId",
+            "category": "ProjCategoryId",
+        },
+        {"of": "P#", "id": "T#", "project": "P-1", "company": "USPM"},
+        company="USPM",
+    ),
+    "invoice": Word(
+        "finance",
+        "VendInvoiceJour",
+        "V",
+        {
+            "invoice": "InvoiceId",
+            "date": "InvoiceDate",
+            "voucher": "LedgerVoucher",
+            "vendor": "InvoiceAccount",
+            "rate": "ExchRate",
+        },
+        {"invoice": "Inv-#", "date": "2025-01-08", "voucher": "USPM-110#", "vendor": "USPM-000011"},
+        company="USPM",
+    ),
+    "record": Word(
+        "dataverse",
+        "msdyn_expense",
+        "R",
+        {
+            "of": "assumed_externalexpenseid",
+            "amount": "msdyn_amount",
+            "currency": "transactioncurrencyid",
+            "status": "msdyn_expensestatus",
+            "state": "statecode",
+            "project": "msdyn_project",
+            "company": "assumed_owningcompany",
+        },
+        {"of": "T#"},
+        {"status": DATAVERSE_STATUS, "state": STATE, "currency": CURRENCIES, "company": OWNERS},
+        "USPM",
+    ),
+    "invoice-record": Word(
+        "dataverse",
+        "msdyn_projectvendorinvoiceline",
+        "N",
+        {
+            "of": "msdyn_externalinvoiceline",
+            "header": "msdyn_vendorinvoice",
+            "currency": "transactioncurrencyid",
+            "state": "statecode",
+            "project": "msdyn_project",
+            "company": "msdyn_owningcompany",
+        },
+        {"of": "T#", "header": "H#"},
+        {"state": STATE, "currency": CURRENCIES, "company": OWNERS},
+        "USPM",
+    ),
+    "header": Word(
+        "dataverse",
+        "msdyn_projectvendorinvoice",
+        "H",
+        {
+            "number": "msdyn_vendorinvoicenumber",
+            "status": "statuscode",
+            "state": "statecode",
+            "automatic": "msdyn_enableautomaticconfirmation",
+        },
+        {"number": "Inv-#"},
+        {"status": HEADER_STATUS, "state": STATE},
+    ),
+    "actual": Word(
+        "dataverse",
+        "msdyn_actual",
+        "A",
+        {
+            "of": "assumed_sourcedocument",
+            "type": "msdyn_transactiontypecode",
+            "amount": "msdyn_amount",
+            "booked": "assumed_accountingamount",
+            "currency": "transactioncurrencyid",
+            "skip-sync": "assumed_skipsync",
+            "voucher": "assumed_vouchernumber",
+            "reference": "msdyn_externalreferenceid",
+            "accounting-date": "msdyn_accountingdate",
+            "project": "msdyn_project",
+            "category": "msdyn_transactioncategory",
+            "company": "assumed_owningcompany",
+        },
+        {"of": "R#", "type": "cost", "amount": "100.00"},
+        {"type": ACTUAL_TYPE, "currency": CURRENCIES, "company": OWNERS},
+        "USPM",
+    ),
+    "origin": Word(
+        "dataverse",
+        "msdyn_transactionorigin",
+        "W",
+        {"of": "msdyn_origin", "actual": "msdyn_transaction"},
+        {"of": "R#", "actual": "A#"},
+    ),
+    # reversal C1 A2 of=A1: A2 reverses A1
+    "reversal": Word(
+        "dataverse",
+        "msdyn_transactionconnection",
+        "C",
+        {
+            "status": "msdyn_transaction1",
+            "role": "msdyn_transaction1role",
+            "of": "msdyn_transaction2",
+            "role2": "msdyn_transaction2role",
+        },
+        {"role": "Reversing", "role2": "Original"},
+    ),
+    "staging": Word(
+        "finance",
+        "ProjCDSActualsImport",
+        "S",
+        {
+            "of": "ActualId",
+            "line": "ProjAdvancedJournalLine",
+            "voucher": "VoucherNumber",
+            "amount": "Amount",
+            "booked": "AccountingAmount",
+            "currency": "TransactionCurrencyId",
+            "rate": "ExchangeRate",
+            "project": "ProjectId",
+            "category": "TransactionCategoryId",
+        },
+        {"of": "A#", "line": "0"},
+        company="USPM",
+    ),
+    "line": Word(
+        "finance",
+        "ProjAdvancedJournalLine",
+        "L",
+        {
+            "in": "ProjAdvancedJournal",
+            "status": "Status",
+            "voucher": "Voucher",
+            "amount": "ExtendedCost",
+            "currency": "CostCurrency",
+            "project": "ProjId",
+            "category": "ProjCategoryId",
+        },
+        {"in": "J#"},
+        {"status": LINE_STATUS},
+        "USPM",
+    ),
+    "journal": Word(
+        "finance",
+        "ProjAdvancedJournal",
+        "J",
+        {"number": "ProjAdvancedJournalId", "status": "Status", "posted": "PostedDateTime"},
+        {"number": "USPM-04#"},
+        {"status": LINE_STATUS},
+        "USPM",
+    ),
+    "currency": Word("dataverse", "transactioncurrency", "U", {"status": "isocurrencycode"}),
+    "owner": Word("dataverse", "cdm_company", "O", {"status": "cdm_companycode"}),
+    "project": Word("dataverse", "msdyn_project", "D", {"status": "assumed_projectnumber"}),
+    "category": Word("dataverse", "msdyn_transactioncategory", "Y", {"status": "msdyn_transactioncategorynumber"}),
+    "company": Word("finance", "CompanyInfo", "K", {"status": "DataArea", "name": "Name"}),
+    "ledger": Word(
+        "finance",
+        "Ledger",
+        "G",
+        {"status": "AccountingCurrency", "company": "PrimaryForLegalEntity", "calendar": "FiscalCalendar"},
+        {"company": "K#", "calendar": "1"},
+    ),
+    "year": Word(
+        "finance",
+        "FiscalCalendarYear",
+        "F",
+        {"status": "StartDate", "until": "EndDate", "calendar": "FiscalCalendar"},
+        {"calendar": "1"},
+    ),
+    "period": Word(
+        "finance",
+        "FiscalCalendarPeriod",
+        "M",
+        {"status": "StartDate", "until": "EndDate", "year": "FiscalCalendarYear", "type": "Type"},
+        {"type": "operating"},
+        {"type": numbered(opening=0, operating=1, closing=2)},
+    ),
+    "period-status": Word(
+        "finance",
+        "LedgerFiscalCalendarPeriod",
+        "Q",
+        {"status": "Status", "period": "FiscalCalendarPeriod", "ledger": "Ledger"},
+        {"period": "M#", "ledger": "G1"},
+        {"status": numbered(on_hold=0, open=1, closed=2)},
+    ),
+}
+WORDS["replacement"] = Word(
+    "dataverse",
+    "msdyn_transactionconnection",
+    "C",
+    WORDS["reversal"].columns,
+    {"role": "Replacing", "role2": "Original"},
+)
+_LETTERS: Final = {word.letter: word for word in WORDS.values()}
+_NAME: Final = re.compile(r"([A-Z])(\d{1,3})")
+_AMOUNT: Final = re.compile(r"-?\d+(\.\d+)?")
+
+
+def row_of(name: str) -> tuple[Word, str]:
+    """What kind of row a name is, and its id: a RecId in Finance, a guid in Dataverse."""
+    found = _NAME.fullmatch(name)
+    assert found and found[1] in _LETTERS, f"{name} is no name of this notation"
+    word, number = _LETTERS[found[1]], int(found[2])
+    if word.source == "finance":
+        return word, str(5637144576 + 1000 * ord(word.letter) + number)
+    return word, f"{number:08x}-0000-4000-8000-{ord(word.letter):012x}"
+
+
+def id_of(name: str) -> str:
+    """The row id behind a name."""
+    return row_of(name)[1]
+
+
+def key_of(name: str) -> str:
+    """The record key behind a name."""
+    word, row = row_of(name)
+    entity_map = shipped_maps().find(word.entity)
+    assert entity_map is not None
+    return record_key(entity_map, row)
+
+
+def name_of(key: str) -> str:
+    """The name behind a record key, told in the table or not."""
+    _, entity, _ = key.split(":", 2)
+    for letter, word in _LETTERS.items():
+        if word.entity == entity:
+            return next((name for n in range(1000) if key_of(name := f"{letter}{n}") == key), key)
+    return key
+
+
+# --- from the table to changes ----------------------------------------------------------------------------------------
+
+
+def changes(table: str) -> list[Change]:
+    """What the lines of a table say, in their order."""
+    told: set[str] = set()
+    found = []
+    at = BEGINNING
+    for line in filter(None, map(str.strip, table.splitlines())):
+        first, *rest = line.split()
+        if re.fullmatch(r"\d\d:\d\d", first):
+            at = BEGINNING + (int(first[:2]) * 60 + int(first[3:]) - 480) * MINUTE
+            first, *rest = rest
+        found.append(_change(WORDS[first], rest[0], rest[1:], at, whole=rest[0] not in told))
+        told.add(rest[0])
+        at += MINUTE
+    return found
+
+
+def _change(word: Word, name: str, said: list[str], at: int, *, whole: bool) -> Change:
+    kind, row = row_of(name)
+    assert kind.entity == word.entity, f"{name} is no {word.entity}"
+    number = name[1:]
+    company = next((item[1:] for item in said if item.startswith("@")), word.company if whole else None)
+    values = {column: value.replace("#", number) for column, value in word.usual.items()} if whole else {}
+    for item in said:
+        if item in ("delete",) or item.startswith("@"):
+            continue
+        column, equals, value = item.partition("=")
+        if not equals:
+            column, value = ("amount" if _AMOUNT.fullmatch(item) and "amount" in word.columns else "status"), item
+        assert column in word.columns, f"{name}: a row of {word.entity} has no {column!r} in this notation"
+        values[column] = value
+    columns: dict[str, Any] = {word.columns[column]: _meant(word, column, value) for column, value in values.items()}
+    if company is not None:
+        columns["@company"] = company or None
+    digest = blake2b(f"{at} {name} {said}".encode(), digest_size=16).hexdigest()
+    evidence = Evidence(at, 0, digest, f"/{word.source}/story", f"{name}@{iso(at)[11:16]}")
+    operation = "delete" if "delete" in said else "upsert"
+    return Change(operation, word.source, word.entity, row, evidence, {} if operation == "delete" else columns)
+
+
+def _meant(word: Word, column: str, value: str) -> Any:
+    if not value:
+        return None
+    value = str(word.meanings.get(column, {}).get(value, value))
+    named = _NAME.fullmatch(value)
+    if named and named[1] in _LETTERS and word.columns[column] not in ("ProjId", "ProjectId"):
+        return id_of(value)
+    return value
+
+
+# --- what is decided --------------------------------------------------------------------------------------------------
+
+
+class Story:
+    """What the engine decides about a table."""
+
+    def __init__(self, table: str, companies: Collection[str] | None, reference: str) -> None:
+        self.changes = [*changes(reference), *changes(table)]
+        self.world = MemoryWorld(self.changes, shipped_maps(), companies)
+
+    @property
+    def document(self) -> Document:
+        """The one document of the story."""
+        (document,) = self.world.documents
+        return document
+
+    @property
+    def documents(self) -> dict[str, Document]:
+        """The documents by the name the grids show."""
+        return {document.document: document for document in self.world.documents}
+
+    @property
+    def chain(self) -> Chain:
+        """The chain of the one document."""
+        (chain,) = [chain for chain in self.world.chains if chain.documents]
+        return chain
+
+    @property
+    def chains(self) -> list[str]:
+        """The chains as names: `E1 R1 A1`, in the order of their keys."""
+        return [" ".join(name_of(key) for key in keys) for keys in self.world.components]
+
+    @property
+    def standing(self) -> str:
+        """Where the document stands and why: `missing-actual: not-approved`."""
+        return standing(self.document)
+
+    @property
+    def parts(self) -> str:
+        """How its amount is divided: missing actual, missing journal line, reconciled, difference."""
+        return parts(self.document)
+
+    @property
+    def accounting_parts(self) -> str:
+        """The same in accounting currency."""
+        return parts(self.document, accounting=True)
+
+    @property
+    def found(self) -> set[str]:
+        """The findings: `rate-differs S1`."""
+        return {f"{finding.code} {name_of(finding.subject)}" for finding in self.world.findings}
+
+    def finding(self, code: str) -> Finding:
+        """The one finding of a code."""
+        (finding,) = [finding for finding in self.world.findings if finding.code == code]
+        return finding
+
+
+def tell(table: str, *, companies: Collection[str] | None = None, reference: str = REFERENCE) -> Story:
+    """What the engine decides about a table; `companies` are those of the environment's settings."""
+    return Story(table, companies, reference)
+
+
+def standing(document: Document) -> str:
+    """Position and reason in one text."""
+    reason = document.excluded or document.cause
+    return f"{document.position}: {reason}" if reason else document.position
+
+
+def parts(document: Document, *, accounting: bool = False) -> str:
+    """Missing actual, missing journal line, reconciled and difference, as a grid shows them."""
+    amounts = document.accounting if accounting else document.amounts
+    currency = document.accounting_currency if accounting else document.currency
+    _, *shown = amounts_json(amounts, currency).values()
+    return " ".join(str(value) for value in shown)
