@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure the product side by side with a raw limit and with peers, and check what it came to."""
+"""Measure the product side by side with a raw limit and with peers, and check what it came to."""
 
 import sys
 import tempfile

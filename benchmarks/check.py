@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any, Final
 
 from sqlalchemy import Engine, func, select
 
@@ -19,7 +20,8 @@ from tieout.bootstrap import change_topics, load_maps, open_log, open_store
 
 Values = dict[str, Part | int]
 
-_NOTHING = Part(Decimal(0), 0)
+CENT: Final = Decimal("0.01")
+_NOTHING: Final = Part(Decimal(0), 0)
 
 
 def check(job: Job) -> Checked:
@@ -62,8 +64,9 @@ def _altered(expected: Expected) -> Iterator[Expected]:
     yield replace(expected, documents=expected.documents + 1)
     for name in ("expense_missing_actuals", "expense_missing_journal_lines", "reconciled"):
         part: Part = getattr(expected, name)
-        yield replace(expected, **{name: replace(part, amount=part.amount + Decimal("0.01"))})
-        yield replace(expected, **{name: replace(part, documents=part.documents + 1)})
+        for other in (replace(part, amount=part.amount + CENT), replace(part, documents=part.documents + 1)):
+            changes: dict[str, Any] = {name: other}
+            yield replace(expected, **changes)
 
 
 def _tiles(snapshot: Snapshot) -> Values:

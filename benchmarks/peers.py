@@ -1,7 +1,7 @@
 """What one would write first: one event, one transaction, with SQLAlchemy, in two ways.
 
-Both only merge the events into rows, last come last kept. They decide nothing, explain nothing and publish nothing; what a
-document's position is has to be asked of the rows afterwards, which the check does, outside the timed part.
+Both only merge the events into rows, and of two values keep the one that came last. They decide, explain and publish
+nothing: a document's position has to be asked of the rows afterwards, as the check does it, untimed.
 """
 
 import json

@@ -20,7 +20,7 @@ def measure(job: Job) -> Product:
 
 
 def profile(job: Job) -> Product:
-    """The same under the profiler, which leaves its account in the folder; it makes all slower, and small functions most."""
+    """The same under the profiler, whose account is left in the folder. It slows all down, small functions most."""
     profiler = cProfile.Profile()
     product = _run(job, profiler)
     profiler.dump_stats(stats_of(job))
