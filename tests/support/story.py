@@ -65,7 +65,9 @@ def numbered(**numbers: int) -> dict[str, int]:
     return {name.replace("_", "-"): number for name, number in numbers.items()}
 
 
-EXPENSE_STATUS: Final = numbered(draft=1, submitted=2, approved=3, rejected=4, ready=5, processed=6, cancelled=8)
+EXPENSE_STATUS: Final = numbered(
+    none=0, draft=1, submitted=2, approved=3, rejected=4, ready=5, processed=6, cancelled=8, in_review=9
+)
 DATAVERSE_STATUS: Final = numbered(
     draft=192350000,
     submitted=192350001,
@@ -362,7 +364,8 @@ _AMOUNT: Final = re.compile(r"-?\d+(\.\d+)?")
 def row_of(name: str) -> tuple[Word, str]:
     """What kind of row a name is, and its id: a RecId in Finance, a guid in Dataverse."""
     found = _NAME.fullmatch(name)
-    assert found and found[1] in _LETTERS, f"{name} is no name of this notation"
+    assert found is not None, f"{name} is no name of this notation"
+    assert found[1] in _LETTERS, f"{name} has no letter of this notation"
     word, number = _LETTERS[found[1]], int(found[2])
     if word.source == "finance":
         return word, str(5637144576 + 1000 * ord(word.letter) + number)
@@ -417,7 +420,7 @@ def _change(word: Word, name: str, said: list[str], at: int, *, whole: bool) -> 
     company = next((item[1:] for item in said if item.startswith("@")), word.company if whole else None)
     values = {column: value.replace("#", number) for column, value in word.usual.items()} if whole else {}
     for item in said:
-        if item in ("delete",) or item.startswith("@"):
+        if item == "delete" or item.startswith("@"):
             continue
         column, equals, value = item.partition("=")
         if not equals:
@@ -429,8 +432,9 @@ def _change(word: Word, name: str, said: list[str], at: int, *, whole: bool) -> 
         columns["@company"] = company or None
     digest = blake2b(f"{at} {name} {said}".encode(), digest_size=16).hexdigest()
     evidence = Evidence(at, 0, digest, f"/{word.source}/story", f"{name}@{iso(at)[11:16]}")
-    operation = "delete" if "delete" in said else "upsert"
-    return Change(operation, word.source, word.entity, row, evidence, {} if operation == "delete" else columns)
+    if "delete" in said:
+        return Change("delete", word.source, word.entity, row, evidence, {})
+    return Change("upsert", word.source, word.entity, row, evidence, columns)
 
 
 def _meant(word: Word, column: str, value: str) -> Any:

@@ -1,0 +1,166 @@
+"""Which document lines have a row, and which of those stay outside every sum, for which reason (R13)."""
+
+import pytest
+
+from tests.support.story import tell
+
+pytestmark = pytest.mark.requirement("R13")
+
+INVOICE = """
+    pending-line     P1
+    pending-project  X1
+    invoice-line     I1   5000.00
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["expense E1 processed", "expense E1 processed voucher=USPM-463", "expense E1 draft voucher=USPM-463"],
+    ids=["status 6", "status 6 and a voucher", "a voucher, whatever the status"],
+)
+def test_a_processed_expense_has_a_position(line: str) -> None:
+    assert tell(line).document.position == "missing-actual"
+
+
+@pytest.mark.parametrize("status", ["draft", "submitted", "rejected", "cancelled", "none", "in-review"])
+def test_an_expense_that_was_neither_approved_nor_posted_has_no_row(status: str) -> None:
+    assert tell(f"expense E1 {status}").documents == {}
+
+
+@pytest.mark.parametrize("status", ["approved", "ready"])
+def test_an_approved_expense_shows_as_not_posted_and_outside_every_sum(status: str) -> None:
+    story = tell(f"expense E1 100.00 {status}")
+    assert (story.standing, story.parts) == ("not-posted", "0.00 0.00 0.00 0.00")
+    assert story.accounting_parts == "0.00 0.00 0.00 0.00"
+
+
+def test_an_approved_expense_is_not_posted_however_far_its_actual_got() -> None:
+    story = tell("expense E1 approved\n record R1 approved\n actual A1\n staging S1 voucher=PJ-1")
+    assert (story.standing, story.parts) == ("not-posted", "0.00 0.00 0.00 0.00")
+
+
+def test_a_posted_vendor_invoice_line_has_a_position() -> None:
+    assert tell(INVOICE).standing == "missing-actual: not-synced-to-dataverse"
+
+
+def test_a_pending_vendor_invoice_line_has_no_row() -> None:
+    assert tell("pending-line P1\n pending-project X1").documents == {}
+
+
+@pytest.mark.parametrize("line", ["expense E1", INVOICE], ids=["expense", "vendor invoice line"])
+def test_a_deleted_line_has_no_row(line: str) -> None:
+    name = "expense E1" if "E1" in line else "invoice-line I1"
+    assert tell(f"{line}\n{name} delete").documents == {}
+
+
+# Every reason at once; each row below takes away the one above, so the next in order must show.
+EVERY_REASON = """
+    expense  E1   100.00 cancelled voucher=USPM-463 project= charged-to=GBPM
+    record   R1   approved
+    actual   A1   skip-sync=true
+"""
+
+
+@pytest.mark.parametrize(
+    ("without", "reason"),
+    [
+        ("", "no-project"),
+        ("expense E1 project=P-1", "cancelled"),
+        ("expense E1 project=P-1 processed", "intercompany-cost"),
+        ("expense E1 project=P-1 processed charged-to=", "skip-sync"),
+        ("expense E1 project=P-1 processed charged-to=\nactual A1 skip-sync=false", "other-company"),
+    ],
+    ids=["no project", "cancelled", "charged to another company", "skip sync", "company outside the settings"],
+)
+def test_the_first_reason_that_applies_is_the_one_that_shows(without: str, reason: str) -> None:
+    story = tell(EVERY_REASON + without, companies=["GBPM"])
+    assert (story.standing, story.parts) == (f"excluded: {reason}", "0.00 0.00 0.00 0.00")
+    assert story.accounting_parts == "0.00 0.00 0.00 0.00"
+
+
+def test_when_no_reason_applies_the_document_has_a_position() -> None:
+    healed = "expense E1 project=P-1 processed charged-to=\nactual A1 skip-sync=false"
+    assert tell(EVERY_REASON + healed, companies=["USPM"]).standing == "missing-actual: actual-not-synced-back"
+
+
+def test_an_excluded_document_still_shows_its_amount() -> None:
+    document = tell("expense E1 100.00 project=").document
+    assert document.amounts is not None
+    assert document.amounts.amount == 100_0000
+
+
+@pytest.mark.parametrize(
+    ("table", "standing"),
+    [
+        ("expense E1 charged-to=GBPM", "excluded: intercompany-cost"),
+        ("expense E1 charged-to=gbpm", "excluded: intercompany-cost"),
+        ("expense E1 charged-to=uspm", "missing-actual: not-synced-to-dataverse"),
+        ("expense E1 charged-to=", "missing-actual: not-synced-to-dataverse"),
+        (INVOICE + "pending-project X1 company=gbpm", "excluded: intercompany-cost"),
+        (INVOICE + "pending-project X1 company=uspm", "missing-actual: not-synced-to-dataverse"),
+        (INVOICE + "pending-project X1 company=", "missing-actual: not-synced-to-dataverse"),
+    ],
+    ids=[
+        "expense of another company",
+        "company codes compare without case",
+        "expense of its own company",
+        "expense of no other company",
+        "invoice line for a project of another company",
+        "invoice line for a project of its own company",
+        "project company not told",
+    ],
+)
+def test_charged_to_another_company_means_a_company_unlike_its_own(table: str, standing: str) -> None:
+    assert tell(table).standing == standing
+
+
+@pytest.mark.parametrize(
+    ("table", "standing"),
+    [
+        ("actual A1 skip-sync=true", "excluded: skip-sync"),
+        ("actual A1 skip-sync=true\n staging S1 voucher=PJ-1", "excluded: skip-sync"),
+        ("actual A1 skip-sync=true\n actual A2 of=R1 skip-sync=true", "excluded: skip-sync"),
+        ("actual A1 skip-sync=true\n actual A2 of=R1", "missing-actual: actual-not-synced-back"),
+        ("actual A1 skip-sync=true type=unbilled-sales", "missing-actual: no-actual-made"),
+        ("actual A1 skip-sync=true\n actual A2 of=R1 type=unbilled-sales", "excluded: skip-sync"),
+        ("actual A1 skip-sync=", "missing-actual: actual-not-synced-back"),
+    ],
+    ids=[
+        "its only cost actual",
+        "even one that reached Finance",
+        "all of several",
+        "not when another is meant for Finance",
+        "a sales actual is no cost actual",
+        "a sales actual beside it changes nothing",
+        "not told means no",
+    ],
+)
+def test_skip_sync_excludes_when_it_is_all_the_cost_actuals(table: str, standing: str) -> None:
+    assert tell(f"expense E1\n record R1 approved\n {table}").standing == standing
+
+
+def test_an_invoice_line_whose_pending_row_was_never_seen_has_no_project() -> None:
+    story = tell("invoice-line I1\n pending-project X1")
+    assert story.document.excluded == "no-project"
+    assert story.document.document == f"USPM/{story.document.key.rpartition(':')[2]}"
+
+
+def test_without_a_list_of_companies_every_company_is_inside() -> None:
+    assert tell("expense E1", companies=None).document.excluded is None
+    assert tell("expense E1", companies=[]).document.excluded == "other-company"
+
+
+@pytest.mark.parametrize("record", ["record R1 approved state=inactive", "record R1 draft state=inactive"])
+def test_cancelled_in_dataverse_is_no_exclusion_for_the_cost_is_still_in_the_account(record: str) -> None:
+    story = tell(f"expense E1 100.00\n {record}")
+    assert (story.standing, story.parts) == ("missing-actual: cancelled-in-dataverse", "100.00 0.00 0.00 0.00")
+
+
+def test_of_two_lines_with_one_transaction_id_the_smaller_key_keeps_the_actual() -> None:
+    story = tell("expense E1\n expense E2 id=T1\n record R1 approved\n actual A1\n staging S1 voucher=PJ-1")
+    rec_id = story.world.documents[1].key.rpartition(":")[2]
+    assert {name: document.position for name, document in story.documents.items()} == {
+        "USPM/T1": "reconciled",
+        f"USPM/{rec_id}": "missing-actual",
+    }
+    assert "ambiguous-link E2" in story.found

@@ -1,0 +1,68 @@
+"""What proves that Finance posted an actual, and when that was not written back (R22)."""
+
+import pytest
+
+from tests.support.story import tell
+
+pytestmark = pytest.mark.requirement("R22")
+
+MADE = """
+    expense  E1
+    record   R1   approved
+    actual   A1
+"""
+WRITTEN_BACK = "reconciled"
+NOT_WRITTEN_BACK = "reconciled, not written back"
+NOT_POSTED = "missing-journal-line"
+
+PROOFS = {
+    "line posted, both vouchers": (
+        "line L1 posted voucher=PJ-1\n staging S1 line=L1 voucher=PJ-1\n actual A1 voucher=PJ-1",
+        WRITTEN_BACK,
+    ),
+    "line posted": ("line L1 posted\n staging S1 line=L1", NOT_WRITTEN_BACK),
+    "line without a state in a posted journal": ("line L1\n journal J1 posted\n staging S1 line=L1", NOT_WRITTEN_BACK),
+    "line posted in a journal in draft": ("line L1 posted\n journal J1 draft\n staging S1 line=L1", NOT_WRITTEN_BACK),
+    "voucher on the staging row": ("staging S1 voucher=PJ-1", NOT_WRITTEN_BACK),
+    "voucher on the staging row, line in draft": ("line L1 draft\n staging S1 line=L1 voucher=PJ-1", NOT_WRITTEN_BACK),
+    "voucher on the staging row, line deleted": (
+        "line L1 posted\n staging S1 line=L1 voucher=PJ-1\n line L1 delete",
+        NOT_WRITTEN_BACK,
+    ),
+    "voucher on a second staging row": ("staging S1\n staging S2 of=A1 voucher=PJ-1", NOT_WRITTEN_BACK),
+    "voucher on the actual, and nothing else": ("actual A1 voucher=PJ-1", WRITTEN_BACK),
+    "voucher on the actual under its other name": ("actual A1 reference=PJ-1", WRITTEN_BACK),
+    "voucher on the actual, line in draft": (
+        "line L1 draft\n staging S1 line=L1\n actual A1 voucher=PJ-1",
+        WRITTEN_BACK,
+    ),
+    "no voucher, line in draft": ("line L1 draft voucher=PJ-1\n staging S1 line=L1", NOT_POSTED),
+    "empty vouchers": ("staging S1 voucher=\n actual A1 voucher= reference=", NOT_POSTED),
+    "a voucher that was taken back": ("staging S1 voucher=PJ-1\n staging S1 voucher=", NOT_POSTED),
+}
+
+
+@pytest.mark.parametrize(("told", "outcome"), PROOFS.values(), ids=PROOFS.keys())
+def test_posted_means_line_posted_or_a_voucher_on_either_side(told: str, outcome: str) -> None:
+    story = tell(MADE + told)
+    position, _, written_back = outcome.partition(", ")
+    assert story.document.position == position
+    assert ("not-written-back A1" in story.found) == bool(written_back)
+    if position == "reconciled":
+        assert story.parts == "0.00 0.00 100.00 0.00"
+
+
+def test_the_voucher_that_was_not_written_back_is_named() -> None:
+    story = tell(MADE + "line L1 posted voucher=PJ-1\n staging S1 line=L1")
+    assert story.finding("not-written-back").parameters["voucher"] == "PJ-1"
+
+
+def test_a_reconciled_document_shows_its_journal_voucher_and_day_of_posting() -> None:
+    posted = "line L1 posted voucher=PJ-1\n staging S1 line=L1\n journal J1 number=USPM-041 posted=2025-01-09T16:20:00Z"
+    document = tell(MADE + posted).document
+    assert (document.journal, document.journal_voucher, document.posted_date) == ("USPM-041", "PJ-1", "2025-01-09")
+
+
+def test_a_document_that_is_not_posted_shows_no_day_of_posting() -> None:
+    story = tell(MADE + "line L1 draft\n staging S1 line=L1\n journal J1 posted=2025-01-09T16:20:00Z")
+    assert story.document.posted_date is None
