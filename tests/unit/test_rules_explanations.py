@@ -1,0 +1,121 @@
+"""Every position and finding says what was seen, what is missing, since when, what to do, and which event says so (R20)."""
+
+import inspect
+import re
+from string import Formatter
+from typing import get_args
+
+import pytest
+
+from engine import findings
+from engine.documents import Cause, Excluded, PositionName
+from engine.explanations import CAUSES, EXCLUDED, FINDINGS, POSITIONS, Words, explain, explain_finding
+from tests.support.story import Story, tell
+
+pytestmark = pytest.mark.requirement("R20")
+
+TIMED = {"processing-too-long"}
+STORY = """
+    08:00   expense   E1   100.00 voucher=USPM-463
+    08:15   record    R1   approved amount=90.00
+    08:30   actual    A1   90.00
+    08:45   journal   J1   number=USPM-041
+    09:00   line      L1   error voucher=PJ-1
+    09:15   staging   S1   line=L1 rate=110
+"""
+
+
+def sentences(words: Words) -> list[str]:
+    return [words.seen, words.missing, words.do]
+
+
+@pytest.mark.parametrize("cause", get_args(Cause))
+def test_every_cause_has_words(cause: str) -> None:
+    assert all(sentences(CAUSES[cause]))
+
+
+@pytest.mark.parametrize("reason", get_args(Excluded))
+def test_every_exclusion_has_words(reason: str) -> None:
+    assert all(sentences(EXCLUDED[reason]))
+
+
+@pytest.mark.parametrize("position", get_args(PositionName))
+def test_every_position_has_words_of_its_own_or_those_of_its_reason(position: str) -> None:
+    if position in ("missing-actual", "missing-journal-line"):
+        assert position not in POSITIONS, "a missing part always has a cause"
+    elif position == "excluded":
+        assert position not in POSITIONS, "an exclusion always has a reason"
+    else:
+        assert all(sentences(POSITIONS[position]))
+
+
+def test_words_and_codes_are_the_same_set() -> None:
+    made = set(re.findall(r'_finding\(\s*"([a-z-]+)"', inspect.getsource(findings)))
+    assert made | TIMED == FINDINGS.keys()
+    assert set(get_args(Cause)) == CAUSES.keys()
+    assert set(get_args(Excluded)) == EXCLUDED.keys()
+
+
+@pytest.mark.parametrize("code", sorted(FINDINGS))
+def test_every_finding_has_words(code: str) -> None:
+    assert all(sentences(FINDINGS[code]))
+
+
+@pytest.mark.parametrize("words", [*CAUSES.values(), *EXCLUDED.values(), *POSITIONS.values()])
+def test_the_words_of_a_position_need_no_parameters(words: Words) -> None:
+    for sentence in sentences(words):
+        assert [name for _, name, _, _ in Formatter().parse(sentence) if name] == []
+
+
+def told(story: Story) -> set[str]:
+    return {f"{change.evidence.source} {change.evidence.event}" for change in story.changes}
+
+
+def test_a_position_says_since_when_and_which_event_says_so() -> None:
+    story = tell(STORY)
+    words = explain(story.document)
+    assert (words.since, words.event) == ("2025-01-08T09:00:00Z", "/finance/story L1@09:00")
+    assert words.event in told(story)
+
+
+def test_a_missing_journal_line_is_told_with_its_journal() -> None:
+    assert explain(tell(STORY).document).seen == "The integration journal line in USPM-041 failed to post."
+
+
+def test_a_finding_is_told_with_its_values_and_its_event() -> None:
+    story = tell(STORY)
+    words = explain_finding(story.finding("rate-differs"))
+    assert (words.seen, words.missing) == ("The document's rate is 100.", "Here it is 110.")
+    assert (words.since, words.event) == ("2025-01-08T09:15:00Z", "/finance/story S1@09:15")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        STORY,
+        STORY + "line L1 posted",
+        STORY + "expense E1 project=",
+        STORY + "actual A1 delete",
+        STORY + "line L1 delete",
+        "expense E1 approved",
+        "header H1 confirmed",
+    ],
+    ids=["error", "posted", "excluded", "actual gone", "line gone", "not posted", "a header alone"],
+)
+def test_the_event_that_is_named_is_one_that_was_told(table: str) -> None:
+    story = tell(table)
+    events = told(story)
+    for document in story.world.documents:
+        assert explain(document).event in events
+    for finding in story.world.findings:
+        assert explain_finding(finding).event in events
+
+
+def test_a_value_may_hold_braces() -> None:
+    finding = tell("record R1 status={0.__class__}{x}").finding("unknown-value")
+    assert "{0.__class__}{x}" in explain_finding(finding).seen
+
+
+def test_the_event_of_an_unknown_value_is_the_one_that_brought_it() -> None:
+    story = tell("expense E1\n 09:00 record R1 status=999\n 09:30 record R1 amount=1.00")
+    assert explain_finding(story.finding("unknown-value")).event.endswith("R1@09:00")

@@ -1,0 +1,193 @@
+"""What is wrong with a chain beyond where its document stands (R18), each finding told in words (R20)."""
+
+import pytest
+
+from engine.absence import STUCK, timed_findings
+from engine.explanations import explain_finding
+from tests.support.story import MINUTE, tell
+
+pytestmark = pytest.mark.requirement("R18")
+
+# A chain with nothing wrong: every value that can be compared is told, and the same everywhere.
+CLEAN = """
+    project   D1   P-1
+    project   D2   P-2
+    category  Y1   TCN-1
+    category  Y2   TCN-2
+    expense   E1   100.00 voucher=USPM-463 category=Flight rate=100 booked=100.00
+    record    R1   approved amount=100.00 currency=USD project=D1
+    actual    A1   100.00 currency=USD project=D1 category=Y1 accounting-date=2025-01-08 voucher=PJ-1
+    staging   S1   line=L1 amount=100.00 currency=USD rate=100 project=P-1 category=TCN-1 voucher=PJ-1
+    journal   J1   number=USPM-041 posted
+    line      L1   posted amount=100.00 currency=USD project=P-1 category=Flight voucher=PJ-1
+"""
+
+# Each case: what is told besides, and the findings it makes (code and row).
+COMPARISONS = {
+    "nothing wrong": ("", set()),
+    "the record tells another amount": ("record R1 amount=99.99", {"amount-differs R1"}),
+    "half a cent is within the tolerance": ("record R1 amount=100.005", set()),
+    "a little more is not": ("record R1 amount=100.0051", {"amount-differs R1"}),
+    "the staging row tells another amount": ("staging S1 amount=99.00", {"amount-differs S1"}),
+    "the journal line tells another amount": ("line L1 amount=99.00", {"amount-differs L1"}),
+    "the actual tells another amount than all the others": (
+        "actual A1 90.00",
+        {"amount-differs E1", "amount-differs S1", "amount-differs L1"},
+    ),
+    "the record is in another currency": ("record R1 currency=EUR", {"currency-differs R1"}),
+    "the staging row is in another currency": ("staging S1 currency=EUR", {"currency-differs S1"}),
+    "the journal line is in another currency": ("line L1 currency=EUR", {"currency-differs L1"}),
+    "the actual is in another currency": (
+        "actual A1 currency=EUR",
+        {"currency-differs A1", "currency-differs S1", "currency-differs L1", "not-computable E1"},
+    ),
+    "currency codes compare without case": ("staging S1 currency=usd\n expense E1 currency=usd", set()),
+    "the record is of another project": ("record R1 project=D2", {"project-differs R1"}),
+    "the actual is of another project": ("actual A1 project=D2", {"project-differs A1"}),
+    "the staging row is of another project": ("staging S1 project=P-2", {"project-differs S1"}),
+    "the journal line is of another project": ("line L1 project=P-2", {"project-differs L1"}),
+    "project numbers compare without case": ("line L1 project=p-1", set()),
+    "a project whose row was not seen is not compared": ("record R1 project=D9", set()),
+    "the staging row is of another category": ("staging S1 category=TCN-2", {"category-differs S1"}),
+    "the journal line is of another category": ("line L1 category=Hotel", {"category-differs L1"}),
+    "categories compare without case": ("line L1 category=FLIGHT", set()),
+    "accounted on another day of the month": ("actual A1 accounting-date=2025-01-31", set()),
+    "accounted in another month": ("actual A1 accounting-date=2025-02-01", {"date-differs A1"}),
+    "posted at another rate": ("staging S1 rate=101.5", {"rate-differs S1"}),
+    "the same rate written otherwise": ("staging S1 rate=100.000000000000", set()),
+    "no rate yet": ("staging S1 rate=0", set()),
+    "a second record of the document": ("record R2 of=T1 approved", {"duplicate-record R2"}),
+    "a second staging row of the actual": (
+        "staging S2 of=A1",
+        {"duplicate-staging-row S2"},
+    ),
+    "a second journal line of the actual": (
+        "line L2 posted in=J1\n staging S2 of=A1 line=L2",
+        {"duplicate-staging-row S2", "duplicate-journal-line L2"},
+    ),
+    "a second actual": (
+        "actual A2 100.00 of=R1 voucher=PJ-2\n staging S2",
+        {"duplicate-actual A2", "amount-differs E1"},
+    ),
+    "a second actual that was reversed": (
+        "actual A2 100.00 of=R1 voucher=PJ-2\n staging S2\n"
+        "actual A3 -100.00 of= voucher=PJ-3\n staging S3\n reversal C1 A3 of=A2",
+        set(),
+    ),
+    "a second line with the transaction id": (
+        "expense E2 id=T1 draft voucher=USPM-464",
+        {"ambiguous-link E2"},
+    ),
+    "posted, but no voucher on the actual": ("actual A1 voucher=", {"not-written-back A1"}),
+    "a status that the map does not know": ("record R1 status=999", {"unknown-value R1"}),
+    "a state of a line that the map does not know": ("line L1 status=77", {"unknown-value L1"}),
+    "a state of a journal that the map does not know": ("journal J1 status=77", {"unknown-value J1"}),
+    "an amount that is none": ("staging S1 amount=a-lot", {"unknown-value S1"}),
+    "an id that is none": ("actual A1 project=nobody", {"unknown-value A1"}),
+    "a date that is none": ("expense E1 date=2025-02-30", {"unknown-value E1"}),
+    "the actual was rolled back": ("actual A1 delete", {"orphan-in-finance S1"}),
+    "a staging row of an actual that was never seen": ("staging S5", {"orphan-in-finance S5"}),
+    "a journal line that no staging row names": ("line L5 draft voucher=PJ-5", {"orphan-journal-line L5"}),
+    "a record of a line that Finance does not have": ("record R5 approved", {"orphan-in-dataverse R5"}),
+    "a record with no Finance id is not Finance's": ("record R5 approved of=", set()),
+    "an invoice record of a line that Finance does not have": (
+        "header H5 draft\n invoice-record N5",
+        {"orphan-in-dataverse N5"},
+    ),
+    "an invoice record of a line that is still pending": (
+        "header H5 draft\n invoice-record N5\n pending-line P5\n pending-project X5",
+        set(),
+    ),
+    "an invoice confirmed before its lines came": ("header H5 confirmed", {"header-before-lines H5"}),
+    "an invoice without lines, in draft": ("header H5 draft", set()),
+    "an invoice whose only line was deleted": (
+        "header H5 confirmed\n invoice-record N5\n invoice-record N5 delete",
+        {"header-before-lines H5"},
+    ),
+}
+
+
+@pytest.mark.requirement("R20")
+@pytest.mark.parametrize(("told", "found"), COMPARISONS.values(), ids=COMPARISONS.keys())
+def test_a_finding_names_what_is_wrong_and_where(told: str, found: set[str]) -> None:
+    story = tell(CLEAN + told)
+    assert story.found == found
+    for finding in story.world.findings:
+        words = explain_finding(finding)
+        assert "(none)" not in f"{words.seen} {words.missing} {words.do}", finding.code
+
+
+def test_the_codes_of_its_findings_stand_on_the_document() -> None:
+    document = tell(CLEAN + "staging S1 rate=101.5\n record R1 amount=1.00\n line L5 voucher=PJ-5").document
+    assert document.findings == ("amount-differs", "rate-differs")
+
+
+@pytest.mark.parametrize(
+    ("currency", "other", "found"),
+    [("USD", "100.01", True), ("USD", "100.005", False), ("JPY", "101", True), ("JPY", "100.5", False)],
+)
+def test_the_tolerance_is_half_the_smallest_unit_of_the_currency(currency: str, other: str, found: bool) -> None:
+    story = tell(f"expense E1 100 currency={currency} rate=100\n record R1 approved amount={other} currency={currency}")
+    assert ("amount-differs R1" in story.found) == found
+
+
+def test_sums_know_no_tolerance() -> None:
+    story = tell("expense E1 100.00\n record R1 approved\n actual A1 99.995\n staging S1 voucher=PJ-1")
+    assert "amount-differs E1" not in story.found
+    assert story.parts == "0.00 0.00 99.995 0.005"
+
+
+def test_while_an_actual_is_under_way_the_sum_is_not_compared() -> None:
+    story = tell("expense E1 100.00\n record R1 approved\n actual A1 60.00\n staging S1\n actual A2 30.00 of=R1")
+    assert "amount-differs E1" not in story.found
+
+
+# The company's ledger calendar splits January: its periods decide, not the months.
+CALENDAR = """
+    year           F1   2025-01-01 until=2025-12-31
+    period         M1   2025-01-01 until=2025-01-14 year=F1
+    period         M2   2025-01-15 until=2025-02-28 year=F1
+    period-status  Q1   open
+    period-status  Q2   open
+"""
+
+
+@pytest.mark.parametrize(
+    ("day", "accounted", "found"),
+    [
+        ("2025-01-08", "2025-01-14", False),
+        ("2025-01-08", "2025-01-15", True),
+        ("2025-01-20", "2025-02-20", False),
+        ("2024-12-31", "2025-01-01", True),
+        ("2030-03-01", "2030-03-31", False),
+    ],
+    ids=["same period", "next period, same month", "same period, next month", "before the calendar", "no calendar"],
+)
+def test_dates_differ_over_a_boundary_of_the_companys_periods(day: str, accounted: str, found: bool) -> None:
+    story = tell(CALENDAR + f"expense E1 date={day}\n record R1 approved\n actual A1 accounting-date={accounted}")
+    assert ("date-differs A1" in story.found) == found
+
+
+@pytest.mark.parametrize(
+    ("state", "after", "found"),
+    [("processing", STUCK, ()), ("processing", STUCK + 1, ("processing-too-long",)), ("draft", 9 * STUCK, ())],
+)
+def test_a_line_is_in_processing_for_too_long_after_a_day(state: str, after: int, found: tuple[str, ...]) -> None:
+    document = tell(f"expense E1\n record R1 approved\n actual A1\n staging S1 line=L1\n line L1 {state}").document
+    assert STUCK == 24 * 60 * MINUTE
+    assert timed_findings(document, document.since + after) == found
+
+
+@pytest.mark.xfail(strict=True, reason="a journal line that two further staging rows name is a duplicate twice")
+def test_no_finding_is_told_twice() -> None:
+    lines = "line L2 posted in=J1\n staging S2 of=A1 line=L2\n staging S3 of=A1 line=L2"
+    findings = tell(CLEAN + lines).chain.findings
+    told = [(finding.code, finding.subject) for finding in findings]
+    assert sorted(set(told)) == sorted(told)
+
+
+def test_more_than_200_records_in_a_chain_are_a_finding() -> None:
+    many = "\n".join(f"record R{n} of=T1" for n in range(2, 202))
+    assert "chain-too-large E1" in tell("expense E1\n" + many).found
+    few = "\n".join(f"record R{n} of=T1" for n in range(2, 201))
+    assert "chain-too-large E1" not in tell("expense E1\n" + few).found

@@ -1,0 +1,173 @@
+"""A record is a function of the set of its events: column by column the value that ranks highest (R12)."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.changes import Change, Evidence
+from engine.records import Record, merged, new_record, record_key
+from tests.support.story import shipped_maps
+
+pytestmark = pytest.mark.requirement("R12")
+
+ROW = "5637144576"
+MAPS = shipped_maps()
+
+
+def change(at: int, version: int = 0, digest: str = "", *, delete: bool = False, **columns: Any) -> Change:
+    """An event about one expense line: when, which row version, and the digest of its bytes."""
+    evidence = Evidence(at, version, digest, "/finance/test", f"e{at}-{version}-{digest}")
+    return Change("delete" if delete else "upsert", "finance", "TrvExpTrans", ROW, evidence, columns)
+
+
+def record_of(*changes: Change, entity: str = "TrvExpTrans") -> Record:
+    entity_map = MAPS.entities[entity]
+    record = new_record(entity_map, record_key(entity_map, ROW))
+    for one in changes:
+        record = merged(record, one, entity_map)
+    return record
+
+
+def columns(record: Record) -> dict[str, Any]:
+    """What the row holds, None for a row that is not there."""
+    return {name: value for name, (_, value) in sorted(record.cells.items())} if record.exists else {"gone": True}
+
+
+# Each case: the events in the order they came, and what the row holds afterwards.
+MERGES = {
+    "a partial update changes only its columns": (
+        [change(1, ProjId="P-1", CostType="Flight"), change(2, ProjId="P-2")],
+        {"CostType": "Flight", "ProjId": "P-2"},
+    ),
+    "a later time ranks higher": ([change(2, ProjId="P-2"), change(1, ProjId="P-1")], {"ProjId": "P-2"}),
+    "a late event fills only what newer ones left": (
+        [change(2, ProjId="P-2"), change(1, ProjId="P-1", CostType="Flight")],
+        {"CostType": "Flight", "ProjId": "P-2"},
+    ),
+    "at one time the row version decides": (
+        [change(1, 2, ProjId="P-2"), change(1, 1, ProjId="P-1")],
+        {"ProjId": "P-2"},
+    ),
+    "time before version": ([change(2, 0, ProjId="P-2"), change(1, 9, ProjId="P-1")], {"ProjId": "P-2"}),
+    "at one time and version the digest decides": (
+        [change(1, 1, "b", ProjId="P-2"), change(1, 1, "a", ProjId="P-1")],
+        {"ProjId": "P-2"},
+    ),
+    "null clears a column": ([change(1, ProjId="P-1"), change(2, ProjId=None)], {"ProjId": None}),
+    "null ranks like any value": ([change(2, ProjId=None), change(1, ProjId="P-1")], {"ProjId": None}),
+    "a value that does not fit ranks like any value": (
+        [change(1, AmountCurr="1.00"), change(2, AmountCurr="ten")],
+        {"AmountCurr": {"unfit": "ten"}},
+    ),
+    "a column the map does not read is left out": ([change(1, ProjId="P-1", Nothing="x")], {"ProjId": "P-1"}),
+    "a delete hides what ranks below it": ([change(1, ProjId="P-1"), change(2, delete=True)], {"gone": True}),
+    "also what comes after it": ([change(2, delete=True), change(1, ProjId="P-1")], {"gone": True}),
+    "at one time the version decides between upsert and delete": (
+        [change(1, 1, delete=True), change(1, 2, ProjId="P-1")],
+        {"ProjId": "P-1"},
+    ),
+    "a later upsert starts clean": (
+        [change(1, ProjId="P-1", CostType="Flight"), change(2, delete=True), change(3, ProjId="P-3")],
+        {"ProjId": "P-3"},
+    ),
+    "clean also when the delete comes last": (
+        [change(1, CostType="Flight"), change(3, ProjId="P-3"), change(2, delete=True)],
+        {"ProjId": "P-3"},
+    ),
+    "a delete below another changes nothing": (
+        [change(3, delete=True), change(2, ProjId="P-2"), change(1, delete=True)],
+        {"gone": True},
+    ),
+    "a delete of a row never seen": ([change(1, delete=True)], {"gone": True}),
+    "an upsert without columns says that the row is there": ([change(1)], {}),
+    "a row emptied is still a row": ([change(1, ProjId="P-1"), change(2, ProjId=None)], {"ProjId": None}),
+}
+
+
+@pytest.mark.parametrize(("changes", "held"), MERGES.values(), ids=MERGES.keys())
+def test_of_two_values_of_a_column_the_one_that_ranks_higher_stays(changes: list[Change], held: dict[str, Any]) -> None:
+    assert columns(record_of(*changes)) == held
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([change(2, ProjId="P-2")], change(2, ProjId="P-2")),
+        ([change(2, ProjId="P-2")], change(1, ProjId="P-1")),
+        ([change(2, delete=True)], change(1, ProjId="P-1")),
+        ([change(2, delete=True)], change(2, delete=True)),
+    ],
+    ids=["a duplicate", "an outranked value", "an upsert under a delete", "the same delete"],
+)
+def test_an_event_that_says_nothing_new_leaves_the_very_same_record(before: list[Change], after: Change) -> None:
+    record = record_of(*before)
+    assert merged(record, after, MAPS.entities["TrvExpTrans"]) is record
+
+
+def test_pending_rows_outlive_their_deletion_because_the_map_says_so() -> None:
+    pending = record_of(change(1, SourceDocumentLine=7), change(2, delete=True), entity="VendInvoiceInfoLine")
+    assert (pending.exists, columns(pending)) == (True, {"SourceDocumentLine": "7"})
+
+
+def test_the_name_a_column_has_in_virtual_tables_is_the_same_column() -> None:
+    mapped = record_of(change(1, Amount="5.00"), change(2, mserp_amount="6.00"), entity="ProjCDSActualsImport")
+    assert columns(mapped) == {"Amount": 6_0000}
+
+
+def test_a_row_updated_for_years_keeps_only_the_events_it_still_rests_on() -> None:
+    record = record_of(*(change(at, ProjId=f"P-{at}") for at in range(1, 500)), change(1, CostType="Flight"))
+    assert len(record.evidence) == 2
+
+
+# --- merging is free of order and repetition --------------------------------------------------------------------------
+
+NAMES = ["ProjId", "CostType", "Voucher"]
+RANKS = st.tuples(st.integers(0, 4), st.integers(0, 2), st.sampled_from("abc"))
+EVENTS = st.builds(
+    lambda rank, delete, told: change(*rank, delete=delete, **({} if delete else told)),
+    RANKS,
+    st.booleans(),
+    st.dictionaries(st.sampled_from(NAMES), st.sampled_from([None, "x", "y", "z"])),
+)
+# Two different events of one rank have one digest, so they are the same event: one of each rank is drawn.
+HISTORIES = st.lists(EVENTS, max_size=8, unique_by=lambda event: event.evidence.rank)
+
+
+def told_plainly(history: list[Change]) -> tuple[dict[str, tuple[Any, Any]] | None, Any]:
+    """The rule as it reads: sort, forget everything up to the last delete, let each event overwrite its columns."""
+    ordered = sorted(history, key=lambda event: event.evidence.rank)
+    deletes = [n for n, event in enumerate(ordered) if event.operation == "delete"]
+    after = ordered[deletes[-1] + 1 :] if deletes else ordered
+    held: dict[str, tuple[Any, Any]] = {}
+    for event in after:
+        held.update({name: (value, event.evidence) for name, value in event.columns.items()})
+    return (held if after else None), (after[-1].evidence if after else None)
+
+
+def held_by(record: Record) -> tuple[dict[str, tuple[Any, Any]] | None, Any]:
+    held = {name: (value, record.evidence[index]) for name, (index, value) in record.cells.items()}
+    return (held, record.seen) if record.exists else (None, None)
+
+
+@given(st.data(), HISTORIES)
+def test_the_record_is_what_the_sorted_history_says_in_whatever_order_it_comes(
+    data: st.DataObject, history: list[Change]
+) -> None:
+    delivered = data.draw(st.permutations(history))
+    assert held_by(record_of(*delivered)) == told_plainly(history)
+
+
+@given(st.data(), HISTORIES)
+def test_merging_an_event_again_changes_nothing(data: st.DataObject, history: list[Change]) -> None:
+    again = data.draw(st.lists(st.sampled_from(history), max_size=5)) if history else []
+    delivered = data.draw(st.permutations(history + again))
+    assert held_by(record_of(*delivered)) == told_plainly(history)
+
+
+@given(st.data(), HISTORIES)
+def test_every_cell_points_to_evidence_that_is_kept(data: st.DataObject, history: list[Change]) -> None:
+    record = record_of(*data.draw(st.permutations(history)))
+    used = {index for index, _ in record.cells.values()}
+    assert used == set(range(len(record.evidence)))
