@@ -13,6 +13,7 @@ from benchmarks.job import Job
 from benchmarks.phase import run_phase
 
 GROWTH_SIZES: Final = (report.GROWTH_FROM, 1_000_000)
+SMALLEST: Final = 4_000
 
 console = Console()
 T = TypeVar("T")
@@ -48,7 +49,10 @@ def _arguments() -> Namespace:
     parser.add_argument(
         "--no-save", dest="save", action="store_false", help="leave the figures in the repository as they are"
     )
-    return parser.parse_args()
+    wanted = parser.parse_args()
+    if wanted.documents < SMALLEST:
+        parser.error(f"--documents must be at least {SMALLEST}: fewer do not fill the pages that are asked for")
+    return wanted
 
 
 def _measure(documents: int) -> report.Result:

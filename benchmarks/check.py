@@ -31,8 +31,9 @@ def check(job: Job) -> Checked:
         with reader.snapshot() as snapshot:
             found = {**_tiles(snapshot), **_sums(snapshot), **_left(engine, log, job)}
     expected = Workload(job.documents).expected()
-    missed = [f"the check would not notice {wrong}" for wrong in _altered(expected) if not faults(found, wrong)]
-    return Checked(faults(found, expected) + missed)
+    if wrong := faults(found, expected):
+        return Checked(wrong)
+    return Checked([f"the check does not notice {other}" for other in _altered(expected) if not faults(found, other)])
 
 
 def faults(found: Values, expected: Expected) -> list[str]:
