@@ -2,7 +2,7 @@
 
 import cProfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from benchmarks.figures import Mark, Product, cpu_seconds, peak_mib
 from benchmarks.job import Job
@@ -50,12 +50,12 @@ class _Watched:
     def offsets(self) -> Mapping[tuple[str, int], int]:
         return self._inner.offsets()
 
-    def apply(self, batch: Batch) -> None:
+    def apply(self, batches: Sequence[Batch]) -> None:
         if self._profiler is None:
-            self._inner.apply(batch)
+            self._inner.apply(batches)
         else:
-            self._profiler.runcall(self._inner.apply, batch)
-        self.events += len(batch)
+            self._profiler.runcall(self._inner.apply, batches)
+        self.events += sum(len(batch) for batch in batches)
         self.marks.append(Mark(self.events, time.monotonic() - self._started))
 
     def work(self) -> bool:

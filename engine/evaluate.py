@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import cast
 
 from engine import findings, money
-from engine.changes import iso, row_id_of
+from engine.changes import iso
 from engine.documents import Chain, Document, Finding, Unsynced
 from engine.facts import ChainFacts, DocumentFacts, StagingFacts
 from engine.positions import Verdict, divide, judge
@@ -100,7 +100,7 @@ def _shown_line(verdict: Verdict) -> StagingFacts | None:
 
 
 def _posted_date(shown: StagingFacts | None) -> str | None:
-    if shown is None or shown.state != "posted" or shown.journal is None or shown.journal["posted_at"] is None:
+    if shown is None or not shown.line_posted or shown.journal is None or shown.journal["posted_at"] is None:
         return None
     return iso(shown.journal["posted_at"])[:10]
 
@@ -109,7 +109,7 @@ def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynce
     """The actuals, cost and sales alike, that are meant for Finance and have no staging row."""
     totals: dict[tuple[str, str | None], list[int]] = {}
     for row in chain.of("actual"):
-        if row["skip_sync"] or row["type"] is None or chain.staging.get(row_id_of(row.record.id)):
+        if row["skip_sync"] or row["type"] is None or chain.staging.get(row.record.id):
             continue
         company = row.company or (document.line.company if document is not None else None)
         if company is None:

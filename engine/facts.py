@@ -33,20 +33,19 @@ _KINDS: Final[dict[str, tuple[Kind, str]]] = {
 }
 
 
-def _row_id(row: Row) -> str:
-    return row_id_of(row.record.id)
-
-
 class StagingFacts:
     """A staging row, the journal line it names, that line's journal, and how far they got."""
 
-    __slots__ = ("journal", "line", "row", "state")
+    __slots__ = ("journal", "line", "line_posted", "row", "state")
 
     def __init__(self, row: Row, line: Row | None, journal: Row | None) -> None:
         self.row = row
         self.line = line
         self.journal = journal
         self.state = self._state()
+        self.line_posted = self.state == "posted"
+        if row["voucher"]:
+            self.state = "posted"
 
     def _state(self) -> str:
         if self.row["line"] is None:
@@ -81,7 +80,7 @@ class ActualFacts:
     def _posted_by(self) -> list[str]:
         """Who says that it is posted (R22)."""
         sources = []
-        if self.best is not None and self.best.state == "posted":
+        if any(item.line_posted for item in self.staging):
             sources.append("line")
         if any(item.row["voucher"] for item in self.staging):
             sources.append("staging")
@@ -140,7 +139,7 @@ class ChainFacts:
         return [*self.of("expense-line"), *self.of("invoice-line")]
 
     def _staging(self) -> dict[str | None, list[StagingFacts]]:
-        lines = {_row_id(line): line for line in self.of("journal-line")}
+        lines = {line.record.id: line for line in self.of("journal-line")}
         by_actual: dict[str | None, list[StagingFacts]] = {}
         for row in self.of("staging"):
             line = lines.get(row["line"])
@@ -151,7 +150,7 @@ class ChainFacts:
     def _actuals(self) -> list[ActualFacts]:
         """The cost actuals that are meant to reach Finance, with their reversals marked."""
         found = {
-            _row_id(row): ActualFacts(row, self.staging.get(_row_id(row), ()))
+            row.record.id: ActualFacts(row, self.staging.get(row.record.id, ()))
             for row in self.cost_actuals
             if not row["skip_sync"]
         }
@@ -196,7 +195,7 @@ class DocumentFacts:
         source = self.line["source_line"]
         if source is None:
             return None
-        lines = {_row_id(row) for row in self.chain.of("pending-line") if row["source_line"] == source}
+        lines = {row.record.id for row in self.chain.of("pending-line") if row["source_line"] == source}
         return next((row for row in self.chain.of("pending-project") if row["pending_line"] in lines), None)
 
     @property
@@ -204,7 +203,7 @@ class DocumentFacts:
         """Company and transaction id; RecId where there is none or another line has it already."""
         holder = self.line if self.kind == "expense" else self.pending
         transaction = holder["transaction_id"] if holder is not None and self.owns_chain else None
-        return f"{self.line.company or '?'}/{transaction or _row_id(self.line)}"
+        return f"{self.line.company or '?'}/{transaction or row_id_of(self.line.record.id)}"
 
     @property
     def project(self) -> str | None:

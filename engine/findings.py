@@ -218,10 +218,10 @@ def _orphans(chain: ChainFacts) -> _Found:
                 if row["external_id"] is not None and not chain.of("pending-project"):
                     yield _finding("orphan-in-dataverse", row, None, external_id=row["external_id"])
     known = {item.row["line"] for items in chain.staging.values() for item in items}
-    actuals = {row_id_of(actual.record.id) for actual in chain.of("actual")}
+    actuals = {actual.record.id for actual in chain.of("actual")}
     for row in chain.of("staging"):
         if row["actual"] not in actuals:
-            yield _finding("orphan-in-finance", row, None, actual=row["actual"])
+            yield _finding("orphan-in-finance", row, None, actual=row_id_of(row["actual"]) if row["actual"] else None)
     for line in chain.of("journal-line"):
         if line.record.id not in known:
             yield _finding("orphan-journal-line", line, None, voucher=line["voucher"])

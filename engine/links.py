@@ -7,7 +7,6 @@ the company of a row is not known it reads `link:VALUE|`, and joins the one comp
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from engine.changes import time_order
 from engine.maps import COMPANY, EntityMap, Identity, Maps, Reference
 from engine.records import Record, Row
 
@@ -74,14 +73,14 @@ def _applies(identity: Identity, seen: Row) -> bool:
 
 
 def _value(seen: Row, field: str) -> str | None:
-    """A field as a link compares it: guids in time order, text without case."""
+    """A field as a link compares it: text without case; row ids are already in one spelling."""
     if field == "id":
         return seen.record.id
     value = seen.fields.get(field)
     if value is None:
         return None
     kind = seen.map.role.fields[field]
-    return time_order(value) if kind == "guid" else str(value).upper()
+    return value if kind in ("guid", "recid") else str(value).upper()  # type: ignore[no-any-return]
 
 
 def scoped(token: str) -> tuple[str, str] | None:

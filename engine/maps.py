@@ -103,6 +103,10 @@ class EntityMap(msgspec.Struct, frozen=True):
     identity: tuple[Identity, ...]
     references: tuple[Reference, ...]
     offers: tuple[Reference, ...]
+    readers: tuple[tuple[str, tuple[str, ...], dict[int, str] | None], ...]
+    """`fields` as plain tuples, for the one loop that runs several times an event."""
+    link_columns: frozenset[str]
+    """The columns that links and the company come from: a change of others moves nothing."""
 
     @property
     def prefix(self) -> str:
@@ -187,23 +191,26 @@ class _Compiler:
                 raise MapError(
                     f"{self.where} columns.{field}: a record {role.name!r} has no such field; it has {', '.join(role.fields)}"
                 )
-        return EntityMap(
+        fields = tuple(
+            FieldMap(field, _names(columns), self._choices(role, field, entry)) for field, columns in entry.columns.items()
+        )
+        compiled = EntityMap(
             entity=name,
             source=self.source,
             role=role,
             keep_on_delete=entry.keep_on_delete,
             columns=self._columns(role, entry),
-            fields=tuple(
-                FieldMap(field, _names(columns), self._choices(role, field, entry))
-                for field, columns in entry.columns.items()
-            ),
+            fields=fields,
+            readers=tuple((field.name, field.columns, field.choices) for field in fields),
             identity=tuple(self._identity(role, item) for item in entry.identity),
             references=tuple(self._reference(role, key, item) for key, item in entry.references.items()),
             offers=tuple(
                 Reference(link, self._fields(role, f"offers.{link}", by), f"+{link}:", natural=True)
                 for link, by in entry.offers.items()
             ),
+            link_columns=frozenset(),
         )
+        return msgspec.structs.replace(compiled, link_columns=_link_columns(compiled))
 
     def _columns(self, role: Role, entry: _Entity) -> dict[str, tuple[str, Callable[[Any], Any]]]:
         columns: dict[str, tuple[str, Callable[[Any], Any]]] = {COMPANY: (COMPANY, keeper("code"))}
@@ -261,6 +268,15 @@ class _Compiler:
         if target is None:
             raise MapError(f"{self.where} references.{key}: no map describes the entity {item.to!r}")
         return Reference(key, by, f"{target.stage}:{item.to}:", natural=False)
+
+
+def _link_columns(entity: EntityMap) -> frozenset[str]:
+    fields = {"company"}
+    for identity in entity.identity:
+        fields.update(identity.by, (field for field, _ in identity.when))
+    for reference in (*entity.references, *entity.offers):
+        fields.update(reference.by)
+    return frozenset([COMPANY, *(column for field in entity.fields if field.name in fields for column in field.columns)])
 
 
 def _names(names: Names) -> tuple[str, ...]:

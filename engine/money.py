@@ -62,6 +62,7 @@ def _units_of_decimal(digits: str) -> int | None:
         return int(scaled)
 
 
+@lru_cache(maxsize=8192)
 def text(amount: int, currency: str | None) -> str:
     """`amount` (units) as digits with the decimals of `currency`, with more when the value needs them; never cut.
 

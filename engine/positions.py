@@ -131,9 +131,9 @@ def _missing_journal_line(actual: ActualFacts) -> Verdict:
 
 def _posted_evidence(actual: ActualFacts) -> Evidence:
     """The event that says an actual is posted; the journal line's before the vouchers'."""
-    best = actual.best
-    if "line" in actual.posted_by and best is not None and best.line is not None:
-        return best.line.evidence("status")
+    for item in actual.staging:
+        if item.line_posted and item.line is not None:
+            return item.line.evidence("status")
     for item in actual.staging:
         if item.row["voucher"]:
             return item.row.evidence("voucher")

@@ -68,9 +68,9 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
     cells = _outranking(record, change, entity_map.columns, rank, newest=newer)
     if not cells and not newer:
         return record
-    versions = record.evidence
-    index = len(versions)
-    kept, versions = _compact({**record.cells, **{name: (index, value) for name, value in cells.items()}}, [*versions, evidence])
+    index = len(record.evidence)
+    kept = {**record.cells, **{name: (index, value) for name, value in cells.items()}}
+    kept, versions = _compact(kept, [*record.evidence, evidence])
     return Record(
         record.key,
         record.entity,
@@ -97,8 +97,7 @@ def _outranking(
     versions = record.evidence
     staying: dict[str, Any] = {}
     for name, value in change.columns.items():
-        found = columns.get(name)
-        if found is None:
+        if (found := columns.get(name)) is None:
             continue
         column, keep = found
         if not newest and (held := cells.get(column)) is not None and versions[held[0]].rank >= rank:
@@ -123,6 +122,8 @@ def _compact(
     cells: dict[str, tuple[int, Any]], versions: list[Evidence]
 ) -> tuple[dict[str, tuple[int, Any]], list[Evidence]]:
     """The cells with only the evidence they still rest on, so that a row updated for years does not grow."""
+    if len(versions) == 1 and cells:
+        return cells, versions
     used = {cell[0] for cell in cells.values()}
     if len(used) == len(versions):
         return cells, versions
@@ -150,24 +151,24 @@ class Row:
         self.fields = self._read()
 
     def _read(self) -> dict[str, Any]:
+        # Read several times for each event: tuples and local names, no calls.
         cells = self.record.cells
         fields: dict[str, Any] = {}
-        for field in self.map.fields:
-            for column in field.columns:
+        for name, columns, choices in self.map.readers:
+            for column in columns:
                 cell = cells.get(column)
-                if cell is None or cell[1] is None:
+                if cell is None or (value := cell[1]) is None:
                     continue
-                value = cell[1]
-                if is_unfit(value):
-                    self._misfit(field.name, column, value["unfit"], cell[0])
+                if type(value) is dict:
+                    self._misfit(name, column, value["unfit"], cell[0])
                     continue
-                if field.choices is not None:
-                    named = field.choices.get(value)
+                if choices is not None:
+                    named = choices.get(value)
                     if named is None:
-                        self._misfit(field.name, column, str(value), cell[0])
+                        self._misfit(name, column, str(value), cell[0])
                         continue
                     value = named
-                fields[field.name] = value
+                fields[name] = value
                 break
         return fields
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Protocol, cast
 
 from engine.calendar import Company, Period, PeriodStatus
-from engine.changes import row_id_of
 from engine.links import offer_of, target
 from engine.records import Row
 
@@ -19,16 +18,16 @@ class Directory:
         by_role: dict[str, list[Row]] = {}
         for row in sorted(rows, key=lambda row: row.key):
             by_role.setdefault(row.role, []).append(row)
-        self._currencies = {row_id_of(row.record.id): row["code"] for row in by_role.get("currency", [])}
-        self._owners = {row_id_of(row.record.id): row["code"] for row in by_role.get("company", [])}
+        self._currencies = {row.record.id: row["code"] for row in by_role.get("currency", [])}
+        self._owners = {row.record.id: row["code"] for row in by_role.get("company", [])}
         self.companies: dict[str, Company] = dict(_companies(by_role))
 
     def currency(self, guid: str | None) -> str | None:
-        """The ISO code of a `transactioncurrency` row; None while it is not known."""
+        """The ISO code of a `transactioncurrency` row (its id in time order); None while it is not known."""
         return self._currencies.get(guid) if guid else None
 
     def owner(self, guid: str) -> str | None:
-        """The code of a `cdm_company` row; None while it is not known."""
+        """The code of a `cdm_company` row (its id in time order); None while it is not known."""
         return self._owners.get(guid)
 
     def company(self, code: str | None) -> Company | None:

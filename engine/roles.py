@@ -12,7 +12,7 @@ import msgspec
 Kind = Literal[
     "text",  # trimmed; empty means none
     "code",  # text that compares without case and shows in upper case: companies, currencies
-    "guid",  # a row id of Dataverse, also from a lookup; the zero guid means none
+    "guid",  # a row id of Dataverse, also from a lookup, spelled in time order as record keys are; the zero guid means none
     "recid",  # a row id of Finance; 0 means none
     "money",  # units of 1/10000
     "decimal",  # rates and quantities, in one canonical spelling

@@ -23,10 +23,15 @@ _decode_finding: Final = msgspec.msgpack.Decoder(Finding).decode
 def dump(engine: Engine) -> Iterator[dict[str, Any]]:
     """The dump as JSON objects: records, then chains with their documents and findings, then findings of referenced rows, totals, sources."""
     with engine.connect() as connection, connection.begin():
-        yield from _records(connection)
-        yield from _chains(connection)
-        yield from _reference_findings(connection)
-        yield from _rows(connection)
+        yield from contents(connection)
+
+
+def contents(connection: Connection) -> Iterator[dict[str, Any]]:
+    """The same from a transaction that began before, as the state it sees."""
+    yield from _records(connection)
+    yield from _chains(connection)
+    yield from _reference_findings(connection)
+    yield from _rows(connection)
 
 
 def _records(connection: Connection) -> Iterator[dict[str, Any]]:

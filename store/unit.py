@@ -28,6 +28,8 @@ _decode_record = msgspec.msgpack.Decoder(Record).decode
 _decode_chain = msgspec.msgpack.Decoder(Chain).decode
 encode: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
 
+_NO_CELL: Final = (0, None)
+
 # `company` is answered by the directory: nobody looks up who offers it.
 _COMPANY_POINTER: Final = "=company:"
 
@@ -110,7 +112,21 @@ class Unit:
                 self.absent.discard(key)
         self.changed.update(before)
         pointers = self._replace_resident(before)
-        self._derive(before.keys(), before, pointers)
+        moved = [key for key, old in before.items() if not self._stays(old, self.records[key])]
+        self._derive(moved, before, pointers)
+
+    def _stays(self, old: Record, new: Record) -> bool:
+        """Whether a row of a chain keeps its links, as most updates let it; then its chain need only be decided again."""
+        entity_map = self._map(new)
+        if not entity_map.role.chained or old.chain is None or not (old.exists and new.exists):
+            return False
+        one, other = old.cells, new.cells
+        for column in entity_map.link_columns:
+            if one.get(column, _NO_CELL)[1] != other.get(column, _NO_CELL)[1]:
+                return False
+        self._loose.add(new.key)
+        self._dirty.add(old.chain)
+        return True
 
     def derive_again(self, keys: Iterable[str]) -> None:
         """Derive and decide records again whose references changed."""
@@ -155,6 +171,7 @@ class Unit:
         record = self.records[key]
         entity_map = self._map(record)
         seen = links.row(record, entity_map, self.directory.owner) if record.exists else None
+        self._rows[key] = seen
         joins = links.joins(seen) if seen else []
         refers = links.refers(seen) if seen else []
         pointers = {key} | {links.pointer_to(token) for token in {*record.refers, *refers} if token[0] == "+"}
@@ -211,10 +228,7 @@ class Unit:
     def decide(self) -> None:
         """Form the chains anew that the changes touched, and decide each of them."""
         self._spread()
-        self._load_chains(self._dirty)
-        members = {key for body in self.old_chains.values() for key in _decode_chain(body).members}
-        members |= self._loose
-        self._load(members)
+        members = self._gather()
         present = {key: self.records[key] for key in sorted(members) if self.records[key].exists}
         for key in members - present.keys():
             self._assign(key, None)
@@ -234,18 +248,42 @@ class Unit:
             return
         members = {key for token, key in self.links_added if token in touched}
         members.update(row[0] for row in select(self.connection, tables.links, ["record"], "token", touched))
-        members |= self._families(touched)
+        self._include(members | self._family(self._open_heads(touched)))
+
+    def _gather(self) -> set[str]:
+        """Every record of every chain to decide, loaded; with the whole family of each id whose company is not known.
+
+        Whether such an id is unique shows only with all that share it, also when nothing about it changed.
+        """
+        families: set[str] = set()
+        while True:
+            self._load_chains(self._dirty)
+            members = {key for body in self.old_chains.values() for key in _decode_chain(body).members}
+            members |= self._loose
+            self._load(members)
+            heads = {token for key in members for token in self.records[key].joins if token[-1] == "|"} - families
+            if not heads:
+                return members
+            families |= heads
+            self._include(self._family(heads))
+
+    def _include(self, members: set[str]) -> None:
+        """Decide the chains of these records too."""
         self._load(members)
         self._loose |= members & self.records.keys()
         self._dirty.update(chain for key in members if (record := self.records.get(key)) and (chain := record.chain))
 
-    def _families(self, touched: set[str]) -> set[str]:
-        """The records that share an id whatever their company, where one of them does not know its company."""
+    def _open_heads(self, touched: set[str]) -> set[str]:
+        """The ids among `touched` that some record has without knowing its company."""
         heads = {parts[0] for token in touched if (parts := links.scoped(token))}
-        if not heads:
+        found = heads & touched
+        found.update(row[0] for row in select(self.connection, tables.links, ["token"], "token", heads - found))
+        return found
+
+    def _family(self, open_heads: set[str]) -> set[str]:
+        """The records that share one of these ids, whatever their company."""
+        if not open_heads:
             return set()
-        open_heads = heads & touched
-        open_heads.update(row[0] for row in select(self.connection, tables.links, ["token"], "token", heads - open_heads))
         found = {key for token, key in self.links_added if (parts := links.scoped(token)) and parts[0] in open_heads}
         for head in open_heads:
             for token, key in self.connection.execute(

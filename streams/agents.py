@@ -1,6 +1,6 @@
 """The agent that projects changes, and what it needs of its collaborator. Glue: all it works with is an argument."""
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from streams.log import Batch
@@ -13,11 +13,11 @@ class Projection(Protocol):
         """Return the next offset to read for each (topic, partition); one that is absent is read from its start."""
         ...
 
-    def apply(self, batch: Batch) -> None:
-        """Apply a batch and store `batch.next` as its partition's offset, in one transaction.
+    def apply(self, batches: Sequence[Batch]) -> None:
+        """Apply batches of different partitions and store each `next` as its partition's offset, in one transaction.
 
-        Raises `engine.errors.Overtaken` when the stored offset is not `batch.follows`: another writer was here.
-        Whatever it raises stops the run, with nothing of the batch applied.
+        Raises `engine.errors.Overtaken` when a stored offset is not the batch's `follows`: another writer was here.
+        Whatever it raises stops the run, with nothing of the batches applied.
         """
         ...
 
@@ -26,8 +26,8 @@ class Projection(Protocol):
         ...
 
 
-async def project(batches: AsyncIterable[Batch], apply: Callable[[Batch], Awaitable[bool]]) -> None:
-    """Apply one batch after the other, until one is refused: a batch left out would be a hole that nobody sees."""
-    async for batch in batches:
-        if not await apply(batch):
+async def project(readings: AsyncIterable[list[Batch]], apply: Callable[[list[Batch]], Awaitable[bool]]) -> None:
+    """Apply one reading after the other, until one is refused: a batch left out would be a hole that nobody sees."""
+    async for batches in readings:
+        if not await apply(batches):
             return

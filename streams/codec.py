@@ -137,7 +137,11 @@ def _structured(value: bytes) -> _Event:
 
 def _refuse(value: bytes, error: msgspec.ValidationError) -> NoReturn:
     """Say what is wrong in terms of the event rather than of the parser."""
-    content = _plain.decode(value)
+    try:
+        content = _plain.decode(value)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
+        # The parser stops at the first thing it does not expect; what comes after may be no JSON at all.
+        raise Rejected(f"not JSON: {fault}") from None
     if not isinstance(content, dict):
         raise Rejected(f"not an event: a JSON object is expected, this is {_named(content)}")
     if "specversion" not in content:

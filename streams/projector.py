@@ -3,7 +3,7 @@
 The one place where bytes, maps and the store meet. It is the `Projection` that the agent works on.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -50,18 +50,19 @@ class Projector:
         """The next record to read, by topic and partition."""
         return self._writer.offsets()
 
-    def apply(self, batch: Batch) -> None:
-        """Decode a batch and apply it in one transaction, the place in the log included."""
-        effects = Effects(moves=[Move(batch.topic, batch.partition, batch.follows, batch.next)])
-        for record in batch.records:
-            try:
-                self._sort(record, effects)
-            except Rejected as reason:
-                effects.rejected.append(rejection(record, str(reason)))
+    def apply(self, batches: Sequence[Batch]) -> None:
+        """Decode batches and apply them in one transaction, the places in the log included."""
+        effects = Effects(moves=[Move(batch.topic, batch.partition, batch.follows, batch.next) for batch in batches])
+        for batch in batches:
+            for record in batch.records:
+                try:
+                    self._sort(record, effects)
+                except Rejected as reason:
+                    effects.rejected.append(rejection(record, str(reason)))
         self._writer.apply(effects)
         if effects.rejected:
-            log.warning("events_rejected", topic=batch.topic, records=len(effects.rejected))
-        log.debug("batch_applied", topic=batch.topic, partition=batch.partition, next=batch.next, records=len(batch))
+            log.warning("events_rejected", records=len(effects.rejected))
+        log.debug("batches_applied", places={f"{batch.topic}/{batch.partition}": batch.next for batch in batches})
 
     def work(self) -> bool:
         """Publish a bounded part of the outbox, or decide again a bounded number of documents; True while some of either is left."""

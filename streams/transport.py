@@ -1,7 +1,8 @@
 """A Faust transport that reads an `EventLog` in the same process.
 
-Faust handles a message in some 100 µs, whatever is in it, so a message here is a whole batch: its value is a `Batch`,
-its offset that of the batch's last record. Reading starts where the projection stands, not at offsets committed by
+Faust handles a message in some 100 µs, whatever is in it, so a message here is all that one look into the log found: its
+value is a list with a `Batch` of each partition that had records, its place that of the first one. They are applied in
+one transaction: the events of a document come on both topics, and each time it is decided less is time gained. Reading starts where the projection stands, not at offsets committed by
 Faust: those are not stored together with the effect, so commits do nothing.
 """
 
@@ -30,8 +31,8 @@ class BatchSource(Protocol):
         """Return where to start: the next offset of each (topic, partition)."""
         ...
 
-    async def fetch(self, places: Sequence[tuple[str, int, int]]) -> Batch | None:
-        """Return a batch of the first place (topic, partition, offset) that has records, at once; None if none has."""
+    async def fetch(self, places: Sequence[tuple[str, int, int]]) -> list[Batch]:
+        """Return a batch of each place (topic, partition, offset) that has records, at once; none if none has."""
         ...
 
 
@@ -69,23 +70,25 @@ class LogConsumer(Consumer):
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
         active = self._assigned if active_partitions is None else active_partitions
         waiting = [tp for tp in self._turns if tp in active and tp in self._positions]
-        batch = await self.transport.source.fetch([(*tp, self._positions[tp]) for tp in waiting])
-        if batch is None:
+        batches = await self.transport.source.fetch([(*tp, self._positions[tp]) for tp in waiting])
+        if not batches:
             await asyncio.sleep(min(timeout, self.transport.poll_seconds))
             return {}
-        tp = TP(batch.topic, batch.partition)
-        self._positions[tp] = batch.next
-        # The partition that was served goes to the end of the queue, or a long one would starve the others.
-        self._turns.remove(tp)
-        self._turns.append(tp)
-        return {tp: [batch]}
+        for batch in batches:
+            self._positions[TP(batch.topic, batch.partition)] = batch.next
+        first = TP(batches[0].topic, batches[0].partition)
+        # The partition that was served first goes to the end of the queue, or a long one would starve the others.
+        self._turns.remove(first)
+        self._turns.append(first)
+        return {first: [batches]}
 
-    def _to_message(self, tp: TP, record: Batch) -> ConsumerMessage:
+    def _to_message(self, tp: TP, record: list[Batch]) -> ConsumerMessage:
+        first = record[0]
         return ConsumerMessage(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.last,
-            timestamp=record.records[-1].timestamp / 1000,
+            topic=first.topic,
+            partition=first.partition,
+            offset=first.last,
+            timestamp=first.records[-1].timestamp / 1000,
             timestamp_type=1,
             headers=None,
             key=None,

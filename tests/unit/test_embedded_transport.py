@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,18 +40,21 @@ class Ledger:
         self.threads.add(threading.current_thread().name)
         return dict(self.next)
 
-    def apply(self, batch: Batch) -> None:
+    def apply(self, batches: Sequence[Batch]) -> None:
         self.threads.add(threading.current_thread().name)
         self.calls.append("apply")
-        place = batch.topic, batch.partition
-        if self.next.get(place, 0) != batch.follows:
-            raise Overtaken(f"{place} stands at {self.next.get(place, 0)}, not {batch.follows}")
-        self.before_apply(batch)
-        assert [record.offset for record in batch.records] == list(range(batch.first, batch.next))
-        assert (batch.follows, batch.last) == (batch.first, batch.next - 1)
-        self.values.setdefault(place, []).extend(record.value for record in batch.records)
-        self.next[place] = batch.next
-        self.sizes.append(len(batch))
+        for batch in batches:
+            place = batch.topic, batch.partition
+            if self.next.get(place, 0) != batch.follows:
+                raise Overtaken(f"{place} stands at {self.next.get(place, 0)}, not {batch.follows}")
+            self.before_apply(batch)
+            assert [record.offset for record in batch.records] == list(range(batch.first, batch.next))
+            assert (batch.follows, batch.last) == (batch.first, batch.next - 1)
+        for batch in batches:
+            place = batch.topic, batch.partition
+            self.values.setdefault(place, []).extend(record.value for record in batch.records)
+            self.next[place] = batch.next
+        self.sizes.append(sum(len(batch) for batch in batches))
 
     def work(self) -> bool:
         self.threads.add(threading.current_thread().name)
@@ -189,6 +192,7 @@ def test_an_error_of_the_log_while_reading_ends_the_run(log: EmbeddedLog, monkey
     def fail(*_: object) -> None:
         raise LogDamaged("a bad sector")
 
+    append(log, 1)
     monkeypatch.setattr(log, "read", fail)
     with pytest.raises(LogDamaged, match="a bad sector"):
         run(log, Ledger(), topics=TOPICS)
@@ -324,12 +328,12 @@ class Slow:
         self.path, self.next = path, {}
     def offsets(self):
         return self.next
-    def apply(self, batch):
+    def apply(self, batches):
         print("applying", flush=True)
         time.sleep(0.5)
-        self.next[batch.topic, batch.partition] = batch.next
+        self.next.update({(batch.topic, batch.partition): batch.next for batch in batches})
         with open(self.path, "a") as file:
-            file.write(json.dumps([batch.topic, batch.partition, batch.follows, batch.next]) + "\\n")
+            file.write(json.dumps(sum(len(batch) for batch in batches)) + "\\n")
     def work(self):
         return False
 
@@ -371,8 +375,7 @@ def test_a_signal_lets_the_batch_in_hand_finish_and_takes_no_other(tmp_path: Pat
     assert "Traceback" not in out
     assert "applying" not in out
     lines = [json.loads(line) for line in applied.read_text().splitlines()]
-    assert len(lines) == 1
-    assert lines[0][2:] == [0, 10]
+    assert lines == [10]
 
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:

@@ -43,9 +43,9 @@ def document_of(cause: str) -> Document:
     return document
 
 
-def at(now: int | None, *, seen: bool = True, **until: int) -> Moment:
+def at(now: int | None, until: dict[str, int] | None = None, *, seen: bool = True) -> Moment:
     """A moment at which the sources are known complete up to `until` and every entity was seen, or none."""
-    return Moment(now, until, lambda _entity: seen)
+    return Moment(now, until or {}, lambda _entity: seen)
 
 
 # --- R21 --------------------------------------------------------------------------------------------------------------
@@ -57,8 +57,8 @@ def test_an_absence_is_claimed_up_to_the_time_to_which_its_source_is_complete(ca
     document = document_of(cause)
     step = document.since + GRACE[cause]
     now = step + LATER
-    assert shown_cause(document, at(now, **{source: step})) == cause
-    assert shown_cause(document, at(now, **{source: step - 1})) == "feed-silent"
+    assert shown_cause(document, at(now, {source: step})) == cause
+    assert shown_cause(document, at(now, {source: step - 1})) == "feed-silent"
 
 
 @pytest.mark.requirement("R21")
@@ -66,15 +66,15 @@ def test_an_absence_is_claimed_up_to_the_time_to_which_its_source_is_complete(ca
 def test_the_other_source_says_nothing_about_it(cause: str, source: str) -> None:
     document = document_of(cause)
     complete = {OTHER[source]: document.since + LATER, source: document.since - MINUTE}
-    assert shown_cause(document, at(document.since + LATER, **complete)) == "feed-silent"
+    assert shown_cause(document, at(document.since + LATER, complete)) == "feed-silent"
 
 
 @pytest.mark.requirement("R21")
 @pytest.mark.parametrize(("cause", "source"), ABSENCES)
 def test_there_is_no_grace_while_today_is_set_by_hand(cause: str, source: str) -> None:
     document = document_of(cause)
-    assert shown_cause(document, at(None, **{source: document.since})) == cause
-    assert shown_cause(document, at(None, **{source: document.since - 1})) == "feed-silent"
+    assert shown_cause(document, at(None, {source: document.since})) == cause
+    assert shown_cause(document, at(None, {source: document.since - 1})) == "feed-silent"
 
 
 @pytest.mark.requirement("R21")
@@ -91,7 +91,7 @@ def test_a_cause_that_rests_on_something_seen_is_claimed_whoever_is_silent(cause
     document = document_of(cause)
     assert document.awaited is None
     assert shown_cause(document, at(document.since, seen=False)) == cause
-    assert shown_cause(document, at(document.since + LATER, dataverse=0, finance=0)) == cause
+    assert shown_cause(document, at(document.since + LATER, {"dataverse": 0, "finance": 0})) == cause
 
 
 @pytest.mark.requirement("R21")

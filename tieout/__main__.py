@@ -1,0 +1,7 @@
+"""`python -m tieout`."""
+
+import sys
+
+from tieout.cli import main
+
+sys.exit(main())

@@ -1,0 +1,169 @@
+"""What is told of a chain and of an error, from what the store decided: for every screen alike."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from engine import money
+from engine.absence import Moment
+from engine.changes import Evidence, ProcessMessage, guid, iso, row_id_of
+from engine.documents import Finding
+from engine.explanations import FEED_SILENT, NOT_OBSERVED, Explanation, explain, explain_finding
+from engine.maps import COMPANY, EntityMap, Maps
+from engine.messages import catalogued, recognise
+from engine.records import Record, Row
+from store.queries import ChainView, GridRow
+
+# What says where a record stands, in this order; other fields say what it is.
+_STATES: Final = (
+    "type",
+    "status",
+    "state",
+    "skip_sync",
+    "amount",
+    "currency",
+    "voucher",
+    "line",
+    "journal",
+    "first_role",
+    "second_role",
+)
+
+RawEvent = Callable[[Evidence], str | None]
+
+
+def explained(row: GridRow, moment: Moment) -> Explanation:
+    """Why a document stands where it stands, as far as that may be claimed now (R20, R21)."""
+    explanation = explain(row.document)
+    awaited = row.document.awaited
+    if awaited is None or row.cause not in ("not-observed", "feed-silent"):
+        return explanation
+    words = NOT_OBSERVED if row.cause == "not-observed" else FEED_SILENT
+    until = moment.until.get(awaited.source)
+    known = {
+        "entities": ", ".join(awaited.entities),
+        "source": awaited.source,
+        "until": "its start" if until is None else iso(until),
+    }
+    return msgspec.structs.replace(explanation, missing=words.missing.format_map(known), do=words.do.format_map(known))
+
+
+def chain_json(view: ChainView, maps: Maps, moment: Moment, raw: RawEvent | None = None) -> dict[str, Any]:
+    """A document with its explanation, its records in the order of the process, and its findings with theirs."""
+    return {
+        **view.row.as_json(),
+        "explanation": msgspec.to_builtins(explained(view.row, moment)),
+        "chain": [record_json(record, maps, raw) for record in view.records],
+        "findings": [finding_json(finding) for finding in _findings(view)],
+    }
+
+
+def _findings(view: ChainView) -> list[Finding]:
+    """The findings of the chain, and those that only time made."""
+    document = view.row.document
+    timed = [Finding(code, document.key, document.document, {}, document.evidence) for code in view.row.timed]
+    return [*view.findings, *timed]
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """A finding with its explanation."""
+    return {
+        "code": finding.code,
+        "subject": finding.subject,
+        "document": finding.document,
+        "parameters": finding.parameters,
+        "explanation": msgspec.to_builtins(explain_finding(finding)),
+    }
+
+
+def record_json(record: Record, maps: Maps, raw: RawEvent | None = None) -> dict[str, Any]:
+    """A record of a chain: its columns as last seen, what they say of its state, and the events they come from."""
+    entity = maps.entities.get(record.entity)
+    company = record.cells.get(COMPANY)
+    return {
+        "key": record.key,
+        "entity": record.entity,
+        "id": row_id_of(record.id),
+        "source": entity.source if entity else None,
+        "record": entity.role.name if entity else None,
+        "company": company[1] if company else None,
+        "deleted": not record.exists,
+        "state": state(record, entity) if entity else [],
+        "columns": {
+            name: _column(value, entity, name) for name, (_, value) in sorted(record.cells.items()) if name != COMPANY
+        },
+        "events": [event_json(evidence, raw) for evidence in _events(record)],
+    }
+
+
+def _events(record: Record) -> list[Evidence]:
+    found = {*record.evidence, *(evidence for evidence in (record.seen, record.deleted) if evidence is not None)}
+    return sorted(found, key=lambda evidence: evidence.rank)
+
+
+def event_json(evidence: Evidence, raw: RawEvent | None = None) -> dict[str, Any]:
+    """An event by its time, its id and its place in the log; with `raw` also what it said, word for word."""
+    told = {
+        "at": iso(evidence.at),
+        "event_id": evidence.event,
+        "source": evidence.source,
+        "version": evidence.version or None,
+        "topic": evidence.topic,
+        "partition": evidence.partition,
+        "offset": evidence.offset,
+    }
+    return told if raw is None else {**told, "raw": raw(evidence)}
+
+
+def _column(value: Any, entity: EntityMap | None, name: str) -> Any:
+    """A column's value as the command line writes it: amounts as digits, times in ISO 8601, guids as usual."""
+    if entity is None:
+        return value
+    kind = next((entity.role.fields[field.name] for field in entity.fields if name in field.columns), None)
+    if kind == "money" and type(value) is int:
+        return money.text(value, None)
+    if kind == "time" and type(value) is int:
+        return iso(value)
+    # Guids may be kept in the order of their age.
+    return row_id_of(value) if kind == "guid" and isinstance(value, str) else value
+
+
+def state(record: Record, entity: EntityMap) -> list[str]:
+    """Where a record stands, in words: `status approved`, `voucher USPM-000463`."""
+    if not record.exists:
+        return ["deleted"]
+    row = Row(record, entity, None)
+    said = []
+    for field in _STATES:
+        value = row[field]
+        # A guid points elsewhere in the chain; it says nothing to a person.
+        if value is None or value is False or (isinstance(value, str) and guid(value)):
+            continue
+        if entity.role.fields[field] == "money":
+            value = money.text(value, row["currency"] if entity.role.fields.get("currency") == "code" else None)
+        name = field.replace("_", " ")
+        said.append(name if value is True else f"{name} {value}")
+    return said
+
+
+def error_json(message: ProcessMessage) -> dict[str, Any]:
+    """A message of a Finance process, complete, with what it means and what to do (R50, R51)."""
+    recognised = recognise(message.text or "")
+    entry = catalogued(recognised.code)
+    return {
+        "at": iso(message.evidence.at),
+        "process": message.process,
+        "run": message.run,
+        "stage": message.stage,
+        "company": message.company,
+        "scope": list(message.scope),
+        "subject": message.subject,
+        "code": recognised.code,
+        "parameters": recognised.parameters,
+        "text": message.text,
+        "details": entry.details if entry else None,
+        "resolution": entry.resolution if entry else None,
+        "source": message.evidence.source,
+        "event_id": message.evidence.event,
+    }

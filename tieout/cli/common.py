@@ -1,0 +1,84 @@
+"""What several commands share: their options, the settings in force, and the way to the store."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from engine.maps import Maps
+    from store.queries import Snapshot
+    from tieout.settings import Settings
+
+
+def examples(*commands: str) -> str:
+    """The section of examples under a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
+
+
+def day(text: str) -> str:
+    """A date of the command line. Raises `BadParameter`, naming the format."""
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+            raise ValueError
+        date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no date. Write it as YYYY-MM-DD, such as 2025-01-08.") from None
+    return text
+
+
+def readable(text: str) -> str:
+    """A file that can be read, or `-` for standard input. Raises `BadParameter`."""
+    if text != "-":
+        if not os.path.exists(text):
+            raise typer.BadParameter(f"there is no file {text!r}.")
+        if os.path.isdir(text) or not os.access(text, os.R_OK):
+            raise typer.BadParameter(f"{text!r} is a folder, or may not be read.")
+    return text
+
+
+CompanyOption = Annotated[
+    str, typer.Option("--company", metavar="CODE", help="The company (legal entity), such as USPM.")
+]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="DATE", parser=day, help="First day, YYYY-MM-DD.", show_default=False)
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="DATE", parser=day, help="Last day, YYYY-MM-DD.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON and nothing else.")]
+InputArgument = Annotated[
+    str, typer.Argument(metavar="FILE|-", parser=readable, help="A file, or - for standard input.", show_default=False)
+]
+
+
+def in_force(level: str = "warning") -> "Settings":
+    """The settings of this process, with logging set up; `level` counts where the settings leave it open."""
+    from engine.errors import SettingError
+    from streams.topics import FINANCE_CHANGES
+    from tieout.logging import configure
+    from tieout.settings import Settings, load
+
+    settings = load()
+    chosen = settings.log_level != Settings().log_level or os.environ.get("TIEOUT_LOG_LEVEL", "").strip()
+    configure(settings.log_level if chosen else level)
+    try:
+        FINANCE_CHANGES.full_name(settings.prefix)
+    except ValueError as error:
+        raise SettingError(f"TIEOUT_PREFIX={settings.prefix!r}: {error}") from None
+    return settings
+
+
+@contextmanager
+def asking(settings: "Settings") -> Iterator[tuple["Snapshot", "Maps"]]:
+    """One state of the store, and the maps it is read by."""
+    from store.queries import Reader
+    from tieout.bootstrap import load_maps, open_store
+
+    maps = load_maps(settings)
+    with open_store(settings, write=False) as engine, Reader(engine, maps, today=settings.today).snapshot() as snapshot:
+        yield snapshot, maps

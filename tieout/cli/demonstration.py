@@ -1,0 +1,130 @@
+"""`tieout demo`: the whole product on one machine, with a made-up company."""
+
+import shlex
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tieout.cli.common import asking, examples, in_force
+from tieout.cli.failures import INTERRUPTED
+from tieout.cli.output import counted
+from tieout.cli.pipeline import MadeOption, SeedOption
+
+if TYPE_CHECKING:
+    from streams.log import EventLog
+    from streams.projector import Projector
+    from tieout.settings import Settings
+    from tieout.simulator import Simulation
+
+EXAMPLES = examples("tieout demo", "tieout demo --seed 7 --folder /tmp/tieout-demo")
+
+# Names no other installation has: a fresh start removes them.
+LOG = "demo-log.sqlite"
+STORE = "demo-store.sqlite"
+
+
+def demo(
+    company: MadeOption = "small",
+    seed: SeedOption = 1,
+    folder: Annotated[Path, typer.Option(file_okay=False, help="Where the data lies.")] = Path(".tieout/demo"),
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Go on with the data of the last time instead of starting afresh.")
+    ] = False,
+) -> None:
+    """Start the product with a made-up company. It takes no broker and no database server."""
+    from msgspec.structs import replace
+
+    from tieout import simulator
+    from tieout.bootstrap import open_projector
+
+    base = in_force()
+    folder = folder.absolute()
+    simulation = simulator.simulate(company, seed)
+    settings = replace(
+        base,
+        broker=f"embedded:///{folder / LOG}",
+        store=f"sqlite:///{folder / STORE}",
+        today=simulation.today,
+        companies=simulation.companies,
+        environments=None,
+    )
+    if not keep:
+        _remove(folder)
+    with open_projector(settings) as (log, projector):
+        _play(simulation, log, projector, settings)
+    _show(settings, simulation.companies[0], folder)
+
+
+def _remove(folder: Path) -> None:
+    """Start afresh, unless another process is at work there."""
+    from streams.embedded import EmbeddedLog
+    from streams.log import LogDamaged
+
+    log = folder / LOG
+    if log.exists():
+        with suppress(LogDamaged):
+            EmbeddedLog.open(log, "write").close()
+    for name in (LOG, STORE):
+        for suffix in ("", "-wal", "-shm"):
+            (folder / (name + suffix)).unlink(missing_ok=True)
+
+
+def _play(simulation: "Simulation", log: "EventLog", projector: "Projector", settings: "Settings") -> None:
+    import threading
+
+    from streams import app
+    from tieout.bootstrap import change_topics
+    from tieout.cli.failures import complain
+    from tieout.cli.progress import lag
+    from tieout.ingest import ingest
+    from tieout.simulator import ingest_lines
+
+    done = ingest(
+        log,
+        enumerate(ingest_lines(simulation.events), 1),
+        prefix=settings.prefix,
+        refuse=lambda number, reason: complain(f"event {number}: {reason}"),
+    )
+    sys.stderr.write(f"{counted(done.events, 'event')} delivered: late, twice and out of order\n")
+    stop = threading.Event()
+    with lag("Reconciling") as report:
+        app.run(log, projector, topics=change_topics(settings), until_caught_up=True, on_progress=report, stop=stop)
+    if stop.is_set():
+        raise typer.Exit(INTERRUPTED)
+    sys.stderr.write(f"{counted(done.events, 'event')} reconciled\n")
+
+
+def _show(settings: "Settings", company: str, folder: Path) -> None:
+    from store.queries import GridQuery
+    from tieout.cli.tables import console, show_summary
+
+    screen = console()
+    screen.print(f"Today is set to {settings.today}.\n")
+    with asking(settings) as (snapshot, _):
+        found = snapshot.company(company)
+        window = snapshot.window(found, None, None)
+        show_summary(screen, snapshot.summary(found, window).as_json())
+        missing = snapshot.page(
+            GridQuery(company=company, kind="expense", window=window, view="missing-actuals", limit=1)
+        )
+    document = missing.rows[0].document.document if missing.rows else f"{company}/…"
+    environment = {
+        "TIEOUT_BROKER": settings.broker,
+        "TIEOUT_STORE": settings.store,
+        "TIEOUT_TODAY": str(settings.today),
+        "TIEOUT_COMPANIES": ",".join(settings.companies or ()),
+    }
+    commands = (
+        f"tieout summary --company {company}",
+        f"tieout documents --company {company} --kind expense --view missing-actuals",
+        f"tieout documents --company {company} --kind vendor-invoice-line --view missing-journal-lines --json",
+        f"tieout chain {shlex.quote(document)}",
+        "tieout verify",
+    )
+    exports = "".join(f"  export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+    tries = "".join(f"  {command}\n" for command in commands)
+    # Not through the console: what is to be copied must not be wrapped.
+    screen.file.write(f"\nThe data lies in {folder}. To look further:\n\n{exports}\n{tries}")

@@ -1,0 +1,147 @@
+"""Commands that look inside: what an event says, what the store holds, and whether both agree."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tieout.cli.common import InputArgument, JsonOption, examples, in_force
+from tieout.cli.output import counted, emit, plain
+from tieout.cli.pipeline import opened
+
+if TYPE_CHECKING:
+    from engine.changes import Fact
+    from tieout.verify import Difference
+
+DECODE_EXAMPLES = examples(
+    "tieout decode event.json",
+    "tieout decode - < event.json",
+    "tieout decode row.json --header ce_type=tieout.row.changed --header ce_specversion=1.0 …",
+)
+
+
+def decode(
+    file: InputArgument,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A header of the message, once for each.", show_default=False),
+    ] = None,
+) -> None:
+    """Show what one event says, as JSON lines. Ends with 1 and the reason when it would be rejected."""
+    from streams import codec
+
+    settings = in_force()
+    headers = [_header(text) for text in header or ()]
+    with opened(file) as stream:
+        value = stream.read()
+    for fact in codec.decode(value, headers, environments=settings.environments):
+        emit(_fact_json(fact))
+
+
+def _header(text: str) -> tuple[str, bytes]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise typer.BadParameter(f"{text!r}: write NAME=VALUE.", param_hint="'--header'")
+    return name, value.encode()
+
+
+def _fact_json(fact: "Fact") -> dict[str, Any]:
+    from engine.changes import Change, Heartbeat, iso
+    from engine.messages import recognise
+    from streams.codec import change_json
+
+    if isinstance(fact, Change):
+        return change_json(fact)
+    evidence = fact.evidence
+    event = {"at": iso(evidence.at), "event_id": evidence.event}
+    if isinstance(fact, Heartbeat):
+        return {"operation": "complete", "source": fact.source, "until": iso(fact.until), **event}
+    recognised = recognise(fact.text) if fact.text else None
+    return {
+        "operation": fact.stage,
+        "source": "finance",
+        "process": fact.process,
+        "run": fact.run,
+        "company": fact.company,
+        "scope": list(fact.scope),
+        "subject": fact.subject,
+        "code": recognised.code if recognised else None,
+        "parameters": recognised.parameters if recognised else {},
+        "text": fact.text,
+        **event,
+    }
+
+
+DUMP_EXAMPLES = examples(
+    "tieout dump > store.jsonl", "diff <(tieout dump) <(TIEOUT_STORE=sqlite:///other.sqlite tieout dump)"
+)
+
+
+def dump() -> None:
+    """Write all that the store says as JSON lines. Two stores are equal when their dumps are."""
+    from store.dump import dump as lines
+    from tieout.bootstrap import open_store
+
+    with open_store(in_force(), write=False) as engine:
+        for line in lines(engine):
+            emit(line)
+
+
+VERIFY_EXAMPLES = examples("tieout verify", "tieout verify --json")
+
+DIFFERENCES_SHOWN = 10
+_CUT = 300
+
+
+def verify(as_json: JsonOption = False) -> None:
+    """Compute all anew from the topics and compare. A difference is shown, and makes it end with 1."""
+    from tieout import verify as check
+    from tieout.cli.progress import bar
+
+    settings = in_force()
+    read = 0
+    with bar("Computing anew", None) as move:
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal read
+            read = done
+            move(done, total, f"{done:,} of {counted(total, 'event')}")
+
+        differences = check.verify(settings, on_progress)
+    if as_json:
+        for difference in differences:
+            emit(difference)
+    elif differences:
+        _show_differences(differences)
+    else:
+        sys.stdout.write(f"The store says what its topics say: {counted(read, 'event')} read, no difference.\n")
+    if differences:
+        raise typer.Exit(1)
+
+
+def _show_differences(differences: "list[Difference]") -> None:
+    from tieout.verify import DIFFERENCES_MAX
+
+    lines = []
+    for difference in differences[:DIFFERENCES_SHOWN]:
+        lines.append(f"{difference.what} {plain(difference.name)}")
+        for name, stored, computed in difference.members():
+            lines += [f"  {name}", f"    in the store: {_short(stored)}", f"    computed:     {_short(computed)}"]
+    number = counted(len(differences), "difference")
+    if len(differences) == DIFFERENCES_MAX:
+        number = f"{number} and perhaps more"
+    lines.append(
+        f"\n{number}. The store does not say what its topics say: was it changed by hand, or built under other "
+        "maps (TIEOUT_MAPS) or companies (TIEOUT_COMPANIES)? To rebuild it, point TIEOUT_STORE to a new file and "
+        "start `tieout run`."
+    )
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _short(value: Any) -> str:
+    import msgspec
+
+    if value is None:
+        return "nothing"
+    text = plain(msgspec.json.encode(value).decode())
+    return text if len(text) <= _CUT else f"{text[:_CUT]}…"

@@ -1,0 +1,160 @@
+"""Commands that move events: make them up, put them onto the topics, project them."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal
+
+import typer
+
+from tieout.cli.common import InputArgument, examples, in_force
+from tieout.cli.failures import INTERRUPTED, complain
+from tieout.cli.output import counted
+
+
+class Role(StrEnum):
+    """What a worker does."""
+
+    PROJECT = "project"
+
+
+Made = Literal["small"]
+MadeOption = Annotated[Made, typer.Option("--company", help="The made-up company.")]
+SeedOption = Annotated[
+    int, typer.Option(help="What chance starts from: the same seed makes the same events in the same order.")
+]
+
+# A file of the wrong kind has as many faults as lines; the first ones tell what it is.
+REFUSALS_SHOWN = 100
+
+RUN_EXAMPLES = examples("tieout run", "tieout run --role project --until-caught-up")
+
+
+def run(
+    role: Annotated[
+        list[Role] | None,
+        typer.Option(
+            help="What the worker does, once for each role; all there is when none is named.", show_default=False
+        ),
+    ] = None,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="End when nothing is left to read.")
+    ] = False,
+) -> None:
+    """Start a worker. It projects the events of the topics into the store, until it is told to stop."""
+    import threading
+
+    from streams import app
+    from tieout.bootstrap import change_topics, open_projector
+    from tieout.cli.progress import lag
+
+    settings = in_force("info")
+    stop = threading.Event()
+    with open_projector(settings) as (log, projector), lag("Projecting") as report:
+        app.run(
+            log,
+            projector,
+            topics=change_topics(settings),
+            until_caught_up=until_caught_up,
+            on_progress=report,
+            stop=stop,
+        )
+    # A worker that is told to stop does as it is told; one that was to catch up has not.
+    if until_caught_up and stop.is_set():
+        raise typer.Exit(INTERRUPTED)
+
+
+SIMULATE_EXAMPLES = examples(
+    "tieout simulate --out events.jsonl --labels truth.jsonl", "tieout simulate --seed 7 --out - | tieout ingest -"
+)
+
+
+def simulate(
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE|-", help="Where the events go: JSON lines for `tieout ingest`.", show_default=False),
+    ],
+    company: MadeOption = "small",
+    seed: SeedOption = 1,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where the true outcome of each document goes.", show_default=False),
+    ] = None,
+) -> None:
+    """Make up a company. Its events come late, twice and out of order; the true outcomes are written beside."""
+    from tieout import simulator
+
+    made = simulator.simulate(company, seed)
+    _write(out, simulator.ingest_lines(made.events))
+    if labels is not None:
+        _write(labels, simulator.label_lines(made.labels))
+    sys.stderr.write(
+        f"{counted(len(made.events), 'event')} of {counted(len(made.labels), 'document')}. "
+        f"They mean what they should with TIEOUT_TODAY={made.today} TIEOUT_COMPANIES={','.join(made.companies)}\n"
+    )
+
+
+def _write(path: Path, lines: Iterable[bytes]) -> None:
+    if str(path) == "-":
+        sys.stdout.buffer.writelines(lines)
+        sys.stdout.flush()
+        return
+    with path.open("wb") as file:
+        file.writelines(lines)
+
+
+INGEST_EXAMPLES = examples(
+    "tieout ingest events.jsonl",
+    "tieout simulate --out - | tieout ingest -",
+    """echo '{"topic": "finance.changes", "key": "1", "value": {...}}' | tieout ingest -""",
+)
+
+
+def ingest(file: InputArgument) -> None:
+    """Put events onto the topics, from JSON lines.
+
+    Each line is {"topic", "key", "headers", "value"}, or has "value_base64" for bytes that are no JSON. A line that
+    cannot be taken is named with its number, and the rest goes on.
+    """
+    from tieout import ingest as lines
+    from tieout.bootstrap import open_log
+    from tieout.cli.progress import bar
+
+    settings = in_force()
+    refusals = 0
+
+    def refuse(number: int, reason: str) -> None:
+        nonlocal refusals
+        refusals += 1
+        if refusals <= REFUSALS_SHOWN:
+            complain(f"line {number}: {reason}")
+
+    with opened(file) as stream, open_log(settings, write=True) as log:
+        size = os.stat(file).st_size if file != "-" and stream.seekable() else None
+        with bar("Ingesting", size) as move:
+            done = lines.ingest(
+                log,
+                lines.numbered(stream),
+                prefix=settings.prefix,
+                refuse=refuse,
+                on_progress=lambda events: move(0 if size is None else stream.tell(), size, counted(events, "event")),
+            )
+    if refusals > REFUSALS_SHOWN:
+        complain(f"… and {counted(refusals - REFUSALS_SHOWN, 'line')} more.")
+    refused = f", {counted(done.refused, 'line')} refused" if done.refused else ""
+    sys.stderr.write(f"{counted(done.events, 'event')} ingested{refused}\n")
+    if done.refused:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def opened(file: str) -> Iterator[BinaryIO]:
+    """A file of the command line for reading; `-` is standard input."""
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    with open(file, "rb") as stream:
+        yield stream

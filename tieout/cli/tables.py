@@ -1,0 +1,345 @@
+"""Tables for people, laid out like the workspace. What programs read is JSON; nothing here is meant to be parsed."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from engine import money
+from tieout.cli.output import counted, grouped, plain
+
+if TYPE_CHECKING:
+    from store.queries import GridQuery
+    from store.views import Sums
+
+# Where nobody watches, nothing is wrapped or left out: a file has no width.
+UNBOUNDED = 10_000
+
+
+def console() -> Console:
+    """Standard output for people."""
+    width = None if sys.stdout.isatty() else UNBOUNDED
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for header in headers:
+        table.add_column(header, no_wrap=True)
+    return table
+
+
+# --- summary ---------------------------------------------------------------------------------------------------------
+
+_TILES = (
+    ("vendor_invoice_missing_journal_lines", "Vendor invoice missing journal lines"),
+    ("vendor_invoice_missing_actuals", "Vendor invoice missing actuals"),
+    ("expense_missing_journal_lines", "Expense missing journal lines"),
+    ("expense_missing_actuals", "Expense missing actuals"),
+)
+
+
+def show_summary(screen: Console, told: dict[str, Any]) -> None:
+    """The two unreconciled amounts, the four tiles and what stands beside them (R31, R32)."""
+    currency = f" · {told['currency']}" if told["currency"] else ""
+    screen.print(f"{told['company']} · {told['from']} to {told['to']}{currency}\n")
+    unreconciled = told["unreconciled"]
+    table = Table.grid(padding=(0, 3, 0, 0))
+    for justify in ("left", "right", "right"):
+        table.add_column(justify=justify, no_wrap=True)
+
+    def section(title: str) -> None:
+        table.add_row(Text(title, style="bold"))
+
+    def line(title: str, tile: dict[str, Any], what: str = "document") -> None:
+        table.add_row(f"  {title}", grouped(tile["amount"]), counted(tile[f"{what}s"], what))
+
+    section("Unreconciled amounts")
+    line("Unreconciled expense amount", unreconciled["expense"])
+    line("Unreconciled vendor invoice amount", unreconciled["vendor_invoice"])
+    table.add_row()
+    section("Summary")
+    for name, title in _TILES:
+        line(title, told["tiles"][name])
+    table.add_row()
+    section("Beside them")
+    line("Difference between documents and actuals", told["difference"])
+    line("Of which in flight", told["in_flight"])
+    line("Not synced from Dataverse to Finance", told["not_synced_to_finance"], "record")
+    screen.print(table)
+
+
+# --- grids -----------------------------------------------------------------------------------------------------------
+
+Row = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """A column of a grid. In a narrow terminal columns with a higher `rank` go first; those of rank 0 stay."""
+
+    title: str
+    value: Callable[[Row], str]
+    rank: int = 0
+    number: bool = False
+
+
+def _of(name: str) -> Callable[[Row], str]:
+    return lambda row: plain(row[name] or "")
+
+
+def _amount(name: str) -> Callable[[Row], str]:
+    return lambda row: grouped(row[name])
+
+
+def _fixed(name: str, places: int) -> Callable[[Row], str]:
+    return lambda row: money.fixed(row[name], places) if row[name] is not None else ""
+
+
+def _actual(row: Row) -> str:
+    return "✓" if row["actual"] else "✗"
+
+
+def _standing(row: Row) -> str:
+    """Why the document is where it is: its cause, its exclusion, else its position."""
+    said = row["cause"] or row["excluded"] or row["position"]
+    return f"{said} (in flight)" if row["in_flight"] else str(said)
+
+
+_JOURNAL = (
+    Column("Journal", _of("journal"), 4),
+    Column("Journal line amount", _amount("journal_line_amount"), 6, number=True),
+    Column("Journal voucher", _of("journal_voucher"), 6),
+    Column("Currency", _of("journal_line_currency"), 9),
+    Column("Posted date", _of("posted_date"), 7),
+    Column("Last retried date", _of("last_retried"), 10),
+)
+_STANDING = (
+    Column("Standing", _standing),
+    Column("Findings", lambda row: plain(", ".join(row["findings"])), 5),
+)
+
+# The columns and their order are those of the workspace (R33, R34), between the document's name and where it stands.
+COLUMNS = {
+    "expense": (
+        Column("Document", _of("document")),
+        Column("Expense category", _of("category"), 3),
+        Column("Date", _of("date"), 1),
+        Column("Amount", _amount("amount"), number=True),
+        Column("Currency", _of("currency"), 1),
+        Column("Exchange rate", _fixed("exchange_rate", 12), 9, number=True),
+        Column("Voucher", _of("voucher"), 2),
+        Column("Project ID", _of("project"), 2),
+        Column("Project name", _of("project_name"), 8),
+        Column("Actual", _actual, 5),
+        *_JOURNAL,
+        *_STANDING,
+    ),
+    "vendor-invoice-line": (
+        Column("Document", _of("document")),
+        Column("Vendor account", _of("vendor"), 3),
+        Column("Name", _of("vendor_name"), 8),
+        Column("Invoice date", _of("date"), 1),
+        Column("Vendor invoice", _of("invoice"), 2),
+        Column("Line number", _fixed("line_number", 10), 9, number=True),
+        Column("Line amount", _amount("amount"), number=True),
+        Column("Currency", _of("currency"), 1),
+        Column("Voucher", _of("voucher"), 4),
+        Column("Project ID", _of("project"), 2),
+        Column("Project name", _of("project_name"), 8),
+        Column("Actual", _actual, 5),
+        *_JOURNAL[:3],
+        _JOURNAL[3],
+        Column("Exchange rate", _fixed("exchange_rate", 12), 9, number=True),
+        *_JOURNAL[4:],
+        *_STANDING,
+    ),
+}
+
+
+def show_documents(
+    screen: Console, query: "GridQuery", rows: Sequence[Row], sums: "dict[tuple[str, str], Sums]", *, more: bool
+) -> None:
+    """The rows of a grid, then the number and the sums over all of them by currency (R33)."""
+    title = f"{query.company} · {query.kind} · {query.view} · {query.window.start} to {query.window.end}"
+    screen.print(title + "\n")
+    if rows:
+        left_out = _show_rows(screen, COLUMNS[query.kind], rows)
+        if left_out:
+            screen.print(f"\nNot shown for want of room: {', '.join(left_out)}. A wider terminal or --json shows them.")
+    if more:
+        screen.print(f"\nThe first {counted(len(rows), 'row')}; --limit 0 shows all of them, and so does --json.")
+    screen.print()
+    if sums:
+        screen.print(_sums(sums))
+    else:
+        screen.print("0 documents")
+    if query.view == "all":
+        screen.print("\nApproved documents that are not posted yet are listed, and in no sum.")
+
+
+def _show_rows(screen: Console, columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
+    """Print as many of the columns as fit; returns the titles of the others."""
+    shown = list(columns)
+    left_out: list[str] = []
+    while True:
+        table = _table()
+        for column in shown:
+            table.add_column(column.title, justify="right" if column.number else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(column.value(row) for column in shown))
+        wide = Measurement.get(screen, screen.options.update(width=UNBOUNDED), table).maximum
+        least = max(shown, key=lambda column: column.rank)
+        if wide <= screen.width or least.rank == 0:
+            screen.print(table)
+            return left_out
+        shown.remove(least)
+        left_out.append(least.title)
+
+
+def _sums(sums: "dict[tuple[str, str], Sums]") -> Table:
+    table = _table("Total", "Currency")
+    for header in ("Amount", "Missing actual", "Missing journal line", "Reconciled", "Difference"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for (currency, _), total in sorted(sums.items()):
+        parts = (total.amount, total.missing_actual, total.missing_journal_line, total.reconciled, total.difference)
+        table.add_row(
+            counted(total.documents, "document"),
+            currency or "(none)",
+            *(grouped(money.text(part, currency)) for part in parts),
+        )
+    return table
+
+
+# --- one document ----------------------------------------------------------------------------------------------------
+
+
+def show_chain(screen: Console, told: Row) -> None:
+    """A document: where it stands and why, its records over both systems as time went by, its findings (R20, R36)."""
+    screen.print(Text(plain(f"{told['document']} · {told['kind']} · {told['date'] or 'no date'}"), style="bold"))
+    screen.print(f"{told['position']}" + (f": {_standing(told)}" if _standing(told) != told["position"] else ""))
+    screen.print()
+    screen.print(_amounts(told))
+    screen.print()
+    _show_explanation(screen, told["explanation"], "")
+    screen.print()
+    screen.print(_timeline(told["chain"]))
+    for record in told["chain"]:
+        for event in record["events"]:
+            if event.get("raw") is not None:
+                screen.print(
+                    f"\n{event['at']}  {plain(record['entity'])}  {plain(event['source'])} {plain(event['event_id'])}"
+                )
+                screen.print(plain(event["raw"]), soft_wrap=True)
+    for finding in told["findings"]:
+        screen.print()
+        screen.print(Text(f"Finding: {finding['code']}", style="bold"))
+        _show_explanation(screen, finding["explanation"], "  ")
+    screen.print()
+
+
+def _amounts(told: Row) -> Table:
+    table = _table("Currency")
+    parts = ("amount", "missing_actual", "missing_journal_line", "reconciled", "difference")
+    for part in parts:
+        table.add_column(part.replace("_", " ").capitalize(), justify="right", no_wrap=True)
+    table.add_row(told["currency"] or "(none)", *(grouped(told[part]) or "not computable" for part in parts))
+    if told["accounting_currency"] != told["currency"]:
+        accounting = told["accounting"]
+        table.add_row(
+            told["accounting_currency"] or "(none)", *(grouped(accounting[part]) or "not computable" for part in parts)
+        )
+    return table
+
+
+def _show_explanation(screen: Console, explanation: dict[str, str], indent: str) -> None:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    names = (("Seen", "seen"), ("Missing", "missing"), ("Since", "since"), ("What to do", "do"), ("Event", "event"))
+    for title, name in names:
+        if explanation[name]:
+            table.add_row(f"{indent}{title}", plain(explanation[name]))
+    screen.print(table)
+
+
+def _timeline(records: Sequence[Row]) -> Table:
+    table = _table("First event", "Last event", "System", "Record")
+    table.add_column("State")
+    table.add_column("Id of the last event", overflow="fold")
+
+    def first(record: Row) -> tuple[str, str]:
+        return (record["events"][0]["at"] if record["events"] else "", record["key"])
+
+    for record in sorted(records, key=first):
+        last = record["events"][-1] if record["events"] else {"at": "", "event_id": ""}
+        name = f"{record['entity']} {record['id']}"
+        table.add_row(
+            first(record)[0],
+            last["at"],
+            record["source"] or "",
+            plain(name),
+            plain(", ".join(record["state"])),
+            plain(last["event_id"]),
+        )
+    return table
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+def show_errors(screen: Console, told: Sequence[Row], limit: int) -> None:
+    """Errors, newest first, each with its text, what it means and what to do."""
+    if not told:
+        screen.print("No errors.")
+        return
+    for error in told:
+        where = " · ".join(plain(part) for part in (error["process"], error["company"], error["subject"]) if part)
+        screen.print(Text(f"{error['at']}  {error['code']}  {where}", style="bold"))
+        # Nothing is cut: the terminal breaks long lines, the screen would drop what does not fit.
+        screen.print(f"  {plain(error['text'] or '')}", soft_wrap=True)
+        if error["details"]:
+            screen.print(f"  What it means: {error['details']}")
+            screen.print(f"  What to do: {error['resolution']}")
+        screen.print()
+    screen.print(counted(len(told), "error") + (f"; --limit shows more than {limit}." if len(told) == limit else "."))
+
+
+# --- rejected events -------------------------------------------------------------------------------------------------
+
+
+def show_rejections(screen: Console, told: Sequence[Row]) -> None:
+    """Rejected events by their place, with the reason."""
+    if not told:
+        screen.print("No rejected events.")
+        return
+    table = _table("Id", "Rejected", "Bytes")
+    table.add_column("Reason")
+    for event in told:
+        table.add_row(event["id"], event["rejected_at"], f"{event['bytes']:,}", plain(event["reason"]))
+    screen.print(table)
+    screen.print(f"\n{counted(len(told), 'event')}. `tieout rejected show ID` shows one with its bytes.")
+
+
+def show_rejection(screen: Console, told: Row, body: str) -> None:
+    """One rejected event, complete."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for title, value in (
+        ("Reason", told["reason"]),
+        ("Topic", told["topic"]),
+        ("Partition", str(told["partition"])),
+        ("Offset", str(told["offset"])),
+        ("Rejected", told["rejected_at"]),
+        ("Key", told["key_text"] or ""),
+        *((f"Header {name}", value) for name, value in told["headers_text"]),
+    ):
+        table.add_row(plain(title), plain(value))
+    screen.print(table)
+    screen.print()
+    screen.file.write(body + "\n")

@@ -1,0 +1,202 @@
+"""Does the store say what its topics say? Everything is computed anew in a store of its own and compared (R72).
+
+Nothing is published and nothing of the installation is changed: the log and the store are opened for reading.
+"""
+
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from engine.errors import QuestionError, StoreError
+from engine.maps import Maps
+from store import tables
+from store.database import connect, migrate
+from store.dump import contents, dump
+from store.writer import Writer
+from streams.app import BATCH_BYTES, BATCH_RECORDS
+from streams.log import Batch, EventLog
+from streams.projector import Projector
+from tieout.bootstrap import load_maps, open_log, open_store
+from tieout.settings import Settings
+
+DIFFERENCES_MAX: Final = 100
+"""More are not looked for: a store that differs in a hundred places is rebuilt, not mended."""
+
+Line = dict[str, Any]
+Place = tuple[str, int]
+
+_encode: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A line of the canonical dump that is not the same, or is in one of the two alone."""
+
+    what: str
+    name: str
+    stored: Line | None
+    computed: Line | None
+
+    def members(self) -> Iterator[tuple[str, Any, Any]]:
+        """What differs: (member, in the store, computed)."""
+        stored, computed = self.stored or {}, self.computed or {}
+        if self.stored is None or self.computed is None:
+            yield "all of it", self.stored, self.computed
+            return
+        for name in sorted(stored.keys() | computed.keys()):
+            if stored.get(name) != computed.get(name):
+                yield name, stored.get(name), computed.get(name)
+
+
+def verify(settings: Settings, on_progress: Callable[[int, int], None] = lambda done, total: None) -> list[Difference]:
+    """Compute the store anew from the topics, up to where it has read them, and return the first differences.
+
+    `on_progress` is told how many of how many events are read. A worker may go on meanwhile. Raises `StoreError` when
+    the store was built under other maps, and `QuestionError` while a worker has decisions to make again.
+    """
+    maps = load_maps(settings)
+    with (
+        open_store(settings, write=False) as engine,
+        engine.connect() as connection,
+        connection.begin(),
+        open_log(settings, write=False) as log,
+        tempfile.TemporaryDirectory(prefix="tieout-verify-") as folder,
+    ):
+        # The first question fixes the state that all later ones see.
+        reached = _reached(connection, maps)
+        scratch = connect(f"sqlite:///{Path(folder) / 'scratch.sqlite'}", write=True)
+        try:
+            migrate(scratch)
+            _compute(log, reached, Writer(scratch, maps, settings.companies), maps, settings, on_progress)
+            return differences(contents(connection), dump(scratch))
+        finally:
+            scratch.dispose()
+
+
+def _reached(connection: Connection, maps: Maps) -> dict[Place, int]:
+    reached = {(row.topic, row.partition): row.next for row in connection.execute(select(tables.offsets))}
+    built = connection.execute(select(tables.settings.c.value).where(tables.settings.c.name == "maps")).scalar()
+    if built is not None and built != maps.digest:
+        raise StoreError(
+            "the store was built under other maps than those of the settings (TIEOUT_MAPS): it cannot be compared."
+        )
+    if connection.execute(select(tables.recomputations.c.token).limit(1)).first() is not None:
+        raise QuestionError(
+            "the worker has not finished deciding again after a change: let `tieout run --until-caught-up` end first."
+        )
+    return reached
+
+
+def _compute(
+    log: EventLog,
+    reached: dict[Place, int],
+    writer: Writer,
+    maps: Maps,
+    settings: Settings,
+    on_progress: Callable[[int, int], None],
+) -> None:
+    projector = Projector(writer, log, maps, prefix=settings.prefix, environments=settings.environments)
+    starts = {place: log.start_offset(*place) for place in reached}
+    total = sum(reached[place] - starts[place] for place in reached)
+    done = 0
+    on_progress(done, total)
+    for batch in _batches(log, starts, reached):
+        projector.apply([batch])
+        _discard_outbox(writer)
+        done += len(batch)
+        on_progress(done, total)
+    while writer.recompute():
+        _discard_outbox(writer)
+
+
+def _batches(log: EventLog, starts: dict[Place, int], reached: dict[Place, int]) -> Iterator[Batch]:
+    """The events up to where the store has read; partitions in turn, for a document comes in both at about one time."""
+    waiting = deque(starts.items())
+    while waiting:
+        place, offset = waiting.popleft()
+        records = (
+            log.read(*place, offset, min(BATCH_RECORDS, reached[place] - offset), BATCH_BYTES)
+            if offset < reached[place]
+            else []
+        )
+        records = [record for record in records if record.offset < reached[place]]
+        if records:
+            yield Batch(*place, offset, records)
+            waiting.append((place, records[-1].offset + 1))
+
+
+def _discard_outbox(writer: Writer) -> None:
+    """What the computation would publish has been published long ago."""
+    while waiting := writer.outgoing():
+        writer.sent(waiting[-1][0])
+
+
+def differences(stored: Iterable[Line], computed: Iterable[Line], most: int = DIFFERENCES_MAX) -> list[Difference]:
+    """The first differences of two dumps. Lines that are in one alone do not make those after them differ."""
+    only_stored: Counter[bytes] = Counter()
+    only_computed: Counter[bytes] = Counter()
+    for one, other in zip_longest(map(_comparable, stored), map(_comparable, computed)):
+        if one == other:
+            continue
+        _unmatched(one, only_stored, only_computed)
+        _unmatched(other, only_computed, only_stored)
+        if min(len(only_stored), len(only_computed)) > most or max(len(only_stored), len(only_computed)) > 100 * most:
+            break
+    return _paired(only_stored, only_computed)[:most]
+
+
+def _comparable(line: Line) -> bytes:
+    """A line and, before it, what kind of line it is: its first member, which sorting would move."""
+    return _encode([next(iter(line)), line])
+
+
+def _unmatched(line: bytes | None, here: Counter[bytes], there: Counter[bytes]) -> None:
+    if line is None:
+        return
+    if there[line] > 0:
+        there[line] -= 1
+    else:
+        here[line] += 1
+    if not there[line]:
+        del there[line]
+
+
+def _paired(stored: Counter[bytes], computed: Counter[bytes]) -> list[Difference]:
+    """Lines about one thing side by side."""
+    others: dict[tuple[str, str], deque[Line]] = {}
+    for what, line in map(msgspec.json.decode, computed.elements()):
+        others.setdefault(_about(what, line), deque()).append(line)
+    found = []
+    for what, line in map(msgspec.json.decode, stored.elements()):
+        about = _about(what, line)
+        partner = others[about].popleft() if others.get(about) else None
+        found.append(Difference(*about, line, partner))
+    found += [Difference(*about, None, line) for about, lines in others.items() for line in lines]
+    return found
+
+
+def _about(what: str, line: Line) -> tuple[str, str]:
+    """What a line is about: the kind of thing, and its name."""
+    named = line[what]
+    if isinstance(named, dict):
+        named = " ".join(str(named[name]) for name in _NAMES if name in named)
+    return what, named if isinstance(named, str) else " ".join(map(str, named))
+
+
+_NAMES: Final = (
+    "key",
+    "company",
+    "kind",
+    "date",
+    "views",
+    "currency",
+    "accounting_currency",
+    "source",
+    "token",
+    "record",
+)
