@@ -96,7 +96,9 @@ CODES = [
 ]
 
 
-@pytest.mark.parametrize(("code", "text", "parameters"), PUBLISHED, ids=[f"{code}-{n}" for n, (code, *_) in enumerate(PUBLISHED)])
+@pytest.mark.parametrize(
+    ("code", "text", "parameters"), PUBLISHED, ids=[f"{code}-{n}" for n, (code, *_) in enumerate(PUBLISHED)]
+)
 def test_a_published_text_is_recognised_with_its_parameters(code: str, text: str, parameters: dict[str, str]) -> None:
     found = recognise(text)
     assert (found.code, found.parameters) == (code, parameters)
@@ -195,7 +197,9 @@ def test_a_text_copied_through_mail_or_a_web_page_is_still_recognised(text: str,
 
 
 def test_a_reason_is_kept_whole() -> None:
-    text = "Integration journal (J): Line with RecId (5) and Voucher (V) failed to post due to (Account (4010) is closed)."
+    text = (
+        "Integration journal (J): Line with RecId (5) and Voucher (V) failed to post due to (Account (4010) is closed)."
+    )
     assert recognise(text).parameters["reason"] == "Account (4010) is closed"
 
 

@@ -39,7 +39,20 @@ def test_digits_become_units_of_a_ten_thousandth(digits: str, units: int) -> Non
 @pytest.mark.requirement("R8")
 @pytest.mark.parametrize(
     "digits",
-    ["0.00001", "1.00005", "1e-5", "1e30", "1e999999999", "-1e999999999", "9" * 40, "NaN", "Infinity", "ten", "", "1,000.00"],
+    [
+        "0.00001",
+        "1.00005",
+        "1e-5",
+        "1e30",
+        "1e999999999",
+        "-1e999999999",
+        "9" * 40,
+        "NaN",
+        "Infinity",
+        "ten",
+        "",
+        "1,000.00",
+    ],
 )
 def test_what_does_not_fit_exactly_is_no_amount(digits: str) -> None:
     assert money.units(digits) is None
@@ -129,7 +142,15 @@ def test_rounding_agrees_with_decimal_arithmetic(amount: int, divisor: int, curr
         (1505_0000, [6_6700, 0, 3_3300, 0], 10_0000, "JPY", [1004_0000, 0, 501_0000, 0]),
         (-100_0000, [100_0000, 0, 0, 0], 100_0000, "USD", [-100_0000, 0, 0, 0]),
     ],
-    ids=["proportions", "remainder", "tie", "negative tie", "nothing booked", "no decimals", "booked with another sign"],
+    ids=[
+        "proportions",
+        "remainder",
+        "tie",
+        "negative tie",
+        "nothing booked",
+        "no decimals",
+        "booked with another sign",
+    ],
 )
 def test_an_amount_is_divided_as_its_parts_are(
     total: int, parts: list[int], whole: int, currency: str, expected: list[int]
@@ -164,7 +185,12 @@ def test_every_share_but_one_is_its_proportion_rounded(total: int, three: list[i
 @pytest.mark.requirement("R14")
 @pytest.mark.parametrize(
     ("amount", "rate", "expected"),
-    [(100_0000, "110", Fraction(110_0000)), (1, "0.67", Fraction(67, 10_000)), (-5, "100", Fraction(-5)), (1, None, None)],
+    [
+        (100_0000, "110", Fraction(110_0000)),
+        (1, "0.67", Fraction(67, 10_000)),
+        (-5, "100", Fraction(-5)),
+        (1, None, None),
+    ],
 )
 def test_finance_keeps_rates_times_100(amount: int, rate: str | None, expected: Fraction | None) -> None:
     assert money.converted(amount, rate) == expected

@@ -1,4 +1,4 @@
-"""Every position and finding says what was seen and is missing, since when, what to do, and which event says so (R20)."""
+"""Positions and findings say what was seen and is missing, since when, what to do, and which event says so (R20)."""
 
 import inspect
 import re
