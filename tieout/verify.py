@@ -31,6 +31,9 @@ DIFFERENCES_MAX: Final = 100
 Line = dict[str, Any]
 Place = tuple[str, int]
 
+# The primary keys of the tables that a dump holds row by row.
+_NAMES: Final = tuple("key company kind date views currency accounting_currency source token record".split())
+
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -186,17 +189,3 @@ def _about(what: str, line: Line) -> tuple[str, str]:
     if isinstance(named, dict):
         named = " ".join(str(named[name]) for name in _NAMES if name in named)
     return what, named if isinstance(named, str) else " ".join(map(str, named))
-
-
-_NAMES: Final = (
-    "key",
-    "company",
-    "kind",
-    "date",
-    "views",
-    "currency",
-    "accounting_currency",
-    "source",
-    "token",
-    "record",
-)
