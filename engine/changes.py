@@ -87,11 +87,15 @@ PROCESSES: Final = (
 _GUID = re.compile(
     r"\{?([0-9a-fA-F]{8})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{12})\}?"
 )
+_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TIME_ORDERED = re.compile(r"[0-9a-f]{32}")
 _NO_GUID: Final = "00000000-0000-0000-0000-000000000000"
 
 
 def guid(text: str) -> str | None:
     """`text` as a guid in lower case without braces; None when it is none, or all zeros (which means "no row")."""
+    if _CANONICAL.fullmatch(text):
+        return None if text == _NO_GUID else text
     if found := _GUID.fullmatch(text):
         value = "-".join(found.groups()).lower()
         return None if value == _NO_GUID else value
@@ -100,7 +104,7 @@ def guid(text: str) -> str | None:
 
 def row_id(text: str) -> str:
     """A row id in one spelling: guids in lower case without braces, anything else as it came."""
-    return guid(text) or text
+    return text if text.isdigit() else guid(text) or text
 
 
 def time_order(identifier: str) -> str:
@@ -110,17 +114,18 @@ def time_order(identifier: str) -> str:
     were made together stand together in the store's trees (keys without locality cost a table of millions most of its speed). The mapping
     is one to one. Other ids (RecIds) already grow.
     """
-    if len(identifier) != 36 or identifier[8] != "-":
+    if len(identifier) != 36 or not _CANONICAL.fullmatch(identifier):
         return identifier
-    h = identifier.replace("-", "")
-    return h[14:16] + h[12:14] + h[10:12] + h[8:10] + h[6:8] + h[4:6] + h[2:4] + h[0:2] + h[16:]
+    raw = bytes.fromhex(identifier.replace("-", ""))
+    return (raw[7::-1] + raw[8:]).hex()
 
 
 def row_id_of(spelled: str) -> str:
     """The row id that `time_order` spelled."""
-    if len(spelled) != 32:
+    if len(spelled) != 32 or not _TIME_ORDERED.fullmatch(spelled):
         return spelled
-    h = "".join(spelled[index : index + 2] for index in range(14, -1, -2)) + spelled[16:]
+    raw = bytes.fromhex(spelled)
+    h = (raw[7::-1] + raw[8:]).hex()
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 

@@ -185,10 +185,9 @@ def _duplicates(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None)
     for actual in facts.actuals:
         for item in list(actual.staging)[1:]:
             yield _finding("duplicate-staging-row", item.row, facts.name)
-        lines = [item.line for item in actual.staging if item.line is not None]
-        for line in lines[1:]:
-            if line.key != lines[0].key:
-                yield _finding("duplicate-journal-line", line, facts.name)
+        lines = {item.line.key: item.line for item in actual.staging if item.line is not None}
+        for line in list(lines.values())[1:]:
+            yield _finding("duplicate-journal-line", line, facts.name)
 
 
 def _not_written_back(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None) -> _Found:

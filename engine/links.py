@@ -9,6 +9,7 @@ from typing import Final
 
 from engine.maps import COMPANY, EntityMap, Identity, Maps, Reference
 from engine.records import Record, Row
+from engine.values import is_unfit
 
 LARGEST_CHAIN: Final = 200
 """Records in a chain beyond which something is wrong with its keys: a finding."""
@@ -24,7 +25,7 @@ def row(record: Record, entity_map: EntityMap, company_of: CompanyOf) -> Row:
     code = company_of(owner) if owner is not None else None
     if code is None:
         cell = record.cells.get(COMPANY)
-        code = cell[1] if cell is not None else None
+        code = cell[1] if cell is not None and not is_unfit(cell[1]) else None
     seen.company = code
     return seen
 
@@ -33,22 +34,26 @@ def joins(seen: Row) -> list[str]:
     """The identity values of a row, sorted; a value that is none never links (R8)."""
     found = set()
     for identity in seen.map.identity:
-        if not _applies(identity, seen):
+        if identity.when and not _applies(identity, seen):
             continue
-        value = next((value for field in identity.by if (value := _value(seen, field)) is not None), None)
-        if value is not None:
-            found.add(f"{identity.link}:{value}" + (f"|{seen.company or ''}" if identity.scoped else ""))
+        for field in identity.by:
+            if (value := _value(seen, field)) is not None:
+                found.add(f"{identity.link}:{value}|{seen.company or ''}" if identity.scoped else f"{identity.link}:{value}")
+                break
     return sorted(found)
 
 
 def refers(seen: Row) -> list[str]:
     """The rows a row points to and the values it offers for others to point to, sorted."""
-    found = {token for reference in (*seen.map.references, *seen.map.offers) if (token := target(seen, reference))}
-    return sorted(found)
+    references = seen.map.references + seen.map.offers
+    return sorted({token for reference in references if (token := target(seen, reference))}) if references else []
 
 
 def target(seen: Row, reference: Reference) -> str | None:
     """Where `reference` of this row leads: a record key, or `=link:…` (`+link:…` for an offer); None when a part is missing."""
+    if len(reference.by) == 1:
+        value = _value(seen, reference.by[0])
+        return None if value is None else reference.prefix + value
     values = []
     for field in reference.by:
         value = seen.company if field == "company" and reference.natural else _value(seen, field)

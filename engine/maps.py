@@ -95,6 +95,8 @@ class EntityMap(msgspec.Struct, frozen=True):
     """What a row of one entity means."""
 
     entity: str
+    prefix: str
+    """What the record keys of this entity start with: stage and name."""
     source: Source
     role: Role
     keep_on_delete: bool
@@ -107,11 +109,6 @@ class EntityMap(msgspec.Struct, frozen=True):
     """`fields` as plain tuples, for the one loop that runs several times an event."""
     link_columns: frozenset[str]
     """The columns that links and the company come from: a change of others moves nothing."""
-
-    @property
-    def prefix(self) -> str:
-        """What the record keys of this entity start with."""
-        return f"{self.role.stage}:{self.entity}:"
 
 
 class Maps(msgspec.Struct, frozen=True):
@@ -196,6 +193,7 @@ class _Compiler:
         )
         compiled = EntityMap(
             entity=name,
+            prefix=f"{role.stage}:{name}:",
             source=self.source,
             role=role,
             keep_on_delete=entry.keep_on_delete,
@@ -267,6 +265,8 @@ class _Compiler:
         target = self.roles.get(item.to or "")
         if target is None:
             raise MapError(f"{self.where} references.{key}: no map describes the entity {item.to!r}")
+        if target.resident:
+            raise MapError(f"{self.where} references.{key}: rows of {item.to} are in memory; a field that holds their id is enough")
         return Reference(key, by, f"{target.stage}:{item.to}:", natural=False)
 
 

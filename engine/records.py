@@ -64,19 +64,17 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
     if deleted is not None and rank < deleted.rank:
         return record
     seen = record.seen
-    newer = seen is None or rank > seen.rank
-    cells = _outranking(record, change, entity_map.columns, rank, newest=newer)
-    if not cells and not newer:
+    newest = seen is None or rank > seen.rank
+    cells = _with_values(record, change, entity_map.columns, rank, newest=newest)
+    if cells is None and not newest:
         return record
-    index = len(record.evidence)
-    kept = {**record.cells, **{name: (index, value) for name, value in cells.items()}}
-    kept, versions = _compact(kept, [*record.evidence, evidence])
+    kept, versions = _compact(cells or record.cells, [*record.evidence, evidence])
     return Record(
         record.key,
         record.entity,
         record.chain,
         deleted,
-        evidence if newer else seen,
+        evidence if newest else seen,
         versions,
         kept,
         record.joins,
@@ -84,26 +82,29 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
     )
 
 
-def _outranking(
+def _with_values(
     record: Record,
     change: Change,
     columns: dict[str, tuple[str, Callable[[Any], Any]]],
     rank: tuple[int, int, str],
     *,
     newest: bool,
-) -> dict[str, Any]:
-    """The values of `change` that stay, by column. When the change is the newest of all, nothing need be compared."""
+) -> dict[str, tuple[int, Any]] | None:
+    """The cells with the values of `change` that stay, None when none does. The newest change of all need not be compared."""
     cells = record.cells
     versions = record.evidence
-    staying: dict[str, Any] = {}
+    new = len(versions)
+    changed: dict[str, tuple[int, Any]] | None = None
     for name, value in change.columns.items():
         if (found := columns.get(name)) is None:
             continue
         column, keep = found
         if not newest and (held := cells.get(column)) is not None and versions[held[0]].rank >= rank:
             continue
-        staying[column] = None if value is None else keep(value)
-    return staying
+        if changed is None:
+            changed = cells.copy()
+        changed[column] = (new, None if value is None else keep(value))
+    return changed
 
 
 def _deleted(record: Record, evidence: Evidence) -> Record:

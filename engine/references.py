@@ -34,13 +34,16 @@ class Directory:
         """The company of a code (upper case); None while Finance has not told of it."""
         return self.companies.get(code) if code else None
 
-    def changed(self, other: "Directory") -> set[str]:
-        """The codes of companies that differ between two directories."""
-        return {
-            code
-            for code in self.companies.keys() | other.companies.keys()
-            if self.companies.get(code) != other.companies.get(code)
+    def decides_like(self, other: "Directory") -> bool:
+        """Whether chains are decided alike under both: names, time zones and the state of periods decide nothing."""
+        return self._deciding() == other._deciding()
+
+    def _deciding(self) -> tuple[object, ...]:
+        companies = {
+            code: (company.currency, [(period.start, period.end) for period in company.periods])
+            for code, company in self.companies.items()
         }
+        return (self._currencies, self._owners, companies)
 
 
 def _companies(by_role: dict[str, list[Row]]) -> Iterable[tuple[str, Company]]:

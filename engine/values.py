@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from engine import money
@@ -53,6 +53,8 @@ def _guid(value: Any) -> Any:
             return None
     if type(value) is not str:
         return unfit(value)
+    if (found := guid(value)) is not None:
+        return time_order(found)
     stripped = value.strip().strip("{}")
     if not stripped.strip("0-"):
         return None
@@ -116,7 +118,7 @@ def _date(value: Any) -> Any:
 
 def parse_time(text: str) -> int | None:
     """An RFC 3339 time with any offset as microseconds since 1970 UTC; None when it is none."""
-    if len(text) == 20 and text[19] == "Z" and text[10] == "T":
+    if len(text) == 20 and text[19] == "Z" and text[10] == "T" and text[4] == text[7] == "-" and text[13] == text[16] == ":":
         # The usual form, at half the price; only its digits can still be wrong.
         try:
             return microseconds(datetime.fromisoformat(text))
@@ -127,7 +129,7 @@ def parse_time(text: str) -> int | None:
         return None
     clock, fraction, zone = found.groups()
     try:
-        moment = datetime.fromisoformat(clock.upper() + ("+00:00" if zone in "Zz" else zone))
+        moment = datetime.fromisoformat(clock.upper() + ("+00:00" if zone in "Zz" else zone)).astimezone(UTC)
         return microseconds(moment) + int((fraction or "0")[:6].ljust(6, "0"))
     except (ValueError, OverflowError):
         return None

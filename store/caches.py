@@ -1,40 +1,43 @@
 """What the writer remembers between batches: recently used rows, so that the events of a document do not read them again."""
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
 
 
 class Recent(Generic[V]):
-    """The values used last, at most `size` of them. Changed only after a commit, so it never holds what was rolled back."""
+    """Some of the values used last, at least half of `size` and at most `size` of them.
+
+    Two generations instead of a list in order of use: when the young one is full it becomes the old one, and what was not used since
+    is forgotten. Changed only after a commit, so it never holds what was rolled back.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._values: dict[str, V] = {}
+        self._young: dict[str, V] = {}
+        self._old: dict[str, V] = {}
 
     def get(self, key: str) -> V | None:
         """The value of `key`, if it is remembered."""
-        return self._values.get(key)
+        found = self._young.get(key)
+        return self._old.get(key) if found is None else found
 
-    def update(self, items: Iterable[tuple[str, V]]) -> None:
-        """Remember `items` as the most recent, and forget the oldest beyond the size."""
-        values = self._values
-        for key, value in items:
-            values.pop(key, None)
-            values[key] = value
-        for key in list(islice(values, max(0, len(values) - self.size))):
-            del values[key]
+    def update(self, values: Mapping[str, V]) -> None:
+        """Remember `values` as the most recent."""
+        if len(self._young) + len(values) > self.size // 2:
+            self._old, self._young = self._young, {}
+        self._young.update(values)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Forget `keys`."""
         for key in keys:
-            self._values.pop(key, None)
+            self._young.pop(key, None)
+            self._old.pop(key, None)
 
     def clear(self) -> None:
         """Forget everything: another writer may have been here."""
-        self._values.clear()
+        self._young, self._old = {}, {}
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._young.keys() | self._old.keys())

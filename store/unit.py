@@ -30,8 +30,11 @@ encode: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
 
 _NO_CELL: Final = (0, None)
 
-# `company` is answered by the directory: nobody looks up who offers it.
-_COMPANY_POINTER: Final = "=company:"
+EVERY_CHAIN: Final = "*"
+"""In place of a token in `recomputations`: a company, a currency or a calendar changed, which any chain may rest on.
+
+They change a few times a year, so no row keeps a link to them; every chain is decided again, a chunk at a time.
+"""
 
 
 class State:
@@ -111,9 +114,9 @@ class Unit:
                 self.records[key] = new
                 self.absent.discard(key)
         self.changed.update(before)
-        pointers = self._replace_resident(before)
+        self._replace_resident(before)
         moved = [key for key, old in before.items() if not self._stays(old, self.records[key])]
-        self._derive(moved, before, pointers)
+        self._derive(moved, before)
 
     def _stays(self, old: Record, new: Record) -> bool:
         """Whether a row of a chain keeps its links, as most updates let it; then its chain need only be decided again."""
@@ -132,13 +135,18 @@ class Unit:
         """Derive and decide records again whose references changed."""
         wanted = list(keys)
         self._load(wanted)
-        self._derive([key for key in wanted if key in self.records], {}, set())
+        self._derive([key for key in wanted if key in self.records], {})
 
-    def _replace_resident(self, before: Mapping[str, Record]) -> set[str]:
-        """Take changed resident rows into the directory; returns what points to a company that is different now."""
+    def decide_again(self, chains: Iterable[str]) -> None:
+        """Derive and decide every record of these chains again."""
+        self._load_chains(chains)
+        self.derive_again({key for body in self.old_chains.values() for key in _decode_chain(body).members})
+
+    def _replace_resident(self, before: Mapping[str, Record]) -> None:
+        """Take changed resident rows into the directory; when it decides otherwise now, every chain is decided again."""
         changed = [key for key in before if self._map(self.records[key]).role.resident]
         if not changed:
-            return set()
+            return
         self.resident = dict(self.resident)
         for key in changed:
             record = self.records[key]
@@ -146,17 +154,18 @@ class Unit:
             if record.exists:
                 self.resident[key] = links.row(record, self._map(record), lambda _guid: None)
         old, self.directory = self.directory, Directory(self.resident.values())
-        return {f"{_COMPANY_POINTER}{code}" for code in self.directory.changed(old)}
+        if not self.directory.decides_like(old) and self.connection.execute(text("SELECT 1 FROM chains LIMIT 1")).first():
+            self.postponed.add(EVERY_CHAIN)
 
-    def _derive(self, keys: Iterable[str], before: Mapping[str, Record], pointers: set[str]) -> None:
+    def _derive(self, keys: Iterable[str], before: Mapping[str, Record]) -> None:
         """Bring the links of `keys` up to date, and of every row that depends on what changed."""
         done: set[str] = set()
         queue = set(keys)
-        tokens = set(pointers)
-        while queue or tokens:
+        while queue:
+            tokens: set[str] = set()
             for key in queue:
                 pointers = self._relink(key, before.get(key))
-                tokens |= pointers
+                tokens.update(pointers)
                 if pointers or self._map(self.records[key]).role.chained:
                     done.add(key)
             # A row that says the same is visited again when what it points to changed: its dependents read through it.
@@ -164,9 +173,8 @@ class Unit:
             found = self._dependents(tokens) - done
             self._load(found)
             queue = {key for key in found if key in self.records}
-            tokens = set()
 
-    def _relink(self, key: str, old: Record | None) -> set[str]:
+    def _relink(self, key: str, old: Record | None) -> Iterable[str]:
         """Derive the links of one record; returns what points to it, if what it says to others changed."""
         record = self.records[key]
         entity_map = self._map(record)
@@ -174,18 +182,21 @@ class Unit:
         self._rows[key] = seen
         joins = links.joins(seen) if seen else []
         refers = links.refers(seen) if seen else []
-        pointers = {key} | {links.pointer_to(token) for token in {*record.refers, *refers} if token[0] == "+"}
-        self._note_links(key, {*record.joins, *record.refers}, {*joins, *refers})
         if joins != record.joins or refers != record.refers:
+            self._note_links(key, [*record.joins, *record.refers], [*joins, *refers])
             self.records[key] = _with_links(record, joins, refers)
             self.changed.add(key)
         if entity_map.role.chained:
             self._loose.add(key)
             if record.chain is not None:
                 self._dirty.add(record.chain)
-            return set()
+            return ()
         self.references.add(key)
-        return set() if old is not None and self._says_the_same(old, record, entity_map) else pointers
+        if entity_map.role.resident:
+            return ()
+        if old is not None and self._says_the_same(old, record, entity_map):
+            return ()
+        return {key, *(links.pointer_to(token) for token in (*record.refers, *refers) if token[0] == "+")}
 
     def _says_the_same(self, old: Record, new: Record, entity_map: EntityMap) -> bool:
         """Whether a row that others point to tells them what it told before. A header's event is itself part of what is told."""
@@ -195,15 +206,20 @@ class Unit:
         other = links.row(new, entity_map, self.directory.owner)
         return one.fields == other.fields and one.company == other.company
 
-    def _note_links(self, key: str, old: set[str], new: set[str]) -> None:
-        for token in new - old:
-            self.links_added.add((token, key))
-            self.links_removed.discard((token, key))
-        for token in old - new:
-            self.links_removed.add((token, key))
-            self.links_added.discard((token, key))
-        # A header that gains or loses its first line is judged again (findings.of_reference).
-        self.references.update(token for token in old ^ new if token.startswith(self._headers))
+    def _note_links(self, key: str, old: list[str], new: list[str]) -> None:
+        for token in new:
+            if token not in old:
+                self.links_added.add((token, key))
+                self.links_removed.discard((token, key))
+                if token.startswith(self._headers):
+                    # A header that gains or loses its first line is judged again (findings.of_reference).
+                    self.references.add(token)
+        for token in old:
+            if token not in new:
+                self.links_removed.add((token, key))
+                self.links_added.discard((token, key))
+                if token.startswith(self._headers):
+                    self.references.add(token)
 
     def _dependents(self, tokens: Iterable[str]) -> set[str]:
         """The records that point to `tokens`; those of a token that has too many are postponed."""
@@ -343,17 +359,13 @@ class Unit:
         wanted: set[str] = set()
         for token in tokens:
             if token[0] == "=":
-                if not token.startswith(_COMPANY_POINTER):
-                    wanted.add(links.offer_of(token))
-            elif token[0] != "+" and not self._is_resident(token):
+                wanted.add(links.offer_of(token))
+            elif token[0] != "+":
                 keys.add(token)
         self._load_offers(wanted)
         for offer in wanted:
             keys.update(self._offers[offer])
         return keys
-
-    def _is_resident(self, key: str) -> bool:
-        return self.maps.entities[key.split(":", 2)[1]].role.resident
 
     def _load_offers(self, offers: set[str]) -> None:
         missing = set()
@@ -412,10 +424,10 @@ class Unit:
     def remember(self) -> None:
         """Take over what changed. Only after the commit."""
         state = self.state
-        state.records.update(self.records.items())
+        state.records.update(self.records)
         state.offers.forget(token for token, _ in self.links_added | self.links_removed if token[0] == "+")
         changed = {token for token, _ in self.links_added | self.links_removed}
-        state.offers.update((offer, keys) for offer, keys in self._offers.items() if offer not in changed)
+        state.offers.update({offer: keys for offer, keys in self._offers.items() if offer not in changed})
         state.resident = self.resident
         state.directory = self.directory
         state.chains.forget(self.old_chains.keys() - self.new_chains.keys())

@@ -18,13 +18,14 @@ from engine.wire import document_json
 from store import tables
 from store.statements import chunks, delete, upsert
 from store.statements import select as select_rows
-from store.unit import FANOUT, State, Unit, _decode_chain, encode, load_resident
+from store.unit import EVERY_CHAIN, FANOUT, State, Unit, _decode_chain, encode, load_resident
 from store.views import Sums, TotalKey, numbers, total_key, views_of
 
 _json = msgspec.json.Encoder().encode
 
 RECORDS_REMEMBERED: Final = 20_000
 CHAINS_REMEMBERED: Final = 8_000
+CHAINS_AT_ONCE: Final = 250
 """What the writer keeps in memory: a few batches' worth, for the events of a document mostly come close together."""
 
 
@@ -95,19 +96,14 @@ class Writer:
             waiting = connection.execute(select(tables.recomputations).limit(1)).first()
             if waiting is None:
                 return False
-            dependents = connection.execute(
-                select(tables.links.c.record)
-                .where(tables.links.c.token == waiting.token, tables.links.c.record > waiting.cursor)
-                .order_by(tables.links.c.record)
-                .limit(FANOUT)
-            ).scalars()
-            keys = list(dependents)
-            if len(keys) < FANOUT:
+            every = waiting.token == EVERY_CHAIN
+            keys = _chains_after(connection, waiting.cursor) if every else _dependents(connection, waiting.token, waiting.cursor)
+            if len(keys) < (CHAINS_AT_ONCE if every else FANOUT):
                 delete(connection, tables.recomputations, ["token"], [(waiting.token,)])
             else:
                 upsert(connection, tables.recomputations, [(waiting.token, keys[-1])])
             unit = Unit(connection, self._maps, self._state, self._companies)
-            unit.derive_again(keys)
+            (unit.decide_again if every else unit.derive_again)(keys)
             _put_out(connection, self._write(unit))
         self._remember(unit)
         return True
@@ -137,9 +133,20 @@ class Writer:
 
     def _remember(self, unit: Unit) -> None:
         unit.remember()
-        self._state.chains.update(unit.old_chains.items())
-        self._state.chains.update(self._decided.bodies.items())
+        self._state.chains.update({**unit.old_chains, **self._decided.bodies})
         self._state.chains.forget(self._decided.gone)
+
+
+def _dependents(connection: Connection, token: str, cursor: str) -> list[str]:
+    """The next records after `cursor` that point to `token`."""
+    key = tables.links.c.record
+    found = select(key).where(tables.links.c.token == token, key > cursor)
+    return list(connection.execute(found.order_by(key).limit(FANOUT)).scalars())
+
+
+def _chains_after(connection: Connection, cursor: str) -> list[str]:
+    key = tables.chains.c.id
+    return list(connection.execute(select(key).where(key > cursor).order_by(key).limit(CHAINS_AT_ONCE)).scalars())
 
 
 def _check_maps(connection: Connection, maps: Maps) -> None:

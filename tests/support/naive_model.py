@@ -325,7 +325,8 @@ class Document:
             **{part: shown(self.parts[part], own) for part in PARTS},
             "accounting_currency": accounting,
             "accounting": {
-                "amount": shown(self.accounting_amount, accounting),
+                # All five or none: an amount beside parts that nobody can compute would add up to nothing.
+                "amount": shown(self.accounting_amount if self.accounting["difference"] is not None else None, accounting),
                 **{part: shown(self.accounting[part], accounting) for part in PARTS},
             },
             "date": written(self.on),

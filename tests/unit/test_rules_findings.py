@@ -178,7 +178,6 @@ def test_a_line_is_in_processing_for_too_long_after_a_day(state: str, after: int
     assert timed_findings(document, document.since + after) == found
 
 
-@pytest.mark.xfail(strict=True, reason="a journal line that two further staging rows name is a duplicate twice")
 def test_no_finding_is_told_twice() -> None:
     lines = "line L2 posted in=J1\n staging S2 of=A1 line=L2\n staging S3 of=A1 line=L2"
     findings = tell(CLEAN + lines).chain.findings

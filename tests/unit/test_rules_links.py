@@ -183,6 +183,16 @@ def test_a_transaction_id_counts_within_its_company(table: str, found: set[str])
     assert chains(tell(table)) == found
 
 
+@pytest.mark.requirement("R2")
+@pytest.mark.parametrize("company", ["X" * 3000, {"a": 1}, ["USPM"], True], ids=["endless", "object", "list", "flag"])
+def test_a_company_that_does_not_fit_counts_as_not_known(company: object) -> None:
+    told = changes("expense E1\n record R1")
+    told[0].columns["@company"] = company
+    world = MemoryWorld(told, shipped_maps())
+    assert [len(keys) for keys in world.components] == [2]
+    assert world.documents[0].company is None
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
