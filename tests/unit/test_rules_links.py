@@ -289,7 +289,6 @@ def test_the_time_order_of_an_id_can_be_read_back(identifier: str) -> None:
     assert row_id_of(time_order(identifier)) == identifier
 
 
-@pytest.mark.xfail(strict=True, reason="any text of 32 characters is read back as a guid, any of 36 with a dash is cut")
 @pytest.mark.parametrize(
     "key",
     ["USPM|Inv-00000000000000000000012", "USPM0000-Inv-6-7|1.0000000000|000001"],
