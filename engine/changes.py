@@ -22,7 +22,7 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     at: int
     version: int
-    digest: str
+    digest: bytes
     source: str
     event: str
     topic: str = ""
@@ -30,7 +30,7 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
     offset: int = 0
 
     @property
-    def rank(self) -> tuple[int, int, str]:
+    def rank(self) -> tuple[int, int, bytes]:
         """The order of evidence: time, version, digest."""
         return (self.at, self.version, self.digest)
 

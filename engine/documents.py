@@ -53,7 +53,7 @@ class Awaited(msgspec.Struct, frozen=True, array_like=True, gc=False):
     entities: tuple[str, ...]
 
 
-class Document(msgspec.Struct, frozen=True, gc=False):
+class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A document line, where it stands, why, and what the grids show of it.
 
     `key` is its line's record key, `document` its name (company and transaction id). `amounts` and `accounting` are None when they cannot be
@@ -95,7 +95,7 @@ class Document(msgspec.Struct, frozen=True, gc=False):
     findings: tuple[str, ...] = ()
 
 
-class Finding(msgspec.Struct, frozen=True, gc=False):
+class Finding(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Something wrong with a record: `code` names what, `subject` the record's key, `document` the document it belongs to.
 
     `parameters` fill the explanation's words; `evidence` is the event that says so.
@@ -117,7 +117,7 @@ class Unsynced(msgspec.Struct, frozen=True, array_like=True, gc=False):
     amount: int
 
 
-class Chain(msgspec.Struct, frozen=True, gc=False):
+class Chain(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was decided about one chain: its records by key, its documents by key, its findings in order, its actuals that are not synced."""
 
     id: str

@@ -19,7 +19,7 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     """A merged row. Treated as immutable: `merged` makes a new one.
 
     `key` is stage, entity and the row id in time order, so keys sort by step, then by age. `cells` holds (index of its evidence in `evidence`,
-    value) for each mapped column; `seen` and `deleted` are the highest upsert and the highest delete. `joins` are the identity values that make
+    value) for each mapped column; `newest` is the index of the highest upsert, -1 when none outranks `deleted`, the highest delete. `joins` are the identity values that make
     chains, `refers` the rows it points to, both as last derived; `chain` is the chain it belongs to, none while it does not exist.
     """
 
@@ -27,7 +27,7 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     entity: str
     chain: str | None = None
     deleted: Evidence | None = None
-    seen: Evidence | None = None
+    newest: int = -1
     evidence: list[Evidence] = []
     cells: dict[str, tuple[int, Any]] = {}
     joins: list[str] = []
@@ -36,7 +36,12 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     @property
     def exists(self) -> bool:
         """Whether the row is there: an upsert outranks every delete."""
-        return self.seen is not None and (self.deleted is None or self.seen.rank > self.deleted.rank)
+        return self.newest >= 0
+
+    @property
+    def seen(self) -> Evidence | None:
+        """The highest upsert: the evidence that the row is there."""
+        return self.evidence[self.newest] if self.newest >= 0 else None
 
     @property
     def id(self) -> str:
@@ -63,22 +68,15 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
     deleted = record.deleted
     if deleted is not None and rank < deleted.rank:
         return record
-    seen = record.seen
-    newest = seen is None or rank > seen.rank
+    versions = record.evidence
+    newest = record.newest < 0 or rank > versions[record.newest].rank
     cells = _with_values(record, change, entity_map.columns, rank, newest=newest)
     if cells is None and not newest:
         return record
-    kept, versions = _compact(cells or record.cells, [*record.evidence, evidence])
+    index = len(versions) if newest else record.newest
+    index, versions, cells = _compact(index, [*versions, evidence], record.cells if cells is None else cells)
     return Record(
-        record.key,
-        record.entity,
-        record.chain,
-        deleted,
-        evidence if newest else seen,
-        versions,
-        kept,
-        record.joins,
-        record.refers,
+        record.key, record.entity, record.chain, deleted, index, versions, cells, record.joins, record.refers
     )
 
 
@@ -86,7 +84,7 @@ def _with_values(
     record: Record,
     change: Change,
     columns: dict[str, tuple[str, Callable[[Any], Any]]],
-    rank: tuple[int, int, str],
+    rank: tuple[int, int, bytes],
     *,
     newest: bool,
 ) -> dict[str, tuple[int, Any]] | None:
@@ -112,27 +110,30 @@ def _deleted(record: Record, evidence: Evidence) -> Record:
         return record
     rank, versions = evidence.rank, record.evidence
     outranking = {name: cell for name, cell in record.cells.items() if versions[cell[0]].rank > rank}
-    cells, versions = _compact(outranking, versions)
-    seen = record.seen if record.seen is not None and record.seen.rank > rank else None
+    index = record.newest if record.newest >= 0 and versions[record.newest].rank > rank else -1
+    index, versions, cells = _compact(index, versions, outranking)
     return Record(
-        record.key, record.entity, record.chain, evidence, seen, versions, cells, record.joins, record.refers
+        record.key, record.entity, record.chain, evidence, index, versions, cells, record.joins, record.refers
     )
 
 
 def _compact(
-    cells: dict[str, tuple[int, Any]], versions: list[Evidence]
-) -> tuple[dict[str, tuple[int, Any]], list[Evidence]]:
-    """The cells with only the evidence they still rest on, so that a row updated for years does not grow."""
-    if len(versions) == 1 and cells:
-        return cells, versions
+    newest: int, versions: list[Evidence], cells: dict[str, tuple[int, Any]]
+) -> tuple[int, list[Evidence], dict[str, tuple[int, Any]]]:
+    """The same with only the evidence that still says something, by rank: a row updated for years must not grow."""
+    if len(versions) == 1 and newest == 0:
+        return newest, versions, cells
     used = {cell[0] for cell in cells.values()}
-    if len(used) == len(versions):
-        return cells, versions
+    if newest >= 0:
+        used.add(newest)
     order = sorted(used, key=lambda index: versions[index].rank)
+    if order == list(range(len(versions))):
+        return newest, versions, cells
     moved = {old: new for new, old in enumerate(order)}
     return (
-        {name: (moved[index], value) for name, (index, value) in cells.items()},
+        moved.get(newest, -1),
         [versions[index] for index in order],
+        {name: (moved[index], value) for name, (index, value) in cells.items()},
     )
 
 
@@ -197,15 +198,19 @@ class Row:
         return self.record.seen
 
     def evidence(self, *fields: str) -> Evidence:
-        """The latest evidence of the first of `fields` that has a value; of the row's existence when none has."""
-        for name in fields:
-            if name not in self.fields:
+        """The evidence of the first of `fields` that has a value; of the row's existence when none has."""
+        for wanted in fields:
+            if wanted in self.fields:
+                for name, columns, choices in self.map.readers:
+                    if name == wanted:
+                        return self._deciding(columns, choices)
+        return self.existence
+
+    def _deciding(self, columns: tuple[str, ...], choices: dict[int, str] | None) -> Evidence:
+        """The evidence of the column that `_read` took."""
+        for column in columns:
+            cell = self.record.cells.get(column)
+            if cell is None or cell[1] is None or is_unfit(cell[1]) or (choices is not None and cell[1] not in choices):
                 continue
-            for field in self.map.fields:
-                if field.name != name:
-                    continue
-                for column in field.columns:
-                    cell = self.record.cells.get(column)
-                    if cell is not None and cell[1] is not None and not is_unfit(cell[1]):
-                        return self.record.evidence[cell[0]]
+            return self.record.evidence[cell[0]]
         return self.existence

@@ -24,7 +24,7 @@ _TIME = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([
 def unfit(value: Any) -> dict[str, str]:
     """A value that does not fit, in the form it is kept in."""
     shown = value if isinstance(value, str) else repr(value)
-    return {"unfit": shown[:_SHOWN]}
+    return {"unfit": shown[:_SHOWN].replace("\0", "\ufffd")}
 
 
 def is_unfit(value: Any) -> bool:
@@ -35,7 +35,8 @@ def is_unfit(value: Any) -> bool:
 def _text(value: Any) -> Any:
     if type(value) is str:
         text = value.strip()
-        return text or None if len(text) <= _LONGEST else unfit(text)
+        # No column of either system holds a NUL, and PostgreSQL's texts cannot.
+        return text or None if len(text) <= _LONGEST and "\0" not in text else unfit(text)
     if type(value) is int:
         return str(value)
     return unfit(value)

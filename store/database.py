@@ -47,7 +47,7 @@ def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
         cursor.execute("PRAGMA temp_store=MEMORY")
         if write:
             # A power failure may take the last transactions, never their consistency: the offsets go with them, and they are read again.
-            cursor.execute("PRAGMA wal_autocheckpoint=4000")
+            cursor.execute("PRAGMA wal_autocheckpoint=16000")
         cursor.close()
 
     serialise(engine, write=write)

@@ -104,4 +104,4 @@ def _event(evidence: Evidence | None) -> list[str] | None:
     """An event by its source and id, else by its digest, with its time."""
     if evidence is None:
         return None
-    return [iso(evidence.at), evidence.source, evidence.event or evidence.digest]
+    return [iso(evidence.at), evidence.source, evidence.event or evidence.digest.hex()]

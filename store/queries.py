@@ -327,10 +327,14 @@ class Snapshot:
             .join(tables.chains, tables.chains.c.id == table.c.chain)
             .where(self._conditions(query), table.c.date.between(window.start, window.end))
         )
-        place = tuple_(table.c.date, table.c.key)
         if query.after is not None:
-            after = tuple_(*(literal(part) for part in query.after))
-            statement = statement.where(place < after if query.descending else place > after)
+            after_date, after_key = query.after
+            place, after = tuple_(table.c.date, table.c.key), tuple_(literal(after_date), literal(after_key))
+            # SQLite bounds its walk by a plain comparison only; the pair then says where to go on within the day.
+            if query.descending:
+                statement = statement.where(table.c.date <= after_date, place < after)
+            else:
+                statement = statement.where(table.c.date >= after_date, place > after)
         order = [table.c.date.desc(), table.c.key.desc()] if query.descending else [table.c.date, table.c.key]
         return list(self._connection.execute(statement.order_by(*order).limit(limit)))
 

@@ -28,6 +28,9 @@ _decode_record = msgspec.msgpack.Decoder(Record).decode
 _decode_chain = msgspec.msgpack.Decoder(Chain).decode
 encode: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
 
+# What references and offers start with; identity links start with a letter.
+_REFERENCES: Final = frozenset("+=0123456789")
+
 _NO_CELL: Final = (0, None)
 
 EVERY_CHAIN: Final = "*"
@@ -259,10 +262,15 @@ class Unit:
 
     def _spread(self) -> None:
         """Find the chains that gained or lost an identity value, through the values they share."""
-        touched = {token for token, _ in self.links_added | self.links_removed if token[0] not in "+=0123456789"}
+        touched = set()
+        members = set()
+        for token, key in self.links_added:
+            if token[0] not in _REFERENCES:
+                touched.add(token)
+                members.add(key)
+        touched.update(token for token, _ in self.links_removed if token[0] not in _REFERENCES)
         if not touched:
             return
-        members = {key for token, key in self.links_added if token in touched}
         members.update(row[0] for row in select(self.connection, tables.links, ["record"], "token", touched))
         self._include(members | self._family(self._open_heads(touched)))
 
@@ -368,6 +376,8 @@ class Unit:
         return keys
 
     def _load_offers(self, offers: set[str]) -> None:
+        if not offers:
+            return
         missing = set()
         for offer in offers - self._offers.keys():
             remembered = self.state.offers.get(offer)
@@ -425,9 +435,9 @@ class Unit:
         """Take over what changed. Only after the commit."""
         state = self.state
         state.records.update(self.records)
-        state.offers.forget(token for token, _ in self.links_added | self.links_removed if token[0] == "+")
-        changed = {token for token, _ in self.links_added | self.links_removed}
-        state.offers.update({offer: keys for offer, keys in self._offers.items() if offer not in changed})
+        # Offers as this batch leaves them: `_load_offers` has added and removed what the batch did.
+        state.offers.forget(token for links in (self.links_added, self.links_removed) for token, _ in links if token[0] == "+")
+        state.offers.update(self._offers)
         state.resident = self.resident
         state.directory = self.directory
         state.chains.forget(self.old_chains.keys() - self.new_chains.keys())
@@ -439,7 +449,7 @@ def _with_links(record: Record, joins: list[str], refers: list[str]) -> Record:
         record.entity,
         record.chain,
         record.deleted,
-        record.seen,
+        record.newest,
         record.evidence,
         record.cells,
         joins,
@@ -453,7 +463,7 @@ def _with_chain(record: Record, chain: str | None) -> Record:
         record.entity,
         chain,
         record.deleted,
-        record.seen,
+        record.newest,
         record.evidence,
         record.cells,
         record.joins,

@@ -232,9 +232,14 @@ def _positions(
     names = {document.document for _, document in new.values()}
     gone = sorted({document.document for document in old.values()} - names)
     return [
-        *(Outgoing("positions", document.document.encode(), _json(document_json(document))) for document in changed.values()),
+        *(Outgoing("positions", document.document.encode(), _position(document)) for document in changed.values()),
         *(Outgoing("positions", name.encode(), None) for name in gone),
     ]
+
+
+def _position(document: Document) -> bytes:
+    """The JSON of `tieout documents`, without the members that are null: a large part of the log's bytes would say nothing."""
+    return _json({name: value for name, value in document_json(document).items() if value is not None})
 
 
 def document_row(chain: str, document: Document) -> tuple[Any, ...]:

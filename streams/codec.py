@@ -3,7 +3,8 @@
 `decode` raises nothing but `Rejected`, whatever it is given, with a reason that names what is wrong and where.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, Literal, NoReturn
 
@@ -110,7 +111,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
 
 def decode(
-    value: bytes | None, headers: Headers = (), place: Place = Place(), environments: Collection[str] | None = None
+    value: bytes | None, headers: Headers = (), place: Place = Place(), environments: tuple[str, ...] | None = None
 ) -> list[Fact]:
     """What an event says. `environments` are those an event may come from, None for any.
 
@@ -118,7 +119,7 @@ def decode(
     """
     if not value:
         raise Rejected("the event has no body")
-    event = _binary(value, headers) if _is_binary(headers) else _structured(value)
+    event = _binary(value, headers) if headers and _is_binary(headers) else _structured(value)
     return [_fact(event, _digest(value, headers), place, environments)]
 
 
@@ -176,7 +177,7 @@ def _binary(value: bytes, headers: Headers) -> _Event:
     attributes: dict[str, Any] = {}
     for name, content in headers:
         if name.lower()[:3] in ("ce_", "ce-"):
-            attributes[name.lower()[3:]] = content.decode("utf-8", "replace")
+            attributes[name.lower()[3:]] = (content or b"").decode("utf-8", "replace")
     try:
         attributes["data"] = _plain.decode(value)
         return msgspec.convert(attributes, _Event)
@@ -188,16 +189,16 @@ def _binary(value: bytes, headers: Headers) -> _Event:
         raise Rejected(f"not JSON: {error}") from None
 
 
-def _digest(value: bytes, headers: Headers) -> str:
+def _digest(value: bytes, headers: Headers) -> bytes:
     digest = blake2b(value, digest_size=16)
     if headers:
-        for name, content in sorted(headers):
+        for name, content in sorted(headers, key=lambda header: (header[0], header[1] or b"")):
             if name.lower()[:3] in ("ce_", "ce-"):
-                digest.update(b"\0" + name.lower().encode() + b"\0" + content)
-    return digest.hexdigest()
+                digest.update(b"\0" + name.lower().encode() + b"\0" + (content or b""))
+    return digest.digest()
 
 
-def _fact(event: _Event, digest: str, place: Place, environments: Collection[str] | None) -> Fact:
+def _fact(event: _Event, digest: bytes, place: Place, environments: tuple[str, ...] | None) -> Fact:
     if not event.specversion.startswith("1."):
         raise Rejected(f"CloudEvents {_shown(event.specversion)} at $.specversion is not a version 1")
     if not event.id or len(event.id) > _LONGEST_ID or "\0" in event.id:
@@ -214,7 +215,8 @@ def _fact(event: _Event, digest: str, place: Place, environments: Collection[str
     return _process(event, evidence)
 
 
-def _source(source: str, environments: Collection[str] | None) -> Source:
+@lru_cache(maxsize=1024)
+def _source(source: str, environments: tuple[str, ...] | None) -> Source:
     _, _, rest = source.partition("/")
     system, _, environment = rest.partition("/")
     if source[:1] != "/" or system not in ("finance", "dataverse") or not environment or len(source) > _LONGEST_NAME:
@@ -234,11 +236,11 @@ def _time_of(time: str | None) -> int:
     return at
 
 
-def _evidence(event: _Event, at: int, version: int, digest: str, place: Place) -> Evidence:
+def _evidence(event: _Event, at: int, version: int, digest: bytes, place: Place) -> Evidence:
     return Evidence(at, version, digest, event.source, event.id, place.topic, place.partition, place.offset)
 
 
-def _row(event: _RowChanged, source: Source, digest: str, place: Place) -> Change:
+def _row(event: _RowChanged, source: Source, digest: bytes, place: Place) -> Change:
     data = event.data
     identifier = row_id(str(data.id).strip())
     if not identifier or len(identifier) > _LONGEST_ID or "\0" in identifier:

@@ -3,7 +3,7 @@
 The one place where bytes, maps and the store meet. It is the `Projection` that the agent works on.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -38,7 +38,7 @@ class Projector:
         maps: Maps,
         *,
         prefix: str = DEFAULT_PREFIX,
-        environments: Collection[str] | None = None,
+        environments: tuple[str, ...] | None = None,
     ) -> None:
         self._writer = writer
         self._log = event_log
@@ -72,7 +72,7 @@ class Projector:
         place = Place(record.topic, record.partition, record.offset)
         for fact in decode(record.value, record.headers, place, self._environments):
             if isinstance(fact, Change):
-                entity_map = self._maps.find(fact.entity)
+                entity_map = self._maps.by_name.get(fact.entity) or self._maps.find(fact.entity)
                 if entity_map is None:
                     raise Rejected(
                         f"the entity {fact.entity!r} is in no map: add a table [entities.{fact.entity}] to a map file, then resubmit the event"

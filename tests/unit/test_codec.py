@@ -394,9 +394,9 @@ def test_a_binary_event_with_a_wrong_body_is_rejected(value: bytes) -> None:
 @pytest.mark.requirement("R7", "R85")
 def test_an_environment_that_is_not_configured_is_rejected_by_name() -> None:
     value = json.dumps(ROW).encode()
-    assert decode(value, environments=["contoso"]) == decode(value, environments=None)
+    assert decode(value, environments=("contoso",)) == decode(value, environments=None)
     with pytest.raises(Rejected, match=r"'contoso' at \$\.source is none of this installation's \(fabrikam\)"):
-        decode(value, environments=["fabrikam"])
+        decode(value, environments=("fabrikam",))
 
 
 # --- whatever comes ---------------------------------------------------------------------------------------------------
