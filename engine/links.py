@@ -21,7 +21,7 @@ CompanyOf = Callable[[str], str | None]
 def row(record: Record, entity_map: EntityMap, company_of: CompanyOf) -> Row:
     """`record` as the rules see it, with its company: the owning company column, else the one its events named."""
     seen = Row(record, entity_map, None)
-    owner = seen.fields.get("company") if "company" in entity_map.role.fields else None
+    owner = seen.get("company")
     code = company_of(owner) if owner is not None else None
     if code is None:
         cell = record.cells.get(COMPANY)
@@ -81,7 +81,7 @@ def _value(seen: Row, field: str) -> str | None:
     """A field as a link compares it: text without case; row ids are already in one spelling."""
     if field == "id":
         return seen.record.id
-    value = seen.fields.get(field)
+    value = seen[field]
     if value is None:
         return None
     kind = seen.map.role.fields[field]

@@ -69,6 +69,8 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
     if deleted is not None and rank < deleted.rank:
         return record
     versions = record.evidence
+    if not versions:
+        return _first(record, change, entity_map.columns)
     newest = record.newest < 0 or rank > versions[record.newest].rank
     cells = _with_values(record, change, entity_map.columns, rank, newest=newest)
     if cells is None and not newest:
@@ -80,13 +82,23 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
     )
 
 
+_Columns = dict[str, tuple[str, Callable[[Any], Any]]]
+
+
+def _first(record: Record, change: Change, columns: _Columns) -> Record:
+    """The record after the first upsert about it: most of all events, and nothing to compare with."""
+    cells = {
+        found[0]: (0, None if value is None else found[1](value))
+        for name, value in change.columns.items()
+        if (found := columns.get(name)) is not None
+    }
+    return Record(
+        record.key, record.entity, record.chain, record.deleted, 0, [change.evidence], cells, record.joins, record.refers
+    )
+
+
 def _with_values(
-    record: Record,
-    change: Change,
-    columns: dict[str, tuple[str, Callable[[Any], Any]]],
-    rank: tuple[int, int, bytes],
-    *,
-    newest: bool,
+    record: Record, change: Change, columns: _Columns, rank: tuple[int, int, bytes], *, newest: bool
 ) -> dict[str, tuple[int, Any]] | None:
     """The cells with the values of `change` that stay, None when none does. The newest change of all need not be compared."""
     cells = record.cells
@@ -121,8 +133,6 @@ def _compact(
     newest: int, versions: list[Evidence], cells: dict[str, tuple[int, Any]]
 ) -> tuple[int, list[Evidence], dict[str, tuple[int, Any]]]:
     """The same with only the evidence that still says something, by rank: a row updated for years must not grow."""
-    if len(versions) == 1 and newest == 0:
-        return newest, versions, cells
     used = {cell[0] for cell in cells.values()}
     if newest >= 0:
         used.add(newest)
@@ -137,48 +147,42 @@ def _compact(
     )
 
 
-class Row:
-    """A record read by its role's fields: what the rules see.
+class Row(dict[str, Any]):
+    """A record read by its role's fields: what the rules see. `row["voucher"]` is None when there is no usable value.
 
-    `misfits` names what could not be read: (field, column, value as kept, evidence).
+    A dictionary, for it is asked tens of times for each event. `misfits` names what could not be read: (field, column, value as kept,
+    evidence). Do not change one.
     """
 
-    __slots__ = ("company", "fields", "map", "misfits", "record")
+    __slots__ = ("company", "map", "misfits", "record")
 
     def __init__(self, record: Record, entity_map: EntityMap, company: str | None) -> None:
+        super().__init__(entity_map.role.blank)
         self.record = record
         self.map = entity_map
         self.company = company
         self.misfits: list[tuple[str, str, str, Evidence]] = []
-        self.fields = self._read()
-
-    def _read(self) -> dict[str, Any]:
-        # Read several times for each event: tuples and local names, no calls.
-        cells = self.record.cells
-        fields: dict[str, Any] = {}
-        for name, columns, choices in self.map.readers:
+        cells = record.cells
+        for name, columns, choices in entity_map.readers:
             for column in columns:
                 cell = cells.get(column)
                 if cell is None or (value := cell[1]) is None:
                     continue
                 if type(value) is dict:
-                    self._misfit(name, column, value["unfit"], cell[0])
+                    self.misfits.append((name, column, value["unfit"], record.evidence[cell[0]]))
                     continue
                 if choices is not None:
                     named = choices.get(value)
                     if named is None:
-                        self._misfit(name, column, str(value), cell[0])
+                        self.misfits.append((name, column, str(value), record.evidence[cell[0]]))
                         continue
                     value = named
-                fields[name] = value
+                self[name] = value
                 break
-        return fields
 
-    def _misfit(self, field: str, column: str, value: str, index: int) -> None:
-        self.misfits.append((field, column, value, self.record.evidence[index]))
-
-    def __getitem__(self, field: str) -> Any:
-        return self.fields.get(field)
+    def __missing__(self, field: str) -> None:
+        """A field of another role."""
+        return None
 
     @property
     def key(self) -> str:
@@ -200,14 +204,14 @@ class Row:
     def evidence(self, *fields: str) -> Evidence:
         """The evidence of the first of `fields` that has a value; of the row's existence when none has."""
         for wanted in fields:
-            if wanted in self.fields:
+            if self[wanted] is not None:
                 for name, columns, choices in self.map.readers:
                     if name == wanted:
                         return self._deciding(columns, choices)
         return self.existence
 
     def _deciding(self, columns: tuple[str, ...], choices: dict[int, str] | None) -> Evidence:
-        """The evidence of the column that `_read` took."""
+        """The evidence of the column that the field was read from."""
         for column in columns:
             cell = self.record.cells.get(column)
             if cell is None or cell[1] is None or is_unfit(cell[1]) or (choices is not None and cell[1] not in choices):

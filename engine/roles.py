@@ -5,6 +5,7 @@ fields only. The stage numbers the steps of a document through both systems (`do
 smallest record key is its document line when it has one.
 """
 
+from functools import cached_property
 from typing import Final, Literal
 
 import msgspec
@@ -23,7 +24,7 @@ Kind = Literal[
 ]
 
 
-class Role(msgspec.Struct, frozen=True):
+class Role(msgspec.Struct, frozen=True, dict=True):
     """One thing a record can be: its stage, its fields with their kinds, and whether it belongs to chains.
 
     `chained`: identity links join it to a document's chain. `resident`: few and asked for at every turn (companies, currencies, the
@@ -35,6 +36,11 @@ class Role(msgspec.Struct, frozen=True):
     fields: dict[str, Kind]
     chained: bool = False
     resident: bool = False
+
+    @cached_property
+    def blank(self) -> dict[str, None]:
+        """Every field without a value."""
+        return dict.fromkeys(self.fields)
 
 
 _ROLES = [

@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -119,6 +120,11 @@ def _date(value: Any) -> Any:
 
 def parse_time(text: str) -> int | None:
     """An RFC 3339 time with any offset as microseconds since 1970 UTC; None when it is none."""
+    return _parsed_time(text) if len(text) < 64 else None
+
+
+@lru_cache(maxsize=8_192)
+def _parsed_time(text: str) -> int | None:
     if len(text) == 20 and text[4] + text[7] + text[10] + text[13] + text[16] + text[19] == "--T::Z":
         # The usual form, at half the price; only its digits can still be wrong.
         try:

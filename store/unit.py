@@ -207,7 +207,7 @@ class Unit:
             return False
         one = links.row(old, entity_map, self.directory.owner)
         other = links.row(new, entity_map, self.directory.owner)
-        return one.fields == other.fields and one.company == other.company
+        return one == other and one.company == other.company
 
     def _note_links(self, key: str, old: list[str], new: list[str]) -> None:
         for token in new:
