@@ -1,6 +1,7 @@
 """What may be said of something that is not there (R21), and what is only under way (R19).
 
-These depend on the time of day and on what a source has sent, so they are asked when a document is shown and never stored with it.
+These depend on the time of day and on what a source has sent, so they are asked when a document is shown and never
+stored with it.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from engine.documents import Cause, Document
+from engine.documents import Awaited, Cause, Document, Finding
 
 ShownCause = Cause | Literal["not-observed", "feed-silent"]
 
@@ -30,6 +31,19 @@ GRACE: Final[Mapping[str, int]] = {
 }
 """How long a step may take before its absence means something, by cause, in microseconds."""
 
+FINDING_GRACE: Final = 60 * MINUTE
+"""How long the other half of what looks like an orphan may take, in microseconds."""
+
+_AWAITED: Final[Mapping[str, Awaited]] = {
+    "orphan-in-finance": Awaited("dataverse", ("msdyn_actual",)),
+    "orphan-journal-line": Awaited("finance", ("ProjCDSActualsImport",)),
+    "header-before-lines": Awaited("dataverse", ("msdyn_projectvendorinvoiceline",)),
+    "not-written-back": Awaited("dataverse", ("msdyn_actual",)),
+    "orphan-in-dataverse msdyn_expense": Awaited("finance", ("TrvExpTrans",)),
+    "orphan-in-dataverse msdyn_projectvendorinvoiceline": Awaited("finance", ("VendInvoiceTrans",)),
+}
+"""What the findings that rest on absence wait for, by code (and entity, where that decides)."""
+
 STUCK: Final = 24 * 60 * MINUTE
 """After this long in processing Finance allows a line to be reset (`domain/documents.md` §0)."""
 
@@ -37,8 +51,8 @@ STUCK: Final = 24 * 60 * MINUTE
 class Moment(msgspec.Struct, frozen=True):
     """What is known of time when documents are shown.
 
-    `now` is None while today is set by hand: then nothing is in flight and every grace is 0. `until` says up to when each source that sends
-    heartbeats has sent everything; `observed` whether an entity was ever seen.
+    `now` is None while today is set by hand: then nothing is in flight and every grace is 0. `until` says up to when
+    each source that sends heartbeats has sent everything; `observed` whether an entity was ever seen.
     """
 
     now: int | None
@@ -59,6 +73,22 @@ def shown_cause(document: Document, moment: Moment) -> ShownCause | None:
     if until is not None:
         return document.cause if until >= document.since + moment.grace(document.cause) else "feed-silent"
     return document.cause if all(moment.observed(entity) for entity in awaited.entities) else "not-observed"
+
+
+def claimed(finding: Finding, moment: Moment) -> bool:
+    """Whether a finding may be told now: one that rests on absence only as far as its source is known complete.
+
+    Where the source sends no heartbeats, after a grace, and never for what the environment does not send at all.
+    """
+    entity = finding.subject.split(":", 2)[1]
+    awaited = _AWAITED.get(finding.code) or _AWAITED.get(f"{finding.code} {entity}")
+    if awaited is None:
+        return True
+    grown = finding.evidence.at + (0 if moment.now is None else FINDING_GRACE)
+    until = moment.until.get(awaited.source)
+    if until is not None:
+        return until >= grown
+    return (moment.now is None or moment.now >= grown) and all(map(moment.observed, awaited.entities))
 
 
 def in_flight(document: Document, moment: Moment) -> bool:

@@ -1,4 +1,4 @@
-"""The ledger calendar of a company: its operating periods, which of them are open, and the window of documents (R30)."""
+"""The ledger calendar of a company: its operating periods, which of them are open, the window of documents (R30)."""
 
 from datetime import date
 from typing import Literal
@@ -11,16 +11,17 @@ PeriodStatus = Literal["on-hold", "open", "closed"]
 
 
 class Period(msgspec.Struct, frozen=True, order=True, gc=False):
-    """An operating period of a fiscal year, both days included; dates as `YYYY-MM-DD`, which sort as they pass."""
+    """An operating period and its fiscal year, both ends included, dates as `YYYY-MM-DD`, in time order."""
 
     start: str
     end: str
     year_start: str
+    year_end: str
     status: PeriodStatus
 
 
 class Company(msgspec.Struct, frozen=True, gc=False):
-    """What the rules need to know of a company: the currency of its ledger, its time zone and its operating periods in order."""
+    """What the rules need of a company: its ledger's currency, its time zone, its operating periods in order."""
 
     code: str
     name: str | None
@@ -43,11 +44,13 @@ def default_window(company: Company, today: date) -> Window:
     """
     day = today.isoformat()
     years = sorted({period.year_start for period in company.periods})
-    current = [period.year_start for period in company.periods if period.start <= day <= period.end]
+    # The year itself, not its operating periods: today may fall between two of them, or into a closing period.
+    current = [period.year_start for period in company.periods if period.year_start <= day <= period.year_end]
     if not current:
         raise QuestionError(
-            f"{company.code}: no fiscal period holds {day}. Send the ledger calendar of the company "
-            "(FiscalCalendarYear, FiscalCalendarPeriod, LedgerFiscalCalendarPeriod), or name the dates with --from and --to."
+            f"{company.code}: no fiscal year with operating periods holds {day}. Send the ledger calendar of the "
+            "company (FiscalCalendarYear, FiscalCalendarPeriod, LedgerFiscalCalendarPeriod), "
+            "or name the dates with --from and --to."
         )
     position = years.index(current[0])
     looked_at = years[max(0, position - 1) : position + 1]
@@ -62,13 +65,10 @@ def default_window(company: Company, today: date) -> Window:
 
 def same_period(company: Company | None, one: str, other: str) -> bool:
     """Whether two days fall into one operating period; without a calendar that holds them, into one calendar month."""
-    if one[:7] == other[:7] and company is None:
-        return True
-    found = {_period_of(company, day) for day in (one, other)} if company is not None else {None}
-    if None in found:
-        return one[:7] == other[:7]
-    return len(found) == 1
+    found = {_period_of(company, day) for day in (one, other)}
+    return one[:7] == other[:7] if None in found else len(found) == 1
 
 
-def _period_of(company: Company, day: str) -> str | None:
-    return next((period.start for period in company.periods if period.start <= day <= period.end), None)
+def _period_of(company: Company | None, day: str) -> str | None:
+    periods = company.periods if company is not None else ()
+    return next((period.start for period in periods if period.start <= day <= period.end), None)

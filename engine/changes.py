@@ -17,8 +17,9 @@ Source = Literal["dataverse", "finance"]
 class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Which event says so, and how it ranks against others about the same column.
 
-    `at` is the source's own time of the change in microseconds since 1970 UTC, `version` its row version or 0, `digest` the digest of the
-    event: in this order they rank two values of a column (`design.md`, idea 2). The place is where its bytes are found again.
+    `at` is the source's own time of the change in microseconds since 1970 UTC, `version` its row version or 0,
+    `digest` the digest of the event: in this order they rank two values of a column (`design.md`, idea 2). The place
+    is where its bytes are found again.
     """
 
     at: int
@@ -39,9 +40,9 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Change(msgspec.Struct, gc=False):
     """A row of one system was made, changed or deleted, or should be read again (`notify`).
 
-    `columns` stand under the source's own names with values as the event wrote them: text, integers, booleans, None (cleared), lookups as
-    `{"entity", "id", "name"}`, numbers with a fraction as their digits. An absent column is unchanged. A company the event named stands among
-    them as well, as `maps.COMPANY`.
+    `columns` stand under the source's own names with values as the event wrote them: text, integers, booleans, None
+    (cleared), lookups as `{"entity", "id", "name"}`, numbers with a fraction as their digits. An absent column is
+    unchanged. A company the event named stands among them as well, as `maps.COMPANY`.
     """
 
     operation: Operation
@@ -85,9 +86,7 @@ PROCESSES: Final = (
     "general-journal-sync",
 )
 
-_GUID = re.compile(
-    r"\{?([0-9a-fA-F]{8})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{12})\}?"
-)
+_GUID = re.compile(r"\{?([0-9a-fA-F]{8})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{12})\}?")
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME_ORDERED = re.compile(r"[0-9a-f]{32}")
 _NO_GUID: Final = "00000000-0000-0000-0000-000000000000"
@@ -112,9 +111,9 @@ def row_id(text: str) -> str:
 def time_order(identifier: str) -> str:
     """A spelling of a row id that sorts by age.
 
-    Dataverse's guids are made in sequence, but their first eight bytes are written fastest-changing first; reversing them makes rows that
-    were made together stand together in the store's trees (keys without locality cost a table of millions most of its speed). The mapping
-    is one to one. Other ids (RecIds) already grow.
+    Dataverse's guids are made in sequence, but their first eight bytes are written fastest-changing first; reversing
+    them makes rows that were made together stand together in the store's trees (keys without locality cost a table of
+    millions most of its speed). The mapping is one to one. Other ids (RecIds) already grow.
     """
     if len(identifier) != 36 or not _CANONICAL.fullmatch(identifier):
         return identifier

@@ -1,7 +1,7 @@
 """What is known of a document line and its chain after a decision: the values that stores keep and screens show.
 
-A document is a Finance line: an expense line or a posted vendor invoice line. Further kinds (general journals, invoice proposals)
-are further values of `Kind`, with a module beside `facts` that reads their rows.
+A document is a Finance line: an expense line or a posted vendor invoice line. Further kinds (general journals,
+invoice proposals) are further values of `Kind`, with a module beside `facts` that reads their rows.
 """
 
 from typing import Any, Literal
@@ -35,8 +35,8 @@ Cause = Literal[
 class Amounts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A document's amount and how it is divided (R14), in units of 1/10000 of one currency.
 
-    Always: difference = amount − (missing_actual + missing_journal_line + reconciled), unless the document is in no sum: then all four are 0,
-    and the amount may be None.
+    Always: difference = amount − (missing_actual + missing_journal_line + reconciled), unless the document is in no
+    sum: then all four are 0, and the amount may be None.
     """
 
     amount: int | None
@@ -56,8 +56,9 @@ class Awaited(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A document line, where it stands, why, and what the grids show of it.
 
-    `key` is its line's record key, `document` its name (company and transaction id). `amounts` and `accounting` are None when they cannot be
-    computed. `since` is the time of the step that decided, microseconds since 1970; `evidence` the event that says so.
+    `key` is its line's record key, `document` its name (company and transaction id). `amounts` and `accounting` are
+    None when they cannot be computed. `since` is the time of the step that decided, microseconds since 1970;
+    `evidence` the event that says so.
     """
 
     key: str
@@ -96,7 +97,8 @@ class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Finding(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Something wrong with a record: `code` names what, `subject` the record's key, `document` the document it belongs to.
+    """Something wrong with a record: `code` names what, `subject` the record's key, `document` the document it
+    belongs to.
 
     `parameters` fill the explanation's words; `evidence` is the event that says so.
     """
@@ -109,7 +111,9 @@ class Finding(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Unsynced(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Actuals of a chain that never reached Finance's staging table: company, currency, how many, and their amount as far as it is known."""
+    """Actuals of a chain that never reached Finance's staging table: company, currency, how many, and their amount as
+    far as it is known.
+    """
 
     company: str
     currency: str | None
@@ -118,7 +122,9 @@ class Unsynced(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Chain(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What was decided about one chain: its records by key, its documents by key, its findings in order, its actuals that are not synced."""
+    """What was decided about one chain: its records by key, its documents by key, its findings in order, its actuals
+    that are not synced.
+    """
 
     id: str
     members: tuple[str, ...]

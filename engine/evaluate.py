@@ -37,8 +37,8 @@ def evaluate(chain: str, rows: Sequence[Row], world: World, companies: Collectio
 
 
 def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Finding]]:
-    amounts, accounting = divide(facts, verdict)
-    found = findings.of_document(facts, verdict, amounts)
+    division = divide(facts, verdict)
+    found = findings.of_document(facts, verdict, division)
     project = facts.project_row
     shown = _shown_line(verdict)
     line = shown.line if shown is not None else None
@@ -55,9 +55,9 @@ def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Fi
         since=verdict.evidence.at,
         evidence=verdict.evidence,
         currency=facts.currency,
-        amounts=amounts,
+        amounts=division.amounts,
         accounting_currency=facts.accounting_currency,
-        accounting=accounting,
+        accounting=division.accounting,
         date=facts.line["date"],
         voucher=facts.voucher,
         project=facts.project,
@@ -106,7 +106,10 @@ def _posted_date(shown: StagingFacts | None) -> str | None:
 
 
 def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynced]:
-    """The actuals, cost and sales alike, that are meant for Finance and have no staging row."""
+    """The actuals, cost and sales alike, that are meant for Finance and have no staging row.
+
+    One whose amount is not known, or would make the sum too large to keep, is counted without it.
+    """
     totals: dict[tuple[str, str | None], list[int]] = {}
     for row in chain.of("actual"):
         if row["skip_sync"] or row["type"] is None or chain.staging.get(row.record.id):
@@ -118,7 +121,8 @@ def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynce
         currency = known.currency if known is not None else None
         total = totals.setdefault((company, currency), [0, 0])
         total[0] += 1
-        total[1] += _accounting_amount(chain, row, currency, document) or 0
+        amount = total[1] + (_accounting_amount(chain, row, currency, document) or 0)
+        total[1] = amount if money.fits(amount) else total[1]
     return [Unsynced(company, currency, *total) for (company, currency), total in sorted(totals.items(), key=str)]
 
 
@@ -129,6 +133,5 @@ def _accounting_amount(chain: ChainFacts, row: Row, currency: str | None, docume
     if own is not None and own == currency:
         return cast(int, row["amount"])
     if document is not None and own == document.currency:
-        converted = money.converted(row["amount"], document.rate)
-        return None if converted is None else money.rounded(converted, currency)
+        return money.converted(row["amount"], document.rate, currency)
     return None

@@ -1,13 +1,15 @@
 """The words for what was decided: what was seen, what is missing, since when, what to do (R20).
 
-Positions and findings carry codes and parameters; the sentences are here alone, so that a screen, an export and a log say the same.
+Positions and findings carry codes and parameters; the sentences are here alone, so that a screen, an export and a log
+say the same.
 """
 
 from typing import Final
 
 import msgspec
 
-from engine.changes import iso
+from engine.absence import Moment, shown_cause
+from engine.changes import Evidence, iso
 from engine.documents import Document, Finding
 
 
@@ -33,7 +35,8 @@ CAUSES: Final[dict[str, Words]] = {
     "not-synced-to-dataverse": Words(
         "The document is posted in Finance.",
         "Dataverse has no record of it: dual-write did not deliver it, or the map was stopped or paused.",
-        "Sync the document. If it fails again, look at the dual-write errors of its map (unit, category, vendor or task missing in Dataverse).",
+        "Sync the document. If it fails again, look at the dual-write errors of its map "
+        "(unit, category, vendor or task missing in Dataverse).",
     ),
     "not-approved": Words(
         "The expense arrived in Dataverse.",
@@ -68,7 +71,8 @@ CAUSES: Final[dict[str, Words]] = {
     "actual-reversed": Words(
         "The actual was made and then reversed; the two cancel.",
         "No actual that holds the cost has taken its place.",
-        "Find out why it was reversed in Dataverse (a deleted task does this too) and approve or confirm the document again.",
+        "Find out why it was reversed in Dataverse (a deleted task does this too) "
+        "and approve or confirm the document again.",
     ),
     "not-imported": Words(
         "The actual is in Finance's staging table.",
@@ -108,69 +112,122 @@ CAUSES: Final[dict[str, Words]] = {
 }
 
 EXCLUDED: Final[dict[str, Words]] = {
-    "no-project": Words("The line names no project.", "Nothing: it does not pass through the integration account.", "Nothing."),
+    "no-project": Words(
+        "The line names no project.", "Nothing: it does not pass through the integration account.", "Nothing."
+    ),
     "cancelled": Words("The line was cancelled in Finance.", "Nothing.", "Nothing."),
     "intercompany-cost": Words(
-        "The line is charged to another company.", "Nothing here: its cost returns with the intercompany invoice.", "Nothing."
+        "The line is charged to another company.",
+        "Nothing here: its cost returns with the intercompany invoice.",
+        "Nothing.",
     ),
-    "skip-sync": Words("Its only cost actuals are marked Skip Sync.", "Nothing: they are kept out of Finance on purpose.", "Nothing."),
-    "other-company": Words("Its company is outside this environment's settings.", "Nothing.", "Add the company to the settings to include it."),
+    "skip-sync": Words(
+        "Its only cost actuals are marked Skip Sync.", "Nothing: they are kept out of Finance on purpose.", "Nothing."
+    ),
+    "other-company": Words(
+        "Its company is outside this environment's settings.",
+        "Nothing.",
+        "Add the company to the settings to include it.",
+    ),
 }
 
 POSITIONS: Final[dict[str, Words]] = {
     "reconciled": Words("Its actual is posted by the integration journal.", "Nothing.", "Nothing."),
-    "not-posted": Words("The expense is approved in Finance.", "It is not posted yet, so nothing is in the account.", "Post the expense report."),
+    "not-posted": Words(
+        "The expense is approved in Finance.",
+        "It is not posted yet, so nothing is in the account.",
+        "Post the expense report.",
+    ),
 }
 
-NOT_OBSERVED: Final = Words(
-    "",
-    "Nothing is known: this environment does not send {entities}.",
-    "Register the change events of {entities}, or let the poller read them.",
-)
-FEED_SILENT: Final = Words(
-    "",
-    "Nothing can be said yet: {source} has been silent since {until}.",
-    "Look at the feed of {source}: its lag, its service, its last event.",
-)
+UNKNOWN: Final[dict[str, Words]] = {
+    "not-observed": Words(
+        "",
+        "Not observed: this environment does not send {entities}, so nothing is known about what comes next.",
+        "Register the change events of {entities}, or let the poller read them.",
+    ),
+    "feed-silent": Words(
+        "",
+        "Nothing can be said yet about what comes next: feed silent since {until} ({source}).",
+        "Look at the feed of {source}: its lag, its service, its last event.",
+    ),
+}
+"""What is said instead of a cause that may not be claimed (R21); what was seen stays."""
 
 FINDINGS: Final[dict[str, Words]] = {
     "amount-differs": Words(
-        "The document says {document_amount} {currency}.", "Here it is {other_amount}.", "Find out which is right; correct it where it is wrong."
+        "The document says {document_amount} {currency}.",
+        "Here it is {other_amount}.",
+        "Find out which is right; correct it where it is wrong.",
     ),
     "currency-differs": Words(
-        "The document is in {document_currency}.", "Here it is in {other_currency}.", "Correct the currency in Dataverse, then sync again."
+        "The document is in {document_currency}.",
+        "Here it is in {other_currency}.",
+        "Correct the currency in Dataverse, then sync again.",
     ),
     "category-differs": Words(
-        "The category is {document_category}.", "Here it is {other_category}.", "Check the project categories of the company."
+        "The category is {document_category}.",
+        "Here it is {other_category}.",
+        "Check the project categories of the company.",
     ),
-    "project-differs": Words("The project is {document_project}.", "Here it is {other_project}.", "Check the project of the document."),
+    "project-differs": Words(
+        "The project is {document_project}.", "Here it is {other_project}.", "Check the project of the document."
+    ),
     "date-differs": Words(
-        "The document is of {document_date}.",
-        "It is accounted on {other_date}, in another period.",
+        "{of} is of {document_date}.",
+        "Here it is accounted on {other_date}, in another period.",
         "Check the accounting date; cost and clearing fall into different months.",
     ),
-    "rate-differs": Words("The document's rate is {document_rate}.", "Here it is {other_rate}.", "Check the exchange rates of both dates."),
-    "duplicate-record": Words("Dataverse has the document already.", "This is a second record of it.", "Cancel the second record in Dataverse."),
-    "duplicate-actual": Words("The document has its actual.", "This is another one that nothing reverses.", "Reverse the second actual in Dataverse."),
-    "duplicate-staging-row": Words("The actual is in staging.", "This is a second staging row of it.", "Delete the second row before the import."),
+    "rate-differs": Words(
+        "The document's rate is {document_rate}.", "Here it is {other_rate}.", "Check the exchange rates of both dates."
+    ),
+    "duplicate-record": Words(
+        "Dataverse has the document already.",
+        "This is a second record of it.",
+        "Cancel the second record in Dataverse.",
+    ),
+    "duplicate-actual": Words(
+        "The document has its actuals.",
+        "This is one more, beyond its amount, that nothing reverses.",
+        "Reverse the second actual in Dataverse.",
+    ),
+    "duplicate-staging-row": Words(
+        "The actual is in staging.", "This is another staging row of it.", "Delete this row before it is imported."
+    ),
     "duplicate-journal-line": Words(
-        "The actual has its journal line.", "This is a second line of it.", "Delete or reverse the second line in Finance."
+        "The actual has its journal line.",
+        "This is another line of it.",
+        "Delete this line in Finance, or reverse it when it is posted.",
     ),
     "orphan-in-dataverse": Words(
-        "Dataverse has a record with Finance's id {external_id}.", "Finance has no such line.", "Check whether the line was deleted or renumbered."
+        "Dataverse has a record with Finance's id {external_id}.",
+        "Finance has no such line.",
+        "Check whether the line was deleted or renumbered.",
     ),
     "orphan-in-finance": Words(
-        "Finance has a staging row for actual {actual}.", "Dataverse has no such actual: it was rolled back.", "Delete the row before it is imported."
+        "Finance has a staging row for actual {actual}.",
+        "Dataverse has no such actual: it was deleted or rolled back.",
+        "Delete the row before it is imported.",
     ),
     "orphan-journal-line": Words(
-        "Finance has an integration journal line {voucher}.", "No staging row names it.", "Check where it came from before it is posted."
+        "Finance has an integration journal line {voucher}.",
+        "No staging row names it.",
+        "Check where it came from before it is posted.",
     ),
     "not-written-back": Words(
-        "Finance posted the actual with voucher {voucher}.", "Dataverse's actual has no voucher.", "Sync the staging row to Dataverse again."
+        "Finance posted the actual with voucher {voucher}.",
+        "Dataverse's actual has no voucher.",
+        "Sync the staging row to Dataverse again.",
     ),
-    "header-before-lines": Words("The vendor invoice {number} is confirmed in Dataverse.", "It has no lines there.", "Sync the lines of the invoice."),
+    "header-before-lines": Words(
+        "The vendor invoice {number} is confirmed in Dataverse.",
+        "It has no lines there.",
+        "Sync the lines of the invoice.",
+    ),
     "ambiguous-link": Words(
-        "Another Finance line has the same transaction id.", "Its record and actuals are counted there.", "Correct the transaction id of one of them."
+        "Another Finance line, {other}, shares a key with this one, mostly its transaction id.",
+        "Its record and actuals are counted there.",
+        "Correct the transaction id of one of them.",
     ),
     "unknown-value": Words(
         "{column} holds {value}.",
@@ -182,9 +239,15 @@ FINDINGS: Final[dict[str, Words]] = {
         "Its amounts are not: one is missing, does not fit, or is in a currency without a rate.",
         "See the other findings of the document.",
     ),
-    "chain-too-large": Words("{records} records claim to be one document.", "One of their keys is wrong.", "Look for an id that many rows share."),
+    "chain-too-large": Words(
+        "{records} records claim to be one document.",
+        "One of their keys is wrong.",
+        "Look for an id that many rows share.",
+    ),
     "processing-too-long": Words(
-        "The integration journal line has been in processing for over 24 hours.", "It is stuck.", "Reset the line to draft and post its journal again."
+        "The integration journal line has been in processing for over 24 hours.",
+        "It is stuck.",
+        "Reset the line to draft and post its journal again.",
     ),
 }
 
@@ -194,10 +257,20 @@ class _Blank(dict[str, object]):
         return "(none)"
 
 
-def explain(document: Document) -> Explanation:
-    """Why `document` stands where it stands, from what the decision recorded."""
+def explain(document: Document, moment: Moment) -> Explanation:
+    """Why `document` stands where it stands, as far as that may be claimed at `moment` (R21)."""
     words = _words(document)
-    return Explanation(words.seen, words.missing, iso(document.since), words.do, _event(document.evidence.source, document.evidence.event))
+    awaited, shown = document.awaited, shown_cause(document, moment)
+    if awaited is not None and shown in UNKNOWN:
+        until = moment.until.get(awaited.source)
+        known = {
+            "entities": ", ".join(awaited.entities),
+            "source": awaited.source.capitalize(),
+            "until": None if until is None else iso(until),
+        }
+        unknown = UNKNOWN[shown]
+        words = Words(words.seen, unknown.missing.format_map(known), unknown.do.format_map(known))
+    return _explanation(words, document.evidence)
 
 
 def _words(document: Document) -> Words:
@@ -216,14 +289,12 @@ def explain_finding(finding: Finding) -> Explanation:
     """What a finding means, with its parameters filled in."""
     words = FINDINGS[finding.code]
     filled = _Blank(finding.parameters)
-    return Explanation(
-        words.seen.format_map(filled),
-        words.missing.format_map(filled),
-        iso(finding.evidence.at),
-        words.do.format_map(filled),
-        _event(finding.evidence.source, finding.evidence.event),
+    return _explanation(
+        Words(words.seen.format_map(filled), words.missing.format_map(filled), words.do.format_map(filled)),
+        finding.evidence,
     )
 
 
-def _event(source: str, event: str) -> str:
-    return f"{source} {event}".strip()
+def _explanation(words: Words, evidence: Evidence) -> Explanation:
+    event = f"{evidence.source} {evidence.event}".strip()
+    return Explanation(words.seen, words.missing, iso(evidence.at), words.do, event)

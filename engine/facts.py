@@ -1,7 +1,8 @@
 """What a chain's rows say about its documents, before anything is judged.
 
-`read_chain` sorts the rows by role once; a `DocumentFacts` then answers, for one Finance line, the questions of `positions` and
-`findings`: its Dataverse record, its actuals, how far each of them got. Rules: `domain/documents.md` §0–§2, §5.
+`ChainFacts` sorts the rows by role once; a `DocumentFacts` then answers, for one Finance line, the questions of
+`positions` and `findings`: its Dataverse record, its actuals, how far each of them got. Rules: `domain/documents.md`
+§0–§2, §5.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Final
 
 from engine import money
 from engine.calendar import Company
-from engine.changes import row_id_of
+from engine.changes import Evidence, row_id_of
 from engine.documents import Kind
 from engine.records import Row
 from engine.references import World, referred
@@ -47,6 +48,15 @@ class StagingFacts:
         if row["voucher"]:
             self.state = "posted"
 
+    @property
+    def evidence(self) -> Evidence:
+        """The event that set the state: of the line, or of its journal where that speaks for it."""
+        if self.line is None:
+            return self.row.evidence("line")
+        if self.journal is not None and self.journal["status"] is not None and journal_decides(self.line):
+            return self.journal.evidence("status")
+        return self.line.evidence("status")
+
     def _state(self) -> str:
         if self.row["line"] is None:
             return "not-imported"
@@ -56,18 +66,25 @@ class StagingFacts:
 
 
 def line_state(line: Row, journal: Row | None) -> str:
-    """The state of a journal line: its own, or its journal's when it has none; a state the map does not know counts as draft."""
-    if line["status"] is not None:
-        return str(line["status"])
-    if any(field == "status" for field, *_ in line.misfits) or journal is None:
-        return "draft"
-    return str(journal["status"] or "draft")
+    """The state of a journal line: its own, else its journal's; one that the map does not know counts as draft."""
+    if journal_decides(line):
+        return str(journal["status"] or "draft") if journal is not None else "draft"
+    return str(line["status"] or "draft")
+
+
+def journal_decides(line: Row) -> bool:
+    """Whether a journal line has no state of its own, so that its journal's is taken."""
+    return line["status"] is None and all(field != "status" for field, *_ in line.misfits)
 
 
 class ActualFacts:
-    """A cost actual: whether it reached Finance, whether it is posted and who says so, whether it reverses or is reversed."""
+    """A cost actual: whether it reached Finance, is posted and who says so, whether it reverses or is reversed.
 
-    __slots__ = ("best", "posted_by", "reversal", "reversed_by", "row", "staging")
+    `reversed_by` is a reversal that counts. `corrected` says that a reversal or a replacement was made, whether or not
+    it counts yet; `original` is what a reversal reverses.
+    """
+
+    __slots__ = ("best", "corrected", "original", "posted_by", "reversal", "reversed_by", "row", "staging")
 
     def __init__(self, row: Row, staging: Sequence[StagingFacts]) -> None:
         self.row = row
@@ -76,6 +93,8 @@ class ActualFacts:
         self.posted_by = frozenset(self._posted_by())
         self.reversal = False
         self.reversed_by: ActualFacts | None = None
+        self.original: ActualFacts | None = None
+        self.corrected = False
 
     def _posted_by(self) -> list[str]:
         """Who says that it is posted (R22)."""
@@ -100,8 +119,13 @@ class ActualFacts:
 
     @property
     def effective(self) -> bool:
-        """It counts, reverses nothing, and no reversal that counts cancels it."""
-        return self.counts and not self.reversal and self.reversed_by is None
+        """It counts and stands."""
+        return self.counts and self.stands
+
+    @property
+    def stands(self) -> bool:
+        """It reverses nothing, and no reversal that counts cancels it."""
+        return not self.reversal and self.reversed_by is None
 
     @property
     def state(self) -> str:
@@ -154,26 +178,33 @@ class ChainFacts:
             for row in self.cost_actuals
             if not row["skip_sync"]
         }
-        for first, second in self._reversals():
-            reversal, original = found.get(first), found.get(second)
-            if reversal is not None:
-                reversal.reversal = True
-            if reversal is not None and original is not None and reversal.counts:
-                original.reversed_by = reversal
+        for role, first, second in self._corrections():
+            correction, original = found.get(first), found.get(second)
+            if original is not None:
+                original.corrected = True
+            if correction is None or role != "REVERSING":
+                continue
+            correction.reversal = True
+            correction.original = original
+            if original is not None and correction.counts:
+                original.reversed_by = correction
         return list(found.values())
 
-    def _reversals(self) -> list[tuple[str, str]]:
+    def _corrections(self) -> list[tuple[str, str, str]]:
+        """What corrects what: role (in upper case), the reversal or replacement, its original."""
         return [
-            (row["first"], row["second"])
+            (role, row["first"], row["second"])
             for row in self.of("connection")
-            if str(row["first_role"]).upper() == "REVERSING" and str(row["second_role"]).upper() == "ORIGINAL"
+            if (role := str(row["first_role"]).upper()) in ("REVERSING", "REPLACING")
+            and str(row["second_role"]).upper() == "ORIGINAL"
         ]
 
 
 class DocumentFacts:
     """One Finance line and what its chain says about it.
 
-    Only the line with the smallest key owns the chain's Dataverse record and actuals; a second line that claims the same keys has none.
+    Only the line with the smallest key owns the chain's Dataverse record and actuals; a second line that claims the
+    same keys has none.
     """
 
     def __init__(self, chain: ChainFacts, line: Row) -> None:
@@ -257,8 +288,10 @@ class DocumentFacts:
     @property
     def amount(self) -> int | None:
         """What is compared with the actuals: the line's amount, with tax where a column for it is mapped."""
-        amount = self.line["amount"]
-        return amount + (self.line["tax"] or 0) if amount is not None else None
+        if self.line["amount"] is None:
+            return None
+        amount: int = self.line["amount"] + (self.line["tax"] or 0)
+        return amount if money.fits(amount) else None
 
     @property
     def accounting_amount(self) -> int | None:
@@ -266,23 +299,18 @@ class DocumentFacts:
         if self.line["accounting_amount"] is not None:
             return int(self.line["accounting_amount"])
         amount = self.amount
-        if amount is None:
-            return None
-        converted = money.converted(amount, self.rate)
-        return None if converted is None else money.rounded(converted, self.accounting_currency)
+        return None if amount is None else money.converted(amount, self.rate, self.accounting_currency)
 
     def amount_of(self, actual: ActualFacts) -> int | None:
         """An actual's amount in the document's currency; None when it cannot be known.
 
-        An actual in another currency enters by its accounting amount (the actual's, else its staging row's) through the document's rate. One whose currency row was not seen
-        counts in the document's currency.
+        An actual in another currency enters by its accounting amount (the actual's, else its staging row's) through the
+        document's rate. One whose currency row was not seen counts in the document's currency.
         """
         currency = self.chain.world.directory.currency(actual.row["currency"])
         if currency is None or self.currency is None or currency == self.currency:
             return actual.row["amount"]  # type: ignore[no-any-return]
-        accounting, rate = actual.row["accounting_amount"], self.rate
+        accounting = actual.row["accounting_amount"]
         if accounting is None and actual.best is not None:
             accounting = actual.best.row["accounting_amount"]
-        if accounting is None or rate is None:
-            return None
-        return money.rounded(money.exact_quotient(accounting * 100, rate), self.currency)
+        return None if accounting is None else money.converted_back(accounting, self.rate, self.currency)

@@ -1,7 +1,8 @@
 """What is wrong with a chain beyond where its documents stand (R18).
 
-To add a finding: write a check here that yields `Finding`s, add it to one of the lists at the end, and give its code words in
-`explanations.FINDINGS`. Checks see facts only; what depends on the time of day is a predicate of a query (`store.queries`).
+To add a finding: write a check here that yields `Finding`s, add it to one of the lists at the end, and give its code
+words in `explanations.FINDINGS`. Checks see facts only; what depends on the time of day is asked when a finding is
+shown (`absence.claimed`, `absence.timed_findings`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,10 +11,10 @@ from typing import Any, Final
 from engine import money
 from engine.calendar import same_period
 from engine.changes import Evidence, row_id_of
-from engine.documents import Amounts, Finding
+from engine.documents import Finding
 from engine.facts import ActualFacts, ChainFacts, DocumentFacts
 from engine.links import LARGEST_CHAIN
-from engine.positions import Verdict
+from engine.positions import Division, Verdict, posted_evidence
 from engine.records import Row
 from engine.references import referred
 
@@ -28,8 +29,9 @@ def _finding(code: str, row: Row, document: str | None, evidence: Evidence | Non
 # --- of a document ---------------------------------------------------------------------------------------------------
 
 
-def _amount_differs(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None) -> _Found:
+def _amount_differs(facts: DocumentFacts, verdict: Verdict, division: Division) -> _Found:
     """The actuals add up to something else than the document; judged once none of them is under way."""
+    amounts = division.amounts
     if amounts is None or verdict.position not in ("missing-journal-line", "reconciled"):
         return
     if amounts.amount is not None and _unlike(amounts.difference, facts.currency):
@@ -48,32 +50,56 @@ def _unlike(difference: int, currency: str | None) -> bool:
     return 2 * abs(difference) > money.smallest(currency)
 
 
-def _not_computable(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None) -> _Found:
-    if amounts is None:
+def _not_computable(facts: DocumentFacts, verdict: Verdict, division: Division) -> _Found:
+    """Without amounts in either currency: the sums, which are in accounting currency, leave the document out."""
+    if division.amounts is None or division.accounting is None:
         yield _finding("not-computable", facts.line, facts.name)
 
 
-def _record_differs(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None) -> _Found:
+def _record_differs(facts: DocumentFacts, verdict: Verdict, division: Division) -> _Found:
     """The Dataverse record tells another amount, currency or project than the Finance line."""
     record = facts.record
     if record is None:
         return
-    directory = facts.chain.world.directory
-    currency = directory.currency(record["currency"])
+    currency = facts.chain.world.directory.currency(record["currency"])
     if currency is not None and facts.currency is not None and currency != facts.currency:
-        yield _finding("currency-differs", record, facts.name, document_currency=facts.currency, other_currency=currency)
-    elif facts.kind == "expense" and facts.amount is not None and record["amount"] is not None:
-        if _unlike(facts.amount - record["amount"], facts.currency):
-            yield _finding(
-                "amount-differs",
-                record,
-                facts.name,
-                record.evidence("amount"),
-                document_amount=money.text(facts.amount, facts.currency),
-                other_amount=money.text(record["amount"], facts.currency),
-                currency=facts.currency,
-            )
+        yield _currency_finding(facts, record, facts.currency, currency)
+    elif facts.kind == "expense":
+        yield from _record_amount_differs(facts, record)
     yield from _project_differs(facts, record, _dataverse_project(facts.chain, record))
+
+
+def _record_amount_differs(facts: DocumentFacts, record: Row) -> _Found:
+    """The record may hold the amount with or without tax, or as it was entered: unlike all of them is a difference."""
+    amount, told = facts.amount, record["amount"]
+    if amount is None or told is None:
+        return
+    same = [amount, facts.line["amount"], facts.line["entered_amount"]]
+    if all(_unlike(one - told, facts.currency) for one in same if one is not None):
+        yield _amount_finding(facts, record, amount, facts.currency)
+
+
+def _amount_finding(facts: DocumentFacts, row: Row, amount: int, currency: str | None) -> Finding:
+    return _finding(
+        "amount-differs",
+        row,
+        facts.name,
+        row.evidence("amount"),
+        document_amount=money.text(amount, currency),
+        other_amount=money.text(row["amount"], currency),
+        currency=currency,
+    )
+
+
+def _currency_finding(facts: DocumentFacts, row: Row, currency: str, other: str) -> Finding:
+    return _finding(
+        "currency-differs",
+        row,
+        facts.name,
+        row.evidence("currency"),
+        document_currency=currency,
+        other_currency=other,
+    )
 
 
 def _dataverse_project(chain: ChainFacts, row: Row) -> str | None:
@@ -84,126 +110,181 @@ def _dataverse_project(chain: ChainFacts, row: Row) -> str | None:
 def _project_differs(facts: DocumentFacts, row: Row, project: str | None) -> _Found:
     if project is not None and facts.project is not None and project.upper() != facts.project.upper():
         yield _finding(
-            "project-differs", row, facts.name, row.evidence("project"), document_project=facts.project, other_project=project
+            "project-differs",
+            row,
+            facts.name,
+            row.evidence("project"),
+            document_project=facts.project,
+            other_project=project,
         )
 
 
-def _actuals_differ(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None) -> _Found:
+def _actuals_differ(facts: DocumentFacts, verdict: Verdict, division: Division) -> _Found:
+    """What stands must be like the document; a mistake that was reversed is mended."""
     for actual in facts.actuals:
         currency = facts.chain.world.directory.currency(actual.row["currency"])
+        # Also of one that was reversed: its amount is converted all the same.
         if currency is not None and facts.currency is not None and currency != facts.currency:
-            yield _finding(
-                "currency-differs", actual.row, facts.name, document_currency=facts.currency, other_currency=currency
-            )
-        yield from _project_differs(facts, actual.row, _dataverse_project(facts.chain, actual.row))
+            yield _currency_finding(facts, actual.row, facts.currency, currency)
+        if actual.stands:
+            yield from _project_differs(facts, actual.row, _dataverse_project(facts.chain, actual.row))
         yield from _date_differs(facts, actual)
 
 
 def _date_differs(facts: DocumentFacts, actual: ActualFacts) -> _Found:
-    """The accounting date lies in another period than the document: the cost and the account are cleared in different months."""
-    document_date = facts.line["date"]
-    accounting_date = actual.row["accounting_date"] or actual.row["document_date"]
-    if document_date is None or accounting_date is None or same_period(facts.company, document_date, accounting_date):
+    """Accounted in another period than the document: the cost and the account are cleared in different months.
+
+    A reversal belongs to the period of what it reverses; then the two leave no trace in any month.
+    """
+    accounted = _accounted(actual)
+    if actual.reversed_by is not None or accounted is None:
         return
-    yield _finding(
-        "date-differs",
-        actual.row,
-        facts.name,
-        actual.row.evidence("accounting_date", "document_date"),
-        document_date=document_date,
-        other_date=accounting_date,
-    )
+    if actual.reversal:
+        original = _accounted(actual.original) if actual.original is not None else None
+        of, date = "What it reverses", original[0] if original is not None else None
+    else:
+        of, date = "The document", facts.line["date"]
+    day, row = accounted
+    if date is not None and not same_period(facts.company, date, day):
+        evidence = row.evidence("accounting_date")
+        yield _finding("date-differs", row, facts.name, evidence, of=of, document_date=date, other_date=day)
 
 
-def _staging_differs(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None) -> _Found:
+def _accounted(actual: ActualFacts) -> tuple[str, Row] | None:
+    """The accounting date of an actual and the row that says so: Finance may post on another day than was meant."""
+    best = actual.best
+    rows = [best.line, best.row, actual.row] if best is not None else [actual.row]
+    return next(((row["accounting_date"], row) for row in rows if row is not None and row["accounting_date"]), None)
+
+
+def _staging_differs(facts: DocumentFacts, verdict: Verdict, division: Division) -> _Found:
     """What reached Finance is not what Dataverse sent, or was posted at another rate than the document."""
     for actual in facts.actuals:
-        for item in actual.staging:
-            yield from _copy_differs(facts, actual, item.row)
-            if item.line is not None:
-                yield from _copy_differs(facts, actual, item.line)
-            yield from _rate_differs(facts, item.row)
+        for row in _copies(actual):
+            yield from _copy_differs(facts, actual, row)
+            if actual.stands:
+                yield from _project_differs(facts, row, row["project"])
+                yield from _rate_differs(facts, actual, row)
+                if row.role == "journal-line":
+                    yield from _category_differs(facts, row, _document_category(facts))
+            if row.role == "staging":
+                yield from _category_differs(facts, row, _sent_category(facts, actual))
+
+
+def _copies(actual: ActualFacts) -> list[Row]:
+    """An actual's rows in Finance, each once."""
+    rows = [row for item in actual.staging for row in (item.row, item.line) if row is not None]
+    return list({row.key: row for row in rows}.values())
 
 
 def _copy_differs(facts: DocumentFacts, actual: ActualFacts, row: Row) -> _Found:
     own = facts.chain.world.directory.currency(actual.row["currency"])
-    if own is not None and row["currency"] is not None and own != row["currency"]:
-        yield _finding("currency-differs", row, facts.name, document_currency=own, other_currency=row["currency"])
-    elif actual.row["amount"] is not None and row["amount"] is not None:
-        if _unlike(actual.row["amount"] - row["amount"], row["currency"]):
-            yield _finding(
-                "amount-differs",
-                row,
-                facts.name,
-                row.evidence("amount"),
-                document_amount=money.text(actual.row["amount"], row["currency"]),
-                other_amount=money.text(row["amount"], row["currency"]),
-                currency=row["currency"],
-            )
-    yield from _project_differs(facts, row, row["project"])
-    if row.role == "journal-line":
-        yield from _journal_category_differs(facts, row)
-    else:
-        yield from _staging_category_differs(facts, actual, row)
+    amount, currency = actual.row["amount"], row["currency"] or own or facts.currency
+    if own is not None and currency is not None and own != currency:
+        yield _currency_finding(facts, row, own, currency)
+    elif own is None and currency != facts.currency:
+        return  # in which currency the actual is cannot be said, so its amount cannot be compared
+    elif amount is not None and row["amount"] is not None and _unlike(amount - row["amount"], currency):
+        yield _amount_finding(facts, row, amount, currency)
 
 
-def _journal_category_differs(facts: DocumentFacts, line: Row) -> _Found:
-    """Both are project categories of the company: that of the document must arrive in the journal."""
-    holder = facts.line if facts.kind == "expense" else facts.pending
-    category = holder["category"] if holder is not None else None
-    if category is not None and line["category"] is not None and category.upper() != line["category"].upper():
-        yield _finding(
-            "category-differs", line, facts.name, line.evidence("category"), document_category=category, other_category=line["category"]
-        )
-
-
-def _staging_category_differs(facts: DocumentFacts, actual: ActualFacts, row: Row) -> _Found:
-    """Both are transaction categories of Dataverse: what was sent must arrive."""
-    sent = referred(facts.chain.world, actual.row, "category")
-    category = sent["number"] if sent is not None else None
+def _category_differs(facts: DocumentFacts, row: Row, category: str | None) -> _Found:
     if category is not None and row["category"] is not None and category.upper() != row["category"].upper():
         yield _finding(
-            "category-differs", row, facts.name, row.evidence("category"), document_category=category, other_category=row["category"]
+            "category-differs",
+            row,
+            facts.name,
+            row.evidence("category"),
+            document_category=category,
+            other_category=row["category"],
         )
 
 
-def _rate_differs(facts: DocumentFacts, row: Row) -> _Found:
-    rate = facts.rate
-    if rate is None or row["exchange_rate"] is None or row["currency"] not in (None, facts.currency):
+def _document_category(facts: DocumentFacts) -> str | None:
+    """The document's project category of the company, as journal lines name it too."""
+    holder = facts.line if facts.kind == "expense" else facts.pending
+    return holder["category"] if holder is not None else None
+
+
+def _sent_category(facts: DocumentFacts, actual: ActualFacts) -> str | None:
+    """An actual's transaction category of Dataverse, as staging rows name it too."""
+    sent = referred(facts.chain.world, actual.row, "category")
+    return sent["number"] if sent is not None else None
+
+
+def _rate_differs(facts: DocumentFacts, actual: ActualFacts, row: Row) -> _Found:
+    """Another rate, by so much that it makes another amount; rates of other currencies cannot be compared."""
+    rate, other = facts.rate, row["exchange_rate"]
+    currency = row["currency"] or facts.chain.world.directory.currency(actual.row["currency"])
+    if rate is None or other in (None, "0", rate) or currency is None or currency != facts.currency:
         return
-    if row["exchange_rate"] not in (rate, "0"):
-        yield _finding(
-            "rate-differs", row, facts.name, row.evidence("exchange_rate"), document_rate=rate, other_rate=row["exchange_rate"]
-        )
+    amount, accounting = facts.amount, facts.accounting_currency
+    if amount is not None and 2 * abs(money.at_rate(amount, rate) - money.at_rate(amount, other)) <= money.smallest(
+        accounting
+    ):
+        return
+    yield _finding("rate-differs", row, facts.name, row.evidence("exchange_rate"), document_rate=rate, other_rate=other)
 
 
-def _duplicates(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None) -> _Found:
-    for record in facts.records[1:]:
+def _duplicates(facts: DocumentFacts, verdict: Verdict, division: Division) -> _Found:
+    active = [record for record in facts.records if record["state"] != "inactive"]
+    for record in active[1:]:
         yield _finding("duplicate-record", record, facts.name)
-    for actual in facts.effective[1:]:
+    for actual in _duplicate_actuals(facts):
         yield _finding("duplicate-actual", actual.row, facts.name)
     for actual in facts.actuals:
-        for item in list(actual.staging)[1:]:
+        yield from _duplicate_rows(facts, actual)
+
+
+def _duplicate_actuals(facts: DocumentFacts) -> Iterator[ActualFacts]:
+    """Those beyond the document's amount, the oldest first taken as right: several may share the document's amount.
+
+    What has a reversal or a replacement is being put right, also while that is under way.
+    """
+    total, sign = 0, -1 if (facts.amount or 0) < 0 else 1
+    for number, actual in enumerate(actual for actual in facts.effective if not actual.corrected):
+        amount = facts.amount_of(actual)
+        if facts.amount is None or amount is None:
+            return
+        excess = (total + amount - facts.amount) * sign
+        if number and amount and excess > 0 and _unlike(excess, facts.currency):
+            yield actual
+        else:
+            total += amount
+
+
+def _duplicate_rows(facts: DocumentFacts, actual: ActualFacts) -> _Found:
+    """Staging rows and journal lines beside those that got furthest."""
+    best = actual.best
+    if best is None:
+        return
+    for item in actual.staging:
+        if item is not best:
             yield _finding("duplicate-staging-row", item.row, facts.name)
-        lines = {item.line.key: item.line for item in actual.staging if item.line is not None}
-        for line in list(lines.values())[1:]:
-            yield _finding("duplicate-journal-line", line, facts.name)
+    others = [item.line for item in actual.staging if item.line is not None and item is not best]
+    lines = {line.key: line for line in ([best.line] if best.line is not None else []) + others}
+    for line in list(lines.values())[1:]:
+        yield _finding("duplicate-journal-line", line, facts.name)
 
 
-def _not_written_back(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None) -> _Found:
+def _not_written_back(facts: DocumentFacts, verdict: Verdict, division: Division) -> _Found:
     """Posted in Finance, but the actual has no voucher (R22; bug 480962 in `domain/documents.md` §0)."""
     for actual in facts.actuals:
         if actual.posted and "actual" not in actual.posted_by:
-            voucher = next((item.row["voucher"] for item in actual.staging if item.row["voucher"]), None)
-            line = next((item.line for item in actual.staging if item.line is not None), None)
+            vouchers = [row["voucher"] for row in _copies(actual) if row["voucher"]]
             yield _finding(
-                "not-written-back", actual.row, facts.name, voucher=voucher or (line["voucher"] if line is not None else None)
+                "not-written-back",
+                actual.row,
+                facts.name,
+                posted_evidence(actual),
+                voucher=vouchers[0] if vouchers else None,
             )
 
 
-def _ambiguous(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None) -> _Found:
+def _ambiguous(facts: DocumentFacts, verdict: Verdict, division: Division) -> _Found:
     if not facts.owns_chain:
-        yield _finding("ambiguous-link", facts.line, facts.name, other=facts.chain.lines[0].key)
+        other = DocumentFacts(facts.chain, facts.chain.lines[0]).name
+        yield _finding("ambiguous-link", facts.line, facts.name, other=other)
 
 
 # --- of a chain ------------------------------------------------------------------------------------------------------
@@ -211,18 +292,20 @@ def _ambiguous(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None) 
 
 def _orphans(chain: ChainFacts) -> _Found:
     """Rows of one system that the other knows nothing of."""
-    if not chain.lines:
+    if not chain.lines and not chain.of("pending-project"):
         for role in ("dataverse-expense", "dataverse-invoice-line"):
             for row in chain.of(role):
-                if row["external_id"] is not None and not chain.of("pending-project"):
+                # One that is cancelled and made no cost is as gone as its line.
+                if row["external_id"] is not None and (row["state"] != "inactive" or chain.cost_actuals):
                     yield _finding("orphan-in-dataverse", row, None, external_id=row["external_id"])
-    known = {item.row["line"] for items in chain.staging.values() for item in items}
+    named = {item.row["line"] for items in chain.staging.values() for item in items}
     actuals = {actual.record.id for actual in chain.of("actual")}
     for row in chain.of("staging"):
-        if row["actual"] not in actuals:
-            yield _finding("orphan-in-finance", row, None, actual=row_id_of(row["actual"]) if row["actual"] else None)
+        # A row may come without the id of its actual (R3): that says nothing about the actual.
+        if row["actual"] is not None and row["actual"] not in actuals:
+            yield _finding("orphan-in-finance", row, None, actual=row_id_of(row["actual"]))
     for line in chain.of("journal-line"):
-        if line.record.id not in known:
+        if line.record.id not in named:
             yield _finding("orphan-journal-line", line, None, voucher=line["voucher"])
 
 
@@ -238,7 +321,7 @@ def _too_large(chain: ChainFacts, size: int) -> _Found:
         yield _finding("chain-too-large", first, None, records=size)
 
 
-_DOCUMENT_CHECKS: Final[list[Callable[[DocumentFacts, Verdict, Amounts | None], _Found]]] = [
+_DOCUMENT_CHECKS: Final[list[Callable[[DocumentFacts, Verdict, Division], _Found]]] = [
     _amount_differs,
     _not_computable,
     _record_differs,
@@ -250,9 +333,9 @@ _DOCUMENT_CHECKS: Final[list[Callable[[DocumentFacts, Verdict, Amounts | None], 
 ]
 
 
-def of_document(facts: DocumentFacts, verdict: Verdict, amounts: Amounts | None) -> list[Finding]:
+def of_document(facts: DocumentFacts, verdict: Verdict, division: Division) -> list[Finding]:
     """What is wrong with a document and its part of the chain."""
-    return [finding for check in _DOCUMENT_CHECKS for finding in check(facts, verdict, amounts)]
+    return [finding for check in _DOCUMENT_CHECKS for finding in check(facts, verdict, division)]
 
 
 def of_chain(chain: ChainFacts, rows: list[Row], document: str | None) -> list[Finding]:
@@ -263,6 +346,7 @@ def of_chain(chain: ChainFacts, rows: list[Row], document: str | None) -> list[F
 def of_reference(row: Row, dependents: int) -> list[Finding]:
     """What is wrong with a row that others point to; `dependents` is how many do."""
     found = list(_unknown_values([row], None))
-    if row.role == "dataverse-invoice" and row["status"] == "confirmed" and not dependents:
+    confirmed = row.role == "dataverse-invoice" and row["status"] == "confirmed" and row["state"] != "inactive"
+    if confirmed and not dependents:
         found.append(_finding("header-before-lines", row, None, row.evidence("status"), number=row["number"]))
     return found

@@ -1,7 +1,8 @@
 """Which records belong to one document line, and which rows they point to (`design.md`, idea 3).
 
-An identity link is a text: records with the same text belong to one chain. A link whose value counts within a company reads `link:VALUE|COMPANY`; when
-the company of a row is not known it reads `link:VALUE|`, and joins the one company the other system has the value in.
+An identity link is a text: records with the same text belong to one chain. A link whose value counts within a company
+reads `link:VALUE|COMPANY`; when the company of a row is not known it reads `link:VALUE|`, and joins the one company
+the other system has the value in.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +39,9 @@ def joins(seen: Row) -> list[str]:
             continue
         for field in identity.by:
             if (value := _value(seen, field)) is not None:
-                found.add(f"{identity.link}:{value}|{seen.company or ''}" if identity.scoped else f"{identity.link}:{value}")
+                found.add(
+                    f"{identity.link}:{value}|{seen.company or ''}" if identity.scoped else f"{identity.link}:{value}"
+                )
                 break
     return sorted(found)
 
@@ -50,7 +53,9 @@ def refers(seen: Row) -> list[str]:
 
 
 def target(seen: Row, reference: Reference) -> str | None:
-    """Where `reference` of this row leads: a record key, or `=link:…` (`+link:…` for an offer); None when a part is missing."""
+    """Where `reference` of this row leads: a record key, or `=link:…` (`+link:…` for an offer); None when a part is
+    missing.
+    """
     if len(reference.by) == 1:
         value = _value(seen, reference.by[0])
         return None if value is None else reference.prefix + value
@@ -85,7 +90,7 @@ def _value(seen: Row, field: str) -> str | None:
     if value is None:
         return None
     kind = seen.map.role.fields[field]
-    return value if kind in ("guid", "recid") else str(value).upper()  # type: ignore[no-any-return]
+    return value if kind in ("guid", "recid") else str(value).upper()
 
 
 def scoped(token: str) -> tuple[str, str] | None:
@@ -95,7 +100,8 @@ def scoped(token: str) -> tuple[str, str] | None:
 
 
 def components(records: Mapping[str, Record], maps: Maps) -> list[list[str]]:
-    """The chains that `records` form by their identity values: lists of record keys, each sorted, in order of the smallest.
+    """The chains that `records` form by their identity values: lists of record keys, each sorted, in order of the
+    smallest.
 
     Complete only when `records` holds every record of every chain it touches.
     """
@@ -123,9 +129,7 @@ def components(records: Mapping[str, Record], maps: Maps) -> list[list[str]]:
     return sorted(sorted(group) for group in groups.values())
 
 
-def _adopted(
-    records: Mapping[str, Record], unknown: list[tuple[str, str]], maps: Maps
-) -> Iterable[tuple[str, str]]:
+def _adopted(records: Mapping[str, Record], unknown: list[tuple[str, str]], maps: Maps) -> Iterable[tuple[str, str]]:
     """Pairs that an id without a company makes: with the one company (or no company) the other system has it in."""
     if not unknown:
         return
@@ -138,6 +142,8 @@ def _adopted(
                 members[parts[0]].setdefault(maps.entities[record.entity].source, {}).setdefault(parts[1], key)
     for head, key in unknown:
         own = maps.entities[records[key].entity].source
-        others = [company for source, companies in members[head].items() if source != own for company in companies.items()]
+        others = [
+            company for source, companies in members[head].items() if source != own for company in companies.items()
+        ]
         if len({company for company, _ in others}) == 1:
             yield key, others[0][1]

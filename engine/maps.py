@@ -1,13 +1,14 @@
 """Maps: which entity and column of an environment feeds which role, field and link (R6).
 
-A map file is TOML: a `schema` number, a `version`, the `source` it describes, and a table for each entity. `compile_maps` checks it and makes
-the form the rules work with; what it refuses, it names by file, entity and key. Reading files is somebody else's job.
+A map file is TOML: a `schema` number, a `version`, the `source` it describes, and a table for each entity.
+`compile_maps` checks it and makes the form the rules work with; what it refuses, it names by file, entity and key.
+Reading files is somebody else's job.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 
@@ -60,8 +61,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 class Identity(msgspec.Struct, frozen=True):
     """An identity link: rows with the same value of it belong to one chain.
 
-    `by` names fields, `id` for the row itself: the first that has a value counts. `scoped` values count within their company; `when` restricts the link to rows whose fields
-    have one of the given texts.
+    `by` names fields, `id` for the row itself: the first that has a value counts. `scoped` values count within their
+    company; `when` restricts the link to rows whose fields have one of the given texts.
     """
 
     link: str
@@ -73,8 +74,8 @@ class Identity(msgspec.Struct, frozen=True):
 class Reference(msgspec.Struct, frozen=True):
     """A reference link: the row points to another that it does not belong to.
 
-    Either to the row of entity `to` (its record key, which starts with `prefix`) whose id the field `by` holds, or, `natural`, to
-    whatever row offers the same values: `=link:VALUES` points, `+link:VALUES` offers.
+    Either to the row of entity `to` (its record key, which starts with `prefix`) whose id the field `by` holds, or,
+    `natural`, to whatever row offers the same values: `=link:VALUES` points, `+link:VALUES` offers.
     """
 
     name: str
@@ -135,16 +136,18 @@ def compile_maps(files: Iterable[tuple[str, Mapping[str, Any]]]) -> Maps:
     """
     parsed = [(name, _file(name, content)) for name, content in files]
     stages = _stages(parsed)
+    offered = _offered(parsed)
     entities: dict[str, EntityMap] = {}
     by_name: dict[str, EntityMap] = {}
     for name, file in parsed:
         for entity, entry in file.entities.items():
-            compiled = _Compiler(f"{name}: [entities.{entity}]", file.source, stages).entity(entity, entry)
+            compiled = _Compiler(f"{name}: [entities.{entity}]", file.source, stages, offered).entity(entity, entry)
             entities[entity] = compiled
             for known in {entity, *entry.aliases}:
                 for spelled in {known, known.lower()}:
                     if by_name.setdefault(spelled, compiled) is not compiled:
-                        raise MapError(f"{name}: [entities.{entity}]: the name {known!r} already means {by_name[spelled].entity}")
+                        other = by_name[spelled].entity
+                        raise MapError(f"{name}: [entities.{entity}] aliases: the name {known!r} already means {other}")
     digest = hashlib.blake2b(
         json.dumps([msgspec.to_builtins(file) for _, file in parsed], sort_keys=True).encode(), digest_size=16
     ).hexdigest()
@@ -154,10 +157,53 @@ def compile_maps(files: Iterable[tuple[str, Mapping[str, Any]]]) -> Maps:
 def _file(name: str, content: Mapping[str, Any]) -> _File:
     if content.get("schema") != SCHEMA:
         raise MapError(f"{name}: schema is {content.get('schema')!r}, this version of tieout reads schema = {SCHEMA}")
+    if mistake := _mistake(content, _File):
+        path, words = mistake
+        match path:
+            case ["entities", entity, *keys]:
+                raise MapError(f"{name}: [entities.{entity}]{' ' * bool(keys)}{'.'.join(keys)}: {words}")
+            case _:
+                raise MapError(f"{name}: {'.'.join(path)}{': ' * bool(path)}{words}")
+    return msgspec.convert(content, _File)
+
+
+def _mistake(value: Any, kind: Any) -> tuple[list[str], str] | None:
+    """Where `value` is not of the type `kind`, as keys from the outside in, and what is wrong there; None when all is
+    well.
+
+    msgspec says only "somewhere in this table" of a key that is not a struct's.
+    """
     try:
-        return msgspec.convert(content, _File)
+        msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise MapError(f"{name}: {error}") from None
+        for key, inner, its_kind in _parts(value, kind):
+            if found := _mistake(inner, its_kind):
+                return [key, *found[0]], found[1]
+        return [], str(error).partition(" - at ")[0].replace("Object ", "The table ").replace("field", "key")
+    return None
+
+
+def _parts(value: Any, kind: Any) -> list[tuple[str, Any, Any]]:
+    """The keys of a table or a list with what they hold and what they should."""
+    if isinstance(value, Mapping):
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            kinds = {field.name: field.type for field in msgspec.structs.fields(kind)}
+            return [(key, inner, kinds[key]) for key, inner in value.items() if key in kinds]
+        if get_origin(kind) is dict:
+            return [(key, inner, get_args(kind)[1]) for key, inner in value.items()]
+    if isinstance(value, list) and get_origin(kind) is list:
+        return [(f"{number}", inner, get_args(kind)[0]) for number, inner in enumerate(value, 1)]
+    return []
+
+
+def _offered(parsed: list[tuple[str, _File]]) -> dict[str, set[int]]:
+    """The links that entities offer, with how many fields."""
+    offered: dict[str, set[int]] = {}
+    for _, file in parsed:
+        for entry in file.entities.values():
+            for link, by in entry.offers.items():
+                offered.setdefault(link, set()).add(len(_names(by)))
+    return offered
 
 
 def _stages(parsed: list[tuple[str, _File]]) -> dict[str, Role]:
@@ -176,20 +222,25 @@ def _stages(parsed: list[tuple[str, _File]]) -> dict[str, Role]:
 class _Compiler:
     """Compiles one entity; `where` names it in errors."""
 
-    def __init__(self, where: str, source: Source, roles: dict[str, Role]) -> None:
+    def __init__(self, where: str, source: Source, roles: dict[str, Role], offered: dict[str, set[int]]) -> None:
         self.where = where
         self.source = source
         self.roles = roles
+        self.offered = offered
 
     def entity(self, name: str, entry: _Entity) -> EntityMap:
         role = self.roles[name]
         for field in entry.columns:
             if field not in role.fields:
-                raise MapError(
-                    f"{self.where} columns.{field}: a record {role.name!r} has no such field; it has {', '.join(role.fields)}"
-                )
+                has = ", ".join(role.fields)
+                raise MapError(f"{self.where} columns.{field}: a record {role.name!r} has no such field; it has {has}")
+        for field in entry.choices:
+            if field not in entry.columns:
+                mapped = ", ".join(entry.columns) or "none"
+                raise MapError(f"{self.where} choices.{field}: no column feeds this field; mapped are {mapped}")
         fields = tuple(
-            FieldMap(field, _names(columns), self._choices(role, field, entry)) for field, columns in entry.columns.items()
+            FieldMap(field, self._column_names(field, columns), self._choices(role, field, entry))
+            for field, columns in entry.columns.items()
         )
         compiled = EntityMap(
             entity=name,
@@ -210,6 +261,12 @@ class _Compiler:
         )
         return msgspec.structs.replace(compiled, link_columns=_link_columns(compiled))
 
+    def _column_names(self, field: str, columns: Names) -> tuple[str, ...]:
+        names = _names(columns)
+        if not names or any(not name.strip() or name.startswith("@") for name in names):
+            raise MapError(f"{self.where} columns.{field}: name the column, or a list of columns; none starts with @")
+        return names
+
     def _columns(self, role: Role, entry: _Entity) -> dict[str, tuple[str, Callable[[Any], Any]]]:
         columns: dict[str, tuple[str, Callable[[Any], Any]]] = {COMPANY: (COMPANY, keeper("code"))}
         kinds: dict[str, str] = {}
@@ -219,7 +276,11 @@ class _Compiler:
                 if kinds.setdefault(column, kind) != kind:
                     raise MapError(f"{self.where} columns.{field}: {column} is read as {kinds[column]} and as {kind}")
                 for spelled in (column, *_names(entry.column_aliases.get(column, []))):
-                    columns[spelled] = (column, keeper(kind))
+                    meant, _ = columns.setdefault(spelled, (column, keeper(kind)))
+                    if meant != column:
+                        raise MapError(
+                            f"{self.where} column_aliases: {spelled} stands for the columns {meant} and {column}"
+                        )
         for column in entry.column_aliases:
             if column not in kinds:
                 raise MapError(f"{self.where} column_aliases.{column}: no field reads this column")
@@ -246,13 +307,16 @@ class _Compiler:
         for field in _names(by):
             if field not in role.fields and field not in ("id", "company"):
                 raise MapError(f"{self.where} {key}: a record {role.name!r} has no field {field!r}")
+        if not by:
+            raise MapError(f"{self.where} {key}: name a field, or a list of fields")
         return _names(by)
 
     def _identity(self, role: Role, item: _Identity) -> Identity:
         if not role.chained:
             raise MapError(f"{self.where} identity: a record {role.name!r} belongs to no chain; use references")
         by = self._fields(role, f"identity {item.link}", item.by)
-        self._fields(role, f"identity {item.link} when", list(item.when))
+        if item.when:
+            self._fields(role, f"identity {item.link} when", list(item.when))
         when = tuple((field, frozenset(text.upper() for text in texts)) for field, texts in item.when.items())
         return Identity(item.link, by, item.company, when)
 
@@ -261,12 +325,23 @@ class _Compiler:
         if (item.to is None) == (item.link is None):
             raise MapError(f"{self.where} references.{key}: give either to = an entity or link = an offered link")
         if item.link is not None:
+            if item.link not in self.offered:
+                offers = ", ".join(sorted(self.offered)) or "none"
+                raise MapError(f"{self.where} references.{key}: no entity offers {item.link!r}; offered are {offers}")
+            if len(by) not in self.offered[item.link]:
+                raise MapError(f"{self.where} references.{key}: {item.link!r} is offered by another number of fields")
             return Reference(key, by, f"={item.link}:", natural=True)
         target = self.roles.get(item.to or "")
         if target is None:
             raise MapError(f"{self.where} references.{key}: no map describes the entity {item.to!r}")
         if target.resident:
-            raise MapError(f"{self.where} references.{key}: rows of {item.to} are in memory; a field that holds their id is enough")
+            raise MapError(
+                f"{self.where} references.{key}: rows of {item.to} are in memory; a field that holds their id is enough"
+            )
+        if len(by) != 1:
+            raise MapError(
+                f"{self.where} references.{key}: a reference to an entity takes one field, which holds its id"
+            )
         return Reference(key, by, f"{target.stage}:{item.to}:", natural=False)
 
 
@@ -276,7 +351,8 @@ def _link_columns(entity: EntityMap) -> frozenset[str]:
         fields.update(identity.by, (field for field, _ in identity.when))
     for reference in (*entity.references, *entity.offers):
         fields.update(reference.by)
-    return frozenset([COMPANY, *(column for field in entity.fields if field.name in fields for column in field.columns)])
+    columns = (column for field in entity.fields if field.name in fields for column in field.columns)
+    return frozenset([COMPANY, *columns])
 
 
 def _names(names: Names) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""The error catalogue: what Finance's processes say, recognised with its parameters, and what it means in our words (R51).
+"""The error catalogue: what Finance's processes say, recognised with its parameters, and what it means (R51).
 
-The texts are the product's, in both published spellings (`domain/workspace.md`, error catalogue). A text that is none of them is kept as `UNKNOWN`.
-To add a message: one entry in `CATALOGUE`.
+The texts are the product's, in both published spellings (`domain/workspace.md`, error catalogue); the details and
+resolutions are in our words. A text that is none of them is kept as `UNKNOWN`. To add a message: one entry in
+`CATALOGUE`.
 """
 
 import re
@@ -35,7 +36,8 @@ UNKNOWN: Final = "UNKNOWN"
 CATALOGUE: Final = (
     Message(
         "NOT_POSTED",
-        r"Project transaction has(?:n't| not) been posted yet\. Verify that you have posted all of the related integration journals and try again\.",
+        r"Project transaction has(?:n't| not) been posted yet\. Verify that you have posted all of the related "
+        r"integration journals and try again\.",
         "import-from-staging",
         "The invoice proposal bills unbilled sales whose integration journal lines are not posted yet.",
         "Post the integration journals of these transactions, then run Import from staging again.",
@@ -46,15 +48,18 @@ CATALOGUE: Final = (
         r"(?:Please try|Try) again later\. Contact your administrator if (?:the )?issue still exists\.",
         "import-from-staging",
         "The billed sales actuals in Finance are not yet the complete set that Dataverse confirmed.",
-        "Wait until all actuals have arrived and run Import from staging again. Try again two or three times, then ask for support.",
+        "Wait until all actuals have arrived and run Import from staging again. Try again two or three times, "
+        "then ask for support.",
     ),
     Message(
         "NO_INTERCOMPANY",
-        r"Unable to import actual (?P<actual>\{?[0-9A-Fa-f-]{32,36}\}?)\. Intercompany relationship has to be set up between legal entity "
+        r"Unable to import actual (?P<actual>\{?[0-9A-Fa-f-]{32,36}\}?)\. Intercompany relationship has to be "
+        r"set up between legal entity "
         r"(?P<lending>\S+) and (?P<borrowing>\S+?) in Project Management and Accounting Parameters\.?",
         "import-from-staging",
         "The actual was made for a project of another company, and the two companies are not set up to trade.",
-        "Set up lending and borrowing between the two legal entities in Project management and accounting parameters, then import again.",
+        "Set up lending and borrowing between the two legal entities in Project management and accounting "
+        "parameters, then import again.",
     ),
     Message(
         "NO_OPEN_PERIOD",
@@ -72,25 +77,31 @@ CATALOGUE: Final = (
     ),
     Message(
         "LINE_FAILED",
-        r"Integration journal \((?P<journal>[^)]*)\): Line with RecId \((?P<line>[^)]*)\) and Voucher \((?P<voucher>[^)]*)\) failed to post due to "
+        r"Integration journal \((?P<journal>[^)]*)\): Line with RecId \((?P<line>[^)]*)\) and Voucher "
+        r"\((?P<voucher>[^)]*)\) failed to post due to "
         r"\((?P<reason>.*)\)\.?",
         "integration-journal-posting",
         "One line of the journal could not be posted; the reason is the one Finance gave.",
-        "Look for a second, more specific message about the same line, mend its cause, then post the line's new journal.",
+        "Look for a second, more specific message about the same line, mend its cause, then post the line's new "
+        "journal.",
     ),
     Message(
         "GJ_HEADER",
-        r"Failed to sync journal header (?P<journal>\S+) to Dataverse\. Manual synchs? required at count (?P<limit>\d+)\. Count (?P<count>\d+)\.?",
+        r"Failed to sync journal header (?P<journal>\S+) to Dataverse\. Manual synchs? required at count "
+        r"(?P<limit>\d+)\. Count (?P<count>\d+)\.?",
         "general-journal-sync",
         "The header of a general journal could not be written to Dataverse.",
-        "Check the Dataverse connection of Finance. It is tried again by itself up to the limit; after that, press Sync.",
+        "Check the Dataverse connection of Finance. It is tried again by itself up to the limit; after that, "
+        "press Sync.",
     ),
     Message(
         "GJ_LINE",
-        r"Failed to sync journal line to Dataverse\. Manual synchs? required at count (?P<limit>\d+)\. Count (?P<count>\d+)\.?",
+        r"Failed to sync journal line to Dataverse\. Manual synchs? required at count (?P<limit>\d+)\. Count "
+        r"(?P<count>\d+)\.?",
         "general-journal-sync",
         "A line of a general journal could not be written to Dataverse.",
-        "Check project, category and currency of the line in Dataverse. It is tried again by itself up to the limit; after that, press Sync.",
+        "Check project, category and currency of the line in Dataverse. It is tried again by itself up to the "
+        "limit; after that, press Sync.",
     ),
     Message(
         "GJ_CONFIRM",
@@ -101,7 +112,8 @@ CATALOGUE: Final = (
     ),
     Message(
         "GJ_LINE_CREATE",
-        r"Error encountered while creating journal line entity for journal line record (?P<line>\d+)\. Failed to retrieve data from Dataverse\.",
+        r"Error encountered while creating journal line entity for journal line record (?P<line>\d+)\. Failed to "
+        r"retrieve data from Dataverse\.",
         "general-journal-sync",
         "The currency, project or contract line of the journal line is missing in Dataverse.",
         "Create or synchronise what is missing in Dataverse, then press Sync.",
@@ -126,7 +138,10 @@ def recognise(text: str) -> Recognised:
         if found := pattern.fullmatch(plain):
             return Recognised(
                 message.code,
-                {name: (_NORMAL[name](value) or value) if name in _NORMAL else value for name, value in found.groupdict().items()},
+                {
+                    name: (_NORMAL[name](value) or value) if name in _NORMAL else value
+                    for name, value in found.groupdict().items()
+                },
             )
     return Recognised(UNKNOWN, {})
 

@@ -1,20 +1,24 @@
 """Exact money: whole numbers of ten-thousandths of a currency's unit.
 
-Four decimals hold every ISO 4217 currency and what both systems send for amounts; a value with more digits, or beyond 64 bits,
-does not fit and is not an amount (it stays in the record as it came, with a finding). Nothing here is ever a float.
+Four decimals hold every ISO 4217 currency and what both systems send for amounts; a value with more digits, or beyond
+`LARGEST`, does not fit and is not an amount (it stays in the record as it came, with a finding). Nothing here is ever a
+float.
 """
 
 import re
 from collections.abc import Sequence
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
 
 UNITS = 10_000
 """Units in one whole of a currency: amounts are integers of 1/10000."""
 
-# A trillion: two hundred such actuals in one chain still add up within the 64 bits of a database column.
-LARGEST = 10**12 * UNITS
+LARGEST = 10**13 * UNITS
+"""The largest amount, told or computed: ten trillion, which no document line reaches in any currency.
+
+Stores keep amounts in 64 bits. Each one that is kept stays within this bound, with room for some ninety to be added up.
+"""
 
 _DECIMALS = {
     **dict.fromkeys(
@@ -25,6 +29,8 @@ _DECIMALS = {
     **dict.fromkeys("CLF UYW".split(), 4),
 }
 _PLAIN = re.compile(r"(-?)(\d{1,12})(?:\.(\d{0,4})0*)?", re.ASCII)
+# What both systems write; `Decimal` alone would also take 1_000, other scripts' digits and NaN.
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
 
 
 def decimals(currency: str | None) -> int:
@@ -47,19 +53,27 @@ def units(digits: str) -> int | None:
 
 
 def _units_of_decimal(digits: str) -> int | None:
-    try:
-        number = Decimal(digits)
-    except InvalidOperation:
+    if not _NUMBER.fullmatch(digits):
         return None
+    number = Decimal(digits)
     # The exponent is looked at before any arithmetic: 1e999999999 must cost nothing.
-    if not number.is_finite() or number.adjusted() > 20 or (number and number.adjusted() < -5):
+    if number.adjusted() > 20 or (number and number.adjusted() < -5):
         return None
     with localcontext() as exact:
         exact.prec = max(60, len(digits) + 10)
         scaled = number * UNITS
-        if scaled != scaled.to_integral_value() or abs(scaled) > LARGEST:
+        if scaled != scaled.to_integral_value() or not fits(int(scaled)):
             return None
         return int(scaled)
+
+
+def fits(*amounts: int | None) -> bool:
+    """Whether each of `amounts` (units) is one that a store can keep; one that is not known does not fit.
+
+    >>> fits(0, -LARGEST), fits(LARGEST + 1), fits(None)
+    (True, False, False)
+    """
+    return all(amount is not None and -LARGEST <= amount <= LARGEST for amount in amounts)
 
 
 @lru_cache(maxsize=8192)
@@ -90,23 +104,37 @@ def rounded(value: Fraction, currency: str | None) -> int:
     return (whole if value >= 0 else -whole) * step
 
 
-def converted(amount: int, rate: str | None) -> Fraction | None:
-    """`amount` in the other currency of `rate`, which Finance keeps times 100 (`domain/documents.md` §0); None without a rate."""
+def converted(amount: int, rate: str | None, currency: str | None) -> int | None:
+    """`amount` by a rate, which Finance keeps times 100 (`domain/documents.md` §0), rounded to `currency`.
+
+    None without a rate, and when the result does not fit.
+    """
     if rate is None:
         return None
-    return Fraction(amount) * Fraction(rate) / 100
+    return _fitting(rounded(at_rate(amount, rate), currency))
 
 
-def exact_quotient(amount: int, rate: str) -> Fraction:
-    """`amount` divided by a rate that is not zero, exactly."""
-    return Fraction(amount) / Fraction(rate)
+def at_rate(amount: int, rate: str) -> Fraction:
+    """`amount` at a rate, exactly."""
+    return amount * Fraction(rate) / 100
+
+
+def converted_back(amount: int, rate: str | None, currency: str | None) -> int | None:
+    """What `converted` makes `amount` from, rounded to `currency`; None as there, or at a rate of 0."""
+    if rate is None or rate == "0":
+        return None
+    return _fitting(rounded(amount * 100 / Fraction(rate), currency))
+
+
+def _fitting(amount: int) -> int | None:
+    return amount if fits(amount) else None
 
 
 def split(total: int, parts: Sequence[int], whole: int, currency: str) -> list[int]:
     """`total` (units of `currency`) divided as `parts` divide `whole`; the result adds up to `total` exactly (R14).
 
-    Each part is rounded half away from zero, the remainder goes to the part that is then largest in absolute value, at a tie to the
-    first. `whole` is not zero.
+    Each part is rounded half away from zero, the remainder goes to the part that is then largest in absolute value, at
+    a tie to the first. `whole` is not zero. A share may be too large to keep (`fits`).
     """
     if total == whole and not any(part % smallest(currency) for part in parts):
         return list(parts)
@@ -119,15 +147,17 @@ def split(total: int, parts: Sequence[int], whole: int, currency: str) -> list[i
 
 
 def plain_decimal(digits: str) -> str | None:
-    """A rate or quantity in one canonical spelling (`1.50` and `1.5` are one value); None when it is no finite number of reasonable size."""
-    try:
-        number = Decimal(digits)
-    except InvalidOperation:
+    """A rate or quantity in one canonical spelling: `1.50` and `1.5` are one value.
+
+    None when it is no number of reasonable size: whatever is computed with one that passes stays cheap.
+    """
+    if len(digits) > 60 or not _NUMBER.fullmatch(digits):
         return None
-    if not number.is_finite() or abs(number.adjusted()) > 30 or len(digits) > 60:
-        return None
+    number = Decimal(digits)
     if not number:
         return "0"
+    if abs(number.adjusted()) > 30:
+        return None
     spelled = f"{number:f}"
     return spelled.rstrip("0").rstrip(".") if "." in spelled else spelled
 

@@ -1,8 +1,10 @@
-"""Where a document stands, why, and how its amount is divided (R13–R16). The heart of the product: read it top to bottom."""
+"""Where a document stands, why, and how its amount is divided (R13–R16).
+
+The heart of the product: read it top to bottom.
+"""
 
 from collections.abc import Collection
-from fractions import Fraction
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import msgspec
 
@@ -21,8 +23,8 @@ _LINES: Final = Awaited("finance", ("ProjAdvancedJournalLine",))
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """A position with its reason.
 
-    `evidence` is the event of the step that was reached last, `awaited` what the cause misses if it rests on absence, `deciding` the actual
-    in Finance that decided.
+    `evidence` is the event of the step that was reached last, `awaited` what the cause misses if it rests on absence,
+    `deciding` the actual in Finance that decided.
     """
 
     position: PositionName
@@ -34,7 +36,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 
 def judge(facts: DocumentFacts, companies: Collection[str] | None) -> Verdict | None:
-    """Where the document stands; None when it has no row (a draft, a rejected or a cancelled line that was never posted).
+    """Where the document stands; None when it has no row: a draft, a rejected or a cancelled line, never posted.
 
     `companies` are those of the environment's settings, None when it names none.
     """
@@ -51,7 +53,7 @@ def judge(facts: DocumentFacts, companies: Collection[str] | None) -> Verdict | 
     waiting = [actual for actual in facts.actuals if not actual.posted]
     if waiting:
         return _missing_journal_line(min(waiting, key=lambda actual: actual.advance))
-    return Verdict("reconciled", _posted_evidence(facts.effective[0]), deciding=facts.effective[0])
+    return Verdict("reconciled", posted_evidence(facts.effective[0]), deciding=facts.effective[0])
 
 
 def _exclusion(facts: DocumentFacts, companies: Collection[str] | None) -> Excluded | None:
@@ -125,15 +127,15 @@ def _missing_journal_line(actual: ActualFacts) -> Verdict:
         evidence = best.row.existence if best is not None else actual.row.existence
         return Verdict("missing-journal-line", evidence, cause="not-imported", awaited=_STAGING, deciding=actual)
     if best.line is None:
-        return Verdict("missing-journal-line", best.row.evidence("line"), cause="line-not-seen", awaited=_LINES, deciding=actual)
-    return Verdict("missing-journal-line", best.line.evidence("status"), cause=cast(Cause, best.state), deciding=actual)
+        return Verdict("missing-journal-line", best.evidence, cause="line-not-seen", awaited=_LINES, deciding=actual)
+    return Verdict("missing-journal-line", best.evidence, cause=cast(Cause, best.state), deciding=actual)
 
 
-def _posted_evidence(actual: ActualFacts) -> Evidence:
+def posted_evidence(actual: ActualFacts) -> Evidence:
     """The event that says an actual is posted; the journal line's before the vouchers'."""
     for item in actual.staging:
-        if item.line_posted and item.line is not None:
-            return item.line.evidence("status")
+        if item.line_posted:
+            return item.evidence
     for item in actual.staging:
         if item.row["voucher"]:
             return item.row.evidence("voucher")
@@ -143,12 +145,19 @@ def _posted_evidence(actual: ActualFacts) -> Evidence:
 # --- amounts ---------------------------------------------------------------------------------------------------------
 
 
-def divide(facts: DocumentFacts, verdict: Verdict) -> tuple[Amounts | None, Amounts | None]:
-    """The document's amount divided by position (R14), in its own currency and in accounting currency; None where it cannot be computed."""
+class Division(NamedTuple):
+    """A document's amount by position, in its own and in accounting currency; None where it cannot be computed."""
+
+    amounts: Amounts | None
+    accounting: Amounts | None
+
+
+def divide(facts: DocumentFacts, verdict: Verdict) -> Division:
+    """The document's amount by position (R14). One that leads to a number too large to keep cannot be computed."""
     if verdict.position in ("excluded", "not-posted"):
-        return Amounts(facts.amount), Amounts(facts.accounting_amount)
+        return Division(Amounts(facts.amount), Amounts(facts.accounting_amount))
     amounts = _transaction_amounts(facts)
-    return amounts, _accounting_amounts(facts, amounts) if amounts is not None else None
+    return Division(amounts, _accounting_amounts(facts, amounts) if amounts is not None else None)
 
 
 def _transaction_amounts(facts: DocumentFacts) -> Amounts | None:
@@ -160,7 +169,11 @@ def _transaction_amounts(facts: DocumentFacts) -> Amounts | None:
     reconciled = sum(value for actual, value in known if actual.posted)
     unposted = sum(value for actual, value in known if actual.counts and not actual.posted)
     lost = sum(value for actual, value in known if not actual.counts) if facts.effective else total
-    return Amounts(total, lost, unposted, reconciled, total - lost - unposted - reconciled)
+    return _amounts(total, lost, unposted, reconciled, total - lost - unposted - reconciled)
+
+
+def _amounts(total: int, *parts: int) -> Amounts | None:
+    return Amounts(total, *parts) if money.fits(total, *parts) else None
 
 
 def _accounting_amounts(facts: DocumentFacts, amounts: Amounts) -> Amounts | None:
@@ -169,15 +182,12 @@ def _accounting_amounts(facts: DocumentFacts, amounts: Amounts) -> Amounts | Non
     if total is None or currency is None:
         return None
     if amounts.amount:
-        return Amounts(total, *money.split(total, parts, amounts.amount, currency))
+        return _amounts(total, *money.split(total, parts, amounts.amount, currency))
     return _converted_parts(facts.rate, total, parts[:3], currency)
 
 
 def _converted_parts(rate: str | None, total: int, parts: list[int], currency: str) -> Amounts | None:
     """A document amount of 0 cannot be divided in proportion: its parts are converted by its rate."""
-    if not any(parts):
-        return Amounts(total, 0, 0, 0, total)
-    if rate is None:
-        return None
-    shares = [money.rounded(Fraction(part) * Fraction(rate) / 100, currency) for part in parts]
-    return Amounts(total, *shares, total - sum(shares))
+    shares = [money.converted(part, rate, currency) if part else 0 for part in parts]
+    known = [share for share in shares if share is not None]
+    return _amounts(total, *known, total - sum(known)) if len(known) == len(shares) else None

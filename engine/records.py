@@ -1,7 +1,8 @@
 """Records: a row of either system as last seen, merged column by column from the events about it.
 
-A record is a function of the set of its events (`design.md`, idea 2): of two values of a column the one with the higher evidence stays,
-a delete hides what ranks below it, and a later upsert starts clean (R12). Merging is therefore associative, commutative and idempotent.
+A record is a function of the set of its events (`design.md`, idea 2): of two values of a column the one with the
+higher evidence stays, a delete hides what ranks below it, and a later upsert starts clean (R12). Merging is therefore
+associative, commutative and idempotent.
 """
 
 from collections.abc import Callable
@@ -18,9 +19,10 @@ from engine.values import is_unfit
 class Record(msgspec.Struct, array_like=True, gc=False):
     """A merged row. Treated as immutable: `merged` makes a new one.
 
-    `key` is stage, entity and the row id in time order, so keys sort by step, then by age. `cells` holds (index of its evidence in `evidence`,
-    value) for each mapped column; `newest` is the index of the highest upsert, -1 when none outranks `deleted`, the highest delete. `joins` are the identity values that make
-    chains, `refers` the rows it points to, both as last derived; `chain` is the chain it belongs to, none while it does not exist.
+    `key` is stage, entity and the row id in time order, so keys sort by step, then by age. `cells` holds (index of
+    its evidence in `evidence`, value) for each mapped column; `newest` is the index of the highest upsert, -1 when
+    none outranks `deleted`, the highest delete. `joins` are the identity values that make chains, `refers` the rows
+    it points to, both as last derived; `chain` is the chain it belongs to, none while it does not exist.
     """
 
     key: str
@@ -77,9 +79,7 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
         return record
     index = len(versions) if newest else record.newest
     index, versions, cells = _compact(index, [*versions, evidence], record.cells if cells is None else cells)
-    return Record(
-        record.key, record.entity, record.chain, deleted, index, versions, cells, record.joins, record.refers
-    )
+    return Record(record.key, record.entity, record.chain, deleted, index, versions, cells, record.joins, record.refers)
 
 
 _Columns = dict[str, tuple[str, Callable[[Any], Any]]]
@@ -93,14 +93,24 @@ def _first(record: Record, change: Change, columns: _Columns) -> Record:
         if (found := columns.get(name)) is not None
     }
     return Record(
-        record.key, record.entity, record.chain, record.deleted, 0, [change.evidence], cells, record.joins, record.refers
+        record.key,
+        record.entity,
+        record.chain,
+        record.deleted,
+        0,
+        [change.evidence],
+        cells,
+        record.joins,
+        record.refers,
     )
 
 
 def _with_values(
     record: Record, change: Change, columns: _Columns, rank: tuple[int, int, bytes], *, newest: bool
 ) -> dict[str, tuple[int, Any]] | None:
-    """The cells with the values of `change` that stay, None when none does. The newest change of all need not be compared."""
+    """The cells with the values of `change` that stay, None when none does. The newest change of all need not be
+    compared.
+    """
     cells = record.cells
     versions = record.evidence
     new = len(versions)
@@ -150,8 +160,8 @@ def _compact(
 class Row(dict[str, Any]):
     """A record read by its role's fields: what the rules see. `row["voucher"]` is None when there is no usable value.
 
-    A dictionary, for it is asked tens of times for each event. `misfits` names what could not be read: (field, column, value as kept,
-    evidence). Do not change one.
+    A dictionary, for it is asked tens of times for each event. `misfits` names what could not be read: (field,
+    column, value as kept, evidence). Do not change one.
     """
 
     __slots__ = ("company", "map", "misfits", "record")
@@ -182,7 +192,7 @@ class Row(dict[str, Any]):
 
     def __missing__(self, field: str) -> None:
         """A field of another role."""
-        return None
+        return
 
     @property
     def key(self) -> str:

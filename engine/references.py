@@ -67,13 +67,19 @@ def _periods(
 ) -> list[Period]:
     calendar = ledger["calendar"]
     years = {row.record.id: row for row in by_role.get("fiscal-year", []) if calendar and row["calendar"] == calendar}
-    periods = []
+    by_year: dict[str, list[Row]] = {}
     for row in by_role.get("fiscal-period", []):
-        year = years.get(row["year"])
-        if year is None or row["type"] != "operating" or not row["start"] or not row["end"]:
-            continue
-        state = status.get((ledger.record.id, row.record.id)) or "closed"
-        periods.append(Period(row["start"], row["end"], year["start"] or row["start"], cast(PeriodStatus, state)))
+        if row["year"] in years and row["start"] and row["end"]:
+            by_year.setdefault(row["year"], []).append(row)
+    periods = []
+    for year, rows in by_year.items():
+        # As the year says itself; one that does not say it spans its periods.
+        start = years[year]["start"] or min(row["start"] for row in rows)
+        end = years[year]["end"] or max(row["end"] for row in rows)
+        for row in rows:
+            if row["type"] == "operating":
+                state = status.get((ledger.record.id, row.record.id)) or "closed"
+                periods.append(Period(row["start"], row["end"], start, end, cast(PeriodStatus, state)))
     return sorted(periods)
 
 
@@ -92,7 +98,7 @@ class World(Protocol):
 
 
 def referred(world: World, row: Row, name: str) -> Row | None:
-    """The one row that the reference `name` of `row` points to; None when there is none, or more than one (an id that is no key)."""
+    """The one row that the reference `name` of `row` points to; None when there is none or more than one (no key)."""
     for reference in row.map.references:
         if reference.name == name:
             token = target(row, reference)

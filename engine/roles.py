@@ -1,8 +1,8 @@
 """What a record can be, and the fields the rules read from it.
 
-A map file binds each entity of an environment to one role and its columns to the role's fields (R6); the rules know roles and
-fields only. The stage numbers the steps of a document through both systems (`domain/documents.md` §0): records sort by it, so a chain's
-smallest record key is its document line when it has one.
+A map file binds each entity of an environment to one role and its columns to the role's fields (R6); the rules know
+roles and fields only. The stage numbers the steps of a document through both systems (`domain/documents.md` §0):
+records sort by it, so a chain's smallest record key is its document line when it has one.
 """
 
 from functools import cached_property
@@ -13,7 +13,7 @@ import msgspec
 Kind = Literal[
     "text",  # trimmed; empty means none
     "code",  # text that compares without case and shows in upper case: companies, currencies
-    "guid",  # a row id of Dataverse, also from a lookup, spelled in time order as record keys are; the zero guid means none
+    "guid",  # a row id of Dataverse, also from a lookup, in time order as in record keys; the zero guid means none
     "recid",  # a row id of Finance; 0 means none
     "money",  # units of 1/10000
     "decimal",  # rates and quantities, in one canonical spelling
@@ -27,8 +27,8 @@ Kind = Literal[
 class Role(msgspec.Struct, frozen=True, dict=True):
     """One thing a record can be: its stage, its fields with their kinds, and whether it belongs to chains.
 
-    `chained`: identity links join it to a document's chain. `resident`: few and asked for at every turn (companies, currencies, the
-    ledger calendar), so they are kept in memory.
+    `chained`: identity links join it to a document's chain. `resident`: few and asked for at every turn (companies,
+    currencies, the ledger calendar), so they are kept in memory.
     """
 
     name: str
@@ -183,7 +183,11 @@ _ROLES = [
         chained=True,
     ),
     Role("journal", 8, {"number": "text", "status": "choice", "posted_at": "time"}),
-    Role("invoice", 8, {"invoice": "text", "date": "date", "voucher": "text", "vendor": "text", "exchange_rate": "decimal"}),
+    Role(
+        "invoice",
+        8,
+        {"invoice": "text", "date": "date", "voucher": "text", "vendor": "text", "exchange_rate": "decimal"},
+    ),
     Role(
         "dataverse-invoice",
         8,
@@ -219,9 +223,18 @@ CHOICES: Final[dict[tuple[str, str], frozenset[str]]] = {
     ("dataverse-invoice", "state"): frozenset(["active", "inactive"]),
     ("dataverse-invoice", "status"): frozenset(["draft", "in-process", "confirmed", "cancelled"]),
     ("actual", "type"): frozenset(
-        ["cost", "project-contract", "unbilled-sales", "billed-sales", "resourcing-unit-cost", "inter-organizational-sales"]
+        [
+            "cost",
+            "project-contract",
+            "unbilled-sales",
+            "billed-sales",
+            "resourcing-unit-cost",
+            "inter-organizational-sales",
+        ]
     ),
-    ("journal-line", "status"): frozenset(["draft", "error", "processing", "posted", "unrecoverable", "invalid-actual"]),
+    ("journal-line", "status"): frozenset(
+        ["draft", "error", "processing", "posted", "unrecoverable", "invalid-actual"]
+    ),
     ("journal", "status"): frozenset(["draft", "error", "processing", "posted", "unrecoverable", "invalid-actual"]),
     ("fiscal-period", "type"): frozenset(["opening", "operating", "closing"]),
     ("ledger-period", "status"): frozenset(["on-hold", "open", "closed"]),

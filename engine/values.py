@@ -1,12 +1,13 @@
 """Values as events write them, brought into the one form the rules compare.
 
-`kept(kind, value)` never refuses: a value that does not fit its kind is kept as `{"unfit": …}`, counts as not there, and becomes a finding (R2, R18).
+`kept(kind, value)` never refuses: a value that does not fit its kind is kept as `{"unfit": …}`, counts as not there,
+and becomes a finding (R2, R18).
 """
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from engine import money
@@ -204,5 +205,7 @@ _KEEPERS: Final[dict[Kind, Callable[[Any], Any]]] = {
 
 
 def keeper(kind: Kind) -> Callable[[Any], Any]:
-    """The function that brings a value of an event into the form of `kind`; it takes anything but None and never raises."""
+    """The function that brings a value of an event into the form of `kind`; it takes anything but None and never
+    raises.
+    """
     return _KEEPERS[kind]

@@ -1,4 +1,6 @@
-"""Documents as programs get them: the JSON of `tieout documents`, of the positions topic and of exports. Names are fixed (`design.md`)."""
+"""Documents as programs get them: the JSON of `tieout documents`, of the positions topic and of exports. Names are
+fixed (`design.md`).
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""What the writer remembers between batches: recently used rows, so that the events of a document do not read them again."""
+"""What the writer remembers between batches: recently used rows, so that the events of a document do not read them
+again.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
@@ -9,8 +11,8 @@ V = TypeVar("V")
 class Recent(Generic[V]):
     """Some of the values used last, at least half of `size` and at most `size` of them.
 
-    Two generations instead of a list in order of use: when the young one is full it becomes the old one, and what was not used since
-    is forgotten. Changed only after a commit, so it never holds what was rolled back.
+    Two generations instead of a list in order of use: when the young one is full it becomes the old one, and what was
+    not used since is forgotten. Changed only after a commit, so it never holds what was rolled back.
     """
 
     def __init__(self, size: int) -> None:

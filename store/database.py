@@ -1,7 +1,7 @@
 """Opening a store.
 
-Writing transactions take the database's write lock at their start, so that what they read cannot change under them; reading ones see one
-consistent state for as long as they last and never wait for the writer.
+Writing transactions take the database's write lock at their start, so that what they read cannot change under them;
+reading ones see one consistent state for as long as they last and never wait for the writer.
 """
 
 import sqlite3
@@ -46,7 +46,8 @@ def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
         cursor.execute(f"PRAGMA cache_size=-{_PAGE_CACHE_KIB if write else _READER_CACHE_KIB}")
         cursor.execute("PRAGMA temp_store=MEMORY")
         if write:
-            # A power failure may take the last transactions, never their consistency: the offsets go with them, and they are read again.
+            # A power failure may take the last transactions, never their consistency: the offsets go with them, and
+            # they are read again.
             cursor.execute("PRAGMA wal_autocheckpoint=16000")
         cursor.close()
 
@@ -54,7 +55,9 @@ def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
 
 
 def serialise(engine: Engine, *, write: bool) -> None:
-    """Have SQLite's transactions begin when SQLAlchemy says so: writing ones with the write lock, reading ones with a snapshot."""
+    """Have SQLite's transactions begin when SQLAlchemy says so: writing ones with the write lock, reading ones with a
+    snapshot.
+    """
 
     @event.listens_for(engine, "connect")
     def _(connection: sqlite3.Connection, _record: Any) -> None:
@@ -66,7 +69,9 @@ def serialise(engine: Engine, *, write: bool) -> None:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the store to the shape of this code; a new one is made. Raises `StoreError` for one that is newer or no store at all."""
+    """Bring the store to the shape of this code; a new one is made. Raises `StoreError` for one that is newer or no
+    store at all.
+    """
     check(engine, allow_old=True)
     with as_file(files("store") / "migrations") as scripts, engine.begin() as connection:
         config = Config()

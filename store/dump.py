@@ -21,7 +21,9 @@ _decode_finding: Final = msgspec.msgpack.Decoder(Finding).decode
 
 
 def dump(engine: Engine) -> Iterator[dict[str, Any]]:
-    """The dump as JSON objects: records, then chains with their documents and findings, then findings of referenced rows, totals, sources."""
+    """The dump as JSON objects: records, then chains with their documents and findings, then findings of referenced
+    rows, totals, sources.
+    """
     with engine.connect() as connection, connection.begin():
         yield from contents(connection)
 
@@ -77,13 +79,20 @@ def _reference_findings(connection: Connection) -> Iterator[dict[str, Any]]:
 
 def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
     """The tables that are kept beside the chains must say the same: sums by day, names of documents, links."""
-    for table, name in ((tables.documents, "document_row"), (tables.totals, "total"), (tables.sources, "source"), (tables.links, "link")):
+    for table, name in (
+        (tables.documents, "document_row"),
+        (tables.totals, "total"),
+        (tables.sources, "source"),
+        (tables.links, "link"),
+    ):
         order = list(table.primary_key.columns)
         for row in connection.execute(select(table).order_by(*order).execution_options(yield_per=1_000)).mappings():
             yield {name: dict(row)}
-    table = tables.process_messages
-    for row in connection.execute(select(table.c.source, table.c.event, table.c.code).order_by(table.c.source, table.c.event)):
-        yield {"process_message": [row.source, row.event, row.code]}
+    messages = tables.process_messages.c
+    for message in connection.execute(
+        select(messages.source, messages.event, messages.code).order_by(messages.source, messages.event)
+    ):
+        yield {"process_message": [message.source, message.event, message.code]}
 
 
 def _document(document: Document) -> dict[str, Any]:

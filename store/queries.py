@@ -31,7 +31,19 @@ _decode_message: Final = msgspec.msgpack.Decoder(ProcessMessage).decode
 KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
 
 # What a grid can be filtered on by value here; each is a column of the table `documents`.
-FILTERS: Final = ("document", "position", "excluded", "cause", "currency", "voucher", "project", "category", "vendor", "invoice", "journal")
+FILTERS: Final = (
+    "document",
+    "position",
+    "excluded",
+    "cause",
+    "currency",
+    "voucher",
+    "project",
+    "category",
+    "vendor",
+    "invoice",
+    "journal",
+)
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -77,7 +89,9 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class GridQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A state of a grid. `after` is the `next` of the page before; `filters` hold one value for each of some `FILTERS`."""
+    """A state of a grid. `after` is the `next` of the page before; `filters` hold one value for each of some
+    `FILTERS`.
+    """
 
     company: str
     kind: Kind
@@ -179,7 +193,8 @@ class Snapshot:
             raise QuestionError(
                 f"there is no company {code!r} here; known are {', '.join(known)}."
                 if known
-                else f"there is no company {code!r} here: the store holds no documents yet. Ingest events and run the worker first."
+                else f"there is no company {code!r} here: the store holds no documents yet. "
+                "Ingest events and run the worker first."
             )
         return self.directory.company(code.upper()) or Company(code.upper(), None, None, None, ())
 
@@ -203,7 +218,9 @@ class Snapshot:
             default = default_window(company, self.today(company))
             window = Window(default.start, end or default.end)
         if window.start > window.end:
-            raise QuestionError(f"the window from {window.start} to {window.end} is empty: its start lies after its end.")
+            raise QuestionError(
+                f"the window from {window.start} to {window.end} is empty: its start lies after its end."
+            )
         return window
 
     @property
@@ -227,7 +244,10 @@ class Snapshot:
             return False
         key = tables.records.c.key
         prefix = entity_map.prefix
-        return self._connection.execute(select(key).where(key >= prefix, key < prefix[:-1] + ";").limit(1)).first() is not None
+        return (
+            self._connection.execute(select(key).where(key >= prefix, key < prefix[:-1] + ";").limit(1)).first()
+            is not None
+        )
 
     # --- summary -----------------------------------------------------------------------------------------------------
 
@@ -235,10 +255,10 @@ class Snapshot:
         """The tiles. Each is the sum of its part over the rows of its view, from sums kept by day."""
         by_kind = {kind: _Tiles() for kind in KINDS}
         currencies: set[str] = set()
-        for kind, views, currency, sums in self._totals(company.code, window):
+        for kind, views, accounting, sums in self._totals(company.code, window):
             by_kind[kind].add(views, sums)
             if views & SUMMED:
-                currencies.add(currency)
+                currencies.add(accounting)
         expense, invoice = by_kind["expense"], by_kind["vendor-invoice-line"]
         currency = _one_currency(company, currencies)
         return Summary(
@@ -263,9 +283,7 @@ class Snapshot:
 
     def _totals(self, company: str, window: Window) -> Iterator[tuple[Kind, int, str, Sums]]:
         table = tables.totals
-        rows = self._connection.execute(
-            select(table).where(table.c.company == company, _within(table.c.date, window))
-        )
+        rows = self._connection.execute(select(table).where(table.c.company == company, _within(table.c.date, window)))
         for row in rows:
             yield row.kind, row.views, row.accounting_currency, Sums.from_text(row.sums)
 
@@ -296,7 +314,12 @@ class Snapshot:
     def _not_synced(self, company: str, currency: str | None) -> Amount:
         table = tables.unsynced
         rows = self._connection.execute(
-            select(table.c.currency, func.sum(table.c.records), _exact_sum(table.c.amount)[0], _exact_sum(table.c.amount)[1])
+            select(
+                table.c.currency,
+                func.sum(table.c.records),
+                _exact_sum(table.c.amount)[0],
+                _exact_sum(table.c.amount)[1],
+            )
             .where(table.c.company == company)
             .group_by(table.c.currency)
         )
@@ -311,7 +334,8 @@ class Snapshot:
     def page(self, query: GridQuery) -> Page:
         """A page of a grid by keyset: as quick at the end as at the start."""
         rows: list[Any] = []
-        # Rows without a date sort before all others and are in every window. As a range of their own they leave the index its range.
+        # Rows without a date sort before all others and are in every window. As a range of their own they leave the
+        # index its range.
         ranges = [query.window, Window("", "")]
         for window in ranges if query.descending else reversed(ranges):
             if len(rows) <= query.limit:
@@ -401,18 +425,25 @@ class Snapshot:
     def _row(self, document: Document) -> GridRow:
         end_of_today = self._end_of_today(document)
         return GridRow(
-            document, shown_cause(document, self.moment), in_flight(document, self.moment), timed_findings(document, end_of_today)
+            document,
+            shown_cause(document, self.moment),
+            in_flight(document, self.moment),
+            timed_findings(document, end_of_today),
         )
 
     def _end_of_today(self, document: Document) -> int:
         if self._today is None:
             return microseconds(self.now)
-        return microseconds(datetime(self._today.year, self._today.month, self._today.day, tzinfo=UTC) + timedelta(days=1))
+        return microseconds(
+            datetime(self._today.year, self._today.month, self._today.day, tzinfo=UTC) + timedelta(days=1)
+        )
 
     # --- one document ------------------------------------------------------------------------------------------------
 
     def chain(self, name: str) -> list[ChainView]:
-        """The documents of a name (`USPM/000123`) with their chains; mostly one. Raises `QuestionError` when there is none."""
+        """The documents of a name (`USPM/000123`) with their chains; mostly one. Raises `QuestionError` when there is
+        none.
+        """
         table = tables.documents
         rows = self._connection.execute(
             select(table.c.key, tables.chains.c.body)
@@ -438,7 +469,9 @@ class Snapshot:
     def errors(
         self, *, company: str | None = None, start: str | None = None, end: str | None = None, limit: int = 100
     ) -> list[ProcessMessage]:
-        """The most recent errors of Finance's processes, newest first (R52); the dates are days in UTC, both included."""
+        """The most recent errors of Finance's processes, newest first (R52); the dates are days in UTC, both
+        included.
+        """
         table = tables.process_messages
         statement = select(table.c.body).where(table.c.code.is_not(None))
         if company is not None:
@@ -447,7 +480,9 @@ class Snapshot:
             statement = statement.where(table.c.at >= _midnight(start))
         if end is not None:
             statement = statement.where(table.c.at < _midnight(end) + 86_400 * 1_000_000)
-        rows = self._connection.execute(statement.order_by(table.c.at.desc(), table.c.source, table.c.event).limit(limit))
+        rows = self._connection.execute(
+            statement.order_by(table.c.at.desc(), table.c.source, table.c.event).limit(limit)
+        )
         return [_decode_message(row.body) for row in rows]
 
 
@@ -495,7 +530,8 @@ def _one_currency(company: Company, found: set[str]) -> str | None:
     named = {currency for currency in found if currency}
     if len(named) > 1:
         raise QuestionError(
-            f"{company.code}: the ledger's currency is not known and the documents are in {', '.join(sorted(named))}; sums never mix "
+            f"{company.code}: the ledger's currency is not known and the documents are in "
+            f"{', '.join(sorted(named))}; sums never mix "
             "currencies. Send the rows of CompanyInfo and Ledger for this company."
         )
     return next(iter(named), None)

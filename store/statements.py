@@ -1,6 +1,7 @@
 """The statements of the write path, each for many rows at once.
 
-They go to the driver with plain tuples: building a dictionary of parameters for each of thirty rows a document costs more than writing them.
+They go to the driver with plain tuples: building a dictionary of parameters for each of thirty rows a document costs
+more than writing them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -63,7 +64,7 @@ def _upsert_sql(table: Table, mark: str) -> str:
     return (
         f'INSERT INTO "{table.name}" ({", ".join(f"{chr(34)}{name}{chr(34)}" for name in names)}) '  # noqa: S608
         f"VALUES ({', '.join([mark] * len(names))}) "
-        f'ON CONFLICT ({", ".join(f"{chr(34)}{key}{chr(34)}" for key in keys)}) {action}'
+        f"ON CONFLICT ({', '.join(f'{chr(34)}{key}{chr(34)}' for key in keys)}) {action}"
     )
 
 

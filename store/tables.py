@@ -1,12 +1,12 @@
 """Every table on one page.
 
-Amounts are whole units of 1/10000 (`engine.money`), times are microseconds since 1970 UTC, dates are `YYYY-MM-DD` text. Bodies are msgpack of
-the engine's values; the columns beside them are what queries filter, sort and add up. A store holds one environment.
+Amounts are whole units of 1/10000 (`engine.money`), times are microseconds since 1970 UTC, dates are `YYYY-MM-DD`
+text. Bodies are msgpack of the engine's values; the columns beside them are what queries filter, sort and add up. A
+store holds one environment.
 """
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Index,
     Integer,
@@ -122,7 +122,7 @@ totals = Table(
     Column("accounting_currency", Text, primary_key=True),
     # Text, for sums have no limit of 64 bits: the numbers of store.views.Sums, separated by blanks.
     Column("sums", Text, nullable=False),
-    comment="Sums over documents by day, kept with every change so that a summary of millions is a few hundred rows",
+    comment="Sums over documents by day, kept with every change for a summary of millions is a few hundred rows",
 )
 
 findings = Table(

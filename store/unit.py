@@ -1,6 +1,7 @@
 """One batch of changes against the store: merge, link, decide, and find out what to write.
 
-Everything happens on copies; `State`, which outlives the batch, takes over what changed only after the commit (`Unit.remember`).
+Everything happens on copies; `State`, which outlives the batch, takes over what changed only after the commit
+(`Unit.remember`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,9 @@ from store.caches import Recent
 from store.statements import select
 
 FANOUT: Final = 1_000
-"""Dependents of a changed reference that are decided in the same batch; more are left to `recomputations`, a chunk at a time."""
+"""Dependents of a changed reference that are decided in the same batch; more are left to `recomputations`, a chunk at
+a time.
+"""
 
 _decode_record = msgspec.msgpack.Decoder(Record).decode
 _decode_chain = msgspec.msgpack.Decoder(Chain).decode
@@ -122,7 +125,9 @@ class Unit:
         self._derive(moved, before)
 
     def _stays(self, old: Record, new: Record) -> bool:
-        """Whether a row of a chain keeps its links, as most updates let it; then its chain need only be decided again."""
+        """Whether a row of a chain keeps its links, as most updates let it; then its chain need only be decided
+        again.
+        """
         entity_map = self._map(new)
         if not entity_map.role.chained or old.chain is None or not (old.exists and new.exists):
             return False
@@ -146,7 +151,9 @@ class Unit:
         self.derive_again({key for body in self.old_chains.values() for key in _decode_chain(body).members})
 
     def _replace_resident(self, before: Mapping[str, Record]) -> None:
-        """Take changed resident rows into the directory; when it decides otherwise now, every chain is decided again."""
+        """Take changed resident rows into the directory; when it decides otherwise now, every chain is decided "
+        "again.
+        """
         changed = [key for key in before if self._map(self.records[key]).role.resident]
         if not changed:
             return
@@ -157,7 +164,10 @@ class Unit:
             if record.exists:
                 self.resident[key] = links.row(record, self._map(record), lambda _guid: None)
         old, self.directory = self.directory, Directory(self.resident.values())
-        if not self.directory.decides_like(old) and self.connection.execute(text("SELECT 1 FROM chains LIMIT 1")).first():
+        if (
+            not self.directory.decides_like(old)
+            and self.connection.execute(text("SELECT 1 FROM chains LIMIT 1")).first()
+        ):
             self.postponed.add(EVERY_CHAIN)
 
     def _derive(self, keys: Iterable[str], before: Mapping[str, Record]) -> None:
@@ -202,7 +212,9 @@ class Unit:
         return {key, *(links.pointer_to(token) for token in (*record.refers, *refers) if token[0] == "+")}
 
     def _says_the_same(self, old: Record, new: Record, entity_map: EntityMap) -> bool:
-        """Whether a row that others point to tells them what it told before. A header's event is itself part of what is told."""
+        """Whether a row that others point to tells them what it told before. A header's event is itself part of what
+        is told.
+        """
         if entity_map.role.name == "dataverse-invoice" or not (old.exists and new.exists):
             return False
         one = links.row(old, entity_map, self.directory.owner)
@@ -387,9 +399,8 @@ class Unit:
         for offer, key in select(self.connection, tables.links, ["token", "record"], "token", missing):
             self._offers[offer].append(key)
         for token, key in self.links_added:
-            if token in missing or token in offers:
-                if key not in self._offers[token]:
-                    self._offers[token].append(key)
+            if token in offers and key not in self._offers[token]:
+                self._offers[token].append(key)
         for token, key in self.links_removed:
             if token in offers and key in self._offers[token]:
                 self._offers[token].remove(key)
@@ -417,7 +428,9 @@ class Unit:
     # --- after -------------------------------------------------------------------------------------------------------
 
     def reference_findings(self) -> Iterator[tuple[str, list[Finding]]]:
-        """What is wrong with the rows that others point to, as far as they changed. Call after the links are written."""
+        """What is wrong with the rows that others point to, as far as they changed. Call after the links are "
+        "written.
+        """
         self._load(self.references)
         for key in sorted(self.references):
             seen = self.row(key)
@@ -436,7 +449,9 @@ class Unit:
         state = self.state
         state.records.update(self.records)
         # Offers as this batch leaves them: `_load_offers` has added and removed what the batch did.
-        state.offers.forget(token for links in (self.links_added, self.links_removed) for token, _ in links if token[0] == "+")
+        state.offers.forget(
+            token for links in (self.links_added, self.links_removed) for token, _ in links if token[0] == "+"
+        )
         state.offers.update(self._offers)
         state.resident = self.resident
         state.directory = self.directory

@@ -29,7 +29,9 @@ _NOTHING: Final = Amounts(0)
 
 
 def views_of(document: Document) -> int:
-    """The views a document is in: its position's, and that of each part which is not zero (R33, judged in transaction currency)."""
+    """The views a document is in: its position's, and that of each part which is not zero (R33, judged in transaction
+    currency).
+    """
     if document.position == "not-posted":
         return 0
     if document.position == "excluded":
@@ -48,7 +50,9 @@ def views_of(document: Document) -> int:
 
 
 class Sums(msgspec.Struct, gc=False):
-    """Numbers of documents and exact sums of their amounts, in transaction and in accounting currency (units of 1/10000)."""
+    """Numbers of documents and exact sums of their amounts, in transaction and in accounting currency (units of
+    1/10000).
+    """
 
     documents: int = 0
     with_difference: int = 0

@@ -1,6 +1,8 @@
-"""The one writer of a store: applies batches of what was decoded, each in one transaction with the place it came from (R71).
+"""The one writer of a store: applies batches of what was decoded, each in one transaction with the place it came from
+(R71).
 
-Nothing outside this module changes the projection. A batch that fails leaves the store and the writer's memory as they were.
+Nothing outside this module changes the projection. A batch that fails leaves the store and the writer's memory as
+they were.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,7 +18,7 @@ from engine.maps import EntityMap, Maps
 from engine.messages import recognise
 from engine.wire import document_json
 from store import tables
-from store.statements import chunks, delete, upsert
+from store.statements import delete, upsert
 from store.statements import select as select_rows
 from store.unit import EVERY_CHAIN, FANOUT, State, Unit, _decode_chain, encode, load_resident
 from store.views import Sums, TotalKey, numbers, total_key, views_of
@@ -57,7 +59,9 @@ class Batch(msgspec.Struct):
 
 
 class Writer:
-    """Applies batches. Not for use by two threads at a time; a second writer elsewhere is refused by the offsets (`Overtaken`)."""
+    """Applies batches. Not for use by two threads at a time; a second writer elsewhere is refused by the offsets
+    (`Overtaken`).
+    """
 
     def __init__(self, engine: Engine, maps: Maps, companies: Collection[str] | None = None) -> None:
         self._engine = engine
@@ -77,8 +81,8 @@ class Writer:
     def apply(self, batch: Batch) -> None:
         """Apply a batch and move the offsets past it, in one transaction.
 
-        Raises `Overtaken` when the offsets are not where `batch.moves` follow: another writer was here. Then, and on any error, nothing
-        of the batch stays.
+        Raises `Overtaken` when the offsets are not where `batch.moves` follow: another writer was here. Then, and on
+        any error, nothing of the batch stays.
         """
         with self._engine.begin() as connection:
             _move(connection, batch.moves)
@@ -97,7 +101,11 @@ class Writer:
             if waiting is None:
                 return False
             every = waiting.token == EVERY_CHAIN
-            keys = _chains_after(connection, waiting.cursor) if every else _dependents(connection, waiting.token, waiting.cursor)
+            keys = (
+                _chains_after(connection, waiting.cursor)
+                if every
+                else _dependents(connection, waiting.token, waiting.cursor)
+            )
             if len(keys) < (CHAINS_AT_ONCE if every else FANOUT):
                 delete(connection, tables.recomputations, ["token"], [(waiting.token,)])
             else:
@@ -173,7 +181,8 @@ def _move(connection: Connection, moves: Iterable[Move]) -> None:
         stored = connection.execute(select(table.c.next).where(here)).scalar()
         if stored is not None:
             raise Overtaken(
-                f"{move.topic}/{move.partition}: this worker continues at {move.follows}, but the store is at {stored}. "
+                f"{move.topic}/{move.partition}: this worker continues at {move.follows}, but the store is at "
+                f"{stored}. "
                 "Another worker writes to this store; stop one of them."
             )
         connection.execute(insert(table).values(topic=move.topic, partition=move.partition, next=move.next))
@@ -183,7 +192,9 @@ def _move(connection: Connection, moves: Iterable[Move]) -> None:
 
 
 class _Decided(msgspec.Struct):
-    """The chains that are different now: their new bodies, those that are gone, and what was and is decided about them."""
+    """The chains that are different now: their new bodies, those that are gone, and what was and is decided about
+    them.
+    """
 
     bodies: dict[str, bytes]
     gone: list[str]
@@ -210,9 +221,7 @@ def _write_chains(connection: Connection, decided: _Decided) -> list[Outgoing]:
     _write_findings(connection, decided)
     _write_unsynced(connection, decided)
     old = {document.key: document for chain in decided.old.values() for document in chain.documents}
-    new = {
-        document.key: (chain.id, document) for chain in decided.new.values() for document in chain.documents
-    }
+    new = {document.key: (chain.id, document) for chain in decided.new.values() for document in chain.documents}
     changed = {key: item for key, item in new.items() if old.get(key) != item[1]}
     moved = {key: item for key, item in new.items() if key not in changed}
     upsert(
@@ -238,7 +247,9 @@ def _positions(
 
 
 def _position(document: Document) -> bytes:
-    """The JSON of `tieout documents`, without the members that are null: a large part of the log's bytes would say nothing."""
+    """The JSON of `tieout documents`, without the members that are null: a large part of the log's bytes would say
+    nothing.
+    """
     return _json({name: value for name, value in document_json(document).items() if value is not None})
 
 
@@ -258,11 +269,29 @@ def document_row(chain: str, document: Document) -> tuple[Any, ...]:
         document.cause,
         document.since,
         document.currency,
-        *((amounts.amount, amounts.missing_actual, amounts.missing_journal_line, amounts.reconciled, amounts.difference)
-          if amounts else (None, 0, 0, 0, 0)),
+        *(
+            (
+                amounts.amount,
+                amounts.missing_actual,
+                amounts.missing_journal_line,
+                amounts.reconciled,
+                amounts.difference,
+            )
+            if amounts
+            else (None, 0, 0, 0, 0)
+        ),
         document.accounting_currency,
-        *((accounting.amount, accounting.missing_actual, accounting.missing_journal_line, accounting.reconciled, accounting.difference)
-          if accounting else (None, 0, 0, 0, 0)),
+        *(
+            (
+                accounting.amount,
+                accounting.missing_actual,
+                accounting.missing_journal_line,
+                accounting.reconciled,
+                accounting.difference,
+            )
+            if accounting
+            else (None, 0, 0, 0, 0)
+        ),
         document.voucher,
         document.project,
         document.category,
@@ -348,7 +377,11 @@ def _keep_heartbeats(connection: Connection, heartbeats: Iterable[Heartbeat]) ->
     if not latest:
         return
     stored = dict(select_rows(connection, tables.sources, ["source", "until"], "source", latest))
-    upsert(connection, tables.sources, [(source, max(until, stored.get(source, until))) for source, until in latest.items()])
+    upsert(
+        connection,
+        tables.sources,
+        [(source, max(until, stored.get(source, until))) for source, until in latest.items()],
+    )
 
 
 def _keep_messages(connection: Connection, messages: Sequence[ProcessMessage]) -> list[Outgoing]:
@@ -391,10 +424,6 @@ def _error_json(message: ProcessMessage) -> dict[str, Any]:
 
 
 def _put_out(connection: Connection, outgoing: Iterable[Outgoing]) -> None:
-    for chunk in chunks(outgoing, 5_000):
-        connection.exec_driver_sql(
-            "INSERT INTO outbox (topic, key, value) VALUES ({0}, {0}, {0})".format(
-                "?" if connection.dialect.paramstyle == "qmark" else "%s"
-            ),
-            [(item.topic, item.key, item.value) for item in chunk],
-        )
+    rows = [{"topic": item.topic, "key": item.key, "value": item.value} for item in outgoing]
+    if rows:
+        connection.execute(insert(tables.outbox), rows)

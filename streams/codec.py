@@ -1,4 +1,5 @@
-"""From the bytes of an event to what it says. CloudEvents 1.0 are the plain way in (R4); further families join `decode`.
+"""From the bytes of an event to what it says. CloudEvents 1.0 are the plain way in (R4); further families join
+`decode`.
 
 `decode` raises nothing but `Rejected`, whatever it is given, with a reason that names what is wrong and where.
 """
@@ -37,7 +38,7 @@ class _RowData(msgspec.Struct, gc=False):
     operation: Literal["upsert", "delete"]
     columns: dict[str, Any] = {}
     version: int | None = None
-    company: str | None | msgspec.UnsetType = msgspec.UNSET
+    company: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _ProcessData(msgspec.Struct, gc=False):
@@ -57,36 +58,36 @@ class _CloudEvent(msgspec.Struct, gc=False):
     specversion: str
     id: str
     source: str
-    data: Any = None
     time: str | None = None
     correlationid: str | None = None
 
 
-class _RowChanged(_CloudEvent, tag_field="type", tag="tieout.row.changed", gc=False):
+class _RowChanged(_CloudEvent, tag_field="type", tag="tieout.row.changed", kw_only=True, gc=False):
     data: _RowData
 
 
-class _Complete(_CloudEvent, tag_field="type", tag="tieout.source.complete", gc=False):
+class _Complete(_CloudEvent, tag_field="type", tag="tieout.source.complete", kw_only=True, gc=False):
     data: _CompleteData
 
 
-class _ProcessStarted(_CloudEvent, tag_field="type", tag="tieout.process.started", gc=False):
+class _ProcessStarted(_CloudEvent, tag_field="type", tag="tieout.process.started", kw_only=True, gc=False):
     data: _ProcessData
 
 
-class _ProcessSaid(_CloudEvent, tag_field="type", tag="tieout.process.message", gc=False):
+class _ProcessSaid(_CloudEvent, tag_field="type", tag="tieout.process.message", kw_only=True, gc=False):
     data: _ProcessData
 
 
-class _ProcessFinished(_CloudEvent, tag_field="type", tag="tieout.process.finished", gc=False):
+class _ProcessFinished(_CloudEvent, tag_field="type", tag="tieout.process.finished", kw_only=True, gc=False):
     data: _ProcessData
 
 
-class _ProcessFailed(_CloudEvent, tag_field="type", tag="tieout.process.failed", gc=False):
+class _ProcessFailed(_CloudEvent, tag_field="type", tag="tieout.process.failed", kw_only=True, gc=False):
     data: _ProcessData
 
 
-_Event = _RowChanged | _Complete | _ProcessStarted | _ProcessSaid | _ProcessFinished | _ProcessFailed
+_Process = _ProcessStarted | _ProcessSaid | _ProcessFinished | _ProcessFailed
+_Event = _RowChanged | _Complete | _Process
 
 _STAGES: Final[dict[type, Literal["started", "message", "finished", "failed"]]] = {
     _ProcessStarted: "started",
@@ -110,8 +111,11 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     offset: int = 0
 
 
+NOWHERE: Final = Place()
+
+
 def decode(
-    value: bytes | None, headers: Headers = (), place: Place = Place(), environments: tuple[str, ...] | None = None
+    value: bytes | None, headers: Headers = (), place: Place = NOWHERE, environments: tuple[str, ...] | None = None
 ) -> list[Fact]:
     """What an event says. `environments` are those an event may come from, None for any.
 
@@ -129,7 +133,8 @@ def _is_binary(headers: Headers) -> bool:
 
 def _structured(value: bytes) -> _Event:
     try:
-        return _decoder.decode(value)
+        event: _Event = _decoder.decode(value)
+        return event
     except msgspec.ValidationError as error:
         _refuse(value, error)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -180,7 +185,8 @@ def _binary(value: bytes, headers: Headers) -> _Event:
             attributes[name.lower()[3:]] = (content or b"").decode("utf-8", "replace")
     try:
         attributes["data"] = _plain.decode(value)
-        return msgspec.convert(attributes, _Event)
+        event: _Event = msgspec.convert(attributes, _Event)
+        return event
     except msgspec.ValidationError as error:
         if attributes.get("type") not in _TYPES:
             raise Rejected(f"unknown event type {_shown(attributes.get('type'))} in the header ce_type") from None
@@ -220,10 +226,13 @@ def _source(source: str, environments: tuple[str, ...] | None) -> Source:
     _, _, rest = source.partition("/")
     system, _, environment = rest.partition("/")
     if source[:1] != "/" or system not in ("finance", "dataverse") or not environment or len(source) > _LONGEST_NAME:
-        raise Rejected(f"the source {_shown(source)} at $.source must be /finance/ENVIRONMENT or /dataverse/ENVIRONMENT")
+        raise Rejected(
+            f"the source {_shown(source)} at $.source must be /finance/ENVIRONMENT or /dataverse/ENVIRONMENT"
+        )
     if environments is not None and environment not in environments:
         raise Rejected(
-            f"the environment {_shown(environment)} at $.source is none of this installation's ({', '.join(sorted(environments))})"
+            f"the environment {_shown(environment)} at $.source is none of this installation's "
+            f"({', '.join(sorted(environments))})"
         )
     return "finance" if system == "finance" else "dataverse"
 
@@ -272,13 +281,20 @@ def _row(event: _RowChanged, source: Source, digest: bytes, place: Place) -> Cha
     )
 
 
-def _process(event: _Event, evidence: Evidence) -> ProcessMessage:
+def _process(event: _Process, evidence: Evidence) -> ProcessMessage:
     data = event.data
     if data.process not in PROCESSES:
         raise Rejected(f"unknown process {_shown(data.process)} at $.data.process; known are {', '.join(PROCESSES)}")
     company = data.company.strip().upper() if data.company else None
     return ProcessMessage(
-        _STAGES[type(event)], data.process, data.run, company or None, tuple(data.scope), data.subject, data.text, evidence
+        _STAGES[type(event)],
+        data.process,
+        data.run,
+        company or None,
+        tuple(data.scope),
+        data.subject,
+        data.text,
+        evidence,
     )
 
 

@@ -28,7 +28,8 @@ _json = msgspec.json.Encoder().encode
 class Projector:
     """Applies batches of the change topics to a store, and publishes its outbox.
 
-    `environments` are the names an event may come from, None for any. Raises what the store raises: `Overtaken`, or a failed transaction.
+    `environments` are the names an event may come from, None for any. Raises what the store raises: `Overtaken`, or a
+    failed transaction.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class Projector:
         log.debug("batches_applied", places={f"{batch.topic}/{batch.partition}": batch.next for batch in batches})
 
     def work(self) -> bool:
-        """Publish a bounded part of the outbox, or decide again a bounded number of documents; True while some of either is left."""
+        """Publish a bounded part of the outbox, or decide again a bounded number of documents; True while some of
+        either is left.
+        """
         return self._publish() or self._writer.recompute()
 
     def _sort(self, record: LogRecord, effects: Effects) -> None:
@@ -75,7 +78,8 @@ class Projector:
                 entity_map = self._maps.by_name.get(fact.entity) or self._maps.find(fact.entity)
                 if entity_map is None:
                     raise Rejected(
-                        f"the entity {fact.entity!r} is in no map: add a table [entities.{fact.entity}] to a map file, then resubmit the event"
+                        f"the entity {fact.entity!r} is in no map: add a table [entities.{fact.entity}] to a map "
+                        "file, then resubmit the event"
                     )
                 effects.changes.append((fact, entity_map))
             elif isinstance(fact, Heartbeat):
@@ -87,9 +91,7 @@ class Projector:
         waiting = self._writer.outgoing(PUBLISHED_AT_ONCE)
         if not waiting:
             return False
-        self._log.append(
-            [NewRecord(f"{self._prefix}.{item.topic}", item.key, item.value) for _, item in waiting]
-        )
+        self._log.append([NewRecord(f"{self._prefix}.{item.topic}", item.key, item.value) for _, item in waiting])
         self._writer.sent(waiting[-1][0])
         return len(waiting) == PUBLISHED_AT_ONCE
 
@@ -107,7 +109,9 @@ class RejectedEvent(msgspec.Struct, frozen=True):
 
 
 def rejection(record: LogRecord, reason: str) -> Outgoing:
-    """An event that was refused, for the rejected topic; its key is its original place, so that publishing twice counts once."""
+    """An event that was refused, for the rejected topic; its key is its original place, so that publishing twice
+    counts once.
+    """
     place = f"{record.topic}/{record.partition}/{record.offset}"
     event = RejectedEvent(
         record.topic, record.partition, record.offset, reason, record.key, record.value, list(record.headers)

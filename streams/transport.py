@@ -1,9 +1,10 @@
 """A Faust transport that reads an `EventLog` in the same process.
 
-Faust handles a message in some 100 µs, whatever is in it, so a message here is all that one look into the log found: its
-value is a list with a `Batch` of each partition that had records, its place that of the first one. They are applied in
-one transaction: the events of a document come on both topics, and each time it is decided less is time gained. Reading starts where the projection stands, not at offsets committed by
-Faust: those are not stored together with the effect, so commits do nothing.
+Faust handles a message in some 100 µs, whatever is in it, so a message here is all that one look into the log found:
+its value is a list with a `Batch` of each partition that had records, its place that of the first one. They are
+applied in one transaction: the events of a document come on both topics, and each time it is decided less is time
+gained. Reading starts where the projection stands, not at offsets committed by Faust: those are not stored together
+with the effect, so commits do nothing.
 """
 
 import asyncio

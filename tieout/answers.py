@@ -6,14 +6,14 @@ from typing import Any, Final
 import msgspec
 
 from engine import money
-from engine.absence import Moment
+from engine.absence import Moment, claimed
 from engine.changes import Evidence, ProcessMessage, guid, iso, row_id_of
 from engine.documents import Finding
-from engine.explanations import FEED_SILENT, NOT_OBSERVED, Explanation, explain, explain_finding
+from engine.explanations import explain, explain_finding
 from engine.maps import COMPANY, EntityMap, Maps
 from engine.messages import catalogued, recognise
 from engine.records import Record, Row
-from store.queries import ChainView, GridRow
+from store.queries import ChainView
 
 # What says where a record stands, in this order; other fields say what it is.
 _STATES: Final = (
@@ -33,29 +33,13 @@ _STATES: Final = (
 RawEvent = Callable[[Evidence], str | None]
 
 
-def explained(row: GridRow, moment: Moment) -> Explanation:
-    """Why a document stands where it stands, as far as that may be claimed now (R20, R21)."""
-    explanation = explain(row.document)
-    awaited = row.document.awaited
-    if awaited is None or row.cause not in ("not-observed", "feed-silent"):
-        return explanation
-    words = NOT_OBSERVED if row.cause == "not-observed" else FEED_SILENT
-    until = moment.until.get(awaited.source)
-    known = {
-        "entities": ", ".join(awaited.entities),
-        "source": awaited.source,
-        "until": "its start" if until is None else iso(until),
-    }
-    return msgspec.structs.replace(explanation, missing=words.missing.format_map(known), do=words.do.format_map(known))
-
-
 def chain_json(view: ChainView, maps: Maps, moment: Moment, raw: RawEvent | None = None) -> dict[str, Any]:
     """A document with its explanation, its records in the order of the process, and its findings with theirs."""
     return {
         **view.row.as_json(),
-        "explanation": msgspec.to_builtins(explained(view.row, moment)),
+        "explanation": msgspec.to_builtins(explain(view.row.document, moment)),
         "chain": [record_json(record, maps, raw) for record in view.records],
-        "findings": [finding_json(finding) for finding in _findings(view)],
+        "findings": [finding_json(finding) for finding in _findings(view) if claimed(finding, moment)],
     }
 
 

@@ -26,12 +26,17 @@ SHIPPED_MAPS: Final = ("finance.toml", "dataverse.toml")
 
 
 def load_maps(settings: Settings) -> Maps:
-    """The shipped maps, with the environment's own entities in place of theirs. Raises `MapError`, naming file and key."""
+    """The shipped maps, with the environment's own entities in place of theirs. Raises `MapError`, naming file and
+    key.
+    """
     contents = [_parsed(name, (files("tieout") / "maps" / name).read_text(encoding="utf-8")) for name in SHIPPED_MAPS]
     own = [_parsed(name, _read(name)) for name in settings.maps]
     replaced = {entity for _, content in own for entity in _entities(content)}
     kept = [
-        (name, {**content, "entities": {key: value for key, value in _entities(content).items() if key not in replaced}})
+        (
+            name,
+            {**content, "entities": {key: value for key, value in _entities(content).items() if key not in replaced}},
+        )
         for name, content in contents
     ]
     return compile_maps([*kept, *own])
@@ -77,12 +82,16 @@ def open_log(settings: Settings, *, write: bool) -> Iterator[EventLog]:
 
 @contextmanager
 def open_store(settings: Settings, *, write: bool) -> Iterator[Engine]:
-    """The store of the settings. Opened for writing it is made or upgraded; for reading it must be there in today's shape."""
+    """The store of the settings. Opened for writing it is made or upgraded; for reading it must be there in today's
+    shape.
+    """
     url = make_url(settings.store)
     if url.drivername.startswith("sqlite") and url.database and write:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     if url.drivername.startswith("sqlite") and url.database and not write and not Path(url.database).exists():
-        raise SettingError(f"TIEOUT_STORE={settings.store!r}: there is no such store yet. Start `tieout run` or `tieout demo` once.")
+        raise SettingError(
+            f"TIEOUT_STORE={settings.store!r}: there is no such store yet. Start `tieout run` or `tieout demo` once."
+        )
     engine = connect(settings.store, write=write)
     try:
         if write:
@@ -95,9 +104,7 @@ def open_store(settings: Settings, *, write: bool) -> Iterator[Engine]:
 
 
 @contextmanager
-def open_reader(
-    settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> Iterator[Reader]:
+def open_reader(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Iterator[Reader]:
     """Questions to the store of the settings."""
     with open_store(settings, write=False) as engine:
         yield Reader(engine, load_maps(settings), today=settings.today, clock=clock)

@@ -1,4 +1,6 @@
-"""Logs: an event name and its keys. For people on a terminal, one JSON object a line anywhere else; always on standard error."""
+"""Logs: an event name and its keys. For people on a terminal, one JSON object a line anywhere else; always on
+standard error.
+"""
 
 import logging
 import sys

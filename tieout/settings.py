@@ -1,6 +1,8 @@
-"""Settings: read once at start from environment variables `TIEOUT_*` and a TOML file, typed, and refused with the name of what is wrong.
+"""Settings: read once at start from environment variables `TIEOUT_*` and a TOML file, typed, and refused with the
+name of what is wrong.
 
-The environment wins over the file; the file is `tieout.toml` in the working folder, or the one that `TIEOUT_SETTINGS` names.
+The environment wins over the file; the file is `tieout.toml` in the working folder, or the one that `TIEOUT_SETTINGS`
+names.
 """
 
 import os
@@ -39,7 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Partitions of each change topic that is made."""
 
     companies: tuple[str, ...] | None = None
-    """The companies of this environment; documents of others are excluded as `other-company`. By default every company."""
+    """The companies of this environment; documents of others are excluded as `other-company`. By default every
+    company.
+    """
 
     environments: tuple[str, ...] | None = None
     """The environment names in `source` that events may come from; others are rejected. By default any."""
@@ -92,7 +96,9 @@ def _several(written: str) -> list[str]:
 def _checked(values: dict[str, Any]) -> Settings:
     unknown = values.keys() - set(Settings.__struct_fields__)
     if unknown:
-        raise SettingError(f"unknown setting {', '.join(sorted(unknown))}; known are {', '.join(Settings.__struct_fields__)}.")
+        raise SettingError(
+            f"unknown setting {', '.join(sorted(unknown))}; known are {', '.join(Settings.__struct_fields__)}."
+        )
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -108,7 +114,8 @@ def _checked(values: dict[str, Any]) -> Settings:
 def _check_places(settings: Settings) -> None:
     if not settings.broker.startswith((_EMBEDDED, "kafka://")) or settings.log_file == Path():
         raise SettingError(
-            f"TIEOUT_BROKER={settings.broker!r}: use embedded:///path/to/file (three slashes relative, four absolute) or kafka://host:port."
+            f"TIEOUT_BROKER={settings.broker!r}: use embedded:///path/to/file (three slashes relative, four "
+            "absolute) or kafka://host:port."
         )
     try:
         make_url(settings.store)

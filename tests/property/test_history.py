@@ -34,7 +34,9 @@ def delivered(draw: st.DrawFn) -> tuple[list[Event], list[Event], list[int]]:
 @pytest.mark.requirement("R11", "R12")
 @SLOW
 @given(delivered())
-def test_any_order_repetition_and_batch_size_give_the_same_store(case: tuple[list[Event], list[Event], list[int]]) -> None:
+def test_any_order_repetition_and_batch_size_give_the_same_store(
+    case: tuple[list[Event], list[Event], list[int]],
+) -> None:
     events, arrived, cuts = case
     assert canonical(project(arrived, cuts)) == canonical(project(events))
 
@@ -67,7 +69,9 @@ def compare_company(model: NaiveModel, questions: Reader, company: str) -> None:
             return  # the tiles are then in the documents' own currency, or refused; the model says nothing
         tiles = asked.summary(asked.company(company), window).as_json()
         told = model.summary(company, window.start, window.end)
-        assert {key: tiles[key] for key in tiles if key != "as_of"} == {key: told[key] for key in told if key != "as_of"}
+        assert {key: tiles[key] for key in tiles if key != "as_of"} == {
+            key: told[key] for key in told if key != "as_of"
+        }
 
 
 def picked(row: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +90,10 @@ def test_amounts_add_up_and_tiles_equal_grids(case: tuple[list[Event], list[Even
             window = asked.window(company, "2024-01-01", "2025-12-31")
             tiles = asked.summary(company, window).tiles
             for kind, prefix in zip(KINDS, ("expense", "vendor_invoice"), strict=True):
-                for view, part in (("missing-actuals", "missing_actual"), ("missing-journal-lines", "missing_journal_line")):
+                for view, part in (
+                    ("missing-actuals", "missing_actual"),
+                    ("missing-journal-lines", "missing_journal_line"),
+                ):
                     query = GridQuery(company=code, kind=kind, window=window, view=view)  # type: ignore[arg-type]
                     rows = [row.document for row in asked.rows(query)]
                     tile = tiles[f"{prefix}_{part}s"]
@@ -108,4 +115,5 @@ def assert_adds_up(position: str, amounts: Amounts | None) -> None:
     if position in ("excluded", "not-posted"):
         assert (parts, amounts.difference) == (0, 0)
     else:
+        assert amounts.amount is not None
         assert amounts.difference == amounts.amount - parts

@@ -326,7 +326,9 @@ class Document:
             "accounting_currency": accounting,
             "accounting": {
                 # All five or none: an amount beside parts that nobody can compute would add up to nothing.
-                "amount": shown(self.accounting_amount if self.accounting["difference"] is not None else None, accounting),
+                "amount": shown(
+                    self.accounting_amount if self.accounting["difference"] is not None else None, accounting
+                ),
                 **{part: shown(self.accounting[part], accounting) for part in PARTS},
             },
             "date": written(self.on),

@@ -241,6 +241,7 @@ WORDS: Final = {
             "voucher": "assumed_vouchernumber",
             "reference": "msdyn_externalreferenceid",
             "accounting-date": "msdyn_accountingdate",
+            "document-date": "msdyn_documentdate",
             "project": "msdyn_project",
             "category": "msdyn_transactioncategory",
             "company": "assumed_owningcompany",
@@ -281,6 +282,7 @@ WORDS: Final = {
             "booked": "AccountingAmount",
             "currency": "TransactionCurrencyId",
             "rate": "ExchangeRate",
+            "accounting-date": "AccountingDate",
             "project": "ProjectId",
             "category": "TransactionCategoryId",
         },
@@ -297,6 +299,8 @@ WORDS: Final = {
             "voucher": "Voucher",
             "amount": "ExtendedCost",
             "currency": "CostCurrency",
+            "rate": "CostExchangeRate",
+            "accounting-date": "AccountingDate",
             "project": "ProjId",
             "category": "ProjCategoryId",
         },
@@ -430,7 +434,7 @@ def _change(word: Word, name: str, said: list[str], at: int, *, whole: bool) -> 
     columns: dict[str, Any] = {word.columns[column]: _meant(word, column, value) for column, value in values.items()}
     if company is not None:
         columns["@company"] = company or None
-    digest = blake2b(f"{at} {name} {said}".encode(), digest_size=16).hexdigest()
+    digest = blake2b(f"{at} {name} {said}".encode(), digest_size=16).digest()
     evidence = Evidence(at, 0, digest, f"/{word.source}/story", f"{name}@{iso(at)[11:16]}")
     if "delete" in said:
         return Change("delete", word.source, word.entity, row, evidence, {})

@@ -117,7 +117,7 @@ def test_in_binary_mode_the_headers_are_part_of_what_is_digested() -> None:
     value, headers = binary(ROW)
     other = [(name, b"another" if name == "ce_id" else content) for name, content in headers]
 
-    def digest(with_headers: list[tuple[str, bytes]]) -> str:
+    def digest(with_headers: list[tuple[str, bytes]]) -> bytes:
         return decode(value, with_headers)[0].evidence.digest
 
     assert digest(headers) == digest(list(reversed(headers)))

@@ -356,17 +356,35 @@ MISTAKES: dict[str, tuple[str, Any, list[str]]] = {
         ["company", "numer"],
         ["entities.Journal", "offers.journal-number", "numer"],
     ),
+    "choices of a field that no column feeds": (
+        "entities.Journal.columns",
+        {"number": "JournalId"},
+        ["entities.Journal", "choices.status", "number"],
+    ),
+    "a field without a column": ("entities.Line.columns.amount", [], ["entities.Line", "columns.amount"]),
+    "a column of ours": ("entities.Line.columns.amount", "@company", ["entities.Line", "columns.amount"]),
+    "an alias that is another column": (
+        "entities.Line.column_aliases.Voucher",
+        "Status",
+        ["entities.Line", "column_aliases", "Status", "Voucher"],
+    ),
+    "a link by no field": (
+        "entities.Line.identity",
+        [{"link": "journal-line", "by": []}],
+        ["entities.Line", "identity journal-line"],
+    ),
+    "a reference to an entity by two fields": (
+        "entities.Line.references.journal.by",
+        ["company", "journal"],
+        ["entities.Line", "references.journal"],
+    ),
+    "a reference by fewer fields than are offered": (
+        "entities.Line.references.header",
+        {"by": "journal", "link": "journal-number"},
+        ["entities.Line", "references.header", "journal-number"],
+    ),
     "an alias that another entity has": ("entities.Journal.aliases", ["Mserp_Line"], ["entities.Journal", "Line"]),
 }
-# What is not refused, or refused without naming the place.
-UNNAMED = {
-    "an unknown key of an entity",
-    "no record",
-    "a column that is no name",
-    "a choice that is no number",
-    "an unknown key of a link",
-}
-ACCEPTED = {"choices of a field that the record does not have", "a reference by a link that nothing offers"}
 
 
 def with_mistake(path: str, value: Any) -> dict[str, Any]:
@@ -382,21 +400,43 @@ def with_mistake(path: str, value: Any) -> dict[str, Any]:
     return content
 
 
-def marked(name: str) -> list[pytest.MarkDecorator]:
-    if name in UNNAMED:
-        return [pytest.mark.xfail(strict=True, reason="the message names a path with [...] instead of the entity")]
-    return [pytest.mark.xfail(strict=True, reason="this mistake is accepted")] if name in ACCEPTED else []
-
-
 @pytest.mark.parametrize(
     ("path", "value", "named"),
-    [pytest.param(*case, id=name, marks=marked(name)) for name, case in MISTAKES.items()],
+    MISTAKES.values(),
+    ids=MISTAKES.keys(),
 )
 def test_a_mistake_in_a_map_is_named_by_file_entity_and_key(path: str, value: Any, named: list[str]) -> None:
     with pytest.raises(MapError) as raised:
         compile_maps([("contoso.toml", with_mistake(path, value))])
     for part in ["contoso.toml", *named]:
         assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("entities.Line.columns.amount", 5, "[entities.Line] columns.amount: Expected `str | array`, got `int`"),
+        ("entities.Line.columns.amount", ["A", 5], "[entities.Line] columns.amount: Expected `str`, got `int`"),
+        (
+            "entities.Line.choices.status.error",
+            "one",
+            "[entities.Line] choices.status.error: Expected `int | array`, got `str`",
+        ),
+        ("entities.Line.colums", {}, "[entities.Line]: The table contains unknown key `colums`"),
+        ("entities.Line.record", None, "[entities.Line]: The table missing required key `record`"),
+        (
+            "entities.Line.identity",
+            [{"link": "x", "by": "id"}, {"by": "id"}],
+            "[entities.Line] identity.2: The table missing required key `link`",
+        ),
+        ("source", "sap", "source: Invalid enum value 'sap'"),
+        ("owner", "me", "The table contains unknown key `owner`"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named_by_its_whole_path(path: str, value: Any, message: str) -> None:
+    with pytest.raises(MapError) as raised:
+        compile_maps([("contoso.toml", with_mistake(path, value))])
+    assert str(raised.value) == f"contoso.toml: {message}"
 
 
 def test_without_the_mistakes_the_map_is_good() -> None:

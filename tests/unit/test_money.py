@@ -30,6 +30,10 @@ CURRENCIES = st.sampled_from(["USD", "EUR", "JPY", "KWD", "CLF", "XXX"])
         ("0.1", 1000),
         ("0.30000000000000000", 3000),
         ("999999999999.9999", 9_999_999_999_999_999),
+        ("10000000000000", money.LARGEST),
+        ("+1", 1_0000),
+        (".5", 5000),
+        ("5.", 5_0000),
     ],
 )
 def test_digits_become_units_of_a_ten_thousandth(digits: str, units: int) -> None:
@@ -52,6 +56,15 @@ def test_digits_become_units_of_a_ten_thousandth(digits: str, units: int) -> Non
         "ten",
         "",
         "1,000.00",
+        "1_000",
+        "１２３",
+        "١٢٣",
+        "1e५",
+        "10000000000000.0001",
+        "1e99999999999999999999",
+        "0x10",
+        ".",
+        "+-1",
     ],
 )
 def test_what_does_not_fit_exactly_is_no_amount(digits: str) -> None:
@@ -65,7 +78,7 @@ def test_text_and_units_are_each_others_inverse(amount: int, currency: str) -> N
     assert Decimal(shown) * money.UNITS == amount
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**12), max_value=10**12))
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**13), max_value=10**13))
 def test_whatever_way_a_decimal_is_written_it_is_the_same_amount(value: Decimal) -> None:
     for spelled in (f"{value:f}", str(value), f"{value:E}", f"{value:f}000"):
         assert money.units(spelled) == int(value * money.UNITS)
@@ -186,14 +199,51 @@ def test_every_share_but_one_is_its_proportion_rounded(total: int, three: list[i
 @pytest.mark.parametrize(
     ("amount", "rate", "expected"),
     [
-        (100_0000, "110", Fraction(110_0000)),
-        (1, "0.67", Fraction(67, 10_000)),
-        (-5, "100", Fraction(-5)),
+        (100_0000, "110", 110_0000),
+        (100_0000, "0.67", 6700),
+        (-5_0000, "100", -5_0000),
+        (1, "0.67", 0),
         (1, None, None),
+        (money.LARGEST, "100", money.LARGEST),
+        (money.LARGEST, "100.1", None),
+        (-1_0000, "1" + "0" * 30, None),
     ],
 )
-def test_finance_keeps_rates_times_100(amount: int, rate: str | None, expected: Fraction | None) -> None:
-    assert money.converted(amount, rate) == expected
+def test_finance_keeps_rates_times_100(amount: int, rate: str | None, expected: int | None) -> None:
+    assert money.converted(amount, rate, "USD") == expected
+
+
+@pytest.mark.requirement("R14")
+@pytest.mark.parametrize(
+    ("amount", "rate", "expected"),
+    [
+        (110_0000, "110", 100_0000),
+        (-100_0000, "300", -33_3300),
+        (1, None, None),
+        (1, "0", None),
+        (1_0000, "0." + "0" * 28 + "1", None),
+    ],
+)
+def test_an_amount_goes_back_through_its_rate(amount: int, rate: str | None, expected: int | None) -> None:
+    assert money.converted_back(amount, rate, "USD") == expected
+
+
+RATES = st.decimals(allow_nan=False, allow_infinity=False).map(str).map(money.plain_decimal)
+
+
+@given(UNITS, RATES, CURRENCIES)
+@example(money.LARGEST, "9" * 30 + "." + "9" * 29, "USD")
+@example(money.LARGEST, "0." + "0" * 29 + "9" * 28, "CLF")
+def test_whatever_the_rate_what_comes_of_it_can_be_kept(amount: int, rate: str | None, currency: str) -> None:
+    for result in (money.converted(amount, rate, currency), money.converted_back(amount, rate, currency)):
+        assert result is None or abs(result) <= money.LARGEST
+
+
+def test_some_ninety_amounts_can_be_added_up_in_64_bits() -> None:
+    assert 92 * money.LARGEST < 2**63
+    assert money.fits(-money.LARGEST, 0, money.LARGEST)
+    assert not money.fits(0, money.LARGEST + 1)
+    assert not money.fits(0, None)
 
 
 @pytest.mark.requirement("R8")
@@ -206,8 +256,12 @@ def test_finance_keeps_rates_times_100(amount: int, rate: str | None, expected: 
         ("-0.00", "0"),
         ("0.0001", "0.0001"),
         ("1E-6", "0.000001"),
+        ("0e99", "0"),
         ("NaN", None),
         ("1e999999999", None),
+        ("1_0", None),
+        ("１２", None),
+        ("9" * 61, None),
         ("rate", None),
     ],
 )

@@ -348,19 +348,66 @@ def test_an_amount_that_does_not_fit_counts_as_not_there(amount: str) -> None:
     assert ("unknown-value E1" in story.found) == bool(amount)
 
 
-@pytest.mark.xfail(strict=True, reason="a product or quotient of amounts is not checked for 64 bits")
-@pytest.mark.parametrize(
-    "line",
-    [
-        "expense E1 1000000000000 currency=EUR rate=1000000000000000000000000",
-        "expense E1 0.01 currency=EUR booked=1000000000000",
-    ],
-    ids=["an absurd rate", "an absurd booked amount"],
-)
-def test_amounts_stay_within_what_a_store_can_hold(line: str) -> None:
-    story = expense_with(line, "1000000000000 posted")
-    for amounts in (story.document.amounts, story.document.accounting):
-        assert amounts is None or all(
-            abs(amount) < 2**63
-            for amount in (amounts.missing_actual, amounts.missing_journal_line, amounts.reconciled, amounts.difference)
-        )
+TOO_LARGE = {
+    "an absurd rate": ("expense E1 1000000000000 currency=EUR rate=1000000000000000000000000", "1000000000000 posted"),
+    "an absurd booked amount": ("expense E1 0.01 currency=EUR booked=1000000000000", "1000000000000 posted"),
+    "a rate of 60 digits": (f"expense E1 1.00 currency=EUR rate={'9' * 30}.{'9' * 29}", "1.00 posted"),
+    "a document of 0 at an absurd rate": (f"expense E1 0.00 currency=EUR rate=1{'0' * 30} booked=0.00", "1.00 posted"),
+    "a difference beyond the bound": ("expense E1 -9000000000000 currency=EUR rate=1", "9000000000000 posted"),
+}
+
+
+@pytest.mark.parametrize(("line", "actual"), TOO_LARGE.values(), ids=TOO_LARGE.keys())
+def test_what_leads_to_a_number_too_large_to_keep_is_not_computable(line: str, actual: str) -> None:
+    story = expense_with(line, actual)
+    assert story.document.position == "reconciled"
+    assert story.document.accounting is None
+    assert "not-computable E1" in story.found
+
+
+def test_parts_that_add_up_beyond_the_bound_are_not_computable() -> None:
+    story = expense_with("expense E1 9000000000000", "9000000000000 posted", "9000000000000 posted")
+    assert (story.document.position, story.document.amounts, story.document.accounting) == ("reconciled", None, None)
+    assert "not-computable E1" in story.found
+
+
+def test_an_actual_that_is_too_large_through_the_rate_is_not_computable() -> None:
+    story = tell(
+        f"""
+        expense  E1   100.00 currency=EUR rate=0.{"0" * 28}1 booked=110.00
+        record   R1   approved
+        actual   A1   110.00 currency=USD booked=110.00
+        staging  S1   voucher=PJ-1
+        """
+    )
+    assert (story.document.position, story.document.amounts) == ("reconciled", None)
+    assert "not-computable E1" in story.found
+
+
+def test_an_excluded_document_shows_no_amount_that_is_too_large() -> None:
+    story = tell("expense E1 1000000000000 currency=EUR rate=1000000000000000000000000 project=")
+    assert story.standing == "excluded: no-project"
+    assert story.document.accounting is not None
+    assert story.document.accounting.amount is None
+    assert "not-computable E1" not in story.found
+
+
+def test_without_a_rate_the_sums_leave_a_document_out_and_a_finding_says_so() -> None:
+    story = expense_with("expense E1 100.00 currency=EUR", "100.00 staged")
+    assert story.parts == "0.00 100.00 0.00 0.00"
+    assert "not-computable E1" in story.found
+
+
+def test_actuals_not_synced_are_counted_without_the_amounts_that_are_too_large_together() -> None:
+    told = [f"actual A{n} 9000000000000 booked=9000000000000 of=R1" for n in range(1, 101)]
+    told.append("actual A101 5.00 booked=5.00 of=R1")
+    (unsynced,) = tell("\n".join(["expense E1 100.00", "record R1 approved", *told])).chain.unsynced
+    assert (unsynced.records, unsynced.amount) == (101, 9000000000005_0000)
+
+
+def test_an_actual_not_synced_at_an_absurd_rate_is_counted_without_its_amount() -> None:
+    told = (
+        "expense E1 100.00 currency=EUR rate=1000000000000000000000000\n record R1 approved\n actual A1 1000000000000"
+    )
+    (unsynced,) = tell(told).chain.unsynced
+    assert (unsynced.records, unsynced.amount) == (1, 0)

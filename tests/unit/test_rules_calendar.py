@@ -17,7 +17,13 @@ def months(year: int, **status: PeriodStatus) -> list[Period]:
     """The twelve periods of a year; all are closed but those named, as in `mar="open"`."""
     names = "jan feb mar apr may jun jul aug sep oct nov dec".split()
     return [
-        Period(f"{year}-{n:02d}-01", f"{year}-{n:02d}-{last}", f"{year}-01-01", status.get(name, "closed"))
+        Period(
+            f"{year}-{n:02d}-01",
+            f"{year}-{n:02d}-{last}",
+            f"{year}-01-01",
+            f"{year}-12-31",
+            status.get(name, "closed"),
+        )
         for n, (name, last) in enumerate(zip(names, [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], strict=True), 1)
     ]
 
@@ -64,9 +70,9 @@ def test_both_ends_of_the_year_belong_to_it(today: date) -> None:
 
 def test_a_fiscal_year_need_not_be_a_calendar_year() -> None:
     periods = [
-        Period("2023-07-01", "2024-06-30", "2023-07-01", "open"),
-        Period("2024-07-01", "2025-06-30", "2024-07-01", "open"),
-        Period("2022-07-01", "2023-06-30", "2022-07-01", "open"),
+        Period("2023-07-01", "2024-06-30", "2023-07-01", "2024-06-30", "open"),
+        Period("2024-07-01", "2025-06-30", "2024-07-01", "2025-06-30", "open"),
+        Period("2022-07-01", "2023-06-30", "2022-07-01", "2023-06-30", "open"),
     ]
     assert default_window(company(*periods), TODAY).start == "2023-07-01"
 
@@ -89,8 +95,21 @@ def test_no_open_period_gives_a_message_that_says_what_to_do(periods: list[Perio
 
 @pytest.mark.parametrize("periods", [[], months(2023, jan="open")], ids=["no calendar", "none that holds today"])
 def test_without_a_calendar_for_today_the_message_says_which_rows_are_missing(periods: list[Period]) -> None:
-    with pytest.raises(QuestionError, match=r"USPM: no fiscal period holds 2025-01-08\..*FiscalCalendarPeriod"):
+    with pytest.raises(
+        QuestionError, match=r"USPM: no fiscal year with operating periods holds 2025-01-08\..*FiscalCalendarPeriod"
+    ):
         default_window(company(*periods), TODAY)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [("2025-01-01", "2025-01-07"), ("2025-01-09", "2025-01-31"), ("2025-11-01", "2025-11-30")],
+    ids=["ended yesterday", "begins tomorrow", "the only one of the year"],
+)
+def test_today_between_two_operating_periods_is_in_the_year_around_it(held: tuple[str, str]) -> None:
+    year = [Period(*held, "2025-01-01", "2025-12-31", "open")]
+    assert default_window(company(*months(2024, oct="open"), *year), TODAY) == Window("2024-10-01", "2025-01-08")
+    assert default_window(company(*months(2023, oct="open"), *months(2024), *year), TODAY).start == held[0]
 
 
 # --- the calendar as Finance tells it ---------------------------------------------------------------------------------
@@ -145,6 +164,29 @@ def test_only_operating_periods_of_the_ledgers_own_calendar_count() -> None:
 )
 def test_the_window_follows_what_finance_tells_of_its_periods(told: str, start: str) -> None:
     assert window(told).start == start
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["", "year F2 until=", "year F2 2025-01-01 until= \n period M7 2025-12-31 until=2025-12-31 year=F2 type=closing"],
+    ids=["the year's own end", "the end of its last period", "also of a closing period"],
+)
+def test_a_day_of_a_closing_period_is_in_its_year(told: str) -> None:
+    table = CALENDAR + "period M8 2025-12-01 until=2025-12-31 year=F2 type=closing\n" + told
+    known = tell(table).world.directory.company("USPM")
+    assert known is not None
+    assert default_window(known, date(2025, 12, 31)) == Window("2024-03-01", "2025-12-31")
+
+
+def test_a_year_that_does_not_say_when_it_starts_spans_its_periods() -> None:
+    told = """
+        year    F2   calendar=1 until=2025-12-31 status=
+        period  M9   2025-02-01 until=2025-02-28 year=F2
+    """
+    known = tell(CALENDAR + told).world.directory.company("USPM")
+    assert known is not None
+    assert {(period.year_start, period.year_end) for period in known.periods[-2:]} == {("2025-01-01", "2025-12-31")}
+    assert window(told) == Window("2024-03-01", "2025-01-08")
 
 
 def test_a_company_is_known_by_its_ledger() -> None:

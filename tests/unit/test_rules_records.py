@@ -18,7 +18,7 @@ MAPS = shipped_maps()
 
 def change(at: int, version: int = 0, digest: str = "", *, delete: bool = False, **columns: Any) -> Change:
     """An event about one expense line: when, which row version, and the digest of its bytes."""
-    evidence = Evidence(at, version, digest, "/finance/test", f"e{at}-{version}-{digest}")
+    evidence = Evidence(at, version, digest.encode(), "/finance/test", f"e{at}-{version}-{digest}")
     return Change("delete" if delete else "upsert", "finance", "TrvExpTrans", ROW, evidence, columns)
 
 

@@ -173,7 +173,7 @@ def upgrade() -> None:
         sa.Column("accounting_currency", sa.Text(), nullable=False),
         sa.Column("sums", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("company", "kind", "date", "views", "currency", "accounting_currency"),
-        comment="Sums over documents by day, kept with every change so that a summary of millions is a few hundred rows",
+        comment="Sums over documents by day, kept with every change for a summary of millions is a few hundred rows",
     )
     op.create_table(
         "unsynced",
