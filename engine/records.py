@@ -17,7 +17,7 @@ from engine.values import is_unfit
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):
-    """A merged row. Treated as immutable: `merged` makes a new one.
+    """A merged row. Treated as immutable by all but the batch that makes it: `merged` makes a new one.
 
     `key` is stage, entity and the row id in time order, so keys sort by step, then by age. `cells` holds (index of
     its evidence in `evidence`, value) for each mapped column; `newest` is the index of the highest upsert, -1 when
@@ -77,9 +77,19 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
     cells = _with_values(record, change, entity_map.columns, rank, newest=newest)
     if cells is None and not newest:
         return record
-    index = len(versions) if newest else record.newest
-    index, versions, cells = _compact(index, [*versions, evidence], record.cells if cells is None else cells)
-    return Record(record.key, record.entity, record.chain, deleted, index, versions, cells, record.joins, record.refers)
+    return _compact(
+        Record(
+            record.key,
+            record.entity,
+            record.chain,
+            deleted,
+            len(versions) if newest else record.newest,
+            [*versions, evidence],
+            record.cells if cells is None else cells,
+            record.joins,
+            record.refers,
+        )
+    )
 
 
 _Columns = dict[str, tuple[str, Callable[[Any], Any]]]
@@ -132,29 +142,29 @@ def _deleted(record: Record, evidence: Evidence) -> Record:
         return record
     rank, versions = evidence.rank, record.evidence
     outranking = {name: cell for name, cell in record.cells.items() if versions[cell[0]].rank > rank}
-    index = record.newest if record.newest >= 0 and versions[record.newest].rank > rank else -1
-    index, versions, cells = _compact(index, versions, outranking)
-    return Record(
-        record.key, record.entity, record.chain, evidence, index, versions, cells, record.joins, record.refers
+    newest = record.newest if record.newest >= 0 and versions[record.newest].rank > rank else -1
+    return _compact(
+        Record(
+            record.key, record.entity, record.chain, evidence, newest, versions, outranking, record.joins, record.refers
+        )
     )
 
 
-def _compact(
-    newest: int, versions: list[Evidence], cells: dict[str, tuple[int, Any]]
-) -> tuple[int, list[Evidence], dict[str, tuple[int, Any]]]:
-    """The same with only the evidence that still says something, by rank: a row updated for years must not grow."""
-    used = {cell[0] for cell in cells.values()}
-    if newest >= 0:
-        used.add(newest)
+def _compact(record: Record) -> Record:
+    """The record with only the evidence that still says something, by rank: a row updated for years must not grow."""
+    versions = record.evidence
+    used = {cell[0] for cell in record.cells.values()}
+    if record.newest >= 0:
+        used.add(record.newest)
+    # By far the most events are the newest about their row, and the evidence before them is in order.
+    if len(used) == len(versions) and (len(versions) < 2 or versions[-2].rank < versions[-1].rank):
+        return record
     order = sorted(used, key=lambda index: versions[index].rank)
-    if order == list(range(len(versions))):
-        return newest, versions, cells
     moved = {old: new for new, old in enumerate(order)}
-    return (
-        moved.get(newest, -1),
-        [versions[index] for index in order],
-        {name: (moved[index], value) for name, (index, value) in cells.items()},
-    )
+    record.newest = moved.get(record.newest, -1)
+    record.evidence = [versions[index] for index in order]
+    record.cells = {name: (moved[index], value) for name, (index, value) in record.cells.items()}
+    return record
 
 
 class Row(dict[str, Any]):

@@ -5,6 +5,7 @@ Everything happens on copies; `State`, which outlives the batch, takes over what
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Final
 
 import msgspec
@@ -125,9 +126,7 @@ class Unit:
         self._derive(moved, before)
 
     def _stays(self, old: Record, new: Record) -> bool:
-        """Whether a row of a chain keeps its links, as most updates let it; then its chain need only be decided
-        again.
-        """
+        """Whether a row of a chain keeps its links, as most updates let it: its chain need only be decided again."""
         entity_map = self._map(new)
         if not entity_map.role.chained or old.chain is None or not (old.exists and new.exists):
             return False
@@ -151,9 +150,7 @@ class Unit:
         self.derive_again({key for body in self.old_chains.values() for key in _decode_chain(body).members})
 
     def _replace_resident(self, before: Mapping[str, Record]) -> None:
-        """Take changed resident rows into the directory; when it decides otherwise now, every chain is decided "
-        "again.
-        """
+        """Take changed resident rows into the directory; if it decides otherwise now, every chain is decided again."""
         changed = [key for key in before if self._map(self.records[key]).role.resident]
         if not changed:
             return
@@ -197,8 +194,8 @@ class Unit:
         refers = links.refers(seen) if seen else []
         if joins != record.joins or refers != record.refers:
             self._note_links(key, [*record.joins, *record.refers], [*joins, *refers])
-            self.records[key] = _with_links(record, joins, refers)
-            self.changed.add(key)
+            record = self._own(key)
+            record.joins, record.refers = joins, refers
         if entity_map.role.chained:
             self._loose.add(key)
             if record.chain is not None:
@@ -331,10 +328,15 @@ class Unit:
         return found
 
     def _assign(self, key: str, chain: str | None) -> None:
-        record = self.records[key]
-        if record.chain != chain:
-            self.records[key] = _with_chain(record, chain)
+        if self.records[key].chain != chain:
+            self._own(key).chain = chain
+
+    def _own(self, key: str) -> Record:
+        """A record that may be changed in place, for it was made by this batch; it is written at the end."""
+        if key not in self.changed:
+            self.records[key] = copy(self.records[key])
             self.changed.add(key)
+        return self.records[key]
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -456,31 +458,3 @@ class Unit:
         state.resident = self.resident
         state.directory = self.directory
         state.chains.forget(self.old_chains.keys() - self.new_chains.keys())
-
-
-def _with_links(record: Record, joins: list[str], refers: list[str]) -> Record:
-    return Record(
-        record.key,
-        record.entity,
-        record.chain,
-        record.deleted,
-        record.newest,
-        record.evidence,
-        record.cells,
-        joins,
-        refers,
-    )
-
-
-def _with_chain(record: Record, chain: str | None) -> Record:
-    return Record(
-        record.key,
-        record.entity,
-        chain,
-        record.deleted,
-        record.newest,
-        record.evidence,
-        record.cells,
-        record.joins,
-        record.refers,
-    )

@@ -7,7 +7,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal, NoReturn, Protocol
 
 import msgspec
 
@@ -103,15 +103,31 @@ _plain: Final = msgspec.json.Decoder(float_hook=str)
 Headers = Sequence[tuple[str, bytes]]
 
 
-class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where an event stands in the log."""
+class Place(Protocol):
+    """Where an event stands in the log; a record of the log is one."""
+
+    @property
+    def topic(self) -> str:
+        """The full name of its topic."""
+
+    @property
+    def partition(self) -> int:
+        """Its partition."""
+
+    @property
+    def offset(self) -> int:
+        """Its offset."""
+
+
+class Nowhere(msgspec.Struct, frozen=True):
+    """The place of an event that does not come from a log."""
 
     topic: str = ""
     partition: int = 0
     offset: int = 0
 
 
-NOWHERE: Final = Place()
+NOWHERE: Final = Nowhere()
 
 
 def decode(
@@ -251,7 +267,7 @@ def _evidence(event: _Event, at: int, version: int, digest: bytes, place: Place)
 
 def _row(event: _RowChanged, source: Source, digest: bytes, place: Place) -> Change:
     data = event.data
-    identifier = row_id(str(data.id).strip())
+    identifier = row_id((data.id if type(data.id) is str else str(data.id)).strip())
     if not identifier or len(identifier) > _LONGEST_ID or "\0" in identifier:
         raise Rejected(f"the row id at $.data.id must have 1 to {_LONGEST_ID} characters")
     if not data.entity or len(data.entity) > _LONGEST_NAME:
@@ -274,7 +290,7 @@ def _row(event: _RowChanged, source: Source, digest: bytes, place: Place) -> Cha
         source,
         data.entity,
         identifier,
-        _evidence(event, at, version, digest, place),
+        Evidence(at, version, digest, event.source, event.id, place.topic, place.partition, place.offset),
         data.columns,
         company,
         event.correlationid,

@@ -14,7 +14,7 @@ from engine.errors import Rejected
 from engine.maps import Maps
 from store.writer import Batch as Effects
 from store.writer import Move, Outgoing, Writer
-from streams.codec import Place, decode
+from streams.codec import decode
 from streams.log import Batch, EventLog, LogRecord, NewRecord
 from streams.topics import DEFAULT_PREFIX, REJECTED
 
@@ -72,8 +72,7 @@ class Projector:
         return self._publish() or self._writer.recompute()
 
     def _sort(self, record: LogRecord, effects: Effects) -> None:
-        place = Place(record.topic, record.partition, record.offset)
-        for fact in decode(record.value, record.headers, place, self._environments):
+        for fact in decode(record.value, record.headers, record, self._environments):
             if isinstance(fact, Change):
                 entity_map = self._maps.by_name.get(fact.entity) or self._maps.find(fact.entity)
                 if entity_map is None:

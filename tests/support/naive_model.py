@@ -92,7 +92,7 @@ DECIMALS = {
 }
 ARITHMETIC = Context(prec=80)
 MONEY_UNIT = Decimal("0.0001")
-MONEY_MAX = Decimal(2**63 - 1) * MONEY_UNIT
+MONEY_MAX = Decimal(10**13)
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -131,11 +131,16 @@ def number(value: Any) -> Decimal | None:
 
 
 def money(value: Any) -> Decimal | None:
-    """An amount; one that does not fit 64 bits of ten-thousandths counts as not there."""
+    """An amount; one that is too large or has more than four decimals counts as not there."""
     found = number(value)
-    if found is None or abs(found) > MONEY_MAX:
+    if found is None or not fits(found):
         return None
     return found if found == found.quantize(MONEY_UNIT, context=ARITHMETIC) else None
+
+
+def fits(*amounts: Decimal) -> bool:
+    """Whether no amount, told or computed, is too large to keep."""
+    return all(abs(amount) <= MONEY_MAX for amount in amounts)
 
 
 def choice(value: Any) -> int | None:
@@ -624,6 +629,7 @@ class NaiveModel:
         if booked is None and amount is not None:
             if rate is not None:
                 booked = rounded(amount * rate / 100, accounting_currency)
+                booked = booked if fits(booked) else None
             elif currency and currency == accounting_currency:
                 booked = amount
         return Document(
@@ -727,8 +733,12 @@ class NaiveModel:
         if not effective:
             sums[0] = document.amount
         parts = dict(zip(PARTS, [*sums, document.amount - total(sums)], strict=True))
+        if not fits(*parts.values()):
+            document.amount = document.accounting_amount = None
+            return
         document.parts = {**parts}
-        document.accounting = split(document, parts)
+        shares = split(document, parts)
+        document.accounting = shares if fits(*filter(None, shares.values())) else dict.fromkeys(PARTS)
 
     def _cause_of_missing_actual(
         self,
@@ -848,7 +858,8 @@ class NaiveModel:
         if booked is None:
             return None
         if document.rate is not None:
-            return rounded(ARITHMETIC.divide(booked * 100, document.rate), document.currency)
+            back = rounded(ARITHMETIC.divide(booked * 100, document.rate), document.currency)
+            return back if fits(back) else None
         return booked if document.currency == document.accounting_currency else None
 
     def _not_synced(self, company: str, currency: str | None) -> dict[str, Any]:

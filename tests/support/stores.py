@@ -15,7 +15,7 @@ from store.database import serialise
 from store.dump import dump
 from store.queries import Reader
 from store.writer import Batch, Move, Writer
-from streams.codec import Place, decode
+from streams.codec import Nowhere, decode
 from tieout.bootstrap import load_maps
 from tieout.settings import Settings
 
@@ -43,7 +43,7 @@ def batch_of(events: Iterable[Event], topic: str = "", follows: int = 0) -> Batc
     batch = Batch()
     place = follows
     for event in events:
-        for fact in decode(body(event), (), Place(topic or event["topic"], 0, place)):
+        for fact in decode(body(event), (), Nowhere(topic or event["topic"], 0, place)):
             add(batch, fact)
         place += 1
     if topic:

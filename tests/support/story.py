@@ -26,6 +26,7 @@ from hashlib import blake2b
 from importlib.resources import files
 from typing import Any, Final
 
+from engine.absence import Moment
 from engine.changes import Change, Evidence, Source, iso
 from engine.documents import Chain, Document, Finding
 from engine.maps import Maps, compile_maps
@@ -35,6 +36,8 @@ from tests.support.memory_world import MemoryWorld
 
 MINUTE: Final = 60 * 1_000_000
 BEGINNING: Final = 1_736_323_200_000_000  # 2025-01-08T08:00:00Z
+ALL_KNOWN: Final = Moment(None, {}, lambda _entity: True)
+"""A moment at which whatever was decided may be claimed."""
 
 REFERENCE: Final = """
     00:00   currency   U1   USD

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.absence import GRACE, Moment, in_flight, shown_cause
+from engine.absence import FINDING_GRACE, GRACE, Moment, claimed, in_flight, shown_cause
 from engine.documents import Document
 from tests.support.story import MINUTE, tell
 
@@ -120,6 +120,47 @@ def test_a_vendor_invoice_line_waits_for_invoice_lines_not_for_expenses() -> Non
     assert shown_cause(document, Moment(None, {}, lambda name: name == "msdyn_expense")) == "not-observed"
     expected = "msdyn_projectvendorinvoiceline"
     assert shown_cause(document, Moment(None, {}, lambda name: name == expected)) == document.cause
+
+
+# A table for each finding that rests on an absence, who would have sent what is absent, and its entity.
+ORPHANS: dict[str, tuple[str, str, str]] = {
+    "orphan-in-finance": ("staging S1", "dataverse", "msdyn_actual"),
+    "orphan-journal-line": ("line L1 draft", "finance", "ProjCDSActualsImport"),
+    "orphan-in-dataverse": ("record R1", "finance", "TrvExpTrans"),
+    "orphan-in-dataverse of an invoice": ("invoice-record N1", "finance", "VendInvoiceTrans"),
+    "header-before-lines": ("header H1 confirmed", "dataverse", "msdyn_projectvendorinvoiceline"),
+    "not-written-back": (STAGED + "staging S1 voucher=PJ-1", "dataverse", "msdyn_actual"),
+}
+
+
+@pytest.mark.requirement("R18", "R21")
+@pytest.mark.parametrize(("code", "told"), ORPHANS.items(), ids=ORPHANS.keys())
+def test_a_finding_that_rests_on_absence_is_told_as_far_as_its_source_is_complete(
+    code: str, told: tuple[str, str, str]
+) -> None:
+    table, source, entity = told
+    finding = tell(table).finding(code.split()[0])
+    at_once, later = finding.evidence.at, finding.evidence.at + FINDING_GRACE
+    assert claimed(finding, at(None))
+    assert claimed(finding, at(None, {source: at_once}))
+    assert not claimed(finding, at(None, {source: at_once - 1, OTHER[source]: later}))
+    assert not claimed(finding, at(later + LATER, {source: later - 1}))
+    assert claimed(finding, at(later + LATER, {source: later}))
+    assert not claimed(finding, Moment(None, {}, lambda name: name != entity))
+    assert claimed(finding, Moment(None, {}, lambda name: name == entity))
+
+
+@pytest.mark.requirement("R18", "R19")
+def test_the_other_half_of_an_orphan_has_its_grace() -> None:
+    finding = tell("staging S1").finding("orphan-in-finance")
+    assert not claimed(finding, at(finding.evidence.at + FINDING_GRACE - 1))
+    assert claimed(finding, at(finding.evidence.at + FINDING_GRACE))
+
+
+@pytest.mark.requirement("R21")
+def test_a_finding_about_what_was_seen_is_told_whoever_is_silent() -> None:
+    finding = tell("expense E1\n record R1 amount=99.00").finding("amount-differs")
+    assert claimed(finding, at(finding.evidence.at, {"dataverse": 0, "finance": 0}, seen=False))
 
 
 # --- R19 --------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.explanations import explain
-from tests.support.story import BEGINNING, MINUTE, tell
+from tests.support.story import ALL_KNOWN, BEGINNING, MINUTE, tell
 
 EXPENSE = """
     08:00   expense  E1   voucher=USPM-463
@@ -160,7 +160,7 @@ def test_of_several_staging_rows_of_one_actual_the_most_advanced_is_judged(less:
 def test_a_missing_journal_line_names_its_journal_and_the_line_in_it() -> None:
     document = tell(IN_A_JOURNAL + "line L1 error amount=100.00 currency=USD").document
     assert (document.journal, document.journal_voucher, document.journal_line_amount) == ("USPM-041", "PJ-1", 100_0000)
-    assert "USPM-041" in explain(document).seen
+    assert "USPM-041" in explain(document, ALL_KNOWN).seen
 
 
 @pytest.mark.requirement("R16")
@@ -179,7 +179,7 @@ def test_a_missing_journal_line_names_its_journal_and_the_line_in_it() -> None:
 def test_a_missing_journal_line_names_the_process_that_would_help(state: str, process: str) -> None:
     document = tell(f"expense E1\n record R1 approved\n actual A2 of=R1\n {IN_ORDER[state]}").document
     assert document.cause == state
-    assert process in explain(document).do
+    assert process in explain(document, ALL_KNOWN).do
 
 
 # --- since when -------------------------------------------------------------------------------------------------------
@@ -202,6 +202,15 @@ SINCE = {
     "the staging row": (IN_STAGING, "08:30"),
     "the line that the staging row names": (IN_STAGING + "09:15 staging S1 line=L1", "09:15"),
     "the state of the line": (IN_A_JOURNAL + "09:15 line L1 error\n 09:30 line L1 amount=1.00", "09:15"),
+    "the state of the journal, where the line has none": (
+        IN_STAGING + "08:40 line L1\n 08:45 staging S1 line=L1\n 08:50 journal J1 draft\n"
+        "09:15 journal J1 processing\n 09:30 line L1 amount=1.00",
+        "09:15",
+    ),
+    "the posting of the journal, where the line has no state": (
+        IN_STAGING + "08:40 line L1\n 08:45 staging S1 line=L1\n 08:50 journal J1 draft\n 09:15 journal J1 posted",
+        "09:15",
+    ),
 }
 
 

@@ -8,9 +8,10 @@ from typing import get_args
 import pytest
 
 from engine import findings
+from engine.absence import Moment, shown_cause
 from engine.documents import Cause, Excluded, PositionName
 from engine.explanations import CAUSES, EXCLUDED, FINDINGS, POSITIONS, Words, explain, explain_finding
-from tests.support.story import Story, tell
+from tests.support.story import ALL_KNOWN, MINUTE, Story, tell
 
 pytestmark = pytest.mark.requirement("R20")
 
@@ -21,7 +22,7 @@ STORY = """
     08:30   actual    A1   90.00
     08:45   journal   J1   number=USPM-041
     09:00   line      L1   error voucher=PJ-1
-    09:15   staging   S1   line=L1 rate=110
+    09:15   staging   S1   line=L1 currency=USD rate=110
 """
 
 
@@ -73,13 +74,13 @@ def told(story: Story) -> set[str]:
 
 def test_a_position_says_since_when_and_which_event_says_so() -> None:
     story = tell(STORY)
-    words = explain(story.document)
+    words = explain(story.document, ALL_KNOWN)
     assert (words.since, words.event) == ("2025-01-08T09:00:00Z", "/finance/story L1@09:00")
     assert words.event in told(story)
 
 
 def test_a_missing_journal_line_is_told_with_its_journal() -> None:
-    assert explain(tell(STORY).document).seen == "The integration journal line in USPM-041 failed to post."
+    assert explain(tell(STORY).document, ALL_KNOWN).seen == "The integration journal line in USPM-041 failed to post."
 
 
 def test_a_finding_is_told_with_its_values_and_its_event() -> None:
@@ -106,7 +107,7 @@ def test_the_event_that_is_named_is_one_that_was_told(table: str) -> None:
     story = tell(table)
     events = told(story)
     for document in story.world.documents:
-        assert explain(document).event in events
+        assert explain(document, ALL_KNOWN).event in events
     for finding in story.world.findings:
         assert explain_finding(finding).event in events
 
@@ -119,3 +120,51 @@ def test_a_value_may_hold_braces() -> None:
 def test_the_event_of_an_unknown_value_is_the_one_that_brought_it() -> None:
     story = tell("expense E1\n 09:00 record R1 status=999\n 09:30 record R1 amount=1.00")
     assert explain_finding(story.finding("unknown-value")).event.endswith("R1@09:00")
+
+
+# --- as far as it may be claimed (R21) --------------------------------------------------------------------------------
+
+UNAPPROVED = "08:00 expense E1\n 08:15 record R1 submitted"
+
+
+@pytest.mark.requirement("R21")
+def test_a_silent_feed_is_told_with_the_time_since_which_it_is_silent() -> None:
+    document = tell(UNAPPROVED).document
+    moment = Moment(None, {"dataverse": document.since - 5 * MINUTE}, lambda _entity: True)
+    words = explain(document, moment)
+    assert shown_cause(document, moment) == "feed-silent"
+    assert "feed silent since 2025-01-08T08:10:00Z (Dataverse)" in words.missing
+    assert words.seen == CAUSES["not-approved"].seen
+    assert words.do == "Look at the feed of Dataverse: its lag, its service, its last event."
+    assert "approve it again" not in words.do
+
+
+@pytest.mark.requirement("R21")
+def test_what_an_environment_does_not_send_is_told_as_not_observed() -> None:
+    document = tell("expense E1").document
+    moment = Moment(None, {}, lambda _entity: False)
+    words = explain(document, moment)
+    assert shown_cause(document, moment) == "not-observed"
+    assert "does not send msdyn_expense" in words.missing
+    assert "msdyn_expense" in words.do
+    assert words.since == explain(document, ALL_KNOWN).since
+
+
+@pytest.mark.requirement("R21")
+@pytest.mark.parametrize("until", [None, -MINUTE, 0, MINUTE])
+@pytest.mark.parametrize("observed", [True, False])
+@pytest.mark.parametrize(
+    "table",
+    ["expense E1", UNAPPROVED, STORY, STORY + "line L1 delete", STORY + "line L1 posted", "expense E1 project="],
+    ids=["no record", "not approved", "error", "line gone", "posted", "excluded"],
+)
+def test_explanation_and_cause_agree(table: str, observed: bool, until: int | None) -> None:
+    document = tell(table).document
+    sources = ("dataverse", "finance")
+    complete = {} if until is None else dict.fromkeys(sources, document.since + until)
+    moment = Moment(None, complete, lambda _entity: observed)
+    missing, cause = explain(document, moment).missing, shown_cause(document, moment)
+    assert ("feed silent since" in missing) == (cause == "feed-silent")
+    assert ("Not observed" in missing) == (cause == "not-observed")
+    if cause in CAUSES:
+        assert missing == CAUSES[cause].missing

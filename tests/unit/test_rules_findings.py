@@ -4,7 +4,7 @@ import pytest
 
 from engine.absence import STUCK, timed_findings
 from engine.explanations import explain_finding
-from tests.support.story import MINUTE, tell
+from tests.support.story import BEGINNING, MINUTE, tell
 
 pytestmark = pytest.mark.requirement("R18")
 
@@ -22,6 +22,9 @@ CLEAN = """
     line      L1   posted amount=100.00 currency=USD project=P-1 category=Flight voucher=PJ-1
 """
 
+# The first actual holds a part of the document's amount only.
+SIXTY = "actual A1 60.00\n staging S1 amount=60.00\n line L1 amount=60.00\n"
+
 # Each case: what is told besides, and the findings it makes (code and row).
 COMPARISONS = {
     "nothing wrong": ("", set()),
@@ -33,6 +36,19 @@ COMPARISONS = {
     "the actual tells another amount than all the others": (
         "actual A1 90.00",
         {"amount-differs E1", "amount-differs S1", "amount-differs L1"},
+    ),
+    "the record holds the amount that was entered": (
+        "expense E1 net=80.00\n record R1 amount=100.00",
+        {"amount-differs E1"},
+    ),
+    "the record holds the net amount": ("expense E1 net=80.00\n record R1 amount=80.00", {"amount-differs E1"}),
+    "the record holds neither": (
+        "expense E1 net=80.00\n record R1 amount=90.00",
+        {"amount-differs E1", "amount-differs R1"},
+    ),
+    "a copy in a currency that the actual may be in": (
+        "actual A1 currency=\n line L1 currency=EUR amount=90.00",
+        set(),
     ),
     "the record is in another currency": ("record R1 currency=EUR", {"currency-differs R1"}),
     "the staging row is in another currency": ("staging S1 currency=EUR", {"currency-differs S1"}),
@@ -53,7 +69,36 @@ COMPARISONS = {
     "categories compare without case": ("line L1 category=FLIGHT", set()),
     "accounted on another day of the month": ("actual A1 accounting-date=2025-01-31", set()),
     "accounted in another month": ("actual A1 accounting-date=2025-02-01", {"date-differs A1"}),
+    "accounted in another month, as the journal line says": (
+        "line L1 accounting-date=2025-02-03",
+        {"date-differs L1"},
+    ),
+    "accounted in another month, as the staging row says": (
+        "staging S1 accounting-date=2025-02-03",
+        {"date-differs S1"},
+    ),
+    "posted in the month after all": (
+        "actual A1 accounting-date=2025-02-01\n line L1 accounting-date=2025-01-31",
+        set(),
+    ),
+    "the document date of an actual is no accounting date": (
+        "actual A1 accounting-date= document-date=2025-02-01",
+        set(),
+    ),
     "posted at another rate": ("staging S1 rate=101.5", {"rate-differs S1"}),
+    "the journal line at another rate": ("line L1 rate=101.5", {"rate-differs L1"}),
+    "the journal line at the same rate": ("line L1 rate=100.00", set()),
+    "the journal line at a rate of another currency": (
+        "line L1 rate=110 currency=EUR",
+        {"currency-differs L1"},
+    ),
+    "a journal line without a currency is in that of its actual": ("line L1 rate=110 currency=", {"rate-differs L1"}),
+    "a rate of a currency that nobody tells": (
+        "line L1 rate=110 currency=\n staging S1 rate=110 currency=\n actual A1 currency=",
+        set(),
+    ),
+    "a rate that makes half a cent of difference": ("staging S1 rate=100.005", set()),
+    "a rate that makes more": ("staging S1 rate=100.0051", {"rate-differs S1"}),
     "the same rate written otherwise": ("staging S1 rate=100.000000000000", set()),
     "no rate yet": ("staging S1 rate=0", set()),
     "a second record of the document": ("record R2 of=T1 approved", {"duplicate-record R2"}),
@@ -64,6 +109,63 @@ COMPARISONS = {
     "a second journal line of the actual": (
         "line L2 posted in=J1\n staging S2 of=A1 line=L2",
         {"duplicate-staging-row S2", "duplicate-journal-line L2"},
+    ),
+    "a second record that was cancelled": ("record R2 of=T1 approved state=inactive", set()),
+    "the row that got furthest is the one that stays": (
+        "staging S1 line=0 voucher=\n actual A1 voucher=\n staging S2 of=A1 line=L1 voucher=PJ-1",
+        {"duplicate-staging-row S1", "not-written-back A1"},
+    ),
+    "the line that is posted is the one that stays": (
+        "line L1 draft\n staging S1 voucher=\n line L2 posted in=J1\n staging S2 of=A1 line=L2 voucher=PJ-1",
+        {"duplicate-staging-row S1", "duplicate-journal-line L1"},
+    ),
+    "two actuals that share the document's amount": (
+        SIXTY + "actual A2 40.00 of=R1 voucher=PJ-2\n staging S2",
+        set(),
+    ),
+    "two actuals that fall short of it": (
+        SIXTY + "actual A2 30.00 of=R1 voucher=PJ-2\n staging S2",
+        {"amount-differs E1"},
+    ),
+    "a third actual beyond the two": (
+        SIXTY + "actual A2 40.00 of=R1 voucher=PJ-2\n staging S2\nactual A3 100.00 of=R1 voucher=PJ-3\n staging S3",
+        {"amount-differs E1", "duplicate-actual A3"},
+    ),
+    "a second actual of a credit": (
+        "expense E1 -100.00 booked=-100.00\n record R1 amount=-100.00\n actual A1 -100.00\n staging S1 amount=-100.00\n"
+        "line L1 amount=-100.00\n actual A2 -100.00 of=R1 voucher=PJ-2\n staging S2",
+        {"amount-differs E1", "duplicate-actual A2"},
+    ),
+    "an actual reversed and replaced": (
+        "actual A2 -100.00 of= voucher=PJ-2\n staging S2\n reversal C1 A2 of=A1\n"
+        "actual A3 100.00 of= voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
+        set(),
+    ),
+    "an actual replaced while its reversal is under way": (
+        "actual A2 -100.00 of=\n reversal C1 A2 of=A1\n"
+        "actual A3 100.00 of= voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
+        set(),
+    ),
+    "an actual replaced before its reversal is seen": (
+        "actual A3 100.00 of= voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
+        {"amount-differs E1"},
+    ),
+    "a wrong project that was reversed and replaced": (
+        "actual A1 project=D2\n staging S1 project=P-2\n line L1 project=P-2\n"
+        "actual A2 -100.00 of= project=D2 voucher=PJ-2\n staging S2 project=P-2\n reversal C1 A2 of=A1\n"
+        "actual A3 100.00 of= project=D1 voucher=PJ-3\n staging S3 project=P-1\n replacement C2 A3 of=A1",
+        set(),
+    ),
+    "a wrong date that was reversed on the same date and replaced": (
+        "actual A1 accounting-date=2025-02-01\n"
+        "actual A2 -100.00 of= accounting-date=2025-02-01 voucher=PJ-2\n staging S2\n reversal C1 A2 of=A1\n"
+        "actual A3 100.00 of= accounting-date=2025-01-08 voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
+        set(),
+    ),
+    "a reversal in another month than its original": (
+        "actual A2 -100.00 of= accounting-date=2025-02-01 voucher=PJ-2\n staging S2\n reversal C1 A2 of=A1\n"
+        "actual A3 100.00 of= accounting-date=2025-01-08 voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
+        {"date-differs A2"},
     ),
     "a second actual": (
         "actual A2 100.00 of=R1 voucher=PJ-2\n staging S2",
@@ -87,8 +189,16 @@ COMPARISONS = {
     "a date that is none": ("expense E1 date=2025-02-30", {"unknown-value E1"}),
     "the actual was rolled back": ("actual A1 delete", {"orphan-in-finance S1"}),
     "a staging row of an actual that was never seen": ("staging S5", {"orphan-in-finance S5"}),
+    "a staging row without the id of its actual": ("staging S5 of=", set()),
+    "a staging row without the id of its actual, of a journal line": ("staging S5 of= line=L5\n line L5 draft", set()),
+    "an id of an actual that is none": ("staging S5 of=nobody", {"unknown-value S5"}),
     "a journal line that no staging row names": ("line L5 draft voucher=PJ-5", {"orphan-journal-line L5"}),
     "a record of a line that Finance does not have": ("record R5 approved", {"orphan-in-dataverse R5"}),
+    "a cancelled record of a line that Finance does not have": ("record R5 approved state=inactive", set()),
+    "a cancelled record that made a cost": (
+        "record R5 approved state=inactive\n actual A5",
+        {"orphan-in-dataverse R5"},
+    ),
     "a record with no Finance id is not Finance's": ("record R5 approved of=", set()),
     "an invoice record of a line that Finance does not have": (
         "header H5 draft\n invoice-record N5",
@@ -99,6 +209,7 @@ COMPARISONS = {
         set(),
     ),
     "an invoice confirmed before its lines came": ("header H5 confirmed", {"header-before-lines H5"}),
+    "a confirmed invoice without lines that is inactive": ("header H5 confirmed state=inactive", set()),
     "an invoice without lines, in draft": ("header H5 draft", set()),
     "an invoice whose only line was deleted": (
         "header H5 confirmed\n invoice-record N5\n invoice-record N5 delete",
@@ -190,3 +301,39 @@ def test_more_than_200_records_in_a_chain_are_a_finding() -> None:
     assert "chain-too-large E1" in tell("expense E1\n" + many).found
     few = "\n".join(f"record R{n} of=T1" for n in range(2, 201))
     assert "chain-too-large E1" not in tell("expense E1\n" + few).found
+
+
+def test_the_event_of_a_posting_that_was_not_written_back_is_the_posting() -> None:
+    staged = "08:00 expense E1\n 08:10 record R1 approved\n 08:20 actual A1\n 08:30 staging S1\n"
+    story = tell(staged + "09:00 staging S1 voucher=PJ-1")
+    assert explain_finding(story.finding("not-written-back")).since == "2025-01-08T09:00:00Z"
+
+
+def test_a_second_line_names_the_document_that_has_the_actuals() -> None:
+    finding = tell("expense E1\n expense E2 id=T1").finding("ambiguous-link")
+    assert explain_finding(finding).seen.startswith("Another Finance line, USPM/T1, shares a key")
+
+
+def test_a_line_is_in_processing_since_its_journal_is_when_it_has_no_state_of_its_own() -> None:
+    story = tell(
+        """
+        08:00   expense   E1
+        08:10   record    R1   approved
+        08:20   actual    A1
+        08:30   line      L1
+        08:40   staging   S1   line=L1
+        08:50   journal   J1   draft
+        20:00   journal   J1   processing
+        """
+    )
+    assert story.document.cause == "processing"
+    assert story.document.since == BEGINNING + 12 * 60 * MINUTE
+
+
+def test_a_sum_too_large_to_keep_is_no_duplicate_and_no_exception() -> None:
+    nine = "9000000000000"
+    told = "\n".join(f"actual A{n} {nine} of=R1 voucher=PJ-{n}\n staging S{n}" for n in (1, 2))
+    assert tell(f"expense E1 {nine}\n record R1 approved\n {told}").found >= {
+        "not-computable E1",
+        "duplicate-actual A2",
+    }
