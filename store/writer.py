@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Engine, insert, select, text, update
 
-from engine.changes import Change, Heartbeat, ProcessMessage
+from engine.changes import Change, Heartbeat, ProcessMessage, iso
 from engine.documents import Chain, Document
 from engine.errors import Overtaken, StoreError
 from engine.maps import EntityMap, Maps
@@ -69,7 +69,8 @@ class Writer:
         self._companies = companies
         self._state = State(RECORDS_REMEMBERED, CHAINS_REMEMBERED)
         with engine.begin() as connection:
-            _check_maps(connection, maps)
+            listed = "all" if companies is None else ", ".join(sorted(companies))
+            _check_built_under(connection, {"maps": maps.digest, "companies (TIEOUT_COMPANIES)": listed})
             load_resident(connection, maps, self._state)
 
     def offsets(self) -> dict[tuple[str, int], int]:
@@ -157,17 +158,17 @@ def _chains_after(connection: Connection, cursor: str) -> list[str]:
     return list(connection.execute(select(key).where(key > cursor).order_by(key).limit(CHAINS_AT_ONCE)).scalars())
 
 
-def _check_maps(connection: Connection, maps: Maps) -> None:
-    """A store is a function of its events *and* the maps: under other maps its rows would mix two meanings."""
+def _check_built_under(connection: Connection, settings: dict[str, str]) -> None:
+    """A store is a function of its events *and* of these: under others its rows would mix two meanings."""
     table = tables.settings
-    built = connection.execute(select(table.c.value).where(table.c.name == "maps")).scalar()
-    if built is None:
-        connection.execute(insert(table).values(name="maps", value=maps.digest))
-    elif built != maps.digest:
-        raise StoreError(
-            "the maps changed since this store was built, and its rows mean what the old maps said. "
-            "Point TIEOUT_STORE to a new, empty store: it is rebuilt from the topics under the new maps."
-        )
+    built = {row.name: row.value for row in connection.execute(select(table))}
+    for name, value in settings.items():
+        if built.get(name, value) != value:
+            raise StoreError(
+                f"the {name} changed since this store was built, and its rows mean what they meant before. "
+                "Point TIEOUT_STORE to a new, empty store: it is rebuilt from the topics."
+            )
+    upsert(connection, table, list(settings.items()))
 
 
 def _move(connection: Connection, moves: Iterable[Move]) -> None:
@@ -412,7 +413,7 @@ def _keep_messages(connection: Connection, messages: Sequence[ProcessMessage]) -
 def _error_json(message: ProcessMessage) -> dict[str, Any]:
     recognised = recognise(message.text or "")
     return {
-        "at": message.evidence.at,
+        "at": iso(message.evidence.at),
         "process": message.process,
         "run": message.run,
         "company": message.company,

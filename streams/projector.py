@@ -78,7 +78,7 @@ class Projector:
                 if entity_map is None:
                     raise Rejected(
                         f"the entity {fact.entity!r} is in no map: add a table [entities.{fact.entity}] to a map "
-                        "file, then resubmit the event"
+                        "file, then send the event again"
                     )
                 effects.changes.append((fact, entity_map))
             elif isinstance(fact, Heartbeat):

@@ -104,7 +104,7 @@ REJECTED = Topic(
     key="original place: topic, partition and offset",
     cleanup="delete",
     retention=timedelta(days=2 * 366),
-    readers=("rejected list, show and resubmit",),
+    readers=("rejected list and show",),
 )
 
 CHANGES = (FINANCE_CHANGES, DATAVERSE_CHANGES)

@@ -227,7 +227,7 @@ def show_chain(screen: Console, told: Row) -> None:
     screen.print()
     _show_explanation(screen, told["explanation"], "")
     screen.print()
-    screen.print(_timeline(told["chain"]))
+    _show_timeline(screen, told["chain"])
     for record in told["chain"]:
         for event in record["events"]:
             if event.get("raw") is not None:
@@ -267,26 +267,19 @@ def _show_explanation(screen: Console, explanation: dict[str, str], indent: str)
     screen.print(table)
 
 
-def _timeline(records: Sequence[Row]) -> Table:
-    table = _table("First event", "Last event", "System", "Record")
-    table.add_column("State")
-    table.add_column("Id of the last event", overflow="fold")
+def _show_timeline(screen: Console, records: Sequence[Row]) -> None:
+    """The chain's records in the order of their first events: a line for each, with its state and last event below."""
 
     def first(record: Row) -> tuple[str, str]:
         return (record["events"][0]["at"] if record["events"] else "", record["key"])
 
     for record in sorted(records, key=first):
         last = record["events"][-1] if record["events"] else {"at": "", "event_id": ""}
-        name = f"{record['entity']} {record['id']}"
-        table.add_row(
-            first(record)[0],
-            last["at"],
-            record["source"] or "",
-            plain(name),
-            plain(", ".join(record["state"])),
-            plain(last["event_id"]),
-        )
-    return table
+        heading = f"{first(record)[0]}  {record['source'] or '':<9}  {plain(record['entity'])} {plain(record['id'])}"
+        screen.print(Text(heading, style="bold"), soft_wrap=True)
+        if record["state"]:
+            screen.print(f"    {plain(', '.join(record['state']))}")
+        screen.print(f"    last event {last['at']}  {plain(last['event_id'])}", soft_wrap=True)
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
