@@ -34,6 +34,9 @@ _KINDS: Final[dict[str, tuple[Kind, str]]] = {
 }
 
 
+_NONE: Final[list[Row]] = []
+
+
 class StagingFacts:
     """A staging row, the journal line it names, that line's journal, and how far they got."""
 
@@ -149,18 +152,15 @@ class ChainFacts:
         self.by_role: dict[str, list[Row]] = {}
         for row in rows:
             self.by_role.setdefault(row.role, []).append(row)
+        self.lines = [*self.of("expense-line"), *self.of("invoice-line")]
+        """The Finance lines: the documents of this chain, by key."""
         self.staging = self._staging()
         self.cost_actuals = [row for row in self.of("actual") if row["type"] == "cost"]
         self.actuals = self._actuals()
 
     def of(self, role: str) -> list[Row]:
         """The rows of a role, by key."""
-        return self.by_role.get(role, [])
-
-    @property
-    def lines(self) -> list[Row]:
-        """The Finance lines: the documents of this chain, by key."""
-        return [*self.of("expense-line"), *self.of("invoice-line")]
+        return self.by_role.get(role, _NONE)
 
     def _staging(self) -> dict[str | None, list[StagingFacts]]:
         lines = {line.record.id: line for line in self.of("journal-line")}
@@ -204,7 +204,11 @@ class DocumentFacts:
     """One Finance line and what its chain says about it.
 
     Only the line with the smallest key owns the chain's Dataverse record and actuals; a second line that claims the
-    same keys has none.
+    same keys has none. `project` is the project on the line (for an invoice line that of its pending row), `currency`
+    the document's own, `accounting_currency` that of the company's ledger (the document's own while no ledger is
+    known), `rate` the accounting units for 100 units of the document's currency ("100" within one currency), `amount`
+    what is compared with the actuals (with tax where a column for it is mapped; None when there is no usable one),
+    and `name` company and transaction id (RecId where there is none, or another line has it already).
     """
 
     def __init__(self, chain: ChainFacts, line: Row) -> None:
@@ -220,6 +224,13 @@ class DocumentFacts:
         self.actuals = chain.actuals if self.owns_chain else []
         self.effective = [actual for actual in self.actuals if actual.effective]
         self.company: Company | None = chain.world.directory.company(line.company)
+        # Asked for by many rules; worked out once.
+        self.project: str | None = self._holder["project"] if self._holder is not None else None
+        self.currency: str | None = line["currency"]
+        self.accounting_currency = (self.company.currency if self.company else None) or self.currency
+        self.rate = self._rate()
+        self.amount = self._amount()
+        self.name = self._name()
 
     def _pending(self) -> Row | None:
         """The pending invoice line's project row: the only place of its project and transaction id."""
@@ -230,23 +241,19 @@ class DocumentFacts:
         return next((row for row in self.chain.of("pending-project") if row["pending_line"] in lines), None)
 
     @property
-    def name(self) -> str:
-        """Company and transaction id; RecId where there is none or another line has it already."""
-        holder = self.line if self.kind == "expense" else self.pending
+    def _holder(self) -> Row | None:
+        """The row that has the project and the transaction id."""
+        return self.line if self.kind == "expense" else self.pending
+
+    def _name(self) -> str:
+        holder = self._holder
         transaction = holder["transaction_id"] if holder is not None and self.owns_chain else None
         return f"{self.line.company or '?'}/{transaction or row_id_of(self.line.record.id)}"
 
     @property
-    def project(self) -> str | None:
-        """The project on the line; for an invoice line that of its pending row."""
-        holder = self.line if self.kind == "expense" else self.pending
-        return holder["project"] if holder is not None else None
-
-    @property
     def project_row(self) -> Row | None:
-        """Finance's row of that project."""
-        holder = self.line if self.kind == "expense" else self.pending
-        return referred(self.chain.world, holder, "project") if holder is not None else None
+        """Finance's row of the project."""
+        return referred(self.chain.world, self._holder, "project") if self._holder is not None else None
 
     @property
     def voucher(self) -> str | None:
@@ -266,28 +273,14 @@ class DocumentFacts:
 
     # --- money -------------------------------------------------------------------------------------------------------
 
-    @property
-    def currency(self) -> str | None:
-        """The document's currency."""
-        return self.line["currency"]  # type: ignore[no-any-return]
-
-    @property
-    def accounting_currency(self) -> str | None:
-        """The currency of the company's ledger; the document's own while the ledger is not known."""
-        return (self.company.currency if self.company else None) or self.currency
-
-    @property
-    def rate(self) -> str | None:
-        """Accounting units for 100 units of the document's currency; "100" within the ledger's own currency."""
+    def _rate(self) -> str | None:
         holder = self.line if self.kind == "expense" else self.header
         rate = holder["exchange_rate"] if holder is not None else None
         if rate is not None and rate != "0":
             return str(rate)
         return "100" if self.currency is not None and self.currency == self.accounting_currency else None
 
-    @property
-    def amount(self) -> int | None:
-        """What is compared with the actuals: the line's amount, with tax where a column for it is mapped."""
+    def _amount(self) -> int | None:
         if self.line["amount"] is None:
             return None
         amount: int = self.line["amount"] + (self.line["tax"] or 0)

@@ -105,6 +105,8 @@ class EntityMap(msgspec.Struct, frozen=True):
     fields: tuple[FieldMap, ...]
     identity: tuple[Identity, ...]
     references: tuple[Reference, ...]
+    by_name: dict[str, Reference]
+    """`references` by their names."""
     offers: tuple[Reference, ...]
     readers: tuple[tuple[str, tuple[str, ...], dict[int, str] | None], ...]
     """`fields` as plain tuples, for the one loop that runs several times an event."""
@@ -242,6 +244,7 @@ class _Compiler:
             FieldMap(field, self._column_names(field, columns), self._choices(role, field, entry))
             for field, columns in entry.columns.items()
         )
+        references = tuple(self._reference(role, key, item) for key, item in entry.references.items())
         compiled = EntityMap(
             entity=name,
             prefix=f"{role.stage}:{name}:",
@@ -252,7 +255,8 @@ class _Compiler:
             fields=fields,
             readers=tuple((field.name, field.columns, field.choices) for field in fields),
             identity=tuple(self._identity(role, item) for item in entry.identity),
-            references=tuple(self._reference(role, key, item) for key, item in entry.references.items()),
+            references=references,
+            by_name={reference.name: reference for reference in references},
             offers=tuple(
                 Reference(link, self._fields(role, f"offers.{link}", by), f"+{link}:", natural=True)
                 for link, by in entry.offers.items()

@@ -73,7 +73,10 @@ def fits(*amounts: int | None) -> bool:
     >>> fits(0, -LARGEST), fits(LARGEST + 1), fits(None)
     (True, False, False)
     """
-    return all(amount is not None and -LARGEST <= amount <= LARGEST for amount in amounts)
+    for amount in amounts:  # noqa: SIM110 - several times a decision, where a generator costs as much as the rest
+        if amount is None or not -LARGEST <= amount <= LARGEST:
+            return False
+    return True
 
 
 @lru_cache(maxsize=8192)
@@ -91,6 +94,7 @@ def text(amount: int, currency: str | None) -> str:
     return f"{sign}{whole}.{digits[:keep]}" if keep else f"{sign}{whole}"
 
 
+@lru_cache(maxsize=512)
 def smallest(currency: str | None) -> int:
     """The smallest unit of `currency`, in units of 1/10000: 100 for a cent."""
     return int(10 ** (4 - decimals(currency)))

@@ -99,13 +99,11 @@ class World(Protocol):
 
 def referred(world: World, row: Row, name: str) -> Row | None:
     """The one row that the reference `name` of `row` points to; None when there is none or more than one (no key)."""
-    for reference in row.map.references:
-        if reference.name == name:
-            token = target(row, reference)
-            if token is None:
-                return None
-            if not reference.natural:
-                return world.row(token)
-            found = world.offered(offer_of(token))
-            return found[0] if len(found) == 1 else None
-    return None
+    reference = row.map.by_name.get(name)
+    token = target(row, reference) if reference is not None else None
+    if reference is None or token is None:
+        return None
+    if not reference.natural:
+        return world.row(token)
+    found = world.offered(offer_of(token))
+    return found[0] if len(found) == 1 else None
