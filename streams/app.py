@@ -313,20 +313,27 @@ class _Worker:
                 self._applied[topic, partition] = start
 
     def _read(self, places: Sequence[tuple[str, int, int]]) -> list[Batch]:
-        """Read from all places that have something, as evenly as the limits of a batch allow."""
-        # Unlike, not below: a place after the end is read too, for the log to say that it is not the one of before.
-        waiting = [place for place in places if self._log.end_offset(place[0], place[1]) != place[2]]
+        """Read from all places that have something, from each in proportion to what is left there.
+
+        Then all of them reach their ends together, and the events of a document, which come on several, meet in one
+        batch: it is decided once.
+        """
+        left = {place: self._log.end_offset(place[0], place[1]) - place[2] for place in places}
+        # Unlike 0, not above: a place after the end is read too, for the log to say that it is not the one of before.
+        waiting = [place for place in places if left[place] != 0]
+        total = sum(abs(left[place]) for place in waiting)
         batches: list[Batch] = []
         records_left, bytes_left = self._batch_records, self._batch_bytes
-        for number, (topic, partition, offset) in enumerate(waiting):
-            sharing = len(waiting) - number
-            if records_left < sharing or bytes_left <= 0:
-                break
-            records = self._log.read(topic, partition, offset, records_left // sharing, max(1, bytes_left // sharing))
+        for place in waiting:
+            own = abs(left[place])
+            records = self._log.read(*place, max(1, records_left * own // total), max(1, bytes_left * own // total))
+            total -= own
             if records:
-                batches.append(Batch(topic, partition, offset, records))
+                batches.append(Batch(*place, records))
                 records_left -= len(records)
                 bytes_left -= sum(len(record.value or b"") + len(record.key or b"") for record in records)
+            if records_left <= 0 or bytes_left <= 0:
+                break
         return batches
 
     def _apply(self, batches: list[Batch]) -> None:
