@@ -17,7 +17,7 @@ from engine.changes import Change
 from engine.documents import Chain, Finding
 from engine.evaluate import evaluate
 from engine.maps import EntityMap, Maps
-from engine.records import Record, Row, merged, new_record, record_key
+from engine.records import Record, Row, first, merged, record_key
 from engine.references import Directory
 from store import tables
 from store.caches import Recent
@@ -111,27 +111,30 @@ class Unit:
         """Merge changes into their records, and derive again what depends on them."""
         keyed = [(record_key(entity_map, change.id), change, entity_map) for change, entity_map in changes]
         self._load(key for key, _, _ in keyed)
-        before: dict[str, Record] = {}
+        records = self.records
+        before: dict[str, Record | None] = {}
         for key, change, entity_map in keyed:
-            record = self.records.get(key)
-            old = record if record is not None else new_record(entity_map, key)
-            new = merged(old, change, entity_map)
-            if new is not old:
-                before.setdefault(key, old)
-                self.records[key] = new
-                self.absent.discard(key)
+            old = records.get(key)
+            if old is None:
+                new = first(entity_map, key, change)
+                if new.newest < 0 and new.deleted is None:
+                    continue  # a delete that is to be ignored, of a row that was never seen
+            elif (new := merged(old, change, entity_map)) is old:
+                continue
+            before.setdefault(key, old)
+            records[key] = new
+        self.absent -= before.keys()
         self.changed.update(before)
         self._replace_resident(before)
         moved = [key for key, old in before.items() if not self._stays(old, self.records[key])]
         self._derive(moved, before)
 
-    def _stays(self, old: Record, new: Record) -> bool:
+    def _stays(self, old: Record | None, new: Record) -> bool:
         """Whether a row of a chain keeps its links, as most updates let it: its chain need only be decided again."""
-        entity_map = self._map(new)
-        if not entity_map.role.chained or old.chain is None or not (old.exists and new.exists):
+        if old is None or old.chain is None or not (old.exists and new.exists):
             return False
         one, other = old.cells, new.cells
-        for column in entity_map.link_columns:
+        for column in self._map(new).link_columns:
             if one.get(column, _NO_CELL)[1] != other.get(column, _NO_CELL)[1]:
                 return False
         self._loose.add(new.key)
@@ -149,7 +152,7 @@ class Unit:
         self._load_chains(chains)
         self.derive_again({key for body in self.old_chains.values() for key in _decode_chain(body).members})
 
-    def _replace_resident(self, before: Mapping[str, Record]) -> None:
+    def _replace_resident(self, before: Mapping[str, Record | None]) -> None:
         """Take changed resident rows into the directory; if it decides otherwise now, every chain is decided again."""
         changed = [key for key in before if self._map(self.records[key]).role.resident]
         if not changed:
@@ -167,7 +170,7 @@ class Unit:
         ):
             self.postponed.add(EVERY_CHAIN)
 
-    def _derive(self, keys: Iterable[str], before: Mapping[str, Record]) -> None:
+    def _derive(self, keys: Iterable[str], before: Mapping[str, Record | None]) -> None:
         """Bring the links of `keys` up to date, and of every row that depends on what changed."""
         done: set[str] = set()
         queue = set(keys)
@@ -190,10 +193,11 @@ class Unit:
         entity_map = self._map(record)
         seen = links.row(record, entity_map, self.directory.owner) if record.exists else None
         self._rows[key] = seen
-        joins = links.joins(seen) if seen else []
-        refers = links.refers(seen) if seen else []
-        if joins != record.joins or refers != record.refers:
-            self._note_links(key, [*record.joins, *record.refers], [*joins, *refers])
+        joins = links.joins(seen) if seen is not None else []
+        refers = links.refers(seen) if seen is not None else []
+        told = record.refers
+        if joins != record.joins or refers != told:
+            self._note_links(key, [*record.joins, *told], [*joins, *refers])
             record = self._own(key)
             record.joins, record.refers = joins, refers
         if entity_map.role.chained:
@@ -206,7 +210,7 @@ class Unit:
             return ()
         if old is not None and self._says_the_same(old, record, entity_map):
             return ()
-        return {key, *(links.pointer_to(token) for token in (*record.refers, *refers) if token[0] == "+")}
+        return {key, *(links.pointer_to(token) for token in (*told, *refers) if token[0] == "+")}
 
     def _says_the_same(self, old: Record, new: Record, entity_map: EntityMap) -> bool:
         """Whether a row that others point to tells them what it told before. A header's event is itself part of what
