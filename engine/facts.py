@@ -218,7 +218,9 @@ class DocumentFacts:
         self.owns_chain = line.key == chain.lines[0].key
         self.pending = self._pending()
         self.header = referred(chain.world, line, "header")
-        self.records = chain.of(record_role) if self.owns_chain else []
+        # An active record before a cancelled one: the cancelled one was put right by it.
+        records = chain.of(record_role) if self.owns_chain else []
+        self.records = sorted(records, key=lambda row: row["state"] == "inactive") if len(records) > 1 else records
         self.record = self.records[0] if self.records else None
         self.dataverse_header = referred(chain.world, self.record, "header") if self.record else None
         self.actuals = chain.actuals if self.owns_chain else []

@@ -346,19 +346,21 @@ class Snapshot:
 
     def _range(self, query: GridQuery, window: Window, limit: int) -> list[Any]:
         table = tables.documents
+        conditions = [self._conditions(query)]
+        if query.after is not None:
+            after_date, after_key = query.after
+            # SQLite walks an index between two plain bounds; the pair then says where to go on within the day.
+            if query.descending:
+                window = Window(window.start, min(window.end, after_date))
+            else:
+                window = Window(max(window.start, after_date), window.end)
+            place, after = tuple_(table.c.date, table.c.key), tuple_(literal(after_date), literal(after_key))
+            conditions.append(place < after if query.descending else place > after)
         statement = (
             select(table.c.date, table.c.key, tables.chains.c.body)
             .join(tables.chains, tables.chains.c.id == table.c.chain)
-            .where(self._conditions(query), table.c.date.between(window.start, window.end))
+            .where(*conditions, table.c.date.between(window.start, window.end))
         )
-        if query.after is not None:
-            after_date, after_key = query.after
-            place, after = tuple_(table.c.date, table.c.key), tuple_(literal(after_date), literal(after_key))
-            # SQLite bounds its walk by a plain comparison only; the pair then says where to go on within the day.
-            if query.descending:
-                statement = statement.where(table.c.date <= after_date, place < after)
-            else:
-                statement = statement.where(table.c.date >= after_date, place > after)
         order = [table.c.date.desc(), table.c.key.desc()] if query.descending else [table.c.date, table.c.key]
         return list(self._connection.execute(statement.order_by(*order).limit(limit)))
 

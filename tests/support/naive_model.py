@@ -759,7 +759,7 @@ class NaiveModel:
             decided_by = "Voucher" if line.text("Voucher") else "ApprovalStatus"
             since = line.times.get(decided_by, line.touched)
             return self._claim("not-synced-to-dataverse", since, RECORD_OF_KIND[document.kind])
-        record = min(records, key=lambda r: r.key)
+        record = min(records, key=lambda r: (choice(r.get("statecode")) == 1, r.key))
         inactive = choice(record.get("statecode")) == 1
         if document.kind == EXPENSE:
             since = record.times.get("msdyn_expensestatus", record.touched)
