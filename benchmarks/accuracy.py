@@ -20,7 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.calendar import Window
-from store.queries import KINDS, GridQuery, Snapshot
+from store.grids import GridQuery
+from store.queries import Snapshot
+from store.summary import KINDS
 from streams.app import run
 from streams.log import NewRecord
 from tieout import logging

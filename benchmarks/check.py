@@ -12,7 +12,9 @@ from benchmarks.job import Job
 from benchmarks.workload import COMPANY, Expected, Part, Workload
 from engine.money import UNITS
 from store import tables
-from store.queries import Amount, GridQuery, Reader, Snapshot
+from store.grids import GridQuery
+from store.queries import Reader, Snapshot
+from store.summary import Amount
 from store.views import Sums
 from streams.log import EventLog
 from streams.topics import REJECTED

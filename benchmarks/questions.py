@@ -13,7 +13,8 @@ from benchmarks.job import Job
 from benchmarks.workload import COMPANY
 from engine.calendar import Window
 from store import tables
-from store.queries import GridQuery, Reader, Snapshot
+from store.grids import GridQuery
+from store.queries import Reader, Snapshot
 from store.views import BITS, View
 from tieout.bootstrap import load_maps, open_store
 

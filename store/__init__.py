@@ -3,5 +3,5 @@
 * `tables`: every table on one page; `migrations/` makes them.
 * `database`: opening a store, and refusing one that is not what it seems.
 * `unit`, `writer`: one batch of events, applied in one transaction.
-* `queries`, `dump`: what is read.
+* `queries` with `summary`, `grids` and `selection`, and `dump`: what is read.
 """

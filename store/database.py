@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, Oper
 
 from engine.errors import StoreError
 
-_PAGE_CACHE_KIB = 32 * 1024  # of the writer; what keeps it within 250 MiB while millions of rows stay quick
+_PAGE_CACHE_KIB = 24 * 1024  # of the writer; what keeps it within 250 MiB while millions of rows stay quick
 _READER_CACHE_KIB = 16 * 1024
 
 

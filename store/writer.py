@@ -25,8 +25,8 @@ from store.views import Sums, TotalKey, numbers, total_key, views_of
 
 _json = msgspec.json.Encoder().encode
 
-RECORDS_REMEMBERED: Final = 12_000
-CHAINS_REMEMBERED: Final = 5_000
+RECORDS_REMEMBERED: Final = 10_000
+CHAINS_REMEMBERED: Final = 4_000
 CHAINS_AT_ONCE: Final = 250
 """What the writer keeps in memory: a few batches' worth, for the events of a document mostly come close together."""
 

@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.documents import Amounts
-from store.queries import KINDS, GridQuery, Reader
+from store.grids import GridQuery
+from store.queries import Reader
+from store.summary import KINDS
 from tests.support.histories import COMPANIES, deliveries, histories
 from tests.support.naive_model import NaiveModel
 from tests.support.stores import TODAY, Event, canonical, project, reader

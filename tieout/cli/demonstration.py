@@ -98,7 +98,7 @@ def _play(simulation: "Simulation", log: "EventLog", projector: "Projector", set
 
 
 def _show(settings: "Settings", company: str, folder: Path) -> None:
-    from store.queries import GridQuery
+    from store.grids import GridQuery
     from tieout.cli.tables import console, show_summary
 
     screen = console()

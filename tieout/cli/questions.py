@@ -66,7 +66,7 @@ def documents(
     as_json: JsonOption = False,
 ) -> None:
     """List the documents of a grid, newest first."""
-    from store.queries import GridQuery
+    from store.grids import GridQuery
 
     if limit is None:
         limit = 0 if as_json else ROWS_SHOWN

@@ -14,7 +14,7 @@ from engine import money
 from tieout.cli.output import counted, grouped, plain
 
 if TYPE_CHECKING:
-    from store.queries import GridQuery
+    from store.grids import GridQuery
     from store.views import Sums
 
 # Where nobody watches, nothing is wrapped or left out: a file has no width.
