@@ -43,6 +43,20 @@ def test_any_order_repetition_and_batch_size_give_the_same_store(
     assert canonical(project(arrived, cuts)) == canonical(project(events))
 
 
+@pytest.mark.requirement("R11")
+@SLOW
+@given(delivered())
+def test_decisions_that_are_put_off_come_to_the_same(case: tuple[list[Event], list[Event], list[int]]) -> None:
+    """A row with many dependents leaves them to later, a few at a time: here already with two, and one at a time."""
+    events, arrived, cuts = case
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("store.unit.FANOUT", 1)
+        patch.setattr("store.writer.FANOUT", 1)
+        patch.setattr("store.writer.CHAINS_AT_ONCE", 1)
+        late = canonical(project(arrived, cuts))
+    assert late == canonical(project(events))
+
+
 @pytest.mark.requirement("R10", "R13", "R14", "R15", "R16", "R17", "R22", "R33", "R34")
 @SLOW
 @given(delivered())
