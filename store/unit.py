@@ -434,9 +434,7 @@ class Unit:
     # --- after -------------------------------------------------------------------------------------------------------
 
     def reference_findings(self) -> Iterator[tuple[str, list[Finding]]]:
-        """What is wrong with the rows that others point to, as far as they changed. Call after the links are "
-        "written.
-        """
+        """What is wrong with the rows that others point to, as far as they changed. Call it once links are written."""
         self._load(self.references)
         for key in sorted(self.references):
             seen = self.row(key)

@@ -1,9 +1,13 @@
-"""Alembic's entry: migrations run in the transaction that `store.database.migrate` opened."""
+"""Alembic's entry: migrations run in the transaction that `store.database.migrate` opened, or are written as SQL."""
 
 from alembic import context
 
 from store.tables import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+attributes = context.config.attributes
+if context.is_offline_mode():
+    context.configure(dialect_name=attributes["dialect"], target_metadata=metadata)
+else:
+    context.configure(connection=attributes["connection"], target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()
