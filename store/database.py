@@ -16,6 +16,7 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 
 from engine.errors import StoreError
+from store.checkpoints import checkpoint_beside
 
 _PAGE_CACHE_KIB = 24 * 1024  # of the writer; what keeps it within 250 MiB while millions of rows stay quick
 _READER_CACHE_KIB = 16 * 1024
@@ -47,11 +48,13 @@ def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
         cursor.execute("PRAGMA temp_store=MEMORY")
         if write:
             # A power failure may take the last transactions, never their consistency: the offsets go with them, and
-            # they are read again.
-            cursor.execute("PRAGMA wal_autocheckpoint=16000")
+            # they are read again. The log is kept short by `store.checkpoints`; this only bounds it.
+            cursor.execute("PRAGMA wal_autocheckpoint=32000")
         cursor.close()
 
     serialise(engine, write=write)
+    if write:
+        checkpoint_beside(engine)
 
 
 def serialise(engine: Engine, *, write: bool) -> None:
