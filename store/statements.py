@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table
 
-_MOST_PARAMETERS = 10_000
+# How many values one question asks for: few while events trickle in, many in a batch. They are filled up to these
+# sizes with their own last value, or drivers would prepare and keep a statement for each number of values there was.
+FEW, MANY = 20, 500
 
 T = TypeVar("T")
 
@@ -39,15 +41,10 @@ def select(
     connection: Connection, table: Table, columns: Sequence[str], by: str, values: Iterable[str]
 ) -> Iterator[tuple[Any, ...]]:
     """The `columns` of the rows whose column `by` is one of `values`."""
-    names = ", ".join(f'"{column}"' for column in columns)
-    mark = _mark(connection)
-    for chunk in chunks(values, _MOST_PARAMETERS):
-        marks = ", ".join([mark] * len(chunk))
-        # Names come from our own tables; every value is a bound parameter.
-        yield from connection.exec_driver_sql(
-            f'SELECT {names} FROM "{table.name}" WHERE "{by}" IN ({marks})',  # noqa: S608
-            tuple(chunk),
-        )
+    for chunk in chunks(values, MANY):
+        size = FEW if len(chunk) <= FEW else MANY
+        query = _select_sql(table, tuple(columns), by, size, _mark(connection))
+        yield from connection.exec_driver_sql(query, (*chunk, *chunk[-1:] * (size - len(chunk))))
 
 
 def _mark(connection: Connection) -> str:
@@ -66,6 +63,14 @@ def _upsert_sql(table: Table, mark: str) -> str:
         f"VALUES ({', '.join([mark] * len(names))}) "
         f"ON CONFLICT ({', '.join(f'{chr(34)}{key}{chr(34)}' for key in keys)}) {action}"
     )
+
+
+@lru_cache(maxsize=64)
+def _select_sql(table: Table, columns: tuple[str, ...], by: str, size: int, mark: str) -> str:
+    names = ", ".join(f'"{column}"' for column in columns)
+    marks = ", ".join([mark] * size)
+    # Names come from our own tables; every value is a bound parameter.
+    return f'SELECT {names} FROM "{table.name}" WHERE "{by}" IN ({marks})'  # noqa: S608
 
 
 @lru_cache(maxsize=64)
