@@ -36,10 +36,3 @@ class Recent(Generic[V]):
         for key in keys:
             self._young.pop(key, None)
             self._old.pop(key, None)
-
-    def clear(self) -> None:
-        """Forget everything: another writer may have been here."""
-        self._young, self._old = {}, {}
-
-    def __len__(self) -> int:
-        return len(self._young.keys() | self._old.keys())

@@ -54,14 +54,6 @@ class State:
         self.resident: dict[str, Row] = {}
         self.directory = Directory()
 
-    def clear(self) -> None:
-        """Forget everything but what `load_resident` reads anew."""
-        self.records.clear()
-        self.chains.clear()
-        self.offers.clear()
-        self.resident.clear()
-        self.directory = Directory()
-
 
 def load_resident(connection: Connection, maps: Maps, state: State) -> None:
     """Read the resident rows (companies, currencies, ledger calendars) into memory."""
