@@ -58,5 +58,8 @@ class _Watched:
         self.events += sum(len(batch) for batch in batches)
         self.marks.append(Mark(self.events, time.monotonic() - self._started))
 
+    def settle(self) -> None:
+        self._inner.settle()
+
     def work(self) -> bool:
         return self._inner.work() if self._profiler is None else self._profiler.runcall(self._inner.work)

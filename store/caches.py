@@ -2,13 +2,14 @@
 again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
+K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(Generic[V]):
+class Recent(Generic[K, V]):
     """Some of the values used last, at least half of `size` and at most `size` of them.
 
     Two generations instead of a list in order of use: when the young one is full it becomes the old one, and what was
@@ -17,21 +18,21 @@ class Recent(Generic[V]):
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._young: dict[str, V] = {}
-        self._old: dict[str, V] = {}
+        self._young: dict[K, V] = {}
+        self._old: dict[K, V] = {}
 
-    def get(self, key: str) -> V | None:
+    def get(self, key: K) -> V | None:
         """The value of `key`, if it is remembered."""
         found = self._young.get(key)
         return self._old.get(key) if found is None else found
 
-    def update(self, values: Mapping[str, V]) -> None:
+    def update(self, values: Mapping[K, V]) -> None:
         """Remember `values` as the most recent."""
         if len(self._young) + len(values) > self.size // 2:
             self._old, self._young = self._young, {}
         self._young.update(values)
 
-    def forget(self, keys: Iterable[str]) -> None:
+    def forget(self, keys: Iterable[K]) -> None:
         """Forget `keys`."""
         for key in keys:
             self._young.pop(key, None)

@@ -20,6 +20,7 @@ from engine.references import Directory
 from engine.wire import document_json
 from store import grids, tables
 from store.grids import GridQuery
+from store.rows import Rows, Written
 from store.selection import decode_chain, document_of
 from store.summary import Summary, summarise
 from store.unit import State, load_resident
@@ -104,7 +105,7 @@ class Snapshot:
         """Companies, currencies, calendars."""
         if self._directory is None:
             state = State(0, 0)
-            load_resident(self._connection, self._maps, state)
+            load_resident(Rows(self._connection, Written()), self._maps, state)
             self._directory = state.directory
         return self._directory
 

@@ -1,21 +1,23 @@
 """The statements of the write path, each for many rows at once.
 
-They go to the driver with plain tuples: building a dictionary of parameters for each of thirty rows a document costs
-more than writing them.
+They go to the driver as plain tuples: building a dictionary of parameters for each of thirty rows a document costs more
+than writing them. PostgreSQL gets new rows by COPY, and rows to replace, delete or find as one array a column, so that
+a batch takes a few round trips, whatever its size; nothing in it outlives a transaction, as a connection pooler asks.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Table
 
-# How many values one question asks for: few while events trickle in, many in a batch. They are filled up to these
-# sizes with their own last value, or drivers would prepare and keep a statement for each number of values there was.
+# How many values one question to SQLite asks for: few while events trickle in, many in a batch. They are filled up to
+# these sizes with their own last value, or it would prepare and keep a statement for each number of values there was.
 FEW, MANY = 20, 500
 
 T = TypeVar("T")
+Row = tuple[Any, ...]
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -25,55 +27,167 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Write `rows` (every column in the table's order), none of which is there yet."""
+    if not rows:
+        return
+    if _is_postgres(connection):
+        _copy(connection, table, rows)
+    else:
+        connection.exec_driver_sql(_insert_sql(table), list(rows))
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Write `rows` (every column in the table's order); a row of the same primary key is replaced."""
-    if rows:
-        connection.exec_driver_sql(_upsert_sql(table, _mark(connection)), list(rows))
+    if not rows:
+        return
+    if _is_postgres(connection):
+        arrays = tuple(list(column) for column in zip(*rows, strict=True))
+        connection.exec_driver_sql(_upsert_arrays_sql(table), arrays)
+    else:
+        connection.exec_driver_sql(_insert_sql(table) + _on_conflict(table), list(rows))
 
 
-def delete(connection: Connection, table: Table, columns: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> None:
+def delete(connection: Connection, table: Table, columns: Sequence[str], keys: Sequence[Row]) -> None:
     """Delete the rows whose `columns` have one of the given values."""
-    if keys:
-        connection.exec_driver_sql(_delete_sql(table, tuple(columns), _mark(connection)), list(keys))
+    if not keys:
+        return
+    if _is_postgres(connection):
+        arrays = tuple(list(column) for column in zip(*keys, strict=True))
+        connection.exec_driver_sql(_delete_arrays_sql(table, tuple(columns)), arrays)
+    else:
+        connection.exec_driver_sql(_delete_sql(table, tuple(columns)), list(keys))
 
 
 def select(
     connection: Connection, table: Table, columns: Sequence[str], by: str, values: Iterable[str]
-) -> Iterator[tuple[Any, ...]]:
+) -> Iterator[Row]:
     """The `columns` of the rows whose column `by` is one of `values`."""
+    if _is_postgres(connection):
+        if wanted := list(values):
+            yield from connection.exec_driver_sql(_select_array_sql(table, tuple(columns), by), (wanted,))
+        return
     for chunk in chunks(values, MANY):
         size = FEW if len(chunk) <= FEW else MANY
-        query = _select_sql(table, tuple(columns), by, size, _mark(connection))
+        query = _select_sql(table, tuple(columns), by, size)
         yield from connection.exec_driver_sql(query, (*chunk, *chunk[-1:] * (size - len(chunk))))
 
 
-def _mark(connection: Connection) -> str:
-    return "?" if connection.dialect.paramstyle == "qmark" else "%s"
+def select_some(
+    connection: Connection, table: Table, columns: Sequence[str], by: str, values: Collection[str], limit: int
+) -> Iterator[Row]:
+    """For each of `values`, at most `limit` rows whose column `by` is that value."""
+    if _is_postgres(connection):
+        if values:
+            query = _select_some_array_sql(table, tuple(columns), by)
+            yield from connection.exec_driver_sql(query, (list(values), limit))
+        return
+    for value in values:
+        yield from connection.exec_driver_sql(_select_some_sql(table, tuple(columns), by), (value, limit))
+
+
+def _is_postgres(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
+
+
+def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Append rows by PostgreSQL's COPY, in its binary format."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    with driver.cursor() as cursor, cursor.copy(_copy_sql(table)) as copy:
+        copy.set_types(_types(table))
+        write = copy.write_row
+        for row in rows:
+            write(row)
+
+
+# Names below come from our own tables; every value is a bound parameter.
 
 
 @lru_cache(maxsize=64)
-def _upsert_sql(table: Table, mark: str) -> str:
-    names = [column.name for column in table.columns]
+def _insert_sql(table: Table) -> str:
+    marks = ", ".join("?" for _ in table.columns)
+    return f'INSERT INTO "{table.name}" ({_names(table)}) VALUES ({marks})'  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def _on_conflict(table: Table) -> str:
     keys = [column.name for column in table.primary_key.columns]
-    others = [name for name in names if name not in keys]
+    others = [column.name for column in table.columns if column.name not in keys]
     updates = ", ".join(f'"{name}" = excluded."{name}"' for name in others)
     action = f"DO UPDATE SET {updates}" if others else "DO NOTHING"
+    return f" ON CONFLICT ({', '.join(_quoted(keys))}) {action}"
+
+
+@lru_cache(maxsize=64)
+def _select_sql(table: Table, columns: tuple[str, ...], by: str, size: int) -> str:
+    marks = ", ".join(["?"] * size)
+    return f'SELECT {", ".join(_quoted(columns))} FROM "{table.name}" WHERE "{by}" IN ({marks})'  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def _select_some_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
+    return f'SELECT {", ".join(_quoted(columns))} FROM "{table.name}" WHERE "{by}" = ? LIMIT ?'  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def _delete_sql(table: Table, columns: tuple[str, ...]) -> str:
+    condition = " AND ".join(f"{name} = ?" for name in _quoted(columns))
+    return f'DELETE FROM "{table.name}" WHERE {condition}'  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def _copy_sql(table: Table) -> str:
+    return f'COPY "{table.name}" ({_names(table)}) FROM STDIN (FORMAT BINARY)'
+
+
+@lru_cache(maxsize=64)
+def _upsert_arrays_sql(table: Table) -> str:
+    rows = f"SELECT * FROM unnest({_arrays(table, [column.name for column in table.columns])})"  # noqa: S608
+    return f'INSERT INTO "{table.name}" ({_names(table)}) {rows}{_on_conflict(table)}'
+
+
+@lru_cache(maxsize=64)
+def _delete_arrays_sql(table: Table, columns: tuple[str, ...]) -> str:
+    wanted = f"SELECT * FROM unnest({_arrays(table, columns)})"  # noqa: S608
+    return f'DELETE FROM "{table.name}" WHERE ({", ".join(_quoted(columns))}) IN ({wanted})'  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def _select_array_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
+    names = ", ".join(_quoted(columns))
+    return f'SELECT {names} FROM "{table.name}" WHERE "{by}" = ANY({_arrays(table, [by])})'  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def _select_some_array_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
+    names = ", ".join(_quoted(columns))
     return (
-        f'INSERT INTO "{table.name}" ({", ".join(f"{chr(34)}{name}{chr(34)}" for name in names)}) '  # noqa: S608
-        f"VALUES ({', '.join([mark] * len(names))}) "
-        f"ON CONFLICT ({', '.join(f'{chr(34)}{key}{chr(34)}' for key in keys)}) {action}"
+        f"SELECT some.* FROM unnest({_arrays(table, [by])}) AS wanted(value) CROSS JOIN LATERAL "  # noqa: S608
+        f'(SELECT {names} FROM "{table.name}" WHERE "{by}" = wanted.value COLLATE "C" LIMIT %s) AS some'
     )
 
 
-@lru_cache(maxsize=64)
-def _select_sql(table: Table, columns: tuple[str, ...], by: str, size: int, mark: str) -> str:
-    names = ", ".join(f'"{column}"' for column in columns)
-    marks = ", ".join([mark] * size)
-    # Names come from our own tables; every value is a bound parameter.
-    return f'SELECT {names} FROM "{table.name}" WHERE "{by}" IN ({marks})'  # noqa: S608
+def _arrays(table: Table, columns: Iterable[str]) -> str:
+    types = dict(zip((column.name for column in table.columns), _types(table), strict=True))
+    return ", ".join(f"%b::{types[name]}[]" for name in columns)
+
+
+_POSTGRES_TYPES: Final = ((LargeBinary, "bytea"), (BigInteger, "int8"), (Integer, "int4"))
 
 
 @lru_cache(maxsize=64)
-def _delete_sql(table: Table, columns: tuple[str, ...], mark: str) -> str:
-    condition = " AND ".join(f'"{column}" = {mark}' for column in columns)
-    return f'DELETE FROM "{table.name}" WHERE {condition}'  # noqa: S608
+def _types(table: Table) -> list[str]:
+    """PostgreSQL's names of the types of the columns."""
+    return [
+        next((name for kind, name in _POSTGRES_TYPES if isinstance(column.type, kind)), "text")
+        for column in table.columns
+    ]
+
+
+def _names(table: Table) -> str:
+    return ", ".join(_quoted(column.name for column in table.columns))
+
+
+def _quoted(names: Iterable[str]) -> list[str]:
+    return [f'"{name}"' for name in names]

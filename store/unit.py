@@ -9,7 +9,6 @@ from copy import copy
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, text
 
 from engine import findings as checks
 from engine import links
@@ -19,16 +18,15 @@ from engine.evaluate import evaluate
 from engine.maps import EntityMap, Maps
 from engine.records import Record, Row, first, merged, record_key
 from engine.references import Directory
-from store import tables
 from store.caches import Recent
-from store.statements import select
+from store.rows import Rows
+from store.views import Sums, TotalKey
 
 FANOUT: Final = 1_000
 """Dependents of a changed reference that are decided in the same batch; more are left to `recomputations`, a chunk at
 a time.
 """
 
-_decode_record = msgspec.msgpack.Decoder(Record).decode
 _decode_chain = msgspec.msgpack.Decoder(Chain).decode
 encode: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
 
@@ -48,23 +46,20 @@ class State:
     """What the writer keeps between batches. Empty at the start of a writer's reign, except for the resident rows."""
 
     def __init__(self, records: int, chains: int) -> None:
-        self.records: Recent[Record] = Recent(records)
-        self.chains: Recent[bytes] = Recent(chains)
-        self.offers: Recent[list[str]] = Recent(records // 4)
+        self.records: Recent[str, Record] = Recent(records)
+        self.chains: Recent[str, bytes] = Recent(chains)
+        self.offers: Recent[str, list[str]] = Recent(records // 4)
+        self.totals: Recent[TotalKey, Sums] = Recent(records)
         self.resident: dict[str, Row] = {}
         self.directory = Directory()
 
 
-def load_resident(connection: Connection, maps: Maps, state: State) -> None:
+def load_resident(rows: Rows, maps: Maps, state: State) -> None:
     """Read the resident rows (companies, currencies, ledger calendars) into memory."""
     for entity_map in maps.entities.values():
         if not entity_map.role.resident:
             continue
-        for key, body in connection.execute(
-            text("SELECT key, body FROM records WHERE key >= :start AND key < :end"),
-            {"start": entity_map.prefix, "end": entity_map.prefix[:-1] + ";"},
-        ):
-            record = _decode_record(body)
+        for key, record in rows.records_within(entity_map.prefix, entity_map.prefix[:-1] + ";"):
             if record.exists:
                 state.resident[key] = links.row(record, entity_map, lambda _guid: None)
     state.directory = Directory(state.resident.values())
@@ -73,10 +68,8 @@ def load_resident(connection: Connection, maps: Maps, state: State) -> None:
 class Unit:
     """The work of one batch. Call `change`, then `decide`, then read what to write."""
 
-    def __init__(
-        self, connection: Connection, maps: Maps, state: State, companies: Collection[str] | None = None
-    ) -> None:
-        self.connection = connection
+    def __init__(self, rows: Rows, maps: Maps, state: State, companies: Collection[str] | None = None) -> None:
+        self.rows = rows
         self.maps = maps
         self.state = state
         self.companies = companies
@@ -85,6 +78,7 @@ class Unit:
         self.records: dict[str, Record] = {}
         self.absent: set[str] = set()
         self.changed: set[str] = set()
+        self.created: set[str] = set()
         self.links_added: set[tuple[str, str]] = set()
         self.links_removed: set[tuple[str, str]] = set()
         self.old_chains: dict[str, bytes] = {}
@@ -117,6 +111,7 @@ class Unit:
             records[key] = new
         self.absent -= before.keys()
         self.changed.update(before)
+        self.created = {key for key, old in before.items() if old is None}
         self._replace_resident(before)
         moved = [key for key, old in before.items() if not self._stays(old, self.records[key])]
         self._derive(moved, before)
@@ -156,10 +151,7 @@ class Unit:
             if record.exists:
                 self.resident[key] = links.row(record, self._map(record), lambda _guid: None)
         old, self.directory = self.directory, Directory(self.resident.values())
-        if (
-            not self.directory.decides_like(old)
-            and self.connection.execute(text("SELECT 1 FROM chains LIMIT 1")).first()
-        ):
+        if not self.directory.decides_like(old) and self.rows.any_chain():
             self.postponed.add(EVERY_CHAIN)
 
     def _derive(self, keys: Iterable[str], before: Mapping[str, Record | None]) -> None:
@@ -232,20 +224,12 @@ class Unit:
     def _dependents(self, tokens: Iterable[str]) -> set[str]:
         """The records that point to `tokens`; those of a token that has too many are postponed."""
         found: set[str] = set()
-        for token in tokens:
-            rows = self.connection.exec_driver_sql(
-                f"SELECT record FROM links WHERE token = {self._mark} LIMIT {FANOUT + 1}",  # noqa: S608
-                (token,),
-            ).all()
-            if len(rows) > FANOUT:
+        for token, records in self.rows.linked(set(tokens), FANOUT + 1).items():
+            if len(records) > FANOUT:
                 self.postponed.add(token)
             else:
-                found.update(row[0] for row in rows)
+                found.update(records)
         return found
-
-    @property
-    def _mark(self) -> str:
-        return "?" if self.connection.dialect.paramstyle == "qmark" else "%s"
 
     # --- chains ------------------------------------------------------------------------------------------------------
 
@@ -276,7 +260,7 @@ class Unit:
         touched.update(token for token, _ in self.links_removed if token[0] not in _REFERENCES)
         if not touched:
             return
-        members.update(row[0] for row in select(self.connection, tables.links, ["record"], "token", touched))
+        members.update(record for _, record in self.rows.links(touched))
         self._include(members | self._family(self._open_heads(touched)))
 
     def _gather(self) -> set[str]:
@@ -306,7 +290,7 @@ class Unit:
         """The ids among `touched` that some record has without knowing its company."""
         heads = {parts[0] for token in touched if (parts := links.scoped(token))}
         found = heads & touched
-        found.update(row[0] for row in select(self.connection, tables.links, ["token"], "token", heads - found))
+        found.update(token for token, _ in self.rows.links(heads - found))
         return found
 
     def _family(self, open_heads: set[str]) -> set[str]:
@@ -315,10 +299,7 @@ class Unit:
             return set()
         found = {key for token, key in self.links_added if (parts := links.scoped(token)) and parts[0] in open_heads}
         for head in open_heads:
-            for token, key in self.connection.execute(
-                text("SELECT token, record FROM links WHERE token >= :head AND token < :end"),
-                {"head": head, "end": head[:-1] + "}"},
-            ):
+            for token, key in self.rows.links_within(head, head[:-1] + "}"):
                 if (parts := links.scoped(token)) and parts[0] == head:
                     found.add(key)
         return found
@@ -350,8 +331,8 @@ class Unit:
             else:
                 missing.append(key)
                 self.absent.add(key)
-        for key, body in select(self.connection, tables.records, ["key", "body"], "key", missing):
-            self.records[key] = _decode_record(body)
+        for key, record in self.rows.records(missing):
+            self.records[key] = record
             self.absent.discard(key)
 
     def _load_chains(self, ids: Iterable[str]) -> None:
@@ -362,7 +343,7 @@ class Unit:
                 self.old_chains[chain] = remembered
             elif chain not in self.old_chains:
                 missing.append(chain)
-        self.old_chains.update(select(self.connection, tables.chains, ["id", "body"], "id", missing))
+        self.old_chains.update(self.rows.chains(missing))
 
     def _load_references(self, present: Mapping[str, Record]) -> None:
         """Read what the chains' rows point to, and what those rows point to in turn (an invoice's vendor)."""
@@ -394,7 +375,7 @@ class Unit:
             self._offers[offer] = list(remembered) if remembered is not None else []
             if remembered is None:
                 missing.add(offer)
-        for offer, key in select(self.connection, tables.links, ["token", "record"], "token", missing):
+        for offer, key in self.rows.links(missing):
             self._offers[offer].append(key)
         for token, key in self.links_added:
             if token in offers and key not in self._offers[token]:
@@ -426,22 +407,32 @@ class Unit:
     # --- after -------------------------------------------------------------------------------------------------------
 
     def reference_findings(self) -> Iterator[tuple[str, list[Finding]]]:
-        """What is wrong with the rows that others point to, as far as they changed. Call it once links are written."""
+        """What is wrong with the rows that others point to, as far as they changed."""
         self._load(self.references)
+        lines = self._lines_of({key for key in self.references if key.startswith(self._headers)})
         for key in sorted(self.references):
             seen = self.row(key)
             if seen is None or seen.map.role.chained:
                 if key in self.records and not self._map(self.records[key]).role.chained:
                     yield key, []
                 continue
-            dependents = len(self._any_dependent(key)) if seen.role == "dataverse-invoice" else 0
-            yield key, checks.of_reference(seen, dependents)
+            yield key, checks.of_reference(seen, len(lines.get(key, ())))
 
-    def _any_dependent(self, key: str) -> Sequence[object]:
-        return self.connection.execute(text("SELECT 1 FROM links WHERE token = :key LIMIT 1"), {"key": key}).all()
+    def _lines_of(self, headers: set[str]) -> dict[str, set[str]]:
+        """Lines that point to each header once this batch is written, at least one where there is one."""
+        if not headers:
+            return {}
+        gone = {link for link in self.links_removed if link[0] in headers}
+        lines = self.rows.linked(headers, 1 + len(gone))
+        for header, line in gone:
+            lines[header].discard(line)
+        for token, key in self.links_added:
+            if token in headers:
+                lines[token].add(key)
+        return lines
 
     def remember(self) -> None:
-        """Take over what changed. Only after the commit."""
+        """Have the state take over what changed. Only once the batch is committed, or sure to be."""
         state = self.state
         state.records.update(self.records)
         # Offers as this batch leaves them: `_load_offers` has added and removed what the batch did.

@@ -17,12 +17,19 @@ class Projection(Protocol):
         """Apply batches of different partitions and store each `next` as its partition's offset, in one transaction.
 
         Raises `engine.errors.Overtaken` when a stored offset is not the batch's `follows`: another writer was here.
-        Whatever it raises stops the run, with nothing of the batches applied.
+        May return while the transaction is under way; then the next call raises what it raised. Whatever is raised
+        stops the run, with nothing of the batches applied.
         """
         ...
 
     def work(self) -> bool:
-        """Do a bounded piece of pending work, such as the outbox or a recomputation; True while some is left."""
+        """Do a bounded piece of pending work, such as a recomputation; True while some is left."""
+        ...
+
+    def settle(self) -> None:
+        """Return once all that was applied is committed and published: called when nothing is left to read, and at the
+        end.
+        """
         ...
 
 

@@ -207,6 +207,7 @@ class _Worker:
                     app,
                     self._tend(app, until_caught_up, stop, idle_seconds, _every(progress_seconds, on_progress)),
                 )
+            await self._on_thread(self._projection.settle)
             on_progress(self._meter.progress(await self._on_thread(self._left)))
         finally:
             # The last job may still be running, when `_supervise` was left by an error.
@@ -253,6 +254,7 @@ class _Worker:
             if left == 0:
                 if await self._on_thread(self._projection.work):
                     continue
+                await self._on_thread(self._projection.settle)
                 # The work may have taken long, and may itself have appended.
                 if until_caught_up and await self._on_thread(self._left) == 0:
                     return

@@ -4,6 +4,7 @@ The one place where bytes, maps and the store meet. It is the `Projection` that 
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
@@ -12,8 +13,9 @@ import structlog
 from engine.changes import Change, Heartbeat, ProcessMessage
 from engine.errors import Rejected
 from engine.maps import Maps
-from store.writer import Batch as Effects
-from store.writer import Move, Outgoing, Writer
+from store.plan import Batch as Effects
+from store.plan import Move, Outgoing, Plan
+from store.writer import Writer
 from streams.codec import decode
 from streams.log import Batch, EventLog, LogRecord, NewRecord
 from streams.topics import DEFAULT_PREFIX, REJECTED
@@ -28,8 +30,9 @@ _json = msgspec.json.Encoder().encode
 class Projector:
     """Applies batches of the change topics to a store, and publishes its outbox.
 
-    `environments` are the names an event may come from, None for any. Raises what the store raises: `Overtaken`, or a
-    failed transaction.
+    `environments` are the names an event may come from, None for any. `overlapping`: the next batch is decoded, linked
+    and decided while a thread of its own commits and publishes this one, which pays where the database is another
+    process. Raises what the store raises: `Overtaken`, or a failed transaction.
     """
 
     def __init__(
@@ -40,19 +43,27 @@ class Projector:
         *,
         prefix: str = DEFAULT_PREFIX,
         environments: tuple[str, ...] | None = None,
+        overlapping: bool = False,
     ) -> None:
         self._writer = writer
         self._log = event_log
         self._maps = maps
         self._prefix = prefix
         self._environments = environments
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer") if overlapping else None
+        self._committing: Future[None] | None = None
 
     def offsets(self) -> Mapping[tuple[str, int], int]:
         """The next record to read, by topic and partition."""
+        self._wait()
         return self._writer.offsets()
 
     def apply(self, batches: Sequence[Batch]) -> None:
-        """Decode batches and apply them in one transaction, the places in the log included."""
+        """Decode batches and apply them in one transaction, the places in the log included.
+
+        When it overlaps, that transaction may still be under way when this returns; the next call waits for it, and
+        raises what it raised.
+        """
         effects = Effects(moves=[Move(batch.topic, batch.partition, batch.follows, batch.next) for batch in batches])
         for batch in batches:
             for record in batch.records:
@@ -60,16 +71,62 @@ class Projector:
                     self._sort(record, effects)
                 except Rejected as reason:
                     effects.rejected.append(rejection(record, str(reason)))
-        self._writer.apply(effects)
+        plan = self._writer.prepare(effects)
+        self._wait()
+        self._writer.expect(plan)
+        if self._committer is None:
+            self._finish(plan)
+        else:
+            self._committing = self._committer.submit(self._finish, plan)
         if effects.rejected:
             log.warning("events_rejected", records=len(effects.rejected))
-        log.debug("batches_applied", places={f"{batch.topic}/{batch.partition}": batch.next for batch in batches})
 
     def work(self) -> bool:
-        """Publish a bounded part of the outbox, or decide again a bounded number of documents; True while some of
-        either is left.
+        """Decide again a bounded number of documents, or publish what was left over; True while some of either is
+        left.
         """
-        return self._publish() or self._writer.recompute()
+        if self._writer.left_over:
+            self._wait()
+            self._publish(self._writer.outgoing(PUBLISHED_AT_ONCE))
+            return True
+        if self._writer.recomputing:
+            self._wait()
+            if (plan := self._writer.recompute()) is not None:
+                self._publish_plan(plan)
+                return True
+        return False
+
+    def settle(self) -> None:
+        """Return once all that was applied is committed and published. Raises what that raised."""
+        self._wait()
+        self._writer.tidy()
+
+    def close(self) -> None:
+        """Let go of the committing thread, after its last transaction."""
+        if self._committer is not None:
+            self._committer.shutdown()
+
+    def _wait(self) -> None:
+        committing, self._committing = self._committing, None
+        if committing is not None:
+            committing.result()
+
+    def _finish(self, plan: Plan) -> None:
+        self._writer.commit(plan)
+        log.debug("batches_applied", places={f"{move.topic}/{move.partition}": move.next for move in plan.moves})
+        self._publish_plan(plan)
+
+    def _publish_plan(self, plan: Plan) -> None:
+        """Publish what a plan put into the outbox, unless older things wait there: those must go first."""
+        if not self._writer.left_over:
+            first = plan.last - len(plan.outgoing) + 1
+            self._publish(list(enumerate(plan.outgoing, first)))
+
+    def _publish(self, waiting: Sequence[tuple[int, Outgoing]]) -> None:
+        for start in range(0, len(waiting), PUBLISHED_AT_ONCE):
+            part = waiting[start : start + PUBLISHED_AT_ONCE]
+            self._log.append([NewRecord(f"{self._prefix}.{item.topic}", item.key, item.value) for _, item in part])
+            self._writer.sent(part[-1][0])
 
     def _sort(self, record: LogRecord, effects: Effects) -> None:
         for fact in decode(record.value, record.headers, record, self._environments):
@@ -85,14 +142,6 @@ class Projector:
                 effects.heartbeats.append(fact)
             elif isinstance(fact, ProcessMessage):
                 effects.messages.append(fact)
-
-    def _publish(self) -> bool:
-        waiting = self._writer.outgoing(PUBLISHED_AT_ONCE)
-        if not waiting:
-            return False
-        self._log.append([NewRecord(f"{self._prefix}.{item.topic}", item.key, item.value) for _, item in waiting])
-        self._writer.sent(waiting[-1][0])
-        return len(waiting) == PUBLISHED_AT_ONCE
 
 
 class RejectedEvent(msgspec.Struct, frozen=True):

@@ -117,13 +117,22 @@ def open_projector(settings: Settings) -> Iterator[tuple[EventLog, Projector]]:
     gc.set_threshold(200_000, 20, 100)
     maps = load_maps(settings)
     with open_log(settings, write=True) as log, open_store(settings, write=True) as engine:
-        yield log, projector(engine, log, maps, settings)
+        made = projector(engine, log, maps, settings)
+        try:
+            yield log, made
+        finally:
+            made.close()
 
 
 def projector(engine: Engine, log: EventLog, maps: Maps, settings: Settings) -> Projector:
     """The projection of a log onto a store."""
     return Projector(
-        Writer(engine, maps, settings.companies), log, maps, prefix=settings.prefix, environments=settings.environments
+        Writer(engine, maps, settings.companies),
+        log,
+        maps,
+        prefix=settings.prefix,
+        environments=settings.environments,
+        overlapping=engine.dialect.name == "postgresql",
     )
 
 

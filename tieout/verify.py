@@ -75,7 +75,9 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None] = lambda 
         scratch = connect(f"sqlite:///{Path(folder) / 'scratch.sqlite'}", write=True)
         try:
             migrate(scratch)
-            _compute(log, reached, Writer(scratch, maps, settings.companies), maps, settings, on_progress)
+            _compute(
+                log, reached, Writer(scratch, maps, settings.companies, publishes=False), maps, settings, on_progress
+            )
             return differences(contents(connection), dump(scratch))
         finally:
             scratch.dispose()
@@ -110,11 +112,10 @@ def _compute(
     on_progress(done, total)
     for batch in _batches(log, starts, reached):
         projector.apply([batch])
-        _discard_outbox(writer)
         done += len(batch)
         on_progress(done, total)
-    while writer.recompute():
-        _discard_outbox(writer)
+    while projector.work():
+        pass
 
 
 def _batches(log: EventLog, starts: dict[Place, int], reached: dict[Place, int]) -> Iterator[Batch]:
@@ -131,12 +132,6 @@ def _batches(log: EventLog, starts: dict[Place, int], reached: dict[Place, int])
         if records:
             yield Batch(*place, offset, records)
             waiting.append((place, records[-1].offset + 1))
-
-
-def _discard_outbox(writer: Writer) -> None:
-    """What the computation would publish has been published long ago."""
-    while waiting := writer.outgoing():
-        writer.sent(waiting[-1][0])
 
 
 def differences(stored: Iterable[Line], computed: Iterable[Line], most: int = DIFFERENCES_MAX) -> list[Difference]:

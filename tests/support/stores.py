@@ -13,8 +13,9 @@ from engine.maps import Maps
 from store import tables
 from store.database import serialise
 from store.dump import dump
+from store.plan import Batch, Move
 from store.queries import Reader
-from store.writer import Batch, Move, Writer
+from store.writer import Writer
 from streams.codec import Nowhere, decode
 from tieout.bootstrap import load_maps
 from tieout.settings import Settings

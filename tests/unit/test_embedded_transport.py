@@ -62,6 +62,10 @@ class Ledger:
         self.pending = max(self.pending - 1, 0)
         return self.pending > 0
 
+    def settle(self) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.calls.append("settle")
+
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[EmbeddedLog]:
@@ -218,7 +222,7 @@ def test_pending_work_is_driven_to_its_end(log: EmbeddedLog) -> None:
     ledger.pending = 200
     run(log, ledger, topics=TOPICS, until_caught_up=True)
     assert ledger.pending == 0
-    assert ledger.calls[-1] == "work"
+    assert ledger.calls[-1] == "settle"
 
 
 def test_a_piece_of_work_is_done_between_two_batches(log: EmbeddedLog) -> None:
@@ -336,6 +340,8 @@ class Slow:
             file.write(json.dumps(sum(len(batch) for batch in batches)) + "\\n")
     def work(self):
         return False
+    def settle(self):
+        pass
 
 log = EmbeddedLog.open(sys.argv[1], "write")
 run(log, Slow(sys.argv[2]), topics=[topic.full_name() for topic in CHANGES], batch_records=10)

@@ -1,0 +1,329 @@
+"""What a batch writes: worked out in full before its transaction begins, so that the transaction is nothing but
+statements.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Table
+
+from engine.changes import Change, Heartbeat, ProcessMessage, iso
+from engine.documents import Chain, Document, Finding
+from engine.maps import EntityMap
+from engine.messages import recognise
+from engine.wire import document_json
+from store import tables
+from store.rows import Rows, Written
+from store.statements import delete, insert, upsert
+from store.unit import Unit, _decode_chain, encode
+from store.views import Sums, TotalKey, numbers, total_key, views_of
+
+_json = msgspec.json.Encoder().encode
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A step through one partition: from the record that `follows` the last one applied to the `next` one to read."""
+
+    topic: str
+    partition: int
+    follows: int
+    next: int
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A record to publish, by the topic's name without prefix; a value of None is a tombstone."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+
+
+class Batch(msgspec.Struct):
+    """What one read from the log came to."""
+
+    changes: list[tuple[Change, EntityMap]] = []
+    heartbeats: list[Heartbeat] = []
+    messages: list[ProcessMessage] = []
+    rejected: list[Outgoing] = []
+    moves: list[Move] = []
+
+
+class Plan(msgspec.Struct):
+    """The statements of one transaction, what it publishes, and what it leaves for the next batch to read."""
+
+    unit: Unit
+    moves: list[Move]
+    steps: list[Callable[[Connection], None]] = []
+    outgoing: list[Outgoing] = []
+    last: int = 0
+    """The number of the last of them in the outbox, once committed."""
+    written: Written = msgspec.field(default_factory=Written)
+    known_chains: dict[str, bytes] = {}
+    sources: dict[str, int] = {}
+
+    def insert(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write rows that are not there yet."""
+        if rows:
+            self.steps.append(partial(insert, table=table, rows=rows))
+
+    def upsert(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write rows, replacing those of the same key."""
+        if rows:
+            self.steps.append(partial(upsert, table=table, rows=rows))
+
+    def delete(self, table: Table, columns: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> None:
+        """Delete the rows whose columns have one of these values."""
+        if keys:
+            self.steps.append(partial(delete, table=table, columns=columns, keys=keys))
+
+
+def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int]) -> Plan:
+    """The plan of a batch whose changes `unit` has taken; `sources` is how far each has said to have sent."""
+    unit.decide()
+    plan = Plan(unit, batch.moves)
+    _plan_records(plan)
+    _plan_decisions(plan, rows)
+    _plan_reference_findings(plan)
+    _plan_heartbeats(plan, batch.heartbeats, sources)
+    _plan_messages(plan, batch.messages)
+    plan.outgoing += batch.rejected
+    return plan
+
+
+def _plan_records(plan: Plan) -> None:
+    unit = plan.unit
+    rows = [(key, encode(unit.records[key])) for key in sorted(unit.changed)]
+    plan.insert(tables.records, [row for row in rows if row[0] in unit.created])
+    plan.upsert(tables.records, [row for row in rows if row[0] not in unit.created])
+    plan.delete(tables.links, ["token", "record"], sorted(unit.links_removed))
+    # In the order of the tree, which spares it the search for a page; among records of one token any order will do.
+    plan.insert(tables.links, sorted(unit.links_added, key=itemgetter(0)))
+    plan.upsert(tables.recomputations, [(token, "") for token in unit.postponed])
+
+
+# --- chains ----------------------------------------------------------------------------------------------------------
+
+
+def _plan_decisions(plan: Plan, rows: Rows) -> None:
+    """Write what is decided differently now."""
+    unit = plan.unit
+    bodies: dict[str, bytes] = {}
+    new: dict[str, Chain] = {}
+    for chain, decided in unit.new_chains.items():
+        body = encode(decided)
+        if unit.old_chains.get(chain) != body:
+            bodies[chain] = body
+            new[chain] = decided
+    gone = [chain for chain in unit.old_chains if chain not in unit.new_chains]
+    old = {chain: _decode_chain(unit.old_chains[chain]) for chain in [*bodies, *gone] if chain in unit.old_chains}
+    changed = sorted(bodies.items())
+    plan.insert(tables.chains, [row for row in changed if row[0] not in old])
+    plan.upsert(tables.chains, [row for row in changed if row[0] in old])
+    plan.delete(tables.chains, ["id"], [(chain,) for chain in gone])
+    _plan_findings(
+        plan,
+        [chain for chain, before in old.items() if before.findings],
+        ((chain, after.findings) for chain, after in new.items()),
+    )
+    _plan_unsynced(plan, old, new)
+    totals = _plan_documents(plan, rows, old, new)
+    plan.known_chains = {**unit.old_chains, **bodies}
+    plan.written = Written(
+        records={key: unit.records[key] for key in unit.changed},
+        chains=bodies,
+        chains_gone=frozenset(gone),
+        links_added=unit.links_added,
+        links_removed=unit.links_removed,
+        totals=totals,
+    )
+
+
+def _plan_documents(
+    plan: Plan, rows: Rows, old_chains: Mapping[str, Chain], new_chains: Mapping[str, Chain]
+) -> dict[TotalKey, Sums]:
+    """Write documents that are new, other than before, or of another chain; returns the sums that follow."""
+    old = {document.key: document for chain in old_chains.values() for document in chain.documents}
+    new = {document.key: document for chain in new_chains.values() for document in chain.documents}
+    written = sorted(document_row(chain.id, document) for chain in new_chains.values() for document in chain.documents)
+    plan.insert(tables.documents, [row for row in written if row[0] not in old])
+    plan.upsert(tables.documents, [row for row in written if row[0] in old])
+    plan.delete(tables.documents, ["key"], [(key,) for key in old if key not in new])
+    plan.outgoing += _positions(old, new)
+    return _plan_totals(plan, rows, old, new)
+
+
+def _positions(old: Mapping[str, Document], new: Mapping[str, Document]) -> list[Outgoing]:
+    """Each changed document for the positions topic, and a tombstone for each name that is gone."""
+    names = {document.document for document in new.values()}
+    gone = sorted({document.document for document in old.values()} - names)
+    return [
+        *(
+            Outgoing("positions", document.document.encode(), _position(document))
+            for key, document in new.items()
+            if old.get(key) != document
+        ),
+        *(Outgoing("positions", name.encode(), None) for name in gone),
+    ]
+
+
+def _position(document: Document) -> bytes:
+    """The JSON of `tieout documents`, without the members that are null: a large part of the log's bytes would say
+    nothing.
+    """
+    return _json({name: value for name, value in document_json(document).items() if value is not None})
+
+
+def document_row(chain: str, document: Document) -> tuple[Any, ...]:
+    """A document as its row of the table `documents`, in the order of its columns."""
+    amounts, accounting = document.amounts, document.accounting
+    return (
+        document.key,
+        chain,
+        document.document,
+        document.company or "",
+        document.kind,
+        document.date or "",
+        views_of(document),
+        document.position,
+        document.excluded,
+        document.cause,
+        document.since,
+        document.currency,
+        *(
+            (
+                amounts.amount,
+                amounts.missing_actual,
+                amounts.missing_journal_line,
+                amounts.reconciled,
+                amounts.difference,
+            )
+            if amounts
+            else (None, 0, 0, 0, 0)
+        ),
+        document.accounting_currency,
+        *(
+            (
+                accounting.amount,
+                accounting.missing_actual,
+                accounting.missing_journal_line,
+                accounting.reconciled,
+                accounting.difference,
+            )
+            if accounting
+            else (None, 0, 0, 0, 0)
+        ),
+        document.voucher,
+        document.project,
+        document.category,
+        document.vendor,
+        document.invoice,
+        document.journal,
+    )
+
+
+def _plan_totals(
+    plan: Plan, rows: Rows, old: Mapping[str, Document], new: Mapping[str, Document]
+) -> dict[TotalKey, Sums]:
+    changes: dict[TotalKey, list[int]] = {}
+    for sign, documents in ((-1, old), (1, new)):
+        for document in documents.values():
+            changed = changes.setdefault(total_key(document), [0] * 12)
+            for index, number in enumerate(numbers(document)):
+                changed[index] += sign * number
+    known = plan.unit.state.totals
+    totals: dict[TotalKey, Sums] = {}
+    for key, change in changes.items():
+        if any(change):
+            totals[key] = (known.get(key) or rows.total(key) or Sums()) + Sums(*change)
+    table = tables.totals
+    kept = [(*msgspec.structs.astuple(key), sums.as_text()) for key, sums in totals.items() if sums.documents]
+    plan.upsert(table, kept)
+    columns = [column.name for column in table.primary_key.columns]
+    plan.delete(table, columns, [msgspec.structs.astuple(key) for key, sums in totals.items() if not sums.documents])
+    return totals
+
+
+def _plan_findings(plan: Plan, stale: Iterable[str], found: Iterable[tuple[str, Sequence[Finding]]]) -> None:
+    """Put the findings of these owners in place of those they had."""
+    plan.delete(tables.findings, ["owner"], [(owner,) for owner in stale])
+    plan.insert(
+        tables.findings,
+        [
+            (owner, number, finding.code, finding.document, encode(finding))
+            for owner, findings in found
+            for number, finding in enumerate(findings)
+        ],
+    )
+
+
+def _plan_reference_findings(plan: Plan) -> None:
+    found = list(plan.unit.reference_findings())
+    # One that is new has none yet.
+    stale = [key for key, _ in found if key not in plan.unit.created]
+    _plan_findings(plan, stale, found)
+
+
+def _plan_unsynced(plan: Plan, old: Mapping[str, Chain], new: Mapping[str, Chain]) -> None:
+    plan.delete(tables.unsynced, ["chain"], [(chain,) for chain, before in old.items() if before.unsynced])
+    plan.insert(
+        tables.unsynced,
+        [
+            (chain, item.company, item.currency or "", item.records, item.amount)
+            for chain, after in new.items()
+            for item in after.unsynced
+        ],
+    )
+
+
+# --- the rest of a batch ---------------------------------------------------------------------------------------------
+
+
+def _plan_heartbeats(plan: Plan, heartbeats: Iterable[Heartbeat], known: Mapping[str, int]) -> None:
+    latest: dict[str, int] = {}
+    for heartbeat in heartbeats:
+        before = latest.get(heartbeat.source, known.get(heartbeat.source, heartbeat.until))
+        latest[heartbeat.source] = max(heartbeat.until, before)
+    plan.sources = latest
+    plan.upsert(tables.sources, list(latest.items()))
+
+
+def _plan_messages(plan: Plan, messages: Sequence[ProcessMessage]) -> None:
+    """The error log: complete, nothing cut (R50). A message that came twice is kept once."""
+    rows = {}
+    for message in messages:
+        code = recognise(message.text).code if message.text else None
+        key = (message.evidence.source, message.evidence.event)
+        rows[key] = (
+            *key,
+            message.evidence.at,
+            message.stage,
+            message.process,
+            message.run,
+            message.company,
+            message.subject,
+            code,
+            encode(message),
+        )
+    plan.upsert(tables.process_messages, list(rows.values()))
+    plan.outgoing += [
+        Outgoing("errors", (message.subject or message.run).encode(), _json(_error_json(message)))
+        for message in messages
+        if message.text
+    ]
+
+
+def _error_json(message: ProcessMessage) -> dict[str, Any]:
+    recognised = recognise(message.text or "")
+    return {
+        "at": iso(message.evidence.at),
+        "process": message.process,
+        "run": message.run,
+        "company": message.company,
+        "subject": message.subject,
+        "code": recognised.code,
+        "parameters": recognised.parameters,
+        "text": message.text,
+    }

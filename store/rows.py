@@ -1,0 +1,123 @@
+"""What the writer reads: the committed rows, and over them what the batch before is just writing.
+
+A batch is worked out while the database still commits the one before it. What that one writes is known already, so it
+counts as read, whether the database shows it yet or not.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, text
+from sqlalchemy import select as select_of
+
+from engine.records import Record
+from store import tables
+from store.statements import select, select_some
+from store.views import Sums, TotalKey
+
+_decode_record: Final = msgspec.msgpack.Decoder(Record).decode
+
+Link = tuple[str, str]
+"""A token and the key of the record that has it."""
+
+
+class Written(msgspec.Struct):
+    """What a batch leaves behind, by key; nothing at all before the first."""
+
+    records: Mapping[str, Record] = {}
+    chains: Mapping[str, bytes] = {}
+    chains_gone: Collection[str] = ()
+    links_added: Collection[Link] = frozenset()
+    links_removed: Collection[Link] = frozenset()
+    totals: Mapping[TotalKey, Sums] = {}
+    _added: dict[str, list[str]] | None = None
+
+    def added(self, token: str) -> list[str]:
+        """The records that got `token`."""
+        if self._added is None:
+            self._added = {}
+            for link, record in self.links_added:
+                self._added.setdefault(link, []).append(record)
+        return self._added.get(token, [])
+
+
+class Rows:
+    """The rows of the store as the batch before leaves them (`written`)."""
+
+    def __init__(self, connection: Connection, written: Written) -> None:
+        self._connection = connection
+        self._written = written
+
+    def records(self, keys: Iterable[str]) -> Iterator[tuple[str, Record]]:
+        """The records of these keys that there are."""
+        wanted = []
+        for key in keys:
+            if (record := self._written.records.get(key)) is not None:
+                yield key, record
+            else:
+                wanted.append(key)
+        for key, body in select(self._connection, tables.records, ["key", "body"], "key", wanted):
+            yield key, _decode_record(body)
+
+    def records_within(self, start: str, end: str) -> Iterator[tuple[str, Record]]:
+        """The committed records with keys from `start` up to, not including, `end`: for a writer that begins."""
+        key = tables.records.c.key
+        for row in self._connection.execute(select_of(tables.records).where(key >= start, key < end)):
+            yield row.key, _decode_record(row.body)
+
+    def chains(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """The encoded chains of these ids that there are."""
+        wanted = []
+        for chain in ids:
+            if (body := self._written.chains.get(chain)) is not None:
+                yield chain, body
+            elif chain not in self._written.chains_gone:
+                wanted.append(chain)
+        yield from select(self._connection, tables.chains, ["id", "body"], "id", wanted)
+
+    def any_chain(self) -> bool:
+        """Whether anything was ever decided."""
+        committed = text("SELECT 1 FROM chains LIMIT 1")
+        return bool(self._written.chains) or self._connection.execute(committed).first() is not None
+
+    def links(self, tokens: Collection[str]) -> Iterator[Link]:
+        """The links of these tokens."""
+        written = self._written
+        for link in select(self._connection, tables.links, ["token", "record"], "token", tokens):
+            if link not in written.links_added and link not in written.links_removed:
+                yield link
+        if written.links_added:
+            for token in tokens:
+                for record in written.added(token):
+                    yield token, record
+
+    def links_within(self, start: str, end: str) -> Iterator[Link]:
+        """The links with tokens from `start` up to, not including, `end`."""
+        written = self._written
+        query = text("SELECT token, record FROM links WHERE token >= :start AND token < :end")
+        for row in self._connection.execute(query, {"start": start, "end": end}):
+            link = (row.token, row.record)
+            if link not in written.links_added and link not in written.links_removed:
+                yield link
+        yield from (link for link in written.links_added if start <= link[0] < end)
+
+    def linked(self, tokens: Collection[str], limit: int) -> dict[str, set[str]]:
+        """For each token the records that have it: all of them, or at least `limit` of them."""
+        written = self._written
+        found: dict[str, set[str]] = {token: set(written.added(token)) for token in tokens}
+        # What the batch before takes away may still be among the committed ones.
+        most = limit + len(written.links_removed)
+        for token, record in select_some(self._connection, tables.links, ["token", "record"], "token", tokens, most):
+            if (token, record) not in written.links_removed:
+                found[token].add(record)
+        return found
+
+    def total(self, key: TotalKey) -> Sums | None:
+        """The sums kept under `key`."""
+        if (sums := self._written.totals.get(key)) is not None:
+            return sums
+        table = tables.totals
+        here = [table.c[name] == value for name, value in msgspec.structs.asdict(key).items()]
+        stored = self._connection.execute(select_of(table.c.sums).where(*here)).scalar()
+        return None if stored is None else Sums.from_text(stored)
