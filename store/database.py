@@ -20,13 +20,14 @@ from store.checkpoints import checkpoint_beside
 
 _PAGE_CACHE_KIB = 24 * 1024  # of the writer; what keeps it within 250 MiB while millions of rows stay quick
 _READER_CACHE_KIB = 16 * 1024
+CONNECT_SECONDS = 5
 
 
 def connect(url: str, *, write: bool = False) -> Engine:
     """A connection pool on the store at `url` (a SQLAlchemy URL). Raises `StoreError` when the URL cannot be read."""
     try:
         parsed = make_url(url)
-        engine = create_engine(parsed, pool_pre_ping=not parsed.drivername.startswith("sqlite"))
+        engine = create_engine(parsed, **_options(parsed.get_backend_name(), write=write))
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(
             f"TIEOUT_STORE={url!r} is not a store this version knows ({error}). Use sqlite:///path/to/file "
@@ -35,6 +36,17 @@ def connect(url: str, *, write: bool = False) -> Engine:
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine, write=write)
     return engine
+
+
+def _options(backend: str, *, write: bool) -> dict[str, Any]:
+    """How connections to a database server are kept. Readers see one state a transaction, and may not write."""
+    if backend == "sqlite":
+        return {}
+    options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
+    if not write:
+        options["isolation_level"] = "REPEATABLE READ"
+        options["execution_options"] = {"postgresql_readonly": True}
+    return options
 
 
 def _prepare_sqlite(engine: Engine, *, write: bool) -> None:

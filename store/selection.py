@@ -3,7 +3,7 @@
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy import ColumnElement, func, literal_column, or_
 
 from engine.calendar import Window
 from engine.documents import Chain, Document
@@ -21,14 +21,14 @@ def document_of(body: bytes, key: str) -> Document:
 
 
 _LOW_BITS: Final = 20
+_LOW_MASK: Final = (1 << _LOW_BITS) - 1
 
 
 def exact_sum(column: ColumnElement[int]) -> tuple[ColumnElement[int], ColumnElement[int]]:
     """A sum as two sums of its high and low bits: neither can leave 64 bits, so none turns into a float or fails."""
-    return (
-        func.coalesce(func.sum(column.op(">>")(_LOW_BITS)), 0),
-        func.coalesce(func.sum(column.op("&")((1 << _LOW_BITS) - 1)), 0),
-    )
+    # Written out: PostgreSQL shifts by an integer, and a bound number would be a bigint.
+    high, low = column.op(">>")(literal_column(str(_LOW_BITS))), column.op("&")(literal_column(str(_LOW_MASK)))
+    return func.coalesce(func.sum(high), 0), func.coalesce(func.sum(low), 0)
 
 
 def joined(high: int, low: int) -> int:

@@ -163,8 +163,8 @@ def _select_array_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
 def _select_some_array_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
     names = ", ".join(_quoted(columns))
     return (
-        f"SELECT some.* FROM unnest({_arrays(table, [by])}) AS wanted(value) CROSS JOIN LATERAL "  # noqa: S608
-        f'(SELECT {names} FROM "{table.name}" WHERE "{by}" = wanted.value COLLATE "C" LIMIT %s) AS some'
+        f"SELECT found.* FROM unnest({_arrays(table, [by])}) AS wanted(value) CROSS JOIN LATERAL "  # noqa: S608
+        f'(SELECT {names} FROM "{table.name}" WHERE "{by}" = wanted.value COLLATE "C" LIMIT %s) AS found'
     )
 
 

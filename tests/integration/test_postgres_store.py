@@ -1,0 +1,152 @@
+"""The properties of the core on PostgreSQL: whatever the order, the repetition and the batches, the store is the one
+that SQLite makes of the same events.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import InternalError
+
+from store import tables
+from store.database import check, connect, migrate
+from store.writer import Writer
+from tests.property.test_crash import PowerCut, dying_at
+from tests.property.test_history import compare_company
+from tests.support.containers import Database
+from tests.support.histories import COMPANIES, deliveries, histories
+from tests.support.naive_model import NaiveModel
+from tests.support.stores import MAPS, Event, batch_of, canonical, project, reader, sizes
+
+pytestmark = pytest.mark.containers
+
+SLOW = settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.fixture(scope="module")
+def engine(database: Database) -> Iterator[Engine]:
+    engine = connect(database.create("store"), write=True)
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+def emptied(engine: Engine) -> Engine:
+    """The store with no rows."""
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(tables.metadata.tables)}"))
+    return engine
+
+
+def apply_overlapping(writer: Writer, events: Sequence[Event], cuts: Sequence[int]) -> None:
+    """Each batch is prepared before the one ahead of it is committed, as the worker does it."""
+    ahead: Any = None
+    for piece in sizes(events, cuts):
+        plan = writer.prepare(batch_of(piece))
+        if ahead is not None:
+            writer.commit(ahead)
+        writer.expect(plan)
+        ahead = plan
+    if ahead is not None:
+        writer.commit(ahead)
+    while writer.recompute():
+        pass
+
+
+@pytest.mark.requirement("R74", "R81")
+def test_the_migrations_make_just_the_tables_of_the_code(engine: Engine) -> None:
+    check(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+
+
+@pytest.mark.requirement("R11", "R81")
+@SLOW
+@given(histories(max_documents=4), st.data())
+def test_any_order_and_batches_give_the_store_that_sqlite_has(
+    engine: Engine, events: list[Event], data: st.DataObject
+) -> None:
+    arrived = data.draw(deliveries(events))
+    cuts = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))
+    apply_overlapping(Writer(emptied(engine), MAPS), arrived, cuts)
+    assert canonical(engine) == canonical(project(events))
+
+
+@pytest.mark.requirement("R11", "R81")
+@SLOW
+@given(histories(max_documents=3), st.data())
+def test_overlapping_batches_give_the_store_of_batches_one_by_one(
+    engine: Engine, events: list[Event], data: st.DataObject
+) -> None:
+    """On SQLite as well, where the worker does not overlap: what is read over the store must be exact on both."""
+    arrived = data.draw(deliveries(events))
+    cuts = data.draw(st.lists(st.integers(1, 10), min_size=1, max_size=4))
+    one_by_one = project([])
+    apply_overlapping(Writer(one_by_one, MAPS), arrived, cuts)
+    assert canonical(one_by_one) == canonical(project(events))
+
+
+@pytest.mark.requirement("R71", "R81")
+@SLOW
+@given(histories(max_documents=2), st.data())
+def test_a_crash_between_any_two_statements_changes_nothing(
+    engine: Engine, events: list[Event], data: st.DataObject
+) -> None:
+    arrived = data.draw(deliveries(events))
+    cuts = data.draw(st.lists(st.integers(1, 30), min_size=1, max_size=3))
+    deaths = data.draw(st.lists(st.integers(0, 40), min_size=1, max_size=6))
+    writer = Writer(emptied(engine), MAPS)
+    follows = 0
+    for number, piece in enumerate(sizes(arrived, cuts)):
+        batch = batch_of(piece, "changes", follows)
+        if number < len(deaths):
+            try:
+                with dying_at(engine, deaths[number]):
+                    writer.apply(batch)
+            except PowerCut:
+                pass
+        if writer.offsets().get(("changes", 0), 0) == follows:
+            writer.apply(batch)
+        follows += len(piece)
+    while writer.recompute():
+        pass
+    assert canonical(engine) == canonical(project(events))
+
+
+@pytest.mark.requirement("R32", "R33", "R81")
+@SLOW
+@given(histories(max_documents=4))
+def test_summaries_and_grids_answer_as_the_naive_model(engine: Engine, events: list[Event]) -> None:
+    apply_overlapping(Writer(emptied(engine), MAPS), events, [50])
+    model, questions = NaiveModel(events), reader(engine)
+    with questions.snapshot() as asked:
+        known = asked.companies()
+    for company in COMPANIES:
+        if company in known:
+            compare_company(model, questions, company)
+
+
+@pytest.mark.requirement("R34")
+def test_a_reader_sees_one_state_and_cannot_write(engine: Engine, database: Database) -> None:
+    emptied(engine)
+    reading = connect(database.url.rpartition("/")[0] + "/store")
+    try:
+        with reading.connect() as asked, asked.begin():
+            count = text("SELECT count(*) FROM settings")
+            before = asked.execute(count).scalar()
+            Writer(engine, MAPS)
+            assert asked.execute(count).scalar() == before
+            with pytest.raises(InternalError, match="read-only"):
+                asked.execute(text("DELETE FROM settings"))
+    finally:
+        reading.dispose()

@@ -1,0 +1,178 @@
+"""A real Apache Kafka and a real PostgreSQL for tests, each on a port of its own that survives a restart."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+from testcontainers.core.container import DockerContainer
+
+KAFKA_IMAGE = os.environ.get("KAFKA_IMAGE", "apache/kafka:4.1.1")
+POSTGRES_IMAGE = os.environ.get("POSTGRES_IMAGE", "postgres:15")
+
+START_SECONDS = 60.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A container with one port, which keeps its address over restarts."""
+
+    def __init__(self, container: DockerContainer, port: int) -> None:
+        self.container = container
+        self.port = port
+
+    def restart(self) -> None:
+        """Stop it as an administrator would, and start it again."""
+        self.container.get_wrapped_container().restart(timeout=20)
+        self.wait()
+
+    def stop(self) -> None:
+        self.container.get_wrapped_container().stop(timeout=20)
+
+    def start(self) -> None:
+        self.container.get_wrapped_container().start()
+        self.wait()
+
+    def kill(self) -> None:
+        """What a power cut does."""
+        self.container.get_wrapped_container().kill()
+
+    def pause(self) -> None:
+        self.container.get_wrapped_container().pause()
+
+    def resume(self) -> None:
+        self.container.get_wrapped_container().unpause()
+
+    def wait(self) -> None:
+        """Return once it answers."""
+        until(self._answers, START_SECONDS)
+
+    def _answers(self) -> bool:
+        raise NotImplementedError
+
+
+class Broker(Server):
+    """Apache Kafka, one node."""
+
+    @property
+    def address(self) -> str:
+        return f"localhost:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """As `TIEOUT_BROKER` takes it."""
+        return f"kafka://{self.address}"
+
+    def _answers(self) -> bool:
+        try:
+            with closing(KafkaAdminClient(bootstrap_servers=self.address, request_timeout_ms=5_000)) as admin:
+                admin.list_topics()
+        except (KafkaError, ValueError, OSError):
+            return False
+        return True
+
+
+class Database(Server):
+    """PostgreSQL."""
+
+    user = password = name = "tieout"
+
+    @property
+    def url(self) -> str:
+        """As `TIEOUT_STORE` takes it."""
+        return f"postgresql+psycopg://{self.user}:{self.password}@localhost:{self.port}/{self.name}"
+
+    def connect(self, name: str | None = None) -> "psycopg.Connection[tuple[object, ...]]":
+        return psycopg.connect(
+            host="localhost",
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            dbname=name or self.name,
+            autocommit=True,
+            connect_timeout=5,
+        )
+
+    def create(self, name: str) -> str:
+        """Make an empty database; returns its `TIEOUT_STORE`."""
+        with closing(self.connect()) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+        return self.url.rpartition("/")[0] + "/" + name
+
+    def _answers(self) -> bool:
+        try:
+            with closing(self.connect()) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+@contextmanager
+def broker(**settings: str) -> Iterator[Broker]:
+    """A broker that has made no topics, and makes none by itself; `settings` are its own (`KAFKA_…`)."""
+    port = free_port()
+    container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port)
+    environment = {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://localhost:{port}",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+        **settings,
+    }
+    for name, value in environment.items():
+        container.with_env(name, value)
+    with _running(container):
+        server = Broker(container, port)
+        server.wait()
+        yield server
+
+
+@contextmanager
+def database() -> Iterator[Database]:
+    """A database server with one empty database. It does not wait for the disk, which only a power cut would tell."""
+    port = free_port()
+    container = DockerContainer(POSTGRES_IMAGE).with_bind_ports(5432, port)
+    container.with_command("postgres -c fsync=off -c full_page_writes=off")
+    for name, value in (("USER", Database.user), ("PASSWORD", Database.password), ("DB", Database.name)):
+        container.with_env(f"POSTGRES_{name}", value)
+    with _running(container):
+        server = Database(container, port)
+        server.wait()
+        yield server
+
+
+@contextmanager
+def _running(container: DockerContainer) -> Iterator[None]:
+    container.start()
+    try:
+        yield
+    finally:
+        container.stop()
+
+
+def until(condition: Callable[[], bool], seconds: float, every: float = 0.1) -> None:
+    """Wait for a condition. Raises `TimeoutError`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not so within {seconds} s: {getattr(condition, '__name__', condition)}")
+        time.sleep(every)
