@@ -13,6 +13,9 @@ import msgspec
 Operation = Literal["create", "update", "upsert", "delete", "notify"]
 Source = Literal["dataverse", "finance"]
 
+UNDATED: Final = -(2**63)
+"""The time of evidence that has none: it can be looked at, and never be applied."""
+
 
 class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Which event says so, and how it ranks against others about the same column.
@@ -38,11 +41,12 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Change(msgspec.Struct, gc=False):
-    """A row of one system was made, changed or deleted, or should be read again (`notify`).
+    """A row of one system was made, changed or deleted, or should be read again (`notify`; `id` may be empty then).
 
     `columns` stand under the source's own names with values as the event wrote them: text, integers, booleans, None
     (cleared), lookups as `{"entity", "id", "name"}`, numbers with a fraction as their digits. An absent column is
-    unchanged. A company the event named stands among them as well, as `maps.COMPANY`.
+    unchanged. A company the event named stands among them as well, as `maps.COMPANY`. `truncated`: the event was cut
+    for its size (R5). `unknown` names columns whose values are of a kind the codec does not know (R2).
     """
 
     operation: Operation
@@ -54,6 +58,7 @@ class Change(msgspec.Struct, gc=False):
     company: str | None = None
     correlation_id: str | None = None
     truncated: bool = False
+    unknown: tuple[str, ...] = ()
 
 
 class Heartbeat(msgspec.Struct, frozen=True, gc=False):
@@ -105,6 +110,17 @@ def guid(text: str) -> str | None:
 def row_id(text: str) -> str:
     """A row id in one spelling: guids in lower case without braces, anything else as it came."""
     return text if text.isdigit() else guid(text) or text
+
+
+def rec_id(identifier: str) -> str | None:
+    """The RecId in the guid of a Finance row that Dataverse shows as a virtual row; None when it holds none.
+
+    The first four bytes number the entity, the last eight are the RecId, the lowest byte first: `domain/events.md` §3.
+    """
+    if len(identifier) != 36 or not _CANONICAL.fullmatch(identifier):
+        return None
+    number = int.from_bytes(bytes.fromhex(identifier[-17:].replace("-", "")), "little")
+    return str(number) if 0 < number < 2**63 else None
 
 
 @lru_cache(maxsize=16_384)

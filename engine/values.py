@@ -51,7 +51,9 @@ def _code(value: Any) -> Any:
 
 def _guid(value: Any) -> Any:
     if type(value) is dict:
-        value = value.get("id")
+        if "id" not in value:
+            return unfit(value)
+        value = value["id"]
         if value is None:
             return None
     if type(value) is not str:

@@ -48,6 +48,7 @@ class Batch(msgspec.Struct):
     heartbeats: list[Heartbeat] = []
     messages: list[ProcessMessage] = []
     rejected: list[Outgoing] = []
+    notices: list[Outgoing] = []
     moves: list[Move] = []
 
 
@@ -90,6 +91,7 @@ def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int]) ->
     _plan_heartbeats(plan, batch.heartbeats, sources)
     _plan_messages(plan, batch.messages)
     plan.outgoing += batch.rejected
+    plan.outgoing += batch.notices
     return plan
 
 

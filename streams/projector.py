@@ -16,9 +16,9 @@ from engine.maps import Maps
 from store.plan import Batch as Effects
 from store.plan import Move, Outgoing, Plan
 from store.writer import Writer
-from streams.codec import decode
+from streams.codec import PartlyRejected, change_json, decode
 from streams.log import Batch, EventLog, LogRecord, NewRecord
-from streams.topics import DEFAULT_PREFIX, REJECTED
+from streams.topics import COMMANDS, DEFAULT_PREFIX, REJECTED
 
 log = structlog.get_logger(__name__)
 
@@ -67,10 +67,8 @@ class Projector:
         effects = Effects(moves=[Move(batch.topic, batch.partition, batch.follows, batch.next) for batch in batches])
         for batch in batches:
             for record in batch.records:
-                try:
-                    self._sort(record, effects)
-                except Rejected as reason:
-                    effects.rejected.append(rejection(record, str(reason)))
+                if reason := self._take(record, effects):
+                    effects.rejected.append(rejection(record, reason))
         plan = self._writer.prepare(effects)
         self._wait()
         self._writer.expect(plan)
@@ -128,20 +126,45 @@ class Projector:
             self._log.append([NewRecord(f"{self._prefix}.{item.topic}", item.key, item.value) for _, item in part])
             self._writer.sent(part[-1][0])
 
-    def _sort(self, record: LogRecord, effects: Effects) -> None:
-        for fact in decode(record.value, record.headers, record, self._environments):
+    def _take(self, record: LogRecord, effects: Effects) -> str | None:
+        """Sort what an event says to where it is applied; return why it, or a part of it, cannot be."""
+        reason = None
+        try:
+            facts = decode(record.value, record.headers, record, self._environments)
+        except PartlyRejected as part:
+            facts, reason = part.facts, str(part)
+        except Rejected as refused:
+            return str(refused)
+        unmapped: dict[str, None] = {}
+        for fact in facts:
             if isinstance(fact, Change):
                 entity_map = self._maps.by_name.get(fact.entity) or self._maps.find(fact.entity)
-                if entity_map is None:
-                    raise Rejected(
-                        f"the entity {fact.entity!r} is in no map: add a table [entities.{fact.entity}] to a map "
-                        "file, then send the event again"
-                    )
-                effects.changes.append((fact, entity_map))
+                if fact.operation == "notify" and (entity_map is not None or not fact.id):
+                    effects.notices.append(notice(fact))
+                elif entity_map is None:
+                    unmapped[fact.entity] = None
+                else:
+                    effects.changes.append((fact, entity_map))
             elif isinstance(fact, Heartbeat):
                 effects.heartbeats.append(fact)
             elif isinstance(fact, ProcessMessage):
                 effects.messages.append(fact)
+        if not unmapped:
+            return reason
+        return "; ".join([*([reason] if reason else []), *map(_in_no_map, unmapped)])
+
+
+def _in_no_map(entity: str) -> str:
+    return (
+        f"the entity {entity!r} is in no map: add a table [entities.{entity}] to a map file, then send the event again"
+    )
+
+
+def notice(change: Change) -> Outgoing:
+    """A wish to read a row again, for the commands topic (R5): an event that was cut, or that carries keys only."""
+    command = {"command": "read", **change_json(change)}
+    del command["operation"]
+    return Outgoing(COMMANDS.name, (change.id or change.evidence.event or change.entity).encode(), _json(command))
 
 
 class RejectedEvent(msgspec.Struct, frozen=True):

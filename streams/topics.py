@@ -76,7 +76,7 @@ DATAVERSE_CHANGES = Topic(
 )
 COMMANDS = Topic(
     name="commands",
-    holds="sync requests, retries, deletions",
+    holds="rows to read again, sync requests, retries, deletions",
     key="subject",
     cleanup="delete",
     retention=timedelta(days=30),

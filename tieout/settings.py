@@ -46,7 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     environments: tuple[str, ...] | None = None
-    """The environment names in `source` that events may come from; others are rejected. By default any."""
+    """The names that events may come from: of a CloudEvent's source, ids or names of Dataverse organisations, hosts of
+    APIs. Others are rejected. By default any.
+    """
 
     maps: tuple[str, ...] = ()
     """Map files of your own; an entity in them replaces the shipped one."""

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from streams.embedded import EmbeddedLog
+from tests.support.payloads import EXAMPLES
 from tieout.cli import main
 
 TODAY = "2025-01-08"
@@ -404,6 +405,38 @@ def test_decode_prints_heartbeats_and_process_messages(tieout: Tieout) -> None:
     assert (told["operation"], told["until"]) == ("complete", "2025-01-08T08:00:00Z")
 
 
+@pytest.mark.requirement("R2", "R3", "R9")
+@pytest.mark.parametrize(
+    ("example", "changes"),
+    [
+        ("dataverse-actual-cost-create", [("create", "msdyn_actual", "2025-01-08T09:38:03Z")]),
+        ("dataverse-delta-response", [("upsert", "msdyn_actual", None), ("delete", "msdyn_actual", None)]),
+        ("dataverse-truncated-update", [("notify", "msdyn_actual", "2025-01-09T02:00:11Z")]),
+        (
+            "fno-business-event-vendorinvoiceposted",
+            [("notify", "VendorInvoicePostedBusinessEvent", "2025-01-08T10:59:58.294274Z")],
+        ),
+        ("fno-data-event-staging-deleted", [("delete", "mserp_projcdsactualsimportentity", "2025-01-10T02:00:10Z")]),
+        ("fno-odata-page", [("upsert", "ProjCDSActualsImport", None)]),
+    ],
+)
+def test_decode_prints_what_a_real_payload_says(
+    tieout: Tieout, example: str, changes: list[tuple[str, str, str | None]]
+) -> None:
+    told = tieout("decode", str(EXAMPLES / f"{example}.json"))
+    assert (told.code, told.err) == (0, "")
+    assert [(line["operation"], line["entity"], line["at"]) for line in told.lines] == changes
+
+
+@pytest.mark.requirement("R7")
+def test_decode_prints_the_good_part_of_a_batch_and_the_reason_for_the_rest(tieout: Tieout) -> None:
+    good = (EXAMPLES / "dataverse-delete.json").read_bytes()
+    told = tieout("decode", "-", stdin=b"[" + good + b", {}]")
+    assert [line["operation"] for line in told.lines] == ["delete"]
+    assert told.code == 1
+    assert "event 2 of 2: not an event this version knows" in told.err
+
+
 @pytest.mark.requirement("R4")
 def test_decode_reads_the_headers_of_a_binary_event(tieout: Tieout) -> None:
     value = expense("000123")["value"]
@@ -417,6 +450,7 @@ def test_decode_reads_the_headers_of_a_binary_event(tieout: Tieout) -> None:
     ("payload", "reason"),
     [
         (b"", "no body"),
+        ((EXAMPLES / "dataverse-429.json").read_bytes(), "Number of requests exceeded the limit of 6000"),
         (b"{", "not JSON"),
         (b"[1", "not JSON"),
         (b"[" * 100_000, "not JSON"),

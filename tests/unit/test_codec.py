@@ -318,7 +318,7 @@ def test_what_cannot_be_understood_or_ordered_is_rejected_with_the_reason(event:
         (b"17", "this is a number"),
         (b"null", "this is null"),
         (b"{}", "no CloudEvent"),
-        (b'{"MessageName": "Update"}', "no CloudEvent"),
+        (b'{"MessageName": "Update"}', "about no table"),
         (json.dumps(ROW).encode("utf-16"), "not JSON"),
         (json.dumps(ROW).encode()[:-1], "not JSON"),
         (json.dumps(ROW).encode() + b"{}", "not JSON"),

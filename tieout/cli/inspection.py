@@ -34,7 +34,14 @@ def decode(
     headers = [_header(text) for text in header or ()]
     with opened(file) as stream:
         value = stream.read()
-    for fact in codec.decode(value, headers, environments=settings.environments):
+    try:
+        # A page as the API gave it has no time yet: it is worth a look all the same.
+        facts = codec.decode(value, headers, environments=settings.environments, undated=True)
+    except codec.PartlyRejected as part:
+        for fact in part.facts:
+            emit(_fact_json(fact))
+        raise
+    for fact in facts:
         emit(_fact_json(fact))
 
 

@@ -1,0 +1,58 @@
+"""Finance business events: an envelope and the members of a contract (R3).
+
+They carry keys, not rows, so each is a notice to read something again.
+"""
+
+from typing import Any, Final
+
+from engine.changes import Change, Evidence
+from engine.errors import Rejected
+from streams.codec.common import LONGEST_NAME, Event, clean, operation_time, shown, text_of_date
+
+_ENVELOPE: Final = frozenset(
+    [
+        "BusinessEventId",
+        "EventId",
+        "ControlNumber",
+        "EventTime",
+        "EventTimeIso8601",
+        "MajorVersion",
+        "MinorVersion",
+        "BusinessEventLegalEntity",
+        "ContextRecordSubject",
+        "ParentContextRecordSubjects",
+        "InitiatingUserAADObjectId",
+    ]
+)
+
+
+def decode(content: dict[str, Any], event: Event) -> Change:
+    """What a business event says. Raises `Rejected`: no name, no time."""
+    name = clean(content["BusinessEventId"], LONGEST_NAME)
+    if not name:
+        raise Rejected(f"{shown(content['BusinessEventId'])} at $.BusinessEventId names no business event")
+    # The newer member says fractions of a second as well.
+    at = operation_time(content.get("EventTimeIso8601"))
+    if at is None:
+        at = operation_time(content.get("EventTime"))
+    if at is None:
+        raise Rejected("the event cannot be ordered: there is no time at $.EventTimeIso8601 or $.EventTime")
+    company = clean(content.get("BusinessEventLegalEntity")) or clean(content.get("LegalEntity"))
+    columns = {
+        member: text_of_date(value) if type(value) is str else value
+        for member, value in content.items()
+        if member not in _ENVELOPE
+    }
+    unknown = tuple(member for member, value in columns.items() if type(value) in (dict, list))
+    place = event.place
+    evidence = Evidence(
+        at,
+        0,
+        event.digest(),
+        "/finance",
+        clean(content.get("EventId")),
+        place.topic,
+        place.partition,
+        place.offset,
+    )
+    return Change("notify", "finance", name, "", evidence, columns, company.upper() or None, unknown=unknown)

@@ -1,0 +1,238 @@
+"""CloudEvents 1.0, structured and binary: the plain way in for pollers, extensions and tests (R4)."""
+
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Final, Literal
+
+import msgspec
+
+from engine.changes import PROCESSES, Change, Evidence, Fact, Heartbeat, ProcessMessage, Source, row_id
+from engine.errors import Rejected
+from engine.maps import COMPANY
+from engine.values import parse_time
+from streams.codec.common import (
+    LARGEST_INTEGER,
+    LONGEST_ID,
+    LONGEST_NAME,
+    NOT_JSON,
+    SMALLEST_INTEGER,
+    Headers,
+    Place,
+    check_environment,
+    plain,
+    shown,
+)
+
+
+class _RowData(msgspec.Struct, gc=False):
+    entity: str
+    id: str | int
+    operation: Literal["upsert", "delete"]
+    columns: dict[str, Any] = {}
+    version: int | None = None
+    company: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class _ProcessData(msgspec.Struct, gc=False):
+    process: str
+    run: str
+    company: str | None = None
+    scope: list[str] = []
+    subject: str | None = None
+    text: str | None = None
+
+
+class _CompleteData(msgspec.Struct, gc=False):
+    until: str
+
+
+class _CloudEvent(msgspec.Struct, gc=False):
+    specversion: str
+    id: str
+    source: str
+    time: str | None = None
+    correlationid: str | None = None
+
+
+class _RowChanged(_CloudEvent, tag_field="type", tag="tieout.row.changed", kw_only=True, gc=False):
+    data: _RowData
+
+
+class _Complete(_CloudEvent, tag_field="type", tag="tieout.source.complete", kw_only=True, gc=False):
+    data: _CompleteData
+
+
+class _ProcessStarted(_CloudEvent, tag_field="type", tag="tieout.process.started", kw_only=True, gc=False):
+    data: _ProcessData
+
+
+class _ProcessSaid(_CloudEvent, tag_field="type", tag="tieout.process.message", kw_only=True, gc=False):
+    data: _ProcessData
+
+
+class _ProcessFinished(_CloudEvent, tag_field="type", tag="tieout.process.finished", kw_only=True, gc=False):
+    data: _ProcessData
+
+
+class _ProcessFailed(_CloudEvent, tag_field="type", tag="tieout.process.failed", kw_only=True, gc=False):
+    data: _ProcessData
+
+
+_Process = _ProcessStarted | _ProcessSaid | _ProcessFinished | _ProcessFailed
+_Event = _RowChanged | _Complete | _Process
+
+_STAGES: Final[dict[type, Literal["started", "message", "finished", "failed"]]] = {
+    _ProcessStarted: "started",
+    _ProcessSaid: "message",
+    _ProcessFinished: "finished",
+    _ProcessFailed: "failed",
+}
+
+_decoder: Final = msgspec.json.Decoder(_Event, float_hook=str)
+
+
+def structured(value: bytes, headers: Headers, place: Place, environments: tuple[str, ...] | None) -> list[Fact]:
+    """What a CloudEvent in structured mode says.
+
+    Raises `Rejected`, and what the parser raises when the bytes are no CloudEvent that it knows; `refuse` says why.
+    """
+    event: _Event = _decoder.decode(value)
+    return [_fact(event, _digest(value, headers), place, environments)]
+
+
+def binary(value: bytes, headers: Headers, place: Place, environments: tuple[str, ...] | None) -> list[Fact]:
+    """What a CloudEvent in binary mode says: attributes in headers `ce_…`, the data as the body. Raises `Rejected`."""
+    attributes: dict[str, Any] = {}
+    for name, content in headers:
+        if name.lower()[:3] in ("ce_", "ce-"):
+            attributes[name.lower()[3:]] = (content or b"").decode("utf-8", "replace")
+    try:
+        attributes["data"] = plain.decode(value)
+        event: _Event = msgspec.convert(attributes, _Event)
+    except msgspec.ValidationError as error:
+        if attributes.get("type") not in _TYPES:
+            raise Rejected(f"unknown event type {shown(attributes.get('type'))} in the header ce_type") from None
+        raise Rejected(f"{attributes['type']}: {error}") from None
+    except NOT_JSON as error:
+        raise Rejected(f"not JSON: {error}") from None
+    return [_fact(event, _digest(value, headers), place, environments)]
+
+
+def is_binary(headers: Headers) -> bool:
+    """Whether headers say that the body is the data of a CloudEvent."""
+    return any(name.lower() in ("ce_type", "ce-type") for name, _ in headers)
+
+
+def refuse(content: dict[str, Any], error: Exception) -> Rejected:
+    """What is wrong with a CloudEvent, in terms of the event rather than of the parser."""
+    kind = content.get("type")
+    if kind not in _TYPES:
+        return Rejected(f"unknown event type {shown(kind)} at $.type; known are {', '.join(_TYPES)}")
+    return Rejected(f"{kind}: {error}")
+
+
+_TYPES: Final = (
+    "tieout.row.changed",
+    "tieout.source.complete",
+    "tieout.process.started",
+    "tieout.process.message",
+    "tieout.process.finished",
+    "tieout.process.failed",
+)
+
+
+def _digest(value: bytes, headers: Headers) -> bytes:
+    digest = blake2b(value, digest_size=16)
+    if headers:
+        for name, content in sorted(headers, key=lambda header: (header[0], header[1] or b"")):
+            if name.lower()[:3] in ("ce_", "ce-"):
+                digest.update(b"\0" + name.lower().encode() + b"\0" + (content or b""))
+    return digest.digest()
+
+
+def _fact(event: _Event, digest: bytes, place: Place, environments: tuple[str, ...] | None) -> Fact:
+    if not event.specversion.startswith("1."):
+        raise Rejected(f"CloudEvents {shown(event.specversion)} at $.specversion is not a version 1")
+    if not event.id or len(event.id) > LONGEST_ID or "\0" in event.id:
+        raise Rejected(f"the event id at $.id must have 1 to {LONGEST_ID} characters")
+    source = _source(event.source, environments)
+    if isinstance(event, _RowChanged):
+        return _row(event, source, digest, place)
+    evidence = _evidence(event, _time_of(event.time), 0, digest, place)
+    if isinstance(event, _Complete):
+        until = parse_time(event.data.until)
+        if until is None:
+            raise Rejected(f"{shown(event.data.until)} at $.data.until is no RFC 3339 time")
+        return Heartbeat(source, until, evidence)
+    return _process(event, evidence)
+
+
+@lru_cache(maxsize=1024)
+def _source(source: str, environments: tuple[str, ...] | None) -> Source:
+    _, _, rest = source.partition("/")
+    system, _, environment = rest.partition("/")
+    if source[:1] != "/" or system not in ("finance", "dataverse") or not environment or len(source) > LONGEST_NAME:
+        raise Rejected(f"the source {shown(source)} at $.source must be /finance/ENVIRONMENT or /dataverse/ENVIRONMENT")
+    check_environment([environment], environments, "$.source")
+    return "finance" if system == "finance" else "dataverse"
+
+
+def _time_of(time: str | None) -> int:
+    at = parse_time(time) if time is not None else None
+    if at is None:
+        what = "there is no member time" if time is None else f"{shown(time)} at $.time is no RFC 3339 time"
+        raise Rejected(f"the event cannot be ordered: {what}")
+    return at
+
+
+def _evidence(event: _Event, at: int, version: int, digest: bytes, place: Place) -> Evidence:
+    return Evidence(at, version, digest, event.source, event.id, place.topic, place.partition, place.offset)
+
+
+def _row(event: _RowChanged, source: Source, digest: bytes, place: Place) -> Change:
+    data = event.data
+    identifier = row_id((data.id if type(data.id) is str else str(data.id)).strip())
+    if not identifier or len(identifier) > LONGEST_ID or "\0" in identifier:
+        raise Rejected(f"the row id at $.data.id must have 1 to {LONGEST_ID} characters")
+    if not data.entity or len(data.entity) > LONGEST_NAME:
+        raise Rejected(f"the entity at $.data.entity must have 1 to {LONGEST_NAME} characters")
+    version = data.version or 0
+    if not SMALLEST_INTEGER <= version <= LARGEST_INTEGER:
+        raise Rejected("the version at $.data.version is no 64-bit integer")
+    modified = data.columns.get("modifiedon")
+    at = parse_time(modified) if modified is not None and type(modified) is str else None
+    if at is None:
+        at = _time_of(event.time)
+    if isinstance(data.company, msgspec.UnsetType):
+        company = None
+    else:
+        # A column like any other: not there means unchanged, null means none.
+        company = (data.company or "").strip().upper() or None
+        data.columns[COMPANY] = company
+    return Change(
+        data.operation,
+        source,
+        data.entity,
+        identifier,
+        Evidence(at, version, digest, event.source, event.id, place.topic, place.partition, place.offset),
+        data.columns,
+        company,
+        event.correlationid,
+    )
+
+
+def _process(event: _Process, evidence: Evidence) -> ProcessMessage:
+    data = event.data
+    if data.process not in PROCESSES:
+        raise Rejected(f"unknown process {shown(data.process)} at $.data.process; known are {', '.join(PROCESSES)}")
+    company = data.company.strip().upper() if data.company else None
+    return ProcessMessage(
+        _STAGES[type(event)],
+        data.process,
+        data.run,
+        company or None,
+        tuple(data.scope),
+        data.subject,
+        data.text,
+        evidence,
+    )

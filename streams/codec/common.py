@@ -1,0 +1,178 @@
+"""What every family of events shares: the place and digest of an event, its environment, texts and dates."""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from engine.changes import guid, iso
+from engine.errors import Rejected
+from engine.values import parse_time
+
+LONGEST_ID: Final = 200
+LONGEST_NAME: Final = 200
+SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
+
+# A number with a fraction arrives as its digits: it may be money, and money is never a float.
+plain: Final = msgspec.json.Decoder(float_hook=str)
+
+NOT_JSON: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""What the parser raises for bytes that are no JSON, are nested beyond reason, or say something else."""
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Place(Protocol):
+    """Where an event stands in the log; a record of the log is one."""
+
+    @property
+    def topic(self) -> str:
+        """The full name of its topic."""
+
+    @property
+    def partition(self) -> int:
+        """Its partition."""
+
+    @property
+    def offset(self) -> int:
+        """Its offset."""
+
+
+class Nowhere(msgspec.Struct, frozen=True):
+    """The place of an event that does not come from a log."""
+
+    topic: str = ""
+    partition: int = 0
+    offset: int = 0
+
+
+NOWHERE: Final = Nowhere()
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """The bytes of one event and what is known of them beside."""
+
+    value: bytes
+    headers: Headers
+    place: Place
+    environments: tuple[str, ...] | None
+    """Names an event may come from, None for any."""
+    answered: int | None = None
+    """When the API gave this answer (microseconds since 1970 UTC), as its poller says in a header."""
+    undated: bool = False
+    """Whether rows without any time are wanted all the same, to be looked at."""
+
+    def digest(self) -> bytes:
+        """The digest that tells this event from every other."""
+        return blake2b(self.value, digest_size=16).digest()
+
+
+def named(content: object) -> str:
+    """The kind of a JSON value in words."""
+    names = {list: "an array", str: "a text", bool: "a truth value", int: "a number", type(None): "null"}
+    return names.get(type(content), type(content).__name__)
+
+
+def shown(value: object) -> str:
+    """A value of an event inside a reason."""
+    return repr(value)[:80]
+
+
+def clean(value: object, longest: int = LONGEST_ID) -> str:
+    """A text that may stand in a key or a name: trimmed, guids in one spelling; empty when `value` is none."""
+    if type(value) is int:
+        value = str(value)
+    if type(value) is not str:
+        return ""
+    text = normal(value.strip())
+    return "" if len(text) > longest or "\0" in text else text
+
+
+_ZERO_GUID: Final = "00000000-0000-0000-0000-000000000000"
+
+
+def normal(text: str) -> str:
+    """Text as it came, a guid in lower case without braces (R8)."""
+    return _normal(text) if 36 <= len(text) <= 38 else text
+
+
+@lru_cache(maxsize=16_384)
+def _normal(text: str) -> str:
+    bare = text.strip("{}").lower()
+    return bare if bare == _ZERO_GUID else guid(text) or text
+
+
+def row_guid(value: object) -> str:
+    """The id of a Dataverse row; empty when `value` is none or the zero guid, which means "no row" (R8)."""
+    text = clean(value)
+    return "" if text == _ZERO_GUID else text
+
+
+def check_environment(names: Iterable[object], environments: tuple[str, ...] | None, where: str) -> None:
+    """Refuse an event that comes from elsewhere (R85): none of the names it gives its environment is one of
+    `environments`.
+
+    A name is that of a CloudEvent's source, an organisation's id or name, the host of an API.
+    """
+    if environments is None:
+        return
+    known = {normal(name.strip()).lower() for name in environments}
+    given = [text for name in names if (text := clean(name))]
+    if not any(name.lower() in known for name in given):
+        what = " alias ".join(shown(name) for name in given) or "that the event does not name"
+        raise Rejected(f"the environment {what} at {where} is none of this installation's ({', '.join(sorted(known))})")
+
+
+# --- dates ------------------------------------------------------------------------------------------------------------
+
+_DATE: Final = re.compile(r"/Date\((-?\d{1,15})([+-]\d{4})?\)/", re.ASCII)
+# The years 1 to 9999, in milliseconds since 1970.
+_EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_799_999
+
+
+def date_text(text: str) -> str:
+    """A column's `/Date(ms)/` as ISO 8601 in UTC; as it came when it is none.
+
+    A column's milliseconds are UTC whatever zone is written behind them.
+    """
+    return _dated(text) or text
+
+
+@lru_cache(maxsize=8_192)
+def _dated(text: str) -> str | None:
+    found = _DATE.fullmatch(text)
+    if found is None or not _EARLIEST <= (milliseconds := int(found[1])) <= _LATEST:
+        return None
+    return iso(milliseconds * 1000)
+
+
+def operation_time(value: object) -> int | None:
+    """The time of an operation, in microseconds since 1970 UTC: `/Date(ms)/`, or RFC 3339; None when it is none.
+
+    With a zone other than +0000 the milliseconds are those of the local clock: UTC = ms + offset. Only this reading
+    agrees with the rows' own `modifiedon` in captures of unrelated installations (`domain/events.md` §1).
+    """
+    if type(value) is not str:
+        return None
+    found = _DATE.fullmatch(value)
+    if found is None:
+        return parse_time(value)
+    milliseconds, zone = int(found[1]), found[2]
+    if zone is not None:
+        minutes = int(zone[1:3]) * 60 + int(zone[3:])
+        milliseconds += (-minutes if zone[0] == "-" else minutes) * 60_000
+    return milliseconds * 1000 if _EARLIEST <= milliseconds <= _LATEST else None
+
+
+def text_of_date(value: str) -> str:
+    """A text column as `decode` gives it: dates in ISO 8601, guids in one spelling, anything else as it came."""
+    return date_text(value) if value.startswith("/Date(") else normal(value)
+
+
+def columns_time(columns: dict[str, Any]) -> int | None:
+    """When the row itself says it was changed, in microseconds since 1970 UTC; it ranks before any other time."""
+    modified = columns.get("modifiedon")
+    return parse_time(modified) if type(modified) is str else None

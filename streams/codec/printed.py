@@ -1,0 +1,36 @@
+"""What `tieout decode` prints of a change."""
+
+from typing import Any
+
+from engine.changes import UNDATED, Change, guid, iso
+from engine.maps import COMPANY
+
+
+def change_json(change: Change) -> dict[str, Any]:
+    """A change under the fixed names of `tieout decode` (`design.md`, The command line).
+
+    `unknown` names the columns whose values are of a kind this version does not know, when there are any (R2).
+    """
+    at = change.evidence.at
+    printed: dict[str, Any] = {
+        "operation": change.operation,
+        "source": change.source,
+        "entity": change.entity,
+        "id": change.id or None,
+        "at": None if at == UNDATED else iso(at),
+        "event_id": change.evidence.event or None,
+        "correlation_id": change.correlation_id,
+        "version": change.evidence.version or None,
+        "company": change.company,
+        "columns": {name: _value_json(value) for name, value in change.columns.items() if name != COMPANY},
+        "truncated": change.truncated,
+    }
+    if change.unknown:
+        printed["unknown"] = list(change.unknown)
+    return printed
+
+
+def _value_json(value: Any) -> Any:
+    if isinstance(value, dict) and isinstance(value.get("id"), str):
+        return {**value, "id": guid(value["id"]) or value["id"]}
+    return value

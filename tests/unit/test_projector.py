@@ -1,0 +1,124 @@
+"""From records of the log to the store: what is taken, what is rejected, what is to be read again (R5, R7, R85)."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from store.writer import Writer
+from streams.codec import ANSWERED
+from streams.embedded import EmbeddedLog
+from streams.log import Batch, NewRecord
+from streams.projector import Projector, RejectedEvent, read_rejection
+from streams.topics import TOPICS
+from tests.support.payloads import ACTUAL, DATAVERSE, EXAMPLES, MISSING, ROW, business, context, encoded, page
+from tests.support.stores import MAPS, canonical, memory_store
+
+MEGABYTE = 1024 * 1024
+
+
+class World:
+    """A log and a store, and what came of the events given to them."""
+
+    def __init__(self, folder: Path, environments: tuple[str, ...] | None = None) -> None:
+        self.log = EmbeddedLog.open(folder / "log.sqlite", "write")
+        self.log.create_topics(list(TOPICS.values()), 1, prefix="tieout")
+        self.store = memory_store()
+        self.projector = Projector(Writer(self.store, MAPS), self.log, MAPS, environments=environments)
+        self.read = 0
+
+    def take(self, *values: bytes, headers: tuple[tuple[str, bytes], ...] = ()) -> None:
+        topic = "tieout.dataverse.changes"
+        self.log.append([NewRecord(topic, None, value, headers) for value in values])
+        records = self.log.read(topic, 0, self.read, 1_000, MEGABYTE)
+        self.projector.apply([Batch(topic, 0, self.read, records)])
+        self.read += len(values)
+        while self.projector.work():
+            pass
+
+    def published(self, topic: str) -> list[Any]:
+        return [
+            msgspec.json.decode(record.value or b"null")
+            for record in self.log.read(f"tieout.{topic}", 0, 0, 1_000, MEGABYTE)
+        ]
+
+    def rejected(self) -> list[RejectedEvent]:
+        return [
+            read_rejection(record.value or b"") for record in self.log.read("tieout.rejected", 0, 0, 1_000, MEGABYTE)
+        ]
+
+    def records(self) -> set[str]:
+        return {line["record"] for line in map(msgspec.json.decode, canonical(self.store)) if "record" in line}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.mark.requirement("R5")
+def test_an_event_cut_for_its_size_becomes_a_wish_to_read_the_row_again(world: World) -> None:
+    world.take((EXAMPLES / "dataverse-truncated-update.json").read_bytes())
+    (command,) = world.published("commands")
+    assert command.items() >= {"command": "read", "source": "dataverse", "entity": "msdyn_actual", "id": ROW}.items()
+    assert (command["truncated"], command["at"]) == (True, "2025-01-09T02:00:11Z")
+    assert (world.rejected(), world.records()) == ([], set())
+
+
+@pytest.mark.requirement("R3")
+def test_a_business_event_becomes_a_wish_to_read_what_its_keys_name(world: World) -> None:
+    world.take(encoded(business()))
+    (command,) = world.published("commands")
+    assert (command["entity"], command["id"]) == ("VendorInvoicePostedBusinessEvent", None)
+    assert (command["company"], command["columns"]) == ("USPM", {"InvoiceId": "Inv-6"})
+
+
+@pytest.mark.requirement("R7")
+def test_a_row_of_no_map_is_rejected_even_when_it_is_only_to_be_read_again(world: World) -> None:
+    world.take(encoded(context({"a": 1}, PrimaryEntityName="account", InputParameters=MISSING)))
+    assert [event.reason.split(":")[0] for event in world.rejected()] == ["the entity 'account' is in no map"]
+    assert world.published("commands") == []
+
+
+@pytest.mark.requirement("R7")
+def test_of_a_batch_the_good_is_applied_and_the_whole_is_kept_for_the_bad(world: World) -> None:
+    other = context({"a": 1}, PrimaryEntityName="account", InputParameters=[])
+    unknown = {**context({"a": 1}), "PrimaryEntityName": "contact", "InputParameters": None}
+    batch = encoded([context({"msdyn_description": "x"}), {}, other, unknown])
+    world.take(batch)
+    (event,) = world.rejected()
+    assert event.value == batch
+    assert event.reason.startswith("event 2 of 4: not an event this version knows")
+    assert "; the entity 'account' is in no map" in event.reason
+    assert "; the entity 'contact' is in no map" in event.reason
+    assert [key for key in world.records() if "msdyn_actual:" in key]
+
+
+@pytest.mark.requirement("R9")
+def test_a_page_is_applied_row_by_row_by_the_time_its_poller_says(world: World) -> None:
+    answer = encoded(page(DATAVERSE + "msdyn_actuals", ACTUAL, {}))
+    world.take(answer, headers=((ANSWERED, b"2025-01-09T12:00:00Z"),))
+    world.take(answer)
+    assert len(world.records()) == 1
+    first, second = world.rejected()
+    assert first.reason.startswith("row 2 of msdyn_actuals: the row names no id")
+    assert "row 1 of msdyn_actuals: the row cannot be ordered" in second.reason
+
+
+@pytest.mark.requirement("R85")
+def test_the_same_row_of_another_environment_is_kept_out(tmp_path: Path) -> None:
+    """Two pairs of systems on one broker: ids are unique within a pair only, so each store takes its own alone."""
+    worlds = {}
+    event = encoded(context({"msdyn_description": "ours"}, OrganizationName="ours", OrganizationId=MISSING))
+    other = encoded(context({"msdyn_description": "theirs"}, OrganizationName="theirs", OrganizationId=MISSING))
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+        worlds[name] = World(tmp_path / name, environments=(name,))
+        worlds[name].take(event, other)
+    for world in worlds.values():
+        assert len(world.records()) == 1
+        assert len(world.rejected()) == 1
+    (refused,) = worlds["ours"].rejected()
+    assert refused.reason.startswith("the environment 'theirs' at $.OrganizationId")
+    assert refused.value == other
