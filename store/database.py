@@ -21,6 +21,7 @@ from store.checkpoints import checkpoint_beside
 _PAGE_CACHE_KIB = 24 * 1024  # of the writer; what keeps it within 250 MiB while millions of rows stay quick
 _READER_CACHE_KIB = 16 * 1024
 CONNECT_SECONDS = 5
+_MIGRATING = 0x7469656F7574  # "tieout"
 
 
 def connect(url: str, *, write: bool = False) -> Engine:
@@ -89,6 +90,9 @@ def migrate(engine: Engine) -> None:
     """
     check(engine, allow_old=True)
     with as_file(files("store") / "migrations") as scripts, engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Workers that start together must not make the tables together.
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
         config = Config()
         config.set_main_option("script_location", str(scripts))
         config.attributes["connection"] = connection

@@ -201,6 +201,16 @@ outbox = Table(
     comment="What is to be published; written with its cause, sent after, at least once",
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False, comment="One more with each new holder"),
+    Column("until", BigInteger, nullable=False, comment="By the database's clock"),
+    comment="Which worker writes: store.lease",
+)
+
 settings = Table(
     "settings",
     metadata,

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from engine.errors import Overtaken, StoreError
 from engine.maps import Maps
 from store import tables
+from store.lease import Lease
 from store.plan import Batch, Move, Outgoing, Plan, planned
 from store.rows import Rows, Written
 from store.statements import insert as insert_rows
@@ -31,14 +32,21 @@ class Writer:
 
     A batch may be prepared while the one before it is still being committed by another thread, once `expect` was told
     of that one; `commit` itself is for one thread at a time. One that does not publish (`publishes`) leaves out what
-    would go into the outbox.
+    would go into the outbox; one with a `lease` writes only while it holds it.
     """
 
     def __init__(
-        self, engine: Engine, maps: Maps, companies: Collection[str] | None = None, *, publishes: bool = True
+        self,
+        engine: Engine,
+        maps: Maps,
+        companies: Collection[str] | None = None,
+        *,
+        publishes: bool = True,
+        lease: Lease | None = None,
     ) -> None:
         self._engine = engine
         self._publishes = publishes
+        self._lease = lease
         self._maps = maps
         self._companies = companies
         self._load()
@@ -112,6 +120,9 @@ class Writer:
                     step(connection)
                 cleared = self._clear_outbox(connection)
                 plan.last = self._put_out(connection, plan.outgoing)
+                # Last, for it locks the row that another worker would take.
+                if self._lease is not None:
+                    self._lease.hold(connection)
             self._cleared = cleared
         except BaseException:
             self._stale = True

@@ -320,7 +320,8 @@ class _Worker:
         Then all of them reach their ends together, and the events of a document, which come on several, meet in one
         batch: it is decided once.
         """
-        left = {place: self._log.end_offset(place[0], place[1]) - place[2] for place in places}
+        ends = self._log.ends([(topic, partition) for topic, partition, _ in places])
+        left = {place: ends[place[0], place[1]] - place[2] for place in places}
         # Unlike 0, not above: a place after the end is read too, for the log to say that it is not the one of before.
         waiting = [place for place in places if left[place] != 0]
         total = sum(abs(left[place]) for place in waiting)
@@ -343,7 +344,8 @@ class _Worker:
         self._projection.work()
 
     def _left(self) -> int:
-        return sum(self._log.end_offset(*place) - offset for place, offset in self._applied.items())
+        ends = self._log.ends(list(self._applied))
+        return sum(ends[place] - offset for place, offset in self._applied.items())
 
 
 class _Meter:

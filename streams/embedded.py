@@ -39,6 +39,7 @@ from streams.log import (
     LogRecord,
     NewRecord,
     OffsetOutOfRange,
+    Place,
     RecordTooLarge,
     TopicMismatch,
     TopicMissing,
@@ -248,6 +249,9 @@ class EmbeddedLog:
     def end_offset(self, topic: str, partition: int) -> int:
         last = self._extent(_LAST_BLOCK, *self._span(topic, partition))
         return 0 if last is None else last.end
+
+    def ends(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        return {place: self.end_offset(*place) for place in places}
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
         low, _ = self._span(topic, partition)

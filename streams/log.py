@@ -26,6 +26,9 @@ from streams.topics import DEFAULT_PREFIX, Topic
 
 Headers = tuple[tuple[str, bytes], ...]
 
+Place = tuple[str, int]
+"""A partition: the topic's full name and its number."""
+
 # Both systems cut their events well below a megabyte. The limit only keeps a mistake, a whole export sent as one event,
 # from filling the memory of every reader.
 RECORD_BYTES_MAX = 16 * 1024 * 1024
@@ -150,10 +153,11 @@ class EventLog(Protocol):
         ...
 
     def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
-        """Append all of the records or none, and return the (partition, offset) of each, in the order given.
+        """Append all of the records, and return the (partition, offset) of each, in the order given.
 
         When it returns, the records have survived a crash of the process and of the machine. Records given for one
-        partition keep their order. Raises `TopicMissing`, `RecordTooLarge`, `LogReadOnly`.
+        partition keep their order. Raises `TopicMissing`, `RecordTooLarge`, `LogReadOnly`, and then none is appended.
+        After `LogFailed` none is in the embedded log; of a broker's some may be, and appending again repeats them.
         """
         ...
 
@@ -171,6 +175,10 @@ class EventLog(Protocol):
 
     def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset that the next record will have."""
+        ...
+
+    def ends(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        """Return the end offsets of several partitions, in one question."""
         ...
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:

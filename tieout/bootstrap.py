@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine, make_url
 
 from engine.errors import MapError, SettingError
 from engine.maps import Maps, compile_maps
 from store.database import check, connect, migrate
+from store.lease import Lease
 from store.queries import Reader
 from store.writer import Writer
 from streams.embedded import EmbeddedLog
@@ -21,6 +22,9 @@ from streams.log import EventLog
 from streams.projector import Projector
 from streams.topics import CHANGES, TOPICS
 from tieout.settings import Settings
+
+if TYPE_CHECKING:
+    from streams.kafka import Access
 
 SHIPPED_MAPS: Final = ("finance.toml", "dataverse.toml")
 
@@ -64,20 +68,41 @@ def _parsed(name: str, content: str) -> tuple[str, dict[str, Any]]:
 @contextmanager
 def open_log(settings: Settings, *, write: bool) -> Iterator[EventLog]:
     """The event log of the settings; opened for writing it is made if need be, with its topics."""
-    path = settings.log_file
-    if path is None:
-        raise SettingError(
-            f"TIEOUT_BROKER={settings.broker!r}: Apache Kafka is not supported by this version yet; use embedded:///path/to/file."
-        )
-    if write:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    log = EmbeddedLog.open(path, "write" if write else "read")
+    log = _log(settings, write=write)
     try:
         if write:
             log.create_topics(list(TOPICS.values()), settings.partitions, prefix=settings.prefix)
         yield log
     finally:
         log.close()
+
+
+def _log(settings: Settings, *, write: bool) -> EventLog:
+    path = settings.log_file
+    if path is None:
+        # Only here: the clients take a while to load.
+        from streams.kafka import KafkaLog
+
+        return KafkaLog(access(settings))
+    if write:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return EmbeddedLog.open(path, "write" if write else "read")
+
+
+def access(settings: Settings) -> "Access":
+    """How the brokers of the settings are reached. Azure Event Hubs is known by its name, and has its own user."""
+    from streams.kafka import Access
+
+    servers = tuple(server.strip() for server in settings.broker.removeprefix("kafka://").split(","))
+    plain = Access(servers=servers)
+    return Access(
+        servers=servers,
+        tls=plain.event_hubs if settings.broker_tls is None else settings.broker_tls,
+        ca_file=settings.broker_ca,
+        user=settings.broker_user or ("$ConnectionString" if plain.event_hubs else None),
+        password=settings.broker_password,
+        mechanism=settings.broker_mechanism,
+    )
 
 
 @contextmanager
@@ -112,28 +137,33 @@ def open_reader(settings: Settings, *, clock: Callable[[], datetime] = lambda: d
 
 @contextmanager
 def open_projector(settings: Settings) -> Iterator[tuple[EventLog, Projector]]:
-    """A worker's log and projection. Raises `LogBusy` when another process writes to the log."""
+    """A worker's log and projection. Raises `LogBusy` when another process writes to an embedded log."""
+    with (
+        open_log(settings, write=True) as log,
+        open_store(settings, write=True) as engine,
+        projecting(engine, log, settings) as projector,
+    ):
+        yield log, projector
+
+
+@contextmanager
+def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease | None = None) -> Iterator[Projector]:
+    """The projection of a log onto a store."""
     # Batches are many small values without cycles: looking for cycles among them took a third of a worker's time.
     gc.set_threshold(200_000, 20, 100)
     maps = load_maps(settings)
-    with open_log(settings, write=True) as log, open_store(settings, write=True) as engine:
-        made = projector(engine, log, maps, settings)
-        try:
-            yield log, made
-        finally:
-            made.close()
-
-
-def projector(engine: Engine, log: EventLog, maps: Maps, settings: Settings) -> Projector:
-    """The projection of a log onto a store."""
-    return Projector(
-        Writer(engine, maps, settings.companies),
+    projector = Projector(
+        Writer(engine, maps, settings.companies, lease=lease),
         log,
         maps,
         prefix=settings.prefix,
         environments=settings.environments,
         overlapping=engine.dialect.name == "postgresql",
     )
+    try:
+        yield projector
+    finally:
+        projector.close()
 
 
 def change_topics(settings: Settings) -> list[str]:

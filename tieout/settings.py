@@ -6,6 +6,7 @@ names.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date
@@ -20,6 +21,8 @@ from engine.errors import SettingError
 
 FILE: Final = "tieout.toml"
 _EMBEDDED: Final = "embedded:///"
+_KAFKA: Final = "kafka://"
+_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +30,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     broker: str = "embedded:///.tieout/log.sqlite"
     """Where the topics are: `embedded:///relative/file`, `embedded:////absolute/file`, or `kafka://host:port,…`."""
+
+    broker_user: str | None = None
+    """Who signs in to Kafka; by default nobody does. For Azure Event Hubs `$ConnectionString`, without being asked."""
+
+    broker_password: str | None = None
+    """The password, or the connection string of Event Hubs."""
+
+    broker_mechanism: str = "PLAIN"
+    """How the password is sent: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
+
+    broker_tls: bool | None = None
+    """Whether the connection to Kafka is encrypted; by default it is for Event Hubs."""
+
+    broker_ca: str | None = None
+    """A file of certificates to trust instead of the system's."""
 
     store: str = "sqlite:///.tieout/store.sqlite"
     """Where the projection is: a SQLAlchemy URL."""
@@ -53,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     maps: tuple[str, ...] = ()
     """Map files of your own; an entity in them replaces the shipped one."""
 
+    metrics: str | None = None
+    """Where a worker tells its metrics and whether it is ready, as `host:port`; by default nowhere."""
+
     log_level: str = "info"
     """How much is logged: debug, info, warning or error."""
 
@@ -61,9 +82,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The file of an embedded log, None for a broker."""
         return Path(self.broker[len(_EMBEDDED) :]) if self.broker.startswith(_EMBEDDED) else None
 
+    @property
+    def metrics_place(self) -> tuple[str, int] | None:
+        """The host and the port of `metrics`."""
+        if self.metrics is None:
+            return None
+        host, _, port = self.metrics.rpartition(":")
+        return host, int(port)
+
     def shown(self) -> dict[str, str]:
         """The settings in force as text, without passwords."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        if self.broker_password:
+            shown["broker_password"] = "***"  # noqa: S105
         shown["store"] = make_url(self.store).render_as_string(hide_password=True)
         return {name: "" if value is None else str(value) for name, value in shown.items()}
 
@@ -114,7 +145,7 @@ def _checked(values: dict[str, Any]) -> Settings:
 
 
 def _check_places(settings: Settings) -> None:
-    if not settings.broker.startswith((_EMBEDDED, "kafka://")) or settings.log_file == Path():
+    if not settings.broker.startswith((_EMBEDDED, _KAFKA)) or settings.log_file == Path():
         raise SettingError(
             f"TIEOUT_BROKER={settings.broker!r}: use embedded:///path/to/file (three slashes relative, four "
             "absolute) or kafka://host:port."
@@ -127,5 +158,23 @@ def _check_places(settings: Settings) -> None:
         ) from None
     if not 1 <= settings.partitions <= 1_000:
         raise SettingError(f"TIEOUT_PARTITIONS={settings.partitions}: use a number from 1 to 1000.")
+    if not settings.broker.startswith(_EMBEDDED):
+        _check_broker(settings)
+    if settings.metrics is not None and not re.fullmatch(r"\S+:\d{1,5}", settings.metrics):
+        raise SettingError(f"TIEOUT_METRICS={settings.metrics!r}: use host:port, such as 127.0.0.1:9464.")
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingError(f"TIEOUT_LOG_LEVEL={settings.log_level!r}: use debug, info, warning or error.")
+
+
+def _check_broker(settings: Settings) -> None:
+    servers = settings.broker[len(_KAFKA) :].split(",")
+    wrong = [server for server in servers if not re.fullmatch(r"[^\s/@:]+:\d{1,5}", server.strip())]
+    if wrong:
+        raise SettingError(
+            f"TIEOUT_BROKER: {wrong[0]!r} is not host:port. Write kafka://host:port,host:port; user and password have "
+            "settings of their own (TIEOUT_BROKER_USER, TIEOUT_BROKER_PASSWORD)."
+        )
+    if settings.broker_mechanism not in _MECHANISMS:
+        raise SettingError(f"TIEOUT_BROKER_MECHANISM={settings.broker_mechanism!r}: use {', '.join(_MECHANISMS)}.")
+    if settings.broker_user and not settings.broker_password:
+        raise SettingError("TIEOUT_BROKER_USER is set and TIEOUT_BROKER_PASSWORD is not: set both, or neither.")

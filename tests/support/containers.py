@@ -106,8 +106,8 @@ class Database(Server):
     def create(self, name: str) -> str:
         """Make an empty database; returns its `TIEOUT_STORE`."""
         with closing(self.connect()) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[call-overload]
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            connection.execute(f'CREATE DATABASE "{name}"')
         return self.url.rpartition("/")[0] + "/" + name
 
     def _answers(self) -> bool:

@@ -47,21 +47,13 @@ def run(
     """Start a worker. It projects the events of the topics into the store, until it is told to stop."""
     import threading
 
-    from streams import app
-    from tieout.bootstrap import change_topics, open_projector
+    from tieout import worker
     from tieout.cli.progress import lag
 
     settings = in_force("info")
     stop = threading.Event()
-    with open_projector(settings) as (log, projector), lag("Projecting") as report:
-        app.run(
-            log,
-            projector,
-            topics=change_topics(settings),
-            until_caught_up=until_caught_up,
-            on_progress=report,
-            stop=stop,
-        )
+    with lag("Projecting") as report:
+        worker.project(settings, until_caught_up=until_caught_up, stop=stop, on_progress=report)
     # A worker that is told to stop does as it is told; one that was to catch up has not.
     if until_caught_up and stop.is_set():
         raise typer.Exit(INTERRUPTED)

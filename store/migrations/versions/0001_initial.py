@@ -93,6 +93,15 @@ def upgrade() -> None:
     )
     op.create_index("ix_findings_code", "findings", ["code"], unique=False)
     op.create_table(
+        "leases",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False, comment="One more with each new holder"),
+        sa.Column("until", sa.BigInteger(), nullable=False, comment="By the database's clock"),
+        sa.PrimaryKeyConstraint("name"),
+        comment="Which worker writes: store.lease",
+    )
+    op.create_table(
         "links",
         sa.Column("token", _KEY, nullable=False),
         sa.Column("record", _KEY, nullable=False),

@@ -1,0 +1,141 @@
+"""A worker's life: stand by until it may write, project, and start again when a broker or a database was away."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_never,
+    wait_exponential_jitter,
+)
+from tenacity.nap import sleep_using_event
+from tenacity.stop import stop_when_event_set
+
+from engine.errors import Overtaken
+from store.lease import Lease, holder_of
+from streams import app
+from streams.log import LogFailed
+from tieout.bootstrap import change_topics, open_log, open_projector, open_store, projecting
+from tieout.settings import Settings
+
+STAND_BY_SECONDS: Final = 1.0
+RETRY_SECONDS_MAX: Final = 5.0
+ATTEMPTS_UNTIL_CAUGHT_UP: Final = 8
+"""Who asked for an end waits half a minute for a server, not for ever."""
+
+log = structlog.get_logger(__name__)
+
+
+def project(
+    settings: Settings,
+    *,
+    until_caught_up: bool = False,
+    stop: threading.Event,
+    on_progress: Callable[[app.Progress], None] = lambda progress: None,
+) -> None:
+    """Project the events of the topics into the store, until told to stop or, if asked for, until all are read.
+
+    On an embedded log this is the only worker, and whatever fails is raised. On Kafka it stands by until it holds the
+    lease of the store, and goes on when the broker or the database comes back; what is raised then is for a person.
+    """
+    topics = change_topics(settings)
+
+    def run(event_log: Any, projector: Any) -> None:
+        app.run(
+            event_log, projector, topics=topics, until_caught_up=until_caught_up, on_progress=on_progress, stop=stop
+        )
+
+    if settings.log_file is not None:
+        with open_projector(settings) as (event_log, projector):
+            run(event_log, projector)
+        return
+    with _stopping(stop):
+        _retrying(until_caught_up, stop)(_reign, settings, stop, run)
+
+
+def _reign(settings: Settings, stop: threading.Event, run: Callable[[Any, Any], None]) -> None:
+    """Project for as long as the lease is held."""
+    with open_log(settings, write=True) as event_log, open_store(settings, write=True) as engine:
+        lease = Lease(engine, f"{socket.gethostname()}/{os.getpid()}")
+        if not _stand_by(lease, engine, stop):
+            return
+        log.info("lease_taken", holder=lease.holder, epoch=lease.epoch)
+        with lease.kept(), projecting(engine, event_log, settings, lease) as projector:
+            run(event_log, projector)
+
+
+def _stand_by(lease: Lease, engine: Engine, stop: threading.Event) -> bool:
+    """Wait for the lease; False when told to stop before."""
+    told = False
+    while not stop.is_set():
+        if lease.take():
+            return True
+        if not told:
+            with engine.connect() as connection:
+                current = holder_of(connection)
+            log.info("standing_by", holder=lease.holder, writer=current[0] if current else None)
+            told = True
+        stop.wait(STAND_BY_SECONDS)
+    return False
+
+
+def _retrying(until_caught_up: bool, stop: threading.Event) -> Retrying:
+    ends = stop_after_attempt(ATTEMPTS_UNTIL_CAUGHT_UP) if until_caught_up else stop_never
+    return Retrying(
+        retry=retry_if_exception(passes),
+        wait=_wait,
+        stop=ends | stop_when_event_set(stop),
+        sleep=sleep_using_event(stop),
+        before_sleep=_tell,
+        reraise=True,
+    )
+
+
+_backing_off: Final = wait_exponential_jitter(initial=0.5, max=RETRY_SECONDS_MAX, jitter=0.5)
+
+
+def _wait(state: RetryCallState) -> float:
+    """Who was overtaken stands by at once; who met a server that is away waits longer each time."""
+    return 0 if isinstance(_error(state), Overtaken) else _backing_off(state)
+
+
+def passes(error: BaseException) -> bool:
+    """Whether waiting helps: a server that is away, a transaction that it gave up, a lease that was lost."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError | InternalError)
+    return isinstance(error, LogFailed | Overtaken)
+
+
+def _tell(state: RetryCallState) -> None:
+    error = _error(state)
+    reason = str(error.orig).strip() if isinstance(error, DBAPIError) else str(error)
+    log.warning("worker_starts_again", reason=reason, seconds=round(state.upcoming_sleep, 1))
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
+
+
+@contextmanager
+def _stopping(stop: threading.Event) -> Iterator[None]:
+    """Have SIGINT and SIGTERM end a worker that stands by or waits; while it projects, `streams.app` sees to them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
