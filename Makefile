@@ -31,7 +31,7 @@ format: $(READY) ## put the code into shape
 bench: $(READY) ## measure speed (long)
 	$(BIN)/python -m benchmarks
 
-accuracy: $(READY) ## measure how often position and cause are right (long)
+accuracy: $(READY) ## measure how often position, amounts and cause are right (long)
 	$(BIN)/python -m benchmarks.accuracy
 
 requirements: $(READY) ## write docs/requirements.md again from the tests' marks

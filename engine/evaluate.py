@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import cast
 
+from msgspec.structs import replace
+
 from engine import findings, money
 from engine.changes import iso
 from engine.documents import Chain, Document, Finding, Unsynced
@@ -31,7 +33,10 @@ def evaluate(chain: str, rows: Sequence[Row], world: World, companies: Collectio
         decided, its_findings = _document(document, verdict)
         documents.append(decided)
         found += its_findings
-    found += findings.of_chain(facts, list(rows), documents[0].document if documents else None)
+    of_chain = findings.of_chain(facts, list(rows), documents[0].document if documents else None)
+    if codes := {finding.code for finding in of_chain if finding.document is not None}:
+        documents[0] = replace(documents[0], findings=tuple(sorted(codes.union(documents[0].findings))))
+    found += of_chain
     found.sort(key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))))
     return Chain(chain, tuple(row.key for row in rows), tuple(documents), tuple(found), tuple(_unsynced(facts, owner)))
 

@@ -296,6 +296,12 @@ def test_no_finding_is_told_twice() -> None:
     assert sorted(set(told)) == sorted(told)
 
 
+def test_a_document_names_the_findings_of_its_chain_that_are_about_it() -> None:
+    assert tell(CLEAN + "line L1 status=77").document.findings == ("unknown-value",)
+    # A row that another system knows nothing of is no fault of the document beside it.
+    assert tell(CLEAN + "line L9 posted in=J1\n staging S9 of=A9 line=L9").document.findings == ()
+
+
 def test_more_than_200_records_in_a_chain_are_a_finding() -> None:
     many = "\n".join(f"record R{n} of=T1" for n in range(2, 202))
     assert "chain-too-large E1" in tell("expense E1\n" + many).found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streams.log import EventLog
     from streams.projector import Projector
     from tieout.settings import Settings
-    from tieout.simulator import Simulation
+    from tieout.simulator import Delivered
 
 EXAMPLES = examples("tieout demo", "tieout demo --seed 7 --folder /tmp/tieout-demo")
 
@@ -42,7 +42,7 @@ def demo(
 
     base = in_force()
     folder = folder.absolute()
-    simulation = simulator.simulate(company, seed)
+    simulation = simulator.deliver(company, seed)
     settings = replace(
         base,
         broker=f"embedded:///{folder / LOG}",
@@ -72,7 +72,7 @@ def _remove(folder: Path) -> None:
             (folder / (name + suffix)).unlink(missing_ok=True)
 
 
-def _play(simulation: "Simulation", log: "EventLog", projector: "Projector", settings: "Settings") -> None:
+def _play(simulation: "Delivered", log: "EventLog", projector: "Projector", settings: "Settings") -> None:
     import threading
 
     from streams import app

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
@@ -21,7 +21,7 @@ class Role(StrEnum):
     PROJECT = "project"
 
 
-Made = Literal["small"]
+Made = Literal["small", "large"]
 MadeOption = Annotated[Made, typer.Option("--company", help="The made-up company.")]
 SeedOption = Annotated[
     int, typer.Option(help="What chance starts from: the same seed makes the same events in the same order.")
@@ -60,7 +60,9 @@ def run(
 
 
 SIMULATE_EXAMPLES = examples(
-    "tieout simulate --out events.jsonl --labels truth.jsonl", "tieout simulate --seed 7 --out - | tieout ingest -"
+    "tieout simulate --out events.jsonl --labels truth.jsonl",
+    "tieout simulate --seed 7 --out - | tieout ingest -",
+    "tieout simulate --company large --documents 20000 --out events.jsonl --labels truth.jsonl",
 )
 
 
@@ -71,31 +73,66 @@ def simulate(
     ],
     company: MadeOption = "small",
     seed: SeedOption = 1,
+    documents: Annotated[
+        int | None, typer.Option(min=1, help="How many documents the large company has.", show_default="5000")
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where the true outcome of each document goes.", show_default=False),
     ] = None,
+    lost: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Lose, cut and damage some events of the large company; what makes good for them goes here.",
+            show_default=False,
+        ),
+    ] = None,
+    silent: Annotated[
+        bool, typer.Option("--silent", help="Let the large company's feed from Dataverse fall silent before the end.")
+    ] = False,
 ) -> None:
     """Make up a company. Its events come late, twice and out of order; the true outcomes are written beside."""
     from tieout import simulator
 
-    made = simulator.simulate(company, seed)
-    _write(out, simulator.ingest_lines(made.events))
-    if labels is not None:
-        _write(labels, simulator.label_lines(made.labels))
+    told = 0
+    with ExitStack() as files:
+        truth = files.enter_context(labels.open("wb")) if labels is not None else None
+
+        def on_label(label: simulator.Label) -> None:
+            nonlocal told
+            told += 1
+            if truth is not None:
+                truth.write(simulator.label_line(label))
+
+        try:
+            made = simulator.deliver(
+                company, seed, documents=documents, on_label=on_label, mishaps=lost is not None, silent=silent
+            )
+        except ValueError as error:
+            raise typer.BadParameter(f"{error}.") from None
+        events = _write(out, simulator.ingest_lines(made.events))
+    if lost is not None:
+        _write(lost, simulator.ingest_lines(made.repairs))
     sys.stderr.write(
-        f"{counted(len(made.events), 'event')} of {counted(len(made.labels), 'document')}. "
+        f"{counted(events, 'event')} of {counted(told, 'document')}. "
         f"They mean what they should with TIEOUT_TODAY={made.today} TIEOUT_COMPANIES={','.join(made.companies)}\n"
     )
+    if lost is not None:
+        sys.stderr.write(
+            f"{counted(len(made.repairs), 'event')} in {lost}: without them some documents stand in a wrong place.\n"
+        )
 
 
-def _write(path: Path, lines: Iterable[bytes]) -> None:
-    if str(path) == "-":
-        sys.stdout.buffer.writelines(lines)
-        sys.stdout.flush()
-        return
-    with path.open("wb") as file:
-        file.writelines(lines)
+def _write(path: Path, lines: Iterable[bytes]) -> int:
+    """Write lines as they are made, and count them."""
+    number = 0
+    with nullcontext(sys.stdout.buffer) if str(path) == "-" else path.open("wb") as file:
+        for line in lines:
+            file.write(line)
+            number += 1
+        file.flush()
+    return number
 
 
 INGEST_EXAMPLES = examples(

@@ -9,8 +9,9 @@ from tieout.simulator import tail as state
 from tieout.simulator.expenses import ExpenseLine, Expenses
 from tieout.simulator.invoices import InvoiceLine, Invoices
 from tieout.simulator.reference import Directory
-from tieout.simulator.scenario import ZERO, Columns, Label, Parts, Summary, summarise
+from tieout.simulator.scenario import ZERO, Columns, Label, Parts, Summary
 from tieout.simulator.tail import Actual, DocumentLine, Source, Tail
+from tieout.simulator.totals import summarise
 from tieout.simulator.world import World
 
 _JOURNAL_STATES = {state.DRAFT: state.DRAFT, state.PROCESSING: state.PROCESSING}

@@ -1,24 +1,82 @@
 """The made-up companies by name."""
 
-from tieout.simulator.delivery import unreliable
-from tieout.simulator.scenario import Simulation
-from tieout.simulator.small import COMPANIES, TODAY, UNTIL, play
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+
+from tieout.simulator import large, small
+from tieout.simulator.delivery import disordered, unreliable
+from tieout.simulator.large import LargeCompany, in_order
+from tieout.simulator.mishaps import Mishaps
+from tieout.simulator.scenario import Event, Label, Simulation
+
+NAMES = ("small", "large")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A company's events in the order they arrive, to be read once.
+
+    While they are read the outcomes are told, and `repairs` fills with what must be sent again.
+    """
+
+    events: Iterable[Event]
+    today: date
+    companies: tuple[str, ...]
+    repairs: list[Event] = field(default_factory=list)
+
+
+def deliver(
+    company: str = "small",
+    seed: int = 1,
+    *,
+    documents: int | None = None,
+    on_label: Callable[[Label], None] = lambda label: None,
+    mishaps: bool = False,
+    silent: bool = False,
+) -> Delivered:
+    """Play a company; its events come late, twice and out of order. The heartbeats of both systems stay last.
+
+    `documents` is how many, `mishaps` lets some events be lost, cut for size or damaged, `silent` lets Dataverse's feed
+    fall silent before the end: all three of the large company alone. Raises `ValueError` otherwise.
+    """
+    if company == "small" and documents is None and not mishaps and not silent:
+        made = simulate("small", seed)
+        for label in made.labels:
+            on_label(label)
+        return Delivered(made.events, made.today, made.companies)
+    if company != "large":
+        raise ValueError(
+            f"there is no made-up company {company!r}; there are: {', '.join(NAMES)}"
+            if company not in NAMES
+            else "the small company is that of the documented screenshots: number of documents, mishaps and silence "
+            "are for the large one"
+        )
+    play = LargeCompany(large.DOCUMENTS if documents is None else documents, seed, on_label, silent=silent)
+    fate = Mishaps(seed, large.UNTIL)
+    stories = fate.befall(play.stories()) if mishaps else play.stories()
+
+    def events() -> Iterator[Event]:
+        yield from disordered((event for _, _, event in in_order(stories)), seed)
+        yield from play.heartbeats()
+
+    return Delivered(events(), play.today, play.companies, fate.repairs)
 
 
 def simulate(company: str = "small", seed: int = 1, deliver: bool = True) -> Simulation:
-    """Play a company's story; with `deliver` its events come late, twice and out of order, but none is lost.
+    """Play the small company's story; with `deliver` its events come late, twice and out of order, but none is lost.
 
     The heartbeats of both systems stay last: they say that everything before them has been sent.
     """
     if company != "small":
-        raise ValueError(f"there is no made-up company {company!r}; there is: small")
-    cast = play(seed)
+        raise ValueError(f"there is no made-up company {company!r} that is told at once; there is: small")
+    cast = small.play(seed)
     events = cast.world.events()
     arrived = unreliable(events, seed) if deliver else events
     return Simulation(
-        events=(*arrived, *cast.world.complete(UNTIL)),
+        events=(*arrived, *cast.world.complete(small.UNTIL)),
         labels=tuple(cast.labels),
-        today=TODAY,
-        companies=COMPANIES,
+        today=small.TODAY,
+        companies=small.COMPANIES,
         summary=cast.summary(),
     )

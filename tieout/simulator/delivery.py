@@ -1,6 +1,7 @@
 """An unreliable way from the two systems to the topics: late, twice and out of order, alike for the same seed."""
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterable, Iterator
 from random import Random
 from typing import TypeVar
 
@@ -11,6 +12,9 @@ VERY_LATE = 0.03
 TWICE = 0.12
 WINDOW = 600
 """How many places a late message falls back at most; a very late one may fall back to the end."""
+
+FARTHEST = 20_000
+"""How many places a very late message falls back where the end is not known."""
 
 
 def unreliable(
@@ -29,6 +33,23 @@ def unreliable(
         copies = 2 if chance.random() < twice else 1
         arrivals += [(turn + _delay(chance, late, len(queue) - turn), turn) for _ in range(copies)]
     return [queue[turn] for _, turn in sorted(arrivals)]
+
+
+def disordered(messages: Iterable[T], seed: int) -> Iterator[T]:
+    """The same for any number of messages: at most some thousands of them wait, and none longer than `FARTHEST`."""
+    chance = Random(seed)
+    waiting: list[tuple[float, int, T]] = []
+    copy = 0
+    for turn, message in enumerate(messages):
+        for _ in range(2 if chance.random() < TWICE else 1):
+            copy += 1
+            heapq.heappush(waiting, (turn + _delay(chance, LATE, FARTHEST), copy, message))
+        while waiting[0][0] <= turn:
+            yield heapq.heappop(waiting)[2]
+            if not waiting:
+                break
+    while waiting:
+        yield heapq.heappop(waiting)[2]
 
 
 def _delay(chance: Random, late: float, remaining: int) -> float:

@@ -33,8 +33,8 @@ class Expenses:
 
     tail: Tail
 
-    def enter(self, line: ExpenseLine, at: datetime) -> None:
-        """A traveller enters the line and submits it."""
+    def enter(self, line: ExpenseLine, at: datetime, wrong: Columns | None = None) -> None:
+        """A traveller enters the line and submits it; `wrong` are columns that come otherwise."""
         columns: Columns = {
             "ExpTransNumber": f"{line.company}-ET{line.number:06d}",
             "ExpNumber": f"{line.company}-ER{line.number // 3:06d}",
@@ -53,7 +53,7 @@ class Expenses:
         }
         if line.number % 4 == 0:
             columns["NetTransactionAmount"] = str(line.amount)
-        self._change(line, at, columns)
+        self._change(line, at, columns | (wrong or {}))
 
     def approve(self, line: ExpenseLine, at: datetime, *, status: int = APPROVED) -> None:
         """The workflow approves the line in Finance."""
@@ -64,9 +64,9 @@ class Expenses:
         columns: Columns = {"Voucher": line.voucher} if line.voucher else {}
         self._change(line, at, columns | ({} if status is None else {"ApprovalStatus": status}))
 
-    def process(self, line: ExpenseLine, at: datetime) -> None:
+    def process(self, line: ExpenseLine, at: datetime, wrong: Columns | None = None) -> None:
         """Enter, approve and post a line; the posting happens at the given time."""
-        self.enter(line, at - timedelta(hours=26))
+        self.enter(line, at - timedelta(hours=26), wrong)
         self.approve(line, at - timedelta(hours=3))
         self.post(line, at)
 
@@ -91,6 +91,7 @@ class Expenses:
         says_company: bool = True,
         lookup: bool = True,
         origin: bool = False,
+        wrong: Columns | None = None,
     ) -> Source:
         """Dual-write creates the expense in Dataverse; its actuals will be linked in the given ways."""
         row, directory = self.tail.world.guid(at), self.tail.directory
@@ -114,7 +115,7 @@ class Expenses:
             "assumed_externalexpenseid": external_id or line.transaction,
         }
         company = line.company if says_company else None
-        self.tail.world.created("msdyn_expense", row, at, columns, company)
+        self.tail.world.created("msdyn_expense", row, at, columns | (wrong or {}), company)
         return Source("msdyn_expense", row, EXPENSE, lookup, origin)
 
     def decide(self, source: Source, at: datetime, status: int = DV_APPROVED) -> None:

@@ -63,8 +63,8 @@ class Invoices:
             self._pending_line(invoice, line, pending, at + timedelta(seconds=line.line_number))
         return pending
 
-    def post(self, invoice: Invoice, at: datetime) -> None:
-        """The invoice is posted: its cost is on the integration account now."""
+    def post(self, invoice: Invoice, at: datetime, wrong: Columns | None = None) -> None:
+        """The invoice is posted: its cost is on the integration account now; `wrong` are columns gone astray."""
         world, first = self.tail.world, invoice.lines[0]
         day = invoice.date.isoformat()
         total = sum((line.amount for line in invoice.lines[1:]), first.amount)
@@ -80,7 +80,8 @@ class Invoices:
         }
         world.finance("VendInvoiceJour", world.record_id("VendInvoiceJour"), at, columns, first.company)
         for line in invoice.lines:
-            world.finance("VendInvoiceTrans", line.record, at, self._posted_columns(invoice, line), line.company)
+            columns = self._posted_columns(invoice, line) | (wrong or {})
+            world.finance("VendInvoiceTrans", line.record, at, columns, line.company)
 
     def delete_pending(self, invoice: Invoice, pending: PendingRows, at: datetime) -> None:
         """Finance clears away the pending rows of a posted invoice."""
@@ -90,10 +91,12 @@ class Invoices:
             for record in records:
                 self.tail.world.finance_deleted(table, record, at, company)
 
-    def process(self, invoice: Invoice, at: datetime, *, keep_pending: bool = False) -> None:
+    def process(
+        self, invoice: Invoice, at: datetime, *, keep_pending: bool = False, wrong: Columns | None = None
+    ) -> None:
         """Enter an invoice and post it at the given time."""
         pending = self.enter(invoice, at - timedelta(hours=20))
-        self.post(invoice, at)
+        self.post(invoice, at, wrong)
         if not keep_pending:
             self.delete_pending(invoice, pending, at + timedelta(seconds=90))
 
@@ -101,6 +104,14 @@ class Invoices:
         self, invoice: Invoice, at: datetime, *, automatic: bool = True, lookup: bool = True, origin: bool = False
     ) -> tuple[str, list[Source]]:
         """Dual-write creates the header and the lines in Dataverse; returns the header's id and the lines."""
+        header = self.export_header(invoice, at, automatic=automatic)
+        sources = [
+            self._export_line(invoice, line, header, at + timedelta(seconds=line.line_number)) for line in invoice.lines
+        ]
+        return header, [Source("msdyn_projectvendorinvoiceline", row, MATERIAL, lookup, origin) for row in sources]
+
+    def export_header(self, invoice: Invoice, at: datetime, *, automatic: bool = True) -> str:
+        """Dual-write creates the header in Dataverse; returns its id."""
         world, directory, first = self.tail.world, self.tail.directory, invoice.lines[0]
         header = world.guid(at)
         columns: Columns = {
@@ -115,10 +126,7 @@ class Invoices:
             "statuscode": DRAFT,
         }
         world.created("msdyn_projectvendorinvoice", header, at, columns)
-        sources = [
-            self._export_line(invoice, line, header, at + timedelta(seconds=line.line_number)) for line in invoice.lines
-        ]
-        return header, [Source("msdyn_projectvendorinvoiceline", row, MATERIAL, lookup, origin) for row in sources]
+        return header
 
     def set_state(self, header: str, state: int, at: datetime) -> None:
         """The invoice moves to another state in Dataverse."""

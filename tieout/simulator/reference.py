@@ -39,6 +39,8 @@ class Vendor:
 
     account: str
     name: str
+    company: str = ""
+    """The company whose vendor it is; empty for the first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,10 @@ class Directory:
     def lookup(self, entity: str, code: str, named: bool = False) -> Columns:
         """A lookup of a row; the name is left out as the systems mostly do."""
         return {"entity": entity, "id": self._ids[entity, code], "name": code if named else None}
+
+    def codes(self, entity: str) -> list[str]:
+        """The codes of all rows of an entity."""
+        return [code for found, code in self._ids if found == entity]
 
     def expense_category(self, code: str) -> Columns:
         """A lookup of an expense category, which shares its id with the transaction category."""
@@ -117,7 +123,8 @@ def _finance_masters(world: World, masters: Masters, at: datetime) -> None:
     for number, vendor in enumerate(masters.vendors):
         columns = {"AccountNum": vendor.account, "Name": vendor.name}
         moment = at + timedelta(seconds=90 + number)
-        world.finance("VendTable", world.record_id("VendTable"), moment, columns, masters.companies[0].code)
+        owner = vendor.company or masters.companies[0].code
+        world.finance("VendTable", world.record_id("VendTable"), moment, columns, owner)
 
 
 def _company(world: World, company: Company, calendar: int, periods: list[tuple[int, date, int]], at: datetime) -> None:

@@ -1,11 +1,12 @@
 """The values a simulation is made of: events, true outcomes, and the totals that follow from them."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
+
+import msgspec
 
 FINANCE_TOPIC = "finance.changes"
 DATAVERSE_TOPIC = "dataverse.changes"
@@ -19,16 +20,23 @@ _CLOUD_EVENT_HEADERS = {"content-type": "application/cloudevents+json"}
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One message as it goes onto a topic: the topic without its prefix, the row's id, and a CloudEvent."""
+    """One message as it goes onto a topic: the topic without its prefix, the row's id, and the event.
+
+    The value is bytes where it is no JSON.
+    """
 
     topic: str
     key: str
-    value: dict[str, Any]
+    value: Any
 
     @property
     def entity(self) -> str:
-        """The table the event is about; empty for a heartbeat."""
+        """The table that a CloudEvent is about; empty for a heartbeat."""
         return str(self.value["data"].get("entity", ""))
+
+
+Entry = tuple[datetime, int, Event]
+"""An event with its time and a number that says which of two at one time was first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,11 @@ class Label:
     excluded: str | None = None
     cause: str | None = None
     findings: tuple[str, ...] = ()
+    fault: str = ""
+    """What went wrong, or was unusual, by its name; and the user's complaint or the requirement it is taken from."""
+    taken_from: str = ""
+    computable: bool = True
+    """Whether the amounts can be known; else none is shown."""
 
     @property
     def amount(self) -> Decimal:
@@ -120,11 +133,15 @@ class Label:
             "cause": self.cause,
             "date": self.date.isoformat(),
             "currency": self.currency,
-            **self.parts.as_text(),
+            **self._shown(self.parts),
             "accounting_currency": self.accounting_currency,
-            "accounting": self.accounting,
+            "accounting": self._shown(self.accounting_parts),
             "findings": list(self.findings),
+            **({"fault": self.fault, "taken_from": self.taken_from} if self.fault else {}),
         }
+
+    def _shown(self, parts: Parts) -> dict[str, str] | dict[str, None]:
+        return parts.as_text() if self.computable else dict.fromkeys(Parts.__slots__)
 
 
 Summary = dict[str, Any]
@@ -145,58 +162,32 @@ class Simulation:
     summary: Summary
 
 
+encode = msgspec.json.Encoder().encode
+"""Values as JSON; bytes become base64."""
+
+
+def ingest_line(event: Event) -> bytes:
+    """The JSON line of an event for `tieout ingest`."""
+    line: dict[str, Any] = {"topic": event.topic, "key": event.key}
+    if isinstance(event.value, bytes):
+        line["value_base64"] = event.value
+    else:
+        line |= {"headers": _CLOUD_EVENT_HEADERS, "value": event.value}
+    return encode(line) + b"\n"
+
+
+def label_line(label: Label) -> bytes:
+    """The JSON line of a true outcome."""
+    return encode(label.as_row()) + b"\n"
+
+
 def ingest_lines(events: Iterable[Event]) -> Iterator[bytes]:
     """The JSON lines that `tieout ingest` reads, one for each event."""
     for event in events:
-        line = {"topic": event.topic, "key": event.key, "headers": _CLOUD_EVENT_HEADERS, "value": event.value}
-        yield json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        yield ingest_line(event)
 
 
 def label_lines(labels: Iterable[Label]) -> Iterator[bytes]:
     """The JSON lines of the true outcomes, one for each document."""
     for label in labels:
-        yield json.dumps(label.as_row(), separators=(",", ":")).encode() + b"\n"
-
-
-def summarise(
-    labels: Iterable[Label], company: str, currency: str, window: tuple[date, date], unsynced: Iterable[Decimal]
-) -> Summary:
-    """Add up the labels of one company within a window (both ends included)."""
-    first, last = window
-    rows = [label for label in labels if label.company == company and first <= label.date <= last]
-    expenses = [row for row in rows if row.kind == "expense"]
-    invoices = [row for row in rows if row.kind == "vendor-invoice-line"]
-    unsynced = list(unsynced)
-    return {
-        "company": company,
-        "from": first.isoformat(),
-        "to": last.isoformat(),
-        "currency": currency,
-        "unreconciled": {"expense": _unreconciled(expenses), "vendor_invoice": _unreconciled(invoices)},
-        "tiles": {
-            "vendor_invoice_missing_journal_lines": _missing_journal_lines(invoices),
-            "vendor_invoice_missing_actuals": _missing_actuals(invoices),
-            "expense_missing_journal_lines": _missing_journal_lines(expenses),
-            "expense_missing_actuals": _missing_actuals(expenses),
-        },
-        "difference": _total([row for row in rows if row.difference], lambda parts: parts.difference),
-        "in_flight": {"amount": str(ZERO), "documents": 0},
-        "not_synced_to_finance": {"amount": str(sum(unsynced, ZERO)), "records": len(unsynced)},
-    }
-
-
-def _missing_actuals(rows: list[Label]) -> dict[str, Any]:
-    return _total([row for row in rows if row.misses_actual], lambda parts: parts.missing_actual)
-
-
-def _missing_journal_lines(rows: list[Label]) -> dict[str, Any]:
-    return _total([row for row in rows if row.misses_journal_line], lambda parts: parts.missing_journal_line)
-
-
-def _unreconciled(rows: list[Label]) -> dict[str, Any]:
-    open_rows = [row for row in rows if row.misses_actual or row.misses_journal_line]
-    return _total(open_rows, lambda parts: parts.missing_actual + parts.missing_journal_line)
-
-
-def _total(rows: list[Label], part: Callable[[Parts], Decimal]) -> dict[str, Any]:
-    return {"amount": str(sum((part(row.accounting_parts) for row in rows), ZERO)), "documents": len(rows)}
+        yield label_line(label)

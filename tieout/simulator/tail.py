@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from tieout.simulator.amounts import rounded
 from tieout.simulator.reference import Directory, dataverse_rate_text, rate_text
 from tieout.simulator.scenario import Columns
 from tieout.simulator.world import World, text_time
@@ -17,6 +18,7 @@ DRAFT, ERROR, PROCESSING, POSTED, UNRECOVERABLE, INVALID = 0, 1, 2, 3, 4, 5
 CENT = Decimal("0.01")
 SALES_MARKUP = Decimal("1.20")
 _UPPER_CASE_EVERY = 7
+_NOTHING_WRONG: Columns = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class DocumentLine:
 
     def accounting(self, amount: Decimal) -> Decimal:
         """An amount of this line in accounting currency."""
-        return (amount * self.rate / 100).quantize(CENT)
+        return rounded(amount * self.rate / 100, self.accounting_currency)
 
 
 @dataclass(slots=True)
@@ -50,11 +52,12 @@ class Journal:
 
 @dataclass(slots=True)
 class Actual:
-    """An actual on its way: the rows it has got so far."""
+    """An actual on its way: the rows it has got so far. Finance posts `accounting` and writes it back."""
 
     row: str
     line: DocumentLine
     amount: Decimal
+    accounting: Decimal
     kind: int = COST
     staging: int = 0
     journal: Journal | None = None
@@ -79,6 +82,8 @@ class Tail:
 
     world: World
     directory: Directory
+    lines_per_journal: int = 200
+    """The default parameter of Finance."""
     _journals: int = 40
     _vouchers: int = 50
     _staged: int = 0
@@ -94,22 +99,24 @@ class Tail:
         kind: int = COST,
         skip_sync: bool = False,
         adjustment: int | None = None,
+        wrong: Columns = _NOTHING_WRONG,
     ) -> Actual:
-        """Dataverse makes an actual, by default one of the whole cost of the line."""
-        made = Actual(self.world.guid(at), line, line.amount if amount is None else amount, kind)
+        """Dataverse makes an actual, by default one of the whole cost of the line; `wrong` are columns gone astray."""
+        amount = line.amount if amount is None else amount
+        made = Actual(self.world.guid(at), line, amount, line.accounting(amount), kind)
         columns = self._actual_columns(made, source.classification if source else TIME)
         columns |= {"assumed_skipsync": skip_sync, "msdyn_adjustmentstatus": adjustment}
         if source and source.lookup:
             reference = {"entity": source.entity, "id": source.row, "name": None}
             columns["assumed_sourcedocument"] = reference
-        self.world.created("msdyn_actual", made.row, at, columns)
+        self.world.created("msdyn_actual", made.row, at, columns | wrong)
         if source and source.origin:
             self._origin(made, source, at + timedelta(seconds=1))
         return made
 
     def unbilled_sales(self, cost: Actual, source: Source, at: datetime) -> Actual:
         """Dataverse makes the sales side of a cost actual and connects the two."""
-        sales_amount = (cost.amount * SALES_MARKUP).quantize(CENT)
+        sales_amount = rounded(cost.amount * SALES_MARKUP, cost.line.currency)
         sales = self.actual(cost.line, source, at, amount=sales_amount, kind=UNBILLED_SALES)
         self.connect((sales, "Unbilled Sales"), (cost, "Cost"), at + timedelta(seconds=2))
         return sales
@@ -137,13 +144,13 @@ class Tail:
             columns[f"msdyn_transaction{place}type"] = "msdyn_actual"
         self.world.created("msdyn_transactionconnection", self.world.guid(at), at, columns)
 
-    def stage(self, actual: Actual, at: datetime) -> None:
+    def stage(self, actual: Actual, at: datetime, *, wrong: Columns = _NOTHING_WRONG) -> None:
         """Dual-write puts the actual into the staging table of Finance."""
-        actual.staging = self._staging_row(actual, at, duplicate=False)
+        actual.staging = self._staging_row(actual, at, wrong, duplicate=False)
 
-    def stage_twice(self, actual: Actual, at: datetime) -> None:
-        """Dual-write puts the same actual there once more; Finance marks it as a duplicate."""
-        self._staging_row(actual, at, duplicate=True)
+    def stage_twice(self, actual: Actual, at: datetime) -> int:
+        """Dual-write puts the same actual there once more; Finance marks it as a duplicate. Returns the row's RecId."""
+        return self._staging_row(actual, at, _NOTHING_WRONG, duplicate=True)
 
     def journal(self, company: str, at: datetime, *, status: int = DRAFT) -> Journal:
         """Import from staging opens an integration journal."""
@@ -157,7 +164,7 @@ class Tail:
     def daily_journal(self, company: str, imported: datetime, posted: datetime) -> Journal:
         """The journal of an import run whose lines are all posted in one go."""
         key = company, imported
-        if key not in self._daily:
+        if key not in self._daily or self._daily[key].lines >= self.lines_per_journal:
             journal = self.journal(company, imported)
             columns: Columns = {"Status": POSTED, "PostedDateTime": text_time(posted), "PostedUserId": "batch"}
             self.world.finance("ProjAdvancedJournal", journal.record, posted, columns, company)
@@ -165,7 +172,14 @@ class Tail:
         return self._daily[key]
 
     def import_line(
-        self, actual: Actual, journal: Journal, at: datetime, *, status: int | None = DRAFT, seen: bool = True
+        self,
+        actual: Actual,
+        journal: Journal,
+        at: datetime,
+        *,
+        status: int | None = DRAFT,
+        seen: bool = True,
+        wrong: Columns = _NOTHING_WRONG,
     ) -> None:
         """Import from staging makes a journal line and names it on the staging row; an unseen line sends no event."""
         self._vouchers += 1
@@ -173,7 +187,7 @@ class Tail:
         actual.journal, actual.journal_line = journal, self.world.record_id("ProjAdvancedJournalLine")
         actual.voucher = f"{journal.company}-2{self._vouchers:05d}"
         if seen:
-            columns = self._line_columns(actual, journal) | ({} if status is None else {"Status": status})
+            columns = self._line_columns(actual, journal) | ({} if status is None else {"Status": status}) | wrong
             self.world.finance("ProjAdvancedJournalLine", actual.journal_line, at, columns, actual.line.company)
         self.rename_line(actual, actual.journal_line, at + timedelta(seconds=1))
 
@@ -208,23 +222,23 @@ class Tail:
             self.set_status(actual, POSTED, at)
         if staging:
             columns: Columns = {"VoucherNumber": actual.voucher, "IsProcessed": 1}
-            columns["AccountingAmount"] = str(line.accounting(actual.amount))
+            columns["AccountingAmount"] = str(actual.accounting)
             later = at + timedelta(seconds=1)
             self.world.finance("ProjCDSActualsImport", actual.staging, later, columns, line.company)
         if write_back:
             self._write_back(actual, at + timedelta(seconds=2))
 
-    def book(self, actual: Actual, imported: datetime, posted: datetime) -> None:
+    def book(self, actual: Actual, imported: datetime, posted: datetime, *, wrong: Columns = _NOTHING_WRONG) -> None:
         """Import an actual with that run and post it: the usual end of the way."""
         journal = self.daily_journal(actual.line.company, imported, posted)
         step = timedelta(seconds=5 * (journal.lines + 1))
-        self.import_line(actual, journal, imported + step)
+        self.import_line(actual, journal, imported + step, wrong=wrong)
         self.post(actual, posted + step)
 
     def _write_back(self, actual: Actual, at: datetime) -> None:
         column = "assumed_vouchernumber" if actual.journal_line % 3 else "msdyn_externalreferenceid"
         columns: Columns = {column: actual.voucher}
-        columns["assumed_accountingamount"] = str(actual.line.accounting(actual.amount))
+        columns["assumed_accountingamount"] = str(actual.accounting)
         self.world.updated("msdyn_actual", actual.row, at, columns)
 
     def _actual_columns(self, actual: Actual, classification: int) -> Columns:
@@ -265,7 +279,7 @@ class Tail:
         }
         self.world.created("msdyn_transactionorigin", self.world.guid(at), at, columns)
 
-    def _staging_row(self, actual: Actual, at: datetime, *, duplicate: bool) -> int:
+    def _staging_row(self, actual: Actual, at: datetime, wrong: Columns, *, duplicate: bool) -> int:
         self._staged += 1
         line, record = actual.line, self.world.record_id("ProjCDSActualsImport")
         columns: Columns = {
@@ -284,7 +298,7 @@ class Tail:
             "IsDuplicate": int(duplicate),
             "DataAreaId": line.company.lower(),
         }
-        self.world.finance("ProjCDSActualsImport", record, at, columns, line.company)
+        self.world.finance("ProjCDSActualsImport", record, at, columns | wrong, line.company)
         return record
 
     def _line_columns(self, actual: Actual, journal: Journal) -> Columns:

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
-from uuid import UUID
 
-from tieout.simulator.scenario import DATAVERSE_TOPIC, FINANCE_TOPIC, Columns, Event
+from tieout.simulator.scenario import DATAVERSE_TOPIC, FINANCE_TOPIC, Columns, Entry, Event
 
 FIRST_RECORD_ID = 5637144576
 _RECORD_ID_OFFSETS = {"VendInvoiceTrans": 50_000, "VendInvoiceJour": 20_000, "ProjAdvancedJournalLine": 1_000}
@@ -22,7 +21,12 @@ _GUID_TAIL = "a730-0022480431d9"
 
 def text_time(at: datetime) -> str:
     """A moment as the events write it: UTC, to the second, with a Z."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(UTC).isoformat()[:19] + "Z"
+
+
+def ticks_of(at: datetime) -> int:
+    """A moment in the units of guids: tenths of microseconds since 1582."""
+    return (at - _GREGORIAN_START) // timedelta(microseconds=1) * 10
 
 
 def sequential_guid(ticks: int) -> str:
@@ -32,13 +36,21 @@ def sequential_guid(ticks: int) -> str:
     return "-".join([*(group.hex() for group in groups), _GUID_TAIL])
 
 
+def random_guid(chance: Random) -> str:
+    """A version 4 UUID, made by hand: `uuid.UUID` takes as long as the rest of an event."""
+    bits = chance.getrandbits(128) & ~(0xF << 76 | 0x3 << 62) | 4 << 76 | 2 << 62
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 class World:
     """Collects the events of both systems; the times of one row only rise, so its last word is never in doubt."""
 
     def __init__(self, seed: int) -> None:
         """Start empty; everything that is drawn comes from the seed."""
         self.chance = Random(seed)
-        self._log: list[tuple[datetime, int, Event]] = []
+        self._written = 0
+        self._log: list[Entry] = []
         self._record_ids: dict[str, int] = {}
         self._guids: set[int] = set()
         self._touched: dict[tuple[str, str], list[datetime]] = defaultdict(list)
@@ -51,7 +63,7 @@ class World:
 
     def guid(self, at: datetime) -> str:
         """A new Dataverse id of a row that is made at a moment."""
-        ticks = (at - _GREGORIAN_START) // timedelta(microseconds=1) * 10 + self.chance.randrange(10_000_000)
+        ticks = ticks_of(at) + self.chance.randrange(10_000_000)
         while ticks in self._guids:
             ticks += 1
         self._guids.add(ticks)
@@ -91,9 +103,23 @@ class World:
         """All events in the order of their times."""
         return [event for _, _, event in sorted(self._log, key=lambda entry: entry[:2])]
 
+    def take(self) -> list[Entry]:
+        """What has been written down since the last time, as (time, number, event), and forget it.
+
+        Also which rows were touched is forgotten: the caller touches them no more.
+        """
+        taken, self._log = self._log, []
+        self._touched.clear()
+        return taken
+
     def last_time(self) -> datetime:
         """The time of the latest event."""
         return max(at for at, _, _ in self._log)
+
+    def dataverse_deleted(self, entity: str, row: str, at: datetime) -> None:
+        """A Dataverse row was deleted."""
+        self._touch(entity, row, at)
+        self._row(_DATAVERSE_SOURCE, entity, row, at, {}, operation="delete")
 
     def _dataverse(
         self, entity: str, row: str, at: datetime, columns: Columns, company: str | None, delay: timedelta = timedelta()
@@ -116,9 +142,10 @@ class World:
         data = {"entity": entity, "id": row, "operation": operation, **extra}
         topic = FINANCE_TOPIC if source == _FINANCE_SOURCE else DATAVERSE_TOPIC
         event = Event(topic, row, self._envelope(source, "tieout.row.changed", at, data))
-        self._log.append((at, len(self._log), event))
+        self._written += 1
+        self._log.append((at, self._written, event))
 
     def _envelope(self, source: str, kind: str, at: datetime, data: Columns) -> dict[str, Any]:
-        event_id = str(UUID(int=self.chance.getrandbits(128), version=4))
+        event_id = random_guid(self.chance)
         head = {"specversion": "1.0", "id": event_id, "source": source, "type": kind, "time": text_time(at)}
         return {**head, "data": data}

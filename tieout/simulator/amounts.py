@@ -1,0 +1,42 @@
+"""Amounts of made-up documents: decimals by currency, rounding, and the division of an accounting amount (R14).
+
+Written for the simulator alone, so that the product's own arithmetic is compared with another one.
+"""
+
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
+
+_DECIMALS = {"JPY": 0, "KWD": 3}
+
+
+@lru_cache(maxsize=64)
+def smallest(currency: str) -> Decimal:
+    """The smallest unit of a currency: 0.01 unless listed otherwise."""
+    return Decimal(1).scaleb(-_DECIMALS.get(currency, 2))
+
+
+def rounded(amount: Decimal, currency: str) -> Decimal:
+    """An amount to the smallest unit of a currency, half away from zero."""
+    return amount.quantize(smallest(currency), ROUND_HALF_UP)
+
+
+def divided(total: Decimal, parts: Sequence[Decimal], whole: Decimal, currency: str) -> list[Decimal]:
+    """`total` divided as `parts` divide `whole`: each share rounded, the remainder to the largest, at a tie the first.
+
+    The sum is `total` exactly; `whole` is not zero.
+    """
+    step = smallest(currency)
+    shares = [_share(total, part, whole, step) for part in parts]
+    sizes = [abs(share) for share in shares]
+    shares[sizes.index(max(sizes))] += total - sum(shares)
+    return shares
+
+
+def _share(total: Decimal, part: Decimal, whole: Decimal, step: Decimal) -> Decimal:
+    """`total` times `part` by `whole` to a multiple of `step`, half away from zero; in whole numbers, thus exact."""
+    above, below = total * part, whole * step
+    scale = max(0, -min(int(above.as_tuple().exponent), int(below.as_tuple().exponent)))
+    number, by = int(above.scaleb(scale)), int(below.scaleb(scale))
+    steps = (2 * abs(number) + abs(by)) // (2 * abs(by))
+    return (steps if (number < 0) == (by < 0) else -steps) * step

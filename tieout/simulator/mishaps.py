@@ -1,0 +1,101 @@
+"""Events that are lost, cut for size or damaged on the way, and what brings their rows back."""
+
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from random import Random
+from typing import Any
+
+from tieout.simulator.scenario import DATAVERSE_TOPIC, Entry, Event, encode
+from tieout.simulator.world import random_guid, text_time
+
+LOST = CUT = DAMAGED = 0.005
+"""The share of events that each mishap takes."""
+_POLL = timedelta(hours=1)
+"""How long after a mishap a poller reads the row."""
+
+
+class Mishaps:
+    """Lets mishaps befall the events of stories; `repairs` holds what must be sent again, in the order of the mishaps.
+
+    A lost or cut event is made good by a poller, which reads the whole row an hour later; a damaged one, which is
+    rejected, is submitted again as it was meant.
+    """
+
+    def __init__(self, seed: int, until: datetime) -> None:
+        """`until` is the end of the play: no poll is later."""
+        self.chance = Random(seed)
+        self.until = until
+        self.repairs: list[Event] = []
+        self.befallen = 0
+
+    def befall(self, stories: Iterable[tuple[date, list[Entry]]]) -> Iterator[tuple[date, list[Entry]]]:
+        """The stories with what is left of their events."""
+        for day, story in stories:
+            yield day, [arrived for entry in story if (arrived := self._sent(entry, story)) is not None]
+
+    def _sent(self, entry: Entry, story: list[Entry]) -> Entry | None:
+        draw = self.chance.random()
+        if draw >= LOST + CUT + DAMAGED:
+            return entry
+        self.befallen += 1
+        at, number, event = entry
+        if draw < LOST:
+            self.repairs.append(self._polled(entry, story))
+            return None
+        if draw < LOST + CUT and event.topic == DATAVERSE_TOPIC:
+            self.repairs.append(self._polled(entry, story))
+            return at, number, cut(event)
+        self.repairs.append(event)
+        return at, number, damaged(event)
+
+    def _polled(self, entry: Entry, story: list[Entry]) -> Event:
+        """The whole row as it was an hour later; a row that was gone by then is told to be deleted."""
+        at, _, event = entry
+        asked = min(at + _POLL, self.until)
+        columns: dict[str, Any] = {}
+        data: dict[str, Any] = {}
+        for told, _, other in story:
+            if told <= asked and other.key == event.key and other.entity == event.entity:
+                data |= other.value["data"]
+                columns |= data.pop("columns", {})
+                if data["operation"] == "delete":
+                    return other
+        data.pop("version", None)
+        head = {**event.value, "id": random_guid(self.chance), "time": text_time(asked)}
+        return Event(event.topic, event.key, {**head, "data": {**data, "columns": columns}})
+
+
+def damaged(event: Event) -> Event:
+    """An event of which the second half never came."""
+    whole = encode(event.value)
+    return Event(event.topic, event.key, whole[: len(whole) // 2])
+
+
+def cut(event: Event) -> Event:
+    """A Dataverse event cut for size: without parameters and images (`domain/events.md` §1)."""
+    data = event.value["data"]
+    at = datetime.fromisoformat(event.value["time"])
+    return Event(
+        event.topic,
+        event.key,
+        {
+            "BusinessUnitId": "1b0c9e3a-5d3b-ee11-8ef3-000d3a1b2c3d",
+            "CorrelationId": event.value["id"],
+            "Depth": 1,
+            "InitiatingUserId": "c2a7d4b1-5d3b-ee11-8ef3-000d3a1b2c3d",
+            "IsInTransaction": False,
+            "IsolationMode": 1,
+            "MessageName": "Delete" if data["operation"] == "delete" else "Update",
+            "Mode": 1,
+            "OperationCreatedOn": f"/Date({int(at.timestamp())}000+0000)/",
+            "OperationId": event.value["id"],
+            "OrganizationId": "7f1d2c60-4a3b-ee11-8ef3-000d3a1b2c3d",
+            "OrganizationName": "unq7f1d2c604a3bee118ef3000d3a1b2",
+            "PrimaryEntityId": event.key,
+            "PrimaryEntityName": event.entity,
+            "RequestId": event.value["id"],
+            "SecondaryEntityName": "none",
+            "Stage": 40,
+            "UserId": "c2a7d4b1-5d3b-ee11-8ef3-000d3a1b2c3d",
+        },
+    )
