@@ -238,6 +238,28 @@ def test_simulated_events_come_to_the_true_outcome(tieout: Tieout, tmp_path: Pat
         assert {key: found[name][key] for key in label} == label
 
 
+@pytest.mark.requirement("R1", "R7", "R80")
+def test_the_large_company_comes_to_the_true_outcome_once_what_was_lost_is_sent_again(
+    tieout: Tieout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIEOUT_TODAY", "2025-06-30")
+    monkeypatch.setenv("TIEOUT_COMPANIES", "USPM,GBPM,JPPM,KWPM")
+    files = ("--out", "events.jsonl", "--labels", "truth.jsonl", "--lost", "lost.jsonl")
+    assert tieout("simulate", "--company", "large", "--documents", "150", "--seed", "3", *files).code == 0
+    for file in ("events.jsonl", "lost.jsonl"):
+        assert tieout("ingest", file).code == 0
+        assert tieout("run", "--until-caught-up").code == 0
+    truth = [json.loads(line) for line in (tmp_path / "truth.jsonl").read_text().splitlines()]
+    expected = {label["document"]: label for label in truth if label["company"] == "JPPM"}
+    wide = ("--company", "JPPM", "--from", "2000-01-01", "--to", "2030-01-01", "--view", "all", "--json")
+    kinds = ("expense", "vendor-invoice-line")
+    found = [row for kind in kinds for row in tieout("documents", "--kind", kind, *wide).lines]
+    assert len(found) == len(expected) > 5
+    for row in found:
+        label = expected[row["document"]]
+        assert {name: row[name] for name in label.keys() - {"fault", "taken_from"}}.items() <= label.items()
+
+
 def grid(tieout: Tieout, kind: str) -> list[Any]:
     wide = ("--from", "2000-01-01", "--to", "2030-01-01")
     return tieout("documents", "--company", "USPM", "--kind", kind, "--view", "all", *wide, "--json").lines

@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import date
 from decimal import Decimal
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,14 @@ def test_there_are_more_than_25_kinds_of_faults_each_named_after_a_complaint_or_
     assert len(set(names)) == len(names)
     assert all(re.match(r"(A\d+|B\d+|C\d+|R1[0-9]|R2[0-2]) \w|R13$|R14$", fault.taken_from) for fault in FAULTS)
     assert len({fault.taken_from for fault in FAULTS if fault.name != "all-went-well"}) >= 25
+
+
+def test_every_kind_stands_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    assert f"{len(FAULTS)} kinds of stories" in page
+    for fault in FAULTS:
+        told = " ".join((fault.tell.__doc__ or "").split())
+        assert f"| `{fault.name}` | {fault.taken_from} | {told} |" in page
 
 
 def test_every_kind_is_told_and_labelled(play: Play) -> None:
