@@ -39,11 +39,16 @@ from tieout.simulator.delivery import disordered
 from tieout.simulator.faults import FAULTS
 from tieout.simulator.large import UNTIL, LargeCompany, in_order
 from tieout.simulator.mishaps import Mishaps
+from tieout.simulator.payloads import Native, Payloads, Plain
 from tieout.simulator.scenario import label_line
 
 Delivery = Literal["in order", "disordered", "with mishaps", "falling silent"]
 """By their times; late, twice and out of order; so, and some of them lost, cut for size or damaged as well; so, and
-Dataverse's feed falls silent before the end (R21)."""
+Dataverse's feed falls silent before the end (R21).
+
+In the second and third the events have the shapes in which the systems send them, in the others the plain one.
+"""
+_NATIVE: Final = ("disordered", "with mishaps")
 
 RESULT: Final = Path(__file__).parent / "results" / "accuracy.md"
 DOCUMENTS: Final = 100_000
@@ -145,7 +150,8 @@ def measure(documents: int, seed: int, delivery: Delivery) -> Accuracy:
         causes += label.cause is not None
 
     play = LargeCompany(documents, seed, told, silent=delivery == "falling silent")
-    mishaps = Mishaps(seed, UNTIL)
+    payloads = Native() if delivery in _NATIVE else Plain()
+    mishaps = Mishaps(seed, UNTIL, payloads)
     with tempfile.TemporaryDirectory(prefix="tieout-accuracy-") as folder:
         settings = Settings(
             broker=f"embedded:///{Path(folder) / 'log.sqlite'}",
@@ -153,7 +159,7 @@ def measure(documents: int, seed: int, delivery: Delivery) -> Accuracy:
             today=play.today,
             companies=play.companies,
         )
-        events = _process(settings, _delivered(play, delivery, mishaps, seed))
+        events = _process(settings, _delivered(play, delivery, mishaps, payloads, seed))
         before = Counter[str]()
         if delivery == "with mishaps":
             before = Counter(what for what, _ in _compared(settings, truth, play))
@@ -173,8 +179,11 @@ def measure(documents: int, seed: int, delivery: Delivery) -> Accuracy:
     )
 
 
-def _delivered(play: LargeCompany, delivery: Delivery, mishaps: Mishaps, seed: int) -> Iterator[Event]:
-    stories = mishaps.befall(play.stories()) if delivery == "with mishaps" else play.stories()
+def _delivered(
+    play: LargeCompany, delivery: Delivery, mishaps: Mishaps, payloads: Payloads, seed: int
+) -> Iterator[Event]:
+    whole = ((day, payloads.story(story, story)) for day, story in play.stories())
+    stories = mishaps.befall(play.stories()) if delivery == "with mishaps" else whole
     events = (event for _, _, event in in_order(stories))
     yield from events if delivery == "in order" else disordered(events, seed)
     yield from play.heartbeats()

@@ -1,5 +1,6 @@
 """The large company: what it is made of, that it is told in a stream, and what befalls its events."""
 
+import json
 import re
 import tracemalloc
 from collections import Counter
@@ -11,13 +12,18 @@ from typing import Any
 
 import pytest
 
+from engine.changes import Change
+from streams.codec import decode
+from tests.support.payloads import EXAMPLES
 from tests.unit.test_simulator import EXCLUSIONS, MISSING_ACTUAL_CAUSES, MISSING_JOURNAL_LINE_CAUSES
+from tieout.ingest import read_line
 from tieout.simulator import Event, Label, deliver, ingest_lines
 from tieout.simulator.amounts import divided
 from tieout.simulator.delivery import disordered
 from tieout.simulator.faults import FAULTS
 from tieout.simulator.large import COMPANIES, GROUP, TODAY, UNTIL, LargeCompany, in_order
 from tieout.simulator.mishaps import Mishaps
+from tieout.simulator.payloads import Plain
 from tieout.simulator.scenario import encode
 from tieout.simulator.world import text_time
 
@@ -155,11 +161,78 @@ def test_a_silent_feed_sends_nothing_more_and_says_so() -> None:
     assert "feed-silent" in {label.cause for label in play.labels}
 
 
+# --- payloads --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sent() -> list[Event]:
+    """Some events of each family, as the systems send them."""
+    return list(deliver("large", 1, documents=300).events)
+
+
+def family(event: Event) -> str:
+    value = event.value
+    if "MessageName" in value:
+        return "data event" if value["PrimaryEntityName"].startswith("mserp_") else "context"
+    known = {"BusinessEventId": "business event", "@odata.context": "page", "specversion": "CloudEvent"}
+    return next(name for member, name in known.items() if member in value)
+
+
+@pytest.mark.requirement("R2", "R3", "R4", "R9")
+def test_the_events_are_of_every_family_and_each_is_understood(sent: list[Event]) -> None:
+    families = Counter(family(event) for event in sent)
+    assert set(families) == {"context", "data event", "business event", "page", "CloudEvent"}
+    for line in ingest_lines(sent):
+        record = read_line(line, "tieout")
+        assert record is not None
+        assert record.value is not None
+        assert decode(record.value, record.headers)
+
+
+@pytest.mark.requirement("R2", "R3")
+@pytest.mark.parametrize(
+    ("example", "name"),
+    [
+        ("dataverse-expense-create.json", "context"),
+        ("fno-data-event-staging-created.json", "data event"),
+        ("fno-business-event-vendorinvoiceposted.json", "business event"),
+    ],
+)
+def test_a_made_up_event_has_the_members_of_the_documented_one(sent: list[Event], example: str, name: str) -> None:
+    documented = json.loads((EXAMPLES / example).read_text())
+    ours = [event.value for event in sent if family(event) == name]
+    # Members that newer versions add, and that need not be there.
+    newer = {"InitiatingUserAgent", "InitiatingUserAzureActiveDirectoryObjectId", "UserAzureActiveDirectoryObjectId"}
+    newer |= {"InvoiceAmountInAccountingCurrency"}
+    assert all(documented.keys() - newer - {"OwningExtension"} <= value.keys() for value in ours)
+
+
+@pytest.mark.requirement("R11")
+def test_what_the_systems_send_says_the_same_as_plain_events() -> None:
+    def columns(plain: bool) -> dict[tuple[str, str], dict[str, Any]]:
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for line in ingest_lines(deliver("large", 4, documents=60, plain=plain).events):
+            record = read_line(line, "tieout")
+            assert record is not None
+            for fact in decode(record.value, record.headers):
+                if isinstance(fact, Change) and fact.entity == "msdyn_actual":
+                    ranked = found.setdefault((fact.entity, fact.id), {})
+                    for column, value in fact.columns.items():
+                        ranked[column] = max(ranked.get(column, (0, "")), (fact.evidence.at, str(value)[:10]))
+        return found
+
+    native, plain = columns(False), columns(True)
+    assert native.keys() == plain.keys()
+    for row, told in plain.items():
+        for column in ("msdyn_transactiontypecode", "msdyn_accountingdate", "assumed_skipsync", "createdon"):
+            assert native[row][column] == told[column]
+
+
 # --- mishaps ---------------------------------------------------------------------------------------------------------
 
 
 def befallen(documents: int, seed: int) -> tuple[Mishaps, list[Event]]:
-    fate = Mishaps(seed, UNTIL)
+    fate = Mishaps(seed, UNTIL, Plain())
     return fate, [event for _, _, event in in_order(fate.befall(LargeCompany(documents, seed).stories()))]
 
 

@@ -91,6 +91,10 @@ def simulate(
     silent: Annotated[
         bool, typer.Option("--silent", help="Let the large company's feed from Dataverse fall silent before the end.")
     ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Nothing but CloudEvents; the large company else sends what the systems send."),
+    ] = False,
 ) -> None:
     """Make up a company. Its events come late, twice and out of order; the true outcomes are written beside."""
     from tieout import simulator
@@ -107,7 +111,13 @@ def simulate(
 
         try:
             made = simulator.deliver(
-                company, seed, documents=documents, on_label=on_label, mishaps=lost is not None, silent=silent
+                company,
+                seed,
+                documents=documents,
+                on_label=on_label,
+                mishaps=lost is not None,
+                silent=silent,
+                plain=plain,
             )
         except ValueError as error:
             raise typer.BadParameter(f"{error}.") from None

@@ -8,6 +8,7 @@ from tieout.simulator import large, small
 from tieout.simulator.delivery import disordered, unreliable
 from tieout.simulator.large import LargeCompany, in_order
 from tieout.simulator.mishaps import Mishaps
+from tieout.simulator.payloads import Native, Plain
 from tieout.simulator.scenario import Event, Label, Simulation
 
 NAMES = ("small", "large")
@@ -34,13 +35,15 @@ def deliver(
     on_label: Callable[[Label], None] = lambda label: None,
     mishaps: bool = False,
     silent: bool = False,
+    plain: bool = False,
 ) -> Delivered:
     """Play a company; its events come late, twice and out of order. The heartbeats of both systems stay last.
 
     `documents` is how many, `mishaps` lets some events be lost, cut for size or damaged, `silent` lets Dataverse's feed
-    fall silent before the end: all three of the large company alone. Raises `ValueError` otherwise.
+    fall silent before the end: these for the large company alone. Raises `ValueError` otherwise. Its events have the
+    shapes in which the systems send them unless `plain`; those of the small one are always CloudEvents.
     """
-    if company == "small" and documents is None and not mishaps and not silent:
+    if company == "small" and documents is None and not (mishaps or silent):
         made = simulate("small", seed)
         for label in made.labels:
             on_label(label)
@@ -53,8 +56,10 @@ def deliver(
             "are for the large one"
         )
     play = LargeCompany(large.DOCUMENTS if documents is None else documents, seed, on_label, silent=silent)
-    fate = Mishaps(seed, large.UNTIL)
-    stories = fate.befall(play.stories()) if mishaps else play.stories()
+    payloads = Plain() if plain else Native()
+    fate = Mishaps(seed, large.UNTIL, payloads)
+    whole = ((day, payloads.story(story, story)) for day, story in play.stories())
+    stories = fate.befall(play.stories()) if mishaps else whole
 
     def events() -> Iterator[Event]:
         yield from disordered((event for _, _, event in in_order(stories)), seed)

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
 
+from tieout.simulator.payloads import Payloads, cut
 from tieout.simulator.scenario import DATAVERSE_TOPIC, Entry, Event, encode
 from tieout.simulator.world import random_guid, text_time
 
@@ -21,17 +22,19 @@ class Mishaps:
     rejected, is submitted again as it was meant.
     """
 
-    def __init__(self, seed: int, until: datetime) -> None:
-        """`until` is the end of the play: no poll is later."""
+    def __init__(self, seed: int, until: datetime, payloads: Payloads) -> None:
+        """`until` is the end of the play: no poll is later. Repairs have the shapes of `payloads`."""
+        self.payloads = payloads
         self.chance = Random(seed)
         self.until = until
         self.repairs: list[Event] = []
         self.befallen = 0
 
     def befall(self, stories: Iterable[tuple[date, list[Entry]]]) -> Iterator[tuple[date, list[Entry]]]:
-        """The stories with what is left of their events."""
+        """The stories with what is left of their events, as they are sent."""
         for day, story in stories:
-            yield day, [arrived for entry in story if (arrived := self._sent(entry, story)) is not None]
+            left = [arrived for entry in story if (arrived := self._sent(entry, story)) is not None]
+            yield day, self.payloads.story(left, story)
 
     def _sent(self, entry: Entry, story: list[Entry]) -> Entry | None:
         draw = self.chance.random()
@@ -40,13 +43,14 @@ class Mishaps:
         self.befallen += 1
         at, number, event = entry
         if draw < LOST:
-            self.repairs.append(self._polled(entry, story))
+            self.repairs.append(self.payloads.polled(self._polled(entry, story)))
             return None
         if draw < LOST + CUT and event.topic == DATAVERSE_TOPIC:
-            self.repairs.append(self._polled(entry, story))
+            self.repairs.append(self.payloads.polled(self._polled(entry, story)))
             return at, number, cut(event)
-        self.repairs.append(event)
-        return at, number, damaged(event)
+        meant = self.payloads.sent(event)
+        self.repairs.append(meant)
+        return at, number, damaged(meant)
 
     def _polled(self, entry: Entry, story: list[Entry]) -> Event:
         """The whole row as it was an hour later; a row that was gone by then is told to be deleted."""
@@ -68,34 +72,4 @@ class Mishaps:
 def damaged(event: Event) -> Event:
     """An event of which the second half never came."""
     whole = encode(event.value)
-    return Event(event.topic, event.key, whole[: len(whole) // 2])
-
-
-def cut(event: Event) -> Event:
-    """A Dataverse event cut for size: without parameters and images (`domain/events.md` §1)."""
-    data = event.value["data"]
-    at = datetime.fromisoformat(event.value["time"])
-    return Event(
-        event.topic,
-        event.key,
-        {
-            "BusinessUnitId": "1b0c9e3a-5d3b-ee11-8ef3-000d3a1b2c3d",
-            "CorrelationId": event.value["id"],
-            "Depth": 1,
-            "InitiatingUserId": "c2a7d4b1-5d3b-ee11-8ef3-000d3a1b2c3d",
-            "IsInTransaction": False,
-            "IsolationMode": 1,
-            "MessageName": "Delete" if data["operation"] == "delete" else "Update",
-            "Mode": 1,
-            "OperationCreatedOn": f"/Date({int(at.timestamp())}000+0000)/",
-            "OperationId": event.value["id"],
-            "OrganizationId": "7f1d2c60-4a3b-ee11-8ef3-000d3a1b2c3d",
-            "OrganizationName": "unq7f1d2c604a3bee118ef3000d3a1b2",
-            "PrimaryEntityId": event.key,
-            "PrimaryEntityName": event.entity,
-            "RequestId": event.value["id"],
-            "SecondaryEntityName": "none",
-            "Stage": 40,
-            "UserId": "c2a7d4b1-5d3b-ee11-8ef3-000d3a1b2c3d",
-        },
-    )
+    return Event(event.topic, event.key, whole[: len(whole) // 2], event.headers)

@@ -1,7 +1,7 @@
 """The values a simulation is made of: events, true outcomes, and the totals that follow from them."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -22,12 +22,13 @@ _CLOUD_EVENT_HEADERS = {"content-type": "application/cloudevents+json"}
 class Event:
     """One message as it goes onto a topic: the topic without its prefix, the row's id, and the event.
 
-    The value is bytes where it is no JSON.
+    The value is bytes where it is no JSON; an empty key is none.
     """
 
     topic: str
     key: str
     value: Any
+    headers: dict[str, str] = field(default_factory=lambda: _CLOUD_EVENT_HEADERS)
 
     @property
     def entity(self) -> str:
@@ -168,11 +169,10 @@ encode = msgspec.json.Encoder().encode
 
 def ingest_line(event: Event) -> bytes:
     """The JSON line of an event for `tieout ingest`."""
-    line: dict[str, Any] = {"topic": event.topic, "key": event.key}
-    if isinstance(event.value, bytes):
-        line["value_base64"] = event.value
-    else:
-        line |= {"headers": _CLOUD_EVENT_HEADERS, "value": event.value}
+    line: dict[str, Any] = {"topic": event.topic, "key": event.key or None}
+    if event.headers:
+        line["headers"] = event.headers
+    line["value_base64" if isinstance(event.value, bytes) else "value"] = event.value
     return encode(line) + b"\n"
 
 

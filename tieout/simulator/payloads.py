@@ -1,0 +1,429 @@
+"""Events as the two systems send them by themselves (`domain/events.md`), made from the plain ones of the stories.
+
+| what | in which shape |
+| --- | --- |
+| documents, actuals and connections of Dataverse | `RemoteExecutionContext` of a registered step |
+| staging rows of Finance | data events: the same shape, of a virtual table |
+| posted vendor invoices | also a business event, which carries keys alone |
+| reference data of both | pages of the APIs, as a poller puts them on the topics |
+| other rows of Finance | CloudEvents, as an extension sends them |
+"""
+
+import base64
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Protocol
+
+import msgspec
+
+from tieout.simulator.scenario import Columns, Entry, Event
+
+ORGANISATION = "7f1d2c60-4a3b-ee11-8ef3-000d3a1b2c3d"
+ORGANISATION_NAME = "unq7f1d2c604a3bee118ef3000d3a1b2"
+_DATAVERSE_API = "https://contoso.crm4.dynamics.com/api/data/v9.2/$metadata#"
+_FINANCE_API = "https://contoso.operations.dynamics.com/data/$metadata#"
+_ANSWERED = "tieout-answered-at"
+_ROWS_PER_PAGE = 50
+
+_CONTEXTS = frozenset(
+    [
+        "msdyn_expense",
+        "msdyn_projectvendorinvoice",
+        "msdyn_projectvendorinvoiceline",
+        "msdyn_actual",
+        "msdyn_transactionorigin",
+        "msdyn_transactionconnection",
+    ]
+)
+_STAGING, _VIRTUAL_STAGING = "ProjCDSActualsImport", "mserp_projcdsactualsimportentity"
+_VIRTUAL_TABLE = "00004951-0000-0000-"
+"""What the ids of its rows begin with: the entity's number; the RecId follows, its lowest byte first."""
+_ENUMS = frozenset(["IsDuplicate", "IsProcessed"])
+_FIRST_ENUM_VALUE = 200_000_000
+
+_NO_ROW = "00000000-0000-0000-0000-000000000000"
+_TYPE = "http://schemas.microsoft.com/xrm/2011/Contracts"
+_MONEY = ("msdyn_amount", "msdyn_price", "msdyn_salestaxamount", "msdyn_totalamount", "assumed_accountingamount")
+_NUMBERS = frozenset(
+    """
+    msdyn_quantity exchangerate
+    Amount AccountingAmount ExchangeRate Quantity
+    AmountCurr AmountMST NetTransactionAmount LineNumber
+    LineAmount LineAmountMST PurchPrice ReceiveNow Qty LineNum
+    InvoiceAmount InvoiceAmountMST ExchRate
+    UnitCost ExtendedCost CostExchangeRate UnitPrice ExtendedPrice PriceExchangeRate
+    """.split()
+)
+_CHOICES = frozenset(
+    [
+        "statecode",
+        "statuscode",
+        "msdyn_expensestatus",
+        "msdyn_transactionclassification",
+        "msdyn_transactiontypecode",
+        "msdyn_billingtype",
+        "msdyn_billingstatus",
+        "msdyn_adjustmentstatus",
+    ]
+)
+_DATES = frozenset(
+    [
+        "createdon",
+        "modifiedon",
+        "msdyn_transactiondate",
+        "msdyn_accountingdate",
+        "msdyn_documentdate",
+        "msdyn_startdatetime",
+        "msdyn_invoicedate",
+        "AccountingDate",
+        "DocumentDate",
+    ]
+)
+_NO_DATE = "1900-01-01"
+
+
+class Payloads(Protocol):
+    """The shapes that events have on the topics."""
+
+    def story(self, left: list[Entry], whole: list[Entry]) -> list[Entry]:
+        """What is left of a story's events, as they are sent; `whole` is all that happened."""
+
+    def sent(self, event: Event) -> Event:
+        """One event as it is sent."""
+
+    def polled(self, event: Event) -> Event:
+        """A whole row as a poller finds it."""
+
+
+class Plain:
+    """Every event is a CloudEvent (R4)."""
+
+    def story(self, left: list[Entry], whole: list[Entry]) -> list[Entry]:
+        return left
+
+    def sent(self, event: Event) -> Event:
+        return event
+
+    def polled(self, event: Event) -> Event:
+        return event
+
+
+class Native:
+    """Each system sends what it sends."""
+
+    def story(self, left: list[Entry], whole: list[Entry]) -> list[Entry]:
+        """Reference rows come in pages; a data event tells the whole row, before and after."""
+        sent: list[Entry] = []
+        pages: dict[str, list[Entry]] = defaultdict(list)
+        rows = _rows(whole)
+        for entry in left:
+            at, number, event = entry
+            if not isinstance(event.value, dict) or "data" not in event.value:
+                sent.append(entry)
+            elif _is_reference(event):
+                pages[event.entity].append(entry)
+            elif event.entity == _STAGING:
+                sent.append((at, number, data_event(event, *rows[number])))
+            else:
+                sent.append((at, number, self.sent(event)))
+                if event.entity == "VendInvoiceJour":
+                    sent.append((at + timedelta(seconds=1), number, invoice_posted(event)))
+        for entries in pages.values():
+            for first in range(0, len(entries), _ROWS_PER_PAGE):
+                some = entries[first : first + _ROWS_PER_PAGE]
+                at, number, last = some[-1]
+                sent.append((at, number, page([event for _, _, event in some], last.value["time"])))
+        return sent
+
+    def sent(self, event: Event) -> Event:
+        """A context, a data event, a page or a CloudEvent, by what the row is."""
+        if event.entity in _CONTEXTS:
+            return context(event)
+        if event.entity == _STAGING:
+            return data_event(event, None, event.value["data"].get("columns", {}))
+        return page([event], event.value["time"]) if _is_reference(event) else event
+
+    def polled(self, event: Event) -> Event:
+        """A page with one row. Finance's pages cannot tell that a row is gone."""
+        if event.value["data"]["operation"] == "delete" and event.topic.startswith("finance"):
+            return self.sent(event)
+        return page([event], event.value["time"])
+
+
+def _is_reference(event: Event) -> bool:
+    """Rows that documents point to; they do not change while a story is told."""
+    return event.entity in _REFERENCE
+
+
+_REFERENCE = frozenset(
+    [
+        "transactioncurrency",
+        "cdm_company",
+        "msdyn_project",
+        "msdyn_transactioncategory",
+        "CompanyInfo",
+        "Ledger",
+        "FiscalCalendarYear",
+        "FiscalCalendarPeriod",
+        "LedgerFiscalCalendarPeriod",
+        "ProjTable",
+        "VendTable",
+    ]
+)
+
+
+# --- contexts ---------------------------------------------------------------------------------------------------------
+
+
+def context(event: Event) -> Event:
+    """A Dataverse event: all columns of a new row, the changed ones of another, a reference to a deleted one."""
+    data = event.value["data"]
+    columns = data.get("columns", {})
+    deleted = data["operation"] == "delete"
+    message = "Delete" if deleted else "Create" if "createdon" in columns else "Update"
+    target: dict[str, Any] = {"__type": f"{'EntityReference' if deleted else 'Entity'}:{_TYPE}"}
+    if not deleted:
+        target["Attributes"] = [{"key": name, "value": _attribute(name, value)} for name, value in columns.items()]
+        target |= {"EntityState": None, "FormattedValues": [], "RelatedEntities": []}
+    target |= {"Id": event.key, "KeyAttributes": [], "LogicalName": event.entity}
+    if deleted:
+        target["Name"] = None
+    target["RowVersion"] = None
+    value = {
+        **_envelope(event, message, event.entity, event.key),
+        "InputParameters": [{"key": "Target", "value": target}],
+        "OutputParameters": [{"key": "id", "value": event.key}] if message == "Create" else [],
+        "OwningExtension": _OWNER,
+        "ParentContext": None,
+        "PostEntityImages": [],
+        "PreEntityImages": [],
+        "SharedVariables": [{"key": "IsAutoTransact", "value": True}],
+    }
+    # Dataverse sets no key on its way into Event Hubs.
+    return Event(event.topic, "", value, {})
+
+
+def cut(event: Event) -> Event:
+    """A Dataverse event that was too large: parameters, images and parent are gone (R5)."""
+    message = "Delete" if event.value["data"]["operation"] == "delete" else "Update"
+    return Event(event.topic, "", _envelope(event, message, event.entity, event.key), {})
+
+
+_OWNER = {"Id": "aa11c0de-0000-4000-8000-000000000001", "LogicalName": "sdkmessageprocessingstep", "Name": None}
+_USER = "c2a7d4b1-5d3b-ee11-8ef3-000d3a1b2c3d"
+_UNIT = "1b0c9e3a-5d3b-ee11-8ef3-000d3a1b2c3d"
+
+
+def _envelope(event: Event, message: str, entity: str, row: str) -> dict[str, Any]:
+    """The top level of a context; some installations write the time of an operation in a zone of their own."""
+    operation = event.value["id"]
+    zone = ("+0000", "-0700", "+0200")[ord(operation[0]) % 3]
+    return {
+        "BusinessUnitId": _UNIT,
+        "CorrelationId": operation,
+        "Depth": 1,
+        "InitiatingUserId": _USER,
+        "IsExecutingOffline": False,
+        "IsInTransaction": False,
+        "IsOfflinePlayback": False,
+        "IsolationMode": 1,
+        "MessageName": message,
+        "Mode": 1,
+        "OperationCreatedOn": _operation_time(event.value["time"], zone),
+        "OperationId": operation,
+        "OrganizationId": ORGANISATION,
+        "OrganizationName": ORGANISATION_NAME,
+        "PrimaryEntityId": row,
+        "PrimaryEntityName": entity,
+        "RequestId": operation,
+        "SecondaryEntityName": "none",
+        "Stage": 40,
+        "UserId": _USER,
+    }
+
+
+def _operation_time(text: str, zone: str) -> str:
+    """`/Date(ms±zone)/`: the milliseconds are those of UTC less the zone (`domain/events.md` §1)."""
+    shift = int(zone[:3]) * 3600
+    return f"/Date({int(datetime.fromisoformat(text).timestamp()) - shift}000{zone})/"
+
+
+def _attribute(name: str, value: Any) -> Any:
+    """A column's value as a context writes it."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        kind = {"__type": f"EntityReference:{_TYPE}", "Id": value["id"], "KeyAttributes": []}
+        return {**kind, "LogicalName": value["entity"], "Name": value["name"], "RowVersion": None}
+    if name in _CHOICES:
+        return {"__type": f"OptionSetValue:{_TYPE}", "Value": value}
+    if name.startswith(_MONEY):
+        return {"__type": f"Money:{_TYPE}", "Value": _number(value)}
+    if name in _NUMBERS:
+        return _number(value)
+    return _date(value) if name in _DATES else value
+
+
+@lru_cache(maxsize=4_096)
+def _date(text: str) -> str:
+    """A date or a moment as `/Date(ms)/`."""
+    day = datetime.fromisoformat(text) if len(text) > 10 else datetime.combine(date.fromisoformat(text), _MIDNIGHT)
+    return f"/Date({int(day.timestamp())}000)/"
+
+
+_MIDNIGHT = datetime.min.time().replace(tzinfo=UTC)
+
+
+def _number(text: str) -> msgspec.Raw:
+    """Digits as a JSON number, exactly as they are."""
+    return msgspec.Raw(text.encode())
+
+
+# --- Finance ----------------------------------------------------------------------------------------------------------
+
+
+def _rows(story: list[Entry]) -> dict[int, tuple[Columns | None, Columns]]:
+    """The staging rows of a story before and after each event, by the event's number."""
+    rows: dict[str, Columns] = {}
+    told = {}
+    for _, number, event in story:
+        if event.entity == _STAGING:
+            before = rows.get(event.key)
+            now = rows[event.key] = {**(before or {}), **event.value["data"].get("columns", {})}
+            told[number] = before, now
+    return told
+
+
+def data_event(event: Event, before: Columns | None, now: Columns) -> Event:
+    """A data event of a staging row: how it is now, and how it was before unless that is not known."""
+    data = event.value["data"]
+    operation = data["operation"]
+    message = "OnExternalDeleted" if operation == "delete" else _change(data)
+    inputs = [{"key": "Target", "value": _virtual(event, {} if operation == "delete" else now)}]
+    if before is not None and operation != "delete":
+        inputs.append({"key": "PreImage", "value": _virtual(event, before)})
+    value = {
+        **_envelope(event, message, _VIRTUAL_STAGING, _NO_ROW),
+        "InputParameters": inputs,
+        "OutputParameters": [],
+        "ParentContext": None,
+        "PostEntityImages": [],
+        "PreEntityImages": [],
+        "SharedVariables": [],
+        "Stage": 30,
+    }
+    return Event(event.topic, "", value, {})
+
+
+def _change(data: dict[str, Any]) -> str:
+    return "OnExternalCreated" if "RecId" in data["columns"] else "OnExternalUpdated"
+
+
+def _virtual(event: Event, columns: Columns) -> dict[str, Any]:
+    """A row of a virtual table; a date that is none is left out."""
+    attributes = [
+        {"key": f"mserp_{name.lower()}", "value": _virtual_value(name, value)}
+        for name, value in columns.items()
+        if name not in ("RecId", "DataAreaId") and value != _NO_DATE
+    ]
+    if columns:
+        attributes.append({"key": "mserp_dataareaid", "value": str(event.value["data"].get("company", "")).lower()})
+    record = int(event.key).to_bytes(8, "little").hex()
+    return {
+        "__type": f"Entity:{_TYPE}",
+        "Attributes": attributes,
+        "EntityState": None,
+        "FormattedValues": [],
+        "Id": f"{_VIRTUAL_TABLE}{record[:4]}-{record[4:]}",
+        "KeyAttributes": [],
+        "LogicalName": _VIRTUAL_STAGING,
+        "RelatedEntities": [],
+        "RowVersion": None,
+    }
+
+
+def _virtual_value(name: str, value: Any) -> Any:
+    if name in _ENUMS:
+        return {"__type": f"OptionSetValue:{_TYPE}", "Value": _FIRST_ENUM_VALUE + value}
+    if value is None or name not in _NUMBERS:
+        return _date(value) if name in _DATES and value else value
+    return _number(value)
+
+
+def invoice_posted(event: Event) -> Event:
+    """The business event of a posted vendor invoice: an envelope and keys."""
+    data, value = event.value["data"], event.value
+    columns = data["columns"]
+    return Event(
+        event.topic,
+        "",
+        {
+            "BusinessEventId": "VendorInvoicePostedBusinessEvent",
+            "BusinessEventLegalEntity": data["company"].lower(),
+            "ContextRecordSubject": "",
+            "ControlNumber": int(event.key),
+            "EventId": value["id"].upper(),
+            "EventTime": _operation_time(value["time"], "+0000").replace("+0000", ""),
+            "EventTimeIso8601": value["time"].replace("Z", ".0000000Z"),
+            "InitiatingUserAADObjectId": f"{{{_NO_ROW}}}",
+            "MajorVersion": 0,
+            "MinorVersion": 0,
+            "ParentContextRecordSubjects": [],
+            "InvoiceAccount": columns["InvoiceAccount"],
+            "InvoiceId": columns["InvoiceId"],
+            "InvoiceDate": _date(columns["InvoiceDate"]),
+            "LegalEntity": data["company"].lower(),
+        },
+        {},
+    )
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+def page(events: Iterable[Event], answered: str) -> Event:
+    """Rows of one entity in the answer of an API; the header says when it was given."""
+    rows = list(events)
+    entity, topic = rows[0].entity, rows[0].topic
+    if topic.startswith("finance"):
+        value = {"@odata.context": f"{_FINANCE_API}{entity}s", "value": [_odata_row(event) for event in rows]}
+    else:
+        plural = f"{entity[:-1]}ies" if entity.endswith("y") else f"{entity}s"
+        value = {"@odata.context": f"{_DATAVERSE_API}{plural}/$delta", "value": [_delta_row(event) for event in rows]}
+    return Event(topic, rows[0].key if len(rows) == 1 else "", value, {_ANSWERED: answered})
+
+
+def _odata_row(event: Event) -> dict[str, Any]:
+    """A row of Finance: its RecId stands in the etag."""
+    data = event.value["data"]
+    tag = base64.b64encode(f"'1,{event.key}'".encode()).decode()
+    row: dict[str, Any] = {"@odata.etag": f'W/"{tag}"'}
+    if data.get("company"):
+        row["dataAreaId"] = data["company"].lower()
+    for name, value in data["columns"].items():
+        if name not in ("RecId", "DataAreaId"):
+            row[name] = _number(value) if name in _NUMBERS and value is not None else value
+    return row
+
+
+def _delta_row(event: Event) -> dict[str, Any]:
+    """A row of change tracking, or what it says of a deleted one."""
+    data = event.value["data"]
+    if data["operation"] == "delete":
+        return {
+            "@odata.context": f"{_DATAVERSE_API}{event.entity}s/$deletedEntity",
+            "id": event.key,
+            "reason": "deleted",
+        }
+    row: dict[str, Any] = {f"{event.entity}id": event.key}
+    for name, value in data["columns"].items():
+        if isinstance(value, dict):
+            row[f"_{name}_value"] = value["id"]
+            row[f"_{name}_value@Microsoft.Dynamics.CRM.lookuplogicalname"] = value["entity"]
+        elif value is not None and (name in _NUMBERS or name.startswith(_MONEY)):
+            row[name] = _number(value)
+        else:
+            row[name] = value
+    return row
