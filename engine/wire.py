@@ -1,12 +1,13 @@
-"""Documents as programs get them: the JSON of `tieout documents`, of the positions topic and of exports. Names are
+"""Documents and errors as programs get them: the JSON of the command line, of the topics and of exports. Names are
 fixed (`design.md`).
 """
 
 from typing import Any
 
 from engine import money
-from engine.changes import iso
+from engine.changes import ProcessMessage, iso
 from engine.documents import Amounts, Document
+from engine.messages import catalogued, recognise
 
 _PARTS = ("amount", "missing_actual", "missing_journal_line", "reconciled", "difference")
 
@@ -57,4 +58,26 @@ def document_json(document: Document) -> dict[str, Any]:
         "last_retried": None,
         "since": iso(document.since),
         "findings": list(document.findings),
+    }
+
+
+def error_json(message: ProcessMessage) -> dict[str, Any]:
+    """A message of a Finance process, complete, with what it means and what to do (R50, R51)."""
+    recognised = recognise(message.text or "")
+    entry = catalogued(recognised.code)
+    return {
+        "at": iso(message.evidence.at),
+        "process": message.process,
+        "run": message.run,
+        "stage": message.stage,
+        "company": message.company,
+        "scope": list(message.scope),
+        "subject": message.subject,
+        "code": recognised.code,
+        "parameters": recognised.parameters,
+        "text": message.text,
+        "details": entry.details if entry else None,
+        "resolution": entry.resolution if entry else None,
+        "source": message.evidence.source,
+        "event_id": message.evidence.event,
     }

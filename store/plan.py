@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table
 
-from engine.changes import Change, Heartbeat, ProcessMessage, iso
+from engine.changes import Change, Heartbeat, ProcessMessage
 from engine.documents import Chain, Document, Finding
 from engine.maps import EntityMap
 from engine.messages import recognise
-from engine.wire import document_json
+from engine.wire import document_json, error_json
 from store import tables
 from store.rows import Rows, Written
 from store.statements import delete, insert, upsert
@@ -311,21 +311,7 @@ def _plan_messages(plan: Plan, messages: Sequence[ProcessMessage]) -> None:
         )
     plan.upsert(tables.process_messages, list(rows.values()))
     plan.outgoing += [
-        Outgoing("errors", (message.subject or message.run).encode(), _json(_error_json(message)))
+        Outgoing("errors", (message.subject or message.run).encode(), _json(error_json(message)))
         for message in messages
         if message.text
     ]
-
-
-def _error_json(message: ProcessMessage) -> dict[str, Any]:
-    recognised = recognise(message.text or "")
-    return {
-        "at": iso(message.evidence.at),
-        "process": message.process,
-        "run": message.run,
-        "company": message.company,
-        "subject": message.subject,
-        "code": recognised.code,
-        "parameters": recognised.parameters,
-        "text": message.text,
-    }

@@ -7,11 +7,10 @@ import msgspec
 
 from engine import money
 from engine.absence import Moment, claimed
-from engine.changes import Evidence, ProcessMessage, guid, iso, row_id_of
+from engine.changes import Evidence, guid, iso, row_id_of
 from engine.documents import Finding
 from engine.explanations import explain, explain_finding
 from engine.maps import COMPANY, EntityMap, Maps
-from engine.messages import catalogued, recognise
 from engine.records import Record, Row
 from store.queries import ChainView
 
@@ -129,25 +128,3 @@ def state(record: Record, entity: EntityMap) -> list[str]:
         name = field.replace("_", " ")
         said.append(name if value is True else f"{name} {value}")
     return said
-
-
-def error_json(message: ProcessMessage) -> dict[str, Any]:
-    """A message of a Finance process, complete, with what it means and what to do (R50, R51)."""
-    recognised = recognise(message.text or "")
-    entry = catalogued(recognised.code)
-    return {
-        "at": iso(message.evidence.at),
-        "process": message.process,
-        "run": message.run,
-        "stage": message.stage,
-        "company": message.company,
-        "scope": list(message.scope),
-        "subject": message.subject,
-        "code": recognised.code,
-        "parameters": recognised.parameters,
-        "text": message.text,
-        "details": entry.details if entry else None,
-        "resolution": entry.resolution if entry else None,
-        "source": message.evidence.source,
-        "event_id": message.evidence.event,
-    }

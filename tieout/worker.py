@@ -102,7 +102,7 @@ def _retrying(until_caught_up: bool, stop: threading.Event) -> Retrying:
     )
 
 
-_backing_off: Final = wait_exponential_jitter(initial=0.5, max=RETRY_SECONDS_MAX, jitter=0.5)
+_backing_off: Final = wait_exponential_jitter(multiplier=0.5, max=RETRY_SECONDS_MAX, jitter=0.5)
 
 
 def _wait(state: RetryCallState) -> float:

@@ -488,6 +488,21 @@ def test_decode_ends_with_the_reason_when_an_event_is_rejected(tieout: Tieout, p
     assert not outcome.out
 
 
+@pytest.mark.requirement("R58")
+def test_errors_can_be_followed_as_they_come(tieout: Tieout) -> None:
+    projected(tieout, lines(message("first", "e1")))
+    command = [sys.executable, "-m", "tieout", "errors", "--follow", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as followed:
+        assert followed.stdout is not None
+        assert json.loads(followed.stdout.readline())["text"] == "first"
+        projected(tieout, lines(message("other company", "e2", company="GBPM"), message("second", "e3")))
+        assert [json.loads(followed.stdout.readline())["text"] for _ in range(2)] == ["other company", "second"]
+        followed.send_signal(signal.SIGINT)
+        _, err = followed.communicate(timeout=30)
+        assert (followed.returncode, err) == (130, b"")
+    assert "have no end" in tieout("errors", "--follow", "--to", "2025-01-08").err
+
+
 # --- rejected --------------------------------------------------------------------------------------------------------
 
 
@@ -526,6 +541,39 @@ def test_an_event_that_was_published_as_rejected_twice_is_listed_once(tieout: Ti
     (tmp_path / "store.sqlite").unlink()
     assert tieout("run", "--until-caught-up").code == 0
     assert len(tieout("rejected", "list", "--json").lines) == 1
+
+
+@pytest.mark.requirement("R7", "R85")
+def test_an_event_that_is_sent_again_is_read_under_todays_settings_and_leaves_the_list(
+    tieout: Tieout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIEOUT_ENVIRONMENTS", "other")
+    projected(tieout, lines(expense("000123"), row("NoSuchTable", "1")))
+    assert len(tieout("rejected", "list", "--json").lines) == 2
+    assert tieout("chain", "USPM/000123").code == 1
+
+    monkeypatch.setenv("TIEOUT_ENVIRONMENTS", "contoso")
+    assert "1 event sent again" in tieout("rejected", "resubmit", "finance.changes/0/0").err
+    assert tieout("run", "--until-caught-up").code == 0
+    assert tieout("chain", "USPM/000123").code == 0
+    (left,) = tieout("rejected", "list", "--json").lines
+    assert left["id"] == "tieout.finance.changes/0/1"
+
+    # What still cannot be understood comes back under its new place.
+    assert "1 event sent again" in tieout("rejected", "resubmit", "--reason", "other", "--yes").err
+    assert tieout("run", "--until-caught-up").code == 0
+    (left,) = tieout("rejected", "list", "--json").lines
+    assert left["id"] == "tieout.finance.changes/0/3"
+    assert "in no map" in left["reason"]
+
+
+@pytest.mark.requirement("R7")
+def test_resubmit_asks_first_and_wants_to_know_what(tieout: Tieout) -> None:
+    projected(tieout, lines(row("NoSuchTable", "1")))
+    assert tieout("rejected", "resubmit", "--all", stdin=b"n\n").code == 1
+    assert len(tieout("rejected", "list", "--json").lines) == 1
+    assert "name one event" in tieout("rejected", "resubmit").err
+    assert "no rejected event" in told(tieout("rejected", "resubmit", "finance.changes/0/9"))
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

@@ -1,108 +1,101 @@
 """`tieout rejected`: what could not be understood, from the topic it was put on (R7)."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tieout.cli.common import JsonOption, examples, in_force
-from tieout.cli.output import emit, plain
-
-if TYPE_CHECKING:
-    from streams.log import LogRecord
-    from tieout.settings import Settings
+from tieout.cli.output import counted, emit, plain
 
 LIST_EXAMPLES = examples("tieout rejected list", "tieout rejected list --json")
 SHOW_EXAMPLES = examples("tieout rejected show tieout.finance.changes/0/17")
+RESUBMIT_EXAMPLES = examples(
+    "tieout rejected resubmit tieout.finance.changes/0/17",
+    "tieout rejected resubmit --reason 'contoso_ticket' --yes",
+    "tieout rejected resubmit --all",
+)
 
 app = typer.Typer(
-    help="Look at the events that could not be understood.",
-    epilog=examples("tieout rejected list", "tieout rejected show tieout.finance.changes/0/17"),
+    help="Look at the events that could not be understood, and send them again.",
+    epilog=examples(
+        "tieout rejected list",
+        "tieout rejected show tieout.finance.changes/0/17",
+        "tieout rejected resubmit tieout.finance.changes/0/17",
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+IdArgument = typer.Argument(metavar="ID", help="As `tieout rejected list` shows it.", show_default=False)
 
 
 @app.command("list", epilog=LIST_EXAMPLES)
 def list_(as_json: JsonOption = False) -> None:
     """List the rejected events: where each stood and why it was refused."""
+    from tieout.bootstrap import open_log
     from tieout.cli.tables import console, show_rejections
+    from tieout.rejected import rejections
 
-    found = _rejected(in_force())
+    settings = in_force()
+    with open_log(settings, write=False) as log:
+        found = rejections(log, settings.prefix)
     if not as_json:
-        show_rejections(console(), list(found))
+        show_rejections(console(), [event.as_json() for event in found])
         return
     for event in found:
-        emit(_for_programs(event))
+        emit(event.as_json())
 
 
 @app.command(epilog=SHOW_EXAMPLES)
-def show(
-    identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="As `tieout rejected list` shows it.", show_default=False)
-    ],
-    as_json: JsonOption = False,
-) -> None:
+def show(identifier: Annotated[str, IdArgument], as_json: JsonOption = False) -> None:
     """Show a rejected event: the reason, where it stood, its headers and its bytes."""
-    from engine.errors import QuestionError
+    from tieout.bootstrap import open_log
     from tieout.cli.tables import console, show_rejection
+    from tieout.rejected import find
 
     settings = in_force()
-    wanted = {identifier, f"{settings.prefix}.{identifier}"}
-    event = next((event for event in _rejected(settings) if event["id"] in wanted), None)
-    if event is None:
-        raise QuestionError(f"there is no rejected event {identifier!r}; `tieout rejected list` shows those there are.")
-    if as_json:
-        emit(_for_programs(event))
-    else:
-        show_rejection(console(), event, _shown(event["body"]))
-
-
-def _rejected(settings: "Settings") -> Iterator[dict[str, Any]]:
-    """The rejected events in the order they were rejected; one that was published twice comes once."""
-    from streams.topics import REJECTED
-    from tieout.bootstrap import open_log
-
-    topic = REJECTED.full_name(settings.prefix)
-    seen: set[str] = set()
     with open_log(settings, write=False) as log:
-        for partition in range(log.partitions(topic)):
-            at = log.start_offset(topic, partition)
-            while records := log.read(topic, partition, at, 1_000, 8 * 1024 * 1024):
-                at = records[-1].offset + 1
-                for record in records:
-                    event = _told(record)
-                    if event is not None and event["id"] not in seen:
-                        seen.add(event["id"])
-                        yield event
-
-
-def _told(record: "LogRecord") -> dict[str, Any] | None:
-    from engine.changes import iso
-    from streams.projector import as_json, read_rejection
-
-    if record.value is None:
-        return None
-    event = read_rejection(record.value)
-    return {
-        "id": f"{event.topic}/{event.partition}/{event.offset}",
-        "rejected_at": iso(record.timestamp * 1_000),
-        **as_json(event),
-        "bytes": len(event.value or b""),
-        "body": event.value,
+        event = find(log, settings.prefix, identifier)
+    if as_json:
+        emit(event.as_json())
+        return
+    texts = {
         "key_text": None if event.key is None else event.key.decode("utf-8", "backslashreplace"),
         "headers_text": [(name, content.decode("utf-8", "backslashreplace")) for name, content in event.headers],
     }
+    show_rejection(console(), {**event.as_json(), **texts}, _shown(event.value))
 
 
-def _for_programs(event: dict[str, Any]) -> dict[str, Any]:
-    """Without what is for people; `text` is the event where it is text, `value` its bytes in base64 in any case."""
-    told = {name: value for name, value in event.items() if name not in ("body", "key_text", "headers_text")}
-    try:
-        told["text"] = None if event["body"] is None else event["body"].decode()
-    except UnicodeDecodeError:
-        told["text"] = None
-    return told
+@app.command(epilog=RESUBMIT_EXAMPLES)
+def resubmit(
+    identifier: Annotated[str | None, IdArgument] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    reason: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="All whose reason contains this text.", show_default=False),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Put rejected events onto their topics again, byte for byte, once a map or a setting is mended.
+
+    They are read under today's maps and leave the list; one that still cannot be understood comes back to it. The
+    worker must run with the mended maps.
+    """
+    from tieout.bootstrap import open_log
+    from tieout.rejected import alike, find, rejections
+    from tieout.rejected import resubmit as send_again
+
+    if sum((identifier is not None, everything, reason is not None)) != 1:
+        raise typer.BadParameter("name one event, or --all, or --reason TEXT.")
+    settings = in_force()
+    with open_log(settings, write=True) as log:
+        if identifier is not None:
+            chosen = [find(log, settings.prefix, identifier)]
+        else:
+            chosen = list(alike(rejections(log, settings.prefix), reason or ""))
+            if chosen and not yes:
+                typer.confirm(f"Send {counted(len(chosen), 'event')} again?", abort=True, err=True)
+        sent = send_again(log, settings.prefix, chosen)
+    typer.echo(f"{counted(sent, 'event')} sent again.", err=True)
 
 
 def _shown(body: bytes | None) -> str:

@@ -291,15 +291,20 @@ def show_errors(screen: Console, told: Sequence[Row], limit: int) -> None:
         screen.print("No errors.")
         return
     for error in told:
-        where = " · ".join(plain(part) for part in (error["process"], error["company"], error["subject"]) if part)
-        screen.print(Text(f"{error['at']}  {error['code']}  {where}", style="bold"))
-        # Nothing is cut: the terminal breaks long lines, the screen would drop what does not fit.
-        screen.print(f"  {plain(error['text'] or '')}", soft_wrap=True)
-        if error["details"]:
-            screen.print(f"  What it means: {error['details']}")
-            screen.print(f"  What to do: {error['resolution']}")
-        screen.print()
+        show_error(screen, error)
     screen.print(counted(len(told), "error") + (f"; --limit shows more than {limit}." if len(told) == limit else "."))
+
+
+def show_error(screen: Console, error: Row) -> None:
+    """One error: its text, what it means and what to do."""
+    where = " · ".join(plain(part) for part in (error["process"], error["company"], error["subject"]) if part)
+    screen.print(Text(f"{error['at']}  {error['code']}  {where}", style="bold"))
+    # Nothing is cut: the terminal breaks long lines, the screen would drop what does not fit.
+    screen.print(f"  {plain(error['text'] or '')}", soft_wrap=True)
+    if error["details"]:
+        screen.print(f"  What it means: {error['details']}")
+        screen.print(f"  What to do: {error['resolution']}")
+    screen.print()
 
 
 # --- rejected events -------------------------------------------------------------------------------------------------
