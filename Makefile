@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint format bench accuracy requirements lock clean
+.PHONY: help demo test lint format bench accuracy screenshots requirements lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,9 @@ bench: $(READY) ## measure speed (long)
 
 accuracy: $(READY) ## measure how often position, amounts and cause are right (long)
 	$(BIN)/python -m benchmarks.accuracy
+
+screenshots: $(READY) ## pictures of every page of the workspace, light and dark
+	$(BIN)/python -m tools.screenshots $(ARGS)
 
 requirements: $(READY) ## write docs/requirements.md again from the tests' marks
 	$(BIN)/python -m tools.requirements_table

@@ -13,6 +13,7 @@ from benchmarks.job import Job
 from benchmarks.workload import COMPANY
 from engine.calendar import Window
 from store import tables
+from store.conditions import Condition
 from store.grids import GridQuery
 from store.queries import Reader, Snapshot
 from store.views import BITS, View
@@ -66,7 +67,8 @@ _VIEWS: Final[dict[View, str]] = {
 
 
 def _grid(view: View, window: Window, **filters: str) -> GridQuery:
-    return GridQuery(company=COMPANY, kind="expense", window=window, view=view, filters=filters, limit=ROWS)
+    conditions = tuple(Condition(name, "is", value) for name, value in filters.items())
+    return GridQuery(company=COMPANY, kind="expense", window=window, view=view, conditions=conditions, limit=ROWS)
 
 
 def _pages(connection: Connection, query: GridQuery) -> Iterator[tuple[str, GridQuery]]:

@@ -1,7 +1,7 @@
-"""The rows and sums of a grid (R33, R34): by keyset, filtered, exact."""
+"""The rows, sums and groups of a grid (R33–R35): by keyset, filtered, exact."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Literal
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, select, text, tuple_
@@ -10,84 +10,202 @@ from engine.calendar import Window
 from engine.documents import Document, Kind
 from engine.errors import QuestionError
 from store import tables
+from store.conditions import COLUMNS, Condition, in_database, of_document
 from store.selection import document_of, exact_sum, joined, within
-from store.views import BITS, PROCESSED, Sums, View
+from store.views import BITS, PROCESSED, Sums, View, numbers, views_of
 
-# What a grid can be filtered on by value here; each is a column of the table `documents`.
-FILTERS: Final = (
-    "document",
-    "position",
-    "excluded",
-    "cause",
-    "currency",
-    "voucher",
-    "project",
-    "category",
-    "vendor",
-    "invoice",
-    "journal",
-)
+Sort = Literal["date", "amount", "since", "document"]
+SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since", "document")
+
+Place = tuple[str | int | None, str]
+"""Where a row stands: its value in the column that sorts, and its key."""
+
+AFTER_ALL_KEYS: Final = "\U0010ffff"
+
+_SCANNED = 500
 
 
 class GridQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A state of a grid. `after` is the `next` of the page before; `filters` hold one value for each of some
-    `FILTERS`.
+    """A state of a grid.
+
+    The page begins after the row at `after`; with `backwards` it ends before it. Without `after` it is the first page,
+    with `backwards` the last.
     """
 
     company: str
     kind: Kind
     window: Window
     view: View = "all"
-    filters: Mapping[str, str] = {}
+    conditions: tuple[Condition, ...] = ()
+    search: str = ""
+    sort: Sort = "date"
     descending: bool = True
-    after: tuple[str, str] | None = None
+    after: Place | None = None
+    backwards: bool = False
     limit: int = 100
 
+    @property
+    def filtered(self) -> bool:
+        """Whether not every row of the view is asked for."""
+        return bool(self.conditions or self.search)
 
-def page(connection: Connection, query: GridQuery) -> tuple[list[Document], tuple[str, str] | None]:
-    """The documents of a page by keyset, as quick at the end as at the start, and where the next page goes on."""
-    rows: list[Any] = []
-    # Rows without a date sort before all others and are in every window. As a range of their own they leave the
-    # index its range.
-    ranges = [query.window, Window("", "")]
-    for window in ranges if query.descending else reversed(ranges):
-        if len(rows) <= query.limit:
-            rows += _range(connection, query, window, query.limit + 1 - len(rows))
-    shown = rows[: query.limit]
-    following = (shown[-1].date, shown[-1].key) if len(rows) > query.limit else None
-    return [document_of(row.body, row.key) for row in shown], following
+    def at(self, value: str | int) -> "GridQuery":
+        """The page that begins with the first row at or beyond a value of the column that sorts."""
+        key = AFTER_ALL_KEYS if self.descending else ""
+        return msgspec.structs.replace(self, after=(value, key), backwards=False)
 
 
-def _range(connection: Connection, query: GridQuery, window: Window, limit: int) -> list[Any]:
+class Found(msgspec.Struct, frozen=True):
+    """A page's documents in order; whether rows stand before them, and after."""
+
+    documents: list[Document]
+    before: bool
+    after: bool
+
+
+def place(document: Document, sort: Sort) -> Place:
+    """Where a document stands in an order."""
+    if sort == "date":
+        return document.date or "", document.key
+    return COLUMNS[sort].value(document), document.key
+
+
+def page(connection: Connection, query: GridQuery) -> Found:
+    """The documents of a page by keyset, as quick at the end as at the start."""
+    rows = []
+    for document in _documents(connection, query, query.limit + 1):
+        rows.append(document)
+        if len(rows) > query.limit:
+            break
+    beyond = len(rows) > query.limit
+    rows = rows[: query.limit]
+    behind = query.after is not None and _any_behind(connection, query, rows)
+    if query.backwards:
+        return Found(rows[::-1], before=beyond, after=behind)
+    return Found(rows, before=behind, after=beyond)
+
+
+def _any_behind(connection: Connection, query: GridQuery, rows: list[Document]) -> bool:
+    """Whether rows stand where the page came from: a jump may lead to the very first one."""
+    start = place(rows[0], query.sort) if rows else query.after
+    other_way = msgspec.structs.replace(query, after=start, backwards=not query.backwards)
+    return next(_documents(connection, other_way, 1), None) is not None
+
+
+def _documents(connection: Connection, query: GridQuery, limit: int) -> Iterator[Document]:
+    """The documents from a place on, in order, as many as are asked for: `limit` of them are read at first."""
+    holds = of_document(query.conditions)
+    if holds is not None:
+        limit = max(limit, _SCANNED)
+    for statement in _ranges(query):
+        after: Place | None = query.after
+        while True:
+            rows = _read(connection, query, statement, after, limit)
+            for row in rows:
+                document = document_of(row.body, row.key)
+                if holds is None or holds(document):
+                    yield document
+            if len(rows) < limit:
+                break
+            after = (rows[-1].place, rows[-1].key)
+
+
+class _Range(msgspec.Struct, frozen=True):
+    """Rows that an index walks in order: those with a value in the column that sorts, or those without."""
+
+    window: Window | None
+    none: bool = False
+
+
+def _ranges(query: GridQuery) -> list[_Range]:
+    """Rows without a date or an amount are in every window, before all others. As a range of their own they leave the
+    index its range.
+    """
+    if query.sort == "date":
+        ranges = [_Range(Window("", "")), _Range(query.window)]
+    elif query.sort == "amount":
+        ranges = [_Range(None, none=True), _Range(None)]
+    else:
+        return [_Range(None)]
+    return ranges[::-1] if _downwards(query) else ranges
+
+
+def _downwards(query: GridQuery) -> bool:
+    return query.descending != query.backwards
+
+
+def _read(connection: Connection, query: GridQuery, part: _Range, after: Place | None, limit: int) -> list[Any]:
     table = tables.documents
+    column = _sorting(query)
+    downwards = _downwards(query)
     conditions = [_conditions(query)]
-    if query.after is not None:
-        after_date, after_key = query.after
-        # SQLite walks an index between two plain bounds; the pair then says where to go on within the day.
-        if query.descending:
-            window = Window(window.start, min(window.end, after_date))
-        else:
-            window = Window(max(window.start, after_date), window.end)
-        place, after = tuple_(table.c.date, table.c.key), tuple_(literal(after_date), literal(after_key))
-        conditions.append(place < after if query.descending else place > after)
+    if part.window is not None:
+        conditions.append(table.c.date.between(part.window.start, part.window.end))
+    else:
+        conditions.append(within(table.c.date, query.window))
+    if query.sort == "amount":
+        conditions.append(table.c.amount.is_(None) if part.none else table.c.amount.is_not(None))
+    if after is not None:
+        beyond = _beyond(column, part, after, downwards=downwards)
+        if beyond is None:
+            return []
+        conditions.append(beyond)
+    order = [table.c.key] if part.none else [column, table.c.key]
     statement = (
-        select(table.c.date, table.c.key, tables.chains.c.body)
+        select(column.label("place"), table.c.key, tables.chains.c.body)
         .join(tables.chains, tables.chains.c.id == table.c.chain)
-        .where(*conditions, table.c.date.between(window.start, window.end))
+        .where(*conditions)
+        .order_by(*(one.desc() for one in order) if downwards else order)
+        .limit(limit)
     )
-    order = [table.c.date.desc(), table.c.key.desc()] if query.descending else [table.c.date, table.c.key]
-    return list(connection.execute(statement.order_by(*order).limit(limit)))
+    return list(connection.execute(statement))
 
 
-def sums(connection: Connection, query: GridQuery) -> dict[tuple[str, str], Sums]:
+def _sorting(query: GridQuery) -> ColumnElement[Any]:
+    """What to sort by. In a view of few rows they are sorted; in one of many an index walks in order."""
+    column = tables.documents.c[query.sort]
+    if query.sort in ("amount", "since") and query.view in ("missing-actuals", "missing-journal-lines"):
+        # An expression: else the planner may walk the index of all rows to find the few of the view.
+        return column + literal(0)
+    return column
+
+
+def _beyond(column: ColumnElement[Any], part: _Range, after: Place, *, downwards: bool) -> ColumnElement[bool] | None:
+    """The rows of a range beyond a place; None when none can be."""
+    key = tables.documents.c.key
+    value, after_key = after
+    if part.none:
+        if value is not None:
+            return and_(True) if downwards else None
+        return key < after_key if downwards else key > after_key
+    if value is None:
+        return None if downwards else and_(True)
+    # SQLite walks an index between plain bounds; the pair then says where to go on among equal values.
+    bound = column <= value if downwards else column >= value
+    here, there = tuple_(column, key), tuple_(literal(value), literal(after_key))
+    return and_(bound, here < there if downwards else here > there)
+
+
+# --- sums ------------------------------------------------------------------------------------------------------------
+
+ByCurrency = dict[tuple[str, str], Sums]
+"""Sums by transaction and accounting currency; '' where there is none."""
+
+
+def sums(connection: Connection, query: GridQuery) -> ByCurrency:
     """Numbers and exact sums over all filtered rows, by (currency, accounting currency).
 
     Without filters they come from the sums kept by day. Approved documents not yet posted are outside (R13).
     """
-    found = _summed_rows(connection, query) if query.filters else _kept_sums(connection, query)
-    result: dict[tuple[str, str], Sums] = {}
-    for key, sums in found:
-        result[key] = result[key] + sums if key in result else sums
+    result: ByCurrency = {}
+    if query.filtered:
+        found: Iterable[tuple[tuple[str, str], Sums]] = (
+            (key, sums) for _, key, sums in _summed(connection, query, None)
+        )
+    else:
+        found = _kept_sums(connection, query)
+    for key, one in found:
+        result[key] = result[key] + one if key in result else one
     return result
 
 
@@ -106,19 +224,80 @@ def _kept_sums(connection: Connection, query: GridQuery) -> Iterator[tuple[tuple
         yield (row.currency, row.accounting_currency), Sums.from_text(row.sums)
 
 
-def _summed_rows(connection: Connection, query: GridQuery) -> Iterator[tuple[tuple[str, str], Sums]]:
+Part = tuple[str, tuple[str, str], Sums]
+
+
+def _summed(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterator[Part]:
+    """(Value of the group, currencies, sums) over the filtered rows; without a group its value is ''."""
+    holds = of_document(query.conditions)
+    return _summed_rows(connection, query, by) if holds is None else _added_up(connection, query, by)
+
+
+def _summed_rows(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterator[Part]:
     table = tables.documents
     amounts = [name for name in Sums.__struct_fields__ if name not in ("documents", "with_difference")]
     halves = [half for name in amounts for half in exact_sum(table.c[name])]
     different = func.sum((table.c.difference != 0).cast(tables.documents.c.views.type))
+    group = literal("") if by is None else func.coalesce(GROUPS[by][0], "")
+    keys = [table.c.currency, table.c.accounting_currency]
     rows = connection.execute(
-        select(table.c.currency, table.c.accounting_currency, func.count(), different, *halves)
+        select(group.label("value"), *keys, func.count(), different, *halves)
         .where(_conditions(query), within(table.c.date, query.window), table.c.views.op("&")(PROCESSED) != 0)
-        .group_by(table.c.currency, table.c.accounting_currency)
+        .group_by(*keys if by is None else [text("value"), *keys])
     )
-    for currency, accounting, documents, with_difference, *sums in rows:
+    for value, currency, accounting, documents, with_difference, *sums in rows:
         numbers = [joined(high, low) for high, low in zip(sums[::2], sums[1::2], strict=True)]
-        yield (currency or "", accounting or ""), Sums(documents, with_difference, *numbers)
+        yield value, (currency or "", accounting or ""), Sums(documents, with_difference, *numbers)
+
+
+def _added_up(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterator[Part]:
+    """The same, one document after the other: for conditions that no column holds."""
+    everything = msgspec.structs.replace(query, after=None, backwards=False)
+    for document in _documents(connection, everything, _SCANNED):
+        if views_of(document) & PROCESSED:
+            value = "" if by is None else GROUPS[by][1](document) or ""
+            yield value, (document.currency or "", document.accounting_currency or ""), Sums(*numbers(document))
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+GroupBy = Literal["standing", "month", "project", "category", "currency", "vendor", "invoice", "journal", "voucher"]
+
+
+def _by(name: str) -> tuple[ColumnElement[Any], Callable[[Document], str | None]]:
+    return tables.documents.c[name], lambda document: getattr(document, name)
+
+
+GROUPS: Final[dict[GroupBy, tuple[ColumnElement[Any], Callable[[Document], str | None]]]] = {
+    "standing": (COLUMNS["standing"].stored, COLUMNS["standing"].value),  # type: ignore[dict-item]
+    "month": (func.substr(tables.documents.c.date, 1, 7), lambda document: (document.date or "")[:7]),
+    "project": _by("project"),
+    "category": _by("category"),
+    "currency": _by("currency"),
+    "vendor": _by("vendor"),
+    "invoice": _by("invoice"),
+    "journal": _by("journal"),
+    "voucher": _by("voucher"),
+}
+"""What a grid can be grouped by: as the database says it, and as a document does."""
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A group of rows: its value ('' for none) and its subtotals."""
+
+    value: str
+    sums: ByCurrency
+
+
+def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]:
+    """The groups of the filtered rows with their subtotals, in the order of their values."""
+    if by not in GROUPS:
+        raise QuestionError(f"a grid cannot be grouped by {by!r}; it can by {', '.join(GROUPS)}.")
+    found: dict[str, ByCurrency] = {}
+    for value, key, one in _summed(connection, query, by):
+        group = found.setdefault(value, {})
+        group[key] = group[key] + one if key in group else one
+    return [Group(value, found[value]) for value in sorted(found)]
 
 
 def _conditions(query: GridQuery) -> ColumnElement[bool]:
@@ -127,8 +306,4 @@ def _conditions(query: GridQuery) -> ColumnElement[bool]:
     if bit := BITS[query.view]:
         # Written out as in the partial indexes, so that the planner sees that they fit.
         conditions.append(text(f"views & {bit} <> 0") if bit in (1, 2) else table.c.views.op("&")(bit) != 0)  # type: ignore[arg-type]
-    for name, value in query.filters.items():
-        if name not in FILTERS:
-            raise QuestionError(f"a grid cannot be filtered on {name!r}; it can on {', '.join(FILTERS)}.")
-        conditions.append(table.c[name] == value)
-    return and_(*conditions)
+    return and_(*conditions, in_database(query.conditions, query.search))

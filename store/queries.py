@@ -1,13 +1,13 @@
 """What is read: summary, grids, chains, errors. Each call sees one consistent state and never waits for the writer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, select, text
 
 from engine.absence import Moment, in_flight, shown_cause, timed_findings
 from engine.calendar import Company, Window, default_window
@@ -18,17 +18,16 @@ from engine.maps import Maps
 from engine.records import Record
 from engine.references import Directory
 from engine.wire import document_json
-from store import grids, tables
-from store.grids import GridQuery
+from store import errorlog, grids, overview, tables
+from store.errorlog import ErrorEntry, ErrorQuery
+from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
+from store.overview import Age, Balance, Day, Work
 from store.rows import Rows, Written
 from store.selection import decode_chain, document_of
 from store.summary import Summary, summarise
 from store.unit import State, load_resident
-from store.views import Sums
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
-_decode_finding: Final = msgspec.msgpack.Decoder(Finding).decode
-_decode_message: Final = msgspec.msgpack.Decoder(ProcessMessage).decode
 
 
 class GridRow(msgspec.Struct, frozen=True):
@@ -46,10 +45,11 @@ class GridRow(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Rows of a grid; `next` continues after the last one, None at the end."""
+    """Rows of a grid. `before` and `after` are where the pages on both sides go on, None where there is none."""
 
     rows: list[GridRow]
-    next: tuple[str, str] | None
+    before: Place | None
+    after: Place | None
 
 
 class ChainView(msgspec.Struct, frozen=True):
@@ -83,8 +83,12 @@ class Reader:
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:
         """One state of the store, for as many questions as belong together."""
-        with self._engine.connect() as connection, connection.begin():
-            yield Snapshot(connection, self._maps, self._today, self._clock())
+        with self._engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                # READ COMMITTED would let each question see another state.
+                connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield Snapshot(connection, self._maps, self._today, self._clock())
 
 
 class Snapshot:
@@ -187,21 +191,58 @@ class Snapshot:
 
     def page(self, query: GridQuery) -> Page:
         """A page of a grid."""
-        documents, following = grids.page(self._connection, query)
-        return Page([self._row(document) for document in documents], following)
+        found = grids.page(self._connection, query)
+        documents = found.documents
+        return Page(
+            [self._row(document) for document in documents],
+            grids.place(documents[0], query.sort) if found.before and documents else None,
+            grids.place(documents[-1], query.sort) if found.after and documents else None,
+        )
 
     def rows(self, query: GridQuery) -> Iterator[GridRow]:
         """All rows of a grid from `query.after` on, page by page."""
         while True:
             page = self.page(query)
             yield from page.rows
-            if page.next is None:
+            if page.after is None:
                 return
-            query = msgspec.structs.replace(query, after=page.next)
+            query = msgspec.structs.replace(query, after=page.after)
 
-    def sums(self, query: GridQuery) -> dict[tuple[str, str], Sums]:
+    def sums(self, query: GridQuery) -> ByCurrency:
         """Numbers and exact sums over all filtered rows, by (currency, accounting currency)."""
         return grids.sums(self._connection, query)
+
+    def groups(self, query: GridQuery, by: GroupBy) -> list[Group]:
+        """The filtered rows in groups, with subtotals."""
+        return grids.groups(self._connection, query, by)
+
+    # --- pictures ----------------------------------------------------------------------------------------------------
+
+    def causes(self, company: Company, window: Window) -> list[Work]:
+        """What is unreconciled by cause, the largest amount first: what to do first."""
+        return overview.causes(self._connection, company.code, window)
+
+    def ageing(self, company: Company, window: Window) -> list[Age]:
+        """What is unreconciled by age at the end of the window."""
+        return overview.ageing(self._connection, company.code, window)
+
+    def trend(self, company: Company, window: Window) -> list[Day]:
+        """The unreconciled amount at the end of each day of the window."""
+        return overview.trend(self._connection, company.code, window)
+
+    def balance(self, company: Company, window: Window) -> Balance:
+        """What the balance of the integration accounts is made of (R37)."""
+        return overview.balance(self._connection, company, window, self._maps)
+
+    # --- where the store stands --------------------------------------------------------------------------------------
+
+    def places(self) -> dict[tuple[str, int], int]:
+        """The next offset to read, by topic and partition."""
+        return {(row.topic, row.partition): row.next for row in self._connection.execute(select(tables.offsets))}
+
+    def oldest_open(self, company: str | None = None) -> int | None:
+        """Since when the oldest document stands that is not reconciled, in microseconds since 1970."""
+        return overview.oldest_open(self._connection, company)
 
     def _row(self, document: Document) -> GridRow:
         end_of_today = self._end_of_today(document)
@@ -253,24 +294,33 @@ class Snapshot:
         """The most recent errors of Finance's processes, newest first (R52); the dates are days in UTC, both
         included.
         """
-        table = tables.process_messages
-        statement = select(table.c.body).where(table.c.code.is_not(None))
-        if company is not None:
-            statement = statement.where(table.c.company == company.upper())
-        if start is not None:
-            statement = statement.where(table.c.at >= _midnight(start))
-        if end is not None:
-            statement = statement.where(table.c.at < _midnight(end) + 86_400 * 1_000_000)
+        return errorlog.messages(self._connection, ErrorQuery(company=company, start=start, end=end, limit=limit))
+
+    def error_log(self, query: ErrorQuery) -> list[ErrorEntry]:
+        """The most recent error of each subject, with its history in numbers (R53)."""
+        return errorlog.entries(self._connection, query)
+
+    def projects_of_journals(self, company: str, journals: Collection[str]) -> dict[str, list[str]]:
+        """The projects of the documents that wait in journals to be posted."""
+        table = tables.documents.c
         rows = self._connection.execute(
-            statement.order_by(table.c.at.desc(), table.c.source, table.c.event).limit(limit)
+            select(table.journal, table.project)
+            # Written out as in the partial index: journals that are posted have no errors to be shown.
+            .where(table.company == company, text("views & 2 <> 0"), table.journal.in_(sorted(journals)))
+            .where(table.project.is_not(None))
+            .distinct()
+            .order_by(table.journal, table.project)
         )
-        return [_decode_message(row.body) for row in rows]
+        found: dict[str, list[str]] = {}
+        for journal, project in rows:
+            found.setdefault(journal, []).append(project)
+        return found
+
+    def error_history(self, company: str | None, process: str, subject: str) -> list[ProcessMessage]:
+        """Everything that was said of a subject, newest first."""
+        return errorlog.history(self._connection, company, process, subject)
 
 
 def _upper_company(name: str) -> str:
     company, slash, rest = name.partition("/")
     return company.upper() + slash + rest
-
-
-def _midnight(day: str) -> int:
-    return microseconds(datetime.fromisoformat(day).replace(tzinfo=UTC))

@@ -83,6 +83,8 @@ documents = Table(
     Column("journal", Text),
     Index("ix_documents_name", "document"),
     Index("ix_documents_all", "company", "kind", "date", "key"),
+    Index("ix_documents_amount", "company", "kind", "amount", "key"),
+    Index("ix_documents_since", "company", "kind", "since", "key"),
     Index(
         "ix_documents_missing_actuals",
         "company",

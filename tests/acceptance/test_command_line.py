@@ -943,7 +943,12 @@ def test_nobody_reading_on_is_no_fault(demo: tuple[Outcome, dict[str, str]]) -> 
 
 @pytest.mark.parametrize(
     ("arguments", "number", "code"),
-    [(("ingest", "-"), signal.SIGINT, 130), (("run",), signal.SIGTERM, 0), (("run",), signal.SIGINT, 0)],
+    [
+        (("ingest", "-"), signal.SIGINT, 130),
+        (("run", "--role", "project"), signal.SIGTERM, 0),
+        (("run", "--role", "project"), signal.SIGINT, 0),
+        (("run", "--port", "0"), signal.SIGTERM, 0),
+    ],
 )
 def test_a_command_that_is_interrupted_ends_quietly(
     tieout: Tieout, tmp_path: Path, arguments: tuple[str, ...], number: signal.Signals, code: int
@@ -954,7 +959,7 @@ def test_a_command_that_is_interrupted_ends_quietly(
     command = [sys.executable, "-m", "tieout", *arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=environment, **pipes) as started:  # type: ignore[call-overload]
-        ready = tmp_path / ("store.sqlite" if arguments == ("run",) else "log.sqlite.lock")
+        ready = tmp_path / ("store.sqlite" if arguments[0] == "run" else "log.sqlite.lock")
         deadline = time.monotonic() + 30
         while not ready.exists() and time.monotonic() < deadline:
             time.sleep(0.05)

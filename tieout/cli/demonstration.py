@@ -11,7 +11,8 @@ import typer
 from tieout.cli.common import asking, examples, in_force
 from tieout.cli.failures import INTERRUPTED
 from tieout.cli.output import counted
-from tieout.cli.pipeline import MadeOption, SeedOption
+from tieout.cli.pipeline import MadeOption, PortOption, SeedOption
+from tieout.cli.pipeline import serve as serve_workspace
 
 if TYPE_CHECKING:
     from streams.log import EventLog
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from tieout.settings import Settings
     from tieout.simulator import Delivered
 
-EXAMPLES = examples("tieout demo", "tieout demo --seed 7 --folder /tmp/tieout-demo")
+EXAMPLES = examples(
+    "tieout demo", "tieout demo --port 8081", "tieout demo --seed 7 --folder /tmp/tieout-demo --no-serve"
+)
 
 # Names no other installation has: a fresh start removes them.
 LOG = "demo-log.sqlite"
@@ -33,6 +36,15 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Go on with the data of the last time instead of starting afresh.")
     ] = False,
+    port: PortOption = None,
+    serve: Annotated[
+        bool | None,
+        typer.Option(
+            "--serve/--no-serve",
+            help="Serve the workspace until Ctrl-C; by default on a terminal, and when a port is named.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Start the product with a made-up company. It takes no broker and no database server."""
     from msgspec.structs import replace
@@ -56,6 +68,9 @@ def demo(
     with open_projector(settings) as (log, projector):
         _play(simulation, log, projector, settings)
     _show(settings, simulation.companies[0], folder)
+    watched = sys.stdin.isatty() and sys.stdout.isatty()
+    if serve if serve is not None else watched or port is not None:
+        serve_workspace(settings, port)
 
 
 def _remove(folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
@@ -14,11 +14,15 @@ from tieout.cli.common import InputArgument, examples, in_force
 from tieout.cli.failures import INTERRUPTED, complain
 from tieout.cli.output import counted
 
+if TYPE_CHECKING:
+    from tieout.settings import Settings
+
 
 class Role(StrEnum):
     """What a worker does."""
 
     PROJECT = "project"
+    WORKSPACE = "workspace"
 
 
 Made = Literal["small", "large"]
@@ -30,7 +34,16 @@ SeedOption = Annotated[
 # A file of the wrong kind has as many faults as lines; the first ones tell what it is.
 REFUSALS_SHOWN = 100
 
-RUN_EXAMPLES = examples("tieout run", "tieout run --role project --until-caught-up")
+PortOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=65_535, help="The port of the workspace on 127.0.0.1, 8080 by default.", show_default=False
+    ),
+]
+
+RUN_EXAMPLES = examples(
+    "tieout run", "tieout run --role project --until-caught-up", "tieout run --role workspace --port 8081"
+)
 
 
 def run(
@@ -41,16 +54,68 @@ def run(
         ),
     ] = None,
     until_caught_up: Annotated[
-        bool, typer.Option("--until-caught-up", help="End when nothing is left to read.")
+        bool, typer.Option("--until-caught-up", help="End when nothing is left to read; no workspace then.")
     ] = False,
+    port: PortOption = None,
 ) -> None:
-    """Start a worker. It projects the events of the topics into the store, until it is told to stop."""
+    """Start a worker. It projects the events of the topics into the store, and serves the workspace, until it is told
+    to stop.
+    """
+    roles = set(role or Role)
+    if role and Role.WORKSPACE in roles and until_caught_up:
+        raise typer.BadParameter("a workspace is served until it is stopped.", param_hint="'--until-caught-up'")
+    settings = in_force("info")
+    if Role.PROJECT not in roles:
+        serve(settings, port)
+        return
+    with _workspace(settings, port, wanted=not until_caught_up and Role.WORKSPACE in roles, named=bool(role)):
+        _project(settings, until_caught_up=until_caught_up)
+
+
+def serve(settings: "Settings", port: int | None) -> None:
+    """Serve the workspace until it is told to stop, and say where it is."""
+    from tieout.workspace import server
+
+    listening = server.listen(server.PORT if port is None else port)
+    sys.stderr.write(f"The workspace is at {server.address(listening)} (Ctrl-C ends it)\n")
+    server.serve(settings, listening)
+
+
+@contextmanager
+def _workspace(settings: "Settings", port: int | None, *, wanted: bool, named: bool) -> Iterator[None]:
+    """Serve beside a worker. Where nobody asked for the workspace by name, a port that is taken is no reason not to
+    work.
+    """
+    if not wanted:
+        yield
+        return
+    import structlog
+
+    from engine.errors import SettingError
+    from tieout.bootstrap import open_store
+    from tieout.workspace import server
+
+    log = structlog.get_logger(__name__)
+    try:
+        listening = server.listen(server.PORT if port is None else port)
+    except SettingError as error:
+        if named or port is not None:
+            raise
+        log.warning("workspace_not_served", reason=str(error))
+        yield
+        return
+    with open_store(settings, write=True):
+        pass  # There must be a store before it is read.
+    with server.beside(settings, listening):
+        yield
+
+
+def _project(settings: "Settings", *, until_caught_up: bool) -> None:
     import threading
 
     from tieout import worker
     from tieout.cli.progress import lag
 
-    settings = in_force("info")
     stop = threading.Event()
     with lag("Projecting") as report:
         worker.project(settings, until_caught_up=until_caught_up, stop=stop, on_progress=report)

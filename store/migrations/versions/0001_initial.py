@@ -56,6 +56,8 @@ def upgrade() -> None:
         comment="One row for each document line: what the grids filter, sort and add up",
     )
     op.create_index("ix_documents_all", "documents", ["company", "kind", "date", "key"], unique=False)
+    op.create_index("ix_documents_amount", "documents", ["company", "kind", "amount", "key"], unique=False)
+    op.create_index("ix_documents_since", "documents", ["company", "kind", "since", "key"], unique=False)
     op.create_index(
         "ix_documents_missing_actuals",
         "documents",

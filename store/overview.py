@@ -1,0 +1,234 @@
+"""What the pictures show of a company: causes, ageing, trend, and what the balance is made of (R37)."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, func, select, text
+
+from engine.calendar import Company, Window
+from engine.changes import moment
+from engine.documents import Finding, Kind
+from engine.maps import COMPANY, Maps
+from engine.records import Record, Row
+from store import tables
+from store.selection import exact_sum, joined, within
+from store.summary import KINDS, Amount
+from store.views import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums
+
+_OPEN: Final = text("views & 3 <> 0")
+_MICROSECONDS_A_DAY: Final = 86_400 * 1_000_000
+
+_decode_record: Final = msgspec.msgpack.Decoder(Record).decode
+_decode_finding: Final = msgspec.msgpack.Decoder(Finding).decode
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What is unreconciled for one cause: in units of the accounting currency, with the date of the oldest."""
+
+    kind: Kind
+    position: str
+    cause: str
+    amount: int
+    documents: int
+    oldest: str
+
+
+class Age(msgspec.Struct, frozen=True):
+    """What is unreconciled among documents between two ages, in days at the end of the window; `to` None is open."""
+
+    start: int
+    to: int | None
+    expense: Amount
+    vendor_invoice: Amount
+
+
+class Day(msgspec.Struct, frozen=True):
+    """The unreconciled amount at the end of a day."""
+
+    date: str
+    amount: int
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """What the balance of the integration accounts is made of, in units of the accounting currency.
+
+    `orphans` are postings of the integration journal without a document: they took from the account what nobody put
+    in. `not_convertible` of them are in another currency and count nothing. `before` are documents dated before the
+    window.
+    """
+
+    tiles: int
+    difference: int
+    orphans: Amount
+    not_convertible: int
+    before: Amount
+
+    @property
+    def explained(self) -> int:
+        """The balance that the parts make."""
+        return self.tiles + self.difference + self.orphans.amount + self.before.amount
+
+
+def causes(connection: Connection, company: str, window: Window) -> list[Work]:
+    """What is unreconciled by cause, the largest amount first."""
+    table = tables.documents.c
+    halves = [*exact_sum(table.accounting_missing_actual), *exact_sum(table.accounting_missing_journal_line)]
+    oldest = func.min(func.nullif(table.date, ""))
+    rows = connection.execute(
+        select(table.kind, table.position, table.cause, func.count(), oldest, *halves)
+        .where(table.company == company, _OPEN, within(table.date, window))
+        .group_by(table.kind, table.position, table.cause)
+    )
+    found = [
+        Work(kind, position, cause or "", joined(high, low) + joined(higher, lower), documents, first or "")
+        for kind, position, cause, documents, first, high, low, higher, lower in rows
+    ]
+    return sorted(found, key=lambda work: (-abs(work.amount), work.oldest, work.kind, work.cause))
+
+
+_Bucket = tuple[int, int | None]
+AGES: Final[tuple[_Bucket, ...]] = ((0, 7), (8, 30), (31, 60), (61, 90), (91, 180), (181, None))
+
+
+def ageing(connection: Connection, company: str, window: Window) -> list[Age]:
+    """What is unreconciled by age, from the sums kept by day; a document without a date counts as the oldest."""
+    found = {(kind, bucket): Sums() for kind in KINDS for bucket in AGES}
+    table = tables.totals
+    end = date.fromisoformat(window.end)
+    rows = connection.execute(
+        select(table.c.kind, table.c.date, table.c.sums).where(
+            table.c.company == company,
+            within(table.c.date, window),
+            table.c.views.op("&")(MISSING_ACTUALS | MISSING_JOURNAL_LINES) != 0,
+        )
+    )
+    for kind, day, sums in rows:
+        age = (end - date.fromisoformat(day)).days if day else AGES[-1][0]
+        bucket = next(one for one in reversed(AGES) if age >= one[0])
+        found[kind, bucket] = found[kind, bucket] + Sums.from_text(sums)
+
+    def amount(kind: Kind, bucket: _Bucket) -> Amount:
+        sums = found[kind, bucket]
+        return Amount(sums.accounting_missing_actual + sums.accounting_missing_journal_line, sums.documents)
+
+    return [
+        Age(start, to, amount("expense", (start, to)), amount("vendor-invoice-line", (start, to))) for start, to in AGES
+    ]
+
+
+def trend(connection: Connection, company: str, window: Window) -> list[Day]:
+    """The unreconciled amount (tiles and difference) at the end of each day of the window.
+
+    A document enters on its date and leaves on the day of the step that reconciled it, so the last day is what the
+    tiles and the difference say. What was posted in several steps leaves with the last one.
+    """
+    days = _days(window)
+    moved = dict.fromkeys(days, 0)
+
+    def move(day: str, amount: int) -> None:
+        if amount:
+            moved[min(max(day, window.start), window.end)] += amount
+
+    totals = tables.totals.c
+    entered = select(totals.date, totals.sums).where(
+        totals.company == company, within(totals.date, window), totals.views.op("&")(SUMMED) != 0
+    )
+    for day, kept in connection.execute(entered):
+        sums = Sums.from_text(kept)
+        # Not the amounts themselves: a document whose parts cannot be computed is in no tile.
+        put = sums.accounting_missing_actual + sums.accounting_missing_journal_line + sums.accounting_difference
+        move(day, put + sums.accounting_reconciled)
+    table = tables.documents.c
+    since = (table.since // _MICROSECONDS_A_DAY).label("day")
+    left = (
+        select(table.date, since, *exact_sum(table.accounting_reconciled))
+        .where(
+            table.company == company,
+            table.views.op("&")(SUMMED) != 0,
+            within(table.date, window),
+            table.accounting_reconciled != 0,
+        )
+        .group_by(table.date, text("day"))
+    )
+    for day, number, high, low in connection.execute(left):
+        # Not before its own date: a line may be posted ahead of the date it carries.
+        move(max(day, moment(number * _MICROSECONDS_A_DAY).date().isoformat()), -joined(high, low))
+    amount = 0
+    result = []
+    for day in days:
+        amount += moved[day]
+        result.append(Day(day, amount))
+    return result
+
+
+def _days(window: Window) -> list[str]:
+    first, last = date.fromisoformat(window.start), date.fromisoformat(window.end)
+    return [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
+
+
+def balance(connection: Connection, company: Company, window: Window, maps: Maps) -> Balance:
+    """What the balance is made of."""
+    table = tables.totals.c
+    inside, before = Sums(), Sums()
+    rows = connection.execute(
+        select(table.date, table.views, table.sums).where(
+            table.company == company.code, table.date <= window.end, table.views.op("&")(SUMMED) != 0
+        )
+    )
+    earlier = 0
+    for day, views, kept in rows:
+        sums = Sums.from_text(kept)
+        if day and day < window.start:
+            before = before + sums
+            earlier += sums.documents if views & (MISSING_ACTUALS | MISSING_JOURNAL_LINES) else 0
+        else:
+            inside = inside + sums
+    orphans, not_convertible = _orphans(connection, company, maps)
+    return Balance(
+        tiles=inside.accounting_missing_actual + inside.accounting_missing_journal_line,
+        difference=inside.accounting_difference,
+        orphans=orphans,
+        not_convertible=not_convertible,
+        before=Amount(
+            before.accounting_missing_actual + before.accounting_missing_journal_line + before.accounting_difference,
+            earlier,
+        ),
+    )
+
+
+def _orphans(connection: Connection, company: Company, maps: Maps) -> tuple[Amount, int]:
+    """Posted journal lines that no staging row names."""
+    found = connection.execute(select(tables.findings.c.body).where(tables.findings.c.code == "orphan-journal-line"))
+    subjects = {_decode_finding(body).subject for body in found.scalars()}
+    amount = documents = not_convertible = 0
+    for row in _rows(connection, subjects, maps):
+        cell = row.record.cells.get(COMPANY)
+        if cell is None or cell[1] != company.code or row["status"] != "posted":
+            continue
+        documents += 1
+        if row["currency"] == company.currency and row["amount"] is not None:
+            amount -= row["amount"]
+        else:
+            not_convertible += 1
+    return Amount(amount, documents), not_convertible
+
+
+def _rows(connection: Connection, keys: Iterable[str], maps: Maps) -> Iterable[Row]:
+    table = tables.records.c
+    for body in connection.execute(select(table.body).where(table.key.in_(sorted(keys)))).scalars():
+        record = _decode_record(body)
+        entity_map = maps.entities.get(record.entity)
+        if entity_map is not None and record.exists:
+            yield Row(record, entity_map, None)
+
+
+def oldest_open(connection: Connection, company: str | None) -> int | None:
+    """Since when the oldest document stands that is not reconciled; None when all are."""
+    table = tables.documents.c
+    statement = select(func.min(table.since)).where(_OPEN)
+    if company is not None:
+        statement = statement.where(table.company == company)
+    found: int | None = connection.execute(statement).scalar_one()
+    return found

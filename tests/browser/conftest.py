@@ -1,0 +1,63 @@
+"""A browser, and the workspace of the small company. Where no Chromium is, these tests skip, or fail when it is
+required.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from tests.support.workspace import BROWSER, FLAGS, Served, demonstrated
+
+
+def _need_a_browser() -> None:
+    if not Path(BROWSER).exists():
+        reason = f"no Chromium at {BROWSER}"
+        if os.environ.get("TIEOUT_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The workspace of the small company, with errors and a rejected event. Nobody changes it."""
+    _need_a_browser()
+    with demonstrated(tmp_path_factory.mktemp("workspace")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")  # while it is open, Playwright's event loop runs in this thread, and others cannot
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    _need_a_browser()
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A person's browser, in American English."""
+    made = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US", color_scheme="light")
+    made.set_default_timeout(10_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A tab. What its console says of errors fails the test, but for pages that are refused on purpose."""
+    opened = context.new_page()
+    said: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and "the server responded with a status of 4" not in message.text:
+            said.append(message.text)
+
+    opened.on("console", note)
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    yield opened
+    assert said == []

@@ -1,0 +1,675 @@
+"""The Dual-write pages as a person uses them, on the company of the documented screenshots."""
+
+import csv
+import io
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.support.workspace import Served, lines, project, served, settings_in
+from tieout.bootstrap import open_log
+from tieout.simulator import ingest_lines, simulate
+
+EXPENSE = (
+    "Expense category",
+    "Date",
+    "Amount",
+    "Currency",
+    "Exchange rate",
+    "Voucher",
+    "Project ID",
+    "Project name",
+    "Actual",
+    "Journal",
+    "Journal line amount",
+    "Journal voucher",
+    "Currency",
+    "Posted date",
+    "Last retried date",
+)
+INVOICE = (
+    "Vendor account",
+    "Name",
+    "Invoice date",
+    "Vendor Invoice",
+    "Line number",
+    "Line amount",
+    "Currency",
+    "Voucher",
+    "Project ID",
+    "Project name",
+    "Actual",
+    "Journal",
+    "Journal line amount",
+    "Currency",
+    "Exchange rate",
+    "Journal voucher",
+    "Posted date",
+    "Last retried date",
+)
+TILES = (
+    ("Vendor invoice missing journal lines", "23,000.00", 8),
+    ("Vendor invoice missing actuals", "5,000.00", 1),
+    ("Expense missing journal lines", "5,000.00", 9),
+    ("Expense missing actuals", "4,000.00", 40),
+)
+
+
+def headers(page: Page) -> list[str]:
+    """The titles of the grid's columns, without the arrow of the one that sorts."""
+    found = page.locator("#grid thead tr").first.locator("th").all_text_contents()
+    return [title.replace(" ↓", "").replace(" ↑", "") for title in found]
+
+
+def column(page: Page, title: str) -> list[str]:
+    """What stands in a column of the grid, row by row."""
+    number = headers(page).index(title)
+    cells = f"#grid tbody tr > *:nth-child({number + 1})"
+    return [text.strip() for text in page.locator(cells).all_text_contents()]
+
+
+def totals(page: Page) -> dict[str, list[str]]:
+    """The totals by currency: rows, amount, missing actual, missing journal line, reconciled, difference."""
+    rows = [row.locator("th, td").all_text_contents() for row in page.locator("#totals tbody tr").all()]
+    return {cells[0].removeprefix("Sum "): cells[1:] for cells in rows}
+
+
+def documents(page: Page) -> list[str]:
+    return page.locator("#grid a.row").all_text_contents()
+
+
+# --- summary ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R30", "R31", "R32")
+def test_the_page_shows_the_documented_amounts(page: Page, served: Served) -> None:
+    page.goto(served.address)
+    expect(page).to_have_url(f"{served.address}/USPM")
+    amounts = page.locator("#amounts")
+    for told in (
+        "Unreconciled expense amount 9,000.00 USD 49 documents",
+        "Unreconciled vendor invoice amount 28,000.00 USD 9 documents",
+    ):
+        expect(amounts).to_contain_text(told, use_inner_text=True)
+    tiles = page.locator("#tiles .tile")
+    assert [tile.locator(".caption").text_content() for tile in tiles.all()] == [name for name, _, _ in TILES]
+    for tile, (_, amount, number) in zip(tiles.all(), TILES, strict=True):
+        expect(tile).to_contain_text(f"{amount} USD")
+        expect(tile).to_contain_text(f"{number} document")
+    not_synced = "Not synced from Dataverse to Finance 200.00 2 records"
+    expect(page.locator("#beside")).to_contain_text(not_synced, use_inner_text=True)
+    expect(page.locator("#from")).to_have_value("2024-03-01")
+    expect(page.locator("#to")).to_have_value("2025-01-08")
+    expect(page.locator("#moment")).to_contain_text("Today 1/8/2025 (set by hand)")
+    expect(page.locator("#moment")).to_contain_text("As of ")
+
+
+@pytest.mark.requirement("R32", "R33", "R34")
+@pytest.mark.parametrize(("caption", "amount", "number"), TILES)
+def test_a_tile_is_the_sum_of_the_view_behind_it(
+    page: Page, served: Served, caption: str, amount: str, number: int
+) -> None:
+    page.goto(f"{served.address}/USPM")
+    page.get_by_role("link", name=caption).click()
+    expect(page.locator(".views [aria-current]")).to_have_text(
+        "Missing actuals" if caption.endswith("actuals") else "Missing journal lines"
+    )
+    part = 2 if caption.endswith("actuals") else 3
+    assert {currency: (cells[0], cells[part]) for currency, cells in totals(page).items()} == {
+        "USD": (str(number), amount)
+    }
+    assert len(documents(page)) == number
+
+
+@pytest.mark.requirement("R30")
+def test_the_window_can_be_set_and_stays(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense")
+    page.fill("#from", "2024-12-01")
+    page.fill("#to", "2024-12-31")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#totals")).to_contain_text("Sum")
+    assert documents(page) == []
+    page.get_by_role("link", name="Missing journal lines").click()
+    page.wait_for_url("**view=missing-journal-lines**")
+    assert {day.split("/")[0] for day in column(page, "Date")} == {"12"}
+    page.get_by_role("link", name="Summary").click()
+    expect(page.locator("#from")).to_have_value("2024-12-01")
+    page.get_by_role("link", name="Default window").click()
+    expect(page.locator("#from")).to_have_value("2024-03-01")
+
+
+# --- grids -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R33", "R34")
+@pytest.mark.parametrize(
+    ("path", "documented", "views"),
+    [
+        ("expense", EXPENSE, ["Missing actuals", "Missing journal lines", "All expenses", "All reconciled expenses"]),
+        (
+            "vendor-invoice-lines",
+            INVOICE,
+            ["Missing actuals", "Missing journal lines", "All vendor invoices", "All reconciled vendor invoices"],
+        ),
+    ],
+)
+def test_columns_and_views_are_the_documented_ones_in_their_order(
+    page: Page, served: Served, path: str, documented: tuple[str, ...], views: list[str]
+) -> None:
+    page.goto(f"{served.address}/USPM/{path}")
+    found = headers(page)
+    assert tuple(found[2 : 2 + len(documented)]) == documented
+    assert page.locator(".views a").all_text_contents() == views
+
+
+@pytest.mark.requirement("R33", "R34")
+def test_formats_are_the_documented_ones(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense")
+    assert set(column(page, "Date")) == {"1/8/2025"}
+    assert set(column(page, "Amount")) == {"100.00"}
+    assert set(column(page, "Exchange rate")) == {"100.000000000000"}
+    assert set(column(page, "Journal line amount")) == {"0.00"}
+    assert set(column(page, "Actual")) == {"missing"}
+    page.goto(f"{served.address}/USPM/vendor-invoice-lines")
+    assert column(page, "Line number") == ["1.0000000000"]
+    assert column(page, "Line amount") == ["5,000.00"]
+
+
+FILTERS = {
+    "expense": {
+        "document": ("*PT000487", "Document", r".*PT000487"),
+        "category": ("flight", "Expense category", r"Flight-Expense"),
+        "date": ("2025-01", "Date", r"1/\d+/2025"),
+        "amount": (">=1000", "Amount", r"\d+,\d{3}\.\d\d"),
+        "currency": ("=EUR", "Currency", r"EUR"),
+        "exchange_rate": ("!100", "Exchange rate", r"(?!100\.0)\d+\.\d{12}"),
+        "voucher": ("USPM-00048", "Voucher", r"USPM-00048\d"),
+        "project": ("=P-001001-D", "Project ID", r"P-001001-D"),
+        "project_name": ("*extension", "Project name", r"Harbour extension"),
+        "journal": ("USPM-0000*", "Journal", r"USPM-0000\d\d"),
+        "journal_line_amount": (">500", "Journal line amount", r"[\d,]{3,}\.\d\d"),
+        "journal_voucher": ("=", "Journal voucher", r""),
+        "posted_date": ("2024-12", "Posted date", r"12/\d+/2024"),
+        "since": (">=2025-01-07", "Standing since", r"1/[78]/2025 .*"),
+        "findings": ("amount-differs", "Findings", r"amount-differs"),
+    },
+    "vendor-invoice-lines": {
+        "vendor": ("=USPM-000011", "Vendor account", r"USPM-000011"),
+        "vendor_name": ("fab", "Name", r"Fabrikam Electronics"),
+        "date": ("2024-11-01..2024-12-31", "Invoice date", r"1[12]/\d+/2024"),
+        "invoice": ("Inv", "Vendor Invoice", r"Inv.*"),
+        "line_number": ("1", "Line number", r"1\.0000000000"),
+    },
+}
+
+
+@pytest.mark.requirement("R35")
+@pytest.mark.parametrize("path", FILTERS)
+def test_each_column_filters(page: Page, served: Served, path: str) -> None:
+    for name, (typed, title, pattern) in FILTERS[path].items():
+        page.goto(f"{served.address}/USPM/{path}?view=all")
+        everything = page.locator("#totals").text_content()
+        field = page.locator(f'#grid [name="f.{name}"]')
+        field.fill(typed)
+        field.press("Enter")
+        expect(page.locator(".chips")).to_contain_text(typed)
+        found = column(page, title)
+        assert found, name
+        assert [text for text in found if not re.fullmatch(pattern, text)] == [], name
+        assert page.locator("#totals").text_content() != everything, name
+
+
+@pytest.mark.requirement("R35")
+def test_the_lists_of_standing_and_actual_filter_by_themselves(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense")
+    page.get_by_label("Filter Standing", exact=True).select_option("not-approved")
+    page.wait_for_url("**f.standing=not-approved**")
+    assert set(column(page, "Standing")) == {"not approved"}
+    assert totals(page)["USD"][:2] == ["10", "1,000.00"]
+    page.goto(f"{served.address}/USPM/expense?view=all")
+    page.get_by_label("Filter Actual").select_option("yes")
+    page.wait_for_url("**f.actual=yes**")
+    assert set(column(page, "Actual")) == {"present"}
+    page.get_by_role("link", name="Clear").click()
+    page.wait_for_url("**/expense?view=all")
+
+
+@pytest.mark.requirement("R35")
+def test_the_quick_filter_finds_part_of_a_voucher_whatever_the_case(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense")
+    page.keyboard.press("/")
+    page.keyboard.type("pt000487")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=pt000487**")
+    assert documents(page) == ["USPM/USPM-PT000487"]
+    assert totals(page)["USD"][0] == "1"
+
+
+@pytest.mark.requirement("R35")
+def test_sorting_by_amount_goes_both_ways_and_is_an_address(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense?view=missing-journal-lines")
+
+    def amounts() -> list[float]:
+        return [float(text.replace(",", "")) for text in column(page, "Amount")]
+
+    page.get_by_role("columnheader", name="Amount").first.get_by_role("link").click()
+    page.wait_for_url("**sort=-amount**")
+    assert amounts() == sorted(amounts(), reverse=True)
+    page.get_by_role("columnheader", name="Amount").first.get_by_role("link").click()
+    page.wait_for_url("**sort=amount**")
+    assert amounts() == sorted(amounts())
+    expect(page.locator("th[aria-sort]")).to_have_attribute("aria-sort", "ascending")
+    page.go_back()
+    page.wait_for_url("**sort=-amount**")
+    expect(page.locator("th[aria-sort]")).to_have_attribute("aria-sort", "descending")
+
+
+@pytest.mark.requirement("R35")
+def test_groups_have_subtotals_that_make_the_total_and_open_their_rows(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense?view=missing-journal-lines")
+    page.get_by_label("Group by").select_option("project")
+    page.wait_for_url("**group=project**")
+    cells = [row.locator("td").all_text_contents() for row in page.locator("#grid tbody tr").all()]
+    assert sum(int(row[1]) for row in cells) == 9
+    assert sum(float(row[4].replace(",", "")) for row in cells) == 5_000
+    assert totals(page)["USD"][3] == "5,000.00"
+    name = documents(page)[0]
+    number = int(cells[0][1])
+    page.get_by_role("link", name=name).click()
+    page.wait_for_url("**f.project=**")
+    assert set(column(page, "Project ID")) == {name}
+    assert len(documents(page)) == number
+
+
+@pytest.mark.requirement("R33", "R35")
+def test_paging_goes_to_the_end_and_back_and_meets_every_row_once(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense?view=all")
+    seen = [documents(page)]
+    while page.locator("a[data-page=after]").count():
+        first = seen[-1][0]
+        page.locator("a[data-page=after]").click()
+        expect(page.locator("#grid a.row").first).not_to_have_text(first)
+        seen.append(documents(page))
+    expect(page.locator(".pages")).to_contain_text("Rows 101–118")
+    every = [name for rows in seen for name in rows]
+    assert (len(every), len(set(every))) == (118, 118)
+    for rows in seen[-2::-1]:
+        page.locator("a[data-page=before]").click()
+        expect(page.locator("#grid a.row").first).to_have_text(rows[0])
+        assert documents(page) == rows
+    page.locator("a[data-page=last]").click()
+    expect(page.locator("#grid a.row").last).to_have_text(every[-1])
+    page.locator("a[data-page=first]").click()
+    expect(page.locator("#grid a.row").first).to_have_text(every[0])
+    page.go_back()
+    expect(page.locator("#grid a.row").last).to_have_text(every[-1])
+
+
+@pytest.mark.requirement("R35")
+def test_one_can_go_to_a_date_and_to_an_amount(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense?view=all")
+    page.get_by_label("Go to").fill("2024-06-30")
+    page.get_by_role("button", name="Go", exact=True).click()
+    expect(page.locator("#grid tbody tr").first).to_contain_text("6/")
+    assert column(page, "Date")[0].startswith("6/")
+    assert page.locator("a[data-page=before]").count() == 1
+    page.get_by_label("Go to").fill("100")
+    page.get_by_role("button", name="Go", exact=True).click()
+    page.wait_for_url("**sort=-amount**")
+    assert column(page, "Amount")[0] == "100.00"
+    page.get_by_label("Go to").fill("soon")
+    page.get_by_role("button", name="Go", exact=True).click()
+    expect(page.get_by_role("heading", name="This address cannot be read")).to_be_visible()
+
+
+@pytest.mark.requirement("R35")
+def test_chosen_columns_and_widths_are_kept_and_come_back(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense")
+    page.locator(".choose summary").click()
+    page.get_by_label("Exchange rate", exact=True).uncheck()
+    page.get_by_label("Missing actual", exact=True).check()
+    page.get_by_label("Width of Voucher").fill("30")
+    page.get_by_role("button", name="Keep these").click()
+    page.wait_for_url("**columns=**")
+    page.goto(f"{served.address}/USPM/expense")
+    assert "Exchange rate" not in headers(page)
+    assert "Missing actual" in headers(page)
+    width = page.locator("th[data-column=voucher]").bounding_box()
+    assert width is not None
+    assert width["width"] > 220
+    edge = page.locator("th[data-column=voucher] .resize").bounding_box()
+    assert edge is not None
+    page.mouse.move(edge["x"] + 3, edge["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(edge["x"] - 97, edge["y"] + 5, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**voucher-17**")
+    page.goto(f"{served.address}/USPM/expense")
+    narrowed = page.locator("th[data-column=voucher]").bounding_box()
+    assert narrowed is not None
+    assert 130 < narrowed["width"] < 165
+    page.locator(".choose summary").click()
+    page.get_by_role("button", name="As at first").click()
+    page.wait_for_url("**/expense")
+    assert "Exchange rate" in headers(page)
+
+
+def test_the_keyboard_moves_through_rows_pages_and_the_drawer(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense?view=all")
+    names = documents(page)
+
+    def focused() -> str | None:
+        return page.locator(":focus").text_content()
+
+    page.keyboard.press("ArrowDown")
+    assert focused() == names[0]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    assert focused() == names[1]
+    page.keyboard.press("End")
+    assert focused() == names[-1]
+    page.keyboard.press("Home")
+    assert focused() == names[0]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#drawer")).to_be_focused()
+    expect(page.locator("#drawer h2")).to_have_text(names[1])
+    page.keyboard.press("Escape")
+    expect(page.locator("#drawer")).to_have_count(0)
+    expect(page.locator(":focus")).to_have_text(names[1])
+    page.keyboard.press("PageDown")
+    expect(page.locator(".pages")).to_contain_text("Rows 51–100")
+    expect(page.locator(":focus")).to_have_class("row")
+    page.keyboard.press("PageUp")
+    expect(page.locator(".pages")).to_contain_text("Rows 1–50")
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+
+
+# --- drill-down ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R20", "R36")
+def test_a_row_leads_to_its_chain_and_each_fact_down_to_the_bytes_of_its_event(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense")
+    page.get_by_role("link", name="USPM/USPM-PT000487").click()
+    drawer = page.locator("#drawer")
+    expect(drawer).to_contain_text("The actual was made in Dataverse.")
+    expect(drawer).to_contain_text("It has not reached Finance's staging table.")
+    expect(drawer).to_contain_text("Sync the actual")
+    titles = drawer.locator(".timeline > li").all()
+    assert [step.get_attribute("class") for step in titles] == [
+        "finance",
+        "dataverse",
+        "dataverse",
+        "missing finance",
+    ]
+    drawer.locator(".timeline summary").first.click()
+    drawer.locator(".timeline .events a").first.click()
+    expect(page.get_by_role("heading", name="Event as it came")).to_be_visible()
+    found = re.search(r"/event/([^/]+)/(\d+)/(\d+)", page.url)
+    assert found is not None
+    with open_log(served.settings, write=False) as log:
+        (record,) = log.read(found[1], int(found[2]), int(found[3]), 1, 1)
+    assert record.value is not None
+    expect(page.locator("#raw")).to_have_text(record.value.decode(), use_inner_text=False)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Keep the bytes").click()
+    assert Path(download.value.path()).read_bytes() == record.value
+    page.go_back()
+    expect(page.locator("#drawer")).to_be_visible()
+
+
+@pytest.mark.requirement("R36")
+def test_a_value_leads_to_the_event_that_says_so(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/document/USPM-PT000487")
+    page.locator(".timeline summary").first.click()
+    page.locator(".cells tr", has_text="Voucher").get_by_role("link").click()
+    expect(page.locator("#raw")).to_contain_text("USPM-000487")
+
+
+@pytest.mark.requirement("R18", "R36")
+def test_findings_and_the_split_of_the_amount_are_shown_in_both_currencies(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense?view=all&open=USPM/USPM-PT000362")
+    drawer = page.locator("#drawer")
+    expect(drawer).to_contain_text("Amount differs")
+    expect(drawer.locator(".split")).to_contain_text("Difference 12.50", use_inner_text=True)
+    page.goto(f"{served.address}/USPM/expense?view=all&f.currency==EUR")
+    page.locator("#grid a.row").first.click()
+    assert page.locator("#drawer .split thead th").all_text_contents() == ["Currency", "EUR", "USD"]
+
+
+@pytest.mark.requirement("R36")
+def test_the_drawer_is_an_address_and_back_closes_it(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense")
+    page.get_by_role("link", name="USPM/USPM-PT000485").click()
+    page.wait_for_url("**open=USPM/USPM-PT000485**")
+    expect(page.locator("#drawer h2")).to_have_text("USPM/USPM-PT000485")
+    page.reload()
+    expect(page.locator("#drawer h2")).to_have_text("USPM/USPM-PT000485")
+    page.go_back()
+    expect(page.locator("#drawer")).to_have_count(0)
+    page.goto(f"{served.address}/USPM/expense?open=USPM/nothing")
+    expect(page.locator("#drawer")).to_contain_text("There is no document")
+    assert len(documents(page)) == 40
+
+
+# --- without script, other languages, files, paper -------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R35", "R36")
+def test_paging_filters_groups_columns_and_drawer_work_without_script(browser: Browser, served: Served) -> None:
+    context = browser.new_context(java_script_enabled=False, locale="en-US", viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto(f"{served.address}/USPM/expense?view=all")
+    names = documents(page)
+    page.locator("a[data-page=after]").click()
+    assert not set(documents(page)) & set(names)
+    page.go_back()
+    page.get_by_label("Filter Voucher").fill("USPM-00048")
+    page.get_by_label("Filter Voucher").press("Enter")
+    assert set(column(page, "Voucher")) <= {f"USPM-00048{number}" for number in range(10)}
+    page.locator("#grid a.row").first.click()
+    expect(page.locator("#drawer")).to_be_visible()
+    page.locator("#drawer").get_by_role("link", name="Close").click()
+    page.get_by_label("Group by").select_option("month")
+    page.get_by_role("button", name="Apply").click()
+    assert "group=month" in page.url
+    page.goto(f"{served.address}/USPM/expense")
+    page.locator(".choose summary").click()
+    page.get_by_label("Exchange rate", exact=True).uncheck()
+    page.get_by_role("button", name="Keep these").click()
+    assert "Exchange rate" not in headers(page)
+    context.close()
+
+
+def test_amounts_and_dates_are_written_as_the_browser_prefers(browser: Browser, served: Served) -> None:
+    context = browser.new_context(locale="de-DE")
+    page = context.new_page()
+    page.goto(f"{served.address}/USPM")
+    expect(page.locator("#amounts")).to_contain_text("9.000,00 USD")
+    page.goto(f"{served.address}/USPM/expense")
+    assert set(column(page, "Date")) == {"08.01.2025"}
+    assert set(column(page, "Amount")) == {"100,00"}
+    context.close()
+
+
+@pytest.mark.requirement("R35")
+def test_the_file_of_a_state_has_all_its_rows_and_the_shown_columns(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense?view=all&f.project==P-001000-D&columns=document.amount.date")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[0] == ["Document", "Amount", "Date"]
+    (shown,) = [int(cells[0]) for currency, cells in totals(page).items() if currency == "USD"]
+    with_eur = shown + 1
+    posted = [row for row in rows[1:] if row[0]]
+    assert len(posted) >= with_eur
+    assert all(re.fullmatch(r"-?\d+\.\d\d", row[1]) and re.fullmatch(r"\d{4}-\d\d-\d\d", row[2]) for row in posted)
+
+
+def test_on_paper_there_are_all_rows_and_nothing_to_press(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense")
+    page.emulate_media(media="print")
+    for selector in (".tabs", ".tools", ".pages", "#grid .filter"):
+        expect(page.locator(selector)).to_be_hidden()
+    cut = page.locator("#grid").evaluate("grid => grid.scrollHeight > grid.clientHeight + 1")
+    assert not cut
+    expect(page.locator("#totals")).to_be_visible()
+
+
+# --- what is not as usual --------------------------------------------------------------------------------------------
+
+
+def test_no_rows_say_why_and_offer_a_way_on(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense?f.voucher=nothing")
+    expect(page.locator("#grid")).to_contain_text("No row of this view meets all filters.")
+    page.get_by_role("link", name="Clear the filters").click()
+    page.wait_for_url("**/expense")
+    assert len(documents(page)) == 40
+    page.goto(f"{served.address}/USPM/expense?from=2024-03-01&to=2024-03-01")
+    expect(page.locator("#grid")).to_contain_text("No rows: nothing between 3/1/2024 and 3/1/2024")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [
+        ("/USPM/nowhere", 404, "There is no page at /USPM/nowhere."),
+        ("/FRRT", 404, "There is no company 'FRRT' here; known are GBPM, USPM."),
+        ("/USPM/document/none", 404, "There is no document 'USPM/none'"),
+        ("/event/tieout.finance.changes/0/999999", 404, "There is no event at"),
+        ("/event/no.topic/0/1", 404, "There is no event at"),
+        ("/USPM/expense?view=some", 400, "There is no view 'some'"),
+        ("/USPM/expense?sort=voucher", 400, "cannot be sorted by 'voucher'"),
+        ("/USPM/expense?group=luck", 400, "cannot be grouped by 'luck'"),
+        ("/USPM/expense?f.luck=1", 400, "There is no column 'luck'"),
+        ("/USPM/expense?f.amount=much", 400, "Amount: 'much' is no amount. Write 100"),
+        ("/USPM/expense?from=yesterday", 400, "'yesterday' is no date. Write 2024-12-24"),
+        ("/USPM/expense?after=nonsense", 400, "is no place in a grid"),
+        ("/USPM/balance?ledger=much", 400, "'much' is no amount"),
+        ("/USPM/errors?sort=luck", 400, "cannot be sorted by 'luck'"),
+    ],
+)
+def test_a_bad_address_is_told_with_what_would_be_right(
+    page: Page, served: Served, path: str, status: int, told: str
+) -> None:
+    answer = page.goto(served.address + path)
+    assert answer is not None
+    assert answer.status == status
+    expect(page.locator("main")).to_contain_text(told)
+    page.get_by_role("link", name="To the workspace").click()
+    expect(page.locator("#tiles")).to_be_visible()
+
+
+@pytest.mark.requirement("R30")
+def test_without_an_open_period_the_page_says_what_to_do(page: Page, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    events = [line for line in ingest_lines(simulate("small", 1).events) if b"LedgerFiscalCalendarPeriod" not in line]
+    project(settings, events)
+    with served(settings) as found:
+        page.goto(f"{found.address}/USPM")
+        expect(page.locator("main")).to_contain_text("choose both dates above")
+        page.fill("#from", "2024-03-01")
+        page.fill("#to", "2025-01-08")
+        page.get_by_role("button", name="Show").click()
+        expect(page.locator("#amounts")).to_contain_text("9,000.00")
+
+
+@pytest.mark.requirement("R21")
+def test_a_silent_feed_is_told_and_nothing_later_is_called_missing(page: Page, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, today=date(2025, 1, 8))
+    events = [
+        line.replace(b"2025-01-08T18:00:00Z", b"2025-01-07T06:00:00Z")
+        if b"tieout.source.complete" in line and b"/dataverse/" in line
+        else line
+        for line in ingest_lines(simulate("small", 1).events)
+    ]
+    project(settings, events)
+    with served(settings) as found:
+        page.goto(f"{found.address}/USPM/expense")
+        notice = page.get_by_role("status").filter(has_text="Feed silent")
+        expect(notice).to_contain_text("Dataverse is known complete up to 1/7/2025 12:00:00 AM America/Chicago only")
+        assert "feed silent" in column(page, "Standing")
+        notice.get_by_role("link").click()
+        expect(page.locator(".tiles")).to_contain_text("Silent feeds")
+        expect(page.locator("main")).to_contain_text("silent")
+
+
+def test_an_empty_store_says_how_to_begin(page: Page, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    project(settings, [])
+    with served(settings) as found:
+        page.goto(found.address)
+        expect(page.get_by_role("heading", name="No documents yet")).to_be_visible()
+        page.get_by_role("link", name="Look at the topics").click()
+        expect(page.locator("main")).to_contain_text("Lag")
+
+
+@pytest.mark.requirement("R31", "R32")
+def test_a_refresh_tells_what_changed_and_tiles_and_rows_come_from_one_state(page: Page, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    project(settings, list(ingest_lines(simulate("small", 1).events)))
+    with served(settings) as found:
+        page.goto(f"{found.address}/USPM/expense")
+        page.get_by_role("link", name="Refresh").click()
+        expect(page.get_by_role("status")).to_contain_text("Nothing has changed since")
+        project(settings, lines([posted_expense("900001", "250.00")]))
+        page.get_by_role("link", name="Refresh").click()
+        expect(page.get_by_role("status")).to_contain_text("Expense missing actuals +250.00 (+1 document)")
+        expect(page.locator("#amounts")).to_contain_text("9,250.00")
+        assert totals(page)["USD"][:3] == ["41", "4,250.00", "4,250.00"]
+        page.goto(f"{found.address}/USPM")
+        expect(page.locator("#tiles")).to_contain_text("4,250.00")
+
+
+def posted_expense(number: str, amount: str, **columns: Any) -> dict[str, Any]:
+    """An expense that Finance posted on the day of the demonstration."""
+    usual = {
+        "ProjTransId": number,
+        "AmountCurr": amount,
+        "AmountMST": amount,
+        "ExchangeCode": "USD",
+        "ApprovalStatus": 6,
+        "Voucher": f"V-{number}",
+        "TransDate": "2025-01-08",
+        "ProjId": "P-001000-D",
+        "CostType": "Flight-Expense",
+    }
+    value = {
+        "specversion": "1.0",
+        "id": f"expense-{number}",
+        "source": "/finance/contoso",
+        "type": "tieout.row.changed",
+        "time": "2025-01-08T15:00:00Z",
+        "data": {
+            "entity": "TrvExpTrans",
+            "id": number,
+            "operation": "upsert",
+            "company": "USPM",
+            "columns": {**usual, **columns},
+        },
+    }
+    return {"topic": "finance.changes", "key": number, "value": value}
+
+
+@pytest.mark.requirement("R35")
+def test_a_file_is_safe_to_open_in_a_spreadsheet_and_a_page_shows_texts_as_text(
+    page: Page, context: BrowserContext, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path)
+    events = list(ingest_lines(simulate("small", 1).events))
+    evil = posted_expense("900002", "-7.50", Voucher="=HYPERLINK(0)", ProjId="<img src=x onerror=alert(1)>")
+    project(settings, [*events, *lines([evil])])
+    with served(settings) as found:
+        page.goto(f"{found.address}/USPM/expense?f.document=*900002")
+        assert column(page, "Project ID") == ["<img src=x onerror=alert(1)>"]
+        assert column(page, "Amount") == ["\u22127.50"]
+        text = context.request.get(f"{found.address}/USPM/expense.csv?f.document=*900002").text()
+        (row,) = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+        assert (row["Voucher"], row["Amount"]) == ("'=HYPERLINK(0)", "-7.50")

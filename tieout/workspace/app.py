@@ -1,0 +1,125 @@
+"""The workspace as a web application."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import DatabaseError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from engine.errors import QuestionError, SetupError, TieoutError
+from streams.log import LogError
+from tieout.workspace import balance, document, dual_write, operation, troubleshoot
+from tieout.workspace.addresses import PATHS
+from tieout.workspace.context import Workspace
+from tieout.workspace.rendering import render, static_response
+from tieout.workspace.security import LOOPBACK, Headers
+
+log = structlog.get_logger(__name__)
+
+Endpoint = Callable[[Request], Response]
+
+
+def make_app(workspace: Workspace) -> Starlette:
+    """The application over a store and a log; it reads them and changes nothing."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        workspace.close()
+
+    app = Starlette(
+        routes=[
+            Route("/", dual_write.home),
+            Route("/static/{name}", static_response),
+            Route("/health", lambda request: PlainTextResponse("ok")),
+            Route("/company", dual_write.company),
+            Route("/operation", operation.operation),
+            Route("/operation/rejected", operation.rejected),
+            Route("/event/{topic}/{partition:int}/{offset:int}", document.event),
+            Route("/event/{topic}/{partition:int}/{offset:int}/bytes", document.event_bytes),
+            Route("/{company}", dual_write.summary),
+            *(
+                Route(f"/{{company}}/{path}{suffix}", _Of(endpoint, kind=kind))
+                for kind, path in PATHS.items()
+                for suffix, endpoint in (("", dual_write.grid), (".csv", dual_write.grid_csv))
+            ),
+            Route("/{company}/balance", balance.balance),
+            Route("/{company}/document/{name:path}", document.page),
+            Route("/{company}/errors", troubleshoot.errors),
+            Route("/{company}/errors.csv", troubleshoot.errors_csv),
+            Route("/{company}/errors/history", troubleshoot.history),
+            *(
+                Route(f"/{{company}}/{section}", _Of(troubleshoot.later, section=section))
+                for section in ("general-journals", "invoice-proposals")
+            ),
+        ],
+        middleware=[Middleware(Headers), Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))],
+        exception_handlers=_HANDLERS,
+        lifespan=lifespan,
+    )
+    app.state.workspace = workspace
+    return app
+
+
+class _Of:
+    """An endpoint for one of several kinds, which the route names."""
+
+    def __init__(self, endpoint: Endpoint, **names: str) -> None:
+        self._route = Route("/", endpoint)
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._route.app({**scope, **self._names}, receive, send)
+
+
+def _told(request: Request, status: int, title: str, text: str) -> Response:
+    response = render(request, "message.html", {"title": title, "text": text, "status": status})
+    response.status_code = status
+    return response
+
+
+def _question(request: Request, error: Exception) -> Response:
+    """Something in the address leads nowhere, or cannot be read."""
+    text = str(error)
+    missing = text.startswith(("there is no company", "there is no document", "there is no event", "nothing was"))
+    title = "Not found" if missing else "This address cannot be read"
+    return _told(request, 404 if missing else 400, title, text[:1].upper() + text[1:])
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _told(request, 404, "Not found", f"There is no page at {request.url.path}.")
+    return _told(request, error.status_code, "This cannot be done", error.detail)
+
+
+def _unavailable(request: Request, error: Exception) -> Response:
+    """The store or the log does not answer."""
+    log.error("page_failed", path=request.url.path, error=type(error).__name__)
+    text = str(error.orig) if isinstance(error, DatabaseError) else str(error)
+    return _told(request, 503, "The store or the log does not answer", text)
+
+
+def _fault(request: Request, error: Exception) -> Response:
+    log.error("page_failed", path=request.url.path, error=type(error).__name__)
+    return _told(request, 500, "Something went wrong", "It is a fault of this page; the log of the server has more.")
+
+
+_HANDLERS: Mapping[Any, Callable[[Request, Exception], Response]] = {
+    QuestionError: _question,
+    HTTPException: _http,
+    SetupError: _unavailable,
+    LogError: _unavailable,
+    DatabaseError: _unavailable,
+    TieoutError: _unavailable,
+    Exception: _fault,
+}

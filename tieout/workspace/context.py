@@ -1,0 +1,180 @@
+"""What every page of a company has around it: company, window, today, the time it was made, silent feeds, tabs."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, tzinfo
+from threading import Lock
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+from starlette.requests import Request
+
+from engine.calendar import Company, Window
+from engine.changes import microseconds, moment
+from engine.errors import QuestionError
+from engine.maps import Maps
+from store.queries import Reader, Snapshot
+from streams.log import EventLog
+from tieout.bootstrap import open_log
+from tieout.settings import Settings
+from tieout.workspace.formats import Locale, preferred, zone
+
+SILENT_AFTER: Final = timedelta(hours=1)
+"""A source that sends heartbeats is called silent when its latest is older than this."""
+
+TABS: Final = (("dual-write", "Dual-write"), ("troubleshoot", "Troubleshoot"), ("operation", "Operation"))
+
+
+class Workspace:
+    """The store, the log and the settings behind the pages. The log is opened when it is first asked for."""
+
+    def __init__(self, reader: Reader, maps: Maps, settings: Settings) -> None:
+        self.reader = reader
+        self.maps = maps
+        self.settings = settings
+        self._lock = Lock()
+        self._log: EventLog | None = None
+        self._opened: Any = None
+
+    @property
+    def log(self) -> EventLog:
+        """The event log, for raw events, lag and rejected events. Raises `LogError` when it cannot be read."""
+        with self._lock:
+            if self._log is None:
+                self._opened = open_log(self.settings, write=False)
+                self._log = self._opened.__enter__()
+            return self._log
+
+    def close(self) -> None:
+        """Let go of the log."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.__exit__(None, None, None)
+                self._opened = self._log = None
+
+
+class Feed(msgspec.Struct, frozen=True):
+    """A source that sends heartbeats: known complete up to `until`, and whether that is too long ago."""
+
+    source: str
+    until: int
+    silent: bool
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands around a page. `problem` says why there is no window, and what to do."""
+
+    companies: list[str]
+    company: Company | None
+    window: Window | None
+    problem: str | None
+    start: str
+    end: str
+    today: str
+    today_set: bool
+    as_of: datetime
+    events: int
+    locale: Locale
+    zone: tzinfo
+    zone_name: str
+    feeds: list[Feed]
+
+    def dated(self, query: Mapping[str, str] | None = None) -> str:
+        """The part of an address that keeps the window, with more."""
+        found = {"from": self.start, "to": self.end, **(query or {})}
+        text = urlencode({name: value for name, value in found.items() if value}, quote_via=quote)
+        return f"?{text}" if text else ""
+
+    @property
+    def silent(self) -> list[Feed]:
+        return [feed for feed in self.feeds if feed.silent]
+
+    @property
+    def code(self) -> str:
+        """The company's code, '' where there is none."""
+        return self.company.code if self.company else ""
+
+    @property
+    def currency(self) -> str | None:
+        return self.company.currency if self.company else None
+
+
+def workspace_of(request: Request) -> Workspace:
+    """The workspace that a request is for."""
+    found: Workspace = request.app.state.workspace
+    return found
+
+
+@contextmanager
+def asked(request: Request) -> Iterator[Snapshot]:
+    """One state of the store for all of a page."""
+    with workspace_of(request).reader.snapshot() as snapshot:
+        yield snapshot
+
+
+def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "", end: str = "") -> Frame:
+    """What stands around a page of a company. Raises `QuestionError` when there is no such company."""
+    settings = workspace_of(request).settings
+    companies = companies_of(snapshot, settings)
+    company = snapshot.company(code) if code is not None else None
+    today = snapshot.today(company) if company else snapshot.now.date()
+    window = problem = None
+    if company is not None:
+        try:
+            window = snapshot.window(company, start or None, end or None)
+        except QuestionError as error:
+            told = str(error).replace("name the dates with --from and --to", "choose both dates above")
+            problem = told[:1].upper() + told[1:]
+    where = zone(company.time_zone if company else None)
+    return Frame(
+        companies=companies,
+        company=company,
+        window=window,
+        problem=problem,
+        start=start,
+        end=end,
+        today=today.isoformat(),
+        today_set=settings.today is not None,
+        as_of=snapshot.now,
+        events=sum(snapshot.places().values()),
+        locale=preferred(request.headers.get("accept-language", "")),
+        zone=where,
+        zone_name="UTC" if where is UTC else str(where),
+        feeds=feeds_of(snapshot, settings, where),
+    )
+
+
+def companies_of(snapshot: Snapshot, settings: Settings) -> list[str]:
+    """The companies to choose from: those of the settings that are known, else all that are."""
+    known = snapshot.companies()
+    chosen = [code for code in known if settings.companies is None or code in settings.companies]
+    return chosen or known
+
+
+def feeds_of(snapshot: Snapshot, settings: Settings, where: tzinfo) -> list[Feed]:
+    """The sources that send heartbeats. While today is set by hand, one is silent that has not reached this day."""
+    if settings.today is None:
+        least = microseconds(snapshot.now - SILENT_AFTER)
+    else:
+        day = settings.today
+        least = microseconds(datetime(day.year, day.month, day.day, tzinfo=where))
+    return [Feed(source, until, until < least) for source, until in sorted(snapshot.moment.until.items())]
+
+
+def present(snapshot: Snapshot, settings: Settings) -> datetime:
+    """The time that ages are counted to: now, or the end of the day that was set by hand."""
+    if settings.today is None:
+        return snapshot.now
+    day = settings.today
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+
+
+def age(at: int, now: datetime) -> str:
+    """How long ago a moment was, in words."""
+    seconds = (now - moment(at)).total_seconds()
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            number = int(seconds // size)
+            return f"{number:,} {name}{'' if number == 1 else 's'}"
+    return "a moment"

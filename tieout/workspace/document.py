@@ -1,0 +1,231 @@
+"""A document with its chain: a timeline over both systems, the explanation, the findings, and the way to each event."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine.absence import claimed
+from engine.changes import Evidence
+from engine.documents import Amounts, Finding
+from engine.errors import QuestionError
+from engine.explanations import explain, explain_finding
+from engine.records import Record
+from store.queries import ChainView, Snapshot
+from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
+from tieout.answers import record_json
+from tieout.workspace.context import Frame, asked, frame, workspace_of
+from tieout.workspace.rendering import render
+
+RECORD_NAMES: Final[Mapping[str, str]] = {
+    "expense-line": "Expense line",
+    "invoice-line": "Vendor invoice line",
+    "dataverse-expense": "Expense",
+    "dataverse-invoice-line": "Vendor invoice line",
+    "actual": "Actual",
+    "connection": "Transaction connection",
+    "staging": "Staging row",
+    "journal-line": "Integration journal line",
+}
+"""The records of a chain by their role, in words."""
+
+PARTS: Final = (
+    ("missing_actual", "Missing actual"),
+    ("missing_journal_line", "Missing journal line"),
+    ("reconciled", "Reconciled"),
+    ("difference", "Difference"),
+)
+
+
+def page(request: Request) -> Response:
+    """A document on a page of its own."""
+    code = request.path_params["company"]
+    name = f"{code}/{request.path_params['name']}"
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, code, *_window(request))
+        context = chain_context(request, snapshot, around, name)
+        return render(request, "document_page.html", {"frame": around, "tab": "dual-write", "drawer": context})
+
+
+def _window(request: Request) -> tuple[str, str]:
+    return request.query_params.get("from", ""), request.query_params.get("to", "")
+
+
+def address(name: str, dated: str = "") -> str:
+    """The address of a document's own page."""
+    company, _, rest = name.partition("/")
+    return f"/{quote(company, safe='')}/document/{quote(rest, safe='')}{dated}"
+
+
+def chain_context(request: Request, snapshot: Snapshot, around: Frame, name: str) -> dict[str, Any]:
+    """What the drawer and the page show of a document. Raises `QuestionError` when there is none of that name."""
+    return {
+        "name": name,
+        "address": address(name, around.dated()),
+        "documents": [_told(request, view, snapshot, around) for view in snapshot.chain(name)],
+        "problem": None,
+        "closed": None,
+    }
+
+
+def _told(request: Request, view: ChainView, snapshot: Snapshot, around: Frame) -> dict[str, Any]:
+    document = view.row.document
+    explanation = explain(document, snapshot.moment)
+    return {
+        "document": document,
+        "row": view.row,
+        "standing": view.row.cause or document.excluded or document.position,
+        "explanation": explanation,
+        "event": event_address(document.evidence, around),
+        "since": document.since,
+        "amounts": [
+            _split(document.currency, document.amounts),
+            *(
+                [_split(document.accounting_currency, document.accounting)]
+                if document.accounting_currency != document.currency
+                else []
+            ),
+        ],
+        "steps": _timeline(request, view.records, around),
+        "findings": [
+            {"code": finding.code, "told": explain_finding(finding), "event": event_address(finding.evidence, around)}
+            for finding in _findings(view)
+            if claimed(finding, snapshot.moment)
+        ],
+    }
+
+
+def _findings(view: ChainView) -> list[Finding]:
+    document = view.row.document
+    timed = [Finding(code, document.key, document.document, {}, document.evidence) for code in view.row.timed]
+    return [*view.findings, *timed]
+
+
+def _split(currency: str | None, amounts: Amounts | None) -> dict[str, Any]:
+    return {
+        "currency": currency,
+        "amount": amounts.amount if amounts else None,
+        "parts": [(name, title, getattr(amounts, name)) for name, title in PARTS] if amounts else [],
+    }
+
+
+def _timeline(request: Request, records: list[Record], around: Frame) -> list[dict[str, Any]]:
+    """The records in the order of their first events, each in the lane of its system."""
+    maps = workspace_of(request).maps
+    steps = []
+    for record in records:
+        told = record_json(record, maps)
+        evidence = sorted(
+            {*record.evidence, *(one for one in (record.seen, record.deleted) if one is not None)},
+            key=lambda one: one.rank,
+        )
+        steps.append(
+            {
+                **told,
+                "title": RECORD_NAMES.get(told["record"] or "", (told["record"] or record.entity).capitalize()),
+                "at": evidence[0].at if evidence else 0,
+                "last": evidence[-1].at if evidence else 0,
+                "events": [_event(one, around) for one in evidence],
+                "cells": [
+                    (name, _text(value), event_address(record.evidence[record.cells[name][0]], around))
+                    for name, value in told["columns"].items()
+                ],
+            }
+        )
+    return sorted(steps, key=lambda step: (step["at"], step["key"]))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("unfit", value))
+    return "" if value is None else str(value)
+
+
+def _event(evidence: Evidence, around: Frame) -> dict[str, Any]:
+    return {
+        "at": evidence.at,
+        "id": evidence.event,
+        "source": evidence.source,
+        "address": event_address(evidence, around),
+        "place": f"{evidence.topic}/{evidence.partition}/{evidence.offset}",
+    }
+
+
+def event_address(evidence: Evidence, around: Frame) -> str:
+    """The address of the event that says so."""
+    company = f"?company={quote(around.code)}" if around.code else ""
+    return f"/event/{quote(evidence.topic, safe='')}/{evidence.partition}/{evidence.offset}{company}"
+
+
+# --- raw events ------------------------------------------------------------------------------------------------------
+
+
+def event(request: Request) -> Response:
+    """An event as it came: its place, key, headers and bytes."""
+    found = _event_record(request)
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, request.query_params.get("company") or None)
+    value = found.value or b""
+    context = {
+        "frame": around,
+        "tab": "operation",
+        "event": found,
+        "key": None if found.key is None else found.key.decode("utf-8", "backslashreplace"),
+        "headers": [(name, content.decode("utf-8", "backslashreplace")) for name, content in found.headers],
+        "pretty": _pretty(value),
+        "text": value.decode("utf-8", "backslashreplace"),
+        "hexadecimal": hexadecimal(value),
+        "bytes": f"/event/{quote(found.topic, safe='')}/{found.partition}/{found.offset}/bytes",
+        "at": found.timestamp * 1_000,
+    }
+    return render(request, "event.html", context)
+
+
+def event_bytes(request: Request) -> Response:
+    """The bytes of an event, to keep."""
+    found = _event_record(request)
+    name = f"{found.topic}-{found.partition}-{found.offset}.bin"
+    return Response(
+        found.value or b"",
+        media_type="application/octet-stream",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _event_record(request: Request) -> LogRecord:
+    topic, partition, offset = (request.path_params[name] for name in ("topic", "partition", "offset"))
+    log = workspace_of(request).log
+    where = f"{topic}/{partition}/{offset}"
+    try:
+        found = log.read(topic, partition, offset, 1, 1) if partition < log.partitions(topic) else []
+    except (OffsetOutOfRange, TopicMissing):
+        found = []
+    if not found or found[0].offset != offset:
+        raise QuestionError(f"there is no event at {where}: the log does not reach there, or no longer holds it.")
+    return found[0]
+
+
+def _pretty(value: bytes) -> str | None:
+    """The bytes as JSON with an indent; None when they are none."""
+    try:
+        return msgspec.json.format(value, indent=2).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+_HEX_BYTES: Final = 16
+_HEX_ROWS: Final = 4_096
+
+
+def hexadecimal(value: bytes) -> str:
+    """The bytes in rows of sixteen, with their letters; the first 64 KiB of them."""
+    rows = range(0, min(len(value), _HEX_BYTES * _HEX_ROWS), _HEX_BYTES)
+    return "\n".join(_row(value[start : start + _HEX_BYTES], start) for start in rows)
+
+
+def _row(part: bytes, start: int) -> str:
+    letters = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+    return f"{start:08x}  {part.hex(' '):<47}  {letters}"

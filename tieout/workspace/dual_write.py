@@ -1,0 +1,450 @@
+"""The Dual-write pages: the amounts and tiles of a company, its two grids, and their export."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import date, timedelta
+from functools import partial
+from typing import Any, Final, get_args
+from urllib.parse import quote, urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from engine import money
+from engine.changes import iso
+from engine.documents import Cause, Excluded, Kind, PositionName
+from engine.errors import QuestionError
+from engine.explanations import CAUSES
+from store.conditions import Condition
+from store.grids import GROUPS, ByCurrency, GridQuery, GroupBy
+from store.queries import GridRow, Page, Snapshot
+from store.summary import KINDS
+from store.views import View
+from tieout.workspace import addresses, changes
+from tieout.workspace.addresses import PATHS, VIEWS, GridState, Shown
+from tieout.workspace.columns import GRIDS, Column, plain, shown
+from tieout.workspace.context import Frame, asked, frame
+from tieout.workspace.document import chain_context
+from tieout.workspace.export import csv_response
+from tieout.workspace.rendering import render
+
+KIND_NAMES: Final[dict[Kind, str]] = {"expense": "Expense", "vendor-invoice-line": "Vendor invoice lines"}
+
+STANDINGS: Final[dict[str, tuple[str, ...]]] = {
+    "Missing": get_args(Cause),
+    "Other": ("reconciled", "not-posted"),
+    "Excluded": get_args(Excluded),
+}
+"""What the filter of the column Standing offers."""
+
+GROUP_NAMES: Final[dict[GroupBy, str]] = {
+    "standing": "Standing",
+    "month": "Month",
+    "project": "Project ID",
+    "category": "Expense category",
+    "currency": "Currency",
+    "vendor": "Vendor account",
+    "invoice": "Vendor invoice",
+    "journal": "Journal",
+    "voucher": "Voucher",
+}
+
+_COOKIE_AGE: Final = 400 * 86_400  # what browsers allow
+
+
+def home(request: Request) -> Response:
+    """To the first company; where there is none, a page that says how to begin."""
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, None)
+    if around.companies:
+        return RedirectResponse(f"/{quote(around.companies[0])}", status_code=303)
+    return render(request, "empty.html", {"frame": around, "tab": "dual-write"})
+
+
+def company(request: Request) -> Response:
+    """To the page of a company chosen from the list, with the same window."""
+    code = request.query_params.get("company", "")
+    kept = {name: request.query_params.get(name, "") for name in ("from", "to")}
+    query = urlencode({name: value for name, value in kept.items() if value})
+    return RedirectResponse(f"/{quote(code, safe='')}" + (f"?{query}" if query else ""), status_code=303)
+
+
+# --- summary ---------------------------------------------------------------------------------------------------------
+
+_TILE_VIEWS: Final[dict[str, tuple[Kind, View]]] = {
+    "vendor_invoice_missing_journal_lines": ("vendor-invoice-line", "missing-journal-lines"),
+    "vendor_invoice_missing_actuals": ("vendor-invoice-line", "missing-actuals"),
+    "expense_missing_journal_lines": ("expense", "missing-journal-lines"),
+    "expense_missing_actuals": ("expense", "missing-actuals"),
+}
+
+
+def summary(request: Request) -> Response:
+    """The two amounts and the four tiles, then what to do first and what is new."""
+    code = request.path_params["company"]
+    start, end = _window(request)
+    stack = ExitStack()
+    with stack:
+        snapshot = stack.enter_context(asked(request))
+        around = frame(request, snapshot, code, start, end)
+        context = amounts(request, snapshot, around)
+        if around.company is not None and around.window is not None:
+            context |= {
+                "tile_links": {
+                    name: GridState(company=around.code, kind=kind, view=view, start=start, end=end).address()
+                    for name, (kind, view) in _TILE_VIEWS.items()
+                },
+                "work": partial(_work, snapshot, around),
+                "news": partial(_news, snapshot, around),
+            }
+        return render(request, "summary.html", {**context, "section": "summary"}, stack.pop_all())
+
+
+def _window(request: Request) -> tuple[str, str]:
+    query = request.query_params
+    return addresses.day(query.get("from", "")), addresses.day(query.get("to", ""))
+
+
+def amounts(request: Request, snapshot: Snapshot, around: Frame) -> dict[str, Any]:
+    """What all Dual-write pages show: the amounts of the company, and what changed since the page before."""
+    context: dict[str, Any] = {
+        "frame": around,
+        "tab": "dual-write",
+        "kinds": _sections(around),
+        "request_path": request.url.path,
+        "summary": None,
+    }
+    if around.company is None or around.window is None:
+        return context
+    tiles = snapshot.summary(around.company, around.window)
+    was = request.query_params.get("was", "")
+    return {
+        **context,
+        "summary": tiles,
+        "tiles": changes.TILES,
+        "currency": tiles.currency,
+        "since": changes.since(was, tiles),
+        "refresh": _refreshed(request, changes.told(tiles)),
+    }
+
+
+def _refreshed(request: Request, now: str) -> str:
+    """This address, with the tiles as they are now: the page it leads to tells what changed since."""
+    kept = [(name, text) for name, text in request.query_params.multi_items() if name != "was"]
+    return f"{request.url.path}?{urlencode([*kept, ('was', now)], safe='~', quote_via=quote)}"
+
+
+def _sections(around: Frame) -> list[tuple[str, str, str]]:
+    base = f"/{quote(around.code)}"
+    dated = around.dated()
+    return [
+        ("summary", "Summary", base + dated),
+        *((PATHS[kind], KIND_NAMES[kind], f"{base}/{PATHS[kind]}{dated}") for kind in KINDS),
+        ("balance", "Balance", f"{base}/balance{dated}"),
+    ]
+
+
+def _work(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
+    """What is unreconciled by cause, the largest amount first, with what to do and a way to the documents."""
+    assert around.company is not None
+    assert around.window is not None
+    return [
+        {
+            "kind": KIND_NAMES[work.kind],
+            "cause": work.cause or work.position,
+            "missing": CAUSES[work.cause].missing if work.cause in CAUSES else "",
+            "do": CAUSES[work.cause].do if work.cause in CAUSES else "Open the documents.",
+            "amount": work.amount,
+            "documents": work.documents,
+            "oldest": work.oldest,
+            "address": GridState(
+                company=around.code,
+                kind=work.kind,
+                start=around.start,
+                end=around.end,
+                view="missing-actuals" if work.position == "missing-actual" else "missing-journal-lines",
+                filters={"standing": work.cause} if work.cause else {},
+            ).address(),
+        }
+        for work in snapshot.causes(around.company, around.window)
+    ]
+
+
+def _news(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
+    """What reached its standing since yesterday, by kind and position."""
+    assert around.window is not None
+    yesterday = (date.fromisoformat(around.today) - timedelta(days=1)).isoformat()
+    found = []
+    for kind in KINDS:
+        state = GridState(
+            company=around.code,
+            kind=kind,
+            start=around.start,
+            end=around.end,
+            view="all",
+            filters={"since": f">={yesterday}"},
+            sort="since",
+        )
+        query = state.query(around.window, around.zone)
+        parts = {
+            position: _in_total(snapshot.sums(_with(query, Condition("position", "is", position))))
+            for position in get_args(PositionName)
+        }
+        found.append({"kind": KIND_NAMES[kind], "address": state.address(), "parts": parts, "day": yesterday})
+    return found
+
+
+def _with(query: GridQuery, condition: Condition) -> GridQuery:
+    return msgspec.structs.replace(query, conditions=(*query.conditions, condition))
+
+
+def _in_total(sums: ByCurrency) -> tuple[int, int]:
+    """Documents and their amount in accounting currency."""
+    return sum(one.documents for one in sums.values()), sum(one.accounting_amount for one in sums.values())
+
+
+# --- grids -----------------------------------------------------------------------------------------------------------
+
+
+def grid(request: Request) -> Response:
+    """A page of a grid, with the drawer of one document when the address says so."""
+    kind: Kind = request.scope["kind"]
+    query = request.query_params
+    state = addresses.read(request.path_params["company"], kind, query)
+    if query.get("keep") or query.get("column"):
+        return _kept(request, state)
+    if query.get("at"):
+        return RedirectResponse(addresses.jumped(state, query["at"]).address(), status_code=303)
+    if clean := _cleaned(request, state):
+        return RedirectResponse(clean, status_code=303)
+    stack = ExitStack()
+    with stack:
+        snapshot = stack.enter_context(asked(request))
+        around = frame(request, snapshot, state.company, state.start, state.end)
+        state = msgspec.structs.replace(state, company=around.code)
+        context = amounts(request, snapshot, around)
+        context |= {"section": PATHS[kind], "state": state, "grid": None, "drawer": None}
+        if around.window is not None:
+            context["grid"] = _grid(request, snapshot, around, state)
+            if state.opened:
+                context["drawer"] = _drawer(request, snapshot, around, state)
+        return render(request, "grid.html", context, stack.pop_all())
+
+
+def grid_csv(request: Request) -> Response:
+    """All rows of a grid's state, or its groups, as a file: the columns that are shown, in their order."""
+    kind: Kind = request.scope["kind"]
+    state = addresses.read(request.path_params["company"], kind, request.query_params)
+    stack = ExitStack()
+    with stack:
+        snapshot = stack.enter_context(asked(request))
+        around = frame(request, snapshot, state.company, state.start, state.end)
+        if around.window is None:
+            raise QuestionError(around.problem or "there is no window.")
+        state = msgspec.structs.replace(state.from_start(), company=around.code)
+        query = msgspec.structs.replace(state.query(around.window, around.zone), limit=1_000)
+        name = f"{around.code}-{PATHS[kind]}-{around.window.start}-{around.window.end}"
+        if state.group is not None:
+            titles = [GROUP_NAMES[state.group], "Documents", "Currency", "Amount", *_PARTS.values()]
+            return csv_response(name, titles, _group_lines(snapshot, query, state.group), stack.pop_all())
+        columns = [one.column for one in state.shown(request.cookies.get(_cookie(kind), ""))]
+        rows = ([_exported(column, row) for column in columns] for row in snapshot.rows(query))
+        return csv_response(name, [column.title for column in columns], rows, stack.pop_all())
+
+
+_PARTS: Final = {
+    "missing_actual": "Missing actual",
+    "missing_journal_line": "Missing journal line",
+    "reconciled": "Reconciled",
+    "difference": "Difference",
+}
+
+
+def _exported(column: Column, row: GridRow) -> Any:
+    value = plain(column, row)
+    return iso(value) if column.shape == "time" and value != "" else value
+
+
+def _group_lines(snapshot: Snapshot, query: GridQuery, by: GroupBy) -> Iterator[list[Any]]:
+    for group in snapshot.groups(query, by):
+        for currency, sums in sorted(_by_currency(group.sums).items()):
+            parts = (sums.amount, *(getattr(sums, part) for part in _PARTS))
+            yield [group.value, sums.documents, currency, *(money.text(part, currency) for part in parts)]
+
+
+def _cleaned(request: Request, state: GridState) -> str | None:
+    """The address in short, when a form made a long one with empty fields."""
+    empty = any(not value for value in request.query_params.values())
+    return state.address() if empty else None
+
+
+def _kept(request: Request, state: GridState) -> Response:
+    """Keep the chosen columns for the next visit, and show the grid with them."""
+    query = request.query_params
+    chosen = query.getlist("column")
+    if chosen:
+        parts = []
+        for column in GRIDS[state.kind]:
+            if column.name in chosen:
+                width = query.get(f"width.{column.name}", "")
+                parts.append(column.name + (f"-{width}" if width and width != str(column.width) else ""))
+        state = msgspec.structs.replace(state, columns=".".join(parts))
+    response = RedirectResponse(state.address(), status_code=303)
+    if query.get("keep") == "reset":
+        response = RedirectResponse(msgspec.structs.replace(state, columns="").address(), status_code=303)
+        response.delete_cookie(_cookie(state.kind), httponly=True, samesite="strict")
+    else:
+        response.set_cookie(_cookie(state.kind), state.columns, max_age=_COOKIE_AGE, httponly=True, samesite="strict")
+    return response
+
+
+def _cookie(kind: Kind) -> str:
+    return f"columns-{PATHS[kind]}"
+
+
+def _grid(request: Request, snapshot: Snapshot, around: Frame, state: GridState) -> dict[str, Any]:
+    assert around.window is not None
+    query = state.query(around.window, around.zone)
+    columns = state.shown(request.cookies.get(_cookie(state.kind), ""))
+    common = {
+        "title": KIND_NAMES[state.kind],
+        "columns": columns,
+        "every": GRIDS[state.kind],
+        "chosen": {one.column.name: one.width for one in columns},
+        "views": VIEWS[state.kind],
+        "groupings": {name: GROUP_NAMES[name] for name in _groupings(state.kind)},
+        "standings": STANDINGS,
+        "csv": f"{state.path}.csv" + state.address().removeprefix(state.path),
+        "hidden": partial(_hidden, state),
+        "totals": _once(lambda: _totals(snapshot, query)),
+    }
+    if state.group is not None:
+        return {**common, "groups": _groups(snapshot, query, state, state.group), "rows": None}
+    page = snapshot.page(query)
+    rows = [_row(row, columns, around) for row in page.rows]
+    return {
+        **common,
+        "groups": None,
+        "rows": rows,
+        "widths": _widths(columns, rows),
+        "hints": _HINTS,
+        "pages": _pages(state, page),
+        "first": state.first,
+    }
+
+
+def _groupings(kind: Kind) -> list[GroupBy]:
+    other = {"expense": ("vendor", "invoice"), "vendor-invoice-line": ("category",)}[kind]
+    return [name for name in GROUPS if name not in other]
+
+
+def _once(ask: Callable[[], Any]) -> Callable[[], Any]:
+    """The answer to a question that is asked where the template comes to it, and then kept."""
+    held: list[Any] = []
+
+    def answer() -> Any:
+        if not held:
+            held.append(ask())
+        return held[0]
+
+    return answer
+
+
+def _totals(snapshot: Snapshot, query: GridQuery) -> dict[str, Any]:
+    sums = snapshot.sums(query)
+    return {
+        "documents": sum(one.documents for one in sums.values()),
+        "by_currency": sorted((currency, one) for currency, one in _by_currency(sums).items()),
+    }
+
+
+def _by_currency(sums: ByCurrency) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for (currency, _), one in sums.items():
+        found[currency] = found[currency] + one if currency in found else one
+    return found
+
+
+def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy) -> list[dict[str, Any]]:
+    return [
+        {
+            "value": group.value,
+            "documents": sum(one.documents for one in group.sums.values()),
+            "by_currency": sorted(_by_currency(group.sums).items()),
+            "address": state.filtered(
+                "date" if by == "month" else by, group.value if by == "month" and group.value else f"={group.value}"
+            ).address(group=None),
+        }
+        for group in snapshot.groups(query, by)
+    ]
+
+
+def _row(row: GridRow, columns: list[Shown], around: Frame) -> dict[str, Any]:
+    return {
+        "document": row.document.document,
+        "cells": [(one.column, shown(one.column, row, around.locale, around.zone)) for one in columns],
+        "position": row.document.position,
+        "in_flight": row.in_flight,
+        "actual": row.document.has_actual,
+        "not_computable": row.document.amounts is None,
+    }
+
+
+_HINTS: Final = {
+    "text": "abc begins with, *abc contains, =abc is, !abc is not, = is empty",
+    "amount": "100, 100..500, >100, <=500",
+    "date": "2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01",
+    "time": "2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01",
+}
+_PIXELS_A_CHARACTER: Final = 7.5
+_PADDING: Final = 22
+
+
+def _widths(columns: list[Shown], rows: list[dict[str, Any]]) -> list[int]:
+    """The columns' widths in pixels. Text may be cut, with its whole beside; an amount, a date, a time never is."""
+    found = []
+    for number, one in enumerate(columns):
+        wide = one.width
+        if one.column.shape in ("amount", "number", "date", "time"):
+            wide = max([wide, *(len(row["cells"][number][1]) for row in rows)])
+        found.append(round(wide * _PIXELS_A_CHARACTER) + _PADDING)
+    return found
+
+
+def _pages(state: GridState, page: Page) -> dict[str, str | None]:
+    """The addresses of the first, previous, next and last page; None where there is none."""
+    rows = len(page.rows)
+    first, turned = state.first, {"opened": "", "was": ""}
+    before = after = None
+    if page.before is not None:
+        number = max(1, first - addresses.ROWS) if first else None
+        before = state.address(after=addresses.place_text(page.before), backwards=True, first=number, **turned)
+    if page.after is not None:
+        number = first + rows if first else None
+        after = state.address(after=addresses.place_text(page.after), backwards=False, first=number, **turned)
+    return {
+        "first": state.address(after="", backwards=False, first=1, **turned) if page.before is not None else None,
+        "before": before,
+        "after": after,
+        "last": state.address(after="", backwards=True, first=None, **turned) if page.after is not None else None,
+    }
+
+
+def _hidden(state: GridState, *without: str) -> list[tuple[str, str]]:
+    """The parts of the state that a form carries along, but for those it sets itself (`f.` for all filters)."""
+    left = msgspec.structs.replace(state, after="", backwards=False, opened="", was="").parameters()
+    return [
+        (name, text)
+        for name, text in left.items()
+        if name not in without and not ("f." in without and name.startswith("f."))
+    ]
+
+
+def _drawer(request: Request, snapshot: Snapshot, around: Frame, state: GridState) -> dict[str, Any]:
+    """The document in the drawer; a name that leads nowhere is told there, and the grid stays."""
+    closed = state.address(opened="")
+    try:
+        return {**chain_context(request, snapshot, around, state.opened), "closed": closed, "problem": None}
+    except QuestionError as error:
+        return {"problem": str(error), "closed": closed, "name": state.opened}

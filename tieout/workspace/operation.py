@@ -1,0 +1,129 @@
+"""The Operation pages: how far the worker is behind, what came in, what was refused, which feeds are silent (R82)."""
+
+import re
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine.changes import microseconds
+from store.queries import Snapshot
+from streams.log import EventLog, LogError
+from streams.projector import read_rejection
+from streams.topics import CHANGES, REJECTED
+from tieout.settings import Settings
+from tieout.workspace.context import Workspace, age, asked, frame, present, workspace_of
+from tieout.workspace.rendering import render
+
+_RATES: Final = (("last hour", timedelta(hours=1)), ("last day", timedelta(days=1)), ("last week", timedelta(days=7)))
+_SHOWN: Final = 100
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """A partition: where it begins and ends, how far the worker is, and what came in lately."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+    next: int
+    came: list[int]
+
+    @property
+    def lag(self) -> int:
+        """Events that are not applied yet."""
+        return max(0, self.end - self.next)
+
+
+def operation(request: Request) -> Response:
+    """What an operator looks at first."""
+    workspace = workspace_of(request)
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, request.query_params.get("company") or None)
+        partitions, problem = _partitions(workspace, snapshot)
+        rejected = _rejected_number(workspace) if problem is None else 0
+        oldest = snapshot.oldest_open()
+        context = {
+            "frame": around,
+            "tab": "operation",
+            "partitions": partitions,
+            "rates": [name for name, _ in _RATES],
+            "lag": sum(one.lag for one in partitions),
+            "problem": problem,
+            "rejected": rejected,
+            "oldest": oldest,
+            "oldest_age": None if oldest is None else age(oldest, present(snapshot, workspace.settings)),
+            "settings": secrets_hidden(workspace.settings),
+            "embedded": workspace.settings.log_file is not None,
+        }
+        return render(request, "operation.html", context)
+
+
+def _partitions(workspace: Workspace, snapshot: Snapshot) -> tuple[list[Partition], str | None]:
+    """The partitions of what is projected; or why the log cannot be asked, with what the store knows."""
+    places = snapshot.places()
+    try:
+        log = workspace.log
+        found = [
+            _partition(log, topic.full_name(workspace.settings.prefix), number, places, snapshot)
+            for topic in CHANGES
+            for number in range(log.partitions(topic.full_name(workspace.settings.prefix)))
+        ]
+    except LogError as error:
+        return [Partition(topic, number, 0, next_, next_, []) for (topic, number), next_ in places.items()], str(error)
+    return found, None
+
+
+def _partition(
+    log: EventLog, topic: str, number: int, places: dict[tuple[str, int], int], snapshot: Snapshot
+) -> Partition:
+    start, end = log.start_offset(topic, number), log.end_offset(topic, number)
+    came = [
+        end - max(start, log.offset_at(topic, number, microseconds(snapshot.now - span) // 1_000)) for _, span in _RATES
+    ]
+    return Partition(topic, number, start, end, places.get((topic, number), start), came)
+
+
+def _rejected_number(workspace: Workspace) -> int:
+    log, topic = workspace.log, REJECTED.full_name(workspace.settings.prefix)
+    return sum(
+        log.end_offset(topic, number) - log.start_offset(topic, number) for number in range(log.partitions(topic))
+    )
+
+
+def rejected(request: Request) -> Response:
+    """The events that could not be understood, newest first."""
+    workspace = workspace_of(request)
+    log, topic = workspace.log, REJECTED.full_name(workspace.settings.prefix)
+    found = []
+    for number in range(log.partitions(topic)):
+        first = max(log.start_offset(topic, number), log.end_offset(topic, number) - _SHOWN)
+        while first < log.end_offset(topic, number) and (
+            records := log.read(topic, number, first, _SHOWN, 8 * 1024 * 1024)
+        ):
+            first = records[-1].offset + 1
+            found += [
+                (record.timestamp * 1_000, read_rejection(record.value))
+                for record in records
+                if record.value is not None
+            ]
+    found.sort(key=lambda one: -one[0])
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, request.query_params.get("company") or None)
+        total = _rejected_number(workspace)
+        context = {"frame": around, "tab": "operation", "rejected": found[:_SHOWN], "total": total}
+        return render(request, "rejected.html", context)
+
+
+def secrets_hidden(settings: Settings) -> list[tuple[str, str]]:
+    """The settings in force as the environment names them, without what stands before the `@` of an address."""
+    several = {name for name in settings.__struct_fields__ if isinstance(getattr(settings, name), tuple)}
+    return [
+        (
+            f"TIEOUT_{name.upper()}",
+            ", ".join(getattr(settings, name)) if name in several else re.sub(r"(?<=://)[^/@]*@", "…@", text),
+        )
+        for name, text in settings.shown().items()
+    ]

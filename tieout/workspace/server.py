@@ -1,0 +1,93 @@
+"""Serving the workspace: on this machine alone, until it is told to stop."""
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+from engine.errors import SettingError
+from store.queries import Reader
+from tieout.bootstrap import load_maps, open_store
+from tieout.settings import Settings
+from tieout.workspace.app import make_app
+from tieout.workspace.context import Workspace
+
+HOST: Final = "127.0.0.1"
+PORT: Final = 8080
+_STOP_SECONDS: Final = 3
+_LOOK_SECONDS: Final = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+def listen(port: int) -> socket.socket:
+    """A socket of the loopback address; port 0 is any that is free. Raises `SettingError` when the port is taken."""
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((HOST, port))
+    except OSError as error:
+        found.close()
+        raise SettingError(
+            f"the workspace cannot be served on port {port} ({error.strerror}): choose another with --port."
+        ) from None
+    return found
+
+
+def address(listening: socket.socket) -> str:
+    """The address to open in a browser."""
+    return f"http://{HOST}:{listening.getsockname()[1]}/"
+
+
+def serve(settings: Settings, listening: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM; a second one has its usual effect."""
+    stop = threading.Event()
+
+    def told(number: int, _frame: Any) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with beside(settings, listening) as thread:
+            while thread.is_alive() and not stop.wait(_LOOK_SECONDS):
+                pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def beside(settings: Settings, listening: socket.socket) -> Iterator[threading.Thread]:
+    """Serve beside something else, in a thread, for as long as the context lasts."""
+    with _server(settings) as server:
+        # Not the main thread: signals stay with those who do the work.
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="workspace", daemon=True)
+        thread.start()
+        log.info("workspace_started", address=address(listening))
+        try:
+            yield thread
+        finally:
+            server.should_exit = True
+            thread.join(2 * _STOP_SECONDS)
+
+
+@contextmanager
+def _server(settings: Settings) -> Iterator[uvicorn.Server]:
+    with open_store(settings, write=False) as engine:
+        maps = load_maps(settings)
+        workspace = Workspace(Reader(engine, maps, today=settings.today), maps, settings)
+        config = uvicorn.Config(
+            make_app(workspace),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+        yield uvicorn.Server(config)

@@ -1,0 +1,160 @@
+// What the script adds to pages that work without it: it swaps only the parts of a page that differ, brings the keyboard
+// into the grid, and lets columns be dragged wider. Every state stays an address.
+
+const policy = window.trustedTypes?.createPolicy("tieout", { createHTML: (page) => page }) ?? { createHTML: (page) => page };
+const root = document.documentElement;
+root.classList.add("scripted");
+
+let asking = null;
+
+/** Show the page at an address: what is the same on it stays as it is. Falls back to opening it. */
+async function show(address, { remember = true } = {}) {
+  asking?.abort();
+  asking = new AbortController();
+  root.classList.add("busy");
+  try {
+    const answer = await fetch(address, { signal: asking.signal, headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html");
+    if (!answer.ok || !swap(page)) {
+      location.assign(address);
+      return;
+    }
+    document.title = page.title;
+    if (remember) history.pushState(null, "", answer.url);
+    arrive();
+  } catch (fault) {
+    if (fault.name !== "AbortError") location.assign(address);
+  } finally {
+    root.classList.remove("busy");
+  }
+}
+
+/** Replace the regions that differ; false when the page has other regions than this one. */
+function swap(page) {
+  const here = [...document.querySelectorAll("[data-region]")];
+  const there = [...page.querySelectorAll("[data-region]")];
+  if (here.map((part) => part.id).join() !== there.map((part) => part.id).join()) return false;
+  const scrolled = document.querySelector(".grid-scroll");
+  const [left, top] = scrolled ? [scrolled.scrollLeft, scrolled.scrollTop] : [0, 0];
+  const rows = document.querySelector("#grid tbody")?.textContent;
+  here.forEach((part, number) => {
+    if (part.outerHTML !== there[number].outerHTML) part.replaceWith(document.adoptNode(there[number]));
+  });
+  const grid = document.querySelector(".grid-scroll");
+  if (grid) {
+    grid.scrollLeft = left;
+    // Other rows are read from the top, the same ones from where they were.
+    if (document.querySelector("#grid tbody")?.textContent === rows) grid.scrollTop = top;
+  }
+  return true;
+}
+
+/** Put the focus where a person goes on: into the drawer that opened, else onto the row that was left. */
+function arrive() {
+  const drawer = document.getElementById("drawer");
+  if (drawer) {
+    drawer.focus();
+  } else if (left) {
+    rows().find((row) => row.textContent === left)?.focus();
+  }
+}
+
+let left = "";
+const rows = () => [...document.querySelectorAll("#grid a.row")];
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-go]");
+  if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  if (link.matches(".row")) left = link.textContent;
+  show(link.href);
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches("form[data-go]")) return;
+  event.preventDefault();
+  left = "";
+  const given = [...new FormData(form, event.submitter)].filter(([, text]) => text !== "");
+  const address = new URL(form.action);
+  address.search = new URLSearchParams(given);
+  show(address.href);
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+});
+
+window.addEventListener("popstate", () => show(location.href, { remember: false }));
+
+document.addEventListener("keydown", (event) => {
+  if (event.metaKey || event.ctrlKey || event.altKey) return;
+  const writing = event.target.closest("input, select, textarea");
+  if (event.key === "Escape") {
+    const opened = document.querySelector(".choose[open]");
+    if (opened) opened.open = false;
+    else if (!writing || document.getElementById("drawer")) document.querySelector("[data-close]")?.click();
+    return;
+  }
+  if (writing) return;
+  if (event.key === "/") {
+    const search = document.getElementById("search");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+      search.select();
+    }
+    return;
+  }
+  if (document.querySelector("#grid") && !event.target.closest(".drawer")) move(event);
+});
+
+/** Rows by the arrows, ends by Home and End, pages by the page keys. */
+function move(event) {
+  const all = rows();
+  const at = all.indexOf(document.activeElement);
+  const to = { ArrowDown: at + 1, ArrowUp: at < 0 ? all.length - 1 : at - 1, Home: 0, End: all.length - 1 }[event.key];
+  if (to !== undefined) {
+    event.preventDefault();
+    all[Math.max(0, Math.min(to, all.length - 1))]?.focus();
+    return;
+  }
+  const page = { PageDown: "after", PageUp: "before" }[event.key];
+  const link = page && document.querySelector(`[data-page=${page}]`);
+  if (link) {
+    event.preventDefault();
+    left = "";
+    show(link.href).then(() => rows()[0]?.focus());
+  } else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+    const grid = document.getElementById("grid");
+    event.preventDefault();
+    grid.scrollLeft += event.key === "ArrowRight" ? 120 : -120;
+  }
+}
+
+// Columns: dragging one's edge changes its width; the address keeps it, and the server for the next visit.
+const CHARACTER = 7.5;
+document.addEventListener("pointerdown", (event) => {
+  const edge = event.target.closest(".resize");
+  if (!edge) return;
+  event.preventDefault();
+  const header = edge.closest("th");
+  const table = header.closest("table");
+  const column = table.querySelectorAll("col")[header.cellIndex];
+  const [width, whole, start] = [Number(column.width), Number(table.getAttribute("width")), event.clientX];
+  const wide = (moved) => Math.max(48, Math.round(width + moved.clientX - start));
+  const drag = (moved) => {
+    column.width = wide(moved);
+    table.setAttribute("width", whole + wide(moved) - width);
+  };
+  edge.classList.add("moving");
+  edge.setPointerCapture(event.pointerId);
+  edge.addEventListener("pointermove", drag);
+  edge.addEventListener("pointerup", (end) => {
+    edge.removeEventListener("pointermove", drag);
+    edge.classList.remove("moving");
+    const form = document.querySelector(".choose form");
+    form.querySelector(`[name="width.${header.dataset.column}"]`).value = Math.min(80, Math.round((wide(end) - 22) / CHARACTER));
+    form.requestSubmit(form.querySelector("button"));
+  }, { once: true });
+});

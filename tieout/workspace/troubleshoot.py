@@ -1,0 +1,304 @@
+"""The Troubleshoot pages: the most recent errors, and the history of what an error is about (R52, R53)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from engine.changes import PROCESSES, ProcessMessage
+from engine.errors import QuestionError
+from engine.messages import catalogued, recognise
+from store.errorlog import ErrorEntry, ErrorQuery
+from store.queries import Snapshot
+from tieout.workspace import addresses
+from tieout.workspace.context import Frame, asked, frame
+from tieout.workspace.document import event_address
+from tieout.workspace.export import csv_response
+from tieout.workspace.rendering import render
+
+LIMIT: Final = 100
+"""Most recent errors are a hundred, as in Finance."""
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "time": "Date and time",
+    "message": "Message",
+    "process": "Process",
+    "journal": "Journal",
+    "project": "Project ID",
+    "subject": "About",
+    "count": "Count",
+    "first": "First seen",
+    "standing": "Standing",
+}
+GROUPINGS: Final = ("message", "process", "company", "journal", "project")
+_SORTS: Final = ("time", "message", "process", "journal", "project", "subject", "count", "first", "standing")
+
+PROCESS_NAMES: Final[Mapping[str, str]] = {
+    "import-from-staging": "Import from staging",
+    "integration-journal-posting": "Integration journal posting",
+    "invoice-proposal": "Invoice proposal",
+    "general-journal-sync": "General journal Dataverse sync",
+}
+
+
+class ErrorRow(msgspec.Struct, frozen=True):
+    """An error as the list shows it."""
+
+    entry: ErrorEntry
+    code: str
+    details: str | None
+    resolution: str | None
+    journal: str
+    project: str
+    standing: str
+    event: str
+    history: str
+
+    @property
+    def message(self) -> ProcessMessage:
+        return self.entry.message
+
+    def text(self, column: str) -> str:
+        """What a column says, for filters and groups."""
+        match column:
+            case "message":
+                return f"{self.code} {self.message.text or ''}"
+            case "process":
+                return PROCESS_NAMES.get(self.message.process, self.message.process)
+            case "company":
+                return self.message.company or ""
+            case "journal":
+                return self.journal
+            case "project":
+                return self.project
+            case "subject":
+                return self.message.subject or ""
+            case "standing":
+                return self.standing
+            case _:
+                return ""
+
+    def order(self, column: str) -> tuple[Any, ...]:
+        """What to sort by."""
+        if column == "time":
+            return (self.message.evidence.at,)
+        if column == "first":
+            return (self.entry.first_seen,)
+        if column == "count":
+            return (self.entry.count,)
+        return (self.text(column).lower(), -self.message.evidence.at)
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """A state of the list, as its address has it."""
+
+    company: str
+    start: str = ""
+    end: str = ""
+    filters: Mapping[str, str] = {}
+    sort: str = "time"
+    descending: bool = True
+    group: str = ""
+    history: bool = False
+    """Whether errors that a later run took up are listed, too."""
+
+    def address(self, path: str = "errors", **changes: Any) -> str:
+        """The address of this state, or of one that differs."""
+        state = msgspec.structs.replace(self, **changes)
+        found = {
+            "from": state.start,
+            "to": state.end,
+            **{f"f.{name}": text for name, text in state.filters.items()},
+            "sort": "" if (state.sort, state.descending) == ("time", True) else state.sorted(),
+            "group": state.group,
+            "show": "all" if state.history else "",
+        }
+        query = urlencode({name: text for name, text in found.items() if text}, quote_via=quote)
+        return f"/{quote(state.company)}/{path}" + (f"?{query}" if query else "")
+
+    def sorted(self) -> str:
+        return ("-" if self.descending else "") + self.sort
+
+    def hidden(self, *without: str) -> list[tuple[str, str]]:
+        """The parts of the state that a form carries along."""
+        found = {"sort": self.sorted(), "group": self.group, "show": "all" if self.history else ""}
+        return [(name, text) for name, text in found.items() if text and name not in without]
+
+
+def _read(request: Request) -> State:
+    query = request.query_params
+    sort, group = query.get("sort", "-time"), query.get("group", "")
+    if sort.removeprefix("-") not in _SORTS:
+        raise QuestionError(f"errors cannot be sorted by {sort!r}; they can by {', '.join(_SORTS)}.")
+    if group and group not in GROUPINGS:
+        raise QuestionError(f"errors cannot be grouped by {group!r}; they can by {', '.join(GROUPINGS)}.")
+    return State(
+        company=request.path_params["company"],
+        start=addresses.day(query.get("from", "")),
+        end=addresses.day(query.get("to", "")),
+        filters={name[2:]: text for name, text in query.items() if name.startswith("f.") and text},
+        sort=sort.removeprefix("-"),
+        descending=sort.startswith("-"),
+        group=group,
+        history=query.get("show") == "all",
+    )
+
+
+def errors(request: Request) -> Response:
+    """The hundred most recent errors, each subject once."""
+    state = _read(request)
+    if any(not value for value in request.query_params.values()):
+        return RedirectResponse(state.address(), status_code=303)
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, state.company)
+        rows = _rows(snapshot, around, state)
+        context = {
+            "frame": around,
+            "tab": "troubleshoot",
+            "section": "errors",
+            "sections": sections(around),
+            "state": state,
+            "columns": COLUMNS,
+            "groupings": GROUPINGS,
+            "processes": PROCESS_NAMES,
+            "parts": _grouped(rows, state),
+            "number": len(rows),
+            "full": len(rows) == LIMIT,
+            "csv": state.address("errors.csv"),
+        }
+        return render(request, "errors.html", context)
+
+
+def errors_csv(request: Request) -> Response:
+    """The list as a file, complete texts."""
+    state = _read(request)
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, state.company)
+        rows = _rows(snapshot, around, state)
+    titles = ["Date and time", "Code", "Message", "Process", "Journal", "Project ID", "About", "Count", "Standing"]
+    lines = (
+        [
+            around.locale.time(row.message.evidence.at, around.zone),
+            row.code,
+            row.message.text or "",
+            row.text("process"),
+            row.journal,
+            row.project,
+            row.message.subject or "",
+            row.entry.count,
+            row.standing,
+        ]
+        for row in rows
+    )
+    return csv_response(f"{around.code}-errors", titles, lines)
+
+
+def sections(around: Frame) -> list[tuple[str, str, str]]:
+    """The sub-tabs."""
+    base = f"/{quote(around.code)}"
+    return [
+        ("errors", "Most recent errors", f"{base}/errors"),
+        ("general-journals", "General journal Dataverse sync", f"{base}/general-journals"),
+        ("invoice-proposals", "Invoice proposals", f"{base}/invoice-proposals"),
+    ]
+
+
+def _rows(snapshot: Snapshot, around: Frame, state: State) -> list[ErrorRow]:
+    query = ErrorQuery(company=around.code or None, start=state.start or None, end=state.end or None, limit=10 * LIMIT)
+
+    entries = [(entry, _journal(entry.message)) for entry in snapshot.error_log(query)]
+    projects = snapshot.projects_of_journals(around.code, {journal for _, journal in entries if journal})
+    rows = [_row(entry, around, journal, ", ".join(projects.get(journal, ()))) for entry, journal in entries]
+    wanted = [
+        row
+        for row in rows
+        if (state.history or row.entry.current)
+        and all(text.lower() in row.text(name).lower() for name, text in state.filters.items())
+    ]
+    return sorted(wanted[:LIMIT], key=lambda row: row.order(state.sort), reverse=state.descending)
+
+
+def _journal(message: ProcessMessage) -> str:
+    """The journal that a message names, or is about."""
+    named = recognise(message.text or "").parameters.get("journal", "")
+    return named or ((message.subject or "") if message.process == "integration-journal-posting" else "")
+
+
+def _row(entry: ErrorEntry, around: Frame, journal: str, project: str) -> ErrorRow:
+    message = entry.message
+    recognised = recognise(message.text or "")
+    known = catalogued(recognised.code)
+    return ErrorRow(
+        entry=entry,
+        code=recognised.code,
+        details=known.details if known else None,
+        resolution=known.resolution if known else None,
+        journal=journal,
+        project=project,
+        standing=_standing(entry),
+        event=event_address(message.evidence, around),
+        history=_history_address(around.code, message),
+    )
+
+
+def _standing(entry: ErrorEntry) -> str:
+    if entry.interrupted:
+        return "interrupted"
+    return "current" if entry.current else "history"
+
+
+def _history_address(company: str, message: ProcessMessage) -> str:
+    about = urlencode({"process": message.process, "about": message.subject or message.text or ""}, quote_via=quote)
+    return f"/{quote(company)}/errors/history?{about}"
+
+
+def _grouped(rows: list[ErrorRow], state: State) -> list[tuple[str, list[ErrorRow]]]:
+    if not state.group:
+        return [("", rows)]
+    found: dict[str, list[ErrorRow]] = {}
+    for row in rows:
+        value = row.code if state.group == "message" else row.text(state.group)
+        found.setdefault(value, []).append(row)
+    return sorted(found.items(), key=lambda part: (-len(part[1]), part[0]))
+
+
+def history(request: Request) -> Response:
+    """Everything that was said of one subject, newest first, with first seen, last seen and count."""
+    process, about = request.query_params.get("process", ""), request.query_params.get("about", "")
+    if process not in PROCESSES:
+        raise QuestionError(f"there is no process {process!r}; there are {', '.join(PROCESSES)}.")
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, request.path_params["company"])
+        said = snapshot.error_history(around.code, process, about)
+        if not said:
+            raise QuestionError(f"nothing was reported about {about!r} by {PROCESS_NAMES[process]}.")
+        reported = [message for message in said if message.text is not None]
+        newest = recognise(reported[0].text or "") if reported else None
+        known = catalogued(newest.code) if newest else None
+        context = {
+            "frame": around,
+            "tab": "troubleshoot",
+            "section": "errors",
+            "sections": sections(around),
+            "about": about,
+            "process": PROCESS_NAMES[process],
+            "said": [(message, event_address(message.evidence, around)) for message in said],
+            "count": len(reported),
+            "first": reported[-1].evidence.at if reported else None,
+            "last": reported[0].evidence.at if reported else None,
+            "code": newest.code if newest else None,
+            "known": known,
+        }
+        return render(request, "error_history.html", context)
+
+
+def later(request: Request) -> Response:
+    """The place of a list that a later version fills."""
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, request.path_params["company"])
+        section = request.scope["section"]
+        context = {"frame": around, "tab": "troubleshoot", "section": section, "sections": sections(around)}
+        return render(request, "later.html", context)

@@ -1,0 +1,81 @@
+"""Pictures of every page of the workspace, light and dark, wide and narrow: `make screenshots`.
+
+They go to `.tieout/screenshots/`, and the one for README.md to `docs/workspace.png`. Look at them: what is cut,
+overlaps or is ugly does not show in any other test.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from playwright.sync_api import FloatRect, sync_playwright
+
+from tests.support.workspace import BROWSER, FLAGS, Served, demonstrated
+
+ROOT: Final = Path(__file__).parents[1]
+FOLDER: Final = ROOT / ".tieout" / "screenshots"
+PAGES: Final = {
+    "summary": "/USPM",
+    "expense": "/USPM/expense",
+    "expense-lines": "/USPM/expense?view=missing-journal-lines",
+    "expense-all": "/USPM/expense?view=all",
+    "expense-filtered": "/USPM/expense?view=all&f.project=P-001000&f.amount=>50&sort=-amount",
+    "expense-grouped": "/USPM/expense?view=all&group=month",
+    "expense-empty": "/USPM/expense?f.voucher=nothing",
+    "invoices": "/USPM/vendor-invoice-lines?view=missing-journal-lines",
+    "drawer": "/USPM/expense?open=USPM/USPM-PT000487",
+    "drawer-findings": "/USPM/expense?view=all&open=USPM/USPM-PT000362",
+    "document": "/USPM/document/USPM-PT000348",
+    "balance": "/USPM/balance",
+    "balance-compared": "/USPM/balance?ledger=39600.00",
+    "errors": "/USPM/errors",
+    "errors-grouped": "/USPM/errors?group=message&show=all",
+    "error-history": "/USPM/errors/history?process=integration-journal-posting&about=USPM-000041",
+    "journals": "/USPM/general-journals",
+    "operation": "/operation?company=USPM",
+    "rejected": "/operation/rejected?company=USPM",
+    "event": "/event/tieout.finance.changes/0/17?company=USPM",
+    "no-period": "/GBPM?from=2030-01-01",
+    "unknown": "/NONE",
+}
+
+
+def main() -> int:
+    """Take the pictures; names on the command line choose pages."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    chosen = sys.argv[1:] or list(PAGES)
+    with TemporaryDirectory() as folder, demonstrated(Path(folder)) as served:
+        for path in _pictures(served, chosen):
+            sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+    return 0
+
+
+def _pictures(served: Served, chosen: list[str]) -> Iterator[Path]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        for scheme in ("light", "dark"):
+            for width in (1440, 1024):
+                context = browser.new_context(
+                    viewport={"width": width, "height": 900},
+                    color_scheme=scheme,
+                    locale="en-US",
+                )
+                page = context.new_page()
+                for name in chosen:
+                    page.goto(served.address + PAGES[name])
+                    path = FOLDER / f"{name}-{width}-{scheme}.png"
+                    page.screenshot(path=path, full_page=True)
+                    yield path
+                    if (name, scheme, width) == ("summary", "light", 1440):
+                        page.screenshot(path=ROOT / "docs" / "workspace.png", clip=_README)
+                        yield ROOT / "docs" / "workspace.png"
+                context.close()
+        browser.close()
+
+
+_README: Final[FloatRect] = {"x": 0, "y": 0, "width": 1440, "height": 860}
+
+if __name__ == "__main__":
+    sys.exit(main())
