@@ -1,18 +1,15 @@
 """The pieces, wired: the only module that knows every package."""
 
 import gc
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, make_url
 
-from engine.errors import MapError, SettingError
-from engine.maps import Maps, compile_maps
+from engine.errors import SettingError
 from store.database import check, connect, migrate
 from store.lease import Lease
 from store.queries import Reader
@@ -21,48 +18,11 @@ from streams.embedded import EmbeddedLog
 from streams.log import EventLog
 from streams.projector import Projector
 from streams.topics import CHANGES, TOPICS
+from tieout.mapfiles import load_maps as load_maps
 from tieout.settings import Settings
 
 if TYPE_CHECKING:
     from streams.kafka import Access
-
-SHIPPED_MAPS: Final = ("finance.toml", "dataverse.toml")
-
-
-def load_maps(settings: Settings) -> Maps:
-    """The shipped maps, with the environment's own entities in place of theirs. Raises `MapError`, naming file and
-    key.
-    """
-    contents = [_parsed(name, (files("tieout") / "maps" / name).read_text(encoding="utf-8")) for name in SHIPPED_MAPS]
-    own = [_parsed(name, _read(name)) for name in settings.maps]
-    replaced = {entity for _, content in own for entity in _entities(content)}
-    kept = [
-        (
-            name,
-            {**content, "entities": {key: value for key, value in _entities(content).items() if key not in replaced}},
-        )
-        for name, content in contents
-    ]
-    return compile_maps([*kept, *own])
-
-
-def _entities(content: dict[str, Any]) -> dict[str, Any]:
-    entities = content.get("entities", {})
-    return entities if isinstance(entities, dict) else {}
-
-
-def _read(name: str) -> str:
-    try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MapError(f"the map file {name} (TIEOUT_MAPS) cannot be read: {error}.") from None
-
-
-def _parsed(name: str, content: str) -> tuple[str, dict[str, Any]]:
-    try:
-        return name, tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise MapError(f"the map file {name} is not TOML: {error}.") from None
 
 
 @contextmanager
