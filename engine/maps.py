@@ -1,61 +1,34 @@
 """Maps: which entity and column of an environment feeds which role, field and link (R6).
 
-A map file is TOML: a `schema` number, a `version`, the `source` it describes, and a table for each entity.
-`compile_maps` checks it and makes the form the rules work with; what it refuses, it names by file, entity and key.
-Reading files is somebody else's job.
+`compile_maps` makes the form the rules work with of map files (`engine.mapfiles`); what it refuses, it names by file,
+entity and key.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final
 
 import msgspec
 
 from engine.changes import Source
 from engine.errors import MapError
+from engine.mapfiles import (
+    Layered,
+    Names,
+    Number,
+    WrittenEntity,
+    WrittenIdentity,
+    WrittenReference,
+    laid_over,
+    names_of,
+    read_file,
+)
 from engine.roles import CHOICES, ROLES, Role
 from engine.values import keeper
 
-SCHEMA: Final = 1
-"""The version of the map files' shape that this code reads."""
-
 COMPANY: Final = "@company"
 """The cell that keeps the company an event named beside its columns; no column of either system starts with `@`."""
-
-Names = str | list[str]
-
-
-class _Identity(msgspec.Struct, forbid_unknown_fields=True):
-    link: str
-    by: Names
-    company: bool = False
-    when: dict[str, list[str]] = {}
-
-
-class _Reference(msgspec.Struct, forbid_unknown_fields=True):
-    by: Names
-    to: str | None = None
-    link: str | None = None
-
-
-class _Entity(msgspec.Struct, forbid_unknown_fields=True):
-    record: str
-    aliases: list[str] = []
-    columns: dict[str, Names] = {}
-    column_aliases: dict[str, Names] = {}
-    choices: dict[str, dict[str, int | list[int]]] = {}
-    keep_on_delete: bool = False
-    identity: list[_Identity] = []
-    references: dict[str, _Reference] = {}
-    offers: dict[str, Names] = {}
-
-
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    schema: int
-    version: str
-    source: Source
-    entities: dict[str, _Entity]
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -85,11 +58,13 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class FieldMap(msgspec.Struct, frozen=True):
-    """Where a field's value comes from: the first of `columns` that has one; choices by number."""
+    """Where a field's value comes from: the first of `columns` that has one; choices by number, or by name in lower
+    case.
+    """
 
     name: str
     columns: tuple[str, ...]
-    choices: dict[int, str] | None
+    choices: dict[Number, str] | None
 
 
 class EntityMap(msgspec.Struct, frozen=True):
@@ -108,7 +83,7 @@ class EntityMap(msgspec.Struct, frozen=True):
     by_name: dict[str, Reference]
     """`references` by their names."""
     offers: tuple[Reference, ...]
-    readers: tuple[tuple[str, tuple[str, ...], dict[int, str] | None], ...]
+    readers: tuple[tuple[str, tuple[str, ...], dict[Number, str] | None], ...]
     """`fields` as plain tuples, for the one loop that runs several times an event."""
     link_columns: frozenset[str]
     """The columns that links and the company come from: a change of others moves nothing."""
@@ -121,6 +96,8 @@ class Maps(msgspec.Struct, frozen=True):
     by_name: dict[str, EntityMap]
     digest: str
     versions: tuple[str, ...]
+    written: dict[str, Layered]
+    """What the files say, and which file says what: for people."""
 
     def find(self, entity: str) -> EntityMap | None:
         """The map of an entity by its name or an alias, whatever the case."""
@@ -131,115 +108,153 @@ class Maps(msgspec.Struct, frozen=True):
         return [entity for entity in self.entities.values() if entity.role.name in roles]
 
 
-def compile_maps(files: Iterable[tuple[str, Mapping[str, Any]]]) -> Maps:
-    """The maps of an environment from the parsed files, each with the name to blame.
+Files = Iterable[tuple[str, Mapping[str, Any]]]
+"""Parsed files, each with the name to blame."""
 
-    Raises `MapError` for an unknown key, role, field, link target or choice, and for two entities of one name.
+
+def compile_maps(shipped: Files, own: Files = ()) -> Maps:
+    """The maps of an environment: the shipped files, and over them what its `own` files say.
+
+    Raises `MapError` for an unknown key, role, field, link target or choice, for two entities of one name, and for
+    files, links or references that contradict each other.
     """
-    parsed = [(name, _file(name, content)) for name, content in files]
-    stages = _stages(parsed)
-    offered = _offered(parsed)
-    entities: dict[str, EntityMap] = {}
+    below = [(name, read_file(name, content)) for name, content in shipped]
+    above = [(name, read_file(name, content)) for name, content in own]
+    written = laid_over(below, above)
+    stages = {entity: _role(layered, entity) for entity, layered in written.items()}
+    offered = _offered(written)
+    entities = {
+        entity: _Compiler(layered, stages, offered).entity(entity, layered.entry) for entity, layered in written.items()
+    }
     by_name: dict[str, EntityMap] = {}
-    for name, file in parsed:
-        for entity, entry in file.entities.items():
-            compiled = _Compiler(f"{name}: [entities.{entity}]", file.source, stages, offered).entity(entity, entry)
-            entities[entity] = compiled
-            for known in {entity, *entry.aliases}:
-                for spelled in {known, known.lower()}:
-                    if by_name.setdefault(spelled, compiled) is not compiled:
-                        other = by_name[spelled].entity
-                        raise MapError(f"{name}: [entities.{entity}] aliases: the name {known!r} already means {other}")
-    digest = hashlib.blake2b(
-        json.dumps([msgspec.to_builtins(file) for _, file in parsed], sort_keys=True).encode(), digest_size=16
-    ).hexdigest()
-    return Maps(entities, by_name, digest, tuple(f"{name} {file.version}" for name, file in parsed))
+    for entity, layered in written.items():
+        for known in _known_as(entity, layered):
+            for spelled in {known, known.lower()}:
+                if by_name.setdefault(spelled, entities[entity]) is not entities[entity]:
+                    other = by_name[spelled].entity
+                    key = f"aliases.{known}"
+                    raise MapError(f"{layered.where(entity, key)}: the name already means {other}")
+    _check_scopes(entities, written)
+    _check_circles(entities, written)
+    meant = {entity: [item.source, item.virtual_prefix, item.entry] for entity, item in written.items()}
+    digest = hashlib.blake2b(json.dumps(msgspec.to_builtins(meant), sort_keys=True).encode(), digest_size=16)
+    versions = tuple(f"{name} {file.version}" for name, file in (*below, *above))
+    return Maps(entities, by_name, digest.hexdigest(), versions, written)
 
 
-def _file(name: str, content: Mapping[str, Any]) -> _File:
-    if content.get("schema") != SCHEMA:
-        raise MapError(f"{name}: schema is {content.get('schema')!r}, this version of tieout reads schema = {SCHEMA}")
-    if mistake := _mistake(content, _File):
-        path, words = mistake
-        match path:
-            case ["entities", entity, *keys]:
-                raise MapError(f"{name}: [entities.{entity}]{' ' * bool(keys)}{'.'.join(keys)}: {words}")
-            case _:
-                raise MapError(f"{name}: {'.'.join(path)}{': ' * bool(path)}{words}")
-    return msgspec.convert(content, _File)
+def _role(layered: Layered, entity: str) -> Role:
+    record = layered.entry.record
+    if record is None:
+        raise MapError(f"{layered.where(entity)}: The table missing required key `record`")
+    if record not in ROLES:
+        known = ", ".join(sorted(ROLES))
+        raise MapError(f"{layered.where(entity, 'record')} = {record!r} is not one of {known}")
+    return ROLES[record]
 
 
-def _mistake(value: Any, kind: Any) -> tuple[list[str], str] | None:
-    """Where `value` is not of the type `kind`, as keys from the outside in, and what is wrong there; None when all is
-    well.
-
-    msgspec says only "somewhere in this table" of a key that is not a struct's.
-    """
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        for key, inner, its_kind in _parts(value, kind):
-            if found := _mistake(inner, its_kind):
-                return [key, *found[0]], found[1]
-        return [], str(error).partition(" - at ")[0].replace("Object ", "The table ").replace("field", "key")
-    return None
+def _known_as(entity: str, layered: Layered) -> list[str]:
+    """The names of an entity: its own, that of the virtual entity which shows it, and its aliases."""
+    names = [entity, *layered.entry.aliases]
+    if layered.virtual_prefix:
+        virtual = f"{layered.virtual_prefix}{entity.lower()}entity"
+        names += [] if virtual in names else [virtual]
+    return names
 
 
-def _parts(value: Any, kind: Any) -> list[tuple[str, Any, Any]]:
-    """The keys of a table or a list with what they hold and what they should."""
-    if isinstance(value, Mapping):
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            kinds = {field.name: field.type for field in msgspec.structs.fields(kind)}
-            return [(key, inner, kinds[key]) for key, inner in value.items() if key in kinds]
-        if get_origin(kind) is dict:
-            return [(key, inner, get_args(kind)[1]) for key, inner in value.items()]
-    if isinstance(value, list) and get_origin(kind) is list:
-        return [(f"{number}", inner, get_args(kind)[0]) for number, inner in enumerate(value, 1)]
-    return []
-
-
-def _offered(parsed: list[tuple[str, _File]]) -> dict[str, set[int]]:
+def _offered(written: Mapping[str, Layered]) -> dict[str, set[int]]:
     """The links that entities offer, with how many fields."""
     offered: dict[str, set[int]] = {}
-    for _, file in parsed:
-        for entry in file.entities.values():
-            for link, by in entry.offers.items():
-                offered.setdefault(link, set()).add(len(_names(by)))
+    for layered in written.values():
+        for link, by in layered.entry.offers.items():
+            offered.setdefault(link, set()).add(len(names_of(by)))
     return offered
 
 
-def _stages(parsed: list[tuple[str, _File]]) -> dict[str, Role]:
-    roles: dict[str, Role] = {}
-    for name, file in parsed:
-        for entity, entry in file.entities.items():
-            if entry.record not in ROLES:
-                known = ", ".join(sorted(ROLES))
-                raise MapError(f"{name}: [entities.{entity}] record = {entry.record!r} is not one of {known}")
-            if entity in roles:
-                raise MapError(f"{name}: [entities.{entity}] is mapped twice")
-            roles[entity] = ROLES[entry.record]
-    return roles
+def _check_scopes(entities: Mapping[str, EntityMap], written: Mapping[str, Layered]) -> None:
+    """A link counts within a company everywhere or nowhere, or its values would never meet."""
+    scopes: dict[str, tuple[bool, str]] = {}
+    for name, entity in entities.items():
+        for identity in entity.identity:
+            scoped, other = scopes.setdefault(identity.link, (identity.scoped, name))
+            if scoped != identity.scoped:
+                raise MapError(
+                    f"{written[name].where(name, 'identity')} {identity.link}: company = {_toml(identity.scoped)} "
+                    f"contradicts {written[other].where(other, 'identity')} {identity.link}, where company = "
+                    f"{_toml(scoped)}: their values would never meet"
+                )
+
+
+def _check_circles(entities: Mapping[str, EntityMap], written: Mapping[str, Layered]) -> None:
+    """References may not lead back to where they start: what depends on a row would depend on itself."""
+    offers: dict[str, list[str]] = {}
+    for name, entity in entities.items():
+        for offer in entity.offers:
+            offers.setdefault(offer.name, []).append(name)
+
+    def leads(name: str) -> list[tuple[str, str]]:
+        found = []
+        for key, reference in written[name].entry.references.items():
+            targets = [reference.to] if reference.to else offers.get(reference.link or "", [])
+            found += [(key, target) for target in targets if target in entities]
+        return found
+
+    done: set[str] = set()
+
+    def walk(name: str, path: list[str], keys: list[str]) -> None:
+        if name in path:
+            start = path.index(name)
+            steps = [f"[entities.{at}] references.{key}" for at, key in zip(path[start:], keys[start:], strict=True)]
+            where = written[name].where(name, f"references.{keys[start]}")
+            raise MapError(f"{where}: references lead in a circle: {' → '.join(steps)} → {name}; leave one of them out")
+        if name in done:
+            return
+        for key, target in leads(name):
+            walk(target, [*path, name], [*keys, key])
+        done.add(name)
+
+    for name in entities:
+        walk(name, [], [])
+
+
+def single_links(maps: Maps) -> list[str]:
+    """Where links are declared that only one entity has: they join nothing, which is seldom meant."""
+    users: dict[str, set[str]] = {}
+    for name, entity in maps.entities.items():
+        for identity in entity.identity:
+            users.setdefault(identity.link, set()).add(name)
+    return [f"{maps.written[name].where(name, 'identity')} {link}" for link, (name, *more) in users.items() if not more]
+
+
+def _toml(value: bool) -> str:
+    return "true" if value else "false"
 
 
 class _Compiler:
-    """Compiles one entity; `where` names it in errors."""
+    """Compiles one entity."""
 
-    def __init__(self, where: str, source: Source, roles: dict[str, Role], offered: dict[str, set[int]]) -> None:
-        self.where = where
-        self.source = source
+    def __init__(self, layered: Layered, roles: dict[str, Role], offered: dict[str, set[int]]) -> None:
+        self.layered = layered
+        self.source = layered.source
         self.roles = roles
         self.offered = offered
+        self.name = ""
 
-    def entity(self, name: str, entry: _Entity) -> EntityMap:
+    def at(self, key: str) -> str:
+        """File, table and key, for messages."""
+        return self.layered.where(self.name, key)
+
+    def entity(self, name: str, entry: WrittenEntity) -> EntityMap:
+        """The map of an entity. Raises `MapError`."""
+        self.name = name
         role = self.roles[name]
         for field in entry.columns:
             if field not in role.fields:
                 has = ", ".join(role.fields)
-                raise MapError(f"{self.where} columns.{field}: a record {role.name!r} has no such field; it has {has}")
+                raise MapError(f"{self.at(f'columns.{field}')}: a record {role.name!r} has no such field; it has {has}")
         for field in entry.choices:
             if field not in entry.columns:
                 mapped = ", ".join(entry.columns) or "none"
-                raise MapError(f"{self.where} choices.{field}: no column feeds this field; mapped are {mapped}")
+                raise MapError(f"{self.at(f'choices.{field}')}: no column feeds this field; mapped are {mapped}")
         fields = tuple(
             FieldMap(field, self._column_names(field, columns), self._choices(role, field, entry))
             for field, columns in entry.columns.items()
@@ -250,11 +265,11 @@ class _Compiler:
             prefix=f"{role.stage}:{name}:",
             source=self.source,
             role=role,
-            keep_on_delete=entry.keep_on_delete,
+            keep_on_delete=bool(entry.keep_on_delete),
             columns=self._columns(role, entry),
             fields=fields,
             readers=tuple((field.name, field.columns, field.choices) for field in fields),
-            identity=tuple(self._identity(role, item) for item in entry.identity),
+            identity=tuple(self._identity(role, item) for item in entry.identity or ()),
             references=references,
             by_name={reference.name: reference for reference in references},
             offers=tuple(
@@ -266,85 +281,100 @@ class _Compiler:
         return msgspec.structs.replace(compiled, link_columns=_link_columns(compiled))
 
     def _column_names(self, field: str, columns: Names) -> tuple[str, ...]:
-        names = _names(columns)
+        names = names_of(columns)
         if not names or any(not name.strip() or name.startswith("@") for name in names):
-            raise MapError(f"{self.where} columns.{field}: name the column, or a list of columns; none starts with @")
+            raise MapError(f"{self.at(f'columns.{field}')}: name the column, or a list of columns; none starts with @")
         return names
 
-    def _columns(self, role: Role, entry: _Entity) -> dict[str, tuple[str, Callable[[Any], Any]]]:
+    def _columns(self, role: Role, entry: WrittenEntity) -> dict[str, tuple[str, Callable[[Any], Any]]]:
         columns: dict[str, tuple[str, Callable[[Any], Any]]] = {COMPANY: (COMPANY, keeper("code"))}
         kinds: dict[str, str] = {}
         for field, names in entry.columns.items():
             kind = role.fields[field]
-            for column in _names(names):
+            for column in names_of(names):
                 if kinds.setdefault(column, kind) != kind:
-                    raise MapError(f"{self.where} columns.{field}: {column} is read as {kinds[column]} and as {kind}")
-                for spelled in (column, *_names(entry.column_aliases.get(column, []))):
+                    raise MapError(f"{self.at(f'columns.{field}')}: {column} is read as {kinds[column]} and as {kind}")
+                for spelled in self._spellings(column, entry):
                     meant, _ = columns.setdefault(spelled, (column, keeper(kind)))
                     if meant != column:
                         raise MapError(
-                            f"{self.where} column_aliases: {spelled} stands for the columns {meant} and {column}"
+                            f"{self.at('column_aliases')}: {spelled} stands for the columns {meant} and {column}"
                         )
         for column in entry.column_aliases:
             if column not in kinds:
-                raise MapError(f"{self.where} column_aliases.{column}: no field reads this column")
+                raise MapError(f"{self.at(f'column_aliases.{column}')}: no field reads this column")
         return columns
 
-    def _choices(self, role: Role, field: str, entry: _Entity) -> dict[int, str] | None:
+    def _spellings(self, column: str, entry: WrittenEntity) -> list[str]:
+        """The names of a column: its own, the one it has in a virtual entity, and its aliases."""
+        spellings = [column, *names_of(entry.column_aliases.get(column, []))]
+        prefix = self.layered.virtual_prefix
+        if prefix and not column.startswith(prefix):
+            spellings.append(prefix + column.lower())
+        return spellings
+
+    def _choices(self, role: Role, field: str, entry: WrittenEntity) -> dict[Number, str] | None:
         if role.fields[field] != "choice":
             if field in entry.choices:
-                raise MapError(f"{self.where} choices.{field}: this field is no choice")
+                raise MapError(f"{self.at(f'choices.{field}')}: this field is no choice")
             return None
         known = CHOICES[role.name, field]
-        numbers: dict[int, str] = {}
+        numbers: dict[Number, str] = {}
         for meaning, values in entry.choices.get(field, {}).items():
+            key = f"choices.{field}.{meaning}"
             if meaning not in known:
-                raise MapError(f"{self.where} choices.{field}: {meaning!r} is not one of {', '.join(sorted(known))}")
-            for number in [values] if isinstance(values, int) else values:
-                if numbers.setdefault(number, meaning) != meaning:
-                    raise MapError(f"{self.where} choices.{field}: {number} means {numbers[number]!r} and {meaning!r}")
+                raise MapError(f"{self.at(key)}: {meaning!r} is not one of {', '.join(sorted(known))}")
+            for number in values if isinstance(values, list) else [values]:
+                told = number.strip().lower() if isinstance(number, str) else number
+                other = numbers.setdefault(told, meaning)
+                if other != meaning:
+                    raise MapError(
+                        f"{self.at(key)}: {number} means {meaning!r} here, and {other!r} in "
+                        f"{self.at(f'choices.{field}.{other}')}"
+                    )
         if not numbers:
-            raise MapError(f"{self.where} choices.{field}: name the numbers of {', '.join(sorted(known))}")
+            raise MapError(f"{self.at(f'choices.{field}')}: name the numbers of {', '.join(sorted(known))}")
         return numbers
 
     def _fields(self, role: Role, key: str, by: Names) -> tuple[str, ...]:
-        for field in _names(by):
+        for field in names_of(by):
             if field not in role.fields and field not in ("id", "company"):
-                raise MapError(f"{self.where} {key}: a record {role.name!r} has no field {field!r}")
+                raise MapError(f"{self.at(key)}: a record {role.name!r} has no field {field!r}")
         if not by:
-            raise MapError(f"{self.where} {key}: name a field, or a list of fields")
-        return _names(by)
+            raise MapError(f"{self.at(key)}: name a field, or a list of fields")
+        return names_of(by)
 
-    def _identity(self, role: Role, item: _Identity) -> Identity:
+    def _identity(self, role: Role, item: WrittenIdentity) -> Identity:
         if not role.chained:
-            raise MapError(f"{self.where} identity: a record {role.name!r} belongs to no chain; use references")
+            raise MapError(f"{self.at('identity')}: a record {role.name!r} belongs to no chain; use references")
         by = self._fields(role, f"identity {item.link}", item.by)
         if item.when:
             self._fields(role, f"identity {item.link} when", list(item.when))
         when = tuple((field, frozenset(text.upper() for text in texts)) for field, texts in item.when.items())
         return Identity(item.link, by, item.company, when)
 
-    def _reference(self, role: Role, key: str, item: _Reference) -> Reference:
+    def _reference(self, role: Role, key: str, item: WrittenReference) -> Reference:
         by = self._fields(role, f"references.{key}", item.by)
         if (item.to is None) == (item.link is None):
-            raise MapError(f"{self.where} references.{key}: give either to = an entity or link = an offered link")
+            raise MapError(f"{self.at(f'references.{key}')}: give either to = an entity or link = an offered link")
         if item.link is not None:
             if item.link not in self.offered:
                 offers = ", ".join(sorted(self.offered)) or "none"
-                raise MapError(f"{self.where} references.{key}: no entity offers {item.link!r}; offered are {offers}")
+                raise MapError(f"{self.at(f'references.{key}')}: no entity offers {item.link!r}; offered are {offers}")
             if len(by) not in self.offered[item.link]:
-                raise MapError(f"{self.where} references.{key}: {item.link!r} is offered by another number of fields")
+                raise MapError(f"{self.at(f'references.{key}')}: {item.link!r} is offered by another number of fields")
             return Reference(key, by, f"={item.link}:", natural=True)
         target = self.roles.get(item.to or "")
         if target is None:
-            raise MapError(f"{self.where} references.{key}: no map describes the entity {item.to!r}")
+            raise MapError(f"{self.at(f'references.{key}')}: no map describes the entity {item.to!r}")
         if target.resident:
             raise MapError(
-                f"{self.where} references.{key}: rows of {item.to} are in memory; a field that holds their id is enough"
+                f"{self.at(f'references.{key}')}: rows of {item.to} are in memory; a field that holds their id is "
+                "enough"
             )
         if len(by) != 1:
             raise MapError(
-                f"{self.where} references.{key}: a reference to an entity takes one field, which holds its id"
+                f"{self.at(f'references.{key}')}: a reference to an entity takes one field, which holds its id"
             )
         return Reference(key, by, f"{target.stage}:{item.to}:", natural=False)
 
@@ -357,7 +387,3 @@ def _link_columns(entity: EntityMap) -> frozenset[str]:
         fields.update(reference.by)
     columns = (column for field in entity.fields if field.name in fields for column in field.columns)
     return frozenset([COMPANY, *columns])
-
-
-def _names(names: Names) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)

@@ -12,6 +12,7 @@ import msgspec
 
 from engine.changes import Change, Evidence, time_order
 from engine.errors import Rejected
+from engine.mapfiles import Number
 from engine.maps import EntityMap
 from engine.values import is_unfit
 
@@ -161,6 +162,11 @@ def _compact(record: Record) -> Record:
     return record
 
 
+def meaning(choices: dict[Number, str], value: Number) -> str | None:
+    """What a choice means, said by its number or by its name in any case; None when the map does not tell."""
+    return choices.get(value.lower() if type(value) is str else value)
+
+
 class Row(dict[str, Any]):
     """A record read by its role's fields: what the rules see. `row["voucher"]` is None when there is no usable value.
 
@@ -186,7 +192,7 @@ class Row(dict[str, Any]):
                     self.misfits.append((name, column, value["unfit"], record.evidence[cell[0]]))
                     continue
                 if choices is not None:
-                    named = choices.get(value)
+                    named = choices.get(value) or meaning(choices, value)
                     if named is None:
                         self.misfits.append((name, column, str(value), record.evidence[cell[0]]))
                         continue
@@ -224,11 +230,13 @@ class Row(dict[str, Any]):
                         return self._deciding(columns, choices)
         return self.existence
 
-    def _deciding(self, columns: tuple[str, ...], choices: dict[int, str] | None) -> Evidence:
+    def _deciding(self, columns: tuple[str, ...], choices: dict[Number, str] | None) -> Evidence:
         """The evidence of the column that the field was read from."""
         for column in columns:
             cell = self.record.cells.get(column)
-            if cell is None or cell[1] is None or is_unfit(cell[1]) or (choices is not None and cell[1] not in choices):
+            if cell is None or cell[1] is None or is_unfit(cell[1]):
+                continue
+            if choices is not None and meaning(choices, cell[1]) is None:
                 continue
             return self.record.evidence[cell[0]]
         return self.existence

@@ -20,7 +20,7 @@ Kind = Literal[
     "date",  # YYYY-MM-DD; the empty date of Finance, 1900-01-01, means none
     "time",  # microseconds since 1970 UTC
     "flag",  # true or false
-    "choice",  # a number that the map's choices name
+    "choice",  # a number, or a name, that the map's choices tell the meaning of
 ]
 
 

@@ -60,6 +60,10 @@ def _guid(value: Any) -> Any:
         return unfit(value)
     if (found := guid(value)) is not None:
         return time_order(found)
+    if "|" in value:
+        # A virtual row's primary field: the values of its key, of which one may be a guid (`domain/events.md` §3).
+        guids = [part for part in value.split("|") if guid(part.strip())]
+        return _guid(guids[0]) if len(guids) == 1 else unfit(value)
     stripped = value.strip().strip("{}")
     if not stripped.strip("0-"):
         return None
@@ -189,6 +193,9 @@ def _choice(value: Any) -> Any:
             return None
         if _WHOLE.fullmatch(text):
             return _choice(int(text))
+        # Finance's OData says choices by their names, and a map may tell what these mean.
+        if text.isidentifier() and len(text) <= _SHOWN:
+            return text
     return unfit(value)
 
 

@@ -13,25 +13,11 @@ SHIPPED_MAPS: Final = ("finance.toml", "dataverse.toml")
 
 
 def load_maps(settings: Settings) -> Maps:
-    """The shipped maps, with the environment's own entities in place of theirs. Raises `MapError`, naming file and
-    key.
+    """The shipped maps, and over them what the environment's own files say, key by key. Raises `MapError`, naming file
+    and key.
     """
-    contents = [_parsed(name, (files("tieout") / "maps" / name).read_text(encoding="utf-8")) for name in SHIPPED_MAPS]
-    own = [_parsed(name, _read(name)) for name in settings.maps]
-    replaced = {entity for _, content in own for entity in _entities(content)}
-    kept = [
-        (
-            name,
-            {**content, "entities": {key: value for key, value in _entities(content).items() if key not in replaced}},
-        )
-        for name, content in contents
-    ]
-    return compile_maps([*kept, *own])
-
-
-def _entities(content: dict[str, Any]) -> dict[str, Any]:
-    entities = content.get("entities", {})
-    return entities if isinstance(entities, dict) else {}
+    shipped = [_parsed(name, (files("tieout") / "maps" / name).read_text(encoding="utf-8")) for name in SHIPPED_MAPS]
+    return compile_maps(shipped, [_parsed(name, _read(name)) for name in settings.maps])
 
 
 def _read(name: str) -> str:

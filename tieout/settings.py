@@ -69,7 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     maps: tuple[str, ...] = ()
-    """Map files of your own; an entity in them replaces the shipped one."""
+    """Map files of your own, laid over the shipped ones key by key."""
 
     metrics: str | None = None
     """Where a worker tells its metrics and whether it is ready, as `host:port`; by default nowhere."""

@@ -183,6 +183,19 @@ def test_the_settings_file_and_the_map_file_are_accepted(tmp_path: Path) -> None
     assert load_maps(own).digest != load_maps(settings).digest
 
 
+def test_the_page_of_the_maps_shows_what_is_accepted_and_said(tmp_path: Path) -> None:
+    told = page("maps.md")
+    (own,) = blocks(told, "toml")
+    (tmp_path / "contoso.toml").write_text(own, encoding="utf-8")
+    project = load_maps(Settings(maps=(str(tmp_path / "contoso.toml"),))).entities["msdyn_project"]
+    assert "contoso_projectnumber" in project.columns
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
+    for step in steps(told):
+        words = [sys.executable, "-m", *step.command.split()]
+        said = subprocess.run(words, check=True, capture_output=True, text=True, env=environment, cwd=tmp_path).stdout
+        assert said.splitlines() == step.shown
+
+
 # --- the other pages -------------------------------------------------------------------------------------------------
 
 

@@ -6,13 +6,25 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.changes import time_order
 from store.writer import Writer
 from streams.codec import ANSWERED
 from streams.embedded import EmbeddedLog
 from streams.log import Batch, NewRecord
 from streams.projector import Projector, RejectedEvent, read_rejection
 from streams.topics import TOPICS
-from tests.support.payloads import ACTUAL, DATAVERSE, EXAMPLES, MISSING, ROW, business, context, encoded, page
+from tests.support.payloads import (
+    ACTUAL,
+    DATAVERSE,
+    EXAMPLES,
+    MISSING,
+    ROW,
+    business,
+    context,
+    data_event,
+    encoded,
+    page,
+)
 from tests.support.stores import MAPS, canonical, memory_store
 
 MEGABYTE = 1024 * 1024
@@ -122,3 +134,51 @@ def test_the_same_row_of_another_environment_is_kept_out(tmp_path: Path) -> None
     (refused,) = worlds["ours"].rejected()
     assert refused.reason.startswith("the environment 'theirs' at $.OrganizationId")
     assert refused.value == other
+
+
+# --- rows of Finance, whichever way they come -------------------------------------------------------------------------
+
+
+def staging_row(world: World) -> dict[str, Any]:
+    lines = map(msgspec.json.decode, canonical(world.store))
+    (line,) = [line for line in lines if "ProjCDSActualsImport" in line.get("record", "")]
+    assert isinstance(line, dict)
+    return line
+
+
+def data_event_with(**columns: Any) -> bytes:
+    return encoded(data_event({f"mserp_{name}": value for name, value in columns.items()}))
+
+
+@pytest.mark.requirement("R3")
+def test_a_staging_row_is_one_record_by_data_event_and_by_page(world: World) -> None:
+    world.take(data_event_with(dataareaid="uspm", voucher="USPM-000051"))
+    world.take((EXAMPLES / "fno-odata-page.json").read_bytes(), headers=((ANSWERED, b"2025-01-08T11:00:00Z"),))
+    row = staging_row(world)
+    assert row["record"].endswith(":5637151326")
+    columns = {name: cell["value"] for name, cell in row["columns"].items()}
+    # The page was read after the event: its empty voucher counts, and what it alone tells is there as well.
+    assert (columns["Voucher"], columns["TransactionCurrencyId"], columns["@company"]) == (None, "USD", "USPM")
+    assert world.rejected() == []
+
+
+ACTUAL_ID = f"row:{time_order(ROW)}"
+
+
+@pytest.mark.requirement("R3")
+@pytest.mark.parametrize(
+    ("columns", "joins"),
+    [
+        ({"actualid": ROW.upper()}, True),
+        ({"primaryfield": f"{{{ROW.upper()}}}"}, True),
+        ({"primaryfield": f"uspm|{{{ROW.upper()}}}"}, True),
+        ({"primaryfield": f"{ROW}|{ROW}"}, False),
+        ({"primaryfield": "uspm|PT-1"}, False),
+        ({"amount": 100}, False),
+    ],
+)
+def test_a_staging_row_finds_its_actual_also_by_its_primary_field(
+    world: World, columns: dict[str, Any], joins: bool
+) -> None:
+    world.take(data_event_with(**columns))
+    assert [token for token in staging_row(world)["joins"] if token.startswith("row:")] == [ACTUAL_ID] * joins

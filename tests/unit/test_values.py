@@ -66,6 +66,7 @@ FITTING: list[tuple[Kind, Any, Any]] = [
     ("choice", "192350000", 192350000),
     ("choice", 0, 0),
     ("choice", "-1", -1),
+    ("choice", " Approved ", "Approved"),
 ]
 
 NONES: list[tuple[Kind, Any]] = [
@@ -136,7 +137,8 @@ MISFITS: list[tuple[Kind, Any]] = [
     ("flag", "maybe"),
     ("flag", 200000000),
     ("flag", []),
-    ("choice", "Approved"),
+    ("choice", "not approved"),
+    ("choice", "x" * 201),
     ("choice", "1.5"),
     ("choice", True),
     ("choice", 2**64),

@@ -14,6 +14,7 @@ from engine import money
 from tieout.cli.output import counted, grouped, plain
 
 if TYPE_CHECKING:
+    from engine.readings import Reading
     from store.grids import GridQuery
     from store.views import Sums
 
@@ -341,3 +342,28 @@ def show_rejection(screen: Console, told: Row, body: str) -> None:
     screen.print(table)
     screen.print()
     screen.file.write(body + "\n")
+
+
+# --- maps ------------------------------------------------------------------------------------------------------------
+
+
+def show_reading(screen: Console, told: "Reading", *, read_again: bool) -> None:
+    """What the maps make of an event, and why."""
+    screen.print(f"{plain(told.entity)}: a record {told.record}, step {told.step} ({plain(told.because)})")
+    if read_again:
+        screen.print("The event says only that the row is another now: it is to be read again.")
+    screen.print(f"Company: {plain(told.company or 'not said by this event')}\n")
+    if told.cells:
+        table = _table("Column", "Field", "Value")
+        table.add_column("Because")
+        for cell in told.cells:
+            table.add_row(plain(cell.column), cell.field or "", plain(cell.value or ""), plain(cell.because))
+        screen.print(table)
+        screen.print()
+    if told.ties:
+        table = _table("Tie", "Name", "Value")
+        table.add_column("Because")
+        for tie in told.ties:
+            table.add_row(tie.kind, plain(tie.name), plain(tie.value or "none yet"), plain(tie.because))
+        screen.print(table)
+        screen.print()
