@@ -248,8 +248,6 @@ class ExpensePaper(Paper):
             self.posted()
         how = self.chance.randrange(6)
         scoped = not self.line.transaction.startswith(self.line.company)
-        directory = self.tail.directory
-        owner: Columns = {"assumed_owningcompany": directory.lookup("cdm_company", self.line.company, named=True)}
         return self.expenses.export(
             self.line,
             self.at + _EXPORTED,
@@ -258,8 +256,13 @@ class ExpensePaper(Paper):
             says_company=how < 2,
             lookup=how % 3 != 2,
             origin=how % 3 != 0,
-            wrong=(owner if scoped or how < 4 else {}) | (wrong or {}),
+            wrong=(self.owner if scoped or how < 4 else {}) | (wrong or {}),
         )
+
+    @property
+    def owner(self) -> Columns:
+        """The company, as a record in Dataverse says it."""
+        return {"assumed_owningcompany": self.tail.directory.lookup("cdm_company", self.line.company, named=True)}
 
     def approved(self, *, wrong: Columns | None = None, external_id: str | None = None) -> Source:
         source = self.exported(wrong=wrong, external_id=external_id)

@@ -11,14 +11,14 @@
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
 
-from tieout.simulator.scenario import Columns, Entry, Event
+from tieout.simulator.scenario import Columns, Entry, Event, encode
 
 ORGANISATION = "7f1d2c60-4a3b-ee11-8ef3-000d3a1b2c3d"
 ORGANISATION_NAME = "unq7f1d2c604a3bee118ef3000d3a1b2"
@@ -37,6 +37,22 @@ _CONTEXTS = frozenset(
         "msdyn_transactionconnection",
     ]
 )
+_REFERENCE = frozenset(
+    [
+        "transactioncurrency",
+        "cdm_company",
+        "msdyn_project",
+        "msdyn_transactioncategory",
+        "CompanyInfo",
+        "Ledger",
+        "FiscalCalendarYear",
+        "FiscalCalendarPeriod",
+        "LedgerFiscalCalendarPeriod",
+        "ProjTable",
+        "VendTable",
+    ]
+)
+"""Rows that documents point to; they do not change while a story is told."""
 _STAGING, _VIRTUAL_STAGING = "ProjCDSActualsImport", "mserp_projcdsactualsimportentity"
 _VIRTUAL_TABLE = "00004951-0000-0000-"
 """What the ids of its rows begin with: the entity's number; the RecId follows, its lowest byte first."""
@@ -45,7 +61,11 @@ _FIRST_ENUM_VALUE = 200_000_000
 
 _NO_ROW = "00000000-0000-0000-0000-000000000000"
 _TYPE = "http://schemas.microsoft.com/xrm/2011/Contracts"
-_MONEY = ("msdyn_amount", "msdyn_price", "msdyn_salestaxamount", "msdyn_totalamount", "assumed_accountingamount")
+_MONEY = frozenset(
+    """
+    msdyn_amount msdyn_amount_base msdyn_price msdyn_salestaxamount msdyn_totalamount assumed_accountingamount
+    """.split()
+)
 _NUMBERS = frozenset(
     """
     msdyn_quantity exchangerate
@@ -120,15 +140,15 @@ class Native:
         rows = _rows(whole)
         for entry in left:
             at, number, event = entry
-            if not isinstance(event.value, dict) or "data" not in event.value:
+            if type(event.value) is not dict or "data" not in event.value:
                 sent.append(entry)
-            elif _is_reference(event):
-                pages[event.entity].append(entry)
-            elif event.entity == _STAGING:
+            elif (entity := event.entity) in _REFERENCE:
+                pages[entity].append(entry)
+            elif entity == _STAGING:
                 sent.append((at, number, data_event(event, *rows[number])))
             else:
                 sent.append((at, number, self.sent(event)))
-                if event.entity == "VendInvoiceJour":
+                if entity == "VendInvoiceJour":
                     sent.append((at + timedelta(seconds=1), number, invoice_posted(event)))
         for entries in pages.values():
             for first in range(0, len(entries), _ROWS_PER_PAGE):
@@ -142,36 +162,14 @@ class Native:
         if event.entity in _CONTEXTS:
             return context(event)
         if event.entity == _STAGING:
-            return data_event(event, None, event.value["data"].get("columns", {}))
-        return page([event], event.value["time"]) if _is_reference(event) else event
+            return data_event(event, None, _virtual_columns(event))
+        return page([event], event.value["time"]) if event.entity in _REFERENCE else event
 
     def polled(self, event: Event) -> Event:
         """A page with one row. Finance's pages cannot tell that a row is gone."""
         if event.value["data"]["operation"] == "delete" and event.topic.startswith("finance"):
             return self.sent(event)
         return page([event], event.value["time"])
-
-
-def _is_reference(event: Event) -> bool:
-    """Rows that documents point to; they do not change while a story is told."""
-    return event.entity in _REFERENCE
-
-
-_REFERENCE = frozenset(
-    [
-        "transactioncurrency",
-        "cdm_company",
-        "msdyn_project",
-        "msdyn_transactioncategory",
-        "CompanyInfo",
-        "Ledger",
-        "FiscalCalendarYear",
-        "FiscalCalendarPeriod",
-        "LedgerFiscalCalendarPeriod",
-        "ProjTable",
-        "VendTable",
-    ]
-)
 
 
 # --- contexts ---------------------------------------------------------------------------------------------------------
@@ -185,7 +183,7 @@ def context(event: Event) -> Event:
     message = "Delete" if deleted else "Create" if "createdon" in columns else "Update"
     target: dict[str, Any] = {"__type": f"{'EntityReference' if deleted else 'Entity'}:{_TYPE}"}
     if not deleted:
-        target["Attributes"] = [{"key": name, "value": _attribute(name, value)} for name, value in columns.items()]
+        target["Attributes"] = _attributes(columns)
         target |= {"EntityState": None, "FormattedValues": [], "RelatedEntities": []}
     target |= {"Id": event.key, "KeyAttributes": [], "LogicalName": event.entity}
     if deleted:
@@ -213,7 +211,21 @@ def cut(event: Event) -> Event:
 
 _OWNER = {"Id": "aa11c0de-0000-4000-8000-000000000001", "LogicalName": "sdkmessageprocessingstep", "Name": None}
 _USER = "c2a7d4b1-5d3b-ee11-8ef3-000d3a1b2c3d"
-_UNIT = "1b0c9e3a-5d3b-ee11-8ef3-000d3a1b2c3d"
+_INSTALLATION = {
+    "BusinessUnitId": "1b0c9e3a-5d3b-ee11-8ef3-000d3a1b2c3d",
+    "Depth": 1,
+    "InitiatingUserId": _USER,
+    "IsExecutingOffline": False,
+    "IsInTransaction": False,
+    "IsOfflinePlayback": False,
+    "IsolationMode": 1,
+    "Mode": 1,
+    "OrganizationId": ORGANISATION,
+    "OrganizationName": ORGANISATION_NAME,
+    "SecondaryEntityName": "none",
+    "Stage": 40,
+    "UserId": _USER,
+}
 
 
 def _envelope(event: Event, message: str, entity: str, row: str) -> dict[str, Any]:
@@ -221,49 +233,62 @@ def _envelope(event: Event, message: str, entity: str, row: str) -> dict[str, An
     operation = event.value["id"]
     zone = ("+0000", "-0700", "+0200")[ord(operation[0]) % 3]
     return {
-        "BusinessUnitId": _UNIT,
+        **_INSTALLATION,
         "CorrelationId": operation,
-        "Depth": 1,
-        "InitiatingUserId": _USER,
-        "IsExecutingOffline": False,
-        "IsInTransaction": False,
-        "IsOfflinePlayback": False,
-        "IsolationMode": 1,
         "MessageName": message,
-        "Mode": 1,
         "OperationCreatedOn": _operation_time(event.value["time"], zone),
         "OperationId": operation,
-        "OrganizationId": ORGANISATION,
-        "OrganizationName": ORGANISATION_NAME,
         "PrimaryEntityId": row,
         "PrimaryEntityName": entity,
         "RequestId": operation,
-        "SecondaryEntityName": "none",
-        "Stage": 40,
-        "UserId": _USER,
     }
 
 
+@lru_cache(maxsize=1_024)
 def _operation_time(text: str, zone: str) -> str:
     """`/Date(ms±zone)/`: the milliseconds are those of UTC less the zone (`domain/events.md` §1)."""
     shift = int(zone[:3]) * 3600
     return f"/Date({int(datetime.fromisoformat(text).timestamp()) - shift}000{zone})/"
 
 
-def _attribute(name: str, value: Any) -> Any:
-    """A column's value as a context writes it."""
+def _attributes(columns: Columns) -> list[dict[str, Any]]:
+    return [{"key": name, "value": _value(name, value)} for name, value in columns.items()]
+
+
+def _value(name: str, value: Any) -> Any:
+    """A column's value as a context writes it. What comes again and again is encoded once."""
     if value is None:
         return None
-    if isinstance(value, dict):
-        kind = {"__type": f"EntityReference:{_TYPE}", "Id": value["id"], "KeyAttributes": []}
-        return {**kind, "LogicalName": value["entity"], "Name": value["name"], "RowVersion": None}
-    if name in _CHOICES:
-        return {"__type": f"OptionSetValue:{_TYPE}", "Value": value}
-    if name.startswith(_MONEY):
-        return {"__type": f"Money:{_TYPE}", "Value": _number(value)}
-    if name in _NUMBERS:
-        return _number(value)
-    return _date(value) if name in _DATES else value
+    if type(value) is dict:
+        return _reference(value["entity"], value["id"], value["name"])
+    write = _WRITERS.get(name)
+    return value if write is None else write(value)
+
+
+@lru_cache(maxsize=4_096)
+def _reference(entity: str, row: str, name: str | None) -> msgspec.Raw:
+    kind: dict[str, Any] = {"__type": f"EntityReference:{_TYPE}", "Id": row, "KeyAttributes": []}
+    return _raw({**kind, "LogicalName": entity, "Name": name, "RowVersion": None})
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(encode(value))
+
+
+@lru_cache(maxsize=256)
+def _choice(value: int) -> msgspec.Raw:
+    return _raw({"__type": f"OptionSetValue:{_TYPE}", "Value": value})
+
+
+@lru_cache(maxsize=4_096)
+def _money(digits: str) -> msgspec.Raw:
+    return _raw({"__type": f"Money:{_TYPE}", "Value": _number(digits)})
+
+
+@lru_cache(maxsize=4_096)
+def _number(digits: str) -> msgspec.Raw:
+    """Digits as a JSON number, exactly as they are."""
+    return msgspec.Raw(digits.encode())
 
 
 @lru_cache(maxsize=4_096)
@@ -276,33 +301,40 @@ def _date(text: str) -> str:
 _MIDNIGHT = datetime.min.time().replace(tzinfo=UTC)
 
 
-def _number(text: str) -> msgspec.Raw:
-    """Digits as a JSON number, exactly as they are."""
-    return msgspec.Raw(text.encode())
+_WRITERS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_CHOICES, _choice),
+    **dict.fromkeys(_MONEY, _money),
+    **dict.fromkeys(_NUMBERS, _number),
+    **dict.fromkeys(_DATES, _date),
+}
 
 
 # --- Finance ----------------------------------------------------------------------------------------------------------
 
 
-def _rows(story: list[Entry]) -> dict[int, tuple[Columns | None, Columns]]:
+Attributes = dict[str, dict[str, Any]]
+"""The columns of a row of a virtual table by their names, each as an event writes it."""
+
+
+def _rows(story: list[Entry]) -> dict[int, tuple[Attributes | None, Attributes]]:
     """The staging rows of a story before and after each event, by the event's number."""
-    rows: dict[str, Columns] = {}
+    rows: dict[str, Attributes] = {}
     told = {}
     for _, number, event in story:
         if event.entity == _STAGING:
             before = rows.get(event.key)
-            now = rows[event.key] = {**(before or {}), **event.value["data"].get("columns", {})}
+            now = rows[event.key] = {**(before or {}), **_virtual_columns(event)}
             told[number] = before, now
     return told
 
 
-def data_event(event: Event, before: Columns | None, now: Columns) -> Event:
+def data_event(event: Event, before: Attributes | None, now: Attributes) -> Event:
     """A data event of a staging row: how it is now, and how it was before unless that is not known."""
     data = event.value["data"]
-    operation = data["operation"]
-    message = "OnExternalDeleted" if operation == "delete" else _change(data)
-    inputs = [{"key": "Target", "value": _virtual(event, {} if operation == "delete" else now)}]
-    if before is not None and operation != "delete":
+    deleted = data["operation"] == "delete"
+    message = "OnExternalDeleted" if deleted else _change(data)
+    inputs = [{"key": "Target", "value": _virtual(event, {} if deleted else now)}]
+    if before is not None and not deleted:
         inputs.append({"key": "PreImage", "value": _virtual(event, before)})
     value = {
         **_envelope(event, message, _VIRTUAL_STAGING, _NO_ROW),
@@ -321,19 +353,22 @@ def _change(data: dict[str, Any]) -> str:
     return "OnExternalCreated" if "RecId" in data["columns"] else "OnExternalUpdated"
 
 
-def _virtual(event: Event, columns: Columns) -> dict[str, Any]:
-    """A row of a virtual table; a date that is none is left out."""
-    attributes = [
-        {"key": f"mserp_{name.lower()}", "value": _virtual_value(name, value)}
-        for name, value in columns.items()
-        if name not in ("RecId", "DataAreaId") and value != _NO_DATE
-    ]
-    if columns:
-        attributes.append({"key": "mserp_dataareaid", "value": str(event.value["data"].get("company", "")).lower()})
+def _virtual_columns(event: Event) -> Attributes:
+    """What an event says of a row, under the names of its virtual table; a date that is none is left out."""
+    data = event.value["data"]
+    columns = {"mserp_dataareaid": data.get("company", "").lower()}
+    for name, value in data.get("columns", {}).items():
+        if name not in ("RecId", "DataAreaId") and value != _NO_DATE:
+            columns[f"mserp_{name.lower()}"] = _virtual_value(name, value)
+    return {name: {"key": name, "value": value} for name, value in columns.items()}
+
+
+def _virtual(event: Event, attributes: Attributes) -> dict[str, Any]:
+    """A row of a virtual table."""
     record = int(event.key).to_bytes(8, "little").hex()
     return {
         "__type": f"Entity:{_TYPE}",
-        "Attributes": attributes,
+        "Attributes": list(attributes.values()),
         "EntityState": None,
         "FormattedValues": [],
         "Id": f"{_VIRTUAL_TABLE}{record[:4]}-{record[4:]}",
@@ -346,10 +381,9 @@ def _virtual(event: Event, columns: Columns) -> dict[str, Any]:
 
 def _virtual_value(name: str, value: Any) -> Any:
     if name in _ENUMS:
-        return {"__type": f"OptionSetValue:{_TYPE}", "Value": _FIRST_ENUM_VALUE + value}
-    if value is None or name not in _NUMBERS:
-        return _date(value) if name in _DATES and value else value
-    return _number(value)
+        return _choice(_FIRST_ENUM_VALUE + value)
+    write = _WRITERS.get(name)
+    return value if write is None or not value else write(value)
 
 
 def invoice_posted(event: Event) -> Event:
@@ -422,7 +456,7 @@ def _delta_row(event: Event) -> dict[str, Any]:
         if isinstance(value, dict):
             row[f"_{name}_value"] = value["id"]
             row[f"_{name}_value@Microsoft.Dynamics.CRM.lookuplogicalname"] = value["entity"]
-        elif value is not None and (name in _NUMBERS or name.startswith(_MONEY)):
+        elif value is not None and (name in _NUMBERS or name in _MONEY):
             row[name] = _number(value)
         else:
             row[name] = value

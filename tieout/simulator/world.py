@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ _GREGORIAN_START = datetime(1582, 10, 15, tzinfo=UTC)
 _GUID_TAIL = "a730-0022480431d9"
 
 
+@lru_cache(maxsize=1_024)
 def text_time(at: datetime) -> str:
     """A moment as the events write it: UTC, to the second, with a Z."""
     return at.astimezone(UTC).isoformat()[:19] + "Z"

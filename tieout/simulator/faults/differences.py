@@ -159,7 +159,7 @@ def imported_twice(paper: Paper) -> None:
 def expense_twice(paper: ExpensePaper) -> None:
     """Dataverse has the expense twice; the first one is approved and made the actual."""
     cost = paper.cost()
-    paper.expenses.export(paper.line, paper.at + timedelta(minutes=6))
+    paper.expenses.export(paper.line, paper.at + timedelta(minutes=6), wrong=paper.owner)
     paper.booked(cost)
     paper.reconciled("duplicate-record")
 
@@ -181,7 +181,7 @@ def same_transaction_twice(paper: ExpensePaper) -> None:
 def orphan_in_dataverse(paper: ExpensePaper) -> None:
     """Finance rolled its posting back and dropped the line; Dataverse kept its expense. The paper itself goes well."""
     stray = replace(paper.line, transaction=f"{paper.line.company}-PO{paper.line.number:06d}")
-    row = paper.expenses.export(stray, paper.at + timedelta(minutes=7)).row
+    row = paper.expenses.export(stray, paper.at + timedelta(minutes=7), wrong=paper.owner).row
     paper.truth.strays.append(("orphan-in-dataverse", "msdyn_expense", row))
     paper.cost()
     paper.misses_journal_line("not-imported")
