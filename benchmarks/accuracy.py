@@ -46,9 +46,8 @@ Delivery = Literal["in order", "disordered", "with mishaps", "falling silent"]
 """By their times; late, twice and out of order; so, and some of them lost, cut for size or damaged as well; so, and
 Dataverse's feed falls silent before the end (R21).
 
-In the second and third the events have the shapes in which the systems send them, in the others the plain one.
+With mishaps the events have the shapes in which the systems send them, else the plain one.
 """
-_NATIVE: Final = ("disordered", "with mishaps")
 
 RESULT: Final = Path(__file__).parent / "results" / "accuracy.md"
 DOCUMENTS: Final = 100_000
@@ -150,7 +149,7 @@ def measure(documents: int, seed: int, delivery: Delivery) -> Accuracy:
         causes += label.cause is not None
 
     play = LargeCompany(documents, seed, told, silent=delivery == "falling silent")
-    payloads = Native() if delivery in _NATIVE else Plain()
+    payloads = Native() if delivery == "with mishaps" else Plain()
     mishaps = Mishaps(seed, UNTIL, payloads)
     with tempfile.TemporaryDirectory(prefix="tieout-accuracy-") as folder:
         settings = Settings(
@@ -363,7 +362,8 @@ Measured by `make accuracy`: groups of made-up companies, each from a fresh seed
 and every figure of each company's summary is compared with the true outcome, which the story states by itself.
 
 The events are delivered in four ways: in order; late, twice and out of order; so, with some lost, cut for size or
-damaged besides, whose rows are sent again at the end; so, with a feed from Dataverse that falls silent.
+damaged besides, whose rows are sent again at the end; so, with a feed from Dataverse that falls silent. In the third
+way they have the shapes in which the systems send them, else they are CloudEvents.
 """
 
 
