@@ -29,6 +29,8 @@ def main() -> int:
     try:
         if wanted.profile:
             return _profile(wanted.documents)
+        if wanted.servers:
+            return _servers(wanted)
         sizes = GROWTH_SIZES if wanted.growth else (wanted.documents,)
         results = [_measure(documents) for documents in sizes]
     except WrongResult as wrong:
@@ -45,6 +47,7 @@ def _arguments() -> Namespace:
     parser = ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--documents", type=int, default=100_000, help="size of the load; 8 events each (100000)")
     parser.add_argument("--growth", action="store_true", help="100 thousand and 1 million documents, side by side")
+    parser.add_argument("--servers", action="store_true", help="on Kafka and PostgreSQL, in containers")
     parser.add_argument("--profile", action="store_true", help="only show where the time of applying batches goes")
     parser.add_argument(
         "--no-save", dest="save", action="store_false", help="leave the figures in the repository as they are"
@@ -74,6 +77,18 @@ def _profile(documents: int) -> int:
         _check(job)
         console.print(profiled.table(job))
     console.print(f"{product.events:,} events in {product.seconds:.1f} s: the profiler makes everything slower")
+    return 0
+
+
+def _servers(wanted: Namespace) -> int:
+    # Only here: it needs a container engine and its client.
+    from benchmarks import servers
+
+    with tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder:
+        result = servers.measure(wanted.documents, folder, _phase, _check)
+    console.print(servers.table(result))
+    if wanted.save:
+        console.print(f"kept in {servers.save(result).name}")
     return 0
 
 

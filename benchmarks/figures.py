@@ -70,6 +70,16 @@ class Rate(msgspec.Struct, frozen=True):
         return self.events / self.seconds
 
 
+class Latency(msgspec.Struct, frozen=True):
+    """From the append of an event to its committed row, at a steady rate of events a second."""
+
+    rate: int
+    events: int
+    p50_ms: float
+    p99_ms: float
+    worst_ms: float
+
+
 class Timing(msgspec.Struct, frozen=True):
     """How long a question took, over many calls."""
 

@@ -13,6 +13,10 @@ class Job(msgspec.Struct, frozen=True):
 
     folder: str
     documents: int
+    broker: str | None = None
+    """`TIEOUT_BROKER`; by default a file in the folder."""
+    store: str | None = None
+    """`TIEOUT_STORE`; by default a file in the folder."""
     started: float = 0.0
     """When the process was started, on the monotonic clock, which all processes of a machine share."""
 
@@ -25,8 +29,9 @@ class Job(msgspec.Struct, frozen=True):
     def settings(self) -> Settings:
         """The product's settings for the log and the store in the folder."""
         return Settings(
-            broker=f"embedded:///{self.place / 'log.sqlite'}",
-            store=f"sqlite:///{self.place / 'store.sqlite'}",
+            broker=self.broker or f"embedded:///{self.place / 'log.sqlite'}",
+            store=self.store or f"sqlite:///{self.place / 'store.sqlite'}",
+            prefix=f"load-{self.documents}",
             today=TODAY,
             log_level="warning",
         )

@@ -22,6 +22,8 @@ _PHASES: Final = {
     "raw": ("benchmarks.raw", "measure"),
     "orm": ("benchmarks.peers", "orm"),
     "upsert": ("benchmarks.peers", "upsert"),
+    "faust": ("benchmarks.plain_faust", "measure"),
+    "latency": ("benchmarks.latency", "measure"),
     "questions": ("benchmarks.questions", "measure"),
     "check": ("benchmarks.check", "check"),
 }

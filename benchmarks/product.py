@@ -2,16 +2,20 @@
 
 import cProfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from benchmarks.figures import Mark, Product, cpu_seconds, peak_mib
 from benchmarks.job import Job
 from benchmarks.profiled import stats_of
+from store.lease import Lease
 from streams.agents import Projection
 from streams.app import run
-from streams.log import Batch
+from streams.log import Batch, EventLog
+from streams.projector import Projector
 from tieout import logging
-from tieout.bootstrap import change_topics, open_projector
+from tieout.bootstrap import change_topics, open_log, open_projector, open_store, projecting
+from tieout.settings import Settings
 
 
 def measure(job: Job) -> Product:
@@ -30,11 +34,25 @@ def profile(job: Job) -> Product:
 def _run(job: Job, profiler: cProfile.Profile | None) -> Product:
     settings = job.settings
     logging.configure(settings.log_level)
-    with open_projector(settings) as (log, projector):
+    with _worker(settings) as (log, projector):
         watched = _Watched(projector, job.started, profiler)
         run(log, watched, topics=change_topics(settings), until_caught_up=True)
         seconds = time.monotonic() - job.started
     return Product(watched.events, seconds, cpu_seconds(), peak_mib(), watched.marks)
+
+
+@contextmanager
+def _worker(settings: Settings) -> Iterator[tuple[EventLog, Projector]]:
+    """A worker as `tieout run` has it: on a broker with a lease, which every transaction renews."""
+    if settings.log_file is not None:
+        with open_projector(settings) as opened:
+            yield opened
+        return
+    with open_log(settings, write=True) as log, open_store(settings, write=True) as engine:
+        lease = Lease(engine, "benchmark")
+        assert lease.take()
+        with lease.kept(), projecting(engine, log, settings, lease) as projector:
+            yield log, projector
 
 
 class _Watched:

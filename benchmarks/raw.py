@@ -8,19 +8,32 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Engine
+from sqlalchemy import BigInteger, Column, Engine, Integer, LargeBinary, MetaData, Table, Text, func, select
 
 from benchmarks.figures import Rate
 from benchmarks.job import Job
 from benchmarks.reading import batches
 from store.database import connect
+from store.statements import insert, upsert
 from streams.log import Batch, EventLog
 from tieout.bootstrap import open_log
 from tieout.settings import Settings
 
-_TABLES: Final = (
-    "CREATE TABLE events (place INTEGER PRIMARY KEY, id TEXT, entity TEXT, row TEXT, body BLOB)",
-    "CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (topic, partition))",
+_metadata: Final = MetaData(schema=None)
+_events: Final = Table(
+    "raw_events",
+    _metadata,
+    Column("id", Text),
+    Column("entity", Text),
+    Column("row", Text),
+    Column("body", LargeBinary),
+)
+_offsets: Final = Table(
+    "raw_offsets",
+    _metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next", BigInteger),
 )
 
 
@@ -41,33 +54,31 @@ _decode: Final = msgspec.json.Decoder(_Event).decode
 
 
 def measure(job: Job) -> Rate:
-    """Copy the log into the table, then see that all of it is there. The pragmas are those of the product's store."""
+    """Copy the log into the table, then see that all of it is there. On SQLite the pragmas are those of the product's
+    store; on PostgreSQL rows go by COPY.
+    """
     file = job.place / "raw.sqlite"
-    engine = connect(f"sqlite:///{file}", write=True)
+    engine = connect(job.store or f"sqlite:///{file}", write=True)
     try:
+        _metadata.create_all(engine)
         with open_log(job.settings, write=False) as log:
             started = time.monotonic()
             events = _copy(engine, log, job.settings)
             seconds = time.monotonic() - started
         _check(engine, events)
+        _metadata.drop_all(engine)
     finally:
         engine.dispose()
-        file.unlink()
+        file.unlink(missing_ok=True)
     return Rate(events, seconds)
 
 
 def _copy(engine: Engine, log: EventLog, settings: Settings) -> int:
-    with engine.begin() as connection:
-        for table in _TABLES:
-            connection.exec_driver_sql(table)
     events = 0
     for batch in batches(log, settings):
         with engine.begin() as connection:
-            connection.exec_driver_sql(
-                "INSERT INTO events (id, entity, row, body) VALUES (?, ?, ?, ?)", list(_rows(batch))
-            )
-            place = (batch.topic, batch.partition, batch.next)
-            connection.exec_driver_sql("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)", place)
+            insert(connection, _events, list(_rows(batch)))
+            upsert(connection, _offsets, [(batch.topic, batch.partition, batch.next)])
         events += len(batch)
     return events
 
@@ -81,8 +92,8 @@ def _rows(batch: Batch) -> Iterator[tuple[str, str, str, bytes]]:
 
 def _check(engine: Engine, events: int) -> None:
     with engine.connect() as connection:
-        stored = connection.exec_driver_sql("SELECT count(*) FROM events").scalar_one()
-        read = connection.exec_driver_sql("SELECT sum(next) FROM offsets").scalar_one()
+        stored = connection.execute(select(func.count()).select_from(_events)).scalar_one()
+        read = connection.execute(select(func.sum(_offsets.c.next))).scalar_one()
     if not stored == read == events:
         raise RuntimeError(
             f"the raw limit is not one: {events} events were read, {stored} rows and {read} places are stored"

@@ -147,11 +147,14 @@ def broker(**settings: str) -> Iterator[Broker]:
 
 
 @contextmanager
-def database() -> Iterator[Database]:
-    """A database server with one empty database. It does not wait for the disk, which only a power cut would tell."""
+def database(*, durable: bool = False) -> Iterator[Database]:
+    """A database server with one empty database. Unless it is to be `durable` it does not wait for the disk, which only
+    a power cut would tell.
+    """
     port = free_port()
     container = DockerContainer(POSTGRES_IMAGE).with_bind_ports(5432, port)
-    container.with_command("postgres -c fsync=off -c full_page_writes=off")
+    if not durable:
+        container.with_command("postgres -c fsync=off -c full_page_writes=off")
     for name, value in (("USER", Database.user), ("PASSWORD", Database.password), ("DB", Database.name)):
         container.with_env(f"POSTGRES_{name}", value)
     with _running(container):

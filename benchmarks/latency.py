@@ -1,0 +1,118 @@
+"""How long an event takes from the broker to a committed row, under a steady load.
+
+A worker runs as its own process. This one appends events at a fixed rate, and asks the database every few milliseconds
+how far the worker has come: what another session can see is committed. The time of an event is that of its append, by
+the broker's clock, which is this machine's.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
+
+import msgspec
+from sqlalchemy import select
+
+from benchmarks.figures import Latency
+from benchmarks.job import Job
+from benchmarks.workload import Message, Workload
+from store import tables
+from store.database import connect
+from streams.log import EventLog, NewRecord
+from tieout.bootstrap import change_topics, open_log
+
+RATE = 5_000
+SECONDS = 30
+WARM_UP_SECONDS = 5
+TICK_SECONDS = 0.02
+LOOK_SECONDS = 0.005
+QUIET_SECONDS = 15
+"""A worker that commits nothing for so long has come to the end."""
+
+Seen = list[tuple[float, str, int]]
+
+
+def measure(job: Job) -> Latency:
+    """Append at a steady rate for half a minute; the first seconds do not count."""
+    job = msgspec.structs.replace(job, documents=RATE * (SECONDS + WARM_UP_SECONDS) // 8 + 1)
+    settings = job.settings
+    with open_log(settings, write=True) as log:
+        environment = {
+            "TIEOUT_BROKER": settings.broker,
+            "TIEOUT_STORE": settings.store,
+            "TIEOUT_PREFIX": settings.prefix,
+        }
+        command = [sys.executable, "-m", "tieout", "run", "--role", "project"]
+        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as worker:  # noqa: S603
+            try:
+                started, seen = _load(job, log)
+            finally:
+                worker.send_signal(signal.SIGTERM)
+        taken = sorted(_latencies(log, change_topics(settings), seen, started + WARM_UP_SECONDS))
+    return Latency(RATE, len(taken), _at(taken, 50), _at(taken, 99), 1000 * taken[-1])
+
+
+def _load(job: Job, log: EventLog) -> tuple[float, Seen]:
+    """Append the events on time, while another thread looks; returns when it began, and what was seen when."""
+    seen: Seen = []
+    messages = iter(Workload(job.documents))
+    _append(log, job, islice(messages, 1_000))
+    with ThreadPoolExecutor(1) as watcher:
+        watching = watcher.submit(_watch, job, seen)
+        while not seen and not watching.done():
+            time.sleep(0.1)
+        started = time.time()
+        for tick in range(int((SECONDS + WARM_UP_SECONDS) / TICK_SECONDS)):
+            time.sleep(max(0.0, started + tick * TICK_SECONDS - time.time()))
+            _append(log, job, islice(messages, int(RATE * TICK_SECONDS)))
+        watching.result()
+    return started, seen
+
+
+def _append(log: EventLog, job: Job, messages: Iterator[Message]) -> None:
+    log.append([NewRecord(f"{job.settings.prefix}.{topic}", key, value) for topic, key, value in messages])
+
+
+def _watch(job: Job, seen: Seen) -> None:
+    """Note each step of the worker, until the load has ended and all of it is committed."""
+    topics = change_topics(job.settings)
+    places: dict[str, int] = {}
+    quiet_since = time.time()
+    engine = connect(job.settings.store)
+    with closing(engine.raw_connection()) as raw:
+        raw.driver_connection.autocommit = True  # type: ignore[union-attr]
+        cursor = raw.cursor()
+        while time.time() - quiet_since < QUIET_SECONDS:
+            cursor.execute(str(select(tables.offsets.c.topic, tables.offsets.c.next)))
+            now = time.time()
+            for topic, place in cursor.fetchall():
+                if topic in topics and places.get(topic) != place:
+                    places[topic] = place
+                    seen.append((now, topic, place))
+                    quiet_since = now
+            time.sleep(LOOK_SECONDS)
+    engine.dispose()
+
+
+def _latencies(log: EventLog, topics: list[str], seen: Seen, since: float) -> Iterator[float]:
+    """Seconds from the append of each event to the first look that saw it committed. Raises when some never was."""
+    for topic in topics:
+        steps = iter([(moment, place) for moment, name, place in seen if name == topic])
+        moment, reached = next(steps)
+        offset, end = 0, log.end_offset(topic, 0)
+        while offset < end:
+            for record in log.read(topic, 0, offset, 10_000, 1 << 24):
+                while record.offset >= reached:
+                    moment, reached = next(steps)
+                if record.timestamp / 1000 >= since:
+                    yield moment - record.timestamp / 1000
+                offset = record.offset + 1
+
+
+def _at(taken: list[float], percent: int) -> float:
+    """Milliseconds that so many percent of the events do not exceed."""
+    return 1000 * taken[min(len(taken) * percent // 100, len(taken) - 1)]

@@ -1,0 +1,172 @@
+"""The product on a real Apache Kafka and a real PostgreSQL on this machine: throughput, latency, memory, growth, beside
+the raw limit and plain Faust, in one run.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from rich.table import Table
+
+from benchmarks.figures import Latency, Prepared, Product, Rate
+from benchmarks.job import Job
+from benchmarks.report import Machine, machine
+from tests.support import containers
+
+RESULTS: Final = Path(__file__).parent / "results"
+
+RATE_WANTED, RATE_HOPED_FOR = 20_000, 40_000
+FAUST_TIMES, RAW_SHARE = 5, 1 / 3
+P50_MS, P99_MS = 60, 300
+PEAK_MIB = 300
+GROWTH, GROWTH_FROM = 1.4, 100_000
+
+T = TypeVar("T")
+Phase = Callable[[str, type[T], Job], T]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """All figures of a run on servers."""
+
+    documents: int
+    events: int
+    bytes_per_event: float
+    seconds: float
+    rate: float
+    cpu_seconds: float
+    peak_mib: float
+    growth: float | None
+    slices: list[float]
+    raw: float
+    faust: float
+    latency: Latency
+    machine: Machine
+
+
+def measure(documents: int, folder: str, phase: Callable[..., object], check: Callable[[Job], None]) -> Result:
+    """Start both servers, run all phases, and check what the product came to."""
+    with ExitStack() as running:
+        broker = running.enter_context(containers.broker())
+        database = running.enter_context(containers.database(durable=True))
+
+        def job(name: str) -> Job:
+            return Job(folder, documents, broker.url, database.create(name))
+
+        product_job = job("product")
+        prepared = _as(Prepared, phase("prepare", Prepared, product_job))
+        product = _as(Product, phase("product", Product, product_job))
+        check(product_job)
+        raw = _as(Rate, phase("raw", Rate, job("raw")))
+        faust = _as(Rate, phase("faust", Rate, job("faust")))
+        latency = _as(Latency, phase("latency", Latency, job("latency")))
+    last, first = product.cost_at(documents), product.cost_at(GROWTH_FROM)
+    return Result(
+        documents=documents,
+        events=product.events,
+        bytes_per_event=prepared.bytes / prepared.events,
+        seconds=product.seconds,
+        rate=product.rate,
+        cpu_seconds=product.cpu_seconds,
+        peak_mib=product.peak_mib,
+        growth=last / first if last and first and documents > GROWTH_FROM else None,
+        slices=product.slices(),
+        raw=raw.rate,
+        faust=faust.rate,
+        latency=latency,
+        machine=machine(),
+    )
+
+
+def _as(kind: type[T], value: object) -> T:
+    assert isinstance(value, kind)
+    return value
+
+
+def _lines(one: Result) -> list[tuple[str, str, str, bool | None]]:
+    """Figure, target, value, and whether it is met."""
+    against_faust, against_raw = one.rate / one.faust, one.rate / one.raw
+    lines: list[tuple[str, str, str, bool | None]] = [
+        (
+            "events a second, start to caught up",
+            f"at least {RATE_WANTED:,}, hoped for {RATE_HOPED_FOR:,}",
+            f"{one.rate:,.0f} over {one.seconds:,.0f} s",
+            one.rate >= RATE_WANTED,
+        ),
+        ("… processor time of the worker, µs an event", "", f"{1e6 * one.cpu_seconds / one.events:,.1f}", None),
+        (
+            "… against plain Faust",
+            f"at least {FAUST_TIMES}",
+            f"{one.rate / one.faust:,.1f}",
+            one.rate >= FAUST_TIMES * one.faust,
+        ),
+        (
+            "… against the raw limit",
+            f"at least {RAW_SHARE:.2f}",
+            f"{one.rate / one.raw:.2f}",
+            one.rate >= RAW_SHARE * one.raw,
+        ),
+        ("plain Faust, events a second", "", f"{one.faust:,.0f}", None),
+        ("raw limit (consume, parse, COPY), events a second", "", f"{one.raw:,.0f}", None),
+        (
+            f"event to committed row at {one.latency.rate:,} a second: median, ms",
+            f"at most {P50_MS}",
+            f"{one.latency.p50_ms:,.0f}",
+            one.latency.p50_ms <= P50_MS,
+        ),
+        ("… 99 of 100, ms", f"at most {P99_MS}", f"{one.latency.p99_ms:,.0f}", one.latency.p99_ms <= P99_MS),
+        ("… the slowest, ms", "", f"{one.latency.worst_ms:,.0f}", None),
+        ("peak memory of the worker, MiB", f"under {PEAK_MIB}", f"{one.peak_mib:,.0f}", one.peak_mib < PEAK_MIB),
+    ]
+    if one.growth is not None:
+        lines.append(
+            (
+                f"cost of an event against that at {GROWTH_FROM:,} documents",
+                f"at most {GROWTH:g}",
+                f"{one.growth:.2f}",
+                one.growth <= GROWTH,
+            )
+        )
+    return lines
+
+
+def table(one: Result) -> Table:
+    """The report for a terminal."""
+    shown = Table(title=f"tieout, one worker, Apache Kafka to PostgreSQL, {one.documents:,} documents ({one.machine})")
+    for name in ("figure", "target", "measured"):
+        shown.add_column(name)
+    for name, target, value, met in _lines(one):
+        shown.add_row(name, target, value + {None: "", True: " [green]met[/]", False: " [red]missed[/]"}[met])
+    return shown
+
+
+def save(one: Result) -> Path:
+    """Keep the figures beside the code; returns the page."""
+    RESULTS.mkdir(exist_ok=True)
+    content = msgspec.json.format(msgspec.json.encode(one), indent=2)
+    (RESULTS / f"servers-{one.documents}.json").write_bytes(content + b"\n")
+    rows = [
+        f"| {name} | {target} | {value}{ {None: '', True: ' met', False: ' **missed**'}[met] } |"
+        for name, target, value, met in _lines(one)
+    ]
+    page = RESULTS / "servers.md"
+    page.write_text(
+        _INTRODUCTION.format(one=one)
+        + "\n".join(["| figure | target | measured |", "| --- | --- | ---: |", *rows, ""]),
+        encoding="utf-8",
+    )
+    return page
+
+
+_INTRODUCTION: Final = """\
+# Speed on Apache Kafka and PostgreSQL
+
+Measured by `python -m benchmarks --servers` on {one.machine}, with the broker, the database (waiting for the disk at
+each commit) and the worker on it: {one.documents:,} documents, {one.events:,} events of {one.bytes_per_event:.0f} bytes.
+The worker does everything it does: lease, linking, deciding, explaining, publishing through the outbox; its result is
+checked outside the timed part. The raw limit reads the same topics, parses each event and appends it by COPY. Plain
+Faust is an agent as its guide shows it, one event at a time, with the same work for each; its rate is that of a sample.
+The time to a committed row is from the append on the broker to when another session sees it.
+
+"""
