@@ -5,6 +5,7 @@ how far the worker has come: what another session can see is committed. The time
 the broker's clock, which is this machine's.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from benchmarks.workload import Message, Workload
 from store import tables
 from store.database import connect
 from streams.log import EventLog, NewRecord
-from tieout.bootstrap import change_topics, open_log
+from tieout.bootstrap import change_topics, open_log, open_store
 
 RATE = 5_000
 SECONDS = 30
@@ -40,12 +41,9 @@ def measure(job: Job) -> Latency:
     """Append at a steady rate for half a minute; the first seconds do not count."""
     job = msgspec.structs.replace(job, documents=RATE * (SECONDS + WARM_UP_SECONDS) // 8 + 1)
     settings = job.settings
-    with open_log(settings, write=True) as log:
-        environment = {
-            "TIEOUT_BROKER": settings.broker,
-            "TIEOUT_STORE": settings.store,
-            "TIEOUT_PREFIX": settings.prefix,
-        }
+    with open_log(settings, write=True) as log, open_store(settings, write=True):
+        named = {"BROKER": settings.broker, "STORE": settings.store, "PREFIX": settings.prefix}
+        environment = {**os.environ, **{f"TIEOUT_{name}": value for name, value in named.items()}}
         command = [sys.executable, "-m", "tieout", "run", "--role", "project"]
         with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as worker:  # noqa: S603
             try:

@@ -95,18 +95,8 @@ def _lines(one: Result) -> list[tuple[str, str, str, bool | None]]:
             one.rate >= RATE_WANTED,
         ),
         ("… processor time of the worker, µs an event", "", f"{1e6 * one.cpu_seconds / one.events:,.1f}", None),
-        (
-            "… against plain Faust",
-            f"at least {FAUST_TIMES}",
-            f"{one.rate / one.faust:,.1f}",
-            one.rate >= FAUST_TIMES * one.faust,
-        ),
-        (
-            "… against the raw limit",
-            f"at least {RAW_SHARE:.2f}",
-            f"{one.rate / one.raw:.2f}",
-            one.rate >= RAW_SHARE * one.raw,
-        ),
+        ("… against plain Faust", f"at least {FAUST_TIMES}", f"{against_faust:,.1f}", against_faust >= FAUST_TIMES),
+        ("… against the raw limit", f"at least {RAW_SHARE:.2f}", f"{against_raw:.2f}", against_raw >= RAW_SHARE),
         ("plain Faust, events a second", "", f"{one.faust:,.0f}", None),
         ("raw limit (consume, parse, COPY), events a second", "", f"{one.raw:,.0f}", None),
         (
@@ -163,7 +153,8 @@ _INTRODUCTION: Final = """\
 # Speed on Apache Kafka and PostgreSQL
 
 Measured by `python -m benchmarks --servers` on {one.machine}, with the broker, the database (waiting for the disk at
-each commit) and the worker on it: {one.documents:,} documents, {one.events:,} events of {one.bytes_per_event:.0f} bytes.
+each commit) and the worker on it: {one.documents:,} documents,
+{one.events:,} events of {one.bytes_per_event:.0f} bytes.
 The worker does everything it does: lease, linking, deciding, explaining, publishing through the outbox; its result is
 checked outside the timed part. The raw limit reads the same topics, parses each event and appends it by COPY. Plain
 Faust is an agent as its guide shows it, one event at a time, with the same work for each; its rate is that of a sample.
