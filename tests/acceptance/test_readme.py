@@ -20,9 +20,12 @@ from typing import Final, NamedTuple
 import msgspec
 import pytest
 
+from engine.changes import Change, Heartbeat, iso
+from streams.codec import decode
 from streams.topics import TOPICS
 from tests.support.story import tell
 from tieout.bootstrap import load_maps
+from tieout.ingest import read_line
 from tieout.settings import Settings, load
 
 ROOT: Final = Path(__file__).parents[2]
@@ -194,6 +197,31 @@ def test_the_page_of_the_maps_shows_what_is_accepted_and_said(tmp_path: Path) ->
         words = [sys.executable, "-m", *step.command.split()]
         said = subprocess.run(words, check=True, capture_output=True, text=True, env=environment, cwd=tmp_path).stdout
         assert said.splitlines() == step.shown
+
+
+def test_what_a_poller_is_told_to_send_is_understood(tmp_path: Path) -> None:
+    told = page("connect-pollers.md")
+    (line,) = blocks(told, "jsonl")
+    (heartbeat,) = blocks(told, "json")
+    record = read_line(line.encode(), "tieout")
+    assert record is not None
+    (row,) = decode(record.value, record.headers)
+    assert isinstance(row, Change)
+    assert (row.entity, row.id, iso(row.evidence.at)) == ("ProjCDSActualsImport", "5637151326", "2025-01-09T02:05:00Z")
+    assert isinstance(decode(heartbeat.encode())[0], Heartbeat)
+
+
+@pytest.mark.parametrize("source", ["dataverse", "finance"])
+def test_the_tables_to_connect_are_those_that_the_maps_read(source: str) -> None:
+    told = page(f"connect-{source}.md")
+    maps = load_maps(Settings())
+    read = [entity for entity in maps.entities.values() if entity.source == source and entity.role.name != "later"]
+    assert [entity.entity for entity in read if f"`{entity.entity}`" not in told] == []
+    if source == "dataverse":
+        columns = {column for entity in read for field in entity.fields for column in field.columns}
+        roles = {"msdyn_transaction1", "msdyn_transaction2", "msdyn_origin", "msdyn_transaction"}
+        named = {column for column in columns if f"`{column}`" in told}
+        assert {column for column in columns - named if not column.startswith(tuple(roles))} == set()
 
 
 # --- the other pages -------------------------------------------------------------------------------------------------
