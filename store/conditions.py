@@ -103,7 +103,7 @@ def in_database(conditions: tuple[Condition, ...], search: str) -> ColumnElement
 def of_document(conditions: tuple[Condition, ...]) -> Callable[[Document], bool] | None:
     """The conditions that only the document can answer; None when there are none."""
     left = [condition for condition in conditions if _column(condition).stored is None]
-    return (lambda document: all(_holds(document, condition) for condition in left)) if left else None
+    return (lambda document: all(holds(document, condition) for condition in left)) if left else None
 
 
 def _column(condition: Condition) -> Column:
@@ -137,7 +137,8 @@ def _clause(column: ColumnElement[Any], condition: Condition) -> ColumnElement[b
             return column < value
 
 
-def _holds(document: Document, condition: Condition) -> bool:
+def holds(document: Document, condition: Condition) -> bool:
+    """Whether a document meets a condition."""
     column = COLUMNS[condition.column]
     held, value = column.value(document), condition.value
     if column.of == "flag":

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from playwright.sync_api import FloatRect, sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 from tests.support.workspace import BROWSER, FLAGS, Served, demonstrated
 
@@ -68,14 +68,16 @@ def _pictures(served: Served, chosen: list[str]) -> Iterator[Path]:
                     path = FOLDER / f"{name}-{width}-{scheme}.png"
                     page.screenshot(path=path, full_page=True)
                     yield path
-                    if (name, scheme, width) == ("summary", "light", 1440):
-                        page.screenshot(path=ROOT / "docs" / "workspace.png", clip=_README)
-                        yield ROOT / "docs" / "workspace.png"
                 context.close()
+        if "summary" in chosen:
+            page = browser.new_page(viewport=_README, locale="en-US", color_scheme="light")
+            page.goto(served.address + PAGES["summary"])
+            page.screenshot(path=ROOT / "docs" / "workspace.png")
+            yield ROOT / "docs" / "workspace.png"
         browser.close()
 
 
-_README: Final[FloatRect] = {"x": 0, "y": 0, "width": 1440, "height": 860}
+_README: Final[ViewportSize] = {"width": 1200, "height": 600}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -48,7 +48,7 @@ def make_app(workspace: Workspace) -> Starlette:
             Route("/event/{topic}/{partition:int}/{offset:int}/bytes", document.event_bytes),
             Route("/{company}", dual_write.summary),
             *(
-                Route(f"/{{company}}/{path}{suffix}", _Of(endpoint, kind=kind))
+                Route(f"/{{company}}/{path}{suffix}", _Of(endpoint, kind=kind), methods=["GET"])
                 for kind, path in PATHS.items()
                 for suffix, endpoint in (("", dual_write.grid), (".csv", dual_write.grid_csv))
             ),
@@ -58,7 +58,7 @@ def make_app(workspace: Workspace) -> Starlette:
             Route("/{company}/errors.csv", troubleshoot.errors_csv),
             Route("/{company}/errors/history", troubleshoot.history),
             *(
-                Route(f"/{{company}}/{section}", _Of(troubleshoot.later, section=section))
+                Route(f"/{{company}}/{section}", _Of(troubleshoot.later, section=section), methods=["GET"])
                 for section in ("general-journals", "invoice-proposals")
             ),
         ],

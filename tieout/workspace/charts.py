@@ -10,7 +10,7 @@ from store.overview import Age, Day
 from tieout.workspace.formats import Locale
 
 _WIDTH: Final = 720
-_WIDE: Final = 1_440
+_WIDE: Final = 1_100
 _HEIGHT: Final = 220
 _LEFT: Final = 84
 _BOTTOM: Final = 28

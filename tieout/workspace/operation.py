@@ -56,6 +56,7 @@ def operation(request: Request) -> Response:
             "oldest": oldest,
             "oldest_age": None if oldest is None else age(oldest, present(snapshot, workspace.settings)),
             "settings": secrets_hidden(workspace.settings),
+            "writer": snapshot.writer(),
             "embedded": workspace.settings.log_file is not None,
         }
         return render(request, "operation.html", context)

@@ -1,0 +1,102 @@
+"""What holds for every page: people with assistive tools, the content policy, screens of all sizes, few bytes."""
+
+from typing import Any
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.support.workspace import Served
+from tieout.workspace.security import CONTENT_POLICY
+from tools.screenshots import PAGES
+
+AXE = Axe()
+BYTES = 50_000
+# Their templates are looked at with fewer rows: axe's time grows with the cells.
+SAME_TEMPLATE = ("expense", "expense-all", "expense-filtered", "drawer", "drawer-findings", "balance-compared")
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in SAME_TEMPLATE])
+def test_a_page_is_accessible_in_both_schemes_and_keeps_the_policy(page: Page, served: Served, name: str) -> None:
+    answer = page.goto(served.address + PAGES[name])
+    assert answer is not None
+    assert answer.header_value("content-security-policy") == CONTENT_POLICY
+    assert violations(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert violations(page, {"runOnly": ["color-contrast"]}) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_open_drawer_is_accessible_with_all_its_parts_open(page: Page, served: Served, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{served.address}/USPM/expense?view=missing-journal-lines&f.standing=draft")
+    page.locator("#grid a.row").first.click()
+    for summary in page.locator("#drawer summary").all():
+        summary.click()
+    assert violations(page) == []
+
+
+def violations(page: Page, options: dict[str, Any] | None = None) -> list[tuple[str, list[str]]]:
+    """What axe finds: the rule, and where."""
+    found = AXE.run(page, options=options).response["violations"]
+    return [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found]
+
+
+def test_the_policy_allows_nothing_unsafe() -> None:
+    assert CONTENT_POLICY.startswith("default-src 'none'")
+    assert "unsafe" not in CONTENT_POLICY
+    assert "require-trusted-types-for 'script'" in CONTENT_POLICY
+
+
+def test_markup_cannot_be_made_of_text(context: BrowserContext, served: Served) -> None:
+    page = context.new_page()
+    page.goto(f"{served.address}/USPM")
+    for attempt in ("document.body.innerHTML = 'x'", "trustedTypes.createPolicy('other', {})"):
+        refused = "() => { try { ATTEMPT; return 'done' } catch (fault) { return fault.name } }"
+        assert page.evaluate(refused.replace("ATTEMPT", attempt)) == "TypeError", attempt
+
+
+def test_nothing_is_cut_and_no_page_is_wider_than_the_screen(page: Page, served: Served) -> None:
+    for name, path in PAGES.items():
+        page.goto(served.address + path)
+        for width in (1440, 1024, 768):
+            page.set_viewport_size({"width": width, "height": 900})
+            wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wide == 0, (name, width)
+            cut = page.evaluate(
+                """() => [...document.querySelectorAll("td.right, .figure, .amounts dd")]
+                    .filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent)"""
+            )
+            assert cut == [], (name, width)
+
+
+def test_a_page_has_few_bytes_and_few_files(page: Page, served: Served) -> None:
+    for name in ("summary", "expense-all", "invoices", "drawer", "balance", "errors"):
+        page.goto(served.address + PAGES[name])
+        sizes = page.evaluate(
+            """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+                .map((one) => one.transferSize)"""
+        )
+        assert sum(sizes) < BYTES, name
+        assert len(sizes) <= 4, name
+
+
+def test_times_and_places_can_be_followed_by_the_keyboard_alone(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense")
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_text("Skip to content")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_id("company")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example"])
+def test_another_sites_name_is_refused(served: Served, host: str) -> None:
+    assert httpx.get(f"{served.address}/USPM", headers={"Host": host}).status_code == 400
+    assert httpx.get(f"{served.address}/health").text == "ok"
+
+
+def test_nothing_but_reading_is_allowed(served: Served) -> None:
+    for method in ("POST", "PUT", "DELETE"):
+        assert httpx.request(method, f"{served.address}/USPM/expense").status_code == 405

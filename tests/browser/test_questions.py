@@ -1,0 +1,100 @@
+"""An accountant's questions, each answered in at most four clicks from the first page."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_dual_write import column, documents, totals
+from tests.support.workspace import Served
+
+CLICKS = 4
+
+
+class Person:
+    """Somebody who clicks links and counts."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.clicks = 0
+
+    def click(self, name: str, within: str = "main") -> None:
+        """Click the first link of a name."""
+        self.clicks += 1
+        self.page.locator(within).get_by_role("link", name=name).first.click()
+
+    def told(self, text: str, within: str = "main") -> None:
+        """Read it on the page."""
+        expect(self.page.locator(within)).to_contain_text(text, use_inner_text=True)
+
+
+def why_is_the_expense_integration_account_nine_thousand(person: Person) -> None:
+    person.told("Unreconciled expense amount 9,000.00")
+    person.told("Expense missing journal lines 5,000.00")
+    person.told("Expense missing actuals 4,000.00")
+    person.click("Balance")
+    person.told("Expense missing journal lines\t5,000.00", "#balance")
+    person.told("Explained\t39,512.50", "#balance")
+
+
+def which_step_lost_the_expense(person: Person) -> None:
+    person.click("Expense missing actuals")
+    person.click("USPM/USPM-PT000487")
+    person.told("The actual was made in Dataverse.", "#drawer")
+    person.told("It has not reached Finance's staging table.", "#drawer .timeline .missing")
+
+
+def what_should_i_do_first(person: Person) -> None:
+    first = person.page.locator("section", has_text="What to do first").locator("tbody tr").first
+    expect(first).to_contain_text("8,000.00")
+    expect(first).to_contain_text("Run Import from staging for the company.")
+    person.click("not imported")
+    assert totals(person.page)["USD"][0] == "1"
+    assert column(person.page, "Line amount") == ["8,000.00"]
+
+
+def how_old_is_the_oldest(person: Person) -> None:
+    person.click("Balance")
+    person.told("91–180 days\t400.00", "#balance")
+    person.click("Expense, missing journal lines", "section[aria-label='By period']")
+    assert column(person.page, "Date") == ["9/30/2024"]
+
+
+def what_changed_since_yesterday(person: Person) -> None:
+    person.told("Expense changed since 1/7/2025 Missing actual 4,000.00 40 documents")
+    person.click("Expense changed since 1/7/2025")
+    assert set(column(person.page, "Standing")) >= {"not synced to dataverse", "not approved"}
+    assert totals(person.page)["USD"][0] == "40"
+    assert len(documents(person.page)) >= 40
+
+
+@pytest.mark.requirement("R20", "R36", "R37")
+@pytest.mark.parametrize(
+    "question",
+    [
+        why_is_the_expense_integration_account_nine_thousand,
+        which_step_lost_the_expense,
+        what_should_i_do_first,
+        how_old_is_the_oldest,
+        what_changed_since_yesterday,
+    ],
+    ids=lambda question: question.__name__,
+)
+def test_a_question_is_answered_in_at_most_four_clicks(
+    page: Page, served: Served, question: Callable[[Person], None]
+) -> None:
+    page.goto(served.address)
+    person = Person(page)
+    question(person)
+    assert person.clicks <= CLICKS
+
+
+@pytest.mark.requirement("R37")
+def test_the_remainder_of_the_ledgers_balance_is_shown(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/balance")
+    expect(page.locator(".explained")).to_contain_text("not known until the ledger’s balance is given")
+    page.get_by_label("Balance of the integration accounts in the ledger").fill("39,600.00")
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_url("**ledger=**")
+    expect(page.locator(".explained")).to_contain_text("Unexplained remainder\t87.50", use_inner_text=True)
+    assert page.locator("svg.chart").count() == 2

@@ -1,0 +1,212 @@
+"""What every store answers about its grids and pictures, whichever database it is: the same, and what the documents
+themselves say.
+"""
+
+import json
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from sqlalchemy import Engine
+
+from engine.documents import Document
+from engine.errors import QuestionError
+from store.conditions import COLUMNS, Condition, holds
+from store.database import connect, migrate
+from store.grids import GROUPS, SORTS, GridQuery, GroupBy, place
+from store.queries import Snapshot
+from store.summary import KINDS
+from store.views import BITS, PROCESSED, Sums, numbers, views_of
+from store.writer import Writer
+from tests.support import containers
+from tests.support.stores import MAPS, batch_of, memory_store, reader
+from tieout.simulator import ingest_lines, simulate
+
+
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.containers)], name="engine"
+)
+def filled(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """The small company's store."""
+    if request.param == "sqlite":
+        yield _fill(memory_store())
+        return
+    with containers.database() as database:
+        engine = connect(database.create("grids"), write=True)
+        migrate(engine)
+        yield _fill(engine)
+        engine.dispose()
+
+
+def _fill(engine: Engine) -> Engine:
+    writer = Writer(engine, MAPS, ("USPM",))
+    writer.apply(batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
+    while writer.recompute():
+        pass
+    return engine
+
+
+@pytest.fixture
+def asked(engine: Engine) -> Iterator[Snapshot]:
+    with reader(engine).snapshot() as snapshot:
+        yield snapshot
+
+
+def queries(asked: Snapshot, **more: Any) -> Iterator[GridQuery]:
+    """Every view of both grids in the default window."""
+    window = asked.window(asked.company("USPM"), None, None)
+    for kind in KINDS:
+        for view in BITS:
+            yield GridQuery(company="USPM", kind=kind, window=window, view=view, **more)
+
+
+def documents(asked: Snapshot, query: GridQuery) -> list[Document]:
+    return [row.document for row in asked.rows(query)]
+
+
+@pytest.mark.requirement("R33", "R34", "R35", "R81")
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("descending", [True, False])
+def test_pages_hold_every_row_once_in_order_in_both_directions(asked: Snapshot, sort: Any, descending: bool) -> None:
+    for query in queries(asked, sort=sort, descending=descending, limit=7):
+        rows = documents(asked, query)
+        expected = sorted(
+            documents(asked, msgspec.structs.replace(query, sort="date")),
+            key=lambda document: (place(document, sort)[0] is not None, *place(document, sort)),
+            reverse=descending,
+        )
+        assert [row.key for row in rows] == [row.key for row in expected]
+        backwards: list[str] = []
+        turned = msgspec.structs.replace(query, backwards=True)
+        while True:
+            page = asked.page(turned)
+            backwards = [row.document.key for row in page.rows] + backwards
+            if page.before is None:
+                break
+            turned = msgspec.structs.replace(turned, after=page.before)
+        assert backwards == [row.key for row in rows]
+
+
+@pytest.mark.requirement("R35")
+def test_a_jump_begins_at_the_place_and_knows_what_stands_before(asked: Snapshot) -> None:
+    query = next(query for query in queries(asked) if query.view == "all")
+    for value, before in (("2024-06-30", True), ("2025-01-08", False), ("2000-01-01", True)):
+        page = asked.page(query.at(value))
+        assert all((row.document.date or "") <= value for row in page.rows)
+        assert (page.before is not None) == (before and bool(page.rows))
+    by_amount = msgspec.structs.replace(query, sort="amount")
+    page = asked.page(by_amount.at(1_000_000))
+    first = page.rows[0].document.amounts
+    assert first is not None
+    assert first.amount == 1_000_000
+
+
+CONDITIONS = [
+    Condition("document", "contains", "pt0003"),
+    Condition("standing", "is", "not-approved"),
+    Condition("standing", "not", "reconciled"),
+    Condition("cause", "is", ""),
+    Condition("cause", "not", ""),
+    Condition("date", "from", "2024-12-01"),
+    Condition("date", "below", "2024-06-01"),
+    Condition("since", "above", 1_736_300_000_000_000),
+    Condition("amount", "is", 1_000_000),
+    Condition("amount", "to", 0),
+    Condition("missing_journal_line", "above", 0),
+    Condition("difference", "not", 0),
+    Condition("currency", "is", "EUR"),
+    Condition("currency", "not", "USD"),
+    Condition("voucher", "starts", "uspm-0004"),
+    Condition("project", "is", "P-001001-D"),
+    Condition("category", "contains", "_"),
+    Condition("category", "contains", "%"),
+    Condition("journal", "is", ""),
+    Condition("exchange_rate", "not", "100"),
+    Condition("project_name", "starts", "harbour"),
+    Condition("vendor_name", "contains", "STAFF"),
+    Condition("line_number", "is", "1"),
+    Condition("actual", "is", "yes"),
+    Condition("journal_line_amount", "above", 5_000_000),
+    Condition("posted_date", "from", "2024-12-01"),
+    Condition("journal_voucher", "is", ""),
+    Condition("findings", "contains", "written"),
+]
+
+
+@pytest.mark.requirement("R35")
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda one: f"{one.column} {one.operator} {one.value}")
+def test_a_filter_gives_the_rows_that_meet_it_and_their_sums(asked: Snapshot, condition: Condition) -> None:
+    for query in queries(asked):
+        expected = [document for document in documents(asked, query) if holds(document, condition)]
+        filtered = msgspec.structs.replace(query, conditions=(condition,))
+        assert [document.key for document in documents(asked, filtered)] == [document.key for document in expected]
+        assert asked.sums(filtered) == added_up(expected)
+
+
+def added_up(documents: list[Document]) -> dict[tuple[str, str], Sums]:
+    found: dict[tuple[str, str], Sums] = {}
+    for document in documents:
+        if views_of(document) & PROCESSED:
+            key = (document.currency or "", document.accounting_currency or "")
+            found[key] = found.get(key, Sums()) + Sums(*numbers(document))
+    return found
+
+
+@pytest.mark.requirement("R33", "R35")
+def test_sums_of_a_view_and_of_its_groups_are_those_of_its_rows(asked: Snapshot) -> None:
+    for query in queries(asked):
+        rows = documents(asked, query)
+        assert asked.sums(query) == added_up(rows)
+        for by in get_args(GroupBy):
+            found = {group.value: group.sums for group in asked.groups(query, by)}
+            values = {GROUPS[by][1](document) or "" for document in rows if views_of(document) & PROCESSED}
+            assert list(found) == sorted(values)
+            for value in values:
+                assert found[value] == added_up([row for row in rows if (GROUPS[by][1](row) or "") == value])
+
+
+@pytest.mark.requirement("R35")
+def test_a_search_finds_part_of_any_name_whatever_the_case(asked: Snapshot) -> None:
+    query = next(query for query in queries(asked, search="pt000487") if query.view == "all")
+    assert [document.document for document in documents(asked, query)] == ["USPM/USPM-PT000487"]
+    assert documents(asked, msgspec.structs.replace(query, search="100%")) == []
+
+
+@pytest.mark.requirement("R37")
+def test_causes_ages_and_the_trend_add_up_to_the_tiles(asked: Snapshot) -> None:
+    company = asked.company("USPM")
+    window = asked.window(company, None, None)
+    summary = asked.summary(company, window)
+    total = sum(tile.amount for tile in summary.tiles.values())
+    assert total == 370_000_000
+    assert sum(work.amount for work in asked.causes(company, window)) == total
+    ages = asked.ageing(company, window)
+    assert sum(age.expense.amount + age.vendor_invoice.amount for age in ages) == total
+    days = asked.trend(company, window)
+    assert (days[0].date, days[-1].date) == (window.start, window.end)
+    assert days[-1].amount == total + summary.difference.amount
+    balance = asked.balance(company, window)
+    assert (balance.tiles, balance.difference, balance.before.amount) == (total, 125_000, 25_000_000)
+    assert balance.explained == 395_125_000
+
+
+def test_what_cannot_be_asked_is_named(asked: Snapshot) -> None:
+    query = next(queries(asked))
+    with pytest.raises(QuestionError, match="cannot be filtered on 'luck'"):
+        asked.sums(msgspec.structs.replace(query, conditions=(Condition("luck", "is", "1"),)))
+    with pytest.raises(QuestionError, match="cannot be grouped by 'luck'"):
+        asked.groups(query, "luck")  # type: ignore[arg-type]
+
+
+def test_every_stored_column_says_what_the_document_says(asked: Snapshot) -> None:
+    """A column asked of the database and one asked of the document must be the same thing."""
+    stored = [name for name, column in COLUMNS.items() if column.stored is not None and column.of == "text"]
+    query = next(query for query in queries(asked) if query.view == "all")
+    for document in documents(asked, query)[:20]:
+        for name in stored:
+            value = COLUMNS[name].value(document) or ""
+            condition = Condition(name, "is", value)
+            found = documents(asked, msgspec.structs.replace(query, conditions=(condition,)))
+            assert document.key in map(attrgetter("key"), found), name
