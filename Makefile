@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint format bench accuracy screenshots requirements lock clean
+.PHONY: help demo test lint format bench accuracy screenshots requirements asyncapi lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ screenshots: $(READY) ## pictures of every page of the workspace, light and dark
 
 requirements: $(READY) ## write docs/requirements.md again from the tests' marks
 	$(BIN)/python -m tools.requirements_table
+
+asyncapi: $(READY) ## write docs/asyncapi.json again from the code
+	$(BIN)/python -m tools.asyncapi
 
 # Nothing of the machine goes into the files: no index, no header. Build requirements are locked too, because the
 # project itself is installed without build isolation.

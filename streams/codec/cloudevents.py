@@ -24,7 +24,9 @@ from streams.codec.common import (
 )
 
 
-class _RowData(msgspec.Struct, gc=False):
+class RowData(msgspec.Struct, gc=False):
+    """A row as it is now. Only the columns given change; null clears one."""
+
     entity: str
     id: str | int
     operation: Literal["upsert", "delete"]
@@ -33,7 +35,9 @@ class _RowData(msgspec.Struct, gc=False):
     company: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
-class _ProcessData(msgspec.Struct, gc=False):
+class ProcessData(msgspec.Struct, gc=False):
+    """What a process in Finance reports."""
+
     process: str
     run: str
     company: str | None = None
@@ -42,11 +46,13 @@ class _ProcessData(msgspec.Struct, gc=False):
     text: str | None = None
 
 
-class _CompleteData(msgspec.Struct, gc=False):
+class CompleteData(msgspec.Struct, gc=False):
+    """Everything up to then has been sent (RFC 3339)."""
+
     until: str
 
 
-class _CloudEvent(msgspec.Struct, gc=False):
+class _Attributes(msgspec.Struct, gc=False):
     specversion: str
     id: str
     source: str
@@ -54,41 +60,41 @@ class _CloudEvent(msgspec.Struct, gc=False):
     correlationid: str | None = None
 
 
-class _RowChanged(_CloudEvent, tag_field="type", tag="tieout.row.changed", kw_only=True, gc=False):
-    data: _RowData
+class RowChanged(_Attributes, tag_field="type", tag="tieout.row.changed", kw_only=True, gc=False):
+    data: RowData
 
 
-class _Complete(_CloudEvent, tag_field="type", tag="tieout.source.complete", kw_only=True, gc=False):
-    data: _CompleteData
+class SourceComplete(_Attributes, tag_field="type", tag="tieout.source.complete", kw_only=True, gc=False):
+    data: CompleteData
 
 
-class _ProcessStarted(_CloudEvent, tag_field="type", tag="tieout.process.started", kw_only=True, gc=False):
-    data: _ProcessData
+class ProcessStarted(_Attributes, tag_field="type", tag="tieout.process.started", kw_only=True, gc=False):
+    data: ProcessData
 
 
-class _ProcessSaid(_CloudEvent, tag_field="type", tag="tieout.process.message", kw_only=True, gc=False):
-    data: _ProcessData
+class ProcessSaid(_Attributes, tag_field="type", tag="tieout.process.message", kw_only=True, gc=False):
+    data: ProcessData
 
 
-class _ProcessFinished(_CloudEvent, tag_field="type", tag="tieout.process.finished", kw_only=True, gc=False):
-    data: _ProcessData
+class ProcessFinished(_Attributes, tag_field="type", tag="tieout.process.finished", kw_only=True, gc=False):
+    data: ProcessData
 
 
-class _ProcessFailed(_CloudEvent, tag_field="type", tag="tieout.process.failed", kw_only=True, gc=False):
-    data: _ProcessData
+class ProcessFailed(_Attributes, tag_field="type", tag="tieout.process.failed", kw_only=True, gc=False):
+    data: ProcessData
 
 
-_Process = _ProcessStarted | _ProcessSaid | _ProcessFinished | _ProcessFailed
-_Event = _RowChanged | _Complete | _Process
+Process = ProcessStarted | ProcessSaid | ProcessFinished | ProcessFailed
+CloudEvent = RowChanged | SourceComplete | Process
 
 _STAGES: Final[dict[type, Literal["started", "message", "finished", "failed"]]] = {
-    _ProcessStarted: "started",
-    _ProcessSaid: "message",
-    _ProcessFinished: "finished",
-    _ProcessFailed: "failed",
+    ProcessStarted: "started",
+    ProcessSaid: "message",
+    ProcessFinished: "finished",
+    ProcessFailed: "failed",
 }
 
-_decoder: Final = msgspec.json.Decoder(_Event, float_hook=str)
+_decoder: Final = msgspec.json.Decoder(CloudEvent, float_hook=str)
 
 
 def structured(value: bytes, headers: Headers, place: Place, environments: tuple[str, ...] | None) -> list[Fact]:
@@ -96,7 +102,7 @@ def structured(value: bytes, headers: Headers, place: Place, environments: tuple
 
     Raises `Rejected`, and what the parser raises when the bytes are no CloudEvent that it knows; `refuse` says why.
     """
-    event: _Event = _decoder.decode(value)
+    event: CloudEvent = _decoder.decode(value)
     return [_fact(event, _digest(value, headers), place, environments)]
 
 
@@ -108,7 +114,7 @@ def binary(value: bytes, headers: Headers, place: Place, environments: tuple[str
             attributes[name.lower()[3:]] = (content or b"").decode("utf-8", "replace")
     try:
         attributes["data"] = plain.decode(value)
-        event: _Event = msgspec.convert(attributes, _Event)
+        event: CloudEvent = msgspec.convert(attributes, CloudEvent)
     except msgspec.ValidationError as error:
         if attributes.get("type") not in _TYPES:
             raise Rejected(f"unknown event type {shown(attributes.get('type'))} in the header ce_type") from None
@@ -150,16 +156,16 @@ def _digest(value: bytes, headers: Headers) -> bytes:
     return digest.digest()
 
 
-def _fact(event: _Event, digest: bytes, place: Place, environments: tuple[str, ...] | None) -> Fact:
+def _fact(event: CloudEvent, digest: bytes, place: Place, environments: tuple[str, ...] | None) -> Fact:
     if not event.specversion.startswith("1."):
         raise Rejected(f"CloudEvents {shown(event.specversion)} at $.specversion is not a version 1")
     if not event.id or len(event.id) > LONGEST_ID or "\0" in event.id:
         raise Rejected(f"the event id at $.id must have 1 to {LONGEST_ID} characters")
     source = _source(event.source, environments)
-    if isinstance(event, _RowChanged):
+    if isinstance(event, RowChanged):
         return _row(event, source, digest, place)
     evidence = _evidence(event, _time_of(event.time), 0, digest, place)
-    if isinstance(event, _Complete):
+    if isinstance(event, SourceComplete):
         until = parse_time(event.data.until)
         if until is None:
             raise Rejected(f"{shown(event.data.until)} at $.data.until is no RFC 3339 time")
@@ -185,11 +191,11 @@ def _time_of(time: str | None) -> int:
     return at
 
 
-def _evidence(event: _Event, at: int, version: int, digest: bytes, place: Place) -> Evidence:
+def _evidence(event: CloudEvent, at: int, version: int, digest: bytes, place: Place) -> Evidence:
     return Evidence(at, version, digest, event.source, event.id, place.topic, place.partition, place.offset)
 
 
-def _row(event: _RowChanged, source: Source, digest: bytes, place: Place) -> Change:
+def _row(event: RowChanged, source: Source, digest: bytes, place: Place) -> Change:
     data = event.data
     identifier = row_id((data.id if type(data.id) is str else str(data.id)).strip())
     if not identifier or len(identifier) > LONGEST_ID or "\0" in identifier:
@@ -221,7 +227,7 @@ def _row(event: _RowChanged, source: Source, digest: bytes, place: Place) -> Cha
     )
 
 
-def _process(event: _Process, evidence: Evidence) -> ProcessMessage:
+def _process(event: Process, evidence: Evidence) -> ProcessMessage:
     data = event.data
     if data.process not in PROCESSES:
         raise Rejected(f"unknown process {shown(data.process)} at $.data.process; known are {', '.join(PROCESSES)}")

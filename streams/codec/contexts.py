@@ -45,9 +45,11 @@ _OPERATIONS: Final[dict[str, Operation]] = {
 _MAIN_OPERATION: Final = 30
 
 
-class _Parameter(msgspec.Struct, gc=False):
+class Parameter(msgspec.Struct, gc=False):
+    """A parameter of the message: `Target` is the row, with the columns that changed; others are not read."""
+
     key: Any = None
-    value: msgspec.Raw = msgspec.Raw(b"null")
+    value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class Context(msgspec.Struct, gc=False):
@@ -63,8 +65,8 @@ class Context(msgspec.Struct, gc=False):
     correlation: Any = msgspec.field(name="CorrelationId", default=None)
     created: Any = msgspec.field(name="OperationCreatedOn", default=None)
     stage: Any = msgspec.field(name="Stage", default=None)
-    inputs: list[_Parameter] | None = msgspec.field(name="InputParameters", default=None)
-    outputs: msgspec.Raw = msgspec.field(name="OutputParameters", default=msgspec.Raw(b"null"))
+    inputs: list[Parameter] | None = msgspec.field(name="InputParameters", default=None)
+    outputs: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="OutputParameters", default=msgspec.UNSET)
 
 
 class _Attribute(msgspec.Struct, gc=False):
@@ -117,11 +119,12 @@ def refuse(error: msgspec.ValidationError) -> Rejected:
     return Rejected(f"RemoteExecutionContext: {error}")
 
 
-def _target_of(inputs: list[_Parameter] | tuple[()]) -> _Target | None:
+def _target_of(inputs: list[Parameter] | tuple[()]) -> _Target | None:
     """The parameter `Target`; None when there is none, or it is neither an entity nor a reference."""
     for parameter in inputs:
-        if parameter.key == "Target" and bytes(parameter.value).startswith(b"{"):
-            return _target.decode(parameter.value)
+        if parameter.key == "Target" and isinstance(parameter.value, msgspec.Raw):
+            value = bytes(parameter.value)
+            return _target.decode(value) if value.startswith(b"{") else None
     return None
 
 
@@ -186,7 +189,7 @@ def _row(context: Context, target: _Target | None, entity: str, columns: dict[st
 
 def _created(context: Context) -> str:
     """The id that a create gave out."""
-    if context.message != "Create":
+    if context.message != "Create" or not isinstance(context.outputs, msgspec.Raw):
         return ""
     try:
         return next((row_guid(item.value) for item in _outputs.decode(context.outputs) if item.key == "id"), "")

@@ -1,0 +1,238 @@
+"""Write docs/asyncapi.json: the topics and their messages as an AsyncAPI 3 document, from the code.
+
+Run by `make asyncapi`; the tests fail when the file is stale, and when a message that is really sent does not fit.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from engine.changes import Source
+from engine.documents import Cause, Excluded, Kind, PositionName
+from streams.codec import ANSWERED, cloudevents
+from streams.projector import RejectedEvent
+from streams.topics import CHANGES, TOPICS, Topic
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+FILE: Final = ROOT / "docs" / "asyncapi.json"
+
+Amount = str | None
+"""Digits with the decimals of the currency; null where it cannot be computed."""
+
+
+class Split(msgspec.Struct):
+    """An amount and how it is divided; always difference = amount − the three others."""
+
+    amount: Amount
+    missing_actual: Amount
+    missing_journal_line: Amount
+    reconciled: Amount
+    difference: Amount
+
+
+class Position(msgspec.Struct):
+    """A document line and where it stands. Members that are null are left out; new ones may come."""
+
+    document: str
+    kind: Kind
+    position: PositionName
+    since: str
+    findings: list[str]
+    actual: bool
+    company: str | None = None
+    excluded: Excluded | None = None
+    cause: Cause | None = None
+    amount: Amount = None
+    missing_actual: Amount = None
+    missing_journal_line: Amount = None
+    reconciled: Amount = None
+    difference: Amount = None
+    currency: str | None = None
+    accounting_currency: str | None = None
+    accounting: Split | None = None
+    date: str | None = None
+    voucher: str | None = None
+    project: str | None = None
+    project_name: str | None = None
+    category: str | None = None
+    exchange_rate: str | None = None
+    vendor: str | None = None
+    vendor_name: str | None = None
+    invoice: str | None = None
+    line_number: str | None = None
+    journal: str | None = None
+    journal_line_amount: Amount = None
+    journal_line_currency: str | None = None
+    journal_voucher: str | None = None
+    posted_date: str | None = None
+    last_retried: str | None = None
+
+
+class Error(msgspec.Struct):
+    """A message of a process in Finance, with what is known of it."""
+
+    at: str
+    process: str
+    run: str
+    stage: str
+    company: str | None
+    scope: list[str]
+    subject: str | None
+    code: str
+    parameters: dict[str, str]
+    text: str
+    details: str | None
+    resolution: str | None
+    source: str
+    event_id: str
+
+
+class ReadCommand(msgspec.Struct, tag_field="command", tag="read"):
+    """A wish to read a row again; without an id, what the columns name."""
+
+    source: Source
+    entity: str
+    id: str | None
+    at: str
+    event_id: str | None
+    correlation_id: str | None
+    version: int | None
+    company: str | None
+    columns: dict[str, Any]
+    truncated: bool
+    unknown: list[str] = []
+
+
+class Parameter(msgspec.Struct):
+    """A parameter of the message: `Target` is the row, with the columns that changed; others are not read."""
+
+    key: str
+    value: Any = None
+
+
+class RemoteExecutionContext(msgspec.Struct):
+    """The members that are read of a context; it has more. Without parameters it was cut for its size."""
+
+    message: str = msgspec.field(name="MessageName")
+    entity: str = msgspec.field(name="PrimaryEntityName")
+    id: str = msgspec.field(name="PrimaryEntityId")
+    created: str = msgspec.field(name="OperationCreatedOn")
+    organization: str | None = msgspec.field(name="OrganizationId", default=None)
+    organization_name: str | None = msgspec.field(name="OrganizationName", default=None)
+    operation: str | None = msgspec.field(name="OperationId", default=None)
+    correlation: str | None = msgspec.field(name="CorrelationId", default=None)
+    stage: int | None = msgspec.field(name="Stage", default=None)
+    inputs: list[Parameter] | None = msgspec.field(name="InputParameters", default=None)
+    outputs: list[Parameter] | None = msgspec.field(name="OutputParameters", default=None)
+
+
+class BusinessEvent(msgspec.Struct):
+    """A Finance business event: an envelope, and members of its contract beside."""
+
+    event: str = msgspec.field(name="BusinessEventId")
+    id: str | None = msgspec.field(name="EventId", default=None)
+    time: str | None = msgspec.field(name="EventTime", default=None)
+    iso: str | None = msgspec.field(name="EventTimeIso8601", default=None)
+    company: str | None = msgspec.field(name="BusinessEventLegalEntity", default=None)
+
+
+class Answer(msgspec.Struct):
+    """An answer of the Dataverse Web API or of Finance OData, as it came."""
+
+    context: str = msgspec.field(name="@odata.context")
+    value: list[dict[str, Any]] = []
+
+
+# For each message: what it is called, the types of its value, what it is.
+MESSAGES: Final[dict[str, tuple[Any, str]]] = {
+    "row": (cloudevents.RowChanged, "A CloudEvent: a row as it is now"),
+    "heartbeat": (cloudevents.SourceComplete, "A CloudEvent: everything up to a time has been sent"),
+    "process": (cloudevents.Process, "A CloudEvent: a process in Finance reports"),
+    "context": (RemoteExecutionContext, "What Dataverse sends of a row, and Finance as a data event"),
+    "business": (BusinessEvent, "A Finance business event"),
+    "answer": (Answer, "An answer of an API, put on the topic by a poller"),
+    "command": (ReadCommand, "A row to read again"),
+    "position": (Position, "A document line after a change; no value when the document is gone"),
+    "error": (Error, "A message of a process in Finance"),
+    "rejection": (RejectedEvent, "An event that could not be understood, and why; bytes in base64"),
+}
+_CARRIED: Final = {
+    **{topic.name: ("row", "heartbeat", "process", "context", "business", "answer") for topic in CHANGES},
+    "commands": ("command",),
+    "positions": ("position",),
+    "errors": ("error",),
+    "rejected": ("rejection",),
+}
+
+
+def document() -> dict[str, Any]:
+    """The whole document."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    types = [type_ for type_, _ in MESSAGES.values()]
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    messages = {
+        name: {
+            "summary": summary,
+            "contentType": "application/json",
+            "payload": schema,
+            **({"headers": _headers()} if name == "answer" else {}),
+        }
+        for (name, (_, summary)), schema in zip(MESSAGES.items(), schemas, strict=True)
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "tieout",
+            "version": project["version"],
+            "description": project["description"],
+            "license": {"name": project["license"]},
+        },
+        "defaultContentType": "application/json",
+        "channels": {_name(topic): _channel(topic) for topic in TOPICS.values()},
+        "operations": {f"{_action(topic)}.{topic.name}": _operation(topic) for topic in TOPICS.values()},
+        "components": {"messages": messages, "schemas": dict(sorted(components.items()))},
+    }
+
+
+def _name(topic: Topic) -> str:
+    return topic.name.replace(".", "_")
+
+
+def _headers() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {ANSWERED: {"type": "string", "format": "date-time", "description": "when the API answered"}},
+    }
+
+
+def _channel(topic: Topic) -> dict[str, Any]:
+    kept = topic.config()["retention.ms"]
+    configuration = {"cleanup.policy": topic.cleanup.split(","), "retention.ms": int(kept)}
+    return {
+        "address": f"{{prefix}}.{topic.name}",
+        "description": f"{topic.holds[0].upper()}{topic.holds[1:]}. Key: {topic.key}.",
+        "parameters": {"prefix": {"description": "of the environment (TIEOUT_PREFIX)", "default": "tieout"}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _CARRIED[topic.name]},
+        "bindings": {"kafka": {"topicConfiguration": configuration, "bindingVersion": "0.5.0"}},
+    }
+
+
+def _action(topic: Topic) -> str:
+    """What tieout does with a topic, in the words of AsyncAPI."""
+    return "receive" if topic in CHANGES else "send"
+
+
+def _operation(topic: Topic) -> dict[str, Any]:
+    return {"action": _action(topic), "channel": {"$ref": f"#/channels/{_name(topic)}"}}
+
+
+def text() -> str:
+    """The document as it stands in the file."""
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")
