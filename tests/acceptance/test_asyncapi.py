@@ -1,6 +1,7 @@
 """docs/asyncapi.json is made from the code, and says what is really sent."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,11 @@ def test_the_validator_finds_what_does_not_fit(sent: dict[str, list[Any]]) -> No
     assert misfits({**good, "further": 1}, "position")
     assert misfits({**good, "findings": [1]}, "position")
     assert misfits({name: value for name, value in good.items() if name != "document"}, "position")
+
+
+def test_what_the_page_of_the_topics_shows_fits_the_schemas() -> None:
+    shown = re.findall(
+        r"^```json\n(.*?)^```$", (FILE.parent / "topics.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    messages = ("command", "position", "error", "rejection")
+    assert [misfits(json.loads(block), name) for block, name in zip(shown, messages, strict=True)] == [[], [], [], []]
