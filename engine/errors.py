@@ -9,6 +9,7 @@
     - StoreError          a store that is not there, is newer than the code, or belongs to other maps
   + QuestionError         a question that has no answer: an unknown company, no open period, an unknown document
   + Overtaken             another writer moved the offsets: this one stops, its transaction is rolled back
+    - Rebuilt             a replay put a rebuilt store in place: this writer begins again on it
 """
 
 
@@ -46,3 +47,7 @@ class QuestionError(TieoutError):
 
 class Overtaken(TieoutError):
     """Another writer moved the offsets; the transaction of this one is rolled back, and it stops."""
+
+
+class Rebuilt(Overtaken):
+    """A replay put a rebuilt store in place; the writer begins again on that one."""

@@ -56,7 +56,8 @@ def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
-        cursor.execute("PRAGMA busy_timeout=10000")
+        # A writer waits for as long as a replay may take to put a rebuilt store in place.
+        cursor.execute(f"PRAGMA busy_timeout={300_000 if write else 10_000}")
         cursor.execute(f"PRAGMA cache_size=-{_PAGE_CACHE_KIB if write else _READER_CACHE_KIB}")
         cursor.execute("PRAGMA temp_store=MEMORY")
         if write:

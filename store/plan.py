@@ -163,7 +163,7 @@ def _positions(old: Mapping[str, Document], new: Mapping[str, Document]) -> list
     gone = sorted({document.document for document in old.values()} - names)
     return [
         *(
-            Outgoing("positions", document.document.encode(), _position(document))
+            Outgoing("positions", document.document.encode(), position_of(document))
             for key, document in new.items()
             if old.get(key) != document
         ),
@@ -171,7 +171,7 @@ def _positions(old: Mapping[str, Document], new: Mapping[str, Document]) -> list
     ]
 
 
-def _position(document: Document) -> bytes:
+def position_of(document: Document) -> bytes:
     """The JSON of `tieout documents`, without the members that are null: a large part of the log's bytes would say
     nothing.
     """

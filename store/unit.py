@@ -116,6 +116,16 @@ class Unit:
         moved = [key for key, old in before.items() if not self._stays(old, self.records[key])]
         self._derive(moved, before)
 
+    def adopt(self, records: Iterable[Record]) -> None:
+        """Take records that no event of this batch made and no store has yet; links and chains are derived anew."""
+        for record in records:
+            self.records[record.key] = record
+        self.created = set(self.records)
+        self.changed.update(self.created)
+        nothing: dict[str, Record | None] = dict.fromkeys(self.created)
+        self._replace_resident(nothing)
+        self._derive(self.created, nothing)
+
     def _stays(self, old: Record | None, new: Record) -> bool:
         """Whether a row of a chain keeps its links, as most updates let it: its chain need only be decided again."""
         if old is None or old.chain is None or not (old.exists and new.exists):

@@ -10,8 +10,9 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
-from engine.errors import Overtaken, StoreError
+from engine.errors import Overtaken, Rebuilt, StoreError
 from engine.maps import Maps
+from engine.records import Record
 from store import tables
 from store.lease import Lease
 from store.plan import Batch, Move, Outgoing, Plan, planned
@@ -20,6 +21,8 @@ from store.statements import insert as insert_rows
 from store.statements import upsert
 from store.unit import EVERY_CHAIN, FANOUT, State, Unit, load_resident
 
+GENERATION: Final = "generation"
+"""The setting that says which rebuilding of the store this is."""
 RECORDS_REMEMBERED: Final = 10_000
 CHAINS_REMEMBERED: Final = 4_000
 CHAINS_AT_ONCE: Final = 250
@@ -56,11 +59,11 @@ class Writer:
         self._written = Written()
         self._recomputing = True
         with self._engine.begin() as connection:
-            listed = "all" if self._companies is None else ", ".join(sorted(self._companies))
-            _check_built_under(connection, {"maps": self._maps.digest, "companies (TIEOUT_COMPANIES)": listed})
+            _check_built_under(connection, built_under(self._maps, self._companies))
             load_resident(Rows(connection, self._written), self._maps, self._state)
             self._sources = {row.source: row.until for row in connection.execute(select(tables.sources))}
-            self._numbered = connection.execute(select(func.max(tables.outbox.c.id))).scalar() or 0
+            self._generation = generation(connection)
+            self._numbered = last_number(connection)
         # What was sent and not cleared is sent again: at least once.
         self._sent = self._cleared = 0
         self._left_over = self._numbered > 0
@@ -93,6 +96,20 @@ class Writer:
             unit.change(batch.changes)
             return planned(unit, rows, batch, self._sources)
 
+    def forget(self) -> None:
+        """Read anew what is remembered, before the next batch: something else wrote to the store."""
+        self._stale = True
+
+    def seed(self, records: Iterable[Record]) -> None:
+        """Begin a store with records whose events are no longer in the log."""
+        with self._engine.connect() as connection:
+            rows = Rows(connection, self._written)
+            unit = Unit(rows, self._maps, self._state, self._companies)
+            unit.adopt(records)
+            plan = planned(unit, rows, Batch(), self._sources)
+        self.expect(plan)
+        self.commit(plan)
+
     def expect(self, plan: Plan) -> None:
         """From now on `plan` counts as written: prepare the next batch upon it. Call it once the one before it is
         committed.
@@ -116,10 +133,12 @@ class Writer:
         try:
             with self._engine.begin() as connection:
                 _move(connection, plan.moves)
+                if generation(connection) != self._generation:
+                    raise Rebuilt("a replay put a rebuilt store in place: this worker starts again on it.")
                 for step in plan.steps:
                     step(connection)
                 cleared = self._clear_outbox(connection)
-                plan.last = self._put_out(connection, plan.outgoing)
+                plan.last = self._numbered = put_out(connection, plan.outgoing, self._numbered)
                 # Last, for it locks the row that another worker would take.
                 if self._lease is not None:
                     self._lease.hold(connection)
@@ -197,12 +216,17 @@ class Writer:
             connection.execute(tables.outbox.delete().where(tables.outbox.c.id <= sent))
         return sent
 
-    def _put_out(self, connection: Connection, outgoing: Iterable[Outgoing]) -> int:
-        """Returns the number of the last record of the outbox."""
-        rows = [(number, item.topic, item.key, item.value) for number, item in enumerate(outgoing, self._numbered + 1)]
-        insert_rows(connection, tables.outbox, rows)
-        self._numbered += len(rows)
-        return self._numbered
+
+def last_number(connection: Connection) -> int:
+    """The number of the last record in the outbox."""
+    return connection.execute(select(func.max(tables.outbox.c.id))).scalar() or 0
+
+
+def put_out(connection: Connection, outgoing: Iterable[Outgoing], last: int) -> int:
+    """Put records into the outbox after number `last`; returns the number of the last one now."""
+    rows = [(number, item.topic, item.key, item.value) for number, item in enumerate(outgoing, last + 1)]
+    insert_rows(connection, tables.outbox, rows)
+    return last + len(rows)
 
 
 def _dependents(connection: Connection, token: str, cursor: str) -> list[str]:
@@ -217,6 +241,12 @@ def _chains_after(connection: Connection, cursor: str) -> list[str]:
     return list(connection.execute(select(key).where(key > cursor).order_by(key).limit(CHAINS_AT_ONCE)).scalars())
 
 
+def built_under(maps: Maps, companies: Collection[str] | None) -> dict[str, str]:
+    """What a store's rows rest on besides its events, by the names of its settings."""
+    listed = "all" if companies is None else ", ".join(sorted(companies))
+    return {"maps": maps.digest, "companies (TIEOUT_COMPANIES)": listed}
+
+
 def _check_built_under(connection: Connection, settings: dict[str, str]) -> None:
     """A store is a function of its events *and* of these: under others its rows would mix two meanings."""
     table = tables.settings
@@ -225,9 +255,15 @@ def _check_built_under(connection: Connection, settings: dict[str, str]) -> None
         if built.get(name, value) != value:
             raise StoreError(
                 f"the {name} changed since this store was built, and its rows mean what they meant before. "
-                "Point TIEOUT_STORE to a new, empty store: it is rebuilt from the topics."
+                "`tieout replay` rebuilds it from the topics and shows first what changes."
             )
     upsert(connection, table, list(settings.items()))
+
+
+def generation(connection: Connection) -> str:
+    """Which rebuilding of the store this is: another one after each replay."""
+    value = tables.settings.c.value
+    return connection.execute(select(value).where(tables.settings.c.name == GENERATION)).scalar() or "0"
 
 
 def _move(connection: Connection, moves: Iterable[Move]) -> None:

@@ -3,11 +3,9 @@
 Nothing is published and nothing of the installation is changed: the log and the store are opened for reading.
 """
 
-import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -16,20 +14,15 @@ from sqlalchemy import Connection, select
 from engine.errors import QuestionError, StoreError
 from engine.maps import Maps
 from store import tables
-from store.database import connect, migrate
 from store.dump import contents, dump
-from store.writer import Writer
-from streams.app import BATCH_BYTES, BATCH_RECORDS
-from streams.log import Batch, EventLog
-from streams.projector import Projector
 from tieout.bootstrap import load_maps, open_log, open_store
+from tieout.rebuild import Rebuilding, reached, scratch_store
 from tieout.settings import Settings
 
 DIFFERENCES_MAX: Final = 100
 """More are not looked for: a store that differs in a hundred places is rebuilt, not mended."""
 
 Line = dict[str, Any]
-Place = tuple[str, int]
 
 # The primary keys of the tables that a dump holds row by row.
 _NAMES: Final = tuple("key company kind date views currency accounting_currency source token record".split())
@@ -68,70 +61,28 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None] = lambda 
         engine.connect() as connection,
         connection.begin(),
         open_log(settings, write=False) as log,
-        tempfile.TemporaryDirectory(prefix="tieout-verify-") as folder,
+        scratch_store() as scratch,
     ):
         # The first question fixes the state that all later ones see.
-        reached = _reached(connection, maps)
-        scratch = connect(f"sqlite:///{Path(folder) / 'scratch.sqlite'}", write=True)
-        try:
-            migrate(scratch)
-            _compute(
-                log, reached, Writer(scratch, maps, settings.companies, publishes=False), maps, settings, on_progress
-            )
-            return differences(contents(connection), dump(scratch))
-        finally:
-            scratch.dispose()
+        places = reached(connection)
+        _check_comparable(connection, maps)
+        rebuilding = Rebuilding(log, connection, scratch, maps, settings)
+        rebuilding.begin(places)
+        rebuilding.go_on(places, on_progress)
+        return differences(contents(connection), dump(scratch))
 
 
-def _reached(connection: Connection, maps: Maps) -> dict[Place, int]:
-    reached = {(row.topic, row.partition): row.next for row in connection.execute(select(tables.offsets))}
+def _check_comparable(connection: Connection, maps: Maps) -> None:
     built = connection.execute(select(tables.settings.c.value).where(tables.settings.c.name == "maps")).scalar()
     if built is not None and built != maps.digest:
         raise StoreError(
-            "the store was built under other maps than those of the settings (TIEOUT_MAPS): it cannot be compared."
+            "the store was built under other maps than those of the settings (TIEOUT_MAPS): it cannot be compared. "
+            "`tieout replay` shows what the maps of the settings would change."
         )
     if connection.execute(select(tables.recomputations.c.token).limit(1)).first() is not None:
         raise QuestionError(
             "the worker has not finished deciding again after a change: let `tieout run --until-caught-up` end first."
         )
-    return reached
-
-
-def _compute(
-    log: EventLog,
-    reached: dict[Place, int],
-    writer: Writer,
-    maps: Maps,
-    settings: Settings,
-    on_progress: Callable[[int, int], None],
-) -> None:
-    projector = Projector(writer, log, maps, prefix=settings.prefix, environments=settings.environments)
-    starts = {place: log.start_offset(*place) for place in reached}
-    total = sum(reached[place] - starts[place] for place in reached)
-    done = 0
-    on_progress(done, total)
-    for batch in _batches(log, starts, reached):
-        projector.apply([batch])
-        done += len(batch)
-        on_progress(done, total)
-    while projector.work():
-        pass
-
-
-def _batches(log: EventLog, starts: dict[Place, int], reached: dict[Place, int]) -> Iterator[Batch]:
-    """The events up to where the store has read; partitions in turn, for a document comes in both at about one time."""
-    waiting = deque(starts.items())
-    while waiting:
-        place, offset = waiting.popleft()
-        records = (
-            log.read(*place, offset, min(BATCH_RECORDS, reached[place] - offset), BATCH_BYTES)
-            if offset < reached[place]
-            else []
-        )
-        records = [record for record in records if record.offset < reached[place]]
-        if records:
-            yield Batch(*place, offset, records)
-            waiting.append((place, records[-1].offset + 1))
 
 
 def differences(stored: Iterable[Line], computed: Iterable[Line], most: int = DIFFERENCES_MAX) -> list[Difference]:

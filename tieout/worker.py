@@ -22,7 +22,7 @@ from tenacity import (
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
-from engine.errors import Overtaken
+from engine.errors import Overtaken, Rebuilt
 from store.lease import Lease, holder_of
 from streams import app
 from streams.log import LogFailed
@@ -57,11 +57,19 @@ def project(
         )
 
     if settings.log_file is not None:
-        with open_projector(settings) as (event_log, projector):
-            run(event_log, projector)
+        _alone(settings, run)
         return
     with _stopping(stop):
         _retrying(until_caught_up, stop)(_reign, settings, stop, run)
+
+
+def _alone(settings: Settings, run: Callable[[Any, Any], None]) -> None:
+    while True:
+        try:
+            with open_projector(settings) as (event_log, projector):
+                return run(event_log, projector)
+        except Rebuilt as reason:
+            log.info("store_rebuilt", reason=str(reason))
 
 
 def _reign(settings: Settings, stop: threading.Event, run: Callable[[Any, Any], None]) -> None:

@@ -308,6 +308,48 @@ def show_error(screen: Console, error: Row) -> None:
     screen.print()
 
 
+# --- replay ----------------------------------------------------------------------------------------------------------
+
+_SHIFTS_SHOWN = 20
+_PARTS = (
+    ("missing_actual", "Missing actuals"),
+    ("missing_journal_line", "Missing journal lines"),
+    ("reconciled", "Reconciled"),
+    ("difference", "Difference"),
+)
+
+
+def show_replay(screen: Console, told: Row) -> None:
+    """What a rebuilt store would change: how many documents, their amounts before and after, the first of them."""
+    counts = told["documents"]
+    number = counts["changed"] + counts["new"] + counts["gone"]
+    if not number and not counts["outside"]:
+        screen.print("No document would change.")
+        return
+    screen.print(
+        f"{counted(number, 'document')} of the period would change "
+        f"({counts['changed']:,} otherwise decided, {counts['new']:,} new, {counts['gone']:,} gone), "
+        f"{counted(counts['outside'], 'document')} outside it."
+    )
+    for amounts in told["amounts"]:
+        table = _table(f"{amounts['company']} · {amounts['kind']} · {amounts['currency']}", "Before", "After")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        table.add_row("Documents", f"{amounts['before']['documents']:,}", f"{amounts['after']['documents']:,}")
+        for part, title in _PARTS:
+            table.add_row(title, grouped(amounts["before"][part]), grouped(amounts["after"][part]))
+        screen.print()
+        screen.print(table)
+    if told["shifts"]:
+        table = _table("Document", "Date", "Before", "After")
+        for shift in told["shifts"][:_SHIFTS_SHOWN]:
+            table.add_row(plain(shift["document"]), shift["date"], shift["before"] or "–", shift["after"] or "–")
+        screen.print()
+        screen.print(table)
+        if number > _SHIFTS_SHOWN:
+            screen.print(f"… and {number - _SHIFTS_SHOWN:,} more; --json names a hundred.")
+
+
 # --- rejected events -------------------------------------------------------------------------------------------------
 
 

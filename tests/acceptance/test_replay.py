@@ -1,0 +1,259 @@
+"""A period is replayed: what changes is shown first, and the store ends where a new one would be (R70)."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import func, select
+
+from engine.errors import QuestionError, Rebuilt
+from store import tables
+from store.dump import dump
+from store.views import SUMMED
+from streams.app import run
+from streams.embedded import EmbeddedLog
+from streams.log import EventLog, NewRecord
+from streams.topics import POSITIONS
+from tests.support.stores import Event, body
+from tieout.bootstrap import change_topics, open_log, open_projector, open_store
+from tieout.replay import rehearsed
+from tieout.settings import Settings
+from tieout.simulator import ingest_lines, simulate
+from tieout.topic import records
+from tieout.verify import verify
+
+COMPANIES = ("USPM",)
+
+# An integrator's first try: another link, another reading of a choice, another column for the amount.
+WRONG_MAP = """
+schema = 1
+version = "0"
+source = "finance"
+
+[entities.TrvExpTrans]
+identity = [{ link = "expense", by = ["voucher"], company = true }]
+
+[entities.TrvExpTrans.columns]
+amount = "contoso_Amount"
+
+[entities.ProjAdvancedJournalLine.choices.status]
+posted = [2, "Processing"]
+processing = [3, "Posted"]
+"""
+
+
+def everything(company: str, date: str) -> bool:
+    return True
+
+
+def settings_in(folder: Path, **others: object) -> Settings:
+    places = {
+        "broker": f"embedded:///{folder}/log.sqlite",
+        "store": f"sqlite:///{folder}/store.sqlite",
+        "today": "2025-01-08",
+        "companies": COMPANIES,
+    }
+    return msgspec.convert({**places, **others}, Settings, strict=False)
+
+
+def ingest(log: EventLog, events: Sequence[dict[str, object]]) -> None:
+    log.append([NewRecord(f"tieout.{event['topic']}", str(event["key"]).encode(), body(event)) for event in events])
+
+
+def project(settings: Settings) -> None:
+    with open_projector(settings) as (log, projector):
+        run(log, projector, topics=change_topics(settings), until_caught_up=True)
+
+
+def canonical(settings: Settings) -> list[str]:
+    with open_store(settings, write=False) as engine:
+        return [json.dumps(line, sort_keys=True) for line in dump(engine)]
+
+
+@pytest.fixture(scope="module")
+def events() -> list[Event]:
+    return [json.loads(line) for line in ingest_lines(simulate("small", 3).events)]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, events: list[Event]) -> Settings:
+    settings = settings_in(tmp_path)
+    with open_log(settings, write=True) as log:
+        ingest(log, events)
+    project(settings)
+    return settings
+
+
+@pytest.fixture
+def wrong(settings: Settings, tmp_path: Path) -> Settings:
+    """The same events, in a store that was built under the wrong map."""
+    (tmp_path / "wrong.toml").write_text(WRONG_MAP, encoding="utf-8")
+    places = {"store": f"sqlite:///{tmp_path}/wrong.sqlite", "maps": (str(tmp_path / "wrong.toml"),)}
+    wrong = msgspec.structs.replace(settings, **places)
+    project(wrong)
+    assert canonical(wrong) != canonical(settings)
+    return wrong
+
+
+def missing(settings: Settings) -> tuple[int, int]:
+    """What the expenses of the company come to that are in a sum."""
+    table = tables.documents
+    parts = [func.sum(table.c.accounting_missing_actual), func.sum(table.c.accounting_missing_journal_line)]
+    expenses = (table.c.company == "USPM", table.c.kind == "expense", table.c.views.op("&")(SUMMED) != 0)
+    with open_store(settings, write=False) as engine, engine.connect() as connection:
+        return tuple(connection.execute(select(*parts).where(*expenses)).one())
+
+
+def positions(settings: Settings) -> dict[bytes | None, bytes]:
+    """What the positions topic comes to once it is compacted."""
+    kept: dict[bytes | None, bytes] = {}
+    with open_log(settings, write=False) as log:
+        for record in records(log, POSITIONS.full_name(settings.prefix)):
+            if record.value is None:
+                kept.pop(record.key, None)
+            else:
+                kept[record.key] = record.value
+    return kept
+
+
+@pytest.mark.requirement("R70")
+def test_a_replay_under_the_same_maps_changes_nothing(settings: Settings) -> None:
+    before = canonical(settings)
+    with rehearsed(settings, everything) as replay:
+        assert (replay.difference.documents, replay.difference.outside, replay.difference.shifts) == (0, 0, [])
+        replay.put_in_place(lambda done, total: None)
+    assert canonical(settings) == before
+    with open_store(settings, write=False) as engine, engine.connect() as connection:
+        assert connection.execute(tables.outbox.select()).all() == []
+
+
+@pytest.mark.requirement("R6", "R70")
+def test_mended_maps_are_shown_first_and_end_where_a_new_store_would_be(settings: Settings, wrong: Settings) -> None:
+    mended = msgspec.structs.replace(wrong, maps=())
+    before = canonical(wrong)
+    with rehearsed(mended, everything) as replay:
+        found = replay.difference
+        assert found.changed > 40
+        assert found.shifts
+        parts = found.money["USPM", "expense", "USD"]
+        for side, store in enumerate((wrong, settings)):
+            assert (parts.missing_actual[side], parts.missing_journal_line[side]) == missing(store)
+        assert missing(wrong) != missing(settings)
+        assert canonical(wrong) == before
+        replay.put_in_place(lambda done, total: None)
+    assert canonical(mended) == canonical(settings)
+    project(mended)
+    assert positions(mended) == positions(settings)
+
+
+@pytest.mark.requirement("R70")
+def test_a_replay_that_is_given_up_leaves_nothing_behind(wrong: Settings, tmp_path: Path) -> None:
+    before, files = canonical(wrong), set(Path(tempfile.gettempdir()).glob("tieout-rebuild-*"))
+    with rehearsed(msgspec.structs.replace(wrong, maps=()), everything):
+        pass
+    with pytest.raises(KeyboardInterrupt), rehearsed(wrong, everything, interrupt):
+        pass
+    assert canonical(wrong) == before
+    assert set(Path(tempfile.gettempdir()).glob("tieout-rebuild-*")) == files
+
+
+def interrupt(done: int, total: int) -> None:
+    if done:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.requirement("R70")
+def test_documents_outside_the_period_are_counted_and_not_listed(wrong: Settings) -> None:
+    def january(company: str, date: str) -> bool:
+        return date >= "2025-01-01"
+
+    with rehearsed(msgspec.structs.replace(wrong, maps=()), january) as replay:
+        assert replay.difference.outside > 0
+        assert all(shift.date >= "2025-01-01" for shift in replay.difference.shifts)
+
+
+@pytest.mark.requirement("R70", "R71")
+def test_events_that_arrive_during_a_replay_are_in_the_rebuilt_store_and_the_worker_begins_again_on_it(
+    settings: Settings, events: list[Event], tmp_path: Path
+) -> None:
+    late, early = events[-500:], events[:-500]
+    other = settings_in(tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    with open_log(other, write=True) as log:
+        ingest(log, early)
+    project(other)
+    with open_projector(other) as (log, projector):
+        with rehearsed(other, everything) as replay:
+            ingest(log, late)
+            run(log, projector, topics=change_topics(other), until_caught_up=True)
+            replay.put_in_place(lambda done, total: None)
+        ingest(log, late[:1])
+        with pytest.raises(Rebuilt):
+            run(log, projector, topics=change_topics(other), until_caught_up=True)
+    project(other)
+    assert canonical(other) == canonical(settings)
+
+
+@pytest.mark.requirement("R70", "R72")
+def test_what_the_log_no_longer_holds_is_taken_from_the_store_in_use(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of each topic is gone, as retention would have it."""
+    before = canonical(settings)
+    monkeypatch.setattr(EmbeddedLog, "start_offset", lambda log, *place: log.end_offset(*place) // 2)
+    assert verify(settings) == []
+    with rehearsed(settings, everything) as replay:
+        assert replay.difference.documents == 0
+        replay.put_in_place(lambda done, total: None)
+    assert canonical(settings) == before
+
+
+@pytest.mark.requirement("R70")
+def test_an_empty_store_has_nothing_to_replay(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    with open_log(settings, write=True), open_store(settings, write=True):
+        pass
+    with pytest.raises(QuestionError, match="read nothing yet"), rehearsed(settings, everything):
+        pass
+
+
+@pytest.mark.requirement("R70")
+def test_the_command_shows_asks_and_puts_in_place(
+    wrong: Settings, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {
+        **os.environ,
+        "TIEOUT_BROKER": wrong.broker,
+        "TIEOUT_STORE": wrong.store,
+        "TIEOUT_TODAY": "2025-01-08",
+        "TIEOUT_COMPANIES": "USPM",
+    }
+
+    def tieout(*arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tieout", "replay", "--from", "2024-01-01", "--to", "2025-12-31", *arguments]
+        return subprocess.run(command, env=environment, input=answer, capture_output=True, text=True)
+
+    shown = tieout("--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    for part in (
+        "documents of the period would change",
+        "Missing actuals",
+        "Before",
+        "After",
+        "140.00 USD excluded (cancelled)",
+    ):
+        assert part in shown.stdout
+    told = json.loads(tieout("--dry-run", "--json").stdout)
+    assert told["documents"]["changed"] > 40
+    assert tieout(answer="n\n").returncode == 1
+    assert canonical(settings) != canonical(wrong)
+    done = tieout("--yes")
+    assert (done.returncode, done.stderr) == (0, "The rebuilt store is in place.\n")
+    assert canonical(msgspec.structs.replace(wrong, maps=())) == canonical(settings)
+    assert "No document would change" in tieout("--dry-run").stdout

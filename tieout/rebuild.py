@@ -1,0 +1,145 @@
+"""A store computed anew from the topics, in a file of its own beside the one in use: for `verify` and `replay`.
+
+What the topics no longer hold, the store in use still knows: the cells of its records whose events are gone are where
+the computation begins. Merging is free of order, so the events that are left lead to the same records.
+"""
+
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Engine, event, select
+
+from engine.changes import Evidence, ProcessMessage
+from engine.maps import Maps
+from engine.records import Record
+from store import tables
+from store.database import connect, migrate
+from store.statements import chunks, upsert
+from store.writer import Writer
+from streams.app import BATCH_BYTES, BATCH_RECORDS
+from streams.log import Batch, EventLog, Place
+from streams.projector import Projector
+from tieout.settings import Settings
+
+SEEDED_AT_ONCE: Final = 2_000
+
+Report = Callable[[int, int], None]
+"""Told how many of how many events are read."""
+
+_decode: Final = msgspec.msgpack.Decoder(Record).decode
+_decode_message: Final = msgspec.msgpack.Decoder(ProcessMessage).decode
+
+
+@contextmanager
+def scratch_store() -> Iterator[Engine]:
+    """An empty store in a folder that is removed at the end, however that comes."""
+    with tempfile.TemporaryDirectory(prefix="tieout-rebuild-") as folder:
+        engine = connect(f"sqlite:///{Path(folder) / 'rebuilt.sqlite'}", write=True)
+
+        @event.listens_for(engine, "connect")
+        def _(connection: object, _record: object) -> None:
+            # Nobody needs it after a crash.
+            connection.execute("PRAGMA synchronous=OFF")  # type: ignore[attr-defined]
+
+        try:
+            migrate(engine)
+            yield engine
+        finally:
+            engine.dispose()
+
+
+class Rebuilding:
+    """The computation: begins from what the log no longer holds, and goes on to wherever it is told."""
+
+    def __init__(self, log: EventLog, used: Connection, rebuilt: Engine, maps: Maps, settings: Settings) -> None:
+        self._log = log
+        self._used = used
+        self._rebuilt = rebuilt
+        self._writer = Writer(rebuilt, maps, settings.companies, publishes=False)
+        self._projector = Projector(self._writer, log, maps, prefix=settings.prefix, environments=settings.environments)
+        self._maps = maps
+        self.places: dict[Place, int] = {}
+        self._done = 0
+
+    def begin(self, reached: Mapping[Place, int]) -> None:
+        """Take over what the events before the log's start left in the store in use; `reached` has its partitions."""
+        self.places = {place: self._log.start_offset(*place) for place in reached}
+        if not any(self.places.values()):
+            return
+        for some in chunks(self._seeds(), SEEDED_AT_ONCE):
+            self._writer.seed(some)
+        with self._rebuilt.begin() as connection:
+            upsert(connection, tables.sources, [tuple(row) for row in self._used.execute(select(tables.sources))])
+            for rows in chunks(self._messages(), SEEDED_AT_ONCE):
+                upsert(connection, tables.process_messages, rows)
+        self._writer.forget()
+
+    def go_on(self, reached: Mapping[Place, int], report: Report) -> None:
+        """Read on to these places, and decide everything that waits."""
+        for place in reached.keys() - self.places.keys():
+            self.places[place] = self._log.start_offset(*place)
+        total = self._done + sum(reached[place] - offset for place, offset in self.places.items())
+        report(self._done, total)
+        for batch in self._batches(reached):
+            self._projector.apply([batch])
+            self.places[batch.topic, batch.partition] = batch.next
+            self._done += len(batch)
+            report(self._done, total)
+        while self._projector.work():
+            pass
+        self._projector.settle()
+        # A log that deletes or compacts has gaps: the place is reached all the same.
+        self.places.update(reached)
+
+    def _batches(self, reached: Mapping[Place, int]) -> Iterator[Batch]:
+        """Partitions in turn, for a document comes in both topics at about one time."""
+        waiting = deque(self.places.items())
+        while waiting:
+            place, offset = waiting.popleft()
+            most = min(BATCH_RECORDS, reached[place] - offset)
+            records = self._log.read(*place, offset, most, BATCH_BYTES) if most > 0 else []
+            records = [record for record in records if record.offset < reached[place]]
+            if records:
+                yield Batch(*place, offset, records)
+                waiting.append((place, records[-1].offset + 1))
+
+    def _seeds(self) -> Iterator[Record]:
+        """The records in use, as far as they come from events that the log no longer holds."""
+        table = tables.records
+        found = self._used.execution_options(yield_per=1_000).execute(select(table).order_by(table.c.key))
+        for row in found:
+            record = _decode(row.body)
+            if record.entity in self._maps.entities and (seed := self._seed(record)) is not None:
+                yield seed
+
+    def _messages(self) -> Iterator[tuple[Any, ...]]:
+        """The rows of the error log whose events the log no longer holds."""
+        for row in self._used.execution_options(yield_per=1_000).execute(select(tables.process_messages)):
+            if self._is_gone(_decode_message(row.body).evidence):
+                yield tuple(row)
+
+    def _seed(self, record: Record) -> Record | None:
+        gone = [self._is_gone(evidence) for evidence in record.evidence]
+        deleted = record.deleted if record.deleted is not None and self._is_gone(record.deleted) else None
+        if not any(gone) and deleted is None:
+            return None
+        kept = [index for index, is_gone in enumerate(gone) if is_gone]
+        place = {old: new for new, old in enumerate(kept)}
+        evidence = [record.evidence[index] for index in kept]
+        newest = max(range(len(evidence)), key=lambda index: evidence[index].rank, default=-1)
+        cells = {name: (place[index], value) for name, (index, value) in record.cells.items() if index in place}
+        return Record(record.key, record.entity, None, deleted, newest, evidence, cells, [], [])
+
+    def _is_gone(self, evidence: Evidence) -> bool:
+        start = self.places.get((evidence.topic, evidence.partition))
+        return start is not None and evidence.offset < start
+
+
+def reached(connection: Connection) -> dict[Place, int]:
+    """Where the store in use has read to."""
+    return {(row.topic, row.partition): row.next for row in connection.execute(select(tables.offsets))}
