@@ -240,6 +240,15 @@ def test_simulated_events_come_to_the_true_outcome(tieout: Tieout, tmp_path: Pat
         assert {key: found[name][key] for key in label} == label
 
 
+@pytest.mark.requirement("R80")
+def test_the_demonstration_plays_the_large_company_too(tieout: Tieout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tieout.simulator.large.DOCUMENTS", 150)
+    shown = tieout("demo", "--company", "large", "--folder", "here")
+    assert shown.code == 0
+    assert "Today is set to 2025-06-30" in shown.out
+    assert "USPM · 2024-03-01 to 2025-06-30 · USD" in shown.out
+
+
 @pytest.mark.requirement("R1", "R7", "R80")
 def test_the_large_company_comes_to_the_true_outcome_once_what_was_lost_is_sent_again(
     tieout: Tieout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

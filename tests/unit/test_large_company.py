@@ -161,6 +161,14 @@ def test_a_silent_feed_sends_nothing_more_and_says_so() -> None:
     assert "feed-silent" in {label.cause for label in play.labels}
 
 
+@pytest.mark.requirement("R21")
+def test_heartbeats_are_optional_but_silence_needs_them() -> None:
+    with_them, without = Play(20), Play(20, heartbeats=False)
+    assert len(with_them.events) == len(without.events) + 2
+    with pytest.raises(ValueError, match="heartbeats"):
+        LargeCompany(20, silent=True, heartbeats=False)
+
+
 # --- payloads --------------------------------------------------------------------------------------------------------
 
 

@@ -156,6 +156,9 @@ def simulate(
     silent: Annotated[
         bool, typer.Option("--silent", help="Let the large company's feed from Dataverse fall silent before the end.")
     ] = False,
+    heartbeats: Annotated[
+        bool, typer.Option(help="Whether the two systems of the large company say how much they have sent.")
+    ] = True,
     plain: Annotated[
         bool,
         typer.Option("--plain", help="Nothing but CloudEvents; the large company else sends what the systems send."),
@@ -182,6 +185,7 @@ def simulate(
                 on_label=on_label,
                 mishaps=lost is not None,
                 silent=silent,
+                heartbeats=heartbeats,
                 plain=plain,
             )
         except ValueError as error:

@@ -35,15 +35,17 @@ def deliver(
     on_label: Callable[[Label], None] = lambda label: None,
     mishaps: bool = False,
     silent: bool = False,
+    heartbeats: bool = True,
     plain: bool = False,
 ) -> Delivered:
     """Play a company; its events come late, twice and out of order. The heartbeats of both systems stay last.
 
-    `documents` is how many, `mishaps` lets some events be lost, cut for size or damaged, `silent` lets Dataverse's feed
-    fall silent before the end: these for the large company alone. Raises `ValueError` otherwise. Its events have the
-    shapes in which the systems send them unless `plain`; those of the small one are always CloudEvents.
+    For the large company alone: `documents` is how many, `mishaps` lets some events be lost, cut for size or damaged,
+    `silent` lets Dataverse's feed fall silent before the end, without `heartbeats` there are none. Its events have the
+    shapes in which the systems send them unless `plain`; those of the small one are always CloudEvents. Raises
+    `ValueError` for what the small one cannot do.
     """
-    if company == "small" and documents is None and not (mishaps or silent):
+    if company == "small" and documents is None and heartbeats and not (mishaps or silent):
         made = simulate("small", seed)
         for label in made.labels:
             on_label(label)
@@ -52,10 +54,12 @@ def deliver(
         raise ValueError(
             f"there is no made-up company {company!r}; there are: {', '.join(NAMES)}"
             if company not in NAMES
-            else "the small company is that of the documented screenshots: number of documents, mishaps and silence "
-            "are for the large one"
+            else "the small company is that of the documented screenshots: number of documents, mishaps, silence and "
+            "missing heartbeats are for the large one"
         )
-    play = LargeCompany(large.DOCUMENTS if documents is None else documents, seed, on_label, silent=silent)
+    play = LargeCompany(
+        large.DOCUMENTS if documents is None else documents, seed, on_label, silent=silent, heartbeats=heartbeats
+    )
     payloads = Plain() if plain else Native()
     fate = Mishaps(seed, large.UNTIL, payloads)
     whole = ((day, payloads.story(story, story)) for day, story in play.stories())

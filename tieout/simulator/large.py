@@ -117,6 +117,7 @@ class LargeCompany:
     """The play: `stories` tells it, `on_label` hears each outcome; totals and strays are complete at its end.
 
     With `silent` Dataverse's feed falls silent ten days before today: what is posted after that nobody can judge.
+    Without `heartbeats` nobody says how much has been sent, and everything is judged by what is there (R21).
     """
 
     today = TODAY
@@ -129,8 +130,12 @@ class LargeCompany:
         on_label: Callable[[Label], None] = lambda label: None,
         *,
         silent: bool = False,
+        heartbeats: bool = True,
     ) -> None:
+        if silent and not heartbeats:
+            raise ValueError("that a feed is silent is only known by its heartbeats")
         self.documents = documents
+        self._beats = heartbeats
         self.world = LargeWorld(seed)
         self.chance = self.world.chance
         self.silent_from = TODAY - timedelta(days=_SILENT_DAYS) if silent else None
@@ -171,6 +176,8 @@ class LargeCompany:
 
     def heartbeats(self) -> list[Event]:
         """Everything up to now has been sent; of a silent Dataverse, everything up to its silence."""
+        if not self._beats:
+            return []
         finance, dataverse = self.world.complete(UNTIL)
         if self.silent_from is not None:
             _, dataverse = self.world.complete(moment(self.silent_from, 0))
