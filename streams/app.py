@@ -247,6 +247,7 @@ class _Worker:
         """Start the app, then see to the projection's work whenever all is read, until the run should end."""
         await app.start()
         log.info("worker_started", topics=list(self._topics), partitions=len(self._applied))
+        settled = 0
         while not stop.is_set():
             self._changed.clear()
             left = await self._on_thread(self._left)
@@ -254,7 +255,10 @@ class _Worker:
             if left == 0:
                 if await self._on_thread(self._projection.work):
                     continue
-                await self._on_thread(self._projection.settle)
+                # While events trickle in, the next batch settles the one before it.
+                if until_caught_up or self._meter.done == settled:
+                    await self._on_thread(self._projection.settle)
+                settled = self._meter.done
                 # The work may have taken long, and may itself have appended.
                 if until_caught_up and await self._on_thread(self._left) == 0:
                     return

@@ -62,8 +62,8 @@ def settings_in(folder: Path, **others: object) -> Settings:
     return msgspec.convert({**places, **others}, Settings, strict=False)
 
 
-def ingest(log: EventLog, events: Sequence[dict[str, object]]) -> None:
-    log.append([NewRecord(f"tieout.{event['topic']}", str(event["key"]).encode(), body(event)) for event in events])
+def ingest(log: EventLog, events: Sequence[dict[str, object]], prefix: str = "tieout") -> None:
+    log.append([NewRecord(f"{prefix}.{event['topic']}", str(event["key"]).encode(), body(event)) for event in events])
 
 
 def project(settings: Settings) -> None:

@@ -1,0 +1,114 @@
+"""A replay beside a worker on Kafka and PostgreSQL: readers see the one store or the other, the worker goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from store.queries import Reader
+from tests.acceptance.test_replay import WRONG_MAP, canonical, everything, ingest, missing, project, settings_in
+from tests.support.containers import Broker, Database, until
+from tieout.bootstrap import load_maps, open_log, open_store
+from tieout.replay import rehearsed
+from tieout.settings import Settings
+from tieout.simulator import ingest_lines, simulate
+
+pytestmark = pytest.mark.containers
+
+
+@contextmanager
+def worker(settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
+    """`tieout run` as a process of its own."""
+    named = {
+        "TIEOUT_BROKER": settings.broker,
+        "TIEOUT_STORE": settings.store,
+        "TIEOUT_PREFIX": settings.prefix,
+        "TIEOUT_COMPANIES": "USPM",
+        "TIEOUT_MAPS": ",".join(settings.maps),
+    }
+    command = [sys.executable, "-m", "tieout", "run", "--role", "project"]
+    with subprocess.Popen(command, env={**os.environ, **named}, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+
+
+@pytest.mark.requirement("R70", "R81")
+def test_a_replay_on_servers_ends_where_a_new_store_would_be(
+    broker: Broker, database: Database, tmp_path: Path
+) -> None:
+    events = [json.loads(line) for line in ingest_lines(simulate("small", 3).events)]
+    early, late = events[:-300], events[-300:]
+    (tmp_path / "wrong.toml").write_text(WRONG_MAP, encoding="utf-8")
+    wrong = settings_in(
+        tmp_path,
+        broker=broker.url,
+        store=database.create("replayed"),
+        prefix="replayed",
+        maps=[str(tmp_path / "wrong.toml")],
+    )
+    mended = msgspec.structs.replace(wrong, maps=())
+    with open_log(wrong, write=True) as log:
+        ingest(log, early, wrong.prefix)
+    project(wrong)
+    before = missing(wrong)
+    seen: set[tuple[int, int]] = set()
+    asking = threading.Event()
+
+    def ask() -> None:
+        with open_store(wrong, write=False) as engine:
+            reader = Reader(engine, load_maps(wrong), today=wrong.today)
+            while not asking.wait(0.02):
+                with reader.snapshot() as snapshot:
+                    company = snapshot.company("USPM")
+                    tiles = snapshot.summary(company, snapshot.window(company, None, None)).tiles
+                seen.add((tiles["expense_missing_actuals"].amount, tiles["expense_missing_journal_lines"].amount))
+
+    with worker(wrong) as running:
+        with rehearsed(mended, everything) as replay:
+            with open_log(mended, write=True) as log:
+                ingest(log, late, mended.prefix)
+            until(lambda: left(mended) == 0, 30)
+            asker = threading.Thread(target=ask)
+            asker.start()
+            replay.put_in_place(lambda done, total: None)
+            asking.set()
+            asker.join()
+        with open_log(mended, write=True) as log:
+            ingest(log, late[:1], mended.prefix)
+        # The worker still has the wrong maps: it must not write to the rebuilt store.
+        running.wait(timeout=30)
+        assert running.returncode == 1
+    project(mended)
+
+    undisturbed = settings_in(tmp_path)
+    with open_log(undisturbed, write=True) as log:
+        ingest(log, [*events, late[0]])
+    project(undisturbed)
+    assert canonical(mended) == canonical(undisturbed)
+    assert missing(mended) != before
+    assert 1 <= len(seen) <= 3, seen
+
+
+def left(settings: Settings) -> int:
+    """Events that the store has not read yet."""
+    from tieout.rebuild import reached
+
+    with (
+        open_log(settings, write=False) as log,
+        open_store(settings, write=False) as engine,
+        engine.connect() as connection,
+    ):
+        places = reached(connection)
+        ends = log.ends(list(places))
+    return sum(ends[place] - offset for place, offset in places.items())
