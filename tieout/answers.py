@@ -38,11 +38,11 @@ def chain_json(view: ChainView, maps: Maps, moment: Moment, raw: RawEvent | None
         **view.row.as_json(),
         "explanation": msgspec.to_builtins(explain(view.row.document, moment)),
         "chain": [record_json(record, maps, raw) for record in view.records],
-        "findings": [finding_json(finding) for finding in _findings(view) if claimed(finding, moment)],
+        "findings": [finding_json(finding) for finding in findings_of(view) if claimed(finding, moment)],
     }
 
 
-def _findings(view: ChainView) -> list[Finding]:
+def findings_of(view: ChainView) -> list[Finding]:
     """The findings of the chain, and those that only time made."""
     document = view.row.document
     timed = [Finding(code, document.key, document.document, {}, document.evidence) for code in view.row.timed]
@@ -128,3 +128,18 @@ def state(record: Record, entity: EntityMap) -> list[str]:
         name = field.replace("_", " ")
         said.append(name if value is True else f"{name} {value}")
     return said
+
+
+_HEX_BYTES: Final = 16
+
+
+def hexadecimal(value: bytes) -> str:
+    """Bytes in rows of sixteen, with their place and their letters."""
+    rows = (value[start : start + _HEX_BYTES] for start in range(0, len(value), _HEX_BYTES))
+    return "\n".join(
+        f"{number * _HEX_BYTES:08x}  {part.hex(' '):<47}  {_letters(part)}" for number, part in enumerate(rows)
+    )
+
+
+def _letters(part: bytes) -> str:
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)

@@ -77,8 +77,12 @@ def serve(settings: "Settings", port: int | None) -> None:
     from tieout.workspace import server
 
     listening = server.listen(server.PORT if port is None else port)
-    sys.stderr.write(f"The workspace is at {server.address(listening)} (Ctrl-C ends it)\n")
-    server.serve(settings, listening)
+
+    def say() -> None:
+        sys.stderr.write(f"The workspace is at {server.address(listening)} (Ctrl-C ends it)\n")
+        sys.stderr.flush()
+
+    server.serve(settings, listening, say)
 
 
 @contextmanager

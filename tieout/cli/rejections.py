@@ -100,16 +100,11 @@ def resubmit(
 
 def _shown(body: bytes | None) -> str:
     """The bytes as text, line by line; in hexadecimal where they are none."""
+    from tieout.answers import hexadecimal
+
     if not body:
         return "(no bytes)"
     try:
         return "\n".join(plain(line) for line in body.decode().splitlines())
     except UnicodeDecodeError:
-        rows = range(0, len(body), 16)
-        return "\n".join(
-            f"{row:08x}  {body[row : row + 16].hex(' '):<47}  {_letters(body[row : row + 16])}" for row in rows
-        )
-
-
-def _letters(part: bytes) -> str:
-    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+        return hexadecimal(body)

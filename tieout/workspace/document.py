@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from engine.absence import claimed
 from engine.changes import Evidence
-from engine.documents import Amounts, Finding
+from engine.documents import Amounts
 from engine.errors import QuestionError
 from engine.explanations import explain, explain_finding
 from engine.records import Record
 from store.queries import ChainView, Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
-from tieout.answers import record_json
+from tieout.answers import findings_of, hexadecimal, record_json
 from tieout.workspace.context import Frame, asked, frame, workspace_of
 from tieout.workspace.rendering import render
 
@@ -38,6 +38,9 @@ PARTS: Final = (
     ("reconciled", "Reconciled"),
     ("difference", "Difference"),
 )
+
+
+_HEX_SHOWN: Final = 65_536
 
 
 def page(request: Request) -> Response:
@@ -92,16 +95,10 @@ def _told(request: Request, view: ChainView, snapshot: Snapshot, around: Frame) 
         "steps": _timeline(request, view.records, around),
         "findings": [
             {"code": finding.code, "told": explain_finding(finding), "event": event_address(finding.evidence, around)}
-            for finding in _findings(view)
+            for finding in findings_of(view)
             if claimed(finding, snapshot.moment)
         ],
     }
-
-
-def _findings(view: ChainView) -> list[Finding]:
-    document = view.row.document
-    timed = [Finding(code, document.key, document.document, {}, document.evidence) for code in view.row.timed]
-    return [*view.findings, *timed]
 
 
 def _split(currency: str | None, amounts: Amounts | None) -> dict[str, Any]:
@@ -177,7 +174,7 @@ def event(request: Request) -> Response:
         "headers": [(name, content.decode("utf-8", "backslashreplace")) for name, content in found.headers],
         "pretty": _pretty(value),
         "text": value.decode("utf-8", "backslashreplace"),
-        "hexadecimal": hexadecimal(value),
+        "hexadecimal": hexadecimal(value[:_HEX_SHOWN]),
         "bytes": f"/event/{quote(found.topic, safe='')}/{found.partition}/{found.offset}/bytes",
         "at": found.timestamp * 1_000,
     }
@@ -214,18 +211,3 @@ def _pretty(value: bytes) -> str | None:
         return msgspec.json.format(value, indent=2).decode()
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-_HEX_BYTES: Final = 16
-_HEX_ROWS: Final = 4_096
-
-
-def hexadecimal(value: bytes) -> str:
-    """The bytes in rows of sixteen, with their letters; the first 64 KiB of them."""
-    rows = range(0, min(len(value), _HEX_BYTES * _HEX_ROWS), _HEX_BYTES)
-    return "\n".join(_row(value[start : start + _HEX_BYTES], start) for start in rows)
-
-
-def _row(part: bytes, start: int) -> str:
-    letters = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
-    return f"{start:08x}  {part.hex(' '):<47}  {letters}"

@@ -3,7 +3,7 @@
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ HOST: Final = "127.0.0.1"
 PORT: Final = 8080
 _STOP_SECONDS: Final = 3
 _LOOK_SECONDS: Final = 0.5
+_STARTING_SECONDS: Final = 0.02
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +45,8 @@ def address(listening: socket.socket) -> str:
     return f"http://{HOST}:{listening.getsockname()[1]}/"
 
 
-def serve(settings: Settings, listening: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM; a second one has its usual effect."""
+def serve(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM; a second one has its usual effect. `ready` is called once it answers."""
     stop = threading.Event()
 
     def told(number: int, _frame: Any) -> None:
@@ -55,6 +56,7 @@ def serve(settings: Settings, listening: socket.socket) -> None:
     before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with beside(settings, listening) as thread:
+            ready()
             while thread.is_alive() and not stop.wait(_LOOK_SECONDS):
                 pass
     finally:
@@ -69,6 +71,8 @@ def beside(settings: Settings, listening: socket.socket) -> Iterator[threading.T
         # Not the main thread: signals stay with those who do the work.
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="workspace", daemon=True)
         thread.start()
+        while thread.is_alive() and not server.started:
+            thread.join(_STARTING_SECONDS)
         log.info("workspace_started", address=address(listening))
         try:
             yield thread

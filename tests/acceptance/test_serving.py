@@ -1,0 +1,112 @@
+"""The workspace as `tieout demo` and `tieout run` serve it: on this machine, until it is told to stop."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.workspace import project, settings_in
+from tieout.simulator import ingest_lines, simulate
+
+ADDRESS = re.compile(rb"http://127\.0\.0\.1:\d+/")
+
+
+@contextmanager
+def started(*arguments: str, folder: Path, **environment: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """A command that serves, and the address it says."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
+    command = [sys.executable, "-m", "tieout", *arguments]
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**kept, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        try:
+            assert running.stderr is not None
+            told = next(found for line in running.stderr if (found := ADDRESS.search(line)))
+            yield running, told[0].decode()
+        finally:
+            running.kill()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> dict[str, str]:
+    """The environment of the small company's store."""
+    settings = settings_in(tmp_path)
+    project(settings, list(ingest_lines(simulate("small", 1).events)))
+    return {
+        "TIEOUT_BROKER": settings.broker,
+        "TIEOUT_STORE": settings.store,
+        "TIEOUT_TODAY": "2025-01-08",
+        "TIEOUT_COMPANIES": "USPM",
+    }
+
+
+@pytest.mark.requirement("R80")
+def test_a_demonstration_ends_on_the_workspaces_address_and_serves_until_interrupted(tmp_path: Path) -> None:
+    with started("demo", "--port", "0", folder=tmp_path) as (running, address):
+        assert "9,000.00" in httpx.get(address, follow_redirects=True).text
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_role_workspace_serves_and_ends_quietly(
+    tmp_path: Path, store: dict[str, str], number: signal.Signals
+) -> None:
+    with started("run", "--role", "workspace", "--port", "0", folder=tmp_path, **store) as (running, address):
+        assert "28,000.00" in httpx.get(f"{address}USPM").text
+        running.send_signal(number)
+        assert running.wait(20) == 0
+
+
+@pytest.mark.requirement("R80")
+def test_a_worker_of_all_roles_serves_what_it_projects(tmp_path: Path, store: dict[str, str]) -> None:
+    with started("run", "--port", "0", folder=tmp_path, **store) as (running, address):
+        assert "4,000.00" in httpx.get(f"{address}USPM/expense").text
+        assert running.stderr is not None
+        # Only then does the worker see to signals.
+        next(line for line in running.stderr if b"worker_started" in line)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == 0
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, store: dict[str, str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
+        command = [sys.executable, "-m", "tieout", "run", "--role", "workspace", "--port", str(port)]
+        done = subprocess.run(command, cwd=tmp_path, env={**kept, **store}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"cannot be served on port {port}" in done.stderr
+    assert "choose another with --port" in done.stderr
+
+
+def test_only_this_machine_is_served(tmp_path: Path, store: dict[str, str]) -> None:
+    with started("run", "--role", "workspace", "--port", "0", folder=tmp_path, **store) as (_, address):
+        port = int(address.rstrip("/").rpartition(":")[2])
+        with socket.socket() as elsewhere:
+            # Another address of this machine, as another machine would see it.
+            elsewhere.settimeout(2)
+            assert elsewhere.connect_ex(("127.0.0.2", port)) != 0
+
+
+def test_a_workspace_without_a_store_says_what_to_do(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
+    command = [sys.executable, "-m", "tieout", "run", "--role", "workspace", "--port", "0"]
+    done = subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "there is no such store yet" in done.stderr
