@@ -8,7 +8,7 @@ import msgspec
 from engine import money
 from engine.documents import Kind
 from store.conditions import COLUMNS as FILTERED
-from store.grids import GROUPS, SORTS
+from store.grids import SORTS
 from store.queries import GridRow
 from tieout.workspace.formats import Locale
 
@@ -40,10 +40,6 @@ class Column(msgspec.Struct, frozen=True):
         """What kind of filter it takes; None for a column that nothing is known of yet."""
         found = FILTERED.get(self.name)
         return found.of if found else None
-
-    @property
-    def grouped(self) -> bool:
-        return self.name in GROUPS
 
 
 _NAMES: Final = (

@@ -23,8 +23,6 @@ from tieout.workspace.formats import Locale, preferred, zone
 SILENT_AFTER: Final = timedelta(hours=1)
 """A source that sends heartbeats is called silent when its latest is older than this."""
 
-TABS: Final = (("dual-write", "Dual-write"), ("troubleshoot", "Troubleshoot"), ("operation", "Operation"))
-
 
 class Workspace:
     """The store, the log and the settings behind the pages. The log is opened when it is first asked for."""
