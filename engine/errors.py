@@ -7,6 +7,7 @@
     - MapError            a map file that contradicts the schema, or itself
     - SettingError        a setting that is missing or cannot be read
     - StoreError          a store that is not there, is newer than the code, or belongs to other maps
+      . StoreAway         its database does not answer: waiting may help
   + QuestionError         a question that has no answer: an unknown company, no open period, an unknown document
   + Overtaken             another writer moved the offsets: this one stops, its transaction is rolled back
     - Rebuilt             a replay put a rebuilt store in place: this writer begins again on it
@@ -39,6 +40,10 @@ class SettingError(SetupError):
 
 class StoreError(SetupError):
     """The store is not there, is newer than the code, or was made under other maps."""
+
+
+class StoreAway(StoreError):
+    """The database of the store does not answer: waiting may help."""
 
 
 class QuestionError(TieoutError):

@@ -6,7 +6,7 @@ reading ones see one consistent state for as long as they last and never wait fo
 
 import sqlite3
 from importlib.resources import as_file, files
-from typing import Any
+from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 
-from engine.errors import StoreError
+from engine.errors import StoreAway, StoreError
 from store.checkpoints import checkpoint_beside
 
 _PAGE_CACHE_KIB = 24 * 1024  # of the writer; what keeps it within 250 MiB while millions of rows stay quick
@@ -85,11 +85,11 @@ def serialise(engine: Engine, *, write: bool) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the store to the shape of this code; a new one is made. Raises `StoreError` for one that is newer or no
-    store at all.
+def migrate(engine: Engine) -> tuple[str | None, str]:
+    """Bring the store to the shape of this code; a new one is made. Returns the shape it had, None if none, and the one
+    it has now. Raises `StoreError` for one that is newer or no store at all, `StoreAway` when it does not answer.
     """
-    check(engine, allow_old=True)
+    before = check(engine, allow_old=True)
     with as_file(files("store") / "migrations") as scripts, engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             # Workers that start together must not make the tables together.
@@ -98,16 +98,20 @@ def migrate(engine: Engine) -> None:
         config.set_main_option("script_location", str(scripts))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    return before, check(engine) or ""
 
 
-def check(engine: Engine, *, allow_old: bool = False) -> None:
-    """Refuse a store that is not there, is no database, or has another shape than this code reads and writes (R74)."""
+def check(engine: Engine, *, allow_old: bool = False) -> str | None:
+    """Refuse a store that is not there, is no database, or has another shape than this code reads and writes (R74).
+
+    Returns its shape; None for an empty one, which only `allow_old` accepts.
+    """
     shown = engine.url.render_as_string(hide_password=True)
     try:
         with engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
     except (OperationalError, DatabaseError) as error:
-        raise StoreError(f"the store {shown} cannot be opened: {error.orig}") from None
+        raise _unopened(shown, error, server=engine.dialect.name != "sqlite") from None
     with as_file(files("store") / "migrations") as scripts:
         directory = ScriptDirectory(str(scripts))
         known = {script.revision for script in directory.walk_revisions()}
@@ -119,5 +123,33 @@ def check(engine: Engine, *, allow_old: bool = False) -> None:
         )
     if current != head and not allow_old:
         if current is None:
-            raise StoreError(f"the store {shown} is empty: start `tieout run` (or `tieout demo`) once, it makes it.")
-        raise StoreError(f"the store {shown} has the older shape {current}: start `tieout run` once, it upgrades it.")
+            raise StoreError(
+                f"the store {shown} is empty: `tieout migrate` or the first `tieout run` makes its tables."
+            )
+        raise StoreError(
+            f"the store {shown} has the older shape {current}, and this version needs {head}: `tieout migrate` or the "
+            "next `tieout run` upgrades it."
+        )
+    return current
+
+
+# By the words of the server: a connection that was refused has no code. In other languages the general advice stands.
+_REMEDIES: Final = (
+    ("authentication failed", "check user and password in TIEOUT_STORE, or the password in PGPASSWORD"),
+    ("no password supplied", "put the password into TIEOUT_STORE or PGPASSWORD"),
+    ("role", "check the user in TIEOUT_STORE, or make it (CREATE USER)"),
+    ("does not exist", "make the database (CREATE DATABASE), or check its name in TIEOUT_STORE"),
+    ("pg_hba.conf", "let this user in from here in the server's pg_hba.conf"),
+    ("permission denied", "grant the user what docs/operating.md lists"),
+)
+
+
+def _unopened(shown: str, error: DatabaseError, *, server: bool) -> StoreError:
+    """What to do about a store that cannot be opened."""
+    said = " ".join(str(error.orig).split())
+    if not server:
+        return StoreError(f"the store {shown} cannot be opened: {said}")
+    for words, remedy in _REMEDIES:
+        if words in said:
+            return StoreError(f"the store {shown} cannot be opened ({said}): {remedy}.")
+    return StoreAway(f"the store {shown} does not answer ({said}): check TIEOUT_STORE, and that its database runs.")

@@ -6,10 +6,12 @@ every transaction of the writer asserts its epoch as its last statement (`Lease.
 time commits nothing.
 """
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, event, literal_column, select, text, update
@@ -35,6 +37,8 @@ class Lease:
         self._microseconds = int(seconds * 1_000_000)
         self.holder = holder
         self.epoch = 0
+        self.renewed = -math.inf
+        """When it was last renewed, by the monotonic clock of this process."""
         self.seconds = seconds
 
     def take(self) -> bool:
@@ -43,17 +47,18 @@ class Lease:
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         with self._engine.begin() as connection:
             now = _now(connection)
-            vacant = {"name": WRITER, "holder": "", "epoch": 0, "until": 0}
+            vacant = {"name": WRITER, "holder": "", "epoch": 0, "until": 0, "since": 0}
             connection.execute(insert(table).values(vacant).on_conflict_do_nothing())
             taken = connection.execute(
                 update(table)
                 .where(table.c.name == WRITER, table.c.until <= now)
-                .values(holder=self.holder, epoch=table.c.epoch + 1, until=now + self._microseconds)
+                .values(holder=self.holder, epoch=table.c.epoch + 1, until=now + self._microseconds, since=now)
                 .returning(table.c.epoch)
             ).scalar()
         if taken is None:
             return False
         self.epoch = int(taken)
+        self.renewed = time.monotonic()
         if self._engine.dialect.name == "postgresql":
             self._name_sessions()
             self._end_sessions_before()
@@ -72,6 +77,7 @@ class Lease:
                 f"this worker ({self.holder}) held the lease of the store and did not renew it in time; another has it "
                 "now. Nothing of its batch was written."
             )
+        self.renewed = time.monotonic()
 
     def release(self) -> None:
         """Let the next worker take over at once. Does nothing when another has the lease."""
@@ -135,16 +141,23 @@ class Lease:
             )
 
 
-def holder_of(connection: Connection) -> tuple[str, int, float] | None:
-    """Who holds the lease: the holder, its epoch, and for how many seconds more (below 0: it has run out). None when
-    nobody ever did.
-    """
+class Holder(NamedTuple):
+    """Who holds the lease, its epoch, for how many seconds more (below 0: it has run out), and for how many it has."""
+
+    holder: str
+    epoch: int
+    left: float
+    held: float
+
+
+def holder_of(connection: Connection) -> Holder | None:
+    """Who holds the lease, or held it last; None when nobody ever did."""
     table = tables.leases
     row = connection.execute(select(table).where(table.c.name == WRITER)).first()
     if row is None:
         return None
-    left = row.until - int(connection.execute(select(_now(connection))).scalar_one())
-    return row.holder, row.epoch, left / 1_000_000
+    now = int(connection.execute(select(_now(connection))).scalar_one())
+    return Holder(row.holder, row.epoch, (row.until - now) / 1_000_000, (now - row.since) / 1_000_000)
 
 
 def _now(connection: Connection) -> ColumnElement[int]:

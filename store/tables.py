@@ -200,6 +200,7 @@ outbox = Table(
     Column("topic", Text, nullable=False, comment="Without the environment's prefix"),
     Column("key", LargeBinary, nullable=False),
     Column("value", LargeBinary, comment="NULL is a tombstone"),
+    Column("at", BigInteger, nullable=False, comment="Since when it waits, by the clock of the worker"),
     comment="What is to be published; written with its cause, sent after, at least once",
 )
 
@@ -210,6 +211,7 @@ leases = Table(
     Column("holder", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False, comment="One more with each new holder"),
     Column("until", BigInteger, nullable=False, comment="By the database's clock"),
+    Column("since", BigInteger, nullable=False, comment="When this holder took it, by the same clock"),
     comment="Which worker writes: store.lease",
 )
 

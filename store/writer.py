@@ -5,7 +5,8 @@ Nothing outside this module changes the projection. A batch that fails leaves th
 reads it anew before it goes on.
 """
 
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
@@ -59,7 +60,9 @@ class Writer:
         self._written = Written()
         self._recomputing = True
         with self._engine.begin() as connection:
-            _check_built_under(connection, built_under(self._maps, self._companies))
+            settings = built_under(self._maps, self._companies)
+            check_built_under(connection, settings)
+            upsert(connection, tables.settings, list(settings.items()))
             load_resident(Rows(connection, self._written), self._maps, self._state)
             self._sources = {row.source: row.until for row in connection.execute(select(tables.sources))}
             self._generation = generation(connection)
@@ -224,7 +227,8 @@ def last_number(connection: Connection) -> int:
 
 def put_out(connection: Connection, outgoing: Iterable[Outgoing], last: int) -> int:
     """Put records into the outbox after number `last`; returns the number of the last one now."""
-    rows = [(number, item.topic, item.key, item.value) for number, item in enumerate(outgoing, last + 1)]
+    now = time.time_ns() // 1_000
+    rows = [(number, item.topic, item.key, item.value, now) for number, item in enumerate(outgoing, last + 1)]
     insert_rows(connection, tables.outbox, rows)
     return last + len(rows)
 
@@ -247,17 +251,15 @@ def built_under(maps: Maps, companies: Collection[str] | None) -> dict[str, str]
     return {"maps": maps.digest, "companies (TIEOUT_COMPANIES)": listed}
 
 
-def _check_built_under(connection: Connection, settings: dict[str, str]) -> None:
-    """A store is a function of its events *and* of these: under others its rows would mix two meanings."""
-    table = tables.settings
-    built = {row.name: row.value for row in connection.execute(select(table))}
+def check_built_under(connection: Connection, settings: Mapping[str, str]) -> None:
+    """Raises `StoreError` for a store that was built under others than these (`built_under`)."""
+    built = {row.name: row.value for row in connection.execute(select(tables.settings))}
     for name, value in settings.items():
         if built.get(name, value) != value:
             raise StoreError(
                 f"the {name} changed since this store was built, and its rows mean what they meant before. "
                 "`tieout replay` rebuilds it from the topics and shows first what changes."
             )
-    upsert(connection, table, list(settings.items()))
 
 
 def generation(connection: Connection) -> str:

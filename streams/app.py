@@ -20,7 +20,7 @@ from faust.types import AppT, EventT, Message
 from mode import ServiceT
 
 from streams.agents import Projection, project
-from streams.log import Batch, EventLog
+from streams.log import Batch, EventLog, Place
 from streams.transport import BatchSource, LogTransport
 
 # Records of all partitions together. A larger batch decides a document less often, but a crash or a stop has more to do
@@ -46,10 +46,15 @@ class Progress:
 
     done: int
     """Records applied by this run."""
-    left: int
-    """Records in the log that are not applied yet."""
+    lag: Mapping[Place, int]
+    """Records in the log that are not applied yet, by partition."""
     rate: float
     """Records a second, over the last seconds."""
+
+    @property
+    def left(self) -> int:
+        """The lag of all partitions together."""
+        return sum(self.lag.values())
 
 
 class _BatchSchema(faust.Schema):  # type: ignore[type-arg]
@@ -208,7 +213,7 @@ class _Worker:
                     self._tend(app, until_caught_up, stop, idle_seconds, _every(progress_seconds, on_progress)),
                 )
             await self._on_thread(self._projection.settle)
-            on_progress(self._meter.progress(await self._on_thread(self._left)))
+            on_progress(self._meter.progress(await self._on_thread(self._lag)))
         finally:
             # The last job may still be running, when `_supervise` was left by an error.
             await asyncio.to_thread(self._thread.shutdown)
@@ -250,9 +255,9 @@ class _Worker:
         settled = 0
         while not stop.is_set():
             self._changed.clear()
-            left = await self._on_thread(self._left)
-            report(lambda left=left: self._meter.progress(left))  # type: ignore[misc]
-            if left == 0:
+            lag = await self._on_thread(self._lag)
+            report(lambda lag=lag: self._meter.progress(lag))  # type: ignore[misc]
+            if not any(lag.values()):
                 if await self._on_thread(self._projection.work):
                     continue
                 # While events trickle in, the next batch settles the one before it.
@@ -260,7 +265,7 @@ class _Worker:
                     await self._on_thread(self._projection.settle)
                 settled = self._meter.done
                 # The work may have taken long, and may itself have appended.
-                if until_caught_up and await self._on_thread(self._left) == 0:
+                if until_caught_up and not any((await self._on_thread(self._lag)).values()):
                     return
             await _wait(self._changed, idle_seconds)
 
@@ -347,9 +352,9 @@ class _Worker:
         self._projection.apply(batches)
         self._projection.work()
 
-    def _left(self) -> int:
+    def _lag(self) -> dict[Place, int]:
         ends = self._log.ends(list(self._applied))
-        return sum(ends[place] - offset for place, offset in self._applied.items())
+        return {place: ends[place] - offset for place, offset in self._applied.items()}
 
 
 class _Meter:
@@ -362,13 +367,13 @@ class _Meter:
     def add(self, records: int) -> None:
         self.done += records
 
-    def progress(self, left: int) -> Progress:
+    def progress(self, lag: Mapping[Place, int]) -> Progress:
         now = time.monotonic()
         while len(self._seen) > 1 and self._seen[1][0] <= now - RATE_SECONDS:
             self._seen.popleft()
         since, done = self._seen[0]
         self._seen.append((now, self.done))
-        return Progress(self.done, left, (self.done - done) / max(now - since, 1e-3))
+        return Progress(self.done, lag, (self.done - done) / max(now - since, 1e-3))
 
 
 def _every(seconds: float, report: Callable[[Progress], None]) -> Callable[[Callable[[], Progress]], None]:

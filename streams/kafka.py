@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.conn import create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
     KafkaConnectionError,
@@ -38,6 +39,7 @@ from streams.log import (
     LogError,
     LogFailed,
     LogRecord,
+    LogRefused,
     NewRecord,
     OffsetOutOfRange,
     Place,
@@ -64,6 +66,8 @@ FETCH_WAIT_MS: Final = 50
 APPEND_BYTES: Final = 512 * 1024
 # A leader is elected anew, a broker restarts: longer than either takes.
 PATIENCE_SECONDS: Final = 30.0
+# For saying why nobody answers.
+REASON_SECONDS: Final = 5.0
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -470,6 +474,7 @@ def _quoted(value: str) -> str:
     return f"[{value}]" if "," in value else value
 
 
+_REFUSED: Final = (AuthenticationFailedError, SaslAuthenticationFailed, admin_errors.SaslAuthenticationFailedError)
 _UNREACHABLE: Final = (admin_errors.KafkaConnectionError, admin_errors.KafkaTimeoutError)
 
 
@@ -480,28 +485,57 @@ def _translated(access: Access) -> Iterator[None]:
         yield
     except LogError:
         raise
-    except (
-        AuthenticationFailedError,
-        SaslAuthenticationFailed,
-        admin_errors.SaslAuthenticationFailedError,
-    ) as error:
-        raise LogFailed(
-            f"{access.shown} refuses the credentials ({_said(error)}): check TIEOUT_BROKER_USER, "
-            "TIEOUT_BROKER_PASSWORD and TIEOUT_BROKER_MECHANISM."
-        ) from None
+    except _REFUSED as error:
+        raise _refused(access, error) from None
     except (TopicAuthorizationFailedError, admin_errors.TopicAuthorizationFailedError) as error:
-        raise LogFailed(f"{access.shown} does not permit this ({_said(error)}): the user needs rights on it.") from None
+        raise LogRefused(
+            f"{access.shown} does not permit this ({_said(error)}): the user needs rights on it."
+        ) from None
     except (MessageSizeTooLargeError, admin_errors.MessageSizeTooLargeError) as error:
         raise RecordTooLarge(
             f"{access.shown} refuses a record as too large ({_said(error)}): raise max.message.bytes of the topic."
         ) from None
     except (KafkaConnectionError, TimeoutError, *_UNREACHABLE) as error:
+        reason = _reason(access) or error
+        if isinstance(reason, _REFUSED):
+            raise _refused(access, reason) from None
         raise LogFailed(
-            f"Kafka at {access.shown} does not answer ({_said(error)}): check TIEOUT_BROKER, that the broker runs, and "
-            "TIEOUT_BROKER_TLS."
+            f"Kafka at {access.shown} does not answer ({_said(reason)}): check TIEOUT_BROKER, that the broker runs, "
+            "and TIEOUT_BROKER_TLS."
         ) from None
     except (AioKafkaError, admin_errors.KafkaError, OSError) as error:
         raise LogFailed(f"Kafka at {access.shown} failed: {_said(error)}. It is tried again.") from None
+
+
+def _refused(access: Access, error: BaseException) -> LogRefused:
+    return LogRefused(
+        f"{access.shown} refuses the credentials ({_said(error)}): check TIEOUT_BROKER_USER, TIEOUT_BROKER_PASSWORD "
+        "and TIEOUT_BROKER_MECHANISM."
+    )
+
+
+def _reason(access: Access) -> BaseException | None:
+    """What is in the way of a connection to the first of the brokers, None if nothing is.
+
+    Both clients keep it to themselves: all they say of a wrong password is that they could not reach any broker.
+    """
+
+    async def connect() -> BaseException | None:
+        host, _, port = access.servers[0].rpartition(":")
+        options = access.options()
+        del options["bootstrap_servers"], options["metadata_max_age_ms"], options["connections_max_idle_ms"]
+        try:
+            connection = await asyncio.wait_for(create_conn(host, int(port), **options), REASON_SECONDS)
+        except (AioKafkaError, OSError) as error:
+            return error
+        connection.close()
+        return None
+
+    loop = _Loop()
+    try:
+        return loop.run(connect())
+    finally:
+        loop.close(asyncio.sleep(0))
 
 
 def _said(error: BaseException) -> str:

@@ -9,6 +9,7 @@ never change and are never given twice; on a log that deletes or compacts, some 
   + LogDamaged             what is stored is not a log, or cannot be read any more
   + LogReadOnly            this log was opened for reading
   + LogFailed              the file system or the broker refused: disk full, no permission, not reachable
+    - LogRefused           … the credentials, or the rights that go with them: waiting alone does not help
   + TopicMissing           the log has no topic, or no partition, of this name
   + TopicMismatch          a topic exists, but not as it must be
   + RecordTooLarge         a record is larger than the log takes
@@ -56,6 +57,10 @@ class LogReadOnly(LogError):
 
 class LogFailed(LogError):
     """The file system or the broker refused."""
+
+
+class LogRefused(LogFailed):
+    """The broker refused the credentials, or what they were used for."""
 
 
 class TopicMissing(LogError):

@@ -52,6 +52,8 @@ class Projector:
         self._environments = environments
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer") if overlapping else None
         self._committing: Future[None] | None = None
+        self.rejected = 0
+        """Events that were put on the rejected topic."""
 
     def offsets(self) -> Mapping[tuple[str, int], int]:
         """The next record to read, by topic and partition."""
@@ -67,7 +69,7 @@ class Projector:
         effects = Effects(moves=[Move(batch.topic, batch.partition, batch.follows, batch.next) for batch in batches])
         for batch in batches:
             for record in batch.records:
-                if reason := self._take(record, effects):
+                if reason := take(record, effects, self._maps, self._environments):
                     effects.rejected.append(rejection(record, reason))
         plan = self._writer.prepare(effects)
         self._wait()
@@ -77,6 +79,7 @@ class Projector:
         else:
             self._committing = self._committer.submit(self._finish, plan)
         if effects.rejected:
+            self.rejected += len(effects.rejected)
             log.warning("events_rejected", records=len(effects.rejected))
 
     def work(self) -> bool:
@@ -126,32 +129,33 @@ class Projector:
             self._log.append([NewRecord(f"{self._prefix}.{item.topic}", item.key, item.value) for _, item in part])
             self._writer.sent(part[-1][0])
 
-    def _take(self, record: LogRecord, effects: Effects) -> str | None:
-        """Sort what an event says to where it is applied; return why it, or a part of it, cannot be."""
-        reason = None
-        try:
-            facts = decode(record.value, record.headers, record, self._environments)
-        except PartlyRejected as part:
-            facts, reason = part.facts, str(part)
-        except Rejected as refused:
-            return str(refused)
-        unmapped: dict[str, None] = {}
-        for fact in facts:
-            if isinstance(fact, Change):
-                entity_map = self._maps.by_name.get(fact.entity) or self._maps.find(fact.entity)
-                if fact.operation == "notify" and (entity_map is not None or not fact.id):
-                    effects.notices.append(notice(fact))
-                elif entity_map is None:
-                    unmapped[fact.entity] = None
-                else:
-                    effects.changes.append((fact, entity_map))
-            elif isinstance(fact, Heartbeat):
-                effects.heartbeats.append(fact)
-            elif isinstance(fact, ProcessMessage):
-                effects.messages.append(fact)
-        if not unmapped:
-            return reason
-        return "; ".join([*([reason] if reason else []), *map(_in_no_map, unmapped)])
+
+def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[str, ...] | None = None) -> str | None:
+    """Sort what an event says to where it is applied; return why it, or a part of it, cannot be."""
+    reason = None
+    try:
+        facts = decode(record.value, record.headers, record, environments)
+    except PartlyRejected as part:
+        facts, reason = part.facts, str(part)
+    except Rejected as refused:
+        return str(refused)
+    unmapped: dict[str, None] = {}
+    for fact in facts:
+        if isinstance(fact, Change):
+            entity_map = maps.by_name.get(fact.entity) or maps.find(fact.entity)
+            if fact.operation == "notify" and (entity_map is not None or not fact.id):
+                effects.notices.append(notice(fact))
+            elif entity_map is None:
+                unmapped[fact.entity] = None
+            else:
+                effects.changes.append((fact, entity_map))
+        elif isinstance(fact, Heartbeat):
+            effects.heartbeats.append(fact)
+        elif isinstance(fact, ProcessMessage):
+            effects.messages.append(fact)
+    if not unmapped:
+        return reason
+    return "; ".join([*([reason] if reason else []), *map(_in_no_map, unmapped)])
 
 
 def _in_no_map(entity: str) -> str:

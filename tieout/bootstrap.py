@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_log(settings: Settings, *, write: bool) -> Iterator[EventLog]:
-    """The event log of the settings; opened for writing it is made if need be, with its topics."""
-    log = _log(settings, write=write)
+def open_log(settings: Settings, *, write: bool, patience_seconds: float | None = None) -> Iterator[EventLog]:
+    """The event log of the settings; opened for writing it is made if need be, with its topics.
+
+    `patience_seconds` is how long a broker may take to answer; by default as long as its restart takes.
+    """
+    log = log_of(settings, write=write, patience_seconds=patience_seconds)
     try:
         if write:
             log.create_topics(list(TOPICS.values()), settings.partitions, prefix=settings.prefix)
@@ -37,13 +40,14 @@ def open_log(settings: Settings, *, write: bool) -> Iterator[EventLog]:
         log.close()
 
 
-def _log(settings: Settings, *, write: bool) -> EventLog:
+def log_of(settings: Settings, *, write: bool, patience_seconds: float | None = None) -> EventLog:
+    """The event log of the settings as it is."""
     path = settings.log_file
     if path is None:
         # Only here: the clients take a while to load.
-        from streams.kafka import KafkaLog
+        from streams.kafka import PATIENCE_SECONDS, KafkaLog
 
-        return KafkaLog(access(settings))
+        return KafkaLog(access(settings), patience_seconds=patience_seconds or PATIENCE_SECONDS)
     if write:
         path.parent.mkdir(parents=True, exist_ok=True)
     return EmbeddedLog.open(path, "write" if write else "read")

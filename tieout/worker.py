@@ -22,7 +22,7 @@ from tenacity import (
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
-from engine.errors import Overtaken, Rebuilt
+from engine.errors import Overtaken, Rebuilt, StoreAway
 from store.lease import Lease, holder_of
 from streams import app
 from streams.log import LogFailed
@@ -122,7 +122,7 @@ def passes(error: BaseException) -> bool:
     """Whether waiting helps: a server that is away, a transaction that it gave up, a lease that was lost."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError | InternalError)
-    return isinstance(error, LogFailed | Overtaken)
+    return isinstance(error, LogFailed | Overtaken | StoreAway)
 
 
 def _tell(state: RetryCallState) -> None:

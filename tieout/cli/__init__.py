@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tieout.cli import demonstration, inspection, mapping, pipeline, questions, rejections, replaying
+from tieout.cli import demonstration, inspection, mapping, operation, pipeline, questions, rejections, replaying
 from tieout.cli.common import examples
 from tieout.cli.failures import guarded
 
@@ -56,6 +56,8 @@ app.command(epilog=questions.ERRORS_EXAMPLES)(questions.errors)
 app.command(epilog=inspection.DUMP_EXAMPLES)(inspection.dump)
 app.command(epilog=inspection.VERIFY_EXAMPLES)(inspection.verify)
 app.command(epilog=replaying.EXAMPLES)(replaying.replay)
+app.command(epilog=operation.MIGRATE_EXAMPLES)(operation.migrate)
+app.command(epilog=operation.CHECK_EXAMPLES)(operation.check)
 app.add_typer(rejections.app, name="rejected")
 app.add_typer(mapping.app, name="maps")
 

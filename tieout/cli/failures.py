@@ -66,6 +66,7 @@ def _of_store(reason: str) -> str | None:
         "disk I/O error": "the disk of the store fails (disk I/O error): check it, then start again.",
         "readonly database": "the store may only be read: check the permissions of its file and folder.",
         "unable to open": "the store's file cannot be opened: check TIEOUT_STORE, its folder and permissions.",
+        "permission denied": f"the database refuses its user: {reason.strip()}; docs/operating.md lists the rights.",
         "malformed": "the store's file is damaged: move it away, and a worker rebuilds it from the topics.",
         "connection": f"the database of the store does not answer: {reason.strip()}",
     }

@@ -100,6 +100,7 @@ def upgrade() -> None:
         sa.Column("holder", sa.Text(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False, comment="One more with each new holder"),
         sa.Column("until", sa.BigInteger(), nullable=False, comment="By the database's clock"),
+        sa.Column("since", sa.BigInteger(), nullable=False, comment="When this holder took it, by the same clock"),
         sa.PrimaryKeyConstraint("name"),
         comment="Which worker writes: store.lease",
     )
@@ -125,6 +126,7 @@ def upgrade() -> None:
         sa.Column("topic", sa.Text(), nullable=False, comment="Without the environment's prefix"),
         sa.Column("key", sa.LargeBinary(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=True, comment="NULL is a tombstone"),
+        sa.Column("at", sa.BigInteger(), nullable=False, comment="Since when it waits, by the clock of the worker"),
         sa.PrimaryKeyConstraint("id"),
         comment="What is to be published; written with its cause, sent after, at least once",
     )

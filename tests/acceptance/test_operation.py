@@ -1,0 +1,166 @@
+"""`tieout migrate` and `tieout check`: what is as it must be is ok, and of the rest it is said what to do."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tieout.cli import main
+
+DEMO = ("tieout.finance.changes/0", "tieout.dataverse.changes/0")
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def checks(self) -> dict[str, list[dict[str, Any]]]:
+        """The lines of `check --json` by what they are about."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for line in json.loads(self.out)["checks"]:
+            found.setdefault(line["check"], []).append(line)
+        return found
+
+    @property
+    def faults(self) -> dict[str, str]:
+        return {line["check"]: line["says"] for line in json.loads(self.out)["checks"] if line["ok"] is False}
+
+
+Tieout = Callable[..., Outcome]
+
+
+@pytest.fixture
+def tieout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Tieout:
+    """A command in a folder of its own, where the demo has run."""
+    for name in [name for name in os.environ if name.startswith("TIEOUT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, **settings: str) -> Outcome:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"TIEOUT_{name.upper()}", value)
+        code = main(arguments)
+        return Outcome(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def played(tieout: Tieout) -> Tieout:
+    assert tieout("demo", "--folder", ".").code == 0
+    places = {"broker": "embedded:///demo-log.sqlite", "store": "sqlite:///demo-store.sqlite"}
+    assert tieout("check", "--json", **places, today="2025-01-08", companies="USPM").code == 0
+    return tieout
+
+
+def change(statement: str) -> None:
+    """Write to the store of the demo behind its back."""
+    connection = sqlite3.connect("demo-store.sqlite")
+    with connection:
+        connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.requirement("R73", "R74")
+def test_migrate_makes_what_is_missing_and_leaves_alone_what_is_there(tieout: Tieout) -> None:
+    first = tieout("migrate", partitions="2")
+    assert first.code == 0
+    assert "store sqlite:///.tieout/store.sqlite: made in the shape" in first.out
+    assert "topic tieout.finance.changes: made with 2 partitions" in first.out
+    again = tieout("migrate")
+    assert again.code == 0
+    assert all("nothing to do" in line for line in again.out.splitlines())
+    assert tieout("check").code == 0
+
+
+def test_migrate_says_what_is_wrong_with_a_topic_and_ends_with_1(tieout: Tieout) -> None:
+    assert tieout("migrate", partitions="2").code == 0
+    other = tieout("migrate", partitions="3")
+    assert other.code == 1
+    assert "has 2 partitions and the settings say 3" in other.err
+
+
+def test_check_names_each_thing_and_how_it_is(played: Tieout) -> None:
+    told = played("check")
+    assert told.code == 0
+    lines = [line.split(maxsplit=2) for line in told.out.splitlines()]
+    assert [name for _, name, _ in lines] == (
+        "settings maps broker topics store writer outbox tiles offsets lag effects".split()
+    )
+    assert {mark for mark, _, _ in lines} == {"ok"}
+    assert set(played("check", "--json").checks["lag"][0]["detail"]) == set(DEMO)
+
+
+def test_a_setting_that_cannot_be_read_is_a_line_of_its_own(tieout: Tieout) -> None:
+    told = tieout("check", "--json", broker="rabbit://localhost")
+    assert told.code == 1
+    assert "TIEOUT_BROKER='rabbit://localhost'" in told.faults["settings"]
+    assert tieout("check").out.startswith("FAULT   settings")
+
+
+def test_where_nothing_is_yet_it_is_said_how_to_begin(tieout: Tieout) -> None:
+    told = tieout("check", "--json")
+    assert told.code == 1
+    assert "There is no event log" in told.faults["broker"]
+    assert "there is no such store yet" in told.faults["store"]
+    assert told.checks["effects"][0]["ok"] is None
+    assert not Path(".tieout").exists()
+
+
+def test_a_password_in_the_store_is_not_told(tieout: Tieout) -> None:
+    told = tieout("check", store="postgresql+psycopg://someone:secret@localhost:1/nowhere")
+    assert told.code == 1
+    assert "secret" not in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("statement", "check", "says"),
+    [
+        ("UPDATE totals SET sums = '9' || sums WHERE kind = 'expense'", "tiles", "kept sums are not those"),
+        ("DELETE FROM documents WHERE document = 'USPM/USPM-PT000487'", "tiles", "2025-01-08 USD: documents"),
+        ("DELETE FROM totals", "tiles", "documents 0 unlike"),
+        ("DELETE FROM records", "effects", "is not there as late as that"),
+        ("DELETE FROM sources", "effects", "is not known to be complete up to then"),
+        ("UPDATE offsets SET next = 100000", "offsets", "the log ends at"),
+        ("UPDATE offsets SET topic = 'other.' || topic", "offsets", "there is no such partition"),
+        ("UPDATE alembic_version SET version_num = '9999'", "store", "9999, which is newer"),
+        ("UPDATE settings SET value = 'other' WHERE name = 'maps'", "store", "the maps changed"),
+        ("INSERT INTO outbox VALUES (1, 'positions', x'00', x'00', 1)", "outbox", "1 records wait"),
+    ],
+)
+@pytest.mark.requirement("R82")
+def test_a_store_that_does_not_fit_is_noticed(played: Tieout, statement: str, check: str, says: str) -> None:
+    change(statement)
+    told = played("check", "--json")
+    assert told.code == 1
+    assert list(told.faults) == [check]
+    assert says in told.faults[check]
+
+
+def test_an_event_that_is_not_applied_yet_is_lag_and_no_fault(played: Tieout) -> None:
+    event = {"topic": "finance.changes", "key": "1", "value": {"entity": "none"}}
+    Path("more.jsonl").write_text(json.dumps(event) + "\n")
+    assert played("ingest", "more.jsonl").code == 0
+    told = played("check", "--json")
+    assert told.code == 0
+    assert "1 events are not applied yet (tieout.finance.changes/0: 1)" in told.checks["lag"][0]["says"]
+
+
+@pytest.mark.requirement("R7")
+def test_a_rejected_event_counts_as_applied_when_it_is_on_its_topic_or_waits_to_go_there(played: Tieout) -> None:
+    event = {"topic": "finance.changes", "key": "1", "value": {"entity": "none"}}
+    Path("more.jsonl").write_text(json.dumps(event) + "\n")
+    assert played("ingest", "more.jsonl").code == 0
+    # As a store that went past it without a word.
+    change("UPDATE offsets SET next = next + 1 WHERE topic LIKE '%finance.changes'")
+    told = played("check", "--json")
+    assert "neither on the rejected topic nor in the outbox" in told.faults["effects"]
+    change("UPDATE offsets SET next = next - 1 WHERE topic LIKE '%finance.changes'")
+    assert played("run", "--until-caught-up").code == 0
+    assert played("check").code == 0

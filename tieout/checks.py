@@ -1,0 +1,288 @@
+"""What an installation stands on, looked at piece by piece: each is as it should be, or it is said what to do.
+
+Everything is opened for reading; nothing is made or changed.
+"""
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, make_url, select
+from sqlalchemy.exc import DBAPIError
+
+from engine.errors import MapError, TieoutError
+from engine.maps import Maps
+from store import tables
+from store.lease import LEASE_SECONDS, holder_of
+from store.selfchecks import in_outbox, unequal_totals
+from store.writer import built_under, check_built_under
+from streams.log import EventLog, LogError, Place
+from streams.topics import CHANGES, TOPICS
+from tieout.bootstrap import load_maps, open_log, open_store
+from tieout.effects import LAST, without_effect
+from tieout.settings import Settings
+
+PATIENCE_SECONDS: Final = 5.0
+"""How long a server that is away is waited for."""
+
+OUTBOX_SECONDS: Final = 60.0
+"""What is published later than this is late: a worker publishes at once, and a new one what was left to it."""
+
+_SHOWN: Final = 3
+
+T = TypeVar("T")
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One thing that was looked at. `ok` is None for what could not be looked at; `says` is then why, and what to do
+    when it is False. `detail` is for programs.
+    """
+
+    check: str
+    ok: bool | None
+    says: str
+    detail: dict[str, Any] = {}
+
+
+Lines = Generator[Line, None, T]
+"""Lines, and in the end what later checks stand on."""
+
+
+def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Line]:
+    """Look at everything, in the order in which one thing stands on another."""
+    yield Line("settings", True, f"{settings.broker}, {_shown(settings.store)}, prefix {settings.prefix}")
+    with ExitStack() as stack:
+        maps = yield from _maps(settings)
+        log = yield from _log(settings, stack, patience_seconds)
+        connection = yield from _store(settings, maps, stack)
+        if connection is None:
+            yield from _unchecked("the store", "writer", "outbox", "tiles")
+        else:
+            yield from _looked_at("writer", lambda: _writer(connection, settings))
+            yield from _looked_at("outbox", lambda: _outbox(connection))
+            yield from _looked_at("tiles", lambda: tiles_line(connection))
+        if connection is None or log is None:
+            yield from _unchecked("the store" if log else "the event log", "offsets", "lag", "effects")
+        elif (places := (yield from _offsets(connection, log, settings))) is None or maps is None:
+            yield from _unchecked("the offsets" if maps else "the maps", "lag", "effects")
+        else:
+            yield from _looked_at("lag", lambda: _lag(log, places))
+            yield from _looked_at("effects", lambda: effects_line(connection, log, maps, settings))
+
+
+def _unchecked(what: str, *checks: str) -> Iterator[Line]:
+    for name in checks:
+        yield Line(name, None, f"not looked at: {what} must be right first")
+
+
+def _looked_at(name: str, look: Any) -> Iterator[Line]:
+    """The lines of `look`, or one that says what was in its way."""
+    try:
+        found = look()
+        yield from [found] if isinstance(found, Line) else found
+    except (TieoutError, DBAPIError) as error:
+        yield Line(name, False, _said(error))
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+
+
+def _shown(store: str) -> str:
+    return make_url(store).render_as_string(hide_password=True)
+
+
+# --- what everything stands on ---------------------------------------------------------------------------------------
+
+
+def _maps(settings: Settings) -> Lines[Maps | None]:
+    try:
+        maps = load_maps(settings)
+    except MapError as error:
+        yield Line("maps", False, str(error))
+        return None
+    yield Line("maps", True, f"{len(maps.entities)} entities", {"digest": maps.digest})
+    return maps
+
+
+def _log(settings: Settings, stack: ExitStack, patience_seconds: float) -> Lines[EventLog | None]:
+    """The log, if it can be asked."""
+    topics = list(TOPICS.values())
+    try:
+        log = stack.enter_context(open_log(settings, write=False, patience_seconds=patience_seconds))
+        found = log.topics()
+        problems = log.check_topics(topics, settings.partitions, prefix=settings.prefix)
+    except LogError as error:
+        yield Line("broker", False, _said(error))
+        yield from _unchecked("the broker", "topics")
+        return None
+    own = [name for name in found if name.startswith(f"{settings.prefix}.")]
+    yield Line("broker", True, f"answers, with {len(found)} topics, {len(own)} of them of this environment")
+    for problem in problems:
+        yield Line("topics", False, problem)
+    if not problems:
+        yield Line(
+            "topics", True, f"{len(topics)} topics with {settings.partitions} partitions and their policies each"
+        )
+    changes = {topic.full_name(settings.prefix) for topic in CHANGES}
+    return log if changes <= found.keys() else None
+
+
+def _store(settings: Settings, maps: Maps | None, stack: ExitStack) -> Lines[Connection | None]:
+    """A transaction that sees one state of the store, if it has today's shape."""
+    try:
+        engine = stack.enter_context(open_store(settings, write=False))
+        connection = stack.enter_context(engine.connect())
+        stack.enter_context(connection.begin())
+        if maps is not None:
+            check_built_under(connection, built_under(maps, settings.companies))
+    except (TieoutError, DBAPIError) as error:
+        yield Line("store", False, _said(error))
+        return None
+    yield Line("store", True, "answers, and has the shape of this version")
+    return connection
+
+
+# --- the writer ------------------------------------------------------------------------------------------------------
+
+
+def _writer(connection: Connection, settings: Settings) -> Iterator[Line]:
+    if settings.log_file is not None:
+        yield Line("writer", True, "an embedded log has one worker at a time, and no lease")
+        return
+    current = holder_of(connection)
+    if current is None or not current.holder:
+        yield Line("writer", False, "no worker has ever written here: start `tieout run`")
+        return
+    detail = {"holder": current.holder, "epoch": current.epoch, "left": current.left, "held": current.held}
+    if current.left <= 0:
+        says = f"nobody holds the lease, the last one was {current.holder}: start `tieout run`, or look at its log"
+        yield Line("writer", False, says, detail)
+        return
+    says = (
+        f"{current.holder} holds the lease for {_span(current.held)} (epoch {current.epoch}, renewed "
+        f"{max(0.0, LEASE_SECONDS - current.left):.0f} s ago)"
+    )
+    yield Line("writer", True, says, detail)
+
+
+def _outbox(connection: Connection) -> Line:
+    waiting, oldest = in_outbox(connection)
+    age = 0.0 if oldest is None else max(0.0, time.time() - oldest / 1_000_000)
+    detail = {"waiting": waiting, "age": age}
+    if not waiting:
+        return Line("outbox", True, "nothing waits to be published", detail)
+    says = f"{waiting:,} records wait to be published, the oldest for {_span(age)}"
+    if age > OUTBOX_SECONDS:
+        return Line("outbox", False, f"{says}: look at the worker's log for what the broker refuses", detail)
+    return Line("outbox", True, says, detail)
+
+
+# --- offsets ---------------------------------------------------------------------------------------------------------
+
+
+def _offsets(connection: Connection, log: EventLog, settings: Settings) -> Lines[dict[Place, int] | None]:
+    """How far each partition is applied; None when that is not a place the log still has."""
+    try:
+        places = _places(connection, log, settings)
+        wrong = [problem for place, stored in places.items() if (problem := _misplaced(log, place, stored))]
+    except LogError as error:
+        yield Line("offsets", False, _said(error))
+        return None
+    detail = {f"{topic}/{partition}": stored for (topic, partition), stored in places.items()}
+    for problem in wrong:
+        yield Line("offsets", False, problem, detail)
+    if wrong:
+        return None
+    yield Line("offsets", True, f"of {len(places)} partitions, all within what the log holds", detail)
+    return places
+
+
+def _places(connection: Connection, log: EventLog, settings: Settings) -> dict[Place, int]:
+    stored = {(row.topic, row.partition): row.next for row in connection.execute(select(tables.offsets))}
+    topics = [topic.full_name(settings.prefix) for topic in CHANGES]
+    places = [(topic, partition) for topic in topics for partition in range(log.partitions(topic))]
+    begun = {place: stored[place] if place in stored else log.start_offset(*place) for place in places}
+    # Of a partition, or a topic, that the log does not have.
+    return {**begun, **stored}
+
+
+def _misplaced(log: EventLog, place: Place, stored: int) -> str | None:
+    topic, partition = place
+    if partition >= log.topics().get(topic, 0):
+        return (
+            f"{topic}/{partition} was read up to {stored:,}, and there is no such partition: the store belongs to "
+            "another broker or prefix. Point TIEOUT_BROKER to that one, or TIEOUT_STORE to a new store."
+        )
+    start, end = log.start_offset(*place), log.end_offset(*place)
+    if stored < start:
+        return (
+            f"{topic}/{partition} was read up to {stored:,}, and the log begins at {start:,}: {start - stored:,} "
+            "events are gone unread. Raise the topic's retention, and let the sources send them again into a new store."
+        )
+    if stored > end:
+        return (
+            f"{topic}/{partition} was read up to {stored:,}, and the log ends at {end:,}: it is not the log that was "
+            "read, or it was restored from a backup older than the store's. Point TIEOUT_STORE to a new store."
+        )
+    return None
+
+
+def _lag(log: EventLog, places: dict[Place, int]) -> Line:
+    ends = log.ends(list(places))
+    lag = {f"{topic}/{partition}": ends[topic, partition] - stored for (topic, partition), stored in places.items()}
+    behind = {place: left for place, left in lag.items() if left}
+    if not behind:
+        return Line("lag", True, "every event is applied", lag)
+    most = sorted(behind.items(), key=lambda item: -item[1])
+    listed = ", ".join(f"{place}: {left:,}" for place, left in most)
+    return Line("lag", True, f"{sum(behind.values()):,} events are not applied yet ({listed})", lag)
+
+
+# --- self-checks -----------------------------------------------------------------------------------------------------
+
+
+def tiles_line(connection: Connection) -> Line:
+    """Tiles against grids: both come from the same documents, by two ways."""
+    unequal = list(islice(unequal_totals(connection), 100))
+    if not unequal:
+        return Line("tiles", True, "the sums kept for the tiles are those of the documents")
+    listed = "; ".join(map(str, unequal[:_SHOWN]))
+    return Line(
+        "tiles",
+        False,
+        f"kept sums are not those of the documents ({listed}): did somebody write to the store? `tieout verify` names "
+        "every difference; point TIEOUT_STORE to a new store to have it built again.",
+        {"unequal": [str(one) for one in unequal]},
+    )
+
+
+def effects_line(connection: Connection, log: EventLog, maps: Maps, settings: Settings) -> Line:
+    """Offsets against effects: what was read is there."""
+    places = {(row.topic, row.partition): row.next for row in connection.execute(select(tables.offsets))}
+    found = list(islice(without_effect(connection, log, maps, settings.prefix, settings.environments, places), 100))
+    if not found:
+        return Line("effects", True, f"the last {LAST} events before each offset are in the store")
+    named = [f"{event.topic}/{event.partition}/{event.offset}: {missing}" for event, missing in found]
+    return Line(
+        "effects",
+        False,
+        f"events that count as applied are not in the store ({'; '.join(named[:_SHOWN])}): was a part of it "
+        "restored, or written by hand? Point TIEOUT_STORE to a new store: it is built again from the topics.",
+        {"without_effect": named},
+    )
+
+
+def _span(seconds: float) -> str:
+    """A duration for people.
+
+    >>> _span(4.2), _span(125), _span(7300), _span(200000)
+    ('4 s', '2 min', '2 h', '2 d')
+    """
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
