@@ -21,7 +21,7 @@ from engine.wire import document_json
 from store import errorlog, grids, overview, tables
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
-from store.lease import holder_of
+from store.lease import Holder, holder_of
 from store.overview import Age, Balance, Day, Work
 from store.rows import Rows, Written
 from store.selection import decode_chain, document_of
@@ -241,8 +241,8 @@ class Snapshot:
         """The next offset to read, by topic and partition."""
         return {(row.topic, row.partition): row.next for row in self._connection.execute(select(tables.offsets))}
 
-    def writer(self) -> tuple[str, int, float] | None:
-        """Who holds the lease of the writer: holder, epoch, seconds left (below 0: run out); None when nobody did."""
+    def writer(self) -> Holder | None:
+        """Who holds the lease of the writer, or held it last; None when nobody ever did."""
         return holder_of(self._connection)
 
     def oldest_open(self, company: str | None = None) -> int | None:

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy import Engine
@@ -25,9 +25,11 @@ from tenacity.stop import stop_when_event_set
 from engine.errors import Overtaken, Rebuilt, StoreAway
 from store.lease import Lease, holder_of
 from streams import app
-from streams.log import LogFailed
+from streams.log import EventLog, LogFailed
+from streams.projector import Projector
 from tieout.bootstrap import change_topics, open_log, open_projector, open_store, projecting
 from tieout.settings import Settings
+from tieout.watch import Watch
 
 STAND_BY_SECONDS: Final = 1.0
 RETRY_SECONDS_MAX: Final = 5.0
@@ -43,69 +45,80 @@ def project(
     until_caught_up: bool = False,
     stop: threading.Event,
     on_progress: Callable[[app.Progress], None] = lambda progress: None,
+    watch: Watch | None = None,
 ) -> None:
     """Project the events of the topics into the store, until told to stop or, if asked for, until all are read.
 
     On an embedded log this is the only worker, and whatever fails is raised. On Kafka it stands by until it holds the
     lease of the store, and goes on when the broker or the database comes back; what is raised then is for a person.
+    `watch` is told how it stands.
     """
     topics = change_topics(settings)
+    watch = watch or Watch()
 
-    def run(event_log: Any, projector: Any) -> None:
-        app.run(
-            event_log, projector, topics=topics, until_caught_up=until_caught_up, on_progress=on_progress, stop=stop
-        )
+    def report(progress: app.Progress) -> None:
+        watch.progressed(progress)
+        on_progress(progress)
 
-    if settings.log_file is not None:
-        _alone(settings, run)
-        return
-    with _stopping(stop):
-        _retrying(until_caught_up, stop)(_reign, settings, stop, run)
+    def run(event_log: EventLog, projector: Projector, lease: Lease | None) -> None:
+        watch.projects(projector, lease)
+        app.run(event_log, projector, topics=topics, until_caught_up=until_caught_up, on_progress=report, stop=stop)
+
+    try:
+        if settings.log_file is not None:
+            _alone(settings, run)
+            return
+        with _stopping(stop):
+            _retrying(until_caught_up, stop, watch)(_reign, settings, stop, run, watch)
+    finally:
+        watch.stopped()
 
 
-def _alone(settings: Settings, run: Callable[[Any, Any], None]) -> None:
+def _alone(settings: Settings, run: Callable[..., None]) -> None:
     while True:
         try:
             with open_projector(settings) as (event_log, projector):
-                return run(event_log, projector)
+                return run(event_log, projector, None)
         except Rebuilt as reason:
             log.info("store_rebuilt", reason=str(reason))
 
 
-def _reign(settings: Settings, stop: threading.Event, run: Callable[[Any, Any], None]) -> None:
+def _reign(settings: Settings, stop: threading.Event, run: Callable[..., None], watch: Watch) -> None:
     """Project for as long as the lease is held."""
     with open_log(settings, write=True) as event_log, open_store(settings, write=True) as engine:
         lease = Lease(engine, f"{socket.gethostname()}/{os.getpid()}")
-        if not _stand_by(lease, engine, stop):
+        if not _stand_by(lease, engine, stop, watch):
             return
         log.info("lease_taken", holder=lease.holder, epoch=lease.epoch)
         with lease.kept(), projecting(engine, event_log, settings, lease) as projector:
-            run(event_log, projector)
+            run(event_log, projector, lease)
 
 
-def _stand_by(lease: Lease, engine: Engine, stop: threading.Event) -> bool:
+def _stand_by(lease: Lease, engine: Engine, stop: threading.Event, watch: Watch) -> bool:
     """Wait for the lease; False when told to stop before."""
-    told = False
+    told: str | None = None
     while not stop.is_set():
         if lease.take():
             return True
-        if not told:
-            with engine.connect() as connection:
-                current = holder_of(connection)
-            log.info("standing_by", holder=lease.holder, writer=current[0] if current else None)
-            told = True
+        with engine.connect() as connection:
+            current = holder_of(connection)
+        writer = current.holder if current else None
+        watch.stands_by(writer)
+        if writer != told:
+            log.info("standing_by", holder=lease.holder, writer=writer)
+            told = writer
         stop.wait(STAND_BY_SECONDS)
     return False
 
 
-def _retrying(until_caught_up: bool, stop: threading.Event) -> Retrying:
+def _retrying(until_caught_up: bool, stop: threading.Event, watch: Watch) -> Retrying:
     ends = stop_after_attempt(ATTEMPTS_UNTIL_CAUGHT_UP) if until_caught_up else stop_never
     return Retrying(
         retry=retry_if_exception(passes),
         wait=_wait,
         stop=ends | stop_when_event_set(stop),
         sleep=sleep_using_event(stop),
-        before_sleep=_tell,
+        before_sleep=lambda state: _tell(state, watch),
         reraise=True,
     )
 
@@ -125,9 +138,10 @@ def passes(error: BaseException) -> bool:
     return isinstance(error, LogFailed | Overtaken | StoreAway)
 
 
-def _tell(state: RetryCallState) -> None:
+def _tell(state: RetryCallState, watch: Watch) -> None:
     error = _error(state)
     reason = str(error.orig).strip() if isinstance(error, DBAPIError) else str(error)
+    watch.waits(reason)
     log.warning("worker_starts_again", reason=reason, seconds=round(state.upcoming_sleep, 1))
 
 

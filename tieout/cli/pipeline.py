@@ -119,10 +119,15 @@ def _project(settings: "Settings", *, until_caught_up: bool) -> None:
 
     from tieout import worker
     from tieout.cli.progress import lag
+    from tieout.metrics import serving
+    from tieout.watch import Watch
 
     stop = threading.Event()
-    with lag("Projecting") as report:
-        worker.project(settings, until_caught_up=until_caught_up, stop=stop, on_progress=report)
+    watch = Watch()
+    # Who asked for an end looks at the exit code; and a worker may be serving at that place already.
+    observed = nullcontext() if until_caught_up else serving(settings, watch)
+    with observed, lag("Projecting") as report:
+        worker.project(settings, until_caught_up=until_caught_up, stop=stop, on_progress=report, watch=watch)
     # A worker that is told to stop does as it is told; one that was to catch up has not.
     if until_caught_up and stop.is_set():
         raise typer.Exit(INTERRUPTED)
