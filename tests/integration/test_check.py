@@ -3,6 +3,7 @@ within seconds.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -184,6 +185,39 @@ def test_a_store_that_does_not_fit_its_topics_is_noticed(filled: Place, database
         assert set(filled.checks()) == {"tiles", "effects", "writer"}
         connection.execute("UPDATE offsets SET next = 100000")
         assert set(filled.checks()) == {"tiles", "offsets", "writer"}
+
+
+def test_users_with_no_more_rights_than_the_page_gives_them_are_enough(
+    place: Place, database: Database, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+    roles, rights = re.findall(r"^```sql\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    database.create("tieout_prod")
+    with closing(database.connect()) as connection:
+        connection.execute("DROP DATABASE tieout_prod")
+        for statement in roles.split(";"):
+            connection.execute(statement.encode())
+    with closing(database.connect("tieout_prod")) as connection:
+        connection.execute(rights.encode())
+
+    def as_user(user: str, password: str) -> None:
+        place.set(store=f"postgresql+psycopg://{user}:{password}@localhost:{database.port}/tieout_prod")
+
+    company = simulate("small", 1)
+    place.set(today=str(company.today), companies=",".join(company.companies))
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"".join(ingest_lines(company.events)))
+    as_user("tieout_worker", "second")
+    code, _, err = place.run("migrate", "--wait", "0")
+    assert (code, "refuses its user" in err) == (1, True)
+    as_user("tieout_owner", "first")
+    assert place.run("migrate")[0] == 0
+    as_user("tieout_worker", "second")
+    assert place.run("ingest", str(file))[0] == 0
+    assert place.run("run", "--until-caught-up")[0] == 0
+    as_user("tieout_reader", "third")
+    assert place.run("summary", "--company", "USPM")[0] == 0
+    assert list(place.checks()) == ["writer"]
 
 
 @pytest.fixture
