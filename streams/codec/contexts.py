@@ -144,7 +144,9 @@ def _change(context: Context, target: _Target | None, entity: str, event: Event)
     operation = _OPERATIONS.get(context.message) if type(context.message) is str else None
     early = type(context.stage) is int and context.stage < _MAIN_OPERATION
     columns, unknown = _columns(target) if target is not None else ({}, ())
-    if operation is None or early or target is None:
+    # A row is gone whatever the target says of it; of another change the target alone tells the values.
+    told = target is not None or (operation == "delete" and not truncated)
+    if operation is None or early or not told:
         operation, columns, unknown = "notify", {}, ()
     identifier = _row(context, target, entity, columns)
     if not identifier and operation != "notify":

@@ -157,6 +157,13 @@ def test_a_delete_names_its_row_by_reference(parameter: dict[str, Any]) -> None:
 
 
 @pytest.mark.requirement("R2")
+@pytest.mark.parametrize("inputs", [[], [{"key": "Target", "value": {**REFERENCE, "Id": OTHER}}]])
+def test_a_delete_needs_no_target(inputs: list[Any]) -> None:
+    fact = one(context(MessageName="Delete", InputParameters=inputs))
+    assert (fact.operation, fact.id, fact.columns) == ("delete", ROW, {})
+
+
+@pytest.mark.requirement("R2")
 def test_an_update_by_reference_changes_no_column() -> None:
     fact = one(context(InputParameters=[{"key": "Target", "value": REFERENCE}]))
     assert (fact.operation, fact.columns) == ("update", {})
