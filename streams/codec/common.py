@@ -119,11 +119,17 @@ def check_environment(names: Iterable[object], environments: tuple[str, ...] | N
     """
     if environments is None:
         return
-    known = {normal(name.strip()).lower() for name in environments}
+    known = _known(environments)
     given = [text for name in names if (text := clean(name))]
     if not any(name.lower() in known for name in given):
         what = " alias ".join(shown(name) for name in given) or "that the event does not name"
         raise Rejected(f"the environment {what} at {where} is none of this installation's ({', '.join(sorted(known))})")
+
+
+@lru_cache(maxsize=16)
+def _known(environments: tuple[str, ...]) -> frozenset[str]:
+    """The names of an installation's environments, in one spelling."""
+    return frozenset(normal(name.strip()).lower() for name in environments)
 
 
 # --- dates ------------------------------------------------------------------------------------------------------------
