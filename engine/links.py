@@ -25,8 +25,8 @@ def row(record: Record, entity_map: EntityMap, company_of: CompanyOf) -> Row:
     owner = seen.get("company")
     code = company_of(owner) if owner is not None else None
     if code is None:
-        cell = record.cells.get(COMPANY)
-        code = cell[1] if cell is not None and not is_unfit(cell[1]) else None
+        told = record.values.get(COMPANY)
+        code = None if is_unfit(told) else told
     seen.company = code
     return seen
 

@@ -85,7 +85,7 @@ def _cells(name: str, seen: Row, maps: Maps, change: Change) -> Iterator[Cell]:
         else:
             yield Cell(name, None, None, "no field reads this column")
         return
-    held = seen.record.cells[column][1]
+    held = seen.record.values[column]
     alias = "" if name == column else f", as {column}"
     for field in readers:
         because = where(entity_map.entity, f"columns.{field.name}") + alias
@@ -108,8 +108,8 @@ def _cells(name: str, seen: Row, maps: Maps, change: Change) -> Iterator[Cell]:
 
 
 def _usable(seen: Row, column: str) -> bool:
-    cell = seen.record.cells.get(column)
-    return cell is not None and cell[1] is not None and not is_unfit(cell[1])
+    value = seen.record.values.get(column)
+    return value is not None and not is_unfit(value)
 
 
 def _ties(seen: Row, maps: Maps) -> Iterator[Tie]:

@@ -5,7 +5,6 @@ higher evidence stays, a delete hides what ranks below it, and a later upsert st
 associative, commutative and idempotent.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,36 +19,41 @@ from engine.values import is_unfit
 class Record(msgspec.Struct, array_like=True, gc=False):
     """A merged row. Treated as immutable by all but the batch that makes it: `merged` makes a new one.
 
-    `key` is stage, entity and the row id in time order, so keys sort by step, then by age. `cells` holds (index of
-    its evidence in `evidence`, value) for each mapped column; `newest` is the index of the highest upsert, -1 when
-    none outranks `deleted`, the highest delete. `joins` are the identity values that make chains, `refers` the rows
-    it points to, both as last derived; `chain` is the chain it belongs to, none while it does not exist.
+    `key` is stage, entity and the row id in time order, so keys sort by step, then by age. `values` holds the value of
+    each mapped column, `evidence` the upserts they come from, by rank: the last one is the highest upsert of all, and
+    none means that the row does not exist. `by` is the index of a column's evidence, where that is not the first.
+    `deleted` is the highest delete. `joins` are the identity values that make chains, `refers` the rows it points to,
+    both as last derived; `chain` is the chain it belongs to, none while it does not exist.
     """
 
     key: str
     entity: str
     chain: str | None = None
     deleted: Evidence | None = None
-    newest: int = -1
     evidence: list[Evidence] = []
-    cells: dict[str, tuple[int, Any]] = {}
+    values: dict[str, Any] = {}
+    by: dict[str, int] = {}
     joins: list[str] = []
     refers: list[str] = []
 
     @property
     def exists(self) -> bool:
         """Whether the row is there: an upsert outranks every delete."""
-        return self.newest >= 0
+        return bool(self.evidence)
 
     @property
     def seen(self) -> Evidence | None:
         """The highest upsert: the evidence that the row is there."""
-        return self.evidence[self.newest] if self.newest >= 0 else None
+        return self.evidence[-1] if self.evidence else None
 
     @property
     def id(self) -> str:
         """The row id as the key spells it (`row_id_of` gives the source's spelling)."""
         return self.key.split(":", 2)[2]
+
+    def told_by(self, column: str) -> Evidence:
+        """The event that a column's value comes from."""
+        return self.evidence[self.by.get(column, 0)]
 
 
 def record_key(entity_map: EntityMap, row: str) -> str:
@@ -70,96 +74,80 @@ def first(entity_map: EntityMap, key: str, change: Change) -> Record:
     if change.operation == "delete":
         return merged(new_record(entity_map, key), change, entity_map)
     columns = entity_map.columns
-    cells = {
-        found[0]: (0, None if value is None else found[1](value))
+    values = {
+        found[0]: None if value is None else found[1](value)
         for name, value in change.columns.items()
         if (found := columns.get(name)) is not None
     }
-    return Record(key, entity_map.entity, None, None, 0, [change.evidence], cells, [], [])
+    return Record(key, entity_map.entity, None, None, [change.evidence], values, {}, [], [])
 
 
 def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
     """`record` after `change`; the same object when the change says nothing new (a duplicate, or outranked)."""
     evidence = change.evidence
-    rank = evidence.rank
     if change.operation == "delete":
         return record if entity_map.keep_on_delete else _deleted(record, evidence)
-    deleted = record.deleted
-    if deleted is not None and rank < deleted.rank:
+    rank = evidence.rank
+    if record.deleted is not None and rank < record.deleted.rank:
         return record
-    versions = record.evidence
-    newest = record.newest < 0 or rank > versions[record.newest].rank
-    cells = _with_values(record, change, entity_map.columns, rank, newest=newest)
-    if cells is None and not newest:
-        return record
-    return _compact(
-        Record(
-            record.key,
-            record.entity,
-            record.chain,
-            deleted,
-            len(versions) if newest else record.newest,
-            [*versions, evidence],
-            record.cells if cells is None else cells,
-            record.joins,
-            record.refers,
-        )
-    )
-
-
-_Columns = dict[str, tuple[str, Callable[[Any], Any]]]
-
-
-def _with_values(
-    record: Record, change: Change, columns: _Columns, rank: tuple[int, int, bytes], *, newest: bool
-) -> dict[str, tuple[int, Any]] | None:
-    """The cells with the values of `change` that stay, None when none does. The newest change of all need not be
-    compared.
-    """
-    cells = record.cells
-    versions = record.evidence
-    new = len(versions)
-    changed: dict[str, tuple[int, Any]] | None = None
+    versions, values, by = record.evidence, record.values, record.by
+    columns = entity_map.columns
+    newest = not versions or versions[-1].rank < rank
+    told: dict[str, Any] = {}
     for name, value in change.columns.items():
-        if (found := columns.get(name)) is None:
-            continue
-        column, keep = found
-        if not newest and (held := cells.get(column)) is not None and versions[held[0]].rank >= rank:
-            continue
-        if changed is None:
-            changed = cells.copy()
-        changed[column] = (new, None if value is None else keep(value))
-    return changed
+        if (found := columns.get(name)) is not None:
+            column, keep = found
+            if newest or column not in values or versions[by.get(column, 0)].rank < rank:
+                told[column] = None if value is None else keep(value)
+    if not told and not newest:
+        return record
+    place = len(versions)
+    now = Record(
+        record.key,
+        record.entity,
+        record.chain,
+        record.deleted,
+        [*versions, evidence],
+        {**values, **told},
+        {**by, **dict.fromkeys(told, place)} if place else by,
+        record.joins,
+        record.refers,
+    )
+    used = {*now.by.values(), place if newest else place - 1}
+    if len(now.by) < len(now.values):
+        used.add(0)
+    # By far the most events are the newest about their row, and leave something of each before them.
+    return now if newest and len(used) == place + 1 else _compact(now, used)
+
+
+def _compact(record: Record, used: set[int]) -> Record:
+    """The record with only the evidence that is used, by rank: a row updated for years must not grow."""
+    versions, by = record.evidence, record.by
+    order = sorted(used, key=lambda index: versions[index].rank)
+    moved = {old: new for new, old in enumerate(order)}
+    record.evidence = [versions[index] for index in order]
+    record.by = {column: place for column in record.values if (place := moved[by.get(column, 0)])}
+    return record
 
 
 def _deleted(record: Record, evidence: Evidence) -> Record:
-    if record.deleted is not None and record.deleted.rank >= evidence.rank:
+    """The record after a delete: what ranks below it is gone."""
+    rank = evidence.rank
+    if record.deleted is not None and record.deleted.rank >= rank:
         return record
-    rank, versions = evidence.rank, record.evidence
-    outranking = {name: cell for name, cell in record.cells.items() if versions[cell[0]].rank > rank}
-    newest = record.newest if record.newest >= 0 and versions[record.newest].rank > rank else -1
-    return _compact(
-        Record(
-            record.key, record.entity, record.chain, evidence, newest, versions, outranking, record.joins, record.refers
-        )
+    hidden = sum(version.rank <= rank for version in record.evidence)
+    left = {column: place - hidden for column in record.values if (place := record.by.get(column, 0)) >= hidden}
+    return Record(
+        record.key,
+        record.entity,
+        record.chain,
+        evidence,
+        record.evidence[hidden:],
+        {column: record.values[column] for column in left},
+        {column: place for column, place in left.items() if place},
+        record.joins,
+        record.refers,
     )
-
-
-def _compact(record: Record) -> Record:
-    """The record with only the evidence that still says something, by rank: a row updated for years must not grow."""
-    versions = record.evidence
-    used = {cell[0] for cell in record.cells.values()}
-    if record.newest >= 0:
-        used.add(record.newest)
-    # By far the most events are the newest about their row, and the evidence before them is in order.
-    if len(used) == len(versions) and (len(versions) < 2 or versions[-2].rank < versions[-1].rank):
-        return record
-    order = sorted(used, key=lambda index: versions[index].rank)
-    moved = {old: new for new, old in enumerate(order)}
-    record.newest = moved.get(record.newest, -1)
-    record.evidence = [versions[index] for index in order]
-    record.cells = {name: (moved[index], value) for name, (index, value) in record.cells.items()}
-    return record
 
 
 def meaning(choices: dict[Number, str], value: Number) -> str | None:
@@ -182,19 +170,19 @@ class Row(dict[str, Any]):
         self.map = entity_map
         self.company = company
         self.misfits: list[tuple[str, str, str, Evidence]] = []
-        cells = record.cells
+        values = record.values
         for name, columns, choices in entity_map.readers:
             for column in columns:
-                cell = cells.get(column)
-                if cell is None or (value := cell[1]) is None:
+                value = values.get(column)
+                if value is None:
                     continue
                 if type(value) is dict:
-                    self.misfits.append((name, column, value["unfit"], record.evidence[cell[0]]))
+                    self.misfits.append((name, column, value["unfit"], record.told_by(column)))
                     continue
                 if choices is not None:
                     named = choices.get(value) or meaning(choices, value)
                     if named is None:
-                        self.misfits.append((name, column, str(value), record.evidence[cell[0]]))
+                        self.misfits.append((name, column, str(value), record.told_by(column)))
                         continue
                     value = named
                 self[name] = value
@@ -233,10 +221,8 @@ class Row(dict[str, Any]):
     def _deciding(self, columns: tuple[str, ...], choices: dict[Number, str] | None) -> Evidence:
         """The evidence of the column that the field was read from."""
         for column in columns:
-            cell = self.record.cells.get(column)
-            if cell is None or cell[1] is None or is_unfit(cell[1]):
+            value = self.record.values.get(column)
+            if value is None or is_unfit(value) or (choices is not None and meaning(choices, value) is None):
                 continue
-            if choices is not None and meaning(choices, cell[1]) is None:
-                continue
-            return self.record.evidence[cell[0]]
+            return self.record.told_by(column)
         return self.existence

@@ -46,8 +46,8 @@ def _records(connection: Connection) -> Iterator[dict[str, Any]]:
             "seen": _event(record.seen),
             "deleted": _event(record.deleted),
             "columns": {
-                name: {"value": value, "by": _event(record.evidence[index])}
-                for name, (index, value) in sorted(record.cells.items())
+                name: {"value": value, "by": _event(record.told_by(name))}
+                for name, value in sorted(record.values.items())
             },
             "joins": record.joins,
             "refers": record.refers,

@@ -204,8 +204,7 @@ def _orphans(connection: Connection, company: Company, maps: Maps) -> tuple[Amou
     subjects = {_decode_finding(body).subject for body in found.scalars()}
     amount = documents = not_convertible = 0
     for row in _rows(connection, subjects, maps):
-        cell = row.record.cells.get(COMPANY)
-        if cell is None or cell[1] != company.code or row["status"] != "posted":
+        if row.record.values.get(COMPANY) != company.code or row["status"] != "posted":
             continue
         documents += 1
         if row["currency"] == company.currency and row["amount"] is not None:

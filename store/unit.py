@@ -33,8 +33,6 @@ encode: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
 # What references and offers start with; identity links start with a letter.
 _REFERENCES: Final = frozenset("+=0123456789")
 
-_NO_CELL: Final = (0, None)
-
 EVERY_CHAIN: Final = "*"
 """In place of a token in `recomputations`: a company, a currency or a calendar changed, which any chain may rest on.
 
@@ -103,7 +101,7 @@ class Unit:
             old = records.get(key)
             if old is None:
                 new = first(entity_map, key, change)
-                if new.newest < 0 and new.deleted is None:
+                if not new.exists and new.deleted is None:
                     continue  # a delete that is to be ignored, of a row that was never seen
             elif (new := merged(old, change, entity_map)) is old:
                 continue
@@ -130,9 +128,9 @@ class Unit:
         """Whether a row of a chain keeps its links, as most updates let it: its chain need only be decided again."""
         if old is None or old.chain is None or not (old.exists and new.exists):
             return False
-        one, other = old.cells, new.cells
+        one, other = old.values, new.values
         for column in self._map(new).link_columns:
-            if one.get(column, _NO_CELL)[1] != other.get(column, _NO_CELL)[1]:
+            if one.get(column) != other.get(column):
                 return False
         self._loose.add(new.key)
         self._dirty.add(old.chain)

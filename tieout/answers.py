@@ -63,18 +63,17 @@ def finding_json(finding: Finding) -> dict[str, Any]:
 def record_json(record: Record, maps: Maps, raw: RawEvent | None = None) -> dict[str, Any]:
     """A record of a chain: its columns as last seen, what they say of its state, and the events they come from."""
     entity = maps.entities.get(record.entity)
-    company = record.cells.get(COMPANY)
     return {
         "key": record.key,
         "entity": record.entity,
         "id": row_id_of(record.id),
         "source": entity.source if entity else None,
         "record": entity.role.name if entity else None,
-        "company": company[1] if company else None,
+        "company": record.values.get(COMPANY),
         "deleted": not record.exists,
         "state": state(record, entity) if entity else [],
         "columns": {
-            name: _column(value, entity, name) for name, (_, value) in sorted(record.cells.items()) if name != COMPANY
+            name: _column(value, entity, name) for name, value in sorted(record.values.items()) if name != COMPANY
         },
         "events": [event_json(evidence, raw) for evidence in _events(record)],
     }

@@ -131,9 +131,9 @@ class Rebuilding:
         kept = [index for index, is_gone in enumerate(gone) if is_gone]
         place = {old: new for new, old in enumerate(kept)}
         evidence = [record.evidence[index] for index in kept]
-        newest = max(range(len(evidence)), key=lambda index: evidence[index].rank, default=-1)
-        cells = {name: (place[index], value) for name, (index, value) in record.cells.items() if index in place}
-        return Record(record.key, record.entity, None, deleted, newest, evidence, cells, [], [])
+        values = {name: value for name, value in record.values.items() if record.by.get(name, 0) in place}
+        by = {name: index for name in values if (index := place[record.by.get(name, 0)])}
+        return Record(record.key, record.entity, None, deleted, evidence, values, by, [], [])
 
     def _is_gone(self, evidence: Evidence) -> bool:
         start = self.places.get((evidence.topic, evidence.partition))

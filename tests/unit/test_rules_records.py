@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.changes import Change, Evidence
-from engine.records import Record, merged, new_record, record_key
+from engine.records import Record, first, merged, new_record, record_key
 from tests.support.story import shipped_maps
 
 pytestmark = pytest.mark.requirement("R12")
@@ -32,7 +32,7 @@ def record_of(*changes: Change, entity: str = "TrvExpTrans") -> Record:
 
 def columns(record: Record) -> dict[str, Any]:
     """What the row holds, None for a row that is not there."""
-    return {name: value for name, (_, value) in sorted(record.cells.items())} if record.exists else {"gone": True}
+    return dict(sorted(record.values.items())) if record.exists else {"gone": True}
 
 
 # Each case: the events in the order they came, and what the row holds afterwards.
@@ -147,7 +147,7 @@ def told_plainly(history: list[Change]) -> tuple[dict[str, tuple[Any, Any]] | No
 
 
 def held_by(record: Record) -> tuple[dict[str, tuple[Any, Any]] | None, Any]:
-    held = {name: (value, record.evidence[index]) for name, (index, value) in record.cells.items()}
+    held = {name: (value, record.told_by(name)) for name, value in record.values.items()}
     return (held, record.seen) if record.exists else (None, None)
 
 
@@ -167,7 +167,15 @@ def test_merging_an_event_again_changes_nothing(data: st.DataObject, history: li
 
 
 @given(st.data(), HISTORIES)
-def test_every_cell_points_to_evidence_that_is_kept(data: st.DataObject, history: list[Change]) -> None:
+def test_every_value_points_to_evidence_that_is_kept(data: st.DataObject, history: list[Change]) -> None:
     record = record_of(*data.draw(st.permutations(history)))
-    used = {index for index, _ in record.cells.values()} | {record.newest} - {-1}
+    used = {record.by.get(name, 0) for name in record.values} | ({len(record.evidence) - 1} - {-1})
     assert used == set(range(len(record.evidence)))
+    assert 0 not in record.by.values()
+
+
+@given(EVENTS)
+def test_the_first_event_about_a_row_makes_what_merging_it_would(event: Change) -> None:
+    entity_map = MAPS.entities["TrvExpTrans"]
+    key = record_key(entity_map, ROW)
+    assert first(entity_map, key, event) == merged(new_record(entity_map, key), event, entity_map)

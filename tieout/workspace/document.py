@@ -127,7 +127,7 @@ def _timeline(request: Request, records: list[Record], around: Frame) -> list[di
                 "last": evidence[-1].at if evidence else 0,
                 "events": [_event(one, around) for one in evidence],
                 "cells": [
-                    (name, _text(value), event_address(record.evidence[record.cells[name][0]], around))
+                    (name, _text(value), event_address(record.told_by(name), around))
                     for name, value in told["columns"].items()
                 ],
             }
