@@ -117,7 +117,7 @@ def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynce
     """
     totals: dict[tuple[str, str | None], list[int]] = {}
     for row in chain.of("actual"):
-        if row["skip_sync"] or row["type"] is None or chain.staging.get(row.record.id):
+        if row["skip_sync"] or row["type"] is None or chain.staging.get(row.id):
             continue
         company = row.company or (document.line.company if document is not None else None)
         if company is None:

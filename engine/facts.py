@@ -163,7 +163,7 @@ class ChainFacts:
         return self.by_role.get(role, _NONE)
 
     def _staging(self) -> dict[str | None, list[StagingFacts]]:
-        lines = {line.record.id: line for line in self.of("journal-line")}
+        lines = {line.id: line for line in self.of("journal-line")}
         by_actual: dict[str | None, list[StagingFacts]] = {}
         for row in self.of("staging"):
             line = lines.get(row["line"])
@@ -174,7 +174,7 @@ class ChainFacts:
     def _actuals(self) -> list[ActualFacts]:
         """The cost actuals that are meant to reach Finance, with their reversals marked."""
         found = {
-            row.record.id: ActualFacts(row, self.staging.get(row.record.id, ()))
+            row.id: ActualFacts(row, self.staging.get(row.id, ()))
             for row in self.cost_actuals
             if not row["skip_sync"]
         }
@@ -239,7 +239,7 @@ class DocumentFacts:
         source = self.line["source_line"]
         if source is None:
             return None
-        lines = {row.record.id for row in self.chain.of("pending-line") if row["source_line"] == source}
+        lines = {row.id for row in self.chain.of("pending-line") if row["source_line"] == source}
         return next((row for row in self.chain.of("pending-project") if row["pending_line"] in lines), None)
 
     @property
@@ -250,7 +250,7 @@ class DocumentFacts:
     def _name(self) -> str:
         holder = self._holder
         transaction = holder["transaction_id"] if holder is not None and self.owns_chain else None
-        return f"{self.line.company or '?'}/{transaction or row_id_of(self.line.record.id)}"
+        return f"{self.line.company or '?'}/{transaction or row_id_of(self.line.id)}"
 
     @property
     def project_row(self) -> Row | None:

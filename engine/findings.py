@@ -299,13 +299,13 @@ def _orphans(chain: ChainFacts) -> _Found:
                 if row["external_id"] is not None and (row["state"] != "inactive" or chain.cost_actuals):
                     yield _finding("orphan-in-dataverse", row, None, external_id=row["external_id"])
     named = {item.row["line"] for items in chain.staging.values() for item in items}
-    actuals = {actual.record.id for actual in chain.of("actual")}
+    actuals = {actual.id for actual in chain.of("actual")}
     for row in chain.of("staging"):
         # A row may come without the id of its actual (R3): that says nothing about the actual.
         if row["actual"] is not None and row["actual"] not in actuals:
             yield _finding("orphan-in-finance", row, None, actual=row_id_of(row["actual"]))
     for line in chain.of("journal-line"):
-        if line.record.id not in named:
+        if line.id not in named:
             yield _finding("orphan-journal-line", line, None, voucher=line["voucher"])
 
 

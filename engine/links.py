@@ -48,8 +48,8 @@ def joins(seen: Row) -> list[str]:
 
 def refers(seen: Row) -> list[str]:
     """The rows a row points to and the values it offers for others to point to, sorted."""
-    references = seen.map.references + seen.map.offers
-    return sorted({token for reference in references if (token := target(seen, reference))}) if references else []
+    pointers = seen.map.pointers
+    return sorted({token for pointer in pointers if (token := target(seen, pointer))}) if pointers else []
 
 
 def target(seen: Row, reference: Reference) -> str | None:
@@ -83,14 +83,11 @@ def _applies(identity: Identity, seen: Row) -> bool:
 
 
 def _value(seen: Row, field: str) -> str | None:
-    """A field as a link compares it: text without case; row ids are already in one spelling."""
+    """A field as a link compares it: text without case."""
     if field == "id":
-        return seen.record.id
+        return seen.id
     value = seen[field]
-    if value is None:
-        return None
-    kind = seen.map.role.fields[field]
-    return value if kind in ("guid", "recid") else str(value).upper()
+    return value if value is None or field in seen.map.role.row_ids else str(value).upper()
 
 
 def scoped(token: str) -> tuple[str, str] | None:

@@ -83,8 +83,12 @@ class EntityMap(msgspec.Struct, frozen=True):
     by_name: dict[str, Reference]
     """`references` by their names."""
     offers: tuple[Reference, ...]
-    readers: tuple[tuple[str, tuple[str, ...], dict[Number, str] | None], ...]
-    """`fields` as plain tuples, for the one loop that runs several times an event."""
+    pointers: tuple[Reference, ...]
+    """`references` and `offers`."""
+    readers: tuple[tuple[str, str, dict[Number, str] | None], ...]
+    """`fields` by column, each field's first column first: (field, column, choices), for the one loop that runs for
+    each event.
+    """
     link_columns: frozenset[str]
     """The columns that links and the company come from: a change of others moves nothing."""
 
@@ -260,6 +264,10 @@ class _Compiler:
             for field, columns in entry.columns.items()
         )
         references = tuple(self._reference(role, key, item) for key, item in entry.references.items())
+        offers = tuple(
+            Reference(link, self._fields(role, f"offers.{link}", by), f"+{link}:", natural=True)
+            for link, by in entry.offers.items()
+        )
         compiled = EntityMap(
             entity=name,
             prefix=f"{role.stage}:{name}:",
@@ -268,14 +276,12 @@ class _Compiler:
             keep_on_delete=bool(entry.keep_on_delete),
             columns=self._columns(role, entry),
             fields=fields,
-            readers=tuple((field.name, field.columns, field.choices) for field in fields),
             identity=tuple(self._identity(role, item) for item in entry.identity or ()),
             references=references,
             by_name={reference.name: reference for reference in references},
-            offers=tuple(
-                Reference(link, self._fields(role, f"offers.{link}", by), f"+{link}:", natural=True)
-                for link, by in entry.offers.items()
-            ),
+            offers=offers,
+            pointers=references + offers,
+            readers=tuple((field.name, column, field.choices) for field in fields for column in field.columns),
             link_columns=frozenset(),
         )
         return msgspec.structs.replace(compiled, link_columns=_link_columns(compiled))
@@ -383,7 +389,7 @@ def _link_columns(entity: EntityMap) -> frozenset[str]:
     fields = {"company"}
     for identity in entity.identity:
         fields.update(identity.by, (field for field, _ in identity.when))
-    for reference in (*entity.references, *entity.offers):
+    for reference in entity.pointers:
         fields.update(reference.by)
     columns = (column for field in entity.fields if field.name in fields for column in field.columns)
     return frozenset([COMPANY, *columns])

@@ -136,7 +136,7 @@ def _ties(seen: Row, maps: Maps) -> Iterator[Tie]:
 def _of(entity_map: EntityMap, seen: Row, by: tuple[str, ...], values: list[str]) -> list[str | None]:
     """Of the values of a link those that these fields gave; None when they have none."""
     for field in by:
-        value = seen.record.id if field == "id" else seen[field]
+        value = seen.id if field == "id" else seen[field]
         if value is not None:
             wanted = str(value).upper()
             return [token for token in values if token.partition(":")[2].partition("|")[0].upper() == wanted] or [None]

@@ -58,7 +58,7 @@ class Record(msgspec.Struct, array_like=True, gc=False):
 
 def record_key(entity_map: EntityMap, row: str) -> str:
     """The key of the record of `row` (an id in one spelling, see `changes.row_id`)."""
-    return entity_map.prefix + time_order(row)
+    return entity_map.prefix + (time_order(row) if len(row) == 36 else row)
 
 
 def new_record(entity_map: EntityMap, key: str) -> Record:
@@ -158,71 +158,56 @@ def meaning(choices: dict[Number, str], value: Number) -> str | None:
 class Row(dict[str, Any]):
     """A record read by its role's fields: what the rules see. `row["voucher"]` is None when there is no usable value.
 
-    A dictionary, for it is asked tens of times for each event. `misfits` names what could not be read: (field,
-    column, value as kept, evidence). Do not change one.
+    A dictionary, for it is asked tens of times for each event. `key` and `id` are the record's, `role` the name of its
+    role. `misfits` names what could not be read: (field, column, value as kept, evidence). Do not change one.
     """
 
-    __slots__ = ("company", "map", "misfits", "record")
+    __slots__ = ("company", "id", "key", "map", "misfits", "record", "role")
 
     def __init__(self, record: Record, entity_map: EntityMap, company: str | None) -> None:
-        super().__init__(entity_map.role.blank)
+        role = entity_map.role
+        self.update(role.blank)
         self.record = record
+        self.key = record.key
+        self.id = record.key[len(entity_map.prefix) :]
         self.map = entity_map
+        self.role = role.name
         self.company = company
-        self.misfits: list[tuple[str, str, str, Evidence]] = []
+        self.misfits: tuple[tuple[str, str, str, Evidence], ...] = ()
         values = record.values
-        for name, columns, choices in entity_map.readers:
-            for column in columns:
-                value = values.get(column)
-                if value is None:
-                    continue
-                if type(value) is dict:
-                    self.misfits.append((name, column, value["unfit"], record.told_by(column)))
-                    continue
-                if choices is not None:
-                    named = choices.get(value) or meaning(choices, value)
-                    if named is None:
-                        self.misfits.append((name, column, str(value), record.told_by(column)))
-                        continue
-                    value = named
-                self[name] = value
-                break
+        for field, column, choices in entity_map.readers:
+            value = values.get(column)
+            if value is None or self[field] is not None:
+                continue
+            if type(value) is dict:
+                self.misfits += ((field, column, value["unfit"], record.told_by(column)),)
+            elif choices is None:
+                self[field] = value
+            elif named := choices.get(value) or meaning(choices, value):
+                self[field] = named
+            else:
+                self.misfits += ((field, column, str(value), record.told_by(column)),)
 
     def __missing__(self, field: str) -> None:
         """A field of another role."""
         return
 
     @property
-    def key(self) -> str:
-        """The record's key."""
-        return self.record.key
-
-    @property
-    def role(self) -> str:
-        """The name of the record's role."""
-        return self.map.role.name
-
-    @property
     def existence(self) -> Evidence:
         """The evidence that the row is there."""
         if self.record.seen is None:
-            raise Rejected(f"{self.record.key} does not exist")
+            raise Rejected(f"{self.key} does not exist")
         return self.record.seen
 
     def evidence(self, *fields: str) -> Evidence:
         """The evidence of the first of `fields` that has a value; of the row's existence when none has."""
+        values = self.record.values
         for wanted in fields:
-            if self[wanted] is not None:
-                for name, columns, choices in self.map.readers:
-                    if name == wanted:
-                        return self._deciding(columns, choices)
-        return self.existence
-
-    def _deciding(self, columns: tuple[str, ...], choices: dict[Number, str] | None) -> Evidence:
-        """The evidence of the column that the field was read from."""
-        for column in columns:
-            value = self.record.values.get(column)
-            if value is None or is_unfit(value) or (choices is not None and meaning(choices, value) is None):
+            if self[wanted] is None:
                 continue
-            return self.record.told_by(column)
+            for field, column, choices in self.map.readers:
+                if field != wanted or (value := values.get(column)) is None or is_unfit(value):
+                    continue
+                if choices is None or meaning(choices, value) is not None:
+                    return self.record.told_by(column)
         return self.existence

@@ -18,8 +18,8 @@ class Directory:
         by_role: dict[str, list[Row]] = {}
         for row in sorted(rows, key=lambda row: row.key):
             by_role.setdefault(row.role, []).append(row)
-        self._currencies = {row.record.id: row["code"] for row in by_role.get("currency", [])}
-        self._owners = {row.record.id: row["code"] for row in by_role.get("company", [])}
+        self._currencies = {row.id: row["code"] for row in by_role.get("currency", [])}
+        self._owners = {row.id: row["code"] for row in by_role.get("company", [])}
         self.companies: dict[str, Company] = dict(_companies(by_role))
 
     def currency(self, guid: str | None) -> str | None:
@@ -57,7 +57,7 @@ def _companies(by_role: dict[str, list[Row]]) -> Iterable[tuple[str, Company]]:
         if code is None or code in known:
             continue
         known.add(code)
-        ledger = ledgers.get(info.record.id)
+        ledger = ledgers.get(info.id)
         periods = tuple(_periods(by_role, ledger, status)) if ledger is not None else ()
         yield code, Company(code, info["name"], ledger["currency"] if ledger else None, info["time_zone"], periods)
 
@@ -66,7 +66,7 @@ def _periods(
     by_role: dict[str, list[Row]], ledger: Row, status: dict[tuple[str | None, str], str | None]
 ) -> list[Period]:
     calendar = ledger["calendar"]
-    years = {row.record.id: row for row in by_role.get("fiscal-year", []) if calendar and row["calendar"] == calendar}
+    years = {row.id: row for row in by_role.get("fiscal-year", []) if calendar and row["calendar"] == calendar}
     by_year: dict[str, list[Row]] = {}
     for row in by_role.get("fiscal-period", []):
         if row["year"] in years and row["start"] and row["end"]:
@@ -78,7 +78,7 @@ def _periods(
         end = years[year]["end"] or max(row["end"] for row in rows)
         for row in rows:
             if row["type"] == "operating":
-                state = status.get((ledger.record.id, row.record.id)) or "closed"
+                state = status.get((ledger.id, row.id)) or "closed"
                 periods.append(Period(row["start"], row["end"], start, end, cast(PeriodStatus, state)))
     return sorted(periods)
 

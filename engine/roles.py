@@ -42,6 +42,11 @@ class Role(msgspec.Struct, frozen=True, dict=True):
         """Every field without a value."""
         return dict.fromkeys(self.fields)
 
+    @cached_property
+    def row_ids(self) -> frozenset[str]:
+        """The fields that hold row ids, which are already in one spelling."""
+        return frozenset(field for field, kind in self.fields.items() if kind in ("guid", "recid"))
+
 
 _ROLES = [
     Role(

@@ -127,17 +127,17 @@ def _date(value: Any) -> Any:
 
 def parse_time(text: str) -> int | None:
     """An RFC 3339 time with any offset as microseconds since 1970 UTC; None when it is none."""
+    if len(text) == 20 and text[4] + text[7] + text[10] + text[13] + text[16] + text[19] == "--T::Z":
+        # The usual form, at a third of the price; only its digits can still be wrong. No fraction: the float is exact.
+        try:
+            return int(datetime.fromisoformat(text).timestamp()) * 1_000_000
+        except ValueError:
+            return None
     return _parsed_time(text) if len(text) < 64 else None
 
 
 @lru_cache(maxsize=8_192)
 def _parsed_time(text: str) -> int | None:
-    if len(text) == 20 and text[4] + text[7] + text[10] + text[13] + text[16] + text[19] == "--T::Z":
-        # The usual form, at half the price; only its digits can still be wrong.
-        try:
-            return microseconds(datetime.fromisoformat(text))
-        except ValueError:
-            return None
     found = _TIME.fullmatch(text.strip())
     if not found:
         return None
