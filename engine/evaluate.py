@@ -33,54 +33,58 @@ def evaluate(chain: str, rows: Sequence[Row], world: World, companies: Collectio
         decided, its_findings = _document(document, verdict)
         documents.append(decided)
         found += its_findings
-    of_chain = findings.of_chain(facts, list(rows), documents[0].document if documents else None)
+    of_chain = findings.of_chain(facts, rows, documents[0].document if documents else None)
     if codes := {finding.code for finding in of_chain if finding.document is not None}:
         documents[0] = replace(documents[0], findings=tuple(sorted(codes.union(documents[0].findings))))
     found += of_chain
     found.sort(key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))))
-    return Chain(chain, tuple(row.key for row in rows), tuple(documents), tuple(found), tuple(_unsynced(facts, owner)))
+    members = tuple([row.key for row in rows])
+    return Chain(chain, members, tuple(documents), tuple(found), tuple(_unsynced(facts, owner)))
 
 
 def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Finding]]:
     division = divide(facts, verdict)
     found = findings.of_document(facts, verdict, division)
-    project = facts.project_row
+    line, header, project = facts.line, facts.header, facts.project_row
     shown = _shown_line(verdict)
-    line = shown.line if shown is not None else None
+    journal_line = shown.line if shown is not None else None
     journal = shown.journal if shown is not None else None
+    vendor = referred(facts.chain.world, header, "vendor") if header is not None else None
+    # In the order of the fields: naming thirty of them takes longer than deciding some.
     document = Document(
-        key=facts.line.key,
-        document=facts.name,
-        kind=facts.kind,
-        company=facts.line.company,
-        position=verdict.position,
-        excluded=verdict.excluded,
-        cause=verdict.cause,
-        awaited=verdict.awaited,
-        since=verdict.evidence.at,
-        evidence=verdict.evidence,
-        currency=facts.currency,
-        amounts=division.amounts,
-        accounting_currency=facts.accounting_currency,
-        accounting=division.accounting,
-        date=facts.line["date"],
-        voucher=facts.voucher,
-        project=facts.project,
-        project_name=project["name"] if project is not None else None,
-        category=_category(facts),
-        exchange_rate=facts.rate,
-        entered_amount=facts.line["entered_amount"] if facts.kind == "expense" else facts.line["amount"],
-        invoice=facts.line["invoice"],
-        line_number=facts.line["line_number"],
-        has_actual=bool(facts.effective),
-        journal=journal["number"] if journal is not None else None,
-        journal_line_amount=line["amount"] if line is not None else None,
-        journal_line_currency=line["currency"] if line is not None else None,
-        journal_line_rate=line["exchange_rate"] if line is not None else None,
-        journal_voucher=line["voucher"] if line is not None else None,
-        posted_date=_posted_date(shown),
-        findings=tuple(sorted({finding.code for finding in found})),
-        **_vendor(facts),
+        line.key,
+        facts.name,
+        facts.kind,
+        line.company,
+        verdict.position,
+        verdict.excluded,
+        verdict.cause,
+        verdict.awaited,
+        verdict.evidence.at,
+        verdict.evidence,
+        facts.currency,
+        division.amounts,
+        facts.accounting_currency,
+        division.accounting,
+        line["date"],
+        facts.voucher,
+        facts.project,
+        project["name"] if project is not None else None,
+        _category(facts),
+        facts.rate,
+        line["entered_amount"] if facts.kind == "expense" else line["amount"],
+        header["vendor"] if header is not None else None,
+        vendor["name"] if vendor is not None else None,
+        line["invoice"],
+        line["line_number"],
+        bool(facts.effective),
+        journal["number"] if journal is not None else None,
+        journal_line["amount"] if journal_line is not None else None,
+        journal_line["currency"] if journal_line is not None else None,
+        journal_line["exchange_rate"] if journal_line is not None else None,
+        journal_line["voucher"] if journal_line is not None else None,
+        _posted_date(shown),
+        tuple(sorted({finding.code for finding in found})),
     )
     return document, found
 
@@ -90,13 +94,6 @@ def _category(facts: DocumentFacts) -> str | None:
     if facts.pending is not None and facts.pending["category"] is not None:
         return cast(str, facts.pending["category"])
     return cast("str | None", facts.line["category"])
-
-
-def _vendor(facts: DocumentFacts) -> dict[str, str | None]:
-    if facts.header is None:
-        return {"vendor": None, "vendor_name": None}
-    vendor = referred(facts.chain.world, facts.header, "vendor")
-    return {"vendor": facts.header["vendor"], "vendor_name": vendor["name"] if vendor is not None else None}
 
 
 def _shown_line(verdict: Verdict) -> StagingFacts | None:

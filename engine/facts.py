@@ -81,44 +81,25 @@ def journal_decides(line: Row) -> bool:
 
 
 class ActualFacts:
-    """A cost actual: whether it reached Finance, is posted and who says so, whether it reverses or is reversed.
+    """A cost actual: whether it reached Finance, is posted, whether it reverses or is reversed.
 
-    `reversed_by` is a reversal that counts. `corrected` says that a reversal or a replacement was made, whether or not
-    it counts yet; `original` is what a reversal reverses.
+    `posted`: its journal line is posted, or a voucher stands on the staging row or on the actual (R22). `counts`: it
+    has reached Finance (R14). `reversed_by` is a reversal that counts. `corrected` says that a reversal or a
+    replacement was made, whether or not it counts yet; `original` is what a reversal reverses.
     """
 
-    __slots__ = ("best", "corrected", "original", "posted_by", "reversal", "reversed_by", "row", "staging")
+    __slots__ = ("best", "corrected", "counts", "original", "posted", "reversal", "reversed_by", "row", "staging")
 
     def __init__(self, row: Row, staging: Sequence[StagingFacts]) -> None:
         self.row = row
         self.staging = staging
         self.best = max(staging, key=lambda item: _ADVANCE[item.state], default=None)
-        self.posted_by = frozenset(self._posted_by())
+        self.posted = bool(row["voucher"]) or (self.best is not None and self.best.state == "posted")
+        self.counts = self.posted or bool(staging)
         self.reversal = False
         self.reversed_by: ActualFacts | None = None
         self.original: ActualFacts | None = None
         self.corrected = False
-
-    def _posted_by(self) -> list[str]:
-        """Who says that it is posted (R22)."""
-        sources = []
-        if any(item.line_posted for item in self.staging):
-            sources.append("line")
-        if any(item.row["voucher"] for item in self.staging):
-            sources.append("staging")
-        if self.row["voucher"]:
-            sources.append("actual")
-        return sources
-
-    @property
-    def posted(self) -> bool:
-        """Journal line posted, or a voucher on the staging row or on the actual (R22)."""
-        return bool(self.posted_by)
-
-    @property
-    def counts(self) -> bool:
-        """It has reached Finance (R14)."""
-        return bool(self.staging) or self.posted
 
     @property
     def effective(self) -> bool:
@@ -152,7 +133,7 @@ class ChainFacts:
         self.by_role: dict[str, list[Row]] = {}
         for row in rows:
             self.by_role.setdefault(row.role, []).append(row)
-        self.lines = [*self.of("expense-line"), *self.of("invoice-line")]
+        self.lines = self.of("expense-line") + self.of("invoice-line")
         """The Finance lines: the documents of this chain, by key."""
         self.staging = self._staging()
         self.cost_actuals = [row for row in self.of("actual") if row["type"] == "cost"]
@@ -174,9 +155,7 @@ class ChainFacts:
     def _actuals(self) -> list[ActualFacts]:
         """The cost actuals that are meant to reach Finance, with their reversals marked."""
         found = {
-            row.id: ActualFacts(row, self.staging.get(row.id, ()))
-            for row in self.cost_actuals
-            if not row["skip_sync"]
+            row.id: ActualFacts(row, self.staging.get(row.id, ())) for row in self.cost_actuals if not row["skip_sync"]
         }
         for role, first, second in self._corrections():
             correction, original = found.get(first), found.get(second)
@@ -217,6 +196,8 @@ class DocumentFacts:
         self.kind, record_role = _KINDS[line.role]
         self.owns_chain = line.key == chain.lines[0].key
         self.pending = self._pending()
+        self.holder = line if self.kind == "expense" else self.pending
+        """The row that has the project and the transaction id."""
         self.header = referred(chain.world, line, "header")
         # An active record before a cancelled one: the cancelled one was put right by it.
         records = chain.of(record_role) if self.owns_chain else []
@@ -227,7 +208,7 @@ class DocumentFacts:
         self.effective = [actual for actual in self.actuals if actual.effective]
         self.company: Company | None = chain.world.directory.company(line.company)
         # Asked for by many rules; worked out once.
-        self.project: str | None = self._holder["project"] if self._holder is not None else None
+        self.project: str | None = self.holder["project"] if self.holder is not None else None
         self.currency: str | None = line["currency"]
         self.accounting_currency = (self.company.currency if self.company else None) or self.currency
         self.rate = self._rate()
@@ -242,20 +223,15 @@ class DocumentFacts:
         lines = {row.id for row in self.chain.of("pending-line") if row["source_line"] == source}
         return next((row for row in self.chain.of("pending-project") if row["pending_line"] in lines), None)
 
-    @property
-    def _holder(self) -> Row | None:
-        """The row that has the project and the transaction id."""
-        return self.line if self.kind == "expense" else self.pending
-
     def _name(self) -> str:
-        holder = self._holder
+        holder = self.holder
         transaction = holder["transaction_id"] if holder is not None and self.owns_chain else None
         return f"{self.line.company or '?'}/{transaction or row_id_of(self.line.id)}"
 
     @property
     def project_row(self) -> Row | None:
         """Finance's row of the project."""
-        return referred(self.chain.world, self._holder, "project") if self._holder is not None else None
+        return referred(self.chain.world, self.holder, "project") if self.holder is not None else None
 
     @property
     def voucher(self) -> str | None:

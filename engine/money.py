@@ -140,7 +140,8 @@ def split(total: int, parts: Sequence[int], whole: int, currency: str) -> list[i
     Each part is rounded half away from zero, the remainder goes to the part that is then largest in absolute value, at
     a tie to the first. `whole` is not zero. A share may be too large to keep (`fits`).
     """
-    if total == whole and not any(part % smallest(currency) for part in parts):
+    step = smallest(currency)
+    if total == whole and not any(part % step for part in parts):
         return list(parts)
     shares = [rounded(Fraction(total * part, whole), currency) if part else 0 for part in parts]
     remainder = total - sum(shares)

@@ -162,13 +162,21 @@ def divide(facts: DocumentFacts, verdict: Verdict) -> Division:
 
 def _transaction_amounts(facts: DocumentFacts) -> Amounts | None:
     total = facts.amount
-    values = [(actual, facts.amount_of(actual)) for actual in facts.actuals]
-    if total is None or any(value is None for _, value in values):
+    if total is None:
         return None
-    known = [(actual, cast(int, value)) for actual, value in values]
-    reconciled = sum(value for actual, value in known if actual.posted)
-    unposted = sum(value for actual, value in known if actual.counts and not actual.posted)
-    lost = sum(value for actual, value in known if not actual.counts) if facts.effective else total
+    lost = unposted = reconciled = 0
+    for actual in facts.actuals:
+        amount = facts.amount_of(actual)
+        if amount is None:
+            return None
+        if actual.posted:
+            reconciled += amount
+        elif actual.counts:
+            unposted += amount
+        else:
+            lost += amount
+    if not facts.effective:
+        lost = total
     return _amounts(total, lost, unposted, reconciled, total - lost - unposted - reconciled)
 
 

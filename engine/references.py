@@ -100,8 +100,7 @@ class World(Protocol):
 def referred(world: World, row: Row, name: str) -> Row | None:
     """The one row that the reference `name` of `row` points to; None when there is none or more than one (no key)."""
     reference = row.map.by_name.get(name)
-    token = target(row, reference) if reference is not None else None
-    if reference is None or token is None:
+    if reference is None or (token := target(row, reference)) is None:
         return None
     if not reference.natural:
         return world.row(token)
