@@ -117,7 +117,9 @@ def components(records: Mapping[str, Record], maps: Maps) -> list[list[str]]:
             if token.endswith("|"):
                 unknown.append((token, key))
             else:
-                parent[find(key)] = find(first.setdefault(token, key))
+                other = first.setdefault(token, key)
+                if other != key:
+                    parent[find(key)] = find(other)
     for key, other in _adopted(records, unknown, maps):
         parent[find(key)] = find(other)
     groups: dict[str, list[str]] = {}

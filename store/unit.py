@@ -27,7 +27,16 @@ FANOUT: Final = 1_000
 a time.
 """
 
+
+class _Members(msgspec.Struct, array_like=True, gc=False):
+    """The head of a `Chain`, where the rest does not matter."""
+
+    id: str
+    members: list[str]
+
+
 _decode_chain = msgspec.msgpack.Decoder(Chain).decode
+_decode_members = msgspec.msgpack.Decoder(_Members).decode
 encode: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
 
 # What references and offers start with; identity links start with a letter.
@@ -86,6 +95,7 @@ class Unit:
         self.references: set[str] = set()
         self._rows: dict[str, Row | None] = {}
         self._offers: dict[str, list[str]] = {}
+        self._offers_changed: set[str] = set()
         self._loose: set[str] = set()
         self._dirty: set[str] = set()
 
@@ -94,7 +104,7 @@ class Unit:
     def change(self, changes: Sequence[tuple[Change, EntityMap]]) -> None:
         """Merge changes into their records, and derive again what depends on them."""
         keyed = [(record_key(entity_map, change.id), change, entity_map) for change, entity_map in changes]
-        self._load(key for key, _, _ in keyed)
+        self._load({key for key, _, _ in keyed})
         records = self.records
         before: dict[str, Record | None] = {}
         for key, change, entity_map in keyed:
@@ -111,7 +121,7 @@ class Unit:
         self.changed.update(before)
         self.created = {key for key, old in before.items() if old is None}
         self._replace_resident(before)
-        moved = [key for key, old in before.items() if not self._stays(old, self.records[key])]
+        moved = [key for key, old in before.items() if old is None or not self._stays(old, records[key])]
         self._derive(moved, before)
 
     def adopt(self, records: Iterable[Record]) -> None:
@@ -124,9 +134,9 @@ class Unit:
         self._replace_resident(nothing)
         self._derive(self.created, nothing)
 
-    def _stays(self, old: Record | None, new: Record) -> bool:
+    def _stays(self, old: Record, new: Record) -> bool:
         """Whether a row of a chain keeps its links, as most updates let it: its chain need only be decided again."""
-        if old is None or old.chain is None or not (old.exists and new.exists):
+        if old.chain is None or not new.exists:
             return False
         one, other = old.values, new.values
         for column in self._map(new).link_columns:
@@ -138,14 +148,14 @@ class Unit:
 
     def derive_again(self, keys: Iterable[str]) -> None:
         """Derive and decide records again whose references changed."""
-        wanted = list(keys)
+        wanted = set(keys)
         self._load(wanted)
         self._derive([key for key in wanted if key in self.records], {})
 
     def decide_again(self, chains: Iterable[str]) -> None:
         """Derive and decide every record of these chains again."""
         self._load_chains(chains)
-        self.derive_again({key for body in self.old_chains.values() for key in _decode_chain(body).members})
+        self.derive_again(self._members())
 
     def _replace_resident(self, before: Mapping[str, Record | None]) -> None:
         """Take changed resident rows into the directory; if it decides otherwise now, every chain is decided again."""
@@ -189,7 +199,9 @@ class Unit:
         refers = links.refers(seen) if seen is not None else []
         told = record.refers
         if joins != record.joins or refers != told:
-            self._note_links(key, [*record.joins, *told], [*joins, *refers])
+            self._note_links(key, record.joins + told, joins + refers)
+            if entity_map.offers:
+                self._offers_changed.update(token for token in told + refers if token[0] == "+")
             record = self._own(key)
             record.joins, record.refers = joins, refers
         if entity_map.role.chained:
@@ -215,19 +227,12 @@ class Unit:
         return one == other and one.company == other.company
 
     def _note_links(self, key: str, old: list[str], new: list[str]) -> None:
-        for token in new:
-            if token not in old:
-                self.links_added.add((token, key))
-                self.links_removed.discard((token, key))
-                if token.startswith(self._headers):
-                    # A header that gains or loses its first line is judged again (findings.of_reference).
-                    self.references.add(token)
-        for token in old:
-            if token not in new:
-                self.links_removed.add((token, key))
-                self.links_added.discard((token, key))
-                if token.startswith(self._headers):
-                    self.references.add(token)
+        gained = [(token, key) for token in new if token not in old]
+        lost = [(token, key) for token in old if token not in new]
+        self.links_added.update(gained)
+        self.links_added.difference_update(lost)
+        self.links_removed.update(lost)
+        self.links_removed.difference_update(gained)
 
     def _dependents(self, tokens: Iterable[str]) -> set[str]:
         """The records that point to `tokens`; those of a token that has too many are postponed."""
@@ -245,13 +250,17 @@ class Unit:
         """Form the chains anew that the changes touched, and decide each of them."""
         self._spread()
         members = self._gather()
-        present = {key: self.records[key] for key in sorted(members) if self.records[key].exists}
+        records = self.records
+        present = {key: record for key in sorted(members) if (record := records[key]).exists}
         for key in members - present.keys():
-            self._assign(key, None)
+            if records[key].chain is not None:
+                self._own(key).chain = None
         groups = links.components(present, self.maps)
         for group in groups:
+            chain = group[0]
             for key in group:
-                self._assign(key, group[0])
+                if records[key].chain != chain:
+                    self._own(key).chain = chain
         self._load_references(present)
         for group in groups:
             rows = [row for key in group if (row := self.row(key)) is not None]
@@ -279,8 +288,7 @@ class Unit:
         families: set[str] = set()
         while True:
             self._load_chains(self._dirty)
-            members = {key for body in self.old_chains.values() for key in _decode_chain(body).members}
-            members |= self._loose
+            members = self._members() | self._loose
             self._load(members)
             heads = {token for key in members for token in self.records[key].joins if token[-1] == "|"} - families
             if not heads:
@@ -312,9 +320,9 @@ class Unit:
                     found.add(key)
         return found
 
-    def _assign(self, key: str, chain: str | None) -> None:
-        if self.records[key].chain != chain:
-            self._own(key).chain = chain
+    def _members(self) -> set[str]:
+        """The records of the chains as they were before."""
+        return {key for body in self.old_chains.values() for key in _decode_members(body).members}
 
     def _own(self, key: str) -> Record:
         """A record that may be changed in place, for it was made by this batch; it is written at the end."""
@@ -328,17 +336,15 @@ class Unit:
     def _map(self, record: Record) -> EntityMap:
         return self.maps.entities[record.entity]
 
-    def _load(self, keys: Iterable[str]) -> None:
+    def _load(self, keys: set[str]) -> None:
         missing = []
-        for key in keys:
-            if key in self.records or key in self.absent:
-                continue
+        for key in keys.difference(self.records).difference(self.absent):
             remembered = self.state.records.get(key)
             if remembered is not None:
                 self.records[key] = remembered
             else:
                 missing.append(key)
-                self.absent.add(key)
+        self.absent.update(missing)
         for key, record in self.rows.records(missing):
             self.records[key] = record
             self.absent.discard(key)
@@ -385,12 +391,13 @@ class Unit:
                 missing.add(offer)
         for offer, key in self.rows.links(missing):
             self._offers[offer].append(key)
-        for token, key in self.links_added:
-            if token in offers and key not in self._offers[token]:
-                self._offers[token].append(key)
-        for token, key in self.links_removed:
-            if token in offers and key in self._offers[token]:
-                self._offers[token].remove(key)
+        if not offers.isdisjoint(self._offers_changed):
+            for token, key in self.links_added:
+                if token in offers and key not in self._offers[token]:
+                    self._offers[token].append(key)
+            for token, key in self.links_removed:
+                if token in offers and key in self._offers[token]:
+                    self._offers[token].remove(key)
         for offer in offers:
             self._offers[offer].sort()
 
@@ -399,7 +406,7 @@ class Unit:
         if key not in self._rows:
             record = self.records.get(key)
             if record is None:
-                self._load([key])
+                self._load({key})
                 record = self.records.get(key)
             exists = record is not None and record.exists
             self._rows[key] = links.row(record, self._map(record), self.directory.owner) if record and exists else None
@@ -409,13 +416,16 @@ class Unit:
         """The rows that offer `+link:…` (engine.references.World)."""
         if token not in self._offers:
             self._load_offers({token})
-            self._load(self._offers[token])
+            self._load(set(self._offers[token]))
         return [row for key in self._offers[token] if (row := self.row(key)) is not None]
 
     # --- after -------------------------------------------------------------------------------------------------------
 
     def reference_findings(self) -> Iterator[tuple[str, list[Finding]]]:
         """What is wrong with the rows that others point to, as far as they changed."""
+        # A header that gains or loses its first line is judged again, too.
+        self.references.update(token for token, _ in self.links_added if token.startswith(self._headers))
+        self.references.update(token for token, _ in self.links_removed if token.startswith(self._headers))
         self._load(self.references)
         lines = self._lines_of({key for key in self.references if key.startswith(self._headers)})
         for key in sorted(self.references):
@@ -444,9 +454,7 @@ class Unit:
         state = self.state
         state.records.update(self.records)
         # Offers as this batch leaves them: `_load_offers` has added and removed what the batch did.
-        state.offers.forget(
-            token for links in (self.links_added, self.links_removed) for token, _ in links if token[0] == "+"
-        )
+        state.offers.forget(self._offers_changed)
         state.offers.update(self._offers)
         state.resident = self.resident
         state.directory = self.directory
