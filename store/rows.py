@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, text
 from sqlalchemy import select as select_of
 
 from engine.records import Record
@@ -17,6 +17,10 @@ from store.statements import select, select_some
 from store.views import Sums, TotalKey
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
+
+_TOTAL: Final = select_of(tables.totals.c.sums).where(
+    *(column == bindparam(column.name) for column in tables.totals.primary_key.columns)
+)
 
 Link = tuple[str, str]
 """A token and the key of the record that has it."""
@@ -117,7 +121,5 @@ class Rows:
         """The sums kept under `key`."""
         if (sums := self._written.totals.get(key)) is not None:
             return sums
-        table = tables.totals
-        here = [table.c[name] == value for name, value in msgspec.structs.asdict(key).items()]
-        stored = self._connection.execute(select_of(table.c.sums).where(*here)).scalar()
+        stored = self._connection.execute(_TOTAL, msgspec.structs.asdict(key)).scalar()
         return None if stored is None else Sums.from_text(stored)

@@ -180,17 +180,21 @@ class Unit:
             tokens: set[str] = set()
             for key in queue:
                 pointers = self._relink(key, before.get(key))
-                tokens.update(pointers)
-                if pointers or self._map(self.records[key]).role.chained:
+                if pointers is None:
                     done.add(key)
+                elif pointers:
+                    done.add(key)
+                    tokens.update(pointers)
             # A row that says the same is visited again when what it points to changed: its dependents read through it.
             before = {}
             found = self._dependents(tokens) - done
             self._load(found)
             queue = {key for key in found if key in self.records}
 
-    def _relink(self, key: str, old: Record | None) -> Iterable[str]:
-        """Derive the links of one record; returns what points to it, if what it says to others changed."""
+    def _relink(self, key: str, old: Record | None) -> set[str] | None:
+        """Derive the links of one record; returns what points to it, if what it says to others changed, and None for
+        one of a chain, which nothing points to.
+        """
         record = self.records[key]
         entity_map = self._map(record)
         seen = links.row(record, entity_map, self.directory.owner) if record.exists else None
@@ -208,12 +212,12 @@ class Unit:
             self._loose.add(key)
             if record.chain is not None:
                 self._dirty.add(record.chain)
-            return ()
+            return None
         self.references.add(key)
         if entity_map.role.resident:
-            return ()
+            return set()
         if old is not None and self._says_the_same(old, record, entity_map):
-            return ()
+            return set()
         return {key, *(links.pointer_to(token) for token in (*told, *refers) if token[0] == "+")}
 
     def _says_the_same(self, old: Record, new: Record, entity_map: EntityMap) -> bool:
@@ -304,7 +308,7 @@ class Unit:
 
     def _open_heads(self, touched: set[str]) -> set[str]:
         """The ids among `touched` that some record has without knowing its company."""
-        heads = {parts[0] for token in touched if (parts := links.scoped(token))}
+        heads = {token[: token.rindex("|") + 1] for token in touched if "|" in token}
         found = heads & touched
         found.update(token for token, _ in self.rows.links(heads - found))
         return found
