@@ -46,7 +46,8 @@ class Change(msgspec.Struct, gc=False):
     `columns` stand under the source's own names with values as the event wrote them: text, integers, booleans, None
     (cleared), lookups as `{"entity", "id", "name"}`, numbers with a fraction as their digits. An absent column is
     unchanged. A company the event named stands among them as well, as `maps.COMPANY`. `truncated`: the event was cut
-    for its size (R5). `unknown` names columns whose values are of a kind the codec does not know (R2).
+    for its size (R5). `unknown` names columns whose values are of a kind the codec does not know (R2). `sent_id` is the
+    id as it was sent, where `id` is the RecId within it.
     """
 
     operation: Operation
@@ -59,6 +60,7 @@ class Change(msgspec.Struct, gc=False):
     correlation_id: str | None = None
     truncated: bool = False
     unknown: tuple[str, ...] = ()
+    sent_id: str | None = None
 
 
 class Heartbeat(msgspec.Struct, frozen=True, gc=False):

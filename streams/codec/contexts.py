@@ -148,7 +148,8 @@ def _change(context: Context, target: _Target | None, entity: str, event: Event)
     told = target is not None or (operation == "delete" and not truncated)
     if operation is None or early or not told:
         operation, columns, unknown = "notify", {}, ()
-    identifier = _row(context, target, entity, columns)
+    sent = _row(context, target, entity, columns)
+    identifier = (rec_id(sent) if entity.startswith(_VIRTUAL) else None) or sent
     if not identifier and operation != "notify":
         raise Rejected(
             f"the event names no row: {context.message} of {entity} without an id in PrimaryEntityId or Target"
@@ -179,14 +180,16 @@ def _change(context: Context, target: _Target | None, entity: str, event: Event)
         place.offset,
     )
     correlation = clean(context.correlation) or None
-    return Change(operation, source, entity, identifier, evidence, columns, company, correlation, truncated, unknown)
+    change = Change(operation, source, entity, identifier, evidence, columns, company, correlation, truncated, unknown)
+    if sent != identifier:
+        change.sent_id = sent
+    return change
 
 
 def _row(context: Context, target: _Target | None, entity: str, columns: dict[str, Any]) -> str:
     """The row's id: of the top level, else of the target; all zeros mean that it is not there."""
     found = row_guid(context.id) or (row_guid(target.id) if target is not None else "")
-    found = found or row_guid(columns.get(f"{entity}id")) or _created(context)
-    return rec_id(found) or found if entity.startswith(_VIRTUAL) else found
+    return found or row_guid(columns.get(f"{entity}id")) or _created(context)
 
 
 def _created(context: Context) -> str:

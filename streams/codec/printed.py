@@ -9,6 +9,7 @@ from engine.maps import COMPANY
 def change_json(change: Change) -> dict[str, Any]:
     """A change under the fixed names of `tieout decode` (`design.md`, The command line).
 
+    `rec_id` is what a Finance row is known by, where its id was sent as the guid of a virtual row (R3).
     `unknown` names the columns whose values are of a kind this version does not know, when there are any (R2).
     """
     at = change.evidence.at
@@ -16,7 +17,7 @@ def change_json(change: Change) -> dict[str, Any]:
         "operation": change.operation,
         "source": change.source,
         "entity": change.entity,
-        "id": change.id or None,
+        "id": change.sent_id or change.id or None,
         "at": None if at == UNDATED else iso(at),
         "event_id": change.evidence.event or None,
         "correlation_id": change.correlation_id,
@@ -25,6 +26,8 @@ def change_json(change: Change) -> dict[str, Any]:
         "columns": {name: _value_json(value) for name, value in change.columns.items() if name != COMPANY},
         "truncated": change.truncated,
     }
+    if change.sent_id:
+        printed["rec_id"] = change.id
     if change.unknown:
         printed["unknown"] = list(change.unknown)
     return printed

@@ -326,10 +326,11 @@ SAID: dict[str, list[dict[str, Any]]] = {
             "create",
             "finance",
             "mserp_projcdsactualsimportentity",
-            "5637151326",
+            "00004951-0000-0000-5e1a-005001000000",
             "2025-01-08T09:38:06Z",
             event_id="844bbf91-d451-4cad-a83d-1fea5f32ebaf",
             correlation_id="844bbf91-d451-4cad-a83d-1fea5f32ebaf",
+            rec_id="5637151326",
             company="USPM",
             columns=staging(""),
         )
@@ -339,10 +340,11 @@ SAID: dict[str, list[dict[str, Any]]] = {
             "delete",
             "finance",
             "mserp_projcdsactualsimportentity",
-            "5637151326",
+            "00004951-0000-0000-5e1a-005001000000",
             "2025-01-10T02:00:10Z",
             event_id="a44bbf91-d451-4cad-a83d-1fea5f32ebaf",
             correlation_id="a44bbf91-d451-4cad-a83d-1fea5f32ebaf",
+            rec_id="5637151326",
         )
     ],
     "fno-data-event-staging-updated": [
@@ -350,10 +352,11 @@ SAID: dict[str, list[dict[str, Any]]] = {
             "update",
             "finance",
             "mserp_projcdsactualsimportentity",
-            "5637151326",
+            "00004951-0000-0000-5e1a-005001000000",
             "2025-01-09T02:00:10Z",
             event_id="944bbf91-d451-4cad-a83d-1fea5f32ebaf",
             correlation_id="944bbf91-d451-4cad-a83d-1fea5f32ebaf",
+            rec_id="5637151326",
             company="USPM",
             columns=staging("USPM-000051"),
         )
