@@ -95,8 +95,7 @@ class Composition:
 def compose() -> Iterator[Composition]:
     composition = Composition()
     try:
-        composition("build", seconds=BUILD_SECONDS)
-        composition("up", "--detach", "--no-build", seconds=START_SECONDS)
+        composition("up", "--detach", "--build", seconds=BUILD_SECONDS + START_SECONDS)
         yield composition
     finally:
         composition("down", "--volumes", "--remove-orphans", check=False)
@@ -138,13 +137,9 @@ def test_it_runs_with_the_documented_tiles_and_goes_on_when_the_writer_is_killed
     killed = time.monotonic()
     until(lambda: compose.writes(other), FAIL_OVER_SECONDS)
     assert time.monotonic() - killed < FAIL_OVER_SECONDS
-    assert reconciled_by(compose, other, question) == documented
+    assert amounts(compose.tieout(other, *question)) == documented
     compose("start", writer)
     until(lambda: compose.stands_by(writer), 60)
-
-
-def reconciled_by(compose: Composition, worker: str, question: tuple[str, ...]) -> dict[str, str]:
-    return amounts(compose.tieout(worker, *question))
 
 
 def test_the_image_runs_as_nobody_in_particular_and_holds_no_installer(compose: Composition) -> None:
