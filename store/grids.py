@@ -14,8 +14,8 @@ from store.conditions import COLUMNS, Condition, in_database, of_document
 from store.selection import document_of, exact_sum, joined, within
 from store.views import BITS, PROCESSED, Sums, View, numbers, views_of
 
-Sort = Literal["date", "amount", "since", "document"]
-SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since", "document")
+Sort = Literal["date", "amount", "since"]
+SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since")
 
 Place = tuple[str | int | None, str]
 """Where a row stands: its value in the column that sorts, and its key."""
@@ -144,19 +144,26 @@ def _read(connection: Connection, query: GridQuery, part: _Range, after: Place |
     else:
         conditions.append(within(table.c.date, query.window))
     if query.sort == "amount":
-        conditions.append(table.c.amount.is_(None) if part.none else table.c.amount.is_not(None))
+        conditions.append(column.is_(None) if part.none else column.is_not(None))
     if after is not None:
         beyond = _beyond(column, part, after, downwards=downwards)
         if beyond is None:
             return []
         conditions.append(beyond)
     order = [table.c.key] if part.none else [column, table.c.key]
-    statement = (
-        select(column.label("place"), table.c.key, tables.chains.c.body)
-        .join(tables.chains, tables.chains.c.id == table.c.chain)
+    # The page is found first, and then its bodies are read: sorting must not carry those of a whole view along.
+    found = (
+        select(column.label("place"), table.c.key, table.c.chain)
         .where(*conditions)
         .order_by(*(one.desc() for one in order) if downwards else order)
         .limit(limit)
+        .subquery()
+    )
+    placed = (found.c.place, found.c.key)
+    statement = (
+        select(found.c.place, found.c.key, tables.chains.c.body)
+        .join(tables.chains, tables.chains.c.id == found.c.chain)
+        .order_by(*(one.desc() for one in placed) if downwards else placed)
     )
     return list(connection.execute(statement))
 

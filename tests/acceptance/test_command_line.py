@@ -1079,7 +1079,6 @@ def test_nobody_reading_on_is_no_fault(demo: tuple[Outcome, dict[str, str]]) -> 
         (("ingest", "-"), signal.SIGINT, 130),
         (("run", "--role", "project"), signal.SIGTERM, 0),
         (("run", "--role", "project"), signal.SIGINT, 0),
-        (("run", "--port", "0"), signal.SIGTERM, 0),
     ],
 )
 def test_a_command_that_is_interrupted_ends_quietly(
