@@ -4,6 +4,7 @@ statements.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -229,15 +230,11 @@ def document_row(chain: str, document: Document) -> tuple[Any, ...]:
 def _plan_totals(
     plan: Plan, rows: Rows, old: Mapping[str, Document], new: Mapping[str, Document]
 ) -> dict[TotalKey, Sums]:
-    changes: dict[TotalKey, list[int]] = {}
-    for sign, documents in ((-1, old), (1, new)):
-        for document in documents.values():
-            changed = changes.setdefault(total_key(document), [0] * 12)
-            for index, number in enumerate(numbers(document)):
-                changed[index] += sign * number
+    gained, lost = _numbers(new), _numbers(old)
     known = plan.unit.state.totals
     totals: dict[TotalKey, Sums] = {}
-    for key, change in changes.items():
+    for key in gained.keys() | lost.keys():
+        change = [one - other for one, other in zip(_added(gained.get(key)), _added(lost.get(key)), strict=True)]
         if any(change):
             totals[key] = (known.get(key) or rows.total(key) or Sums()) + Sums(*change)
     table = tables.totals
@@ -246,6 +243,17 @@ def _plan_totals(
     columns = [column.name for column in table.primary_key.columns]
     plan.delete(table, columns, [msgspec.structs.astuple(key) for key, sums in totals.items() if not sums.documents])
     return totals
+
+
+def _numbers(documents: Mapping[str, Document]) -> dict[TotalKey, list[tuple[int, ...]]]:
+    found: dict[TotalKey, list[tuple[int, ...]]] = {}
+    for document in documents.values():
+        found.setdefault(total_key(document), []).append(numbers(document))
+    return found
+
+
+def _added(found: list[tuple[int, ...]] | None) -> Iterable[int]:
+    return map(sum, zip(*found, strict=True)) if found else repeat(0, 12)
 
 
 def _plan_findings(plan: Plan, stale: Iterable[str], found: Iterable[tuple[str, Sequence[Finding]]]) -> None:

@@ -146,6 +146,8 @@ class Writer:
                 if self._lease is not None:
                     self._lease.hold(connection)
             self._cleared = cleared
+            if self._written is plan.written:
+                self._written = Written()  # the committed rows say it now
         except BaseException:
             self._stale = True
             raise
