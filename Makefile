@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint format bench accuracy screenshots requirements asyncapi lock clean
+.PHONY: help demo test soak lint format bench accuracy screenshots requirements asyncapi lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,9 @@ lint: $(READY) ## style, types and import rules; names every fault, not only the
 format: $(READY) ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+soak: $(READY) ## kill workers 200 times, as slowly as it really is (long)
+	TIEOUT_SOAK=1 $(BIN)/python -m pytest tests/integration/test_crashes.py tests/integration/test_two_workers.py $(ARGS)
 
 bench: $(READY) ## measure speed (long)
 	$(BIN)/python -m benchmarks

@@ -40,6 +40,7 @@ class Lease:
         self.renewed = -math.inf
         """When it was last renewed, by the monotonic clock of this process."""
         self.seconds = seconds
+        self._lost: Overtaken | None = None
 
     def take(self) -> bool:
         """Take the lease if nobody holds it; True when it is ours now."""
@@ -59,6 +60,7 @@ class Lease:
             return False
         self.epoch = int(taken)
         self.renewed = time.monotonic()
+        self._lost = None
         if self._engine.dialect.name == "postgresql":
             self._name_sessions()
             self._end_sessions_before()
@@ -78,6 +80,13 @@ class Lease:
                 "now. Nothing of its batch was written."
             )
         self.renewed = time.monotonic()
+
+    def check(self) -> None:
+        """Raise `Overtaken` once it is known that another writer has the lease: one with nothing to write would not
+        notice.
+        """
+        if self._lost is not None:
+            raise self._lost
 
     def release(self) -> None:
         """Let the next worker take over at once. Does nothing when another has the lease."""
@@ -110,8 +119,9 @@ class Lease:
             try:
                 with self._engine.begin() as connection:
                     self.hold(connection)
-            except Overtaken:
-                return  # the next transaction of the writer is told
+            except Overtaken as lost:
+                self._lost = lost
+                return
             except DBAPIError as error:
                 log.warning("lease_not_renewed", holder=self.holder, error=str(error.orig))
 

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Table
+from sqlalchemy.exc import DBAPIError
 
 # How many values one question to SQLite asks for: few while events trickle in, many in a batch. They are filled up to
 # these sizes with their own last value, or it would prepare and keep a statement for each number of values there was.
@@ -94,11 +95,23 @@ def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Append rows by PostgreSQL's COPY, in its binary format."""
     driver = connection.connection.driver_connection
     assert driver is not None
-    with driver.cursor() as cursor, cursor.copy(_copy_sql(table)) as copy:
-        copy.set_types(_types(table))
-        write = copy.write_row
-        for row in rows:
-            write(row)
+    try:
+        with driver.cursor() as cursor, cursor.copy(_copy_sql(table)) as copy:
+            copy.set_types(_types(table))
+            write = copy.write_row
+            for row in rows:
+                write(row)
+    except connection.dialect.loaded_dbapi.Error as error:
+        # Past SQLAlchemy, so its part is done here: the errors of a store are its errors.
+        dialect = connection.dialect
+        raise DBAPIError.instance(
+            _copy_sql(table),
+            None,
+            error,
+            dialect.loaded_dbapi.Error,
+            connection_invalidated=dialect.is_disconnect(error, connection.connection, None),
+            dialect=dialect,
+        ) from error
 
 
 # Names below come from our own tables; every value is a bound parameter.

@@ -209,10 +209,15 @@ class Writer:
         self._sent = last
 
     def tidy(self) -> None:
-        """Delete what was sent from the outbox, when no batch comes to do it."""
+        """Delete what was sent from the outbox, when no batch comes to do it. Raises `Overtaken`."""
+        if self._lease is not None:
+            self._lease.check()
         if self._cleared < self._sent:
             with self._engine.begin() as connection:
                 cleared = self._clear_outbox(connection)
+                # Another writer may have used these numbers again.
+                if self._lease is not None:
+                    self._lease.hold(connection)
             self._cleared = cleared
 
     def _clear_outbox(self, connection: Connection) -> int:

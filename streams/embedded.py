@@ -218,6 +218,8 @@ class EmbeddedLog:
             self._latest = now
         return placed
 
+    def begin_publishing(self) -> None: ...
+
     def read(self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
         low, high = self._span(topic, partition)
         records: list[LogRecord] = []

@@ -14,7 +14,7 @@ import ssl
 import threading
 import warnings
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -25,6 +25,7 @@ from aiokafka.errors import (
     KafkaConnectionError,
     MessageSizeTooLargeError,
     OffsetOutOfRangeError,
+    ProducerFenced,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
 )
@@ -68,6 +69,8 @@ APPEND_BYTES: Final = 512 * 1024
 PATIENCE_SECONDS: Final = 30.0
 # For saying why nobody answers.
 REASON_SECONDS: Final = 5.0
+# What a client that is let go of may still want to say.
+STOP_SECONDS: Final = 5.0
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +97,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
         return ",".join(self.servers)
 
     def options(self) -> dict[str, Any]:
-        """The options that both clients have in common. Raises `LogFailed` for certificates that cannot be read."""
+        """The options that both clients have in common. Raises `LogRefused` for certificates that cannot be read."""
         options: dict[str, Any] = {
             "bootstrap_servers": list(self.servers),
             "client_id": "tieout",
@@ -113,19 +116,30 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 options["ssl_context"] = ssl.create_default_context(cafile=self.ca_file)
             except OSError as error:
-                raise LogFailed(
+                raise LogRefused(
                     f"the certificates {self.ca_file} (TIEOUT_BROKER_CA) cannot be read: {error}."
                 ) from None
         return options
 
 
 class KafkaLog:
-    """An `EventLog` on Kafka. Clients are made when they are first needed, and kept."""
+    """An `EventLog` on Kafka. Clients are made when they are first needed, and kept.
+
+    With a `publisher`, a name that several processes may share, appends are transactions, and the last of these
+    processes to begin shuts the others out: one that was stopped in the middle of an append and wakes later cannot put
+    old values after the new ones. Event Hubs has no such transactions.
+    """
 
     def __init__(
-        self, access: Access, *, record_bytes_max: int = RECORD_BYTES_MAX, patience_seconds: float = PATIENCE_SECONDS
+        self,
+        access: Access,
+        *,
+        publisher: str | None = None,
+        record_bytes_max: int = RECORD_BYTES_MAX,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._access = access
+        self._publisher = None if access.event_hubs else publisher
         self._patience = patience_seconds
         self._record_bytes_max = (
             min(record_bytes_max, EVENT_HUBS_RECORD_BYTES) if access.event_hubs else record_bytes_max
@@ -144,30 +158,37 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._assigned: set[TopicPartition] = set()
         self._next: dict[TopicPartition, int] = {}
+        # Offsets at the end of a partition that hold no records, from and to: marks of transactions.
+        self._void: dict[TopicPartition, tuple[int, int]] = {}
         self._using = threading.Lock()
+        self._admin: Any = None
+        self._administrating = threading.RLock()
 
     # --- topics ------------------------------------------------------------------------------------------------------
 
     def create_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> None:
         if partitions < 1:
             raise ValueError(f"A topic has at least one partition, not {partitions}.")
-        existing = self.topics()
-        missing = [topic for topic in topics if topic.full_name(prefix) not in existing]
         with self._administering() as admin:
-            for topic in missing:
+            existing = self.topics()
+            for topic in topics:
+                if topic.full_name(prefix) in existing:
+                    continue
                 made = NewTopic(topic.full_name(prefix), partitions, -1, topic_configs=self._config(topic))
                 try:
                     admin.create_topics([made], wait_for_metadata=True)
                 except admin_errors.TopicAlreadyExistsError:
                     continue  # by another worker, at the same time
-        if problems := self.check_topics(topics, partitions, prefix=prefix):
+            problems = self.check_topics(topics, partitions, prefix=prefix)
+        if problems:
             raise TopicMismatch("\n".join(problems))
 
     def check_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> list[str]:
-        existing = self.topics()
         problems = []
-        there = [topic for topic in topics if topic.full_name(prefix) in existing]
-        configured = self._configured([topic.full_name(prefix) for topic in there])
+        with self._administering():
+            existing = self.topics()
+            there = [topic for topic in topics if topic.full_name(prefix) in existing]
+            configured = self._configured([topic.full_name(prefix) for topic in there])
         for topic in topics:
             name = topic.full_name(prefix)
             found = existing.get(name)
@@ -227,12 +248,20 @@ class KafkaLog:
 
     @contextmanager
     def _administering(self) -> Iterator[Any]:
-        """A client for topics: seldom needed, so it is not kept."""
-        with warnings.catch_warnings(), _translated(self._access):
-            warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python's own, at its import of schemas
-            options = self._access.options()
-            with closing(KafkaAdminClient(**options, bootstrap_timeout_ms=int(self._patience * 1000))) as admin:
-                yield admin
+        """A client for topics, the same for all that is asked within: seldom needed, so it is not kept."""
+        with self._administrating:
+            if self._admin is not None:
+                yield self._admin
+                return
+            with warnings.catch_warnings(), _translated(self._access):
+                warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python's own, at its import of schemas
+                options = self._access.options()
+                with closing(KafkaAdminClient(**options, bootstrap_timeout_ms=int(self._patience * 1000))) as admin:
+                    self._admin = admin
+                    try:
+                        yield admin
+                    finally:
+                        self._admin = None
 
     # --- records -----------------------------------------------------------------------------------------------------
 
@@ -242,6 +271,9 @@ class KafkaLog:
         for record in records:
             self._check_size(record)
         return self._run(self._append(placed))
+
+    def begin_publishing(self) -> None:
+        self._run(self._appending())
 
     def read(self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
         self._check_place(topic, partition)
@@ -265,7 +297,12 @@ class KafkaLog:
         for place in places:
             self._check_place(*place)
         found = self._run(self._ask("end_offsets", [TopicPartition(*place) for place in places])) if places else {}
-        return {(place.topic, place.partition): int(offset) for place, offset in found.items()}
+        return {(place.topic, place.partition): self._last(place, int(offset)) for place, offset in found.items()}
+
+    def _last(self, place: TopicPartition, end: int) -> int:
+        """Where the last record ends, as far as is known: Kafka counts the marks after it."""
+        start, until = self._void.get(place, (end, end))
+        return start if until == end else end
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
         self._check_place(topic, partition)
@@ -279,7 +316,9 @@ class KafkaLog:
     async def _stop(self) -> None:
         for client in (self._asker, self._consumer, self._producer):
             if client is not None:
-                await client.stop()
+                # A producer would wait for a broker that is away, for ever.
+                with suppress(TimeoutError, AioKafkaError):
+                    await asyncio.wait_for(client.stop(), STOP_SECONDS)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with _translated(self._access):
@@ -319,7 +358,34 @@ class KafkaLog:
     # What runs in the loop.
 
     async def _append(self, placed: Sequence[tuple[NewRecord, int]]) -> list[tuple[int, int]]:
+        if not placed:
+            return []
         producer = await self._appending()
+        if self._publisher is not None:
+            await producer.begin_transaction()
+        try:
+            # The client itself would try for ever, so that nobody could tell a worker to stop.
+            async with asyncio.timeout(self._patience):
+                sent = await self._send(producer, placed)
+                firsts = [(await acknowledged).offset for _, _, acknowledged in sent]
+                # One that fails is left as it is: the next of its name, by whichever process, ends it.
+                if self._publisher is not None:
+                    await producer.commit_transaction()
+        except TimeoutError:
+            raise LogFailed(
+                f"Kafka at {self._access.shown} did not acknowledge within {self._patience:.0f} s what was appended: "
+                "is it away, or does it not reach itself (inter.broker.listener.name)?"
+            ) from None
+        places: list[tuple[int, int]] = [(0, 0)] * len(placed)
+        for (place, members, _), first in zip(sent, firsts, strict=True):
+            for index, number in enumerate(members):
+                places[number] = (place.partition, first + index)
+        return places
+
+    async def _send(
+        self, producer: AIOKafkaProducer, placed: Sequence[tuple[NewRecord, int]]
+    ) -> list[tuple[TopicPartition, list[int], Any]]:
+        """Hand records to the client in batches: the place of each, the numbers of its records, its acknowledgement."""
         order: dict[TopicPartition, list[int]] = {}
         for number, (record, partition) in enumerate(placed):
             order.setdefault(TopicPartition(record.topic, partition), []).append(number)
@@ -337,12 +403,7 @@ class KafkaLog:
                     _added(batch, record)
                 members.append(number)
             sent.append((place, members, await producer.send_batch(batch, place.topic, partition=place.partition)))
-        places: list[tuple[int, int]] = [(0, 0)] * len(placed)
-        for place, members, acknowledged in sent:
-            first = (await acknowledged).offset
-            for index, number in enumerate(members):
-                places[number] = (place.partition, first + index)
-        return places
+        return sent
 
     async def _read(self, place: TopicPartition, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
         consumer = await self._at(place, offset)
@@ -376,6 +437,9 @@ class KafkaLog:
                         raise OffsetOutOfRange(offset)
                     if offset == end:
                         break
+                elif (reached := await consumer.position(place)) >= end:
+                    self._void[place] = (offset, reached)
+                    break
                 elif (waited := waited + 0.25) >= self._patience:
                     raise LogFailed(
                         f"{place.topic}, partition {place.partition} at {self._access.shown} gave nothing for "
@@ -427,6 +491,7 @@ class KafkaLog:
         if self._producer is None:
             producer = AIOKafkaProducer(
                 **self._access.options(),
+                transactional_id=self._publisher,
                 enable_idempotence=not self._access.event_hubs,
                 acks="all",
                 max_batch_size=APPEND_BYTES,
@@ -491,6 +556,8 @@ def _translated(access: Access) -> Iterator[None]:
         raise LogRefused(
             f"{access.shown} does not permit this ({_said(error)}): the user needs rights on it."
         ) from None
+    except ProducerFenced:
+        raise LogFailed("another worker publishes now; nothing of this one comes after it.") from None
     except (MessageSizeTooLargeError, admin_errors.MessageSizeTooLargeError) as error:
         raise RecordTooLarge(
             f"{access.shown} refuses a record as too large ({_said(error)}): raise max.message.bytes of the topic."
@@ -547,6 +614,8 @@ class _Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        # A client that failed leaves futures behind whose errors nobody looks at: they were raised already.
+        self._loop.set_exception_handler(lambda loop, context: None)
         self._thread = threading.Thread(target=self._loop.run_forever, name="kafka", daemon=True)
         self._thread.start()
 
@@ -562,6 +631,16 @@ class _Loop:
             last.close()
             return
         self.run(last)
+        self.run(_cancel_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _cancel_others() -> None:
+    """End what a client left behind that could not stop in time."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=STOP_SECONDS)

@@ -56,7 +56,7 @@ class LogReadOnly(LogError):
 
 
 class LogFailed(LogError):
-    """The file system or the broker refused."""
+    """The file system or the broker failed; it may be better later."""
 
 
 class LogRefused(LogFailed):
@@ -166,6 +166,14 @@ class EventLog(Protocol):
         """
         ...
 
+    def begin_publishing(self) -> None:
+        """Refuse from now on what processes that began before append for the same publisher: `LogFailed` there.
+
+        Call it before you read what is to be published: one that slept would put it after what came later. An embedded
+        log has one writer, and nothing to do here.
+        """
+        ...
+
     def read(self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
         """Return records from an offset on, without waiting; empty when the offset is the end.
 
@@ -179,7 +187,7 @@ class EventLog(Protocol):
         ...
 
     def end_offset(self, topic: str, partition: int) -> int:
-        """Return the offset that the next record will have."""
+        """Return the offset to stop at: nothing is there from it on."""
         ...
 
     def ends(self, places: Sequence[Place]) -> Mapping[Place, int]:

@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_log(settings: Settings, *, write: bool, patience_seconds: float | None = None) -> Iterator[EventLog]:
+def open_log(
+    settings: Settings, *, write: bool, publish: bool = False, patience_seconds: float | None = None
+) -> Iterator[EventLog]:
     """The event log of the settings; opened for writing it is made if need be, with its topics.
 
+    With `publish` it is for the one worker that publishes for the environment (`EventLog.begin_publishing`).
     `patience_seconds` is how long a broker may take to answer; by default as long as its restart takes.
     """
-    log = log_of(settings, write=write, patience_seconds=patience_seconds)
+    log = log_of(settings, write=write, publish=publish, patience_seconds=patience_seconds)
     try:
         if write:
             log.create_topics(list(TOPICS.values()), settings.partitions, prefix=settings.prefix)
@@ -40,14 +43,20 @@ def open_log(settings: Settings, *, write: bool, patience_seconds: float | None 
         log.close()
 
 
-def log_of(settings: Settings, *, write: bool, patience_seconds: float | None = None) -> EventLog:
+def log_of(
+    settings: Settings, *, write: bool, publish: bool = False, patience_seconds: float | None = None
+) -> EventLog:
     """The event log of the settings as it is."""
     path = settings.log_file
     if path is None:
         # Only here: the clients take a while to load.
         from streams.kafka import PATIENCE_SECONDS, KafkaLog
 
-        return KafkaLog(access(settings), patience_seconds=patience_seconds or PATIENCE_SECONDS)
+        return KafkaLog(
+            access(settings),
+            publisher=f"{settings.prefix}.publisher" if publish else None,
+            patience_seconds=patience_seconds or PATIENCE_SECONDS,
+        )
     if write:
         path.parent.mkdir(parents=True, exist_ok=True)
     return EmbeddedLog.open(path, "write" if write else "read")

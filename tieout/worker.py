@@ -25,7 +25,7 @@ from tenacity.stop import stop_when_event_set
 from engine.errors import Overtaken, Rebuilt, StoreAway
 from store.lease import Lease, holder_of
 from streams import app
-from streams.log import EventLog, LogFailed
+from streams.log import EventLog, LogFailed, LogRefused
 from streams.projector import Projector
 from tieout.bootstrap import change_topics, open_log, open_projector, open_store, projecting
 from tieout.settings import Settings
@@ -85,13 +85,15 @@ def _alone(settings: Settings, run: Callable[..., None]) -> None:
 
 def _reign(settings: Settings, stop: threading.Event, run: Callable[..., None], watch: Watch) -> None:
     """Project for as long as the lease is held."""
-    with open_log(settings, write=True) as event_log, open_store(settings, write=True) as engine:
+    with open_log(settings, write=True, publish=True) as event_log, open_store(settings, write=True) as engine:
         lease = Lease(engine, f"{socket.gethostname()}/{os.getpid()}")
         if not _stand_by(lease, engine, stop, watch):
             return
         log.info("lease_taken", holder=lease.holder, epoch=lease.epoch)
-        with lease.kept(), projecting(engine, event_log, settings, lease) as projector:
-            run(event_log, projector, lease)
+        with lease.kept():
+            event_log.begin_publishing()
+            with projecting(engine, event_log, settings, lease) as projector:
+                run(event_log, projector, lease)
 
 
 def _stand_by(lease: Lease, engine: Engine, stop: threading.Event, watch: Watch) -> bool:
@@ -134,8 +136,16 @@ def _wait(state: RetryCallState) -> float:
 def passes(error: BaseException) -> bool:
     """Whether waiting helps: a server that is away, a transaction that it gave up, a lease that was lost."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError | InternalError)
-    return isinstance(error, LogFailed | Overtaken | StoreAway)
+        return (
+            error.connection_invalidated
+            or isinstance(error, OperationalError | InterfaceError | InternalError)
+            or _sqlstate(error).startswith("P0")  # a trigger of the owner's refuses
+        )
+    return isinstance(error, LogFailed | Overtaken | StoreAway) and not isinstance(error, LogRefused)
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def _tell(state: RetryCallState, watch: Watch) -> None:

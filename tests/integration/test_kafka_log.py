@@ -11,7 +11,16 @@ from kafka import KafkaAdminClient
 from streams.kafka import Access, KafkaLog
 from streams.log import EventLog, LogFailed, LogRecord, NewRecord, TopicMismatch
 from streams.topics import CHANGES, POSITIONS, TOPICS
-from tests.contract.test_event_log import ALL, CHANGED, PARTITIONS, RECORD_BYTES_MAX, Clock, EventLogContract, record
+from tests.contract.test_event_log import (
+    ALL,
+    CHANGED,
+    PARTITIONS,
+    RECORD_BYTES_MAX,
+    Clock,
+    EventLogContract,
+    everything,
+    record,
+)
 from tests.support.containers import Broker, free_port, until
 
 pytestmark = pytest.mark.containers
@@ -98,6 +107,28 @@ class TestKafkaLog(EventLogContract):
         with pytest.raises(TopicMismatch, match=r"cleanup\.policy=delete and needs cleanup\.policy=compact") as raised:
             log.create_topics([POSITIONS], PARTITIONS, prefix="other")
         assert "kafka-configs.sh --alter --topic other.positions --add-config retention.ms=-1" in str(raised.value)
+
+    @pytest.mark.requirement("R71")
+    def test_a_publisher_that_began_later_shuts_out_the_one_before(self, log: EventLog) -> None:
+        with (
+            closing(KafkaLog(access(self.broker), publisher="one")) as early,
+            closing(KafkaLog(access(self.broker), publisher="one")) as late,
+        ):
+            early.append([record(1, partition=0)])
+            late.begin_publishing()
+            with pytest.raises(LogFailed, match="another worker publishes now"):
+                early.append([record(2, partition=0)])
+            late.append([record(3, partition=0)])
+        assert [found.value for found in everything(log)] == [b"event 1", b"event 3"]
+
+    def test_the_marks_of_transactions_at_the_end_count_as_the_end(self, log: EventLog) -> None:
+        """Or whoever reads up to the end would wait for ever for a record that is none."""
+        with closing(KafkaLog(access(self.broker), publisher="one")) as publisher:
+            publisher.append([record(1, partition=0)])
+        assert log.read(CHANGED, 0, 1, ALL, ALL) == []
+        assert log.end_offset(CHANGED, 0) == 1
+        log.append([record(2, partition=0)])
+        assert [found.value for found in log.read(CHANGED, 0, 1, ALL, ALL)] == [b"event 2"]
 
     def configured(self, topic: str) -> dict[str, str]:
         from kafka.admin import ConfigResource, ConfigResourceType

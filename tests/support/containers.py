@@ -1,5 +1,6 @@
 """A real Apache Kafka and a real PostgreSQL for tests, each on a port of its own that survives a restart."""
 
+import logging
 import os
 import socket
 import time
@@ -15,6 +16,9 @@ KAFKA_IMAGE = os.environ.get("KAFKA_IMAGE", "apache/kafka:4.1.1")
 POSTGRES_IMAGE = os.environ.get("POSTGRES_IMAGE", "postgres:15")
 
 START_SECONDS = 60.0
+
+# What they say about a broker that is still starting is no news.
+logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def free_port() -> int:
@@ -62,7 +66,13 @@ class Server:
 
 
 class Broker(Server):
-    """Apache Kafka, one node."""
+    """Apache Kafka, one node, with a second listener for those who sign in."""
+
+    user = password = "tieout"
+
+    def __init__(self, container: DockerContainer, port: int, secured_port: int) -> None:
+        super().__init__(container, port)
+        self.secured_port = secured_port
 
     @property
     def address(self) -> str:
@@ -72,6 +82,11 @@ class Broker(Server):
     def url(self) -> str:
         """As `TIEOUT_BROKER` takes it."""
         return f"kafka://{self.address}"
+
+    @property
+    def secured_url(self) -> str:
+        """The same where user and password are asked for (SASL PLAIN)."""
+        return f"kafka://localhost:{self.secured_port}"
 
     def _answers(self) -> bool:
         try:
@@ -122,26 +137,38 @@ class Database(Server):
 @contextmanager
 def broker(**settings: str) -> Iterator[Broker]:
     """A broker that has made no topics, and makes none by itself; `settings` are its own (`KAFKA_…`)."""
-    port = free_port()
-    container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port)
+    port, secured_port = free_port(), free_port()
+    container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port).with_bind_ports(9094, secured_port)
+    users = f'username="{Broker.user}" password="{Broker.password}" user_{Broker.user}="{Broker.password}"'
     environment = {
         "KAFKA_NODE_ID": "1",
         "KAFKA_PROCESS_ROLES": "broker,controller",
-        "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
-        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://localhost:{port}",
+        # The broker asks itself about transactions, on a port that it can reach from within.
+        "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093,SECURED://:9094,ITSELF://:9095",
+        "KAFKA_ADVERTISED_LISTENERS": (
+            f"PLAINTEXT://localhost:{port},SECURED://localhost:{secured_port},ITSELF://localhost:9095"
+        ),
         "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": (
+            "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURED:SASL_PLAINTEXT,ITSELF:PLAINTEXT"
+        ),
+        "KAFKA_INTER_BROKER_LISTENER_NAME": "ITSELF",
+        "KAFKA_SASL_ENABLED_MECHANISMS": "PLAIN",
+        "KAFKA_LISTENER_NAME_SECURED_PLAIN_SASL_JAAS_CONFIG": (
+            f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};"
+        ),
         "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
         "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
         "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
         "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "1",
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         **settings,
     }
     for name, value in environment.items():
         container.with_env(name, value)
     with _running(container):
-        server = Broker(container, port)
+        server = Broker(container, port, secured_port)
         server.wait()
         yield server
 

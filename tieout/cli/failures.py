@@ -68,6 +68,7 @@ def _of_store(reason: str) -> str | None:
         "unable to open": "the store's file cannot be opened: check TIEOUT_STORE, its folder and permissions.",
         "permission denied": f"the database refuses its user: {reason.strip()}; docs/operating.md lists the rights.",
         "malformed": "the store's file is damaged: move it away, and a worker rebuilds it from the topics.",
+        "No space left": "the disk of the store is full: make room, then start again; nothing was applied by halves.",
         "connection": f"the database of the store does not answer: {reason.strip()}",
     }
     return next((text for part, text in told.items() if part in reason), None)

@@ -18,13 +18,12 @@ def migrate(
     """Make or upgrade the store and the topics, and say what was done. What is right is left alone."""
     from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-    from streams.log import LogRefused
     from tieout.installation import prepare
     from tieout.worker import passes
 
     settings = in_force("info")
     attempts = Retrying(
-        retry=retry_if_exception(lambda error: passes(error) and not isinstance(error, LogRefused)),
+        retry=retry_if_exception(passes),
         stop=stop_after_delay(wait),
         wait=wait_fixed(1.0),
         reraise=True,

@@ -1,0 +1,121 @@
+"""A writer that dies, wherever it was: nothing is lost, nothing counts twice, what is published is what is stored."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.support.containers import Broker, Database
+from tests.support.points import DIED, POINTS
+from tests.support.workers import SOAK, Environment, environment
+
+pytestmark = [pytest.mark.containers, pytest.mark.requirement("R71", "R81")]
+
+KILLS = int(os.environ.get("TIEOUT_KILLS") or (200 if SOAK else 20))
+
+
+@pytest.fixture
+def place(broker: Broker, database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Environment]:
+    with environment(broker, database, f"c{time.time_ns() % 10**9}", tmp_path, partitions=3) as made:
+        yield made
+
+
+def test_a_writer_killed_at_random_moments_loses_and_repeats_nothing(place: Environment) -> None:
+    """Events go on arriving; the other worker takes over each time, and a new one stands by."""
+    chance = random.Random(KILLS)
+    workers = [place.writer(), place.stand_by()]
+    for kill in range(KILLS):
+        place.feed(chance.randint(1, 2 * place.left // (KILLS - kill)))
+        time.sleep(chance.expovariate(1 / 0.3))
+        place.feed(1)
+        writer, successor = workers
+        writer.kill()
+        if not SOAK:
+            place.expire_lease()
+        workers = [successor, place.start()]
+        successor.says("worker_started")
+    place.check()
+
+
+class Dying:
+    """Starts workers that die at points of the write path."""
+
+    def __init__(self, place: Environment, log: Path) -> None:
+        self._log = log
+        with log.open("wb") as stderr:
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.points"],
+                env=place.whole_environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+
+    def at(self, point: str, number: int) -> bool:
+        """Run a worker that dies when it comes by the point for this time; False if it never did, and caught up."""
+        assert self._server.stdin
+        self._server.stdin.write(f"{number} {point}\n".encode())
+        self._server.stdin.flush()
+        died = self._told() == f"died {point}"
+        assert self._told() == f"ended {DIED}" if died else self._last == "ended 0", self._log.read_text()
+        return died
+
+    def _told(self) -> str:
+        assert self._server.stdout
+        self._last = self._server.stdout.readline().decode().strip()
+        return self._last
+
+    def close(self) -> None:
+        assert self._server.stdin
+        self._server.stdin.close()
+        self._server.wait()
+
+
+def test_a_writer_that_dies_at_any_point_of_the_write_path_loses_and_repeats_nothing(
+    place: Environment, tmp_path: Path
+) -> None:
+    """At each point for the first time, the second, and so on until a worker does not come by so often."""
+    place.make()
+    with closing(Dying(place, tmp_path / "workers.log")) as dying:
+        for point in POINTS:
+            for number in count():
+                place.feed(50)
+                place.expire_lease()
+                if not dying.at(point, number):
+                    break
+            assert number > 0, f"no worker came by: {point}"
+            place.check_published()
+    assert place.left > 0, "too few events for so many points"
+    place.writer()
+    place.check()
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["before the commit", "before it is published", *(["before its transaction", "before rows are inserted"] * SOAK)],
+)
+def test_a_writer_that_sleeps_at_a_point_and_wakes_overtaken_writes_and_publishes_nothing(
+    place: Environment, point: str
+) -> None:
+    place.make()
+    place.feed(1_200)
+    sleeper = place.start(point, module="tests.support.points")
+    sleeper.says("stopped")
+    other = place.start()
+    other.says("worker_started")
+    place.feed(1_000)
+    place.catch_up()
+    before = place.dump()
+    sleeper.resume()
+    sleeper.says("standing_by")
+    assert place.holder() == other.pid
+    assert place.dump() == before
+    place.check_published()
+    place.check()

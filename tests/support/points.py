@@ -1,0 +1,113 @@
+"""A worker that dies, or stops, at a given point of the write path: what `kill -9` and SIGSTOP do at any moment, at
+every moment that matters.
+
+As a program it reads lines of a number and a point from standard input, and for each of them starts a worker (a fork,
+for its imports take longer than its work) that dies when it comes by the point for that time, the first being 0. It
+tells `died <point>` when one did, and `ended <code>` when one is gone. With the name of a point as argument, it is a
+worker that stops itself there once.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from functools import wraps
+from itertools import count
+from typing import Any, Final
+
+import store.plan
+import store.writer
+from store.lease import Lease
+from store.writer import Writer
+from streams.kafka import KafkaLog
+from tieout import worker
+from tieout.settings import load
+
+POINTS: Final[dict[str, tuple[Any, str]]] = {
+    "before the lease is taken": (Lease, "take"),
+    "before the store is read": (Writer, "_load"),
+    "before a batch is prepared": (Writer, "prepare"),
+    "before it is expected": (Writer, "expect"),
+    "before its transaction": (Writer, "commit"),
+    "before offsets are moved": (store.writer, "_move"),
+    "before rows are inserted": (store.plan, "insert"),
+    "before rows are replaced": (store.plan, "upsert"),
+    "before rows are deleted": (store.plan, "delete"),
+    "before the outbox is written": (Writer, "_put_out"),
+    "before the lease is asserted": (Lease, "hold"),
+    "before the commit": (Lease, "hold"),
+    "before it is published": (KafkaLog, "append"),
+    "before it is marked as sent": (Writer, "sent"),
+    "before documents are decided again": (Writer, "recompute"),
+    "before the outbox is tidied": (Writer, "tidy"),
+    "before the lease is released": (Lease, "release"),
+}
+"""What a worker is about to do, by what it calls for it."""
+
+AFTER: Final = {"before the commit"}
+"""The points that are after the call: nothing of ours is called there."""
+
+DIED: Final = 9
+
+
+def arm(name: str, number: int, action: Callable[[str], None]) -> None:
+    """Have `action` done, with the point's name, when the worker comes by that point for this time."""
+    passed = count()
+
+    def point() -> None:
+        # The keeper of the lease has a thread and a rhythm of its own: it would make the numbers mean something else.
+        if threading.current_thread().name != "lease" and next(passed) == number:
+            action(name)
+
+    owner, attribute = POINTS[name]
+    function = getattr(owner, attribute)
+
+    @wraps(function)
+    def called(*arguments: Any, **named: Any) -> Any:
+        if name not in AFTER:
+            point()
+        result = function(*arguments, **named)
+        if name in AFTER:
+            point()
+        return result
+
+    setattr(owner, attribute, called)
+
+
+def _die(name: str) -> None:
+    os.write(1, f"died {name}\n".encode())
+    os._exit(DIED)
+
+
+def _stop(name: str) -> None:
+    os.write(2, f'{{"event": "stopped", "at": "{name}"}}\n'.encode())
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _work(until_caught_up: bool) -> None:
+    worker.project(load(), until_caught_up=until_caught_up, stop=threading.Event())
+
+
+def main() -> None:
+    """See the module."""
+    if len(sys.argv) > 1:
+        arm(sys.argv[1], 0, _stop)
+        _work(until_caught_up=False)
+        return
+    for line in sys.stdin:
+        number, _, name = line.strip().partition(" ")
+        child = os.fork()
+        if child == 0:
+            arm(name, int(number), _die)
+            _work(until_caught_up=True)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        os.write(1, f"ended {os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+if __name__ == "__main__":
+    from tieout.logging import configure
+
+    configure("info")
+    main()
