@@ -16,8 +16,11 @@ help: ## this list
 demo: $(READY) ## start the whole product with a made-up company
 	$(BIN)/tieout demo
 
+# Many tests wait for servers, so there are more processes than cores; a file's tests stay together.
+PARALLEL ?= --numprocesses=3 --dist=loadfile
+
 test: $(READY) ## run the tests; TIEOUT_REQUIRE_CONTAINERS=1 fails instead of skipping those that need containers
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(READY) ## style, types and import rules; names every fault, not only the first kind
 	@failed=; for check in "ruff check ." "ruff format --check ." "mypy" "lint-imports"; do \

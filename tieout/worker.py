@@ -65,11 +65,11 @@ def project(
         app.run(event_log, projector, topics=topics, until_caught_up=until_caught_up, on_progress=report, stop=stop)
 
     try:
-        if settings.log_file is not None:
-            _alone(settings, run)
-            return
         with _stopping(stop):
-            _retrying(until_caught_up, stop, watch)(_reign, settings, stop, run, watch)
+            if settings.log_file is not None:
+                _alone(settings, run)
+            else:
+                _retrying(until_caught_up, stop, watch)(_reign, settings, stop, run, watch)
     finally:
         watch.stopped()
 
@@ -78,7 +78,8 @@ def _alone(settings: Settings, run: Callable[..., None]) -> None:
     while True:
         try:
             with open_projector(settings) as (event_log, projector):
-                return run(event_log, projector, None)
+                run(event_log, projector, None)
+                return
         except Rebuilt as reason:
             log.info("store_rebuilt", reason=str(reason))
 

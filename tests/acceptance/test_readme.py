@@ -105,7 +105,8 @@ def not_found(shown: list[str], output: str) -> str | None:
 
 
 def test_the_tour_shows_what_a_reader_sees(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
+    # A terminal says its width itself; COLUMNS would overrule it.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TIEOUT_", "COLUMNS"))}
     environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TERM": "xterm", "NO_COLOR": "1"}
     (tmp_path / "events.jsonl").write_text("".join(blocks(README, "jsonl")), encoding="utf-8")
     code, said = in_terminal("tieout demo", tmp_path, environment)

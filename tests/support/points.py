@@ -34,7 +34,7 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
     "before rows are inserted": (store.plan, "insert"),
     "before rows are replaced": (store.plan, "upsert"),
     "before rows are deleted": (store.plan, "delete"),
-    "before the outbox is written": (Writer, "_put_out"),
+    "before the outbox is written": (store.writer, "put_out"),
     "before the lease is asserted": (Lease, "hold"),
     "before the commit": (Lease, "hold"),
     "before it is published": (KafkaLog, "append"),
