@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Table
@@ -23,6 +23,7 @@ from store.unit import Unit, _decode_chain, encode
 from store.views import Sums, TotalKey, numbers, total_key, views_of
 
 _json = msgspec.json.Encoder().encode
+_NO_SUMS: Final = Sums()
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -231,12 +232,15 @@ def _plan_totals(
     plan: Plan, rows: Rows, old: Mapping[str, Document], new: Mapping[str, Document]
 ) -> dict[TotalKey, Sums]:
     gained, lost = _numbers(new), _numbers(old)
-    known = plan.unit.state.totals
-    totals: dict[TotalKey, Sums] = {}
+    changes: dict[TotalKey, Sums] = {}
     for key in gained.keys() | lost.keys():
         change = [one - other for one, other in zip(_added(gained.get(key)), _added(lost.get(key)), strict=True)]
         if any(change):
-            totals[key] = (known.get(key) or rows.total(key) or Sums()) + Sums(*change)
+            changes[key] = Sums(*change)
+    recent = plan.unit.state.totals
+    known = {key: sums for key in changes if (sums := recent.get(key)) is not None}
+    known |= rows.totals(changes.keys() - known.keys())
+    totals = {key: known.get(key, _NO_SUMS) + change for key, change in changes.items()}
     table = tables.totals
     kept = [(*msgspec.structs.astuple(key), sums.as_text()) for key, sums in totals.items() if sums.documents]
     plan.upsert(table, kept)

@@ -8,19 +8,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, text
 from sqlalchemy import select as select_of
 
 from engine.records import Record
 from store import tables
-from store.statements import select, select_some
+from store.statements import select, select_keys, select_some
 from store.views import Sums, TotalKey
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
-
-_TOTAL: Final = select_of(tables.totals.c.sums).where(
-    *(column == bindparam(column.name) for column in tables.totals.primary_key.columns)
-)
 
 Link = tuple[str, str]
 """A token and the key of the record that has it."""
@@ -117,9 +113,10 @@ class Rows:
                 found[token].add(record)
         return found
 
-    def total(self, key: TotalKey) -> Sums | None:
-        """The sums kept under `key`."""
-        if (sums := self._written.totals.get(key)) is not None:
-            return sums
-        stored = self._connection.execute(_TOTAL, msgspec.structs.asdict(key)).scalar()
-        return None if stored is None else Sums.from_text(stored)
+    def totals(self, keys: Collection[TotalKey]) -> dict[TotalKey, Sums]:
+        """The sums kept under these keys, of those that there are."""
+        found = {key: sums for key in keys if (sums := self._written.totals.get(key)) is not None}
+        wanted = [msgspec.structs.astuple(key) for key in keys if key not in found]
+        for *key, sums in select_keys(self._connection, tables.totals, wanted):
+            found[TotalKey(*key)] = Sums.from_text(sums)
+        return found

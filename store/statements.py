@@ -87,6 +87,18 @@ def select_some(
         yield from connection.exec_driver_sql(_select_some_sql(table, tuple(columns), by), (value, limit))
 
 
+def select_keys(connection: Connection, table: Table, keys: Sequence[Row]) -> Iterator[Row]:
+    """The rows whose primary key is one of `keys`."""
+    if not keys:
+        return
+    if _is_postgres(connection):
+        arrays = tuple(list(column) for column in zip(*keys, strict=True))
+        yield from connection.exec_driver_sql(_select_keys_arrays_sql(table), arrays)
+        return
+    for key in keys:
+        yield from connection.exec_driver_sql(_select_key_sql(table), key)
+
+
 def _is_postgres(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
@@ -144,6 +156,12 @@ def _select_some_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
 
 
 @lru_cache(maxsize=64)
+def _select_key_sql(table: Table) -> str:
+    condition = " AND ".join(f"{name} = ?" for name in _quoted(table.primary_key.columns.keys()))
+    return f'SELECT {_names(table)} FROM "{table.name}" WHERE {condition}'  # noqa: S608
+
+
+@lru_cache(maxsize=64)
 def _delete_sql(table: Table, columns: tuple[str, ...]) -> str:
     condition = " AND ".join(f"{name} = ?" for name in _quoted(columns))
     return f'DELETE FROM "{table.name}" WHERE {condition}'  # noqa: S608
@@ -164,6 +182,13 @@ def _upsert_arrays_sql(table: Table) -> str:
 def _delete_arrays_sql(table: Table, columns: tuple[str, ...]) -> str:
     wanted = f"SELECT * FROM unnest({_arrays(table, columns)})"  # noqa: S608
     return f'DELETE FROM "{table.name}" WHERE ({", ".join(_quoted(columns))}) IN ({wanted})'  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def _select_keys_arrays_sql(table: Table) -> str:
+    keys = table.primary_key.columns.keys()
+    wanted = f"SELECT * FROM unnest({_arrays(table, keys)})"  # noqa: S608
+    return f'SELECT {_names(table)} FROM "{table.name}" WHERE ({", ".join(_quoted(keys))}) IN ({wanted})'  # noqa: S608
 
 
 @lru_cache(maxsize=64)

@@ -64,6 +64,8 @@ REQUEST_SECONDS: Final = 30
 FETCH_BYTES: Final = 4 * 1024 * 1024
 # A fetch that waits at the broker for one partition holds up the next one for another.
 FETCH_WAIT_MS: Final = 50
+# How often is asked whether what did not arrive yet is a mark only, which never will.
+ARRIVAL_MS: Final = 250
 APPEND_BYTES: Final = 512 * 1024
 # A leader is elected anew, a broker restarts: longer than either takes.
 PATIENCE_SECONDS: Final = 30.0
@@ -158,6 +160,8 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._assigned: set[TopicPartition] = set()
         self._next: dict[TopicPartition, int] = {}
+        # The last known ends; there may be more by now.
+        self._ends: dict[TopicPartition, int] = {}
         # Offsets at the end of a partition that hold no records, from and to: marks of transactions.
         self._void: dict[TopicPartition, tuple[int, int]] = {}
         self._using = threading.Lock()
@@ -297,6 +301,7 @@ class KafkaLog:
         for place in places:
             self._check_place(*place)
         found = self._run(self._ask("end_offsets", [TopicPartition(*place) for place in places])) if places else {}
+        self._ends.update(found)
         return {(place.topic, place.partition): self._last(place, int(offset)) for place, offset in found.items()}
 
     def _last(self, place: TopicPartition, end: int) -> int:
@@ -406,15 +411,21 @@ class KafkaLog:
         return sent
 
     async def _read(self, place: TopicPartition, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
+        end = self._ends.get(place, 0)
+        if offset >= end:
+            end = self._ends[place] = int((await self._ask("end_offsets", [place]))[place])
+        if offset > end:
+            raise OffsetOutOfRange(offset)
         consumer = await self._at(place, offset)
         records: list[LogRecord] = []
         held = 0
-        end: int | None = None
         waited = 0.0
-        while len(records) < max_records and held < max_bytes:
+        reached = offset
+        # What is known to be there is waited for: a document whose events come in one batch is decided once.
+        while reached < end and len(records) < max_records and held < max_bytes:
             try:
                 found = await consumer.getmany(
-                    place, timeout_ms=0 if end is None else 250, max_records=min(max_records - len(records), 1_000)
+                    place, timeout_ms=ARRIVAL_MS, max_records=min(max_records - len(records), 1_000)
                 )
             except OffsetOutOfRangeError:
                 raise OffsetOutOfRange(offset) from None
@@ -427,24 +438,15 @@ class KafkaLog:
                 )
                 if held >= max_bytes:
                     break
-            if not found:
-                # Nothing is buffered. Is nothing there, or has it not been fetched yet?
-                if records:
-                    break
-                if end is None:
-                    end = (await self._ask("end_offsets", [place]))[place]
-                    if offset > end:
-                        raise OffsetOutOfRange(offset)
-                    if offset == end:
-                        break
-                elif (reached := await consumer.position(place)) >= end:
-                    self._void[place] = (offset, reached)
-                    break
-                elif (waited := waited + 0.25) >= self._patience:
-                    raise LogFailed(
-                        f"{place.topic}, partition {place.partition} at {self._access.shown} gave nothing for "
-                        f"{self._patience:.0f} s although there is something: look at the broker's log."
-                    )
+            if found:
+                reached = records[-1].offset + 1
+            elif (reached := await consumer.position(place)) >= end:
+                self._void[place] = (records[-1].offset + 1 if records else offset, reached)
+            elif (waited := waited + ARRIVAL_MS / 1000) >= self._patience:
+                raise LogFailed(
+                    f"{place.topic}, partition {place.partition} at {self._access.shown} gave nothing for "
+                    f"{self._patience:.0f} s although there is something: look at the broker's log."
+                )
         if records:
             self._next[place] = records[-1].offset + 1
             if held >= max_bytes:

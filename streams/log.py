@@ -177,8 +177,8 @@ class EventLog(Protocol):
     def read(self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
         """Return records from an offset on, without waiting; empty when the offset is the end.
 
-        At most `max_records`, and no more once they hold `max_bytes` of keys and values, but at least one if there is
-        one. Raises `OffsetOutOfRange` for an offset before the start or after the end.
+        As many as there are, up to `max_records`, and no more once they hold `max_bytes` of keys and values, but at
+        least one if there is one. Raises `OffsetOutOfRange` for an offset before the start or after the end.
         """
         ...
 

@@ -116,6 +116,14 @@ class EventLogContract:
         log.append([NewRecord(CHANGED, None, None, partition=0), NewRecord(CHANGED, b"", b"", partition=0)])
         assert [(found.key, found.value) for found in log.read(CHANGED, 0, 0, ALL, ALL)] == [(None, None), (b"", b"")]
 
+    def test_what_is_asked_for_comes_in_one_read_if_it_is_there(self, log: EventLog) -> None:
+        # More than a broker hands out at once.
+        for _ in range(3):
+            log.append([record(number, partition=0, value=b"x" * 4_000) for number in range(1_000)])
+        assert log.end_offset(CHANGED, 0) == 3_000
+        assert len(log.read(CHANGED, 0, 100, 2_700, 1 << 26)) == 2_700
+        assert len(log.read(CHANGED, 0, 100, ALL, 1 << 26)) == 2_900
+
     def test_offsets_follow_each_other_over_appends_of_any_size(self, log: EventLog) -> None:
         placed = []
         for size in (1, 3, 500, 0, 2):
