@@ -11,7 +11,7 @@
   + QuestionError         a question that has no answer: an unknown company, no open period, an unknown document
   + Overtaken             another writer moved the offsets: this one stops, its transaction is rolled back
     - Rebuilt             a replay put a rebuilt store in place: this writer begins again on it
-  + handlers.errors.TargetError   a call to Finance or Dataverse did not do what it should; its own tree says what follows
+  + handlers.errors.TargetError  a call to Finance or Dataverse failed; a tree of its own says what follows
 """
 
 
