@@ -1,7 +1,6 @@
 """The limiter against servers that enforce the documented limits; the clock is virtual, nothing waits."""
 
 import heapq
-from collections import deque
 from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
@@ -12,42 +11,10 @@ from hypothesis import strategies as st
 
 from handlers.errors import Throttled, Transient
 from handlers.limits import DOCUMENTED, Bucket, Limiter, Limits
+from tieout.simulator.pair.protection import Protection
 
 ACTIONS = 20_000
 WINDOW = DOCUMENTED.window_seconds
-
-
-class Server:
-    """Counts as the documentation says: over the last 300 seconds requests and their time, and how many run now."""
-
-    def __init__(self, limits: Limits = DOCUMENTED) -> None:
-        self.limits = limits
-        self.arrived: deque[float] = deque()
-        self.took: deque[tuple[float, float]] = deque()
-        self.seconds = 0.0
-        self.running = 0
-        self.refused = 0
-
-    def arrive(self, now: float) -> bool:
-        """Whether a request is taken."""
-        while self.arrived and self.arrived[0] <= now - self.limits.window_seconds:
-            self.arrived.popleft()
-        while self.took and self.took[0][0] <= now - self.limits.window_seconds:
-            self.seconds -= self.took.popleft()[1]
-        self.arrived.append(now)
-        over = (
-            len(self.arrived) > self.limits.requests
-            or self.seconds > self.limits.execution_seconds
-            or self.running >= self.limits.at_once
-        )
-        self.refused += over
-        self.running += not over
-        return not over
-
-    def leave(self, now: float, seconds: float) -> None:
-        self.running -= 1
-        self.took.append((now, seconds))
-        self.seconds += seconds
 
 
 class Run(NamedTuple):
@@ -57,7 +24,7 @@ class Run(NamedTuple):
 
 def run(actions: int, workers: int, seconds: Callable[[], float], way: Callable[[], float]) -> Run:
     """Workers make calls as the bucket lets them; `way` is how long a request, or an answer, is under way."""
-    bucket, server = Bucket(), Server()
+    bucket, server = Bucket(), Protection()
     due: list[tuple[float, int, str, int, float]] = []
     now, number, left, idle = 0.0, 0, actions, workers
 
@@ -81,16 +48,16 @@ def run(actions: int, workers: int, seconds: Callable[[], float], way: Callable[
         if what == "wake":
             waking = False
         elif what == "arrive":
-            if server.arrive(now):
+            if (refusal := server.arrive(now)) is None:
                 took = seconds()
                 later(now + took, "leave", ticket, took)
             else:
-                later(now + way(), "refused", ticket)
+                later(now + way(), "refused", ticket, refusal.retry_after)
         elif what == "leave":
             server.leave(now, took)
             later(now + way(), "answered", ticket)
         elif what == "refused":
-            bucket.throttled(ticket, now, WINDOW)
+            bucket.throttled(ticket, now, took)
             idle, left = idle + 1, left + 1
         else:
             bucket.end(ticket, now)

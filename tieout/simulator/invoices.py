@@ -106,7 +106,7 @@ class Invoices:
         """Dual-write creates the header and the lines in Dataverse; returns the header's id and the lines."""
         header = self.export_header(invoice, at, automatic=automatic)
         sources = [
-            self._export_line(invoice, line, header, at + timedelta(seconds=line.line_number)) for line in invoice.lines
+            self.export_line(invoice, line, header, at + timedelta(seconds=line.line_number)) for line in invoice.lines
         ]
         return header, [Source("msdyn_projectvendorinvoiceline", row, MATERIAL, lookup, origin) for row in sources]
 
@@ -178,7 +178,8 @@ class Invoices:
             "SourceDocumentLine": line.source_line,
         }
 
-    def _export_line(self, invoice: Invoice, line: InvoiceLine, header: str, at: datetime) -> str:
+    def export_line(self, invoice: Invoice, line: InvoiceLine, header: str, at: datetime) -> str:
+        """Dual-write creates one line in Dataverse; returns its id."""
         world, directory = self.tail.world, self.tail.directory
         row = world.guid(at)
         columns: Columns = {

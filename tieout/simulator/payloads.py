@@ -12,6 +12,7 @@
 import base64
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
@@ -328,6 +329,16 @@ def _rows(story: list[Entry]) -> dict[int, tuple[Attributes | None, Attributes]]
     return told
 
 
+def staging_event(event: Event, before: Columns | None, now: Columns) -> Event:
+    """The data event of a staging row whose columns were `before`, None for a new one, and are `now`."""
+    data = event.value["data"]
+    told = [
+        None if columns is None else _virtual_columns(replace(event, value={"data": {**data, "columns": columns}}))
+        for columns in (before, now)
+    ]
+    return data_event(event, told[0], told[1] or {})
+
+
 def data_event(event: Event, before: Attributes | None, now: Attributes) -> Event:
     """A data event of a staging row: how it is now, and how it was before unless that is not known."""
     data = event.value["data"]
@@ -424,35 +435,51 @@ def page(events: Iterable[Event], answered: str) -> Event:
     if topic.startswith("finance"):
         value = {"@odata.context": f"{_FINANCE_API}{entity}s", "value": [_odata_row(event) for event in rows]}
     else:
-        plural = f"{entity[:-1]}ies" if entity.endswith("y") else f"{entity}s"
-        value = {"@odata.context": f"{_DATAVERSE_API}{plural}/$delta", "value": [_delta_row(event) for event in rows]}
+        value = {
+            "@odata.context": f"{_DATAVERSE_API}{entity_set(entity)}/$delta",
+            "value": [_delta_row(event) for event in rows],
+        }
     return Event(topic, rows[0].key if len(rows) == 1 else "", value, {_ANSWERED: answered})
 
 
+def entity_set(entity: str) -> str:
+    """The name under which an API offers a table: its plural."""
+    return f"{entity[:-1]}ies" if entity.endswith("y") else f"{entity}s"
+
+
 def _odata_row(event: Event) -> dict[str, Any]:
-    """A row of Finance: its RecId stands in the etag."""
     data = event.value["data"]
-    tag = base64.b64encode(f"'1,{event.key}'".encode()).decode()
+    return finance_row(event.key, data["columns"], data.get("company"))
+
+
+def finance_row(record: str, columns: Columns, company: str | None, version: int = 1) -> dict[str, Any]:
+    """A row of Finance as OData gives it: its RecId stands in the etag, behind its version."""
+    tag = base64.b64encode(f"'{version},{record}'".encode()).decode()
     row: dict[str, Any] = {"@odata.etag": f'W/"{tag}"'}
-    if data.get("company"):
-        row["dataAreaId"] = data["company"].lower()
-    for name, value in data["columns"].items():
+    if company:
+        row["dataAreaId"] = company.lower()
+    for name, value in columns.items():
         if name not in ("RecId", "DataAreaId"):
             row[name] = _number(value) if name in _NUMBERS and value is not None else value
     return row
 
 
 def _delta_row(event: Event) -> dict[str, Any]:
-    """A row of change tracking, or what it says of a deleted one."""
     data = event.value["data"]
     if data["operation"] == "delete":
-        return {
-            "@odata.context": f"{_DATAVERSE_API}{event.entity}s/$deletedEntity",
-            "id": event.key,
-            "reason": "deleted",
-        }
-    row: dict[str, Any] = {f"{event.entity}id": event.key}
-    for name, value in data["columns"].items():
+        return deleted_row(_DATAVERSE_API, event.entity, event.key)
+    return dataverse_row(event.entity, event.key, data["columns"])
+
+
+def deleted_row(api: str, entity: str, row: str) -> dict[str, Any]:
+    """What change tracking says of a row that is gone."""
+    return {"@odata.context": f"{api}{entity}s/$deletedEntity", "id": row, "reason": "deleted"}
+
+
+def dataverse_row(entity: str, row_id: str, columns: Columns) -> dict[str, Any]:
+    """A row of Dataverse as the Web API gives it."""
+    row: dict[str, Any] = {f"{entity}id": row_id}
+    for name, value in columns.items():
         if isinstance(value, dict):
             row[f"_{name}_value"] = value["id"]
             row[f"_{name}_value@Microsoft.Dynamics.CRM.lookuplogicalname"] = value["entity"]

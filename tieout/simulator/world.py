@@ -105,14 +105,26 @@ class World:
         """All events in the order of their times."""
         return [event for _, _, event in sorted(self._log, key=lambda entry: entry[:2])]
 
-    def take(self) -> list[Entry]:
+    def take(self, *, forget: bool = True) -> list[Entry]:
         """What has been written down since the last time, as (time, number, event), and forget it.
 
-        Also which rows were touched is forgotten: the caller touches them no more.
+        Also which rows were touched is forgotten, unless the caller may touch them again.
         """
         taken, self._log = self._log, []
-        self._touched.clear()
+        if forget:
+            self._touched.clear()
         return taken
+
+    def touched(self, entity: str, row: str) -> datetime | None:
+        """When a row changed last; None when it never did."""
+        times = self._touched.get((entity, row))
+        return times[-1] if times else None
+
+    def process(self, stage: str, at: datetime, data: Columns) -> None:
+        """A process in Finance reports (`tieout.process.started`, `.message`, `.finished`, `.failed`)."""
+        envelope = self._envelope(_FINANCE_SOURCE, f"tieout.process.{stage}", at, data)
+        self._written += 1
+        self._log.append((at, self._written, Event(FINANCE_TOPIC, str(data["run"]), envelope)))
 
     def last_time(self) -> datetime:
         """The time of the latest event."""

@@ -1,0 +1,92 @@
+"""The simulated pair in this process, connectors to it, and a clock that moves when somebody waits."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from handlers.connection import Connection
+from handlers.dataverse import API as DATAVERSE_API
+from handlers.dataverse import Dataverse
+from handlers.finance import API as FINANCE_API
+from handlers.finance import Finance
+from handlers.limits import Limiter
+from handlers.processes import Processes, Target, read_target
+from handlers.tokens import ClientCredentials
+from tieout.simulator import small
+from tieout.simulator.pair import Pair, Transport, small_pair
+from tieout.simulator.pair.pair import ACTIONS, CLIENT_ID, SECRET, TOKEN_PATH
+from tieout.simulator.scenario import Event
+
+HOST = "https://contoso.example.com"
+
+
+class Clock:
+    """The pair's time: from the end of the company's story on, when somebody sleeps or says so."""
+
+    def __init__(self) -> None:
+        self.start = small.UNTIL
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return self.start + timedelta(seconds=self.seconds)
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def days(self, days: float) -> None:
+        self.seconds += days * 86_400
+
+
+class Site:
+    """A pair with connectors: what it sent, what is in it, and how it is asked. Outgoing calls are switched on."""
+
+    def __init__(self, *, seed: int = 1, secret: str = SECRET, limiter: Limiter | None = None, **more: Any) -> None:
+        self.clock = Clock()
+        self.events: list[Event] = []
+        self.pair: Pair = small_pair(seed, clock=self.clock.now, sink=self.events.append, **more)
+        self.on = True
+        self.http = httpx.Client(transport=Transport(self.pair, self.clock.sleep))
+        self.tokens = ClientCredentials(
+            self.http,
+            address=HOST + TOKEN_PATH,
+            client_id=CLIENT_ID,
+            secret=secret,
+            scope=f"{HOST}/.default",
+            clock=self.clock,
+        )
+        self.dataverse = Dataverse(self._connection(DATAVERSE_API, limiter))
+        self.finance = Finance(self._connection(FINANCE_API, limiter))
+        self.processes = Processes(self.finance, self.dataverse, targets())
+
+    def _connection(self, api: str, limiter: Limiter | None) -> Connection:
+        return Connection(
+            self.http,
+            f"{HOST}/{api}",
+            self.tokens,
+            limiter=limiter,
+            may_change=lambda: self.on,
+            clock=self.clock.now,
+        )
+
+    def limited(self) -> None:
+        """Keep the limits from now on."""
+        for connection in (self.dataverse.connection, self.finance.connection):
+            connection._limiter = Limiter(self.clock, self.clock.sleep)
+
+    def rows(self, entity: str, where: Callable[[Any], bool] = lambda row: True) -> list[Any]:
+        return [row for row in self.pair.tables[entity].rows.values() if where(row)]
+
+
+def targets() -> dict[str, Target]:
+    """How the pair's processes are reached."""
+    found = {}
+    for process, written in ACTIONS.items():
+        target = read_target(process, written)
+        assert target is not None
+        found[process] = target
+    return found

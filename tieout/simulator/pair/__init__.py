@@ -1,0 +1,11 @@
+"""Two systems to sync with, over HTTP: the APIs of Finance and Dataverse in front of a made-up company's rows.
+
+They keep the rules of `domain/limits.md`: pages, etags, alternate keys, change tracking, service protection; they do,
+in simplified form, what the products do when asked; and they send the events and messages that follow.
+"""
+
+from tieout.simulator.pair.faults import Fault, Faults
+from tieout.simulator.pair.pair import Pair, small_pair
+from tieout.simulator.pair.serving import Transport, app
+
+__all__ = ["Fault", "Faults", "Pair", "Transport", "app", "small_pair"]

@@ -1,0 +1,122 @@
+"""OData of Finance: rows across companies, all key columns, pages, actions (`domain/limits.md`)."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from tieout.simulator.pair.odata import Answer, Request, address, chosen, condition, link, refused_by_finance, segments
+from tieout.simulator.pair.tables import Row, Tables
+from tieout.simulator.payloads import entity_set, finance_row
+
+ROOT = "/data/"
+PAGE_ROWS = 10_000
+_NAMESPACE = "Microsoft.Dynamics.DataEntities."
+
+TABLES = (
+    "TrvExpTrans",
+    "TrvExpTable",
+    "VendInvoiceInfoTable",
+    "VendInvoiceInfoLine",
+    "VendInvoiceInfoLine_Project",
+    "VendInvoiceJour",
+    "VendInvoiceTrans",
+    "ProjCDSActualsImport",
+    "ProjAdvancedJournal",
+    "ProjAdvancedJournalLine",
+    "LedgerJournalTable",
+    "LedgerJournalTrans",
+    "CompanyInfo",
+    "Ledger",
+    "FiscalCalendarYear",
+    "FiscalCalendarPeriod",
+    "LedgerFiscalCalendarPeriod",
+    "ProjTable",
+    "VendTable",
+    "ProjParameters",
+)
+
+
+class Office(Protocol):
+    """What holds Finance's rows and runs its processes."""
+
+    @property
+    def tables(self) -> Tables:
+        """The rows as they are now."""
+
+    def finance_action(self, name: str, on: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Run an action of an entity set; raises `Refused`."""
+
+
+class FinanceApi:
+    """Answers the calls of one environment, whose user has a default company."""
+
+    def __init__(self, office: Office, default_company: str, *, page_rows: int = PAGE_ROWS) -> None:
+        self._office = office
+        self._tables = office.tables
+        self._company = default_company
+        self._page_rows = page_rows
+        self._sets = {entity_set(entity): entity for entity in TABLES}
+
+    def answer(self, request: Request) -> Answer:
+        """What is answered to a call below `ROOT`; raises `Refused`."""
+        segment, action = segments(request.path, ROOT)
+        if request.method == "POST" and action.startswith(_NAMESPACE):
+            result = self._office.finance_action(action.removeprefix(_NAMESPACE), segment, request.json())
+            return Answer(content={"@odata.context": f"{request.host}{ROOT}$metadata#Edm.Untyped", **result})
+        name, key = address(segment)
+        entity = self._sets.get(name)
+        if entity is None or action:
+            text = f"No HTTP resource was found that matches the request URI '{request.host}{request.path}'."
+            raise refused_by_finance(404, text)
+        if request.method != "GET":
+            raise refused_by_finance(400, f"Write failed for table row of type '{entity}'. The entity is read only.")
+        rows = self._visible(request, entity)
+        if key is None:
+            return self._list(request, entity, rows)
+        return self._read(request, entity, rows, key if isinstance(key, dict) else {})
+
+    def _visible(self, request: Request, entity: str) -> list[Row]:
+        """The rows of the user's company, or of all; rows that belong to no company are always there."""
+        rows = list(self._tables[entity].rows.values())
+        if request.query.get("cross-company", "").lower() == "true":
+            return rows
+        return [row for row in rows if row.company in (None, self._company)]
+
+    def _list(self, request: Request, entity: str, rows: list[Row]) -> Answer:
+        for wrong in (" in (", " has "):
+            if wrong in request.query.get("$filter", ""):
+                raise refused_by_finance(400, f"The operator{wrong.rstrip('(').rstrip()} is not supported.")
+        test = condition(request.query.get("$filter", ""))
+        shown = [chosen(row, request.query, "") for row in map(_shown, rows) if test(row)]
+        if "$top" in request.query:
+            shown = shown[: int(request.query["$top"])]
+        first = int(request.query.get("$skiptoken", "0"))
+        content: dict[str, Any] = {
+            "@odata.context": f"{request.host}{ROOT}$metadata#{entity_set(entity)}",
+            "value": shown[first : first + self._page_rows],
+        }
+        if first + self._page_rows < len(shown):
+            options = {**request.query, "$skiptoken": str(first + self._page_rows)}
+            content["@odata.nextLink"] = link(f"{request.host}{ROOT}{entity_set(entity)}", options)
+        return Answer(content=content)
+
+    def _read(self, request: Request, entity: str, rows: list[Row], key: Mapping[str, str]) -> Answer:
+        """One row; a key that leaves out the company of rows that have one is not the whole key."""
+        found = [row for row in rows if all(_has(row, column, value) for column, value in key.items())]
+        if any(row.company for row in found) and "dataareaid" not in {name.lower() for name in key}:
+            raise refused_by_finance(400, f"All key fields of {entity} are needed, dataAreaId among them.")
+        if len(found) != 1:
+            raise refused_by_finance(404, "No resources were found.")
+        context = f"{request.host}{ROOT}$metadata#{entity_set(entity)}/$entity"
+        return Answer(content={"@odata.context": context, **chosen(_shown(found[0]), request.query, "")})
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    return finance_row(row.id, row.columns, row.company, row.version)
+
+
+def _has(row: Row, column: str, value: str) -> bool:
+    if column.lower() == "dataareaid":
+        return (row.company or "").lower() == value.lower()
+    if column == "RecId":
+        return row.id == value
+    return row.text(column).lower() == value.lower()

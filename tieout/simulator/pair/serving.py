@@ -1,0 +1,103 @@
+"""The pair over HTTP: as an application for uvicorn, and as a transport for httpx within one process."""
+
+from collections.abc import Callable
+
+import anyio
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request as Incoming
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tieout.simulator.pair.odata import Answer, Request
+from tieout.simulator.pair.pair import NoAnswer, Pair
+
+SILENT_SECONDS = 90.0
+"""So long a caller over HTTP waits in vain for an answer that does not come, unless it gives up before."""
+
+
+class Transport(httpx.BaseTransport):
+    """Answers from a pair within this process; `sleep` lets a call's time pass, on a clock of its own if need be."""
+
+    def __init__(self, pair: Pair, sleep: Callable[[float], None] = lambda seconds: None) -> None:
+        self._pair = pair
+        self._sleep = sleep
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer one call; raises what httpx raises when no answer comes."""
+        url = request.url
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        host = f"{url.scheme}://{url.netloc.decode()}"
+        call = self._pair.arrive(
+            Request(
+                request.method, host, url.raw_path.decode().partition("?")[0], dict(url.params), headers, request.read()
+            )
+        )
+        self._sleep(call.seconds)
+        try:
+            answer = self._pair.finish(call)
+        except NoAnswer as silence:
+            if silence.closed:
+                raise httpx.RemoteProtocolError("Server disconnected without sending a response.") from None
+            raise httpx.ReadTimeout("The read operation timed out") from None
+        return httpx.Response(answer.status, headers=dict(answer.headers), content=answer.body())
+
+
+def app(pair: Pair) -> ASGIApp:
+    """Both APIs and the sign-in, at one address."""
+
+    async def answer(incoming: Incoming) -> ASGIApp:
+        url = incoming.url
+        call = pair.arrive(
+            Request(
+                incoming.method,
+                f"{url.scheme}://{url.netloc}",
+                incoming.scope["raw_path"].decode(),
+                dict(incoming.query_params),
+                dict(incoming.headers),
+                await incoming.body(),
+            )
+        )
+        if call.seconds:
+            await anyio.sleep(call.seconds)
+        try:
+            return _Answered(await anyio.to_thread.run_sync(pair.finish, call))
+        except NoAnswer as silence:
+            if not silence.closed:
+                await anyio.sleep(SILENT_SECONDS)
+            return _Dropped()
+
+    methods = ["GET", "POST", "PATCH", "DELETE", "PUT"]
+    return Starlette(routes=[Route("/{path:path}", answer, methods=methods)])
+
+
+class _Answered:
+    """An answer with its headers as they are."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = self._answer.body()
+        headers = [(name.lower().encode(), value.encode()) for name, value in self._answer.headers.items()]
+        if self._answer.status not in (204, 304):
+            headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": self._answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class _Dropped:
+    """A connection that ends before the answer does: the server closes it when the promised body does not come."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000000")]})
+
+
+def server(pair: Pair, port: int) -> uvicorn.Server:
+    """A server of the pair for this machine alone."""
+    # Its own Date header would tell our time instead of the pair's.
+    config = uvicorn.Config(
+        app(pair), host="127.0.0.1", port=port, log_level="critical", date_header=False, server_header=False
+    )
+    return uvicorn.Server(config)

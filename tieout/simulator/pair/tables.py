@@ -1,0 +1,127 @@
+"""The rows of both systems as they are now, folded from the events that made them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from tieout.simulator.scenario import Columns, Event
+
+
+@dataclass(slots=True)
+class Row:
+    """A row. `version` grows with every change in its system; `company` is that of a Finance row."""
+
+    entity: str
+    id: str
+    columns: Columns
+    version: int
+    changed: datetime
+    company: str | None = None
+
+    def text(self, column: str) -> str:
+        """A column as text; empty when it has no value."""
+        value = self.columns.get(column)
+        return "" if value is None else str(value)
+
+    def lookup(self, column: str) -> str:
+        """The id of the row that a lookup points to; empty when it points nowhere."""
+        value = self.columns.get(column)
+        return str(value["id"]) if isinstance(value, dict) else ""
+
+
+@dataclass(slots=True)
+class Table:
+    """The rows of one entity by their ids, and those that were deleted, with the version of that."""
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    deleted: dict[str, Row] = field(default_factory=dict)
+
+
+class Tables:
+    """Every table of one pair, each event applied in the order in which it happened."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, Table] = defaultdict(Table)
+        self._by_value: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
+        self.version = 0
+
+    def __getitem__(self, entity: str) -> Table:
+        return self._tables[entity]
+
+    def __contains__(self, entity: str) -> bool:
+        return entity in self._tables
+
+    def names(self) -> list[str]:
+        """The tables that have, or had, a row."""
+        return list(self._tables)
+
+    def row(self, entity: str, row_id: str) -> Row | None:
+        """The row with an id."""
+        return self._tables[entity].rows.get(row_id)
+
+    def where(self, entity: str, column: str, value: str) -> list[Row]:
+        """The rows whose column has a value, or whose lookup points to a row; found by an index made on first use."""
+        index = self._by_value.get((entity, column))
+        if index is None:
+            index = self._by_value[entity, column] = defaultdict(dict)
+            for row in self._tables[entity].rows.values():
+                index[_indexed(row.columns.get(column))][row.id] = None
+        rows = self._tables[entity].rows
+        return [rows[row_id] for row_id in index.get(value.lower(), ())]
+
+    def first(self, entity: str, column: str, value: str) -> Row | None:
+        """The first of `where`."""
+        found = self.where(entity, column, value)
+        return found[0] if found else None
+
+    def apply_all(self, events: Iterable[Event]) -> None:
+        """Apply what happened."""
+        for event in events:
+            self.apply(event)
+
+    def apply(self, event: Event) -> tuple[Columns | None, Columns]:
+        """Apply one event; the row's columns before, None for a new one, and after it."""
+        data: dict[str, Any] = event.value["data"]
+        if "operation" not in data:
+            return None, {}
+        entity, row_id = data["entity"], data["id"]
+        table = self._tables[entity]
+        self.version += 1
+        before = table.rows.get(row_id)
+        if data["operation"] == "delete":
+            self._reindex(entity, row_id, before.columns if before else {}, {})
+            table.rows.pop(row_id, None)
+            gone = before or Row(entity, row_id, {}, 0, datetime.fromisoformat(event.value["time"]))
+            table.deleted[row_id] = replace(gone, version=self.version)
+            return (before.columns if before else None), {}
+        now = {**(before.columns if before else {}), **data["columns"]}
+        changed = datetime.fromisoformat(event.value["time"])
+        company = data.get("company") or (before.company if before else None)
+        self._reindex(entity, row_id, before.columns if before else {}, now)
+        table.rows[row_id] = Row(entity, row_id, now, self.version, changed, company)
+        table.deleted.pop(row_id, None)
+        return (before.columns if before else None), now
+
+    def changes(self, entity: str, since: int, until: int) -> Iterator[Row | str]:
+        """Rows that changed after one version up to another, then the ids of those that were deleted."""
+        table = self._tables[entity]
+        rows = [row for row in table.rows.values() if since < row.version <= until]
+        yield from sorted(rows, key=lambda row: row.version)
+        if since:
+            yield from [row for row, gone in table.deleted.items() if since < gone.version <= until]
+
+    def _reindex(self, entity: str, row_id: str, before: Columns, now: Columns) -> None:
+        for (indexed, column), index in self._by_value.items():
+            if indexed == entity:
+                index[_indexed(before.get(column))].pop(row_id, None)
+                if now:
+                    index[_indexed(now.get(column))][row_id] = None
+
+
+def _indexed(value: object) -> str:
+    """What a column is found by, whatever its case; guids of Finance come with braces at times."""
+    if isinstance(value, dict):
+        value = value["id"]
+    return "" if value is None else str(value).strip("{}").lower()
