@@ -17,6 +17,8 @@ class Job(msgspec.Struct, frozen=True):
     """`TIEOUT_BROKER`; by default a file in the folder."""
     store: str | None = None
     """`TIEOUT_STORE`; by default a file in the folder."""
+    rate: int = 0
+    """Events a second that arrive, where they do."""
     started: float = 0.0
     """When the process was started, on the monotonic clock, which all processes of a machine share."""
 

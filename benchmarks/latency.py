@@ -26,7 +26,6 @@ from store.database import connect
 from streams.log import EventLog, NewRecord
 from tieout.bootstrap import change_topics, open_log, open_store
 
-RATE = 5_000
 SECONDS = 30
 WARM_UP_SECONDS = 5
 TICK_SECONDS = 0.02
@@ -39,7 +38,7 @@ Seen = list[tuple[float, str, int]]
 
 def measure(job: Job) -> Latency:
     """Append at a steady rate for half a minute; the first seconds do not count."""
-    job = msgspec.structs.replace(job, documents=RATE * (SECONDS + WARM_UP_SECONDS) // 8 + 1)
+    job = msgspec.structs.replace(job, documents=job.rate * (SECONDS + WARM_UP_SECONDS) // 8 + 1)
     settings = job.settings
     with open_log(settings, write=True) as log, open_store(settings, write=True):
         named = {"BROKER": settings.broker, "STORE": settings.store, "PREFIX": settings.prefix}
@@ -51,7 +50,7 @@ def measure(job: Job) -> Latency:
             finally:
                 worker.send_signal(signal.SIGTERM)
         taken = sorted(_latencies(log, change_topics(settings), seen, started + WARM_UP_SECONDS))
-    return Latency(RATE, len(taken), _at(taken, 50), _at(taken, 99), 1000 * taken[-1])
+    return Latency(job.rate, len(taken), _at(taken, 50), _at(taken, 99), 1000 * taken[-1])
 
 
 def _load(job: Job, log: EventLog) -> tuple[float, Seen]:
@@ -66,7 +65,7 @@ def _load(job: Job, log: EventLog) -> tuple[float, Seen]:
         started = time.time()
         for tick in range(int((SECONDS + WARM_UP_SECONDS) / TICK_SECONDS)):
             time.sleep(max(0.0, started + tick * TICK_SECONDS - time.time()))
-            _append(log, job, islice(messages, int(RATE * TICK_SECONDS)))
+            _append(log, job, islice(messages, int(job.rate * TICK_SECONDS)))
         watching.result()
     return started, seen
 

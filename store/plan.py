@@ -60,6 +60,8 @@ class Plan(msgspec.Struct):
     unit: Unit
     moves: list[Move]
     steps: list[Callable[[Connection], None]] = []
+    rows: int = 0
+    """How many rows they write and delete."""
     outgoing: list[Outgoing] = []
     last: int = 0
     """The number of the last of them in the outbox, once committed."""
@@ -71,16 +73,19 @@ class Plan(msgspec.Struct):
         """Write rows that are not there yet."""
         if rows:
             self.steps.append(partial(insert, table=table, rows=rows))
+            self.rows += len(rows)
 
     def upsert(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
         """Write rows, replacing those of the same key."""
         if rows:
             self.steps.append(partial(upsert, table=table, rows=rows))
+            self.rows += len(rows)
 
     def delete(self, table: Table, columns: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> None:
         """Delete the rows whose columns have one of these values."""
         if keys:
             self.steps.append(partial(delete, table=table, columns=columns, keys=keys))
+            self.rows += len(keys)
 
 
 def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int]) -> Plan:

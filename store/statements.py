@@ -6,10 +6,12 @@ a batch takes a few round trips, whatever its size; nothing in it outlives a tra
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+from psycopg.pq import PipelineStatus
 from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Table
 from sqlalchemy.exc import DBAPIError
 
@@ -28,14 +30,31 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
+@contextmanager
+def without_waiting(connection: Connection) -> Iterator[None]:
+    """Let the statements within follow each other to PostgreSQL without waiting for the answer to each, which is most
+    of the time that a few rows take. Only for statements whose answers nobody looks at; what fails is raised at the
+    end. SQLite has nobody to wait for.
+    """
+    if not _is_postgres(connection):
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    with _raised_as_sqlalchemy_does(connection, "one of several statements sent together"), driver.pipeline():
+        yield
+
+
 def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Write `rows` (every column in the table's order), none of which is there yet."""
     if not rows:
         return
-    if _is_postgres(connection):
-        _copy(connection, table, rows)
-    else:
+    if not _is_postgres(connection):
         connection.exec_driver_sql(_insert_sql(table), list(rows))
+    elif _waits(connection):
+        _copy(connection, table, rows)
+    else:  # COPY is a conversation
+        arrays = tuple(list(column) for column in zip(*rows, strict=True))
+        connection.exec_driver_sql(_insert_arrays_sql(table), arrays)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -103,21 +122,34 @@ def _is_postgres(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
+def _waits(connection: Connection) -> bool:
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.pgconn.pipeline_status == PipelineStatus.OFF)
+
+
 def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Append rows by PostgreSQL's COPY, in its binary format."""
-    driver = connection.connection.driver_connection
-    assert driver is not None
+    driver: Any = connection.connection.driver_connection
+    with (
+        _raised_as_sqlalchemy_does(connection, _copy_sql(table)),
+        driver.cursor() as cursor,
+        cursor.copy(_copy_sql(table)) as copy,
+    ):
+        copy.set_types(_types(table))
+        write = copy.write_row
+        for row in rows:
+            write(row)
+
+
+@contextmanager
+def _raised_as_sqlalchemy_does(connection: Connection, statement: str) -> Iterator[None]:
+    """What goes past SQLAlchemy fails as what does not: the errors of a store are its errors."""
+    dialect = connection.dialect
     try:
-        with driver.cursor() as cursor, cursor.copy(_copy_sql(table)) as copy:
-            copy.set_types(_types(table))
-            write = copy.write_row
-            for row in rows:
-                write(row)
-    except connection.dialect.loaded_dbapi.Error as error:
-        # Past SQLAlchemy, so its part is done here: the errors of a store are its errors.
-        dialect = connection.dialect
+        yield
+    except dialect.loaded_dbapi.Error as error:
         raise DBAPIError.instance(
-            _copy_sql(table),
+            statement,
             None,
             error,
             dialect.loaded_dbapi.Error,
@@ -173,9 +205,14 @@ def _copy_sql(table: Table) -> str:
 
 
 @lru_cache(maxsize=64)
-def _upsert_arrays_sql(table: Table) -> str:
+def _insert_arrays_sql(table: Table) -> str:
     rows = f"SELECT * FROM unnest({_arrays(table, [column.name for column in table.columns])})"  # noqa: S608
-    return f'INSERT INTO "{table.name}" ({_names(table)}) {rows}{_on_conflict(table)}'
+    return f'INSERT INTO "{table.name}" ({_names(table)}) {rows}'
+
+
+@lru_cache(maxsize=64)
+def _upsert_arrays_sql(table: Table) -> str:
+    return _insert_arrays_sql(table) + _on_conflict(table)
 
 
 @lru_cache(maxsize=64)

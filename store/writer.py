@@ -7,6 +7,7 @@ reads it anew before it goes on.
 
 import time
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Final
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
@@ -19,7 +20,7 @@ from store.lease import Lease
 from store.plan import Batch, Move, Outgoing, Plan, planned
 from store.rows import Rows, Written
 from store.statements import insert as insert_rows
-from store.statements import upsert
+from store.statements import upsert, without_waiting
 from store.unit import EVERY_CHAIN, FANOUT, State, Unit, load_resident
 
 GENERATION: Final = "generation"
@@ -28,6 +29,8 @@ RECORDS_REMEMBERED: Final = 10_000
 CHAINS_REMEMBERED: Final = 4_000
 CHAINS_AT_ONCE: Final = 250
 """What the writer keeps in memory: a few batches' worth, for the events of a document mostly come close together."""
+COPIED_FROM: Final = 4_000
+"""From so many rows on, what PostgreSQL's COPY gains outweighs waiting for the answer to each statement."""
 
 
 class Writer:
@@ -138,10 +141,11 @@ class Writer:
                 _move(connection, plan.moves)
                 if generation(connection) != self._generation:
                     raise Rebuilt("a replay put a rebuilt store in place: this worker starts again on it.")
-                for step in plan.steps:
-                    step(connection)
-                cleared = self._clear_outbox(connection)
-                plan.last = self._numbered = put_out(connection, plan.outgoing, self._numbered)
+                with without_waiting(connection) if plan.rows < COPIED_FROM else nullcontext():
+                    for step in plan.steps:
+                        step(connection)
+                    cleared = self._clear_outbox(connection)
+                    plan.last = self._numbered = put_out(connection, plan.outgoing, self._numbered)
                 # Last, for it locks the row that another worker would take.
                 if self._lease is not None:
                     self._lease.hold(connection)

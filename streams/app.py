@@ -203,6 +203,7 @@ class _Worker:
     ) -> None:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._changed = asyncio.Event()
+        self._until_caught_up = until_caught_up
         self._applying = asyncio.Lock()
         try:
             await self._on_thread(self._find_place)
@@ -282,7 +283,9 @@ class _Worker:
         if self._ended():
             return []
         try:
-            return await self._on_thread(lambda: self._read(places))
+            return await self._on_thread(
+                lambda: self._log.read_together(places, self._batch_records, self._batch_bytes)
+            )
         except Exception as error:  # noqa: BLE001 - raised out of `run`
             self._fail(error)
             return []
@@ -299,7 +302,9 @@ class _Worker:
             for batch in batches:
                 self._applied[batch.topic, batch.partition] = batch.next
                 self._meter.add(len(batch))
-            self._changed.set()
+            # Somebody waits for the end. Otherwise asking how far the log goes can wait until nothing comes.
+            if self._until_caught_up:
+                self._changed.set()
             return True
 
     def _ended(self) -> bool:
@@ -322,31 +327,6 @@ class _Worker:
                 offset = stored.get((topic, partition))
                 start = self._log.start_offset(topic, partition) if offset is None else offset
                 self._applied[topic, partition] = start
-
-    def _read(self, places: Sequence[tuple[str, int, int]]) -> list[Batch]:
-        """Read from all places that have something, from each in proportion to what is left there.
-
-        Then all of them reach their ends together, and the events of a document, which come on several, meet in one
-        batch: it is decided once.
-        """
-        ends = self._log.ends([(topic, partition) for topic, partition, _ in places])
-        left = {place: ends[place[0], place[1]] - place[2] for place in places}
-        # Unlike 0, not above: a place after the end is read too, for the log to say that it is not the one of before.
-        waiting = [place for place in places if left[place] != 0]
-        total = sum(abs(left[place]) for place in waiting)
-        batches: list[Batch] = []
-        records_left, bytes_left = self._batch_records, self._batch_bytes
-        for place in waiting:
-            own = abs(left[place])
-            records = self._log.read(*place, max(1, records_left * own // total), max(1, bytes_left * own // total))
-            total -= own
-            if records:
-                batches.append(Batch(*place, records))
-                records_left -= len(records)
-                bytes_left -= sum(len(record.value or b"") + len(record.key or b"") for record in records)
-            if records_left <= 0 or bytes_left <= 0:
-                break
-        return batches
 
     def _apply(self, batches: list[Batch]) -> None:
         self._projection.apply(batches)

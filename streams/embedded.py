@@ -29,6 +29,7 @@ import msgspec
 
 from streams.log import (
     RECORD_BYTES_MAX,
+    Batch,
     Headers,
     LogBusy,
     LogDamaged,
@@ -43,6 +44,7 @@ from streams.log import (
     RecordTooLarge,
     TopicMismatch,
     TopicMissing,
+    shares,
 )
 from streams.topics import DEFAULT_PREFIX, Topic
 
@@ -243,6 +245,20 @@ class EmbeddedLog:
         if not records or offset < 0:
             self._check_range(topic, partition, offset)
         return records
+
+    def read_together(self, places: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
+        ends = self.ends([(topic, partition) for topic, partition, _ in places])
+        left = {place: ends[place[0], place[1]] - place[2] for place in places}
+        for place, own in left.items():
+            if own < 0:
+                self.read(*place, 1, 1)  # says that this is not the log of before
+        records, size = shares(left, max_records), shares(left, max_bytes)
+        found = [
+            Batch(topic, partition, offset, self.read(topic, partition, offset, own, max(1, size.get(place, 0))))
+            for place, own in records.items()
+            for topic, partition, offset in [place]
+        ]
+        return [batch for batch in found if batch.records]
 
     def start_offset(self, topic: str, partition: int) -> int:
         first = self._extent(_FIRST_BLOCK, *self._span(topic, partition))

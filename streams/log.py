@@ -18,7 +18,7 @@ never change and are never given twice; on a log that deletes or compacts, some 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -182,6 +182,15 @@ class EventLog(Protocol):
         """
         ...
 
+    def read_together(self, places: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
+        """Return a batch of each place (topic, partition, offset) that has records, as `read`: from each in proportion
+        to what is left there.
+
+        Then all of them reach their ends together, and the events of a document, which come on several, meet: it is
+        decided once. The limits are for all places together.
+        """
+        ...
+
     def start_offset(self, topic: str, partition: int) -> int:
         """Return the offset of the first record that is still there; the end offset when there is none."""
         ...
@@ -201,3 +210,20 @@ class EventLog(Protocol):
     def close(self) -> None:
         """Let go of the log. A second call does nothing."""
         ...
+
+
+P = TypeVar("P")
+
+
+def shares(left: Mapping[P, int], limit: int) -> dict[P, int]:
+    """`limit` divided in proportion to what is `left` in each place; a place with anything left gets at least 1, as
+    long as there is some.
+    """
+    total = sum(max(0, own) for own in left.values())
+    found = {}
+    for place, own in left.items():
+        if own > 0 and limit > 0:
+            found[place] = max(1, limit * own // total)
+            limit -= found[place]
+            total -= own
+    return found

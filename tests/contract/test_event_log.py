@@ -124,6 +124,38 @@ class EventLogContract:
         assert len(log.read(CHANGED, 0, 100, 2_700, 1 << 26)) == 2_700
         assert len(log.read(CHANGED, 0, 100, ALL, 1 << 26)) == 2_900
 
+    def test_several_partitions_are_read_together_in_proportion_to_what_is_left_of_each(self, log: EventLog) -> None:
+        for partition, count in ((0, 30), (1, 10), (2, 0)):
+            log.append([record(number, partition=partition) for number in range(count)])
+        places = [(CHANGED, 0, 10), (CHANGED, 1, 0), (CHANGED, 2, 0)]
+        some = log.read_together(places, 15, ALL)
+        assert [(batch.partition, batch.follows, batch.next) for batch in some] == [(0, 10, 20), (1, 0, 5)]
+        rest = log.read_together([(CHANGED, 0, 20), (CHANGED, 1, 5), (CHANGED, 2, 0)], ALL, ALL)
+        assert [(batch.partition, batch.first, batch.last) for batch in rest] == [(0, 20, 29), (1, 5, 9)]
+        assert log.read_together([(CHANGED, 0, 30), (CHANGED, 1, 10), (CHANGED, 2, 0)], ALL, ALL) == []
+
+    def test_what_is_read_together_keeps_to_the_limits_of_all(self, log: EventLog) -> None:
+        log.append(
+            [record(number, partition=partition, value=b"x" * 100) for number in range(9) for partition in (0, 1)]
+        )
+        places = [(CHANGED, 0, 0), (CHANGED, 1, 0)]
+        assert sum(len(batch) for batch in log.read_together(places, 1, ALL)) == 1
+        assert sum(len(batch) for batch in log.read_together(places, 7, ALL)) == 7
+        assert sum(len(batch) for batch in log.read_together(places, ALL, 400)) == 4
+
+    def test_a_place_after_the_end_is_refused_also_among_others(self, log: EventLog) -> None:
+        log.append([record(1, partition=0)])
+        with pytest.raises(OffsetOutOfRange, match="7 was asked for"):
+            log.read_together([(CHANGED, 0, 0), (CHANGED, 1, 7)], ALL, ALL)
+
+    def test_reading_goes_on_from_any_offset_whatever_was_read_before(self, log: EventLog) -> None:
+        log.append([record(number, partition=0) for number in range(20)])
+        for offset, count in ((0, 5), (5, 5), (3, 4), (12, 8), (0, 20), (20, 1)):
+            found = log.read(CHANGED, 0, offset, count, ALL)
+            assert [each.offset for each in found] == list(range(offset, min(offset + count, 20)))
+        log.append([record(20, partition=0)])
+        assert [each.offset for each in log.read(CHANGED, 0, 20, ALL, ALL)] == [20]
+
     def test_offsets_follow_each_other_over_appends_of_any_size(self, log: EventLog) -> None:
         placed = []
         for size in (1, 3, 500, 0, 2):

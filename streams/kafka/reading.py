@@ -1,0 +1,186 @@
+"""Reading partitions: asked of their leaders at the moment it is wanted.
+
+aiokafka's consumer fetches ahead, and asks for more of a partition when all it has of it was taken: under a steady load
+each read would give what had come by the read before, a whole batch's time ago. So this is its client, without it.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import (
+    CorruptRecordException,
+    KafkaConnectionError,
+    KafkaStorageError,
+    LeaderNotAvailableError,
+    NodeNotReadyError,
+    NoError,
+    NotLeaderForPartitionError,
+    ReplicaNotAvailableError,
+    RequestTimedOutError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.record.memory_records import MemoryRecords
+
+from streams.log import LogFailed, LogRecord, shares
+
+# Of all partitions together, and of one of many: a partition's share of a batch, and some of the next.
+FETCH_BYTES: Final = 8 * 1024 * 1024
+FETCH_BYTES_LEAST: Final = 256 * 1024
+RETRY_SECONDS: Final = 0.1
+ARRIVAL_MS: Final = 250
+
+READ_UNCOMMITTED: Final = 0
+UNKNOWN: Final = -1
+
+# A leader is elected anew, a broker restarts.
+_PASSING: Final = (
+    KafkaConnectionError,
+    KafkaStorageError,
+    LeaderNotAvailableError,
+    NodeNotReadyError,
+    NotLeaderForPartitionError,
+    ReplicaNotAvailableError,
+    RequestTimedOutError,
+    UnknownTopicOrPartitionError,
+)
+
+
+class Chunk:
+    """What a leader answered: records of a partition from an offset on, read one by one."""
+
+    def __init__(self, place: TopicPartition, offset: int, end: int, content: bytes) -> None:
+        self.next = offset
+        """The offset that reading has reached: marks of transactions are offsets without records."""
+        self.end = end
+        """Where the partition ended."""
+        self._records = self._read(place, MemoryRecords(content))
+
+    def __iter__(self) -> Iterator[LogRecord]:
+        return self._records
+
+    def _read(self, place: TopicPartition, content: MemoryRecords) -> Iterator[LogRecord]:
+        topic, partition = place
+        first = self.next
+        while (batch := content.next_batch()) is not None:
+            if not batch.validate_crc():
+                raise CorruptRecordException(f"{topic}, partition {partition}, after offset {self.next}")
+            if not batch.is_control_batch:
+                for record in batch:
+                    if record.offset >= first:  # a batch comes whole, also when only its last record was asked for
+                        self.next = record.offset + 1
+                        yield LogRecord(
+                            topic,
+                            partition,
+                            record.offset,
+                            record.timestamp,
+                            record.key,
+                            record.value,
+                            tuple(record.headers),
+                        )
+            self.next = max(self.next, batch.next_offset)
+
+
+class Reading:
+    """Reads partitions of one broker or several. All of it runs in one event loop."""
+
+    def __init__(self, client: AIOKafkaClient, patience: float) -> None:
+        self._client = client
+        self._patience = patience
+        self._chunks: dict[TopicPartition, Chunk] = {}
+        self._using = asyncio.Lock()
+
+    async def read(
+        self, places: Mapping[TopicPartition, int], max_records: int, max_bytes: int
+    ) -> dict[TopicPartition, list[LogRecord]]:
+        """Records of partitions from offsets on: from each in proportion to what is left there.
+
+        Raises `OffsetOutOfRangeError`, and what the broker refuses with.
+        """
+        async with self._using:
+            await self._fetch({place: offset for place, offset in places.items() if not self._has(place, offset)})
+            left = {place: self._chunks[place].end - offset for place, offset in places.items()}
+            records, size = shares(left, max_records), shares(left, max_bytes)
+            return {place: await self._take(place, records[place], max(1, size.get(place, 0))) for place in records}
+
+    def reached(self, place: TopicPartition) -> int:
+        """The offset after what was read of a partition, and after the marks that followed."""
+        return self._chunks[place].next
+
+    def _has(self, place: TopicPartition, offset: int) -> bool:
+        chunk = self._chunks.get(place)
+        return chunk is not None and offset == chunk.next < chunk.end
+
+    async def _take(self, place: TopicPartition, max_records: int, max_bytes: int) -> list[LogRecord]:
+        records: list[LogRecord] = []
+        held = 0
+        until = time.monotonic() + self._patience
+        while True:
+            chunk = self._chunks[place]
+            for record in chunk:
+                records.append(record)
+                held += len(record.key or b"") + len(record.value or b"")
+                if len(records) >= max_records or held >= max_bytes:
+                    return records
+            if chunk.next >= chunk.end:
+                return records
+            await self._fetch({place: chunk.next}, ARRIVAL_MS)
+            if self._chunks[place].next == chunk.next and time.monotonic() > until:
+                raise LogFailed(
+                    f"{place.topic}, partition {place.partition} gave nothing for {self._patience:.0f} s although "
+                    "there is something: look at the broker's log."
+                )
+
+    async def _fetch(self, offsets: Mapping[TopicPartition, int], wait_ms: int = 0) -> None:
+        """Have the leaders of partitions answer what follows offsets; wait so long at most for anything to come."""
+        missing = dict(offsets)
+        until = time.monotonic() + self._patience
+        while missing:
+            failed: Exception = LeaderNotAvailableError()
+            leaders: dict[int, dict[TopicPartition, int]] = {}
+            for place, offset in missing.items():
+                leaders.setdefault(self._client.cluster.leader_for_partition(place) or UNKNOWN, {})[place] = offset
+            for leader, asked in leaders.items():
+                try:
+                    for place, error, chunk in await self._ask(leader, asked, wait_ms):
+                        if error is NoError:
+                            self._chunks[place] = chunk
+                            del missing[place]
+                        else:
+                            failed = error()
+                            if not isinstance(failed, _PASSING):
+                                raise failed
+                except _PASSING as error:
+                    failed = error
+            if missing:
+                if time.monotonic() > until:
+                    raise failed
+                # One that is not known yet is looked for as well.
+                await self._client.set_topics({place.topic for place in (*self._chunks, *offsets)})
+                await self._client.force_metadata_update()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _ask(
+        self, leader: int, asked: Mapping[TopicPartition, int], wait_ms: int
+    ) -> list[tuple[TopicPartition, type[Exception], Chunk]]:
+        """What a leader answers of each partition: the kind of error, and what there is."""
+        if leader == UNKNOWN:
+            raise LeaderNotAvailableError
+        most = max(FETCH_BYTES // len(asked), FETCH_BYTES_LEAST)
+        topics: dict[str, list[tuple[int, int, int]]] = {}
+        for place, offset in asked.items():
+            topics.setdefault(place.topic, []).append((place.partition, offset, most))
+        request = FetchRequest(wait_ms, 1, FETCH_BYTES, READ_UNCOMMITTED, list(topics.items()))
+        answer: Any = await self._client.send(leader, request)
+        found = []
+        for topic, partitions in answer.topics:
+            # What is in between differs from version to version.
+            for partition, code, end, *_, content in partitions:
+                place = TopicPartition(topic, partition)
+                found.append((place, for_code(code), Chunk(place, asked[place], end, content)))
+        return found

@@ -1,0 +1,152 @@
+"""The topics of a broker, by kafka-python, which knows all of their settings."""
+
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, Final
+
+from kafka import KafkaAdminClient
+from kafka import errors as admin_errors
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+
+from streams.kafka.access import Access, translated
+from streams.log import RECORD_BYTES_MAX, TopicMismatch, TopicMissing
+from streams.topics import DEFAULT_PREFIX, Topic
+
+
+class Topics:
+    """Makes topics, checks them, and remembers how many partitions each has."""
+
+    def __init__(self, access: Access, patience: float) -> None:
+        self._access = access
+        self._patience = patience
+        self._partitions: dict[str, int] = {}
+        self._admin: Any = None
+        self._administrating = threading.RLock()
+
+    def create(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> None:
+        if partitions < 1:
+            raise ValueError(f"A topic has at least one partition, not {partitions}.")
+        with self._administering() as admin:
+            existing = self.all()
+            for topic in topics:
+                if topic.full_name(prefix) in existing:
+                    continue
+                made = NewTopic(topic.full_name(prefix), partitions, -1, topic_configs=self._config(topic))
+                try:
+                    admin.create_topics([made], wait_for_metadata=True)
+                except admin_errors.TopicAlreadyExistsError:
+                    continue  # by another worker, at the same time
+            problems = self.check(topics, partitions, prefix=prefix)
+        if problems:
+            raise TopicMismatch("\n".join(problems))
+
+    def check(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> list[str]:
+        problems = []
+        with self._administering():
+            existing = self.all()
+            there = [topic for topic in topics if topic.full_name(prefix) in existing]
+            configured = self._configured([topic.full_name(prefix) for topic in there])
+        for topic in topics:
+            name = topic.full_name(prefix)
+            found = existing.get(name)
+            if found is None:
+                problems.append(
+                    f"Topic {name} is missing from {self._access.shown}: start a worker, it makes its topics, or check "
+                    "the topic prefix."
+                )
+                continue
+            if found != partitions:
+                problems.append(
+                    f"Topic {name} has {found} partitions and the settings say {partitions}: keys would change their "
+                    f"partition. Set the number of partitions to {found}, or use another prefix."
+                )
+            for key, wanted in self._config(topic).items():
+                has = configured.get(name, {}).get(key)
+                if has is not None and not _fits(key, has, wanted):
+                    problems.append(
+                        f"Topic {name} has {key}={has} and needs {key}={wanted}: {_WHY[key]}. Change it with "
+                        f"`kafka-configs.sh --alter --topic {name} --add-config {key}={_quoted(wanted)}`."
+                    )
+        return problems
+
+    def all(self) -> Mapping[str, int]:
+        with self._administering() as admin:
+            found = admin.describe_topics([name for name in admin.list_topics() if not name.startswith("__")])
+        self._partitions = {topic["name"]: len(topic["partitions"]) for topic in found if not topic["error_code"]}
+        return dict(self._partitions)
+
+    def partitions(self, topic: str) -> int:
+        if topic not in self._partitions:
+            self.all()
+        try:
+            return self._partitions[topic]
+        except KeyError:
+            raise TopicMissing(
+                f"There is no topic {topic} at {self._access.shown}: check the topic prefix, or start a worker once, "
+                "it makes its topics."
+            ) from None
+
+    def _config(self, topic: Topic) -> dict[str, str]:
+        # Event Hubs has retention and compaction of its own, set in its portal.
+        if self._access.event_hubs:
+            return {}
+        # Twice the size of an event: a rejected one is published with its bytes in base64.
+        return {**topic.config(), "max.message.bytes": str(2 * RECORD_BYTES_MAX)}
+
+    def _configured(self, names: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        if not names or self._access.event_hubs:
+            return {}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name, list(_WHY)) for name in names]
+        with self._administering() as admin:
+            found = admin.describe_configs(resources, config_filter="all")
+        return {
+            name: {key: entry["value"] for key, entry in entries.items()} for name, entries in found["topic"].items()
+        }
+
+    @contextmanager
+    def _administering(self) -> Iterator[Any]:
+        """A client for topics, the same for all that is asked within: seldom needed, so it is not kept."""
+        with self._administrating:
+            if self._admin is not None:
+                yield self._admin
+                return
+            with warnings.catch_warnings(), translated(self._access):
+                warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python's own, at its import of schemas
+                options = self._access.options()
+                with closing(KafkaAdminClient(**options, bootstrap_timeout_ms=int(self._patience * 1000))) as admin:
+                    self._admin = admin
+                    try:
+                        yield admin
+                    finally:
+                        self._admin = None
+
+    def check_place(self, topic: str, partition: int) -> None:
+        """Raise `TopicMissing` when there is no such partition."""
+        count = self.partitions(topic)
+        if not 0 <= partition < count:
+            raise TopicMissing(f"Topic {topic} has partitions 0 to {count - 1}, and no partition {partition}.")
+
+
+_WHY: Final = {
+    "cleanup.policy": "it decides what is kept",
+    "retention.ms": "events that are gone cannot be replayed",
+    "message.timestamp.type": "by the times of the events old ones would be deleted at once",
+    "max.message.bytes": "a large event would be refused",
+}
+
+
+def _fits(key: str, has: str, wanted: str) -> bool:
+    """Whether a topic's setting will do: to keep more, or to take larger records, is no fault."""
+    if key == "cleanup.policy":
+        return set(has.split(",")) == set(wanted.split(","))
+    if key == "retention.ms":
+        return int(has) == -1 or (wanted != "-1" and int(has) >= int(wanted))
+    if key == "max.message.bytes":
+        return int(has) >= int(wanted)
+    return has == wanted
+
+
+def _quoted(value: str) -> str:
+    return f"[{value}]" if "," in value else value
