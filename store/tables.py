@@ -204,6 +204,48 @@ outbox = Table(
     comment="What is to be published; written with its cause, sent after, at least once",
 )
 
+syncs = Table(
+    "syncs",
+    metadata,
+    Column("document", Key, primary_key=True, comment="Its name"),
+    Column("action", Text, primary_key=True, comment="engine.syncing.Action"),
+    Column("subject", Key, nullable=False, comment="Documents of one subject share their calls"),
+    Column("company", Text, nullable=False),
+    Column("parameters", Text, nullable=False, comment="JSON: what the call is given"),
+    Column("round", Integer, nullable=False),
+    Column("made", Integer, nullable=False, comment="Attempts of this round that count"),
+    Column("calls", Integer, nullable=False, comment="All calls ever begun"),
+    Column("state", Text, nullable=False, comment="waiting, running, done, blocked or stopped"),
+    Column("due", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False, comment="When it was asked for"),
+    Column("change", Text, nullable=False, comment="A digest of the surroundings when it was blocked"),
+    Column("by", Text, nullable=False),
+    Column("holder", Text, nullable=False, comment="Who sees to it, '' for nobody"),
+    Column("until", BigInteger, nullable=False, comment="How long the holder may be silent"),
+    Column("last_at", BigInteger),
+    Column("last_outcome", Text, nullable=False),
+    Column("last_text", Text, nullable=False),
+    Index("ix_syncs_subject", "action", "subject"),
+    Index("ix_syncs_due", "state", "due"),
+    comment="What is to be synced, with its counter: engine.attempts.Sync; no projection, nothing rebuilds it",
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("document", Key, primary_key=True),
+    Column("action", Text, primary_key=True),
+    Column("call", Integer, primary_key=True),
+    Column("round", Integer, nullable=False),
+    Column("number", Integer, comment="In its round; NULL when it was given back"),
+    Column("begun", BigInteger, nullable=False),
+    Column("ended", BigInteger, comment="NULL while its outcome is not known"),
+    Column("outcome", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    comment="Every attempt, recorded before its call leaves; no projection, nothing rebuilds it",
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -1,0 +1,274 @@
+"""How often something was tried, and what follows: pure, with the time as an argument (R43, R44).
+
+One counter for each document and action. An attempt counts from before its call leaves; a call that was answered 429
+did not happen, so its attempt is given back. Five attempts make a round, then the document waits for a person; a person
+who asks for it begins a new round, the recurring job never does. Documents of one subject (the lines of an invoice, all
+that a company has to import) share their calls, and nobody else calls for a subject meanwhile.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from engine.errors import TieoutError
+from engine.syncing import Task
+
+ATTEMPTS_MAX: Final = 5
+"""As often as Finance itself tries a general journal (`domain/limits.md`, processes)."""
+SECOND: Final = 1_000_000
+FIRST_WAIT: Final = 2 * SECOND
+LONGEST_WAIT: Final = 15 * 60 * SECOND
+THROTTLED_AT_MOST: Final = 2 * 3600 * SECOND
+"""What is answered nothing but 429 for so long waits for a person: something else uses up the limits."""
+
+ALWAYS: Final = frozenset({"journal"})
+"""Actions that are tried five times whatever the failure: general journals (R44)."""
+INTERRUPTED: Final = "the worker ended before the answer came; the call may have taken effect"
+
+State = Literal["waiting", "running", "done", "blocked", "stopped"]
+"""Waiting until it is due; being tried; done, as far as calls can tell; blocked until something changes; stopped, so
+that only a person starts it again.
+"""
+
+Outcome = Literal["succeeded", "not-needed", "transient", "configuration", "permanent", "interrupted"]
+
+
+class Exhausted(TieoutError):
+    """Five attempts of this round were made: a person decides."""
+
+
+class Attempts(msgspec.Struct, frozen=True):
+    """The counter of one document and action. Times are microseconds since 1970.
+
+    `made` attempts of this `round` count; `calls` is the number of all calls ever begun. `due` is when it may be tried
+    next; `since` when it was asked for; `change` what the surroundings looked like (a digest) when it was blocked.
+    """
+
+    round: int = 1
+    made: int = 0
+    calls: int = 0
+    state: State = "waiting"
+    due: int = 0
+    since: int = 0
+    change: str = ""
+
+
+def asked(before: Attempts | None, now: int, *, by_person: bool, change: str) -> Attempts | None:
+    """After somebody asked for it; None when that changes nothing.
+
+    `change` tells the surroundings now: a digest of the chain, its reference rows and the settings. A person begins a
+    new round, unless it is being tried or waits its turn with attempts left. The recurring job goes on with the round
+    there is, and with what is blocked only once its surroundings changed.
+    """
+    if before is None:
+        return Attempts(due=now, since=now)
+    if before.state == "running":
+        return None
+    if by_person:
+        if before.state == "waiting" and before.made == 0:
+            return None
+        return replace(before, round=before.round + 1, made=0, state="waiting", due=now, since=now)
+    left = before.made < ATTEMPTS_MAX
+    if before.state == "done" or (before.state == "blocked" and before.change != change):
+        return replace(before, state="waiting", due=now, since=now) if left else _stopped(before)
+    return None
+
+
+def _stopped(before: Attempts) -> Attempts | None:
+    return replace(before, state="stopped")
+
+
+def begun(before: Attempts) -> Attempts:
+    """After an attempt began: it counts from now on. Raises `Exhausted`."""
+    if before.made >= ATTEMPTS_MAX:
+        raise Exhausted(f"{ATTEMPTS_MAX} attempts were made in this round")
+    return replace(before, made=before.made + 1, calls=before.calls + 1, state="running")
+
+
+def throttled(before: Attempts, now: int, wait: int) -> Attempts:
+    """After the answer 429: the attempt is given back, and the subject waits so many microseconds."""
+    given_back = replace(before, made=before.made - 1, state="waiting", due=now + wait)
+    return replace(given_back, state="stopped") if now + wait - before.since > THROTTLED_AT_MOST else given_back
+
+
+def ended(
+    before: Attempts, outcome: Outcome, now: int, *, chance: float, change: str, always: bool = False
+) -> Attempts:
+    """After an attempt ended. `chance` in [0, 1) spreads the waits of many subjects.
+
+    `always`: every failure is tried again up to the last attempt, as general journals are.
+    """
+    if outcome in ("succeeded", "not-needed"):
+        return replace(before, state="done", change="")
+    if outcome in ("configuration", "permanent") and not always:
+        return replace(before, state="blocked", change=change)
+    if before.made >= ATTEMPTS_MAX:
+        return replace(before, state="stopped")
+    return replace(before, state="waiting", due=now + wait_after(before.made, chance))
+
+
+def wait_after(made: int, chance: float) -> int:
+    """How long to wait after so many attempts: twice as long each time, spread over as much again."""
+    longest = min(FIRST_WAIT * 2 ** max(made - 1, 0), LONGEST_WAIT)
+    return int(longest * (1 + chance))
+
+
+# --- documents of one subject ----------------------------------------------------------------------------------------
+
+
+class Sync(msgspec.Struct, frozen=True, kw_only=True):
+    """A document that is to be synced, by its name, with what is done for it (`engine.syncing`) and its counter.
+
+    `by` asked for it. While it is being seen to, `holder` does so until `until` (microseconds since 1970). `last_at`,
+    `last_outcome` and `last_text` tell of the attempt before.
+    """
+
+    document: str
+    action: str
+    subject: str
+    company: str
+    parameters: dict[str, Any]
+    attempts: Attempts
+    by: str
+    holder: str = ""
+    until: int = 0
+    last_at: int | None = None
+    last_outcome: str = ""
+    last_text: str = ""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """That tasks be done: who asks when, a person or the recurring job.
+
+    `changes` are digests of what surrounds each document, by its name: the chain, its reference rows, the settings.
+    """
+
+    id: str
+    at: int
+    who: str
+    by_person: bool
+    tasks: tuple[Task, ...]
+    changes: dict[str, str]
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right of one holder to call for a subject: what is done, and the documents it is done for."""
+
+    holder: str
+    action: str
+    subject: str
+    company: str
+    parameters: dict[str, Any]
+    syncs: tuple[Sync, ...]
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """The names of the documents."""
+        return tuple(sync.document for sync in self.syncs)
+
+
+class ClaimLost(TieoutError):
+    """Somebody else sees to the subject: this holder was silent for too long."""
+
+
+def asked_for(before: Sync | None, task: Task, document: str, request: Request) -> Sync | None:
+    """A document of a task after somebody asked for it; None when that changes nothing: it is being seen to."""
+    if before is not None and before.until > request.at:
+        return None
+    counter = asked(
+        before.attempts if before is not None else None,
+        request.at,
+        by_person=request.by_person,
+        change=request.changes.get(document, ""),
+    )
+    if counter is None:
+        return None
+    return Sync(
+        document=document,
+        action=task.action,
+        subject=task.subject,
+        company=task.company,
+        parameters=task.parameters,
+        attempts=counter,
+        by=request.who,
+        last_at=before.last_at if before else None,
+        last_outcome=before.last_outcome if before else "",
+        last_text=before.last_text if before else "",
+    )
+
+
+def is_free(sync: Sync, now: int) -> bool:
+    """Whether it may be claimed: it is due, or was being tried, and nobody holds it."""
+    due = sync.attempts.state == "running" or (sync.attempts.state == "waiting" and sync.attempts.due <= now)
+    return due and sync.until <= now
+
+
+def claimed(syncs: Sequence[Sync], holder: str, now: int, until: int, chance: float) -> list[Sync]:
+    """What changes when `holder` claims a subject, given all its documents; nothing while another holds it.
+
+    An attempt whose holder fell silent was interrupted: nobody knows its outcome, so it counts.
+    """
+    if any(sync.until > now for sync in syncs):
+        return []
+    changed = []
+    for sync in syncs:
+        if sync.attempts.state == "running":
+            attempts = ended(sync.attempts, "interrupted", now, chance=chance, change="")
+            changed.append(told(sync, attempts, "interrupted", INTERRUPTED, now))
+        elif is_free(sync, now):
+            changed.append(replace(sync, holder=holder, until=until))
+    return changed
+
+
+def claim_of(holder: str, syncs: Sequence[Sync]) -> Claim | None:
+    """The claim to those of a subject's documents that `holder` holds."""
+    held = tuple(sync for sync in syncs if sync.holder == holder)
+    return Claim(holder, held[0].action, held[0].subject, held[0].company, held[0].parameters, held) if held else None
+
+
+def held(syncs: Sequence[Sync], claim: Claim) -> list[Sync]:
+    """The documents of a subject that a claim still holds. Raises `ClaimLost` when there are none."""
+    found = [sync for sync in syncs if sync.holder == claim.holder]
+    if not found:
+        raise ClaimLost(f"{claim.action} of {claim.subject}: another worker sees to it now.")
+    return found
+
+
+def all_begun(syncs: Sequence[Sync], until: int) -> list[Sync]:
+    """Documents whose attempt begins; their holder has until then."""
+    return [replace(sync, attempts=begun(sync.attempts), until=until) for sync in syncs]
+
+
+def all_throttled(syncs: Sequence[Sync], text: str, now: int, wait: int) -> list[Sync]:
+    """Documents whose attempt was answered 429."""
+    return [told(sync, throttled(sync.attempts, now, wait), "throttled", text, now) for sync in syncs]
+
+
+def all_ended(
+    syncs: Sequence[Sync], outcome: Outcome, text: str, now: int, chance: float, changes: Mapping[str, str]
+) -> list[Sync]:
+    """Documents whose attempt ended; `changes` are the digests of their surroundings, by name."""
+    return [
+        told(
+            sync,
+            ended(
+                sync.attempts,
+                outcome,
+                now,
+                chance=chance,
+                change=changes.get(sync.document, ""),
+                always=sync.action in ALWAYS,
+            ),
+            outcome,
+            text,
+            now,
+        )
+        for sync in syncs
+    ]
+
+
+def told(sync: Sync, attempts: Attempts, outcome: str, text: str, now: int) -> Sync:
+    """A document after an attempt ended, held by nobody."""
+    return replace(sync, attempts=attempts, holder="", until=0, last_at=now, last_outcome=outcome, last_text=text)

@@ -1,0 +1,148 @@
+"""What Sync does for a document that is not reconciled: it follows the cause (R42).
+
+It never makes an actual, and never approves or confirms what is left to a person (`domain/limits.md`, "What may be
+written at all"): it asks the two systems to do again what they do themselves.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from engine.changes import row_id_of
+from engine.documents import Document
+from engine.records import Row
+
+Action = Literal["export", "approval", "confirmation", "resend", "import", "posting"]
+"""Write the Finance document to Dataverse again; run approval or confirmation again; send the actual to Finance again;
+Import from staging; post integration journals.
+"""
+
+DONE_AS: Final[dict[Action, str]] = {
+    "export": "export the document to Dataverse again",
+    "approval": "run the automatic approval again",
+    "confirmation": "run the automatic confirmation again",
+    "resend": "send the actual to Finance again",
+    "import": "run Import from staging",
+    "posting": "post the journal",
+}
+
+EXPORTED: Final = {"expense": "TrvExpTrans", "vendor-invoice-line": "VendInvoiceTrans"}
+
+# Why a cause is left alone: who does what instead.
+LEFT: Final[dict[str, str]] = {
+    "awaiting-manual-verification": "the project manager verifies and confirms it in Dataverse",
+    "actual-reversed": "find out why the actual was reversed, then approve or confirm the document again",
+    "cancelled-in-dataverse": "reverse the document in Finance, or bring its record back in Dataverse",
+    "error": "mend what the error log says of the line, reset it to draft and post its journal",
+    "processing": "it is being posted; after 24 hours reset the line to draft",
+    "unrecoverable": "delete the journal line, then Import from staging makes it anew",
+    "invalid-actual": "check the actual in Dataverse; delete the journal line when it was rolled back",
+    "not-observed": "nothing was ever received of the step that is missing: connect its feed first",
+    "feed-silent": "the feed of the step that is missing is silent: see to it first",
+}
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What is done for a document: `parameters` are those of `handlers.processes`.
+
+    `subject` is what attempts are counted by: documents of one subject share one call.
+    """
+
+    action: Action
+    subject: str
+    parameters: dict[str, Any]
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A document that Sync leaves alone, and why."""
+
+    why: str
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One call for all the documents (their names, sorted) that it may move on."""
+
+    action: Action
+    subject: str
+    company: str
+    parameters: dict[str, Any]
+    documents: tuple[str, ...]
+
+
+def step_for(
+    document: Document, cause: str | None, rows: Sequence[Row], *, posting_permitted: bool = False
+) -> Step | Left | None:
+    """What Sync does for a document with this cause (as shown, `engine.absence`), given the rows of its chain.
+
+    None for one that needs nothing. Journals are posted only where that is permitted.
+    """
+    if document.position not in ("missing-actual", "missing-journal-line") or cause is None:
+        return None
+    company = document.company or ""
+    match cause:
+        case "not-synced-to-dataverse":
+            table, record = EXPORTED[document.kind], row_id_of(document.key.split(":", 2)[2])
+            # An invoice goes as a whole, so its lines share a call.
+            subject = f"{company}/{document.invoice} {document.voucher}" if document.invoice else document.document
+            return Step("export", subject, {"company": company, "table": table, "recId": record})
+        case "not-approved" | "not-confirmed" | "no-actual-made":
+            return _approved_again(document, rows)
+        case "actual-not-synced-back":
+            return _sent_again(rows)
+        case "not-imported" | "line-not-seen":
+            return Step("import", company, {"company": company})
+        case "draft" if document.journal is not None:
+            if not posting_permitted:
+                return Left("post the journal; Sync may do it where TIEOUT_SYNC_POSTS permits it")
+            parameters = {"company": company, "journals": [document.journal]}
+            return Step("posting", f"{company}/{document.journal}", parameters)
+        case "draft":
+            return Left("its journal is not known: post it in Finance")
+    return Left(LEFT[cause])
+
+
+def _approved_again(document: Document, rows: Sequence[Row]) -> Step | Left:
+    if document.kind == "expense":
+        for row in _of(rows, "dataverse-expense"):
+            if row["status"] in ("rejected", "recall-requested"):
+                return Left("it was rejected or recalled in Dataverse: its owner submits it again")
+            expense = row_id_of(row.id)
+            return Step("approval", expense, {"expense": expense})
+        return Left("its record in Dataverse is not known")
+    for row in _of(rows, "dataverse-invoice-line"):
+        if row["header"] is not None:
+            invoice = row_id_of(row["header"])
+            return Step("confirmation", invoice, {"invoice": invoice})
+    return Left("the invoice of its line in Dataverse is not known: it may not have arrived whole")
+
+
+def _sent_again(rows: Sequence[Row]) -> Step | Left:
+    """The first cost actual that Finance does not have; when it has arrived, the next one is first."""
+    arrived = {row["actual"] for row in _of(rows, "staging")}
+    for row in _of(rows, "actual"):
+        if row["type"] == "cost" and not row["skip_sync"] and row.id not in arrived:
+            actual = row_id_of(row.id)
+            return Step("resend", actual, {"actual": actual})
+    return Left("all its cost actuals have reached Finance meanwhile")
+
+
+def _of(rows: Iterable[Row], role: str) -> list[Row]:
+    return sorted((row for row in rows if row.role == role), key=lambda row: row.key)
+
+
+def tasks(steps: Iterable[tuple[Document, Step]]) -> list[Task]:
+    """The calls that these steps come to, each once, in the order in which they first appear."""
+    found: dict[tuple[Action, str], tuple[Document, Step, set[str]]] = {}
+    for document, step in steps:
+        _, _, names = found.setdefault((step.action, step.subject), (document, step, set()))
+        names.add(document.document)
+    return [
+        Task(step.action, step.subject, document.company or "", step.parameters, tuple(sorted(names)))
+        for document, step, names in found.values()
+    ]
+
+
+def still_needed(task: Task, steps: Collection[Step | Left | None]) -> bool:
+    """Whether any of a task's documents still asks for it, by what is done for each of them now."""
+    return any(isinstance(step, Step) and (step.action, step.subject) == (task.action, task.subject) for step in steps)

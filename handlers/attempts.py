@@ -1,0 +1,111 @@
+"""The attempt log as a port: who tried what how often, whichever process did (R43, R45).
+
+`store.attempts` keeps it in the store; `MemoryAttempts` is its twin for dry runs and tests.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from engine import attempts
+from engine.attempts import Claim, Outcome, Request, Sync
+
+
+class AttemptLog(Protocol):
+    """Counts attempts. Each call is one transaction; times are microseconds since 1970."""
+
+    def ask(self, request: Request) -> list[str]:
+        """Ask for tasks; returns the names of the documents that will be tried."""
+        ...
+
+    def claim(self, holder: str, *, now: int, until: int, chance: float) -> Claim | None:
+        """Claim a subject that is due, whose attempts nobody makes meanwhile; None when there is none. `holder` is a
+        name that is used once.
+        """
+        ...
+
+    def begin(self, claim: Claim, *, now: int, until: int) -> None:
+        """Count an attempt for each document, before the call leaves. Raises `ClaimLost`."""
+        ...
+
+    def throttled(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
+        """Give the attempts back that `begin` counted, and let go of the subject for so long. Raises `ClaimLost`."""
+        ...
+
+    def end(
+        self, claim: Claim, outcome: Outcome, text: str, *, now: int, chance: float, changes: Mapping[str, str]
+    ) -> None:
+        """Say how the attempts ended, and let go of the subject. `changes`: the digest of the surroundings of each
+        document, by name. Raises `ClaimLost`.
+        """
+        ...
+
+    def syncs(self, documents: Sequence[str] | None = None) -> list[Sync]:
+        """What is known of these documents, or of all, by name and action."""
+        ...
+
+    def next_due(self) -> int | None:
+        """When something is due next; None when nothing waits."""
+        ...
+
+
+class MemoryAttempts:
+    """An attempt log that ends with its process."""
+
+    def __init__(self) -> None:
+        self._syncs: dict[tuple[str, str], Sync] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, request: Request) -> list[str]:
+        with self._lock:
+            found = [
+                sync
+                for task in request.tasks
+                for document in task.documents
+                if (sync := attempts.asked_for(self._syncs.get((document, task.action)), task, document, request))
+            ]
+            self._save(found)
+        return [sync.document for sync in found if sync.attempts.state == "waiting"]
+
+    def claim(self, holder: str, *, now: int, until: int, chance: float) -> Claim | None:
+        with self._lock:
+            free = [sync for sync in self._syncs.values() if attempts.is_free(sync, now)]
+            for first in sorted(free, key=lambda sync: sync.attempts.due):
+                changed = attempts.claimed(self._of(first.action, first.subject), holder, now, until, chance)
+                self._save(changed)
+                if claim := attempts.claim_of(holder, changed):
+                    return claim
+            return None
+
+    def begin(self, claim: Claim, *, now: int, until: int) -> None:
+        with self._lock:
+            self._save(attempts.all_begun(self._held(claim), until))
+
+    def throttled(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
+        with self._lock:
+            self._save(attempts.all_throttled(self._held(claim), text, now, wait))
+
+    def end(
+        self, claim: Claim, outcome: Outcome, text: str, *, now: int, chance: float, changes: Mapping[str, str]
+    ) -> None:
+        with self._lock:
+            self._save(attempts.all_ended(self._held(claim), outcome, text, now, chance, changes))
+
+    def syncs(self, documents: Sequence[str] | None = None) -> list[Sync]:
+        with self._lock:
+            found = [self._syncs[key] for key in sorted(self._syncs)]
+        return [sync for sync in found if documents is None or sync.document in documents]
+
+    def next_due(self) -> int | None:
+        with self._lock:
+            waiting = [sync for sync in self._syncs.values() if sync.attempts.state in ("waiting", "running")]
+        return min((max(sync.attempts.due, sync.until) for sync in waiting), default=None)
+
+    def _of(self, action: str, subject: str) -> list[Sync]:
+        return [sync for sync in self._syncs.values() if (sync.action, sync.subject) == (action, subject)]
+
+    def _held(self, claim: Claim) -> list[Sync]:
+        return attempts.held(self._of(claim.action, claim.subject), claim)
+
+    def _save(self, syncs: Sequence[Sync]) -> None:
+        self._syncs.update({(sync.document, sync.action): sync for sync in syncs})

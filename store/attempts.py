@@ -1,0 +1,212 @@
+"""The attempt log in the store (`handlers.attempts.AttemptLog`): counters, claims, and what came of each attempt.
+
+It is no projection: nothing in the topics could rebuild it, and a replay leaves it as it is.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Engine, case, func, select, text, update
+
+from engine import attempts
+from engine.attempts import Attempts, Claim, Outcome, Request, Sync
+from store import tables
+from store.statements import upsert
+
+_json: Final = msgspec.json.Encoder().encode
+_FOUND_AT_ONCE: Final = 100
+_COUNTER: Final = Attempts.__struct_fields__
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One call for a document: the `call`th of all; its number in its round, None when it was given back.
+
+    Times are microseconds since 1970; `ended` is None while the outcome is not known.
+    """
+
+    document: str
+    action: str
+    call: int
+    round: int
+    number: int | None
+    begun: int
+    ended: int | None
+    outcome: str
+    text: str
+    holder: str
+
+
+class SqlAttempts:
+    """An attempt log that all workers on the store share."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def ask(self, request: Request) -> list[str]:
+        """See `handlers.attempts.AttemptLog`, as for the other calls."""
+        with self._engine.begin() as connection:
+            return ask(connection, request)
+
+    def claim(self, holder: str, *, now: int, until: int, chance: float) -> Claim | None:
+        for action, subject in self._free(now):
+            with self._engine.begin() as connection:
+                _lock(connection, action, subject)
+                syncs = _of_subject(connection, action, subject)
+                changed = attempts.claimed(syncs, holder, now, until, chance)
+                for sync in changed:
+                    if sync.last_outcome == "interrupted" and sync.last_at == now:
+                        _close(connection, sync, "interrupted", attempts.INTERRUPTED, now)
+                _save(connection, changed)
+            if claim := attempts.claim_of(holder, changed):
+                return claim
+        return None
+
+    def begin(self, claim: Claim, *, now: int, until: int) -> None:
+        table = tables.attempts
+        with self._engine.begin() as connection:
+            begun = attempts.all_begun(_held(connection, claim), until)
+            _save(connection, begun)
+            connection.execute(
+                table.insert(),
+                [
+                    {
+                        "document": sync.document,
+                        "action": sync.action,
+                        "call": sync.attempts.calls,
+                        "round": sync.attempts.round,
+                        "number": sync.attempts.made,
+                        "begun": now,
+                        "outcome": "",
+                        "text": "",
+                        "holder": claim.holder,
+                    }
+                    for sync in begun
+                ],
+            )
+
+    def throttled(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
+        with self._engine.begin() as connection:
+            told = attempts.all_throttled(_held(connection, claim), text, now, wait)
+            for sync in told:
+                _close(connection, sync, "throttled", text, now, given_back=True)
+            _save(connection, told)
+
+    def end(
+        self, claim: Claim, outcome: Outcome, text: str, *, now: int, chance: float, changes: Mapping[str, str]
+    ) -> None:
+        with self._engine.begin() as connection:
+            held = _held(connection, claim)
+            for sync in held:
+                if sync.attempts.state == "running":
+                    _close(connection, sync, outcome, text, now)
+            _save(connection, attempts.all_ended(held, outcome, text, now, chance, changes))
+
+    def syncs(self, documents: Sequence[str] | None = None) -> list[Sync]:
+        with self._engine.connect() as connection:
+            return syncs_of(connection, documents)
+
+    def next_due(self) -> int | None:
+        table = tables.syncs.c
+        # SQLite's max takes two values; PostgreSQL's name for that is greatest.
+        when = case((table.due > table.until, table.due), else_=table.until)
+        with self._engine.connect() as connection:
+            due = connection.execute(select(func.min(when)).where(table.state.in_(("waiting", "running")))).scalar()
+        return None if due is None else int(due)
+
+    def _free(self, now: int) -> list[tuple[str, str]]:
+        """Subjects that may be claimed, the one that is due for the longest time first."""
+        table = tables.syncs.c
+        free = table.state.in_(("waiting", "running")) & (table.until <= now)
+        free &= (table.state == "running") | (table.due <= now)
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                select(table.action, table.subject)
+                .where(free)
+                .group_by(table.action, table.subject)
+                .order_by(func.min(table.due), table.action, table.subject)
+                .limit(_FOUND_AT_ONCE)
+            )
+            return [(row.action, row.subject) for row in rows]
+
+
+def ask(connection: Connection, request: Request) -> list[str]:
+    """Ask for tasks within a transaction; returns the names of the documents that will be tried."""
+    names = [document for task in request.tasks for document in task.documents]
+    # In one order, or two requests could wait for each other.
+    for task in sorted(request.tasks, key=lambda task: (task.action, task.subject)):
+        _lock(connection, task.action, task.subject)
+    before = {(sync.document, sync.action): sync for sync in syncs_of(connection, names)}
+    found = [
+        sync
+        for task in request.tasks
+        for document in task.documents
+        if (sync := attempts.asked_for(before.get((document, task.action)), task, document, request))
+    ]
+    _save(connection, found)
+    return [sync.document for sync in found if sync.attempts.state == "waiting"]
+
+
+def syncs_of(connection: Connection, documents: Sequence[str] | None = None) -> list[Sync]:
+    """What is known of these documents, or of all, by name and action."""
+    table = tables.syncs
+    query = select(table).order_by(table.c.document, table.c.action)
+    if documents is None:
+        return [_sync(row) for row in connection.execute(query)]
+    found = []
+    for start in range(0, len(documents), _FOUND_AT_ONCE):
+        part = documents[start : start + _FOUND_AT_ONCE]
+        found += [_sync(row) for row in connection.execute(query.where(table.c.document.in_(part)))]
+    return sorted(found, key=lambda sync: (sync.document, sync.action))
+
+
+def attempts_of(connection: Connection, document: str) -> list[Attempt]:
+    """Every attempt for a document, the newest first."""
+    table = tables.attempts
+    query = select(table).where(table.c.document == document).order_by(table.c.begun.desc(), table.c.call.desc())
+    return [Attempt(**row._mapping) for row in connection.execute(query)]
+
+
+def _lock(connection: Connection, action: str, subject: str) -> None:
+    """Have the subject to ourselves until the transaction ends. On SQLite there is one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        digest = blake2b(f"{action}\0{subject}".encode(), digest_size=8).digest()
+        number = int.from_bytes(digest, signed=True)
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+def _of_subject(connection: Connection, action: str, subject: str) -> list[Sync]:
+    table = tables.syncs
+    own = (table.c.action == action) & (table.c.subject == subject)
+    return [_sync(row) for row in connection.execute(select(table).where(own).order_by(table.c.document))]
+
+
+def _held(connection: Connection, claim: Claim) -> list[Sync]:
+    _lock(connection, claim.action, claim.subject)
+    return attempts.held(_of_subject(connection, claim.action, claim.subject), claim)
+
+
+def _sync(row: Any) -> Sync:
+    values = dict(row._mapping)
+    counter = Attempts(**{name: values.pop(name) for name in _COUNTER})
+    return Sync(**{**values, "parameters": msgspec.json.decode(values["parameters"]), "attempts": counter})
+
+
+def _save(connection: Connection, syncs: Iterable[Sync]) -> None:
+    rows = []
+    for sync in syncs:
+        values = msgspec.structs.asdict(sync) | msgspec.structs.asdict(sync.attempts)
+        values["parameters"] = _json(sync.parameters).decode()
+        rows.append(tuple(values[column.name] for column in tables.syncs.columns))
+    upsert(connection, tables.syncs, rows)
+
+
+def _close(connection: Connection, sync: Sync, outcome: str, text: str, now: int, *, given_back: bool = False) -> None:
+    """Say how the last call for a document ended."""
+    table = tables.attempts
+    last = (table.c.document == sync.document) & (table.c.action == sync.action)
+    values: dict[str, Any] = {"ended": now, "outcome": outcome, "text": text}
+    if given_back:
+        values["number"] = None
+    connection.execute(update(table).where(last, table.c.call == sync.attempts.calls).values(values))
