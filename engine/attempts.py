@@ -229,10 +229,10 @@ def claim_of(holder: str, syncs: Sequence[Sync]) -> Claim | None:
 
 
 def held(syncs: Sequence[Sync], claim: Claim) -> list[Sync]:
-    """The documents of a subject that a claim still holds. Raises `ClaimLost` when there are none."""
+    """The documents of a claim, given all of its subject. Raises `ClaimLost` when it holds one of them no more."""
     found = [sync for sync in syncs if sync.holder == claim.holder]
-    if not found:
-        raise ClaimLost(f"{claim.action} of {claim.subject}: another worker sees to it now.")
+    if len(found) < len(claim.syncs):
+        raise ClaimLost(f"{claim.action} of {claim.subject}: somebody else sees to it now.")
     return found
 
 

@@ -18,9 +18,12 @@ class AttemptLog(Protocol):
         """Ask for tasks; returns the names of the documents that will be tried."""
         ...
 
-    def claim(self, holder: str, *, now: int, until: int, chance: float) -> Claim | None:
-        """Claim a subject that is due, whose attempts nobody makes meanwhile; None when there is none. `holder` is a
-        name that is used once.
+    def claim(
+        self, holder: str, *, now: int, until: int, chance: float, only: tuple[str, str] | None = None
+    ) -> Claim | None:
+        """Claim a subject that is due, or `only` the one of this action and name; nobody else sees to it meanwhile.
+
+        None when there is none. `holder` is a name that is used once.
         """
         ...
 
@@ -67,10 +70,14 @@ class MemoryAttempts:
             self._save(found)
         return [sync.document for sync in found if sync.attempts.state == "waiting"]
 
-    def claim(self, holder: str, *, now: int, until: int, chance: float) -> Claim | None:
+    def claim(
+        self, holder: str, *, now: int, until: int, chance: float, only: tuple[str, str] | None = None
+    ) -> Claim | None:
         with self._lock:
             free = [sync for sync in self._syncs.values() if attempts.is_free(sync, now)]
             for first in sorted(free, key=lambda sync: sync.attempts.due):
+                if only is not None and only != (first.action, first.subject):
+                    continue
                 changed = attempts.claimed(self._of(first.action, first.subject), holder, now, until, chance)
                 self._save(changed)
                 if claim := attempts.claim_of(holder, changed):

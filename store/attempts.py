@@ -49,8 +49,10 @@ class SqlAttempts:
         with self._engine.begin() as connection:
             return ask(connection, request)
 
-    def claim(self, holder: str, *, now: int, until: int, chance: float) -> Claim | None:
-        for action, subject in self._free(now):
+    def claim(
+        self, holder: str, *, now: int, until: int, chance: float, only: tuple[str, str] | None = None
+    ) -> Claim | None:
+        for action, subject in self._free(now) if only is None else [only]:
             with self._engine.begin() as connection:
                 _lock(connection, action, subject)
                 syncs = _of_subject(connection, action, subject)

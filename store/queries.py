@@ -1,6 +1,6 @@
 """What is read: summary, grids, chains, errors. Each call sees one consistent state and never waits for the writer."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, select, text
 
 from engine.absence import Moment, in_flight, shown_cause, timed_findings
+from engine.attempts import Sync
 from engine.calendar import Company, Window, default_window
 from engine.changes import ProcessMessage, microseconds
 from engine.documents import Document, Finding
@@ -19,6 +20,7 @@ from engine.records import Record
 from engine.references import Directory
 from engine.wire import document_json
 from store import errorlog, grids, overview, tables
+from store.attempts import Attempt, attempts_of, syncs_of
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
 from store.lease import Holder, holder_of
@@ -26,6 +28,7 @@ from store.overview import Age, Balance, Day, Work
 from store.rows import Rows, Written
 from store.selection import decode_chain, document_of
 from store.summary import Summary, summarise
+from store.surroundings import Surroundings, around
 from store.unit import State, load_resident
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
@@ -290,6 +293,20 @@ class Snapshot:
         found = self._connection.execute(select(tables.records.c.body).where(tables.records.c.key.in_(chain.members)))
         records = sorted((_decode_record(row.body) for row in found), key=lambda record: record.key)
         return ChainView(self._row(document_of(body, key)), chain.id, records, list(chain.findings))
+
+    # --- what surrounds documents ------------------------------------------------------------------------------------
+
+    def surroundings(self, documents: Collection[Document], settings: str) -> dict[str, Surroundings]:
+        """What is around documents, by their keys. `settings` are those that what is done rests on."""
+        return around(self._connection, self._maps, documents, settings)
+
+    def syncs(self, documents: Sequence[str] | None = None) -> list[Sync]:
+        """What is to be synced, or was, of these documents or of all."""
+        return syncs_of(self._connection, documents)
+
+    def attempts(self, document: str) -> list[Attempt]:
+        """Every attempt for a document, the newest first."""
+        return attempts_of(self._connection, document)
 
     # --- errors ------------------------------------------------------------------------------------------------------
 

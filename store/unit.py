@@ -405,6 +405,27 @@ class Unit:
         for offer in offers:
             self._offers[offer].sort()
 
+    def surroundings(self, chains: Iterable[str]) -> dict[str, tuple[list[Row], list[Record]]]:
+        """The rows of chains as they are, and the records that what is done about them rests on: their own and those
+        they point to.
+        """
+        self._load_chains(chains)
+        members = {chain: _decode_members(body).members for chain, body in self.old_chains.items()}
+        keys = {key for several in members.values() for key in several}
+        self._load(keys)
+        present = {key: record for key in keys if (record := self.records.get(key)) and record.exists}
+        self._load_references(present)
+        found = {}
+        for chain, own in members.items():
+            rows = [row for key in own if (row := self.row(key)) is not None]
+            around = set(own)
+            for _ in range(2):
+                around |= self._targets(
+                    {token for key in around if (record := self.records.get(key)) for token in record.refers}
+                )
+            found[chain] = rows, [record for key in sorted(around) if (record := self.records.get(key))]
+        return found
+
     def row(self, key: str) -> Row | None:
         """The existing row of a record key that was loaded (engine.references.World)."""
         if key not in self._rows:

@@ -25,9 +25,7 @@ def task(subject: str = "USPM/1", *documents: str, action: str = "export") -> Ta
 
 def request(*tasks: Task, at: int = 0, by_person: bool = True, change: str = "as it was") -> Request:
     names = [document for each in tasks for document in each.documents]
-    return Request(
-        id="r", at=at, who="anna", by_person=by_person, tasks=tasks, changes=dict.fromkeys(names, change)
-    )
+    return Request(id="r", at=at, who="anna", by_person=by_person, tasks=tasks, changes=dict.fromkeys(names, change))
 
 
 def claim(log: AttemptLog, now: int, holder: str = "one") -> Claim:
@@ -51,7 +49,7 @@ class AttemptLogContract:
     """What every attempt log promises."""
 
     @pytest.fixture
-    def log(self, tmp_path: Path) -> Iterator[AttemptLog]:
+    def log(self) -> AttemptLog:
         raise NotImplementedError
 
     def test_what_nobody_asked_for_is_never_tried(self, log: AttemptLog) -> None:
@@ -148,7 +146,7 @@ class AttemptLogContract:
         sync = only(log)
         assert (sync.last_outcome, sync.attempts.made, sync.attempts.state) == ("interrupted", 1, "waiting")
         assert claim(log, 62 * SECOND, "two").documents == ("USPM/1",)
-        with pytest.raises(ClaimLost, match="another worker"):
+        with pytest.raises(ClaimLost, match="somebody else"):
             log.end(held, "succeeded", "", now=63 * SECOND, chance=0.0, changes={})
 
     def test_a_claim_that_came_to_nothing_is_free_again_and_counted_nothing(self, log: AttemptLog) -> None:
@@ -167,11 +165,19 @@ class AttemptLogContract:
         assert [claim(log, 10, name).subject for name in ("one", "two")] == ["USPM/2", "USPM/1"]
         assert [sync.document for sync in log.syncs(["USPM/1"])] == ["USPM/1"]
 
+    def test_one_subject_can_be_claimed_by_its_name(self, log: AttemptLog) -> None:
+        log.ask(request(task("USPM/1"), task("USPM/2")))
+        found = log.claim("one", now=1, until=HOUR, chance=0.0, only=("export", "USPM/2"))
+        assert found is not None
+        assert found.documents == ("USPM/2",)
+        assert log.claim("two", now=1, until=HOUR, chance=0.0, only=("export", "USPM/2")) is None
+        assert log.claim("two", now=1, until=HOUR, chance=0.0, only=("export", "USPM/3")) is None
+
 
 class TestMemoryAttempts(AttemptLogContract):
     @pytest.fixture
-    def log(self, tmp_path: Path) -> Iterator[AttemptLog]:
-        yield MemoryAttempts()
+    def log(self) -> AttemptLog:
+        return MemoryAttempts()
 
 
 class TestSqliteAttempts(AttemptLogContract):
@@ -183,8 +189,8 @@ class TestSqliteAttempts(AttemptLogContract):
         engine.dispose()
 
     @pytest.fixture
-    def log(self, engine: Engine) -> Iterator[AttemptLog]:
-        yield SqlAttempts(engine)
+    def log(self, engine: Engine) -> AttemptLog:
+        return SqlAttempts(engine)
 
     def test_every_call_is_told_with_its_outcome(self, log: AttemptLog, engine: Engine) -> None:
         log.ask(request(task()))
