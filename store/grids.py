@@ -140,7 +140,8 @@ def _read(connection: Connection, query: GridQuery, part: _Range, after: Place |
     downwards = _downwards(query)
     conditions = [_conditions(query)]
     if part.window is not None:
-        conditions.append(table.c.date.between(part.window.start, part.window.end))
+        window = _from_there(part.window, after, downwards=downwards)
+        conditions.append(table.c.date.between(window.start, window.end))
     else:
         conditions.append(within(table.c.date, query.window))
     if query.sort == "amount":
@@ -168,6 +169,17 @@ def _read(connection: Connection, query: GridQuery, part: _Range, after: Place |
     return list(connection.execute(statement))
 
 
+def _from_there(window: Window, after: Place | None, *, downwards: bool) -> Window:
+    """The part of a window beyond a place. One bound on each side: of two, SQLite takes the wider for its index, and
+    walks all that lies before the page.
+    """
+    if after is None or not isinstance(after[0], str):
+        return window
+    if downwards:
+        return Window(window.start, min(window.end, after[0]))
+    return Window(max(window.start, after[0]), window.end)
+
+
 def _sorting(query: GridQuery) -> ColumnElement[Any]:
     """What to sort by. In a view of few rows they are sorted; in one of many an index walks in order."""
     column = tables.documents.c[query.sort]
@@ -187,10 +199,12 @@ def _beyond(column: ColumnElement[Any], part: _Range, after: Place, *, downwards
         return key < after_key if downwards else key > after_key
     if value is None:
         return None if downwards else and_(True)
-    # SQLite walks an index between plain bounds; the pair then says where to go on among equal values.
-    bound = column <= value if downwards else column >= value
     here, there = tuple_(column, key), tuple_(literal(value), literal(after_key))
-    return and_(bound, here < there if downwards else here > there)
+    further = here < there if downwards else here > there
+    if part.window is not None:
+        return further
+    # SQLite walks an index between plain bounds; the pair then says where to go on among equal values.
+    return and_(column <= value if downwards else column >= value, further)
 
 
 # --- sums ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,124 @@
+"""What Sync does follows the cause (R42)."""
+
+import pytest
+
+from engine.explanations import CAUSES
+from engine.syncing import LEFT, Left, Step, Task, step_for, tasks
+from tests.support.story import Story, id_of, tell
+from tests.unit.test_rules_causes import EXPENSE, IN_A_JOURNAL, IN_STAGING, INVOICE
+
+
+def step(table: str, *, posts: bool = False, cause: str | None = None) -> Step | Left | None:
+    story: Story = tell(table)
+    rows = [row for key in story.chain.members if (row := story.world.row(key)) is not None]
+    return step_for(story.document, cause or story.document.cause, rows, posting_permitted=posts)
+
+
+FOLLOWS = {
+    "not in Dataverse: exported again": (EXPENSE, "export", {"table": "TrvExpTrans", "recId": id_of("E1")}),
+    "a line not in Dataverse: its invoice is exported again": (
+        INVOICE.replace("invoice-record   N1", "header H1 confirmed"),
+        "export",
+        {"table": "VendInvoiceTrans", "recId": id_of("I1")},
+    ),
+    "not approved: approval runs again": (EXPENSE + "record R1 submitted", "approval", {"expense": id_of("R1")}),
+    "approved without an actual: approval runs again, no actual is made by us": (
+        EXPENSE + "record R1 approved",
+        "approval",
+        {"expense": id_of("R1")},
+    ),
+    "not confirmed: confirmation of the whole invoice runs again": (
+        INVOICE + "header H1 in-process automatic=true",
+        "confirmation",
+        {"invoice": id_of("H1")},
+    ),
+    "an actual in Dataverse only is sent again": (
+        EXPENSE + "record R1 approved\n actual A1",
+        "resend",
+        {"actual": id_of("A1")},
+    ),
+    "of two actuals the one that Finance does not have": (
+        EXPENSE + "record R1 approved\n actual A1\n staging S1 voucher=PJ-1\n actual A2 of=R1",
+        "resend",
+        {"actual": id_of("A2")},
+    ),
+    "not imported: the company imports": (IN_STAGING, "import", {}),
+    "a deleted line is made anew by the import": (IN_A_JOURNAL + "line L1 delete", "import", {}),
+}
+
+
+@pytest.mark.requirement("R42")
+@pytest.mark.parametrize(("table", "action", "parameters"), FOLLOWS.values(), ids=FOLLOWS.keys())
+def test_what_is_done_follows_the_cause(table: str, action: str, parameters: dict[str, str]) -> None:
+    done = step(table)
+    assert isinstance(done, Step), done
+    assert done.action == action
+    assert {name: done.parameters.get(name) for name in parameters} == parameters
+
+
+LEFT_ALONE = {
+    "rejected by its approver": (EXPENSE + "record R1 rejected", "its owner submits it again"),
+    "recalled by its owner": (EXPENSE + "record R1 recall-requested", "its owner submits it again"),
+    "left to the project manager": (INVOICE + "header H1 draft automatic=false", "the project manager verifies"),
+    "cancelled": (EXPENSE + "record R1 approved state=inactive", "reverse the document in Finance"),
+    "reversed": (
+        EXPENSE + "record R1 approved\n actual A1\n staging S1\n actual A2 of=\n staging S2\n reversal C1 A2 of=A1",
+        "why the actual was reversed",
+    ),
+    "an error of posting": (IN_A_JOURNAL + "line L1 error", "mend what the error log says"),
+    "being posted": (IN_A_JOURNAL + "line L1 processing", "it is being posted"),
+    "unrecoverable": (IN_A_JOURNAL + "line L1 unrecoverable", "delete the journal line"),
+    "an invalid actual": (IN_A_JOURNAL + "line L1 invalid-actual", "check the actual"),
+    "a draft, where posting is not permitted": (IN_A_JOURNAL + "line L1 draft", "TIEOUT_SYNC_POSTS"),
+    "a line that names no header": (INVOICE + "invoice-record N1 header=", "is not known"),
+}
+
+
+@pytest.mark.requirement("R42")
+@pytest.mark.parametrize(("table", "why"), LEFT_ALONE.values(), ids=LEFT_ALONE.keys())
+def test_what_is_left_to_a_person_says_what_that_person_does(table: str, why: str) -> None:
+    left = step(table)
+    assert isinstance(left, Left), left
+    assert why in left.why
+
+
+@pytest.mark.requirement("R42")
+def test_a_draft_is_posted_where_that_is_permitted() -> None:
+    done = step(IN_A_JOURNAL + "line L1 draft", posts=True)
+    assert isinstance(done, Step)
+    assert (done.action, done.parameters["journals"]) == ("posting", ["USPM-041"])
+
+
+@pytest.mark.parametrize("cause", ["not-observed", "feed-silent"])
+def test_where_nothing_was_ever_heard_the_feed_comes_first(cause: str) -> None:
+    left = step(EXPENSE, cause=cause)
+    assert isinstance(left, Left)
+    assert "feed" in left.why
+
+
+def test_what_is_reconciled_needs_nothing() -> None:
+    assert step(IN_A_JOURNAL + "line L1 posted") is None
+
+
+def test_every_cause_has_something_that_is_done_or_somebody_who_does_it() -> None:
+    done = {
+        "not-synced-to-dataverse",
+        "not-approved",
+        "not-confirmed",
+        "no-actual-made",
+        "actual-not-synced-back",
+        "not-imported",
+        "line-not-seen",
+        "draft",
+    }
+    assert done | LEFT.keys() == CAUSES.keys() | {"not-observed", "feed-silent"}
+
+
+def test_documents_of_one_subject_share_a_call() -> None:
+    one, other = tell(IN_STAGING).document, tell(EXPENSE).document
+    other = tell(EXPENSE.replace("E1", "E2")).document
+    imported = Step("import", "USPM", {"company": "USPM"})
+    assert tasks([(one, imported), (other, imported), (other, Step("export", "x", {}))]) == [
+        Task("import", "USPM", "USPM", {"company": "USPM"}, tuple(sorted({one.document, other.document}))),
+        Task("export", "x", "USPM", {}, (other.document,)),
+    ]
