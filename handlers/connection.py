@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from handlers.classify import decoded, refused, unanswered
-from handlers.errors import OutgoingOff, Permanent
+from handlers.errors import Missing, OutgoingOff, Permanent
 from handlers.limits import Limiter
 
 log = structlog.get_logger(__name__)
@@ -118,7 +118,10 @@ class Connection:
             self._tokens.refused(token)
             response, answered = self._once(call, request, self._tokens.token())
         if not response.is_success:
-            raise refused(call, response)
+            error = refused(call, response)
+            if isinstance(error, Missing):
+                error.answered = answered
+            raise error
         content = decoded(call, response) if response.content else {}
         return Answer(response.status_code, response.content, response.headers, content, answered)
 

@@ -14,6 +14,8 @@ Every text says what happened, to which call, and what to do. None holds a secre
 what was answered, never of headers.
 """
 
+from datetime import datetime
+
 from engine.errors import TieoutError
 
 
@@ -60,7 +62,9 @@ class Permanent(TargetError):
 
 
 class Missing(Permanent):
-    """The row is not there."""
+    """The row is not there. `answered`: a moment before the system looked for it, by its own clock."""
+
+    answered: datetime | None = None
 
 
 class TokenExpired(Permanent):

@@ -64,6 +64,11 @@ def addressed(entity_set: str, key: Key | str) -> str:
     return f"{entity_set}({','.join(f'{name}={_literal(value)}' for name, value in key.items())})"
 
 
+def entity_set(entity: str) -> str:
+    """The name under which both APIs offer a table, unless it was given another: its plural."""
+    return f"{entity[:-1]}ies" if entity.endswith("y") else f"{entity}s"
+
+
 def literal(value: str | int) -> str:
     """A value in a filter: quotes are doubled."""
     return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"

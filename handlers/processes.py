@@ -6,13 +6,15 @@ Dataverse, or schedules a batch job that we let run again.
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from handlers.dataverse import Dataverse
 from handlers.errors import Configuration
-from handlers.finance import Finance
+
+if TYPE_CHECKING:  # The settings read targets, and need no HTTP for that.
+    from handlers.dataverse import Dataverse
+    from handlers.finance import Finance
 
 IN_FINANCE: Final = ("import", "posting", "export")
 IN_DATAVERSE: Final = ("approval", "confirmation", "resend")
@@ -58,7 +60,7 @@ def read_target(process: str, written: str) -> Target | None:
 class Processes:
     """Starts processes of one pair of systems."""
 
-    def __init__(self, finance: Finance, dataverse: Dataverse, targets: Mapping[str, Target]) -> None:
+    def __init__(self, finance: "Finance", dataverse: "Dataverse", targets: Mapping[str, Target]) -> None:
         self._finance = finance
         self._dataverse = dataverse
         self._targets = targets

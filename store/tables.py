@@ -168,6 +168,14 @@ sources = Table(
     comment="Up to when a source says that it has sent everything (R21)",
 )
 
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("table", Key, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    comment="How far the poller read each table of both systems: engine.cursors.Cursor",
+)
+
 recomputations = Table(
     "recomputations",
     metadata,

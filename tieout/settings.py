@@ -12,17 +12,21 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from engine.errors import SettingError
+from handlers.processes import IN_DATAVERSE, PROCESSES, read_target
 
 FILE: Final = "tieout.toml"
 _EMBEDDED: Final = "embedded:///"
 _KAFKA: Final = "kafka://"
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_LISTS: Final = ("companies", "environments", "maps", "poll")
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +75,50 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     maps: tuple[str, ...] = ()
     """Map files of your own, laid over the shipped ones key by key."""
 
+    finance: str | None = None
+    """The address of Finance, as https://contoso.operations.dynamics.com; by default it is not called."""
+
+    dataverse: str | None = None
+    """The address of the Dataverse environment, as https://org.crm4.dynamics.com; by default it is not called."""
+
+    tenant: str | None = None
+    """The directory (Microsoft Entra tenant) in which the application is registered: its id or a domain name."""
+
+    client_id: str | None = None
+    """The application that signs in to both."""
+
+    client_secret: str | None = None
+    """Its secret."""
+
+    authority: str = "https://login.microsoftonline.com"
+    """Where it signs in."""
+
+    outgoing: bool = False
+    """Whether calls that change Finance or Dataverse may leave (R49). Reading needs no leave."""
+
+    poll: tuple[str, ...] | None = None
+    """The entities to poll, as the maps name them; `entity=EntitySet` where the API offers one under another name than
+    its plural. By default every one that the maps read.
+    """
+
+    process_import: str | None = None
+    """How Import from staging is started in Finance: `EntitySet/action` or `batch-job:NUMBER`."""
+
+    process_posting: str | None = None
+    """How the posting of integration journals is started in Finance, likewise."""
+
+    process_export: str | None = None
+    """How Finance is asked to write a posted document to Dataverse again, likewise."""
+
+    process_approval: str | None = None
+    """The action of Dataverse that approves a submitted expense."""
+
+    process_confirmation: str | None = None
+    """The action of Dataverse that confirms a vendor invoice."""
+
+    process_resend: str | None = None
+    """The action of Dataverse that sends an actual to Finance again."""
+
     metrics: str | None = None
     """Where a worker tells its metrics and whether it is ready, as `host:port`; by default nowhere."""
 
@@ -93,8 +141,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def shown(self) -> dict[str, str]:
         """The settings in force as text, without passwords."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        if self.broker_password:
-            shown["broker_password"] = "***"  # noqa: S105
+        for secret in ("broker_password", "client_secret"):
+            if shown[secret]:
+                shown[secret] = "***"
         shown["store"] = make_url(self.store).render_as_string(hide_password=True)
         return {name: "" if value is None else str(value) for name, value in shown.items()}
 
@@ -105,7 +154,7 @@ def load(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Sett
     for name in Settings.__struct_fields__:
         written = environ.get(f"TIEOUT_{name.upper()}")
         if written is not None and written.strip():
-            values[name] = _several(written) if name in ("companies", "environments", "maps") else written.strip()
+            values[name] = _several(written) if name in _LISTS else written.strip()
     return _checked(values)
 
 
@@ -160,10 +209,54 @@ def _check_places(settings: Settings) -> None:
         raise SettingError(f"TIEOUT_PARTITIONS={settings.partitions}: use a number from 1 to 1000.")
     if not settings.broker.startswith(_EMBEDDED):
         _check_broker(settings)
+    _check_connections(settings)
     if settings.metrics is not None and not re.fullmatch(r"\S+:\d{1,5}", settings.metrics):
         raise SettingError(f"TIEOUT_METRICS={settings.metrics!r}: use host:port, such as 127.0.0.1:9464.")
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingError(f"TIEOUT_LOG_LEVEL={settings.log_level!r}: use debug, info, warning or error.")
+
+
+def _check_connections(settings: Settings) -> None:
+    """Addresses of the two systems, and what is needed to sign in to them."""
+    for name in ("finance", "dataverse", "authority"):
+        address = getattr(settings, name)
+        if address is not None and not _is_address(address):
+            raise SettingError(
+                f"TIEOUT_{name.upper()}={address!r}: write https://host, without a path; http for this machine alone."
+            )
+    if settings.finance or settings.dataverse:
+        needed = ("tenant", "client_id", "client_secret")
+        if missing := [f"TIEOUT_{name.upper()}" for name in needed if not getattr(settings, name)]:
+            raise SettingError(
+                f"TIEOUT_FINANCE or TIEOUT_DATAVERSE is set, {' and '.join(missing)} not: set them, too."
+            )
+    for entry in settings.poll or ():
+        if not re.fullmatch(r"\w+(=\w+)?", entry):
+            raise SettingError(f"TIEOUT_POLL: {entry!r} is neither entity nor entity=EntitySet.")
+    _check_processes(settings)
+
+
+def _is_address(address: str) -> bool:
+    """Whether it is an address at whose host an API may be asked: a secret travels there, so encrypted."""
+    try:
+        url = urlsplit(address)
+        encrypted = url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK)
+        return (
+            encrypted
+            and bool(url.hostname)
+            and url.path in ("", "/")
+            and not (url.query or url.username or "@" in url.netloc)
+        )
+    except ValueError:
+        return False
+
+
+def _check_processes(settings: Settings) -> None:
+    for process in PROCESSES:
+        written = getattr(settings, f"process_{process}")
+        if written is not None and read_target(process, written) is None:
+            wanted = "the name of an action" if process in IN_DATAVERSE else "EntitySet/action or batch-job:NUMBER"
+            raise SettingError(f"TIEOUT_PROCESS_{process.upper()}={written!r}: write {wanted}.")
 
 
 def _check_broker(settings: Settings) -> None:

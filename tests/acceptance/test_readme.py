@@ -167,7 +167,7 @@ def test_a_setting_stands_in_the_table_with_its_default(name: str) -> None:
     assert row is not None, f"README.md has no row for TIEOUT_{name.upper()}"
     default = getattr(Settings(), name)
     if default not in (None, ()):
-        assert row[1] == f"`{default}`"
+        assert row[1] == f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
 def test_the_table_names_no_setting_that_is_not_there() -> None:

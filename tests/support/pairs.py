@@ -1,6 +1,9 @@
 """The simulated pair in this process, connectors to it, and a clock that moves when somebody waits."""
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,9 +17,11 @@ from handlers.finance import Finance
 from handlers.limits import Limiter
 from handlers.processes import Processes, Target, read_target
 from handlers.tokens import ClientCredentials
+from tests.support.containers import free_port
 from tieout.simulator import small
 from tieout.simulator.pair import Pair, Transport, small_pair
-from tieout.simulator.pair.pair import ACTIONS, CLIENT_ID, SECRET, TOKEN_PATH
+from tieout.simulator.pair.pair import ACTIONS, CLIENT_ID, SECRET, TENANT, TOKEN_PATH
+from tieout.simulator.pair.serving import server
 from tieout.simulator.scenario import Event
 
 HOST = "https://contoso.example.com"
@@ -90,3 +95,54 @@ def targets() -> dict[str, Target]:
         assert target is not None
         found[process] = target
     return found
+
+
+class Served:
+    """A pair behind a port, and connectors to it."""
+
+    def __init__(self, pair: Pair, port: int) -> None:
+        self.pair = pair
+        self.address = f"http://127.0.0.1:{port}"
+        self.http = httpx.Client(timeout=1.0)
+        tokens = ClientCredentials(
+            self.http,
+            address=self.address + TOKEN_PATH,
+            client_id=CLIENT_ID,
+            secret=SECRET,
+            scope=f"{self.address}/.default",
+            clock=time.monotonic,
+        )
+
+        def connection(api: str) -> Connection:
+            return Connection(self.http, f"{self.address}/{api}", tokens, may_change=lambda: True)
+
+        self.dataverse = Dataverse(connection("api/data/v9.2"))
+        self.finance = Finance(connection("data"))
+
+    def settings(self) -> dict[str, str]:
+        """The settings that reach the pair."""
+        return {
+            "TIEOUT_FINANCE": self.address,
+            "TIEOUT_DATAVERSE": self.address,
+            "TIEOUT_AUTHORITY": self.address,
+            "TIEOUT_TENANT": TENANT,
+            "TIEOUT_CLIENT_ID": CLIENT_ID,
+            "TIEOUT_CLIENT_SECRET": SECRET,
+        }
+
+
+@contextmanager
+def serving(**more: Any) -> Iterator[Served]:
+    """A pair behind a port of this machine."""
+    pair, port = small_pair(**more), free_port()
+    running = server(pair, port)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not running.started and time.monotonic() < deadline:
+        time.sleep(0.02)
+    try:
+        yield Served(pair, port)
+    finally:
+        running.force_exit = running.should_exit = True
+        thread.join(10)

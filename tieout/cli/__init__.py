@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from tieout.cli import demonstration, inspection, mapping, operation, pipeline, questions, rejections, replaying
+from tieout.cli import (
+    demonstration,
+    inspection,
+    mapping,
+    operation,
+    pipeline,
+    polling,
+    questions,
+    rejections,
+    replaying,
+)
 from tieout.cli.common import examples
 from tieout.cli.failures import guarded
 
@@ -48,6 +58,7 @@ app.command(epilog=demonstration.EXAMPLES)(demonstration.demo)
 app.command(epilog=pipeline.RUN_EXAMPLES)(pipeline.run)
 app.command(epilog=pipeline.SIMULATE_EXAMPLES)(pipeline.simulate)
 app.command(epilog=pipeline.INGEST_EXAMPLES)(pipeline.ingest)
+app.command(epilog=polling.EXAMPLES)(polling.poll)
 app.command(epilog=inspection.DECODE_EXAMPLES)(inspection.decode)
 app.command(epilog=questions.SUMMARY_EXAMPLES)(questions.summary)
 app.command(epilog=questions.DOCUMENTS_EXAMPLES)(questions.documents)

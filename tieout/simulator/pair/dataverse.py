@@ -108,7 +108,8 @@ class DataverseApi:
 
     def _list(self, request: Request, entity: str) -> Answer:
         prefer = request.headers.get("prefer", "")
-        size = min(int(found[1]) if (found := re.search(r"maxpagesize=(\d+)", prefer)) else self._page_rows, PAGE_ROWS)
+        found = re.search(r"maxpagesize=(\d+)", prefer)
+        size = min(int(found[1]) if found else self._page_rows, self._page_rows)
         if "odata.track-changes" in prefer or "$deltatoken" in request.query:
             return self._changes(request, entity, size)
         test = condition(request.query.get("$filter", ""))

@@ -86,7 +86,7 @@ class FinanceApi:
             if wrong in request.query.get("$filter", ""):
                 raise refused_by_finance(400, f"The operator{wrong.rstrip('(').rstrip()} is not supported.")
         test = condition(request.query.get("$filter", ""))
-        shown = [chosen(row, request.query, "") for row in map(_shown, rows) if test(row)]
+        shown = [chosen(_shown(row), request.query, "") for row in rows if test({"RecId": row.id, **_shown(row)})]
         if "$top" in request.query:
             shown = shown[: int(request.query["$top"])]
         first = int(request.query.get("$skiptoken", "0"))

@@ -1,0 +1,93 @@
+"""What was read, as events for the change topics: in the shape in which any poller puts it there
+(docs/connect-pollers.md).
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import msgspec
+
+System = Literal["finance", "dataverse"]
+
+ANSWERED_AT: Final = "tieout-answered-at"
+EVENT_BYTES_MAX: Final = 256 * 1024
+"""A page goes out in events of about this size: brokers take a megabyte, and a page has up to 10,000 rows."""
+
+
+class SourceEvent(msgspec.Struct, frozen=True):
+    """An event for the topic `{system}.changes`."""
+
+    system: System
+    key: str | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+    @property
+    def topic(self) -> str:
+        """The topic without the environment's prefix."""
+        return f"{self.system}.changes"
+
+
+class _Answer(msgspec.Struct):
+    """What of an answer is sent on; rows keep their bytes, and so money its digits."""
+
+    context: str = msgspec.field(name="@odata.context")
+    value: list[msgspec.Raw]
+
+
+_read: Final = msgspec.json.Decoder(_Answer).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def of_page(system: System, body: bytes, answered: datetime) -> Iterator[SourceEvent]:
+    """The rows of a page, in events of bounded size; links are left out, so that a page read twice is the same event.
+
+    Raises `msgspec.DecodeError` for a body that is no page with its `@odata.context`.
+    """
+    page = _read(body)
+    held: list[msgspec.Raw] = []
+    size = 0
+    for row in page.value:
+        length = len(bytes(row))
+        if held and size + length > EVENT_BYTES_MAX:
+            yield _event(system, page.context, held, answered)
+            held, size = [], 0
+        held.append(row)
+        size += length
+    if held:
+        yield _event(system, page.context, held, answered)
+
+
+def _event(system: System, context: str, rows: list[msgspec.Raw], answered: datetime) -> SourceEvent:
+    return SourceEvent(system, None, _encode(_Answer(context, rows)), _answered(answered))
+
+
+def of_row(system: System, row_id: str, body: bytes, answered: datetime) -> SourceEvent:
+    """One row as the API gave it."""
+    return SourceEvent(system, row_id, body, _answered(answered))
+
+
+def of_missing_row(api: str, entity_set: str, row_id: str, answered: datetime) -> SourceEvent:
+    """A row of Dataverse that is not there any more, in the words of change tracking."""
+    deleted = {"@odata.context": f"{api}$metadata#{entity_set}/$deletedEntity", "id": row_id, "reason": "deleted"}
+    page: dict[str, Any] = {"@odata.context": f"{api}$metadata#{entity_set}/$delta", "value": [deleted]}
+    return SourceEvent("dataverse", row_id, _encode(page), _answered(answered))
+
+
+def complete(system: System, host: str, until: datetime) -> SourceEvent:
+    """The heartbeat: everything of a system up to a time has been sent (R21)."""
+    said, source = until.isoformat(), f"/{system}/{host}"
+    value = {
+        "specversion": "1.0",
+        "id": f"poll-{said}",
+        "source": source,
+        "type": "tieout.source.complete",
+        "time": said,
+        "data": {"until": said},
+    }
+    return SourceEvent(system, source, _encode(value), (("content-type", b"application/cloudevents+json"),))
+
+
+def _answered(at: datetime) -> tuple[tuple[str, bytes], ...]:
+    return ((ANSWERED_AT, at.isoformat().encode()),)

@@ -1,0 +1,138 @@
+"""The initial load and the poller (R9): whole tables first, then what changed, page by page onto the change topics.
+
+A page is sent before its cursor moves, so after a crash it is sent again, which counts once. Dataverse tells what
+changed since last time; Finance does not, so each pass reads its tables anew.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+import structlog
+
+from engine.changes import microseconds, moment
+from engine.cursors import Cursor, Cursors
+from handlers.dataverse import Dataverse
+from handlers.errors import Permanent, TargetError
+from handlers.events import SourceEvent, System, complete, of_page
+from handlers.finance import Finance
+from handlers.odata import Page
+
+log = structlog.get_logger(__name__)
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table to poll, and the entity set under which its API offers it."""
+
+    system: System
+    entity: str
+    entity_set: str
+
+    @property
+    def name(self) -> str:
+        """The table in cursors."""
+        return f"{self.system}/{self.entity}"
+
+
+class Poller:
+    """Reads tables into the change topics.
+
+    `send` puts events onto a topic, and returns once they are safe there. `whole` are the systems of which every table
+    that matters is among `tables`: only of those the heartbeat may say that all has been sent.
+    """
+
+    def __init__(
+        self,
+        finance: Finance,
+        dataverse: Dataverse,
+        cursors: Cursors,
+        send: Callable[[Sequence[SourceEvent]], None],
+        tables: Iterable[Table],
+        *,
+        whole: Iterable[System] = (),
+    ) -> None:
+        self._finance = finance
+        self._dataverse = dataverse
+        self._cursors = cursors
+        self._send = send
+        self._tables = tuple(tables)
+        self._whole = tuple(whole)
+
+    def once(self, on_page: Callable[[Cursor], None] = lambda cursor: None) -> list[Cursor]:
+        """Read every table once, as far as it goes; `on_page` sees each step.
+
+        A table that cannot be read keeps its fault in its cursor, and the others go on.
+        """
+        done = [self._table(table, on_page) for table in self._tables]
+        for system in self._whole:
+            self._say_complete(system)
+        return done
+
+    def _table(self, table: Table, on_page: Callable[[Cursor], None]) -> Cursor:
+        cursor = self._cursors.load(table.name) or Cursor(table=table.name)
+        try:
+            try:
+                cursor = self._pass(table, cursor, on_page)
+            except Permanent as error:
+                if cursor.link is None:
+                    raise
+                # A link that is too old, or that the system does not know any more.
+                log.warning("poll_begins_anew", table=table.name, reason=str(error))
+                cursor = self._pass(table, self._anew(table), on_page)
+        except TargetError as error:
+            log.warning("poll_failed", table=table.name, error=str(error))
+            # As far as the pass got, it is kept.
+            kept = self._cursors.load(table.name) or cursor
+            cursor = msgspec.structs.replace(kept, fault=str(error))
+            self._cursors.save(cursor)
+        return cursor
+
+    def _anew(self, table: Table) -> Cursor:
+        """The cursor of a table of which everything must be read again."""
+        kept = self._cursors.load(table.name) or Cursor(table=table.name)
+        return msgspec.structs.replace(kept, link=None, began=None)
+
+    def _pass(self, table: Table, cursor: Cursor, on_page: Callable[[Cursor], None]) -> Cursor:
+        for page in self._pages(table, cursor.link):
+            if page.rows:
+                self._send(list(_events(table, page)))
+            answered = microseconds(page.answered)
+            rows = len(page.rows) + (cursor.rows if cursor.began is not None else 0)
+            began = cursor.began if cursor.began is not None else answered
+            if page.next:
+                changed = {"link": page.next, "began": began, "rows": rows, "fault": ""}
+            else:
+                passes = cursor.passes + 1
+                changed = {"link": page.delta, "began": None, "rows": rows, "fault": "", "passes": passes}
+                changed["complete_until"] = began
+            cursor = msgspec.structs.replace(cursor, **changed)
+            self._cursors.save(cursor)
+            on_page(cursor)
+        return cursor
+
+    def _pages(self, table: Table, link: str | None) -> Iterator[Page]:
+        if table.system == "dataverse":
+            return self._dataverse.changes(table.entity_set, since=link)
+        return self._finance.pages(table.entity_set, since=link)
+
+    def _say_complete(self, system: System) -> None:
+        """Say up to when everything of a system has been sent, when that is later than it was."""
+        own = [self._cursors.load(table.name) for table in self._tables if table.system == system]
+        known = [cursor.complete_until if cursor else None for cursor in own]
+        told = self._cursors.load(system) or Cursor(table=system)
+        if not known or None in known:
+            return
+        until = min(time for time in known if time is not None)
+        if told.complete_until is None or until > told.complete_until:
+            connection = (self._finance if system == "finance" else self._dataverse).connection
+            self._send([complete(system, connection.address.host, moment(until))])
+            self._cursors.save(msgspec.structs.replace(told, complete_until=until))
+
+
+def _events(table: Table, page: Page) -> Iterator[SourceEvent]:
+    try:
+        yield from of_page(table.system, page.body, page.answered)
+    except msgspec.DecodeError:
+        raise Permanent(
+            f"{table.entity_set}: the answer has no @odata.context, by which its rows are known. Ask for minimal "
+            "metadata, or more."
+        ) from None

@@ -1,0 +1,107 @@
+"""`tieout poll` against the served pair: what is read is reconciled, and what cannot be read says why."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.support.pairs import Served, serving
+from tieout.cli import main
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Tieout = Callable[..., Outcome]
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    with serving() as served:
+        yield served
+
+
+@pytest.fixture
+def tieout(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Tieout:
+    """A command in a folder of its own, with the settings that reach the pair."""
+    for name in [name for name in os.environ if name.startswith("TIEOUT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    for name, value in {**served.settings(), "TIEOUT_TODAY": "2025-01-08", "TIEOUT_COMPANIES": "USPM"}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str, **settings: str) -> Outcome:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"TIEOUT_{name.upper()}", value)
+        code = main(arguments)
+        return Outcome(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.mark.requirement("R9")
+def test_the_initial_load_gives_the_documented_expenses(tieout: Tieout) -> None:
+    polled = tieout("poll")
+    assert polled.code == 0, polled
+    assert "dataverse/msdyn_actual" in polled.out
+    assert tieout("run", "--until-caught-up").code == 0
+    summary = json.loads(tieout("summary", "--company", "USPM", "--json").out)
+    assert summary["tiles"]["expense_missing_actuals"] == {"amount": "4000.00", "documents": 40}
+    assert summary["tiles"]["expense_missing_journal_lines"] == {"amount": "5000.00", "documents": 9}
+    assert json.loads(tieout("rejected", "list", "--json").out or "[]") == []
+
+
+@pytest.mark.requirement("R9")
+def test_the_cursors_are_shown_and_the_second_poll_goes_on_from_them(tieout: Tieout, served: Served) -> None:
+    tieout("poll", poll="msdyn_actual, TrvExpTrans=TrvExpTranss")
+    asked = len(served.pair.calls)
+    shown = tieout("poll", "--show", "--json")
+    assert [(row["table"], row["passes"], row["fault"]) for row in shown.rows] == [
+        ("dataverse/msdyn_actual", 1, None),
+        ("finance/TrvExpTrans", 1, None),
+    ]
+    assert all(row["complete_until"] > "2025-01-08T17:59" for row in shown.rows)
+    assert len(served.pair.calls) == asked
+    again = tieout("poll", "--json")
+    assert {row["table"]: row["rows"] for row in again.rows}["dataverse/msdyn_actual"] == 0
+    anew = tieout("poll", "--anew", "--json")
+    assert {row["table"]: row["rows"] for row in anew.rows}["dataverse/msdyn_actual"] > 100
+
+
+@pytest.mark.requirement("R9")
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"client_secret": "not-it"}, "TIEOUT_CLIENT_SECRET"),
+        ({"client_id": "somebody"}, "TIEOUT_CLIENT_ID"),
+        ({"poll": "TrvExpTrans=NoSuchSet"}, "names of tables"),
+        ({"poll": "CustTable"}, "is in no map"),
+        ({"finance": "http://contoso.operations.dynamics.com"}, "write https://host"),
+        ({"tenant": " ", "finance": "https://contoso.operations.dynamics.com"}, "TIEOUT_TENANT"),
+        ({"process_import": "importFromStaging"}, "EntitySet/action or batch-job:NUMBER"),
+        ({"outgoing": "perhaps"}, "TIEOUT_OUTGOING"),
+    ],
+)
+def test_what_is_wrong_is_named_and_no_secret_with_it(tieout: Tieout, settings: dict[str, str], says: str) -> None:
+    polled = tieout("poll", **settings)
+    assert polled.code == 1
+    assert says in polled.out + polled.err
+    assert "not-it" not in polled.out + polled.err
+
+
+def test_without_addresses_it_says_which_settings_are_missing(tieout: Tieout) -> None:
+    polled = tieout("poll", finance=" ", dataverse=" ")
+    assert polled.code == 1
+    assert "TIEOUT_FINANCE and TIEOUT_DATAVERSE" in polled.err

@@ -1,0 +1,289 @@
+"""Rows that are read from the APIs: whole tables, what changed since, and single rows after a notice (R5, R9)."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+
+from engine.changes import Change, Evidence, Heartbeat, iso
+from engine.cursors import Cursor, MemoryCursors
+from engine.documents import Document
+from handlers.errors import Configuration, Permanent, Transient
+from handlers.events import EVENT_BYTES_MAX, SourceEvent, System, of_page
+from handlers.odata import entity_set
+from handlers.poll import Poller, Table
+from handlers.reread import Rereader
+from streams.codec import decode
+from streams.projector import notice
+from tests.support.memory_world import MemoryWorld
+from tests.support.pairs import Site
+from tests.support.stores import MAPS
+from tieout.simulator import simulate
+
+TABLES = [
+    Table(entity.source, entity.entity, entity_set(entity.entity))
+    for entity in MAPS.entities.values()
+    if entity.role.name != "later"
+]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    yield
+    structlog.reset_defaults()
+
+
+class Feed:
+    """What a poller sent, and a poller that sends it."""
+
+    def __init__(self, site: Site, tables: Sequence[Table] = TABLES, cursors: MemoryCursors | None = None) -> None:
+        self.site = site
+        self.events: list[SourceEvent] = []
+        self.cursors = cursors or MemoryCursors()
+        self.poller = Poller(
+            site.finance, site.dataverse, self.cursors, self.events.extend, tables, whole=["finance", "dataverse"]
+        )
+
+    def facts(self) -> list[Any]:
+        return [fact for event in self.events for fact in decode(event.value, event.headers)]
+
+    def changes(self) -> list[Change]:
+        return [fact for fact in self.facts() if isinstance(fact, Change)]
+
+
+def documents(changes: list[Change]) -> dict[str, Document]:
+    world = MemoryWorld(changes, MAPS, ["USPM"])
+    return {
+        document.document: document
+        for chain in world.chains
+        for document in chain.documents
+        if document.kind == "expense"
+    }
+
+
+def standing(found: dict[str, Document]) -> dict[str, tuple[Any, ...]]:
+    return {key: (one.position, one.cause, one.excluded, one.amounts) for key, one in found.items()}
+
+
+@pytest.mark.requirement("R9")
+def test_whole_tables_say_of_every_expense_what_its_events_say() -> None:
+    feed = Feed(Site(page_rows=100))
+    feed.poller.once()
+    story = [
+        fact
+        for event in simulate("small", deliver=False).events
+        for fact in decode(msgspec.json.encode(event.value))
+        if isinstance(fact, Change)
+    ]
+    assert standing(documents(feed.changes())) == standing(documents(story))
+
+
+@pytest.mark.requirement("R9")
+def test_a_second_pass_brings_from_dataverse_what_changed_and_nothing_else() -> None:
+    site = Site()
+    feed = Feed(site, [Table("dataverse", "msdyn_expense", "msdyn_expenses")])
+    feed.poller.once()
+    feed.events.clear()
+    feed.poller.once()
+    assert feed.changes() == []
+    site.clock.sleep(60)
+    changed, gone = list(site.pair.tables["msdyn_expense"].rows)[:2]
+    site.pair.write("msdyn_expense", changed, {"statecode": 1})
+    site.pair.delete("msdyn_expense", gone)
+    feed.poller.once()
+    assert [(change.operation, change.id) for change in feed.changes()] == [("upsert", changed), ("delete", gone)]
+
+
+@pytest.mark.requirement("R9")
+@pytest.mark.parametrize(("system", "entity"), [("finance", "TrvExpTrans"), ("dataverse", "msdyn_actual")])
+@pytest.mark.parametrize("pages_before_the_crash", range(6))
+def test_a_poller_that_dies_goes_on_where_it_was(pages_before_the_crash: int, system: System, entity: str) -> None:
+    """The page it sent without saving its cursor comes once more: as the same event."""
+
+    class Died(Exception):
+        pass
+
+    site = Site(page_rows=20 if system == "finance" else 25)
+    tables = [Table(system, entity, entity_set(entity))]
+    first = Feed(site, tables)
+
+    def send(events: Sequence[SourceEvent]) -> None:
+        first.events.extend(events)
+        if len(first.events) > pages_before_the_crash:
+            raise Died
+
+    first.poller = Poller(site.finance, site.dataverse, first.cursors, send, tables)
+    with pytest.raises(Died):
+        first.poller.once()
+    asked = len(site.pair.calls)
+    second = Feed(site, tables, first.cursors)
+    second.events = first.events
+    second.poller = Poller(site.finance, site.dataverse, first.cursors, second.events.extend, tables)
+    second.poller.once()
+    assert {change.id for change in second.changes()} == set(site.pair.tables[entity].rows)
+    assert len(second.events) - len({event.value for event in second.events}) == 1
+    assert len(site.pair.calls) - asked == 7 - pages_before_the_crash
+
+
+@pytest.mark.requirement("R9")
+def test_a_token_that_is_too_old_begins_anew() -> None:
+    site = Site()
+    feed = Feed(site, [Table("dataverse", "msdyn_expense", "msdyn_expenses")])
+    feed.poller.once()
+    site.clock.days(8)
+    feed.events.clear()
+    (cursor,) = feed.poller.once()
+    assert len(feed.changes()) == len(site.pair.tables["msdyn_expense"].rows)
+    assert cursor.fault == ""
+
+
+@pytest.mark.requirement("R9")
+def test_a_table_that_cannot_be_read_says_why_and_the_others_go_on() -> None:
+    site = Site()
+    tables = [Table("finance", "Unknown", "Unknowns"), Table("finance", "TrvExpTrans", "TrvExpTranss")]
+    tables.append(Table("dataverse", "msdyn_actual", "msdyn_actuals"))
+    feed = Feed(site, tables)
+    site.pair.faults.next("unavailable", "msdyn_actuals")
+    unknown, expenses, actuals = feed.poller.once()
+    assert "names of tables" in unknown.fault
+    assert (expenses.fault, expenses.passes) == ("", 1)
+    assert "503" in actuals.fault
+    assert feed.cursors.load(actuals.table) == actuals
+    assert [fact for fact in feed.facts() if isinstance(fact, Heartbeat)] == []
+    *_, actuals = feed.poller.once()
+    assert (actuals.fault, actuals.passes) == ("", 1)
+    beats = [fact for fact in feed.facts() if isinstance(fact, Heartbeat)]
+    assert [beat.source for beat in beats] == ["dataverse"]
+
+
+@pytest.mark.requirement("R9", "R21")
+def test_the_heartbeat_says_what_the_table_that_is_furthest_behind_allows() -> None:
+    site = Site(pace=lambda request: 10.0)
+    feed = Feed(site)
+    feed.poller.once()
+    beats = {fact.source: fact.until for fact in feed.facts() if isinstance(fact, Heartbeat)}
+    for system, until in beats.items():
+        cursors = [cursor for cursor in feed.cursors.all() if cursor.table.startswith(f"{system}/")]
+        assert until == min(cursor.complete_until or 0 for cursor in cursors)
+    assert iso(beats["dataverse"]) > "2025-01-08T18:00"
+    feed.events.clear()
+    feed.poller.once()
+    later = {fact.source: fact.until for fact in feed.facts() if isinstance(fact, Heartbeat)}
+    assert all(later[system] > beats[system] for system in beats)
+
+
+def test_without_every_table_nothing_is_said_to_be_complete() -> None:
+    site = Site()
+    cursors, events = MemoryCursors(), list[SourceEvent]()
+    tables = [Table("dataverse", "msdyn_actual", "msdyn_actuals")]
+    Poller(site.finance, site.dataverse, cursors, events.extend, tables).once()
+    assert all(b"tieout.source.complete" not in event.value for event in events)
+
+
+def test_a_large_page_goes_out_in_small_events_with_its_digits() -> None:
+    rows = [b'{"@odata.etag":"W/\\"1\\"","msdyn_amount":%d.10,"text":"%s"}' % (n, b"x" * 1_000) for n in range(1_000)]
+    body = b'{"@odata.context":"https://o/api/data/v9.2/$metadata#msdyn_actuals","value":[%s]}' % b",".join(rows)
+    events = list(of_page("dataverse", body, Site().clock.now()))
+    assert len(events) > 3
+    assert max(len(event.value) for event in events) < EVENT_BYTES_MAX + 2_000
+    assert b"".join(event.value for event in events).count(b".10,") == 1_000
+
+
+# --- R5 ---------------------------------------------------------------------------------------------------------------
+
+
+def command(entity: str, row_id: str, **more: Any) -> dict[str, Any]:
+    """The command that the projector puts on the commands topic."""
+    change = Change(
+        "notify",
+        more.pop("source", "dataverse"),
+        entity,
+        row_id,
+        Evidence(0, 0, b"", "/dataverse/contoso", "event-1"),
+        more.pop("columns", {}),
+        truncated=True,
+        **more,
+    )
+    written: dict[str, Any] = msgspec.json.decode(notice(change).value or b"")
+    assert written["command"] == "read"
+    return written
+
+
+def read_again(site: Site, wanted: dict[str, Any]) -> list[Change]:
+    events = Rereader(site.finance, site.dataverse).read(wanted)
+    return [fact for event in events for fact in decode(event.value, event.headers) if isinstance(fact, Change)]
+
+
+@pytest.mark.requirement("R5")
+def test_a_notice_leads_to_the_whole_row() -> None:
+    site = Site()
+    row = next(iter(site.pair.tables["msdyn_actual"].rows.values()))
+    (change,) = read_again(site, command("msdyn_actual", row.id))
+    assert (change.operation, change.entity, change.id) == ("upsert", "msdyn_actual", row.id)
+    assert change.columns["msdyn_amount"] == row.text("msdyn_amount")
+
+
+@pytest.mark.requirement("R5")
+def test_a_row_that_is_gone_comes_as_deleted() -> None:
+    site = Site()
+    gone = "0f1c0000-0000-4000-8000-000000000001"
+    (change,) = read_again(site, command("msdyn_actual", gone))
+    assert (change.operation, change.id) == ("delete", gone)
+    assert iso(change.evidence.at).startswith("2025-01-08T17:59:5") or iso(change.evidence.at) >= "2025-01-08T18"
+
+
+@pytest.mark.requirement("R5")
+def test_a_row_of_finance_is_found_by_its_rec_id() -> None:
+    site = Site()
+    row = site.pair.tables.first("TrvExpTrans", "ProjTransId", "USPM-PT000487")
+    assert row is not None
+    (change,) = read_again(site, command("TrvExpTrans", row.id, source="finance", company="USPM"))
+    assert (change.id, change.columns["ProjTransId"]) == (row.id, "USPM-PT000487")
+
+
+@pytest.mark.requirement("R5")
+def test_a_business_event_leads_to_the_invoice_and_its_lines() -> None:
+    site = Site()
+    posted = site.pair.tables.first("VendInvoiceJour", "InvoiceId", "Inv-6")
+    assert posted is not None
+    columns = {"InvoiceId": "Inv-6", "InvoiceAccount": posted.text("InvoiceAccount")}
+    wanted = command("VendorInvoicePostedBusinessEvent", "", source="finance", company="USPM", columns=columns)
+    assert sorted(change.entity for change in read_again(site, wanted)) == ["VendInvoiceJour", "VendInvoiceTrans"]
+
+
+@pytest.mark.requirement("R5")
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        (command("mserp_projcdsactualsimportentity", "", source="finance"), "names no row"),
+        (command("TrvExpTrans", "x", source="finance"), "no RecId"),
+        (command("VendorInvoicePostedBusinessEvent", "", source="finance"), "InvoiceId, InvoiceAccount"),
+    ],
+)
+def test_a_notice_that_says_too_little_is_left_to_the_poller(wanted: dict[str, Any], says: str) -> None:
+    with pytest.raises(Permanent, match=says):
+        read_again(Site(), wanted)
+
+
+@pytest.mark.requirement("R5")
+def test_what_cannot_be_read_now_is_no_deleted_row() -> None:
+    site = Site()
+    row = next(iter(site.pair.tables["msdyn_actual"].rows))
+    site.dataverse.read("msdyn_actuals", row)
+    site.pair.faults.next("unavailable", "msdyn_actuals")
+    with pytest.raises(Transient):
+        read_again(site, command("msdyn_actual", row))
+    elsewhere = Rereader(site.finance, site.dataverse, {"msdyn_actual": "nosuchset"})
+    with pytest.raises(Configuration):
+        elsewhere.read(command("msdyn_actual", row))
+
+
+def test_a_cursor_is_shown_with_what_it_knows() -> None:
+    feed = Feed(Site(page_rows=50), [Table("finance", "TrvExpTrans", "TrvExpTranss")])
+    seen: list[Cursor] = []
+    feed.poller.once(seen.append)
+    assert [cursor.rows for cursor in seen] == [50, 100, 126]
+    assert [cursor.began is None for cursor in seen] == [False, False, True]

@@ -1,0 +1,114 @@
+"""`tieout poll`: the initial load, and what changed since, from the APIs of both systems onto the topics."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tieout.cli.common import JsonOption, examples, in_force
+from tieout.cli.output import counted, emit, plain
+
+if TYPE_CHECKING:
+    from engine.cursors import Cursor, Cursors
+    from handlers.events import SourceEvent
+    from tieout.settings import Settings
+
+EXAMPLES = examples("tieout poll", "tieout poll --every 300", "tieout poll --show", "tieout poll --anew")
+
+
+def poll(
+    every: Annotated[
+        int | None,
+        typer.Option(
+            min=10, metavar="SECONDS", help="Poll again and again, so often, until Ctrl-C.", show_default=False
+        ),
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Ask nothing: show how far each table has been read.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Read every table from its beginning.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read rows from Finance and Dataverse onto the topics: whole tables at first, then what changed.
+
+    It goes on where it stopped. A table that cannot be read says why, and the others go on.
+    """
+    from msgspec.structs import replace
+
+    from store.cursors import SqlCursors
+    from tieout.bootstrap import open_store
+
+    settings = in_force("info" if every else "warning")
+    if show:
+        with open_store(settings, write=False) as engine:
+            _tell(list(SqlCursors(engine).all()), as_json)
+        return
+    with open_store(settings, write=True) as engine:
+        cursors = SqlCursors(engine)
+        if anew:
+            for cursor in cursors.all():
+                cursors.save(replace(cursor, link=None, began=None))
+        while True:
+            started = time.monotonic()
+            done = _once(settings, cursors)
+            _tell(done, as_json)
+            if every is None:
+                break
+            _pause(every - (time.monotonic() - started))
+    if any(cursor.fault for cursor in done):
+        raise typer.Exit(1)
+
+
+def _once(settings: "Settings", cursors: "Cursors") -> "list[Cursor]":
+    from handlers.poll import Poller
+    from streams.log import NewRecord
+    from tieout.bootstrap import load_maps, open_log
+    from tieout.connectors import open_connectors, polled_tables, polled_wholly
+
+    maps = load_maps(settings)
+    tables = polled_tables(settings, maps)
+    with open_connectors(settings) as to, open_log(settings, write=True) as log:
+
+        def send(events: "Sequence[SourceEvent]") -> None:
+            log.append(
+                [
+                    NewRecord(
+                        f"{settings.prefix}.{event.topic}",
+                        None if event.key is None else event.key.encode(),
+                        event.value,
+                        event.headers,
+                    )
+                    for event in events
+                ]
+            )
+
+        poller = Poller(to.finance, to.dataverse, cursors, send, tables, whole=polled_wholly(tables, maps))
+        return poller.once()
+
+
+def _pause(seconds: float) -> None:
+    """Wait, but not for Ctrl-C."""
+    threading.Event().wait(max(0.0, seconds))
+
+
+def _tell(cursors: "list[Cursor]", as_json: bool) -> None:
+    from engine.changes import iso
+
+    for cursor in cursors:
+        until = None if cursor.complete_until is None else iso(cursor.complete_until)
+        if as_json:
+            emit(
+                {
+                    "table": cursor.table,
+                    "rows": cursor.rows,
+                    "passes": cursor.passes,
+                    "reading": cursor.began is not None,
+                    "complete_until": until,
+                    "fault": cursor.fault or None,
+                }
+            )
+            continue
+        state = f"{counted(cursor.rows, 'row')}, complete until {until or 'never'}"
+        if cursor.began is not None:
+            state = f"{counted(cursor.rows, 'row')} of a pass under way, complete until {until or 'never'}"
+        typer.echo(f"{'FAULT' if cursor.fault else 'ok':<7} {cursor.table:<42} {plain(cursor.fault or state)}")
