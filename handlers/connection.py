@@ -92,14 +92,18 @@ class Connection:
         parameters: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: object = None,
+        changes: bool = True,
     ) -> Answer:
-        """Make one call; `body` is sent as JSON. Raises `TargetError`."""
+        """Make one call; `body` is sent as JSON. Raises `TargetError`.
+
+        Whatever is no GET needs the switch, unless it is known that it `changes` nothing.
+        """
         address = self._joined(path)
         if parameters:
             # Not httpx's own encoding: the systems want to see `$select`, not `%24select`.
             address = address.copy_with(query=urlencode(parameters, safe="$,()'", quote_via=quote).encode())
         call = f"{method} {address.path.removeprefix(self.address.path)}"
-        if method not in _READS and not self._may_change():
+        if changes and method not in _READS and not self._may_change():
             raise OutgoingOff(
                 f"{call}: not sent, since outgoing calls are switched off for this environment. An administrator "
                 "switches them on with TIEOUT_OUTGOING=true."

@@ -55,6 +55,11 @@ class Finance:
         """Call an action of an entity set, or of a row of it; its result."""
         return self.connection.send("POST", f"{on}/{_NAMESPACE}.{action}", body=dict(parameters)).content
 
+    def version(self) -> str:
+        """The version of the application, such as `10.0.43`; an action tells it, which changes nothing."""
+        path = f"DataManagementEntities/{_NAMESPACE}.GetApplicationVersion"
+        return str(self.connection.send("POST", path, body={}, changes=False).content.get("value") or "")
+
     def requeue(self, batch_job: int) -> None:
         """Let a batch job run again, as the Batch OData API does: its work is done later, by Finance itself."""
         result = self.act("SetBatchJobToWaiting", {"batchJobId": batch_job}, on="BatchJobs")

@@ -71,6 +71,10 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
         else:
             yield from _looked_at("lag", lambda: _lag(log, places))
             yield from _looked_at("effects", lambda: effects_line(connection, log, maps, settings))
+    if settings.connected:
+        from tieout.connected import looked_at  # Only where it is needed: HTTP takes a while to load.
+
+        yield from (Line(*found) for found in looked_at(settings))
 
 
 def _unchecked(what: str, *checks: str) -> Iterator[Line]:

@@ -35,11 +35,6 @@ class Connectors(msgspec.Struct, frozen=True):
     processes: Processes
 
 
-def configured(settings: Settings) -> bool:
-    """Whether the settings say where both systems are."""
-    return bool(settings.finance and settings.dataverse)
-
-
 @contextmanager
 def open_connectors(settings: Settings) -> Iterator[Connectors]:
     """The connectors of the settings; nothing is sent before the first call. Raises `SettingError` without address."""

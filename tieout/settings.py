@@ -19,13 +19,14 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from engine.errors import SettingError
+from engine.prerequisites import NAMES as PREREQUISITES
 from handlers.processes import IN_DATAVERSE, PROCESSES, read_target
 
 FILE: Final = "tieout.toml"
 _EMBEDDED: Final = "embedded:///"
 _KAFKA: Final = "kafka://"
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-_LISTS: Final = ("companies", "environments", "maps", "poll")
+_LISTS: Final = ("companies", "environments", "maps", "poll", "confirmed")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -96,6 +97,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     outgoing: bool = False
     """Whether calls that change Finance or Dataverse may leave (R49). Reading needs no leave."""
 
+    confirmed: tuple[str, ...] = ()
+    """Prerequisites of Sync that cannot be seen through an API, and that an administrator has looked at (R48)."""
+
     poll: tuple[str, ...] | None = None
     """The entities to poll, as the maps name them; `entity=EntitySet` where the API offers one under another name than
     its plural. By default every one that the maps read.
@@ -137,6 +141,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return None
         host, _, port = self.metrics.rpartition(":")
         return host, int(port)
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is said where both systems are."""
+        return bool(self.finance and self.dataverse)
 
     def shown(self) -> dict[str, str]:
         """The settings in force as text, without passwords."""
@@ -233,6 +242,8 @@ def _check_connections(settings: Settings) -> None:
     for entry in settings.poll or ():
         if not re.fullmatch(r"\w+(=\w+)?", entry):
             raise SettingError(f"TIEOUT_POLL: {entry!r} is neither entity nor entity=EntitySet.")
+    if wrong := [name for name in settings.confirmed if name not in PREREQUISITES]:
+        raise SettingError(f"TIEOUT_CONFIRMED: {wrong[0]!r} is none of {', '.join(PREREQUISITES)}.")
     _check_processes(settings)
 
 

@@ -105,3 +105,27 @@ def test_without_addresses_it_says_which_settings_are_missing(tieout: Tieout) ->
     polled = tieout("poll", finance=" ", dataverse=" ")
     assert polled.code == 1
     assert "TIEOUT_FINANCE and TIEOUT_DATAVERSE" in polled.err
+
+
+@pytest.mark.requirement("R48")
+def test_the_check_says_whether_both_systems_have_what_sync_needs(tieout: Tieout, served: Served) -> None:
+    assert tieout("migrate").code == 0
+
+    def looked_at(**settings: str) -> dict[str, tuple[bool | None, str]]:
+        lines = json.loads(tieout("check", "--json", **settings).out)["checks"]
+        return {line["says"].partition(":")[0]: (line["ok"], f"{line['check']}: {line['says']}") for line in lines}
+
+    found = looked_at()
+    assert found["answers, and knows the application"][0] is True
+    assert any("switched off" in says for _, says in found.values())
+    unknown = [says for ok, says in found.values() if ok is None and says.startswith("needed")]
+    assert len(unknown) == 1
+    assert "TIEOUT_CONFIRMED" in unknown[0]
+    served.pair.version = "10.0.42"
+    confirmed = looked_at(confirmed="feature").values()
+    assert [says for ok, says in confirmed if not ok] == [
+        "needed: Finance 10.0.42 is too old: 10.0.43 or later is needed. Update it"
+    ]
+    refused = looked_at(client_secret="not-it").values()
+    assert [says for ok, says in refused if ok is False and "TIEOUT_CLIENT_SECRET" in says]
+    assert "not-it" not in str(refused)

@@ -30,6 +30,8 @@ TABLES = (
     "cdm_company",
     "msdyn_project",
     "msdyn_transactioncategory",
+    "solution",
+    "msdyn_dualwriteentitymap",
 )
 KEYS: Mapping[str, tuple[str, ...]] = {
     "msdyn_journal": ("msdyn_description",),

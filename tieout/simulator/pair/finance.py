@@ -62,6 +62,9 @@ class FinanceApi:
         if request.method == "POST" and action.startswith(_NAMESPACE):
             result = self._office.finance_action(action.removeprefix(_NAMESPACE), segment, request.json())
             return Answer(content={"@odata.context": f"{request.host}{ROOT}$metadata#Edm.Untyped", **result})
+        if not segment and request.method == "GET":
+            sets = [{"name": name, "kind": "EntitySet", "url": name} for name in self._sets]
+            return Answer(content={"@odata.context": f"{request.host}{ROOT}$metadata", "value": sets})
         name, key = address(segment)
         entity = self._sets.get(name)
         if entity is None or action:

@@ -86,6 +86,9 @@ class Pair:
         self.journals = Journals(self.books)
         self.revoked: set[str] = set()
         """Systems (`dataverse`, `finance`) that took the application's rights away."""
+        self.version = "10.0.46"
+        """Of Finance."""
+        _install(self.books.tables)
         self.calls: list[str] = []
         """Method and path of every call, in the order in which they came."""
         self._pace = pace
@@ -220,6 +223,8 @@ class Pair:
 
     def finance_action(self, name: str, on: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Run an action of Finance. Raises `Refused`."""
+        if (on, name) == ("DataManagementEntities", "GetApplicationVersion"):
+            return {"value": self.version}
         if (on, name) == ("BatchJobs", "SetBatchJobToWaiting"):
             return self._run_batch_job(parameters.get("batchJobId"))
         actions = {
@@ -252,6 +257,26 @@ class Pair:
             if not row.columns.get("msdyn_isposted"):
                 self.books.write(row.entity, row.id, {"msdyn_isposted": True})
         return {}
+
+
+def _install(tables: Tables) -> None:
+    """What is installed in Dataverse: these rows send no events."""
+    maps = {
+        "expenses export entity (msdyn_expenses)": "1.0.0.5",
+        "vendor invoice export entity (msdyn_projectvendorinvoices)": "1.0.0.2",
+        "vendor invoice export entity V2 (msdyn_projectvendorinvoices)": "1.0.0.1",
+        "vendor invoice line export entity (msdyn_projectvendorinvoicelines)": "1.0.0.9",
+    }
+    rows: list[Columns] = [
+        {"msdyn_displayname": f"Project Operations integration project {name}", "msdyn_version": version}
+        for name, version in maps.items()
+    ]
+    for number, columns in enumerate(rows, 1):
+        row = f"00000000-0000-4000-8000-{number:012d}"
+        tables["msdyn_dualwriteentitymap"].rows[row] = Row("msdyn_dualwriteentitymap", row, columns, 1, small.UNTIL)
+    row = "00000000-0000-4000-8000-000000000100"
+    columns = {"uniquename": "ProjectOperations_Anchor", "version": "4.160.0.1"}
+    tables["solution"].rows[row] = Row("solution", row, columns, 1, small.UNTIL)
 
 
 def _system(path: str) -> str:
