@@ -22,6 +22,8 @@ from store.writer import built_under, check_built_under
 from streams.log import EventLog, LogError, Place
 from streams.topics import CHANGES, TOPICS
 from tieout.bootstrap import load_maps, open_log, open_store
+from tieout.connected import looked_at
+from tieout.connectors import configured
 from tieout.effects import LAST, without_effect
 from tieout.settings import Settings
 
@@ -71,9 +73,7 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
         else:
             yield from _looked_at("lag", lambda: _lag(log, places))
             yield from _looked_at("effects", lambda: effects_line(connection, log, maps, settings))
-    if settings.connected:
-        from tieout.connected import looked_at  # Only where it is needed: HTTP takes a while to load.
-
+    if configured(settings):
         yield from (Line(*found) for found in looked_at(settings))
 
 

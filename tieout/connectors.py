@@ -35,10 +35,15 @@ class Connectors(msgspec.Struct, frozen=True):
     processes: Processes
 
 
+def configured(settings: Settings) -> bool:
+    """Whether the settings say where both systems are."""
+    return bool(settings.finance and settings.dataverse)
+
+
 @contextmanager
 def open_connectors(settings: Settings) -> Iterator[Connectors]:
     """The connectors of the settings; nothing is sent before the first call. Raises `SettingError` without address."""
-    if not settings.finance or not settings.dataverse:
+    if settings.finance is None or settings.dataverse is None:
         raise SettingError(
             "TIEOUT_FINANCE and TIEOUT_DATAVERSE say where the two systems are: set both (docs/connectors.md)."
         )

@@ -142,11 +142,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         host, _, port = self.metrics.rpartition(":")
         return host, int(port)
 
-    @property
-    def connected(self) -> bool:
-        """Whether it is said where both systems are."""
-        return bool(self.finance and self.dataverse)
-
     def shown(self) -> dict[str, str]:
         """The settings in force as text, without passwords."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
