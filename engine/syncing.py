@@ -82,7 +82,7 @@ def step_for(
     company = document.company or ""
     match cause:
         case "not-synced-to-dataverse":
-            table, record = EXPORTED[document.kind], row_id_of(document.key.split(":", 2)[2])
+            table, record = EXPORTED[document.kind], int(document.key.split(":", 2)[2])
             # An invoice goes as a whole, so its lines share a call.
             subject = f"{company}/{document.invoice} {document.voucher}" if document.invoice else document.document
             return Step("export", subject, {"company": company, "table": table, "recId": record})

@@ -102,30 +102,35 @@ class Syncing:
 
     def _attempt(self, claim: Claim) -> None:
         """One attempt, recorded before its call leaves. Raises what the call raised."""
-        told = structlog.get_logger(__name__).bind(
-            action=claim.action, subject=claim.subject, documents=len(claim.documents)
-        )
+        action, subject, documents = claim.action, claim.subject, len(claim.documents)
         needed = self._needed(claim)
         if not needed.still:
             self._end(claim, "not-needed", needed.why, needed)
-            told.info("sync_not_needed", reason=needed.why)
+            log.info("sync_not_needed", action=action, subject=subject, documents=documents, reason=needed.why)
             return
         now = self._clock()
         self._attempts.begin(claim, now=now, until=now + HELD)
-        told.info("attempt_begun")
+        log.info("attempt_begun", action=action, subject=subject, documents=documents)
         try:
             self._call(claim)
         except Throttled as error:
             wait = THROTTLED_SECONDS if error.retry_after is None else error.retry_after
             self._attempts.throttled(claim, str(error), now=self._clock(), wait=int(wait * SECOND))
-            told.info("attempt_throttled", seconds=wait)
+            log.info("attempt_throttled", action=action, subject=subject, documents=documents, seconds=wait)
             raise
         except TargetError as error:
             self._end(claim, outcome_of(error), str(error), needed)
-            told.warning("attempt_failed", outcome=outcome_of(error), reason=str(error))
+            log.warning(
+                "attempt_failed",
+                action=action,
+                subject=subject,
+                documents=documents,
+                outcome=outcome_of(error),
+                reason=str(error),
+            )
             raise
         self._end(claim, "succeeded", "", needed)
-        told.info("attempt_succeeded")
+        log.info("attempt_succeeded", action=action, subject=subject, documents=documents)
 
     def _end(self, claim: Claim, outcome: Outcome, text: str, needed: Needed) -> None:
         self._attempts.end(claim, outcome, text, now=self._clock(), chance=self._chance(), changes=needed.changes)

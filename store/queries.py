@@ -27,6 +27,7 @@ from store.lease import Holder, holder_of
 from store.overview import Age, Balance, Day, Work
 from store.rows import Rows, Written
 from store.selection import decode_chain, document_of
+from store.statements import chunks
 from store.summary import Summary, summarise
 from store.surroundings import Surroundings, around
 from store.unit import State, load_resident
@@ -287,6 +288,20 @@ class Snapshot:
                 "a line that is neither approved nor posted in Finance has none."
             )
         return [self._chain_view(row.key, row.body) for row in rows]
+
+    def named(self, names: Collection[str]) -> list[GridRow]:
+        """The documents of these names that there are, by name and key."""
+        table = tables.documents
+        found: list[GridRow] = []
+        for some in chunks(sorted(names), 500):
+            rows = self._connection.execute(
+                select(table.c.key, tables.chains.c.body)
+                .join(tables.chains, tables.chains.c.id == table.c.chain)
+                .where(table.c.document.in_(some))
+                .order_by(table.c.document, table.c.key)
+            )
+            found += [self._row(document_of(row.body, row.key)) for row in rows]
+        return found
 
     def _chain_view(self, key: str, body: bytes) -> ChainView:
         chain = decode_chain(body)

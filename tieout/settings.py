@@ -123,6 +123,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     process_resend: str | None = None
     """The action of Dataverse that sends an actual to Finance again."""
 
+    sync_posts: bool = False
+    """Whether Sync may post draft integration journals (R42)."""
+
     metrics: str | None = None
     """Where a worker tells its metrics and whether it is ready, as `host:port`; by default nowhere."""
 

@@ -15,11 +15,11 @@ def step(table: str, *, posts: bool = False, cause: str | None = None) -> Step |
 
 
 FOLLOWS = {
-    "not in Dataverse: exported again": (EXPENSE, "export", {"table": "TrvExpTrans", "recId": id_of("E1")}),
+    "not in Dataverse: exported again": (EXPENSE, "export", {"table": "TrvExpTrans", "recId": int(id_of("E1"))}),
     "a line not in Dataverse: its invoice is exported again": (
         INVOICE.replace("invoice-record   N1", "header H1 confirmed"),
         "export",
-        {"table": "VendInvoiceTrans", "recId": id_of("I1")},
+        {"table": "VendInvoiceTrans", "recId": int(id_of("I1"))},
     ),
     "not approved: approval runs again": (EXPENSE + "record R1 submitted", "approval", {"expense": id_of("R1")}),
     "approved without an actual: approval runs again, no actual is made by us": (

@@ -20,6 +20,7 @@ from tieout.cli import (
     questions,
     rejections,
     replaying,
+    syncing,
 )
 from tieout.cli.common import examples
 from tieout.cli.failures import guarded
@@ -66,6 +67,7 @@ app.command(epilog=questions.CHAIN_EXAMPLES)(questions.chain)
 app.command(epilog=questions.ERRORS_EXAMPLES)(questions.errors)
 app.command(epilog=inspection.DUMP_EXAMPLES)(inspection.dump)
 app.command(epilog=inspection.VERIFY_EXAMPLES)(inspection.verify)
+app.command(epilog=syncing.EXAMPLES)(syncing.sync)
 app.command(epilog=replaying.EXAMPLES)(replaying.replay)
 app.command(epilog=operation.MIGRATE_EXAMPLES)(operation.migrate)
 app.command(epilog=operation.CHECK_EXAMPLES)(operation.check)

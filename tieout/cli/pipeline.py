@@ -22,6 +22,7 @@ class Role(StrEnum):
     """What a worker does."""
 
     PROJECT = "project"
+    HANDLE = "handle"
     WORKSPACE = "workspace"
 
 
@@ -42,7 +43,10 @@ PortOption = Annotated[
 ]
 
 RUN_EXAMPLES = examples(
-    "tieout run", "tieout run --role project --until-caught-up", "tieout run --role workspace --port 8081"
+    "tieout run",
+    "tieout run --role project --until-caught-up",
+    "tieout run --role handle",
+    "tieout run --role workspace --port 8081",
 )
 
 
@@ -58,18 +62,67 @@ def run(
     ] = False,
     port: PortOption = None,
 ) -> None:
-    """Start a worker. It projects the events of the topics into the store, and serves the workspace, until it is told
-    to stop.
+    """Start a worker. It projects the events of the topics into the store, does what Sync asks for where outgoing calls
+    are switched on, and serves the workspace, until it is told to stop.
     """
     roles = set(role or Role)
     if role and Role.WORKSPACE in roles and until_caught_up:
         raise typer.BadParameter("a workspace is served until it is stopped.", param_hint="'--until-caught-up'")
     settings = in_force("info")
-    if Role.PROJECT not in roles:
+    if roles == {Role.WORKSPACE}:
         serve(settings, port)
         return
-    with _workspace(settings, port, wanted=not until_caught_up and Role.WORKSPACE in roles, named=bool(role)):
-        _project(settings, until_caught_up=until_caught_up)
+    serves = not until_caught_up and Role.WORKSPACE in roles
+    with (
+        _workspace(settings, port, wanted=serves, named=bool(role)),
+        _handler(settings, wanted=Role.HANDLE in roles, named=bool(role), until_caught_up=until_caught_up),
+    ):
+        if Role.PROJECT in roles:
+            _project(settings, until_caught_up=until_caught_up)
+        elif not until_caught_up:
+            _until_told()
+
+
+@contextmanager
+def _handler(settings: "Settings", *, wanted: bool, named: bool, until_caught_up: bool) -> Iterator[None]:
+    """Handle beside a worker. Where nobody asked for it by name, settings that do not allow it are no reason not to
+    project.
+    """
+    if not wanted:
+        yield
+        return
+    import threading
+
+    import structlog
+
+    from engine.errors import SettingError
+    from tieout.handling import handling, ready
+
+    if (reason := ready(settings)) is not None:
+        if named:
+            raise SettingError(f"the role handle has nothing to do: {reason}.")
+        log = structlog.get_logger(__name__)
+        log.info("nothing_handled", reason=reason)
+        yield
+        return
+    stop = threading.Event()
+    with handling(settings, stop, until_done=until_caught_up):
+        try:
+            yield
+        finally:
+            if not until_caught_up:
+                stop.set()
+
+
+def _until_told() -> None:
+    """Wait for SIGINT or SIGTERM."""
+    import signal
+    import threading
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
 
 
 def serve(settings: "Settings", port: int | None) -> None:

@@ -409,3 +409,40 @@ def show_reading(screen: Console, told: "Reading", *, read_again: bool) -> None:
             table.add_row(tie.kind, plain(tie.name), plain(tie.value or "none yet"), plain(tie.because))
         screen.print(table)
         screen.print()
+
+
+# --- syncing ---------------------------------------------------------------------------------------------------------
+
+
+def show_sync(screen: Console, told: Sequence[dict[str, Any]], calls: int, documents: int, left: int) -> None:
+    """What a sync does for each document, and what is left to people."""
+    from engine.syncing import DONE_AS
+
+    done = [line for line in told if line["action"] is not None]
+    if done:
+        table = _table("document", "cause", "what is done", "for")
+        for line in done:
+            table.add_row(plain(line["document"]), line["cause"], DONE_AS[line["action"]], plain(line["subject"]))
+        screen.print(table)
+    others = [line for line in told if line["action"] is None]
+    if others:
+        table = _table("document", "cause", "left alone: what a person does")
+        for line in others:
+            table.add_row(plain(line["document"]), line["cause"] or "", line["why"])
+        screen.print(table)
+    more = documents + left - len(told)
+    screen.print(
+        f"{counted(calls, 'call')} for {counted(documents, 'document')}; {counted(left, 'document')} left alone"
+        + (f"; {more:,} not shown, --json has them all." if more else ".")
+    )
+
+
+def show_synced(screen: Console, told: Sequence[dict[str, Any]]) -> None:
+    """How the documents of a sync ended: those that did not go well, each with what stands in its way."""
+    failed = [line for line in told if line["state"] != "done"]
+    if failed:
+        table = _table("document", "state", "attempts", "what stands in its way")
+        for line in failed:
+            table.add_row(plain(line["document"]), line["state"], str(line["attempts"]), plain(line["text"]))
+        screen.print(table)
+    screen.print(f"{counted(len(told) - len(failed), 'document')} sent again, {counted(len(failed), 'document')} not.")

@@ -1,0 +1,156 @@
+"""From pressing Sync to the account being clear, against both systems simulated."""
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from engine.attempts import ATTEMPTS_MAX
+from engine.syncing import Left, Step
+from tests.support.desks import Desk
+from tieout.simulator.pair import Fault
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.requirement("R40")
+@pytest.mark.requirement("R42")
+def test_of_the_4_000_of_the_screenshot_all_is_sent_again_but_what_is_a_persons(desk: Desk) -> None:
+    assert desk.tiles()["expense_missing_actuals"] == ("4000.00", 40)
+    assert desk.tiles()["vendor_invoice_missing_actuals"] == ("5000.00", 1)
+    synced = desk.sync()
+    assert {sync.attempts.state for sync in synced} == {"done"}
+    assert desk.tiles()["expense_missing_actuals"] == ("1000.00", 10)
+    assert desk.tiles()["vendor_invoice_missing_actuals"] == ("0.00", 0)
+    left = [one for one in desk.plan().documents if one.row.document.position == "missing-actual"]
+    assert {one.row.cause for one in left} == {"not-approved", "actual-reversed", "cancelled-in-dataverse"}
+    assert all(isinstance(one.step, Left) for one in left)
+
+
+@pytest.mark.requirement("R42")
+def test_sync_again_and_again_comes_to_an_end_with_what_a_person_must_do() -> None:
+    desk = Desk(sync_posts=True)
+    for _ in range(4):
+        desk.sync()
+        desk.site.clock.seconds += 3_600
+    waiting = {one.row.cause for one in desk.plan().documents if isinstance(one.step, Step)}
+    assert waiting <= {"line-not-seen"}
+    assert desk.tiles()["expense_missing_journal_lines"] == ("2400.00", 5)
+    assert desk.tiles()["vendor_invoice_missing_journal_lines"] == ("8500.00", 5)
+
+
+@pytest.mark.requirement("R42")
+def test_without_leave_no_journal_is_posted(desk: Desk) -> None:
+    for _ in range(3):
+        desk.sync()
+    assert not [call for call in desk.site.pair.calls if "postIntegrationJournals" in call]
+    assert "draft" in {one.row.cause for one in desk.plan().left}
+
+
+@pytest.mark.requirement("R40")
+def test_the_dry_run_says_exactly_what_the_run_then_does(desk: Desk) -> None:
+    told = [(task.action, task.subject, task.documents) for task in desk.plan().tasks]
+    before = len(desk.site.pair.calls)
+    synced = desk.sync()
+    assert sorted({(sync.action, sync.subject) for sync in synced}) == sorted((one, name) for one, name, _ in told)
+    assert sorted(sync.document for sync in synced) == sorted(name for *_, names in told for name in names)
+    called = [call for call in desk.site.pair.calls[before:] if call.startswith("POST") and "/oauth2/" not in call]
+    assert len(called) == len(told)
+
+
+@pytest.mark.requirement("R40")
+def test_one_document_is_synced_alone(desk: Desk) -> None:
+    document = next(one.row.document.document for one in desk.plan().documents if isinstance(one.step, Step))
+    (sync,) = desk.sync(document)
+    assert (sync.document, sync.attempts.state, sync.attempts.made) == (document, "done", 1)
+    assert len(desk.attempts.syncs()) == 1
+
+
+@pytest.fixture
+def exported(desk: Desk) -> str:
+    """An expense that is not in Dataverse."""
+    return next(
+        one.row.document.document
+        for one in desk.plan().documents
+        if isinstance(one.step, Step) and one.step.action == "export" and one.row.document.kind == "expense"
+    )
+
+
+@pytest.mark.requirement("R45")
+@pytest.mark.parametrize("fault", ["lost", "gateway", "cut"])
+def test_an_answer_that_is_lost_after_the_write_makes_no_second_record(desk: Desk, exported: str, fault: Fault) -> None:
+    transaction = exported.partition("/")[2]
+    desk.site.pair.faults.next(fault, "exportDocument")
+    (sync,) = desk.sync(exported)
+    assert sync.attempts.state == "done"
+    made = desk.site.rows("msdyn_expense", lambda row: row.text("assumed_externalexpenseid") == transaction)
+    assert len(made) == 1
+    assert not desk.standing(exported).endswith("not-synced-to-dataverse")
+
+
+@pytest.mark.requirement("R43")
+def test_five_failures_wait_for_a_person_whom_alone_they_obey(desk: Desk, exported: str) -> None:
+    desk.site.pair.faults.next("unavailable", "exportDocument", times=ATTEMPTS_MAX)
+    (sync,) = desk.sync(exported)
+    assert (sync.attempts.state, sync.attempts.made) == ("stopped", ATTEMPTS_MAX)
+    assert "503" in sync.last_text
+    assert desk.ask(exported, by_person=False) == []
+    (sync,) = desk.sync(exported)
+    assert (sync.attempts.state, sync.attempts.round, sync.attempts.made) == ("done", 2, 1)
+
+
+@pytest.mark.requirement("R43")
+@pytest.mark.requirement("R46")
+def test_being_throttled_uses_no_attempt(desk: Desk, exported: str) -> None:
+    desk.site.pair.faults.next("throttled", "exportDocument", times=3)
+    (sync,) = desk.sync(exported)
+    assert (sync.attempts.state, sync.attempts.made, sync.attempts.calls) == ("done", 1, 4)
+
+
+@pytest.mark.requirement("R44")
+def test_what_is_set_up_wrongly_is_tried_again_once_that_has_changed(desk: Desk, exported: str) -> None:
+    """A currency that Dataverse does not have stops the export; the recurring job takes it up when it is there."""
+    with desk.reader.snapshot() as snapshot:
+        (row,) = snapshot.named([exported])
+    currency = desk.site.pair.books.reference("transactioncurrency", row.document.currency or "")
+    assert currency is not None
+    desk.site.pair.delete("transactioncurrency", currency.id)
+    desk.arrive()
+    (sync,) = desk.sync(exported)
+    assert (sync.attempts.state, sync.attempts.made) == ("blocked", 1)
+    assert "Currency USD does not exist in Dataverse" in sync.last_text
+    assert desk.ask(exported, by_person=False) == []  # nothing has changed
+    desk.site.clock.seconds += 3_600
+    desk.site.pair.write("transactioncurrency", None, currency.columns)
+    desk.arrive()
+    (sync,) = desk.sync(exported, by_person=False)
+    assert (sync.attempts.state, sync.attempts.round, sync.attempts.made) == ("done", 1, 2)
+
+
+@pytest.mark.requirement("R49")
+def test_nothing_leaves_while_outgoing_calls_are_off(desk: Desk, exported: str) -> None:
+    desk.site.on = False
+    before = len(desk.site.pair.calls)
+    (sync,) = desk.sync(exported)
+    assert sync.attempts.state == "blocked"
+    assert "TIEOUT_OUTGOING" in sync.last_text
+    assert desk.site.pair.calls[before:] == []
+
+
+def test_a_document_that_was_mended_meanwhile_is_not_called_for(desk: Desk, exported: str) -> None:
+    desk.ask(exported)
+    desk.site.processes.start("export", next(task.parameters for task in desk.plan(exported).tasks))
+    desk.arrive()
+    desk.handle()
+    (sync,) = desk.attempts.syncs([exported])
+    assert (sync.attempts.state, sync.attempts.calls, sync.last_outcome) == ("done", 0, "not-needed")

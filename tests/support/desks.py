@@ -1,0 +1,108 @@
+"""A company's two systems, simulated, with a store beside them and somebody who presses Sync; no time passes but the
+pair's own.
+"""
+
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from engine.attempts import SECOND, Sync
+from engine.calendar import Window
+from handlers.sync import Syncing
+from store.attempts import SqlAttempts
+from store.queries import Reader
+from store.writer import Writer
+from tests.support.pairs import HOST, Site
+from tests.support.stores import MAPS, add, memory_store
+from tests.unit.test_pair import facts
+from tieout.handling import caller
+from tieout.settings import Settings
+from tieout.simulator import simulate
+from tieout.syncing import Plan, looking, plan, plan_for
+
+COMPANY = "USPM"
+
+
+class Desk:
+    """The small company as it is documented, and what Sync does about it."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.site = Site()
+        self.settings = msgspec.structs.replace(
+            Settings(finance=HOST, dataverse=HOST, outgoing=True, companies=(COMPANY,)), **settings
+        )
+        engine = memory_store()
+        self.attempts = SqlAttempts(engine)
+        self.reader = Reader(engine, MAPS, today=date(2025, 1, 8))
+        self._writer = Writer(engine, MAPS, [COMPANY])
+        self._seen = 0
+        self._apply(list(simulate("small", deliver=False).events))
+        self.syncing = Syncing(
+            self.attempts,
+            caller(self.site.processes),
+            looking(self.reader, self.settings),
+            name="worker",
+            clock=self.now,
+            sleep=self.site.clock.sleep,
+            chance=lambda: 0.0,
+        )
+
+    def now(self) -> int:
+        return int(self.site.clock.now().timestamp() * SECOND)
+
+    def _apply(self, events: list[Any]) -> None:
+        from store.plan import Batch
+
+        batch = Batch()
+        for fact in facts(events):
+            if not hasattr(fact, "entity") or MAPS.find(fact.entity):
+                add(batch, fact)
+        self._writer.apply(batch)
+        while self._writer.recompute():
+            pass
+
+    def plan(self, document: str | None = None) -> Plan:
+        """What Sync would do."""
+        with self.reader.snapshot() as snapshot:
+            if document is not None:
+                return plan_for(snapshot, self.settings, document)
+            company = snapshot.company(COMPANY)
+            return plan(snapshot, self.settings, company, snapshot.window(company, None, None))
+
+    def ask(self, document: str | None = None, *, by_person: bool = True) -> list[str]:
+        """Press Sync, or let the recurring job do so; the documents that will be tried."""
+        request = self.plan(document).request("anna", by_person=by_person)
+        return self.attempts.ask(msgspec.structs.replace(request, at=self.now()))
+
+    def handle(self) -> None:
+        """See to all that is due, and let what the systems send arrive."""
+        while self.syncing.next():
+            self.arrive()
+        self.arrive()
+
+    def arrive(self) -> None:
+        """Let what the systems have sent arrive."""
+        events = self.site.events[self._seen :]
+        self._seen += len(events)
+        self._apply(events)
+
+    def sync(self, document: str | None = None, *, by_person: bool = True) -> list[Sync]:
+        """Press Sync, and wait for the end."""
+        asked = self.ask(document, by_person=by_person)
+        self.handle()
+        return self.attempts.syncs(asked)
+
+    def tiles(self) -> dict[str, tuple[str, int]]:
+        """Amount and documents of each tile."""
+        with self.reader.snapshot() as snapshot:
+            company = snapshot.company(COMPANY)
+            window: Window = snapshot.window(company, None, None)
+            told = snapshot.summary(company, window).as_json()["tiles"]
+        return {name: (tile["amount"], tile["documents"]) for name, tile in told.items()}
+
+    def standing(self, document: str) -> str:
+        """Where a document stands, and why."""
+        with self.reader.snapshot() as snapshot:
+            (row,) = snapshot.named([document])
+        return f"{row.document.position}: {row.cause}" if row.cause else row.document.position

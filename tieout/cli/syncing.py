@@ -1,0 +1,159 @@
+"""`tieout sync`: send again what dual-write lost (R40)."""
+
+import getpass
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tieout.cli.common import FromOption, JsonOption, ToOption, examples, in_force
+from tieout.cli.output import counted, emit
+from tieout.cli.questions import KindName
+
+if TYPE_CHECKING:
+    from engine.attempts import Request
+    from tieout.settings import Settings
+    from tieout.syncing import Plan
+
+EXAMPLES = examples(
+    "tieout sync --company USPM --dry-run",
+    "tieout sync --company USPM --kind expense --yes",
+    "tieout sync --document USPM/USPM-PT000123",
+)
+
+LOOK_SECONDS = 0.25
+SHOWN = 100
+
+
+def sync(
+    company: Annotated[
+        str | None, typer.Option(metavar="CODE", help="The company (legal entity), such as USPM.", show_default=False)
+    ] = None,
+    kind: Annotated[KindName | None, typer.Option(help="Documents of this kind only.", show_default=False)] = None,
+    document: Annotated[
+        str | None,
+        typer.Option(metavar="DOCUMENT", help="This one alone, as `tieout documents` shows it.", show_default=False),
+    ] = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and why.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Show how it gets on, until all of it has ended.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Send again what is not reconciled because of dual-write failures. What is done follows the cause of each
+    document; a document that a person must see to is listed with what that person does.
+    """
+    if (company is None) == (document is None):
+        raise typer.BadParameter("name a company, or one document.", param_hint="'--company'")
+    from tieout.handling import ready
+
+    settings = in_force()
+    plan = _plan(settings, company, kind, document, start, end)
+    request = plan.request(getpass.getuser(), by_person=True)
+    if dry_run or not request.tasks:
+        _show(plan, as_json)
+        return
+    if (reason := ready(settings)) is not None:
+        from engine.errors import SettingError
+
+        raise SettingError(f"nothing was sent: {reason}. `--dry-run` shows what would be done.")
+    if not yes:
+        _show(plan, as_json=False)
+        typer.confirm(f"Start {counted(len(request.tasks), 'call')}?", abort=True, err=True)
+    asked = _ask(settings, request)
+    _follow(settings, asked, wait=wait, as_json=as_json)
+
+
+def _plan(
+    settings: "Settings",
+    company: str | None,
+    kind: str | None,
+    document: str | None,
+    start: str | None,
+    end: str | None,
+) -> "Plan":
+    from tieout.bootstrap import open_reader
+    from tieout.syncing import kinds_of, plan, plan_for
+
+    with open_reader(settings) as reader, reader.snapshot() as snapshot:
+        if document is not None:
+            return plan_for(snapshot, settings, document)
+        found = snapshot.company(company or "")
+        return plan(snapshot, settings, found, snapshot.window(found, start, end), kinds_of(kind))
+
+
+def _show(plan: "Plan", as_json: bool) -> None:
+    from engine.syncing import Step
+
+    told: list[dict[str, Any]] = [
+        {
+            "document": one.row.document.document,
+            "kind": one.row.document.kind,
+            "cause": one.row.cause,
+            "action": one.step.action if isinstance(one.step, Step) else None,
+            "subject": one.step.subject if isinstance(one.step, Step) else None,
+            "why": "" if isinstance(one.step, Step) else one.step.why,
+        }
+        for one in plan.documents
+    ]
+    if as_json:
+        for line in told:
+            emit(line)
+        return
+    from tieout.cli.tables import console, show_sync
+
+    show_sync(console(), told[:SHOWN], len(plan.tasks), len(plan.documents) - len(plan.left), len(plan.left))
+
+
+def _ask(settings: "Settings", request: "Request") -> list[str]:
+    """Ask for it; returns the documents that will be tried."""
+    from store.attempts import SqlAttempts
+    from tieout.bootstrap import open_store
+
+    with open_store(settings, write=True) as engine:
+        return SqlAttempts(engine).ask(request)
+
+
+def _follow(settings: "Settings", asked: list[str], *, wait: bool, as_json: bool) -> None:
+    """Show how the documents get on."""
+    from store.attempts import SqlAttempts
+    from tieout.bootstrap import open_store
+    from tieout.cli.progress import bar
+
+    typer.echo(f"{counted(len(asked), 'document')} asked for; a worker with the role `handle` sees to them.", err=True)
+    if not wait:
+        return
+    with open_store(settings, write=False) as engine, bar("Syncing", len(asked)) as move:
+        attempts = SqlAttempts(engine)
+        while True:
+            syncs = list(attempts.syncs(asked))
+            states = Counter(sync.attempts.state for sync in syncs)
+            going_on = states["waiting"] + states["running"]
+            move(len(asked) - going_on, len(asked), ", ".join(f"{number} {state}" for state, number in states.items()))
+            if not going_on:
+                break
+            time.sleep(LOOK_SECONDS)
+    told = [
+        {
+            "document": sync.document,
+            "action": sync.action,
+            "state": sync.attempts.state,
+            "attempts": sync.attempts.made,
+            "outcome": sync.last_outcome,
+            "text": sync.last_text,
+        }
+        for sync in syncs
+    ]
+    if as_json:
+        for line in told:
+            emit(line)
+    else:
+        from tieout.cli.tables import console, show_synced
+
+        show_synced(console(), told)
+    if any(line["state"] != "done" for line in told):
+        raise typer.Exit(1)

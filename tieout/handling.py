@@ -1,0 +1,106 @@
+"""The role that handles: several threads see to what is to be synced, until told to stop (R42–R47)."""
+
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from engine.attempts import SECOND, Claim
+from handlers.processes import Processes
+from handlers.sync import Syncing
+from store.attempts import SqlAttempts
+from store.queries import Reader
+from tieout.bootstrap import load_maps, open_store
+from tieout.connectors import configured, open_connectors
+from tieout.settings import Settings
+from tieout.syncing import looking
+
+AT_ONCE: Final = 8
+"""Calls under way together: well below what one user may have (`handlers.limits`), for others share the user."""
+LOOK_SECONDS: Final = 1.0
+AWAY_SECONDS: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+def ready(settings: Settings) -> str | None:
+    """Why nothing can be handled under these settings; None when it can."""
+    if not configured(settings):
+        return "TIEOUT_FINANCE and TIEOUT_DATAVERSE do not say where the two systems are"
+    if not settings.outgoing:
+        return "outgoing calls are off for this environment: an administrator sets TIEOUT_OUTGOING=true"
+    return None
+
+
+@contextmanager
+def handling(settings: Settings, stop: threading.Event, *, until_done: bool = False) -> Iterator[None]:
+    """Handle beside whatever the block does. With `until_done` each thread ends when nothing waits any more; else they
+    end once `stop` is set.
+    """
+    with open_store(settings, write=True) as engine, open_connectors(settings) as connectors:
+        attempts = SqlAttempts(engine)
+        reader = Reader(engine, load_maps(settings), today=settings.today, clock=lambda: datetime.now(UTC))
+        name = f"{socket.gethostname()}/{os.getpid()}"
+
+        def work(number: int) -> None:
+            syncing = Syncing(
+                attempts,
+                caller(connectors.processes),
+                looking(reader, settings),
+                name=f"{name}/{number}",
+                clock=_now,
+                sleep=_until(stop),
+                chance=random.random,
+            )
+            while not stop.is_set():
+                try:
+                    if syncing.next():
+                        continue
+                    due = attempts.next_due()
+                    if due is None and until_done:
+                        return
+                    stop.wait(LOOK_SECONDS if due is None else min(max((due - _now()) / SECOND, 0.05), LOOK_SECONDS))
+                except DBAPIError as error:
+                    log.warning("handler_waits", reason=str(error.orig).strip(), seconds=AWAY_SECONDS)
+                    stop.wait(AWAY_SECONDS)
+
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="handler") as pool:
+            working = [pool.submit(work, number) for number in range(AT_ONCE)]
+            try:
+                yield
+            except BaseException:
+                stop.set()
+                raise
+            for one in working:
+                one.result()
+
+
+def caller(processes: Processes) -> Callable[[Claim], None]:
+    """What a claim says, done by the processes of the two systems."""
+
+    def call(claim: Claim) -> None:
+        processes.start(claim.action, claim.parameters)
+
+    return call
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
+
+
+def _until(stop: threading.Event) -> Callable[[float], None]:
+    """A sleep that a stop ends."""
+
+    def sleep(seconds: float) -> None:
+        stop.wait(seconds)
+
+    return sleep
