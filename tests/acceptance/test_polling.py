@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support.pairs import Served, serving
+from tests.support.payloads import EXAMPLES
 from tieout.cli import main
 
 
@@ -129,3 +130,27 @@ def test_the_check_says_whether_both_systems_have_what_sync_needs(tieout: Tieout
     refused = looked_at(client_secret="not-it").values()
     assert [says for ok, says in refused if ok is False and "TIEOUT_CLIENT_SECRET" in says]
     assert "not-it" not in str(refused)
+
+
+@pytest.mark.requirement("R5")
+def test_a_cut_event_leads_to_a_read_of_its_row(tieout: Tieout, served: Served, tmp_path: Path) -> None:
+    """The event says which row, and nothing of what is in it; an unsent table is not polled."""
+    actual = next(iter(served.pair.tables["msdyn_actual"].rows.values()))
+    cut = json.loads((EXAMPLES / "dataverse-truncated-update.json").read_bytes())
+    cut |= {"PrimaryEntityName": "msdyn_actual", "PrimaryEntityId": actual.id}
+    never = {**cut, "PrimaryEntityName": "mserp_projcdsactualsimportentity", "PrimaryEntityId": "0" * 8}
+    lines = tmp_path / "cut.jsonl"
+    lines.write_text(
+        "".join(json.dumps({"topic": "dataverse.changes", "value": event}) + "\n" for event in (cut, cut, never))
+    )
+    assert tieout("ingest", str(lines), poll="cdm_company").code == 0
+    assert tieout("run", "--until-caught-up").code == 0
+    served.pair.faults.next("unavailable", "msdyn_actuals")
+    away = {row["table"]: row for row in tieout("poll", "--json").rows}
+    assert "503" in away["commands/0"]["fault"]
+    read = {row["table"]: row for row in tieout("poll", "--json").rows}
+    assert (read["commands/0"]["rows"], read["commands/0"]["fault"]) == (1, None)
+    assert "commands/0" not in {row["table"] for row in tieout("poll", "--json").rows}
+    assert tieout("run", "--until-caught-up").code == 0
+    dumped = [json.loads(line) for line in tieout("dump").out.splitlines()]
+    assert any(actual.id in json.dumps(line) and actual.text("msdyn_amount") in json.dumps(line) for line in dumped)

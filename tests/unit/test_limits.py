@@ -1,7 +1,10 @@
 """The limiter against servers that enforce the documented limits; the clock is virtual, nothing waits."""
 
 import heapq
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import NamedTuple
 
@@ -188,3 +191,28 @@ def test_a_call_that_takes_more_than_the_whole_allowance_may_leave_alone() -> No
     bucket.end(bucket.begin(0), 50)
     assert bucket.wait(50) == 300
     assert bucket.wait(350) == 0
+
+
+@pytest.mark.requirement("R46")
+def test_threads_share_the_allowance_of_their_user() -> None:
+    """In real time, against small limits: eight threads, and no call is refused."""
+    limits = Limits(window_seconds=0.4, requests=20, execution_seconds=10.0, at_once=3)
+    limiter = Limiter(time.monotonic, time.sleep, limits=limits)
+    server = Protection(window=0.4, requests=20, execution_seconds=10.0, at_once=3)
+    lock, most, running = threading.Lock(), 0, 0
+
+    def call(_number: int) -> None:
+        nonlocal most, running
+        with limiter.turn("GET x"):
+            with lock:
+                assert server.arrive(time.monotonic()) is None
+                running += 1
+                most = max(most, running)
+            time.sleep(0.01)
+            with lock:
+                running -= 1
+                server.leave(time.monotonic(), 0.01)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(call, range(70)))
+    assert (server.refused, most) == (0, 3)

@@ -29,7 +29,8 @@ def poll(
     anew: Annotated[bool, typer.Option("--anew", help="Read every table from its beginning.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read rows from Finance and Dataverse onto the topics: whole tables at first, then what changed.
+    """Read rows from Finance and Dataverse onto the topics: whole tables at first, then what changed, and the rows that
+    cut events ask for.
 
     It goes on where it stopped. A table that cannot be read says why, and the others go on.
     """
@@ -47,7 +48,8 @@ def poll(
         cursors = SqlCursors(engine)
         if anew:
             for cursor in cursors.all():
-                cursors.save(replace(cursor, link=None, began=None))
+                if not cursor.table.startswith("commands/"):
+                    cursors.save(replace(cursor, link=None, began=None))
         while True:
             started = time.monotonic()
             done = _once(settings, cursors)
@@ -61,9 +63,11 @@ def poll(
 
 def _once(settings: "Settings", cursors: "Cursors") -> "list[Cursor]":
     from handlers.poll import Poller
+    from handlers.reread import Rereader
     from streams.log import NewRecord
     from tieout.bootstrap import load_maps, open_log
     from tieout.connectors import open_connectors, polled_tables, polled_wholly
+    from tieout.rereading import read_again
 
     maps = load_maps(settings)
     tables = polled_tables(settings, maps)
@@ -83,7 +87,11 @@ def _once(settings: "Settings", cursors: "Cursors") -> "list[Cursor]":
             )
 
         poller = Poller(to.finance, to.dataverse, cursors, send, tables, whole=polled_wholly(tables, maps))
-        return poller.once()
+        done = poller.once()
+        sets = {table.entity: table.entity_set for table in tables}
+        again = read_again(log, settings.prefix, Rereader(to.finance, to.dataverse, sets), cursors, send)
+        # What notices ask for is of interest where there are any.
+        return [*done, *(cursor for cursor in again if cursor.rows or cursor.fault)]
 
 
 def _pause(seconds: float) -> None:
@@ -109,6 +117,8 @@ def _tell(cursors: "list[Cursor]", as_json: bool) -> None:
             )
             continue
         state = f"{counted(cursor.rows, 'row')}, complete until {until or 'never'}"
+        if cursor.table.startswith("commands/"):
+            state = f"{counted(cursor.rows, 'row')} read again"
         if cursor.began is not None:
             state = f"{counted(cursor.rows, 'row')} of a pass under way, complete until {until or 'never'}"
         typer.echo(f"{'FAULT' if cursor.fault else 'ok':<7} {cursor.table:<42} {plain(cursor.fault or state)}")
