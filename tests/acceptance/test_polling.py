@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from engine.changes import time_order
+from streams.embedded import EmbeddedLog
 from tests.support.pairs import Served, serving
 from tests.support.payloads import EXAMPLES
-from tieout.cli import main
+from tieout.cli import main, polling
 
 
 class Outcome(NamedTuple):
@@ -155,3 +156,24 @@ def test_a_cut_event_leads_to_a_read_of_its_row(tieout: Tieout, served: Served, 
     assert tieout("run", "--until-caught-up").code == 0
     (row,) = [row for row in tieout("dump").rows if time_order(actual.id) in row.get("record", "")]
     assert row["columns"]["msdyn_amount"]["value"] is not None
+
+
+def test_a_poll_that_goes_on_waits_for_a_log_that_another_process_writes_to(
+    tieout: Tieout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tieout("poll", poll="cdm_company").code == 0
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        held.close()
+        if len(pauses) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(polling, "_pause", pause)
+    held = EmbeddedLog.open(tmp_path / ".tieout" / "log.sqlite", "write")
+    polled = tieout("poll", "--every", "10")
+    assert polled.code == 130
+    assert "poll_waits" in polled.err
+    assert "dataverse/cdm_company" in polled.out
+    assert all(0 < seconds <= 10 for seconds in pauses)

@@ -34,11 +34,15 @@ def poll(
 
     It goes on where it stopped. A table that cannot be read says why, and the others go on.
     """
+    import structlog
     from msgspec.structs import replace
+    from sqlalchemy.exc import DBAPIError
 
     from store.cursors import SqlCursors
+    from streams.log import LogError
     from tieout.bootstrap import open_store
 
+    log = structlog.get_logger(__name__)
     settings = in_force("info" if every else "warning")
     if show:
         with open_store(settings, write=False) as engine:
@@ -52,7 +56,14 @@ def poll(
                     cursors.save(replace(cursor, link=None, began=None))
         while True:
             started = time.monotonic()
-            done = _once(settings, cursors)
+            try:
+                done = _once(settings, cursors)
+            except (LogError, DBAPIError) as error:
+                if every is None:
+                    raise
+                # As when a worker has the embedded log, or a server starts again.
+                log.warning("poll_waits", reason=str(error), seconds=every)
+                done = []
             _tell(done, as_json)
             if every is None:
                 break
