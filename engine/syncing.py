@@ -18,7 +18,7 @@ Action = Literal["export", "approval", "confirmation", "resend", "import", "post
 Import from staging; post integration journals.
 """
 
-DONE_AS: Final[dict[Action, str]] = {
+DONE_AS: Final[dict[str, str]] = {
     "export": "export the document to Dataverse again",
     "approval": "run the automatic approval again",
     "confirmation": "run the automatic confirmation again",

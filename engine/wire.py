@@ -55,7 +55,7 @@ def document_json(document: Document) -> dict[str, Any]:
         "journal_line_currency": document.journal_line_currency,
         "journal_voucher": document.journal_voucher,
         "posted_date": document.posted_date,
-        "last_retried": None,
+        "last_retried": None,  # of the attempt log, which no event tells of
         "since": iso(document.since),
         "findings": list(document.findings),
     }

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, case, func, select, text, update
 from engine import attempts
 from engine.attempts import Attempts, Claim, Outcome, Request, Sync
 from store import tables
-from store.statements import upsert
+from store.statements import chunks, upsert
 
 _json: Final = msgspec.json.Encoder().encode
 _FOUND_AT_ONCE: Final = 100
@@ -161,6 +161,20 @@ def syncs_of(connection: Connection, documents: Sequence[str] | None = None) -> 
         part = documents[start : start + _FOUND_AT_ONCE]
         found += [_sync(row) for row in connection.execute(query.where(table.c.document.in_(part)))]
     return sorted(found, key=lambda sync: (sync.document, sync.action))
+
+
+def last_retried(connection: Connection, documents: Sequence[str]) -> dict[str, int]:
+    """When the last attempt for each of these documents ended, of those that had any."""
+    table = tables.syncs.c
+    found: dict[str, int] = {}
+    for some in chunks(documents, _FOUND_AT_ONCE):
+        rows = connection.execute(
+            select(table.document, func.max(table.last_at).label("at"))
+            .where(table.document.in_(some), table.last_at.is_not(None))
+            .group_by(table.document)
+        )
+        found.update({row.document: row.at for row in rows})
+    return found
 
 
 def attempts_of(connection: Connection, document: str) -> list[Attempt]:

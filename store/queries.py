@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, select, text
 from engine.absence import Moment, in_flight, shown_cause, timed_findings
 from engine.attempts import Sync
 from engine.calendar import Company, Window, default_window
-from engine.changes import ProcessMessage, microseconds
+from engine.changes import ProcessMessage, iso, microseconds
 from engine.documents import Document, Finding
 from engine.errors import QuestionError
 from engine.maps import Maps
@@ -20,7 +20,7 @@ from engine.records import Record
 from engine.references import Directory
 from engine.wire import document_json
 from store import errorlog, grids, overview, tables
-from store.attempts import Attempt, attempts_of, syncs_of
+from store.attempts import Attempt, attempts_of, last_retried, syncs_of
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
 from store.lease import Holder, holder_of
@@ -36,17 +36,27 @@ _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 
 
 class GridRow(msgspec.Struct, frozen=True):
-    """A document with what depends on the time it is looked at."""
+    """A document with what depends on the time it is looked at, and when it was last tried to sync it (microseconds
+    since 1970).
+    """
 
     document: Document
     cause: str | None
     in_flight: bool
     timed: tuple[str, ...]
+    last_retried: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The fixed JSON of `tieout documents`."""
         findings = sorted({*self.document.findings, *self.timed})
-        return {**document_json(self.document), "cause": self.cause, "in_flight": self.in_flight, "findings": findings}
+        retried = None if self.last_retried is None else iso(self.last_retried)
+        return {
+            **document_json(self.document),
+            "cause": self.cause,
+            "in_flight": self.in_flight,
+            "findings": findings,
+            "last_retried": retried,
+        }
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -58,12 +68,15 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class ChainView(msgspec.Struct, frozen=True):
-    """A document with everything of its chain: the records, the findings, and the chain's id."""
+    """A document with everything of its chain: the records, the findings, the chain's id; and every attempt to sync
+    it, the newest first.
+    """
 
     row: GridRow
     chain: str
     records: list[Record]
     findings: list[Finding]
+    attempts: list[Attempt] = []
 
 
 class Reader:
@@ -199,7 +212,7 @@ class Snapshot:
         found = grids.page(self._connection, query)
         documents = found.documents
         return Page(
-            [self._row(document) for document in documents],
+            self._rows(documents),
             grids.place(documents[0], query.sort) if found.before and documents else None,
             grids.place(documents[-1], query.sort) if found.after and documents else None,
         )
@@ -253,14 +266,18 @@ class Snapshot:
         """Since when the oldest document stands that is not reconciled, in microseconds since 1970."""
         return overview.oldest_open(self._connection, company)
 
-    def _row(self, document: Document) -> GridRow:
-        end_of_today = self._end_of_today(document)
-        return GridRow(
-            document,
-            shown_cause(document, self.moment),
-            in_flight(document, self.moment),
-            timed_findings(document, end_of_today),
-        )
+    def _rows(self, documents: Sequence[Document]) -> list[GridRow]:
+        retried = last_retried(self._connection, [document.document for document in documents])
+        return [
+            GridRow(
+                document,
+                shown_cause(document, self.moment),
+                in_flight(document, self.moment),
+                timed_findings(document, self._end_of_today(document)),
+                retried.get(document.document),
+            )
+            for document in documents
+        ]
 
     def _end_of_today(self, document: Document) -> int:
         if self._today is None:
@@ -300,14 +317,16 @@ class Snapshot:
                 .where(table.c.document.in_(some))
                 .order_by(table.c.document, table.c.key)
             )
-            found += [self._row(document_of(row.body, row.key)) for row in rows]
+            found += self._rows([document_of(row.body, row.key) for row in rows])
         return found
 
     def _chain_view(self, key: str, body: bytes) -> ChainView:
         chain = decode_chain(body)
         found = self._connection.execute(select(tables.records.c.body).where(tables.records.c.key.in_(chain.members)))
         records = sorted((_decode_record(row.body) for row in found), key=lambda record: record.key)
-        return ChainView(self._row(document_of(body, key)), chain.id, records, list(chain.findings))
+        (row,) = self._rows([document_of(body, key)])
+        attempts = attempts_of(self._connection, row.document.document)
+        return ChainView(row, chain.id, records, list(chain.findings), attempts)
 
     # --- what surrounds documents ------------------------------------------------------------------------------------
 
@@ -318,10 +337,6 @@ class Snapshot:
     def syncs(self, documents: Sequence[str] | None = None) -> list[Sync]:
         """What is to be synced, or was, of these documents or of all."""
         return syncs_of(self._connection, documents)
-
-    def attempts(self, document: str) -> list[Attempt]:
-        """Every attempt for a document, the newest first."""
-        return attempts_of(self._connection, document)
 
     # --- errors ------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from engine.documents import Finding
 from engine.explanations import explain, explain_finding
 from engine.maps import COMPANY, EntityMap, Maps
 from engine.records import Record, Row
+from store.attempts import Attempt
 from store.queries import ChainView
 
 # What says where a record stands, in this order; other fields say what it is.
@@ -39,6 +40,20 @@ def chain_json(view: ChainView, maps: Maps, moment: Moment, raw: RawEvent | None
         "explanation": msgspec.to_builtins(explain(view.row.document, moment)),
         "chain": [record_json(record, maps, raw) for record in view.records],
         "findings": [finding_json(finding) for finding in findings_of(view) if claimed(finding, moment)],
+        "attempts": [attempt_json(attempt) for attempt in view.attempts],
+    }
+
+
+def attempt_json(attempt: Attempt) -> dict[str, Any]:
+    """An attempt to sync a document: what was done, when, the how manieth of its round, and what came of it."""
+    return {
+        "action": attempt.action,
+        "begun": iso(attempt.begun),
+        "ended": None if attempt.ended is None else iso(attempt.ended),
+        "round": attempt.round,
+        "number": attempt.number,
+        "outcome": attempt.outcome or None,
+        "text": attempt.text,
     }
 
 

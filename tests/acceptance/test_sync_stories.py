@@ -8,6 +8,8 @@ import structlog
 from engine.attempts import ATTEMPTS_MAX
 from engine.syncing import Left, Step
 from tests.support.desks import Desk
+from tests.support.stores import MAPS
+from tieout.answers import chain_json
 from tieout.simulator.pair import Fault
 
 
@@ -135,6 +137,20 @@ def test_what_is_set_up_wrongly_is_tried_again_once_that_has_changed(desk: Desk,
     desk.arrive()
     (sync,) = desk.sync(exported, by_person=False)
     assert (sync.attempts.state, sync.attempts.round, sync.attempts.made) == ("done", 1, 2)
+
+
+@pytest.mark.requirement("R47")
+def test_each_attempt_stands_on_its_document_with_the_time_of_the_last(desk: Desk, exported: str) -> None:
+    desk.site.pair.faults.next("unavailable", "exportDocument")
+    desk.sync(exported)
+    with desk.reader.snapshot() as snapshot:
+        (view,) = snapshot.chain(exported)
+        told = chain_json(view, MAPS, snapshot.moment)
+    assert [(one["action"], one["number"], one["outcome"]) for one in told["attempts"]] == [
+        ("export", 2, "succeeded"),
+        ("export", 1, "transient"),
+    ]
+    assert told["last_retried"] == told["attempts"][0]["ended"]
 
 
 @pytest.mark.requirement("R49")

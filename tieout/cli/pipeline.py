@@ -96,13 +96,15 @@ def _handler(settings: "Settings", *, wanted: bool, named: bool, until_caught_up
     import structlog
 
     from engine.errors import SettingError
+    from tieout.connectors import configured
     from tieout.handling import handling, ready
 
     if (reason := ready(settings)) is not None:
         if named:
             raise SettingError(f"the role handle has nothing to do: {reason}.")
-        log = structlog.get_logger(__name__)
-        log.info("nothing_handled", reason=reason)
+        if configured(settings):
+            log = structlog.get_logger(__name__)
+            log.info("nothing_handled", reason=reason)
         yield
         return
     stop = threading.Event()

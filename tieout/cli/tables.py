@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import money
+from engine.syncing import DONE_AS
 from tieout.cli.output import counted, grouped, plain
 
 if TYPE_CHECKING:
@@ -240,6 +241,14 @@ def show_chain(screen: Console, told: Row) -> None:
         screen.print()
         screen.print(Text(f"Finding: {finding['code']}", style="bold"))
         _show_explanation(screen, finding["explanation"], "  ")
+    if told["attempts"]:
+        screen.print()
+        table = _table("attempt to sync", "what was done", "number", "outcome")
+        for attempt in told["attempts"]:
+            outcome = ": ".join(part for part in (attempt["outcome"] or "not known yet", attempt["text"]) if part)
+            number = str(attempt["number"] or "given back")
+            table.add_row(attempt["begun"], DONE_AS.get(attempt["action"], attempt["action"]), number, plain(outcome))
+        screen.print(table)
     screen.print()
 
 
@@ -416,8 +425,6 @@ def show_reading(screen: Console, told: "Reading", *, read_again: bool) -> None:
 
 def show_sync(screen: Console, told: Sequence[dict[str, Any]], calls: int, documents: int, left: int) -> None:
     """What a sync does for each document, and what is left to people."""
-    from engine.syncing import DONE_AS
-
     done = [line for line in told if line["action"] is not None]
     if done:
         table = _table("document", "cause", "what is done", "for")

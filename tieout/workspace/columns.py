@@ -122,7 +122,7 @@ def plain(column: Column, row: GridRow) -> Any:
         case "line_number":
             return "" if document.line_number is None else money.fixed(document.line_number, 10)
         case "last_retried":
-            return ""
+            return "" if row.last_retried is None else row.last_retried
         case _:
             value = getattr(document, column.name)
             return "" if value is None else value

@@ -9,11 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.absence import claimed
+from engine.attempts import ATTEMPTS_MAX
 from engine.changes import Evidence
 from engine.documents import Amounts
 from engine.errors import QuestionError
 from engine.explanations import explain, explain_finding
 from engine.records import Record
+from engine.syncing import DONE_AS
+from store.attempts import Attempt
 from store.queries import ChainView, Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
 from tieout.answers import findings_of, hexadecimal, record_json
@@ -74,10 +77,22 @@ def chain_context(request: Request, snapshot: Snapshot, around: Frame, name: str
     }
 
 
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    """An attempt to sync as a line for people."""
+    outcome = attempt.outcome or "not known yet"
+    return {
+        "begun": attempt.begun,
+        "done_as": DONE_AS.get(attempt.action, attempt.action),
+        "count": f"{attempt.number} of {ATTEMPTS_MAX}" if attempt.number else "given back",
+        "outcome": f"{outcome}: {attempt.text}" if attempt.text else outcome,
+    }
+
+
 def _told(request: Request, view: ChainView, snapshot: Snapshot, around: Frame) -> dict[str, Any]:
     document = view.row.document
     explanation = explain(document, snapshot.moment)
     return {
+        "attempts": [_attempt(attempt) for attempt in view.attempts],
         "document": document,
         "row": view.row,
         "standing": view.row.cause or document.excluded or document.position,
