@@ -1,6 +1,6 @@
 """The ledger calendar of a company: its operating periods, which of them are open, the window of documents (R30)."""
 
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from typing import Literal
 
 import msgspec
@@ -72,3 +72,8 @@ def same_period(company: Company | None, one: str, other: str) -> bool:
 def _period_of(company: Company | None, day: str) -> str | None:
     periods = company.periods if company is not None else ()
     return next((period.start for period in periods if period.start <= day <= period.end), None)
+
+
+def day_of_job(local: datetime, at: time) -> date:
+    """The last day whose recurring job is due at a local time: today once it is `at`, else yesterday."""
+    return local.date() if local.time() >= at else local.date() - timedelta(days=1)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Engine, case, func, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from engine import attempts
 from engine.attempts import Attempts, Claim, Outcome, Request, Sync
@@ -116,6 +117,21 @@ class SqlAttempts:
         with self._engine.connect() as connection:
             due = connection.execute(select(func.min(when)).where(table.state.in_(("waiting", "running")))).scalar()
         return None if due is None else int(due)
+
+    def take_turn(self, job: str, day: str) -> bool:
+        """Whether a recurring job is still to be done for a day (YYYY-MM-DD); whoever asks first does it.
+
+        Days before the first one that was asked for count as done: an installation begins with tomorrow's.
+        """
+        table = tables.settings
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        name = f"job {job}"
+        with self._engine.begin() as connection:
+            begun = connection.execute(insert(table).values(name=name, value=day).on_conflict_do_nothing())
+            if begun.rowcount == 1:
+                return False
+            later = (table.c.name == name) & (table.c.value < day)
+            return connection.execute(update(table).where(later).values(value=day)).rowcount == 1
 
     def _free(self, now: int) -> list[tuple[str, str]]:
         """Subjects that may be claimed, the one that is due for the longest time first."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -150,13 +150,14 @@ class Snapshot:
 
     def today(self, company: Company) -> date:
         """Today as the settings say, else the date in the company's time zone, else in UTC."""
-        if self._today is not None:
-            return self._today
+        return self.now.astimezone(self.zone(company)).date() if self._today is None else self._today
+
+    def zone(self, company: Company) -> tzinfo:
+        """The company's time zone; UTC where it is not known."""
         try:
-            zone = ZoneInfo(company.time_zone) if company.time_zone else UTC
+            return ZoneInfo(company.time_zone) if company.time_zone else UTC
         except (ZoneInfoNotFoundError, ValueError):
-            zone = UTC
-        return self.now.astimezone(zone).date()
+            return UTC
 
     def window(self, company: Company, start: str | None, end: str | None) -> Window:
         """The window asked for; a date that is not named is the default's (R30)."""

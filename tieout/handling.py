@@ -22,12 +22,14 @@ from store.queries import Reader
 from tieout.bootstrap import load_maps, open_store
 from tieout.connectors import configured, open_connectors
 from tieout.settings import Settings
-from tieout.syncing import looking
+from tieout.syncing import looking, sync_every_company
 
 AT_ONCE: Final = 8
 """Calls under way together: well below what one user may have (`handlers.limits`), for others share the user."""
 LOOK_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 5.0
+JOB_SECONDS: Final = 30.0
+"""How often is looked whether the recurring job of a company is due."""
 
 log = structlog.get_logger(__name__)
 
@@ -73,8 +75,21 @@ def handling(settings: Settings, stop: threading.Event, *, until_done: bool = Fa
                     log.warning("handler_waits", reason=str(error.orig).strip(), seconds=AWAY_SECONDS)
                     stop.wait(AWAY_SECONDS)
 
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="handler") as pool:
+        def recur() -> None:
+            while not stop.wait(JOB_SECONDS):
+                try:
+                    for company, day, asked in sync_every_company(reader, attempts, settings, datetime.now(UTC)):
+                        documents = sum(len(task.documents) for task in asked.tasks)
+                        log.info(
+                            "company_synced", company=company, day=day, calls=len(asked.tasks), documents=documents
+                        )
+                except DBAPIError as error:
+                    log.warning("handler_waits", reason=str(error.orig).strip(), seconds=JOB_SECONDS)
+
+        with ThreadPoolExecutor(AT_ONCE + 1, thread_name_prefix="handler") as pool:
             working = [pool.submit(work, number) for number in range(AT_ONCE)]
+            if not until_done:
+                working.append(pool.submit(recur))
             try:
                 yield
             except BaseException:

@@ -126,6 +126,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sync_posts: bool = False
     """Whether Sync may post draft integration journals (R42)."""
 
+    sync_at: str = "23:00"
+    """When the recurring job syncs each company, HH:MM in its time zone; `never` for never (R41)."""
+
     metrics: str | None = None
     """Where a worker tells its metrics and whether it is ready, as `host:port`; by default nowhere."""
 
@@ -217,6 +220,8 @@ def _check_places(settings: Settings) -> None:
     if not settings.broker.startswith(_EMBEDDED):
         _check_broker(settings)
     _check_connections(settings)
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|never", settings.sync_at):
+        raise SettingError(f"TIEOUT_SYNC_AT={settings.sync_at!r}: write HH:MM, such as 23:00, or never.")
     if settings.metrics is not None and not re.fullmatch(r"\S+:\d{1,5}", settings.metrics):
         raise SettingError(f"TIEOUT_METRICS={settings.metrics!r}: use host:port, such as 127.0.0.1:9464.")
     if settings.log_level not in ("debug", "info", "warning", "error"):

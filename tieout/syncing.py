@@ -2,17 +2,20 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from datetime import time as time_of_day
 from typing import Final
 
 import msgspec
 
 from engine.attempts import Claim, Request
-from engine.calendar import Company, Window
+from engine.calendar import Company, Window, day_of_job
 from engine.documents import Kind
 from engine.errors import QuestionError
 from engine.syncing import Left, Step, Task, step_for, tasks
 from handlers.sync import Needed
+from store.attempts import SqlAttempts
 from store.grids import GridQuery
 from store.queries import GridRow, Reader, Snapshot
 from store.views import View
@@ -92,6 +95,28 @@ def _planned(snapshot: Snapshot, settings: Settings, rows: Iterable[GridRow], *,
         if step is not None:
             found.append(Planned(row, step, own.change))
     return Plan(found)
+
+
+def sync_every_company(
+    reader: Reader, attempts: SqlAttempts, settings: Settings, now: datetime
+) -> Iterator[tuple[str, str, Request]]:
+    """Ask for what the recurring job is due to do (R41): the company, the day and what was asked for.
+
+    Whichever worker looks first does it for all of them.
+    """
+    if settings.sync_at == "never":
+        return
+    at = time_of_day.fromisoformat(settings.sync_at)
+    with reader.snapshot() as snapshot:
+        companies = [snapshot.company(code) for code in snapshot.companies()]
+        days = [day_of_job(now.astimezone(snapshot.zone(company)), at).isoformat() for company in companies]
+    for company, day in zip(companies, days, strict=True):
+        if attempts.take_turn(f"sync {company.code}", day):
+            with reader.snapshot() as snapshot:
+                found = plan(snapshot, settings, company, snapshot.window(company, None, None))
+            request = found.request("recurring job", by_person=False)
+            attempts.ask(request)
+            yield company.code, day, request
 
 
 def rests_on(settings: Settings) -> str:

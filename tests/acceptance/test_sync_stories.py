@@ -1,6 +1,7 @@
 """From pressing Sync to the account being clear, against both systems simulated."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 import structlog
@@ -11,6 +12,7 @@ from tests.support.desks import Desk
 from tests.support.stores import MAPS
 from tieout.answers import chain_json
 from tieout.simulator.pair import Fault
+from tieout.syncing import sync_every_company
 
 
 @pytest.fixture
@@ -170,3 +172,33 @@ def test_a_document_that_was_mended_meanwhile_is_not_called_for(desk: Desk, expo
     desk.handle()
     (sync,) = desk.attempts.syncs([exported])
     assert (sync.attempts.state, sync.attempts.calls, sync.last_outcome) == ("done", 0, "not-needed")
+
+
+@pytest.mark.requirement("R41")
+def test_the_recurring_job_syncs_each_company_once_a_day_at_its_own_time(desk: Desk) -> None:
+    def due(moment: str) -> list[tuple[str, int]]:
+        now = datetime.fromisoformat(moment)
+        asked = sync_every_company(desk.reader, desk.attempts, desk.settings, now)
+        return [
+            (day, sum(len(task.documents) for task in request.tasks))
+            for company, day, request in asked
+            if company == "USPM"
+        ]
+
+    # USPM keeps the time of Chicago: 23:00 there is 05:00 of the next day in UTC.
+    assert due("2025-01-08T12:00:00Z") == []  # the first day of an installation
+    assert due("2025-01-09T04:59:00Z") == []
+    ((day, documents),) = due("2025-01-09T05:00:00Z")
+    assert (day, documents > 30) == ("2025-01-08", True)
+    assert due("2025-01-09T05:30:00Z") == []
+    assert {sync.by for sync in desk.attempts.syncs()} == {"recurring job"}
+    desk.handle()
+    needed = sum(len(task.documents) for task in desk.plan().tasks)
+    assert due("2025-01-10T05:00:00Z") == [("2025-01-09", needed)]
+
+
+def test_the_recurring_job_can_be_off() -> None:
+    desk = Desk(sync_at="never")
+    for moment in ("2025-01-08T12:00:00+00:00", "2025-01-20T12:00:00+00:00"):
+        now = datetime.fromisoformat(moment)
+        assert list(sync_every_company(desk.reader, desk.attempts, desk.settings, now)) == []
