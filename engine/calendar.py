@@ -1,6 +1,6 @@
 """The ledger calendar of a company: its operating periods, which of them are open, the window of documents (R30)."""
 
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
 import msgspec
@@ -61,6 +61,22 @@ def default_window(company: Company, today: date) -> Window:
             "or name the dates with --from and --to."
         )
     return Window(min(starts), day)
+
+
+def accounted_on(company: Company, day: str, *, automatic: bool) -> str | None:
+    """The day on which the ledger takes what is dated `day` (R57): that day when its period is open; else, where
+    "Automatically set accounting date to open ledger period" is on, the first day of the next open period. None when
+    posting fails.
+    """
+    if any(period.start <= day <= period.end and period.status == "open" for period in company.periods):
+        return day
+    later = [period.start for period in company.periods if period.start > day and period.status == "open"]
+    return min(later) if automatic and later else None
+
+
+def present(today: date | None, now: datetime) -> datetime:
+    """The time that ages are counted to: now, or the end of the day that was set by hand."""
+    return now if today is None else datetime(today.year, today.month, today.day, tzinfo=UTC) + timedelta(days=1)
 
 
 def same_period(company: Company | None, one: str, other: str) -> bool:

@@ -123,6 +123,8 @@ CATALOGUE: Final = (
 _PATTERNS: Final = [(message, re.compile(message.pattern, re.DOTALL)) for message in CATALOGUE]
 _BY_CODE: Final = {message.code: message for message in CATALOGUE}
 
+CODES: Final = (*_BY_CODE, UNKNOWN)
+
 _NORMAL: Final[dict[str, Callable[[str], str | None]]] = {"actual": guid}
 
 

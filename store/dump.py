@@ -14,6 +14,8 @@ from engine.documents import Chain, Document, Finding
 from engine.records import Record
 from engine.wire import document_json
 from store import tables
+from store.errorlog import every_purgeable
+from store.writer import purged_to
 
 _decode_chain: Final = msgspec.msgpack.Decoder(Chain).decode
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
@@ -89,10 +91,16 @@ def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
         for row in connection.execute(select(table).order_by(*order).execution_options(yield_per=1_000)).mappings():
             yield {name: dict(row)}
     messages = tables.process_messages.c
+    before = purged_to(connection)
+    # What is about to be deleted counts as deleted: when the worker comes to it is a matter of its clock.
+    gone = every_purgeable(connection, before) if before is not None else set()
     for message in connection.execute(
         select(messages.source, messages.event, messages.code).order_by(messages.source, messages.event)
     ):
-        yield {"process_message": [message.source, message.event, message.code]}
+        if (message.source, message.event) not in gone:
+            yield {"process_message": [message.source, message.event, message.code]}
+    for deletion in connection.execute(select(tables.deletions).order_by(tables.deletions.c.id)).mappings():
+        yield {"deletion": dict(deletion)}
 
 
 def _document(document: Document) -> dict[str, Any]:

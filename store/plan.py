@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Table
 
 from engine.changes import Change, Heartbeat, ProcessMessage
 from engine.documents import Chain, Document, Finding
+from engine.errorlog import Deletion, subject_of
 from engine.maps import EntityMap
 from engine.messages import recognise
 from engine.wire import document_json, error_json
@@ -49,6 +50,7 @@ class Batch(msgspec.Struct):
     changes: list[tuple[Change, EntityMap]] = []
     heartbeats: list[Heartbeat] = []
     messages: list[ProcessMessage] = []
+    deletions: list[Deletion] = []
     rejected: list[Outgoing] = []
     notices: list[Outgoing] = []
     moves: list[Move] = []
@@ -97,6 +99,7 @@ def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int]) ->
     _plan_reference_findings(plan)
     _plan_heartbeats(plan, batch.heartbeats, sources)
     _plan_messages(plan, batch.messages)
+    _plan_deletions(plan, batch.deletions)
     plan.outgoing += batch.rejected
     plan.outgoing += batch.notices
     return plan
@@ -325,6 +328,7 @@ def _plan_messages(plan: Plan, messages: Sequence[ProcessMessage]) -> None:
             message.subject,
             code,
             encode(message),
+            subject_of(message).key,
         )
     plan.upsert(tables.process_messages, list(rows.values()))
     plan.outgoing += [
@@ -332,3 +336,20 @@ def _plan_messages(plan: Plan, messages: Sequence[ProcessMessage]) -> None:
         for message in messages
         if message.text
     ]
+
+
+def _plan_deletions(plan: Plan, deletions: Iterable[Deletion]) -> None:
+    """What people took off the current list. A command that came twice counts once."""
+    rows = {
+        deletion.id: (
+            deletion.id,
+            deletion.at,
+            deletion.who,
+            deletion.why,
+            *deletion.subject,
+            deletion.subject.key,
+            deletion.until,
+        )
+        for deletion in deletions
+    }
+    plan.upsert(tables.deletions, list(rows.values()))

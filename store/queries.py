@@ -11,11 +11,13 @@ from sqlalchemy import Connection, Engine, select, text
 
 from engine.absence import Moment, in_flight, shown_cause, timed_findings
 from engine.attempts import Sync
-from engine.calendar import Company, Window, default_window
+from engine.calendar import Company, Window, default_window, present
 from engine.changes import ProcessMessage, iso, microseconds
 from engine.documents import Document, Finding
 from engine.errors import QuestionError
 from engine.maps import Maps
+from engine.messages import recognise
+from engine.periods import AUTOMATIC, advice
 from engine.records import Record
 from engine.references import Directory
 from engine.wire import document_json
@@ -158,6 +160,11 @@ class Snapshot:
             return ZoneInfo(company.time_zone) if company.time_zone else UTC
         except (ZoneInfoNotFoundError, ValueError):
             return UTC
+
+    @property
+    def present(self) -> datetime:
+        """The time that ages are counted to: now, or the end of the day that was set by hand."""
+        return present(self._today, self.now)
 
     def window(self, company: Company, start: str | None, end: str | None) -> Window:
         """The window asked for; a date that is not named is the default's (R30)."""
@@ -341,17 +348,17 @@ class Snapshot:
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
-    def errors(
-        self, *, company: str | None = None, start: str | None = None, end: str | None = None, limit: int = 100
-    ) -> list[ProcessMessage]:
-        """The most recent errors of Finance's processes, newest first (R52); the dates are days in UTC, both
-        included.
-        """
-        return errorlog.messages(self._connection, ErrorQuery(company=company, start=start, end=end, limit=limit))
-
     def error_log(self, query: ErrorQuery) -> list[ErrorEntry]:
-        """The most recent error of each subject, with its history in numbers (R53)."""
-        return errorlog.entries(self._connection, query)
+        """The most recent errors, newest first: those that are current, or all (R52, R53)."""
+        found = list(errorlog.entries(self._connection, query, microseconds(self.present)))
+        return [self._advised(entry) for entry in found]
+
+    def _advised(self, entry: ErrorEntry) -> ErrorEntry:
+        known = recognise(entry.message.text or "")
+        if known.code not in AUTOMATIC or entry.message.company is None:
+            return entry
+        company = self.directory.company(entry.message.company)
+        return msgspec.structs.replace(entry, advice=advice(known.code, known.parameters["date"], company))
 
     def projects_of_journals(self, company: str, journals: Collection[str]) -> dict[str, list[str]]:
         """The projects of the documents that wait in journals to be posted."""

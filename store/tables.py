@@ -197,8 +197,27 @@ process_messages = Table(
     Column("subject", Text),
     Column("code", Text, comment="A code of engine.messages; unknown when the text is none of them"),
     Column("body", LargeBinary, nullable=False),
+    Column("about", Key, nullable=False, comment="The subject: engine.errorlog.Subject.key"),
     Index("ix_process_messages_at", "at"),
+    Index("ix_process_messages_about", "about", "at"),
+    Index("ix_process_messages_run", "run"),
     comment="What Finance's processes said: the error log",
+)
+
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("id", Key, primary_key=True, comment="Of the command"),
+    Column("at", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("company", Text),
+    Column("process", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("about", Key, nullable=False, comment="The subject: engine.errorlog.Subject.key"),
+    Column("until", BigInteger, nullable=False, comment="The last error that is deleted"),
+    Index("ix_deletions_about", "about"),
+    comment="Errors that a person took off the current list: engine.errorlog.Deletion",
 )
 
 outbox = Table(

@@ -29,6 +29,7 @@ REBUILT: Final = (
     tables.sources,
     tables.recomputations,
     tables.process_messages,
+    tables.deletions,
 )
 """What follows from the events alone; everything else (people's actions, the lease, the outbox) stays."""
 

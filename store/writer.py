@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from engine.errors import Overtaken, Rebuilt, StoreError
 from engine.maps import Maps
 from engine.records import Record
-from store import tables
+from store import errorlog, tables
 from store.lease import Lease
 from store.plan import Batch, Move, Outgoing, Plan, planned
 from store.rows import Rows, Written
@@ -25,6 +25,9 @@ from store.unit import EVERY_CHAIN, FANOUT, State, Unit, load_resident
 
 GENERATION: Final = "generation"
 """The setting that says which rebuilding of the store this is."""
+PURGED_TO: Final = "history purged to"
+"""The setting that says up to which time the error log's history was deleted."""
+PURGED_AT_ONCE: Final = 500
 RECORDS_REMEMBERED: Final = 10_000
 CHAINS_REMEMBERED: Final = 4_000
 CHAINS_AT_ONCE: Final = 250
@@ -74,6 +77,7 @@ class Writer:
         self._sent = self._cleared = 0
         self._left_over = self._numbered > 0
         self._stale = False
+        self._purged = errorlog.FIRST
 
     def offsets(self) -> dict[tuple[str, int], int]:
         """The next record to read, by topic and partition; one that is not there was never read."""
@@ -185,6 +189,24 @@ class Writer:
         self.commit(plan)
         return plan
 
+    def purge(self, before: int) -> bool:
+        """Delete a bounded piece of the error log's history from before a time (microseconds since 1970 UTC); True
+        while some may be left. Nothing that is current goes, and nothing that says why something is not.
+        """
+        if self._stale:
+            self._load()
+        with self._engine.connect() as connection:
+            keys, after = errorlog.purgeable(connection, before, self._purged, PURGED_AT_ONCE)
+            rows = Rows(connection, self._written)
+            plan = planned(Unit(rows, self._maps, self._state, self._companies), rows, Batch(), self._sources)
+        if keys:
+            plan.delete(tables.process_messages, ["source", "event"], sorted(set(keys)))
+            plan.upsert(tables.settings, [(PURGED_TO, str(before))])
+            self.expect(plan)
+            self.commit(plan)
+        self._purged = after or errorlog.FIRST
+        return after is not None
+
     @property
     def left_over(self) -> bool:
         """Whether the outbox may hold what no plan of this writer publishes: left by one before it, or that failed."""
@@ -271,6 +293,13 @@ def check_built_under(connection: Connection, settings: Mapping[str, str]) -> No
                 f"the {name} changed since this store was built, and its rows mean what they meant before. "
                 "`tieout replay` rebuilds it from the topics and shows first what changes."
             )
+
+
+def purged_to(connection: Connection) -> int | None:
+    """Up to when the history of the error log was deleted (microseconds since 1970 UTC)."""
+    value = tables.settings.c.value
+    found = connection.execute(select(value).where(tables.settings.c.name == PURGED_TO)).scalar()
+    return None if found is None else int(found)
 
 
 def generation(connection: Connection) -> str:

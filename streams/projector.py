@@ -3,13 +3,15 @@
 The one place where bytes, maps and the store meet. It is the `Projection` that the agent works on.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
 import structlog
 
+from engine import commands
 from engine.changes import Change, Heartbeat, ProcessMessage
 from engine.errors import Rejected
 from engine.maps import Maps
@@ -23,6 +25,9 @@ from streams.topics import COMMANDS, DEFAULT_PREFIX, REJECTED
 log = structlog.get_logger(__name__)
 
 PUBLISHED_AT_ONCE: Final = 5_000
+PURGE_SECONDS: Final = 3600.0
+
+_COMMANDS: Final = f".{COMMANDS.name}"
 
 _json = msgspec.json.Encoder().encode
 
@@ -32,7 +37,8 @@ class Projector:
 
     `environments` are the names an event may come from, None for any. `overlapping`: the next batch is decoded, linked
     and decided while a thread of its own commits and publishes this one, which pays where the database is another
-    process. Raises what the store raises: `Overtaken`, or a failed transaction.
+    process. `purge_before` tells up to which time (microseconds since 1970 UTC) history of the error log is deleted; by
+    default none is. Raises what the store raises: `Overtaken`, or a failed transaction.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class Projector:
         prefix: str = DEFAULT_PREFIX,
         environments: tuple[str, ...] | None = None,
         overlapping: bool = False,
+        purge_before: Callable[[], int] | None = None,
     ) -> None:
         self._writer = writer
         self._log = event_log
@@ -52,6 +59,8 @@ class Projector:
         self._environments = environments
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer") if overlapping else None
         self._committing: Future[None] | None = None
+        self._purge_before = purge_before
+        self._purge_at = time.monotonic()
         self.rejected = 0
         """Events that were put on the rejected topic."""
 
@@ -83,8 +92,8 @@ class Projector:
             log.warning("events_rejected", records=len(effects.rejected))
 
     def work(self) -> bool:
-        """Decide again a bounded number of documents, or publish what was left over; True while some of either is
-        left.
+        """Decide again a bounded number of documents, publish what was left over, or purge some history; True while
+        some of it is left.
         """
         if self._writer.left_over:
             self._wait()
@@ -95,6 +104,15 @@ class Projector:
             if (plan := self._writer.recompute()) is not None:
                 self._publish_plan(plan)
                 return True
+        return self._purge()
+
+    def _purge(self) -> bool:
+        if self._purge_before is None or time.monotonic() < self._purge_at:
+            return False
+        self._wait()
+        if self._writer.purge(self._purge_before()):
+            return True
+        self._purge_at = time.monotonic() + PURGE_SECONDS
         return False
 
     def settle(self) -> None:
@@ -132,6 +150,8 @@ class Projector:
 
 def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[str, ...] | None = None) -> str | None:
     """Sort what an event says to where it is applied; return why it, or a part of it, cannot be."""
+    if record.topic.endswith(_COMMANDS):
+        return _take_command(record, effects)
     reason = None
     try:
         facts = decode(record.value, record.headers, record, environments)
@@ -156,6 +176,16 @@ def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[st
     if not unmapped:
         return reason
     return "; ".join([*([reason] if reason else []), *map(_in_no_map, unmapped)])
+
+
+def _take_command(record: LogRecord, effects: Effects) -> str | None:
+    try:
+        command = commands.read(record.value)
+        if command is not None:
+            effects.deletions.append(command.deletion)
+    except Rejected as refused:
+        return str(refused)
+    return None
 
 
 def _in_no_map(entity: str) -> str:

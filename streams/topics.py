@@ -79,8 +79,9 @@ COMMANDS = Topic(
     holds="rows to read again, sync requests, retries, deletions",
     key="subject",
     cleanup="delete",
-    retention=timedelta(days=30),
-    readers=("handle",),
+    # As long as the events beside which they are applied again.
+    retention=TWO_FISCAL_YEARS,
+    readers=("project", "handle"),
 )
 POSITIONS = Topic(
     name="positions",
@@ -108,7 +109,10 @@ REJECTED = Topic(
 )
 
 CHANGES = (FINANCE_CHANGES, DATAVERSE_CHANGES)
-"""What is projected; both have the same number of partitions."""
+"""The events of both systems; both have the same number of partitions."""
+
+PROJECTED = (*CHANGES, COMMANDS)
+"""What the writer reads. Of the commands it applies those that concern the store."""
 
 TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in (*CHANGES, COMMANDS, POSITIONS, ERRORS, REJECTED)}
 """All topics by their names without the prefix."""

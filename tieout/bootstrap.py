@@ -3,12 +3,14 @@
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, make_url
 
+from engine.calendar import present
+from engine.changes import microseconds
 from engine.errors import SettingError
 from store.database import check, connect, migrate
 from store.lease import Lease
@@ -17,7 +19,7 @@ from store.writer import Writer
 from streams.embedded import EmbeddedLog
 from streams.log import EventLog
 from streams.projector import Projector
-from streams.topics import CHANGES, TOPICS
+from streams.topics import CHANGES, PROJECTED, TOPICS
 from tieout.mapfiles import load_maps as load_maps
 from tieout.settings import Settings
 
@@ -132,6 +134,7 @@ def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease |
         prefix=settings.prefix,
         environments=settings.environments,
         overlapping=engine.dialect.name == "postgresql",
+        purge_before=lambda: _purge_before(settings),
     )
     try:
         yield projector
@@ -139,6 +142,16 @@ def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease |
         projector.close()
 
 
+def _purge_before(settings: Settings) -> int:
+    kept = timedelta(days=settings.error_history_days)
+    return microseconds(present(settings.today, datetime.now(UTC)) - kept)
+
+
 def change_topics(settings: Settings) -> list[str]:
-    """The full names of the topics that are projected."""
+    """The full names of the topics of both systems' events."""
     return [topic.full_name(settings.prefix) for topic in CHANGES]
+
+
+def projected_topics(settings: Settings) -> list[str]:
+    """The full names of the topics that a worker reads."""
+    return [topic.full_name(settings.prefix) for topic in PROJECTED]

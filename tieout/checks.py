@@ -20,7 +20,7 @@ from store.lease import LEASE_SECONDS, holder_of
 from store.selfchecks import in_outbox, unequal_totals
 from store.writer import built_under, check_built_under
 from streams.log import EventLog, LogError, Place
-from streams.topics import CHANGES, TOPICS
+from streams.topics import PROJECTED, TOPICS
 from tieout.bootstrap import load_maps, open_log, open_store
 from tieout.connected import looked_at
 from tieout.connectors import configured
@@ -131,8 +131,8 @@ def _log(settings: Settings, stack: ExitStack, patience_seconds: float) -> Lines
         yield Line(
             "topics", True, f"{len(topics)} topics with {settings.partitions} partitions and their policies each"
         )
-    changes = {topic.full_name(settings.prefix) for topic in CHANGES}
-    return log if changes <= found.keys() else None
+    read = {topic.full_name(settings.prefix) for topic in PROJECTED}
+    return log if read <= found.keys() else None
 
 
 def _store(settings: Settings, maps: Maps | None, stack: ExitStack) -> Lines[Connection | None]:
@@ -207,7 +207,7 @@ def _offsets(connection: Connection, log: EventLog, settings: Settings) -> Lines
 
 def _places(connection: Connection, log: EventLog, settings: Settings) -> dict[Place, int]:
     stored = {(row.topic, row.partition): row.next for row in connection.execute(select(tables.offsets))}
-    topics = [topic.full_name(settings.prefix) for topic in CHANGES]
+    topics = [topic.full_name(settings.prefix) for topic in PROJECTED]
     places = [(topic, partition) for topic in topics for partition in range(log.partitions(topic))]
     begun = {place: stored[place] if place in stored else log.start_offset(*place) for place in places}
     # Of a partition, or a topic, that the log does not have.

@@ -15,6 +15,7 @@ from engine.maps import EntityMap, Maps
 from engine.records import Record, record_key
 from store import tables
 from store.plan import Batch as Effects
+from store.writer import purged_to
 from streams.log import EventLog, LogRecord, Place
 from streams.projector import rejection, take
 from streams.topics import REJECTED
@@ -46,12 +47,16 @@ def without_effect(
         effects = Effects()
         came: dict[int, LogRecord] = {}
         refused: dict[bytes, LogRecord] = {}
+        commanded: dict[str, LogRecord] = {}
         for record in _last(log, place, stored):
             came[record.offset] = record
             if reason := take(record, effects, maps, environments):
                 refused[rejection(record, reason).key] = record
+            commanded |= {deletion.id: record for deletion in effects.deletions if deletion.id not in commanded}
         for evidence, missing in [*_changes(connection, effects.changes), *_others(connection, effects)]:
             yield came[evidence.offset], missing
+        for deletion in commanded.keys() - _deleted(connection, commanded):
+            yield commanded[deletion], "the error log does not hold the deletion"
         for key in _not_refused(connection, log, prefix, refused):
             yield refused[key], "it was to be rejected, and is neither on the rejected topic nor in the outbox"
 
@@ -89,10 +94,17 @@ def _others(connection: Connection, effects: Effects) -> Iterator[tuple[Evidence
     table = tables.process_messages
     wanted = [(message.evidence.source, message.evidence.event) for message in effects.messages]
     name = tuple_(table.c.source, table.c.event)
+    before = purged_to(connection)
     known = {tuple(row) for row in connection.execute(select(table.c.source, table.c.event).where(name.in_(wanted)))}
     for message, key in zip(effects.messages, wanted, strict=True):
-        if key not in known:
+        if key not in known and (before is None or message.evidence.at >= before):
             yield message.evidence, "the error log does not hold it"
+
+
+def _deleted(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Those of the deletions that the store holds."""
+    table = tables.deletions.c
+    return set(connection.execute(select(table.id).where(table.id.in_(ids))).scalars())
 
 
 def _not_refused(

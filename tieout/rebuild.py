@@ -20,7 +20,7 @@ from engine.records import Record
 from store import tables
 from store.database import connect, migrate
 from store.statements import chunks, upsert
-from store.writer import Writer
+from store.writer import PURGED_TO, Writer, purged_to
 from streams.app import BATCH_BYTES, BATCH_RECORDS
 from streams.log import Batch, EventLog, Place
 from streams.projector import Projector
@@ -65,10 +65,15 @@ class Rebuilding:
         self._maps = maps
         self.places: dict[Place, int] = {}
         self._done = 0
+        self._purged_to: int | None = None
 
     def begin(self, reached: Mapping[Place, int]) -> None:
         """Take over what the events before the log's start left in the store in use; `reached` has its partitions."""
         self.places = {place: self._log.start_offset(*place) for place in reached}
+        self._purged_to = purged_to(self._used)
+        if self._purged_to is not None:
+            with self._rebuilt.begin() as connection:
+                upsert(connection, tables.settings, [(PURGED_TO, str(self._purged_to))])
         if not any(self.places.values()):
             return
         for some in chunks(self._seeds(), SEEDED_AT_ONCE):
@@ -77,6 +82,7 @@ class Rebuilding:
             upsert(connection, tables.sources, [tuple(row) for row in self._used.execute(select(tables.sources))])
             for rows in chunks(self._messages(), SEEDED_AT_ONCE):
                 upsert(connection, tables.process_messages, rows)
+            upsert(connection, tables.deletions, self._deletions())
         self._writer.forget()
 
     def go_on(self, reached: Mapping[Place, int], report: Report) -> None:
@@ -93,6 +99,8 @@ class Rebuilding:
         while self._projector.work():
             pass
         self._projector.settle()
+        while self._purged_to is not None and self._writer.purge(self._purged_to):
+            pass
         # A log that deletes or compacts has gaps: the place is reached all the same.
         self.places.update(reached)
 
@@ -122,6 +130,10 @@ class Rebuilding:
         for row in self._used.execution_options(yield_per=1_000).execute(select(tables.process_messages)):
             if self._is_gone(_decode_message(row.body).evidence):
                 yield tuple(row)
+
+    def _deletions(self) -> list[tuple[Any, ...]]:
+        """What people deleted, as far as their commands may be gone; those that are there say the same again."""
+        return [tuple(row) for row in self._used.execute(select(tables.deletions))]
 
     def _seed(self, record: Record) -> Record | None:
         gone = [self._is_gone(evidence) for evidence in record.evidence]

@@ -129,6 +129,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sync_at: str = "23:00"
     """When the recurring job syncs each company, HH:MM in its time zone; `never` for never (R41)."""
 
+    error_history_days: int = 90
+    """How long errors are kept that are not current, in days."""
+
     metrics: str | None = None
     """Where a worker tells its metrics and whether it is ready, as `host:port`; by default nowhere."""
 
@@ -217,6 +220,8 @@ def _check_places(settings: Settings) -> None:
         ) from None
     if not 1 <= settings.partitions <= 1_000:
         raise SettingError(f"TIEOUT_PARTITIONS={settings.partitions}: use a number from 1 to 1000.")
+    if not 1 <= settings.error_history_days <= 36_500:
+        raise SettingError(f"TIEOUT_ERROR_HISTORY_DAYS={settings.error_history_days}: use a number of days from 1 on.")
     if not settings.broker.startswith(_EMBEDDED):
         _check_broker(settings)
     _check_connections(settings)

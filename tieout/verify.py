@@ -25,7 +25,7 @@ DIFFERENCES_MAX: Final = 100
 Line = dict[str, Any]
 
 # The primary keys of the tables that a dump holds row by row.
-_NAMES: Final = tuple("key company kind date views currency accounting_currency source token record".split())
+_NAMES: Final = tuple("id key company kind date views currency accounting_currency source token record".split())
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 

@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 import structlog
@@ -27,7 +27,8 @@ from store.lease import Lease, holder_of
 from streams import app
 from streams.log import EventLog, LogFailed, LogRefused
 from streams.projector import Projector
-from tieout.bootstrap import change_topics, open_log, open_projector, open_store, projecting
+from tieout.bootstrap import open_log, open_projector, open_store, projected_topics, projecting
+from tieout.commands import Outlet
 from tieout.settings import Settings
 from tieout.watch import Watch
 
@@ -46,14 +47,15 @@ def project(
     stop: threading.Event,
     on_progress: Callable[[app.Progress], None] = lambda progress: None,
     watch: Watch | None = None,
+    outlet: Outlet | None = None,
 ) -> None:
     """Project the events of the topics into the store, until told to stop or, if asked for, until all are read.
 
     On an embedded log this is the only worker, and whatever fails is raised. On Kafka it stands by until it holds the
     lease of the store, and goes on when the broker or the database comes back; what is raised then is for a person.
-    `watch` is told how it stands.
+    `watch` is told how it stands; `outlet` may use its log meanwhile.
     """
-    topics = change_topics(settings)
+    topics = projected_topics(settings)
     watch = watch or Watch()
 
     def report(progress: app.Progress) -> None:
@@ -62,7 +64,8 @@ def project(
 
     def run(event_log: EventLog, projector: Projector, lease: Lease | None) -> None:
         watch.projects(projector, lease)
-        app.run(event_log, projector, topics=topics, until_caught_up=until_caught_up, on_progress=report, stop=stop)
+        with outlet.lent(event_log) if outlet is not None else nullcontext():
+            app.run(event_log, projector, topics=topics, until_caught_up=until_caught_up, on_progress=report, stop=stop)
 
     try:
         with _stopping(stop):

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from engine import commands
 from engine.changes import Source
 from engine.documents import Cause, Excluded, Kind, PositionName
 from streams.codec import ANSWERED, cloudevents
@@ -155,13 +156,14 @@ MESSAGES: Final[dict[str, tuple[Any, str]]] = {
     "business": (BusinessEvent, "A Finance business event"),
     "answer": (Answer, "An answer of an API, put on the topic by a poller"),
     "command": (ReadCommand, "A row to read again"),
+    "deletion": (commands.DeleteError, "Errors that a person takes off the current list"),
     "position": (Position, "A document line after a change; no value when the document is gone"),
     "error": (Error, "A message of a process in Finance"),
     "rejection": (RejectedEvent, "An event that could not be understood, and why; bytes in base64"),
 }
 _CARRIED: Final = {
     **{topic.name: ("row", "heartbeat", "process", "context", "business", "answer") for topic in CHANGES},
-    "commands": ("command",),
+    "commands": ("command", "deletion"),
     "positions": ("position",),
     "errors": ("error",),
     "rejected": ("rejection",),

@@ -32,6 +32,7 @@ PAGES: Final = {
     "balance-compared": "/USPM/balance?ledger=39600.00",
     "errors": "/USPM/errors",
     "errors-grouped": "/USPM/errors?group=message&show=all",
+    "error-delete": "/USPM/errors/delete",
     "error-history": "/USPM/errors/history?process=integration-journal-posting&about=USPM-000041",
     "journals": "/USPM/general-journals",
     "operation": "/operation?company=USPM",

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -357,7 +358,9 @@ def test_a_finding_comes_with_its_explanation(demonstrated: Tieout) -> None:
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
-def message(text: str, event: str, at: str = "2025-01-08T10:00:00Z", company: str = "USPM") -> dict[str, Any]:
+def message(
+    text: str, event: str, at: str = "2025-01-08T10:00:00Z", company: str = "USPM", subject: str = ""
+) -> dict[str, Any]:
     value = {
         "specversion": "1.0",
         "id": event,
@@ -369,7 +372,7 @@ def message(text: str, event: str, at: str = "2025-01-08T10:00:00Z", company: st
             "run": "r1",
             "company": company,
             "scope": [],
-            "subject": event,
+            "subject": subject or event,
             "text": text,
         },
     }
@@ -633,6 +636,97 @@ def test_errors_can_be_followed_as_they_come(tieout: Tieout) -> None:
         _, err = followed.communicate(timeout=30)
         assert (followed.returncode, err) == (130, b"")
     assert "have no end" in tieout("errors", "--follow", "--to", "2025-01-08").err
+
+
+@pytest.mark.requirement("R51", "R57")
+def test_an_error_of_a_closed_period_says_what_the_calendar_knows(demonstrated: Tieout) -> None:
+    (error,) = demonstrated("errors", "--code", "NO_OPEN_PERIOD", "--json").lines
+    assert error["advice"] == (
+        "The period of 2024-02-12, 2024-02-01 to 2024-02-29, is closed; with that parameter on it is posted on "
+        "2024-03-01, the first day of the next open period."
+    )
+    assert error["advice"] in demonstrated("errors").out
+
+
+@pytest.mark.requirement("R55")
+def test_current_errors_are_deleted_by_a_filter_with_who_when_and_why(tieout: Tieout) -> None:
+    confirm = "Failed to confirm journal 5541230 in Dataverse."
+    projected(tieout, lines(message(confirm, "e1"), message("x", "e2", company="GBPM"), message("y", "e3")))
+    rehearsed = tieout("errors", "delete", "--company", "uspm", "--why", "mended", "--dry-run")
+    assert ("2 current errors" in rehearsed.out, rehearsed.code) == (True, 0)
+    asked = tieout("errors", "delete", "--company", "uspm", "--why", "mended", stdin=b"n\n")
+    assert (asked.code, "Delete 2 current errors?" in asked.err) == (1, True)
+    assert len(tieout("errors", "--json").lines) == 3
+
+    done = tieout(
+        "errors", "delete", "--company", "uspm", "--code", "GJ_CONFIRM", "--why", "mended", "--who", "ann", "-y"
+    )
+    assert (done.code, done.err) == (0, "1 error deleted.\n")
+    assert [error["subject"] for error in tieout("errors", "--json").lines] == ["e2", "e3"]
+    (kept,) = tieout("errors", "--history", "--subject", "e1", "--json").lines
+    assert (kept["standing"], kept["deleted"]["who"], kept["deleted"]["why"]) == ("deleted", "ann", "mended")
+    assert "by ann: mended" in tieout("errors", "--history").out
+
+    assert tieout("errors", "delete", "--all", "--why", "new year", "--yes").code == 0
+    assert tieout("errors").out == "No current errors; --history shows those there were.\n"
+    nothing = tieout("errors", "delete", "--all", "--why", "again", "--yes")
+    assert (nothing.code, nothing.err) == (0, "There is no such current error.\n")
+    projected(tieout, lines(message(confirm, "e1b", "2025-01-08T11:00:00Z", subject="e1")))
+    (again,) = tieout("errors", "--json").lines
+    assert (again["standing"], again["count"]) == ("current", 2)
+
+
+@pytest.mark.requirement("R55")
+def test_what_was_deleted_stays_deleted_in_a_store_that_is_built_anew(tieout: Tieout, tmp_path: Path) -> None:
+    projected(tieout, lines(message("first", "e1"), message("second", "e2")))
+    assert tieout("errors", "delete", "--subject", "e1", "--why", "mended", "--who", "ann", "--yes").code == 0
+    before = tieout("dump").out
+    for path in tmp_path.glob("store.sqlite*"):
+        path.unlink()
+    assert tieout("run", "--until-caught-up").code == 0
+    assert tieout("dump").out == before
+    assert [error["subject"] for error in tieout("errors", "--json").lines] == ["e2"]
+    assert tieout("verify").code == 0
+    with sqlite3.connect(tmp_path / "store.sqlite") as store:
+        store.execute("DELETE FROM deletions")
+    assert tieout("verify").code == 1
+    assert "the error log does not hold the deletion" in tieout("check").out
+
+
+@pytest.mark.requirement("R55", "R72")
+def test_history_is_purged_after_its_days_and_the_store_is_still_that_of_its_topics(
+    tieout: Tieout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = ("2024-10-09", "2024-10-11", "2025-01-07")
+    again = [message(f"On {day}.", f"m{day}", f"{day}T10:00:00Z", subject="J-1") for day in days]
+    projected(tieout, lines(message("Old and current.", "e1", "2023-01-01T10:00:00Z"), *again))
+    kept = ["On 2025-01-07.", "On 2024-10-11.", "Old and current."]
+    assert [error["text"] for error in tieout("errors", "--history", "--json").lines] == kept
+    assert tieout("verify").code == 0
+    assert tieout("check").code == 0
+    assert tieout("replay", "--yes").code == 0
+    assert [error["text"] for error in tieout("errors", "--history", "--json").lines] == kept
+    monkeypatch.setenv("TIEOUT_ERROR_HISTORY_DAYS", "7")
+    assert tieout("run", "--until-caught-up").code == 0
+    assert [error["text"] for error in tieout("errors", "--history", "--json").lines] == [kept[0], kept[2]]
+    assert tieout("verify").code == 0
+    monkeypatch.setenv("TIEOUT_ERROR_HISTORY_DAYS", "0")
+    assert "use a number of days from 1 on" in told(tieout("errors"))
+
+
+@pytest.mark.requirement("R55")
+def test_nothing_is_deleted_without_a_reason_a_choice_or_the_log(tieout: Tieout, tmp_path: Path) -> None:
+    projected(tieout, lines(message("first", "e1")))
+    assert "say which errors" in tieout("errors", "delete", "--why", "x").err
+    assert "it is empty" in tieout("errors", "delete", "--all", "--why", " ").err
+    assert "it is empty" in tieout("errors", "delete", "--all", "--why", "x", "--who", "").err
+    assert "--why" in tieout("errors", "delete", "--all").err
+    assert "is none of import-from-staging" in tieout("errors", "--process", "import").err
+    assert "is none of NOT_POSTED" in tieout("errors", "--code", "not_posted").err
+    with closing(EmbeddedLog.open(tmp_path / "log.sqlite", "write")):
+        refused = told(tieout("errors", "delete", "--all", "--why", "x", "--yes"))
+    assert "use the workspace that this process serves, or stop it first" in refused
+    assert len(tieout("errors", "--json").lines) == 1
 
 
 # --- rejected --------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from streams.embedded import EmbeddedLog
 from streams.log import EventLog, NewRecord
 from streams.topics import POSITIONS
 from tests.support.stores import Event, body
-from tieout.bootstrap import change_topics, open_log, open_projector, open_store
+from tieout.bootstrap import open_log, open_projector, open_store, projected_topics
 from tieout.replay import rehearsed
 from tieout.settings import Settings
 from tieout.simulator import ingest_lines, simulate
@@ -68,7 +68,7 @@ def ingest(log: EventLog, events: Sequence[dict[str, object]], prefix: str = "ti
 
 def project(settings: Settings) -> None:
     with open_projector(settings) as (log, projector):
-        run(log, projector, topics=change_topics(settings), until_caught_up=True)
+        run(log, projector, topics=projected_topics(settings), until_caught_up=True)
 
 
 def canonical(settings: Settings) -> list[str]:
@@ -191,11 +191,11 @@ def test_events_that_arrive_during_a_replay_are_in_the_rebuilt_store_and_the_wor
     with open_projector(other) as (log, projector):
         with rehearsed(other, everything) as replay:
             ingest(log, late)
-            run(log, projector, topics=change_topics(other), until_caught_up=True)
+            run(log, projector, topics=projected_topics(other), until_caught_up=True)
             replay.put_in_place(lambda done, total: None)
         ingest(log, late[:1])
         with pytest.raises(Rebuilt):
-            run(log, projector, topics=change_topics(other), until_caught_up=True)
+            run(log, projector, topics=projected_topics(other), until_caught_up=True)
     project(other)
     assert canonical(other) == canonical(settings)
 

@@ -99,4 +99,5 @@ def test_another_sites_name_is_refused(served: Served, host: str) -> None:
 
 def test_nothing_but_reading_is_allowed(served: Served) -> None:
     for method in ("POST", "PUT", "DELETE"):
-        assert httpx.request(method, f"{served.address}/USPM/expense").status_code == 405
+        address, own = f"{served.address}/USPM/expense", {"Origin": served.address}
+        assert httpx.request(method, address, headers=own).status_code == 405

@@ -2,12 +2,15 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.workspace import JOURNAL, Served, settings_in
+from tests.support.workspace import ERRORS, JOURNAL, Served, lines, project, reported, settings_in, small_company
+from tests.support.workspace import served as served_at
 from tieout.workspace.operation import secrets_hidden
 
 
@@ -127,3 +130,92 @@ def test_settings_in_force_are_shown_without_secrets(tmp_path: Path) -> None:
     assert "secret" not in str(told)
     assert told["TIEOUT_BROKER"] == "kafka://…@broker:9092"
     assert told["TIEOUT_STORE"].endswith("@host/db")
+
+
+# --- deleting --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Served]:
+    """A workspace whose errors may be deleted."""
+    settings = settings_in(tmp_path)
+    project(settings, [*small_company(), *lines(ERRORS)])
+    with served_at(settings) as found:
+        yield found
+
+
+@pytest.mark.requirement("R55")
+def test_an_error_is_deleted_with_a_reason_and_stays_in_the_history(page: Page, own: Served) -> None:
+    page.goto(f"{own.address}/USPM/errors")
+    page.locator(".errors tbody tr", has_text="NO_OPEN_PERIOD").get_by_role("link", name="Delete").click()
+    expect(page.get_by_role("heading", name="Delete 1 error?")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("There is nothing to undo")
+    page.get_by_label("Why").fill(" ")
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("alert")).to_contain_text("Say why")
+    page.get_by_label("Why").fill("period opened")
+    page.get_by_label("Who").fill("ann")
+    page.get_by_label("Who").press("Enter")
+    page.wait_for_url(f"{own.address}/USPM/errors")
+    assert codes(page) == ["GJ_HEADER", "BILLED_MISMATCH", "LINE_FAILED"]
+    page.get_by_label("Show").select_option("all")
+    page.wait_for_url("**show=all**")
+    expect(page.locator(".errors tbody tr", has_text="by ann: period opened")).to_have_count(2)
+
+
+@pytest.mark.requirement("R55")
+def test_all_errors_that_meet_the_filters_are_deleted_after_a_look_at_them(page: Page, own: Served) -> None:
+    page.goto(f"{own.address}/USPM/errors?f.process=posting")
+    page.get_by_role("link", name="Delete these").click()
+    assert codes(page) == ["NO_OPEN_PERIOD", "LINE_FAILED"]
+    page.get_by_label("Why").fill("mended")
+    page.get_by_role("button", name="Delete").click()
+    page.wait_for_url("**/USPM/errors?f.process=posting**")
+    assert codes(page) == []
+    page.goto(f"{own.address}/USPM/errors")
+    page.get_by_role("link", name="Delete all").click()
+    assert codes(page) == ["GJ_HEADER", "BILLED_MISMATCH"]
+    page.get_by_role("link", name="Keep them").click()
+    assert codes(page) == ["GJ_HEADER", "BILLED_MISMATCH"]
+
+
+@pytest.mark.requirement("R55")
+def test_an_error_that_came_after_the_page_was_made_is_not_deleted_with_those_it_showed(
+    page: Page, own: Served
+) -> None:
+    page.goto(f"{own.address}/USPM/errors/delete?f.process=posting")
+    again = reported(20, "2025-01-08T09:00:00Z", "integration-journal-posting", JOURNAL, "It fails again.", run="run-9")
+    project(own.settings, lines([again]))
+    page.get_by_label("Why").fill("mended")
+    page.get_by_role("button", name="Delete").click()
+    page.wait_for_url("**/USPM/errors?f.process=posting**")
+    assert codes(page) == ["UNKNOWN"]
+
+
+@pytest.mark.requirement("R55")
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "{address}"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 400),
+        ({"Origin": "{address}"}, 400),
+    ],
+)
+def test_a_form_of_another_site_changes_nothing(served: Served, headers: dict[str, str], status: int) -> None:
+    told = {name: value.format(address=served.address) for name, value in headers.items()}
+    answer = httpx.post(f"{served.address}/USPM/errors/delete", data={"seen": "x@1"}, headers=told)
+    assert answer.status_code == status
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.requirement("R55")
+def test_a_form_that_asks_for_too_much_or_for_nothing_is_refused(served: Served) -> None:
+    address, own = f"{served.address}/USPM/errors/delete", {"Origin": served.address}
+    assert httpx.post(address, data={"why": "x" * 2_000_000}, headers=own).status_code == 413
+    gone = httpx.post(address, data={"why": "x", "who": "y", "seen": ["0@1", "\x00"]}, headers=own)
+    assert (gone.status_code, "none of these errors is current" in gone.text) == (404, True)

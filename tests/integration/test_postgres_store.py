@@ -15,13 +15,15 @@ from sqlalchemy.exc import InternalError
 
 from store import tables
 from store.database import check, connect, migrate
+from store.errorlog import ErrorQuery, entries
 from store.writer import Writer
 from tests.property.test_crash import PowerCut, dying_at
 from tests.property.test_history import compare_company
 from tests.support.containers import Database
 from tests.support.histories import COMPANIES, deliveries, histories
 from tests.support.naive_model import NaiveModel
-from tests.support.stores import MAPS, Event, batch_of, canonical, project, reader, sizes
+from tests.support.reports import at, deleted, failed, ran
+from tests.support.stores import MAPS, Event, batch_of, canonical, memory_store, project, reader, sizes
 
 pytestmark = pytest.mark.containers
 
@@ -150,3 +152,33 @@ def test_a_reader_sees_one_state_and_cannot_write(engine: Engine, database: Data
                 asked.execute(text("DELETE FROM settings"))
     finally:
         reading.dispose()
+
+
+@pytest.mark.requirement("R53", "R54", "R55", "R81")
+def test_the_error_log_is_asked_and_purged_as_on_sqlite(engine: Engine) -> None:
+    events = [
+        *(failed(number, f"J-{number % 5}") for number in range(20)),
+        failed(30, None, text="x" * 10_000),
+        *ran(31, 32, "r2", "J-1"),
+        *ran(33, None, "r3", "J-2"),
+        *ran(34, 35, "r4", "J-1", "J-3"),
+    ]
+    told = []
+    for store in (emptied(engine), memory_store()):
+        writer = Writer(store, MAPS)
+        batch = batch_of(events)
+        batch.deletions.append(deleted(36, 19, "J-4"))
+        writer.apply(batch)
+        found = []
+        for _ in range(2):
+            with store.connect() as connection:
+                for history in (False, True):
+                    asked = entries(connection, ErrorQuery(history=history, company="uspm"), at(100))
+                    found.append([entry.as_json() for entry in asked])
+            while writer.purge(at(50)):
+                pass
+        told.append(found)
+    assert told[0] == told[1]
+    before, after = told[0][0], told[0][3]
+    assert [error["subject"] for error in before] == [None, "J-2", "J-0"]
+    assert [error["subject"] for error in after] == [None, "J-2", "J-0"]

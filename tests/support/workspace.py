@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from streams import app
 from tests.support.stores import body
-from tieout.bootstrap import change_topics, open_projector
+from tieout.bootstrap import open_projector, projected_topics
 from tieout.ingest import ingest
 from tieout.settings import Settings
 from tieout.simulator import ingest_lines, simulate
@@ -101,6 +101,12 @@ def lines(events: list[dict[str, Any]]) -> list[bytes]:
     return [json.dumps({**event, "value": json.loads(body(event))}).encode() + b"\n" for event in events]
 
 
+def small_company() -> list[bytes]:
+    """The small company without what its processes report: `ERRORS` take the place of that."""
+    events = (event for event in simulate("small", 1).events if not event.value["type"].startswith("tieout.process."))
+    return list(ingest_lines(events))
+
+
 def settings_in(folder: Path, today: date = date(2025, 1, 8)) -> Settings:
     """A log and a store of their own."""
     return Settings(
@@ -117,7 +123,7 @@ def project(settings: Settings, events: list[bytes]) -> None:
     def run() -> None:
         with open_projector(settings) as (log, projector):
             ingest(log, enumerate(events, 1), prefix=settings.prefix, refuse=lambda number, reason: None)
-            app.run(log, projector, topics=change_topics(settings), until_caught_up=True)
+            app.run(log, projector, topics=projected_topics(settings), until_caught_up=True)
 
     with ThreadPoolExecutor(1) as thread:
         thread.submit(run).result()
@@ -135,6 +141,6 @@ def served(settings: Settings) -> Iterator[Served]:
 def demonstrated(folder: Path) -> Iterator[Served]:
     """The small company, with errors and a rejected event."""
     settings = settings_in(folder)
-    project(settings, [*ingest_lines(simulate("small", 1).events), *lines(ERRORS)])
+    project(settings, [*small_company(), *lines(ERRORS)])
     with served(settings) as found:
         yield found

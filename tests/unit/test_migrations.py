@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import msgspec
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -13,9 +14,12 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 import store
+from engine.errorlog import subject_of
 from engine.errors import StoreError
 from store import tables
 from store.database import check, connect, migrate
+from tests.support.reports import failed, report
+from tests.support.stores import batch_of
 
 MIGRATIONS = Path(store.__file__).parent / "migrations"
 
@@ -64,3 +68,25 @@ def test_the_migrations_can_be_written_for_postgresql() -> None:
     script = written.getvalue()
     for table in tables.metadata.tables:
         assert f"CREATE TABLE {table} (" in script
+
+
+def test_errors_of_an_older_store_get_their_subjects(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'store.sqlite'}", write=True)
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        messages = batch_of([failed(1), failed(2, None, text="Something."), report(3, "started", "r2")]).messages
+        for number, message in enumerate(messages):
+            row = {"event": str(number), "process": message.process, "company": message.company}
+            insert = "INSERT INTO process_messages (source, event, at, stage, process, run, company, body) VALUES"
+            connection.execute(
+                text(f"{insert} ('s', :event, 0, 'message', :process, 'r', :company, :body)"),
+                {**row, "body": msgspec.msgpack.encode(message)},
+            )
+    migrate(engine)
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT about FROM process_messages ORDER BY event")).scalars().all()
+    assert found == [subject_of(message).key for message in messages]
+    engine.dispose()

@@ -40,8 +40,10 @@ class World:
         self.projector = Projector(Writer(self.store, MAPS), self.log, MAPS, environments=environments)
         self.read = 0
 
-    def take(self, *values: bytes, headers: tuple[tuple[str, bytes], ...] = ()) -> None:
-        topic = "tieout.dataverse.changes"
+    def take(
+        self, *values: bytes, headers: tuple[tuple[str, bytes], ...] = (), topic: str = "dataverse.changes"
+    ) -> None:
+        topic = f"tieout.{topic}"
         self.log.append([NewRecord(topic, None, value, headers) for value in values])
         records = self.log.read(topic, 0, self.read, 1_000, MEGABYTE)
         self.projector.apply([Batch(topic, 0, self.read, records)])
@@ -134,6 +136,50 @@ def test_the_same_row_of_another_environment_is_kept_out(tmp_path: Path) -> None
     (refused,) = worlds["ours"].rejected()
     assert refused.reason.startswith("the environment 'theirs' at $.OrganizationId")
     assert refused.value == other
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+DELETION = {
+    "command": "delete-error",
+    "id": "d1",
+    "at": "2025-01-08T19:00:00Z",
+    "who": "ann",
+    "why": "mended",
+    "company": "USPM",
+    "process": "invoice-proposal",
+    "subject": "PI-1",
+    "until": "2025-01-08T17:30:00.5Z",
+}
+
+
+@pytest.mark.requirement("R55")
+def test_a_deletion_is_applied_once_and_the_commands_of_others_are_let_be(world: World) -> None:
+    for _ in range(2):
+        world.take(encoded(DELETION), encoded({"command": "sync"}), encoded({"command": "read"}), topic="commands")
+    (kept,) = [line["deletion"] for line in map(msgspec.json.decode, canonical(world.store)) if "deletion" in line]
+    assert (kept["id"], kept["who"], kept["why"], kept["subject"]) == ("d1", "ann", "mended", "PI-1")
+    assert kept["until"] == 1736357400500000
+    assert world.rejected() == []
+    assert world.projector.offsets() == {("tieout.commands", 0): 6}
+
+
+@pytest.mark.requirement("R7", "R55")
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ({**DELETION, "until": "yesterday"}, "until is 'yesterday', which is no time"),
+        ({**DELETION, "why": " "}, "who asks for it and why"),
+        ({**DELETION, "process": "posting"}, "unknown process 'posting'"),
+        ({**DELETION, "who": None}, "Expected `str`, got `null` - at `$.who`"),
+        ([DELETION], "not a command: Expected `object`, got `array`"),
+    ],
+)
+def test_a_deletion_that_cannot_be_meant_is_rejected(world: World, command: Any, reason: str) -> None:
+    world.take(encoded(command), topic="commands")
+    (refused,) = world.rejected()
+    assert reason in refused.reason
 
 
 # --- rows of Finance, whichever way they come -------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def test_times_are_those_of_the_append_so_that_a_reload_of_old_events_is_not_del
 
 def test_a_topic_without_retention_is_kept_for_ever() -> None:
     assert TOPICS["positions"].config()["retention.ms"] == "-1"
-    assert TOPICS["commands"].config()["retention.ms"] == str(30 * 24 * 3600 * 1000)
+    assert TOPICS["rejected"].config()["retention.ms"] == str(732 * 24 * 3600 * 1000)
 
 
 def test_the_full_name_starts_with_the_prefix_of_the_environment() -> None:

@@ -12,6 +12,7 @@ import typer
 
 from tieout.cli import (
     demonstration,
+    errorlog,
     inspection,
     mapping,
     operation,
@@ -64,13 +65,13 @@ app.command(epilog=inspection.DECODE_EXAMPLES)(inspection.decode)
 app.command(epilog=questions.SUMMARY_EXAMPLES)(questions.summary)
 app.command(epilog=questions.DOCUMENTS_EXAMPLES)(questions.documents)
 app.command(epilog=questions.CHAIN_EXAMPLES)(questions.chain)
-app.command(epilog=questions.ERRORS_EXAMPLES)(questions.errors)
 app.command(epilog=inspection.DUMP_EXAMPLES)(inspection.dump)
 app.command(epilog=inspection.VERIFY_EXAMPLES)(inspection.verify)
 app.command(epilog=syncing.EXAMPLES)(syncing.sync)
 app.command(epilog=replaying.EXAMPLES)(replaying.replay)
 app.command(epilog=operation.MIGRATE_EXAMPLES)(operation.migrate)
 app.command(epilog=operation.CHECK_EXAMPLES)(operation.check)
+app.add_typer(errorlog.app, name="errors")
 app.add_typer(rejections.app, name="rejected")
 app.add_typer(mapping.app, name="maps")
 

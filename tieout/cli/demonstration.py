@@ -91,7 +91,7 @@ def _play(simulation: "Delivered", log: "EventLog", projector: "Projector", sett
     import threading
 
     from streams import app
-    from tieout.bootstrap import change_topics
+    from tieout.bootstrap import projected_topics
     from tieout.cli.failures import complain
     from tieout.cli.progress import lag
     from tieout.ingest import ingest
@@ -106,7 +106,7 @@ def _play(simulation: "Delivered", log: "EventLog", projector: "Projector", sett
     sys.stderr.write(f"{counted(done.events, 'event')} delivered: late, twice and out of order\n")
     stop = threading.Event()
     with lag("Reconciling") as report:
-        app.run(log, projector, topics=change_topics(settings), until_caught_up=True, on_progress=report, stop=stop)
+        app.run(log, projector, topics=projected_topics(settings), until_caught_up=True, on_progress=report, stop=stop)
     if stop.is_set():
         raise typer.Exit(INTERRUPTED)
     sys.stderr.write(f"{counted(done.events, 'event')} reconciled\n")

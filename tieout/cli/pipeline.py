@@ -15,6 +15,7 @@ from tieout.cli.failures import INTERRUPTED, complain
 from tieout.cli.output import counted
 
 if TYPE_CHECKING:
+    from tieout.commands import Outlet
     from tieout.settings import Settings
 
 
@@ -72,13 +73,16 @@ def run(
     if roles == {Role.WORKSPACE}:
         serve(settings, port)
         return
+    from tieout.commands import Outlet
+
     serves = not until_caught_up and Role.WORKSPACE in roles
+    outlet = Outlet(settings)
     with (
-        _workspace(settings, port, wanted=serves, named=bool(role)),
+        _workspace(settings, port, outlet, wanted=serves, named=bool(role)),
         _handler(settings, wanted=Role.HANDLE in roles, named=bool(role), until_caught_up=until_caught_up),
     ):
         if Role.PROJECT in roles:
-            _project(settings, until_caught_up=until_caught_up)
+            _project(settings, outlet, until_caught_up=until_caught_up)
         elif not until_caught_up:
             _until_told()
 
@@ -141,7 +145,9 @@ def serve(settings: "Settings", port: int | None) -> None:
 
 
 @contextmanager
-def _workspace(settings: "Settings", port: int | None, *, wanted: bool, named: bool) -> Iterator[None]:
+def _workspace(
+    settings: "Settings", port: int | None, outlet: "Outlet", *, wanted: bool, named: bool
+) -> Iterator[None]:
     """Serve beside a worker. Where nobody asked for the workspace by name, a port that is taken is no reason not to
     work.
     """
@@ -165,11 +171,11 @@ def _workspace(settings: "Settings", port: int | None, *, wanted: bool, named: b
         return
     with open_store(settings, write=True):
         pass  # There must be a store before it is read.
-    with server.beside(settings, listening):
+    with server.beside(settings, listening, outlet):
         yield
 
 
-def _project(settings: "Settings", *, until_caught_up: bool) -> None:
+def _project(settings: "Settings", outlet: "Outlet", *, until_caught_up: bool) -> None:
     import threading
 
     from tieout import worker
@@ -182,7 +188,9 @@ def _project(settings: "Settings", *, until_caught_up: bool) -> None:
     # Who asked for an end looks at the exit code; and a worker may be serving at that place already.
     observed = nullcontext() if until_caught_up else serving(settings, watch)
     with observed, lag("Projecting") as report:
-        worker.project(settings, until_caught_up=until_caught_up, stop=stop, on_progress=report, watch=watch)
+        worker.project(
+            settings, until_caught_up=until_caught_up, stop=stop, on_progress=report, watch=watch, outlet=outlet
+        )
     # A worker that is told to stop does as it is told; one that was to catch up has not.
     if until_caught_up and stop.is_set():
         raise typer.Exit(INTERRUPTED)

@@ -1,11 +1,9 @@
-"""Commands that ask: the tiles, the grids, a chain, the error log."""
+"""Commands that ask: the tiles, the grids, a chain."""
 
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from itertools import chain as chain_of
+from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -131,76 +129,3 @@ def _raw_events(settings: "Settings", wanted: bool) -> Iterator["RawEvent | None
             return None if value is None else value.decode("utf-8", "backslashreplace")
 
         yield read
-
-
-ERRORS_EXAMPLES = examples(
-    "tieout errors",
-    "tieout errors --company USPM --from 2025-01-01",
-    "tieout errors --to 2025-01-08 --json",
-    "tieout errors --follow --json | alert",
-)
-
-
-def errors(
-    company: Annotated[
-        str | None, typer.Option("--company", metavar="CODE", help="Only this company's.", show_default=False)
-    ] = None,
-    start: FromOption = None,
-    end: ToOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 100,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Then go on with those to come, from the errors topic, until interrupted.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """List the latest errors of Finance's processes. Each with what it means and what to do."""
-    from engine.wire import error_json
-
-    if follow and end is not None:
-        raise typer.BadParameter("errors to come have no end.", param_hint="'--to'")
-    if start is not None and end is not None and start > end:
-        raise typer.BadParameter(f"{start} lies after --to {end}.", param_hint="'--from'")
-    settings = in_force()
-    with _to_come(settings, company) if follow else nullcontext(()) as to_come:
-        with asking(settings) as (snapshot, _):
-            found = snapshot.errors(company=company, start=start, end=end, limit=limit)
-            if not found and company is not None:
-                snapshot.company(company)
-        told = [error_json(message) for message in found]
-        if as_json:
-            for one in chain_of(reversed(told) if follow else told, to_come):
-                emit(one)
-                if follow:
-                    sys.stdout.flush()
-            return
-        from tieout.cli.tables import console, show_error, show_errors
-
-        screen = console()
-        show_errors(screen, told, limit)
-        for one in to_come:
-            show_error(screen, one)
-
-
-@contextmanager
-def _to_come(settings: "Settings", company: str | None) -> Iterator[Iterator[dict[str, Any]]]:
-    """The errors that come onto the topic from now on, as `tieout errors` tells them."""
-    import threading
-
-    import msgspec
-
-    from streams.topics import ERRORS
-    from tieout import topic
-    from tieout.bootstrap import open_log
-
-    with open_log(settings, write=False) as log:
-        name = ERRORS.full_name(settings.prefix)
-        places = topic.ends(log, name)
-
-        def told() -> Iterator[dict[str, Any]]:
-            for record in topic.following(log, name, places, threading.Event()):
-                if record.value is not None:
-                    error = msgspec.json.decode(record.value)
-                    if company is None or error["company"] == company.upper():
-                        yield error
-
-        yield told()

@@ -295,18 +295,19 @@ def _show_timeline(screen: Console, records: Sequence[Row]) -> None:
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
-def show_errors(screen: Console, told: Sequence[Row], limit: int) -> None:
+def show_errors(screen: Console, told: Sequence[Row], limit: int, *, history: bool) -> None:
     """Errors, newest first, each with its text, what it means and what to do."""
     if not told:
-        screen.print("No errors.")
+        screen.print("No errors." if history else "No current errors; --history shows those there were.")
         return
     for error in told:
         show_error(screen, error)
-    screen.print(counted(len(told), "error") + (f"; --limit shows more than {limit}." if len(told) == limit else "."))
+    what = "error" if history else "current error"
+    screen.print(counted(len(told), what) + (f"; --limit shows more than {limit}." if len(told) == limit else "."))
 
 
 def show_error(screen: Console, error: Row) -> None:
-    """One error: its text, what it means and what to do."""
+    """One error: its text, what it means and what to do; and where it stands, when that is known."""
     where = " · ".join(plain(part) for part in (error["process"], error["company"], error["subject"]) if part)
     screen.print(Text(f"{error['at']}  {error['code']}  {where}", style="bold"))
     # Nothing is cut: the terminal breaks long lines, the screen would drop what does not fit.
@@ -314,7 +315,22 @@ def show_error(screen: Console, error: Row) -> None:
     if error["details"]:
         screen.print(f"  What it means: {error['details']}")
         screen.print(f"  What to do: {error['resolution']}")
+    if error.get("advice"):
+        screen.print(f"  {error['advice']}", soft_wrap=True)
+    if "standing" in error:
+        screen.print(f"  {_standing_of(error)}", soft_wrap=True)
     screen.print()
+
+
+def _standing_of(error: Row) -> str:
+    seen = "seen once" if error["count"] == 1 else f"seen {error['count']:,} times"
+    if error["count"] > 1:
+        seen += f", first {error['first_seen']}, last {error['last_seen']}"
+    if (deletion := error["deleted"]) is not None:
+        return f"Deleted {deletion['at']} by {plain(deletion['who'])}: {plain(deletion['why'])}; {seen}"
+    if (run := error["interrupted"]) is not None:
+        return f"Current again, for run {plain(run['run'])}, started {run['started']}, never ended; {seen}"
+    return f"{error['standing'].capitalize()}, {seen}"
 
 
 # --- replay ----------------------------------------------------------------------------------------------------------

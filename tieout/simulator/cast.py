@@ -39,6 +39,16 @@ def moment(day: date, hour: int = 9, minute: int = 0) -> datetime:
     return datetime.combine(day, time(hour, minute), UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A journal line that got no further than a state: where and when that was, whatever became of it since."""
+
+    actual: Actual
+    status: int
+    journal: str
+    at: datetime
+
+
 @dataclass(slots=True)
 class Cast:
     """One company while its year is played."""
@@ -50,6 +60,7 @@ class Cast:
     window: tuple[date, date]
     labels: list[Label] = field(default_factory=list)
     unsynced: list[Decimal] = field(default_factory=list)
+    stuck: list[Stuck] = field(default_factory=list)
     tail: Tail = field(init=False)
     expenses: Expenses = field(init=False)
     invoices: Invoices = field(init=False)
@@ -139,6 +150,7 @@ class Cast:
         night = moment(at.date() + timedelta(days=1), 3)
         journal = self.tail.journal(actual.line.company, night)
         self.tail.import_line(actual, journal, night + timedelta(seconds=5))
+        self.stuck.append(Stuck(actual, status, journal.number, night + timedelta(hours=6)))
         if status != state.DRAFT:
             self.tail.set_status(actual, status, night + timedelta(hours=6))
             columns: Columns = {"Status": _JOURNAL_STATES.get(status, state.ERROR)}

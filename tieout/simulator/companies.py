@@ -81,9 +81,11 @@ def simulate(company: str = "small", seed: int = 1, deliver: bool = True) -> Sim
         raise ValueError(f"there is no made-up company {company!r} that is told at once; there is: small")
     cast = small.play(seed)
     events = cast.world.events()
-    arrived = unreliable(events, seed) if deliver else events
+    reports = cast.world.reports()
+    if deliver:
+        events, reports = unreliable(events, seed), unreliable(reports, seed)
     return Simulation(
-        events=(*arrived, *cast.world.complete(small.UNTIL)),
+        events=(*events, *reports, *cast.world.complete(small.UNTIL)),
         labels=tuple(cast.labels),
         today=small.TODAY,
         companies=small.COMPANIES,

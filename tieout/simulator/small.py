@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 
 from tieout.simulator.cast import Cast
 from tieout.simulator.reference import Company, Masters, Project, Vendor, load_masters
+from tieout.simulator.small_errors import play_errors
 from tieout.simulator.small_expenses import play_expenses
 from tieout.simulator.small_invoices import play_invoices
 from tieout.simulator.world import World
@@ -58,6 +59,7 @@ def play(seed: int) -> Cast:
     cast = Cast(world, directory, "USPM", "USD", (FIRST_OPEN, TODAY))
     play_expenses(cast)
     play_invoices(cast)
+    play_errors(cast)
     if world.last_time() > UNTIL:
         raise ValueError("something happens after the heartbeats")
     return cast

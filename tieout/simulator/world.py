@@ -1,7 +1,7 @@
 """The two systems as event sources: they hand out identifiers and write down what changes in them."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from random import Random
@@ -53,6 +53,8 @@ class World:
         self.chance = Random(seed)
         self._written = 0
         self._log: list[Entry] = []
+        self._reports: list[Event] = []
+        self._runs = 0
         self._record_ids: dict[str, int] = {}
         self._guids: set[int] = set()
         self._touched: dict[tuple[str, str], list[datetime]] = defaultdict(list)
@@ -100,6 +102,32 @@ class World:
             Event(topic, source, self._envelope(source, "tieout.source.complete", until, data))
             for topic, source in sources
         ]
+
+    def reported(
+        self,
+        process: str,
+        company: str,
+        at: datetime,
+        lasts: timedelta,
+        errors: Sequence[tuple[str, str]],
+        scope: Sequence[str] = (),
+    ) -> None:
+        """A process of Finance ran over a scope, or all of the company, and named these subjects with what is wrong."""
+        self._runs += 1
+        data = {"process": process, "run": f"run-{self._runs:04d}", "company": company, "scope": list(scope)}
+
+        def say(stage: str, at: datetime, more: Columns) -> None:
+            event = self._envelope(_FINANCE_SOURCE, f"tieout.process.{stage}", at, data | more)
+            self._reports.append(Event(FINANCE_TOPIC, str(data["run"]), event))
+
+        say("started", at, {})
+        for number, (subject, text) in enumerate(errors, 1):
+            say("message", at + lasts * number / (len(errors) + 1), {"subject": subject, "text": text})
+        say("failed" if errors else "finished", at + lasts, {})
+
+    def reports(self) -> list[Event]:
+        """What the processes reported, run by run."""
+        return list(self._reports)
 
     def events(self) -> list[Event]:
         """All events in the order of their times."""

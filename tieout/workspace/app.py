@@ -17,11 +17,11 @@ from starlette.types import Receive, Scope, Send
 
 from engine.errors import QuestionError, SetupError, TieoutError
 from streams.log import LogError
-from tieout.workspace import balance, document, dual_write, operation, troubleshoot
+from tieout.workspace import balance, deleting, document, dual_write, operation, troubleshoot
 from tieout.workspace.addresses import PATHS
 from tieout.workspace.context import Workspace
 from tieout.workspace.rendering import render, static_response
-from tieout.workspace.security import LOOPBACK, Headers
+from tieout.workspace.security import LOOPBACK, Headers, OwnPages
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ Endpoint = Callable[[Request], Response]
 
 
 def make_app(workspace: Workspace) -> Starlette:
-    """The application over a store and a log; it reads them and changes nothing."""
+    """The application over a store and a log. It reads them; what people ask for goes out as commands."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -57,12 +57,18 @@ def make_app(workspace: Workspace) -> Starlette:
             Route("/{company}/errors", troubleshoot.errors),
             Route("/{company}/errors.csv", troubleshoot.errors_csv),
             Route("/{company}/errors/history", troubleshoot.history),
+            Route("/{company}/errors/delete", deleting.confirm, methods=["GET"]),
+            Route("/{company}/errors/delete", deleting.delete, methods=["POST"]),
             *(
                 Route(f"/{{company}}/{section}", _Of(troubleshoot.later, section=section), methods=["GET"])
                 for section in ("general-journals", "invoice-proposals")
             ),
         ],
-        middleware=[Middleware(Headers), Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))],
+        middleware=[
+            Middleware(Headers),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)),
+            Middleware(OwnPages),
+        ],
         exception_handlers=_HANDLERS,
         lifespan=lifespan,
     )

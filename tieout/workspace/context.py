@@ -17,6 +17,7 @@ from engine.maps import Maps
 from store.queries import Reader, Snapshot
 from streams.log import EventLog
 from tieout.bootstrap import open_log
+from tieout.commands import Outlet
 from tieout.settings import Settings
 from tieout.workspace.formats import Locale, preferred, zone
 
@@ -25,12 +26,15 @@ SILENT_AFTER: Final = timedelta(hours=1)
 
 
 class Workspace:
-    """The store, the log and the settings behind the pages. The log is opened when it is first asked for."""
+    """The store, the log, the settings and the way to ask for something, behind the pages. The log is opened when it
+    is first asked for.
+    """
 
-    def __init__(self, reader: Reader, maps: Maps, settings: Settings) -> None:
+    def __init__(self, reader: Reader, maps: Maps, settings: Settings, outlet: Outlet) -> None:
         self.reader = reader
         self.maps = maps
         self.settings = settings
+        self.outlet = outlet
         self._lock = Lock()
         self._log: EventLog | None = None
         self._opened: Any = None
@@ -158,14 +162,6 @@ def feeds_of(snapshot: Snapshot, settings: Settings, where: tzinfo) -> list[Feed
         day = settings.today
         least = microseconds(datetime(day.year, day.month, day.day, tzinfo=where))
     return [Feed(source, until, until < least) for source, until in sorted(snapshot.moment.until.items())]
-
-
-def present(snapshot: Snapshot, settings: Settings) -> datetime:
-    """The time that ages are counted to: now, or the end of the day that was set by hand."""
-    if settings.today is None:
-        return snapshot.now
-    day = settings.today
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
 
 
 def age(at: int, now: datetime) -> str:

@@ -12,9 +12,9 @@ from engine.changes import microseconds
 from store.queries import Snapshot
 from streams.log import EventLog, LogError
 from streams.projector import read_rejection
-from streams.topics import CHANGES, REJECTED
+from streams.topics import PROJECTED, REJECTED
 from tieout.settings import Settings
-from tieout.workspace.context import Workspace, age, asked, frame, present, workspace_of
+from tieout.workspace.context import Workspace, age, asked, frame, workspace_of
 from tieout.workspace.rendering import render
 
 _RATES: Final = (("last hour", timedelta(hours=1)), ("last day", timedelta(days=1)), ("last week", timedelta(days=7)))
@@ -54,7 +54,7 @@ def operation(request: Request) -> Response:
             "problem": problem,
             "rejected": rejected,
             "oldest": oldest,
-            "oldest_age": None if oldest is None else age(oldest, present(snapshot, workspace.settings)),
+            "oldest_age": None if oldest is None else age(oldest, snapshot.present),
             "settings": secrets_hidden(workspace.settings),
             "writer": snapshot.writer(),
             "embedded": workspace.settings.log_file is not None,
@@ -69,7 +69,7 @@ def _partitions(workspace: Workspace, snapshot: Snapshot) -> tuple[list[Partitio
         log = workspace.log
         found = [
             _partition(log, topic.full_name(workspace.settings.prefix), number, places, snapshot)
-            for topic in CHANGES
+            for topic in PROJECTED
             for number in range(log.partitions(topic.full_name(workspace.settings.prefix)))
         ]
     except LogError as error:

@@ -1,4 +1,4 @@
-"""What every answer carries, so that a browser trusts nothing but us.
+"""What every answer carries, so that a browser trusts nothing but us; and which requests may change something.
 
 The policy allows our own script, style, pictures and forms, and nothing inline. Trusted Types close the ways by which
 text could turn into markup; our script has one policy, for pages that this server made.
@@ -6,7 +6,9 @@ text could turn into markup; our script has one policy, for pages that this serv
 
 from typing import Final
 
+from starlette.datastructures import Headers as RequestHeaders
 from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_POLICY: Final = "; ".join(
@@ -58,3 +60,27 @@ class Headers:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+class OwnPages:
+    """Refuses a form that another site sent, before anybody reads it.
+
+    A browser says where a form comes from: in `Sec-Fetch-Site`, an older one in `Origin`. Neither can be set by a page,
+    so no secret is needed in the form; another port of this machine is another site. What says neither is no browser,
+    and programs have the command line.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD") and not _own(RequestHeaders(scope=scope)):
+            response = PlainTextResponse("This form does not come from a page of this workspace.\n", status_code=403)
+            await response(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _own(headers: RequestHeaders) -> bool:
+    site = headers.get("sec-fetch-site")
+    return site == "same-origin" if site is not None else headers.get("origin") == f"http://{headers.get('host')}"

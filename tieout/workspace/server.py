@@ -13,6 +13,7 @@ import uvicorn
 from engine.errors import SettingError
 from store.queries import Reader
 from tieout.bootstrap import load_maps, open_store
+from tieout.commands import Outlet
 from tieout.settings import Settings
 from tieout.workspace.app import make_app
 from tieout.workspace.context import Workspace
@@ -65,9 +66,11 @@ def serve(settings: Settings, listening: socket.socket, ready: Callable[[], None
 
 
 @contextmanager
-def beside(settings: Settings, listening: socket.socket) -> Iterator[threading.Thread]:
-    """Serve beside something else, in a thread, for as long as the context lasts."""
-    with _server(settings) as server:
+def beside(settings: Settings, listening: socket.socket, outlet: Outlet | None = None) -> Iterator[threading.Thread]:
+    """Serve beside something else, in a thread, for as long as the context lasts. `outlet` is that of a worker in this
+    process.
+    """
+    with _server(settings, outlet or Outlet(settings)) as server:
         # Not the main thread: signals stay with those who do the work.
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="workspace", daemon=True)
         thread.start()
@@ -82,10 +85,10 @@ def beside(settings: Settings, listening: socket.socket) -> Iterator[threading.T
 
 
 @contextmanager
-def _server(settings: Settings) -> Iterator[uvicorn.Server]:
+def _server(settings: Settings, outlet: Outlet) -> Iterator[uvicorn.Server]:
     with open_store(settings, write=False) as engine:
         maps = load_maps(settings)
-        workspace = Workspace(Reader(engine, maps, today=settings.today), maps, settings)
+        workspace = Workspace(Reader(engine, maps, today=settings.today), maps, settings, outlet)
         config = uvicorn.Config(
             make_app(workspace),
             log_config=None,

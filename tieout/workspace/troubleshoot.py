@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from engine.changes import PROCESSES, ProcessMessage
+from engine.errorlog import subject_of
 from engine.errors import QuestionError
 from engine.messages import catalogued, recognise
 from store.errorlog import ErrorEntry, ErrorQuery
@@ -21,6 +22,9 @@ from tieout.workspace.rendering import render
 
 LIMIT: Final = 100
 """Most recent errors are a hundred, as in Finance."""
+
+LOOKED_AT: Final = 1_000
+"""So many are filtered at most, and deleted at once."""
 
 COLUMNS: Final[Mapping[str, str]] = {
     "time": "Date and time",
@@ -56,6 +60,8 @@ class ErrorRow(msgspec.Struct, frozen=True):
     standing: str
     event: str
     history: str
+    delete: str
+    """The page that asks before it is deleted; '' for one that is not current."""
 
     @property
     def message(self) -> ProcessMessage:
@@ -103,7 +109,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     descending: bool = True
     group: str = ""
     history: bool = False
-    """Whether errors that a later run took up are listed, too."""
+    """Whether every error is listed, not only those that are current."""
 
     def address(self, path: str = "errors", **changes: Any) -> str:
         """The address of this state, or of one that differs."""
@@ -128,7 +134,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         return [(name, text) for name, text in found.items() if text and name not in without]
 
 
-def _read(request: Request) -> State:
+def read_state(request: Request) -> State:
     query = request.query_params
     sort, group = query.get("sort", "-time"), query.get("group", "")
     if sort.removeprefix("-") not in _SORTS:
@@ -148,13 +154,13 @@ def _read(request: Request) -> State:
 
 
 def errors(request: Request) -> Response:
-    """The hundred most recent errors, each subject once."""
-    state = _read(request)
+    """The hundred most recent errors: those that are current, or all."""
+    state = read_state(request)
     if any(not value for value in request.query_params.values()):
         return RedirectResponse(state.address(), status_code=303)
     with asked(request) as snapshot:
         around = frame(request, snapshot, state.company)
-        rows = _rows(snapshot, around, state)
+        rows = rows_of(snapshot, around, state, LIMIT)
         context = {
             "frame": around,
             "tab": "troubleshoot",
@@ -166,6 +172,7 @@ def errors(request: Request) -> Response:
             "processes": PROCESS_NAMES,
             "parts": _grouped(rows, state),
             "number": len(rows),
+            "deletable": any(row.delete for row in rows),
             "full": len(rows) == LIMIT,
             "csv": state.address("errors.csv"),
         }
@@ -174,11 +181,14 @@ def errors(request: Request) -> Response:
 
 def errors_csv(request: Request) -> Response:
     """The list as a file, complete texts."""
-    state = _read(request)
+    state = read_state(request)
     with asked(request) as snapshot:
         around = frame(request, snapshot, state.company)
-        rows = _rows(snapshot, around, state)
-    titles = ["Date and time", "Code", "Message", "Process", "Journal", "Project ID", "About", "Count", "Standing"]
+        rows = rows_of(snapshot, around, state, LIMIT)
+    titles = [
+        *("Date and time", "Code", "Message", "Process", "Journal", "Project ID", "About", "Count", "First seen"),
+        "Standing",
+    ]
     lines = (
         [
             around.locale.time(row.message.evidence.at, around.zone),
@@ -189,6 +199,7 @@ def errors_csv(request: Request) -> Response:
             row.project,
             row.message.subject or "",
             row.entry.count,
+            around.locale.time(row.entry.first_seen, around.zone),
             row.standing,
         ]
         for row in rows
@@ -206,19 +217,22 @@ def sections(around: Frame) -> list[tuple[str, str, str]]:
     ]
 
 
-def _rows(snapshot: Snapshot, around: Frame, state: State) -> list[ErrorRow]:
-    query = ErrorQuery(company=around.code or None, start=state.start or None, end=state.end or None, limit=10 * LIMIT)
-
+def rows_of(snapshot: Snapshot, around: Frame, state: State, limit: int = LOOKED_AT) -> list[ErrorRow]:
+    """The errors of a state of the list, as it sorts them; of more than `limit` the most recent."""
+    query = ErrorQuery(
+        company=around.code or None,
+        start=state.start or None,
+        end=state.end or None,
+        history=state.history,
+        limit=LOOKED_AT,
+    )
     entries = [(entry, _journal(entry.message)) for entry in snapshot.error_log(query)]
     projects = snapshot.projects_of_journals(around.code, {journal for _, journal in entries if journal})
     rows = [_row(entry, around, journal, ", ".join(projects.get(journal, ()))) for entry, journal in entries]
     wanted = [
-        row
-        for row in rows
-        if (state.history or row.entry.current)
-        and all(text.lower() in row.text(name).lower() for name, text in state.filters.items())
+        row for row in rows if all(text.lower() in row.text(name).lower() for name, text in state.filters.items())
     ]
-    return sorted(wanted[:LIMIT], key=lambda row: row.order(state.sort), reverse=state.descending)
+    return sorted(wanted[:limit], key=lambda row: row.order(state.sort), reverse=state.descending)
 
 
 def _journal(message: ProcessMessage) -> str:
@@ -241,13 +255,13 @@ def _row(entry: ErrorEntry, around: Frame, journal: str, project: str) -> ErrorR
         standing=_standing(entry),
         event=event_address(message.evidence, around),
         history=_history_address(around.code, message),
+        delete=f"/{quote(around.code)}/errors/delete?error={subject_of(message).key}" if entry.current else "",
     )
 
 
 def _standing(entry: ErrorEntry) -> str:
-    if entry.interrupted:
-        return "interrupted"
-    return "current" if entry.current else "history"
+    """In words; an error that an interrupted run took up is current again, and why is worth knowing."""
+    return "interrupted" if entry.standing.interrupted else entry.standing.state
 
 
 def _history_address(company: str, message: ProcessMessage) -> str:

@@ -1,0 +1,88 @@
+"""What people ask for, as it stands on the commands topic.
+
+A command is an event like any other: it is kept on its topic, comes at least once, in any order, and what it does
+follows from the set of them. To add one: a struct with its own tag in `Command`, and what applies it in the worker.
+"""
+
+from typing import Final
+
+import msgspec
+
+from engine.changes import PROCESSES, iso
+from engine.errorlog import Deletion, Subject
+from engine.errors import Rejected
+from engine.values import parse_time
+
+
+class DeleteError(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="delete-error"):
+    """Take the errors of a subject off the current list, up to the one of the time `until`.
+
+    `at` is when `who` asked for it. A subject that the process did not name is the error's own text.
+    """
+
+    id: str
+    at: str
+    who: str
+    why: str
+    company: str | None
+    process: str
+    subject: str
+    until: str
+
+    @property
+    def deletion(self) -> Deletion:
+        """What it does. Raises `Rejected` for what cannot be meant."""
+        if not (self.id and self.who.strip() and self.why.strip()):
+            raise Rejected("delete-error: a deletion says its id, who asks for it and why")
+        if self.process not in PROCESSES:
+            raise Rejected(f"delete-error: unknown process {self.process!r}; known are {', '.join(PROCESSES)}")
+        return Deletion(
+            id=self.id,
+            at=_time(self.at, "at"),
+            who=self.who,
+            why=self.why,
+            subject=Subject(self.company, self.process, self.subject),
+            until=_time(self.until, "until"),
+        )
+
+
+Command = DeleteError
+"""Those that the projecting worker applies. Others on the topic are for others."""
+
+
+def delete_error(deletion: Deletion) -> DeleteError:
+    """The command that asks for a deletion."""
+    return DeleteError(
+        id=deletion.id,
+        at=iso(deletion.at),
+        who=deletion.who,
+        why=deletion.why,
+        company=deletion.subject.company,
+        process=deletion.subject.process,
+        subject=deletion.subject.about,
+        until=iso(deletion.until),
+    )
+
+
+class _Kind(msgspec.Struct):
+    command: str
+
+
+_kind: Final = msgspec.json.Decoder(_Kind).decode
+_decode: Final = msgspec.json.Decoder(Command).decode
+_APPLIED: Final = ("delete-error",)
+
+
+def read(value: bytes | None) -> Command | None:
+    """The command in a record; None when it is not for the projecting worker. Raises `Rejected`."""
+    try:
+        return _decode(value or b"") if _kind(value or b"").command in _APPLIED else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Rejected(f"not a command: {error}") from None
+
+
+def _time(text: str, name: str) -> int:
+    at = parse_time(text)
+    if at is None:
+        raise Rejected(f"delete-error: {name} is {text!r}, which is no time; write it as 2025-01-08T17:30:00Z")
+    return at

@@ -1,0 +1,89 @@
+"""What Finance's processes report, as events; and the error log that comes of it."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from engine.changes import microseconds
+from engine.errorlog import Deletion, Subject
+from store.errorlog import ErrorEntry, ErrorQuery, entries
+from store.writer import Writer
+from tests.support.stores import MAPS, Event, batch_of, memory_store
+
+START = datetime(2025, 1, 6, 8, tzinfo=UTC)
+"""The moment 0 of a story; later ones are hours after it."""
+
+POSTING = "integration-journal-posting"
+IMPORT = "import-from-staging"
+
+_numbers = count()
+
+
+def at(hours: float) -> int:
+    """A moment of a story in microseconds since 1970."""
+    return microseconds(START + timedelta(hours=hours))
+
+
+def report(
+    hours: float,
+    stage: str,
+    run: str,
+    *,
+    process: str = POSTING,
+    company: str | None = "USPM",
+    event: str | None = None,
+    **data: Any,
+) -> Event:
+    """What a run of a process reported: `stage` is started, message, finished or failed."""
+    return {
+        "topic": "finance.changes",
+        "value": {
+            "specversion": "1.0",
+            "id": event or f"report-{next(_numbers)}",
+            "source": "/finance/contoso",
+            "type": f"tieout.process.{stage}",
+            "time": (START + timedelta(hours=hours)).isoformat(),
+            "data": {"process": process, "run": run, "company": company, **data},
+        },
+    }
+
+
+def failed(hours: float, subject: str | None = "J-1", run: str = "r1", text: str = "It failed.", **data: Any) -> Event:
+    """An error about a subject."""
+    return report(hours, "message", run, subject=subject, text=text, **data)
+
+
+def ran(start: float, end: float | None, run: str, *scope: str, process: str = POSTING, **data: Any) -> list[Event]:
+    """A run over a scope, without an end when it died."""
+    told = [report(start, "started", run, scope=list(scope), process=process, **data)]
+    return told if end is None else [*told, report(end, "finished", run, process=process, **data)]
+
+
+def deleted(hours: float, until: float, subject: str = "J-1", process: str = POSTING, **more: Any) -> Deletion:
+    """A person deletes the errors of a subject up to a moment."""
+    return Deletion(
+        id=f"deletion-{next(_numbers)}",
+        at=at(hours),
+        who="ann",
+        why="posted by hand",
+        subject=Subject(more.get("company", "USPM"), process, subject),
+        until=at(until),
+    )
+
+
+def log_of(
+    events: Iterable[Event],
+    hours: float,
+    *,
+    deletions: Iterable[Deletion] = (),
+    history: bool = False,
+    **query: Any,
+) -> list[ErrorEntry]:
+    """The error log, at a moment, of a store that was given these events."""
+    engine = memory_store()
+    batch = batch_of(events)
+    batch.deletions += deletions
+    Writer(engine, MAPS).apply(batch)
+    with engine.connect() as connection:
+        return list(entries(connection, ErrorQuery(history=history, **query), at(hours)))

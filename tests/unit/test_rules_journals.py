@@ -1,0 +1,106 @@
+"""What follows for a general journal, and what is logged when it fails (R60, R61, R63)."""
+
+from random import Random
+
+import pytest
+
+from engine.journals import (
+    ATTEMPTS_MAX,
+    Journal,
+    Line,
+    Next,
+    Step,
+    Twin,
+    amounts_of,
+    failure,
+    next_of,
+    twin_of,
+)
+from engine.messages import recognise
+
+LINES = (Line(11, True), Line(12, False))
+JOURNAL = Journal("USPM-000095", 5541230, True, LINES)
+WHOLE = frozenset(amounts_of(JOURNAL))
+EMPTY = Twin("a")
+
+CASES: list[tuple[str, Journal, Twin | None, int, Next]] = [
+    ("not posted", Journal("J", 1, False, LINES), None, 0, Next("nothing")),
+    ("without project lines", Journal("J", 1, True, ()), None, 0, Next("nothing")),
+    ("nothing there", JOURNAL, None, 0, Next("header")),
+    ("found by its batch number", JOURNAL, EMPTY, 0, Next("lines", ((11, "cost"), (11, "sales"), (12, "cost")))),
+    (
+        "some lines there",
+        JOURNAL,
+        Twin("a", frozenset({(11, "cost"), (12, "cost")})),
+        2,
+        Next("lines", ((11, "sales"),)),
+    ),
+    ("all lines there", JOURNAL, Twin("a", WHOLE), 4, Next("confirm")),
+    ("confirmed meanwhile", JOURNAL, Twin("a", WHOLE, confirmed=True), 0, Next("closed")),
+    ("confirmed at count five", JOURNAL, Twin("a", WHOLE, confirmed=True), 5, Next("closed")),
+    ("count five", JOURNAL, Twin("a", WHOLE), 5, Next("waits")),
+    ("200 lines", Journal("J", 1, True, tuple(Line(n, True) for n in range(200))), None, 0, Next("header")),
+    ("201 lines", Journal("J", 1, True, tuple(Line(n, True) for n in range(201))), None, 0, Next("too-many-lines")),
+]
+
+
+@pytest.mark.requirement("R60", "R63")
+@pytest.mark.parametrize(
+    ("journal", "twin", "attempts", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_what_follows_comes_from_what_both_systems_hold(
+    journal: Journal, twin: Twin | None, attempts: int, expected: Next
+) -> None:
+    assert next_of(journal, twin, attempts) == expected
+
+
+@pytest.mark.requirement("R60")
+def test_of_several_journals_of_a_batch_number_the_one_that_got_farthest_goes_on() -> None:
+    fuller, done = Twin("b", frozenset({(11, "cost")})), Twin("c", WHOLE, confirmed=True)
+    assert twin_of([]) is None
+    assert twin_of([Twin("b"), EMPTY]) == EMPTY
+    assert twin_of([EMPTY, fuller]) == fuller
+    assert twin_of([EMPTY, fuller, done]) == done
+
+
+@pytest.mark.requirement("R61")
+@pytest.mark.parametrize(
+    ("step", "line", "code", "parameters"),
+    [
+        ("header", None, "GJ_HEADER", {"journal": "USPM-000095", "limit": "5", "count": "3"}),
+        ("lines", None, "GJ_LINE", {"limit": "5", "count": "3"}),
+        ("lines", 11, "GJ_LINE_CREATE", {"line": "11"}),
+        ("confirm", None, "GJ_CONFIRM", {"journal": "5541230"}),
+    ],
+)
+def test_a_failure_is_logged_as_the_product_words_it(
+    step: Step, line: int | None, code: str, parameters: dict[str, str]
+) -> None:
+    found = recognise(failure(JOURNAL, step, 3, line))
+    assert (found.code, found.parameters) == (code, parameters)
+
+
+@pytest.mark.requirement("R60", "R63")
+@pytest.mark.parametrize("seed", range(200))
+def test_whatever_is_lost_nothing_is_written_twice_and_the_journal_ends_closed_or_waits(seed: int) -> None:
+    """Calls fail, and answers get lost after the effect: what is asked for is only ever what is not there."""
+    chance = Random(seed)
+    twins: list[Twin] = []
+    attempts = calls = 0
+    while (follows := next_of(JOURNAL, twin := twin_of(twins), attempts)).calls:
+        calls += 1
+        happens = chance.random() < 0.6
+        if happens and follows.step == "header":
+            assert twins == []
+            twins.append(EMPTY)
+        elif happens and follows.step == "lines":
+            assert twin is not None
+            assert twin.lines.isdisjoint(follows.amounts)
+            written = follows.amounts[: chance.randint(1, len(follows.amounts))]
+            twins = [Twin("a", twin.lines | set(written))]
+        elif happens:
+            twins = [Twin("a", WHOLE, confirmed=True)]
+        attempts += not happens or chance.random() < 0.3
+    assert attempts <= ATTEMPTS_MAX
+    assert len(twins) <= 1
+    assert follows.step == ("closed" if twins and twins[0].confirmed else "waits")

@@ -1,0 +1,211 @@
+"""`tieout errors`: the error log of Finance's processes (R50-R55, R58)."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import chain as chain_of
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tieout.cli.common import FromOption, JsonOption, ToOption, asking, examples, in_force
+from tieout.cli.output import emit
+
+if TYPE_CHECKING:
+    from store.errorlog import ErrorQuery
+    from tieout.settings import Settings
+
+EXAMPLES = examples(
+    "tieout errors",
+    "tieout errors --company USPM --from 2025-01-01",
+    "tieout errors --history --subject USPM-000041 --json",
+    "tieout errors --follow --json | alert",
+)
+
+app = typer.Typer(
+    help="List the errors of Finance's processes that are current. Each with what it means and what to do.",
+    epilog=EXAMPLES,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+
+CompanyFilter = Annotated[
+    str | None, typer.Option("--company", metavar="CODE", help="Only this company's.", show_default=False)
+]
+ProcessFilter = Annotated[
+    str | None, typer.Option("--process", metavar="NAME", help="Only of this process.", show_default=False)
+]
+CodeFilter = Annotated[
+    str | None, typer.Option("--code", metavar="CODE", help="Only this message, or UNKNOWN.", show_default=False)
+]
+SubjectFilter = Annotated[
+    str | None, typer.Option("--subject", metavar="NAME", help="Only about this subject.", show_default=False)
+]
+
+
+@app.callback()
+def errors(
+    context: typer.Context,
+    company: CompanyFilter = None,
+    process: ProcessFilter = None,
+    code: CodeFilter = None,
+    subject: SubjectFilter = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="Every error that is kept, not only those that are current.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 100,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Then go on with those to come, from the errors topic, until interrupted.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the errors of Finance's processes that are current. Each with what it means and what to do."""
+    if context.invoked_subcommand is not None:
+        return
+    if follow and end is not None:
+        raise typer.BadParameter("errors to come have no end.", param_hint="'--to'")
+    query = _query(company, process, code, subject, start, end, history=history, limit=limit)
+    settings = in_force()
+    with _to_come(settings, query) if follow else nullcontext(()) as to_come:
+        with asking(settings) as (snapshot, _):
+            found = snapshot.error_log(query)
+            if not found and company is not None:
+                snapshot.company(company)
+        told = [entry.as_json() for entry in found]
+        if as_json:
+            for one in chain_of(reversed(told) if follow else told, to_come):
+                emit(one)
+                if follow:
+                    sys.stdout.flush()
+            return
+        from tieout.cli.tables import console, show_error, show_errors
+
+        screen = console()
+        show_errors(screen, told, limit, history=history)
+        for one in to_come:
+            show_error(screen, one)
+
+
+def _query(
+    company: str | None,
+    process: str | None,
+    code: str | None,
+    subject: str | None,
+    start: str | None,
+    end: str | None,
+    *,
+    history: bool,
+    limit: int,
+) -> "ErrorQuery":
+    """What is asked for. Raises `BadParameter` for what can never be found."""
+    from engine.changes import PROCESSES
+    from engine.messages import CODES
+    from store.errorlog import ErrorQuery
+
+    if start is not None and end is not None and start > end:
+        raise typer.BadParameter(f"{start} lies after --to {end}.", param_hint="'--from'")
+    if process is not None and process not in PROCESSES:
+        raise typer.BadParameter(f"{process!r} is none of {', '.join(PROCESSES)}.", param_hint="'--process'")
+    if code is not None and code not in CODES:
+        raise typer.BadParameter(f"{code!r} is none of {', '.join(CODES)}.", param_hint="'--code'")
+    return ErrorQuery(
+        company=company, process=process, code=code, subject=subject, start=start, end=end, history=history, limit=limit
+    )
+
+
+@contextmanager
+def _to_come(settings: "Settings", query: "ErrorQuery") -> Iterator[Iterator[dict[str, Any]]]:
+    """The errors that come onto the topic from now on, as they stand there."""
+    import threading
+
+    import msgspec
+
+    from streams.topics import ERRORS
+    from tieout import topic
+    from tieout.bootstrap import open_log
+
+    wanted = {
+        "company": query.company and query.company.upper(),
+        "process": query.process,
+        "code": query.code,
+        "subject": query.subject,
+    }
+    with open_log(settings, write=False) as log:
+        name = ERRORS.full_name(settings.prefix)
+        places = topic.ends(log, name)
+
+        def told() -> Iterator[dict[str, Any]]:
+            for record in topic.following(log, name, places, threading.Event()):
+                if record.value is not None:
+                    error = msgspec.json.decode(record.value)
+                    if all(value is None or error[member] == value for member, value in wanted.items()):
+                        yield error
+
+        yield told()
+
+
+DELETE_EXAMPLES = examples(
+    "tieout errors delete --subject USPM-000041 --why 'posted by hand'",
+    "tieout errors delete --code NO_OPEN_PERIOD --company USPM --why 'period opened' --dry-run",
+    "tieout errors delete --all --why 'start of the year' --yes",
+)
+
+
+@app.command(epilog=DELETE_EXAMPLES)
+def delete(
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, kept with the deletion.", show_default=False)],
+    company: CompanyFilter = None,
+    process: ProcessFilter = None,
+    code: CodeFilter = None,
+    subject: SubjectFilter = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every current error that the filters leave.")] = False,
+    who: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who deletes; by default the user.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take errors off the current list. They stay in the history, with who deleted them, when and why.
+
+    An error that comes again after this is current again.
+    """
+    from tieout.cli.output import counted
+    from tieout.cli.tables import console, show_errors
+    from tieout.commands import Outlet, deletions, me
+
+    if not any((everything, company, process, code, subject, start, end)):
+        raise typer.BadParameter("say which errors, by a filter, or --all.")
+    why, who = _said(why, "--why"), _said(me() if who is None else who, "--who")
+    query = _query(company, process, code, subject, start, end, history=False, limit=EVERY)
+    settings = in_force()
+    with asking(settings) as (snapshot, _):
+        chosen = snapshot.error_log(query)
+    told = [entry.as_json() for entry in chosen]
+    if as_json:
+        for one in told:
+            emit(one)
+    elif dry_run:
+        show_errors(console(), told, EVERY, history=False)
+    if dry_run or not chosen:
+        if not dry_run:
+            typer.echo("There is no such current error.", err=True)
+        return
+    if not yes:
+        typer.confirm(f"Delete {counted(len(chosen), 'current error')}?", abort=True, err=True)
+    Outlet(settings).send(deletions(chosen, who, why))
+    what = counted(len(chosen), "error")
+    typer.echo(f"{what} deleted." if settings.log_file else f"{what} to be deleted: the worker does it.", err=True)
+
+
+EVERY = 1_000_000_000
+
+
+def _said(text: str, option: str) -> str:
+    if not text.strip():
+        raise typer.BadParameter("it is empty.", param_hint=f"'{option}'")
+    return text.strip()

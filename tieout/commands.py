@@ -1,0 +1,122 @@
+"""The way onto the commands topic, for people: from the command line and from the workspace (R55).
+
+Where a worker reads the topic, a command is put there and the worker applies it. An embedded log has one process that
+writes: beside a worker of this process its log is used, and where no worker runs at all, the commands are applied here
+and now.
+"""
+
+import getpass
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from engine.commands import Command, delete_error
+from engine.errorlog import Deletion, subject_of
+from engine.errors import QuestionError
+from store.errorlog import ErrorEntry
+from store.queries import Reader
+from streams import app
+from streams.log import EventLog, LogBusy, NewRecord, Place
+from streams.topics import COMMANDS
+from tieout.bootstrap import open_log, open_projector, projected_topics
+from tieout.settings import Settings
+
+PATIENCE_SECONDS: Final = 3.0
+"""How long a page waits for its command to be applied, before it says that this will come."""
+
+_LOOK_SECONDS: Final = 0.05
+
+_json: Final = msgspec.json.Encoder().encode
+
+
+class Outlet:
+    """Where commands go out. A worker in this process lends its log for as long as it projects."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lent: EventLog | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lent(self, log: EventLog) -> Iterator[None]:
+        """The log of a worker, for the length of the block."""
+        with self._lock:
+            self._lent = log
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._lent = None
+
+    def send(self, commands: Sequence[tuple[str, Command]]) -> dict[Place, int]:
+        """Put commands, each under the key of its subject, onto their topic; returns where it goes on after them.
+
+        Raises `QuestionError` when another process writes to an embedded log.
+        """
+        topic = COMMANDS.full_name(self._settings.prefix)
+        records = [NewRecord(topic, key.encode(), _json(command)) for key, command in commands]
+        if self._settings.log_file is None:
+            with open_log(self._settings, write=True) as log:
+                return _after(topic, log.append(records))
+        with self._lock:
+            placed = self._lent.append(records) if self._lent is not None else self._apply(records)
+        return _after(topic, placed)
+
+    def _apply(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
+        """Do a worker's part, where there is none."""
+        try:
+            with open_projector(self._settings) as (log, projector):
+                placed = log.append(records)
+                app.run(log, projector, topics=projected_topics(self._settings), until_caught_up=True)
+                return placed
+        except LogBusy as busy:
+            raise QuestionError(
+                f"{str(busy).partition(':')[0]}, so nothing can be asked of it from here: use the workspace that this "
+                "process serves, or stop it first."
+            ) from None
+
+
+def _after(topic: str, placed: Iterable[tuple[int, int]]) -> dict[Place, int]:
+    found: dict[Place, int] = {}
+    for partition, offset in placed:
+        found[topic, partition] = max(found.get((topic, partition), 0), offset + 1)
+    return found
+
+
+def applied(reader: Reader, places: dict[Place, int], seconds: float = PATIENCE_SECONDS) -> bool:
+    """Wait until a worker has read up to these places; False when it has not by then."""
+    until = time.monotonic() + seconds
+    while True:
+        with reader.snapshot() as snapshot:
+            reached = snapshot.places()
+        if all(reached.get(place, 0) >= offset for place, offset in places.items()):
+            return True
+        if time.monotonic() >= until:
+            return False
+        time.sleep(_LOOK_SECONDS)
+
+
+def me() -> str:
+    """Who works here, as the operating system says."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def deletions(entries: Iterable[ErrorEntry], who: str, why: str) -> list[tuple[str, Command]]:
+    """The commands that delete errors: each as it was seen, so that one which comes meanwhile stays."""
+    found: list[tuple[str, Command]] = []
+    at = time.time_ns() // 1_000
+    for entry in entries:
+        subject = subject_of(entry.message)
+        deletion = Deletion(
+            id=str(uuid.uuid4()), at=at, who=who, why=why, subject=subject, until=entry.message.evidence.at
+        )
+        found.append((subject.about, delete_error(deletion)))
+    return found

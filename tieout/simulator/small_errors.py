@@ -1,0 +1,54 @@
+"""What the processes of the small company's Finance reported: errors that are current, and one that is over.
+
+A journal line that got stuck in an error says why. The import of one night found an invoice incomplete, and the next
+night's went through. In the new year somebody posts a journal that was forgotten since a month that is closed.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+
+from tieout.simulator.cast import Cast
+from tieout.simulator.tail import ERROR, Actual
+
+IMPORT, POSTING = "import-from-staging", "integration-journal-posting"
+
+MISMATCH = (
+    "Invoice proposal wasn't processed because of mismatched billed sales actuals with Dataverse. "
+    "Please try again later. Contact your administrator if issue still exists."
+)
+CLOSED = "No open fiscal period was found for the specified accounting date {}."
+FAILED = (
+    "Integration journal ({}): Line with RecId ({}) and Voucher ({}) failed to post due to (Voucher {} does not "
+    "balance as per {}. Debit {}, credit 0.00)."
+)
+
+FORGOTTEN = date(2024, 2, 12)
+"""The date of the journal line that nobody posted while its month was open."""
+
+_POSTED = datetime(2025, 1, 7, 15, 20, tzinfo=UTC)
+_NIGHT = datetime(2025, 1, 6, 9, tzinfo=UTC)
+_MINUTE = timedelta(minutes=1)
+
+
+def play_errors(cast: Cast) -> None:
+    """Report the runs of Import from staging and of posting that have something to say."""
+    report, company = cast.world.reported, cast.company
+    for stuck in cast.stuck:
+        actual = stuck.actual
+        if stuck.status == ERROR:
+            text = FAILED.format(
+                stuck.journal, actual.journal_line, actual.voucher, actual.voucher, _day(actual), actual.amount
+            )
+            report(POSTING, company, stuck.at, _MINUTE, [(stuck.journal, text)], [stuck.journal])
+            if actual.journal is not None and actual.journal.number != stuck.journal:
+                # Its line went to another journal, and what was left of this one was posted.
+                report(POSTING, company, stuck.at + timedelta(days=1), _MINUTE, [], [stuck.journal])
+        elif actual.line.date == FORGOTTEN:
+            report(POSTING, company, _POSTED, _MINUTE, [(stuck.journal, CLOSED.format(_day(actual)))], [stuck.journal])
+    report(IMPORT, company, _NIGHT, 4 * _MINUTE, [("PI-000211", MISMATCH)])
+    report(IMPORT, company, _NIGHT + timedelta(days=1), 3 * _MINUTE, [])
+
+
+def _day(actual: Actual) -> str:
+    """A date as Finance writes it in American English."""
+    day = actual.line.date
+    return f"{day.month}/{day.day}/{day.year}"
