@@ -8,9 +8,11 @@ from typing import Final
 
 import msgspec
 
+from engine.attempts import Request
 from engine.changes import PROCESSES, iso
 from engine.errorlog import Deletion, Subject
 from engine.errors import Rejected
+from engine.syncing import Task
 from engine.values import parse_time
 
 
@@ -38,15 +40,55 @@ class DeleteError(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"
             raise Rejected(f"delete-error: unknown process {self.process!r}; known are {', '.join(PROCESSES)}")
         return Deletion(
             id=self.id,
-            at=_time(self.at, "at"),
+            at=_time(self.at, "delete-error: at"),
             who=self.who,
             why=self.why,
             subject=Subject(self.company, self.process, self.subject),
-            until=_time(self.until, "until"),
+            until=_time(self.until, "delete-error: until"),
         )
 
 
-Command = DeleteError
+class SyncDocuments(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="sync"):
+    """Do these calls for these documents (R40): `who` asks for it at `at`, a person or the recurring job.
+
+    `changes` are digests of what surrounds each document, by its name (`engine.attempts.Request`).
+    """
+
+    id: str
+    at: str
+    who: str
+    by_person: bool
+    tasks: tuple[Task, ...]
+    changes: dict[str, str]
+
+    @property
+    def request(self) -> Request:
+        """What is asked for. Raises `Rejected` for what cannot be meant."""
+        if not (self.id and self.who.strip()):
+            raise Rejected("sync: a sync says its id and who asks for it")
+        return Request(
+            id=self.id,
+            at=_time(self.at, "sync: at"),
+            who=self.who,
+            by_person=self.by_person,
+            tasks=self.tasks,
+            changes=self.changes,
+        )
+
+
+def sync_documents(request: Request) -> SyncDocuments:
+    """The command that asks for a sync."""
+    return SyncDocuments(
+        id=request.id,
+        at=iso(request.at),
+        who=request.who,
+        by_person=request.by_person,
+        tasks=request.tasks,
+        changes=request.changes,
+    )
+
+
+Command = DeleteError | SyncDocuments
 """Those that the projecting worker applies. Others on the topic are for others."""
 
 
@@ -70,7 +112,7 @@ class _Kind(msgspec.Struct):
 
 _kind: Final = msgspec.json.Decoder(_Kind).decode
 _decode: Final = msgspec.json.Decoder(Command).decode
-_APPLIED: Final = ("delete-error",)
+_APPLIED: Final = ("delete-error", "sync")
 
 
 def read(value: bytes | None) -> Command | None:
@@ -84,5 +126,5 @@ def read(value: bytes | None) -> Command | None:
 def _time(text: str, name: str) -> int:
     at = parse_time(text)
     if at is None:
-        raise Rejected(f"delete-error: {name} is {text!r}, which is no time; write it as 2025-01-08T17:30:00Z")
+        raise Rejected(f"{name} is {text!r}, which is no time; write it as 2025-01-08T17:30:00Z")
     return at

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Table
 
+from engine.attempts import Request
 from engine.changes import Change, Heartbeat, ProcessMessage
 from engine.documents import Chain, Document, Finding
 from engine.errorlog import Deletion, subject_of
@@ -51,6 +52,7 @@ class Batch(msgspec.Struct):
     heartbeats: list[Heartbeat] = []
     messages: list[ProcessMessage] = []
     deletions: list[Deletion] = []
+    requests: list[Request] = []
     rejected: list[Outgoing] = []
     notices: list[Outgoing] = []
     moves: list[Move] = []
@@ -67,6 +69,8 @@ class Plan(msgspec.Struct):
     outgoing: list[Outgoing] = []
     last: int = 0
     """The number of the last of them in the outbox, once committed."""
+    requests: list[Request] = []
+    """What is asked of the attempt log."""
     written: Written = msgspec.field(default_factory=Written)
     known_chains: dict[str, bytes] = {}
     sources: dict[str, int] = {}
@@ -100,6 +104,7 @@ def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int]) ->
     _plan_heartbeats(plan, batch.heartbeats, sources)
     _plan_messages(plan, batch.messages)
     _plan_deletions(plan, batch.deletions)
+    plan.requests += batch.requests
     plan.outgoing += batch.rejected
     plan.outgoing += batch.notices
     return plan

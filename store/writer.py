@@ -16,6 +16,7 @@ from engine.errors import Overtaken, Rebuilt, StoreError
 from engine.maps import Maps
 from engine.records import Record
 from store import errorlog, tables
+from store.attempts import ask
 from store.lease import Lease
 from store.plan import Batch, Move, Outgoing, Plan, planned
 from store.rows import Rows, Written
@@ -32,6 +33,8 @@ RECORDS_REMEMBERED: Final = 10_000
 CHAINS_REMEMBERED: Final = 4_000
 CHAINS_AT_ONCE: Final = 250
 """What the writer keeps in memory: a few batches' worth, for the events of a document mostly come close together."""
+WISHES_LAST: Final = 24 * 3600 * 1_000_000
+"""A sync is asked for now: one that comes from a topic read anew, so many microseconds later, is not followed."""
 COPIED_FROM: Final = 4_000
 """From so many rows on, what PostgreSQL's COPY gains outweighs waiting for the answer to each statement."""
 
@@ -140,11 +143,15 @@ class Writer:
         """
         if not self._publishes:
             plan.outgoing.clear()
+            plan.requests.clear()
         try:
             with self._engine.begin() as connection:
                 _move(connection, plan.moves)
                 if generation(connection) != self._generation:
                     raise Rebuilt("a replay put a rebuilt store in place: this worker starts again on it.")
+                for request in plan.requests:
+                    if request.at > time.time_ns() // 1_000 - WISHES_LAST:
+                        ask(connection, request)
                 with without_waiting(connection) if plan.rows < COPIED_FROM else nullcontext():
                     for step in plan.steps:
                         step(connection)

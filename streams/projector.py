@@ -181,8 +181,10 @@ def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[st
 def _take_command(record: LogRecord, effects: Effects) -> str | None:
     try:
         command = commands.read(record.value)
-        if command is not None:
+        if isinstance(command, commands.DeleteError):
             effects.deletions.append(command.deletion)
+        elif command is not None:
+            effects.requests.append(command.request)
     except Rejected as refused:
         return str(refused)
     return None

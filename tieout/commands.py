@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
-from engine.commands import Command, delete_error
+from engine.attempts import Request
+from engine.commands import Command, delete_error, sync_documents
 from engine.errorlog import Deletion, subject_of
 from engine.errors import QuestionError
 from store.errorlog import ErrorEntry
 from store.queries import Reader
+from store.statements import chunks
 from streams import app
 from streams.log import EventLog, LogBusy, NewRecord, Place
 from streams.topics import COMMANDS
@@ -119,4 +122,19 @@ def deletions(entries: Iterable[ErrorEntry], who: str, why: str) -> list[tuple[s
             id=str(uuid.uuid4()), at=at, who=who, why=why, subject=subject, until=entry.message.evidence.at
         )
         found.append((subject.about, delete_error(deletion)))
+    return found
+
+
+_TASKS_AT_ONCE: Final = 500
+"""Of one command: a record of some hundred kilobytes, which every log takes."""
+
+
+def syncs(request: Request) -> list[tuple[str, Command]]:
+    """The commands that ask for a sync, each for some of its calls."""
+    found: list[tuple[str, Command]] = []
+    for some in chunks(request.tasks, _TASKS_AT_ONCE):
+        names = {document for task in some for document in task.documents}
+        changes = {name: change for name, change in request.changes.items() if name in names}
+        part = replace(request, id=f"{request.id}/{len(found)}", tasks=tuple(some), changes=changes)
+        found.append((some[0].subject, sync_documents(part)))
     return found

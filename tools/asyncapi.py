@@ -157,13 +157,14 @@ MESSAGES: Final[dict[str, tuple[Any, str]]] = {
     "answer": (Answer, "An answer of an API, put on the topic by a poller"),
     "command": (ReadCommand, "A row to read again"),
     "deletion": (commands.DeleteError, "Errors that a person takes off the current list"),
+    "sync": (commands.SyncDocuments, "Calls that somebody wants made for documents"),
     "position": (Position, "A document line after a change; no value when the document is gone"),
     "error": (Error, "A message of a process in Finance"),
     "rejection": (RejectedEvent, "An event that could not be understood, and why; bytes in base64"),
 }
 _CARRIED: Final = {
     **{topic.name: ("row", "heartbeat", "process", "context", "business", "answer") for topic in CHANGES},
-    "commands": ("command", "deletion"),
+    "commands": ("command", "deletion", "sync"),
     "positions": ("position",),
     "errors": ("error",),
     "rejected": ("rejection",),

@@ -1,12 +1,14 @@
 """From records of the log to the store: what is taken, what is rejected, what is to be read again (R5, R7, R85)."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from engine.changes import time_order
+from engine.changes import iso, time_order
+from store.attempts import SqlAttempts
 from store.writer import Writer
 from streams.codec import ANSWERED
 from streams.embedded import EmbeddedLog
@@ -157,7 +159,7 @@ DELETION = {
 @pytest.mark.requirement("R55")
 def test_a_deletion_is_applied_once_and_the_commands_of_others_are_let_be(world: World) -> None:
     for _ in range(2):
-        world.take(encoded(DELETION), encoded({"command": "sync"}), encoded({"command": "read"}), topic="commands")
+        world.take(encoded(DELETION), encoded({"command": "poll"}), encoded({"command": "read"}), topic="commands")
     (kept,) = [line["deletion"] for line in map(msgspec.json.decode, canonical(world.store)) if "deletion" in line]
     assert (kept["id"], kept["who"], kept["why"], kept["subject"]) == ("d1", "ann", "mended", "PI-1")
     assert kept["until"] == 1736357400500000
@@ -177,6 +179,58 @@ def test_a_deletion_is_applied_once_and_the_commands_of_others_are_let_be(world:
     ],
 )
 def test_a_deletion_that_cannot_be_meant_is_rejected(world: World, command: Any, reason: str) -> None:
+    world.take(encoded(command), topic="commands")
+    (refused,) = world.rejected()
+    assert reason in refused.reason
+
+
+SYNC: dict[str, Any] = {
+    "command": "sync",
+    "id": "s1",
+    "at": iso(time.time_ns() // 1_000),
+    "who": "anna",
+    "by_person": True,
+    "tasks": [
+        {
+            "action": "import",
+            "subject": "USPM",
+            "company": "USPM",
+            "parameters": {"company": "USPM"},
+            "documents": ["USPM/1", "USPM/2"],
+        }
+    ],
+    "changes": {"USPM/1": "a", "USPM/2": "b"},
+}
+
+
+@pytest.mark.requirement("R40")
+def test_a_sync_is_on_the_list_of_the_handlers_once_in_the_transaction_of_its_offset(world: World) -> None:
+    world.take(encoded(SYNC), encoded(SYNC), topic="commands")
+    syncs = SqlAttempts(world.store).syncs()
+    assert [(sync.document, sync.action, sync.by, sync.attempts.state) for sync in syncs] == [
+        ("USPM/1", "import", "anna", "waiting"),
+        ("USPM/2", "import", "anna", "waiting"),
+    ]
+    assert {sync.attempts.round for sync in syncs} == {1}
+    assert world.rejected() == []
+
+
+@pytest.mark.requirement("R40")
+def test_a_sync_of_long_ago_is_not_followed_by_a_store_that_reads_the_topic_anew(world: World) -> None:
+    world.take(encoded({**SYNC, "at": "2025-01-08T17:30:00Z"}), topic="commands")
+    assert SqlAttempts(world.store).syncs() == []
+
+
+@pytest.mark.requirement("R7")
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ({**SYNC, "at": "soon"}, "sync: at is 'soon', which is no time"),
+        ({**SYNC, "who": ""}, "who asks for it"),
+        ({**SYNC, "tasks": [{**SYNC["tasks"][0], "action": "approve everything"}]}, "Invalid enum value"),
+    ],
+)
+def test_a_sync_that_cannot_be_meant_is_rejected(world: World, command: Any, reason: str) -> None:
     world.take(encoded(command), topic="commands")
     (refused,) = world.rejected()
     assert reason in refused.reason

@@ -110,12 +110,24 @@ def _show(plan: "Plan", as_json: bool) -> None:
 
 
 def _ask(settings: "Settings", request: "Request") -> list[str]:
-    """Ask for it; returns the documents that will be tried."""
+    """Ask for it, and return the documents. Where a worker holds an embedded log, the wish goes straight to the list
+    that its handlers work from.
+    """
+    from engine.errors import QuestionError
     from store.attempts import SqlAttempts
-    from tieout.bootstrap import open_store
+    from tieout.bootstrap import open_reader, open_store
+    from tieout.commands import Outlet, applied, syncs
 
-    with open_store(settings, write=True) as engine:
-        return SqlAttempts(engine).ask(request)
+    try:
+        places = Outlet(settings).send(syncs(request))
+    except QuestionError:
+        with open_store(settings, write=True) as engine:
+            SqlAttempts(engine).ask(request)
+    else:
+        with open_reader(settings) as reader:
+            if not applied(reader, places):
+                typer.echo("The command is on its topic; a worker that projects will take it up.", err=True)
+    return sorted({document for task in request.tasks for document in task.documents})
 
 
 def _follow(settings: "Settings", asked: list[str], *, wait: bool, as_json: bool) -> None:

@@ -1,0 +1,121 @@
+"""`tieout sync` against the served pair, as docs/sync.md says to try it."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.support.pairs import Served, serving
+from tieout.cli import main
+from tieout.simulator.pair.pair import ACTIONS
+from tieout.simulator.scenario import Event, ingest_line
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Tieout = Callable[..., Outcome]
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def served(events: list[Event]) -> Iterator[Served]:
+    with serving(sink=events.append) as served:
+        yield served
+
+
+@pytest.fixture
+def tieout(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Tieout:
+    """A command in a folder of its own, on the small company, with the settings that reach the pair."""
+    for name in [name for name in os.environ if name.startswith("TIEOUT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    processes = {f"TIEOUT_PROCESS_{process.upper()}": written for process, written in ACTIONS.items()}
+    named = {**served.settings(), **processes, "TIEOUT_TODAY": "2025-01-08", "TIEOUT_COMPANIES": "USPM"}
+    for name, value in {**named, "TIEOUT_OUTGOING": "true"}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> Outcome:
+        code = main(arguments)
+        told = capfd.readouterr()
+        return Outcome(code, told.out, told.err)
+
+    assert run("simulate", "--out", "company.jsonl").code == 0
+    assert run("ingest", "company.jsonl").code == 0
+    assert run("run", "--role", "project", "--until-caught-up").code == 0
+    return run
+
+
+def missing(tieout: Tieout) -> tuple[str, int]:
+    tile = json.loads(tieout("summary", "--company", "USPM", "--json").out)["tiles"]["expense_missing_actuals"]
+    return tile["amount"], tile["documents"]
+
+
+@pytest.mark.requirement("R40")
+def test_what_was_lost_is_sent_again_from_the_command_line(tieout: Tieout, events: list[Event], served: Served) -> None:
+    assert missing(tieout) == ("4000.00", 40)
+    dry = tieout("sync", "--company", "USPM", "--dry-run", "--json")
+    planned = {row["document"] for row in dry.rows if row["action"] is not None}
+    assert (dry.code, events) == (0, [])
+    assert tieout("sync", "--company", "USPM", "--yes", "--no-wait").code == 0
+    assert tieout("run", "--role", "project", "--role", "handle", "--until-caught-up").code == 0
+    served.pair.books.complete()
+    Path("events.jsonl").write_bytes(b"".join(map(ingest_line, events)))
+    assert tieout("ingest", "events.jsonl").code == 0
+    assert tieout("run", "--role", "project", "--until-caught-up").code == 0
+    assert missing(tieout) == ("1000.00", 10)
+    rows = tieout("documents", "--company", "USPM", "--view", "all", "--json").rows
+    retried = {row["document"] for row in rows if row["last_retried"]}
+    assert retried == {name for name in planned if name in {row["document"] for row in rows}}
+    (told,) = tieout("chain", sorted(retried)[0], "--json").rows
+    assert [one["outcome"] for one in told["attempts"]] == ["succeeded"]
+
+
+@pytest.mark.requirement("R49")
+def test_while_outgoing_calls_are_off_a_sync_says_who_switches_them_on(
+    tieout: Tieout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TIEOUT_OUTGOING")
+    refused = tieout("sync", "--company", "USPM", "--yes")
+    assert refused.code == 1
+    assert "TIEOUT_OUTGOING=true" in refused.err
+    handling = tieout("run", "--role", "handle", "--until-caught-up")
+    assert (handling.code, "TIEOUT_OUTGOING=true" in handling.err) == (1, True)
+    assert tieout("sync", "--company", "USPM", "--dry-run").code == 0
+
+
+def test_a_sync_that_is_followed_ends_with_what_did_not_go_well(tieout: Tieout, served: Served) -> None:
+    served.pair.documents.maps_stopped = True
+    assert tieout("sync", "--company", "USPM", "--kind", "vendor-invoice-line", "--yes", "--no-wait").code == 0
+    assert tieout("run", "--role", "handle", "--until-caught-up").code == 0
+    document = next(
+        row["document"]
+        for row in tieout("sync", "--company", "USPM", "--dry-run", "--json").rows
+        if row["action"] == "export"
+    )
+    assert tieout("sync", "--document", document, "--yes", "--no-wait").code == 0
+    assert tieout("run", "--role", "handle", "--until-caught-up").code == 0
+    (told,) = tieout("chain", document, "--json").rows
+    assert "map is not running" in told["attempts"][0]["text"]
+
+
+def test_a_sync_names_a_company_or_a_document(tieout: Tieout) -> None:
+    assert tieout("sync").code == 2
+    assert tieout("sync", "--company", "USPM", "--document", "USPM/1").code == 2
+    assert "no document" in tieout("sync", "--document", "USPM/nobody").err
