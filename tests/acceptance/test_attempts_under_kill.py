@@ -1,0 +1,89 @@
+"""The counter of attempts when workers are killed between any two of their steps (R43)."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from engine.attempts import ATTEMPTS_MAX, Request, Sync
+from engine.syncing import Task
+from store.attempts import SqlAttempts
+from store.database import connect, migrate
+
+KILLED = -9
+STEPS = 7
+"""Before and after claiming, beginning and ending, and before the call."""
+KILLS = 12
+
+Worker = Callable[[int], int]
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    (tmp_path / "calls").touch()
+    return tmp_path / "calls"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> SqlAttempts:
+    engine = connect(f"sqlite:///{tmp_path / 'store.sqlite'}", write=True)
+    migrate(engine)
+    return SqlAttempts(engine)
+
+
+@pytest.fixture
+def worker(tmp_path: Path, calls: Path, log: SqlAttempts) -> Worker:
+    """A worker an hour after the one before, killed before a step; its exit code."""
+    hours = iter(range(1, 1_000))
+
+    def run(step: int) -> int:
+        now = str(next(hours) * 3_600)
+        command = [sys.executable, "-m", "tests.support.attempting", f"sqlite:///{tmp_path / 'store.sqlite'}"]
+        return subprocess.run([*command, str(calls), now, str(step)], check=False, timeout=60).returncode
+
+    return run
+
+
+def ask(log: SqlAttempts) -> None:
+    export = Task("export", "USPM/1", "USPM", {}, ("USPM/1",))
+    log.ask(Request(id="r", at=0, who="anna", by_person=True, tasks=(export,), changes={}))
+
+
+def only(log: SqlAttempts) -> Sync:
+    (sync,) = log.syncs()
+    return sync
+
+
+def called(calls: Path) -> int:
+    return len(calls.read_text().splitlines())
+
+
+@pytest.mark.requirement("R43")
+@pytest.mark.parametrize("step", range(STEPS))
+def test_a_worker_killed_at_this_step_leaves_a_counter_that_holds_every_call(
+    log: SqlAttempts, worker: Worker, calls: Path, step: int
+) -> None:
+    ask(log)
+    assert worker(step) == KILLED
+    assert called(calls) <= only(log).attempts.made <= 1
+    # The first one after it finds the attempt interrupted, the second may try again.
+    assert [worker(STEPS), worker(STEPS)] == [0, 0]
+    assert 1 <= called(calls) <= only(log).attempts.made
+
+
+@pytest.mark.requirement("R43")
+def test_however_often_workers_are_killed_no_sixth_call_leaves(log: SqlAttempts, worker: Worker, calls: Path) -> None:
+    chance = Random(43)
+    ask(log)
+    for _ in range(KILLS):
+        worker(chance.randrange(STEPS + 1))
+        assert called(calls) <= only(log).attempts.made <= ATTEMPTS_MAX
+    while only(log).attempts.state != "stopped":
+        worker(STEPS)
+    for _ in range(3):
+        worker(STEPS)
+    assert called(calls) <= ATTEMPTS_MAX
+    assert only(log).attempts.made == ATTEMPTS_MAX

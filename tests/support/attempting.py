@@ -1,0 +1,66 @@
+"""A handler that is killed between two of its steps, as a program: what `kill -9` does at every moment that matters.
+
+    python -m tests.support.attempting STORE CALLS NOW STEP
+
+CALLS is a file to which each call adds a line: what the other system saw. NOW is the time in seconds. It is killed
+before the step of this number; a number beyond the last step lets it end. Every call fails in a way that may pass.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from engine.attempts import SECOND, Claim
+from handlers.errors import Transient
+from handlers.sync import Needed, Syncing
+from store.attempts import SqlAttempts
+from store.database import connect
+
+
+def main(store: str, calls: Path, now: int, step: int) -> None:
+    """See the module."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    passed = count()
+
+    def stepping(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def stepped(*arguments: Any, **named: Any) -> Any:
+            here()
+            found = function(*arguments, **named)
+            here()
+            return found
+
+        return stepped
+
+    def here() -> None:
+        if next(passed) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def call(claim: Claim) -> None:
+        with calls.open("a") as file:
+            file.write(f"{claim.subject}\n")
+        raise Transient("503")
+
+    log = SqlAttempts(connect(store, write=True))
+    for name in ("claim", "begin", "end"):
+        setattr(log, name, stepping(getattr(log, name)))
+    Syncing(
+        log,
+        stepping(call),
+        lambda claim: Needed(True, "", {}),
+        name=f"worker {os.getpid()}",
+        clock=lambda: now * SECOND,
+        sleep=lambda seconds: os._exit(0),  # one attempt a process
+        chance=lambda: 0.0,
+    ).next()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
