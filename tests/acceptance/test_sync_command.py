@@ -48,7 +48,7 @@ def tieout(
     monkeypatch.chdir(tmp_path)
     processes = {f"TIEOUT_PROCESS_{process.upper()}": written for process, written in ACTIONS.items()}
     named = {**served.settings(), **processes, "TIEOUT_TODAY": "2025-01-08", "TIEOUT_COMPANIES": "USPM"}
-    for name, value in {**named, "TIEOUT_OUTGOING": "true"}.items():
+    for name, value in {**named, "TIEOUT_OUTGOING": "true", "TIEOUT_CONFIRMED": "feature"}.items():
         monkeypatch.setenv(name, value)
 
     def run(*arguments: str) -> Outcome:
@@ -97,6 +97,18 @@ def test_while_outgoing_calls_are_off_a_sync_says_who_switches_them_on(
     assert "TIEOUT_OUTGOING=true" in refused.err
     handling = tieout("run", "--role", "handle", "--until-caught-up")
     assert (handling.code, "TIEOUT_OUTGOING=true" in handling.err) == (1, True)
+    assert tieout("sync", "--company", "USPM", "--dry-run").code == 0
+
+
+@pytest.mark.requirement("R48")
+def test_no_sync_starts_while_something_that_it_needs_is_missing(
+    tieout: Tieout, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TIEOUT_CONFIRMED")
+    refused = tieout("sync", "--company", "USPM", "--yes", "--no-wait")
+    assert refused.code == 1
+    assert "feature" in refused.err
+    assert not [call for call in served.pair.calls if any(written in call for written in ACTIONS.values())]
     assert tieout("sync", "--company", "USPM", "--dry-run").code == 0
 
 

@@ -61,11 +61,26 @@ def sync(
         from engine.errors import SettingError
 
         raise SettingError(f"nothing was sent: {reason}. `--dry-run` shows what would be done.")
+    _check_prerequisites(settings)
     if not yes:
         _show(plan, as_json=False)
         typer.confirm(f"Start {counted(len(request.tasks), 'call')}?", abort=True, err=True)
     asked = _ask(settings, request)
     _follow(settings, asked, wait=wait, as_json=as_json)
+
+
+def _check_prerequisites(settings: "Settings") -> None:
+    """Raise `SettingError` while one of the systems lacks what Sync needs (R48)."""
+    from engine.errors import SettingError
+    from engine.prerequisites import unmet
+    from tieout.connected import prerequisites
+    from tieout.connectors import open_connectors
+
+    with open_connectors(settings) as to:
+        missing = unmet(prerequisites(to, settings))
+    if missing:
+        named = "; ".join(one.says for one in missing)
+        raise SettingError(f"nothing was sent, for Sync needs more than is there (docs/connectors.md): {named}")
 
 
 def _plan(

@@ -243,7 +243,7 @@ def show_chain(screen: Console, told: Row) -> None:
         _show_explanation(screen, finding["explanation"], "  ")
     if told["attempts"]:
         screen.print()
-        table = _table("attempt to sync", "what was done", "number", "outcome")
+        table = _table("Attempt to sync", "What was done", "Number", "Outcome")
         for attempt in told["attempts"]:
             outcome = ": ".join(part for part in (attempt["outcome"] or "not known yet", attempt["text"]) if part)
             number = str(attempt["number"] or "given back")
@@ -443,19 +443,21 @@ def show_sync(screen: Console, told: Sequence[dict[str, Any]], calls: int, docum
     """What a sync does for each document, and what is left to people."""
     done = [line for line in told if line["action"] is not None]
     if done:
-        table = _table("document", "cause", "what is done", "for")
+        table = _table("Document", "Cause", "What is done", "For")
         for line in done:
             table.add_row(plain(line["document"]), line["cause"], DONE_AS[line["action"]], plain(line["subject"]))
         screen.print(table)
     others = [line for line in told if line["action"] is None]
     if others:
-        table = _table("document", "cause", "left alone: what a person does")
+        if done:
+            screen.print()
+        table = _table("Document", "Cause", "Left alone: what a person does")
         for line in others:
             table.add_row(plain(line["document"]), line["cause"] or "", line["why"])
         screen.print(table)
     more = documents + left - len(told)
     screen.print(
-        f"{counted(calls, 'call')} for {counted(documents, 'document')}; {counted(left, 'document')} left alone"
+        f"\n{counted(calls, 'call')} for {counted(documents, 'document')}; {counted(left, 'document')} left alone"
         + (f"; {more:,} not shown, --json has them all." if more else ".")
     )
 
@@ -464,7 +466,7 @@ def show_synced(screen: Console, told: Sequence[dict[str, Any]]) -> None:
     """How the documents of a sync ended: those that did not go well, each with what stands in its way."""
     failed = [line for line in told if line["state"] != "done"]
     if failed:
-        table = _table("document", "state", "attempts", "what stands in its way")
+        table = _table("Document", "State", "Attempts", "What stands in its way")
         for line in failed:
             table.add_row(plain(line["document"]), line["state"], str(line["attempts"]), plain(line["text"]))
         screen.print(table)
