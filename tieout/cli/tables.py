@@ -443,9 +443,9 @@ def show_sync(screen: Console, told: Sequence[dict[str, Any]], calls: int, docum
     """What a sync does for each document, and what is left to people."""
     done = [line for line in told if line["action"] is not None]
     if done:
-        table = _table("Document", "Cause", "What is done", "For")
+        table = _table("Document", "Cause", "What is done")
         for line in done:
-            table.add_row(plain(line["document"]), line["cause"], DONE_AS[line["action"]], plain(line["subject"]))
+            table.add_row(plain(line["document"]), line["cause"], DONE_AS[line["action"]])
         screen.print(table)
     others = [line for line in told if line["action"] is None]
     if others:
