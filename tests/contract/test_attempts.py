@@ -1,6 +1,7 @@
 """What every attempt log promises, whichever it is (R43, R45)."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from engine.syncing import Task
 from handlers.attempts import AttemptLog, MemoryAttempts
 from store.attempts import SqlAttempts, attempts_of
 from store.database import connect, migrate
+from tests.support import containers
 from tests.support.stores import memory_store
 
 HOUR = 3_600 * SECOND
@@ -206,6 +208,44 @@ class TestSqliteAttempts(AttemptLogContract):
             (2, None, "throttled", HOUR + 1),
             (1, 1, "transient", 0),
         ]
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[containers.Database]:
+    with containers.database() as database:
+        yield database
+
+
+@pytest.mark.containers
+class TestPostgresAttempts(AttemptLogContract):
+    @pytest.fixture
+    def engine(self, database: containers.Database) -> Iterator[Engine]:
+        engine = connect(database.create("attempts"), write=True)
+        migrate(engine)
+        yield engine
+        engine.dispose()
+
+    @pytest.fixture
+    def log(self, engine: Engine) -> AttemptLog:
+        return SqlAttempts(engine)
+
+    @pytest.mark.requirement("R45")
+    def test_of_many_workers_that_race_each_subject_has_one(self, engine: Engine) -> None:
+        subjects = [task(f"USPM/{number}", f"USPM/{number}", f"USPM/{number}b") for number in range(20)]
+        SqlAttempts(engine).ask(request(*subjects))
+
+        def work(number: int) -> list[str]:
+            log = SqlAttempts(engine)
+            taken: list[str] = []
+            while (found := log.claim(f"worker {number} {len(taken)}", now=1, until=HOUR, chance=0.0)) is not None:
+                log.begin(found, now=1, until=HOUR)
+                taken.append(found.subject)
+            return taken
+
+        with ThreadPoolExecutor(6) as pool:
+            taken = [subject for several in pool.map(work, range(6)) for subject in several]
+        assert sorted(taken) == sorted(each.subject for each in subjects)
+        assert {sync.attempts.made for sync in SqlAttempts(engine).syncs()} == {1}
 
 
 class LogBesideModel(RuleBasedStateMachine):
