@@ -1,31 +1,17 @@
 """`tieout poll` against the served pair: what is read is reconciled, and what cannot be read says why."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from engine.changes import time_order
 from streams.embedded import EmbeddedLog
+from tests.support.commandline import Tieout, typist
 from tests.support.pairs import Served, serving
 from tests.support.payloads import EXAMPLES
-from tieout.cli import main, polling
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Tieout = Callable[..., Outcome]
+from tieout.cli import polling
 
 
 @pytest.fixture
@@ -39,19 +25,8 @@ def tieout(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Tieout:
     """A command in a folder of its own, with the settings that reach the pair."""
-    for name in [name for name in os.environ if name.startswith("TIEOUT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    for name, value in {**served.settings(), "TIEOUT_TODAY": "2025-01-08", "TIEOUT_COMPANIES": "USPM"}.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str, **settings: str) -> Outcome:
-        for name, value in settings.items():
-            monkeypatch.setenv(f"TIEOUT_{name.upper()}", value)
-        code = main(arguments)
-        return Outcome(code, *capfd.readouterr())
-
-    return run
+    settings = {**served.settings(), "TIEOUT_TODAY": "2025-01-08", "TIEOUT_COMPANIES": "USPM"}
+    return typist(tmp_path, settings, monkeypatch, capfd)
 
 
 @pytest.mark.requirement("R9")
@@ -71,16 +46,16 @@ def test_the_cursors_are_shown_and_the_second_poll_goes_on_from_them(tieout: Tie
     tieout("poll", poll="msdyn_actual, TrvExpTrans=TrvExpTranss")
     asked = len(served.pair.calls)
     shown = tieout("poll", "--show", "--json")
-    assert [(row["table"], row["passes"], row["fault"]) for row in shown.rows] == [
+    assert [(row["table"], row["passes"], row["fault"]) for row in shown.lines] == [
         ("dataverse/msdyn_actual", 1, None),
         ("finance/TrvExpTrans", 1, None),
     ]
-    assert all(row["complete_until"] > "2025-01-08T17:59" for row in shown.rows)
+    assert all(row["complete_until"] > "2025-01-08T17:59" for row in shown.lines)
     assert len(served.pair.calls) == asked
     again = tieout("poll", "--json")
-    assert {row["table"]: row["rows"] for row in again.rows}["dataverse/msdyn_actual"] == 0
+    assert {row["table"]: row["rows"] for row in again.lines}["dataverse/msdyn_actual"] == 0
     anew = tieout("poll", "--anew", "--json")
-    assert {row["table"]: row["rows"] for row in anew.rows}["dataverse/msdyn_actual"] > 100
+    assert {row["table"]: row["rows"] for row in anew.lines}["dataverse/msdyn_actual"] > 100
 
 
 @pytest.mark.requirement("R9")
@@ -148,13 +123,13 @@ def test_a_cut_event_leads_to_a_read_of_its_row(tieout: Tieout, served: Served, 
     assert tieout("ingest", str(lines), poll="cdm_company").code == 0
     assert tieout("run", "--until-caught-up").code == 0
     served.pair.faults.next("unavailable", "msdyn_actuals")
-    away = {row["table"]: row for row in tieout("poll", "--json").rows}
+    away = {row["table"]: row for row in tieout("poll", "--json").lines}
     assert "503" in away["commands/0"]["fault"]
-    read = {row["table"]: row for row in tieout("poll", "--json").rows}
+    read = {row["table"]: row for row in tieout("poll", "--json").lines}
     assert (read["commands/0"]["rows"], read["commands/0"]["fault"]) == (1, None)
-    assert "commands/0" not in {row["table"] for row in tieout("poll", "--json").rows}
+    assert "commands/0" not in {row["table"] for row in tieout("poll", "--json").lines}
     assert tieout("run", "--until-caught-up").code == 0
-    (row,) = [row for row in tieout("dump").rows if time_order(actual.id) in row.get("record", "")]
+    (row,) = [row for row in tieout("dump").lines if time_order(actual.id) in row.get("record", "")]
     assert row["columns"]["msdyn_amount"]["value"] is not None
 
 

@@ -1,30 +1,15 @@
 """`tieout sync` against the served pair, as docs/sync.md says to try it."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
+from tests.support.commandline import Tieout, typist
 from tests.support.pairs import Served, serving
-from tieout.cli import main
 from tieout.simulator.pair.pair import ACTIONS
 from tieout.simulator.scenario import Event, ingest_line
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Tieout = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -43,19 +28,10 @@ def tieout(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Tieout:
     """A command in a folder of its own, on the small company, with the settings that reach the pair."""
-    for name in [name for name in os.environ if name.startswith("TIEOUT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
     processes = {f"TIEOUT_PROCESS_{process.upper()}": written for process, written in ACTIONS.items()}
-    named = {**served.settings(), **processes, "TIEOUT_TODAY": "2025-01-08", "TIEOUT_COMPANIES": "USPM"}
-    for name, value in {**named, "TIEOUT_OUTGOING": "true", "TIEOUT_CONFIRMED": "feature"}.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str) -> Outcome:
-        code = main(arguments)
-        told = capfd.readouterr()
-        return Outcome(code, told.out, told.err)
-
+    here = {"TIEOUT_TODAY": "2025-01-08", "TIEOUT_COMPANIES": "USPM", "TIEOUT_CONFIRMED": "feature"}
+    settings = {**served.settings(), **processes, **here, "TIEOUT_OUTGOING": "true"}
+    run = typist(tmp_path, settings, monkeypatch, capfd)
     assert run("simulate", "--out", "company.jsonl").code == 0
     assert run("ingest", "company.jsonl").code == 0
     assert run("run", "--role", "project", "--until-caught-up").code == 0
@@ -71,7 +47,7 @@ def missing(tieout: Tieout) -> tuple[str, int]:
 def test_what_was_lost_is_sent_again_from_the_command_line(tieout: Tieout, events: list[Event], served: Served) -> None:
     assert missing(tieout) == ("4000.00", 40)
     dry = tieout("sync", "--company", "USPM", "--dry-run", "--json")
-    planned = {row["document"] for row in dry.rows if row["action"] is not None}
+    planned = {row["document"] for row in dry.lines if row["action"] is not None}
     assert (dry.code, events) == (0, [])
     assert tieout("sync", "--company", "USPM", "--yes", "--no-wait").code == 0
     assert tieout("run", "--role", "project", "--role", "handle", "--until-caught-up").code == 0
@@ -80,10 +56,10 @@ def test_what_was_lost_is_sent_again_from_the_command_line(tieout: Tieout, event
     assert tieout("ingest", "events.jsonl").code == 0
     assert tieout("run", "--role", "project", "--until-caught-up").code == 0
     assert missing(tieout) == ("1000.00", 10)
-    rows = tieout("documents", "--company", "USPM", "--view", "all", "--json").rows
+    rows = tieout("documents", "--company", "USPM", "--view", "all", "--json").lines
     retried = {row["document"] for row in rows if row["last_retried"]}
     assert retried == {name for name in planned if name in {row["document"] for row in rows}}
-    (told,) = tieout("chain", sorted(retried)[0], "--json").rows
+    (told,) = tieout("chain", sorted(retried)[0], "--json").lines
     assert [one["outcome"] for one in told["attempts"]] == ["succeeded"]
 
 
@@ -118,12 +94,12 @@ def test_a_sync_that_is_followed_ends_with_what_did_not_go_well(tieout: Tieout, 
     assert tieout("run", "--role", "handle", "--until-caught-up").code == 0
     document = next(
         row["document"]
-        for row in tieout("sync", "--company", "USPM", "--dry-run", "--json").rows
+        for row in tieout("sync", "--company", "USPM", "--dry-run", "--json").lines
         if row["action"] == "export"
     )
     assert tieout("sync", "--document", document, "--yes", "--no-wait").code == 0
     assert tieout("run", "--role", "handle", "--until-caught-up").code == 0
-    (told,) = tieout("chain", document, "--json").rows
+    (told,) = tieout("chain", document, "--json").lines
     assert "map is not running" in told["attempts"][0]["text"]
 
 

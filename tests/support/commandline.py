@@ -1,0 +1,46 @@
+"""Typing commands: in a folder of their own, with settings of their own."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tieout.cli import main
+
+
+class Outcome(NamedTuple):
+    """The exit code of a command, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[Any]:
+        """Standard output as lines of JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Tieout = Callable[..., Outcome]
+
+
+def typist(
+    folder: Path, settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Tieout:
+    """What runs a command in a folder; settings named in a call hold from then on."""
+    for name in [name for name in os.environ if name.startswith("TIEOUT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(folder)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str, **more: str) -> Outcome:
+        for name, value in more.items():
+            monkeypatch.setenv(f"TIEOUT_{name.upper()}", value)
+        code = main(arguments)
+        return Outcome(code, *capfd.readouterr())
+
+    return run
