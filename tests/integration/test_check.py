@@ -100,7 +100,7 @@ def test_what_is_as_it_must_be_is_ok(filled: Place, writer: Lease) -> None:
     with writer.kept():
         told = filled.checks()
     assert "somebody/1 holds the lease for" in told["writer"]
-    assert "6 partitions" in told["offsets"]
+    assert "9 partitions" in told["offsets"]
     assert told["lag"] == "every event is applied"
     assert "last 20 events" in told["effects"]
 

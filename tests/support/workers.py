@@ -59,7 +59,12 @@ def undisturbed() -> list[str]:
 
 def _company() -> dict[str, str]:
     made = simulate("small")
-    return {"TIEOUT_TODAY": str(made.today), "TIEOUT_COMPANIES": ",".join(made.companies)}
+    return {
+        "TIEOUT_TODAY": str(made.today),
+        "TIEOUT_COMPANIES": ",".join(made.companies),
+        # History is purged by the clock: the one thing in a store that does not follow from its events alone.
+        "TIEOUT_ERROR_HISTORY_DAYS": "36500",
+    }
 
 
 def records(prefix: str) -> list[NewRecord]:
