@@ -45,9 +45,11 @@ def ready(settings: Settings) -> str | None:
 
 @contextmanager
 def handling(settings: Settings, stop: threading.Event, *, until_done: bool = False) -> Iterator[None]:
-    """Handle beside whatever the block does. With `until_done` each thread ends when nothing waits any more; else they
-    end once `stop` is set.
+    """Handle beside whatever the block does. With `until_done` it ends when the block has ended and nothing waits any
+    more, else once `stop` is set.
     """
+    # The block may still bring work.
+    nothing_more_comes = threading.Event()
     with open_store(settings, write=True) as engine, open_connectors(settings) as connectors:
         attempts = SqlAttempts(engine)
         reader = Reader(engine, load_maps(settings), today=settings.today, clock=lambda: datetime.now(UTC))
@@ -68,11 +70,14 @@ def handling(settings: Settings, stop: threading.Event, *, until_done: bool = Fa
                     if syncing.next():
                         continue
                     due = attempts.next_due()
-                    if due is None and until_done:
+                    if due is None and until_done and nothing_more_comes.is_set():
                         return
                     stop.wait(LOOK_SECONDS if due is None else min(max((due - _now()) / SECOND, 0.05), LOOK_SECONDS))
                 except DBAPIError as error:
                     log.warning("handler_waits", reason=str(error.orig).strip(), seconds=AWAY_SECONDS)
+                    stop.wait(AWAY_SECONDS)
+                except Exception as error:  # noqa: BLE001 - one document must not keep the others; its attempt counts
+                    log.error("handler_failed", error=type(error).__name__)
                     stop.wait(AWAY_SECONDS)
 
         def recur() -> None:
@@ -95,6 +100,7 @@ def handling(settings: Settings, stop: threading.Event, *, until_done: bool = Fa
             except BaseException:
                 stop.set()
                 raise
+            nothing_more_comes.set()
             for one in working:
                 one.result()
 
