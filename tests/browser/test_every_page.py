@@ -32,8 +32,11 @@ def test_the_open_drawer_is_accessible_with_all_its_parts_open(page: Page, serve
     page.emulate_media(color_scheme=scheme)
     page.goto(f"{served.address}/USPM/expense?view=missing-journal-lines&f.standing=draft")
     page.locator("#grid a.row").first.click()
+    page.locator("#drawer summary").first.wait_for()
     for summary in page.locator("#drawer summary").all():
         summary.click()
+    # What is replaced is paler for a moment.
+    expect(page.locator(".busy")).to_have_count(0)
     assert violations(page) == []
 
 
