@@ -1,10 +1,14 @@
-"""What every test folder shares: the `containers` mark. The `requirement` mark is for tools/requirements_table.py."""
+"""What every test folder shares: the `containers` mark, and logs as they were before each test. The `requirement` mark
+is for tools/requirements_table.py.
+"""
 
 import os
+from collections.abc import Iterator
 from functools import cache
 
 import docker
 import pytest
+import structlog
 from docker.errors import DockerException
 
 
@@ -24,3 +28,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("TIEOUT_REQUIRE_CONTAINERS") == "1":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A command run by a test sets up logs for its whole process: a later test must not get its level or its form."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)

@@ -1,10 +1,8 @@
 """From pressing Sync to the account being clear, against both systems simulated."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
-import structlog
 
 from engine.attempts import ATTEMPTS_MAX
 from engine.syncing import Left, Step
@@ -18,13 +16,6 @@ from tieout.syncing import sync_every_company
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.mark.requirement("R40")

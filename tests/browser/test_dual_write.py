@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.browser.reading import column, documents, headers, settled, totals
 from tests.support.workspace import Served, lines, project, served, settings_in
 from tieout.bootstrap import open_log
 from tieout.simulator import ingest_lines, simulate
@@ -57,29 +58,6 @@ TILES = (
     ("Expense missing journal lines", "5,000.00", 9),
     ("Expense missing actuals", "4,000.00", 40),
 )
-
-
-def headers(page: Page) -> list[str]:
-    """The titles of the grid's columns, without the arrow of the one that sorts."""
-    found = page.locator("#grid thead tr").first.locator("th").all_text_contents()
-    return [title.replace(" ↓", "").replace(" ↑", "") for title in found]
-
-
-def column(page: Page, title: str) -> list[str]:
-    """What stands in a column of the grid, row by row."""
-    number = headers(page).index(title)
-    cells = f"#grid tbody tr > *:nth-child({number + 1})"
-    return [text.strip() for text in page.locator(cells).all_text_contents()]
-
-
-def totals(page: Page) -> dict[str, list[str]]:
-    """The totals by currency: rows, amount, missing actual, missing journal line, reconciled, difference."""
-    rows = [row.locator("th, td").all_text_contents() for row in page.locator("#totals tbody tr").all()]
-    return {cells[0].removeprefix("Sum "): cells[1:] for cells in rows}
-
-
-def documents(page: Page) -> list[str]:
-    return page.locator("#grid a.row").all_text_contents()
 
 
 # --- summary ---------------------------------------------------------------------------------------------------------
@@ -212,7 +190,7 @@ FILTERS = {
 def test_each_column_filters(page: Page, served: Served, path: str) -> None:
     for name, (typed, title, pattern) in FILTERS[path].items():
         page.goto(f"{served.address}/USPM/{path}?view=all")
-        everything = page.locator("#totals").text_content()
+        everything = settled(page).locator("#totals").text_content()
         field = page.locator(f'#grid [name="f.{name}"]')
         field.fill(typed)
         field.press("Enter")
@@ -220,7 +198,7 @@ def test_each_column_filters(page: Page, served: Served, path: str) -> None:
         found = column(page, title)
         assert found, name
         assert [text for text in found if not re.fullmatch(pattern, text)] == [], name
-        assert page.locator("#totals").text_content() != everything, name
+        assert settled(page).locator("#totals").text_content() != everything, name
 
 
 @pytest.mark.requirement("R35")
@@ -273,7 +251,7 @@ def test_groups_have_subtotals_that_make_the_total_and_open_their_rows(page: Pag
     page.goto(f"{served.address}/USPM/expense?view=missing-journal-lines")
     page.get_by_label("Group by").select_option("project")
     page.wait_for_url("**group=project**")
-    cells = [row.locator("td").all_text_contents() for row in page.locator("#grid tbody tr").all()]
+    cells = [row.locator("td").all_text_contents() for row in settled(page).locator("#grid tbody tr").all()]
     assert sum(int(row[1]) for row in cells) == 9
     assert sum(float(row[4].replace(",", "")) for row in cells) == 5_000
     assert totals(page)["USD"][3] == "5,000.00"
@@ -289,7 +267,7 @@ def test_groups_have_subtotals_that_make_the_total_and_open_their_rows(page: Pag
 def test_paging_goes_to_the_end_and_back_and_meets_every_row_once(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/expense?view=all")
     seen = [documents(page)]
-    while page.locator("a[data-page=after]").count():
+    while settled(page).locator("a[data-page=after]").count():
         first = seen[-1][0]
         page.locator("a[data-page=after]").click()
         expect(page.locator("#grid a.row").first).not_to_have_text(first)
@@ -316,7 +294,7 @@ def test_one_can_go_to_a_date_and_to_an_amount(page: Page, served: Served) -> No
     page.get_by_role("button", name="Go", exact=True).click()
     expect(page.locator("#grid tbody tr").first).to_contain_text("6/")
     assert column(page, "Date")[0].startswith("6/")
-    assert page.locator("a[data-page=before]").count() == 1
+    assert settled(page).locator("a[data-page=before]").count() == 1
     page.get_by_label("Go to").fill("100")
     page.get_by_role("button", name="Go", exact=True).click()
     page.wait_for_url("**sort=-amount**")

@@ -7,6 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.browser.reading import settled
 from tests.support.workspace import Served
 from tieout.workspace.security import CONTENT_POLICY
 from tools.screenshots import PAGES
@@ -36,7 +37,7 @@ def test_the_open_drawer_is_accessible_with_all_its_parts_open(page: Page, serve
     for summary in page.locator("#drawer summary").all():
         summary.click()
     # What is replaced is paler for a moment.
-    expect(page.locator(".busy")).to_have_count(0)
+    settled(page)
     assert violations(page) == []
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_dual_write import column, documents, totals
+from tests.browser.reading import column, documents, settled, totals
 from tests.support.workspace import Served
 
 CLICKS = 4
@@ -22,6 +22,7 @@ class Person:
         """Click the first link of a name."""
         self.clicks += 1
         self.page.locator(within).get_by_role("link", name=name).first.click()
+        settled(self.page)
 
     def told(self, text: str, within: str = "main") -> None:
         """Read it on the page."""

@@ -9,13 +9,14 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.reading import settled
 from tests.support.workspace import ERRORS, JOURNAL, Served, lines, project, reported, settings_in, small_company
 from tests.support.workspace import served as served_at
 from tieout.workspace.operation import secrets_hidden
 
 
 def codes(page: Page) -> list[str]:
-    return page.locator(".errors tbody tr:not(.group):not(.none) td:nth-child(2) > b").all_text_contents()
+    return settled(page).locator(".errors tbody tr:not(.group):not(.none) td:nth-child(2) > b").all_text_contents()
 
 
 @pytest.mark.requirement("R52", "R53", "R54")
@@ -57,7 +58,7 @@ def test_errors_are_filtered_sorted_and_grouped(page: Page, served: Served) -> N
         page.goto(address)
         page.get_by_label("Group by").select_option(grouping)
         page.wait_for_url(f"**group={grouping}**")
-        assert page.locator(".errors tr.group").count() == groups, grouping
+        assert settled(page).locator(".errors tr.group").count() == groups, grouping
     page.goto(f"{address}?f.message=nothing")
     expect(page.locator(".errors")).to_contain_text("No error meets these filters.")
 
@@ -74,7 +75,7 @@ def test_an_error_says_what_to_do_and_leads_to_the_history_of_its_subject(page: 
     expect(page.locator("main")).to_contain_text(
         "2 errors, first seen 1/4/2025 8:01:00 PM, last seen 1/6/2025 8:01:00 PM"
     )
-    said = [row.locator("td").nth(1).text_content() for row in page.locator("tbody tr").all()]
+    said = [row.locator("td").nth(1).text_content() for row in settled(page).locator("tbody tr").all()]
     period = "No open fiscal period was found for the specified accounting date 12/18/2024."
     assert said == ["Run failed", period, "Run started"] * 2
     page.get_by_role("link", name="report-5").click()

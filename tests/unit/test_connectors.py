@@ -495,17 +495,14 @@ def test_a_refused_sign_in_names_the_setting(answer: httpx.Response, kind: type[
 
 def test_no_secret_stands_in_errors_or_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
-    try:
-        http = httpx.Client(transport=httpx.MockTransport(lambda request: refusal(401, "", "wrong")))
-        tokens = credentials(TokenEndpoint())
-        api = Dataverse(Connection(http, ORG, tokens))
-        with pytest.raises(Configuration) as raised:
-            api.read("msdyn_actuals", ROW)
-        refusing = credentials(TokenEndpoint(httpx.Response(401, json={"error": "invalid_client"})))
-        with pytest.raises(Configuration) as not_signed_in:
-            refusing.token()
-    finally:
-        structlog.reset_defaults()
+    http = httpx.Client(transport=httpx.MockTransport(lambda request: refusal(401, "", "wrong")))
+    tokens = credentials(TokenEndpoint())
+    api = Dataverse(Connection(http, ORG, tokens))
+    with pytest.raises(Configuration) as raised:
+        api.read("msdyn_actuals", ROW)
+    refusing = credentials(TokenEndpoint(httpx.Response(401, json={"error": "invalid_client"})))
+    with pytest.raises(Configuration) as not_signed_in:
+        refusing.token()
     shown = capsys.readouterr()
     everything = f"{raised.value!r}{not_signed_in.value!r}{tokens!r}{api.connection!r}{shown.out}{shown.err}"
     assert "call_answered" in everything

@@ -4,7 +4,6 @@ from datetime import date
 from typing import Any
 
 import pytest
-import structlog
 
 from engine.changes import Change, Heartbeat, ProcessMessage
 from engine.documents import Document
@@ -21,13 +20,6 @@ from tieout.simulator.scenario import Event, encode
 
 USPM = {"company": "USPM"}
 JOURNAL = {"msdyn_description": "USPM-000095"}
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Any:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    yield
-    structlog.reset_defaults()
 
 
 def facts(events: list[Event]) -> list[Any]:

@@ -1,11 +1,10 @@
 """Rows that are read from the APIs: whole tables, what changed since, and single rows after a notice (R5, R9)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import pytest
-import structlog
 
 from engine.changes import Change, Evidence, Heartbeat, iso
 from engine.cursors import Cursor, MemoryCursors
@@ -27,13 +26,6 @@ TABLES = [
     for entity in MAPS.entities.values()
     if entity.role.name != "later"
 ]
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    yield
-    structlog.reset_defaults()
 
 
 class Feed:

@@ -1,9 +1,6 @@
 """What Sync needs in both systems: what is missing is named (R48)."""
 
-from collections.abc import Iterator
-
 import pytest
-import structlog
 
 from engine.prerequisites import FINANCE, MAPS, NAMES, SOLUTION, Observed, check, unmet, version
 from handlers.errors import OutgoingOff
@@ -13,13 +10,6 @@ from tests.support.pairs import Site
 pytestmark = pytest.mark.requirement("R48")
 
 ALL = {"feature": "on", "solution": SOLUTION, "finance": FINANCE, **MAPS}
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    yield
-    structlog.reset_defaults()
 
 
 def test_with_just_what_is_needed_nothing_is_missing() -> None:

@@ -11,7 +11,7 @@ let asking = null;
 async function show(address, { remember = true } = {}) {
   asking?.abort();
   asking = new AbortController();
-  root.classList.add("busy");
+  root.classList.add("busy"); // until what was asked for last is here, be it a part or a whole page
   try {
     const answer = await fetch(address, { signal: asking.signal, headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html");
@@ -22,12 +22,14 @@ async function show(address, { remember = true } = {}) {
     document.title = page.title;
     if (remember) history.pushState(null, "", answer.url);
     arrive();
+    root.classList.remove("busy");
   } catch (fault) {
     if (fault.name !== "AbortError") location.assign(address);
-  } finally {
-    root.classList.remove("busy");
   }
 }
+
+// A page the browser brings back as it was left is not waiting any more.
+addEventListener("pageshow", () => root.classList.remove("busy"));
 
 /** Replace the regions that differ; false when the page has other regions than this one. */
 function swap(page) {
