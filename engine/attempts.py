@@ -72,12 +72,8 @@ def asked(before: Attempts | None, now: int, *, by_person: bool, change: str) ->
         return replace(before, round=before.round + 1, made=0, state="waiting", due=now, since=now)
     left = before.made < ATTEMPTS_MAX
     if before.state == "done" or (before.state == "blocked" and before.change != change):
-        return replace(before, state="waiting", due=now, since=now) if left else _stopped(before)
+        return replace(before, state="waiting", due=now, since=now) if left else replace(before, state="stopped")
     return None
-
-
-def _stopped(before: Attempts) -> Attempts | None:
-    return replace(before, state="stopped")
 
 
 def begun(before: Attempts) -> Attempts:

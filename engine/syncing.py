@@ -4,13 +4,14 @@ It never makes an actual, and never approves or confirms what is left to a perso
 written at all"): it asks the two systems to do again what they do themselves.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from engine.changes import row_id_of
 from engine.documents import Document
+from engine.explanations import CAUSES
 from engine.records import Row
 
 Action = Literal["export", "approval", "confirmation", "resend", "import", "posting"]
@@ -29,24 +30,11 @@ DONE_AS: Final[dict[str, str]] = {
 
 EXPORTED: Final = {"expense": "TrvExpTrans", "vendor-invoice-line": "VendInvoiceTrans"}
 
-# Why a cause is left alone: who does what instead.
-LEFT: Final[dict[str, str]] = {
-    "awaiting-manual-verification": "the project manager verifies and confirms it in Dataverse",
-    "actual-reversed": "find out why the actual was reversed, then approve or confirm the document again",
-    "cancelled-in-dataverse": "reverse the document in Finance, or bring its record back in Dataverse",
-    "error": "mend what the error log says of the line, reset it to draft and post its journal",
-    "processing": "it is being posted; after 24 hours reset the line to draft",
-    "unrecoverable": "delete the journal line, then Import from staging makes it anew",
-    "invalid-actual": "check the actual in Dataverse; delete the journal line when it was rolled back",
-    "not-observed": "nothing was ever received of the step that is missing: connect its feed first",
-    "feed-silent": "the feed of the step that is missing is silent: see to it first",
-}
-
 
 class Step(msgspec.Struct, frozen=True):
     """What is done for a document: `parameters` are those of `handlers.processes`.
 
-    `subject` is what attempts are counted by: documents of one subject share one call.
+    Documents of one `subject` share one call.
     """
 
     action: Action
@@ -55,7 +43,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A document that Sync leaves alone, and why."""
+    """A document that Sync leaves alone, and why: mostly what a person does instead."""
 
     why: str
 
@@ -94,27 +82,31 @@ def step_for(
             return Step("import", company, {"company": company})
         case "draft" if document.journal is not None:
             if not posting_permitted:
-                return Left("post the journal; Sync may do it where TIEOUT_SYNC_POSTS permits it")
+                return Left("Post the journal; Sync may do it where TIEOUT_SYNC_POSTS permits it.")
             parameters = {"company": company, "journals": [document.journal]}
             return Step("posting", f"{company}/{document.journal}", parameters)
         case "draft":
-            return Left("its journal is not known: post it in Finance")
-    return Left(LEFT[cause])
+            return Left("Its journal is not known: post it in Finance.")
+        case "not-observed":
+            return Left("Nothing was ever received of the step that is missing: connect its feed first.")
+        case "feed-silent":
+            return Left("The feed of the step that is missing is silent: see to it first.")
+    return Left(CAUSES[cause].do)
 
 
 def _approved_again(document: Document, rows: Sequence[Row]) -> Step | Left:
     if document.kind == "expense":
         for row in _of(rows, "dataverse-expense"):
             if row["status"] in ("rejected", "recall-requested"):
-                return Left("it was rejected or recalled in Dataverse: its owner submits it again")
+                return Left("It was rejected or recalled in Dataverse: its owner submits it again.")
             expense = row_id_of(row.id)
             return Step("approval", expense, {"expense": expense})
-        return Left("its record in Dataverse is not known")
+        return Left("Its record in Dataverse is not known.")
     for row in _of(rows, "dataverse-invoice-line"):
         if row["header"] is not None:
             invoice = row_id_of(row["header"])
             return Step("confirmation", invoice, {"invoice": invoice})
-    return Left("the invoice of its line in Dataverse is not known: it may not have arrived whole")
+    return Left("The invoice of its line in Dataverse is not known: it may not have arrived whole.")
 
 
 def _sent_again(rows: Sequence[Row]) -> Step | Left:
@@ -124,7 +116,7 @@ def _sent_again(rows: Sequence[Row]) -> Step | Left:
         if row["type"] == "cost" and not row["skip_sync"] and row.id not in arrived:
             actual = row_id_of(row.id)
             return Step("resend", actual, {"actual": actual})
-    return Left("all its cost actuals have reached Finance meanwhile")
+    return Left("All its cost actuals have reached Finance meanwhile.")
 
 
 def _of(rows: Iterable[Row], role: str) -> list[Row]:
@@ -141,8 +133,3 @@ def tasks(steps: Iterable[tuple[Document, Step]]) -> list[Task]:
         Task(step.action, step.subject, document.company or "", step.parameters, tuple(sorted(names)))
         for document, step, names in found.values()
     ]
-
-
-def still_needed(task: Task, steps: Collection[Step | Left | None]) -> bool:
-    """Whether any of a task's documents still asks for it, by what is done for each of them now."""
-    return any(isinstance(step, Step) and (step.action, step.subject) == (task.action, task.subject) for step in steps)

@@ -173,9 +173,8 @@ def syncs_of(connection: Connection, documents: Sequence[str] | None = None) -> 
     if documents is None:
         return [_sync(row) for row in connection.execute(query)]
     found = []
-    for start in range(0, len(documents), _FOUND_AT_ONCE):
-        part = documents[start : start + _FOUND_AT_ONCE]
-        found += [_sync(row) for row in connection.execute(query.where(table.c.document.in_(part)))]
+    for some in chunks(documents, _FOUND_AT_ONCE):
+        found += [_sync(row) for row in connection.execute(query.where(table.c.document.in_(some)))]
     return sorted(found, key=lambda sync: (sync.document, sync.action))
 
 

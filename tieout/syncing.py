@@ -12,7 +12,6 @@ import msgspec
 from engine.attempts import Claim, Request
 from engine.calendar import Company, Window, day_of_job
 from engine.documents import Kind
-from engine.errors import QuestionError
 from engine.syncing import Left, Step, Task, step_for, tasks
 from handlers.sync import Needed
 from store.attempts import SqlAttempts
@@ -24,7 +23,7 @@ from tieout.settings import Settings
 KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
 _VIEWS: Final[tuple[View, ...]] = ("missing-actuals", "missing-journal-lines")
 _ROWS_AT_ONCE: Final = 1_000
-IN_FLIGHT: Final = "it is on its way: what is missing may still come by itself"
+IN_FLIGHT: Final = "It is on its way: what is missing may still come by itself."
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -145,13 +144,3 @@ def looking(reader: Reader, settings: Settings) -> Callable[[Claim], Needed]:
         return Needed(False, f"nothing asks for it any more: {', '.join(causes)}", changes)
 
     return needed
-
-
-def kinds_of(kind: str | None) -> tuple[Kind, ...]:
-    """The kinds that a filter names. Raises `QuestionError`."""
-    if kind is None:
-        return KINDS
-    for known in KINDS:
-        if known == kind:
-            return (known,)
-    raise QuestionError(f"there is no kind {kind!r}; known are {', '.join(KINDS)}.")

@@ -86,19 +86,19 @@ def _check_prerequisites(settings: "Settings") -> None:
 def _plan(
     settings: "Settings",
     company: str | None,
-    kind: str | None,
+    kind: KindName | None,
     document: str | None,
     start: str | None,
     end: str | None,
 ) -> "Plan":
     from tieout.bootstrap import open_reader
-    from tieout.syncing import kinds_of, plan, plan_for
+    from tieout.syncing import KINDS, plan, plan_for
 
     with open_reader(settings) as reader, reader.snapshot() as snapshot:
         if document is not None:
             return plan_for(snapshot, settings, document)
         found = snapshot.company(company or "")
-        return plan(snapshot, settings, found, snapshot.window(found, start, end), kinds_of(kind))
+        return plan(snapshot, settings, found, snapshot.window(found, start, end), KINDS if kind is None else [kind])
 
 
 def _show(plan: "Plan", as_json: bool) -> None:
