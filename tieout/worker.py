@@ -1,11 +1,10 @@
 """A worker's life: stand by until it may write, project, and start again when a broker or a database was away."""
 
 import os
-import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Final
 
 import structlog
@@ -30,6 +29,7 @@ from streams.projector import Projector
 from tieout.bootstrap import open_log, open_projector, open_store, projected_topics, projecting
 from tieout.commands import Outlet
 from tieout.settings import Settings
+from tieout.stopping import told_by_signals
 from tieout.watch import Watch
 
 STAND_BY_SECONDS: Final = 1.0
@@ -68,7 +68,8 @@ def project(
             app.run(event_log, projector, topics=topics, until_caught_up=until_caught_up, on_progress=report, stop=stop)
 
     try:
-        with _stopping(stop):
+        # While it projects, `streams.app` sees to signals itself.
+        with told_by_signals(stop):
             if settings.log_file is not None:
                 _alone(settings, run)
             else:
@@ -161,17 +162,3 @@ def _tell(state: RetryCallState, watch: Watch) -> None:
 
 def _error(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
-
-
-@contextmanager
-def _stopping(stop: threading.Event) -> Iterator[None]:
-    """Have SIGINT and SIGTERM end a worker that stands by or waits; while it projects, `streams.app` sees to them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,7 +1,6 @@
 """The command line as a person and a program use it: answers, exit codes, and what is said when something is wrong."""
 
 import base64
-import io
 import json
 import os
 import re
@@ -11,16 +10,16 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from streams.embedded import EmbeddedLog
+from tests.support.commandline import Outcome, Tieout, typist
 from tests.support.payloads import EXAMPLES
-from tieout.cli import main
 from tieout.mapfiles import load_maps
 from tieout.settings import Settings
 
@@ -53,38 +52,16 @@ DOCUMENT_KEYS = {
 }
 
 
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Tieout = Callable[..., Outcome]
-
-
 @pytest.fixture
 def tieout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Tieout:
     """A command in a folder of its own, with nothing there yet."""
-    for name in [name for name in os.environ if name.startswith("TIEOUT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TIEOUT_BROKER", f"embedded:///{tmp_path}/log.sqlite")
-    monkeypatch.setenv("TIEOUT_STORE", f"sqlite:///{tmp_path}/store.sqlite")
-    monkeypatch.setenv("TIEOUT_TODAY", TODAY)
-    monkeypatch.setenv("TIEOUT_COMPANIES", "USPM")
-
-    def command(*arguments: str, stdin: bytes = b"") -> Outcome:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        capfd.readouterr()
-        code = main(arguments)
-        sys.stdout.flush()
-        return Outcome(code, *capfd.readouterr())
-
-    return command
+    settings = {
+        "TIEOUT_BROKER": f"embedded:///{tmp_path}/log.sqlite",
+        "TIEOUT_STORE": f"sqlite:///{tmp_path}/store.sqlite",
+        "TIEOUT_TODAY": TODAY,
+        "TIEOUT_COMPANIES": "USPM",
+    }
+    return typist(tmp_path, settings, monkeypatch, capfd)
 
 
 @pytest.fixture(scope="module")

@@ -1,54 +1,34 @@
 """`tieout migrate` and `tieout check`: what is as it must be is ok, and of the rest it is said what to do."""
 
 import json
-import os
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from tieout.cli import main
+from tests.support.commandline import Outcome, Tieout, typist
 
 DEMO = ("tieout.finance.changes/0", "tieout.dataverse.changes/0")
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def checks(self) -> dict[str, list[dict[str, Any]]]:
-        """The lines of `check --json` by what they are about."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        for line in json.loads(self.out)["checks"]:
-            found.setdefault(line["check"], []).append(line)
-        return found
-
-    @property
-    def faults(self) -> dict[str, str]:
-        return {line["check"]: line["says"] for line in json.loads(self.out)["checks"] if line["ok"] is False}
-
-
-Tieout = Callable[..., Outcome]
 
 
 @pytest.fixture
 def tieout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Tieout:
     """A command in a folder of its own, where the demo has run."""
-    for name in [name for name in os.environ if name.startswith("TIEOUT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+    return typist(tmp_path, {}, monkeypatch, capfd)
 
-    def run(*arguments: str, **settings: str) -> Outcome:
-        for name, value in settings.items():
-            monkeypatch.setenv(f"TIEOUT_{name.upper()}", value)
-        code = main(arguments)
-        return Outcome(code, *capfd.readouterr())
 
-    return run
+def checks(outcome: Outcome) -> dict[str, list[dict[str, Any]]]:
+    """The lines of `check --json` by what they are about."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in json.loads(outcome.out)["checks"]:
+        found.setdefault(line["check"], []).append(line)
+    return found
+
+
+def faults(outcome: Outcome) -> dict[str, str]:
+    """What `check --json` finds wrong."""
+    return {line["check"]: line["says"] for line in json.loads(outcome.out)["checks"] if line["ok"] is False}
 
 
 @pytest.fixture
@@ -94,22 +74,22 @@ def test_check_names_each_thing_and_how_it_is(played: Tieout) -> None:
         "settings maps broker topics store writer outbox tiles offsets lag effects".split()
     )
     assert {mark for mark, _, _ in lines} == {"ok"}
-    assert set(played("check", "--json").checks["lag"][0]["detail"]) == {*DEMO, "tieout.commands/0"}
+    assert set(checks(played("check", "--json"))["lag"][0]["detail"]) == {*DEMO, "tieout.commands/0"}
 
 
 def test_a_setting_that_cannot_be_read_is_a_line_of_its_own(tieout: Tieout) -> None:
     told = tieout("check", "--json", broker="rabbit://localhost")
     assert told.code == 1
-    assert "TIEOUT_BROKER='rabbit://localhost'" in told.faults["settings"]
+    assert "TIEOUT_BROKER='rabbit://localhost'" in faults(told)["settings"]
     assert tieout("check").out.startswith("FAULT   settings")
 
 
 def test_where_nothing_is_yet_it_is_said_how_to_begin(tieout: Tieout) -> None:
     told = tieout("check", "--json")
     assert told.code == 1
-    assert "There is no event log" in told.faults["broker"]
-    assert "there is no such store yet" in told.faults["store"]
-    assert told.checks["effects"][0]["ok"] is None
+    assert "There is no event log" in faults(told)["broker"]
+    assert "there is no such store yet" in faults(told)["store"]
+    assert checks(told)["effects"][0]["ok"] is None
     assert not Path(".tieout").exists()
 
 
@@ -139,8 +119,8 @@ def test_a_store_that_does_not_fit_is_noticed(played: Tieout, statement: str, ch
     change(statement)
     told = played("check", "--json")
     assert told.code == 1
-    assert list(told.faults) == [check]
-    assert says in told.faults[check]
+    assert list(faults(told)) == [check]
+    assert says in faults(told)[check]
 
 
 def test_an_event_that_is_not_applied_yet_is_lag_and_no_fault(played: Tieout) -> None:
@@ -149,7 +129,7 @@ def test_an_event_that_is_not_applied_yet_is_lag_and_no_fault(played: Tieout) ->
     assert played("ingest", "more.jsonl").code == 0
     told = played("check", "--json")
     assert told.code == 0
-    assert "1 events are not applied yet (tieout.finance.changes/0: 1)" in told.checks["lag"][0]["says"]
+    assert "1 events are not applied yet (tieout.finance.changes/0: 1)" in checks(told)["lag"][0]["says"]
 
 
 @pytest.mark.requirement("R7")
@@ -160,7 +140,7 @@ def test_a_rejected_event_counts_as_applied_when_it_is_on_its_topic_or_waits_to_
     # As a store that went past it without a word.
     change("UPDATE offsets SET next = next + 1 WHERE topic LIKE '%finance.changes'")
     told = played("check", "--json")
-    assert "neither on the rejected topic nor in the outbox" in told.faults["effects"]
+    assert "neither on the rejected topic nor in the outbox" in faults(told)["effects"]
     change("UPDATE offsets SET next = next - 1 WHERE topic LIKE '%finance.changes'")
     assert played("run", "--until-caught-up").code == 0
     assert played("check").code == 0

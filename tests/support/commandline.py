@@ -1,7 +1,9 @@
 """Typing commands: in a folder of their own, with settings of their own."""
 
+import io
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,17 +32,20 @@ Tieout = Callable[..., Outcome]
 def typist(
     folder: Path, settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Tieout:
-    """What runs a command in a folder; settings named in a call hold from then on."""
+    """What runs a command in a folder, with `stdin` to read; settings named in a call hold from then on."""
     for name in [name for name in os.environ if name.startswith("TIEOUT_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(folder)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
 
-    def run(*arguments: str, **more: str) -> Outcome:
+    def run(*arguments: str, stdin: bytes = b"", **more: str) -> Outcome:
         for name, value in more.items():
             monkeypatch.setenv(f"TIEOUT_{name.upper()}", value)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capfd.readouterr()
         code = main(arguments)
+        sys.stdout.flush()
         return Outcome(code, *capfd.readouterr())
 
     return run

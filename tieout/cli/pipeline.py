@@ -122,13 +122,13 @@ def _handler(settings: "Settings", *, wanted: bool, named: bool, until_caught_up
 
 def _until_told() -> None:
     """Wait for SIGINT or SIGTERM."""
-    import signal
     import threading
 
+    from tieout.stopping import told_by_signals
+
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    with told_by_signals(stop):
+        stop.wait()
 
 
 def serve(settings: "Settings", port: int | None) -> None:

@@ -1,11 +1,10 @@
 """Serving the workspace: on this machine alone, until it is told to stop."""
 
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import uvicorn
@@ -15,6 +14,7 @@ from store.queries import Reader
 from tieout.bootstrap import load_maps, open_store
 from tieout.commands import Outlet
 from tieout.settings import Settings
+from tieout.stopping import told_by_signals
 from tieout.workspace.app import make_app
 from tieout.workspace.context import Workspace
 
@@ -49,20 +49,10 @@ def address(listening: socket.socket) -> str:
 def serve(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> None:
     """Serve until SIGINT or SIGTERM; a second one has its usual effect. `ready` is called once it answers."""
     stop = threading.Event()
-
-    def told(number: int, _frame: Any) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with beside(settings, listening) as thread:
-            ready()
-            while thread.is_alive() and not stop.wait(_LOOK_SECONDS):
-                pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with told_by_signals(stop), beside(settings, listening) as thread:
+        ready()
+        while thread.is_alive() and not stop.wait(_LOOK_SECONDS):
+            pass
 
 
 @contextmanager
