@@ -63,6 +63,25 @@ def test_errors_are_filtered_sorted_and_grouped(page: Page, served: Served) -> N
     expect(page.locator(".errors")).to_contain_text("No error meets these filters.")
 
 
+@pytest.mark.requirement("R52")
+def test_the_hundred_most_recent_errors_are_shown_and_older_ones_by_date(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    many = [
+        reported(number, f"2025-01-0{1 + number // 40}T02:00:00Z", "integration-journal-posting", f"J-{number}", "No.")
+        for number in range(160)
+    ]
+    project(settings, [*small_company(), *lines(many)])
+    with served_at(settings) as found:
+        newest = httpx.get(f"{found.address}/USPM/errors").text
+        assert newest.count('class="long"') == 100
+        assert "older ones by date" in newest
+        assert "J-159" in newest
+        assert "J-5<" not in newest
+        older = httpx.get(f"{found.address}/USPM/errors?to=2025-01-01").text
+        assert "J-5<" in older
+        assert "J-159" not in older
+
+
 @pytest.mark.requirement("R51", "R53")
 def test_an_error_says_what_to_do_and_leads_to_the_history_of_its_subject(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/errors")

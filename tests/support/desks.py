@@ -11,10 +11,11 @@ from engine.attempts import SECOND, Sync
 from engine.calendar import Window
 from handlers.sync import Syncing
 from store.attempts import SqlAttempts
+from store.errorlog import ErrorQuery
 from store.queries import Reader
 from store.writer import Writer
 from tests.support.pairs import HOST, Site
-from tests.support.stores import MAPS, add, memory_store
+from tests.support.stores import MAPS, TODAY, add, memory_store
 from tests.unit.test_pair import facts
 from tieout.handling import caller
 from tieout.settings import Settings
@@ -32,10 +33,10 @@ class Desk:
         self.settings = msgspec.structs.replace(
             Settings(finance=HOST, dataverse=HOST, outgoing=True, companies=(COMPANY,)), **settings
         )
-        engine = memory_store()
-        self.attempts = SqlAttempts(engine)
-        self.reader = Reader(engine, MAPS, today=date(2025, 1, 8))
-        self._writer = Writer(engine, MAPS, [COMPANY])
+        self.engine = memory_store()
+        self.attempts = SqlAttempts(self.engine)
+        self.reader = Reader(self.engine, MAPS, today=TODAY)
+        self._writer = Writer(self.engine, MAPS, [COMPANY])
         self._seen = 0
         self._apply(list(simulate("small", deliver=False).events))
         self.syncing = Syncing(
@@ -92,6 +93,17 @@ class Desk:
         asked = self.ask(document, by_person=by_person)
         self.handle()
         return self.attempts.syncs(asked)
+
+    def run(self, process: str, **parameters: Any) -> None:
+        """Somebody runs a process of Finance, an hour later, and what it says arrives."""
+        self.site.clock.seconds += 3_600
+        self.site.processes.start(process, {"company": COMPANY, **parameters})
+        self.arrive()
+
+    def errors(self, *, history: bool = False, today: date = TODAY) -> list[dict[str, Any]]:
+        """The errors that are current, or all of them, as `tieout errors --json` prints them on a day."""
+        with Reader(self.engine, MAPS, today=today).snapshot() as snapshot:
+            return [entry.as_json() for entry in snapshot.error_log(ErrorQuery(company=COMPANY, history=history))]
 
     def tiles(self) -> dict[str, tuple[str, int]]:
         """Amount and documents of each tile."""

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import func, select
 
+from engine.changes import PROCESSES
 from engine.errorlog import INTERRUPTED_AFTER, Deletion
 from store import tables
 from store.errorlog import ErrorEntry, ErrorQuery, entries
@@ -42,6 +43,16 @@ LINE = (
     "Integration journal (J-1): Line with RecId (68719478042) and Voucher (V-1) failed to post due to (it does not "
     "balance)."
 )
+
+
+@pytest.mark.requirement("R50")
+@pytest.mark.parametrize("process", PROCESSES)
+def test_an_error_of_each_process_is_kept_with_its_whole_text(process: str) -> None:
+    text = "Zeile 1\n\tZeile 2: „Fehler“ " + 20_000 * "x"
+    (entry,) = log_of([failed(1, text=text, process=process)], 2)
+    assert (entry.message.process, entry.message.text) == (process, text)
+    assert entry.as_json()["text"] == text
+
 
 SCOPES: list[tuple[str, Event, list[Event], bool]] = [
     ("the journal that the run names", failed(1), ran(2, 3, "r2", "J-2", "J-1"), False),

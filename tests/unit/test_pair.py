@@ -427,13 +427,22 @@ def test_an_actual_of_a_company_without_trade_is_not_imported_until_it_is_set_up
 
 
 @pytest.mark.requirement("R50", "R51")
-@pytest.mark.parametrize(("state", "code"), [("not-posted", "NOT_POSTED"), ("mismatched", "BILLED_MISMATCH")])
-def test_a_proposal_that_cannot_be_imported_is_told(state: Any, code: str) -> None:
+@pytest.mark.parametrize(("lost", "code"), [(0, "NOT_POSTED"), (1, "BILLED_MISMATCH")])
+def test_a_proposal_that_cannot_be_imported_is_told(lost: int, code: str) -> None:
     site = Site()
-    site.pair.journals.proposals["PINV-000017"] = state
+    sales = site.rows("ProjCDSActualsImport", lambda row: row.text("Amount") == "660.00")
+    billed = site.pair.journals.propose("PINV-000017", sales, lost=lost)
     site.processes.start("import", USPM)
     told = [(subject, recognise(text or "").code) for stage, subject, text in messages(site) if stage == "message"]
     assert told == [("PINV-000017", code)]
+    site.clock.sleep(60)
+    for actual in billed:
+        site.processes.start("resend", {"actual": actual})
+    site.processes.start("posting", USPM)
+    site.processes.start("import", USPM)
+    assert messages(site)[-1][0] == "finished"
+    (header,) = site.rows("ProjProposalJour")
+    assert header.text("InvoiceAmount") == "660.00"
 
 
 def drafts(site: Site, day: str) -> Any:
@@ -472,7 +481,7 @@ def test_a_line_outside_every_open_period_fails_with_both_messages(
     line, journal = drafts(site, day)
     site.processes.start("posting", {**USPM, "journals": [journal]})
     told = [(subject, text) for stage, subject, text in messages(site) if stage == "message"]
-    assert told[0] == (journal, says)
+    assert (told[0], told[1][0]) == ((journal, says), line.id)
     assert [recognise(text or "").code for _, text in told] == [code, "LINE_FAILED"]
     assert recognise(told[1][1] or "").parameters == {
         "journal": journal,

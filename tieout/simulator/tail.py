@@ -9,7 +9,7 @@ from tieout.simulator.reference import Directory, dataverse_rate_text, rate_text
 from tieout.simulator.scenario import Columns
 from tieout.simulator.world import World, text_time
 
-COST, UNBILLED_SALES = 192350000, 192350005
+COST, UNBILLED_SALES, BILLED_SALES = 192350000, 192350005, 192350006
 TIME, EXPENSE, MATERIAL = 192350000, 192350001, 192350002
 CHARGEABLE, UNBILLED_SALES_CREATED = 192350001, 192350000
 ADJUSTED, UNADJUSTABLE = 192350001, 192350002
@@ -99,9 +99,12 @@ class Tail:
         kind: int = COST,
         skip_sync: bool = False,
         adjustment: int | None = None,
+        invoice: str = "",
         wrong: Columns = _NOTHING_WRONG,
     ) -> Actual:
-        """Dataverse makes an actual, by default one of the whole cost of the line; `wrong` are columns gone astray."""
+        """Dataverse makes an actual, by default one of the whole cost of the line; `invoice` is the proforma invoice
+        that bills it, `wrong` are columns gone astray.
+        """
         amount = line.amount if amount is None else amount
         made = Actual(self.world.guid(at), line, amount, line.accounting(amount), kind)
         columns = self._actual_columns(made, source.classification if source else TIME)
@@ -109,6 +112,8 @@ class Tail:
         if source and source.lookup:
             reference = {"entity": source.entity, "id": source.row, "name": None}
             columns["assumed_sourcedocument"] = reference
+        if invoice:
+            columns["msdyn_invoice"] = {"entity": "invoice", "id": invoice, "name": None}
         self.world.created("msdyn_actual", made.row, at, columns | wrong)
         if source and source.origin:
             self._origin(made, source, at + timedelta(seconds=1))
@@ -144,9 +149,10 @@ class Tail:
             columns[f"msdyn_transaction{place}type"] = "msdyn_actual"
         self.world.created("msdyn_transactionconnection", self.world.guid(at), at, columns)
 
-    def stage(self, actual: Actual, at: datetime, *, wrong: Columns = _NOTHING_WRONG) -> None:
-        """Dual-write puts the actual into the staging table of Finance."""
-        actual.staging = self._staging_row(actual, at, wrong, duplicate=False)
+    def stage(self, actual: Actual, at: datetime, *, proposal: str = "", wrong: Columns = _NOTHING_WRONG) -> None:
+        """Dual-write puts the actual into the staging table of Finance; billed sales name their invoice proposal."""
+        named: Columns = {"InvoiceProposalId": proposal} if proposal else {}
+        actual.staging = self._staging_row(actual, at, named | wrong, duplicate=False)
 
     def stage_twice(self, actual: Actual, at: datetime) -> int:
         """Dual-write puts the same actual there once more; Finance marks it as a duplicate. Returns the row's RecId."""

@@ -12,6 +12,7 @@ from tieout.simulator.expenses import ExpenseLine, Expenses
 from tieout.simulator.invoices import Invoices
 from tieout.simulator.pair.tables import Row, Tables
 from tieout.simulator.payloads import Native, staging_event
+from tieout.simulator.proposals import Proposals
 from tieout.simulator.scenario import Columns, Event
 from tieout.simulator.tail import COST, Actual, DocumentLine
 
@@ -30,7 +31,7 @@ class Books:
 
     def __init__(self, cast: Cast, now: Callable[[], datetime], sink: Callable[[Event], None]) -> None:
         self.world, self.directory, self.tail = cast.world, cast.directory, cast.tail
-        self.expenses, self.invoices = Expenses(cast.tail), Invoices(cast.tail)
+        self.expenses, self.invoices, self.proposals = Expenses(cast.tail), Invoices(cast.tail), Proposals(cast.tail)
         self.tables = Tables()
         self._now = now
         self._sink = sink

@@ -281,7 +281,8 @@ class Documents:
             accounting_currency=books.accounting_currency(code["cdm_company"]),
         )
         actual = Actual(row.id, line, line.amount, line.accounting(line.amount))
-        books.tail.stage(actual, books.start([row]))
+        invoice = books.tables.row("invoice", row.lookup("msdyn_invoice"))
+        books.tail.stage(actual, books.start([row]), proposal=invoice.text("name") if invoice else "")
 
     def _record(self, entity: str, row_id: str) -> Row:
         row = self.books.tables.row(entity, row_id.strip("{}").lower())

@@ -22,6 +22,7 @@ TABLES = (
     "ProjCDSActualsImport",
     "ProjAdvancedJournal",
     "ProjAdvancedJournalLine",
+    "ProjProposalJour",
     "LedgerJournalTable",
     "LedgerJournalTrans",
     "CompanyInfo",

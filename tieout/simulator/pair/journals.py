@@ -3,13 +3,15 @@
 Each run reports its start, its messages and its end, as `tieout.process.*`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Any
 
 from tieout.simulator.pair.books import STAGING, Books, shown_date
 from tieout.simulator.pair.tables import Row
+from tieout.simulator.proposals import checksum
 from tieout.simulator.tail import DRAFT, ERROR, POSTED, Journal
 from tieout.simulator.world import random_guid, text_time
 
@@ -66,19 +68,35 @@ class Journals:
         self.books = books
         self.trading: set[tuple[str, str]] = set()
         """Pairs of companies, lending and borrowing, that are set up to trade with each other."""
-        self.proposals: dict[str, Literal["not-posted", "mismatched"]] = {}
-        """Invoice proposals by their numbers whose billed sales cannot be imported yet."""
         self.refusals: dict[str, str] = {}
         """Projects by their numbers that refuse postings, with the reason."""
+        self.batch_server_stops = False
+        """Whether a run stops right after its start, and says nothing more."""
+
+    def propose(self, number: str, unbilled: Sequence[Row], *, lost: int = 0) -> list[str]:
+        """Confirm the proforma invoice of these staging rows of unbilled sales; all but the last `lost` of what it
+        bills reach Finance. Returns the ids of the billed sales actuals.
+        """
+        sales = [self.books.actual_of(row) for row in unbilled]
+        rows = [row for one in sales if (row := self.books.tables.row("msdyn_actual", one.row))]
+        billed = self.books.proposals.confirm(number, sales, self.books.start(rows), lost=lost)
+        self.books.settle()
+        return [one.row for one in billed]
 
     def import_from_staging(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a journal line of each staging row of a `company` that has none."""
+        """Make a journal line of each staging row of a `company` that has none, and the lines of its invoice proposals
+        that are complete and posted.
+        """
         company = str(parameters.get("company", "")).upper()
         rows = [row for row in self.books.tables[STAGING].rows.values() if row.company == company and self._waits(row)]
-        at = self.books.start(rows)
+        proposals = [row for row in self.books.tables["ProjProposalJour"].rows.values() if _unmade(row, company)]
+        at = self.books.start([*rows, *proposals])
         run = Run(self.books, IMPORT, company, (), at)
-        for proposal, state in self.proposals.items():
-            run.message(NOT_POSTED if state == "not-posted" else BILLED_MISMATCH, proposal)
+        if self.batch_server_stops:
+            self.books.settle()
+            return {}
+        for proposal in proposals:
+            self._make_lines(run, proposal, at)
         journal: Journal | None = None
         for row in rows:
             if (owner := row.text("ProjectDataAreaId").upper()) != company and (company, owner) not in self.trading:
@@ -91,9 +109,30 @@ class Journals:
         run.end(at + _SECOND)
         return {}
 
+    def _make_lines(self, run: Run, proposal: Row, at: datetime) -> None:
+        """The lines of an invoice proposal, all or none of them (`domain/documents.md` §4, step 5)."""
+        number = proposal.text("ProposalId")
+        billed = self.books.tables.where(STAGING, "InvoiceProposalId", number)
+        actuals = [row.text("ActualId").strip("{}").lower() for row in billed]
+        if checksum(actuals) != proposal.text("HashedListOfBillableSalesActualIds"):
+            run.message(BILLED_MISMATCH, number)
+        elif not all(self._is_posted(actual) for actual in actuals):
+            run.message(NOT_POSTED, number)
+        else:
+            amount = sum((Decimal(row.text("Amount")) for row in billed), Decimal(0))
+            self.books.proposals.make_lines(int(proposal.id), run.company, amount, at)
+
+    def _is_posted(self, billed: str) -> bool:
+        """Whether the unbilled sales of a billed actual have a voucher in Finance."""
+        for connection in self.books.tables.where("msdyn_transactionconnection", "msdyn_transaction1", billed):
+            if connection.text("msdyn_transaction2role") == "Unbilled Sales":
+                staged = self.books.staged(connection.text("msdyn_transaction2"))
+                return staged is not None and bool(staged.text("VoucherNumber"))
+        return False
+
     def _waits(self, row: Row) -> bool:
         """Whether a row has no line, or one that was deleted: legal before posting, and imported again."""
-        if row.text("VoucherNumber") or row.text("IsDuplicate") == "1":
+        if row.text("VoucherNumber") or row.text("IsDuplicate") == "1" or row.text("InvoiceProposalId"):
             return False
         line = row.text("ProjAdvancedJournalLine")
         return line in ("", "0") or line in self.books.tables["ProjAdvancedJournalLine"].deleted
@@ -112,6 +151,9 @@ class Journals:
         at = self.books.start([*headers, *self._touched(line for lines in drafts.values() for line in lines)])
         scope = tuple(header.text("ProjAdvancedJournalId") for header in headers)
         run = Run(self.books, POSTING, company, scope, at)
+        if self.batch_server_stops:
+            self.books.settle()
+            return {}
         for header in headers:
             at = self._post_journal(run, header, drafts[header.id], at)
         run.end(at)
@@ -140,7 +182,7 @@ class Journals:
             reason = self._why_not(run, line, number, at)
             if reason:
                 failed = True
-                run.message(_line_failed(number, line, reason), number)
+                run.message(_line_failed(number, line, reason), line.id)
                 self.books.world.finance(line.entity, int(line.id), at + _SECOND, {"Status": ERROR}, company)
                 continue
             for staging in self.books.tables.where(STAGING, "ProjAdvancedJournalLine", line.id):
@@ -185,6 +227,11 @@ class Journals:
                 bounds = date.fromisoformat(period.text("StartDate")), date.fromisoformat(period.text("EndDate"))
                 found.append(bounds)
         return found
+
+
+def _unmade(proposal: Row, company: str) -> bool:
+    """Whether an invoice proposal of a company has no lines yet."""
+    return proposal.company == company and not Decimal(proposal.text("InvoiceAmount"))
 
 
 def _no_intercompany(actual: str, lending: str, borrowing: str) -> str:
