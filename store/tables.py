@@ -85,6 +85,8 @@ documents = Table(
     Index("ix_documents_all", "company", "kind", "date", "key"),
     Index("ix_documents_amount", "company", "kind", "amount", "key"),
     Index("ix_documents_since", "company", "kind", "since", "key"),
+    # The project first: behind company and kind, SQLite would take this index for every filter.
+    Index("ix_documents_project", "project", "company", "kind", "date", "key"),
     Index(
         "ix_documents_missing_actuals",
         "company",
