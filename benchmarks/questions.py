@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from random import Random
 from typing import Any, Final
 
@@ -18,10 +19,14 @@ from store.grids import GridQuery
 from store.queries import Reader, Snapshot
 from store.views import BITS, View
 from tieout.bootstrap import load_maps, open_store
+from tieout.settings import Settings
+from tieout.syncing import plan
 
 CALLS: Final = 200
 WARM_UPS: Final = 10
 ROWS: Final = 100
+IN_NEED: Final = 1_000
+"""How many documents a sync finds: one of a hundred, where there are a hundred thousand."""
 
 Question = Callable[[Snapshot], object]
 _encode: Final = msgspec.json.Encoder().encode
@@ -31,7 +36,7 @@ def measure(job: Job) -> list[Timing]:
     """Ask each question many times; a call opens its own snapshot and ends with the answer as JSON."""
     with open_store(job.settings, write=False) as engine:
         reader = Reader(engine, load_maps(job.settings), today=job.settings.today)
-        return [_timed(reader, name, question) for name, question in _questions(reader, engine)]
+        return [_timed(reader, name, question) for name, question in _questions(reader, engine, job.settings)]
 
 
 def _timed(reader: Reader, name: str, question: Question) -> Timing:
@@ -46,7 +51,7 @@ def _seconds(reader: Reader, question: Question) -> float:
     return time.perf_counter() - started
 
 
-def _questions(reader: Reader, engine: Engine) -> Iterator[tuple[str, Question]]:
+def _questions(reader: Reader, engine: Engine, settings: Settings) -> Iterator[tuple[str, Question]]:
     with reader.snapshot() as snapshot:
         window = snapshot.window(snapshot.company(COMPANY), None, None)
     yield "summary", _summary
@@ -55,8 +60,13 @@ def _questions(reader: Reader, engine: Engine) -> Iterator[tuple[str, Question]]
             for where, query in _pages(connection, _grid(view, window)):
                 yield f"{name}: 100 rows at the {where}", _page(query)
             yield f"{name}: count and sums", _sums(_grid(view, window))
-        yield "all expenses of a project: count and sums", _sums(_grid("all", window, project="P-000250-D"))
+        of_a_project = _grid("all", window, project="P-000250-D")
+        yield "expenses of a project: 100 rows", _page(of_a_project)
+        yield "expenses of a project: count and sums", _sums(of_a_project)
         yield "a document's chain", _chains(_names(connection))
+        documents = _documents(connection)
+    some = _window_of(documents, window)
+    yield f"sync: what is to be done for {IN_NEED:,} documents", _plan(settings, some)
 
 
 _VIEWS: Final[dict[View, str]] = {
@@ -85,9 +95,30 @@ def _pages(connection: Connection, query: GridQuery) -> Iterator[tuple[str, Grid
         yield name, msgspec.structs.replace(query, after=(date, key))
 
 
+def _documents(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(tables.documents)).scalar_one()
+
+
+def _window_of(documents: int, window: Window) -> Window:
+    """The last part of a window, in which so many documents as are asked for are in need of a sync: one of ten is."""
+    start, end = date.fromisoformat(window.start), date.fromisoformat(window.end)
+    days = round(((end - start).days + 1) * min(10 * IN_NEED / documents, 1.0))
+    return Window(str(end - timedelta(days=max(days, 1) - 1)), window.end)
+
+
+def _plan(settings: Settings, window: Window) -> Question:
+    def ask(snapshot: Snapshot) -> Any:
+        found = plan(snapshot, settings, snapshot.company(COMPANY), window)
+        if not found.documents:
+            raise RuntimeError("documents in need of a sync were asked for, and none came")
+        return found.tasks
+
+    return ask
+
+
 def _names(connection: Connection) -> list[str]:
     """Documents from anywhere, a different one for each call."""
-    highest = connection.execute(select(func.count()).select_from(tables.documents)).scalar_one()
+    highest = _documents(connection)
     chance = Random(1)
     return [f"{COMPANY}/PT{chance.randrange(highest):09d}" for _ in range(WARM_UPS + CALLS)]
 

@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 import msgspec
 from rich.table import Table
 
-from benchmarks.figures import Latency, Prepared, Product, Rate
+from benchmarks.figures import Latency, Prepared, Product, Rate, Timing
 from benchmarks.job import Job
-from benchmarks.report import Machine, machine
+from benchmarks.report import Machine, bound_of, machine
 from tests.support import containers
 
 RESULTS: Final = Path(__file__).parent / "results"
@@ -45,6 +45,7 @@ class Result(msgspec.Struct, frozen=True):
     faust: float
     latency: Latency
     latency_every_day: Latency
+    questions: list[Timing]
     machine: Machine
 
 
@@ -61,6 +62,7 @@ def measure(documents: int, folder: str, phase: Callable[..., object], check: Ca
         prepared = _as(Prepared, phase("prepare", Prepared, product_job))
         product = _as(Product, phase("product", Product, product_job))
         check(product_job)
+        asked = _as(list, phase("questions", list[Timing], product_job))
         raw = _as(Rate, phase("raw", Rate, job("raw")))
         faust = _as(Rate, phase("faust", Rate, job("faust")))
         latency, every_day = (
@@ -82,6 +84,7 @@ def measure(documents: int, folder: str, phase: Callable[..., object], check: Ca
         faust=faust.rate,
         latency=latency,
         latency_every_day=every_day,
+        questions=asked,
         machine=machine(),
     )
 
@@ -136,6 +139,16 @@ def _lines(one: Result) -> list[tuple[str, str, str, bool | None]]:
                 f"at most {GROWTH:g}",
                 f"{one.growth:.2f}",
                 one.growth <= GROWTH,
+            )
+        )
+    for asked in one.questions:
+        bound = bound_of(asked.question)
+        lines.append(
+            (
+                f"{asked.question}, ms (median / 99 %)",
+                "" if bound is None else f"under {bound:g}",
+                f"{asked.p50_ms:.1f} / {asked.p99_ms:.1f}",
+                None if bound is None else asked.p99_ms < bound,
             )
         )
     return lines

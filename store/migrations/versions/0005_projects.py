@@ -11,4 +11,3 @@ depends_on = None
 def upgrade() -> None:
     """Add the index."""
     op.create_index("ix_documents_project", "documents", ["project", "company", "kind", "date", "key"], unique=False)
-
