@@ -124,8 +124,7 @@ def open_projector(settings: Settings) -> Iterator[tuple[EventLog, Projector]]:
 @contextmanager
 def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease | None = None) -> Iterator[Projector]:
     """The projection of a log onto a store."""
-    # Batches are many small values without cycles: looking for cycles among them took a third of a worker's time.
-    gc.set_threshold(200_000, 20, 100)
+    spare_the_collector()
     maps = load_maps(settings)
     projector = Projector(
         Writer(engine, maps, settings.companies, lease=lease),
@@ -140,6 +139,13 @@ def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease |
         yield projector
     finally:
         projector.close()
+
+
+def spare_the_collector() -> None:
+    """Look for cycles among objects seldom: batches are many small values without any, and looking took a third of a
+    worker's time.
+    """
+    gc.set_threshold(200_000, 20, 100)
 
 
 def _purge_before(settings: Settings) -> int:

@@ -5,9 +5,9 @@ the computation begins. Merging is free of order, so the events that are left le
 """
 
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from store.writer import PURGED_TO, Writer, purged_to
 from streams.app import BATCH_BYTES, BATCH_RECORDS
 from streams.log import Batch, EventLog, Place
 from streams.projector import Projector
+from tieout.bootstrap import spare_the_collector
 from tieout.settings import Settings
 
 SEEDED_AT_ONCE: Final = 2_000
@@ -57,6 +58,7 @@ class Rebuilding:
     """The computation: begins from what the log no longer holds, and goes on to wherever it is told."""
 
     def __init__(self, log: EventLog, used: Connection, rebuilt: Engine, maps: Maps, settings: Settings) -> None:
+        spare_the_collector()
         self._log = log
         self._used = used
         self._rebuilt = rebuilt
@@ -91,10 +93,11 @@ class Rebuilding:
             self.places[place] = self._log.start_offset(*place)
         total = self._done + sum(reached[place] - offset for place, offset in self.places.items())
         report(self._done, total)
-        for batch in self._batches(reached):
-            self._projector.apply([batch])
-            self.places[batch.topic, batch.partition] = batch.next
-            self._done += len(batch)
+        while batches := self._read(reached):
+            self._projector.apply(batches)
+            for batch in batches:
+                self.places[batch.topic, batch.partition] = batch.next
+                self._done += len(batch)
             report(self._done, total)
         while self._projector.work():
             pass
@@ -104,17 +107,15 @@ class Rebuilding:
         # A log that deletes or compacts has gaps: the place is reached all the same.
         self.places.update(reached)
 
-    def _batches(self, reached: Mapping[Place, int]) -> Iterator[Batch]:
-        """Partitions in turn, for a document comes in both topics at about one time."""
-        waiting = deque(self.places.items())
-        while waiting:
-            place, offset = waiting.popleft()
-            most = min(BATCH_RECORDS, reached[place] - offset)
-            records = self._log.read(*place, offset, most, BATCH_BYTES) if most > 0 else []
-            records = [record for record in records if record.offset < reached[place]]
-            if records:
-                yield Batch(*place, offset, records)
-                waiting.append((place, records[-1].offset + 1))
+    def _read(self, reached: Mapping[Place, int]) -> list[Batch]:
+        """The next events of all partitions, as far as they lie before where it goes on to."""
+        left = [(*place, offset) for place, offset in self.places.items() if offset < reached[place]]
+        read = self._log.read_together(left, BATCH_RECORDS, BATCH_BYTES) if left else []
+        cut = [
+            replace(batch, records=[one for one in batch.records if one.offset < reached[batch.topic, batch.partition]])
+            for batch in read
+        ]
+        return [batch for batch in cut if batch.records]
 
     def _seeds(self) -> Iterator[Record]:
         """The records in use, as far as they come from events that the log no longer holds."""
