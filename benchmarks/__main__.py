@@ -3,11 +3,13 @@
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
 from rich.console import Console
 
-from benchmarks import profiled, report
+from benchmarks import profiled, replaying, report
 from benchmarks.figures import Checked, Prepared, Product, Rate, Timing
 from benchmarks.job import Job
 from benchmarks.phase import run_phase
@@ -29,6 +31,8 @@ def main() -> int:
     try:
         if wanted.profile:
             return _profile(wanted.documents)
+        if wanted.replay:
+            return _replay(wanted)
         if wanted.servers:
             return _servers(wanted)
         sizes = GROWTH_SIZES if wanted.growth else (wanted.documents,)
@@ -48,6 +52,9 @@ def _arguments() -> Namespace:
     parser.add_argument("--documents", type=int, default=100_000, help="size of the load; 8 events each (100000)")
     parser.add_argument("--growth", action="store_true", help="100 thousand and 1 million documents, side by side")
     parser.add_argument("--servers", action="store_true", help="on Kafka and PostgreSQL, in containers")
+    parser.add_argument(
+        "--replay", action="store_true", help="a replay after a change of maps; with --servers on those"
+    )
     parser.add_argument("--profile", action="store_true", help="only show where the time of applying batches goes")
     parser.add_argument(
         "--no-save", dest="save", action="store_false", help="leave the figures in the repository as they are"
@@ -89,6 +96,28 @@ def _servers(wanted: Namespace) -> int:
     console.print(servers.table(result))
     if wanted.save:
         console.print(f"kept in {servers.save(result).name}")
+    return 0
+
+
+def _replay(wanted: Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder, ExitStack() as running:
+        job = Job(folder, wanted.documents)
+        wrong = replace(job, store=f"sqlite:///{folder}/wrong.sqlite", maps=(f"{folder}/wrong.toml",))
+        if wanted.servers:
+            # Only here: it needs a container engine and its client.
+            from tests.support import containers
+
+            broker = running.enter_context(containers.broker())
+            database = running.enter_context(containers.database(durable=True))
+            job = replace(job, broker=broker.url, store=database.create("right"))
+            wrong = replace(wrong, broker=broker.url, store=database.create("wrong"))
+        try:
+            result = replaying.run(job, wrong, _phase)
+        except ValueError as error:
+            raise WrongResult(str(error)) from None
+    console.print(replaying.table(result))
+    if wanted.save:
+        console.print(f"kept in {replaying.save(result, 'servers' if wanted.servers else 'embedded').name}")
     return 0
 
 

@@ -89,6 +89,26 @@ class Timing(msgspec.Struct, frozen=True):
     p99_ms: float
 
 
+class Replayed(msgspec.Struct, frozen=True):
+    """A replay: seconds until the store was rebuilt, until the difference was known, until it was in place; how many
+    documents changed; and the most memory it held.
+    """
+
+    events: int
+    rebuilt: float
+    compared: float
+    in_place: float
+    documents: int
+    peak_mib: float
+
+
+class Noticed(msgspec.Struct, frozen=True):
+    """What a reader saw meanwhile: how long its question took, and every answer it got, in their order."""
+
+    timing: Timing
+    answers: list[str]
+
+
 class Checked(msgspec.Struct, frozen=True):
     """What differs from what the load must come to; empty when all is right."""
 

@@ -17,6 +17,10 @@ class Job(msgspec.Struct, frozen=True):
     """`TIEOUT_BROKER`; by default a file in the folder."""
     store: str | None = None
     """`TIEOUT_STORE`; by default a file in the folder."""
+    maps: tuple[str, ...] = ()
+    """`TIEOUT_MAPS`."""
+    other: str | None = None
+    """Another store to compare with."""
     rate: int = 0
     """Events a second that arrive, where they do."""
     started: float = 0.0
@@ -35,5 +39,6 @@ class Job(msgspec.Struct, frozen=True):
             store=self.store or f"sqlite:///{self.place / 'store.sqlite'}",
             prefix=f"load-{self.documents}",
             today=TODAY,
+            maps=self.maps,
             log_level="warning",
         )

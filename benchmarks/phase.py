@@ -7,13 +7,21 @@ import subprocess
 import sys
 import time
 from importlib import import_module
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from benchmarks.job import Job
 
 T = TypeVar("T")
+
+
+class Phase(Protocol):
+    """What runs a phase and returns what it found."""
+
+    def __call__(self, name: str, answer: type[T], job: Job) -> T:
+        """Run the phase of a name."""
+
 
 _PHASES: Final = {
     "prepare": ("benchmarks.prepare", "prepare"),
@@ -24,6 +32,9 @@ _PHASES: Final = {
     "upsert": ("benchmarks.peers", "upsert"),
     "faust": ("benchmarks.plain_faust", "measure"),
     "latency": ("benchmarks.latency", "measure"),
+    "replay": ("benchmarks.replaying", "measure"),
+    "reader": ("benchmarks.replaying", "read"),
+    "same": ("benchmarks.replaying", "compare"),
     "questions": ("benchmarks.questions", "measure"),
     "check": ("benchmarks.check", "check"),
 }

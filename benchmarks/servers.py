@@ -5,17 +5,17 @@ the raw limit and plain Faust, in one run.
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from rich.table import Table
 
 from benchmarks.figures import Latency, Prepared, Product, Rate, Timing
 from benchmarks.job import Job
-from benchmarks.report import Machine, bound_of, machine
+from benchmarks.page import Figure, keep, question, terminal
+from benchmarks.phase import Phase
+from benchmarks.report import Machine, machine
 from tests.support import containers
-
-RESULTS: Final = Path(__file__).parent / "results"
 
 RATE_WANTED, RATE_HOPED_FOR = 20_000, 40_000
 FAUST_TIMES, RAW_SHARE = 5, 1 / 3
@@ -24,9 +24,6 @@ RATE_OF_EVERY_DAY = 1_000
 """Seventy times what Finance documents as its most, 50,000 data events an hour (domain/events.md)."""
 PEAK_MIB = 300
 GROWTH, GROWTH_FROM = 1.4, 100_000
-
-T = TypeVar("T")
-Phase = Callable[[str, type[T], Job], T]
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -49,25 +46,24 @@ class Result(msgspec.Struct, frozen=True):
     machine: Machine
 
 
-def measure(documents: int, folder: str, phase: Callable[..., object], check: Callable[[Job], None]) -> Result:
+def measure(documents: int, folder: str, phase: Phase, check: Callable[[Job], None]) -> Result:
     """Start both servers, run all phases, and check what the product came to."""
     with ExitStack() as running:
         broker = running.enter_context(containers.broker())
         database = running.enter_context(containers.database(durable=True))
 
         def job(name: str, rate: int = 0) -> Job:
-            return Job(folder, documents, broker.url, database.create(name), rate)
+            return Job(folder, documents, broker.url, database.create(name), rate=rate)
 
         product_job = job("product")
-        prepared = _as(Prepared, phase("prepare", Prepared, product_job))
-        product = _as(Product, phase("product", Product, product_job))
+        prepared = phase("prepare", Prepared, product_job)
+        product = phase("product", Product, product_job)
         check(product_job)
-        asked = _as(list, phase("questions", list[Timing], product_job))
-        raw = _as(Rate, phase("raw", Rate, job("raw")))
-        faust = _as(Rate, phase("faust", Rate, job("faust")))
+        asked = phase("questions", list[Timing], product_job)
+        raw = phase("raw", Rate, job("raw"))
+        faust = phase("faust", Rate, job("faust"))
         latency, every_day = (
-            _as(Latency, phase("latency", Latency, job(f"latency-{rate}", rate)))
-            for rate in (RATE_OF_LATENCY, RATE_OF_EVERY_DAY)
+            phase("latency", Latency, job(f"latency-{rate}", rate)) for rate in (RATE_OF_LATENCY, RATE_OF_EVERY_DAY)
         )
     last, first = product.cost_at(documents), product.cost_at(GROWTH_FROM)
     return Result(
@@ -89,35 +85,31 @@ def measure(documents: int, folder: str, phase: Callable[..., object], check: Ca
     )
 
 
-def _as(kind: type[T], value: object) -> T:
-    assert isinstance(value, kind)
-    return value
-
-
-def _lines(one: Result) -> list[tuple[str, str, str, bool | None]]:
-    """Figure, target, value, and whether it is met."""
+def _figures(one: Result) -> list[Figure]:
     against_faust, against_raw = one.rate / one.faust, one.rate / one.raw
-    lines: list[tuple[str, str, str, bool | None]] = [
-        (
+    figures = [
+        Figure(
             "events a second, start to caught up",
             f"at least {RATE_WANTED:,}, hoped for {RATE_HOPED_FOR:,}",
             f"{one.rate:,.0f} over {one.seconds:,.0f} s",
             one.rate >= RATE_WANTED,
         ),
-        ("… processor time of the worker, µs an event", "", f"{1e6 * one.cpu_seconds / one.events:,.1f}", None),
-        ("… against plain Faust", f"at least {FAUST_TIMES}", f"{against_faust:,.1f}", against_faust >= FAUST_TIMES),
-        ("… against the raw limit", f"at least {RAW_SHARE:.2f}", f"{against_raw:.2f}", against_raw >= RAW_SHARE),
-        ("plain Faust, events a second", "", f"{one.faust:,.0f}", None),
-        ("raw limit (consume, parse, COPY), events a second", "", f"{one.raw:,.0f}", None),
-        (
+        Figure("… processor time of the worker, µs an event", "", f"{1e6 * one.cpu_seconds / one.events:,.1f}"),
+        Figure(
+            "… against plain Faust", f"at least {FAUST_TIMES}", f"{against_faust:,.1f}", against_faust >= FAUST_TIMES
+        ),
+        Figure("… against the raw limit", f"at least {RAW_SHARE:.2f}", f"{against_raw:.2f}", against_raw >= RAW_SHARE),
+        Figure("plain Faust, events a second", "", f"{one.faust:,.0f}"),
+        Figure("raw limit (consume, parse, COPY), events a second", "", f"{one.raw:,.0f}"),
+        Figure(
             f"event to committed row at {one.latency.rate:,} a second: median, ms",
             f"at most {P50_MS}",
             f"{one.latency.p50_ms:,.0f}",
             one.latency.p50_ms <= P50_MS,
         ),
-        ("… 99 of 100, ms", f"at most {P99_MS}", f"{one.latency.p99_ms:,.0f}", one.latency.p99_ms <= P99_MS),
-        ("… the slowest, ms", "", f"{one.latency.worst_ms:,.0f}", None),
-        (
+        Figure("… 99 of 100, ms", f"at most {P99_MS}", f"{one.latency.p99_ms:,.0f}", one.latency.p99_ms <= P99_MS),
+        Figure("… the slowest, ms", "", f"{one.latency.worst_ms:,.0f}"),
+        Figure(
             f"… at {one.latency_every_day.rate:,} a second: median, 99 of 100 and slowest, ms",
             "",
             ", ".join(
@@ -128,58 +120,31 @@ def _lines(one: Result) -> list[tuple[str, str, str, bool | None]]:
                     one.latency_every_day.worst_ms,
                 )
             ),
-            None,
         ),
-        ("peak memory of the worker, MiB", f"under {PEAK_MIB}", f"{one.peak_mib:,.0f}", one.peak_mib < PEAK_MIB),
+        Figure("peak memory of the worker, MiB", f"under {PEAK_MIB}", f"{one.peak_mib:,.0f}", one.peak_mib < PEAK_MIB),
     ]
     if one.growth is not None:
-        lines.append(
-            (
+        figures.append(
+            Figure(
                 f"cost of an event against that at {GROWTH_FROM:,} documents",
                 f"at most {GROWTH:g}",
                 f"{one.growth:.2f}",
                 one.growth <= GROWTH,
             )
         )
-    for asked in one.questions:
-        bound = bound_of(asked.question)
-        lines.append(
-            (
-                f"{asked.question}, ms (median / 99 %)",
-                "" if bound is None else f"under {bound:g}",
-                f"{asked.p50_ms:.1f} / {asked.p99_ms:.1f}",
-                None if bound is None else asked.p99_ms < bound,
-            )
-        )
-    return lines
+    return figures + [question(asked) for asked in one.questions]
 
 
 def table(one: Result) -> Table:
     """The report for a terminal."""
-    shown = Table(title=f"tieout, one worker, Apache Kafka to PostgreSQL, {one.documents:,} documents ({one.machine})")
-    for name in ("figure", "target", "measured"):
-        shown.add_column(name)
-    for name, target, value, met in _lines(one):
-        shown.add_row(name, target, value + {None: "", True: " [green]met[/]", False: " [red]missed[/]"}[met])
-    return shown
+    return terminal(
+        f"tieout, one worker, Apache Kafka to PostgreSQL, {one.documents:,} documents ({one.machine})", _figures(one)
+    )
 
 
 def save(one: Result) -> Path:
     """Keep the figures beside the code; returns the page."""
-    RESULTS.mkdir(exist_ok=True)
-    content = msgspec.json.format(msgspec.json.encode(one), indent=2)
-    (RESULTS / f"servers-{one.documents}.json").write_bytes(content + b"\n")
-    rows = [
-        f"| {name} | {target} | {value}{ {None: '', True: ' met', False: ' **missed**'}[met] } |"
-        for name, target, value, met in _lines(one)
-    ]
-    page = RESULTS / "servers.md"
-    page.write_text(
-        _INTRODUCTION.format(one=one)
-        + "\n".join(["| figure | target | measured |", "| --- | --- | ---: |", *rows, ""]),
-        encoding="utf-8",
-    )
-    return page
+    return keep("servers", f"servers-{one.documents}", one, _INTRODUCTION.format(one=one), _figures(one))
 
 
 _INTRODUCTION: Final = """\

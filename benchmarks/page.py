@@ -1,0 +1,59 @@
+"""Figures as a table: on a terminal, and on a page beside the code."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.table import Table
+
+from benchmarks.figures import Timing
+from benchmarks.report import bound_of
+
+RESULTS: Final = Path(__file__).parent / "results"
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """A line of a report: what was measured, what it should be, what it is; `met` is None where nothing is wanted."""
+
+    name: str
+    target: str
+    value: str
+    met: bool | None = None
+
+
+def question(asked: Timing) -> Figure:
+    """How long a question took."""
+    bound = bound_of(asked.question)
+    return Figure(
+        f"{asked.question}, ms (median / 99 %)",
+        "" if bound is None else f"under {bound:g}",
+        f"{asked.p50_ms:.1f} / {asked.p99_ms:.1f}",
+        None if bound is None else asked.p99_ms < bound,
+    )
+
+
+def terminal(title: str, figures: Sequence[Figure]) -> Table:
+    """The report for a terminal."""
+    shown = Table(title=title)
+    for name in ("figure", "target", "measured"):
+        shown.add_column(name)
+    for one in figures:
+        shown.add_row(
+            one.name, one.target, one.value + {None: "", True: " [green]met[/]", False: " [red]missed[/]"}[one.met]
+        )
+    return shown
+
+
+def keep(page: str, name: str, found: object, introduction: str, figures: Sequence[Figure]) -> Path:
+    """Keep the report on a page, and what was found under a name; returns the page."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    rows = [
+        f"| {one.name} | {one.target} | {one.value}{ {None: '', True: ' met', False: ' **missed**'}[one.met] } |"
+        for one in figures
+    ]
+    kept = RESULTS / f"{page}.md"
+    lines = [introduction + "| figure | target | measured |", "| --- | --- | ---: |", *rows, ""]
+    kept.write_text("\n".join(lines), encoding="utf-8")
+    return kept
