@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 from rich.console import Console
 
-from benchmarks import profiled, replaying, report
+from benchmarks import contexts, profiled, replaying, report
 from benchmarks.figures import Checked, Prepared, Product, Rate, Timing
 from benchmarks.job import Job
 from benchmarks.phase import run_phase
@@ -31,6 +31,8 @@ def main() -> int:
     try:
         if wanted.profile:
             return _profile(wanted.documents)
+        if wanted.contexts:
+            return _contexts(wanted)
         if wanted.replay:
             return _replay(wanted)
         if wanted.servers:
@@ -96,6 +98,26 @@ def _servers(wanted: Namespace) -> int:
     console.print(servers.table(result))
     if wanted.save:
         console.print(f"kept in {servers.save(result).name}")
+    return 0
+
+
+def _contexts(wanted: Namespace) -> int:
+    # Only here: it needs a container engine and its client.
+    from tests.support import containers
+
+    with (
+        tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder,
+        containers.broker() as broker,
+        containers.database(durable=True) as database,
+    ):
+        job, raw = (Job(folder, wanted.documents, broker.url, database.create(name)) for name in ("product", "raw"))
+        try:
+            result = contexts.run(job, raw, _phase)
+        except ValueError as error:
+            raise WrongResult(str(error)) from None
+    console.print(contexts.table(result))
+    if wanted.save:
+        console.print(f"kept in {contexts.save(result).name}")
     return 0
 
 

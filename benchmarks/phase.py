@@ -25,6 +25,8 @@ class Phase(Protocol):
 
 _PHASES: Final = {
     "prepare": ("benchmarks.prepare", "prepare"),
+    "prepare-contexts": ("benchmarks.contexts", "prepare"),
+    "check-contexts": ("benchmarks.contexts", "check"),
     "product": ("benchmarks.product", "measure"),
     "profile": ("benchmarks.product", "profile"),
     "raw": ("benchmarks.raw", "measure"),

@@ -1,0 +1,154 @@
+"""The Dataverse half of the load in the shape in which Dataverse sends it: contexts of about 4 kB, from Kafka to
+PostgreSQL (R2).
+
+Finance's half is left out, so that every event is such a context: records are linked and decided, but no document is
+whole.
+"""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from rich.table import Table
+from sqlalchemy import func, select
+
+from benchmarks.figures import Checked, Prepared, Product, Rate
+from benchmarks.job import Job
+from benchmarks.page import Figure, keep, terminal
+from benchmarks.phase import Phase
+from benchmarks.report import Machine, machine
+from benchmarks.workload import DATAVERSE, Message, Workload, references
+from store import tables
+from streams.log import NewRecord
+from streams.topics import REJECTED
+from tieout.bootstrap import open_log, open_store
+from tieout.simulator.payloads import context
+from tieout.simulator.scenario import Event
+
+RATE_WANTED, RATE_HOPED_FOR = 8_000, 15_000
+BYTES: Final = 4_000
+_APPENDED_AT_ONCE: Final = 5_000
+
+
+class Result(msgspec.Struct, frozen=True):
+    """All figures of a run."""
+
+    events: int
+    bytes_per_event: float
+    seconds: float
+    rate: float
+    cpu_seconds: float
+    peak_mib: float
+    raw: float
+    machine: Machine
+
+
+def run(job: Job, raw: Job, phase: Phase) -> Result:
+    """Run all phases on servers. Raises `ValueError` when the store is not what it must be."""
+    prepared = phase("prepare-contexts", Prepared, job)
+    product = phase("product", Product, job)
+    if faults := phase("check-contexts", Checked, job).faults:
+        raise ValueError("\n".join(faults))
+    limit = phase("raw", Rate, raw)
+    return Result(
+        prepared.events,
+        prepared.bytes / prepared.events,
+        product.seconds,
+        product.rate,
+        product.cpu_seconds,
+        product.peak_mib,
+        limit.rate,
+        machine(),
+    )
+
+
+def prepare(job: Job) -> Prepared:
+    """Append the contexts, and the rows they point to."""
+    events = size = 0
+    with open_log(job.settings, write=True) as log:
+        messages = _messages(job.documents)
+        while some := list(islice(messages, _APPENDED_AT_ONCE)):
+            log.append([NewRecord(f"{job.settings.prefix}.{topic}", key, value) for topic, key, value in some])
+            events += len(some)
+            size += sum(len(value) for _, _, value in some)
+    return Prepared(events, size)
+
+
+def check(job: Job) -> Checked:
+    """Whether every event was understood, and each row is there once."""
+    rows = {(topic, key) for topic, key, _ in references()}
+    rows |= {(topic, key) for topic, key, _ in Workload(job.documents).document_events() if topic == DATAVERSE}
+    with open_store(job.settings, write=False) as engine, engine.connect() as connection:
+        records = connection.execute(select(func.count()).select_from(tables.records)).scalar_one()
+    faults = []
+    with open_log(job.settings, write=False) as log:
+        rejected = REJECTED.full_name(job.settings.prefix)
+        if number := sum(log.end_offset(rejected, partition) for partition in range(log.partitions(rejected))):
+            faults.append(f"{number} events were rejected")
+    if records < len(rows):
+        faults.append(f"the store has {records} records of {len(rows)} rows")
+    return Checked(faults)
+
+
+def _messages(documents: int) -> Iterator[Message]:
+    yield from references()
+    for topic, key, value in Workload(documents).document_events():
+        if topic == DATAVERSE:
+            plain = json.loads(value)
+            sent = context(Event(topic, key.decode(), plain))
+            yield topic, key, msgspec.json.encode(_filled(sent.value))
+
+
+def _filled(value: dict[str, Any]) -> dict[str, Any]:
+    """A context with what real ones carry besides: an image of the row with all its columns, and shared variables."""
+    image = {
+        "key": "PostImage",
+        "value": {"Attributes": [], "FormattedValues": [], "LogicalName": value["PrimaryEntityName"]},
+    }
+    value = {**value, "PostEntityImages": [image], "SharedVariables": [{"key": "IsAutoTransact", "value": True}]}
+    missing = BYTES - len(msgspec.json.encode(value))
+    for number in range(max(0, missing // 105)):
+        name = f"contoso_column{number:03d}"
+        image["value"]["Attributes"].append({"key": name, "value": f"what a column holds {number:09d}"})  # type: ignore[index]
+        image["value"]["FormattedValues"].append({"key": name, "value": f"{number:06d}"})  # type: ignore[index]
+    return value
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def _figures(one: Result) -> list[Figure]:
+    return [
+        Figure(
+            f"events of {one.bytes_per_event:,.0f} bytes a second, start to caught up",
+            f"at least {RATE_WANTED:,}, hoped for {RATE_HOPED_FOR:,}",
+            f"{one.rate:,.0f} over {one.seconds:,.0f} s",
+            one.rate >= RATE_WANTED,
+        ),
+        Figure("… processor time of the worker, µs an event", "", f"{1e6 * one.cpu_seconds / one.events:,.1f}"),
+        Figure("raw limit (consume, parse, COPY), events a second", "", f"{one.raw:,.0f}"),
+        Figure("peak memory of the worker, MiB", "", f"{one.peak_mib:,.0f}"),
+    ]
+
+
+def table(one: Result) -> Table:
+    """The report for a terminal."""
+    return terminal(f"tieout, contexts of Dataverse, Kafka to PostgreSQL ({one.machine})", _figures(one))
+
+
+def save(one: Result) -> Path:
+    """Keep the figures beside the code. Returns the page."""
+    return keep("contexts", "contexts", one, _INTRODUCTION.format(one=one), _figures(one))
+
+
+_INTRODUCTION: Final = """\
+# Contexts of Dataverse from Kafka to PostgreSQL
+
+Measured by `python -m benchmarks --contexts` on {one.machine}, with broker and database on it: {one.events:,} events as
+Dataverse sends them (`RemoteExecutionContext`), with an image and shared variables that say nothing new. Each is
+decoded, merged, linked and decided; that none was rejected and each row is there is checked outside the timed part.
+
+"""
