@@ -33,6 +33,8 @@ def main() -> int:
             return _profile(wanted.documents)
         if wanted.contexts:
             return _contexts(wanted)
+        if wanted.pages:
+            return _pages(wanted)
         if wanted.replay:
             return _replay(wanted)
         if wanted.servers:
@@ -54,6 +56,12 @@ def _arguments() -> Namespace:
     parser.add_argument("--documents", type=int, default=100_000, help="size of the load; 8 events each (100000)")
     parser.add_argument("--growth", action="store_true", help="100 thousand and 1 million documents, side by side")
     parser.add_argument("--servers", action="store_true", help="on Kafka and PostgreSQL, in containers")
+    parser.add_argument(
+        "--contexts", action="store_true", help="events as Dataverse sends them, on Kafka and PostgreSQL"
+    )
+    parser.add_argument(
+        "--pages", action="store_true", help="the workspace in a browser, and readers beside the worker"
+    )
     parser.add_argument(
         "--replay", action="store_true", help="a replay after a change of maps; with --servers on those"
     )
@@ -118,6 +126,19 @@ def _contexts(wanted: Namespace) -> int:
     console.print(contexts.table(result))
     if wanted.save:
         console.print(f"kept in {contexts.save(result).name}")
+    return 0
+
+
+def _pages(wanted: Namespace) -> int:
+    # Only here: it needs a browser.
+    from benchmarks import pages
+
+    with tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder:
+        job = Job(folder, wanted.documents)
+        result = pages.run(job, replace(job, store=f"sqlite:///{folder}/again.sqlite"), _phase)
+    console.print(pages.table(result))
+    if wanted.save:
+        console.print(f"kept in {pages.save(result).name}")
     return 0
 
 

@@ -1,0 +1,214 @@
+"""The workspace in a browser over a large store: until the first content is painted, how much is sent, and what readers
+cost the worker.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+from playwright.sync_api import Browser, sync_playwright
+from rich.table import Table
+
+from benchmarks.figures import Prepared, Product
+from benchmarks.job import Job
+from benchmarks.page import Figure, keep, terminal
+from benchmarks.phase import Phase
+from benchmarks.report import Machine, machine
+from benchmarks.workload import COMPANY
+from engine.errors import SetupError
+from tests.support.workspace import BROWSER, FLAGS
+from tieout.bootstrap import open_reader
+from tieout.workspace.server import PORT
+
+FIRST_PAINT_MS, PAGE_KB = 400.0, 50.0
+READERS, SECONDS_BETWEEN_PAGES, SLOWED = 50, 10.0, 0.05
+"""So many people, each of whom opens a page as often, may slow the worker by so much."""
+CALLS: Final = 20
+
+PAGES: Final = {
+    "summary": f"/{COMPANY}",
+    "missing actuals": f"/{COMPANY}/expense",
+    "all expenses": f"/{COMPANY}/expense?view=all",
+    "all expenses, the last page": f"/{COMPANY}/expense?view=all&before=end",
+    "expenses of a project": f"/{COMPANY}/expense?view=all&f.project=P-000250-D",
+    "balance": f"/{COMPANY}/balance",
+    "errors": f"/{COMPANY}/errors",
+    "operation": f"/operation?company={COMPANY}",
+}
+
+_PAINT: Final = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
+_SENT: Final = """() => ['navigation', 'resource'].flatMap(kind => performance.getEntriesByType(kind))
+    .reduce((sum, one) => sum + one.transferSize, 0)"""
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A page opened cold, many times: until its first content was painted, and what was sent, its parts included."""
+
+    page: str
+    p50_ms: float
+    worst_ms: float
+    kilobytes: float
+
+
+class Result(msgspec.Struct, frozen=True):
+    """All figures; the worker's rate without readers and with them, and what these waited for a page."""
+
+    documents: int
+    alone: float
+    read: float
+    reader_ms: float
+    pages_read: int
+    opened: list[Opened]
+    machine: Machine
+
+
+def run(job: Job, again: Job, phase: Phase) -> Result:
+    """Make a store without readers and look at its pages, then make it again with readers."""
+    phase("prepare", Prepared, job)
+    alone = phase("product", Product, job)
+    with _workspace(job) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        opened = [_opened(browser, name, f"{address}{path}") for name, path in PAGES.items()]
+    with ThreadPoolExecutor(1) as thread:
+        product = thread.submit(phase, "product", Product, again)
+        _wait_for_documents(again)
+        with _workspace(again) as address:
+            waited = asyncio.run(_readers(address, product.done))
+        read = product.result()
+    waited.sort()
+    return Result(job.documents, alone.rate, read.rate, 1000 * waited[len(waited) // 2], len(waited), opened, machine())
+
+
+def _wait_for_documents(job: Job) -> None:
+    """Until the worker has committed its first batch: before that there is no company to look at."""
+    while True:
+        try:
+            with open_reader(job.settings) as reader, reader.snapshot() as snapshot:
+                if COMPANY in snapshot.companies():
+                    return
+        except SetupError:
+            pass
+        time.sleep(0.2)
+
+
+@contextmanager
+def _workspace(job: Job) -> Iterator[str]:
+    """A workspace as a process of its own, on the store."""
+    settings = job.settings
+    named = {
+        "BROKER": settings.broker,
+        "STORE": settings.store,
+        "PREFIX": settings.prefix,
+        "TODAY": str(settings.today),
+    }
+    environment = {**os.environ, **{f"TIEOUT_{name}": value for name, value in named.items()}}
+    command = [sys.executable, "-m", "tieout", "run", "--role", "workspace"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+        address = f"http://127.0.0.1:{PORT}"
+        try:
+            while True:
+                try:
+                    httpx.get(f"{address}/health")
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+
+
+def _opened(browser: Browser, name: str, address: str) -> Opened:
+    """Open a page as somebody does who never was there."""
+    painted, kilobytes = [], 0.0
+    for _ in range(CALLS):
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        page = context.new_page()
+        answer = page.goto(address)
+        if answer is None or not answer.ok:
+            raise ValueError(f"{address} was not shown")
+        # Asked again and again, for the page's policy lets nobody wait within it.
+        while (paint := page.evaluate(_PAINT)) is None:
+            page.wait_for_timeout(20)
+        painted.append(paint)
+        kilobytes = max(kilobytes, page.evaluate(_SENT) / 1000)
+        context.close()
+    painted.sort()
+    return Opened(name, painted[len(painted) // 2], painted[-1], kilobytes)
+
+
+async def _readers(address: str, ended: Callable[[], bool]) -> list[float]:
+    """Everybody opens one page after the other until the worker has ended; returns the seconds that each page took."""
+    waited: list[float] = []
+    paths = [*PAGES.values()]
+
+    async def read(number: int, client: httpx.AsyncClient) -> None:
+        await asyncio.sleep(SECONDS_BETWEEN_PAGES * number / READERS)
+        while not ended():
+            started = time.perf_counter()
+            (await client.get(f"{address}{paths[len(waited) % len(paths)]}")).raise_for_status()
+            waited.append(time.perf_counter() - started)
+            await asyncio.sleep(SECONDS_BETWEEN_PAGES)
+
+    async with httpx.AsyncClient(timeout=60) as client:
+        await asyncio.gather(*(read(number, client) for number in range(READERS)))
+    return waited
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def _figures(one: Result) -> list[Figure]:
+    slowed = 1 - one.read / one.alone
+    return [
+        *(
+            Figure(
+                f"{opened.page}: first paint, ms (median / slowest of {CALLS})",
+                f"at most {FIRST_PAINT_MS:g}",
+                f"{opened.p50_ms:.0f} / {opened.worst_ms:.0f}",
+                opened.worst_ms <= FIRST_PAINT_MS,
+            )
+            for opened in one.opened
+        ),
+        *(
+            Figure(
+                f"{opened.page}: sent, kB", f"under {PAGE_KB:g}", f"{opened.kilobytes:.1f}", opened.kilobytes < PAGE_KB
+            )
+            for opened in one.opened
+        ),
+        Figure("worker without readers, events a second", "", f"{one.alone:,.0f}"),
+        Figure(
+            f"worker with {READERS} readers, a page every {SECONDS_BETWEEN_PAGES:g} s each",
+            f"at most {SLOWED:.0%} slower",
+            f"{one.read:,.0f}: {slowed:.1%} slower",
+            slowed <= SLOWED,
+        ),
+        Figure(f"… they read {one.pages_read:,} pages; median, ms", "", f"{one.reader_ms:.0f}"),
+    ]
+
+
+def table(one: Result) -> Table:
+    """The report for a terminal."""
+    return terminal(f"tieout, the workspace over {one.documents:,} documents ({one.machine})", _figures(one))
+
+
+def save(one: Result) -> Path:
+    """Keep the figures beside the code. Returns the page."""
+    return keep("pages", "pages", one, _INTRODUCTION.format(one=one), _figures(one))
+
+
+_INTRODUCTION: Final = """\
+# The workspace over {one.documents:,} documents
+
+Measured by `python -m benchmarks --pages` on {one.machine}, on the embedded log and SQLite, in Chromium. Each page is
+opened cold, in a browser that never saw it. Then the store is made again by a worker while people read.
+
+"""
