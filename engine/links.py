@@ -8,7 +8,7 @@ the other system has the value in.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from engine.maps import COMPANY, EntityMap, Identity, Maps, Reference
+from engine.maps import COMPANY, EntityMap, Maps, Reference, When
 from engine.records import Record, Row
 from engine.values import is_unfit
 
@@ -35,7 +35,7 @@ def joins(seen: Row) -> list[str]:
     """The identity values of a row, sorted; a value that is none never links (R8)."""
     found = set()
     for identity in seen.map.identity:
-        if identity.when and not _applies(identity, seen):
+        if identity.when and not _applies(identity.when, seen):
             continue
         for field in identity.by:
             if (value := _value(seen, field)) is not None:
@@ -56,6 +56,8 @@ def target(seen: Row, reference: Reference) -> str | None:
     """Where `reference` of this row leads: a record key, or `=link:…` (`+link:…` for an offer); None when a part is
     missing.
     """
+    if reference.when and not _applies(reference.when, seen):
+        return None
     if len(reference.by) == 1:
         value = _value(seen, reference.by[0])
         return None if value is None else reference.prefix + value
@@ -78,8 +80,8 @@ def pointer_to(offer: str) -> str:
     return "=" + offer[1:]
 
 
-def _applies(identity: Identity, seen: Row) -> bool:
-    return all(str(seen[field] or "").upper() in texts for field, texts in identity.when)
+def _applies(when: When, seen: Row) -> bool:
+    return all(str(seen[field] or "").upper() in texts for field, texts in when)
 
 
 def _value(seen: Row, field: str) -> str | None:

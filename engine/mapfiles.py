@@ -41,6 +41,7 @@ class WrittenReference(msgspec.Struct, forbid_unknown_fields=True):
     by: Names
     to: str | None = None
     link: str | None = None
+    when: dict[str, list[str]] = {}
 
 
 class WrittenEntity(msgspec.Struct, forbid_unknown_fields=True):

@@ -31,17 +31,21 @@ COMPANY: Final = "@company"
 """The cell that keeps the company an event named beside its columns; no column of either system starts with `@`."""
 
 
+When = tuple[tuple[str, frozenset[str]], ...]
+"""Restricts a link to rows whose fields have one of the given texts, in upper case."""
+
+
 class Identity(msgspec.Struct, frozen=True):
     """An identity link: rows with the same value of it belong to one chain.
 
     `by` names fields, `id` for the row itself: the first that has a value counts. `scoped` values count within their
-    company; `when` restricts the link to rows whose fields have one of the given texts.
+    company.
     """
 
     link: str
     by: tuple[str, ...]
     scoped: bool
-    when: tuple[tuple[str, frozenset[str]], ...]
+    when: When
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -55,6 +59,7 @@ class Reference(msgspec.Struct, frozen=True):
     by: tuple[str, ...]
     prefix: str
     natural: bool
+    when: When = ()
 
 
 class FieldMap(msgspec.Struct, frozen=True):
@@ -354,13 +359,16 @@ class _Compiler:
         if not role.chained:
             raise MapError(f"{self.at('identity')}: a record {role.name!r} belongs to no chain; use references")
         by = self._fields(role, f"identity {item.link}", item.by)
-        if item.when:
-            self._fields(role, f"identity {item.link} when", list(item.when))
-        when = tuple((field, frozenset(text.upper() for text in texts)) for field, texts in item.when.items())
-        return Identity(item.link, by, item.company, when)
+        return Identity(item.link, by, item.company, self._when(role, f"identity {item.link}", item.when))
+
+    def _when(self, role: Role, key: str, when: Mapping[str, list[str]]) -> When:
+        if when:
+            self._fields(role, f"{key} when", list(when))
+        return tuple((field, frozenset(text.upper() for text in texts)) for field, texts in when.items())
 
     def _reference(self, role: Role, key: str, item: WrittenReference) -> Reference:
         by = self._fields(role, f"references.{key}", item.by)
+        when = self._when(role, f"references.{key}", item.when)
         if (item.to is None) == (item.link is None):
             raise MapError(f"{self.at(f'references.{key}')}: give either to = an entity or link = an offered link")
         if item.link is not None:
@@ -369,7 +377,7 @@ class _Compiler:
                 raise MapError(f"{self.at(f'references.{key}')}: no entity offers {item.link!r}; offered are {offers}")
             if len(by) not in self.offered[item.link]:
                 raise MapError(f"{self.at(f'references.{key}')}: {item.link!r} is offered by another number of fields")
-            return Reference(key, by, f"={item.link}:", natural=True)
+            return Reference(key, by, f"={item.link}:", natural=True, when=when)
         target = self.roles.get(item.to or "")
         if target is None:
             raise MapError(f"{self.at(f'references.{key}')}: no map describes the entity {item.to!r}")
@@ -382,7 +390,7 @@ class _Compiler:
             raise MapError(
                 f"{self.at(f'references.{key}')}: a reference to an entity takes one field, which holds its id"
             )
-        return Reference(key, by, f"{target.stage}:{item.to}:", natural=False)
+        return Reference(key, by, f"{target.stage}:{item.to}:", natural=False, when=when)
 
 
 def _link_columns(entity: EntityMap) -> frozenset[str]:
@@ -390,6 +398,6 @@ def _link_columns(entity: EntityMap) -> frozenset[str]:
     for identity in entity.identity:
         fields.update(identity.by, (field for field, _ in identity.when))
     for reference in entity.pointers:
-        fields.update(reference.by)
+        fields.update(reference.by, (field for field, _ in reference.when))
     columns = (column for field in entity.fields if field.name in fields for column in field.columns)
     return frozenset([COMPANY, *columns])

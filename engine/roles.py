@@ -168,6 +168,7 @@ _ROLES = [
             "accounting_date": "date",
             "project": "text",
             "category": "text",
+            "proposal": "text",
         },
         chained=True,
     ),
@@ -198,6 +199,18 @@ _ROLES = [
         8,
         {"number": "text", "status": "choice", "state": "choice", "automatic_confirmation": "flag", "company": "guid"},
     ),
+    Role(
+        "proposal",
+        8,
+        {
+            "number": "text",
+            "amount": "money",
+            "currency": "code",
+            "date": "date",
+            "contract": "text",
+            "invoice": "text",
+        },
+    ),
     Role("finance-project", 9, {"number": "text", "name": "text"}),
     Role("vendor", 9, {"number": "text", "name": "text"}),
     Role("project", 9, {"number": "text", "name": "text"}),
@@ -209,7 +222,7 @@ _ROLES = [
     Role("fiscal-year", 9, {"calendar": "recid", "start": "date", "end": "date"}, resident=True),
     Role("fiscal-period", 9, {"year": "recid", "start": "date", "end": "date", "type": "choice"}, resident=True),
     Role("ledger-period", 9, {"ledger": "recid", "period": "recid", "status": "choice"}, resident=True),
-    # A row that is known and waits for the work that will read it: general journals, invoice proposals, report headers.
+    # A row that is known and waits for the work that will read it: general journals, report headers.
     Role("later", 9, {}),
 ]
 

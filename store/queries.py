@@ -18,6 +18,7 @@ from engine.errors import QuestionError
 from engine.maps import Maps
 from engine.messages import recognise
 from engine.periods import AUTOMATIC, advice
+from engine.proposals import Proposal
 from engine.records import Record
 from engine.references import Directory
 from engine.wire import document_json
@@ -27,6 +28,7 @@ from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
 from store.lease import Holder, holder_of
 from store.overview import Age, Balance, Day, Work
+from store.proposals import waiting_proposals
 from store.rows import Rows, Written
 from store.selection import decode_chain, document_of
 from store.statements import chunks
@@ -345,6 +347,12 @@ class Snapshot:
     def syncs(self, documents: Sequence[str] | None = None) -> list[Sync]:
         """What is to be synced, or was, of these documents or of all."""
         return syncs_of(self._connection, documents)
+
+    # --- invoice proposals --------------------------------------------------------------------------------------------
+
+    def proposals(self, company: str | None = None) -> list[Proposal]:
+        """The invoice proposals of amount 0.00 of a company, or of all, and what they wait for (R56)."""
+        return waiting_proposals(self._connection, self._maps, company)
 
     # --- errors ------------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,8 @@ PAGES: Final = {
     "error-delete": "/USPM/errors/delete",
     "error-history": "/USPM/errors/history?process=integration-journal-posting&about=USPM-000041",
     "journals": "/USPM/general-journals",
+    "proposals": "/USPM/invoice-proposals",
+    "proposals-none": "/GBPM/invoice-proposals",
     "operation": "/operation?company=USPM",
     "rejected": "/operation/rejected?company=USPM",
     "event": "/event/tieout.finance.changes/0/17?company=USPM",

@@ -378,6 +378,22 @@ def test_errors_are_listed_whole_with_what_they_mean_and_what_to_do(tieout: Tieo
     assert "no company 'XX'" in told(tieout("errors", "--company", "XX"))
 
 
+@pytest.mark.requirement("R56")
+def test_invoice_proposals_that_wait_name_the_dates_and_amounts_to_post(demonstrated: Tieout) -> None:
+    (proposal,) = demonstrated("proposals", "--company", "uspm", "--json").lines
+    assert (proposal["proposal"], proposal["amount"], proposal["billed"]) == ("PI-000214", "0.00", 3)
+    assert [(one["date"], one["amount"], one["state"], one["document"]) for one in proposal["to_post"]] == [
+        ("2024-12-30", "660.00", "not-imported", "USPM/USPM-PT000380"),
+        ("2025-01-03", "1440.00", "not-imported", "USPM/USPM-PT000382"),
+        ("2025-01-06", "9600.00", "not-imported", "USPM/USPM-PT001076"),
+    ]
+    shown = demonstrated("proposals").out
+    assert proposal["message"] in shown
+    assert proposal["resolution"] in shown
+    assert demonstrated("proposals", "--company", "GBPM").out == "No invoice proposal of amount 0.00.\n"
+    assert "no company 'XX'" in told(demonstrated("proposals", "--company", "XX"))
+
+
 # --- decode ----------------------------------------------------------------------------------------------------------
 
 

@@ -116,7 +116,32 @@ def test_lists_of_later_versions_have_their_places(page: Page, served: Served) -
     page.get_by_role("link", name="General journal Dataverse sync").click()
     page.get_by_role("link", name="errors of the general journal sync").click()
     assert codes(page) == ["GJ_HEADER"]
+
+
+@pytest.mark.requirement("R56")
+def test_a_proposal_that_waits_names_the_dates_and_amounts_to_post(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/errors")
     page.get_by_role("link", name="Invoice proposals").click()
+    row = settled(page).get_by_role("row", name="PI-000214")
+    expect(row).to_contain_text(
+        "Not posted yet: 12/30/2024 660.00 USD (not imported); 1/3/2025 1,440.00 USD (not imported); 1/6/2025 9,600.00 "
+        "USD (not imported)."
+    )
+    row.get_by_text("What to do").click()
+    expect(row).to_contain_text("then run Import from staging again")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    (told,) = csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8-sig")))
+    assert (told["Proposal"], told["Amount"]) == ("PI-000214", "0.00")
+    assert "2024-12-30 660.00 USD" in told["Error message"]
+    row.get_by_role("link", name="USPM/USPM-PT000380").click()
+    expect(page.get_by_role("heading", name="USPM/USPM-PT000380")).to_be_visible()
+
+
+@pytest.mark.requirement("R56")
+def test_where_no_proposal_waits_the_page_says_so(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/GBPM/invoice-proposals")
+    expect(page.locator("main")).to_contain_text("No invoice proposal of GBPM waits")
     page.get_by_role("link", name="errors of invoice proposals").click()
     expect(page.locator(".errors")).to_contain_text("No error meets these filters.")
 

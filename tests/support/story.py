@@ -288,6 +288,7 @@ WORDS: Final = {
             "accounting-date": "AccountingDate",
             "project": "ProjectId",
             "category": "TransactionCategoryId",
+            "proposal": "InvoiceProposalId",
         },
         {"of": "A#", "line": "0"},
         company="USPM",
@@ -319,6 +320,20 @@ WORDS: Final = {
         {"number": "USPM-04#"},
         {"status": LINE_STATUS},
         "USPM",
+    ),
+    "proposal": Word(
+        "finance",
+        "ProjProposalJour",
+        "B",
+        {
+            "number": "ProposalId",
+            "amount": "InvoiceAmount",
+            "currency": "CurrencyId",
+            "date": "InvoiceDate",
+            "invoice": "ProjInvoiceId",
+        },
+        {"number": "PI-#", "amount": "0.00", "currency": "USD", "date": "2025-01-08"},
+        company="USPM",
     ),
     "currency": Word("dataverse", "transactioncurrency", "U", {"status": "isocurrencycode"}),
     "owner": Word("dataverse", "cdm_company", "O", {"status": "cdm_companycode"}),
@@ -362,6 +377,14 @@ WORDS["replacement"] = Word(
     "C",
     WORDS["reversal"].columns,
     {"role": "Replacing", "role2": "Original"},
+)
+# billing C1 A2 of=A1: the billed sales A2 bill the unbilled sales A1
+WORDS["billing"] = Word(
+    "dataverse",
+    "msdyn_transactionconnection",
+    "C",
+    WORDS["reversal"].columns,
+    {"role": "Billed Sales", "role2": "Unbilled Sales"},
 )
 _LETTERS: Final = {word.letter: word for word in WORDS.values()}
 _NAME: Final = re.compile(r"([A-Z])(\d{1,3})")

@@ -233,7 +233,7 @@ def shipped(name: str) -> dict[str, Any]:
 
 
 def test_maps_say_their_versions() -> None:
-    assert shipped_maps().versions == ("finance.toml 1.1.0", "dataverse.toml 1.1.0")
+    assert shipped_maps().versions == ("finance.toml 1.2.0", "dataverse.toml 1.2.0")
 
 
 def test_the_digest_tells_whether_two_maps_mean_the_same() -> None:

@@ -18,6 +18,7 @@ from tieout.cli import (
     operation,
     pipeline,
     polling,
+    proposals,
     questions,
     rejections,
     replaying,
@@ -65,6 +66,7 @@ app.command(epilog=inspection.DECODE_EXAMPLES)(inspection.decode)
 app.command(epilog=questions.SUMMARY_EXAMPLES)(questions.summary)
 app.command(epilog=questions.DOCUMENTS_EXAMPLES)(questions.documents)
 app.command(epilog=questions.CHAIN_EXAMPLES)(questions.chain)
+app.command(epilog=proposals.EXAMPLES)(proposals.proposals)
 app.command(epilog=inspection.DUMP_EXAMPLES)(inspection.dump)
 app.command(epilog=inspection.VERIFY_EXAMPLES)(inspection.verify)
 app.command(epilog=syncing.EXAMPLES)(syncing.sync)

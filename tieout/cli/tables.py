@@ -333,6 +333,25 @@ def _standing_of(error: Row) -> str:
     return f"{error['standing'].capitalize()}, {seen}"
 
 
+# --- invoice proposals -----------------------------------------------------------------------------------------------
+
+
+def show_proposals(screen: Console, told: Sequence[Row]) -> None:
+    """Invoice proposals of amount 0.00, each with what it waits for and what to do."""
+    if not told:
+        screen.print("No invoice proposal of amount 0.00.")
+        return
+    for one in told:
+        where = " · ".join(plain(part) for part in (one["company"], one["contract"], one["date"]) if part)
+        screen.print(
+            Text(f"{plain(one['proposal'])}  {one['amount']} {plain(one['currency'] or '')}  {where}", style="bold")
+        )
+        screen.print(f"  {plain(one['message'])}", soft_wrap=True)
+        screen.print(f"  What to do: {one['resolution']}", soft_wrap=True)
+        screen.print()
+    screen.print(counted(len(told), "invoice proposal") + ".")
+
+
 # --- replay ----------------------------------------------------------------------------------------------------------
 
 _SHIFTS_SHOWN = 20

@@ -61,6 +61,8 @@ class Cast:
     labels: list[Label] = field(default_factory=list)
     unsynced: list[Decimal] = field(default_factory=list)
     stuck: list[Stuck] = field(default_factory=list)
+    sales: list[Actual] = field(default_factory=list)
+    """The unbilled sales that approvals made."""
     tail: Tail = field(init=False)
     expenses: Expenses = field(init=False)
     invoices: Invoices = field(init=False)
@@ -130,6 +132,7 @@ class Cast:
         actuals = [self.tail.actual(line, source, at)]
         if sales:
             actuals.append(self.tail.unbilled_sales(actuals[0], source, at + timedelta(seconds=2)))
+            self.sales.append(actuals[1])
         if stage:
             self.stage(actuals, at + timedelta(seconds=8))
         return actuals

@@ -11,6 +11,7 @@ from tieout.simulator.reference import Company, Masters, Project, Vendor, load_m
 from tieout.simulator.small_errors import play_errors
 from tieout.simulator.small_expenses import play_expenses
 from tieout.simulator.small_invoices import play_invoices
+from tieout.simulator.small_proposals import play_proposal
 from tieout.simulator.world import World
 
 TODAY = date(2025, 1, 8)
@@ -60,6 +61,7 @@ def play(seed: int) -> Cast:
     play_expenses(cast)
     play_invoices(cast)
     play_errors(cast)
+    play_proposal(cast)
     if world.last_time() > UNTIL:
         raise ValueError("something happens after the heartbeats")
     return cast
