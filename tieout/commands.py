@@ -62,13 +62,15 @@ class Outlet:
         Raises `QuestionError` when another process writes to an embedded log.
         """
         topic = COMMANDS.full_name(self._settings.prefix)
-        records = [NewRecord(topic, key.encode(), _json(command)) for key, command in commands]
+        return _after(topic, self.append([NewRecord(topic, key.encode(), _json(command)) for key, command in commands]))
+
+    def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
+        """Put records onto their topics, and return their places. Raises as `send`."""
         if self._settings.log_file is None:
             with open_log(self._settings, write=True) as log:
-                return _after(topic, log.append(records))
+                return log.append(records)
         with self._lock:
-            placed = self._lent.append(records) if self._lent is not None else self._apply(records)
-        return _after(topic, placed)
+            return self._lent.append(records) if self._lent is not None else self._apply(records)
 
     def _apply(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
         """Do a worker's part, where there is none."""

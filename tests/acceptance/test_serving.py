@@ -61,6 +61,24 @@ def test_a_demonstration_ends_on_the_workspaces_address_and_serves_until_interru
         assert running.wait(20) == 0
 
 
+@pytest.mark.requirement("R40", "R80")
+def test_sync_beside_the_demonstration_clears_what_is_not_a_persons(tmp_path: Path) -> None:
+    """As README.md shows it, in two terminals."""
+    with started("demo", "--port", "0", folder=tmp_path):
+        typed = "source .tieout/demo/demo.env && tieout sync --company USPM --yes && tieout summary --company USPM"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
+        environment = kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["bash", "-c", typed], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
+    assert done.returncode == 0, done.stderr
+    said = re.sub(r" +", " ", done.stdout)
+    assert "36 documents sent again, 0 documents not." in said
+    assert "Expense missing actuals 1,000.00 10 documents" in said
+    assert "Expense missing journal lines 8,000.00 39 documents" in said
+    assert "Vendor invoice missing actuals 0.00 0 documents" in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_role_workspace_serves_and_ends_quietly(
     tmp_path: Path, store: dict[str, str], number: signal.Signals

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import textwrap
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 from tieout.cli.common import asking, examples, in_force
 from tieout.cli.failures import INTERRUPTED
 from tieout.cli.output import counted
-from tieout.cli.pipeline import MadeOption, PortOption, SeedOption
+from tieout.cli.pipeline import MadeOption, PortOption, SeedOption, say_where
 from tieout.cli.pipeline import serve as serve_workspace
 
 if TYPE_CHECKING:
@@ -24,9 +25,17 @@ EXAMPLES = examples(
     "tieout demo", "tieout demo --port 8081", "tieout demo --seed 7 --folder /tmp/tieout-demo --no-serve"
 )
 
+TRY_SYNC = """
+While this runs, Finance and Dataverse are simulated, and Sync has somebody to call. In another terminal:
+
+  source {file}
+  tieout sync --company USPM
+"""
+
 # Names no other installation has: a fresh start removes them.
 LOG = "demo-log.sqlite"
 STORE = "demo-store.sqlite"
+ENVIRONMENT = "demo.env"
 
 
 def demo(
@@ -69,8 +78,44 @@ def demo(
         _play(simulation, log, projector, settings)
     _show(settings, simulation.companies[0], folder)
     watched = sys.stdin.isatty() and sys.stdout.isatty()
-    if serve if serve is not None else watched or port is not None:
+    if not (serve if serve is not None else watched or port is not None):
+        return
+    if company == "small" and not keep:
+        _serve_with_both_systems(settings, seed, folder, port)
+    else:
+        # What a simulated pair was told the last time went with it.
         serve_workspace(settings, port)
+
+
+def _serve_with_both_systems(settings: "Settings", seed: int, folder: Path, port: int | None) -> None:
+    """Be a worker with every role, beside a simulated pair of the two systems, so that Sync has somebody to call."""
+    from msgspec.structs import replace
+
+    from tieout import settings as named
+    from tieout.cli.pipeline import Role, work
+    from tieout.commands import Outlet
+    from tieout.ingest import read_line
+    from tieout.simulator.pair import beside, listen, settings_at, small_pair
+    from tieout.simulator.scenario import Event, ingest_line
+
+    def send(event: Event) -> None:
+        record = read_line(ingest_line(event), settings.prefix)
+        if record is not None:
+            outlet.append([record])
+
+    outlet = Outlet(settings)
+    with beside(small_pair(seed, sink=send, heartbeats=True), listen()) as address:
+        environment = {**_environment(settings), **settings_at(address)}
+        file = folder / ENVIRONMENT
+        file.write_text(_exports(environment), encoding="utf-8")
+        connected = replace(named.load(environment, folder), log_level=settings.log_level)
+
+        def ready(workspace: str | None) -> None:
+            sys.stdout.write(TRY_SYNC.format(file=shlex.quote(str(file))))
+            sys.stdout.flush()
+            say_where(workspace)
+
+        work(connected, set(Role), port, outlet, named=True, ready=ready)
 
 
 def _remove(folder: Path) -> None:
@@ -126,12 +171,6 @@ def _show(settings: "Settings", company: str, folder: Path) -> None:
             GridQuery(company=company, kind="expense", window=window, view="missing-actuals", limit=1)
         )
     document = missing.rows[0].document.document if missing.rows else f"{company}/…"
-    environment = {
-        "TIEOUT_BROKER": settings.broker,
-        "TIEOUT_STORE": settings.store,
-        "TIEOUT_TODAY": str(settings.today),
-        "TIEOUT_COMPANIES": ",".join(settings.companies or ()),
-    }
     commands = (
         f"tieout summary --company {company}",
         f"tieout documents --company {company} --kind expense --view missing-actuals",
@@ -139,7 +178,21 @@ def _show(settings: "Settings", company: str, folder: Path) -> None:
         f"tieout chain {shlex.quote(document)}",
         "tieout verify",
     )
-    exports = "".join(f"  export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+    exports = textwrap.indent(_exports(_environment(settings)), "  ")
     tries = "".join(f"  {command}\n" for command in commands)
     # Not through the console: what is to be copied must not be wrapped.
     screen.file.write(f"\nThe data lies in {folder}. To look further:\n\n{exports}\n{tries}")
+
+
+def _environment(settings: "Settings") -> dict[str, str]:
+    """What commands need to know of the demonstration."""
+    return {
+        "TIEOUT_BROKER": settings.broker,
+        "TIEOUT_STORE": settings.store,
+        "TIEOUT_TODAY": str(settings.today),
+        "TIEOUT_COMPANIES": ",".join(settings.companies or ()),
+    }
+
+
+def _exports(environment: dict[str, str]) -> str:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,8 @@ from tieout.cli.failures import INTERRUPTED, complain
 from tieout.cli.output import counted
 
 if TYPE_CHECKING:
+    import threading
+
     from tieout.commands import Outlet
     from tieout.settings import Settings
 
@@ -75,16 +77,38 @@ def run(
         return
     from tieout.commands import Outlet
 
+    work(settings, roles, port, Outlet(settings), named=bool(role), until_caught_up=until_caught_up)
+
+
+def work(
+    settings: "Settings",
+    roles: set[Role],
+    port: int | None,
+    outlet: "Outlet",
+    *,
+    named: bool,
+    until_caught_up: bool = False,
+    ready: Callable[[str | None], None] = lambda address: None,
+) -> None:
+    """Be a worker until it is told to stop. What a role needs must be there where roles are `named`, else it is left
+    out. `ready` is told the address of the workspace before events are read.
+    """
+    import threading
+
+    from tieout.stopping import told_by_signals
+
+    stop = threading.Event()
     serves = not until_caught_up and Role.WORKSPACE in roles
-    outlet = Outlet(settings)
     with (
-        _workspace(settings, port, outlet, wanted=serves, named=bool(role)),
-        _handler(settings, wanted=Role.HANDLE in roles, named=bool(role), until_caught_up=until_caught_up),
+        told_by_signals(stop),
+        _workspace(settings, port, outlet, wanted=serves, named=named) as address,
+        _handler(settings, wanted=Role.HANDLE in roles, named=named, until_caught_up=until_caught_up),
     ):
+        ready(address)
         if Role.PROJECT in roles:
-            _project(settings, outlet, until_caught_up=until_caught_up)
+            _project(settings, outlet, stop, until_caught_up=until_caught_up)
         elif not until_caught_up:
-            _until_told()
+            stop.wait()
 
 
 @contextmanager
@@ -120,39 +144,29 @@ def _handler(settings: "Settings", *, wanted: bool, named: bool, until_caught_up
                 stop.set()
 
 
-def _until_told() -> None:
-    """Wait for SIGINT or SIGTERM."""
-    import threading
-
-    from tieout.stopping import told_by_signals
-
-    stop = threading.Event()
-    with told_by_signals(stop):
-        stop.wait()
-
-
 def serve(settings: "Settings", port: int | None) -> None:
     """Serve the workspace until it is told to stop, and say where it is."""
     from tieout.workspace import server
 
     listening = server.listen(server.PORT if port is None else port)
+    server.serve(settings, listening, lambda: say_where(server.address(listening)))
 
-    def say() -> None:
-        sys.stderr.write(f"The workspace is at {server.address(listening)} (Ctrl-C ends it)\n")
-        sys.stderr.flush()
 
-    server.serve(settings, listening, say)
+def say_where(address: str | None) -> None:
+    """Say where the workspace is."""
+    sys.stderr.write(f"The workspace is at {address} (Ctrl-C ends it)\n")
+    sys.stderr.flush()
 
 
 @contextmanager
 def _workspace(
     settings: "Settings", port: int | None, outlet: "Outlet", *, wanted: bool, named: bool
-) -> Iterator[None]:
-    """Serve beside a worker. Where nobody asked for the workspace by name, a port that is taken is no reason not to
-    work.
+) -> Iterator[str | None]:
+    """Serve beside a worker, and yield the address. Where nobody asked for the workspace by name, a port that is taken
+    is no reason not to work.
     """
     if not wanted:
-        yield
+        yield None
         return
     import structlog
 
@@ -167,23 +181,20 @@ def _workspace(
         if named or port is not None:
             raise
         log.warning("workspace_not_served", reason=str(error))
-        yield
+        yield None
         return
     with open_store(settings, write=True):
         pass  # There must be a store before it is read.
     with server.beside(settings, listening, outlet):
-        yield
+        yield server.address(listening)
 
 
-def _project(settings: "Settings", outlet: "Outlet", *, until_caught_up: bool) -> None:
-    import threading
-
+def _project(settings: "Settings", outlet: "Outlet", stop: "threading.Event", *, until_caught_up: bool) -> None:
     from tieout import worker
     from tieout.cli.progress import lag
     from tieout.metrics import serving
     from tieout.watch import Watch
 
-    stop = threading.Event()
     watch = Watch()
     # Who asked for an end looks at the exit code; and a worker may be serving at that place already.
     observed = nullcontext() if until_caught_up else serving(settings, watch)

@@ -5,7 +5,7 @@ in simplified form, what the products do when asked; and they send the events an
 """
 
 from tieout.simulator.pair.faults import Fault, Faults
-from tieout.simulator.pair.pair import Pair, small_pair
-from tieout.simulator.pair.serving import Transport, app
+from tieout.simulator.pair.pair import Pair, settings_at, small_pair
+from tieout.simulator.pair.serving import Transport, app, beside, listen
 
-__all__ = ["Fault", "Faults", "Pair", "Transport", "app", "small_pair"]
+__all__ = ["Fault", "Faults", "Pair", "Transport", "app", "beside", "listen", "settings_at", "small_pair"]

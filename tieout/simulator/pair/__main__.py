@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from tieout.simulator.pair.pair import ACTIONS, CLIENT_ID, SECRET, TENANT, small_pair
+from tieout.simulator.pair.pair import PORT, settings_at, small_pair
 from tieout.simulator.pair.serving import server
 from tieout.simulator.scenario import Event, ingest_line
 
@@ -11,7 +11,7 @@ from tieout.simulator.scenario import Event, ingest_line
 def main() -> None:
     """Serve until Ctrl-C; what the systems send is appended to a file as lines for `tieout ingest`."""
     parser = argparse.ArgumentParser(prog="python -m tieout.simulator.pair", description=__doc__)
-    parser.add_argument("--port", type=int, default=8090, help="8090 unless told otherwise")
+    parser.add_argument("--port", type=int, default=PORT, help=f"{PORT} unless told otherwise")
     parser.add_argument("--seed", type=int, default=1, help="draws the company")
     parser.add_argument("--events", type=Path, help="a file for the events and messages that calls set off")
     options = parser.parse_args()
@@ -21,18 +21,9 @@ def main() -> None:
             with options.events.open("ab") as file:
                 file.write(ingest_line(event))
 
-    address = f"http://127.0.0.1:{options.port}"
-    settings = {
-        "DATAVERSE": address,
-        "FINANCE": address,
-        "AUTHORITY": address,
-        "TENANT": TENANT,
-        "CLIENT_ID": CLIENT_ID,
-        "CLIENT_SECRET": SECRET,
-        **{f"PROCESS_{process.upper()}": written for process, written in ACTIONS.items()},
-    }
-    print("".join(f"export TIEOUT_{name}={value}\n" for name, value in settings.items()), flush=True)
-    server(small_pair(options.seed, sink=send), options.port).run()
+    settings = settings_at(f"http://127.0.0.1:{options.port}")
+    print("".join(f"export {name}={value}\n" for name, value in settings.items()), flush=True)
+    server(small_pair(options.seed, sink=send, heartbeats=True), options.port).run()
 
 
 if __name__ == "__main__":

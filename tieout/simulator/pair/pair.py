@@ -43,8 +43,26 @@ ACTIONS: Mapping[str, str] = {
 CONFIRM_JOURNAL = "contoso_ConfirmJournal"
 """The action that confirms a journal, bound to its row."""
 
+PORT = 8090
+
 BATCH_JOBS: Mapping[int, str] = {5637144580: "import", 5637144581: "posting"}
 """Batch jobs that run a process for every company."""
+
+
+def settings_at(address: str) -> dict[str, str]:
+    """The settings, with their names, that reach a pair at an address, and permit to change what is in it."""
+    named = {
+        "DATAVERSE": address,
+        "FINANCE": address,
+        "AUTHORITY": address,
+        "TENANT": TENANT,
+        "CLIENT_ID": CLIENT_ID,
+        "CLIENT_SECRET": SECRET,
+        **{f"PROCESS_{process.upper()}": written for process, written in ACTIONS.items()},
+        "OUTGOING": "true",
+        "CONFIRMED": "feature",
+    }
+    return {f"TIEOUT_{name}": value for name, value in named.items()}
 
 
 @dataclass(slots=True)
@@ -67,7 +85,9 @@ class NoAnswer(Exception):
 
 
 class Pair:
-    """Both systems. `clock` is theirs, `sink` gets their events, `pace` says how many seconds a call takes."""
+    """Both systems. `clock` is theirs, `sink` gets their events, `pace` says how many seconds a call takes. With
+    `heartbeats` they say after each change that they have sent everything.
+    """
 
     def __init__(
         self,
@@ -78,6 +98,7 @@ class Pair:
         faults: Faults | None = None,
         pace: Callable[[Request], float] = lambda request: 0.0,
         page_rows: int | None = None,
+        heartbeats: bool = False,
     ) -> None:
         self.clock = clock
         self.faults = faults or Faults()
@@ -92,6 +113,7 @@ class Pair:
         self.calls: list[str] = []
         """Method and path of every call, in the order in which they came."""
         self._pace = pace
+        self._heartbeats = heartbeats
         self._lock = threading.Lock()
         self._tokens: dict[str, datetime] = {}
         self._users = {"dataverse": Protection(), "finance": Protection()}
@@ -168,6 +190,8 @@ class Pair:
             case "web-page":
                 return Answer(200, b"<html>Sign in</html>", {"Content-Type": "text/html"})
         answer = self._perform(call.request)
+        if self._heartbeats and call.request.method != "GET":
+            self.books.complete()
         if call.fault not in AFTER_THE_FACT:
             return answer
         if call.fault == "lost":

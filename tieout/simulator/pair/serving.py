@@ -1,6 +1,9 @@
 """The pair over HTTP: as an application for uvicorn, and as a transport for httpx within one process."""
 
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import anyio
 import httpx
@@ -11,10 +14,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tieout.simulator.pair.odata import Answer, Request
-from tieout.simulator.pair.pair import NoAnswer, Pair
+from tieout.simulator.pair.pair import PORT, NoAnswer, Pair
 
 SILENT_SECONDS = 90.0
 """So long a caller over HTTP waits in vain for an answer that does not come, unless it gives up before."""
+_LOOK_SECONDS = 0.01
 
 
 class Transport(httpx.BaseTransport):
@@ -92,6 +96,36 @@ class _Dropped:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000000")]})
+
+
+def listen() -> socket.socket:
+    """A socket of this machine at the pair's own port, or at any other where that is taken."""
+    for port in (PORT, 0):
+        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            found.bind(("127.0.0.1", port))
+        except OSError:
+            found.close()
+        else:
+            return found
+    raise OSError("no port of this machine is free")
+
+
+@contextmanager
+def beside(pair: Pair, listening: socket.socket) -> Iterator[str]:
+    """Serve a pair beside something else, in a thread, for the length of the block; yields its address."""
+    port = listening.getsockname()[1]
+    running = server(pair, port)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, name="pair", daemon=True)
+    thread.start()
+    while thread.is_alive() and not running.started:
+        thread.join(_LOOK_SECONDS)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        running.should_exit = True
+        thread.join()
 
 
 def server(pair: Pair, port: int) -> uvicorn.Server:
