@@ -90,11 +90,19 @@ def throttled(before: Attempts, now: int, wait: int) -> Attempts:
 
 
 def ended(
-    before: Attempts, outcome: Outcome, now: int, *, chance: float, change: str, always: bool = False
+    before: Attempts,
+    outcome: Outcome,
+    now: int,
+    *,
+    chance: float,
+    change: str,
+    always: bool = False,
+    wait: int | None = None,
 ) -> Attempts:
     """After an attempt ended. `chance` in [0, 1) spreads the waits of many subjects.
 
-    `always`: every failure is tried again up to the last attempt, as general journals are.
+    `always`: every failure is tried again up to the last attempt, as general journals are. `wait`: after so many
+    microseconds, where the waits do not grow.
     """
     if outcome in ("succeeded", "not-needed"):
         return replace(before, state="done", change="")
@@ -102,7 +110,7 @@ def ended(
         return replace(before, state="blocked", change=change)
     if before.made >= ATTEMPTS_MAX:
         return replace(before, state="stopped")
-    return replace(before, state="waiting", due=now + wait_after(before.made, chance))
+    return replace(before, state="waiting", due=now + (wait_after(before.made, chance) if wait is None else wait))
 
 
 def wait_after(made: int, chance: float) -> int:
@@ -186,7 +194,8 @@ def asked_for(before: Sync | None, task: Task, document: str, request: Request) 
         action=task.action,
         subject=task.subject,
         company=task.company,
-        parameters=task.parameters,
+        # Who asks again may know less of it than who asked first.
+        parameters={**(before.parameters if before else {}), **task.parameters},
         attempts=counter,
         by=request.who,
         last_at=before.last_at if before else None,
@@ -237,15 +246,26 @@ def all_begun(syncs: Sequence[Sync], until: int) -> list[Sync]:
     return [replace(sync, attempts=begun(sync.attempts), until=until) for sync in syncs]
 
 
+def all_kept(syncs: Sequence[Sync], until: int) -> list[Sync]:
+    """Documents whose holder is still at it, and has until then."""
+    return [replace(sync, until=until) for sync in syncs]
+
+
 def all_throttled(syncs: Sequence[Sync], text: str, now: int, wait: int) -> list[Sync]:
     """Documents whose attempt was answered 429."""
     return [told(sync, throttled(sync.attempts, now, wait), "throttled", text, now) for sync in syncs]
 
 
 def all_ended(
-    syncs: Sequence[Sync], outcome: Outcome, text: str, now: int, chance: float, changes: Mapping[str, str]
+    syncs: Sequence[Sync],
+    outcome: Outcome,
+    text: str,
+    now: int,
+    chance: float,
+    changes: Mapping[str, str],
+    wait: int | None = None,
 ) -> list[Sync]:
-    """Documents whose attempt ended; `changes` are the digests of their surroundings, by name."""
+    """Documents whose attempt ended; `changes` are the digests of their surroundings, by name; `wait` as `ended`."""
     return [
         told(
             sync,
@@ -256,12 +276,22 @@ def all_ended(
                 chance=chance,
                 change=changes.get(sync.document, ""),
                 always=sync.action in ALWAYS,
+                wait=wait,
             ),
             outcome,
             text,
             now,
         )
         for sync in syncs
+    ]
+
+
+def all_closed(syncs: Sequence[Sync], why: str, now: int) -> list[Sync]:
+    """Of these documents those that needed an attempt, and need none any more; one that is being seen to stays."""
+    return [
+        told(sync, replace(sync.attempts, state="done", change=""), "not-needed", why, now)
+        for sync in syncs
+        if sync.attempts.state not in ("done", "running") and sync.until <= now
     ]
 
 

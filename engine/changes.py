@@ -3,6 +3,8 @@
 A codec (`streams.codec`) turns bytes into these; everything after it works on these alone.
 """
 
+import base64
+import binascii
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -96,6 +98,9 @@ PROCESSES: Final = (
 _GUID = re.compile(r"\{?([0-9a-fA-F]{8})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{12})\}?")
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME_ORDERED = re.compile(r"[0-9a-f]{32}")
+_FINANCE_ETAG = re.compile(r'W/"([A-Za-z0-9+/=]{1,400})"', re.ASCII)
+# RecVersion and RecId of each table behind the entity, its root first.
+_RECORDS = re.compile(rb"'?-?\d+,(\d{1,19})[;']?", re.ASCII)
 _NO_GUID: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -123,6 +128,18 @@ def rec_id(identifier: str) -> str | None:
         return None
     number = int.from_bytes(bytes.fromhex(identifier[-17:].replace("-", "")), "little")
     return str(number) if 0 < number < 2**63 else None
+
+
+def etag_record(etag: object) -> str | None:
+    """The RecId in the etag of a row of Finance's OData, whose entities do not show it; None when it holds none."""
+    tag = _FINANCE_ETAG.fullmatch(etag) if type(etag) is str else None
+    if tag is None:
+        return None
+    try:
+        records = _RECORDS.match(base64.b64decode(tag[1], validate=True))
+    except (binascii.Error, ValueError):
+        return None
+    return str(int(records[1])) if records and int(records[1]) else None
 
 
 @lru_cache(maxsize=16_384)

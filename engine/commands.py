@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from engine import journals
 from engine.attempts import Request
 from engine.changes import PROCESSES, iso
 from engine.errorlog import Deletion, Subject
@@ -46,6 +47,19 @@ class DeleteError(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"
             subject=Subject(self.company, self.process, self.subject),
             until=_time(self.until, "delete-error: until"),
         )
+
+    @property
+    def retry(self) -> Request | None:
+        """The sync that it asks for beside: deleting what is logged of a general journal begins a new round of
+        attempts for it, as pressing Sync does (R62). Raises as `deletion`.
+        """
+        if self.process != journals.PROCESS or self.company is None:
+            return None
+        if (number := journals.number_in(self.subject)) is None:
+            return None
+        tasks = (journals.task_of(self.company, number),)
+        at = _time(self.at, "delete-error: at")
+        return Request(id=self.id, at=at, who=self.who, by_person=True, tasks=tasks, changes={})
 
 
 class SyncDocuments(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="sync"):

@@ -7,16 +7,24 @@ there. One counter belongs to the journal, whichever step fails (R43).
 Sources: `domain/documents.md` §3, `domain/workspace.md` (error catalogue).
 """
 
-from collections.abc import Iterable
-from typing import Final, Literal
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, get_args
 
 import msgspec
 
+from engine.attempts import ATTEMPTS_MAX
+from engine.messages import recognise
+from engine.syncing import Action, Task
+
+PROCESS: Final = "general-journal-sync"
+"""Under this name the process reports to the error log."""
+
+ACTION: Final[Action] = "journal"
+"""Under this name attempts are counted."""
+
 LINES_MAX: Final = 200
 """So many project lines a journal may have; Finance's own limit."""
-
-ATTEMPTS_MAX: Final = 5
-"""At this count the journal waits for a person."""
 
 Amount = Literal["cost", "sales"]
 
@@ -29,23 +37,30 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Journal(msgspec.Struct, frozen=True):
-    """A general journal in Finance, with its project lines."""
+    """A general journal in Finance, with its project lines. `shared`: another company has a journal of this number."""
 
     number: str
     record: int
     posted: bool
     lines: tuple[Line, ...]
+    shared: bool = False
 
 
 class Twin(msgspec.Struct, frozen=True):
-    """A journal of Dataverse whose description is a batch number, and the amounts it holds by Finance's lines."""
+    """A journal of Dataverse whose description is a batch number, and the amounts it holds by Finance's lines.
+
+    `foreign` of its lines were written by somebody else, so nobody knows which amounts they are; `ours` is one whose id
+    we gave it.
+    """
 
     id: str
     lines: frozenset[tuple[int, Amount]] = frozenset()
     confirmed: bool = False
+    foreign: int = 0
+    ours: bool = False
 
 
-Step = Literal["nothing", "header", "lines", "confirm", "closed", "waits", "too-many-lines"]
+Step = Literal["nothing", "header", "lines", "confirm", "closed", "waits", "too-many-lines", "foreign-lines"]
 
 
 class Next(msgspec.Struct, frozen=True):
@@ -56,8 +71,13 @@ class Next(msgspec.Struct, frozen=True):
 
     @property
     def calls(self) -> bool:
-        """Whether it takes a call, and so an attempt."""
+        """Whether there is something to write."""
         return self.step in ("header", "lines", "confirm")
+
+    @property
+    def over(self) -> bool:
+        """Whether it needs no attempt: there is nothing to bring, or Dataverse has it all."""
+        return self.step in ("nothing", "closed")
 
 
 def amounts_of(journal: Journal) -> tuple[tuple[int, Amount], ...]:
@@ -69,9 +89,21 @@ def amounts_of(journal: Journal) -> tuple[tuple[int, Amount], ...]:
     )
 
 
-def twin_of(found: Iterable[Twin]) -> Twin | None:
-    """Which of the journals of a batch number goes on: one that is confirmed, else the fullest, else the first."""
-    return min(found, key=lambda twin: (not twin.confirmed, -len(twin.lines), twin.id), default=None)
+def twin_of(journal: Journal, found: Iterable[Twin]) -> Twin | None:
+    """Which of Dataverse's journals of the batch number goes on: one that is confirmed, else the fullest, else the
+    first.
+
+    Two companies may use a number, and a journal of Dataverse names no company: one that holds lines of others is not
+    this journal's, nor an empty one that somebody else made while the number is shared.
+    """
+    own = {line.record for line in journal.lines}
+    twins = [
+        twin
+        for twin in found
+        if own.issuperset(record for record, _ in twin.lines)
+        and (twin.lines or twin.foreign or twin.ours or not journal.shared)
+    ]
+    return min(twins, key=lambda twin: (not twin.confirmed, -len(twin.lines), twin.id), default=None)
 
 
 def next_of(journal: Journal, twin: Twin | None, attempts: int) -> Next:
@@ -80,16 +112,66 @@ def next_of(journal: Journal, twin: Twin | None, attempts: int) -> Next:
     """
     if not journal.posted or not journal.lines:
         return Next("nothing")
-    if twin is not None and twin.confirmed:
+    # Whose journal it is that somebody else wrote, nobody knows while the number is shared.
+    unknown = twin is not None and twin.foreign and not twin.lines and journal.shared
+    if twin is not None and twin.confirmed and not unknown:
         return Next("closed")
-    if len(journal.lines) > LINES_MAX:
-        return Next("too-many-lines")
     if attempts >= ATTEMPTS_MAX:
         return Next("waits")
+    if len(journal.lines) > LINES_MAX:
+        return Next("too-many-lines")
     if twin is None:
         return Next("header")
+    if twin.foreign:
+        # Our own lines beside them could bill an amount twice.
+        return Next("foreign-lines")
     missing = tuple(amount for amount in amounts_of(journal) if amount not in twin.lines)
     return Next("lines", missing) if missing else Next("confirm")
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def name_of(company: str, number: str) -> str:
+    """What a journal is called among subjects: `USPM/USPM-000095`."""
+    return f"{company}/{number}"
+
+
+def task_of(company: str, number: str, posted: str | None = None) -> Task:
+    """The wish that a journal be brought to Dataverse; `posted` is when Finance posted it, as it writes that."""
+    name = name_of(company, number)
+    parameters = {"journal": number} | ({"posted": posted} if posted else {})
+    return Task(ACTION, name, company, parameters, (name,))
+
+
+def line_key(record: int, amount: Amount) -> str:
+    """By which a line of Dataverse says which amount of which line of Finance it is."""
+    return f"{record}/{amount}"
+
+
+def read_line_key(text: object) -> tuple[int, Amount] | None:
+    """The RecId and the amount of a `line_key`; None for what is none."""
+    record, _, amount = text.partition("/") if isinstance(text, str) else ("", "", "")
+    for known in get_args(Amount):
+        if amount == known and record.isascii() and record.isdigit():
+            return int(record), known
+    return None
+
+
+_NUMBER = re.compile(r"\S{1,20}")
+
+
+def number_in(subject: str) -> str | None:
+    """The batch number of a journal that an error is about; None where its process named none. A subject that was not
+    named is the error's own text.
+    """
+    if _NUMBER.fullmatch(subject):
+        return subject
+    found = recognise(subject)
+    return found.parameters["journal"] if found.code == "GJ_HEADER" else None
+
+
+# --- what is logged --------------------------------------------------------------------------------------------------
 
 
 def failure(journal: Journal, step: Step, attempts: int, line: int | None = None) -> str:
@@ -97,15 +179,15 @@ def failure(journal: Journal, step: Step, attempts: int, line: int | None = None
     of a line that could not even be made, for its currency, project or contract line is missing in Dataverse.
     """
     count = f"Manual synch required at count {ATTEMPTS_MAX}. Count {attempts}."
+    if line is not None:
+        return (
+            f"Error encountered while creating journal line entity for journal line record {line}. "
+            "Failed to retrieve data from Dataverse."
+        )
     match step:
         case "header":
             return f"Failed to sync journal header {journal.number} to Dataverse. {count}"
-        case "lines" if line is not None:
-            return (
-                f"Error encountered while creating journal line entity for journal line record {line}. "
-                "Failed to retrieve data from Dataverse."
-            )
-        case "lines":
+        case "lines" | "foreign-lines":
             return f"Failed to sync journal line to Dataverse. {count}"
         case "confirm":
             return f"Failed to confirm journal {journal.record} in Dataverse."
@@ -113,3 +195,12 @@ def failure(journal: Journal, step: Step, attempts: int, line: int | None = None
             return f"A maximum of {LINES_MAX} project-based lines are supported"
         case _:
             raise ValueError(f"{step} is no step that fails")
+
+
+STEP_OF: Final[Mapping[str, Step]] = {
+    "GJ_HEADER": "header",
+    "GJ_LINE": "lines",
+    "GJ_LINE_CREATE": "lines",
+    "GJ_CONFIRM": "confirm",
+}
+"""The step that failed, by the code of what was logged."""

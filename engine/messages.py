@@ -91,8 +91,8 @@ CATALOGUE: Final = (
         r"(?P<limit>\d+)\. Count (?P<count>\d+)\.?",
         "general-journal-sync",
         "The header of a general journal could not be written to Dataverse.",
-        "Check the Dataverse connection of Finance. It is tried again by itself up to the limit; after that, "
-        "press Sync.",
+        "Check the connection to Dataverse and the rights there. It is tried again by itself up to the limit; after "
+        "that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
     ),
     Message(
         "GJ_LINE",
@@ -101,14 +101,15 @@ CATALOGUE: Final = (
         "general-journal-sync",
         "A line of a general journal could not be written to Dataverse.",
         "Check project, category and currency of the line in Dataverse. It is tried again by itself up to the "
-        "limit; after that, press Sync.",
+        "limit; after that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
     ),
     Message(
         "GJ_CONFIRM",
         r"Failed to confirm journal (?P<journal>\d+) in Dataverse\.",
         "general-journal-sync",
         "Dataverse did not confirm the journal; a large one may need several tries.",
-        "If the journal is already posted in Dataverse there is nothing to do. Otherwise press Sync.",
+        "If the journal is already posted in Dataverse there is nothing to do. It is tried again by itself up to five "
+        "times; after that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
     ),
     Message(
         "GJ_LINE_CREATE",
@@ -116,7 +117,8 @@ CATALOGUE: Final = (
         r"retrieve data from Dataverse\.",
         "general-journal-sync",
         "The currency, project or contract line of the journal line is missing in Dataverse.",
-        "Create or synchronise what is missing in Dataverse, then press Sync.",
+        "Create or synchronise what is missing in Dataverse. It is tried again by itself up to five times; after "
+        "that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
     ),
 )
 

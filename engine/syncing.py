@@ -14,9 +14,9 @@ from engine.documents import Document
 from engine.explanations import CAUSES
 from engine.records import Row
 
-Action = Literal["export", "approval", "confirmation", "resend", "import", "posting"]
+Action = Literal["export", "approval", "confirmation", "resend", "import", "posting", "journal"]
 """Write the Finance document to Dataverse again; run approval or confirmation again; send the actual to Finance again;
-Import from staging; post integration journals.
+Import from staging; post integration journals; bring a general journal to Dataverse (`engine.journals`).
 """
 
 DONE_AS: Final[dict[str, str]] = {
@@ -26,6 +26,7 @@ DONE_AS: Final[dict[str, str]] = {
     "resend": "send the actual to Finance again",
     "import": "run Import from staging",
     "posting": "post the journal",
+    "journal": "bring the general journal to Dataverse",
 }
 
 EXPORTED: Final = {"expense": "TrvExpTrans", "vendor-invoice-line": "VendInvoiceTrans"}

@@ -31,20 +31,38 @@ class AttemptLog(Protocol):
         """Count an attempt for each document, before the call leaves. Raises `ClaimLost`."""
         ...
 
+    def keep(self, claim: Claim, *, until: int) -> None:
+        """Say that the holder is still at it: an attempt of many calls. Raises `ClaimLost`."""
+        ...
+
     def throttled(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
         """Give the attempts back that `begin` counted, and let go of the subject for so long. Raises `ClaimLost`."""
         ...
 
     def end(
-        self, claim: Claim, outcome: Outcome, text: str, *, now: int, chance: float, changes: Mapping[str, str]
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        text: str,
+        *,
+        now: int,
+        chance: float,
+        changes: Mapping[str, str],
+        wait: int | None = None,
     ) -> None:
         """Say how the attempts ended, and let go of the subject. `changes`: the digest of the surroundings of each
-        document, by name. Raises `ClaimLost`.
+        document, by name. `wait`: when to try again, where the waits do not grow. Raises `ClaimLost`.
         """
         ...
 
-    def syncs(self, documents: Sequence[str] | None = None) -> list[Sync]:
-        """What is known of these documents, or of all, by name and action."""
+    def close(self, action: str, subject: str, why: str, *, now: int) -> list[str]:
+        """Say that a subject needs no attempt any more, also one that waits for a person; returns the documents that
+        were open. What is being seen to stays as it is.
+        """
+        ...
+
+    def syncs(self, documents: Sequence[str] | None = None, *, action: str | None = None) -> list[Sync]:
+        """What is known of these documents, or of all, by name and action; of one action if it is named."""
         ...
 
     def next_due(self) -> int | None:
@@ -88,20 +106,42 @@ class MemoryAttempts:
         with self._lock:
             self._save(attempts.all_begun(self._held(claim), until))
 
+    def keep(self, claim: Claim, *, until: int) -> None:
+        with self._lock:
+            self._save(attempts.all_kept(self._held(claim), until))
+
     def throttled(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
         with self._lock:
             self._save(attempts.all_throttled(self._held(claim), text, now, wait))
 
     def end(
-        self, claim: Claim, outcome: Outcome, text: str, *, now: int, chance: float, changes: Mapping[str, str]
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        text: str,
+        *,
+        now: int,
+        chance: float,
+        changes: Mapping[str, str],
+        wait: int | None = None,
     ) -> None:
         with self._lock:
-            self._save(attempts.all_ended(self._held(claim), outcome, text, now, chance, changes))
+            self._save(attempts.all_ended(self._held(claim), outcome, text, now, chance, changes, wait))
 
-    def syncs(self, documents: Sequence[str] | None = None) -> list[Sync]:
+    def close(self, action: str, subject: str, why: str, *, now: int) -> list[str]:
+        with self._lock:
+            closed = attempts.all_closed(self._of(action, subject), why, now)
+            self._save(closed)
+        return [sync.document for sync in closed]
+
+    def syncs(self, documents: Sequence[str] | None = None, *, action: str | None = None) -> list[Sync]:
         with self._lock:
             found = [self._syncs[key] for key in sorted(self._syncs)]
-        return [sync for sync in found if documents is None or sync.document in documents]
+        return [
+            sync
+            for sync in found
+            if (documents is None or sync.document in documents) and action in (None, sync.action)
+        ]
 
     def next_due(self) -> int | None:
         with self._lock:

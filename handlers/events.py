@@ -2,7 +2,7 @@
 (docs/connect-pollers.md).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -77,16 +77,28 @@ def of_missing_row(api: str, entity_set: str, row_id: str, answered: datetime) -
 
 def complete(system: System, host: str, until: datetime) -> SourceEvent:
     """The heartbeat: everything of a system up to a time has been sent (R21)."""
-    said, source = until.isoformat(), f"/{system}/{host}"
-    value = {
-        "specversion": "1.0",
-        "id": f"poll-{said}",
-        "source": source,
-        "type": "tieout.source.complete",
-        "time": said,
-        "data": {"until": said},
-    }
-    return SourceEvent(system, source, _encode(value), (("content-type", b"application/cloudevents+json"),))
+    said, source = until.isoformat(), source_of(system, host)
+    return _cloud_event(system, source, f"poll-{said}", source, "tieout.source.complete", said, {"until": said})
+
+
+def reported(host: str, event: str, stage: str, at: str, data: Mapping[str, Any]) -> SourceEvent:
+    """What a process says (R50): `stage` is started, message, finished or failed; `data` as in the README, with its
+    `run`. One that is sent again under its `event` counts once.
+    """
+    kind = f"tieout.process.{stage}"
+    return _cloud_event("finance", data["run"], event, source_of("finance", host), kind, at, data)
+
+
+def source_of(system: System, host: str) -> str:
+    """Who an event of ours comes from."""
+    return f"/{system}/{host}"
+
+
+def _cloud_event(
+    system: System, key: str, event: str, source: str, kind: str, time: str, data: Mapping[str, Any]
+) -> SourceEvent:
+    value = {"specversion": "1.0", "id": event, "source": source, "type": kind, "time": time, "data": data}
+    return SourceEvent(system, key, _encode(value), (("content-type", b"application/cloudevents+json"),))
 
 
 def _answered(at: datetime) -> tuple[tuple[str, bytes], ...]:

@@ -1,6 +1,6 @@
 """What both APIs share: how keys and texts are written in addresses, and the pages of an answer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -72,6 +72,11 @@ def entity_set(entity: str) -> str:
 def literal(value: str | int) -> str:
     """A value in a filter: quotes are doubled."""
     return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+
+
+def any_of(column: str, values: Iterable[str | int]) -> str:
+    """A filter for rows whose column has one of these values; neither system takes `in` everywhere."""
+    return " or ".join(f"{column} eq {literal(value)}" for value in values)
 
 
 def _literal(value: str | int) -> str:

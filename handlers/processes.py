@@ -17,10 +17,10 @@ if TYPE_CHECKING:  # The settings read targets, and need no HTTP for that.
     from handlers.finance import Finance
 
 IN_FINANCE: Final = ("import", "posting", "export")
-IN_DATAVERSE: Final = ("approval", "confirmation", "resend")
+IN_DATAVERSE: Final = ("approval", "confirmation", "resend", "journal")
 PROCESSES: Final = IN_FINANCE + IN_DATAVERSE
 """Import from staging, posting of integration journals, re-export of a document to Dataverse; re-run of an expense's
-approval, of an invoice's confirmation, sending an actual to Finance again.
+approval, of an invoice's confirmation, sending an actual to Finance again, confirming a journal.
 """
 
 _WHAT: Final = {
@@ -30,6 +30,7 @@ _WHAT: Final = {
     "approval": "approval of an expense",
     "confirmation": "confirmation of a vendor invoice",
     "resend": "sending an actual to Finance again",
+    "journal": "confirming a journal in Dataverse",
 }
 _BATCH_JOB: Final = re.compile(r"batch-job:(\d{1,19})")
 _FINANCE_ACTION: Final = re.compile(r"(?P<on>\w+(?:\([^()]*\))?)/(?:Microsoft\.Dynamics\.DataEntities\.)?(?P<name>\w+)")
@@ -46,7 +47,7 @@ class Target(msgspec.Struct, frozen=True):
 
 def read_target(process: str, written: str) -> Target | None:
     """A setting's value as a target; None when it is none. In Finance `EntitySet/action` or `batch-job:NUMBER`, in
-    Dataverse the name of an unbound action.
+    Dataverse the name of an action.
     """
     if process in IN_DATAVERSE:
         return Target(action=written) if _DATAVERSE_ACTION.fullmatch(written) else None
@@ -69,11 +70,11 @@ class Processes:
         """The processes that can be started."""
         return frozenset(self._targets)
 
-    def start(self, process: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def start(self, process: str, parameters: Mapping[str, Any], *, on: str = "") -> dict[str, Any]:
         """Start a process and return what its action answers; a batch job takes no parameters and answers nothing.
 
-        The parameters are those of docs/connectors.md. Raises `Configuration` when no setting says how, and what the
-        call raises.
+        `on` is the row of Dataverse that an action is bound to (`msdyn_journals(guid)`). The parameters are those of
+        docs/connectors.md. Raises `Configuration` when no setting says how, and what the call raises.
         """
         target = self._targets.get(process)
         if target is None:
@@ -85,5 +86,5 @@ class Processes:
             self._finance.requeue(target.batch_job)
             return {}
         if process in IN_DATAVERSE:
-            return self._dataverse.act(target.action, parameters)
+            return self._dataverse.act(target.action, parameters, on=on)
         return self._finance.act(target.action, parameters, on=target.on)

@@ -33,19 +33,21 @@ Subject = tuple[str, str]
 
 class Needed(msgspec.Struct, frozen=True):
     """Whether a claim's documents still ask for its call, else why not; and the digest of what surrounds each of them,
-    by name.
+    by name. `wait`: so many microseconds after a failure it is tried again, where the waits do not grow.
     """
 
     still: bool
     why: str
     changes: Mapping[str, str]
+    wait: int | None = None
 
 
 class Syncing:
     """Sees to subjects, one at a time; several of these may share an attempt log.
 
-    `call` does what a claim says and raises `TargetError`; `needed` looks whether it is still asked for. `clock` gives
-    microseconds since 1970, `sleep` waits seconds, `chance` gives a number in [0, 1).
+    `call` does what a claim says and raises `TargetError`; `needed` looks whether it is still asked for; `ended` hears
+    of each claim whose end is recorded. `clock` gives microseconds since 1970, `sleep` waits seconds, `chance` gives a
+    number in [0, 1).
     """
 
     def __init__(
@@ -58,10 +60,12 @@ class Syncing:
         clock: Callable[[], int],
         sleep: Callable[[float], None],
         chance: Callable[[], float],
+        ended: Callable[[Claim], None] = lambda claim: None,
     ) -> None:
         self._attempts = attempts
         self._call = call
         self._needed = needed
+        self._ended = ended
         self._name = name
         self._clock = clock
         self._sleep = sleep
@@ -133,7 +137,9 @@ class Syncing:
         log.info("attempt_succeeded", action=action, subject=subject, documents=documents)
 
     def _end(self, claim: Claim, outcome: Outcome, text: str, needed: Needed) -> None:
-        self._attempts.end(claim, outcome, text, now=self._clock(), chance=self._chance(), changes=needed.changes)
+        now, chance = self._clock(), self._chance()
+        self._attempts.end(claim, outcome, text, now=now, chance=chance, changes=needed.changes, wait=needed.wait)
+        self._ended(claim)
 
 
 def outcome_of(error: TargetError) -> Outcome:

@@ -89,6 +89,10 @@ class SqlAttempts:
                 ],
             )
 
+    def keep(self, claim: Claim, *, until: int) -> None:
+        with self._engine.begin() as connection:
+            _save(connection, attempts.all_kept(_held(connection, claim), until))
+
     def throttled(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
         with self._engine.begin() as connection:
             told = attempts.all_throttled(_held(connection, claim), text, now, wait)
@@ -97,18 +101,33 @@ class SqlAttempts:
             _save(connection, told)
 
     def end(
-        self, claim: Claim, outcome: Outcome, text: str, *, now: int, chance: float, changes: Mapping[str, str]
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        text: str,
+        *,
+        now: int,
+        chance: float,
+        changes: Mapping[str, str],
+        wait: int | None = None,
     ) -> None:
         with self._engine.begin() as connection:
             held = _held(connection, claim)
             for sync in held:
                 if sync.attempts.state == "running":
                     _close(connection, sync, outcome, text, now)
-            _save(connection, attempts.all_ended(held, outcome, text, now, chance, changes))
+            _save(connection, attempts.all_ended(held, outcome, text, now, chance, changes, wait))
 
-    def syncs(self, documents: Sequence[str] | None = None) -> list[Sync]:
+    def close(self, action: str, subject: str, why: str, *, now: int) -> list[str]:
+        with self._engine.begin() as connection:
+            _lock(connection, action, subject)
+            closed = attempts.all_closed(_of_subject(connection, action, subject), why, now)
+            _save(connection, closed)
+        return [sync.document for sync in closed]
+
+    def syncs(self, documents: Sequence[str] | None = None, *, action: str | None = None) -> list[Sync]:
         with self._engine.connect() as connection:
-            return syncs_of(connection, documents)
+            return syncs_of(connection, documents, action)
 
     def next_due(self) -> int | None:
         table = tables.syncs.c
@@ -166,10 +185,12 @@ def ask(connection: Connection, request: Request) -> list[str]:
     return [sync.document for sync in found if sync.attempts.state == "waiting"]
 
 
-def syncs_of(connection: Connection, documents: Sequence[str] | None = None) -> list[Sync]:
-    """What is known of these documents, or of all, by name and action."""
+def syncs_of(connection: Connection, documents: Sequence[str] | None = None, action: str | None = None) -> list[Sync]:
+    """What is known of these documents, or of all, by name and action; of one action if it is named."""
     table = tables.syncs
     query = select(table).order_by(table.c.document, table.c.action)
+    if action is not None:
+        query = query.where(table.c.action == action)
     if documents is None:
         return [_sync(row) for row in connection.execute(query)]
     found = []

@@ -5,7 +5,7 @@ somebody asks (`engine.errorlog`).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -233,6 +233,15 @@ def history(connection: Connection, company: str | None, process: str, subject: 
         or message.subject == subject
         or subject in message.scope
     ]
+
+
+def known(connection: Connection, source: str, events: Collection[str]) -> set[str]:
+    """Those of a source's events that the log holds."""
+    found: set[str] = set()
+    for some in chunks(sorted(events), AT_ONCE):
+        rows = connection.execute(select(_said.event).where(_said.source == source, _said.event.in_(some)))
+        found.update(rows.scalars())
+    return found
 
 
 # --- purging ---------------------------------------------------------------------------------------------------------

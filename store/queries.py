@@ -344,9 +344,13 @@ class Snapshot:
         """What is around documents, by their keys. `settings` are those that what is done rests on."""
         return around(self._connection, self._maps, documents, settings)
 
-    def syncs(self, documents: Sequence[str] | None = None) -> list[Sync]:
-        """What is to be synced, or was, of these documents or of all."""
-        return syncs_of(self._connection, documents)
+    def syncs(self, documents: Sequence[str] | None = None, *, action: str | None = None) -> list[Sync]:
+        """What is to be synced, or was, of these documents or of all; of one action if it is named."""
+        return syncs_of(self._connection, documents, action)
+
+    def attempts(self, document: str) -> list[Attempt]:
+        """Every attempt for a document, the newest first."""
+        return attempts_of(self._connection, document)
 
     # --- invoice proposals --------------------------------------------------------------------------------------------
 
@@ -387,6 +391,10 @@ class Snapshot:
     def error_history(self, company: str | None, process: str, subject: str) -> list[ProcessMessage]:
         """Everything that was said of a subject, newest first."""
         return errorlog.history(self._connection, company, process, subject)
+
+    def reported(self, source: str, events: Collection[str]) -> set[str]:
+        """Those of a source's process messages that have arrived in the error log, by their ids."""
+        return errorlog.known(self._connection, source, events)
 
 
 def _upper_company(name: str) -> str:

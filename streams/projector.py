@@ -183,6 +183,8 @@ def _take_command(record: LogRecord, effects: Effects) -> str | None:
         command = commands.read(record.value)
         if isinstance(command, commands.DeleteError):
             effects.deletions.append(command.deletion)
+            if (retry := command.retry) is not None:
+                effects.requests.append(retry)
         elif command is not None:
             effects.requests.append(command.request)
     except Rejected as refused:

@@ -1,7 +1,8 @@
-"""The way onto the commands topic, for people: from the command line and from the workspace (R55).
+"""The way onto the topics for what is no event of the two systems: commands of people, from the command line and from
+the workspace (R55), and what our own processes report (R61).
 
-Where a worker reads the topic, a command is put there and the worker applies it. An embedded log has one process that
-writes: beside a worker of this process its log is used, and where no worker runs at all, the commands are applied here
+Where a worker reads the topics, a record is put there and the worker applies it. An embedded log has one process that
+writes: beside a worker of this process its log is used, and where no worker runs at all, the records are applied here
 and now.
 """
 
@@ -11,15 +12,16 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
 from engine.attempts import Request
-from engine.commands import Command, delete_error, sync_documents
+from engine.commands import Command, DeleteError, delete_error, sync_documents
 from engine.errorlog import Deletion, subject_of
 from engine.errors import QuestionError
+from handlers.events import SourceEvent
 from store.errorlog import ErrorEntry
 from store.queries import Reader
 from store.statements import chunks
@@ -38,23 +40,37 @@ _json: Final = msgspec.json.Encoder().encode
 
 
 class Outlet:
-    """Where commands go out. A worker in this process lends its log for as long as it projects."""
+    """Where records go out. A worker in this process lends its log for as long as it projects."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lent: EventLog | None = None
-        self._lock = threading.Lock()
+        self._worker = False
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """For the length of the block a worker of this process opens the embedded log, so that nobody else here may."""
+        self._set(worker=True)
+        try:
+            yield
+        finally:
+            self._set(worker=False)
 
     @contextmanager
     def lent(self, log: EventLog) -> Iterator[None]:
         """The log of a worker, for the length of the block."""
-        with self._lock:
-            self._lent = log
+        self._set(lent=log)
         try:
             yield
         finally:
-            with self._lock:
-                self._lent = None
+            self._set(lent=None)
+
+    def _set(self, **state: Any) -> None:
+        with self._changed:
+            self._worker = state.get("worker", self._worker)
+            self._lent = state.get("lent", self._lent)
+            self._changed.notify_all()
 
     def send(self, commands: Sequence[tuple[str, Command]]) -> dict[Place, int]:
         """Put commands, each under the key of its subject, onto their topic; returns where it goes on after them.
@@ -69,8 +85,14 @@ class Outlet:
         if self._settings.log_file is None:
             with open_log(self._settings, write=True) as log:
                 return log.append(records)
-        with self._lock:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._lent is not None or not self._worker, PATIENCE_SECONDS):
+                raise QuestionError("the worker of this process has not opened the log yet: ask again in a moment.")
             return self._lent.append(records) if self._lent is not None else self._apply(records)
+
+    def report(self, events: Sequence[SourceEvent]) -> None:
+        """Put events of ours onto the change topics. Raises as `send`."""
+        self.append([record_of(event, self._settings.prefix) for event in events])
 
     def _apply(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
         """Do a worker's part, where there is none."""
@@ -84,6 +106,12 @@ class Outlet:
                 f"{str(busy).partition(':')[0]}, so nothing can be asked of it from here: use the workspace that this "
                 "process serves, or stop it first."
             ) from None
+
+
+def record_of(event: SourceEvent, prefix: str) -> NewRecord:
+    """An event as a record of its topic."""
+    key = None if event.key is None else event.key.encode()
+    return NewRecord(f"{prefix}.{event.topic}", key, event.value, event.headers)
 
 
 def _after(topic: str, placed: Iterable[tuple[int, int]]) -> dict[Place, int]:
@@ -125,6 +153,13 @@ def deletions(entries: Iterable[ErrorEntry], who: str, why: str) -> list[tuple[s
         )
         found.append((subject.about, delete_error(deletion)))
     return found
+
+
+def retried_by(entries: Iterable[ErrorEntry]) -> list[str]:
+    """The general journals for which deleting these errors begins a new round of attempts (R62)."""
+    commands = (command for _, command in deletions(entries, "somebody", "to see"))
+    requests = (command.retry for command in commands if isinstance(command, DeleteError))
+    return sorted({task.subject for request in requests if request is not None for task in request.tasks})
 
 
 _TASKS_AT_ONCE: Final = 500

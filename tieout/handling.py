@@ -9,18 +9,24 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 
 from engine.attempts import SECOND, Claim
+from engine.changes import iso
+from engine.journals import ACTION
+from handlers.errors import TargetError
+from handlers.journals import GeneralJournals
 from handlers.processes import Processes
 from handlers.sync import Syncing
 from store.attempts import SqlAttempts
 from store.queries import Reader
 from tieout.bootstrap import load_maps, open_store
+from tieout.commands import Outlet
 from tieout.connectors import configured, open_connectors
+from tieout.journals import JournalSyncing, names_in
 from tieout.settings import Settings
 from tieout.syncing import looking, sync_every_company
 
@@ -30,6 +36,8 @@ LOOK_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 5.0
 JOB_SECONDS: Final = 30.0
 """How often is looked whether the recurring job of a company is due."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -44,26 +52,36 @@ def ready(settings: Settings) -> str | None:
 
 
 @contextmanager
-def handling(settings: Settings, stop: threading.Event, *, until_done: bool = False) -> Iterator[None]:
-    """Handle beside whatever the block does. With `until_done` it ends when the block has ended and nothing waits any
-    more, else once `stop` is set.
+def handling(settings: Settings, stop: threading.Event, outlet: Outlet, *, until_done: bool = False) -> Iterator[None]:
+    """Handle beside whatever the block does, and report through the outlet. With `until_done` it ends when the block
+    has ended and nothing waits any more, else once `stop` is set.
     """
     # The block may still bring work.
     nothing_more_comes = threading.Event()
     with open_store(settings, write=True) as engine, open_connectors(settings) as connectors:
         attempts = SqlAttempts(engine)
-        reader = Reader(engine, load_maps(settings), today=settings.today, clock=lambda: datetime.now(UTC))
+        maps = load_maps(settings)
+        reader = Reader(engine, maps, today=settings.today, clock=lambda: datetime.now(UTC))
+        journals = JournalSyncing(
+            GeneralJournals(connectors.finance, connectors.dataverse, connectors.processes, names_in(maps, settings)),
+            attempts,
+            reader,
+            settings,
+            outlet.report,
+            _now,
+        )
         name = f"{socket.gethostname()}/{os.getpid()}"
 
         def work(number: int) -> None:
             syncing = Syncing(
                 attempts,
-                caller(connectors.processes),
-                looking(reader, settings),
+                by_action(journals.call, caller(connectors.processes)),
+                by_action(journals.needed, looking(reader, settings)),
                 name=f"{name}/{number}",
                 clock=_now,
                 sleep=_until(stop),
                 chance=random.random,
+                ended=by_action(journals.ended, lambda claim: None),
             )
             while not stop.is_set():
                 try:
@@ -91,10 +109,26 @@ def handling(settings: Settings, stop: threading.Event, *, until_done: bool = Fa
                 except DBAPIError as error:
                     log.warning("handler_waits", reason=str(error.orig).strip(), seconds=JOB_SECONDS)
 
-        with ThreadPoolExecutor(AT_ONCE + 1, thread_name_prefix="handler") as pool:
+        def take_journals() -> None:
+            while not stop.wait(min(JOB_SECONDS, settings.journals_every)):
+                slot = _now() // SECOND // settings.journals_every * settings.journals_every
+                try:
+                    # One of the workers takes them, whichever comes first.
+                    if attempts.take_turn("general journals", iso(slot * SECOND)):
+                        log.info("journals_taken", journals=len(journals.take()))
+                except DBAPIError as error:
+                    log.warning("handler_waits", reason=str(error.orig).strip(), seconds=settings.journals_every)
+                except TargetError as error:
+                    log.warning("journals_not_looked_for", reason=str(error))
+                except Exception as error:  # noqa: BLE001 - what is wrong with these journals may pass, too
+                    log.error("handler_failed", error=type(error).__name__)
+
+        with ThreadPoolExecutor(AT_ONCE + 2, thread_name_prefix="handler") as pool:
             working = [pool.submit(work, number) for number in range(AT_ONCE)]
             if not until_done:
                 working.append(pool.submit(recur))
+                if settings.process_journal and settings.journals_every:
+                    working.append(pool.submit(take_journals))
             try:
                 yield
             except BaseException:
@@ -112,6 +146,15 @@ def caller(processes: Processes) -> Callable[[Claim], None]:
         processes.start(claim.action, claim.parameters)
 
     return call
+
+
+def by_action(of_journals: Callable[[Claim], T], of_documents: Callable[[Claim], T]) -> Callable[[Claim], T]:
+    """Does one thing with the claims of general journals, another with those of documents."""
+
+    def either(claim: Claim) -> T:
+        return of_journals(claim) if claim.action == ACTION else of_documents(claim)
+
+    return either
 
 
 def _now() -> int:

@@ -123,11 +123,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     process_resend: str | None = None
     """The action of Dataverse that sends an actual to Finance again."""
 
+    process_journal: str | None = None
+    """The action of Dataverse, bound to a journal, that confirms it. General journals are brought to Dataverse where it
+    is named.
+    """
+
     sync_posts: bool = False
     """Whether Sync may post draft integration journals (R42)."""
 
     sync_at: str = "23:00"
     """When the recurring job syncs each company, HH:MM in its time zone; `never` for never (R41)."""
+
+    journals_every: int = 300
+    """How often unsynced general journals are taken, in seconds (R60); 0 for never by itself."""
+
+    journals_contract_line: str = "assumed_contractline=assumed_contractlinenumber"
+    """The column of `LedgerJournalTrans_Project` that names a contract line, and the one of Dataverse's
+    `salesorderdetail` that has that name.
+    """
 
     error_history_days: int = 90
     """How long errors are kept that are not current, in days."""
@@ -227,6 +240,13 @@ def _check_places(settings: Settings) -> None:
     _check_connections(settings)
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|never", settings.sync_at):
         raise SettingError(f"TIEOUT_SYNC_AT={settings.sync_at!r}: write HH:MM, such as 23:00, or never.")
+    if settings.journals_every < 0:
+        raise SettingError(f"TIEOUT_JOURNALS_EVERY={settings.journals_every!r}: write seconds, or 0 for never.")
+    if not re.fullmatch(r"\w+=\w+", settings.journals_contract_line, re.ASCII):
+        raise SettingError(
+            f"TIEOUT_JOURNALS_CONTRACT_LINE={settings.journals_contract_line!r}: write COLUMN=COLUMN, that of Finance "
+            "before that of Dataverse."
+        )
     if settings.metrics is not None and not re.fullmatch(r"\S+:\d{1,5}", settings.metrics):
         raise SettingError(f"TIEOUT_METRICS={settings.metrics!r}: use host:port, such as 127.0.0.1:9464.")
     if settings.log_level not in ("debug", "info", "warning", "error"):

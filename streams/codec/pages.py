@@ -5,13 +5,11 @@ The address in `@odata.context` says which system, host and entity set. An answe
 its poller does, in a header; a row that has a `modifiedon` of its own goes by that.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from engine.changes import UNDATED, Change, Evidence, Fact, Source, rec_id
+from engine.changes import UNDATED, Change, Evidence, Fact, Source, etag_record, rec_id
 from engine.errors import Rejected
 from engine.maps import COMPANY
 from streams.codec.common import (
@@ -35,9 +33,6 @@ _CONTEXT: Final = re.compile(
 )
 _DELETED: Final = "/$deletedEntity"
 _DATAVERSE_ETAG: Final = re.compile(r'W/"(\d{1,19})"', re.ASCII)
-_FINANCE_ETAG: Final = re.compile(r'W/"([A-Za-z0-9+/=]{1,400})"', re.ASCII)
-# RecVersion and RecId of each table behind the entity, its root first.
-_RECORDS: Final = re.compile(rb"'?-?\d+,(\d{1,19})[;']?", re.ASCII)
 _ADDRESSED: Final = re.compile(r"\(([0-9a-fA-F-]{36})\)\s*$", re.ASCII)
 _LOOKUP: Final = re.compile(r"_(\w+)_value", re.ASCII)
 
@@ -156,15 +151,8 @@ class _Page:
         for name in ("RecId", "recid", "RecordId"):
             if (found := clean(row.get(name))) and found.strip("0"):
                 return self.names[0], found
-        etag = row.get("@odata.etag")
-        tag = _FINANCE_ETAG.fullmatch(etag) if type(etag) is str else None
-        if tag:
-            try:
-                records = _RECORDS.match(base64.b64decode(tag[1], validate=True))
-            except (binascii.Error, ValueError):
-                records = None
-            if records and int(records[1]):
-                return self.names[0], str(int(records[1]))
+        if record := etag_record(row.get("@odata.etag")):
+            return self.names[0], record
         raise Rejected("the row names no RecId: it has neither a column RecId nor an @odata.etag that holds it")
 
     def _deleted_id(self, row: dict[str, Any]) -> str:

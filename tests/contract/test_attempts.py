@@ -129,6 +129,61 @@ class AttemptLogContract:
             attempt(log, number * HOUR, "configuration")
         assert only(log).attempts.state == "stopped"
 
+    @pytest.mark.requirement("R60")
+    def test_where_waits_do_not_grow_it_is_tried_again_after_as_long_as_was_said(self, log: AttemptLog) -> None:
+        log.ask(request(task(action="journal")))
+        for number in range(2):
+            held = claim(log, number * HOUR)
+            log.begin(held, now=number * HOUR, until=2 * HOUR)
+            log.end(held, "permanent", "", now=number * HOUR, chance=0.5, changes={}, wait=HOUR)
+            assert (only(log).attempts.state, only(log).attempts.due) == ("waiting", (number + 1) * HOUR)
+
+    @pytest.mark.requirement("R63")
+    def test_what_needs_no_attempt_any_more_is_closed_also_when_it_waits_for_a_person(self, log: AttemptLog) -> None:
+        log.ask(request(task("USPM/1", action="journal"), task("USPM/2", action="journal"), task("USPM/1")))
+        for number in range(ATTEMPTS_MAX):
+            held = log.claim("one", now=number * HOUR, until=100 * HOUR, chance=0.0, only=("journal", "USPM/1"))
+            assert held is not None
+            log.begin(held, now=number * HOUR, until=100 * HOUR)
+            log.end(held, "permanent", "no", now=number * HOUR, chance=0.0, changes={})
+        assert log.close("journal", "USPM/1", "confirmed", now=9 * HOUR) == ["USPM/1"]
+        closed, other = log.syncs(action="journal")
+        assert (closed.attempts.state, closed.attempts.made, closed.last_text) == ("done", ATTEMPTS_MAX, "confirmed")
+        assert (closed.last_outcome, closed.last_at) == ("not-needed", 9 * HOUR)
+        assert (other.attempts.state, log.syncs(["USPM/1"], action="export")[0].attempts.state) == (
+            "waiting",
+            "waiting",
+        )
+        assert log.close("journal", "USPM/1", "confirmed", now=9 * HOUR) == []
+        assert log.close("journal", "USPM/3", "confirmed", now=9 * HOUR) == []
+
+    @pytest.mark.requirement("R45")
+    def test_what_is_being_seen_to_is_not_closed(self, log: AttemptLog) -> None:
+        log.ask(request(task(action="journal")))
+        held = claim(log, 0)
+        assert log.close("journal", "USPM/1", "confirmed", now=1) == []
+        log.begin(held, now=2, until=HOUR)
+        assert log.close("journal", "USPM/1", "confirmed", now=2 * HOUR) == []
+        assert only(log).attempts.state == "running"
+
+    @pytest.mark.requirement("R45")
+    def test_a_holder_that_is_still_at_it_keeps_its_claim(self, log: AttemptLog) -> None:
+        log.ask(request(task()))
+        held = claim(log, 0)
+        log.begin(held, now=0, until=60 * SECOND)
+        log.keep(held, until=HOUR)
+        assert log.claim("two", now=61 * SECOND, until=HOUR, chance=0.0) is None
+        assert log.claim("two", now=HOUR, until=2 * HOUR, chance=0.0) is None  # it is found interrupted
+        with pytest.raises(ClaimLost):
+            log.keep(held, until=3 * HOUR)
+
+    def test_who_asks_again_may_know_less_of_what_the_call_is_given(self, log: AttemptLog) -> None:
+        log.ask(request(Task("journal", "USPM/1", "USPM", {"journal": "1", "posted": "2025-01-06"}, ("USPM/1",))))
+        log.ask(request(Task("journal", "USPM/1", "USPM", {"journal": "1"}, ("USPM/1",)), at=1))
+        attempt(log, 2, "succeeded")
+        log.ask(request(Task("journal", "USPM/1", "USPM", {"journal": "1"}, ("USPM/1",)), at=3))
+        assert only(log).parameters == {"journal": "1", "posted": "2025-01-06"}
+
     @pytest.mark.requirement("R45")
     def test_two_workers_never_see_to_one_subject(self, log: AttemptLog) -> None:
         log.ask(request(task("USPM", "USPM/1", "USPM/2", action="import")))

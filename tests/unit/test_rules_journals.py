@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
+from engine.attempts import ATTEMPTS_MAX
 from engine.journals import (
-    ATTEMPTS_MAX,
     Journal,
     Line,
     Next,
@@ -13,7 +13,10 @@ from engine.journals import (
     Twin,
     amounts_of,
     failure,
+    line_key,
     next_of,
+    number_in,
+    read_line_key,
     twin_of,
 )
 from engine.messages import recognise
@@ -22,6 +25,7 @@ LINES = (Line(11, True), Line(12, False))
 JOURNAL = Journal("USPM-000095", 5541230, True, LINES)
 WHOLE = frozenset(amounts_of(JOURNAL))
 EMPTY = Twin("a")
+SHARED = Journal("USPM-000095", 5541230, True, LINES, shared=True)
 
 CASES: list[tuple[str, Journal, Twin | None, int, Next]] = [
     ("not posted", Journal("J", 1, False, LINES), None, 0, Next("nothing")),
@@ -41,6 +45,17 @@ CASES: list[tuple[str, Journal, Twin | None, int, Next]] = [
     ("count five", JOURNAL, Twin("a", WHOLE), 5, Next("waits")),
     ("200 lines", Journal("J", 1, True, tuple(Line(n, True) for n in range(200))), None, 0, Next("header")),
     ("201 lines", Journal("J", 1, True, tuple(Line(n, True) for n in range(201))), None, 0, Next("too-many-lines")),
+    (
+        "201 lines at count five",
+        Journal("J", 1, True, tuple(Line(n, True) for n in range(201))),
+        None,
+        5,
+        Next("waits"),
+    ),
+    ("begun by Finance itself", JOURNAL, Twin("a", foreign=2), 0, Next("foreign-lines")),
+    ("confirmed by Finance itself", JOURNAL, Twin("a", foreign=3, confirmed=True), 5, Next("closed")),
+    ("confirmed, whose is not known", SHARED, Twin("a", foreign=3, confirmed=True), 0, Next("foreign-lines")),
+    ("shared number, our lines", SHARED, Twin("a", WHOLE, confirmed=True), 0, Next("closed")),
 ]
 
 
@@ -57,10 +72,52 @@ def test_what_follows_comes_from_what_both_systems_hold(
 @pytest.mark.requirement("R60")
 def test_of_several_journals_of_a_batch_number_the_one_that_got_farthest_goes_on() -> None:
     fuller, done = Twin("b", frozenset({(11, "cost")})), Twin("c", WHOLE, confirmed=True)
-    assert twin_of([]) is None
-    assert twin_of([Twin("b"), EMPTY]) == EMPTY
-    assert twin_of([EMPTY, fuller]) == fuller
-    assert twin_of([EMPTY, fuller, done]) == done
+    assert twin_of(JOURNAL, []) is None
+    assert twin_of(JOURNAL, [Twin("b"), EMPTY]) == EMPTY
+    assert twin_of(JOURNAL, [EMPTY, fuller]) == fuller
+    assert twin_of(JOURNAL, [EMPTY, fuller, done]) == done
+
+
+@pytest.mark.requirement("R60")
+def test_a_journal_of_another_company_with_the_same_number_is_not_taken_for_this_one() -> None:
+    others = Twin("a", frozenset({(99, "cost")}), confirmed=True)
+    assert twin_of(JOURNAL, [others]) is None
+    assert twin_of(SHARED, [EMPTY]) is None
+    ours = Twin("b", ours=True)
+    assert twin_of(SHARED, [EMPTY, ours, others]) == ours
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (line_key(5431130, "sales"), (5431130, "sales")),
+        ("5431130/cost", (5431130, "cost")),
+        ("5431130/other", None),
+        ("x/cost", None),
+        ("5431130", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_line_of_dataverse_says_which_amount_it_is_or_is_somebody_elses(text: object, key: object) -> None:
+    assert read_line_key(text) == key
+
+
+@pytest.mark.requirement("R62")
+@pytest.mark.parametrize(
+    ("subject", "number"),
+    [
+        ("USPM-015270", "USPM-015270"),
+        (
+            "Failed to sync journal header USPM-015270 to Dataverse. Manual synch required at count 5. Count 3.",
+            "USPM-015270",
+        ),
+        ("Failed to sync journal line to Dataverse. Manual synch required at count 5. Count 3.", None),
+        ("Failed to confirm journal 5541230 in Dataverse.", None),
+    ],
+)
+def test_what_an_error_is_about_names_its_journal_or_nobody_knows(subject: str, number: str | None) -> None:
+    assert number_in(subject) == number
 
 
 @pytest.mark.requirement("R61")
@@ -70,7 +127,10 @@ def test_of_several_journals_of_a_batch_number_the_one_that_got_farthest_goes_on
         ("header", None, "GJ_HEADER", {"journal": "USPM-000095", "limit": "5", "count": "3"}),
         ("lines", None, "GJ_LINE", {"limit": "5", "count": "3"}),
         ("lines", 11, "GJ_LINE_CREATE", {"line": "11"}),
+        ("foreign-lines", None, "GJ_LINE", {"limit": "5", "count": "3"}),
         ("confirm", None, "GJ_CONFIRM", {"journal": "5541230"}),
+        ("confirm", 11, "GJ_LINE_CREATE", {"line": "11"}),
+        ("too-many-lines", None, "UNKNOWN", {}),
     ],
 )
 def test_a_failure_is_logged_as_the_product_words_it(
@@ -87,7 +147,7 @@ def test_whatever_is_lost_nothing_is_written_twice_and_the_journal_ends_closed_o
     chance = Random(seed)
     twins: list[Twin] = []
     attempts = calls = 0
-    while (follows := next_of(JOURNAL, twin := twin_of(twins), attempts)).calls:
+    while (follows := next_of(JOURNAL, twin := twin_of(JOURNAL, twins), attempts)).calls:
         calls += 1
         happens = chance.random() < 0.6
         if happens and follows.step == "header":

@@ -14,6 +14,7 @@ from tieout.cli import (
     demonstration,
     errorlog,
     inspection,
+    journals,
     mapping,
     operation,
     pipeline,
@@ -74,6 +75,7 @@ app.command(epilog=replaying.EXAMPLES)(replaying.replay)
 app.command(epilog=operation.MIGRATE_EXAMPLES)(operation.migrate)
 app.command(epilog=operation.CHECK_EXAMPLES)(operation.check)
 app.add_typer(errorlog.app, name="errors")
+app.add_typer(journals.app, name="journals")
 app.add_typer(rejections.app, name="rejected")
 app.add_typer(mapping.app, name="maps")
 

@@ -172,11 +172,12 @@ def delete(
 ) -> None:
     """Take errors off the current list. They stay in the history, with who deleted them, when and why.
 
-    An error that comes again after this is current again.
+    An error that comes again after this is current again. Deleting an error of a general journal begins a new round of
+    attempts for it, as `tieout journals sync` does.
     """
     from tieout.cli.output import counted
     from tieout.cli.tables import console, show_errors
-    from tieout.commands import Outlet, deletions, me
+    from tieout.commands import Outlet, deletions, me, retried_by
 
     if not any((everything, company, process, code, subject, start, end)):
         raise typer.BadParameter("say which errors, by a filter, or --all.")
@@ -195,6 +196,9 @@ def delete(
         if not dry_run:
             typer.echo("There is no such current error.", err=True)
         return
+    retried = retried_by(chosen)
+    if retried:
+        typer.echo(f"This begins a new round of attempts for {counted(len(retried), 'general journal')}.", err=True)
     if not yes:
         typer.confirm(f"Delete {counted(len(chosen), 'current error')}?", abort=True, err=True)
     Outlet(settings).send(deletions(chosen, who, why))

@@ -99,20 +99,27 @@ def work(
 
     stop = threading.Event()
     serves = not until_caught_up and Role.WORKSPACE in roles
+    projecting = ExitStack()
+    if Role.PROJECT in roles:
+        # Before the handlers start: what they report must wait for the log.
+        projecting.enter_context(outlet.awaited())
     with (
         told_by_signals(stop),
         _workspace(settings, port, outlet, wanted=serves, named=named) as address,
-        _handler(settings, wanted=Role.HANDLE in roles, named=named, until_caught_up=until_caught_up),
+        _handler(settings, outlet, wanted=Role.HANDLE in roles, named=named, until_caught_up=until_caught_up),
     ):
         ready(address)
         if Role.PROJECT in roles:
-            _project(settings, outlet, stop, until_caught_up=until_caught_up)
+            with projecting:
+                _project(settings, outlet, stop, until_caught_up=until_caught_up)
         elif not until_caught_up:
             stop.wait()
 
 
 @contextmanager
-def _handler(settings: "Settings", *, wanted: bool, named: bool, until_caught_up: bool) -> Iterator[None]:
+def _handler(
+    settings: "Settings", outlet: "Outlet", *, wanted: bool, named: bool, until_caught_up: bool
+) -> Iterator[None]:
     """Handle beside a worker. Where nobody asked for it by name, settings that do not allow it are no reason not to
     project.
     """
@@ -136,7 +143,7 @@ def _handler(settings: "Settings", *, wanted: bool, named: bool, until_caught_up
         yield
         return
     stop = threading.Event()
-    with handling(settings, stop, until_done=until_caught_up):
+    with handling(settings, stop, outlet, until_done=until_caught_up):
         try:
             yield
         finally:

@@ -75,8 +75,8 @@ def poll(
 def _once(settings: "Settings", cursors: "Cursors") -> "list[Cursor]":
     from handlers.poll import Poller
     from handlers.reread import Rereader
-    from streams.log import NewRecord
     from tieout.bootstrap import load_maps, open_log
+    from tieout.commands import record_of
     from tieout.connectors import open_connectors, polled_tables, polled_wholly
     from tieout.rereading import read_again
 
@@ -85,17 +85,7 @@ def _once(settings: "Settings", cursors: "Cursors") -> "list[Cursor]":
     with open_connectors(settings) as to, open_log(settings, write=True) as log:
 
         def send(events: "Sequence[SourceEvent]") -> None:
-            log.append(
-                [
-                    NewRecord(
-                        f"{settings.prefix}.{event.topic}",
-                        None if event.key is None else event.key.encode(),
-                        event.value,
-                        event.headers,
-                    )
-                    for event in events
-                ]
-            )
+            log.append([record_of(event, settings.prefix) for event in events])
 
         poller = Poller(to.finance, to.dataverse, cursors, send, tables, whole=polled_wholly(tables, maps))
         done = poller.once()

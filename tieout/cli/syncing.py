@@ -12,7 +12,9 @@ from tieout.cli.output import counted, emit
 from tieout.cli.questions import KindName
 
 if TYPE_CHECKING:
-    from engine.attempts import Request
+    from collections.abc import Callable
+
+    from engine.attempts import Request, Sync
     from tieout.settings import Settings
     from tieout.syncing import Plan
 
@@ -65,7 +67,7 @@ def sync(
     if not yes:
         _show(plan, as_json=False)
         typer.confirm(f"Start {counted(len(request.tasks), 'call')}?", abort=True, err=True)
-    asked = _ask(settings, request)
+    asked = ask(settings, request)
     _follow(settings, asked, wait=wait, as_json=as_json)
 
 
@@ -124,7 +126,7 @@ def _show(plan: "Plan", as_json: bool) -> None:
     show_sync(console(), told[:SHOWN], len(plan.tasks), len(plan.documents) - len(plan.left), len(plan.left))
 
 
-def _ask(settings: "Settings", request: "Request") -> list[str]:
+def ask(settings: "Settings", request: "Request") -> list[str]:
     """Ask for it, and return the documents. Where a worker holds an embedded log, the wish goes straight to the list
     that its handlers work from.
     """
@@ -147,23 +149,9 @@ def _ask(settings: "Settings", request: "Request") -> list[str]:
 
 def _follow(settings: "Settings", asked: list[str], *, wait: bool, as_json: bool) -> None:
     """Show how the documents get on."""
-    from store.attempts import SqlAttempts
-    from tieout.bootstrap import open_store
-    from tieout.cli.progress import bar
-
     typer.echo(f"{counted(len(asked), 'document')} asked for; a worker with the role `handle` sees to them.", err=True)
     if not wait:
         return
-    with open_store(settings, write=False) as engine, bar("Syncing", len(asked)) as move:
-        attempts = SqlAttempts(engine)
-        while True:
-            syncs = list(attempts.syncs(asked))
-            states = Counter(sync.attempts.state for sync in syncs)
-            going_on = states["waiting"] + states["running"]
-            move(len(asked) - going_on, len(asked), ", ".join(f"{number} {state}" for state, number in states.items()))
-            if not going_on:
-                break
-            time.sleep(LOOK_SECONDS)
     told = [
         {
             "document": sync.document,
@@ -173,7 +161,7 @@ def _follow(settings: "Settings", asked: list[str], *, wait: bool, as_json: bool
             "outcome": sync.last_outcome,
             "text": sync.last_text,
         }
-        for sync in syncs
+        for sync in until_over(settings, asked, lambda sync: sync.attempts.state not in ("waiting", "running"))
     ]
     if as_json:
         for line in told:
@@ -184,3 +172,21 @@ def _follow(settings: "Settings", asked: list[str], *, wait: bool, as_json: bool
         show_synced(console(), told)
     if any(line["state"] != "done" for line in told):
         raise typer.Exit(1)
+
+
+def until_over(settings: "Settings", asked: list[str], over: "Callable[[Sync], bool]") -> "list[Sync]":
+    """Wait, showing how many are over, until all of these documents are; how they are then."""
+    from store.attempts import SqlAttempts
+    from tieout.bootstrap import open_store
+    from tieout.cli.progress import bar
+
+    with open_store(settings, write=False) as engine, bar("Syncing", len(asked)) as move:
+        attempts = SqlAttempts(engine)
+        while True:
+            syncs = list(attempts.syncs(asked))
+            states = Counter(sync.attempts.state for sync in syncs)
+            done = sum(map(over, syncs))
+            move(done, len(asked), ", ".join(f"{number} {state}" for state, number in states.items()))
+            if done == len(syncs):
+                return syncs
+            time.sleep(LOOK_SECONDS)

@@ -490,3 +490,48 @@ def show_synced(screen: Console, told: Sequence[dict[str, Any]]) -> None:
             table.add_row(plain(line["document"]), line["state"], str(line["attempts"]), plain(line["text"]))
         screen.print(table)
     screen.print(f"{counted(len(told) - len(failed), 'document')} sent again, {counted(len(failed), 'document')} not.")
+
+
+# --- general journals ------------------------------------------------------------------------------------------------
+
+_JOURNAL_STATES = {
+    "waiting": "tried again {next}",
+    "running": "being tried",
+    "waits-for-a-person": "waits for a person",
+    "reported": "seen to by Finance",
+    "through": "through",
+}
+
+
+def show_journals(screen: Console, told: Sequence[Row]) -> None:
+    """General journals with their count, and what to do for those that are not through."""
+    if not told:
+        screen.print("No general journal waits for Dataverse; --all shows those that are through.")
+        return
+    table = _table("Journal", "Posted", "State", "Count", "Step", "Last tried", "Last outcome")
+    for one in told:
+        table.add_row(
+            plain(f"{one['company']}/{one['journal']}"),
+            one["posted"] or "",
+            _JOURNAL_STATES[one["state"]].format(next=one["next"]),
+            f"{one['count']} of {one['of']}",
+            one["step"] or "",
+            one["last"] or "",
+            one["outcome"] or one["code"],
+        )
+    screen.print(table)
+    failed = [one for one in told if one["state"] != "through" and (one["error"] or one["reason"])]
+    for one in failed:
+        screen.print()
+        screen.print(Text(f"{plain(one['company'])}/{plain(one['journal'])}  {one['code']}".rstrip(), style="bold"))
+        for title, text in (("", one["error"]), ("Why: ", one["reason"]), ("What to do: ", one["todo"])):
+            if text:
+                screen.print(f"  {title}{plain(text)}", soft_wrap=True)
+    left = sum(1 for one in told if one["state"] != "through")
+    screen.print(
+        f"\n{counted(left, 'journal')} not through. `tieout journals sync` begins a new round, and so does deleting "
+        "the entry of a journal in the error log."
+        if left
+        else "\nAll of them are through.",
+        soft_wrap=True,
+    )

@@ -75,8 +75,12 @@ _NUMBERS = frozenset(
     LineAmount LineAmountMST PurchPrice ReceiveNow Qty LineNum
     InvoiceAmount InvoiceAmountMST ExchRate
     UnitCost ExtendedCost CostExchangeRate UnitPrice ExtendedPrice PriceExchangeRate
+    AmountCurDebit AmountCurCredit CostPrice SalesPrice
     """.split()
 )
+DIGITS = _MONEY | _NUMBERS
+"""Columns whose numbers are kept as their digits."""
+
 _CHOICES = frozenset(
     [
         "statecode",
@@ -483,7 +487,7 @@ def dataverse_row(entity: str, row_id: str, columns: Columns) -> dict[str, Any]:
         if isinstance(value, dict):
             row[f"_{name}_value"] = value["id"]
             row[f"_{name}_value@Microsoft.Dynamics.CRM.lookuplogicalname"] = value["entity"]
-        elif value is not None and (name in _NUMBERS or name in _MONEY):
+        elif value is not None and name in DIGITS:
             row[name] = _number(value)
         else:
             row[name] = value

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from tieout.simulator.pair.odata import Answer, Request, address, chosen, condition, link, refused, segments
 from tieout.simulator.pair.tables import Row, Tables
-from tieout.simulator.payloads import dataverse_row, deleted_row, entity_set
+from tieout.simulator.payloads import DIGITS, dataverse_row, deleted_row, entity_set
 from tieout.simulator.scenario import Columns
 from tieout.simulator.world import text_time
 
@@ -30,6 +30,7 @@ TABLES = (
     "cdm_company",
     "msdyn_project",
     "msdyn_transactioncategory",
+    "salesorderdetail",
     "solution",
     "msdyn_dualwriteentitymap",
 )
@@ -42,6 +43,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "cdm_company": ("cdm_companycode",),
     "msdyn_project": ("assumed_projectnumber",),
     "msdyn_transactioncategory": ("msdyn_transactioncategorynumber",),
+    "salesorderdetail": ("assumed_contractlinenumber",),
 }
 """The alternate key of each table that has one."""
 
@@ -235,7 +237,7 @@ class DataverseApi:
             if name.endswith("@odata.bind"):
                 columns[name.removesuffix("@odata.bind")] = self._bound(str(value))
             elif "@" not in name:
-                columns[name] = value
+                columns[name] = str(value) if name in DIGITS and value is not None else value
         return columns
 
     def _bound(self, link: str) -> Columns:

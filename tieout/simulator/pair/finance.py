@@ -25,6 +25,7 @@ TABLES = (
     "ProjProposalJour",
     "LedgerJournalTable",
     "LedgerJournalTrans",
+    "LedgerJournalTrans_Project",
     "CompanyInfo",
     "Ledger",
     "FiscalCalendarYear",

@@ -119,7 +119,7 @@ def link(place: str, options: Mapping[str, str]) -> str:
 
 
 Test = Callable[[Mapping[str, Any]], bool]
-_TOKEN = re.compile(r"\s*(?:(?P<word>[\w.]+(?:'[^']*')?)|(?P<text>'(?:[^']|'')*')|(?P<mark>[()]))")
+_TOKEN = re.compile(r"\s*(?:(?P<word>[\w.-]+(?:'[^']*')?)|(?P<text>'(?:[^']|'')*')|(?P<mark>[()]))")
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda a, b: bool(a == b),
     "ne": lambda a, b: bool(a != b),

@@ -19,6 +19,7 @@ from tieout.simulator.pair.books import Books
 from tieout.simulator.pair.documents import Documents
 from tieout.simulator.pair.faults import AFTER_THE_FACT, Fault, Faults
 from tieout.simulator.pair.journals import Journals
+from tieout.simulator.pair.ledger import post_journals
 from tieout.simulator.pair.odata import JSON, Answer, Refused, Request, refused, refused_by_finance
 from tieout.simulator.pair.protection import Protection
 from tieout.simulator.pair.tables import Row, Tables
@@ -37,11 +38,9 @@ ACTIONS: Mapping[str, str] = {
     "approval": "contoso_ApproveExpense",
     "confirmation": "contoso_ConfirmVendorInvoice",
     "resend": "contoso_SendActual",
+    "journal": "contoso_ConfirmJournal",
 }
 """How the processes are reached, as the settings `TIEOUT_PROCESS_…` name them."""
-
-CONFIRM_JOURNAL = "contoso_ConfirmJournal"
-"""The action that confirms a journal, bound to its row."""
 
 PORT = 8090
 
@@ -109,7 +108,10 @@ class Pair:
         """Systems (`dataverse`, `finance`) that took the application's rights away."""
         self.version = "10.0.46"
         """Of Finance."""
+        self.refusals: dict[str, str] = {}
+        """Tables and actions of Dataverse that refuse every write, with the reason."""
         _install(self.books.tables)
+        post_journals(self.books)
         self.calls: list[str] = []
         """Method and path of every call, in the order in which they came."""
         self._pace = pace
@@ -226,7 +228,11 @@ class Pair:
     # --- what calls do ------------------------------------------------------------------------------------------------
 
     def write(self, entity: str, row: str | None, columns: Columns) -> Row:
-        """Make a row of Dataverse, or change the one with this id."""
+        """Make a row of Dataverse, or change the one with this id. Raises `Refused`."""
+        self._allow(entity)
+        journal = self.tables.row("msdyn_journal", str((columns.get("msdyn_journal") or {}).get("id")))
+        if entity == "msdyn_journalline" and journal and journal.columns.get("msdyn_isposted"):
+            raise refused(400, "0x80040265", "A journal that is posted is read-only.")
         return self.books.write(entity, row, columns)
 
     def delete(self, entity: str, row: str) -> None:
@@ -239,8 +245,9 @@ class Pair:
             ACTIONS["approval"]: self.documents.approve,
             ACTIONS["confirmation"]: self.documents.confirm,
             ACTIONS["resend"]: self.documents.send,
-            CONFIRM_JOURNAL: self._confirm_journal,
+            ACTIONS["journal"]: self._confirm_journal,
         }
+        self._allow(name)
         if name not in actions:
             raise refused(404, "0x8006088a", f"Resource not found for the segment '{name}'.")
         return actions[name](parameters)
@@ -270,6 +277,10 @@ class Pair:
             run({"company": company.text("DataArea")})
         said = {"ExceptionDetails": "", "reponseMessage": "Status is Successfully updated to waiting state"}
         return {"ResponseStatusCode": 200, "IsSuccess": True, "Batch JobId": job, **said}
+
+    def _allow(self, name: str) -> None:
+        if reason := self.refusals.get(name):
+            raise refused(400, "0x80040265", reason)
 
     def _confirm_journal(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Confirm a journal: with its lines it is posted, and read-only from then on."""

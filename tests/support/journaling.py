@@ -1,0 +1,155 @@
+"""General journals of a simulated pair, with a store beside it and a worker; no time passes but the pair's own."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from engine.attempts import SECOND, Attempts, Sync
+from engine.errors import QuestionError
+from engine.journals import ACTION
+from handlers.events import SourceEvent
+from handlers.journals import GeneralJournals
+from handlers.sync import Syncing
+from store.attempts import SqlAttempts
+from store.errorlog import ErrorEntry, ErrorQuery
+from store.plan import Batch
+from store.queries import Reader
+from store.writer import Writer
+from streams.codec import decode
+from streams.log import LogRecord
+from streams.projector import take
+from streams.topics import COMMANDS
+from tests.support.pairs import HOST, Site
+from tests.support.stores import MAPS, add, memory_store
+from tieout.commands import deletions
+from tieout.handling import by_action, caller
+from tieout.journals import JournalSyncing, Standing, names_in, standing, wish
+from tieout.settings import Settings
+from tieout.syncing import looking
+
+COMPANY = "USPM"
+NUMBER = "USPM-000095"
+"""A journal of three project lines: time and material twice, fixed price once."""
+
+JOURNAL = f"{COMPANY}/{NUMBER}"
+HEADER, LINES, CONFIRM = "msdyn_journals(", "msdyn_journallines(", "contoso_ConfirmJournal"
+"""What is in the path of the call that takes a step."""
+
+
+class JournalDesk:
+    """The small company's general journals, and what a worker does about them."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.site = Site()
+        own = {"finance": HOST, "dataverse": HOST, "outgoing": True, "companies": (COMPANY,)}
+        process = {"process_journal": "contoso_ConfirmJournal"}
+        self.settings = Settings(**{**own, **process, **settings})
+        self.engine = memory_store()
+        self.attempts = SqlAttempts(self.engine)
+        self.reader = Reader(self.engine, MAPS, today=date(2025, 1, 8))
+        self.writer = Writer(self.engine, MAPS, [COMPANY])
+        self.log_away = False
+        self.reports: list[SourceEvent] = []
+        journals = GeneralJournals(
+            self.site.finance, self.site.dataverse, self.site.processes, names_in(MAPS, self.settings)
+        )
+        self.journals = JournalSyncing(journals, self.attempts, self.reader, self.settings, self.report, self.now)
+        self.syncing = Syncing(
+            self.attempts,
+            by_action(self.journals.call, caller(self.site.processes)),
+            by_action(self.journals.needed, looking(self.reader, self.settings)),
+            name="worker",
+            clock=self.now,
+            sleep=self.site.clock.sleep,
+            chance=lambda: 0.0,
+            ended=by_action(self.journals.ended, lambda claim: None),
+        )
+
+    def now(self) -> int:
+        return int(self.site.clock.now().timestamp() * SECOND)
+
+    def report(self, events: Sequence[SourceEvent]) -> None:
+        """Put events onto their topic, and let them arrive."""
+        if self.log_away:
+            raise QuestionError("another process writes to the log.")
+        self.reports += events
+        self.arrive(events)
+
+    def arrive(self, events: Iterable[SourceEvent]) -> None:
+        batch = Batch()
+        for event in events:
+            for fact in decode(event.value, event.headers):
+                add(batch, fact)
+        self.writer.apply(batch)
+
+    # --- what a worker does -------------------------------------------------------------------------------------------
+
+    def run(self, minutes: float = 5) -> None:
+        """So much later the worker takes the journals, and sees to all that are due."""
+        self.site.clock.seconds += minutes * 60
+        self.journals.take()
+        self.work()
+
+    def work(self) -> None:
+        """See to all that is due."""
+        while self.syncing.next():
+            self.site.clock.seconds += 1
+
+    def runs(self, number: int) -> None:
+        for _ in range(number):
+            self.run()
+
+    # --- what a person does -------------------------------------------------------------------------------------------
+
+    def sync(self, *names: str) -> None:
+        """A person begins a new round."""
+        with self.reader.snapshot() as snapshot:
+            request = wish(snapshot, names or (JOURNAL,), "anna")
+        self.attempts.ask(msgspec.structs.replace(request, at=self.now()))
+        self.work()
+
+    def delete(self) -> None:
+        """A person deletes what is logged, as a worker that projects takes it."""
+        for _, command in deletions(self.errors(), "anna", "it is mended"):
+            value = msgspec.json.encode(command)
+            batch = Batch()
+            assert take(LogRecord(COMMANDS.full_name("tieout"), 0, 0, 0, b"", value, ()), batch, MAPS, None) is None
+            wishes, batch.requests = batch.requests, []
+            self.writer.apply(batch)
+            for one in wishes:
+                self.attempts.ask(msgspec.structs.replace(one, at=self.now()))
+
+    # --- what is there ------------------------------------------------------------------------------------------------
+
+    def errors(self, *, history: bool = False) -> list[ErrorEntry]:
+        with self.reader.snapshot() as snapshot:
+            return snapshot.error_log(ErrorQuery(history=history))
+
+    def texts(self) -> list[str]:
+        """The texts of the errors that are current."""
+        return [entry.message.text or "" for entry in self.errors()]
+
+    def standing(self, *, everything: bool = False) -> dict[str, Standing]:
+        with self.reader.snapshot() as snapshot:
+            return {one.journal: one for one in standing(snapshot, everything=everything)}
+
+    def counter(self, name: str = JOURNAL) -> Attempts:
+        return self.of(name).attempts
+
+    def of(self, name: str = JOURNAL) -> Sync:
+        (sync,) = self.attempts.syncs([name], action=ACTION)
+        return sync
+
+    def held(self, number: str = NUMBER) -> tuple[int, list[str], bool]:
+        """What Dataverse holds of a journal: how many, its lines by their keys, and whether it is confirmed."""
+        tables = self.site.pair.tables
+        found = tables.where("msdyn_journal", "msdyn_description", number)
+        lines = [line for journal in found for line in tables.where("msdyn_journalline", "msdyn_journal", journal.id)]
+        confirmed = any(journal.columns.get("msdyn_isposted") is True for journal in found)
+        return len(found), sorted(line.text("msdyn_externaldescription") for line in lines), confirmed
+
+    def calls(self, part: str) -> int:
+        """How many calls whose path contains `part` came to change something."""
+        return sum(1 for call in self.site.pair.calls if part in call and not call.startswith("GET"))
