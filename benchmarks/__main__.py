@@ -118,9 +118,9 @@ def _contexts(wanted: Namespace) -> int:
         containers.broker() as broker,
         containers.database(durable=True) as database,
     ):
-        job, raw = (Job(folder, wanted.documents, broker.url, database.create(name)) for name in ("product", "raw"))
+        job = Job(folder, wanted.documents, broker.url, database.create("product"))
         try:
-            result = contexts.run(job, raw, _phase)
+            result = contexts.run(job, _phase)
         except ValueError as error:
             raise WrongResult(str(error)) from None
     console.print(contexts.table(result))

@@ -15,7 +15,7 @@ import msgspec
 from rich.table import Table
 from sqlalchemy import func, select
 
-from benchmarks.figures import Checked, Prepared, Product, Rate
+from benchmarks.figures import Checked, Prepared, Product
 from benchmarks.job import Job
 from benchmarks.page import Figure, keep, terminal
 from benchmarks.phase import Phase
@@ -42,17 +42,15 @@ class Result(msgspec.Struct, frozen=True):
     rate: float
     cpu_seconds: float
     peak_mib: float
-    raw: float
     machine: Machine
 
 
-def run(job: Job, raw: Job, phase: Phase) -> Result:
+def run(job: Job, phase: Phase) -> Result:
     """Run all phases on servers. Raises `ValueError` when the store is not what it must be."""
     prepared = phase("prepare-contexts", Prepared, job)
     product = phase("product", Product, job)
     if faults := phase("check-contexts", Checked, job).faults:
         raise ValueError("\n".join(faults))
-    limit = phase("raw", Rate, raw)
     return Result(
         prepared.events,
         prepared.bytes / prepared.events,
@@ -60,7 +58,6 @@ def run(job: Job, raw: Job, phase: Phase) -> Result:
         product.rate,
         product.cpu_seconds,
         product.peak_mib,
-        limit.rate,
         machine(),
     )
 
@@ -129,7 +126,6 @@ def _figures(one: Result) -> list[Figure]:
             one.rate >= RATE_WANTED,
         ),
         Figure("… processor time of the worker, µs an event", "", f"{1e6 * one.cpu_seconds / one.events:,.1f}"),
-        Figure("raw limit (consume, parse, COPY), events a second", "", f"{one.raw:,.0f}"),
         Figure("peak memory of the worker, MiB", "", f"{one.peak_mib:,.0f}"),
     ]
 

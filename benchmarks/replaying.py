@@ -44,7 +44,7 @@ processing = [3, "Posted"]
 
 TIMES_LIVE: Final = 1.5
 READER_MS: Final = 100.0
-BETWEEN_QUESTIONS: Final = 0.02
+BETWEEN_QUESTIONS: Final = 0.25
 _ENDED: Final = "replay-ended"
 
 
@@ -98,7 +98,7 @@ def measure(job: Job) -> Replayed:
             documents = replay.difference.documents
             replay.put_in_place(lambda done, total: None)
             moments["in place"] = time.monotonic() - started
-        time.sleep(10 * BETWEEN_QUESTIONS)
+        time.sleep(2 * BETWEEN_QUESTIONS)
         (job.place / _ENDED).touch()
         if reader.wait():
             raise RuntimeError("the reader failed")
