@@ -275,6 +275,21 @@ attempts = Table(
     comment="Every attempt, recorded before its call leaves; no projection, nothing rebuilds it",
 )
 
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("company", Text),
+    Column("says", Text, nullable=False),
+    Column("detail", Text, nullable=False, comment="JSON"),
+    Column("began", BigInteger, nullable=False),
+    Column("ended", BigInteger),
+    Column("told", Text, comment="The stage that was told last: began"),
+    Column("until", BigInteger, nullable=False, comment="For how long somebody is telling it"),
+    comment="What a person should hear of: engine.alerts.Told; no projection, nothing rebuilds it",
+)
+
 leases = Table(
     "leases",
     metadata,

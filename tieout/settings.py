@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from engine.errors import SettingError
+from engine.money import units
 from engine.prerequisites import NAMES as PREREQUISITES
 from handlers.processes import IN_DATAVERSE, PROCESSES, read_target
 
@@ -142,6 +143,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `salesorderdetail` that has that name.
     """
 
+    webhook: str | None = None
+    """The https address that alerts are told to; a secret, for whoever has it can write there (R84)."""
+
+    alert_amount: str | None = None
+    """Above which unreconciled amount a period that is about to be closed is an alert, in the company's accounting
+    currency; by default none is.
+    """
+
     error_history_days: int = 90
     """How long errors are kept that are not current, in days."""
 
@@ -164,10 +173,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         host, _, port = self.metrics.rpartition(":")
         return host, int(port)
 
+    @property
+    def alert_limit(self) -> int | None:
+        """`alert_amount` in units of 1/10000."""
+        return None if self.alert_amount is None else units(self.alert_amount)
+
     def shown(self) -> dict[str, str]:
         """The settings in force as text, without passwords."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        for secret in ("broker_password", "client_secret"):
+        for secret in ("broker_password", "client_secret", "webhook"):
             if shown[secret]:
                 shown[secret] = "***"
         shown["store"] = make_url(self.store).render_as_string(hide_password=True)
@@ -249,6 +263,10 @@ def _check_places(settings: Settings) -> None:
         )
     if settings.metrics is not None and not re.fullmatch(r"\S+:\d{1,5}", settings.metrics):
         raise SettingError(f"TIEOUT_METRICS={settings.metrics!r}: use host:port, such as 127.0.0.1:9464.")
+    if settings.webhook is not None and not _is_webhook(settings.webhook):
+        raise SettingError("TIEOUT_WEBHOOK: write https://host/path; http for this machine alone.")
+    if settings.alert_amount is not None and (settings.alert_limit is None or settings.alert_limit < 0):
+        raise SettingError(f"TIEOUT_ALERT_AMOUNT={settings.alert_amount!r}: write an amount, such as 10000.00.")
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingError(f"TIEOUT_LOG_LEVEL={settings.log_level!r}: use debug, info, warning or error.")
 
@@ -279,15 +297,22 @@ def _is_address(address: str) -> bool:
     """Whether it is an address at whose host an API may be asked: a secret travels there, so encrypted."""
     try:
         url = urlsplit(address)
-        encrypted = url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK)
-        return (
-            encrypted
-            and bool(url.hostname)
-            and url.path in ("", "/")
-            and not (url.query or url.username or "@" in url.netloc)
-        )
+        return _encrypted(url) and url.path in ("", "/") and not (url.query or url.username or "@" in url.netloc)
     except ValueError:
         return False
+
+
+def _is_webhook(address: str) -> bool:
+    """Whether it is an address that may be told something; path and query often hold the receiver's key."""
+    try:
+        url = urlsplit(address)
+        return _encrypted(url) and "@" not in url.netloc and url.port != 0 and not re.search(r"\s", address)
+    except ValueError:
+        return False
+
+
+def _encrypted(url: SplitResult) -> bool:
+    return bool(url.hostname) and (url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK))
 
 
 def _check_processes(settings: Settings) -> None:

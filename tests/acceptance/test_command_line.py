@@ -1196,3 +1196,20 @@ def test_logs_go_to_standard_error_as_json_where_nobody_watches(
     outcome = tieout("run", "--until-caught-up")
     assert outcome.out == ""
     assert "worker_stopped" in [json.loads(line)["event"] for line in outcome.err.splitlines()]
+
+
+# --- alerts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R84")
+def test_alerts_that_stand_are_listed_and_a_test_says_whether_it_was_taken(tieout: Tieout) -> None:
+    projected(tieout, lines(expense("1")))
+    assert tieout("alerts").out == "No alert stands.\n"
+    projected(tieout, lines({"topic": "finance.changes", "value": {"not": "an event"}}))
+    (alert,) = tieout("alerts", "--json").lines
+    assert (alert["kind"], alert["since"], alert["detail"]["events"]) == ("events-rejected", None, 1)
+    assert "1 event of" in tieout("alerts").out
+    assert "TIEOUT_WEBHOOK is not set" in told(tieout("alerts", "test"))
+    nobody = told(tieout("alerts", "test", webhook="http://127.0.0.1:9/key-nobody-may-see"))
+    assert "the connection to 127.0.0.1 failed" in nobody
+    assert "key-nobody-may-see" not in nobody

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tieout.cli import (
+    alerts,
     demonstration,
     errorlog,
     inspection,
@@ -76,6 +77,7 @@ app.command(epilog=operation.MIGRATE_EXAMPLES)(operation.migrate)
 app.command(epilog=operation.CHECK_EXAMPLES)(operation.check)
 app.add_typer(errorlog.app, name="errors")
 app.add_typer(journals.app, name="journals")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(rejections.app, name="rejected")
 app.add_typer(mapping.app, name="maps")
 

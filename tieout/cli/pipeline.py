@@ -95,6 +95,7 @@ def work(
     """
     import threading
 
+    from tieout.alerting import alerting
     from tieout.stopping import told_by_signals
 
     stop = threading.Event()
@@ -107,6 +108,7 @@ def work(
         told_by_signals(stop),
         _workspace(settings, port, outlet, wanted=serves, named=named) as address,
         _handler(settings, outlet, wanted=Role.HANDLE in roles, named=named, until_caught_up=until_caught_up),
+        nullcontext() if until_caught_up else alerting(settings),
     ):
         ready(address)
         if Role.PROJECT in roles:

@@ -2,27 +2,25 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from threading import Lock
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import Request
 
 from engine.calendar import Company, Window
-from engine.changes import microseconds, moment
+from engine.changes import moment
 from engine.errors import QuestionError
 from engine.maps import Maps
 from store.queries import Reader, Snapshot
 from streams.log import EventLog
 from tieout.bootstrap import open_log
 from tieout.commands import Outlet
+from tieout.feeds import Feed, companies_of, feeds_of
 from tieout.settings import Settings
 from tieout.workspace.formats import Locale, preferred, zone
-
-SILENT_AFTER: Final = timedelta(hours=1)
-"""A source that sends heartbeats is called silent when its latest is older than this."""
 
 
 class Workspace:
@@ -54,14 +52,6 @@ class Workspace:
             if self._opened is not None:
                 self._opened.__exit__(None, None, None)
                 self._opened = self._log = None
-
-
-class Feed(msgspec.Struct, frozen=True):
-    """A source that sends heartbeats: known complete up to `until`, and whether that is too long ago."""
-
-    source: str
-    until: int
-    silent: bool
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,23 +135,6 @@ def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "
         zone_name="UTC" if where is UTC else str(where),
         feeds=feeds_of(snapshot, settings, where),
     )
-
-
-def companies_of(snapshot: Snapshot, settings: Settings) -> list[str]:
-    """The companies to choose from: those of the settings that are known, else all that are."""
-    known = snapshot.companies()
-    chosen = [code for code in known if settings.companies is None or code in settings.companies]
-    return chosen or known
-
-
-def feeds_of(snapshot: Snapshot, settings: Settings, where: tzinfo) -> list[Feed]:
-    """The sources that send heartbeats. While today is set by hand, one is silent that has not reached this day."""
-    if settings.today is None:
-        least = microseconds(snapshot.now - SILENT_AFTER)
-    else:
-        day = settings.today
-        least = microseconds(datetime(day.year, day.month, day.day, tzinfo=where))
-    return [Feed(source, until, until < least) for source, until in sorted(snapshot.moment.until.items())]
 
 
 def age(at: int, now: datetime) -> str:

@@ -1,0 +1,309 @@
+"""What stands in a store and its log, and telling it to a receiver that may be away (R84)."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine, text
+
+from engine.alerts import Alert
+from engine.attempts import ATTEMPTS_MAX
+from engine.errors import SettingError
+from handlers.errors import Configuration, TargetError, Transient
+from handlers.webhook import ATTEMPTS, Webhook
+from store.alerts import SqlAlerts
+from store.database import connect
+from tests.support.desks import Desk
+from tests.support.stores import memory_store
+from tests.support.workspace import lines, project, settings_in, small_company
+from tieout import alerting
+from tieout.alerting import HELD, Alarm, Look
+from tieout.settings import Settings, load
+
+pytestmark = pytest.mark.requirement("R84")
+
+ADDRESS = "https://hooks.example.com/workflows/key-nobody-may-see?sig=secret"
+SILENT = Alert("feed-silent finance", "feed-silent", None, "Finance is silent.")
+NOT_UNDERSTOOD = {"topic": "finance.changes", "value": {"not": "an event"}}
+
+
+# --- the receiver ---------------------------------------------------------------------------------------------------
+
+
+def webhook(*answers: int | Exception) -> tuple[Webhook, list[httpx.Request], list[float]]:
+    """A webhook whose receiver answers so, the last one for ever; what it got, and how long was waited."""
+    left = list(answers)
+    got: list[httpx.Request] = []
+    waited: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        got.append(request)
+        one = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(one, Exception):
+            raise one
+        return httpx.Response(one)
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    return Webhook(http, ADDRESS, stop=threading.Event(), sleep=waited.append), got, waited
+
+
+def test_an_alert_is_one_post_of_a_cloud_event() -> None:
+    told, got, _ = webhook(202)
+    told.tell({"specversion": "1.0", "id": "a"})
+    (request,) = got
+    assert (request.method, str(request.url)) == ("POST", ADDRESS)
+    assert request.headers["content-type"] == "application/cloudevents+json"
+    assert json.loads(request.content) == {"specversion": "1.0", "id": "a"}
+
+
+@pytest.mark.parametrize("away", [503, 429, 408, httpx.ConnectError("away"), httpx.ReadTimeout("slow")])
+def test_a_receiver_that_is_away_is_tried_again_and_waited_for_longer_each_time(away: Any) -> None:
+    told, got, waited = webhook(away, away, 200)
+    told.tell({})
+    assert len(got) == 3
+    assert 1 <= waited[0] < waited[1]
+
+
+def test_a_receiver_that_stays_away_is_given_up_for_now() -> None:
+    told, got, _ = webhook(503)
+    with pytest.raises(Transient, match="answered 503"):
+        told.tell({})
+    assert len(got) == ATTEMPTS
+
+
+def test_a_worker_that_ends_does_not_wait_for_a_receiver_that_is_away() -> None:
+    stop = threading.Event()
+    got: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        got.append(request)
+        stop.set()
+        return httpx.Response(503)
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    with pytest.raises(Transient):
+        Webhook(http, ADDRESS, stop=stop, sleep=time.sleep).tell({})
+    assert len(got) == 1
+
+
+@pytest.mark.parametrize("refusal", [400, 401, 404, 410, 302])
+def test_a_receiver_that_refuses_is_not_tried_again(refusal: int) -> None:
+    told, got, _ = webhook(refusal)
+    with pytest.raises(Configuration, match="TIEOUT_WEBHOOK"):
+        told.tell({})
+    assert len(got) == 1
+
+
+@pytest.mark.parametrize("end", [503, 400, httpx.ConnectError(f"to {ADDRESS}"), httpx.InvalidURL(ADDRESS)])
+def test_no_text_holds_more_of_the_address_than_its_host(end: Any) -> None:
+    told, _, _ = webhook(end)
+    with pytest.raises(TargetError) as raised:
+        told.tell({})
+    for shown in (str(raised.value), repr(told)):
+        assert "hooks.example.com" in shown
+        assert "key-nobody-may-see" not in shown
+        assert "secret" not in shown
+
+
+def test_the_client_logs_no_address(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(0)
+    told, _, _ = webhook(200)
+    told.tell({})
+    assert "key-nobody-may-see" not in caplog.text
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+def test_the_address_is_hidden_where_settings_are_shown() -> None:
+    settings = load({"TIEOUT_WEBHOOK": ADDRESS}, Path("/nowhere"))
+    assert settings.webhook == ADDRESS
+    assert settings.shown()["webhook"] == "***"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEBHOOK", "http://hooks.example.com/key"),
+        ("WEBHOOK", "hooks.example.com/key"),
+        ("WEBHOOK", "https://"),
+        ("WEBHOOK", "https://user:key@hooks.example.com"),
+        ("WEBHOOK", "https://hooks.example.com:port/key"),
+        ("WEBHOOK", "https://hooks.example.com/a key"),
+        ("ALERT_AMOUNT", "ten"),
+        ("ALERT_AMOUNT", "-1"),
+        ("ALERT_AMOUNT", "0.00001"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_named_and_no_secret_is_said(name: str, value: str) -> None:
+    with pytest.raises(SettingError, match=f"TIEOUT_{name}") as raised:
+        load({f"TIEOUT_{name}": value}, Path("/nowhere"))
+    assert "key" not in str(raised.value)
+
+
+# --- what stands ----------------------------------------------------------------------------------------------------
+
+
+def keys(settings: Settings) -> list[str]:
+    """The alerts of a store and its log."""
+    engine = connect(settings.store, write=True)
+    try:
+        return [alert.key for alert in Look(engine, settings)()[0]]
+    finally:
+        engine.dispose()
+
+
+def test_what_stands_follows_the_store_and_the_log(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    project(settings, small_company())
+    assert keys(settings) == []
+    project(settings, lines([NOT_UNDERSTOOD]))
+    (key,) = keys(settings)
+    assert key.startswith("events-rejected 20")
+
+
+def test_of_a_feed_that_is_silent_is_told(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, today=date(2025, 1, 9))
+    project(settings, small_company())
+    assert keys(settings) == ["feed-silent dataverse", "feed-silent finance"]
+
+
+def test_of_periods_about_to_be_closed_the_amount_is_looked_at_and_of_no_other(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    project(settings, small_company())
+    # Of the 37,000.00 of the screenshot 18,200.00 lie in January, which goes on.
+    limited = Settings(**{**{n: getattr(settings, n) for n in settings.__struct_fields__}, "alert_amount": "4000"})
+    assert keys(limited) == ["amount-before-close USPM 2024-11-01", "amount-before-close USPM 2024-12-01"]
+
+
+def test_a_store_that_somebody_wrote_to_fails_the_self_check(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    project(settings, small_company())
+    engine = connect(settings.store, write=True)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE documents SET missing_actual = missing_actual + 1 WHERE views & 1 <> 0"))
+    engine.dispose()
+    assert keys(settings) == ["self-check-failed tiles"]
+
+
+def test_five_failures_are_an_alert_until_a_person_syncs_again() -> None:
+    desk = Desk()
+    exported = next(
+        task.documents[0] for task in desk.plan().tasks if task.action == "export" and len(task.documents) == 1
+    )
+    desk.site.pair.faults.next("unavailable", "exportDocument", times=ATTEMPTS_MAX)
+    desk.sync(exported)
+    look = Look(desk.engine, desk.settings)
+    assert f"waits-for-person export {exported}" in [alert.key for alert in look()[0]]
+    desk.sync(exported)
+    assert [alert.key for alert in look()[0] if alert.kind == "waits-for-person"] == []
+
+
+# --- telling --------------------------------------------------------------------------------------------------------
+
+
+class Receiver:
+    """What was told, and whether the receiver is there."""
+
+    def __init__(self) -> None:
+        self.events: list[Mapping[str, Any]] = []
+        self.there = True
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        if not self.there:
+            raise Transient("away")
+        self.events.append(event)
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        return [(event["data"]["alert"], event["type"].rpartition(".")[2]) for event in self.events]
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return memory_store()
+
+
+def alarm(engine: Engine, standing: list[Alert], receiver: Receiver, clock: Callable[[], int] = lambda: 1) -> Alarm:
+    return Alarm(lambda: (list(standing), {"feed-silent"}), SqlAlerts(engine), receiver, prefix="tieout", clock=clock)
+
+
+def test_begin_and_end_are_told_once_also_after_a_restart(engine: Engine) -> None:
+    standing, receiver = [SILENT], Receiver()
+    for _ in range(3):
+        one = alarm(engine, standing, receiver)
+        one.look()
+        one.tell()
+    assert receiver.told == [("feed-silent finance", "began")]
+    standing.clear()
+    for _ in range(3):
+        one = alarm(engine, standing, receiver)
+        one.look()
+        one.tell()
+    assert receiver.told == [("feed-silent finance", "began"), ("feed-silent finance", "ended")]
+
+
+def test_what_could_not_be_told_is_told_when_the_receiver_is_back(engine: Engine) -> None:
+    receiver, now = Receiver(), [1]
+    one = alarm(engine, [SILENT], receiver, lambda: now[0])
+    receiver.there = False
+    one.look()
+    one.tell()
+    receiver.there = True
+    one.tell()
+    assert receiver.told == []  # who claimed it may still be telling it
+    now[0] += HELD
+    one.tell()
+    assert receiver.told == [("feed-silent finance", "began")]
+
+
+# --- the worker -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A receiver on this machine, and what it was told."""
+    got: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(202)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/key", got
+    server.shutdown()
+
+
+def test_a_worker_tells_an_alert_when_its_turn_comes_and_two_tell_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listening: tuple[str, list[dict[str, Any]]]
+) -> None:
+    address, got = listening
+    settings = settings_in(tmp_path)
+    project(settings, [*small_company(), *lines([NOT_UNDERSTOOD])])
+    told = Settings(**{**{n: getattr(settings, n) for n in settings.__struct_fields__}, "webhook": address})
+    # Turns that are shorter than a minute.
+    monkeypatch.setattr(alerting, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(alerting, "this_turn", lambda: f"{time.time():020.1f}")
+    with alerting.alerting(told), alerting.alerting(told):
+        deadline = time.monotonic() + 30
+        while not got and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+    assert [event["type"] for event in got] == ["tieout.alert.began"]
+    assert got[0]["data"]["text"].startswith("1 event of ")
+    with alerting.alerting(settings):
+        pass  # without an address nothing is started

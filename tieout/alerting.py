@@ -1,0 +1,206 @@
+"""Alerts, looked for and told (R84): what stands in the store and the log, once a minute, by whichever worker's turn it
+is.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import httpx
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from tenacity.nap import sleep_using_event
+
+from engine import alerts
+from engine.alerts import Alert, Kind
+from engine.calendar import Window
+from engine.errors import TieoutError
+from handlers.errors import TargetError
+from handlers.webhook import Webhook
+from store.alerts import SqlAlerts
+from store.attempts import SqlAttempts
+from store.queries import Reader, Snapshot
+from streams.log import EventLog, LogError
+from streams.topics import REJECTED
+from tieout.bootstrap import load_maps, open_log, open_store
+from tieout.checks import effects_line, tiles_line
+from tieout.feeds import companies_of, feeds_of
+from tieout.rejected import rejections
+from tieout.settings import Settings
+
+ASK_SECONDS: Final = 10.0
+"""How often a worker asks whether it is its turn; a turn is a minute."""
+CHECK_SECONDS: Final = 300.0
+"""How often the self-checks are made: they read every document."""
+HELD: Final = 5 * 60 * 1_000_000
+"""For how long (microseconds) an alert is one worker's to tell, and then anybody's again."""
+TIMEOUT_SECONDS: Final = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+class Look:
+    """Looks what stands. The list of rejected events is read again only when it has changed."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._maps = load_maps(settings)
+        self._reader = Reader(engine, self._maps, today=settings.today)
+        self._checked = float("-inf")
+        self._ends: object = None
+        self._rejected: Counter[str] = Counter()
+
+    def __call__(self) -> tuple[list[Alert], set[Kind]]:
+        """What stands, and the kinds that were looked at: without the log, those that the store tells."""
+        with self._reader.snapshot() as snapshot:
+            found = [*_silent(snapshot, self._settings), *alerts.waiting(snapshot.syncs())]
+            found += _amounts(snapshot, self._settings)
+        looked_at: set[Kind] = {"feed-silent", "waits-for-person", "amount-before-close"}
+        try:
+            with open_log(self._settings, write=False) as event_log:
+                found += alerts.rejected(self._rejections(event_log))
+                looked_at.add("events-rejected")
+                if time.monotonic() - self._checked >= CHECK_SECONDS:
+                    found += alerts.failed_checks(self._failed(event_log))
+                    looked_at.add("self-check-failed")
+                    self._checked = time.monotonic()
+        except LogError as error:
+            log.info("alerts_without_log", reason=str(error))
+        return found, looked_at
+
+    def _rejections(self, event_log: EventLog) -> Counter[str]:
+        name = REJECTED.full_name(self._settings.prefix)
+        ends = event_log.ends([(name, partition) for partition in range(event_log.partitions(name))])
+        if ends != self._ends:
+            self._rejected = Counter(one.rejected_at[:10] for one in rejections(event_log, self._settings.prefix))
+            self._ends = ends
+        return self._rejected
+
+    def _failed(self, event_log: EventLog) -> dict[str, str]:
+        with self._engine.connect() as connection:
+            lines = tiles_line(connection), effects_line(connection, event_log, self._maps, self._settings)
+        return {line.check: line.says for line in lines if not line.ok}
+
+
+def _silent(snapshot: Snapshot, settings: Settings) -> list[Alert]:
+    feeds = feeds_of(snapshot, settings, UTC)
+    return alerts.silent_feeds({feed.source: feed.until for feed in feeds if feed.silent})
+
+
+def _amounts(snapshot: Snapshot, settings: Settings) -> Iterator[Alert]:
+    """What is unreconciled in periods that are about to be closed; what is on its way is not counted (R19)."""
+    limit = settings.alert_limit
+    if limit is None:
+        return
+    for code in companies_of(snapshot, settings):
+        company = snapshot.company(code)
+        for period in alerts.closing(company, snapshot.today(company)):
+            summary = snapshot.summary(company, Window(period.start, period.end))
+            amount = sum(one.amount for one in summary.unreconciled.values()) - summary.in_flight.amount
+            yield from alerts.unreconciled(company, period, amount, limit)
+
+
+class Alarm:
+    """Keeps what stands, and tells what began and what ended, each once for all workers on a store.
+
+    `tell` sends an event and raises `TargetError`; `clock` gives microseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], tuple[list[Alert], set[Kind]]],
+        kept: SqlAlerts,
+        tell: Callable[[Mapping[str, Any]], None],
+        *,
+        prefix: str,
+        clock: Callable[[], int],
+    ) -> None:
+        self._look = look
+        self._kept = kept
+        self._tell = tell
+        self._prefix = prefix
+        self._clock = clock
+
+    def look(self) -> None:
+        """Look what stands, and keep it."""
+        standing, looked_at = self._look()
+        began, ended = self._kept.stand(standing, looked_at, self._clock())
+        for alert in began:
+            log.warning("alert_began", alert=alert.key)
+        for key in ended:
+            log.info("alert_ended", alert=key)
+
+    def tell(self) -> None:
+        """Tell what is to be told. Where the receiver is away the rest waits: what was claimed comes again later."""
+        while (found := self._kept.claim(self._clock(), self._clock() + HELD)) is not None:
+            stage = found.due
+            assert stage is not None
+            try:
+                self._tell(found.event(stage, self._prefix))
+            except TargetError as error:
+                log.warning("alert_not_told", alert=found.alert.key, reason=str(error))
+                return
+            self._kept.tell(found, stage)
+
+
+@contextmanager
+def alerting(settings: Settings) -> Iterator[None]:
+    """Look and tell beside whatever the block does, if the settings say to whom."""
+    if settings.webhook is None:
+        yield
+        return
+    stop = threading.Event()
+    thread = threading.Thread(target=_run, args=(settings, stop), name="alerts", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _run(settings: Settings, stop: threading.Event) -> None:
+    """Until told to stop. Neither a database that is away nor a fault of our own ends it: nobody would notice."""
+    with opened(settings, stop) as webhook:
+        while not stop.is_set():
+            try:
+                with open_store(settings, write=True) as engine:
+                    turns = SqlAttempts(engine)
+                    alarm = Alarm(
+                        Look(engine, settings), SqlAlerts(engine), webhook.tell, prefix=settings.prefix, clock=_now
+                    )
+                    while not stop.is_set():
+                        if turns.take_turn("alerts", this_turn()):
+                            alarm.look()
+                        alarm.tell()
+                        stop.wait(ASK_SECONDS)
+            except (TieoutError, DBAPIError) as error:
+                reason = str(error.orig).strip() if isinstance(error, DBAPIError) else str(error)
+                log.warning("alerts_wait", reason=reason, seconds=ASK_SECONDS)
+                stop.wait(ASK_SECONDS)
+            except Exception as error:  # noqa: BLE001 - see above
+                log.error("alerts_failed", error=type(error).__name__)
+                stop.wait(ASK_SECONDS)
+
+
+def this_turn() -> str:
+    """The turn that it is now: this minute."""
+    return datetime.now(UTC).isoformat(timespec="minutes")
+
+
+@contextmanager
+def opened(settings: Settings, stop: threading.Event) -> Iterator[Webhook]:
+    """The receiver of the settings; a stop ends its waits."""
+    assert settings.webhook is not None
+    with httpx.Client(timeout=TIMEOUT_SECONDS) as http:
+        yield Webhook(http, settings.webhook, stop=stop, sleep=sleep_using_event(stop))
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
