@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from engine.attempts import ATTEMPTS_MAX, INTERRUPTED, SECOND, Claim, Request, Sync
 from engine.changes import ProcessMessage, iso
+from engine.errorlog import subject_of
 from engine.errors import TieoutError
 from engine.journals import (
     ACTION,
@@ -270,10 +271,13 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     """What stands behind it."""
     todo: str
+    about: str
+    """Under which name the error log has it."""
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         told = msgspec.structs.asdict(self)
+        del told["about"]
         for name in ("next", "last"):
             told[name] = None if told[name] is None else iso(told[name])
         return {**told, "of": ATTEMPTS_MAX, "retry": retry_of(self)}
@@ -312,6 +316,7 @@ def standing(snapshot: Snapshot, company: str | None = None, *, everything: bool
                 error=message.text or "",
                 reason="",
                 todo=_todo(known.code),
+                about=subject_of(message).about,
             )
     wanted = [
         one for one in found.values() if (everything or one.state != "through") and company in (None, one.company)
@@ -352,6 +357,7 @@ def _of_sync(sync: Sync) -> Standing:
         error=words,
         reason=reason,
         todo=_todo(code),
+        about=str(sync.parameters["journal"]),
     )
 
 

@@ -35,6 +35,7 @@ PAGES: Final = {
     "error-delete": "/USPM/errors/delete",
     "error-history": "/USPM/errors/history?process=integration-journal-posting&about=USPM-000041",
     "journals": "/USPM/general-journals",
+    "journals-none": "/GBPM/general-journals",
     "proposals": "/USPM/invoice-proposals",
     "proposals-none": "/GBPM/invoice-proposals",
     "operation": "/operation?company=USPM",

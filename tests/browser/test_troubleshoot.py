@@ -111,13 +111,6 @@ def test_the_file_of_errors_has_complete_texts(page: Page, served: Served) -> No
     assert rows[3]["Message"].endswith("Debit 650.00, credit 0.00).")
 
 
-def test_lists_of_later_versions_have_their_places(page: Page, served: Served) -> None:
-    page.goto(f"{served.address}/USPM/errors")
-    page.get_by_role("link", name="General journal Dataverse sync").click()
-    page.get_by_role("link", name="errors of the general journal sync").click()
-    assert codes(page) == ["GJ_HEADER"]
-
-
 @pytest.mark.requirement("R56")
 def test_a_proposal_that_waits_names_the_dates_and_amounts_to_post(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/errors")

@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from engine.attempts import SECOND, Request
+from engine.journals import task_of
+from store.attempts import SqlAttempts
+from store.database import connect
 from streams import app
 from tests.support.stores import body
 from tieout.bootstrap import open_projector, projected_topics
@@ -30,6 +34,12 @@ FLAGS: Final = [
 ]
 
 JOURNAL: Final = "USPM-000041"
+
+NOT_MADE: Final = (
+    "Error encountered while creating journal line entity for journal line record 5431130. "
+    "Failed to retrieve data from Dataverse.\n"
+    "The project 'P-001002-D' of the line is not in Dataverse: create or synchronise it."
+)
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,31 @@ def project(settings: Settings, events: list[bytes]) -> None:
         thread.submit(run).result()
 
 
+def try_journals(settings: Settings) -> None:
+    """What the attempt log holds after a handler has tried two general journals: one that waits for a person, for its
+    project is missing in Dataverse, and one whose header failed once. It was reported of the first.
+    """
+    noon = int(datetime(2025, 1, 8, 12, tzinfo=UTC).timestamp()) * SECOND
+    engine = connect(settings.store, write=True)
+    log = SqlAttempts(engine)
+    tasks = (task_of("USPM", "USPM-000095", "2025-01-06T17:45:00Z"), task_of("USPM", "USPM-000096", "2025-01-07"))
+    log.ask(Request(id="r", at=noon, who="general journals", by_person=False, tasks=tasks, changes={}))
+    header = "Failed to sync journal header USPM-000096 to Dataverse. Manual synch required at count 5. Count 1."
+    failures = [("USPM-000095", NOT_MADE)] * 5 + [("USPM-000096", f"{header}\n503 Service Unavailable.")]
+    for number, (journal, text) in enumerate(failures):
+        now = noon + number * 300 * SECOND
+        claim = log.claim(
+            f"worker {number}", now=now, until=now + SECOND, chance=0.0, only=("journal", f"USPM/{journal}")
+        )
+        assert claim is not None
+        log.begin(claim, now=now, until=now + SECOND)
+        log.end(claim, "configuration", text, now=now, chance=0.0, changes={}, wait=300 * SECOND)
+    engine.dispose()
+    words = NOT_MADE.partition("\n")[0]
+    said = reported(21, "2025-01-08T12:20:00Z", "general-journal-sync", "USPM-000095", words, run="USPM/USPM-000095 5")
+    project(settings, lines([said]))
+
+
 @contextmanager
 def served(settings: Settings) -> Iterator[Served]:
     """Serve a workspace on a free port."""
@@ -142,5 +177,15 @@ def demonstrated(folder: Path) -> Iterator[Served]:
     """The small company, with errors and a rejected event."""
     settings = settings_in(folder)
     project(settings, [*small_company(), *lines(ERRORS)])
+    with served(settings) as found:
+        yield found
+
+
+@contextmanager
+def with_journals(folder: Path) -> Iterator[Served]:
+    """The small company whose general journals were tried."""
+    settings = settings_in(folder)
+    project(settings, [*small_company(), *lines(ERRORS)])
+    try_journals(settings)
     with served(settings) as found:
         yield found

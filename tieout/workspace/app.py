@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from engine.errors import QuestionError, SetupError, TieoutError
 from streams.log import LogError
-from tieout.workspace import balance, deleting, document, dual_write, operation, proposals, troubleshoot
+from tieout.workspace import balance, deleting, document, dual_write, journals, operation, proposals, troubleshoot
 from tieout.workspace.addresses import PATHS
 from tieout.workspace.context import Workspace
 from tieout.workspace.rendering import render, static_response
@@ -59,10 +59,8 @@ def make_app(workspace: Workspace) -> Starlette:
             Route("/{company}/errors/history", troubleshoot.history),
             Route("/{company}/errors/delete", deleting.confirm, methods=["GET"]),
             Route("/{company}/errors/delete", deleting.delete, methods=["POST"]),
-            *(
-                Route(f"/{{company}}/{section}", _Of(troubleshoot.later, section=section), methods=["GET"])
-                for section in ("general-journals",)
-            ),
+            Route("/{company}/general-journals", journals.journals),
+            Route("/{company}/general-journals.csv", journals.journals_csv),
             Route("/{company}/invoice-proposals", proposals.proposals),
             Route("/{company}/invoice-proposals.csv", proposals.proposals_csv),
         ],

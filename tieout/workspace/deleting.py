@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from engine.errorlog import subject_of
 from engine.errors import QuestionError
 from store.errorlog import ErrorEntry
-from tieout.commands import applied, deletions, me
+from tieout.commands import applied, deletions, me, retried_by
 from tieout.workspace.context import Frame, asked, frame, workspace_of
 from tieout.workspace.rendering import render
 from tieout.workspace.troubleshoot import State, read_state, rows_of, sections
@@ -61,6 +61,7 @@ def _page(request: Request, state: State, chosen: Sequence[str], told: Asked) ->
             "state": state,
             "rows": rows,
             "seen": [_seen(row.entry) for row in rows],
+            "retried": retried_by(row.entry for row in rows),
             "told": told,
         }
         response = render(request, "error_delete.html", context)

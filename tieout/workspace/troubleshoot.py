@@ -236,7 +236,9 @@ def rows_of(snapshot: Snapshot, around: Frame, state: State, limit: int = LOOKED
 
 
 def _journal(message: ProcessMessage) -> str:
-    """The journal that a message names, or is about."""
+    """The journal that a message names, or is about. Of a general journal some name the RecId."""
+    if message.process == "general-journal-sync" and message.subject:
+        return message.subject
     named = recognise(message.text or "").parameters.get("journal", "")
     return named or ((message.subject or "") if message.process == "integration-journal-posting" else "")
 
@@ -307,12 +309,3 @@ def history(request: Request) -> Response:
             "known": known,
         }
         return render(request, "error_history.html", context)
-
-
-def later(request: Request) -> Response:
-    """The place of a list that a later version fills."""
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, request.path_params["company"])
-        section = request.scope["section"]
-        context = {"frame": around, "tab": "troubleshoot", "section": section, "sections": sections(around)}
-        return render(request, "later.html", context)

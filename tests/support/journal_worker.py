@@ -1,0 +1,105 @@
+"""A worker that is killed while it sees to general journals, as a program: `kill -9` at every moment that matters.
+
+    python -m tests.support.journal_worker STORE PAIR REPORTS NOW STEP
+
+PAIR is the address of a simulated pair, REPORTS a file to which each report adds a line. NOW is the time in seconds.
+The worker is killed before the step of this number: claiming, beginning, each write, ending, reporting; a number beyond
+the last one lets it end.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import structlog
+
+from engine.attempts import SECOND
+from handlers.connection import Connection
+from handlers.dataverse import API as DATAVERSE_API
+from handlers.dataverse import Dataverse
+from handlers.events import SourceEvent
+from handlers.finance import API as FINANCE_API
+from handlers.finance import Finance
+from handlers.journals import GeneralJournals
+from handlers.processes import Processes
+from handlers.sync import Syncing
+from handlers.tokens import ClientCredentials
+from store.attempts import SqlAttempts
+from store.database import connect
+from store.queries import Reader
+from tests.support.pairs import targets
+from tests.support.stores import MAPS
+from tieout.journals import JournalSyncing, names_in
+from tieout.settings import Settings
+from tieout.simulator.pair.pair import CLIENT_ID, SECRET, TOKEN_PATH
+
+
+def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
+    """See the module."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    passed = count()
+
+    def stepping(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def stepped(*arguments: Any, **named: Any) -> Any:
+            if next(passed) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **named)
+
+        return stepped
+
+    def report(events: Sequence[SourceEvent]) -> None:
+        with reports.open("ab") as file:
+            file.write(b"".join(event.value + b"\n" for event in events))
+
+    http = httpx.Client()
+    tokens = ClientCredentials(
+        http,
+        address=pair + TOKEN_PATH,
+        client_id=CLIENT_ID,
+        secret=SECRET,
+        scope=f"{pair}/.default",
+        clock=lambda: float(now),
+    )
+
+    def connection(api: str) -> Connection:
+        return Connection(http, f"{pair}/{api}", tokens, may_change=lambda: True)
+
+    finance, dataverse = Finance(connection(FINANCE_API)), Dataverse(connection(DATAVERSE_API))
+    attempts = SqlAttempts(connect(store, write=True))
+    for name in ("claim", "begin", "end"):
+        setattr(attempts, name, stepping(getattr(attempts, name)))
+    for name in ("upsert", "act"):
+        setattr(dataverse, name, stepping(getattr(dataverse, name)))
+    settings = Settings(finance=pair, dataverse=pair, companies=("USPM",), process_journal="contoso_ConfirmJournal")
+    journals = JournalSyncing(
+        GeneralJournals(finance, dataverse, Processes(finance, dataverse, targets()), names_in(MAPS, settings)),
+        attempts,
+        Reader(connect(store, write=False), MAPS, today=None),
+        settings,
+        stepping(report),
+        lambda: now * SECOND,
+    )
+    syncing = Syncing(
+        attempts,
+        journals.call,
+        journals.needed,
+        name=f"worker {os.getpid()}",
+        clock=lambda: now * SECOND,
+        sleep=lambda seconds: os._exit(0),  # one attempt a process
+        chance=lambda: 0.0,
+        ended=journals.ended,
+    )
+    journals.take()
+    while syncing.next():
+        pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))

@@ -1,0 +1,70 @@
+"""The page of general journals that are not through to Dataverse (R61, R62), and its file."""
+
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine.attempts import ATTEMPTS_MAX
+from engine.errorlog import Subject
+from engine.journals import PROCESS
+from tieout.journals import Standing, retry_of, standing
+from tieout.workspace.context import asked, frame
+from tieout.workspace.export import csv_response
+from tieout.workspace.rendering import render
+from tieout.workspace.troubleshoot import sections
+
+STATES: Final = {
+    "waiting": "waiting",
+    "running": "being tried",
+    "waits-for-a-person": "waits for a person",
+    "reported": "seen to by Finance",
+}
+
+
+def journals(request: Request) -> Response:
+    """The journals, each with its count, what failed last, what to do, and how a new round begins."""
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, request.path_params["company"])
+        found = standing(snapshot, around.code)
+        context = {
+            "frame": around,
+            "tab": "troubleshoot",
+            "section": "general-journals",
+            "sections": sections(around),
+            "journals": [(one, retry_of(one), *_entry(one)) for one in found],
+            "states": STATES,
+            "of": ATTEMPTS_MAX,
+            "csv": f"/{quote(around.code)}/general-journals.csv",
+        }
+        return render(request, "journals.html", context)
+
+
+def _entry(one: Standing) -> tuple[str, str]:
+    """The addresses of the history of what was logged, and of the page that deletes it; '' where nothing was."""
+    if not one.error:
+        return "", ""
+    base = f"/{quote(one.company)}/errors"
+    about = urlencode({"process": PROCESS, "about": one.about}, quote_via=quote)
+    return f"{base}/history?{about}", f"{base}/delete?error={Subject(one.company, PROCESS, one.about).key}"
+
+
+def journals_csv(request: Request) -> Response:
+    """The list as a file."""
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, request.path_params["company"])
+        found = standing(snapshot, around.code)
+    titles = [
+        *("Journal", "Company", "Posted", "State", "Step", "Count", "Last tried", "Tried again"),
+        *("Code", "Error message", "Reason", "What to do"),
+    ]
+    lines = (
+        [
+            *(one.journal, one.company, one.posted or "", STATES[one.state], one.step or "", one.count),
+            *(around.locale.time(at, around.zone) if at else "" for at in (one.last, one.next)),
+            *(one.code, one.error, one.reason, one.todo),
+        ]
+        for one in found
+    )
+    return csv_response(f"{around.code}-general-journals", titles, lines)
