@@ -13,7 +13,7 @@ from sqlalchemy import select as select_of
 
 from engine.records import Record
 from store import tables
-from store.statements import select, select_keys, select_some
+from store.statements import select, select_keys, select_ranges, select_some
 from store.views import Sums, TotalKey
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
@@ -92,15 +92,14 @@ class Rows:
                 for record in written.added(token):
                     yield token, record
 
-    def links_within(self, start: str, end: str) -> Iterator[Link]:
-        """The links with tokens from `start` up to, not including, `end`."""
+    def links_whatever_company(self, heads: Collection[str]) -> Iterator[Link]:
+        """The links whose tokens are one of these ids, which end in `|`, and a company or none."""
         written = self._written
-        query = text("SELECT token, record FROM links WHERE token >= :start AND token < :end")
-        for row in self._connection.execute(query, {"start": start, "end": end}):
-            link = (row.token, row.record)
-            if link not in written.links_added and link not in written.links_removed:
+        ranges = [(head, head[:-1] + "}") for head in heads]
+        for link in select_ranges(self._connection, tables.links, ["token", "record"], "token", ranges):
+            if link not in written.links_added and link not in written.links_removed and _head(link[0]) in heads:
                 yield link
-        yield from (link for link in written.links_added if start <= link[0] < end)
+        yield from (link for link in written.links_added if _head(link[0]) in heads)
 
     def linked(self, tokens: Collection[str], limit: int) -> dict[str, set[str]]:
         """For each token the records that have it: all of them, or at least `limit` of them."""
@@ -120,3 +119,8 @@ class Rows:
         for *key, sums in select_keys(self._connection, tables.totals, wanted):
             found[TotalKey(*key)] = Sums.from_text(sums)
         return found
+
+
+def _head(token: str) -> str:
+    """A token without the company that it ends in."""
+    return token[: token.rfind("|") + 1]

@@ -106,6 +106,23 @@ def select_some(
         yield from connection.exec_driver_sql(_select_some_sql(table, tuple(columns), by), (value, limit))
 
 
+def select_ranges(
+    connection: Connection, table: Table, columns: Sequence[str], by: str, ranges: Sequence[tuple[str, str]]
+) -> Iterator[Row]:
+    """The rows whose column `by` lies in one of the ranges (from, up to but not including)."""
+    if _is_postgres(connection):
+        if ranges:
+            starts, ends = zip(*ranges, strict=True)
+            query = _select_ranges_arrays_sql(table, tuple(columns), by)
+            yield from connection.exec_driver_sql(query, (list(starts), list(ends)))
+        return
+    for chunk in chunks(ranges, MANY):
+        size = FEW if len(chunk) <= FEW else MANY
+        query = _select_ranges_sql(table, tuple(columns), by, size)
+        bounds = [bound for both in chunk for bound in both] + [""] * (2 * (size - len(chunk)))
+        yield from connection.exec_driver_sql(query, tuple(bounds))
+
+
 def select_keys(connection: Connection, table: Table, keys: Sequence[Row]) -> Iterator[Row]:
     """The rows whose primary key is one of `keys`."""
     if not keys:
@@ -188,6 +205,17 @@ def _select_some_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
 
 
 @lru_cache(maxsize=64)
+def _select_ranges_sql(table: Table, columns: tuple[str, ...], by: str, size: int) -> str:
+    names = ", ".join(f"found.{name}" for name in _quoted(columns))
+    wanted = ", ".join(["(?, ?)"] * size)
+    # A cross join, so that the ranges come first and each is looked up in the index.
+    return (
+        f'WITH wanted("from", past) AS (VALUES {wanted}) SELECT {names} FROM wanted CROSS JOIN "{table.name}" AS found '  # noqa: S608
+        f'WHERE found."{by}" >= wanted."from" AND found."{by}" < wanted.past'
+    )
+
+
+@lru_cache(maxsize=64)
 def _select_key_sql(table: Table) -> str:
     condition = " AND ".join(f"{name} = ?" for name in _quoted(table.primary_key.columns.keys()))
     return f'SELECT {_names(table)} FROM "{table.name}" WHERE {condition}'  # noqa: S608
@@ -240,6 +268,16 @@ def _select_some_array_sql(table: Table, columns: tuple[str, ...], by: str) -> s
     return (
         f"SELECT found.* FROM unnest({_arrays(table, [by])}) AS wanted(value) CROSS JOIN LATERAL "  # noqa: S608
         f'(SELECT {names} FROM "{table.name}" WHERE "{by}" = wanted.value COLLATE "C" LIMIT %s) AS found'
+    )
+
+
+@lru_cache(maxsize=64)
+def _select_ranges_arrays_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
+    names = ", ".join(_quoted(columns))
+    return (
+        f"SELECT found.* FROM unnest({_arrays(table, [by, by])}) AS wanted(first, past) CROSS JOIN LATERAL "  # noqa: S608
+        f'(SELECT {names} FROM "{table.name}" WHERE "{by}" >= wanted.first COLLATE "C" '
+        f'AND "{by}" < wanted.past COLLATE "C" OFFSET 0) AS found'
     )
 
 

@@ -318,10 +318,7 @@ class Unit:
         if not open_heads:
             return set()
         found = {key for token, key in self.links_added if (parts := links.scoped(token)) and parts[0] in open_heads}
-        for head in open_heads:
-            for token, key in self.rows.links_within(head, head[:-1] + "}"):
-                if (parts := links.scoped(token)) and parts[0] == head:
-                    found.add(key)
+        found.update(key for _, key in self.rows.links_whatever_company(open_heads))
         return found
 
     def _members(self) -> set[str]:

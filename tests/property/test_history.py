@@ -104,7 +104,8 @@ def test_amounts_add_up_and_tiles_equal_grids(case: tuple[list[Event], list[Even
         for code in asked.companies():
             company = asked.company(code)
             window = asked.window(company, "2024-01-01", "2025-12-31")
-            tiles = asked.summary(company, window).tiles
+            # Without the ledger's currency the tiles are in the documents' own, or refused: no sum mixes currencies.
+            tiles = None if company.currency is None else asked.summary(company, window).tiles
             for kind, prefix in zip(KINDS, ("expense", "vendor_invoice"), strict=True):
                 for view, part in (
                     ("missing-actuals", "missing_actual"),
@@ -112,9 +113,10 @@ def test_amounts_add_up_and_tiles_equal_grids(case: tuple[list[Event], list[Even
                 ):
                     query = GridQuery(company=code, kind=kind, window=window, view=view)  # type: ignore[arg-type]
                     rows = [row.document for row in asked.rows(query)]
-                    tile = tiles[f"{prefix}_{part}s"]
-                    assert tile.documents == len(rows)
-                    assert tile.amount == sum(getattr(row.accounting, part) for row in rows if row.accounting)
+                    if tiles is not None:
+                        tile = tiles[f"{prefix}_{part}s"]
+                        assert tile.documents == len(rows)
+                        assert tile.amount == sum(getattr(row.accounting, part) for row in rows if row.accounting)
                     sums = asked.sums(query).values()
                     assert sum(item.documents for item in sums) == len(rows)
                 everything = GridQuery(company=code, kind=kind, window=window)
