@@ -158,7 +158,7 @@ def read_line_key(text: object) -> tuple[int, Amount] | None:
     return None
 
 
-_NUMBER = re.compile(r"\S{1,20}")
+_NUMBER = re.compile(r"(?=\D*\d)\S{1,20}")
 
 
 def number_in(subject: str) -> str | None:

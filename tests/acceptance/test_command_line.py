@@ -649,12 +649,14 @@ def test_current_errors_are_deleted_by_a_filter_with_who_when_and_why(tieout: Ti
     assert ("2 current errors" in rehearsed.out, rehearsed.code) == (True, 0)
     asked = tieout("errors", "delete", "--company", "uspm", "--why", "mended", stdin=b"n\n")
     assert (asked.code, "Delete 2 current errors?" in asked.err) == (1, True)
+    assert "Deleting begins a new round of attempts for 2 general journals." in asked.err
     assert len(tieout("errors", "--json").lines) == 3
 
     done = tieout(
         "errors", "delete", "--company", "uspm", "--code", "GJ_CONFIRM", "--why", "mended", "--who", "ann", "-y"
     )
-    assert (done.code, done.err) == (0, "1 error deleted.\n")
+    retried = "A new round of attempts begins for 1 general journal.\n"
+    assert (done.code, done.err) == (0, f"1 error deleted.\n{retried}")
     assert [error["subject"] for error in tieout("errors", "--json").lines] == ["e2", "e3"]
     (kept,) = tieout("errors", "--history", "--subject", "e1", "--json").lines
     assert (kept["standing"], kept["deleted"]["who"], kept["deleted"]["why"]) == ("deleted", "ann", "mended")

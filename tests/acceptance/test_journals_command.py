@@ -85,7 +85,7 @@ def test_deleting_the_entry_says_that_it_begins_a_new_round_and_does(tieout: Tie
     work(tieout)
     served.pair.refusals.clear()
     deleted = tieout("errors", "delete", "--code", "GJ_HEADER", "--why", "mended", "--who", "anna", "--yes")
-    assert "begins a new round of attempts for 1 general journal" in deleted.err
+    assert "A new round of attempts begins for 1 general journal." in deleted.err
     assert "begins a new round" in " ".join(tieout("errors", "delete", "--help").out.split())
     assert "Deleting what the error log says" in " ".join(tieout("journals", "sync", "--help").out.split())
     (waiting,) = tieout("journals", "--json").lines

@@ -108,6 +108,7 @@ def test_a_line_of_dataverse_says_which_amount_it_is_or_is_somebody_elses(text: 
     ("subject", "number"),
     [
         ("USPM-015270", "USPM-015270"),
+        ("Unavailable.", None),
         (
             "Failed to sync journal header USPM-015270 to Dataverse. Manual synch required at count 5. Count 3.",
             "USPM-015270",

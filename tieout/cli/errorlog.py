@@ -196,14 +196,17 @@ def delete(
         if not dry_run:
             typer.echo("There is no such current error.", err=True)
         return
-    retried = retried_by(chosen)
-    if retried:
-        typer.echo(f"This begins a new round of attempts for {counted(len(retried), 'general journal')}.", err=True)
+    journals = retried_by(chosen)
+    retried = counted(len(journals), "general journal")
     if not yes:
+        if journals:
+            typer.echo(f"Deleting begins a new round of attempts for {retried}.", err=True)
         typer.confirm(f"Delete {counted(len(chosen), 'current error')}?", abort=True, err=True)
     Outlet(settings).send(deletions(chosen, who, why))
     what = counted(len(chosen), "error")
     typer.echo(f"{what} deleted." if settings.log_file else f"{what} to be deleted: the worker does it.", err=True)
+    if journals:
+        typer.echo(f"A new round of attempts begins for {retried}.", err=True)
 
 
 EVERY = 1_000_000_000
