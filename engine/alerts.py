@@ -112,16 +112,15 @@ def silent_feeds(until: Mapping[str, int]) -> list[Alert]:
     ]
 
 
-def waiting(syncs: Iterable[Sync]) -> list[Alert]:
+def waiting(stopped: Iterable[Sync]) -> list[Alert]:
     """Of what was tried five times, or throttled for hours, and is tried again only when a person asks for it."""
     found: dict[tuple[str, str], list[Sync]] = {}
-    for sync in syncs:
-        if sync.attempts.state == "stopped":
-            found.setdefault((sync.action, sync.subject), []).append(sync)
+    for sync in stopped:
+        found.setdefault((sync.action, sync.subject), []).append(sync)
     alerts = []
-    for (action, subject), stopped in sorted(found.items()):
-        names = sorted(sync.document for sync in stopped)
-        last = max(stopped, key=lambda sync: sync.last_at or 0)
+    for (action, subject), syncs in sorted(found.items()):
+        names = sorted(sync.document for sync in syncs)
+        last = max(syncs, key=lambda sync: sync.last_at or 0)
         alerts.append(
             Alert(
                 key=f"waits-for-person {action} {subject}",

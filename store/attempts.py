@@ -185,6 +185,12 @@ def ask(connection: Connection, request: Request) -> list[str]:
     return [sync.document for sync in found if sync.attempts.state == "waiting"]
 
 
+def stopped_syncs(connection: Connection) -> list[Sync]:
+    """What waits for a person."""
+    query = select(tables.syncs).where(tables.syncs.c.state == "stopped")
+    return [_sync(row) for row in connection.execute(query)]
+
+
 def syncs_of(connection: Connection, documents: Sequence[str] | None = None, action: str | None = None) -> list[Sync]:
     """What is known of these documents, or of all, by name and action; of one action if it is named."""
     table = tables.syncs

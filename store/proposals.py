@@ -1,7 +1,6 @@
 """The invoice proposals that wait, from the records and links as they are (R56)."""
 
-from collections.abc import Iterable
-from itertools import chain as chain_of
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
@@ -9,55 +8,80 @@ from engine import links
 from engine.facts import ChainFacts
 from engine.maps import Maps
 from engine.proposals import Proposal, unbilled, waiting, waits
-from engine.records import Row
+from engine.records import Record, Row
 from store.rows import Rows, Written
 from store.unit import State, Unit, load_resident
 
 
 def waiting_proposals(connection: Connection, maps: Maps, company: str | None) -> list[Proposal]:
-    """The proposals of a company, or of all, that have no lines yet: the oldest first."""
-    rows = Rows(connection, Written())
-    state = State(0, 0)
-    load_resident(rows, maps, state)
-    unit = Unit(rows, maps, state)
+    """The proposals of a company, or of all, that have no lines yet: the oldest first.
 
-    def existing(keys: Iterable[str]) -> list[Row]:
-        found = sorted((key, record) for key, record in rows.records(keys) if record.exists)
-        return [links.row(record, maps.entities[record.entity], state.directory.owner) for _, record in found]
-
-    proposals = {
-        links.pointer_to(offer): row
-        for entity_map in maps.of_role("proposal")
-        for _, record in rows.records_within(entity_map.prefix, entity_map.prefix[:-1] + ";")
-        if record.exists
-        and waits(row := links.row(record, entity_map, state.directory.owner))
-        and company in (None, row.company)
-        for offer in record.refers
-        if offer[0] == "+"
-    }
-    named: dict[str, list[str]] = {pointer: [] for pointer in proposals}
-    for pointer, staged in rows.links(proposals.keys()):
-        named[pointer].append(staged)
-    staging = {row.key: row for row in existing(chain_of.from_iterable(named.values()))}
-    prefixes = [entity_map.prefix for entity_map in maps.of_role("actual")]
-    keys = [prefix + row["actual"] for row in staging.values() if row["actual"] for prefix in prefixes]
-    billed = {row.id: row for row in existing(keys)}
-    connections = existing(record for _, record in rows.links(keys))
-    sales = {
-        row.key: unbilled(billed[row["actual"]], connections) if row["actual"] in billed else []
-        for row in staging.values()
-    }
-    chains = _chains(unit, rows, [prefix + sale for found in sales.values() for sale in found for prefix in prefixes])
+    Every proposal is read, of which there are few; what is behind those that wait is found by links.
+    """
+    look = _Look(connection, maps)
+    proposals = look.proposals(company)
+    naming = look.naming(proposals)
+    sales = look.sales([row for rows in naming.values() for row in rows])
+    chains = look.chains({sale for found in sales.values() for sale in found})
     found = [
-        waiting(row, [sales[key] for key in named[pointer] if key in sales], chains)
-        for pointer, row in proposals.items()
+        waiting(proposal, [sales[row.key] for row in naming[pointer]], chains)
+        for pointer, proposal in proposals.items()
     ]
     return sorted(found, key=lambda one: (one.date or "", one.company or "", one.number))
 
 
-def _chains(unit: Unit, rows: Rows, keys: Iterable[str]) -> dict[str, ChainFacts]:
-    """The chains of actuals, by the actuals' ids."""
-    of = {record.id: record.chain for _, record in rows.records(keys) if record.chain is not None}
-    seen = unit.surroundings(set(of.values()))
-    facts = {name: ChainFacts(name, found, unit) for name, (found, _) in seen.items()}
-    return {actual: facts[name] for actual, name in of.items() if name in facts}
+class _Look:
+    """The steps from proposals to the chains of what they bill, each for all of them at once."""
+
+    def __init__(self, connection: Connection, maps: Maps) -> None:
+        self._maps = maps
+        self._rows = Rows(connection, Written())
+        self._state = State(0, 0)
+        load_resident(self._rows, maps, self._state)
+
+    def proposals(self, company: str | None) -> dict[str, Row]:
+        """The proposals that wait, by the link that points to them."""
+        found = {}
+        for entity_map in self._maps.of_role("proposal"):
+            for _, record in self._rows.records_within(entity_map.prefix, entity_map.prefix[:-1] + ";"):
+                if record.exists and waits(row := self._row(record)) and company in (None, row.company):
+                    found.update({links.pointer_to(offer): row for offer in record.refers if offer[0] == "+"})
+        return found
+
+    def naming(self, pointers: Iterable[str]) -> dict[str, list[Row]]:
+        """The staging rows that name each proposal."""
+        found: dict[str, list[Row]] = {pointer: [] for pointer in pointers}
+        pointer_of = {record: pointer for pointer, record in self._rows.links(found.keys())}
+        for row in self._existing(pointer_of):
+            found[pointer_of[row.key]].append(row)
+        return found
+
+    def sales(self, staging: Sequence[Row]) -> dict[str, list[str]]:
+        """The unbilled sales behind each staging row, by its key; none where its actual has not come."""
+        keys = self._actuals({row["actual"] for row in staging if row["actual"]})
+        actuals = {row.id: row for row in self._existing(keys)}
+        connections = self._existing(record for _, record in self._rows.links(keys))
+        return {
+            row.key: unbilled(actuals[row["actual"]], connections) if row["actual"] in actuals else []
+            for row in staging
+        }
+
+    def chains(self, actuals: Iterable[str]) -> dict[str, ChainFacts]:
+        """The chains of actuals, by the actuals' ids."""
+        of = {record.id: record.chain for _, record in self._rows.records(self._actuals(actuals)) if record.chain}
+        unit = Unit(self._rows, self._maps, self._state)
+        facts = {
+            chain: ChainFacts(chain, rows, unit) for chain, (rows, _) in unit.surroundings(set(of.values())).items()
+        }
+        return {actual: facts[chain] for actual, chain in of.items()}
+
+    def _actuals(self, ids: Iterable[str]) -> list[str]:
+        """The record keys of actuals, whichever entity they are of."""
+        return [entity_map.prefix + one for one in ids for entity_map in self._maps.of_role("actual")]
+
+    def _existing(self, keys: Iterable[str]) -> list[Row]:
+        found = sorted(self._rows.records(keys), key=lambda item: item[0])
+        return [self._row(record) for _, record in found if record.exists]
+
+    def _row(self, record: Record) -> Row:
+        return links.row(record, self._maps.entities[record.entity], self._state.directory.owner)

@@ -59,7 +59,7 @@ class Look:
     def __call__(self) -> tuple[list[Alert], set[Kind]]:
         """What stands, and the kinds that were looked at: without the log, those that the store tells."""
         with self._reader.snapshot() as snapshot:
-            found = [*_silent(snapshot, self._settings), *alerts.waiting(snapshot.syncs())]
+            found = [*_silent(snapshot, self._settings), *alerts.waiting(snapshot.stopped())]
             found += _amounts(snapshot, self._settings)
         looked_at: set[Kind] = {"feed-silent", "waits-for-person", "amount-before-close"}
         try:
@@ -100,6 +100,8 @@ def _amounts(snapshot: Snapshot, settings: Settings) -> Iterator[Alert]:
         return
     for code in companies_of(snapshot, settings):
         company = snapshot.company(code)
+        if company.currency is None:
+            continue  # nothing says in what currency the limit would be
         for period in alerts.closing(company, snapshot.today(company)):
             summary = snapshot.summary(company, Window(period.start, period.end))
             amount = sum(one.amount for one in summary.unreconciled.values()) - summary.in_flight.amount

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from sqlalchemy import Engine, text
 
@@ -21,6 +22,7 @@ from handlers.webhook import ATTEMPTS, Webhook
 from store.alerts import SqlAlerts
 from store.database import connect
 from tests.support.desks import Desk
+from tests.support.journaling import JOURNAL, JournalDesk
 from tests.support.stores import memory_store
 from tests.support.workspace import lines, project, settings_in, small_company
 from tieout import alerting
@@ -179,8 +181,14 @@ def test_of_periods_about_to_be_closed_the_amount_is_looked_at_and_of_no_other(t
     settings = settings_in(tmp_path)
     project(settings, small_company())
     # Of the 37,000.00 of the screenshot 18,200.00 lie in January, which goes on.
-    limited = Settings(**{**{n: getattr(settings, n) for n in settings.__struct_fields__}, "alert_amount": "4000"})
+    limited = msgspec.structs.replace(settings, alert_amount="4000")
     assert keys(limited) == ["amount-before-close USPM 2024-11-01", "amount-before-close USPM 2024-12-01"]
+
+
+def test_of_a_company_whose_currency_is_not_known_no_amount_is_told(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    project(settings, [line for line in small_company() if b'"entity":"Ledger"' not in line])
+    assert keys(msgspec.structs.replace(settings, alert_amount="1")) == []
 
 
 def test_a_store_that_somebody_wrote_to_fails_the_self_check(tmp_path: Path) -> None:
@@ -204,6 +212,16 @@ def test_five_failures_are_an_alert_until_a_person_syncs_again() -> None:
     assert f"waits-for-person export {exported}" in [alert.key for alert in look()[0]]
     desk.sync(exported)
     assert [alert.key for alert in look()[0] if alert.kind == "waits-for-person"] == []
+
+
+def test_a_general_journal_that_failed_five_times_is_an_alert_as_well() -> None:
+    desk = JournalDesk()
+    desk.site.pair.refusals["msdyn_journal"] = "A privilege is missing."
+    desk.runs(ATTEMPTS_MAX)
+    stand = {alert.key: alert.says for alert in Look(desk.engine, desk.settings)()[0]}
+    says = stand[f"waits-for-person journal {JOURNAL}"]
+    assert says.startswith(f"{JOURNAL}: journal was tried 5 times and waits for a person.")
+    assert "A privilege is missing" in says
 
 
 # --- telling --------------------------------------------------------------------------------------------------------
@@ -294,7 +312,7 @@ def test_a_worker_tells_an_alert_when_its_turn_comes_and_two_tell_it_once(
     address, got = listening
     settings = settings_in(tmp_path)
     project(settings, [*small_company(), *lines([NOT_UNDERSTOOD])])
-    told = Settings(**{**{n: getattr(settings, n) for n in settings.__struct_fields__}, "webhook": address})
+    told = msgspec.structs.replace(settings, webhook=address)
     # Turns that are shorter than a minute.
     monkeypatch.setattr(alerting, "ASK_SECONDS", 0.05)
     monkeypatch.setattr(alerting, "this_turn", lambda: f"{time.time():020.1f}")

@@ -7,7 +7,7 @@ import pytest
 
 from engine import alerts
 from engine.alerts import Alert, Kind, Told, changed
-from engine.attempts import Attempts, State, Sync
+from engine.attempts import Attempts, Sync
 from engine.calendar import Company, Period, PeriodStatus
 
 pytestmark = pytest.mark.requirement("R84")
@@ -72,28 +72,21 @@ def test_what_is_told_twice_has_the_same_id_and_begin_and_end_have_their_own() -
     assert ended["id"] != began["id"]
 
 
-def sync(document: str, state: State, subject: str = "", text: str = "503", made: int = 5) -> Sync:
+def sync(document: str, subject: str = "") -> Sync:
     return Sync(
         document=document,
         action="export",
         subject=subject or document,
         company="USPM",
         parameters={},
-        attempts=Attempts(state=state, made=made),
+        attempts=Attempts(state="stopped", made=5),
         by="anna",
-        last_text=text,
+        last_text="503",
     )
 
 
 def test_what_was_stopped_after_five_attempts_waits_for_a_person_one_alert_a_subject() -> None:
-    syncs = [
-        sync("USPM/1", "stopped"),
-        sync("USPM/2", "waiting"),
-        sync("USPM/3", "blocked"),
-        sync("USPM/4", "stopped", "USPM/Inv-1"),
-        sync("USPM/5", "stopped", "USPM/Inv-1"),
-    ]
-    found = alerts.waiting(syncs)
+    found = alerts.waiting([sync("USPM/1"), sync("USPM/4", "USPM/Inv-1"), sync("USPM/5", "USPM/Inv-1")])
     assert [(one.key, one.detail["documents"]) for one in found] == [
         ("waits-for-person export USPM/1", ["USPM/1"]),
         ("waits-for-person export USPM/Inv-1", ["USPM/4", "USPM/5"]),
