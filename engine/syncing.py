@@ -82,10 +82,7 @@ def step_for(
         case "not-imported" | "line-not-seen":
             return Step("import", company, {"company": company})
         case "draft" if document.journal is not None:
-            if not posting_permitted:
-                return Left("Post the journal; Sync may do it where TIEOUT_SYNC_POSTS permits it.")
-            parameters = {"company": company, "journals": [document.journal]}
-            return Step("posting", f"{company}/{document.journal}", parameters)
+            return _posted(company, document.journal, posting_permitted)
         case "draft":
             return Left("Its journal is not known: post it in Finance.")
         case "not-observed":
@@ -93,6 +90,26 @@ def step_for(
         case "feed-silent":
             return Left("The feed of the step that is missing is silent: see to it first.")
     return Left(CAUSES[cause].do)
+
+
+def step_for_error(process: str, company: str, subject: str | None, *, posting_permitted: bool = False) -> Step | Left:
+    """What a retry does for an error that is current, once a person mended what it names: its process runs again. An
+    invoice proposal gets its lines from Import from staging (`domain/documents.md` §4).
+
+    General journals have a way of their own (`engine.journals`).
+    """
+    match process:
+        case "import-from-staging" | "invoice-proposal":
+            return Step("import", company, {"company": company})
+        case "integration-journal-posting" if subject is not None:
+            return _posted(company, subject, posting_permitted)
+    return Left("Which journal it is about is not known: run the process in Finance.")
+
+
+def _posted(company: str, journal: str, permitted: bool) -> Step | Left:
+    if not permitted:
+        return Left("Post the journal; Sync may do it where TIEOUT_SYNC_POSTS permits it.")
+    return Step("posting", f"{company}/{journal}", {"company": company, "journals": [journal]})
 
 
 def _approved_again(document: Document, rows: Sequence[Row]) -> Step | Left:

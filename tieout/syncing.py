@@ -18,6 +18,7 @@ from store.attempts import SqlAttempts
 from store.grids import GridQuery
 from store.queries import GridRow, Reader, Snapshot
 from store.views import View
+from tieout.retrying import still_current
 from tieout.settings import Settings
 
 KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
@@ -126,19 +127,21 @@ def rests_on(settings: Settings) -> str:
 
 
 def looking(reader: Reader, settings: Settings) -> Callable[[Claim], Needed]:
-    """A look, just before a call, whether the documents of a claim still ask for it."""
+    """A look, just before a call, whether the documents of a claim, or the errors it is to clear, still ask for it."""
 
     def needed(claim: Claim) -> Needed:
         with reader.snapshot() as snapshot:
             rows = snapshot.named(claim.documents)
             now = _planned(snapshot, settings, rows, on_its_way_too=True)
+            errors = set(claim.documents) - {row.document.document for row in rows}
+            erring = bool(errors) and still_current(snapshot, claim, errors)
         asking = [
             one
             for one in now.documents
             if isinstance(one.step, Step) and (one.step.action, one.step.subject) == (claim.action, claim.subject)
         ]
         changes = {one.row.document.document: one.change for one in now.documents}
-        if asking:
+        if asking or erring:
             return Needed(True, "", changes)
         causes = sorted({row.cause or row.document.position for row in rows}) or ["not there any more"]
         return Needed(False, f"nothing asks for it any more: {', '.join(causes)}", changes)

@@ -1215,3 +1215,28 @@ def test_alerts_that_stand_are_listed_and_a_test_says_whether_it_was_taken(tieou
     nobody = told(tieout("alerts", "test", webhook="http://127.0.0.1:9/key-nobody-may-see"))
     assert "the connection to 127.0.0.1 failed" in nobody
     assert "key-nobody-may-see" not in nobody
+
+
+# --- retrying what ended in an error ---------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R43", "R50")
+def test_a_retry_says_what_it_would_do_for_each_error(demonstrated: Tieout, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = ("errors", "retry", "--all", "--dry-run")
+    left = demonstrated(*everything, "--json").lines
+    assert len(left) == len(demonstrated("errors", "--json").lines)
+    assert {(line["process"], line["action"]) for line in left} == {("integration-journal-posting", None)}
+    assert all("TIEOUT_SYNC_POSTS" in line["why"] for line in left)
+    monkeypatch.setenv("TIEOUT_SYNC_POSTS", "true")
+    done = demonstrated(*everything, "--json").lines
+    assert {line["action"] for line in done} == {"posting"}
+    assert "post the journal" in demonstrated(*everything).out
+    assert "There is no such current error." in demonstrated("errors", "retry", "--subject", "none", "--yes").out
+
+
+def test_a_retry_says_which_errors_and_needs_the_two_systems(
+    demonstrated: Tieout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "say which errors" in demonstrated("errors", "retry").err
+    monkeypatch.setenv("TIEOUT_SYNC_POSTS", "true")
+    assert "TIEOUT_FINANCE and TIEOUT_DATAVERSE" in demonstrated("errors", "retry", "--all", "--yes").err

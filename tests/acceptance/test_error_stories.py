@@ -105,6 +105,29 @@ def test_no_open_period(desk: Desk) -> None:
     assert desk.tiles()["expense_missing_journal_lines"] == ("4450.00", 8)
 
 
+@pytest.mark.requirement("R43", "R54")
+def test_what_ended_in_an_error_is_run_again_once_it_is_mended(desk: Desk) -> None:
+    """Not the document: what the error log tells is retried, and a retry that changes nothing is told again."""
+    before = codes(desk.errors())
+    line, journal = line_of(desk)
+    set_periods(desk, 2, "2024-12-01")
+    press_sync(desk)
+    desk.site.clock.seconds += 3_600
+    reset_to_draft(desk)
+    (first,) = desk.retry(journal)
+    assert (first.document, first.action, first.attempts.state) == (f"USPM/{journal}", "posting", "done")
+    assert of("NO_OPEN_PERIOD", desk.errors(), journal)["count"] == 2
+    set_periods(desk, 1, "2024-12-01")
+    reset_to_draft(desk)
+    desk.site.clock.seconds += 3_600
+    # The error of the line names the line; its text names the journal that is to be posted.
+    (again,) = desk.retry(line.id)
+    assert (again.document, again.subject) == (f"USPM/{line.id}", f"USPM/{journal}")
+    assert codes(desk.errors()) == before
+    assert desk.standing(DRAFTED) == "reconciled"
+    assert desk.retry(journal) == []
+
+
 @pytest.mark.requirement("R57")
 def test_no_open_period_in_or_after(desk: Desk) -> None:
     """Finance may move the accounting date to the next open period, and there is none."""

@@ -17,6 +17,7 @@ from store.writer import Writer
 from tests.support.pairs import HOST, Site
 from tests.support.stores import MAPS, TODAY, add, memory_store
 from tests.unit.test_pair import facts
+from tieout import retrying
 from tieout.handling import caller
 from tieout.settings import Settings
 from tieout.simulator import simulate
@@ -91,6 +92,15 @@ class Desk:
     def sync(self, document: str | None = None, *, by_person: bool = True) -> list[Sync]:
         """Press Sync, and wait for the end."""
         asked = self.ask(document, by_person=by_person)
+        self.handle()
+        return self.attempts.syncs(asked)
+
+    def retry(self, subject: str) -> list[Sync]:
+        """Have what ended in an error about a subject run again, and wait for the end."""
+        with self.reader.snapshot() as snapshot:
+            entries = snapshot.error_log(ErrorQuery(company=COMPANY, subject=subject))
+            request = retrying.request(snapshot, retrying.plan(entries, self.settings), "anna")
+        asked = self.attempts.ask(msgspec.structs.replace(request, at=self.now()))
         self.handle()
         return self.attempts.syncs(asked)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.explanations import CAUSES, UNKNOWN
-from engine.syncing import Left, Step, Task, step_for, tasks
+from engine.syncing import Left, Step, Task, step_for, step_for_error, tasks
 from tests.support.story import Story, id_of, tell
 from tests.unit.test_rules_causes import EXPENSE, IN_A_JOURNAL, IN_STAGING, INVOICE
 
@@ -104,6 +104,28 @@ def test_every_cause_has_something_that_is_done_or_somebody_who_does_it() -> Non
     for cause in CAUSES.keys() | UNKNOWN.keys():
         found = step(EXPENSE, cause=cause)
         assert isinstance(found, Step) or (isinstance(found, Left) and found.why), cause
+
+
+ERRORS = {
+    "an import runs for its company": ("import-from-staging", "PI-0001", ("import", "USPM")),
+    "a proposal gets its lines from the import": ("invoice-proposal", "PI-0001", ("import", "USPM")),
+    "a journal is posted": ("integration-journal-posting", "USPM-041", ("posting", "USPM/USPM-041")),
+}
+
+
+@pytest.mark.requirement("R50")
+@pytest.mark.parametrize(("process", "subject", "done"), ERRORS.values(), ids=ERRORS.keys())
+def test_what_ended_in_an_error_runs_again(process: str, subject: str, done: tuple[str, str]) -> None:
+    found = step_for_error(process, "USPM", subject, posting_permitted=True)
+    assert isinstance(found, Step)
+    assert (found.action, found.subject) == done
+
+
+def test_a_journal_of_an_error_is_posted_only_where_that_is_permitted_and_when_it_is_known() -> None:
+    for subject, permitted, why in (("USPM-041", False, "TIEOUT_SYNC_POSTS"), (None, True, "not known")):
+        found = step_for_error("integration-journal-posting", "USPM", subject, posting_permitted=permitted)
+        assert isinstance(found, Left)
+        assert why in found.why
 
 
 def test_documents_of_one_subject_share_a_call() -> None:

@@ -209,6 +209,72 @@ def delete(
         typer.echo(f"A new round of attempts begins for {retried}.", err=True)
 
 
+RETRY_EXAMPLES = examples(
+    "tieout errors retry --subject USPM-000041 --dry-run",
+    "tieout errors retry --code NO_OPEN_PERIOD --company USPM",
+    "tieout errors retry --all --yes --no-wait",
+)
+
+
+@app.command(epilog=RETRY_EXAMPLES)
+def retry(
+    company: CompanyFilter = None,
+    process: ProcessFilter = None,
+    code: CodeFilter = None,
+    subject: SubjectFilter = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every current error that the filters leave.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Show how it gets on, until all of it has ended.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Run again what ended in an error, once what it names is mended. Import from staging, the posting of a journal
+    where that is permitted, the sync of a general journal.
+
+    When the run goes well, the error is not current any more.
+    """
+    from engine.syncing import Left
+    from tieout.cli.output import counted
+    from tieout.cli.syncing import carry_out, check_ready
+    from tieout.cli.tables import console, show_retries
+    from tieout.commands import me
+    from tieout.retrying import plan, request
+
+    if not any((everything, company, process, code, subject, start, end)):
+        raise typer.BadParameter("say which errors, by a filter, or --all.")
+    query = _query(company, process, code, subject, start, end, history=False, limit=EVERY)
+    settings = in_force()
+    with asking(settings) as (snapshot, _):
+        retries = plan(snapshot.error_log(query), settings)
+        wished = request(snapshot, retries, me())
+    told = [
+        {
+            "error": one.name,
+            "process": one.entry.message.process,
+            "code": one.entry.as_json()["code"],
+            "action": None if isinstance(one.step, Left) else "journal" if one.step is None else one.step.action,
+            "why": one.step.why if isinstance(one.step, Left) else "",
+        }
+        for one in retries
+    ]
+    if dry_run and as_json:
+        for line in told:
+            emit(line)
+        return
+    if dry_run or not yes or not wished.tasks:
+        show_retries(console(), told, len(wished.tasks))
+    if dry_run or not wished.tasks:
+        return
+    check_ready(settings)
+    if not yes:
+        typer.confirm(f"Start {counted(len(wished.tasks), 'call')}?", abort=True, err=True)
+    carry_out(settings, wished, what="error", wait=wait, as_json=as_json)
+
+
 EVERY = 1_000_000_000
 
 

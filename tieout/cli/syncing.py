@@ -3,6 +3,7 @@
 import getpass
 import time
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,24 +52,27 @@ def sync(
     """
     if (company is None) == (document is None):
         raise typer.BadParameter("name a company, or one document.", param_hint="'--company'")
-    from tieout.handling import ready
-
     settings = in_force()
     plan = _plan(settings, company, kind, document, start, end)
     request = plan.request(getpass.getuser(), by_person=True)
     if dry_run or not request.tasks:
         _show(plan, as_json)
         return
-    if (reason := ready(settings)) is not None:
-        from engine.errors import SettingError
-
-        raise SettingError(f"nothing was sent: {reason}. `--dry-run` shows what would be done.")
-    _check_prerequisites(settings)
+    check_ready(settings)
     if not yes:
         _show(plan, as_json=False)
         typer.confirm(f"Start {counted(len(request.tasks), 'call')}?", abort=True, err=True)
-    asked = ask(settings, request)
-    _follow(settings, asked, wait=wait, as_json=as_json)
+    carry_out(settings, request, what="document", wait=wait, as_json=as_json)
+
+
+def check_ready(settings: "Settings") -> None:
+    """Raise `SettingError` while nothing can be sent."""
+    from engine.errors import SettingError
+    from tieout.handling import ready
+
+    if (reason := ready(settings)) is not None:
+        raise SettingError(f"nothing was sent: {reason}. `--dry-run` shows what would be done.")
+    _check_prerequisites(settings)
 
 
 def _check_prerequisites(settings: "Settings") -> None:
@@ -147,9 +151,10 @@ def ask(settings: "Settings", request: "Request") -> list[str]:
     return sorted({document for task in request.tasks for document in task.documents})
 
 
-def _follow(settings: "Settings", asked: list[str], *, wait: bool, as_json: bool) -> None:
-    """Show how the documents get on."""
-    typer.echo(f"{counted(len(asked), 'document')} asked for; a worker with the role `handle` sees to them.", err=True)
+def carry_out(settings: "Settings", request: "Request", *, what: str, wait: bool, as_json: bool) -> None:
+    """Ask for it, and show how each document, or whatever it is done for, gets on."""
+    asked = ask(settings, request)
+    typer.echo(f"{counted(len(asked), what)} asked for; a worker with the role `handle` sees to them.", err=True)
     if not wait:
         return
     told = [
@@ -169,7 +174,7 @@ def _follow(settings: "Settings", asked: list[str], *, wait: bool, as_json: bool
     else:
         from tieout.cli.tables import console, show_synced
 
-        show_synced(console(), told)
+        show_synced(console(), told, what)
     if any(line["state"] != "done" for line in told):
         raise typer.Exit(1)
 
@@ -182,11 +187,16 @@ def until_over(settings: "Settings", asked: list[str], over: "Callable[[Sync], b
 
     with open_store(settings, write=False) as engine, bar("Syncing", len(asked)) as move:
         attempts = SqlAttempts(engine)
+        begun = time.monotonic()
         while True:
             syncs = list(attempts.syncs(asked))
             states = Counter(sync.attempts.state for sync in syncs)
             done = sum(map(over, syncs))
-            move(done, len(asked), ", ".join(f"{number} {state}" for state, number in states.items()))
+            note = ", ".join(f"{number} {state}" for state, number in states.items())
+            if done and done < len(asked):
+                left = (time.monotonic() - begun) / done * (len(asked) - done)
+                note += f" · {timedelta(seconds=round(left))} left"
+            move(done, len(asked), note)
             if done == len(syncs):
                 return syncs
             time.sleep(LOOK_SECONDS)

@@ -481,15 +481,31 @@ def show_sync(screen: Console, told: Sequence[dict[str, Any]], calls: int, docum
     )
 
 
-def show_synced(screen: Console, told: Sequence[dict[str, Any]]) -> None:
-    """How the documents of a sync ended: those that did not go well, each with what stands in its way."""
+def show_retries(screen: Console, told: Sequence[dict[str, Any]], calls: int) -> None:
+    """What a retry does for each error, and what is left to people."""
+    if not told:
+        screen.print("There is no such current error.")
+        return
+    table = _table("Error", "Message", "What is done")
+    for line in told:
+        done = DONE_AS[line["action"]] if line["action"] else f"nothing: {line['why']}"
+        table.add_row(plain(line["error"]), line["code"], plain(done))
+    screen.print(table)
+    screen.print(f"\n{counted(calls, 'call')} for {counted(len(told), 'error')}.")
+
+
+def show_synced(screen: Console, told: Sequence[dict[str, Any]], what: str) -> None:
+    """How the documents of a sync ended, or whatever it was for: those that did not go well, each with what stands in
+    its way.
+    """
     failed = [line for line in told if line["state"] != "done"]
     if failed:
-        table = _table("Document", "State", "Attempts", "What stands in its way")
+        table = _table(what.capitalize(), "State", "Attempts", "What stands in its way")
         for line in failed:
             table.add_row(plain(line["document"]), line["state"], str(line["attempts"]), plain(line["text"]))
         screen.print(table)
-    screen.print(f"{counted(len(told) - len(failed), 'document')} sent again, {counted(len(failed), 'document')} not.")
+    done = "sent again" if what == "document" else "run again"
+    screen.print(f"{counted(len(told) - len(failed), what)} {done}, {counted(len(failed), what)} not.")
 
 
 # --- general journals ------------------------------------------------------------------------------------------------

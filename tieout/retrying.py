@@ -1,0 +1,80 @@
+"""Retrying what the error log tells: the process of a current error runs again, with a counter of its own (R43, R50).
+
+An error is named by its company and its subject, `USPM/USPM-000041`, where a document has its name.
+"""
+
+import time
+import uuid
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from engine.attempts import Claim, Request
+from engine.changes import ProcessMessage
+from engine.errorlog import subject_of
+from engine.journals import PROCESS as JOURNALS
+from engine.journals import name_of, number_in
+from engine.messages import recognise
+from engine.syncing import Left, Step, Task, step_for_error
+from store.errorlog import ErrorEntry, ErrorQuery
+from store.queries import Snapshot
+from tieout import journals
+from tieout.settings import Settings
+
+_EVERY = 1_000_000
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """An error and what is done for it, or why it is left to a person; for a general journal its batch number."""
+
+    name: str
+    entry: ErrorEntry
+    step: Step | Left | None
+    journal: str | None = None
+
+
+def plan(entries: Iterable[ErrorEntry], settings: Settings) -> list[Retry]:
+    """What a retry of these errors comes to."""
+    found = []
+    for entry in entries:
+        message = entry.message
+        if message.process == JOURNALS:
+            number = number_in(message.subject or message.text or "")
+            left = None if number else Left("Which journal it is about is not known.")
+            found.append(Retry(name_of(message.company or "", number or "?"), entry, left, number))
+            continue
+        if message.company is None:
+            found.append(Retry(_name(message), entry, Left("Its company is not known: run the process in Finance.")))
+            continue
+        # The subject of a line that failed is the line; its text names the journal.
+        subject = recognise(message.text or "").parameters.get("journal", message.subject)
+        step = step_for_error(message.process, message.company, subject, posting_permitted=settings.sync_posts)
+        found.append(Retry(_name(message), entry, step))
+    return found
+
+
+def request(snapshot: Snapshot, retries: Iterable[Retry], who: str) -> Request:
+    """A person's wish that they be done: each begins a new round."""
+    retries = list(retries)
+    names: dict[tuple[str, str], tuple[Step, str, set[str]]] = {}
+    for one in retries:
+        if isinstance(one.step, Step):
+            company = one.entry.message.company or ""
+            names.setdefault((one.step.action, one.step.subject), (one.step, company, set()))[2].add(one.name)
+    tasks = [
+        Task(step.action, step.subject, company, step.parameters, tuple(sorted(own)))
+        for step, company, own in names.values()
+    ]
+    tasks += journals.wish(snapshot, [one.name for one in retries if one.journal], who).tasks
+    at = time.time_ns() // 1_000
+    return Request(id=str(uuid.uuid4()), at=at, who=who, by_person=True, tasks=tuple(tasks), changes={})
+
+
+def still_current(snapshot: Snapshot, claim: Claim, names: Collection[str]) -> bool:
+    """Whether an error of one of these names is still current, so that its process must run again."""
+    query = ErrorQuery(company=claim.company, limit=_EVERY)
+    return any(_name(entry.message) in names for entry in snapshot.error_log(query))
+
+
+def _name(message: ProcessMessage) -> str:
+    return f"{message.company or '?'}/{subject_of(message).about}"
