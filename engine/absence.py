@@ -48,6 +48,10 @@ STUCK: Final = 24 * 60 * MINUTE
 """After this long in processing Finance allows a line to be reset (`domain/documents.md` §0)."""
 
 
+AHEAD: Final = 24 * 60 * MINUTE
+"""So far may a source's clock, and its day, run ahead of ours."""
+
+
 class Moment(msgspec.Struct, frozen=True):
     """What is known of time when documents are shown.
 
@@ -99,7 +103,11 @@ def in_flight(document: Document, moment: Moment) -> bool:
 
 
 def timed_findings(document: Document, end_of_today: int) -> tuple[str, ...]:
-    """The findings that only time makes: a line that has been in processing for too long."""
+    """The findings that only time makes: a line that has been in processing for too long; an event from days to come,
+    beside which whatever is corrected until then counts as older.
+    """
     if document.cause == "processing" and end_of_today - document.since > STUCK:
         return ("processing-too-long",)
+    if document.since - end_of_today > AHEAD:
+        return ("clock-ahead",)
     return ()

@@ -244,6 +244,11 @@ FINDINGS: Final[dict[str, Words]] = {
         "One of their keys is wrong.",
         "Look for an id that many rows share.",
     ),
+    "clock-ahead": Words(
+        "An event of the document says that it happened after today.",
+        "Whatever is corrected until then counts as older, and does not show.",
+        "Set the clock of the system that sent it right; the row's own time, modifiedon, may be wrong as well.",
+    ),
     "processing-too-long": Words(
         "The integration journal line has been in processing for over 24 hours.",
         "It is stuck.",

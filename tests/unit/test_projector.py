@@ -26,6 +26,7 @@ from tests.support.payloads import (
     data_event,
     encoded,
     page,
+    target,
 )
 from tests.support.stores import MAPS, canonical, memory_store
 
@@ -109,6 +110,42 @@ def test_of_a_batch_the_good_is_applied_and_the_whole_is_kept_for_the_bad(world:
     assert "; the entity 'account' is in no map" in event.reason
     assert "; the entity 'contact' is in no map" in event.reason
     assert [key for key in world.records() if "msdyn_actual:" in key]
+
+
+def test_an_event_of_a_megabyte_is_taken_like_any_other(world: World) -> None:
+    large = context({"msdyn_description": "x" * (MEGABYTE - 2_000), "msdyn_amount": 7})
+    world.take(encoded(large), encoded(context({})))
+    assert (world.rejected(), len(world.records())) == ([], 1)
+
+
+def expense(number: int, columns: dict[str, Any]) -> dict[str, Any]:
+    """A context of one of many expenses."""
+    row = f"{number:08x}-2cd4-ef11-a730-0022480431d9"
+    own = target(columns, LogicalName="msdyn_expense", Id=row)
+    return context(
+        PrimaryEntityName="msdyn_expense", PrimaryEntityId=row, InputParameters=[{"key": "Target", "value": own}]
+    )
+
+
+def test_thousands_of_rows_that_claim_to_be_one_document_are_a_finding_and_keep_nobody_else(world: World) -> None:
+    columns = {"ProjTransId": "PT1", "AmountCurr": "1.00", "ApprovalStatus": 6}
+    data = {"entity": "TrvExpTrans", "id": "1", "operation": "upsert", "company": "USPM", "columns": columns}
+    head = {"specversion": "1.0", "id": "e", "source": "/finance/contoso", "type": "tieout.row.changed"}
+    world.take(encoded({**head, "time": "2025-01-08T09:37:24Z", "data": data}))
+    for first in range(0, 3_000, 500):
+        numbers = range(first, first + 500)
+        world.take(*[encoded(expense(number, {"assumed_externalexpenseid": "PT1"})) for number in numbers])
+    world.take(encoded(context({"msdyn_amount": 7})))
+    lines = list(map(msgspec.json.decode, canonical(world.store)))
+    assert (world.rejected(), len(world.records())) == ([], 3_002)
+    found = [line["findings"] for line in lines if "chain" in line and len(line.get("records", ())) == 3_001]
+    assert [finding["code"] for finding in found[0]].count("chain-too-large") == 1
+
+
+def test_clocks_that_are_years_off_lose_nothing(world: World) -> None:
+    for at in ("/Date(4102444800000)/", "/Date(-62135596800000)/", "/Date(0)/"):
+        world.take(encoded(context({"msdyn_amount": 7}, OperationCreatedOn=at)))
+    assert (world.rejected(), len(world.records())) == ([], 1)
 
 
 @pytest.mark.requirement("R9")

@@ -15,7 +15,7 @@ from tests.support.story import ALL_KNOWN, MINUTE, Story, tell
 
 pytestmark = pytest.mark.requirement("R20")
 
-TIMED = {"processing-too-long"}
+TIMED = {"clock-ahead", "processing-too-long"}
 STORY = """
     08:00   expense   E1   100.00 voucher=USPM-463
     08:15   record    R1   approved amount=90.00

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.absence import STUCK, timed_findings
+from engine.absence import AHEAD, STUCK, timed_findings
 from engine.explanations import explain_finding
 from tests.support.story import BEGINNING, MINUTE, tell
 
@@ -287,6 +287,20 @@ def test_a_line_is_in_processing_for_too_long_after_a_day(state: str, after: int
     document = tell(f"expense E1\n record R1 approved\n actual A1\n staging S1 line=L1\n line L1 {state}").document
     assert STUCK == 24 * 60 * MINUTE
     assert timed_findings(document, document.since + after) == found
+
+
+@pytest.mark.parametrize(
+    ("ahead", "found"), [(AHEAD, ()), (AHEAD + 1, ("clock-ahead",)), (9 * 365 * AHEAD, ("clock-ahead",))]
+)
+def test_an_event_from_days_to_come_is_a_finding(ahead: int, found: tuple[str, ...]) -> None:
+    document = tell("expense E1\n record R1 approved").document
+    assert timed_findings(document, document.since - ahead) == found
+
+
+def test_actuals_that_reverse_each_other_end_in_findings_not_in_a_circle() -> None:
+    circle = "actual A2 of=R1\n staging S2 of=A2 line=L1\n reversal C1 A2 of=A1\n reversal C2 A1 of=A2"
+    document = tell(CLEAN + circle).document
+    assert document.position in ("missing-actual", "missing-journal-line", "reconciled")
 
 
 def test_no_finding_is_told_twice() -> None:
