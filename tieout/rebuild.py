@@ -49,6 +49,10 @@ def scratch_store() -> Iterator[Engine]:
 
         try:
             migrate(engine)
+            with engine.begin() as connection:
+                # Nobody asks it for a grid.
+                for index in tables.documents.indexes:
+                    index.drop(connection)
             yield engine
         finally:
             engine.dispose()
