@@ -100,6 +100,28 @@ def test_a_worker_of_all_roles_serves_what_it_projects(tmp_path: Path, store: di
         assert running.wait(20) == 0
 
 
+@pytest.mark.requirement("R36")
+def test_a_record_leads_to_its_form_where_the_settings_say_where_its_system_is(
+    tmp_path: Path, store: dict[str, str]
+) -> None:
+    places = {
+        "TIEOUT_FINANCE": "https://contoso.operations.dynamics.com",
+        "TIEOUT_DATAVERSE": "https://org.crm4.dynamics.com",
+    }
+    secrets = {"TIEOUT_TENANT": "contoso", "TIEOUT_CLIENT_ID": "tieout", "TIEOUT_CLIENT_SECRET": "unsaid"}
+    role = ("run", "--role", "workspace", "--port", "0")
+    with started(*role, folder=tmp_path, **store, **places, **secrets) as (_, address):
+        page = httpx.get(f"{address}USPM/document/USPM-PT000487").text
+    assert re.search(
+        r'href="https://org.crm4.dynamics.com/main.aspx\?pagetype=entityrecord&amp;etn=msdyn_expense&amp;id=[-0-9a-f]{36}"',
+        page,
+    )
+    assert "https://contoso.operations.dynamics.com/?mi=SysTableBrowser&amp;TableName=TrvExpTrans&amp;cmp=USPM" in page
+    assert "unsaid" not in page
+    with started(*role, folder=tmp_path, **store) as (_, address):
+        assert "main.aspx" not in httpx.get(f"{address}USPM/document/USPM-PT000487").text
+
+
 def test_a_port_that_is_taken_is_named(tmp_path: Path, store: dict[str, str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -21,6 +21,7 @@ from store.queries import ChainView, Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
 from tieout.answers import findings_of, hexadecimal, record_json
 from tieout.workspace.context import Frame, asked, frame, workspace_of
+from tieout.workspace.forms import form_of
 from tieout.workspace.rendering import render
 
 RECORD_NAMES: Final[Mapping[str, str]] = {
@@ -126,10 +127,10 @@ def _split(currency: str | None, amounts: Amounts | None) -> dict[str, Any]:
 
 def _timeline(request: Request, records: list[Record], around: Frame) -> list[dict[str, Any]]:
     """The records in the order of their first events, each in the lane of its system."""
-    maps = workspace_of(request).maps
+    workspace = workspace_of(request)
     steps = []
     for record in records:
-        told = record_json(record, maps)
+        told = record_json(record, workspace.maps)
         evidence = sorted(
             {*record.evidence, *(one for one in (record.seen, record.deleted) if one is not None)},
             key=lambda one: one.rank,
@@ -138,6 +139,9 @@ def _timeline(request: Request, records: list[Record], around: Frame) -> list[di
             {
                 **told,
                 "title": RECORD_NAMES.get(told["record"] or "", (told["record"] or record.entity).capitalize()),
+                "form": None
+                if told["deleted"]
+                else form_of(workspace.settings, told["source"], record.entity, told["id"], told["company"]),
                 "at": evidence[0].at if evidence else 0,
                 "last": evidence[-1].at if evidence else 0,
                 "events": [_event(one, around) for one in evidence],
