@@ -14,8 +14,9 @@ from typing import Final, TypeVar
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from engine.attempts import SECOND, Claim
+from engine.attempts import SECOND, Claim, Request
 from engine.changes import iso
+from engine.errors import TieoutError
 from engine.journals import ACTION
 from handlers.errors import TargetError
 from handlers.journals import GeneralJournals
@@ -24,7 +25,7 @@ from handlers.sync import Syncing
 from store.attempts import SqlAttempts
 from store.queries import Reader
 from tieout.bootstrap import load_maps, open_store
-from tieout.commands import Outlet
+from tieout.commands import Outlet, syncs
 from tieout.connectors import configured, open_connectors
 from tieout.journals import JournalSyncing, names_in
 from tieout.settings import Settings
@@ -98,10 +99,20 @@ def handling(settings: Settings, stop: threading.Event, outlet: Outlet, *, until
                     log.error("handler_failed", error=type(error).__name__)
                     stop.wait(AWAY_SECONDS)
 
+        def ask(request: Request) -> None:
+            """By the commands topic, as a person does; straight on the list of the handlers where it cannot be written
+            to, for the day's turn is taken.
+            """
+            try:
+                outlet.send(syncs(request))
+            except TieoutError as error:
+                log.info("sync_asked_directly", reason=str(error))
+                attempts.ask(request)
+
         def recur() -> None:
             while not stop.wait(JOB_SECONDS):
                 try:
-                    for company, day, asked in sync_every_company(reader, attempts, settings, datetime.now(UTC)):
+                    for company, day, asked in sync_every_company(reader, attempts, settings, datetime.now(UTC), ask):
                         documents = sum(len(task.documents) for task in asked.tasks)
                         log.info(
                             "company_synced", company=company, day=day, calls=len(asked.tasks), documents=documents

@@ -98,9 +98,9 @@ def _planned(snapshot: Snapshot, settings: Settings, rows: Iterable[GridRow], *,
 
 
 def sync_every_company(
-    reader: Reader, attempts: SqlAttempts, settings: Settings, now: datetime
+    reader: Reader, attempts: SqlAttempts, settings: Settings, now: datetime, ask: Callable[[Request], object]
 ) -> Iterator[tuple[str, str, Request]]:
-    """Ask for what the recurring job is due to do (R41): the company, the day and what was asked for.
+    """Have `ask` ask for what the recurring job is due to do (R41): the company, the day and what was asked for.
 
     Whichever worker looks first does it for all of them.
     """
@@ -115,7 +115,7 @@ def sync_every_company(
             with reader.snapshot() as snapshot:
                 found = plan(snapshot, settings, company, snapshot.window(company, None, None))
             request = found.request("recurring job", by_person=False)
-            attempts.ask(request)
+            ask(request)
             yield company.code, day, request
 
 

@@ -1,13 +1,22 @@
 """`tieout sync` against the served pair, as docs/sync.md says to try it."""
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from store.attempts import SqlAttempts
+from streams.topics import COMMANDS
 from tests.support.commandline import Tieout, typist
 from tests.support.pairs import Served, serving
+from tieout.bootstrap import open_log, open_store
+from tieout.commands import Outlet
+from tieout.handling import handling
+from tieout.settings import Settings, load
 from tieout.simulator.pair.pair import ACTIONS
 from tieout.simulator.scenario import Event, ingest_line
 
@@ -107,3 +116,31 @@ def test_a_sync_names_a_company_or_a_document(tieout: Tieout) -> None:
     assert tieout("sync").code == 2
     assert tieout("sync", "--company", "USPM", "--document", "USPM/1").code == 2
     assert "no document" in tieout("sync", "--document", "USPM/nobody").err
+
+
+@pytest.mark.requirement("R41")
+def test_the_recurring_job_asks_by_the_commands_topic(tieout: Tieout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tieout.handling.JOB_SECONDS", 0.1)
+    monkeypatch.setenv("TIEOUT_SYNC_AT", "00:00")
+    settings, stop = load(), threading.Event()
+    with open_store(settings, write=True) as engine:
+        # An installation of some days ago: its first day counts as done.
+        SqlAttempts(engine).take_turn("sync USPM", "2025-01-01")
+    deadline = time.monotonic() + 60
+    with handling(settings, stop, Outlet(settings)):
+        while not (asked := commands(settings)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        stop.set()
+    assert {(command["command"], command["who"], command["by_person"]) for command in asked} == {
+        ("sync", "recurring job", False)
+    }
+    with open_store(settings, write=False) as engine:
+        documents = {sync.document for sync in SqlAttempts(engine).syncs()}
+    assert documents == {name for command in asked for task in command["tasks"] for name in task["documents"]}
+
+
+def commands(settings: Settings) -> list[dict[str, Any]]:
+    """What stands on the commands topic."""
+    topic = COMMANDS.full_name(settings.prefix)
+    with open_log(settings, write=False) as log:
+        return [json.loads(record.value or b"") for record in log.read(topic, 0, 0, 100, 1 << 24)]

@@ -169,7 +169,7 @@ def test_a_document_that_was_mended_meanwhile_is_not_called_for(desk: Desk, expo
 def test_the_recurring_job_syncs_each_company_once_a_day_at_its_own_time(desk: Desk) -> None:
     def due(moment: str) -> list[tuple[str, int]]:
         now = datetime.fromisoformat(moment)
-        asked = sync_every_company(desk.reader, desk.attempts, desk.settings, now)
+        asked = sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.ask)
         return [
             (day, sum(len(task.documents) for task in request.tasks))
             for company, day, request in asked
@@ -192,4 +192,4 @@ def test_the_recurring_job_can_be_off() -> None:
     desk = Desk(sync_at="never")
     for moment in ("2025-01-08T12:00:00+00:00", "2025-01-20T12:00:00+00:00"):
         now = datetime.fromisoformat(moment)
-        assert list(sync_every_company(desk.reader, desk.attempts, desk.settings, now)) == []
+        assert list(sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.ask)) == []
