@@ -22,25 +22,10 @@ from benchmarks.report import Machine, machine
 from benchmarks.workload import COMPANY
 from store.dump import dump
 from store.queries import Reader
+from tests.support.mending import WRONG_MAP
 from tieout import logging
 from tieout.bootstrap import load_maps, open_store
 from tieout.replay import rehearsed
-
-WRONG_MAP: Final = """
-schema = 1
-version = "0"
-source = "finance"
-
-[entities.TrvExpTrans]
-identity = [{ link = "expense", by = ["voucher"], company = true }]
-
-[entities.TrvExpTrans.columns]
-amount = "contoso_Amount"
-
-[entities.ProjAdvancedJournalLine.choices.status]
-posted = [2, "Processing"]
-processing = [3, "Posted"]
-"""
 
 TIMES_LIVE: Final = 1.5
 READER_MS: Final = 100.0

@@ -20,6 +20,7 @@ from streams.app import run
 from streams.embedded import EmbeddedLog
 from streams.log import EventLog, NewRecord
 from streams.topics import POSITIONS
+from tests.support.mending import WRONG_MAP
 from tests.support.stores import Event, body
 from tieout.bootstrap import open_log, open_projector, open_store, projected_topics
 from tieout.replay import rehearsed
@@ -29,23 +30,6 @@ from tieout.topic import records
 from tieout.verify import verify
 
 COMPANIES = ("USPM",)
-
-# An integrator's first try: another link, another reading of a choice, another column for the amount.
-WRONG_MAP = """
-schema = 1
-version = "0"
-source = "finance"
-
-[entities.TrvExpTrans]
-identity = [{ link = "expense", by = ["voucher"], company = true }]
-
-[entities.TrvExpTrans.columns]
-amount = "contoso_Amount"
-
-[entities.ProjAdvancedJournalLine.choices.status]
-posted = [2, "Processing"]
-processing = [3, "Posted"]
-"""
 
 
 def everything(company: str, date: str) -> bool:

@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from store.queries import Reader
-from tests.acceptance.test_replay import WRONG_MAP, canonical, everything, ingest, missing, project, settings_in
+from tests.acceptance.test_replay import canonical, everything, ingest, missing, project, settings_in
 from tests.support.containers import Broker, Database, until
+from tests.support.mending import WRONG_MAP
 from tieout.bootstrap import load_maps, open_log, open_store
 from tieout.replay import rehearsed
 from tieout.settings import Settings
