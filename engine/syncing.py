@@ -141,13 +141,15 @@ def _of(rows: Iterable[Row], role: str) -> list[Row]:
     return sorted((row for row in rows if row.role == role), key=lambda row: row.key)
 
 
-def tasks(steps: Iterable[tuple[Document, Step]]) -> list[Task]:
-    """The calls that these steps come to, each once, in the order in which they first appear."""
-    found: dict[tuple[Action, str], tuple[Document, Step, set[str]]] = {}
-    for document, step in steps:
-        _, _, names = found.setdefault((step.action, step.subject), (document, step, set()))
-        names.add(document.document)
+def tasks(steps: Iterable[tuple[str, str, Step]]) -> list[Task]:
+    """The calls that steps come to, each once, in the order in which they first appear: for each step the name of what
+    it is done for, and its company.
+    """
+    found: dict[tuple[Action, str], tuple[Step, str, set[str]]] = {}
+    for name, company, step in steps:
+        _, _, names = found.setdefault((step.action, step.subject), (step, company, set()))
+        names.add(name)
     return [
-        Task(step.action, step.subject, document.company or "", step.parameters, tuple(sorted(names)))
-        for document, step, names in found.values()
+        Task(step.action, step.subject, company, step.parameters, tuple(sorted(names)))
+        for step, company, names in found.values()
     ]

@@ -15,7 +15,7 @@ from engine.errorlog import subject_of
 from engine.journals import PROCESS as JOURNALS
 from engine.journals import name_of, number_in
 from engine.messages import recognise
-from engine.syncing import Left, Step, Task, step_for_error
+from engine.syncing import Left, Step, step_for_error, tasks
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.queries import Snapshot
 from tieout import journals
@@ -56,18 +56,12 @@ def plan(entries: Iterable[ErrorEntry], settings: Settings) -> list[Retry]:
 def request(snapshot: Snapshot, retries: Iterable[Retry], who: str) -> Request:
     """A person's wish that they be done: each begins a new round."""
     retries = list(retries)
-    names: dict[tuple[str, str], tuple[Step, str, set[str]]] = {}
-    for one in retries:
-        if isinstance(one.step, Step):
-            company = one.entry.message.company or ""
-            names.setdefault((one.step.action, one.step.subject), (one.step, company, set()))[2].add(one.name)
-    tasks = [
-        Task(step.action, step.subject, company, step.parameters, tuple(sorted(own)))
-        for step, company, own in names.values()
-    ]
-    tasks += journals.wish(snapshot, [one.name for one in retries if one.journal], who).tasks
+    wished = tasks(
+        (one.name, one.entry.message.company or "", one.step) for one in retries if isinstance(one.step, Step)
+    )
+    wished += journals.wish(snapshot, [one.name for one in retries if one.journal], who).tasks
     at = time.time_ns() // 1_000
-    return Request(id=str(uuid.uuid4()), at=at, who=who, by_person=True, tasks=tuple(tasks), changes={})
+    return Request(id=str(uuid.uuid4()), at=at, who=who, by_person=True, tasks=tuple(wished), changes={})
 
 
 def still_current(snapshot: Snapshot, claim: Claim, names: Collection[str]) -> bool:

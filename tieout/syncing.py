@@ -43,7 +43,8 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def tasks(self) -> list[Task]:
         """The calls."""
-        return tasks((one.row.document, one.step) for one in self.documents if isinstance(one.step, Step))
+        documents = [(one.row.document, one.step) for one in self.documents]
+        return tasks((own.document, own.company or "", step) for own, step in documents if isinstance(step, Step))
 
     @property
     def left(self) -> list[Planned]:

@@ -129,10 +129,9 @@ def test_a_journal_of_an_error_is_posted_only_where_that_is_permitted_and_when_i
 
 
 def test_documents_of_one_subject_share_a_call() -> None:
-    one, other = tell(IN_STAGING).document, tell(EXPENSE).document
-    other = tell(EXPENSE.replace("E1", "E2")).document
     imported = Step("import", "USPM", {"company": "USPM"})
-    assert tasks([(one, imported), (other, imported), (other, Step("export", "x", {}))]) == [
-        Task("import", "USPM", "USPM", {"company": "USPM"}, tuple(sorted({one.document, other.document}))),
-        Task("export", "x", "USPM", {}, (other.document,)),
+    steps = [("USPM/2", imported), ("USPM/1", imported), ("USPM/1", Step("export", "x", {}))]
+    assert tasks((name, "USPM", step) for name, step in steps) == [
+        Task("import", "USPM", "USPM", {"company": "USPM"}, ("USPM/1", "USPM/2")),
+        Task("export", "x", "USPM", {}, ("USPM/1",)),
     ]
