@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, text
 from sqlalchemy import select as select_of
 
+from engine import links
 from engine.records import Record
 from store import tables
 from store.statements import select, select_keys, select_ranges, select_some
@@ -97,9 +98,9 @@ class Rows:
         written = self._written
         ranges = [(head, head[:-1] + "}") for head in heads]
         for link in select_ranges(self._connection, tables.links, ["token", "record"], "token", ranges):
-            if link not in written.links_added and link not in written.links_removed and _head(link[0]) in heads:
+            if link not in written.links_added and link not in written.links_removed and _is_of(heads, link):
                 yield link
-        yield from (link for link in written.links_added if _head(link[0]) in heads)
+        yield from (link for link in written.links_added if _is_of(heads, link))
 
     def linked(self, tokens: Collection[str], limit: int) -> dict[str, set[str]]:
         """For each token the records that have it: all of them, or at least `limit` of them."""
@@ -121,6 +122,6 @@ class Rows:
         return found
 
 
-def _head(token: str) -> str:
-    """A token without the company that it ends in."""
-    return token[: token.rfind("|") + 1]
+def _is_of(heads: Collection[str], link: Link) -> bool:
+    parts = links.scoped(link[0])
+    return parts is not None and parts[0] in heads
