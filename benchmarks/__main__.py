@@ -135,7 +135,10 @@ def _pages(wanted: Namespace) -> int:
 
     with tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder:
         job = Job(folder, wanted.documents)
-        result = pages.run(job, replace(job, store=f"sqlite:///{folder}/again.sqlite"), _phase)
+        try:
+            result = pages.run(job, replace(job, store=f"sqlite:///{folder}/again.sqlite"), _phase)
+        except ValueError as error:
+            raise WrongResult(str(error)) from None
     console.print(pages.table(result))
     if wanted.save:
         console.print(f"kept in {pages.save(result).name}")

@@ -18,7 +18,7 @@ import msgspec
 from playwright.sync_api import Browser, sync_playwright
 from rich.table import Table
 
-from benchmarks.figures import Prepared, Product
+from benchmarks.figures import Checked, Prepared, Product
 from benchmarks.job import Job
 from benchmarks.page import Figure, keep, terminal
 from benchmarks.phase import Phase
@@ -72,7 +72,9 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def run(job: Job, again: Job, phase: Phase) -> Result:
-    """Make a store without readers and look at its pages, then make it again with readers."""
+    """Make a store without readers and look at its pages, then make it again with readers. Raises `ValueError` when one
+    of them is not what it must be.
+    """
     phase("prepare", Prepared, job)
     alone = phase("product", Product, job)
     with _workspace(job) as address, sync_playwright() as playwright:
@@ -84,6 +86,9 @@ def run(job: Job, again: Job, phase: Phase) -> Result:
         with _workspace(again) as address:
             waited = asyncio.run(_readers(address, product.done))
         read = product.result()
+    for one in (job, again):
+        if faults := phase("check", Checked, one).faults:
+            raise ValueError("\n".join(faults))
     waited.sort()
     return Result(job.documents, alone.rate, read.rate, 1000 * waited[len(waited) // 2], len(waited), opened, machine())
 
