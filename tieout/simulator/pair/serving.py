@@ -101,7 +101,8 @@ class _Dropped:
 def listen() -> socket.socket:
     """A socket of this machine at the pair's own port, or at any other where that is taken."""
     for port in (PORT, 0):
-        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # The protocol named: else asyncio leaves Nagle's algorithm on, and each answer waits for an acknowledgement.
+        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind(("127.0.0.1", port))
