@@ -1,6 +1,6 @@
 """The rows, sums and groups of a grid (R33–R35): by keyset, filtered, exact."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
 
 import msgspec
@@ -12,7 +12,7 @@ from engine.errors import QuestionError
 from store import tables
 from store.conditions import COLUMNS, Condition, in_database, of_document
 from store.selection import document_of, exact_sum, joined, within
-from store.views import BITS, PROCESSED, Sums, View, numbers, views_of
+from store.views import BITS, PROCESSED, Sums, View, numbers, sums_by, views_of
 
 Sort = Literal["date", "amount", "since"]
 SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since")
@@ -219,39 +219,46 @@ def sums(connection: Connection, query: GridQuery) -> ByCurrency:
     Without filters they come from the sums kept by day. Approved documents not yet posted are outside (R13).
     """
     result: ByCurrency = {}
-    if query.filtered:
-        found: Iterable[tuple[tuple[str, str], Sums]] = (
-            (key, sums) for _, key, sums in _summed(connection, query, None)
-        )
-    else:
-        found = _kept_sums(connection, query)
-    for key, one in found:
+    for _, key, one in _parts(connection, query, None):
         result[key] = result[key] + one if key in result else one
     return result
 
 
-def _kept_sums(connection: Connection, query: GridQuery) -> Iterator[tuple[tuple[str, str], Sums]]:
-    table = tables.totals
+Part = tuple[str, tuple[str, str], Sums]
+"""The value of a group ('' without one, and for none), the currencies, and sums."""
+
+
+def _parts(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterator[Part]:
+    """The sums of the filtered rows, in parts. A group may come in several."""
+    kept = _KEPT.get(by)
+    if kept is not None and not query.filtered:
+        return _kept_sums(connection, query, kept)
+    if of_document(query.conditions) is None:
+        return _summed_rows(connection, query, by)
+    return _added_up(connection, query, by)
+
+
+_KEPT: Final[dict["GroupBy | None", ColumnElement[str]]] = {
+    None: literal(""),
+    "month": func.substr(tables.totals.c.date, 1, 7),
+    "currency": tables.totals.c.currency,
+}
+"""What the sums kept by day can be grouped by."""
+
+
+def _kept_sums(connection: Connection, query: GridQuery, value: ColumnElement[str]) -> Iterator[Part]:
+    table = tables.totals.c
     bit = BITS[query.view] or PROCESSED
     rows = connection.execute(
-        select(table).where(
-            table.c.company == query.company,
-            table.c.kind == query.kind,
-            within(table.c.date, query.window),
-            table.c.views.op("&")(bit) != 0,
+        select(value, table.currency, table.accounting_currency, table.sums).where(
+            table.company == query.company,
+            table.kind == query.kind,
+            within(table.date, query.window),
+            table.views.op("&")(bit) != 0,
         )
     )
-    for row in rows:
-        yield (row.currency, row.accounting_currency), Sums.from_text(row.sums)
-
-
-Part = tuple[str, tuple[str, str], Sums]
-
-
-def _summed(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterator[Part]:
-    """(Value of the group, currencies, sums) over the filtered rows; without a group its value is ''."""
-    holds = of_document(query.conditions)
-    return _summed_rows(connection, query, by) if holds is None else _added_up(connection, query, by)
+    for (group, key), found in sums_by(((group, (one, other)), kept) for group, one, other, kept in rows).items():
+        yield group, key, found
 
 
 def _summed_rows(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterator[Part]:
@@ -315,7 +322,7 @@ def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]
     if by not in GROUPS:
         raise QuestionError(f"a grid cannot be grouped by {by!r}; it can by {', '.join(GROUPS)}.")
     found: dict[str, ByCurrency] = {}
-    for value, key, one in _summed(connection, query, by):
+    for value, key, one in _parts(connection, query, by):
         group = found.setdefault(value, {})
         group[key] = group[key] + one if key in group else one
     return [Group(value, found[value]) for value in sorted(found)]

@@ -14,8 +14,8 @@ from engine.maps import COMPANY, Maps
 from engine.records import Record, Row
 from store import tables
 from store.selection import exact_sum, joined, within
-from store.summary import KINDS, Amount
-from store.views import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums
+from store.summary import Amount
+from store.views import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, sums_by
 
 _OPEN: Final = text("views & 3 <> 0")
 _MICROSECONDS_A_DAY: Final = 86_400 * 1_000_000
@@ -94,7 +94,6 @@ AGES: Final[tuple[_Bucket, ...]] = ((0, 7), (8, 30), (31, 60), (61, 90), (91, 18
 
 def ageing(connection: Connection, company: str, window: Window) -> list[Age]:
     """What is unreconciled by age, from the sums kept by day; a document without a date counts as the oldest."""
-    found = {(kind, bucket): Sums() for kind in KINDS for bucket in AGES}
     table = tables.totals
     end = date.fromisoformat(window.end)
     rows = connection.execute(
@@ -104,13 +103,15 @@ def ageing(connection: Connection, company: str, window: Window) -> list[Age]:
             table.c.views.op("&")(MISSING_ACTUALS | MISSING_JOURNAL_LINES) != 0,
         )
     )
-    for kind, day, sums in rows:
+
+    def bucket_of(day: str) -> _Bucket:
         age = (end - date.fromisoformat(day)).days if day else AGES[-1][0]
-        bucket = next(one for one in reversed(AGES) if age >= one[0])
-        found[kind, bucket] = found[kind, bucket] + Sums.from_text(sums)
+        return next(one for one in reversed(AGES) if age >= one[0])
+
+    found = sums_by(((kind, bucket_of(day)), kept) for kind, day, kept in rows)
 
     def amount(kind: Kind, bucket: _Bucket) -> Amount:
-        sums = found[kind, bucket]
+        sums = found.get((kind, bucket), Sums())
         return Amount(sums.accounting_missing_actual + sums.accounting_missing_journal_line, sums.documents)
 
     return [
@@ -171,16 +172,16 @@ def _days(window: Window) -> list[str]:
 def balance(connection: Connection, company: Company, window: Window, maps: Maps) -> Balance:
     """What the balance is made of."""
     table = tables.totals.c
-    inside, before = Sums(), Sums()
     rows = connection.execute(
         select(table.date, table.views, table.sums).where(
             table.company == company.code, table.date <= window.end, table.views.op("&")(SUMMED) != 0
         )
     )
+    inside, before = Sums(), Sums()
     earlier = 0
-    for day, views, kept in rows:
-        sums = Sums.from_text(kept)
-        if day and day < window.start:
+    parts = sums_by(((bool(day) and day < window.start, views), kept) for day, views, kept in rows)
+    for (is_before, views), sums in parts.items():
+        if is_before:
             before = before + sums
             earlier += sums.documents if views & (MISSING_ACTUALS | MISSING_JOURNAL_LINES) else 0
         else:

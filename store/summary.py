@@ -1,6 +1,5 @@
 """The tiles of a company (R31, R32): each the sum of its part over the rows of its view, from sums kept by day."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from engine.documents import Kind
 from engine.errors import QuestionError
 from store import tables
 from store.selection import document_of, exact_sum, joined, within
-from store.views import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums
+from store.views import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, sums_by
 
 KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
 
@@ -65,7 +64,7 @@ def summarise(connection: Connection, company: Company, window: Window, moment: 
     """The tiles. Each is the sum of its part over the rows of its view, from sums kept by day."""
     by_kind = {kind: _Tiles() for kind in KINDS}
     currencies: set[str] = set()
-    for kind, views, accounting, sums in _totals(connection, company.code, window):
+    for (kind, views, accounting), sums in _totals(connection, company.code, window).items():
         by_kind[kind].add(views, sums)
         if views & SUMMED:
             currencies.add(accounting)
@@ -92,11 +91,15 @@ def summarise(connection: Connection, company: Company, window: Window, moment: 
     )
 
 
-def _totals(connection: Connection, company: str, window: Window) -> Iterator[tuple[Kind, int, str, Sums]]:
-    table = tables.totals
-    rows = connection.execute(select(table).where(table.c.company == company, within(table.c.date, window)))
-    for row in rows:
-        yield row.kind, row.views, row.accounting_currency, Sums.from_text(row.sums)
+def _totals(connection: Connection, company: str, window: Window) -> dict[tuple[Kind, int, str], Sums]:
+    """The sums by kind, views and accounting currency."""
+    table = tables.totals.c
+    rows = connection.execute(
+        select(table.kind, table.views, table.accounting_currency, table.sums).where(
+            table.company == company, within(table.date, window)
+        )
+    )
+    return sums_by(((kind, views, accounting), kept) for kind, views, accounting, kept in rows)
 
 
 def _in_flight(connection: Connection, company: str, window: Window, moment: Moment) -> Amount:

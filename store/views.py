@@ -3,11 +3,15 @@
 A tile is the sum of one part over the rows of its view (R32); both come from the same numbers.
 """
 
-from typing import Final, Literal
+from collections.abc import Hashable, Iterable
+from operator import add
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
 from engine.documents import Amounts, Document
+
+K = TypeVar("K", bound=Hashable)
 
 View = Literal["missing-actuals", "missing-journal-lines", "all", "reconciled"]
 
@@ -68,8 +72,7 @@ class Sums(msgspec.Struct, gc=False):
     accounting_difference: int = 0
 
     def __add__(self, other: "Sums") -> "Sums":
-        mine, theirs = msgspec.structs.astuple(self), msgspec.structs.astuple(other)
-        return Sums(*(one + another for one, another in zip(mine, theirs, strict=True)))
+        return Sums(*map(add, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
     def as_text(self) -> str:
         """The numbers separated by blanks."""
@@ -79,6 +82,17 @@ class Sums(msgspec.Struct, gc=False):
     def from_text(cls, text: str) -> "Sums":
         """The numbers that `as_text` wrote."""
         return cls(*map(int, text.split()))
+
+
+def sums_by(parts: Iterable[tuple[K, str]]) -> dict[K, Sums]:
+    """The sums of what `Sums.as_text` wrote, by whatever names a part. Thousands of parts are added up at once."""
+    texts: dict[K, list[str]] = {}
+    for key, text in parts:
+        texts.setdefault(key, []).append(text)
+    return {
+        key: Sums(*map(sum, zip(*(map(int, text.split()) for text in some), strict=True)))
+        for key, some in texts.items()
+    }
 
 
 class TotalKey(msgspec.Struct, frozen=True, gc=False):
