@@ -39,6 +39,7 @@ PAGES: Final = {
     "proposals": "/USPM/invoice-proposals",
     "proposals-none": "/GBPM/invoice-proposals",
     "operation": "/operation?company=USPM",
+    "checks": "/operation/checks?company=USPM",
     "rejected": "/operation/rejected?company=USPM",
     "event": "/event/tieout.finance.changes/0/17?company=USPM",
     "no-period": "/GBPM?from=2030-01-01",

@@ -8,10 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 
+from store import tables
 from tests.browser.reading import settled
 from tests.support.workspace import ERRORS, JOURNAL, Served, lines, project, reported, settings_in, small_company
 from tests.support.workspace import served as served_at
+from tieout.bootstrap import open_store
+from tieout.checks import check
 from tieout.workspace.operation import secrets_hidden
 
 
@@ -154,6 +158,20 @@ def test_operation_shows_lag_feeds_settings_and_rejected_events_to_their_bytes(p
     expect(page.locator("main")).to_contain_text("1 event could not be understood")
     page.locator("tbody a").click()
     expect(page.locator("#raw")).to_have_text('{"not": "an event"}')
+
+
+@pytest.mark.requirement("R72", "R82")
+def test_everything_is_checked_when_somebody_asks_and_what_is_wrong_says_what_to_do(page: Page, own: Served) -> None:
+    page.goto(f"{own.address}/operation")
+    page.get_by_role("link", name="Check everything now").click()
+    expect(page.get_by_role("status")).to_have_text("Everything is as it should be.")
+    found = settled(page).locator("tbody tr td:nth-child(2)").all_text_contents()
+    assert (set(found), len(found)) == ({"right"}, len(list(check(own.settings))))
+    with open_store(own.settings, write=True) as engine, engine.begin() as connection:
+        connection.execute(update(tables.documents).values(missing_actual=tables.documents.c.missing_actual + 1))
+    page.get_by_role("link", name="Check again").click()
+    expect(page.get_by_role("status")).to_have_text("1 thing wrong. Each line says what to do.")
+    expect(page.get_by_role("row", name="Tiles")).to_contain_text("did somebody write to the store?")
 
 
 @pytest.mark.requirement("R82")

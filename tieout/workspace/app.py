@@ -43,6 +43,7 @@ def make_app(workspace: Workspace) -> Starlette:
             Route("/health", lambda request: PlainTextResponse("ok")),
             Route("/company", dual_write.company),
             Route("/operation", operation.operation),
+            Route("/operation/checks", operation.checks),
             Route("/operation/rejected", operation.rejected),
             Route("/event/{topic}/{partition:int}/{offset:int}", document.event),
             Route("/event/{topic}/{partition:int}/{offset:int}/bytes", document.event_bytes),

@@ -13,6 +13,7 @@ from store.queries import Snapshot
 from streams.log import EventLog, LogError
 from streams.projector import read_rejection
 from streams.topics import PROJECTED, REJECTED
+from tieout.checks import check
 from tieout.settings import Settings
 from tieout.workspace.context import Workspace, age, asked, frame, workspace_of
 from tieout.workspace.rendering import render
@@ -116,6 +117,14 @@ def rejected(request: Request) -> Response:
         total = _rejected_number(workspace)
         context = {"frame": around, "tab": "operation", "rejected": found[:_SHOWN], "total": total}
         return render(request, "rejected.html", context)
+
+
+def checks(request: Request) -> Response:
+    """Everything that `tieout check` looks at, each line as soon as it is known."""
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, request.query_params.get("company") or None)
+    lines = check(workspace_of(request).settings)
+    return render(request, "checks.html", {"frame": around, "tab": "operation", "lines": lines})
 
 
 def secrets_hidden(settings: Settings) -> list[tuple[str, str]]:
