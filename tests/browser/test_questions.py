@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.reading import column, documents, settled, totals
 from tests.support.workspace import Served
+from tieout.workspace import balance
 
 CLICKS = 4
 
@@ -99,3 +100,19 @@ def test_the_remainder_of_the_ledgers_balance_is_shown(page: Page, served: Serve
     page.wait_for_url("**ledger=**")
     expect(page.locator(".explained")).to_contain_text("Unexplained remainder\t87.50", use_inner_text=True)
     assert page.locator("svg.chart").count() == 2
+
+
+@pytest.mark.requirement("R37")
+def test_many_projects_are_summed_up_after_the_largest_and_lead_to_the_grid_in_groups(
+    page: Page, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(balance, "LISTED", 2)
+    page.goto(f"{served.address}/USPM/balance")
+    projects = page.get_by_role("region", name="By project")
+    expect(projects.locator("tbody tr")).to_have_count(3)
+    others = projects.get_by_role("row", name="2 others")
+    expect(others).to_contain_text("12,600.00")
+    expect(others.locator("td").nth(1)).to_have_text("50")
+    others.get_by_role("link", name="Expense, missing actuals").click()
+    page.wait_for_url("**group=project**")
+    expect(settled(page).locator("#grid")).to_contain_text("P-001000-D")

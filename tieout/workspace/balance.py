@@ -1,8 +1,11 @@
 """The Balance page: what the balance of the integration accounts is made of, its age, and how it came about (R37)."""
 
 import re
-from typing import Any
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,11 +20,16 @@ from tieout.workspace.context import Frame, asked, frame
 from tieout.workspace.dual_write import KIND_NAMES, amounts
 from tieout.workspace.rendering import render
 
+LISTED: Final = 100
+"""So many projects are listed; the rest is one row."""
+
 
 def balance(request: Request) -> Response:
     """The balance explained. What the ledger says is typed by a person, and stands in the address."""
     query = request.query_params
-    with asked(request) as snapshot:
+    stack = ExitStack()
+    with stack:
+        snapshot = stack.enter_context(asked(request))
         around = frame(
             request, snapshot, request.path_params["company"], day(query.get("from", "")), day(query.get("to", ""))
         )
@@ -31,19 +39,18 @@ def balance(request: Request) -> Response:
             typed = query.get("ledger", "").strip()
             ledger = _typed(typed) if typed else None
             ages = snapshot.ageing(around.company, around.window)
-            days = snapshot.trend(around.company, around.window)
             context |= {
                 "balance": explained,
                 "ledger": typed,
                 "remainder": None if ledger is None else ledger - explained.explained,
                 "ages": [(charts.age_name(age), age) for age in ages],
                 "age_chart": charts.ageing(ages, around.locale, context["currency"]),
-                "months": [one for one in days if one.date[8:] == "01" or one is days[-1]],
-                "trend_chart": charts.trend(days, around.locale, context["currency"]),
-                "by_month": _by(snapshot, around, "month"),
-                "by_project": _by(snapshot, around, "project"),
+                # What takes longer with each document is asked for once the first part is on its way.
+                "trend": partial(snapshot.trend, around.company, around.window),
+                "trend_chart": partial(charts.trend, locale=around.locale, currency=context["currency"]),
+                "parted": partial(_parted, snapshot, around),
             }
-        return render(request, "balance.html", context)
+        return render(request, "balance.html", context, stack.pop_all())
 
 
 def _typed(text: str) -> int:
@@ -56,26 +63,45 @@ def _typed(text: str) -> int:
     return found
 
 
-def _by(snapshot: Snapshot, around: Frame, by: GroupBy) -> list[dict[str, Any]]:
-    """What is unreconciled by period or project, both kinds together, the largest amount first."""
+class _Part(msgspec.Struct):
+    """What is unreconciled of a period or a project, both kinds together; or of `parts` of them."""
+
+    value: str
+    amount: int = 0
+    documents: int = 0
+    parts: int = 1
+    links: dict[str, str] = {}
+
+
+def _parted(snapshot: Snapshot, around: Frame, by: GroupBy) -> tuple[list[_Part], _Part | None]:
+    """What is unreconciled by period in their order, or by project, the largest amount first; and all those together
+    that are too many to list.
+    """
     assert around.window is not None
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, _Part] = {}
+    grouped: dict[str, str] = {}
     for kind in KINDS:
         for view in ("missing-actuals", "missing-journal-lines"):
             query = GridQuery(company=around.code, kind=kind, window=around.window, view=view)
+            state = GridState(company=around.code, kind=kind, start=around.start, end=around.end, view=view)
+            title = f"{KIND_NAMES[kind]}, {view.replace('-', ' ')}"
             for group in snapshot.groups(query, by):
-                part = found.setdefault(group.value, {"value": group.value, "amount": 0, "documents": 0, "links": {}})
+                part = found.setdefault(group.value, _Part(group.value))
                 for sums in group.sums.values():
-                    part["amount"] += (
+                    part.amount += (
                         sums.accounting_missing_actual
                         if view == "missing-actuals"
                         else sums.accounting_missing_journal_line
                     )
-                    part["documents"] += sums.documents
-                state = GridState(company=around.code, kind=kind, start=around.start, end=around.end, view=view)
+                    part.documents += sums.documents
                 text = group.value if by == "month" and group.value else f"={group.value}"
-                title = f"{KIND_NAMES[kind]}, {view.replace('-', ' ')}"
-                part["links"][title] = state.filtered("date" if by == "month" else by, text).address()
+                part.links[title] = state.filtered("date" if by == "month" else by, text).address()
+                grouped[title] = state.from_start(group=by).address()
     if by == "month":
-        return [found[value] for value in sorted(found)]
-    return sorted(found.values(), key=lambda part: (-abs(part["amount"]), part["value"]))
+        return [found[value] for value in sorted(found)], None
+    parts = sorted(found.values(), key=lambda part: (-abs(part.amount), part.value))
+    rest = parts[LISTED:]
+    if not rest:
+        return parts, None
+    amount, documents = sum(part.amount for part in rest), sum(part.documents for part in rest)
+    return parts[:LISTED], _Part("", amount, documents, len(rest), grouped)
