@@ -1,6 +1,6 @@
 """The rows, sums and groups of a grid (R33–R35): by keyset, filtered, exact."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 import msgspec
@@ -10,9 +10,9 @@ from engine.calendar import Window
 from engine.documents import Document, Kind
 from engine.errors import QuestionError
 from store import tables
-from store.conditions import COLUMNS, Condition, in_database, of_document
+from store.conditions import STANDING, Condition, meeting
 from store.selection import document_of, exact_sum, joined, within
-from store.views import BITS, PROCESSED, Sums, View, numbers, sums_by, views_of
+from store.views import BITS, PROCESSED, Sums, View, sums_by
 
 Sort = Literal["date", "amount", "since"]
 SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since")
@@ -21,8 +21,6 @@ Place = tuple[str | int | None, str]
 """Where a row stands: its value in the column that sorts, and its key."""
 
 AFTER_ALL_KEYS: Final = "\U0010ffff"
-
-_SCANNED = 500
 
 
 class GridQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +63,13 @@ class Found(msgspec.Struct, frozen=True):
 
 def place(document: Document, sort: Sort) -> Place:
     """Where a document stands in an order."""
-    if sort == "date":
-        return document.date or "", document.key
-    return COLUMNS[sort].value(document), document.key
+    match sort:
+        case "date":
+            return document.date or "", document.key
+        case "amount":
+            return None if document.amounts is None else document.amounts.amount, document.key
+        case "since":
+            return document.since, document.key
 
 
 def page(connection: Connection, query: GridQuery) -> Found:
@@ -94,17 +96,12 @@ def _any_behind(connection: Connection, query: GridQuery, rows: list[Document]) 
 
 def _documents(connection: Connection, query: GridQuery, limit: int) -> Iterator[Document]:
     """The documents from a place on, in order, as many as are asked for: `limit` of them are read at first."""
-    holds = of_document(query.conditions)
-    if holds is not None:
-        limit = max(limit, _SCANNED)
     for statement in _ranges(query):
         after: Place | None = query.after
         while True:
             rows = _read(connection, query, statement, after, limit)
             for row in rows:
-                document = document_of(row.body, row.key)
-                if holds is None or holds(document):
-                    yield document
+                yield document_of(row.body, row.key)
             if len(rows) < limit:
                 break
             after = (rows[-1].place, rows[-1].key)
@@ -233,9 +230,7 @@ def _parts(connection: Connection, query: GridQuery, by: "GroupBy | None") -> It
     kept = _KEPT.get(by)
     if kept is not None and not query.filtered:
         return _kept_sums(connection, query, kept)
-    if of_document(query.conditions) is None:
-        return _summed_rows(connection, query, by)
-    return _added_up(connection, query, by)
+    return _summed_rows(connection, query, by)
 
 
 _KEPT: Final[dict["GroupBy | None", ColumnElement[str]]] = {
@@ -266,7 +261,7 @@ def _summed_rows(connection: Connection, query: GridQuery, by: "GroupBy | None")
     amounts = [name for name in Sums.__struct_fields__ if name not in ("documents", "with_difference")]
     halves = [half for name in amounts for half in exact_sum(table.c[name])]
     different = func.sum((table.c.difference != 0).cast(tables.documents.c.views.type))
-    group = literal("") if by is None else func.coalesce(GROUPS[by][0], "")
+    group = literal("") if by is None else func.coalesce(GROUPS[by], "")
     keys = [table.c.currency, table.c.accounting_currency]
     rows = connection.execute(
         select(group.label("value"), *keys, func.count(), different, *halves)
@@ -278,36 +273,20 @@ def _summed_rows(connection: Connection, query: GridQuery, by: "GroupBy | None")
         yield value, (currency or "", accounting or ""), Sums(documents, with_difference, *numbers)
 
 
-def _added_up(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterator[Part]:
-    """The same, one document after the other: for conditions that no column holds."""
-    everything = msgspec.structs.replace(query, after=None, backwards=False)
-    for document in _documents(connection, everything, _SCANNED):
-        if views_of(document) & PROCESSED:
-            value = "" if by is None else GROUPS[by][1](document) or ""
-            yield value, (document.currency or "", document.accounting_currency or ""), Sums(*numbers(document))
-
-
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 GroupBy = Literal["standing", "month", "project", "category", "currency", "vendor", "invoice", "journal", "voucher"]
 
 
-def _by(name: str) -> tuple[ColumnElement[Any], Callable[[Document], str | None]]:
-    return tables.documents.c[name], lambda document: getattr(document, name)
-
-
-GROUPS: Final[dict[GroupBy, tuple[ColumnElement[Any], Callable[[Document], str | None]]]] = {
-    "standing": (COLUMNS["standing"].stored, COLUMNS["standing"].value),  # type: ignore[dict-item]
-    "month": (func.substr(tables.documents.c.date, 1, 7), lambda document: (document.date or "")[:7]),
-    "project": _by("project"),
-    "category": _by("category"),
-    "currency": _by("currency"),
-    "vendor": _by("vendor"),
-    "invoice": _by("invoice"),
-    "journal": _by("journal"),
-    "voucher": _by("voucher"),
+GROUPS: Final[dict[GroupBy, ColumnElement[str]]] = {
+    "standing": STANDING,
+    "month": func.substr(tables.documents.c.date, 1, 7),
+    **{
+        name: tables.documents.c[name]
+        for name in ("project", "category", "currency", "vendor", "invoice", "journal", "voucher")
+    },
 }
-"""What a grid can be grouped by: as the database says it, and as a document does."""
+"""What a grid can be grouped by."""
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -334,4 +313,4 @@ def _conditions(query: GridQuery) -> ColumnElement[bool]:
     if bit := BITS[query.view]:
         # Written out as in the partial indexes, so that the planner sees that they fit.
         conditions.append(text(f"views & {bit} <> 0") if bit in (1, 2) else table.c.views.op("&")(bit) != 0)  # type: ignore[arg-type]
-    return and_(*conditions, in_database(query.conditions, query.search))
+    return and_(*conditions, meeting(query.conditions, query.search))

@@ -238,6 +238,16 @@ def document_row(chain: str, document: Document) -> tuple[Any, ...]:
         document.vendor,
         document.invoice,
         document.journal,
+        document.project_name,
+        document.vendor_name,
+        document.line_number,
+        document.exchange_rate,
+        document.journal_line_amount,
+        document.journal_line_currency,
+        document.journal_voucher,
+        document.posted_date,
+        " ".join(document.findings) or None,
+        int(document.has_actual),
     )
 
 

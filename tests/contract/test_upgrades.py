@@ -1,0 +1,55 @@
+"""An older store keeps what it holds, and gets what today's questions ask of it, whichever database it is."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select, text
+
+from store import tables
+from store.database import connect, migrate
+from store.writer import Writer
+from tests.support import containers
+from tests.support.stores import MAPS, batch_of
+from tieout.simulator import ingest_lines, simulate
+
+COLUMNS = (
+    *("project_name", "vendor_name", "line_number", "exchange_rate", "journal_line_amount", "journal_line_currency"),
+    *("journal_voucher", "posted_date", "findings", "has_actual"),
+)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.containers)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        engine = connect(f"sqlite:///{tmp_path / 'store.sqlite'}", write=True)
+        migrate(engine)
+        yield engine
+        engine.dispose()
+        return
+    with containers.database() as database:
+        engine = connect(database.create("upgrades"), write=True)
+        migrate(engine)
+        yield engine
+        engine.dispose()
+
+
+@pytest.mark.requirement("R35", "R74")
+def test_documents_of_an_older_store_get_the_columns_that_filters_ask(engine: Engine) -> None:
+    writer = Writer(engine, MAPS, ("USPM",))
+    writer.apply(batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
+    while writer.recompute():
+        pass
+    rows = select(tables.documents).order_by(tables.documents.c.key)
+    with engine.begin() as connection:
+        before = connection.execute(rows).all()
+        connection.execute(text("DROP INDEX ix_documents_voucher"))
+        for name in COLUMNS:
+            connection.execute(text(f"ALTER TABLE documents DROP COLUMN {name}"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+    assert migrate(engine)[0] == "0006"
+    with engine.connect() as connection:
+        assert connection.execute(rows).all() == before
+    assert {row.has_actual for row in before} == {0, 1}
+    assert any(row.findings for row in before)
