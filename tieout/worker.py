@@ -78,6 +78,19 @@ def project(
         watch.stopped()
 
 
+def make_store(settings: Settings, stop: threading.Event) -> None:
+    """Make a store where there is none, for readers. A database that is away is waited for, until told to stop."""
+
+    def make() -> None:
+        with open_store(settings, write=True):
+            pass
+
+    if settings.log_file is not None:
+        make()
+    else:
+        _retrying(False, stop, Watch())(make)
+
+
 def _alone(settings: Settings, run: Callable[..., None]) -> None:
     while True:
         try:

@@ -125,12 +125,16 @@ def test_a_disk_that_is_full_in_the_middle_of_a_copy(place: Environment) -> None
     place.check()
 
 
-def test_a_database_that_is_away_at_the_start_is_waited_for(place: Environment, database: Database) -> None:
+@pytest.mark.parametrize("arguments", [("run", "--role", "project"), ("run", "--port", "0")], ids=" ".join)
+def test_a_database_that_is_away_at_the_start_is_waited_for(
+    place: Environment, database: Database, arguments: tuple[str, ...]
+) -> None:
     database.stop()
     try:
-        worker = place.start()
+        worker = place.start(*arguments)
         worker.says("worker_starts_again")
         assert "does not answer" in worker.said("worker_starts_again")[0]["reason"]
     finally:
         database.start()
+    worker.says("worker_started")
     place.check()

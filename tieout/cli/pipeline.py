@@ -106,7 +106,7 @@ def work(
         projecting.enter_context(outlet.awaited())
     with (
         told_by_signals(stop),
-        _workspace(settings, port, outlet, wanted=serves, named=named) as address,
+        _workspace(settings, port, outlet, stop, wanted=serves, named=named) as address,
         _handler(settings, outlet, wanted=Role.HANDLE in roles, named=named, until_caught_up=until_caught_up),
         nullcontext() if until_caught_up else alerting(settings),
     ):
@@ -169,7 +169,13 @@ def say_where(address: str | None) -> None:
 
 @contextmanager
 def _workspace(
-    settings: "Settings", port: int | None, outlet: "Outlet", *, wanted: bool, named: bool
+    settings: "Settings",
+    port: int | None,
+    outlet: "Outlet",
+    stop: "threading.Event",
+    *,
+    wanted: bool,
+    named: bool,
 ) -> Iterator[str | None]:
     """Serve beside a worker, and yield the address. Where nobody asked for the workspace by name, a port that is taken
     is no reason not to work.
@@ -180,7 +186,7 @@ def _workspace(
     import structlog
 
     from engine.errors import SettingError
-    from tieout.bootstrap import open_store
+    from tieout.worker import make_store
     from tieout.workspace import server
 
     log = structlog.get_logger(__name__)
@@ -192,8 +198,7 @@ def _workspace(
         log.warning("workspace_not_served", reason=str(error))
         yield None
         return
-    with open_store(settings, write=True):
-        pass  # There must be a store before it is read.
+    make_store(settings, stop)
     with server.beside(settings, listening, outlet):
         yield server.address(listening)
 
