@@ -128,9 +128,8 @@ def _log(settings: Settings, stack: ExitStack, patience_seconds: float) -> Lines
     for problem in problems:
         yield Line("topics", False, problem)
     if not problems:
-        yield Line(
-            "topics", True, f"{len(topics)} topics with {settings.partitions} partitions and their policies each"
-        )
+        number = f"{settings.partitions} partition{'s' if settings.partitions > 1 else ''}"
+        yield Line("topics", True, f"{len(topics)} topics with {number} and their policies each")
     read = {topic.full_name(settings.prefix) for topic in PROJECTED}
     return log if read <= found.keys() else None
 
