@@ -60,7 +60,9 @@ def _arguments() -> Namespace:
         "--contexts", action="store_true", help="events as Dataverse sends them, on Kafka and PostgreSQL"
     )
     parser.add_argument(
-        "--pages", action="store_true", help="the workspace in a browser, and readers beside the worker"
+        "--pages",
+        action="store_true",
+        help="the workspace in a browser, and readers beside the worker; with --servers on PostgreSQL, too",
     )
     parser.add_argument(
         "--replay", action="store_true", help="a replay after a change of maps; with --servers on those"
@@ -133,10 +135,17 @@ def _pages(wanted: Namespace) -> int:
     # Only here: it needs a browser.
     from benchmarks import pages
 
-    with tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder, ExitStack() as running:
         job = Job(folder, wanted.documents)
+        jobs = {"SQLite": job}
+        if wanted.servers:
+            # Only here: it needs a container engine and its client.
+            from tests.support import containers
+
+            database = running.enter_context(containers.database(durable=True))
+            jobs["PostgreSQL"] = replace(job, store=database.create("product"))
         try:
-            result = pages.run(job, replace(job, store=f"sqlite:///{folder}/again.sqlite"), _phase)
+            result = pages.run(jobs, replace(job, store=f"sqlite:///{folder}/again.sqlite"), _phase)
         except ValueError as error:
             raise WrongResult(str(error)) from None
     console.print(pages.table(result))

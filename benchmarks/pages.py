@@ -1,5 +1,5 @@
-"""The workspace in a browser over a large store: until the first content is painted, how much is sent, and what readers
-cost the worker.
+"""The workspace over a large store: how long its questions take, until the first content is painted in a browser, how
+much is sent, and what readers cost the worker.
 """
 
 import asyncio
@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +18,9 @@ import msgspec
 from playwright.sync_api import Browser, sync_playwright
 from rich.table import Table
 
-from benchmarks.figures import Checked, Prepared, Product
+from benchmarks.figures import Checked, Prepared, Product, Timing
 from benchmarks.job import Job
-from benchmarks.page import Figure, keep, terminal
+from benchmarks.page import Figure, keep, question, terminal
 from benchmarks.phase import Phase
 from benchmarks.report import Machine, machine
 from benchmarks.workload import COMPANY
@@ -59,6 +59,14 @@ class Opened(msgspec.Struct, frozen=True):
     kilobytes: float
 
 
+class Store(msgspec.Struct, frozen=True):
+    """What was asked of a store, and how its pages opened."""
+
+    name: str
+    asked: list[Timing]
+    opened: list[Opened]
+
+
 class Result(msgspec.Struct, frozen=True):
     """All figures; the worker's rate without readers and with them, and what these waited for a page."""
 
@@ -67,30 +75,45 @@ class Result(msgspec.Struct, frozen=True):
     read: float
     reader_ms: float
     pages_read: int
-    opened: list[Opened]
+    stores: list[Store]
     machine: Machine
 
 
-def run(job: Job, again: Job, phase: Phase) -> Result:
-    """Make a store without readers and look at its pages, then make it again with readers. Raises `ValueError` when one
-    of them is not what it must be.
+def run(jobs: Mapping[str, Job], again: Job, phase: Phase) -> Result:
+    """Make each store from the same events without readers and look at it, then make the first of them `again` with
+    readers. Raises `ValueError` when one of them is not what it must be.
     """
-    phase("prepare", Prepared, job)
-    alone = phase("product", Product, job)
-    with _workspace(job) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        opened = [_opened(browser, name, f"{address}{path}") for name, path in PAGES.items()]
+    first = next(iter(jobs.values()))
+    phase("prepare", Prepared, first)
+    rates, stores = [], []
+    for name, job in jobs.items():
+        rates.append(phase("product", Product, job).rate)
+        asked = phase("questions", list[Timing], job)
+        with _workspace(job) as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+            stores.append(Store(name, asked, [_opened(browser, page, f"{address}{at}") for page, at in PAGES.items()]))
+        _check(job, phase)
     with ThreadPoolExecutor(1) as thread:
         product = thread.submit(phase, "product", Product, again)
         _wait_for_documents(again)
         with _workspace(again) as address:
-            waited = asyncio.run(_readers(address, product.done))
+            waited = sorted(asyncio.run(_readers(address, product.done)))
         read = product.result()
-    for one in (job, again):
-        if faults := phase("check", Checked, one).faults:
-            raise ValueError("\n".join(faults))
-    waited.sort()
-    return Result(job.documents, alone.rate, read.rate, 1000 * waited[len(waited) // 2], len(waited), opened, machine())
+    _check(again, phase)
+    return Result(
+        documents=first.documents,
+        alone=rates[0],
+        read=read.rate,
+        reader_ms=1000 * waited[len(waited) // 2],
+        pages_read=len(waited),
+        stores=stores,
+        machine=machine(),
+    )
+
+
+def _check(job: Job, phase: Phase) -> None:
+    if faults := phase("check", Checked, job).faults:
+        raise ValueError("\n".join(faults))
 
 
 def _wait_for_documents(job: Job) -> None:
@@ -174,21 +197,7 @@ async def _readers(address: str, ended: Callable[[], bool]) -> list[float]:
 def _figures(one: Result) -> list[Figure]:
     slowed = 1 - one.read / one.alone
     return [
-        *(
-            Figure(
-                f"{opened.page}: first paint, ms (median / slowest of {CALLS})",
-                f"at most {FIRST_PAINT_MS:g}",
-                f"{opened.p50_ms:.0f} / {opened.worst_ms:.0f}",
-                opened.worst_ms <= FIRST_PAINT_MS,
-            )
-            for opened in one.opened
-        ),
-        *(
-            Figure(
-                f"{opened.page}: sent, kB", f"under {PAGE_KB:g}", f"{opened.kilobytes:.1f}", opened.kilobytes < PAGE_KB
-            )
-            for opened in one.opened
-        ),
+        *(figure for store in one.stores for figure in _of_store(store)),
         Figure("worker without readers, events a second", "", f"{one.alone:,.0f}"),
         Figure(
             f"worker with {READERS} readers, a page every {SECONDS_BETWEEN_PAGES:g} s each",
@@ -198,6 +207,21 @@ def _figures(one: Result) -> list[Figure]:
         ),
         Figure(f"… they read {one.pages_read:,} pages; median, ms", "", f"{one.reader_ms:.0f}"),
     ]
+
+
+def _of_store(store: Store) -> Iterator[Figure]:
+    for asked in store.asked:
+        figure = question(asked)
+        yield msgspec.structs.replace(figure, name=f"{store.name}: {figure.name}")
+    for page in store.opened:
+        yield Figure(
+            f"{store.name}, page {page.page}: first paint, ms (median / slowest of {CALLS})",
+            f"median at most {FIRST_PAINT_MS:g}",
+            f"{page.p50_ms:.0f} / {page.worst_ms:.0f}",
+            page.p50_ms <= FIRST_PAINT_MS,
+        )
+    most = max(page.kilobytes for page in store.opened)
+    yield Figure(f"{store.name}: most that a page sends, kB", f"under {PAGE_KB:g}", f"{most:.1f}", most < PAGE_KB)
 
 
 def table(one: Result) -> Table:
@@ -213,7 +237,8 @@ def save(one: Result) -> Path:
 _INTRODUCTION: Final = """\
 # The workspace over {one.documents:,} documents
 
-Measured by `python -m benchmarks --pages` on {one.machine}, on the embedded log and SQLite, in Chromium. Each page is
-opened cold, in a browser that never saw it. Then the store is made again by a worker while people read.
+Measured by `python -m benchmarks --pages` on {one.machine}, from an embedded log;
+with `--servers` on PostgreSQL, too. Questions are asked two hundred times. Each page is opened cold, in a Chromium that
+never saw it. Then the first store is made again by a worker while people read.
 
 """

@@ -63,6 +63,10 @@ def _questions(reader: Reader, engine: Engine, settings: Settings) -> Iterator[t
         of_a_project = _grid("all", window, project="P-000250-D")
         yield "expenses of a project: 100 rows", _page(of_a_project)
         yield "expenses of a project: count and sums", _sums(of_a_project)
+        # No index leads there.
+        of_a_category = _grid("all", window, category="Hotel-Expense")
+        yield "expenses of a category: 100 rows", _page(of_a_category)
+        yield "expenses of a category: count and sums", _sums(of_a_category)
         yield "a document's chain", _chains(_names(connection))
         documents = _documents(connection)
     some = _window_of(documents, window)
@@ -131,7 +135,8 @@ def _summary(snapshot: Snapshot) -> Any:
 def _page(query: GridQuery) -> Question:
     def ask(snapshot: Snapshot) -> Any:
         page = snapshot.page(query)
-        if len(page.rows) != ROWS:
+        # A small load has fewer of a project.
+        if len(page.rows) != ROWS and not (page.rows and query.filtered):
             raise RuntimeError(f"a page of {ROWS} rows was asked for, and {len(page.rows)} came")
         return [row.as_json() for row in page.rows]
 
