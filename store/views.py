@@ -85,14 +85,13 @@ class Sums(msgspec.Struct, gc=False):
 
 
 def sums_by(parts: Iterable[tuple[K, str]]) -> dict[K, Sums]:
-    """The sums of what `Sums.as_text` wrote, by whatever names a part. Thousands of parts are added up at once."""
-    texts: dict[K, list[str]] = {}
+    """The sums of what `Sums.as_text` wrote, by whatever names a part."""
+    found: dict[K, list[int]] = {}
     for key, text in parts:
-        texts.setdefault(key, []).append(text)
-    return {
-        key: Sums(*map(sum, zip(*(map(int, text.split()) for text in some), strict=True)))
-        for key, some in texts.items()
-    }
+        held, numbers = found.get(key), map(int, text.split())
+        # One part after the other: thousands that are kept for an instant would call the cycle collector.
+        found[key] = list(numbers) if held is None else list(map(add, held, numbers))
+    return {key: Sums(*numbers) for key, numbers in found.items()}
 
 
 class TotalKey(msgspec.Struct, frozen=True, gc=False):
