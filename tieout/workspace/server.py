@@ -1,5 +1,6 @@
 """Serving the workspace: on this machine alone, until it is told to stop."""
 
+import gc
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -51,6 +52,9 @@ def serve(settings: Settings, listening: socket.socket, ready: Callable[[], None
     """Serve until SIGINT or SIGTERM; a second one has its usual effect. `ready` is called once it answers."""
     stop = threading.Event()
     with told_by_signals(stop), beside(settings, listening) as thread:
+        # What is there now stays: a page must not wait for a look through all of it.
+        gc.collect()
+        gc.freeze()
         ready()
         while thread.is_alive() and not stop.wait(_LOOK_SECONDS):
             pass
