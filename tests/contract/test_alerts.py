@@ -1,16 +1,12 @@
 """What the table of alerts promises to all workers on a store (R84), on SQLite and on PostgreSQL."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
 from engine.alerts import Alert, Told
 from store.alerts import SqlAlerts
-from store.database import connect, migrate
-from tests.support import containers
 
 pytestmark = pytest.mark.requirement("R84")
 
@@ -95,26 +91,14 @@ def told(kept: SqlAlerts, now: int) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[containers.Database]:
-    with containers.database() as database:
-        yield database
-
-
 @pytest.mark.containers
 class TestOnPostgres(AlertsContract):
     @pytest.fixture
-    def engine(self, database: containers.Database) -> Iterator[Engine]:
-        engine = connect(database.create("alerts"), write=True)
-        migrate(engine)
-        yield engine
-        engine.dispose()
+    def engine(self, postgres_store: Engine) -> Engine:
+        return postgres_store
 
 
 class TestOnSqlite(AlertsContract):
     @pytest.fixture
-    def engine(self, tmp_path: Path) -> Iterator[Engine]:
-        engine = connect(f"sqlite:///{tmp_path / 'store.sqlite'}", write=True)
-        migrate(engine)
-        yield engine
-        engine.dispose()
+    def engine(self, sqlite_store: Engine) -> Engine:
+        return sqlite_store

@@ -1,8 +1,6 @@
 """What every attempt log promises, whichever it is (R43, R45)."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,8 +12,6 @@ from engine.attempts import ATTEMPTS_MAX, SECOND, Claim, ClaimLost, Outcome, Req
 from engine.syncing import Task
 from handlers.attempts import AttemptLog, MemoryAttempts
 from store.attempts import SqlAttempts, attempts_of
-from store.database import connect, migrate
-from tests.support import containers
 from tests.support.stores import memory_store
 
 HOUR = 3_600 * SECOND
@@ -239,11 +235,8 @@ class TestMemoryAttempts(AttemptLogContract):
 
 class TestSqliteAttempts(AttemptLogContract):
     @pytest.fixture
-    def engine(self, tmp_path: Path) -> Iterator[Engine]:
-        engine = connect(f"sqlite:///{tmp_path / 'store.sqlite'}", write=True)
-        migrate(engine)
-        yield engine
-        engine.dispose()
+    def engine(self, sqlite_store: Engine) -> Engine:
+        return sqlite_store
 
     @pytest.fixture
     def log(self, engine: Engine) -> AttemptLog:
@@ -265,20 +258,11 @@ class TestSqliteAttempts(AttemptLogContract):
         ]
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[containers.Database]:
-    with containers.database() as database:
-        yield database
-
-
 @pytest.mark.containers
 class TestPostgresAttempts(AttemptLogContract):
     @pytest.fixture
-    def engine(self, database: containers.Database) -> Iterator[Engine]:
-        engine = connect(database.create("attempts"), write=True)
-        migrate(engine)
-        yield engine
-        engine.dispose()
+    def engine(self, postgres_store: Engine) -> Engine:
+        return postgres_store
 
     @pytest.fixture
     def log(self, engine: Engine) -> AttemptLog:

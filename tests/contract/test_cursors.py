@@ -1,14 +1,9 @@
 """What every keeper of cursors promises."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from engine.cursors import Cursor, Cursors, MemoryCursors
 from store.cursors import SqlCursors
-from store.database import connect, migrate
-from tests.support import containers
-from tests.support.stores import memory_store
 
 ACTUALS = Cursor(
     table="dataverse/msdyn_actual",
@@ -21,18 +16,11 @@ ACTUALS = Cursor(
 )
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.containers)])
-def cursors(request: pytest.FixtureRequest) -> Iterator[Cursors]:
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.containers)])
+def cursors(request: pytest.FixtureRequest) -> Cursors:
     if request.param == "memory":
-        yield MemoryCursors()
-    elif request.param == "sqlite":
-        yield SqlCursors(memory_store())
-    else:
-        with containers.database() as database:
-            engine = connect(database.create("cursors"), write=True)
-            migrate(engine)
-            yield SqlCursors(engine)
-            engine.dispose()
+        return MemoryCursors()
+    return SqlCursors(request.getfixturevalue(f"{request.param}_store"))
 
 
 def test_a_table_that_was_never_read_has_none(cursors: Cursors) -> None:

@@ -33,11 +33,11 @@ def filled(request: pytest.FixtureRequest) -> Iterator[Engine]:
     if request.param == "sqlite":
         yield _fill(memory_store())
         return
-    with containers.database() as database:
-        engine = connect(database.create("grids"), write=True)
-        migrate(engine)
-        yield _fill(engine)
-        engine.dispose()
+    database: containers.Database = request.getfixturevalue("database")
+    engine = connect(database.create("grids"), write=True)
+    migrate(engine)
+    yield _fill(engine)
+    engine.dispose()
 
 
 def _fill(engine: Engine) -> Engine:

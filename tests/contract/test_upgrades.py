@@ -1,16 +1,13 @@
 """An older store keeps what it holds, and gets what today's questions ask of it, whichever database it is."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select, text
 
 from store import tables
-from store.database import connect, migrate
+from store.database import migrate
 from store.writer import Writer
-from tests.support import containers
 from tests.support.stores import MAPS, batch_of
 from tieout.simulator import ingest_lines, simulate
 
@@ -20,19 +17,10 @@ COLUMNS = (
 )
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.containers)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        engine = connect(f"sqlite:///{tmp_path / 'store.sqlite'}", write=True)
-        migrate(engine)
-        yield engine
-        engine.dispose()
-        return
-    with containers.database() as database:
-        engine = connect(database.create("upgrades"), write=True)
-        migrate(engine)
-        yield engine
-        engine.dispose()
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.containers)])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    store: Engine = request.getfixturevalue(f"{request.param}_store")
+    return store
 
 
 @pytest.mark.requirement("R35", "R74")

@@ -179,10 +179,8 @@ def delete(
     from tieout.cli.tables import console, show_errors
     from tieout.commands import Outlet, deletions, me, retried_by
 
-    if not any((everything, company, process, code, subject, start, end)):
-        raise typer.BadParameter("say which errors, by a filter, or --all.")
+    query = _current(company, process, code, subject, start, end, everything=everything)
     why, who = _said(why, "--why"), _said(me() if who is None else who, "--who")
-    query = _query(company, process, code, subject, start, end, history=False, limit=EVERY)
     settings = in_force()
     with asking(settings) as (snapshot, _):
         chosen = snapshot.error_log(query)
@@ -244,9 +242,7 @@ def retry(
     from tieout.commands import me
     from tieout.retrying import plan, request
 
-    if not any((everything, company, process, code, subject, start, end)):
-        raise typer.BadParameter("say which errors, by a filter, or --all.")
-    query = _query(company, process, code, subject, start, end, history=False, limit=EVERY)
+    query = _current(company, process, code, subject, start, end, everything=everything)
     settings = in_force()
     with asking(settings) as (snapshot, _):
         retries = plan(snapshot.error_log(query), settings)
@@ -276,6 +272,13 @@ def retry(
 
 
 EVERY = 1_000_000_000
+
+
+def _current(*filters: str | None, everything: bool) -> "ErrorQuery":
+    """The current errors that are to be changed. Raises `BadParameter` where nothing says which."""
+    if not everything and not any(filters):
+        raise typer.BadParameter("say which errors, by a filter, or --all.")
+    return _query(*filters, history=False, limit=EVERY)
 
 
 def _said(text: str, option: str) -> str:

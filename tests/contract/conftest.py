@@ -1,0 +1,37 @@
+"""An empty store on each database, for the contracts of what is kept in one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from store.database import connect, migrate
+from tests.support import containers
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[containers.Database]:
+    with containers.database() as running:
+        yield running
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[Engine]:
+    with _migrated(f"sqlite:///{tmp_path / 'store.sqlite'}") as engine:
+        yield engine
+
+
+@pytest.fixture
+def postgres_store(database: containers.Database) -> Iterator[Engine]:
+    with _migrated(database.create("contract")) as engine:
+        yield engine
+
+
+@contextmanager
+def _migrated(url: str) -> Iterator[Engine]:
+    engine = connect(url, write=True)
+    migrate(engine)
+    yield engine
+    engine.dispose()
