@@ -1,5 +1,7 @@
 """What holds for every page: people with assistive tools, the content policy, screens of all sizes, few bytes."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -7,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
+from store.queries import Snapshot
 from tests.browser.reading import settled
 from tests.support.workspace import Served
 from tieout.workspace.security import CONTENT_POLICY
@@ -105,3 +108,23 @@ def test_nothing_but_reading_is_allowed(served: Served) -> None:
     for method in ("POST", "PUT", "DELETE"):
         address, own = f"{served.address}/USPM/expense", {"Origin": served.address}
         assert httpx.request(method, address, headers=own).status_code == 405
+
+
+@pytest.mark.requirement("R82")
+def test_more_people_than_the_store_has_connections_all_get_their_page(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page keeps a connection while it is sent in pieces: those that wait for one must not stop those that send."""
+    told = Snapshot.trend
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.5)
+        return told(*arguments)
+
+    monkeypatch.setattr(Snapshot, "trend", slowly)
+
+    def read(_: int) -> int:
+        return httpx.get(f"{served.address}/USPM/balance", timeout=100).status_code
+
+    with ThreadPoolExecutor(80) as pool:
+        assert set(pool.map(read, range(80))) == {200}

@@ -22,6 +22,7 @@ from tieout.workspace.addresses import PATHS
 from tieout.workspace.context import Workspace
 from tieout.workspace.rendering import render, static_response
 from tieout.workspace.security import LOOPBACK, Headers, OwnPages
+from tieout.workspace.turns import InTurn
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,7 @@ def make_app(workspace: Workspace) -> Starlette:
             Middleware(Headers),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)),
             Middleware(OwnPages),
+            Middleware(InTurn),
         ],
         exception_handlers=_HANDLERS,
         lifespan=lifespan,
