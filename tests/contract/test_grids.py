@@ -246,6 +246,8 @@ def test_every_column_says_what_the_document_says(asked: Snapshot) -> None:
     for document in documents(asked, query)[:20]:
         for name, column in COLUMNS.items():
             value = value_of(document, name)
-            condition = Condition(name, "is", "" if value is None and column.of == "text" else value)
+            if value is None and column.of not in ("text", "date"):
+                continue  # nobody can ask for an amount that is none
+            condition = Condition(name, "is", "" if value is None else value)
             found = documents(asked, msgspec.structs.replace(query, conditions=(condition,)))
-            assert value is None or document.key in map(attrgetter("key"), found), name
+            assert document.key in map(attrgetter("key"), found), name
