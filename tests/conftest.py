@@ -1,5 +1,5 @@
-"""What every test folder shares: the `containers` mark, and logs as they were before each test. The `requirement` mark
-is for tools/requirements_table.py.
+"""What every test folder shares: the `containers` mark, the servers, and logs as they were before each test. The
+`requirement` mark is for tools/requirements_table.py.
 """
 
 import os
@@ -10,6 +10,9 @@ import docker
 import pytest
 import structlog
 from docker.errors import DockerException
+
+from tests.support import containers
+from tests.support.containers import Broker, Database
 
 
 @cache
@@ -28,6 +31,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("TIEOUT_REQUIRE_CONTAINERS") == "1":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """Each test makes topics of its own on it."""
+    with containers.broker() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Database]:
+    """Each test makes a database of its own on it."""
+    with containers.database() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

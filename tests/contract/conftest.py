@@ -8,13 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from store.database import connect, migrate
-from tests.support import containers
-
-
-@pytest.fixture(scope="session")
-def database() -> Iterator[containers.Database]:
-    with containers.database() as running:
-        yield running
+from tests.support.containers import Database
 
 
 @pytest.fixture
@@ -24,7 +18,7 @@ def sqlite_store(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def postgres_store(database: containers.Database) -> Iterator[Engine]:
+def postgres_store(database: Database) -> Iterator[Engine]:
     with _migrated(database.create("contract")) as engine:
         yield engine
 
