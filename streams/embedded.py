@@ -44,6 +44,7 @@ from streams.log import (
     RecordTooLarge,
     TopicMismatch,
     TopicMissing,
+    portions,
     shares,
 )
 from streams.topics import DEFAULT_PREFIX, Topic
@@ -252,7 +253,8 @@ class EmbeddedLog:
         for place, own in left.items():
             if own < 0:
                 self.read(*place, 1, 1)  # says that this is not the log of before
-        records, size = shares(left, max_records), shares(left, max_bytes)
+        records = portions(left, max_records)
+        size = shares(records, max_bytes)
         found = [
             Batch(topic, partition, offset, self.read(topic, partition, offset, own, max(1, size.get(place, 0))))
             for place, own in records.items()

@@ -18,7 +18,7 @@ never change and are never given twice; on a log that deletes or compacts, some 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -184,7 +184,7 @@ class EventLog(Protocol):
 
     def read_together(self, places: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
         """Return a batch of each place (topic, partition, offset) that has records, as `read`: from each in proportion
-        to what is left there.
+        to what is left there, and all of what is short (`portions`).
 
         Then all of them reach their ends together, and the events of a document, which come on several, meet: it is
         decided once. The limits are for all places together.
@@ -213,6 +213,21 @@ class EventLog(Protocol):
 
 
 P = TypeVar("P")
+# Of a batch, what partitions that are read whole may take together.
+WHOLE: Final = 1 / 4
+
+
+def portions(left: Mapping[P, int], limit: int) -> dict[P, int]:
+    """How many records to read of each place of which so many are `left`, `limit` in all: a short one whole, the others
+    in proportion.
+
+    A short one mostly holds companies, currencies and calendars, on which every document rests: in proportion it would
+    take as many batches as the longest, and each that brings another company has all documents decided again.
+    """
+    short = int(limit * WHOLE) // max(1, len(left))
+    whole = {place: own for place, own in left.items() if 0 < own <= short}
+    others = {place: own for place, own in left.items() if own > short}
+    return whole | shares(others, limit - sum(whole.values()))
 
 
 def shares(left: Mapping[P, int], limit: int) -> dict[P, int]:

@@ -27,7 +27,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 
-from streams.log import LogFailed, LogRecord, shares
+from streams.log import LogFailed, LogRecord, portions, shares
 
 # Of all partitions together, and of one of many: a partition's share of a batch, and some of the next.
 FETCH_BYTES: Final = 8 * 1024 * 1024
@@ -98,14 +98,15 @@ class Reading:
     async def read(
         self, places: Mapping[TopicPartition, int], max_records: int, max_bytes: int
     ) -> dict[TopicPartition, list[LogRecord]]:
-        """Records of partitions from offsets on: from each in proportion to what is left there.
+        """Records of partitions from offsets on: from each in proportion to what is left there, and all of what is short.
 
         Raises `OffsetOutOfRangeError`, and what the broker refuses with.
         """
         async with self._using:
             await self._fetch({place: offset for place, offset in places.items() if not self._has(place, offset)})
             left = {place: self._chunks[place].end - offset for place, offset in places.items()}
-            records, size = shares(left, max_records), shares(left, max_bytes)
+            records = portions(left, max_records)
+            size = shares(records, max_bytes)
             return {place: await self._take(place, records[place], max(1, size.get(place, 0))) for place in records}
 
     def reached(self, place: TopicPartition) -> int:

@@ -134,6 +134,12 @@ class EventLogContract:
         assert [(batch.partition, batch.first, batch.last) for batch in rest] == [(0, 20, 29), (1, 5, 9)]
         assert log.read_together([(CHANGED, 0, 30), (CHANGED, 1, 10), (CHANGED, 2, 0)], ALL, ALL) == []
 
+    def test_a_short_partition_is_read_whole_beside_a_long_one(self, log: EventLog) -> None:
+        for partition, count in ((0, 300), (1, 12)):
+            log.append([record(number, partition=partition) for number in range(count)])
+        some = log.read_together([(CHANGED, 0, 0), (CHANGED, 1, 0)], 100, ALL)
+        assert sorted((batch.partition, len(batch)) for batch in some) == [(0, 88), (1, 12)]
+
     def test_what_is_read_together_keeps_to_the_limits_of_all(self, log: EventLog) -> None:
         log.append(
             [record(number, partition=partition, value=b"x" * 100) for number in range(9) for partition in (0, 1)]

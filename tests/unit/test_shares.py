@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.log import shares
+from streams.log import portions, shares
 
 
 @given(st.dictionaries(st.integers(), st.integers(-5, 10**7), max_size=30), st.integers(1, 20_000))
@@ -17,3 +17,20 @@ def test_shares_keep_to_the_limit_and_go_round_while_there_is_some(left: dict[in
 
 def test_a_partition_with_twice_as_much_left_gives_twice_as_much() -> None:
     assert shares({"a": 2_000, "b": 1_000, "c": 0}, 300) == {"a": 200, "b": 100}
+
+
+@given(st.dictionaries(st.integers(), st.integers(-5, 10**7), max_size=30), st.integers(1, 20_000))
+def test_portions_keep_to_the_limit_and_reach_it_or_the_ends(left: dict[int, int], limit: int) -> None:
+    found = portions(left, limit)
+    waiting = {place: own for place, own in left.items() if own > 0}
+    assert found.keys() <= waiting.keys()
+    assert all(share >= 1 for share in found.values())
+    assert sum(found.values()) == limit or found == waiting
+
+
+def test_a_short_partition_is_read_whole_and_the_long_ones_in_proportion() -> None:
+    assert portions({"companies": 60, "a": 20_000, "b": 10_000}, 960) == {"companies": 60, "a": 600, "b": 300}
+
+
+def test_a_partition_that_is_not_short_is_read_in_proportion_from_its_start() -> None:
+    assert portions({"a": 1_000_000, "b": 10_000}, 12_000) == {"a": 11_881, "b": 119}
