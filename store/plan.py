@@ -63,6 +63,8 @@ class Plan(msgspec.Struct):
 
     unit: Unit
     moves: list[Move]
+    publishes: bool = True
+    """Whether anything is put into the outbox and asked for: not of a store that is only to be compared."""
     steps: list[Callable[[Connection], None]] = []
     rows: int = 0
     """How many rows they write and delete."""
@@ -94,19 +96,20 @@ class Plan(msgspec.Struct):
             self.rows += len(keys)
 
 
-def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int]) -> Plan:
+def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int], *, publishes: bool = True) -> Plan:
     """The plan of a batch whose changes `unit` has taken; `sources` is how far each has said to have sent."""
     unit.decide()
-    plan = Plan(unit, batch.moves)
+    plan = Plan(unit, batch.moves, publishes)
     _plan_records(plan)
     _plan_decisions(plan, rows)
     _plan_reference_findings(plan)
     _plan_heartbeats(plan, batch.heartbeats, sources)
     _plan_messages(plan, batch.messages)
     _plan_deletions(plan, batch.deletions)
-    plan.requests += batch.requests
-    plan.outgoing += batch.rejected
-    plan.outgoing += batch.notices
+    if publishes:
+        plan.requests += batch.requests
+        plan.outgoing += batch.rejected
+        plan.outgoing += batch.notices
     return plan
 
 
@@ -168,7 +171,8 @@ def _plan_documents(
     plan.insert(tables.documents, [row for row in written if row[0] not in old])
     plan.upsert(tables.documents, [row for row in written if row[0] in old])
     plan.delete(tables.documents, ["key"], [(key,) for key in old if key not in new])
-    plan.outgoing += _positions(old, new)
+    if plan.publishes:
+        plan.outgoing += _positions(old, new)
     return _plan_totals(plan, rows, old, new)
 
 
@@ -346,11 +350,12 @@ def _plan_messages(plan: Plan, messages: Sequence[ProcessMessage]) -> None:
             subject_of(message).key,
         )
     plan.upsert(tables.process_messages, list(rows.values()))
-    plan.outgoing += [
-        Outgoing("errors", (message.subject or message.run).encode(), _json(error_json(message)))
-        for message in messages
-        if message.text
-    ]
+    if plan.publishes:
+        plan.outgoing += [
+            Outgoing("errors", (message.subject or message.run).encode(), _json(error_json(message)))
+            for message in messages
+            if message.text
+        ]
 
 
 def _plan_deletions(plan: Plan, deletions: Iterable[Deletion]) -> None:

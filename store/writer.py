@@ -108,7 +108,10 @@ class Writer:
             rows = Rows(connection, self._written)
             unit = Unit(rows, self._maps, self._state, self._companies)
             unit.change(batch.changes)
-            return planned(unit, rows, batch, self._sources)
+            return self._planned(unit, rows, batch)
+
+    def _planned(self, unit: Unit, rows: Rows, batch: Batch) -> Plan:
+        return planned(unit, rows, batch, self._sources, publishes=self._publishes)
 
     def forget(self) -> None:
         """Read anew what is remembered, before the next batch: something else wrote to the store."""
@@ -120,7 +123,7 @@ class Writer:
             rows = Rows(connection, self._written)
             unit = Unit(rows, self._maps, self._state, self._companies)
             unit.adopt(records)
-            plan = planned(unit, rows, Batch(), self._sources)
+            plan = self._planned(unit, rows, Batch())
         self.expect(plan)
         self.commit(plan)
 
@@ -142,9 +145,6 @@ class Writer:
 
         Raises `Overtaken` as `apply`. After any error the writer forgets what it knows, and reads it again.
         """
-        if not self._publishes:
-            plan.outgoing.clear()
-            plan.requests.clear()
         try:
             with self._engine.begin() as connection:
                 _move(connection, plan.moves)
@@ -188,7 +188,7 @@ class Writer:
             rows = Rows(connection, self._written)
             unit = Unit(rows, self._maps, self._state, self._companies)
             (unit.decide_again if every else unit.derive_again)(keys)
-            plan = planned(unit, rows, Batch(), self._sources)
+            plan = self._planned(unit, rows, Batch())
             if len(keys) < (CHAINS_AT_ONCE if every else FANOUT):
                 plan.delete(tables.recomputations, ["token"], [(waiting.token,)])
             else:
@@ -206,7 +206,7 @@ class Writer:
         with self._engine.connect() as connection:
             keys, after = errorlog.purgeable(connection, before, self._purged, PURGED_AT_ONCE)
             rows = Rows(connection, self._written)
-            plan = planned(Unit(rows, self._maps, self._state, self._companies), rows, Batch(), self._sources)
+            plan = self._planned(Unit(rows, self._maps, self._state, self._companies), rows, Batch())
         if keys:
             plan.delete(tables.process_messages, ["source", "event"], sorted(set(keys)))
             plan.upsert(tables.settings, [(PURGED_TO, str(before))])
