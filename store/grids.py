@@ -1,10 +1,11 @@
 """The rows, sums and groups of a grid (R33–R35): by keyset, filtered, exact."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, literal_column, select, text, tuple_
+from sqlalchemy.exc import OperationalError
 
 from engine.calendar import Window
 from engine.documents import Document, Kind
@@ -16,6 +17,11 @@ from store.views import BITS, PROCESSED, Sums, View, sums_by
 
 Sort = Literal["date", "amount", "since"]
 SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since")
+
+FEW: Final = ("missing-actuals", "missing-journal-lines")
+"""The views of few rows, which have an index of their own."""
+LED_TO: Final = ("project", "voucher", "document", "amount", "since")
+"""The columns of which an index leads to the rows with a value; by date, it leads to those of a range, too."""
 
 Place = tuple[str | int | None, str]
 """Where a row stands: its value in the column that sorts, and its key."""
@@ -180,7 +186,7 @@ def _from_there(window: Window, after: Place | None, *, downwards: bool) -> Wind
 def _sorting(query: GridQuery) -> ColumnElement[Any]:
     """What to sort by. In a view of few rows they are sorted; in one of many an index walks in order."""
     column = tables.documents.c[query.sort]
-    if query.sort in ("amount", "since") and query.view in ("missing-actuals", "missing-journal-lines"):
+    if query.sort in ("amount", "since") and query.view in FEW:
         # An expression: else the planner may walk the index of all rows to find the few of the view.
         return column + literal(0)
     return column
@@ -225,7 +231,7 @@ Part = tuple[str, tuple[str, str], Sums]
 """The value of a group ('' without one, and for none), the currencies, and sums."""
 
 
-def _parts(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterator[Part]:
+def _parts(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterable[Part]:
     """The sums of the filtered rows, in parts. A group may come in several."""
     kept = _KEPT.get(by)
     if kept is not None and not query.filtered:
@@ -256,21 +262,48 @@ def _kept_sums(connection: Connection, query: GridQuery, value: ColumnElement[st
         yield group, key, found
 
 
-def _summed_rows(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterator[Part]:
+def _summed_rows(connection: Connection, query: GridQuery, by: "GroupBy | None") -> list[Part]:
+    amounts = [tables.documents.c[name] for name in Sums.__struct_fields__[2:]]
+    try:
+        rows = _sum_up(connection, query, by, [func.coalesce(func.sum(amount), 0) for amount in amounts])
+        return [(value, key, Sums(*counts, *map(int, sums))) for value, key, counts, sums in rows]
+    except OperationalError as error:
+        if "overflow" not in str(error.orig):
+            raise
+    # SQLite adds up in 64 bits, and says when they are not enough. Halves always are, and take a third longer.
+    rows = _sum_up(connection, query, by, [half for amount in amounts for half in exact_sum(amount)])
+    return [(value, key, Sums(*counts, *map(joined, sums[::2], sums[1::2]))) for value, key, counts, sums in rows]
+
+
+def _sum_up(
+    connection: Connection, query: GridQuery, by: "GroupBy | None", sums: Sequence[ColumnElement[int]]
+) -> Iterator[tuple[str, tuple[str, str], list[int], list[int]]]:
+    """By group and currencies: the numbers of documents, in all and with a difference, and the `sums`."""
     table = tables.documents
-    amounts = [name for name in Sums.__struct_fields__ if name not in ("documents", "with_difference")]
-    halves = [half for name in amounts for half in exact_sum(table.c[name])]
-    different = func.sum((table.c.difference != 0).cast(tables.documents.c.views.type))
+    different = func.sum((table.c.difference != 0).cast(table.c.views.type))
     group = literal("") if by is None else func.coalesce(GROUPS[by], "")
     keys = [table.c.currency, table.c.accounting_currency]
-    rows = connection.execute(
-        select(group.label("value"), *keys, func.count(), different, *halves)
-        .where(_conditions(query), within(table.c.date, query.window), table.c.views.op("&")(PROCESSED) != 0)
+    # With its sign, SQLite does not look for the company in an index.
+    company = literal_column("+documents.company") if _end_to_end(connection, query) else table.c.company
+    statement = (
+        select(group.label("value"), *keys, func.count(), different, *sums)
+        .where(_conditions(query, company), within(table.c.date, query.window), table.c.views.op("&")(PROCESSED) != 0)
         .group_by(*keys if by is None else [text("value"), *keys])
     )
-    for value, currency, accounting, documents, with_difference, *sums in rows:
-        numbers = [joined(high, low) for high, low in zip(sums[::2], sums[1::2], strict=True)]
-        yield value, (currency or "", accounting or ""), Sums(documents, with_difference, *numbers)
+    for value, currency, accounting, documents, with_difference, *found in connection.execute(statement):
+        yield value, (currency or "", accounting or ""), [documents, with_difference], found
+
+
+def _end_to_end(connection: Connection, query: GridQuery) -> bool:
+    """Whether to read the documents from end to end rather than by an index of the company: half the time for each, so
+    it pays when most are of this company and kind, and within the window. PostgreSQL sees to this by itself.
+    """
+    led = any(one.column == "date" or (one.column in LED_TO and one.operator == "is") for one in query.conditions)
+    if connection.dialect.name != "sqlite" or query.view in FEW or led:
+        return False
+    wanted = sum(one.documents for _, _, one in _kept_sums(connection, query, literal("")))
+    highest = connection.exec_driver_sql("SELECT max(rowid) FROM documents").scalar() or 0
+    return 2 * wanted > int(highest)
 
 
 # --- groups ----------------------------------------------------------------------------------------------------------
@@ -307,9 +340,9 @@ def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]
     return [Group(value, found[value]) for value in sorted(found)]
 
 
-def _conditions(query: GridQuery) -> ColumnElement[bool]:
+def _conditions(query: GridQuery, company: ColumnElement[str] = tables.documents.c.company) -> ColumnElement[bool]:
     table = tables.documents
-    conditions: list[ColumnElement[bool]] = [table.c.company == query.company, table.c.kind == query.kind]
+    conditions: list[ColumnElement[bool]] = [company == query.company, table.c.kind == query.kind]
     if bit := BITS[query.view]:
         # Written out as in the partial indexes, so that the planner sees that they fit.
         conditions.append(text(f"views & {bit} <> 0") if bit in (1, 2) else table.c.views.op("&")(bit) != 0)  # type: ignore[arg-type]

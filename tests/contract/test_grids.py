@@ -9,13 +9,14 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from engine.documents import Document
 from engine.errors import QuestionError
+from store import tables
 from store.conditions import COLUMNS, Condition
 from store.database import connect, migrate
-from store.grids import SORTS, GridQuery, GroupBy, place
+from store.grids import SORTS, GridQuery, GroupBy, place, sums
 from store.queries import Snapshot
 from store.summary import KINDS
 from store.views import BITS, PROCESSED, Sums, numbers, views_of
@@ -206,6 +207,22 @@ def test_sums_of_a_view_and_of_its_groups_are_those_of_its_rows(asked: Snapshot)
             assert list(found) == sorted(values)
             for value in values:
                 assert found[value] == added_up([row for row in rows if (value_of(row, by) or "") == value])
+
+
+@pytest.mark.requirement("R33", "R35")
+def test_sums_of_a_filter_are_exact_beyond_64_bits(engine: Engine) -> None:
+    with reader(engine).snapshot() as asked:
+        query = next(queries(asked, conditions=(Condition("document", "contains", "PT"),)))
+    table, largest = tables.documents, 2**63 - 1
+    with engine.connect() as connection, connection.begin() as transaction:
+        before = sum(one.documents for one in sums(connection, query).values())
+        connection.execute(update(table).values(reconciled=largest, accounting_reconciled=-largest))
+        found = Sums()
+        for one in sums(connection, query).values():
+            found += one
+        transaction.rollback()
+    assert before == found.documents > 2
+    assert (found.reconciled, found.accounting_reconciled) == (before * largest, -before * largest)
 
 
 @pytest.mark.requirement("R35")
