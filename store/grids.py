@@ -20,8 +20,9 @@ SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since")
 
 FEW: Final = ("missing-actuals", "missing-journal-lines")
 """The views of few rows, which have an index of their own."""
-LED_TO: Final = ("project", "voucher", "document", "amount", "since")
-"""The columns of which an index leads to the rows with a value; by date, it leads to those of a range, too."""
+LED_TO_VALUES: Final = ("project", "voucher", "document", "amount")
+LED_TO_RANGES: Final = ("date", "since")
+"""The columns of which an index leads to the rows with a value, or to those within a range, which is mostly narrow."""
 
 Place = tuple[str | int | None, str]
 """Where a row stands: its value in the column that sorts, and its key."""
@@ -298,7 +299,10 @@ def _end_to_end(connection: Connection, query: GridQuery) -> bool:
     """Whether to read the documents from end to end rather than by an index of the company: half the time for each, so
     it pays when most are of this company and kind, and within the window. PostgreSQL sees to this by itself.
     """
-    led = any(one.column == "date" or (one.column in LED_TO and one.operator == "is") for one in query.conditions)
+    led = any(
+        one.column in LED_TO_RANGES or (one.column in LED_TO_VALUES and one.operator == "is")
+        for one in query.conditions
+    )
     if connection.dialect.name != "sqlite" or query.view in FEW or led:
         return False
     wanted = sum(one.documents for _, _, one in _kept_sums(connection, query, literal("")))
@@ -308,7 +312,9 @@ def _end_to_end(connection: Connection, query: GridQuery) -> bool:
 
 # --- groups ----------------------------------------------------------------------------------------------------------
 
-GroupBy = Literal["standing", "month", "project", "category", "currency", "vendor", "invoice", "journal", "voucher"]
+GroupBy = Literal[
+    "standing", "position", "month", "project", "category", "currency", "vendor", "invoice", "journal", "voucher"
+]
 
 
 GROUPS: Final[dict[GroupBy, ColumnElement[str]]] = {
@@ -316,7 +322,7 @@ GROUPS: Final[dict[GroupBy, ColumnElement[str]]] = {
     "month": func.substr(tables.documents.c.date, 1, 7),
     **{
         name: tables.documents.c[name]
-        for name in ("project", "category", "currency", "vendor", "invoice", "journal", "voucher")
+        for name in ("position", "project", "category", "currency", "vendor", "invoice", "journal", "voucher")
     },
 }
 """What a grid can be grouped by."""

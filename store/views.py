@@ -31,6 +31,8 @@ BITS: Final[dict[View, int]] = {
 
 _NOTHING: Final = Amounts(0)
 
+_decode_numbers: Final = msgspec.json.Decoder(list[int]).decode
+
 
 def views_of(document: Document) -> int:
     """The views a document is in: its position's, and that of each part which is not zero (R33, judged in transaction
@@ -86,12 +88,16 @@ class Sums(msgspec.Struct, gc=False):
 
 def sums_by(parts: Iterable[tuple[K, str]]) -> dict[K, Sums]:
     """The sums of what `Sums.as_text` wrote, by whatever names a part."""
-    found: dict[K, list[int]] = {}
+    texts: dict[K, list[str]] = {}
     for key, text in parts:
-        held, numbers = found.get(key), map(int, text.split())
-        # One part after the other: thousands that are kept for an instant would call the cycle collector.
-        found[key] = list(numbers) if held is None else list(map(add, held, numbers))
-    return {key: Sums(*numbers) for key, numbers in found.items()}
+        texts.setdefault(key, []).append(text)
+    width = len(Sums.__struct_fields__)
+    found = {}
+    for key, several in texts.items():
+        # As JSON, for its decoder reads numbers of any length, and ten times as fast as Python does.
+        numbers = _decode_numbers("[" + " ".join(several).replace(" ", ",") + "]")
+        found[key] = Sums(*[sum(numbers[place::width]) for place in range(width)])
+    return found
 
 
 class TotalKey(msgspec.Struct, frozen=True, gc=False):

@@ -16,7 +16,6 @@ from engine.changes import iso
 from engine.documents import Cause, Excluded, Kind, PositionName
 from engine.errors import QuestionError
 from engine.explanations import CAUSES
-from store.conditions import Condition
 from store.grids import GROUPS, ByCurrency, GridQuery, GroupBy
 from store.queries import GridRow, Page, Snapshot
 from store.summary import KINDS
@@ -40,6 +39,7 @@ STANDINGS: Final[dict[str, tuple[str, ...]]] = {
 
 GROUP_NAMES: Final[dict[GroupBy, str]] = {
     "standing": "Standing",
+    "position": "Position",
     "month": "Month",
     "project": "Project ID",
     "category": "Expense category",
@@ -186,17 +186,10 @@ def _news(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
             filters={"since": f">={yesterday}"},
             sort="since",
         )
-        query = state.query(around.window, around.zone)
-        parts = {
-            position: _in_total(snapshot.sums(_with(query, Condition("position", "is", position))))
-            for position in get_args(PositionName)
-        }
+        groups = snapshot.groups(state.query(around.window, around.zone), "position")
+        parts = dict.fromkeys(get_args(PositionName), (0, 0)) | {one.value: _in_total(one.sums) for one in groups}
         found.append({"kind": KIND_NAMES[kind], "address": state.address(), "parts": parts, "day": yesterday})
     return found
-
-
-def _with(query: GridQuery, condition: Condition) -> GridQuery:
-    return msgspec.structs.replace(query, conditions=(*query.conditions, condition))
 
 
 def _in_total(sums: ByCurrency) -> tuple[int, int]:
