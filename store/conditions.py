@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy import ColumnElement, and_, func, literal, or_
 
 from engine.errors import QuestionError
 from store import tables
+from store.folding import folded
 
 Operator = Literal["is", "not", "starts", "contains", "from", "above", "to", "below"]
 Of = Literal["text", "amount", "date", "time", "flag"]
@@ -55,6 +56,9 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "actual": Column("flag", _TABLE.has_actual),
 }
 
+NAMES: Final = ("project", "voucher")
+"""The columns with an index of names, which leads to those that begin with some letters."""
+
 SEARCHED: Final = ("document", "voucher", "project", "category", "vendor", "invoice", "journal")
 """The columns that a quick search looks into."""
 
@@ -65,6 +69,12 @@ def meeting(conditions: Iterable[Condition], search: str) -> ColumnElement[bool]
     if search:
         asked.append(or_(*(_TABLE[name].icontains(search, autoescape=True) for name in SEARCHED)))
     return and_(True, *asked)
+
+
+def beginning(column: ColumnElement[str], letters: str) -> ColumnElement[bool]:
+    """The rows whose name begins with some letters, in any case."""
+    escaped = letters.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return folded(column).like(folded(literal(escaped + "%")), escape="/")
 
 
 def _column(condition: Condition) -> Column:
@@ -83,11 +93,12 @@ def _clause(asked: Column, condition: Condition) -> ColumnElement[bool]:
             empty = or_(column.is_(None), column == "")
             return empty if condition.operator == "is" else ~empty
         case "is":
-            return column == value
+            same = column == value
+            return and_(folded(column) == folded(literal(value)), same) if condition.column in NAMES else same
         case "not":
             return or_(column.is_(None), column != value)
         case "starts":
-            return column.istartswith(str(value), autoescape=True)
+            return beginning(column, str(value))
         case "contains":
             return column.icontains(str(value), autoescape=True)
         case "from":

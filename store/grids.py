@@ -11,7 +11,7 @@ from engine.calendar import Window
 from engine.documents import Document, Kind
 from engine.errors import QuestionError
 from store import tables
-from store.conditions import STANDING, Condition, meeting
+from store.conditions import NAMES, STANDING, Condition, beginning, meeting
 from store.selection import document_of, exact_sum, joined, within
 from store.views import BITS, PROCESSED, Sums, View, sums_by
 
@@ -20,6 +20,8 @@ SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since")
 
 FEW: Final = ("missing-actuals", "missing-journal-lines")
 """The views of few rows, which have an index of their own."""
+FEW_NAMES: Final = 50_000
+"""Documents whose names begin alike that are found, and sorted, before a walk through all has found a page."""
 LED_TO_VALUES: Final = ("project", "voucher", "document", "amount")
 LED_TO_RANGES: Final = ("date", "since")
 """The columns of which an index leads to the rows with a value, or to those within a range, which is mostly narrow."""
@@ -142,7 +144,7 @@ def _read(connection: Connection, query: GridQuery, part: _Range, after: Place |
     table = tables.documents
     column = _sorting(query)
     downwards = _downwards(query)
-    conditions = [_conditions(query)]
+    conditions = [_conditions(query, _company(_few_begin_so(connection, query)))]
     if part.window is not None:
         window = _from_there(part.window, after, downwards=downwards)
         conditions.append(table.c.date.between(window.start, window.end))
@@ -284,8 +286,7 @@ def _sum_up(
     different = func.sum((table.c.difference != 0).cast(table.c.views.type))
     group = literal("") if by is None else func.coalesce(GROUPS[by], "")
     keys = [table.c.currency, table.c.accounting_currency]
-    # With its sign, SQLite does not look for the company in an index.
-    company = literal_column("+documents.company") if _end_to_end(connection, query) else table.c.company
+    company = _company(_few_begin_so(connection, query) or _end_to_end(connection, query))
     statement = (
         select(group.label("value"), *keys, func.count(), different, *sums)
         .where(_conditions(query, company), within(table.c.date, query.window), table.c.views.op("&")(PROCESSED) != 0)
@@ -344,6 +345,26 @@ def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]
         group = found.setdefault(value, {})
         group[key] = group[key] + one if key in group else one
     return [Group(value, found[value]) for value in sorted(found)]
+
+
+def _few_begin_so(connection: Connection, query: GridQuery) -> bool:
+    """Whether few documents have a name that begins with what a filter says, so that its index is the way to them.
+    PostgreSQL sees to this by itself.
+    """
+    letters = [one for one in query.conditions if one.operator == "starts" and one.column in NAMES and one.value]
+    if connection.dialect.name != "sqlite" or not letters:
+        return False
+    table = tables.documents
+    for one in letters:
+        begin = select(literal(1)).where(beginning(table.c[one.column], str(one.value))).limit(FEW_NAMES + 1)
+        if connection.execute(select(func.count()).select_from(begin.subquery())).scalar_one() <= FEW_NAMES:
+            return True
+    return False
+
+
+def _company(other_way: bool) -> ColumnElement[str]:
+    """The company; where another way leads to the documents, with a sign: then SQLite looks for it in no index."""
+    return literal_column("+documents.company") if other_way else tables.documents.c.company
 
 
 def _conditions(query: GridQuery, company: ColumnElement[str] = tables.documents.c.company) -> ColumnElement[bool]:

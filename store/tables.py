@@ -18,6 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.type_api import TypeEngine
 
+from store.folding import folded
+
 metadata = MetaData()
 
 # Keys sort by their bytes on both databases: paging and "the smallest key" must not depend on a locale.
@@ -95,9 +97,6 @@ documents = Table(
     Index("ix_documents_all", "company", "kind", "date", "key"),
     Index("ix_documents_amount", "company", "kind", "amount", "key"),
     Index("ix_documents_since", "company", "kind", "since", "key"),
-    # Project and voucher first: behind company and kind, SQLite would take such an index for every filter.
-    Index("ix_documents_project", "project", "company", "kind", "date", "key"),
-    Index("ix_documents_voucher", "voucher", "company", "kind", "date", "key"),
     Index(
         "ix_documents_missing_actuals",
         "company",
@@ -125,6 +124,15 @@ documents = Table(
     ),
     comment="One row for each document line: what the grids filter, sort and add up",
 )
+
+# Their name first: behind company and kind, SQLite would take such an index for every filter.
+for _name in ("project", "voucher"):
+    Index(
+        f"ix_documents_{_name}",
+        folded(documents.c[_name]),
+        *(documents.c[name] for name in ("company", "kind", "date", "key")),
+        postgresql_ops={f"{_name}_folded": "text_pattern_ops"},
+    )
 
 totals = Table(
     "totals",

@@ -9,14 +9,14 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, event, update
 
 from engine.documents import Document
 from engine.errors import QuestionError
 from store import tables
 from store.conditions import COLUMNS, Condition
 from store.database import connect, migrate
-from store.grids import SORTS, GridQuery, GroupBy, place, sums
+from store.grids import SORTS, GridQuery, GroupBy, page, place, sums
 from store.queries import Snapshot
 from store.summary import KINDS
 from store.views import BITS, PROCESSED, Sums, numbers, views_of
@@ -207,6 +207,30 @@ def test_sums_of_a_view_and_of_its_groups_are_those_of_its_rows(asked: Snapshot)
             assert list(found) == sorted(values)
             for value in values:
                 assert found[value] == added_up([row for row in rows if (value_of(row, by) or "") == value])
+
+
+@pytest.mark.requirement("R35")
+@pytest.mark.parametrize("operator", ["is", "starts"])
+@pytest.mark.parametrize("column", ["voucher", "project"])
+def test_an_index_leads_to_the_documents_of_a_voucher_or_a_project(engine: Engine, column: str, operator: Any) -> None:
+    with reader(engine).snapshot() as asked:
+        query = next(queries(asked, conditions=(Condition(column, operator, "USPM-000"),)))
+    asked_for: list[tuple[str, Any]] = []
+    explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            # Of forty documents anything leads to them all; so it must use this index or none.
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            for index in tables.documents.indexes:
+                if column not in str(index.name):
+                    index.drop(connection)
+        event.listen(connection, "before_cursor_execute", lambda *told: asked_for.append((told[2], told[3])))
+        page(connection, query)
+        sums(connection, query)
+        grids = [one for one in asked_for if "BETWEEN" in one[0] and "documents" in one[0]]
+        plans = [str(connection.exec_driver_sql(f"{explain} {sql}", values).all()) for sql, values in grids]
+    assert plans
+    assert all(f"ix_documents_{column}" in plan for plan in plans)
 
 
 @pytest.mark.requirement("R33", "R35")
