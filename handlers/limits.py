@@ -15,6 +15,8 @@ import msgspec
 
 from handlers.errors import Throttled
 
+_MARGIN: Final = 0.001
+"""Seconds by which a call counts longer here: two ways to reckon the end of a window differ by a rounding."""
 _LONGEST_GUESSED_WAIT: Final = 300.0
 """Without `Retry-After` waits double, but after a whole window the allowance is there again."""
 
@@ -79,7 +81,7 @@ class Bucket:
         return math.inf if self._running else self._rolls_off(len(self._done) - 1) - now
 
     def _rolls_off(self, place: int) -> float:
-        return self._done[place][0] + self._limits.window_seconds
+        return self._done[place][0] + self._limits.window_seconds + _MARGIN
 
     def begin(self, now: float) -> int:
         """A call leaves; returns its ticket."""
@@ -113,7 +115,7 @@ class Bucket:
         return sent
 
     def _forget(self, now: float) -> None:
-        while self._done and self._done[0][0] + self._limits.window_seconds <= now:
+        while self._done and self._rolls_off(0) <= now:
             self._done_seconds -= self._done.popleft()[1]
         if not self._done:
             self._done_seconds = 0.0

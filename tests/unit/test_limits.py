@@ -9,7 +9,7 @@ from random import Random
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from handlers.errors import Throttled, Transient
@@ -102,6 +102,8 @@ def test_20_000_actions_never_exceed_the_limits_and_waste_no_more_than_a_twentie
 
 @pytest.mark.requirement("R46")
 @settings(max_examples=40, deadline=None)
+# A call whose window ends as the next one is sent: by a rounding it counted for the server, and not for us.
+@example(seed=6739, workers=52, usual=2.469910216544156, slow=7.303254133982696, way=0.0)
 @given(
     seed=st.integers(0, 2**32),
     workers=st.integers(1, 80),
@@ -189,8 +191,9 @@ def test_a_wait_beyond_the_deadline_is_given_up_before_anything_is_sent() -> Non
 def test_a_call_that_takes_more_than_the_whole_allowance_may_leave_alone() -> None:
     bucket = Bucket(Limits(execution_seconds=10))
     bucket.end(bucket.begin(0), 50)
-    assert bucket.wait(50) == 300
-    assert bucket.wait(350) == 0
+    # A millisecond more: by a rounding, the system may count it that long.
+    assert bucket.wait(50) == pytest.approx(300.001)
+    assert bucket.wait(350.002) == 0
 
 
 @pytest.mark.requirement("R46")
