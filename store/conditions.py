@@ -57,7 +57,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
 }
 
 NAMES: Final = ("project", "voucher")
-"""The columns with an index of names, which leads to those that begin with some letters."""
+"""The columns whose index holds names without regard to case (`folded`), and leads to those that begin alike."""
 
 SEARCHED: Final = ("document", "voucher", "project", "category", "vendor", "invoice", "journal")
 """The columns that a quick search looks into."""
@@ -69,12 +69,6 @@ def meeting(conditions: Iterable[Condition], search: str) -> ColumnElement[bool]
     if search:
         asked.append(or_(*(_TABLE[name].icontains(search, autoescape=True) for name in SEARCHED)))
     return and_(True, *asked)
-
-
-def beginning(column: ColumnElement[str], letters: str) -> ColumnElement[bool]:
-    """The rows whose name begins with some letters, in any case."""
-    escaped = letters.replace("/", "//").replace("%", "/%").replace("_", "/_")
-    return folded(column).like(folded(literal(escaped + "%")), escape="/")
 
 
 def _column(condition: Condition) -> Column:
@@ -98,7 +92,7 @@ def _clause(asked: Column, condition: Condition) -> ColumnElement[bool]:
         case "not":
             return or_(column.is_(None), column != value)
         case "starts":
-            return beginning(column, str(value))
+            return column.istartswith(str(value), autoescape=True)
         case "contains":
             return column.icontains(str(value), autoescape=True)
         case "from":

@@ -19,6 +19,7 @@ class folded(FunctionElement[str]):  # noqa: N801 - as SQLAlchemy names its func
 
     def __init__(self, text: ColumnElement[str]) -> None:
         super().__init__(text)
+        # By which an index names its operators.
         self.key = f"{text.key}_folded"
 
 

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, literal_column, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, select, text, tuple_
 from sqlalchemy.exc import OperationalError
 
 from engine.calendar import Window
 from engine.documents import Document, Kind
 from engine.errors import QuestionError
 from store import tables
-from store.conditions import NAMES, STANDING, Condition, beginning, meeting
-from store.selection import document_of, exact_sum, joined, within
+from store.conditions import NAMES, STANDING, Condition, meeting
+from store.selection import company_column, document_of, exact_sum, from_end_to_end, joined, within
 from store.views import BITS, PROCESSED, Sums, View, sums_by
 
 Sort = Literal["date", "amount", "since"]
@@ -20,11 +20,12 @@ SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since")
 
 FEW: Final = ("missing-actuals", "missing-journal-lines")
 """The views of few rows, which have an index of their own."""
-FEW_NAMES: Final = 50_000
-"""Documents whose names begin alike that are found, and sorted, before a walk through all has found a page."""
-LED_TO_VALUES: Final = ("project", "voucher", "document", "amount")
-LED_TO_RANGES: Final = ("date", "since")
-"""The columns of which an index leads to the rows with a value, or to those within a range, which is mostly narrow."""
+LED_TO: Final = (*NAMES, "document", "amount")
+"""The columns whose index leads to the rows with a value."""
+LED_THROUGH: Final = ("date", "since")
+"""The columns whose index leads to the rows within a range, which is mostly narrow."""
+COUNTED: Final = 20_000
+"""So many documents whose names begin alike are found and sorted before a walk through all has found a page."""
 
 Place = tuple[str | int | None, str]
 """Where a row stands: its value in the column that sorts, and its key."""
@@ -84,31 +85,36 @@ def place(document: Document, sort: Sort) -> Place:
 def page(connection: Connection, query: GridQuery) -> Found:
     """The documents of a page by keyset, as quick at the end as at the start."""
     rows = []
-    for document in _documents(connection, query, query.limit + 1):
+    names = _names(connection, query)
+    for document in _documents(connection, query, query.limit + 1, names):
         rows.append(document)
         if len(rows) > query.limit:
             break
     beyond = len(rows) > query.limit
     rows = rows[: query.limit]
-    behind = query.after is not None and _any_behind(connection, query, rows)
+    behind = query.after is not None and _any_behind(connection, query, rows, names)
     if query.backwards:
         return Found(rows[::-1], before=beyond, after=behind)
     return Found(rows, before=behind, after=beyond)
 
 
-def _any_behind(connection: Connection, query: GridQuery, rows: list[Document]) -> bool:
+def _any_behind(
+    connection: Connection, query: GridQuery, rows: list[Document], names: ColumnElement[bool] | None
+) -> bool:
     """Whether rows stand where the page came from: a jump may lead to the very first one."""
     start = place(rows[0], query.sort) if rows else query.after
     other_way = msgspec.structs.replace(query, after=start, backwards=not query.backwards)
-    return next(_documents(connection, other_way, 1), None) is not None
+    return next(_documents(connection, other_way, 1, names), None) is not None
 
 
-def _documents(connection: Connection, query: GridQuery, limit: int) -> Iterator[Document]:
+def _documents(
+    connection: Connection, query: GridQuery, limit: int, names: ColumnElement[bool] | None
+) -> Iterator[Document]:
     """The documents from a place on, in order, as many as are asked for: `limit` of them are read at first."""
     for statement in _ranges(query):
         after: Place | None = query.after
         while True:
-            rows = _read(connection, query, statement, after, limit)
+            rows = _read(connection, query, statement, after, limit, names)
             for row in rows:
                 yield document_of(row.body, row.key)
             if len(rows) < limit:
@@ -140,11 +146,18 @@ def _downwards(query: GridQuery) -> bool:
     return query.descending != query.backwards
 
 
-def _read(connection: Connection, query: GridQuery, part: _Range, after: Place | None, limit: int) -> list[Any]:
+def _read(
+    connection: Connection,
+    query: GridQuery,
+    part: _Range,
+    after: Place | None,
+    limit: int,
+    names: ColumnElement[bool] | None,
+) -> list[Any]:
     table = tables.documents
     column = _sorting(query)
     downwards = _downwards(query)
-    conditions = [_conditions(query, _company(_few_begin_so(connection, query)))]
+    conditions = [_conditions(query, names)]
     if part.window is not None:
         window = _from_there(part.window, after, downwards=downwards)
         conditions.append(table.c.date.between(window.start, window.end))
@@ -286,35 +299,21 @@ def _sum_up(
     different = func.sum((table.c.difference != 0).cast(table.c.views.type))
     group = literal("") if by is None else func.coalesce(GROUPS[by], "")
     keys = [table.c.currency, table.c.accounting_currency]
-    company = _company(_few_begin_so(connection, query) or _end_to_end(connection, query))
+    names = _names(connection, query)
+    conditions = _conditions(query, names, end_to_end=names is None and _end_to_end(connection, query))
     statement = (
         select(group.label("value"), *keys, func.count(), different, *sums)
-        .where(_conditions(query, company), within(table.c.date, query.window), table.c.views.op("&")(PROCESSED) != 0)
+        .where(conditions, within(table.c.date, query.window), table.c.views.op("&")(PROCESSED) != 0)
         .group_by(*keys if by is None else [text("value"), *keys])
     )
     for value, currency, accounting, documents, with_difference, *found in connection.execute(statement):
         yield value, (currency or "", accounting or ""), [documents, with_difference], found
 
 
-def _end_to_end(connection: Connection, query: GridQuery) -> bool:
-    """Whether to read the documents from end to end rather than by an index of the company: half the time for each, so
-    it pays when most are of this company and kind, and within the window. PostgreSQL sees to this by itself.
-    """
-    led = any(
-        one.column in LED_TO_RANGES or (one.column in LED_TO_VALUES and one.operator == "is")
-        for one in query.conditions
-    )
-    if connection.dialect.name != "sqlite" or query.view in FEW or led:
-        return False
-    wanted = sum(one.documents for _, _, one in _kept_sums(connection, query, literal("")))
-    highest = connection.exec_driver_sql("SELECT max(rowid) FROM documents").scalar() or 0
-    return 2 * wanted > int(highest)
-
-
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 GroupBy = Literal[
-    "standing", "position", "month", "project", "category", "currency", "vendor", "invoice", "journal", "voucher"
+    "standing", "month", "position", "project", "category", "currency", "vendor", "invoice", "journal", "voucher"
 ]
 
 
@@ -347,29 +346,57 @@ def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]
     return [Group(value, found[value]) for value in sorted(found)]
 
 
-def _few_begin_so(connection: Connection, query: GridQuery) -> bool:
-    """Whether few documents have a name that begins with what a filter says, so that its index is the way to them.
-    PostgreSQL sees to this by itself.
+# --- the way to the documents ----------------------------------------------------------------------------------------
+# PostgreSQL chooses it by what it knows of the values. SQLite knows nothing of them, and takes the company's index.
+
+
+def _is_led(query: GridQuery) -> bool:
+    """Whether an index leads to what the view or a filter asks for, and SQLite takes it by itself."""
+    return query.view in FEW or any(
+        one.column in LED_THROUGH or (one.column in LED_TO and one.operator == "is") for one in query.conditions
+    )
+
+
+def _names(connection: Connection, query: GridQuery) -> ColumnElement[bool] | None:
+    """A filter on first letters as SQLite's index of names takes it, where that leads to few documents, and to fewer
+    than the window holds.
     """
-    letters = [one for one in query.conditions if one.operator == "starts" and one.column in NAMES and one.value]
-    if connection.dialect.name != "sqlite" or not letters:
-        return False
+    if connection.dialect.name != "sqlite" or _is_led(query):
+        return None
+    table = tables.documents.c
+    of_window = and_(table.company == query.company, table.kind == query.kind, within(table.date, query.window))
+    for one in query.conditions:
+        if one.operator == "starts" and one.column in NAMES and one.value:
+            escaped = str(one.value).replace("/", "//").replace("%", "/%").replace("_", "/_")
+            # The column as it is: under a function or a collation, SQLite takes no index for letters that look like a
+            # number.
+            alike = table[one.column].like(escaped + "%", escape="/")
+            number = _count(connection, alike, COUNTED + 1)
+            if number <= COUNTED and number < _count(connection, of_window, number + 1):
+                return alike
+    return None
+
+
+def _count(connection: Connection, condition: ColumnElement[bool], most: int) -> int:
+    found = select(literal(1)).select_from(tables.documents).where(condition).limit(most)
+    return int(connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
+
+
+def _end_to_end(connection: Connection, query: GridQuery) -> bool:
+    """Whether no index leads to what is asked for, and most documents must be looked at."""
+    return not _is_led(query) and from_end_to_end(
+        connection, lambda: sum(one.documents for _, _, one in _kept_sums(connection, query, literal("")))
+    )
+
+
+def _conditions(
+    query: GridQuery, names: ColumnElement[bool] | None = None, *, end_to_end: bool = False
+) -> ColumnElement[bool]:
     table = tables.documents
-    for one in letters:
-        begin = select(literal(1)).where(beginning(table.c[one.column], str(one.value))).limit(FEW_NAMES + 1)
-        if connection.execute(select(func.count()).select_from(begin.subquery())).scalar_one() <= FEW_NAMES:
-            return True
-    return False
-
-
-def _company(other_way: bool) -> ColumnElement[str]:
-    """The company; where another way leads to the documents, with a sign: then SQLite looks for it in no index."""
-    return literal_column("+documents.company") if other_way else tables.documents.c.company
-
-
-def _conditions(query: GridQuery, company: ColumnElement[str] = tables.documents.c.company) -> ColumnElement[bool]:
-    table = tables.documents
+    company = company_column(other_way=names is not None or end_to_end)
     conditions: list[ColumnElement[bool]] = [company == query.company, table.c.kind == query.kind]
+    if names is not None:
+        conditions.append(names)
     if bit := BITS[query.view]:
         # Written out as in the partial indexes, so that the planner sees that they fit.
         conditions.append(text(f"views & {bit} <> 0") if bit in (1, 2) else table.c.views.op("&")(bit) != 0)  # type: ignore[arg-type]

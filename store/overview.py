@@ -13,7 +13,7 @@ from engine.documents import Finding, Kind
 from engine.maps import COMPANY, Maps
 from engine.records import Record, Row
 from store import tables
-from store.selection import exact_sum, joined, within
+from store.selection import company_column, exact_sum, from_end_to_end, joined, within
 from store.summary import Amount
 from store.views import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, sums_by
 
@@ -136,17 +136,18 @@ def trend(connection: Connection, company: str, window: Window) -> list[Day]:
     entered = select(totals.date, totals.sums).where(
         totals.company == company, within(totals.date, window), totals.views.op("&")(SUMMED) != 0
     )
-    for day, kept in connection.execute(entered):
-        sums = Sums.from_text(kept)
+    by_day = sums_by((day, kept) for day, kept in connection.execute(entered))
+    for day, sums in by_day.items():
         # Not the amounts themselves: a document whose parts cannot be computed is in no tile.
         put = sums.accounting_missing_actual + sums.accounting_missing_journal_line + sums.accounting_difference
         move(day, put + sums.accounting_reconciled)
     table = tables.documents.c
+    other_way = from_end_to_end(connection, lambda: sum(one.documents for one in by_day.values()))
     since = (table.since // _MICROSECONDS_A_DAY).label("day")
     left = (
         select(table.date, since, *exact_sum(table.accounting_reconciled))
         .where(
-            table.company == company,
+            company_column(other_way=other_way) == company,
             table.views.op("&")(SUMMED) != 0,
             within(table.date, window),
             table.accounting_reconciled != 0,

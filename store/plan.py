@@ -63,8 +63,9 @@ class Plan(msgspec.Struct):
 
     unit: Unit
     moves: list[Move]
-    publishes: bool = True
-    """Whether anything is put into the outbox and asked for: not of a store that is only to be compared."""
+    publishes: bool
+    """Whether anything is put into the outbox and asked for: not by a rebuilt store; what changes is published when it
+    takes over."""
     steps: list[Callable[[Connection], None]] = []
     rows: int = 0
     """How many rows they write and delete."""
@@ -96,7 +97,7 @@ class Plan(msgspec.Struct):
             self.rows += len(keys)
 
 
-def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int], *, publishes: bool = True) -> Plan:
+def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int], *, publishes: bool) -> Plan:
     """The plan of a batch whose changes `unit` has taken; `sources` is how far each has said to have sent."""
     unit.decide()
     plan = Plan(unit, batch.moves, publishes)

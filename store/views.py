@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from engine.documents import Amounts, Document
+from engine.errors import StoreError
 
 K = TypeVar("K", bound=Hashable)
 
@@ -96,6 +97,8 @@ def sums_by(parts: Iterable[tuple[K, str]]) -> dict[K, Sums]:
     for key, several in texts.items():
         # As JSON, for its decoder reads numbers of any length, and ten times as fast as Python does.
         numbers = _decode_numbers("[" + " ".join(several).replace(" ", ",") + "]")
+        if len(numbers) != width * len(several):
+            raise StoreError(f"a row of the table totals does not hold {width} numbers: `tieout replay` makes it anew.")
         found[key] = Sums(*[sum(numbers[place::width]) for place in range(width)])
     return found
 

@@ -45,7 +45,6 @@ from streams.log import (
     TopicMismatch,
     TopicMissing,
     portions,
-    shares,
 )
 from streams.topics import DEFAULT_PREFIX, Topic
 
@@ -253,12 +252,9 @@ class EmbeddedLog:
         for place, own in left.items():
             if own < 0:
                 self.read(*place, 1, 1)  # says that this is not the log of before
-        records = portions(left, max_records)
-        size = shares(records, max_bytes)
         found = [
-            Batch(topic, partition, offset, self.read(topic, partition, offset, own, max(1, size.get(place, 0))))
-            for place, own in records.items()
-            for topic, partition, offset in [place]
+            Batch(topic, partition, offset, self.read(topic, partition, offset, records, size))
+            for (topic, partition, offset), (records, size) in portions(left, max_records, max_bytes).items()
         ]
         return [batch for batch in found if batch.records]
 

@@ -186,7 +186,7 @@ class EventLog(Protocol):
         """Return a batch of each place (topic, partition, offset) that has records, as `read`: from each in proportion
         to what is left there, and all of what is short (`portions`).
 
-        Then all of them reach their ends together, and the events of a document, which come on several, meet: it is
+        Then the long ones reach their ends together, and the events of a document, which come on several, meet: it is
         decided once. The limits are for all places together.
         """
         ...
@@ -217,17 +217,24 @@ P = TypeVar("P")
 WHOLE: Final = 1 / 4
 
 
-def portions(left: Mapping[P, int], limit: int) -> dict[P, int]:
-    """How many records to read of each place of which so many are `left`, `limit` in all: a short one whole, the others
-    in proportion.
+def portions(left: Mapping[P, int], max_records: int, max_bytes: int) -> dict[P, tuple[int, int]]:
+    """How many records and bytes to read of each place of which so many records are `left`: a short one whole, as far
+    as a quarter of the bytes allows, the others in proportion.
 
-    A short one mostly holds companies, currencies and calendars, on which every document rests: in proportion it would
-    take as many batches as the longest, and each that brings another company has all documents decided again.
+    In proportion, a short one takes as many batches as the longest. That may be a feed of nothing but companies and
+    currencies, on which every document rests: each batch that brings another company has all documents decided again.
     """
-    short = int(limit * WHOLE) // max(1, len(left))
-    whole = {place: own for place, own in left.items() if 0 < own <= short}
-    others = {place: own for place, own in left.items() if own > short}
-    return whole | shares(others, limit - sum(whole.values()))
+    waiting = {place: own for place, own in left.items() if own > 0}
+    most = int(max_records * WHOLE) // max(1, len(waiting))
+    room = int(max_bytes * WHOLE) // max(1, len(waiting))
+    short = {place: own for place, own in waiting.items() if own <= most}
+    long = {place: own for place, own in waiting.items() if own > most}
+    records = short | shares(long, max_records - sum(short.values()))
+    if long:
+        size = dict.fromkeys(short, room) | shares(long, max_bytes - room * len(short))
+    else:
+        size = shares(short, max_bytes)
+    return {place: (own, max(1, size.get(place, 0))) for place, own in records.items()}
 
 
 def shares(left: Mapping[P, int], limit: int) -> dict[P, int]:

@@ -27,7 +27,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 
-from streams.log import LogFailed, LogRecord, portions, shares
+from streams.log import LogFailed, LogRecord, portions
 
 # Of all partitions together, and of one of many: a partition's share of a batch, and some of the next.
 FETCH_BYTES: Final = 8 * 1024 * 1024
@@ -98,16 +98,17 @@ class Reading:
     async def read(
         self, places: Mapping[TopicPartition, int], max_records: int, max_bytes: int
     ) -> dict[TopicPartition, list[LogRecord]]:
-        """Records of partitions from offsets on: from each in proportion to what is left there, and all of what is short.
+        """Records of partitions from offsets on, so many from each as `portions` says.
 
         Raises `OffsetOutOfRangeError`, and what the broker refuses with.
         """
         async with self._using:
             await self._fetch({place: offset for place, offset in places.items() if not self._has(place, offset)})
             left = {place: self._chunks[place].end - offset for place, offset in places.items()}
-            records = portions(left, max_records)
-            size = shares(records, max_bytes)
-            return {place: await self._take(place, records[place], max(1, size.get(place, 0))) for place in records}
+            return {
+                place: await self._take(place, records, size)
+                for place, (records, size) in portions(left, max_records, max_bytes).items()
+            }
 
     def reached(self, place: TopicPartition) -> int:
         """The offset after what was read of a partition, and after the marks that followed."""

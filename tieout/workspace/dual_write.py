@@ -39,8 +39,8 @@ STANDINGS: Final[dict[str, tuple[str, ...]]] = {
 
 GROUP_NAMES: Final[dict[GroupBy, str]] = {
     "standing": "Standing",
-    "position": "Position",
     "month": "Month",
+    "position": "Position",
     "project": "Project ID",
     "category": "Expense category",
     "currency": "Currency",
