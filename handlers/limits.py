@@ -38,9 +38,9 @@ DOCUMENTED: Final = Limits()
 class Bucket:
     """What one user has used of the limits. Times are seconds of any clock that only grows.
 
-    A call counts from when it is sent until a window after its answer: whenever between the two the system counted it,
-    it never counts a call that we have forgotten (`_MARGIN`). While a call runs, its time is taken to be that of the calls before
-    it, or what it has taken already if that is more.
+    A call counts from when it is sent until a window after its answer, and a margin: whenever between the two the
+    system counted it, it never counts a call that we have forgotten. While a call runs, its time is taken to be that of
+    the calls before it, or what it has taken already if that is more.
     """
 
     def __init__(self, limits: Limits = DOCUMENTED) -> None:
