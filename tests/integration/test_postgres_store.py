@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, literal, select, text
 from sqlalchemy.exc import InternalError
 
 from store import tables
@@ -182,3 +182,13 @@ def test_the_error_log_is_asked_and_purged_as_on_sqlite(engine: Engine) -> None:
     before, after = told[0][0], told[0][3]
     assert [error["subject"] for error in before] == [None, "J-2", "J-0"]
     assert [error["subject"] for error in after] == [None, "J-2", "J-0"]
+
+
+@pytest.mark.requirement("R35")
+def test_a_question_that_is_asked_often_is_planned_for_what_it_asks(database: Database) -> None:
+    readers = connect(database.create("planned"), write=False)
+    with readers.connect() as connection:
+        for number in range(12):
+            connection.execute(select(literal(number))).all()
+        assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() == 0
+    readers.dispose()
