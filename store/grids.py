@@ -353,7 +353,8 @@ def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]
 def _is_led(query: GridQuery) -> bool:
     """Whether an index leads to what the view or a filter asks for, and SQLite takes it by itself."""
     return query.view in FEW or any(
-        one.column in LED_THROUGH or (one.column in LED_TO and one.operator == "is") for one in query.conditions
+        one.column in LED_THROUGH or (one.column in LED_TO and one.operator == "is" and one.value != "")
+        for one in query.conditions
     )
 
 

@@ -33,7 +33,7 @@ RECORDS_REMEMBERED: Final = 10_000
 CHAINS_REMEMBERED: Final = 4_000
 """What the writer keeps in memory: a few batches' worth, for the events of a document mostly come close together."""
 CHAINS_AT_ONCE: Final = 1_000
-"""When every chain is to be decided again, so many are before the next events are looked at: some 0.2 s."""
+"""When every chain is to be decided again, so many are before the next events are looked at: a fraction of a second."""
 WISHES_LAST: Final = 24 * 3600 * 1_000_000
 """A sync is asked for now: one that comes from a topic read anew, so many microseconds later, is not followed."""
 COPIED_FROM: Final = 4_000
