@@ -24,7 +24,7 @@ _decode_finding: Final = msgspec.msgpack.Decoder(Finding).decode
 
 def dump(engine: Engine) -> Iterator[dict[str, Any]]:
     """The dump as JSON objects: records, then chains with their documents and findings, then findings of referenced
-    rows, totals, sources.
+    rows, sums kept by day, sources.
     """
     with engine.connect() as connection, connection.begin():
         yield from contents(connection)
@@ -80,10 +80,11 @@ def _reference_findings(connection: Connection) -> Iterator[dict[str, Any]]:
 
 
 def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
-    """The tables that are kept beside the chains must say the same: sums by day, names of documents, links."""
+    """The tables that are kept beside the chains must say the same: names of documents, sums by day, links."""
     for table, name in (
         (tables.documents, "document_row"),
         (tables.totals, "total"),
+        (tables.reconciliations, "reconciliation"),
         (tables.sources, "source"),
         (tables.links, "link"),
     ):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, literal_column, select, text, tuple_
 from sqlalchemy.exc import OperationalError
 
 from engine.calendar import Window
@@ -12,7 +12,7 @@ from engine.documents import Document, Kind
 from engine.errors import QuestionError
 from store import tables
 from store.conditions import NAMES, STANDING, Condition, meeting
-from store.selection import company_column, document_of, exact_sum, from_end_to_end, joined, within
+from store.selection import document_of, exact_sum, joined, within
 from store.views import BITS, PROCESSED, Sums, View, sums_by
 
 Sort = Literal["date", "amount", "since"]
@@ -384,17 +384,23 @@ def _count(connection: Connection, condition: ColumnElement[bool], most: int) ->
 
 
 def _end_to_end(connection: Connection, query: GridQuery) -> bool:
-    """Whether no index leads to what is asked for, and most documents must be looked at."""
-    return not _is_led(query) and from_end_to_end(
-        connection, lambda: sum(one.documents for _, _, one in _kept_sums(connection, query, literal("")))
-    )
+    """Whether no index leads to what is asked for, and most documents must be looked at: reading them all from end to
+    end takes half the time for each that reading those of a company by its index does.
+    """
+    if connection.dialect.name != "sqlite" or _is_led(query):
+        return False
+    # Never less than the documents there are, and quickly found.
+    highest = connection.exec_driver_sql("SELECT max(rowid) FROM documents").scalar() or 0
+    wanted = sum(one.documents for _, _, one in _kept_sums(connection, query, literal("")))
+    return 2 * wanted > int(highest)
 
 
 def _conditions(
     query: GridQuery, names: ColumnElement[bool] | None = None, *, end_to_end: bool = False
 ) -> ColumnElement[bool]:
     table = tables.documents
-    company = company_column(other_way=names is not None or end_to_end)
+    # With a unary plus, SQLite takes no index of the company.
+    company = literal_column("+documents.company") if names is not None or end_to_end else table.c.company
     conditions: list[ColumnElement[bool]] = [company == query.company, table.c.kind == query.kind]
     if names is not None:
         conditions.append(names)

@@ -8,17 +8,15 @@ import msgspec
 from sqlalchemy import Connection, func, select, text
 
 from engine.calendar import Company, Window
-from engine.changes import moment
 from engine.documents import Finding, Kind
 from engine.maps import COMPANY, Maps
 from engine.records import Record, Row
 from store import tables
-from store.selection import company_column, exact_sum, from_end_to_end, joined, within
+from store.selection import exact_sum, joined, within
 from store.summary import Amount
 from store.views import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, sums_by
 
 _OPEN: Final = text("views & 3 <> 0")
-_MICROSECONDS_A_DAY: Final = 86_400 * 1_000_000
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 _decode_finding: Final = msgspec.msgpack.Decoder(Finding).decode
@@ -136,27 +134,14 @@ def trend(connection: Connection, company: str, window: Window) -> list[Day]:
     entered = select(totals.date, totals.sums).where(
         totals.company == company, within(totals.date, window), totals.views.op("&")(SUMMED) != 0
     )
-    by_day = sums_by((day, kept) for day, kept in connection.execute(entered))
-    for day, sums in by_day.items():
+    for day, sums in sums_by((day, kept) for day, kept in connection.execute(entered)).items():
         # Not the amounts themselves: a document whose parts cannot be computed is in no tile.
         put = sums.accounting_missing_actual + sums.accounting_missing_journal_line + sums.accounting_difference
         move(day, put + sums.accounting_reconciled)
-    table = tables.documents.c
-    other_way = from_end_to_end(connection, lambda: sum(one.documents for one in by_day.values()))
-    since = (table.since // _MICROSECONDS_A_DAY).label("day")
-    left = (
-        select(table.date, since, *exact_sum(table.accounting_reconciled))
-        .where(
-            company_column(other_way=other_way) == company,
-            table.views.op("&")(SUMMED) != 0,
-            within(table.date, window),
-            table.accounting_reconciled != 0,
-        )
-        .group_by(table.date, text("day"))
-    )
-    for day, number, high, low in connection.execute(left):
-        # Not before its own date: a line may be posted ahead of the date it carries.
-        move(max(day, moment(number * _MICROSECONDS_A_DAY).date().isoformat()), -joined(high, low))
+    table = tables.reconciliations.c
+    left = select(table.day, table.amount).where(table.company == company, within(table.date, window))
+    for day, reconciled in connection.execute(left):
+        move(day, -int(reconciled))
     amount = 0
     result = []
     for day in days:

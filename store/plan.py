@@ -2,11 +2,11 @@
 statements.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from itertools import repeat
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Table
@@ -19,13 +19,26 @@ from engine.maps import EntityMap
 from engine.messages import recognise
 from engine.wire import document_json, error_json
 from store import tables
+from store.caches import Recent
 from store.rows import Rows, Written
 from store.statements import delete, insert, upsert
 from store.unit import Unit, _decode_chain, encode
-from store.views import Sums, TotalKey, numbers, total_key, views_of
+from store.views import (
+    SUMMED,
+    ReconciliationKey,
+    Sums,
+    TotalKey,
+    numbers,
+    reconciliation_key,
+    total_key,
+    views_of,
+)
 
 _json = msgspec.json.Encoder().encode
 _NO_SUMS: Final = Sums()
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -150,7 +163,8 @@ def _plan_decisions(plan: Plan, rows: Rows) -> None:
         ((chain, after.findings) for chain, after in new.items()),
     )
     _plan_unsynced(plan, old, new)
-    totals = _plan_documents(plan, rows, old, new)
+    old_documents, new_documents = _documents(old), _documents(new)
+    _plan_documents(plan, new, old_documents, new_documents)
     plan.known_chains = {**unit.old_chains, **bodies}
     plan.written = Written(
         records={key: unit.records[key] for key in unit.changed},
@@ -158,26 +172,30 @@ def _plan_decisions(plan: Plan, rows: Rows) -> None:
         chains_gone=frozenset(gone),
         links_added=unit.links_added,
         links_removed=unit.links_removed,
-        totals=totals,
+        totals=_plan_totals(plan, rows, old_documents, new_documents),
+        reconciliations=_plan_reconciliations(plan, rows, old_documents, new_documents),
     )
 
 
-def _plan_documents(
-    plan: Plan, rows: Rows, old_chains: Mapping[str, Chain], new_chains: Mapping[str, Chain]
-) -> dict[TotalKey, Sums]:
-    """Write documents that are new, other than before, or of another chain; returns the sums that follow."""
-    old = {document.key: document for chain in old_chains.values() for document in chain.documents}
-    new = {document.key: document for chain in new_chains.values() for document in chain.documents}
-    written = sorted(document_row(chain.id, document) for chain in new_chains.values() for document in chain.documents)
+Documents = Mapping[str, Document]
+"""By their keys."""
+
+
+def _documents(chains: Mapping[str, Chain]) -> Documents:
+    return {document.key: document for chain in chains.values() for document in chain.documents}
+
+
+def _plan_documents(plan: Plan, chains: Mapping[str, Chain], old: Documents, new: Documents) -> None:
+    """Write documents that are new, other than before, or of another chain."""
+    written = sorted(document_row(chain.id, document) for chain in chains.values() for document in chain.documents)
     plan.insert(tables.documents, [row for row in written if row[0] not in old])
     plan.upsert(tables.documents, [row for row in written if row[0] in old])
     plan.delete(tables.documents, ["key"], [(key,) for key in old if key not in new])
     if plan.publishes:
         plan.outgoing += _positions(old, new)
-    return _plan_totals(plan, rows, old, new)
 
 
-def _positions(old: Mapping[str, Document], new: Mapping[str, Document]) -> list[Outgoing]:
+def _positions(old: Documents, new: Documents) -> list[Outgoing]:
     """Each changed document for the positions topic, and a tombstone for each name that is gone."""
     names = {document.document for document in new.values()}
     gone = sorted({document.document for document in old.values()} - names)
@@ -256,18 +274,15 @@ def document_row(chain: str, document: Document) -> tuple[Any, ...]:
     )
 
 
-def _plan_totals(
-    plan: Plan, rows: Rows, old: Mapping[str, Document], new: Mapping[str, Document]
-) -> dict[TotalKey, Sums]:
+def _plan_totals(plan: Plan, rows: Rows, old: Documents, new: Documents) -> dict[TotalKey, Sums]:
+    """Write the sums that the tiles are made of; returns those that change."""
     gained, lost = _numbers(new), _numbers(old)
     changes: dict[TotalKey, Sums] = {}
     for key in gained.keys() | lost.keys():
         change = [one - other for one, other in zip(_added(gained.get(key)), _added(lost.get(key)), strict=True)]
         if any(change):
             changes[key] = Sums(*change)
-    recent = plan.unit.state.totals
-    known = {key: sums for key in changes if (sums := recent.get(key)) is not None}
-    known |= rows.totals(changes.keys() - known.keys())
+    known = _known(plan.unit.state.totals, changes.keys(), rows.totals)
     totals = {key: known.get(key, _NO_SUMS) + change for key, change in changes.items()}
     table = tables.totals
     kept = [(*msgspec.structs.astuple(key), sums.as_text()) for key, sums in totals.items() if sums.documents]
@@ -277,7 +292,30 @@ def _plan_totals(
     return totals
 
 
-def _numbers(documents: Mapping[str, Document]) -> dict[TotalKey, list[tuple[int, ...]]]:
+def _plan_reconciliations(plan: Plan, rows: Rows, old: Documents, new: Documents) -> dict[ReconciliationKey, int]:
+    """Write what left the balance by day; returns the amounts that change."""
+    changes: dict[ReconciliationKey, int] = {}
+    for sign, documents in ((1, new), (-1, old)):
+        for document in documents.values():
+            if document.accounting and document.accounting.reconciled and views_of(document) & SUMMED:
+                key = reconciliation_key(document.company or "", document.date or "", document.since)
+                changes[key] = changes.get(key, 0) + sign * document.accounting.reconciled
+    known = _known(plan.unit.state.reconciliations, changes.keys(), rows.reconciliations)
+    amounts = {key: known.get(key, 0) + change for key, change in changes.items() if change}
+    plan.upsert(tables.reconciliations, [(*key, str(amount)) for key, amount in amounts.items() if amount])
+    plan.delete(
+        tables.reconciliations, ReconciliationKey._fields, [key for key, amount in amounts.items() if not amount]
+    )
+    return amounts
+
+
+def _known(recent: Recent[K, V], keys: Set[K], read: Callable[[Set[K]], dict[K, V]]) -> dict[K, V]:
+    """What is kept under these keys: as remembered, else as `read`."""
+    found = {key: value for key in keys if (value := recent.get(key)) is not None}
+    return found | read(keys - found.keys())
+
+
+def _numbers(documents: Documents) -> dict[TotalKey, list[tuple[int, ...]]]:
     found: dict[TotalKey, list[tuple[int, ...]]] = {}
     for document in documents.values():
         found.setdefault(total_key(document), []).append(numbers(document))

@@ -15,7 +15,7 @@ from engine import links
 from engine.records import Record
 from store import tables
 from store.statements import select, select_keys, select_ranges, select_some
-from store.views import Sums, TotalKey
+from store.views import ReconciliationKey, Sums, TotalKey
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 
@@ -32,6 +32,7 @@ class Written(msgspec.Struct):
     links_added: Collection[Link] = frozenset()
     links_removed: Collection[Link] = frozenset()
     totals: Mapping[TotalKey, Sums] = {}
+    reconciliations: Mapping[ReconciliationKey, int] = {}
     _added: dict[str, list[str]] | None = None
 
     def added(self, token: str) -> list[str]:
@@ -119,6 +120,14 @@ class Rows:
         wanted = [msgspec.structs.astuple(key) for key in keys if key not in found]
         for *key, sums in select_keys(self._connection, tables.totals, wanted):
             found[TotalKey(*key)] = Sums.from_text(sums)
+        return found
+
+    def reconciliations(self, keys: Collection[ReconciliationKey]) -> dict[ReconciliationKey, int]:
+        """The amounts kept under these keys, of those that there are."""
+        found = {key: amount for key in keys if (amount := self._written.reconciliations.get(key)) is not None}
+        wanted = [key for key in keys if key not in found]
+        for *key, amount in select_keys(self._connection, tables.reconciliations, wanted):
+            found[ReconciliationKey(*key)] = int(amount)
         return found
 
 

@@ -1,14 +1,12 @@
 """Pieces of queries that several questions share: the window, exact sums, a document out of its chain."""
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, literal_column, or_
+from sqlalchemy import ColumnElement, func, literal_column, or_
 
 from engine.calendar import Window
 from engine.documents import Chain, Document
-from store import tables
 
 decode_chain: Final = msgspec.msgpack.Decoder(Chain).decode
 
@@ -16,22 +14,6 @@ decode_chain: Final = msgspec.msgpack.Decoder(Chain).decode
 def within(column: ColumnElement[str], window: Window) -> ColumnElement[bool]:
     """A document without a date is in every window: it must not vanish."""
     return or_(column.between(window.start, window.end), column == "")
-
-
-def company_column(*, other_way: bool) -> ColumnElement[str]:
-    """The company of documents; where another way leads to them, with a unary plus: SQLite takes no index then."""
-    return literal_column("+documents.company") if other_way else tables.documents.c.company
-
-
-def from_end_to_end(connection: Connection, wanted: Callable[[], int]) -> bool:
-    """Whether to read all documents rather than those of a company by its index: half the time for each, so it pays
-    when most of them are `wanted`. PostgreSQL sees to this by itself.
-    """
-    if connection.dialect.name != "sqlite":
-        return False
-    # Never less than the documents there are, and quickly found.
-    highest = connection.exec_driver_sql("SELECT max(rowid) FROM documents").scalar() or 0
-    return 2 * wanted() > int(highest)
 
 
 def document_of(body: bytes, key: str) -> Document:

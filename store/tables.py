@@ -148,6 +148,18 @@ totals = Table(
     comment="Sums over documents by day, kept with every change for a summary of millions is a few hundred rows",
 )
 
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("company", Key, primary_key=True),
+    Column("date", Text, primary_key=True, comment="Of the documents; '' when not known"),
+    Column("day", Text, primary_key=True, comment="When they were reconciled, not before their date"),
+    # Text, as the sums of `totals`.
+    Column("amount", Text, nullable=False, comment="Accounting currency; never 0"),
+    sqlite_with_rowid=False,
+    comment="What left the balance on which day, kept with every change: the trend would read every document",
+)
+
 findings = Table(
     "findings",
     metadata,

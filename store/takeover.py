@@ -24,6 +24,7 @@ REBUILT: Final = (
     tables.chains,
     tables.documents,
     tables.totals,
+    tables.reconciliations,
     tables.findings,
     tables.unsynced,
     tables.sources,

@@ -20,7 +20,7 @@ from engine.records import Record, Row, first, merged, record_key
 from engine.references import Directory
 from store.caches import Recent
 from store.rows import Rows
-from store.views import Sums, TotalKey
+from store.views import ReconciliationKey, Sums, TotalKey
 
 FANOUT: Final = 1_000
 """Dependents of a changed reference that are decided in the same batch; more are left to `recomputations`, a chunk at
@@ -57,6 +57,7 @@ class State:
         self.chains: Recent[str, bytes] = Recent(chains)
         self.offers: Recent[str, list[str]] = Recent(records // 4)
         self.totals: Recent[TotalKey, Sums] = Recent(records)
+        self.reconciliations: Recent[ReconciliationKey, int] = Recent(records)
         self.resident: dict[str, Row] = {}
         self.directory = Directory()
 

@@ -5,10 +5,11 @@ A tile is the sum of one part over the rows of its view (R32); both come from th
 
 from collections.abc import Hashable, Iterable
 from operator import add
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from engine.changes import moment
 from engine.documents import Amounts, Document
 from engine.errors import StoreError
 
@@ -124,6 +125,22 @@ def total_key(document: Document) -> TotalKey:
         document.currency or "",
         document.accounting_currency or "",
     )
+
+
+class ReconciliationKey(NamedTuple):
+    """What reconciled amounts are kept by: company and date of the documents, and the day they left the balance on."""
+
+    company: str
+    date: str
+    day: str
+
+
+def reconciliation_key(company: str, date: str, since: int) -> ReconciliationKey:
+    """Where the reconciled amount of a document is counted that stands as it does `since` then (microseconds).
+
+    Not before its own date: a line may be posted ahead of the date it carries.
+    """
+    return ReconciliationKey(company, date, max(date, moment(since).date().isoformat()))
 
 
 def numbers(document: Document) -> tuple[int, ...]:

@@ -136,6 +136,7 @@ class Writer:
         self._state.chains.update(plan.known_chains)
         self._state.chains.forget(plan.written.chains_gone)
         self._state.totals.update(plan.written.totals)
+        self._state.reconciliations.update(plan.written.reconciliations)
         self._sources.update(plan.sources)
         self._recomputing = self._recomputing or bool(plan.unit.postponed)
 

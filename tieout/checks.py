@@ -17,7 +17,7 @@ from engine.errors import MapError, TieoutError
 from engine.maps import Maps
 from store import tables
 from store.lease import LEASE_SECONDS, holder_of
-from store.selfchecks import in_outbox, unequal_totals
+from store.selfchecks import in_outbox, unequal_sums
 from store.writer import built_under, check_built_under
 from streams.log import EventLog, LogError, Place
 from streams.topics import PROJECTED, TOPICS
@@ -249,17 +249,17 @@ def _lag(log: EventLog, places: dict[Place, int]) -> Line:
 
 
 def tiles_line(connection: Connection) -> Line:
-    """Tiles against grids: both come from the same documents, by two ways."""
-    unequal = list(islice(unequal_totals(connection), 100))
+    """Tiles and the trend against grids: they come from the same documents, by two ways."""
+    unequal = list(islice(unequal_sums(connection), 100))
     if not unequal:
-        return Line("tiles", True, "the sums kept for the tiles are those of the documents")
-    listed = "; ".join(map(str, unequal[:_SHOWN]))
+        return Line("tiles", True, "the sums kept by day are those of the documents")
+    listed = "; ".join(unequal[:_SHOWN])
     return Line(
         "tiles",
         False,
         f"kept sums are not those of the documents ({listed}): did somebody write to the store? `tieout verify` names "
         "every difference; point TIEOUT_STORE to a new store to have it built again.",
-        {"unequal": [str(one) for one in unequal]},
+        {"unequal": unequal},
     )
 
 

@@ -105,6 +105,7 @@ def test_a_password_in_the_store_is_not_told(tieout: Tieout) -> None:
         ("UPDATE totals SET sums = '9' || sums WHERE kind = 'expense'", "tiles", "kept sums are not those"),
         ("DELETE FROM documents WHERE document = 'USPM/USPM-PT000487'", "tiles", "2025-01-08 USD: documents"),
         ("DELETE FROM totals", "tiles", "documents 0 unlike"),
+        ("DELETE FROM reconciliations", "tiles", "USPM 2024-01-15, reconciled on 2024-01-17: 0 unlike 7872500"),
         ("DELETE FROM records", "effects", "is not there as late as that"),
         ("DELETE FROM sources", "effects", "is not known to be complete up to then"),
         ("UPDATE offsets SET next = 100000", "offsets", "the log ends at"),

@@ -32,6 +32,7 @@ def test_documents_of_an_older_store_get_the_columns_that_filters_ask(engine: En
     rows = select(tables.documents).order_by(tables.documents.c.key)
     with engine.begin() as connection:
         before = connection.execute(rows).all()
+        tables.reconciliations.drop(connection)
         connection.execute(text("DROP INDEX ix_documents_voucher"))
         for name in COLUMNS:
             connection.execute(text(f"ALTER TABLE documents DROP COLUMN {name}"))
@@ -41,3 +42,19 @@ def test_documents_of_an_older_store_get_the_columns_that_filters_ask(engine: En
         assert connection.execute(rows).all() == before
     assert {row.has_actual for row in before} == {0, 1}
     assert any(row.findings for row in before)
+
+
+@pytest.mark.requirement("R37", "R74")
+def test_an_older_store_gets_what_left_the_balance_by_day(engine: Engine) -> None:
+    writer = Writer(engine, MAPS, ("USPM",))
+    writer.apply(batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
+    table = tables.reconciliations
+    rows = select(table).order_by(table.c.company, table.c.date, table.c.day)
+    with engine.begin() as connection:
+        before = connection.execute(rows).all()
+        table.drop(connection)
+        connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
+    assert migrate(engine)[0] == "0008"
+    with engine.connect() as connection:
+        assert connection.execute(rows).all() == before
+    assert len({row.day for row in before}) > 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from engine.documents import Amounts
 from store.grids import GridQuery
 from store.queries import Reader
+from store.selfchecks import unequal_sums
 from store.summary import KINDS
 from tests.support.histories import COMPANIES, deliveries, histories
 from tests.support.naive_model import NaiveModel
@@ -123,6 +124,15 @@ def test_amounts_add_up_and_tiles_equal_grids(case: tuple[list[Event], list[Even
                 for row in asked.rows(everything):
                     assert_adds_up(row.document.position, row.document.amounts)
                     assert_adds_up(row.document.position, row.document.accounting)
+
+
+@pytest.mark.requirement("R32", "R37")
+@SLOW
+@given(delivered())
+def test_the_sums_kept_by_day_are_those_of_the_documents(case: tuple[list[Event], list[Event], list[int]]) -> None:
+    _, arrived, cuts = case
+    with project(arrived, cuts).connect() as connection:
+        assert list(unequal_sums(connection)) == []
 
 
 def assert_adds_up(position: str, amounts: Amounts | None) -> None:
