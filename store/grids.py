@@ -259,6 +259,7 @@ _KEPT: Final[dict["GroupBy | None", ColumnElement[str]]] = {
     None: literal(""),
     "month": func.substr(tables.totals.c.date, 1, 7),
     "currency": tables.totals.c.currency,
+    "position": tables.totals.c.position,
 }
 """What the sums kept by day can be grouped by."""
 

@@ -14,9 +14,12 @@ from engine.records import Record, Row
 from store import tables
 from store.selection import exact_sum, joined, within
 from store.summary import Amount
-from store.views import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, sums_by
+from store.views import BITS, MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, View, sums_by
 
-_OPEN: Final = text("views & 3 <> 0")
+_OPEN: Final = MISSING_ACTUALS | MISSING_JOURNAL_LINES
+_MISSING: Final[tuple[View, ...]] = ("missing-actuals", "missing-journal-lines")
+# Written out as in the partial indexes, so that the planner sees that they fit.
+_IS_OPEN: Final = text("views & 3 <> 0")
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 _decode_finding: Final = msgspec.msgpack.Decoder(Finding).decode
@@ -31,6 +34,18 @@ class Work(msgspec.Struct, frozen=True):
     amount: int
     documents: int
     oldest: str
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What is unreconciled of a month (`YYYY-MM`) or a project, '' for none, in a view of a grid: in units of the
+    accounting currency. A document in both views is in two parts, with what each misses.
+    """
+
+    value: str
+    kind: Kind
+    view: View
+    amount: int
+    documents: int
 
 
 class Age(msgspec.Struct, frozen=True):
@@ -71,19 +86,66 @@ class Balance(msgspec.Struct, frozen=True):
 
 def causes(connection: Connection, company: str, window: Window) -> list[Work]:
     """What is unreconciled by cause, the largest amount first."""
-    table = tables.documents.c
-    halves = [*exact_sum(table.accounting_missing_actual), *exact_sum(table.accounting_missing_journal_line)]
-    oldest = func.min(func.nullif(table.date, ""))
+    table = tables.totals.c
     rows = connection.execute(
-        select(table.kind, table.position, table.cause, func.count(), oldest, *halves)
-        .where(table.company == company, _OPEN, within(table.date, window))
-        .group_by(table.kind, table.position, table.cause)
+        select(table.kind, table.position, table.cause, table.date, table.sums).where(
+            table.company == company, within(table.date, window), table.views.op("&")(_OPEN) != 0
+        )
     )
+    by_day = sums_by(((kind, position, cause, day), kept) for kind, position, cause, day, kept in rows)
+    sums: dict[tuple[Kind, str, str], Sums] = {}
+    oldest: dict[tuple[Kind, str, str], str] = {}
+    for (kind, position, cause, day), one in by_day.items():
+        key = (kind, position, cause)
+        sums[key] = sums.get(key, Sums()) + one
+        oldest[key] = min(filter(None, (oldest.get(key), day)), default="")
     found = [
-        Work(kind, position, cause or "", joined(high, low) + joined(higher, lower), documents, first or "")
-        for kind, position, cause, documents, first, high, low, higher, lower in rows
+        Work(*key, one.accounting_missing_actual + one.accounting_missing_journal_line, one.documents, oldest[key])
+        for key, one in sums.items()
     ]
     return sorted(found, key=lambda work: (-abs(work.amount), work.oldest, work.kind, work.cause))
+
+
+def by_month(connection: Connection, company: str, window: Window) -> list[Part]:
+    """What is unreconciled by month, kind and view, from the sums kept by day."""
+    table = tables.totals.c
+    rows = connection.execute(
+        select(func.substr(table.date, 1, 7), table.kind, table.views, table.sums).where(
+            table.company == company, within(table.date, window), table.views.op("&")(_OPEN) != 0
+        )
+    )
+    by_views = sums_by(((month, kind, views), kept) for month, kind, views, kept in rows)
+    return _parts(
+        (*key, sums.documents, sums.accounting_missing_actual, sums.accounting_missing_journal_line)
+        for key, sums in by_views.items()
+    )
+
+
+def by_project(connection: Connection, company: str, window: Window) -> list[Part]:
+    """What is unreconciled by project, kind and view: a look at each document that is open."""
+    table = tables.documents.c
+    halves = [*exact_sum(table.accounting_missing_actual), *exact_sum(table.accounting_missing_journal_line)]
+    rows = connection.execute(
+        select(table.project, table.kind, table.views, func.count(), *halves)
+        .where(table.company == company, _IS_OPEN, within(table.date, window))
+        .group_by(table.project, table.kind, table.views)
+    )
+    return _parts(
+        (project or "", kind, views, documents, joined(high, low), joined(higher, lower))
+        for project, kind, views, documents, high, low, higher, lower in rows
+    )
+
+
+def _parts(found: Iterable[tuple[str, Kind, int, int, int, int]]) -> list[Part]:
+    """The parts of sums by views, by kind and view."""
+    parts: dict[tuple[Kind, View, str], list[int]] = {}
+    for value, kind, views, documents, *amounts in found:
+        for view, amount in zip(_MISSING, amounts, strict=True):
+            if views & BITS[view]:
+                part = parts.setdefault((kind, view, value), [0, 0])
+                part[0] += amount
+                part[1] += documents
+    return [Part(value, kind, view, *part) for (kind, view, value), part in sorted(parts.items())]
 
 
 _Bucket = tuple[int, int | None]
@@ -98,7 +160,7 @@ def ageing(connection: Connection, company: str, window: Window) -> list[Age]:
         select(table.c.kind, table.c.date, table.c.sums).where(
             table.c.company == company,
             within(table.c.date, window),
-            table.c.views.op("&")(MISSING_ACTUALS | MISSING_JOURNAL_LINES) != 0,
+            table.c.views.op("&")(_OPEN) != 0,
         )
     )
 
@@ -169,7 +231,7 @@ def balance(connection: Connection, company: Company, window: Window, maps: Maps
     for (is_before, views), sums in parts.items():
         if is_before:
             before = before + sums
-            earlier += sums.documents if views & (MISSING_ACTUALS | MISSING_JOURNAL_LINES) else 0
+            earlier += sums.documents if views & _OPEN else 0
         else:
             inside = inside + sums
     orphans, not_convertible = _orphans(connection, company, maps)
@@ -213,7 +275,7 @@ def _rows(connection: Connection, keys: Iterable[str], maps: Maps) -> Iterable[R
 def oldest_open(connection: Connection, company: str | None) -> int | None:
     """Since when the oldest document stands that is not reconciled; None when all are."""
     table = tables.documents.c
-    statement = select(func.min(table.since)).where(_OPEN)
+    statement = select(func.min(table.since)).where(_IS_OPEN)
     if company is not None:
         statement = statement.where(table.company == company)
     found: int | None = connection.execute(statement).scalar_one()

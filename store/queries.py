@@ -27,7 +27,7 @@ from store.attempts import Attempt, attempts_of, last_retried, stopped_syncs, sy
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
 from store.lease import Holder, holder_of
-from store.overview import Age, Balance, Day, Work
+from store.overview import Age, Balance, Day, Part, Work
 from store.proposals import waiting_proposals
 from store.rows import Rows, Written
 from store.selection import decode_chain, document_of
@@ -249,6 +249,14 @@ class Snapshot:
     def causes(self, company: Company, window: Window) -> list[Work]:
         """What is unreconciled by cause, the largest amount first: what to do first."""
         return overview.causes(self._connection, company.code, window)
+
+    def by_month(self, company: Company, window: Window) -> list[Part]:
+        """What is unreconciled by month, kind and view."""
+        return overview.by_month(self._connection, company.code, window)
+
+    def by_project(self, company: Company, window: Window) -> list[Part]:
+        """What is unreconciled by project, kind and view."""
+        return overview.by_project(self._connection, company.code, window)
 
     def ageing(self, company: Company, window: Window) -> list[Age]:
         """What is unreconciled by age at the end of the window."""

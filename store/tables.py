@@ -143,6 +143,8 @@ totals = Table(
     Column("views", Integer, primary_key=True),
     Column("currency", Text, primary_key=True),
     Column("accounting_currency", Text, primary_key=True),
+    Column("position", Text, primary_key=True),
+    Column("cause", Text, primary_key=True, comment="'' for none"),
     # Text, for sums have no limit of 64 bits: the numbers of store.views.Sums, separated by blanks.
     Column("sums", Text, nullable=False),
     comment="Sums over documents by day, kept with every change for a summary of millions is a few hundred rows",

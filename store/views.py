@@ -113,6 +113,8 @@ class TotalKey(msgspec.Struct, frozen=True, gc=False):
     views: int
     currency: str
     accounting_currency: str
+    position: str
+    cause: str
 
 
 def total_key(document: Document) -> TotalKey:
@@ -124,6 +126,8 @@ def total_key(document: Document) -> TotalKey:
         views_of(document),
         document.currency or "",
         document.accounting_currency or "",
+        document.position,
+        document.cause or "",
     )
 
 

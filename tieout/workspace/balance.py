@@ -1,19 +1,20 @@
 """The Balance page: what the balance of the integration accounts is made of, its age, and how it came about (R37)."""
 
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from engine import money
+from engine.documents import Kind
 from engine.errors import QuestionError
-from store.grids import GridQuery, GroupBy
 from store.queries import Snapshot
-from store.summary import KINDS
+from store.views import View
 from tieout.workspace import charts
 from tieout.workspace.addresses import GridState, day
 from tieout.workspace.context import Frame, asked, frame
@@ -64,44 +65,50 @@ def _typed(text: str) -> int:
 
 
 class _Part(msgspec.Struct):
-    """What is unreconciled of a period or a project, both kinds together; or of `parts` of them."""
+    """What is unreconciled of a period or a project, both kinds together, and of which views; or of `parts` of them."""
 
     value: str
     amount: int = 0
     documents: int = 0
     parts: int = 1
+    views: set[tuple[Kind, View]] = set()
     links: dict[str, str] = {}
 
 
-def _parted(snapshot: Snapshot, around: Frame, by: GroupBy) -> tuple[list[_Part], _Part | None]:
+def _parted(snapshot: Snapshot, around: Frame, by: Literal["month", "project"]) -> tuple[list[_Part], _Part | None]:
     """What is unreconciled by period in their order, or by project, the largest amount first; and all those together
     that are too many to list.
     """
+    assert around.company is not None
     assert around.window is not None
+    ask = snapshot.by_month if by == "month" else snapshot.by_project
     found: dict[str, _Part] = {}
-    grouped: dict[str, str] = {}
-    for kind in KINDS:
-        for view in ("missing-actuals", "missing-journal-lines"):
-            query = GridQuery(company=around.code, kind=kind, window=around.window, view=view)
-            state = GridState(company=around.code, kind=kind, start=around.start, end=around.end, view=view)
-            title = f"{KIND_NAMES[kind]}, {view.replace('-', ' ')}"
-            for group in snapshot.groups(query, by):
-                part = found.setdefault(group.value, _Part(group.value))
-                for sums in group.sums.values():
-                    part.amount += (
-                        sums.accounting_missing_actual
-                        if view == "missing-actuals"
-                        else sums.accounting_missing_journal_line
-                    )
-                    part.documents += sums.documents
-                text = group.value if by == "month" and group.value else f"={group.value}"
-                part.links[title] = state.filtered("date" if by == "month" else by, text).address()
-                grouped[title] = state.from_start(group=by).address()
+    for one in ask(around.company, around.window):
+        part = found.setdefault(one.value, _Part(one.value))
+        part.amount += one.amount
+        part.documents += one.documents
+        part.views.add((one.kind, one.view))
     if by == "month":
-        return [found[value] for value in sorted(found)], None
-    parts = sorted(found.values(), key=lambda part: (-abs(part.amount), part.value))
-    rest = parts[LISTED:]
+        parts, rest = sorted(found.values(), key=lambda part: part.value), []
+    else:
+        parts = sorted(found.values(), key=lambda part: (-abs(part.amount), part.value))
+        parts, rest = parts[:LISTED], parts[LISTED:]
+    for part in parts:
+        text = part.value if by == "month" and part.value else f"={part.value}"
+        part.links = {
+            title: state.filtered("date" if by == "month" else by, text).address()
+            for title, state in _grids(around, part.views)
+        }
     if not rest:
         return parts, None
     amount, documents = sum(part.amount for part in rest), sum(part.documents for part in rest)
-    return parts[:LISTED], _Part("", amount, documents, len(rest), grouped)
+    others = _Part("", amount, documents, len(rest), set().union(*(part.views for part in rest)))
+    others.links = {title: state.from_start(group=by).address() for title, state in _grids(around, others.views)}
+    return parts, others
+
+
+def _grids(around: Frame, views: Iterable[tuple[Kind, View]]) -> Iterator[tuple[str, GridState]]:
+    """Views of the grids by what they are called, in the order of the tiles."""
+    for kind, view in sorted(views):
+        state = GridState(company=around.code, kind=kind, start=around.start, end=around.end, view=view)
+        yield f"{KIND_NAMES[kind]}, {view.replace('-', ' ')}", state
