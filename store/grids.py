@@ -12,8 +12,8 @@ from engine.documents import Document, Kind
 from engine.errors import QuestionError
 from store import tables
 from store.conditions import NAMES, STANDING, Condition, meeting
-from store.selection import document_of, exact_sum, joined, within
-from store.views import BITS, PROCESSED, Sums, View, sums_by
+from store.selection import document_of, exact_sum, joined, kept_sums, within
+from store.views import BITS, PROCESSED, Sums, View
 
 Sort = Literal["date", "amount", "since"]
 SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since")
@@ -249,34 +249,32 @@ Part = tuple[str, tuple[str, str], Sums]
 
 def _parts(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterable[Part]:
     """The sums of the filtered rows, in parts. A group may come in several."""
-    kept = _KEPT.get(by)
-    if kept is not None and not query.filtered:
-        return _kept_sums(connection, query, kept)
+    if by in _KEPT and not query.filtered:
+        return _kept_sums(connection, query, by)
     return _summed_rows(connection, query, by)
 
 
-_KEPT: Final[dict["GroupBy | None", ColumnElement[str]]] = {
-    None: literal(""),
-    "month": func.substr(tables.totals.c.date, 1, 7),
-    "currency": tables.totals.c.currency,
-    "position": tables.totals.c.position,
+_KEPT: Final[dict["GroupBy | None", list[ColumnElement[str]]]] = {
+    None: [],
+    "month": [func.substr(tables.totals.c.date, 1, 7)],
+    "currency": [tables.totals.c.currency],
+    "position": [tables.totals.c.position],
 }
 """What the sums kept by day can be grouped by."""
 
 
-def _kept_sums(connection: Connection, query: GridQuery, value: ColumnElement[str]) -> Iterator[Part]:
+def _kept_sums(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterator[Part]:
     table = tables.totals.c
-    bit = BITS[query.view] or PROCESSED
-    rows = connection.execute(
-        select(value, table.currency, table.accounting_currency, table.sums).where(
-            table.company == query.company,
-            table.kind == query.kind,
-            within(table.date, query.window),
-            table.views.op("&")(bit) != 0,
-        )
+    found = kept_sums(
+        connection,
+        [*_KEPT[by], table.currency, table.accounting_currency],
+        table.company == query.company,
+        table.kind == query.kind,
+        within(table.date, query.window),
+        table.views.op("&")(BITS[query.view] or PROCESSED) != 0,
     )
-    for (group, key), found in sums_by(((group, (one, other)), kept) for group, one, other, kept in rows).items():
-        yield group, key, found
+    for (*value, currency, accounting), sums in found.items():
+        yield "".join(value), (currency, accounting), sums
 
 
 def _summed_rows(connection: Connection, query: GridQuery, by: "GroupBy | None") -> list[Part]:
@@ -392,7 +390,7 @@ def _end_to_end(connection: Connection, query: GridQuery) -> bool:
         return False
     # Never less than the documents there are, and quickly found.
     highest = connection.exec_driver_sql("SELECT max(rowid) FROM documents").scalar() or 0
-    wanted = sum(one.documents for _, _, one in _kept_sums(connection, query, literal("")))
+    wanted = sum(one.documents for _, _, one in _kept_sums(connection, query, None))
     return 2 * wanted > int(highest)
 
 

@@ -1,20 +1,20 @@
 """What the pictures show of a company: causes, ageing, trend, and what the balance is made of (R37)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 
 from engine.calendar import Company, Window
 from engine.documents import Finding, Kind
 from engine.maps import COMPANY, Maps
 from engine.records import Record, Row
 from store import tables
-from store.selection import exact_sum, joined, within
+from store.selection import exact_sum, joined, kept_sums, within
 from store.summary import Amount
-from store.views import BITS, MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, View, sums_by
+from store.views import BITS, MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, View
 
 _OPEN: Final = MISSING_ACTUALS | MISSING_JOURNAL_LINES
 _MISSING: Final[tuple[View, ...]] = ("missing-actuals", "missing-journal-lines")
@@ -87,15 +87,10 @@ class Balance(msgspec.Struct, frozen=True):
 def causes(connection: Connection, company: str, window: Window) -> list[Work]:
     """What is unreconciled by cause, the largest amount first."""
     table = tables.totals.c
-    rows = connection.execute(
-        select(table.kind, table.position, table.cause, table.date, table.sums).where(
-            table.company == company, within(table.date, window), table.views.op("&")(_OPEN) != 0
-        )
-    )
-    by_day = sums_by(((kind, position, cause, day), kept) for kind, position, cause, day, kept in rows)
+    by = [table.kind, table.position, table.cause, table.date]
     sums: dict[tuple[Kind, str, str], Sums] = {}
     oldest: dict[tuple[Kind, str, str], str] = {}
-    for (kind, position, cause, day), one in by_day.items():
+    for (kind, position, cause, day), one in _open(connection, company, window, by).items():
         key = (kind, position, cause)
         sums[key] = sums.get(key, Sums()) + one
         oldest[key] = min(filter(None, (oldest.get(key), day)), default="")
@@ -109,15 +104,10 @@ def causes(connection: Connection, company: str, window: Window) -> list[Work]:
 def by_month(connection: Connection, company: str, window: Window) -> list[Part]:
     """What is unreconciled by month, kind and view, from the sums kept by day."""
     table = tables.totals.c
-    rows = connection.execute(
-        select(func.substr(table.date, 1, 7), table.kind, table.views, table.sums).where(
-            table.company == company, within(table.date, window), table.views.op("&")(_OPEN) != 0
-        )
-    )
-    by_views = sums_by(((month, kind, views), kept) for month, kind, views, kept in rows)
+    found = _open(connection, company, window, [func.substr(table.date, 1, 7), table.kind, table.views])
     return _parts(
-        (*key, sums.documents, sums.accounting_missing_actual, sums.accounting_missing_journal_line)
-        for key, sums in by_views.items()
+        (month, kind, views, sums.documents, sums.accounting_missing_actual, sums.accounting_missing_journal_line)
+        for (month, kind, views), sums in found.items()
     )
 
 
@@ -148,27 +138,32 @@ def _parts(found: Iterable[tuple[str, Kind, int, int, int, int]]) -> list[Part]:
     return [Part(value, kind, view, *part) for (kind, view, value), part in sorted(parts.items())]
 
 
+def _open(
+    connection: Connection, company: str, window: Window, by: Sequence[ColumnElement[Any]]
+) -> dict[tuple[Any, ...], Sums]:
+    """The sums of what is unreconciled."""
+    table = tables.totals.c
+    is_open = table.views.op("&")(_OPEN) != 0
+    return kept_sums(connection, by, table.company == company, within(table.date, window), is_open)
+
+
 _Bucket = tuple[int, int | None]
 AGES: Final[tuple[_Bucket, ...]] = ((0, 7), (8, 30), (31, 60), (61, 90), (91, 180), (181, None))
 
 
 def ageing(connection: Connection, company: str, window: Window) -> list[Age]:
     """What is unreconciled by age, from the sums kept by day; a document without a date counts as the oldest."""
-    table = tables.totals
+    table = tables.totals.c
     end = date.fromisoformat(window.end)
-    rows = connection.execute(
-        select(table.c.kind, table.c.date, table.c.sums).where(
-            table.c.company == company,
-            within(table.c.date, window),
-            table.c.views.op("&")(_OPEN) != 0,
-        )
-    )
 
     def bucket_of(day: str) -> _Bucket:
         age = (end - date.fromisoformat(day)).days if day else AGES[-1][0]
         return next(one for one in reversed(AGES) if age >= one[0])
 
-    found = sums_by(((kind, bucket_of(day)), kept) for kind, day, kept in rows)
+    found: dict[tuple[Kind, _Bucket], Sums] = {}
+    for (kind, day), sums in _open(connection, company, window, [table.kind, table.date]).items():
+        key = (kind, bucket_of(day))
+        found[key] = found.get(key, Sums()) + sums
 
     def amount(kind: Kind, bucket: _Bucket) -> Amount:
         sums = found.get((kind, bucket), Sums())
@@ -193,10 +188,9 @@ def trend(connection: Connection, company: str, window: Window) -> list[Day]:
             moved[min(max(day, window.start), window.end)] += amount
 
     totals = tables.totals.c
-    entered = select(totals.date, totals.sums).where(
-        totals.company == company, within(totals.date, window), totals.views.op("&")(SUMMED) != 0
-    )
-    for day, sums in sums_by((day, kept) for day, kept in connection.execute(entered)).items():
+    in_sums = totals.views.op("&")(SUMMED) != 0
+    entered = kept_sums(connection, [totals.date], totals.company == company, within(totals.date, window), in_sums)
+    for (day,), sums in entered.items():
         # Not the amounts themselves: a document whose parts cannot be computed is in no tile.
         put = sums.accounting_missing_actual + sums.accounting_missing_journal_line + sums.accounting_difference
         move(day, put + sums.accounting_reconciled)
@@ -220,16 +214,14 @@ def _days(window: Window) -> list[str]:
 def balance(connection: Connection, company: Company, window: Window, maps: Maps) -> Balance:
     """What the balance is made of."""
     table = tables.totals.c
-    rows = connection.execute(
-        select(table.date, table.views, table.sums).where(
-            table.company == company.code, table.date <= window.end, table.views.op("&")(SUMMED) != 0
-        )
-    )
+    is_before = and_(table.date != "", table.date < window.start)
+    in_sums = table.views.op("&")(SUMMED) != 0
+    by = [is_before, table.views]
+    kept = kept_sums(connection, by, table.company == company.code, table.date <= window.end, in_sums)
     inside, before = Sums(), Sums()
     earlier = 0
-    parts = sums_by(((bool(day) and day < window.start, views), kept) for day, views, kept in rows)
-    for (is_before, views), sums in parts.items():
-        if is_before:
+    for (earlier_than_window, views), sums in kept.items():
+        if earlier_than_window:
             before = before + sums
             earlier += sums.documents if views & _OPEN else 0
         else:

@@ -1,12 +1,15 @@
-"""Pieces of queries that several questions share: the window, exact sums, a document out of its chain."""
+"""Pieces of queries that several questions share: the window, a document out of its chain, sums."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, func, literal_column, or_
+from sqlalchemy import ColumnElement, Connection, func, literal_column, or_, select
 
 from engine.calendar import Window
 from engine.documents import Chain, Document
+from store import tables
+from store.views import Sums
 
 decode_chain: Final = msgspec.msgpack.Decoder(Chain).decode
 
@@ -18,6 +21,16 @@ def within(column: ColumnElement[str], window: Window) -> ColumnElement[bool]:
 
 def document_of(body: bytes, key: str) -> Document:
     return next(document for document in decode_chain(body).documents if document.key == key)
+
+
+def kept_sums(
+    connection: Connection, by: Sequence[ColumnElement[Any]], *conditions: ColumnElement[bool]
+) -> dict[tuple[Any, ...], Sums]:
+    """The sums kept by day in the rows of `totals` that meet the conditions, added up by what they have in common."""
+    # The database puts the texts together, and they are read at once: there are thousands of rows, and a few sums.
+    texts = func.aggregate_strings(tables.totals.c.sums, " ")
+    rows = connection.execute(select(*by, func.count(), texts).where(*conditions).group_by(*by))
+    return {tuple(key): Sums.of_texts(number, text) for *key, number, text in rows if number}
 
 
 _LOW_BITS: Final = 20

@@ -12,8 +12,8 @@ from engine.calendar import Company, Window
 from engine.documents import Kind
 from engine.errors import QuestionError
 from store import tables
-from store.selection import document_of, exact_sum, joined, within
-from store.views import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, sums_by
+from store.selection import document_of, exact_sum, joined, kept_sums, within
+from store.views import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums
 
 KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
 
@@ -64,7 +64,10 @@ def summarise(connection: Connection, company: Company, window: Window, moment: 
     """The tiles. Each is the sum of its part over the rows of its view, from sums kept by day."""
     by_kind = {kind: _Tiles() for kind in KINDS}
     currencies: set[str] = set()
-    for (kind, views, accounting), sums in _totals(connection, company.code, window).items():
+    table = tables.totals.c
+    by = [table.kind, table.views, table.accounting_currency]
+    kept = kept_sums(connection, by, table.company == company.code, within(table.date, window))
+    for (kind, views, accounting), sums in kept.items():
         by_kind[kind].add(views, sums)
         if views & SUMMED:
             currencies.add(accounting)
@@ -89,17 +92,6 @@ def summarise(connection: Connection, company: Company, window: Window, moment: 
         in_flight=_in_flight(connection, company.code, window, moment),
         not_synced=_not_synced(connection, company.code, currency),
     )
-
-
-def _totals(connection: Connection, company: str, window: Window) -> dict[tuple[Kind, int, str], Sums]:
-    """The sums by kind, views and accounting currency."""
-    table = tables.totals.c
-    rows = connection.execute(
-        select(table.kind, table.views, table.accounting_currency, table.sums).where(
-            table.company == company, within(table.date, window)
-        )
-    )
-    return sums_by(((kind, views, accounting), kept) for kind, views, accounting, kept in rows)
 
 
 def _in_flight(connection: Connection, company: str, window: Window, moment: Moment) -> Amount:

@@ -147,6 +147,7 @@ totals = Table(
     Column("cause", Text, primary_key=True, comment="'' for none"),
     # Text, for sums have no limit of 64 bits: the numbers of store.views.Sums, separated by blanks.
     Column("sums", Text, nullable=False),
+    sqlite_with_rowid=False,
     comment="Sums over documents by day, kept with every change for a summary of millions is a few hundred rows",
 )
 

@@ -3,17 +3,14 @@
 A tile is the sum of one part over the rows of its view (R32); both come from the same numbers.
 """
 
-from collections.abc import Hashable, Iterable
 from operator import add
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from engine.changes import moment
 from engine.documents import Amounts, Document
 from engine.errors import StoreError
-
-K = TypeVar("K", bound=Hashable)
 
 View = Literal["missing-actuals", "missing-journal-lines", "all", "reconciled"]
 
@@ -87,21 +84,17 @@ class Sums(msgspec.Struct, gc=False):
         """The numbers that `as_text` wrote."""
         return cls(*map(int, text.split()))
 
-
-def sums_by(parts: Iterable[tuple[K, str]]) -> dict[K, Sums]:
-    """The sums of what `Sums.as_text` wrote, by whatever names a part."""
-    texts: dict[K, list[str]] = {}
-    for key, text in parts:
-        texts.setdefault(key, []).append(text)
-    width = len(Sums.__struct_fields__)
-    found = {}
-    for key, several in texts.items():
+    @classmethod
+    def of_texts(cls, number: int, texts: str) -> "Sums":
+        """The sums of this number of texts that `as_text` wrote, separated by blanks. Raises `StoreError` where one of
+        them holds another number of sums.
+        """
+        width = len(cls.__struct_fields__)
         # As JSON: its decoder reads numbers of any length, and the whole takes a third of the time.
-        numbers = _decode_numbers("[" + " ".join(several).replace(" ", ",") + "]")
-        if len(numbers) != width * len(several):
+        numbers = _decode_numbers(f"[{texts.replace(' ', ',')}]")
+        if len(numbers) != width * number:
             raise StoreError(f"a row of the table totals does not hold {width} numbers: `tieout replay` makes it anew.")
-        found[key] = Sums(*[sum(numbers[place::width]) for place in range(width)])
-    return found
+        return cls(*[sum(numbers[place::width]) for place in range(width)])
 
 
 class TotalKey(msgspec.Struct, frozen=True, gc=False):

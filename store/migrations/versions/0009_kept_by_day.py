@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("sums", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint(*_TOTAL_KEY),
         comment="Sums over documents by day, kept with every change for a summary of millions is a few hundred rows",
+        sqlite_with_rowid=False,
     )
     reconciliations = op.create_table(
         "reconciliations",
