@@ -112,7 +112,7 @@ def by_month(connection: Connection, company: str, window: Window) -> list[Part]
 
 
 def by_project(connection: Connection, company: str, window: Window) -> list[Part]:
-    """What is unreconciled by project, kind and view: a look at each document that is open."""
+    """What is unreconciled by project, kind and view: of each document that is open, from its index."""
     table = tables.documents.c
     halves = [*exact_sum(table.accounting_missing_actual), *exact_sum(table.accounting_missing_journal_line)]
     rows = connection.execute(
@@ -266,9 +266,13 @@ def _rows(connection: Connection, keys: Iterable[str], maps: Maps) -> Iterable[R
 
 def oldest_open(connection: Connection, company: str | None) -> int | None:
     """Since when the oldest document stands that is not reconciled; None when all are."""
+    if company is None:
+        # The index begins with the company: all of them at once would be a look at each open document.
+        companies = connection.execute(select(tables.totals.c.company).distinct()).scalars().all()
+        found = [oldest_open(connection, one) for one in companies]
+        return min((since for since in found if since is not None), default=None)
     table = tables.documents.c
-    statement = select(func.min(table.since)).where(_IS_OPEN)
-    if company is not None:
-        statement = statement.where(table.company == company)
-    found: int | None = connection.execute(statement).scalar_one()
-    return found
+    oldest: int | None = connection.execute(
+        select(func.min(table.since)).where(table.company == company, _IS_OPEN)
+    ).scalar()
+    return oldest

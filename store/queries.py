@@ -386,6 +386,8 @@ class Snapshot:
 
     def projects_of_journals(self, company: str, journals: Collection[str]) -> dict[str, list[str]]:
         """The projects of the documents that wait in journals to be posted."""
+        if not journals:
+            return {}
         table = tables.documents.c
         rows = self._connection.execute(
             select(table.journal, table.project)

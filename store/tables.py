@@ -119,6 +119,8 @@ documents = Table(
         "ix_documents_open",
         "company",
         "since",
+        # The rest is what is unreconciled by project: told from the index alone.
+        *("project", "kind", "views", "date", "accounting_missing_actual", "accounting_missing_journal_line"),
         sqlite_where=text("views & 3 <> 0"),
         postgresql_where=text("views & 3 <> 0"),
     ),

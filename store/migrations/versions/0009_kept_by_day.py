@@ -1,5 +1,5 @@
 """Sums are kept by cause, too, and what left the balance by day: what to do first and the trend are told without a look
-at the documents.
+at the documents. What is unreconciled by project is told from an index.
 """
 
 from collections.abc import Iterator
@@ -20,12 +20,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PARTS = ("amount", "missing_actual", "missing_journal_line", "reconciled", "difference")
 _AMOUNTS = (*_PARTS, *(f"accounting_{part}" for part in _PARTS))
 _TOTAL_KEY = ("company", "kind", "date", "views", "currency", "accounting_currency", "position", "cause")
+_BY_PROJECT = ("project", "kind", "views", "date", "accounting_missing_actual", "accounting_missing_journal_line")
 _NULLABLE = ("currency", "accounting_currency", "cause")
 _DOCUMENTS = sa.table("documents")
 
 
 def upgrade() -> None:
-    """Make both tables, and fill them from the documents."""
+    """Make both tables and the index, and fill the tables from the documents."""
     op.drop_table("totals")
     totals = op.create_table(
         "totals",
@@ -51,6 +52,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("company", "date", "day"),
         comment="What left the balance on which day, kept with every change: the trend would read every document",
         sqlite_with_rowid=False,
+    )
+    op.drop_index("ix_documents_open", "documents")
+    op.create_index(
+        "ix_documents_open",
+        "documents",
+        ["company", "since", *_BY_PROJECT],
+        unique=False,
+        sqlite_where=sa.text("views & 3 <> 0"),
+        postgresql_where=sa.text("views & 3 <> 0"),
     )
     if not context.is_offline_mode():
         op.bulk_insert(totals, list(_totals()))
