@@ -12,6 +12,12 @@ from sqlalchemy import Engine, event
 
 # Seldom enough that a page which every batch changes is not copied for each of them.
 COMMITS_BETWEEN: Final = 4
+LONG: Final = 16_000
+"""From so many pages on (64 MB) the log is begun anew, even if the writer must wait for that. It does so by itself when
+nobody reads; where somebody reads at every moment, it would grow for ever, and each read and commit take longer.
+"""
+PATIENCE_SECONDS: Final = 1.0
+"""How long the writer waits then for those who read at most. A page is read much sooner, a file of all rows is not."""
 
 
 class Checkpoints:
@@ -38,13 +44,17 @@ class Checkpoints:
         self._thread.join()
 
     def _run(self) -> None:
-        connection = sqlite3.connect(self._path, isolation_level=None)
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=PATIENCE_SECONDS)
+        long = LONG
         try:
             while self._due.wait() and not self._stopping:
                 self._due.clear()
-                # Passive: it copies what it may and waits for nobody. A full disk meets the writer as well, who tells.
+                # Passive: it copies what it may and nobody waits. A full disk meets the writer as well, who tells.
                 try:
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                    ((_, pages, _),) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                    if pages >= long:
+                        ((waited_in_vain, _, _),) = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                        long = pages + LONG if waited_in_vain else LONG
                 except sqlite3.Error:
                     continue
         finally:
