@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+
+from tieout.workspace.pieces import Pieces
 
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _LINES_AT_ONCE: Final = 500
@@ -28,20 +30,19 @@ def csv_response(
 ) -> Response:
     """A file of rows, sent while they are read; `stack` is closed after the last one."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return StreamingResponse(_written(titles, rows, stack or ExitStack()), media_type="text/csv", headers=headers)
+    return Pieces(_written(titles, rows), stack or ExitStack(), "text/csv", headers)
 
 
-def _written(titles: Sequence[str], rows: Iterable[Sequence[Any]], stack: ExitStack) -> Iterator[bytes]:
-    with stack:
-        held = io.StringIO()
-        write = csv.writer(held)
-        # With the mark, spreadsheets read the file as UTF-8.
-        held.write("\ufeff")
-        write.writerow([safe(title) for title in titles])
-        for number, row in enumerate(rows, 1):
-            write.writerow([safe(value) for value in row])
-            if number % _LINES_AT_ONCE == 0:
-                yield held.getvalue().encode()
-                held.seek(0)
-                held.truncate()
-        yield held.getvalue().encode()
+def _written(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
+    held = io.StringIO()
+    write = csv.writer(held)
+    # With the mark, spreadsheets read the file as UTF-8.
+    held.write("\ufeff")
+    write.writerow([safe(title) for title in titles])
+    for number, row in enumerate(rows, 1):
+        write.writerow([safe(value) for value in row])
+        if number % _LINES_AT_ONCE == 0:
+            yield held.getvalue().encode()
+            held.seek(0)
+            held.truncate()
+    yield held.getvalue().encode()

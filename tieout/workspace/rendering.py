@@ -6,12 +6,15 @@ from contextlib import ExitStack
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from itertools import chain
 from typing import Any, Final
 
 import jinja2
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+
+from tieout.workspace.pieces import Pieces
 
 _FLUSH: Final = Markup("<!--flush-->")
 """Where a template has this, what stands before it is sent: rows are read while totals are still added up."""
@@ -39,30 +42,29 @@ def render(request: Request, template: str, context: dict[str, Any], stack: Exit
     headers = {"Vary": "Accept-Encoding, Accept-Language"}
     if compressed:
         headers["Content-Encoding"] = "gzip"
-    chunks = _chunks(pieces, stack or ExitStack(), compressed=compressed)
-    # The first piece is made now: what goes wrong in it is still an answer of its own.
-    first = next(chunks)
-    return StreamingResponse(_again(first, chunks), media_type="text/html", headers=headers)
+    chunks = _chunks(pieces, compressed=compressed)
+    stack = stack or ExitStack()
+    try:
+        # The first piece is made now: what goes wrong in it is still an answer of its own.
+        first = next(chunks)
+    except BaseException:
+        stack.close()
+        raise
+    return Pieces(chain([first], chunks), stack, "text/html", headers)
 
 
-def _again(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
-
-
-def _chunks(pieces: Iterator[str], stack: ExitStack, *, compressed: bool) -> Iterator[bytes]:
-    with stack:
-        compress = zlib.compressobj(6, zlib.DEFLATED, 31) if compressed else None
-        held: list[str] = []
-        for piece in pieces:
-            if piece != _FLUSH:
-                held.append(piece)
-                continue
-            data = "".join(held).encode()
-            held.clear()
-            yield data if compress is None else compress.compress(data) + compress.flush(zlib.Z_SYNC_FLUSH)
+def _chunks(pieces: Iterator[str], *, compressed: bool) -> Iterator[bytes]:
+    compress = zlib.compressobj(6, zlib.DEFLATED, 31) if compressed else None
+    held: list[str] = []
+    for piece in pieces:
+        if piece != _FLUSH:
+            held.append(piece)
+            continue
         data = "".join(held).encode()
-        yield data if compress is None else compress.compress(data) + compress.flush()
+        held.clear()
+        yield data if compress is None else compress.compress(data) + compress.flush(zlib.Z_SYNC_FLUSH)
+    data = "".join(held).encode()
+    yield data if compress is None else compress.compress(data) + compress.flush()
 
 
 @cache
