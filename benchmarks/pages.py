@@ -243,6 +243,7 @@ _INTRODUCTION: Final = """\
 
 Measured by `python -m benchmarks --pages` on {one.machine}, from an embedded log;
 with `--servers` on PostgreSQL, too, which has cleared up (`VACUUM`) before it is asked. Questions are asked two hundred
-times. Each page is opened cold, in a Chromium that never saw it. Then the first store is made again by a worker while people read.
+times. Each page is opened cold, in a Chromium that never saw it. Then the first store is made again by a worker while
+people read.
 
 """
