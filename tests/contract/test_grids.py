@@ -5,7 +5,7 @@ themselves say.
 import json
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 import pytest
@@ -17,6 +17,7 @@ from store import tables
 from store.conditions import COLUMNS, Condition
 from store.database import connect, migrate
 from store.grids import SORTS, GridQuery, GroupBy, page, place, sums
+from store.overview import by_project, oldest_open
 from store.queries import Snapshot
 from store.summary import KINDS
 from store.views import BITS, PROCESSED, Sums, numbers, views_of
@@ -271,12 +272,52 @@ def test_causes_ages_and_the_trend_add_up_to_the_tiles(asked: Snapshot) -> None:
     assert sum(work.amount for work in asked.causes(company, window)) == total
     ages = asked.ageing(company, window)
     assert sum(age.expense.amount + age.vendor_invoice.amount for age in ages) == total
+    for parts in (asked.by_month(company, window), asked.by_project(company, window)):
+        assert sum(part.amount for part in parts) == total
     days = asked.trend(company, window)
     assert (days[0].date, days[-1].date) == (window.start, window.end)
     assert days[-1].amount == total + summary.difference.amount
     balance = asked.balance(company, window)
     assert (balance.tiles, balance.difference, balance.before.amount) == (total, 125_000, 25_000_000)
     assert balance.explained == 395_125_000
+
+
+@pytest.mark.parametrize("by", ["month", "project"])
+@pytest.mark.requirement("R37")
+def test_what_is_unreconciled_by_period_and_project_is_what_the_grids_say_in_groups(
+    asked: Snapshot, by: Literal["month", "project"]
+) -> None:
+    company = asked.company("USPM")
+    window = asked.window(company, None, None)
+    parts = asked.by_month(company, window) if by == "month" else asked.by_project(company, window)
+    told = {(part.kind, part.view, part.value): (part.amount, part.documents) for part in parts}
+    grouped = {}
+    for query in queries(asked):
+        if query.view in ("missing-actuals", "missing-journal-lines"):
+            part_of = "accounting_" + query.view.replace("-", "_").removesuffix("s")
+            for group in asked.groups(query, by):
+                sums = group.sums.values()
+                amount = sum(getattr(one, part_of) for one in sums)
+                grouped[query.kind, query.view, group.value] = (amount, sum(one.documents for one in sums))
+    assert told == grouped
+    assert len({value for _, _, value in told}) > 1
+
+
+def test_what_is_unreconciled_by_project_is_told_from_an_index_alone(engine: Engine) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL chooses by what it knows of the documents")
+    asked_for: list[Any] = []
+    with reader(engine).snapshot() as snapshot:
+        company = snapshot.company("USPM")
+        window = snapshot.window(company, None, None)
+    with engine.connect() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *told: asked_for.append((told[2], told[3])))
+        by_project(connection, company.code, window)
+        oldest_open(connection, company.code)
+        questions = [one for one in asked_for if "FROM documents" in one[0]]
+        plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", told).all()) for sql, told in questions]
+    assert len(plans) == 2
+    assert all("COVERING INDEX ix_documents_open" in plan for plan in plans)
 
 
 def test_what_cannot_be_asked_is_named(asked: Snapshot) -> None:

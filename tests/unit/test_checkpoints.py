@@ -32,7 +32,6 @@ def log_of(store: Path) -> bytes:
         return log.read(24)[16:]
 
 
-@pytest.mark.requirement("R31")
 def test_the_log_is_begun_anew_while_somebody_reads_at_every_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

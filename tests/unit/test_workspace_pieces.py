@@ -37,7 +37,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Starlette, QueuePool]]:
 
 @pytest.mark.parametrize("wanted", [1, 2, 10])
 @pytest.mark.parametrize("path", ["/USPM/balance", "/USPM/expense.csv", "/USPM/expense"])
-@pytest.mark.requirement("R36")
+@pytest.mark.requirement("R35")
 def test_who_leaves_before_the_last_piece_leaves_no_connection_behind(
     served: tuple[Starlette, QueuePool], path: str, wanted: int
 ) -> None:
