@@ -179,7 +179,8 @@ def database(*, durable: bool = False) -> Iterator[Database]:
     a power cut would tell.
     """
     port = free_port()
-    container = DockerContainer(POSTGRES_IMAGE).with_bind_ports(5432, port)
+    # As in docker-compose.yml: VACUUM and parallel queries ask for more than Docker gives by itself.
+    container = DockerContainer(POSTGRES_IMAGE, shm_size="256m").with_bind_ports(5432, port)
     if not durable:
         container.with_command("postgres -c fsync=off -c full_page_writes=off")
     for name, value in (("USER", Database.user), ("PASSWORD", Database.password), ("DB", Database.name)):
