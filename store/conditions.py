@@ -71,6 +71,11 @@ def meeting(conditions: Iterable[Condition], search: str) -> ColumnElement[bool]
     return and_(True, *asked)
 
 
+def first_letters(letters: str) -> str:
+    """The pattern of texts that begin with these letters; `/` escapes."""
+    return letters.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
+
+
 def _column(condition: Condition) -> Column:
     found = COLUMNS.get(condition.column)
     if found is None:
@@ -92,6 +97,9 @@ def _clause(asked: Column, condition: Condition) -> ColumnElement[bool]:
         case "not":
             return or_(column.is_(None), column != value)
         case "starts":
+            if condition.column in NAMES:
+                # As PostgreSQL's index of names has them; for ILIKE, it would take none.
+                return func.lower(column).like(func.lower(first_letters(str(value))), escape="/")
             return column.istartswith(str(value), autoescape=True)
         case "contains":
             return column.icontains(str(value), autoescape=True)

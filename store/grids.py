@@ -11,7 +11,7 @@ from engine.calendar import Window
 from engine.documents import Document, Kind
 from engine.errors import QuestionError
 from store import tables
-from store.conditions import NAMES, STANDING, Condition, meeting
+from store.conditions import NAMES, STANDING, Condition, first_letters, meeting
 from store.selection import document_of, exact_sum, joined, kept_sums, within
 from store.views import BITS, PROCESSED, Sums, View
 
@@ -367,10 +367,9 @@ def _names(connection: Connection, query: GridQuery) -> ColumnElement[bool] | No
     of_window = and_(table.company == query.company, table.kind == query.kind, within(table.date, query.window))
     for one in query.conditions:
         if one.operator == "starts" and one.column in NAMES and one.value:
-            escaped = str(one.value).replace("/", "//").replace("%", "/%").replace("_", "/_")
             # The column as it is: under a function or a collation, SQLite takes no index for letters that look like a
             # number.
-            alike = table[one.column].like(escaped + "%", escape="/")
+            alike = table[one.column].like(first_letters(str(one.value)), escape="/")
             number = _count(connection, alike, COUNTED + 1)
             if number <= COUNTED and number < _count(connection, of_window, number + 1):
                 return alike

@@ -237,6 +237,8 @@ def test_an_index_leads_to_the_documents_of_a_voucher_or_a_project(
         plans = [str(connection.exec_driver_sql(f"{explain} {sql}", values).all()) for sql, values in grids]
     assert plans
     assert all(f"ix_documents_{column}" in plan for plan in plans)
+    if engine.dialect.name == "postgresql":
+        assert all(f"Index Cond: ((lower({column}) " in plan for plan in plans)
 
 
 @pytest.mark.requirement("R33", "R35")
