@@ -25,7 +25,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def make_older(connection: Connection) -> None:
-    """Take away what 0009 makes."""
+    """Take away what 0009 fills."""
     tables.reconciliations.drop(connection)
     connection.execute(text("DELETE FROM totals"))
     connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
