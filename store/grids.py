@@ -12,7 +12,7 @@ from engine.documents import Document, Kind
 from engine.errors import QuestionError
 from store import tables
 from store.conditions import NAMES, STANDING, Condition, first_letters, meeting
-from store.selection import document_of, exact_sum, joined, kept_sums, within
+from store.selection import Kept, document_of, exact_sum, joined, kept_sums, within
 from store.views import BITS, PROCESSED, Sums, View
 
 Sort = Literal["date", "amount", "since"]
@@ -233,25 +233,30 @@ ByCurrency = dict[tuple[str, str], Sums]
 
 
 def sums(connection: Connection, query: GridQuery) -> ByCurrency:
-    """Numbers and exact sums over all filtered rows, by (currency, accounting currency).
-
-    Without filters they come from the sums kept by day. Approved documents not yet posted are outside (R13).
+    """Numbers and exact sums over all filtered rows, by (currency, accounting currency). Approved documents not yet
+    posted are outside (R13).
     """
+    return _together((key, one) for _, key, one in _summed_rows(connection, query, None))
+
+
+def sums_of(kept: Kept, query: GridQuery) -> ByCurrency:
+    """The same without filters, from the sums kept of the window."""
+    return _together(
+        ((currency, accounting), one)
+        for (kind, views, currency, accounting), one in kept.items()
+        if kind == query.kind and views & (BITS[query.view] or PROCESSED)
+    )
+
+
+def _together(parts: Iterable[tuple[tuple[str, str], Sums]]) -> ByCurrency:
     result: ByCurrency = {}
-    for _, key, one in _parts(connection, query, None):
+    for key, one in parts:
         result[key] = result[key] + one if key in result else one
     return result
 
 
 Part = tuple[str, tuple[str, str], Sums]
 """The value of a group ('' without one, and for none), the currencies, and sums."""
-
-
-def _parts(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterable[Part]:
-    """The sums of the filtered rows, in parts. A group may come in several."""
-    if by in _KEPT and not query.filtered:
-        return _kept_sums(connection, query, by)
-    return _summed_rows(connection, query, by)
 
 
 _KEPT: Final[dict["GroupBy | None", list[ColumnElement[str]]]] = {
@@ -277,16 +282,20 @@ def _kept_sums(connection: Connection, query: GridQuery, by: "GroupBy | None") -
         yield "".join(value), (currency, accounting), sums
 
 
+_AMOUNTS: Final = [tables.documents.c[name] for name in Sums.__struct_fields__[2:]]
+_WHOLE: Final = [func.coalesce(func.sum(amount), 0) for amount in _AMOUNTS]
+_HALVES: Final = [half for amount in _AMOUNTS for half in exact_sum(amount)]
+
+
 def _summed_rows(connection: Connection, query: GridQuery, by: "GroupBy | None") -> list[Part]:
-    amounts = [tables.documents.c[name] for name in Sums.__struct_fields__[2:]]
     try:
-        rows = _sum_up(connection, query, by, [func.coalesce(func.sum(amount), 0) for amount in amounts])
+        rows = _sum_up(connection, query, by, _WHOLE)
         return [(value, key, Sums(*counts, *map(int, sums))) for value, key, counts, sums in rows]
     except OperationalError as error:
         if "overflow" not in str(error.orig):
             raise
     # SQLite adds up in 64 bits, and says when they are not enough. Halves always are, and take a third longer.
-    rows = _sum_up(connection, query, by, [half for amount in amounts for half in exact_sum(amount)])
+    rows = _sum_up(connection, query, by, _HALVES)
     return [(value, key, Sums(*counts, *map(joined, sums[::2], sums[1::2]))) for value, key, counts, sums in rows]
 
 
@@ -339,7 +348,8 @@ def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]
     if by not in GROUPS:
         raise QuestionError(f"a grid cannot be grouped by {by!r}; it can by {', '.join(GROUPS)}.")
     found: dict[str, ByCurrency] = {}
-    for value, key, one in _parts(connection, query, by):
+    ask = _kept_sums if by in _KEPT and not query.filtered else _summed_rows
+    for value, key, one in ask(connection, query, by):
         group = found.setdefault(value, {})
         group[key] = group[key] + one if key in group else one
     return [Group(value, found[value]) for value in sorted(found)]

@@ -1,8 +1,8 @@
 """What the pictures show of a company: causes, ageing, trend, and what the balance is made of (R37)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, func, select, text
@@ -87,16 +87,18 @@ class Balance(msgspec.Struct, frozen=True):
 def causes(connection: Connection, company: str, window: Window) -> list[Work]:
     """What is unreconciled by cause, the largest amount first."""
     table = tables.totals.c
-    by = [table.kind, table.position, table.cause, table.date]
-    sums: dict[tuple[Kind, str, str], Sums] = {}
-    oldest: dict[tuple[Kind, str, str], str] = {}
-    for (kind, position, cause, day), one in _open(connection, company, window, by).items():
-        key = (kind, position, cause)
-        sums[key] = sums.get(key, Sums()) + one
-        oldest[key] = min(filter(None, (oldest.get(key), day)), default="")
+    by = [table.kind, table.position, table.cause]
+    dates = select(*by, func.min(func.nullif(table.date, ""))).where(*_is_open(company, window)).group_by(*by)
+    oldest = {tuple(key): day or "" for *key, day in connection.execute(dates)}
+    kept = kept_sums(connection, by, *_is_open(company, window))
     found = [
-        Work(*key, one.accounting_missing_actual + one.accounting_missing_journal_line, one.documents, oldest[key])
-        for key, one in sums.items()
+        Work(
+            *(kind, position, cause),
+            sums.accounting_missing_actual + sums.accounting_missing_journal_line,
+            sums.documents,
+            oldest[kind, position, cause],
+        )
+        for (kind, position, cause), sums in kept.items()
     ]
     return sorted(found, key=lambda work: (-abs(work.amount), work.oldest, work.kind, work.cause))
 
@@ -104,19 +106,25 @@ def causes(connection: Connection, company: str, window: Window) -> list[Work]:
 def by_month(connection: Connection, company: str, window: Window) -> list[Part]:
     """What is unreconciled by month, kind and view, from the sums kept by day."""
     table = tables.totals.c
-    found = _open(connection, company, window, [func.substr(table.date, 1, 7), table.kind, table.views])
+    by = [func.substr(table.date, 1, 7), table.kind, table.views]
+    found = kept_sums(connection, by, *_is_open(company, window))
     return _parts(
         (month, kind, views, sums.documents, sums.accounting_missing_actual, sums.accounting_missing_journal_line)
         for (month, kind, views), sums in found.items()
     )
 
 
+_MISSING_SUMS: Final = (
+    *exact_sum(tables.documents.c.accounting_missing_actual),
+    *exact_sum(tables.documents.c.accounting_missing_journal_line),
+)
+
+
 def by_project(connection: Connection, company: str, window: Window) -> list[Part]:
     """What is unreconciled by project, kind and view: of each document that is open, from its index."""
     table = tables.documents.c
-    halves = [*exact_sum(table.accounting_missing_actual), *exact_sum(table.accounting_missing_journal_line)]
     rows = connection.execute(
-        select(table.project, table.kind, table.views, func.count(), *halves)
+        select(table.project, table.kind, table.views, func.count(), *_MISSING_SUMS)
         .where(table.company == company, _IS_OPEN, within(table.date, window))
         .group_by(table.project, table.kind, table.views)
     )
@@ -138,13 +146,10 @@ def _parts(found: Iterable[tuple[str, Kind, int, int, int, int]]) -> list[Part]:
     return [Part(value, kind, view, *part) for (kind, view, value), part in sorted(parts.items())]
 
 
-def _open(
-    connection: Connection, company: str, window: Window, by: Sequence[ColumnElement[Any]]
-) -> dict[tuple[Any, ...], Sums]:
-    """The sums of what is unreconciled."""
+def _is_open(company: str, window: Window) -> tuple[ColumnElement[bool], ...]:
+    """The kept sums of what is unreconciled."""
     table = tables.totals.c
-    is_open = table.views.op("&")(_OPEN) != 0
-    return kept_sums(connection, by, table.company == company, within(table.date, window), is_open)
+    return table.company == company, within(table.date, window), table.views.op("&")(_OPEN) != 0
 
 
 _Bucket = tuple[int, int | None]
@@ -161,7 +166,7 @@ def ageing(connection: Connection, company: str, window: Window) -> list[Age]:
         return next(one for one in reversed(AGES) if age >= one[0])
 
     found: dict[tuple[Kind, _Bucket], Sums] = {}
-    for (kind, day), sums in _open(connection, company, window, [table.kind, table.date]).items():
+    for (kind, day), sums in kept_sums(connection, [table.kind, table.date], *_is_open(company, window)).items():
         key = (kind, bucket_of(day))
         found[key] = found.get(key, Sums()) + sums
 

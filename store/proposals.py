@@ -42,10 +42,9 @@ class _Look:
     def proposals(self, company: str | None) -> dict[str, Row]:
         """The proposals that wait, by the link that points to them."""
         found = {}
-        for entity_map in self._maps.of_role("proposal"):
-            for _, record in self._rows.records_within(entity_map.prefix, entity_map.prefix[:-1] + ";"):
-                if record.exists and waits(row := self._row(record)) and company in (None, row.company):
-                    found.update({links.pointer_to(offer): row for offer in record.refers if offer[0] == "+"})
+        for _, record in self._rows.records_of(self._maps.of_role("proposal")):
+            if record.exists and waits(row := self._row(record)) and company in (None, row.company):
+                found.update({links.pointer_to(offer): row for offer in record.refers if offer[0] == "+"})
         return found
 
     def naming(self, pointers: Iterable[str]) -> dict[str, list[Row]]:

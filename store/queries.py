@@ -30,7 +30,7 @@ from store.lease import Holder, holder_of
 from store.overview import Age, Balance, Day, Part, Work
 from store.proposals import waiting_proposals
 from store.rows import Rows, Written
-from store.selection import decode_chain, document_of
+from store.selection import Kept, decode_chain, document_of, kept_within
 from store.statements import chunks
 from store.summary import Summary, summarise
 from store.surroundings import Surroundings, around
@@ -122,6 +122,8 @@ class Snapshot:
         self._today = today
         self.now = now
         self._directory: Directory | None = None
+        self._companies: list[str] | None = None
+        self._kept_within: dict[tuple[str, Window], Kept] = {}
         self._moment: Moment | None = None
 
     # --- companies and windows ---------------------------------------------------------------------------------------
@@ -137,8 +139,10 @@ class Snapshot:
 
     def companies(self) -> list[str]:
         """The codes of all companies that have documents or that Finance told of."""
-        found = self._connection.execute(select(tables.totals.c.company).distinct()).scalars()
-        return sorted({*self.directory.companies, *(code for code in found if code)})
+        if self._companies is None:
+            found = self._connection.execute(select(tables.totals.c.company).distinct()).scalars()
+            self._companies = sorted({*self.directory.companies, *(code for code in found if code)})
+        return self._companies
 
     def company(self, code: str) -> Company:
         """A company by its code, whatever the case. Raises `QuestionError`, naming those there are."""
@@ -213,7 +217,13 @@ class Snapshot:
 
     def summary(self, company: Company, window: Window) -> Summary:
         """The tiles of a company and a window."""
-        return summarise(self._connection, company, window, self.moment, self.now)
+        return summarise(self._connection, company, window, self._kept(company.code, window), self.moment, self.now)
+
+    def _kept(self, company: str, window: Window) -> Kept:
+        """Tiles and the foot of a grid stand on one page."""
+        if (company, window) not in self._kept_within:
+            self._kept_within[company, window] = kept_within(self._connection, company, window)
+        return self._kept_within[company, window]
 
     # --- grids -------------------------------------------------------------------------------------------------------
 
@@ -238,7 +248,9 @@ class Snapshot:
 
     def sums(self, query: GridQuery) -> ByCurrency:
         """Numbers and exact sums over all filtered rows, by (currency, accounting currency)."""
-        return grids.sums(self._connection, query)
+        if query.filtered:
+            return grids.sums(self._connection, query)
+        return grids.sums_of(self._kept(query.company, query.window), query)
 
     def groups(self, query: GridQuery, by: GroupBy) -> list[Group]:
         """The filtered rows in groups, with subtotals."""

@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, and_, false, or_, text
 from sqlalchemy import select as select_of
 
 from engine import links
+from engine.maps import EntityMap
 from engine.records import Record
 from store import tables
 from store.statements import select, select_keys, select_ranges, select_some
@@ -62,10 +63,12 @@ class Rows:
         for key, body in select(self._connection, tables.records, ["key", "body"], "key", wanted):
             yield key, _decode_record(body)
 
-    def records_within(self, start: str, end: str) -> Iterator[tuple[str, Record]]:
-        """The committed records with keys from `start` up to, not including, `end`: for a writer that begins."""
+    def records_of(self, entity_maps: Iterable[EntityMap]) -> Iterator[tuple[str, Record]]:
+        """The committed records of these entities: for a writer that begins."""
         key = tables.records.c.key
-        for row in self._connection.execute(select_of(tables.records).where(key >= start, key < end)):
+        # A prefix ends in a colon, which a semicolon follows.
+        ranges = [and_(key >= one.prefix, key < one.prefix[:-1] + ";") for one in entity_maps]
+        for row in self._connection.execute(select_of(tables.records).where(or_(false(), *ranges))):
             yield row.key, _decode_record(row.body)
 
     def chains(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:

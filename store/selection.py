@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, func, literal_column, or_, select
 
 from engine.calendar import Window
-from engine.documents import Chain, Document
+from engine.documents import Chain, Document, Kind
 from store import tables
 from store.views import Sums
 
@@ -31,6 +31,18 @@ def kept_sums(
     texts = func.aggregate_strings(tables.totals.c.sums, " ")
     rows = connection.execute(select(*by, func.count(), texts).where(*conditions).group_by(*by))
     return {tuple(key): Sums.of_texts(number, text) for *key, number, text in rows if number}
+
+
+Kept = dict[tuple[Kind, int, str, str], Sums]
+"""The sums of a company in a window by kind, views, transaction and accounting currency ('' for none)."""
+
+
+def kept_within(connection: Connection, company: str, window: Window) -> Kept:
+    """The sums of a window: those of its tiles, and of each grid without filters."""
+    table = tables.totals.c
+    by = [table.kind, table.views, table.currency, table.accounting_currency]
+    found = kept_sums(connection, by, table.company == company, within(table.date, window))
+    return {(kind, views, currency, accounting): sums for (kind, views, currency, accounting), sums in found.items()}
 
 
 _LOW_BITS: Final = 20

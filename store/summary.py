@@ -12,7 +12,7 @@ from engine.calendar import Company, Window
 from engine.documents import Kind
 from engine.errors import QuestionError
 from store import tables
-from store.selection import document_of, exact_sum, joined, kept_sums, within
+from store.selection import Kept, document_of, exact_sum, joined, within
 from store.views import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums
 
 KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
@@ -60,14 +60,13 @@ class Summary(msgspec.Struct, frozen=True):
         return {"amount": money.text(value.amount, self.currency), "documents": value.documents}
 
 
-def summarise(connection: Connection, company: Company, window: Window, moment: Moment, as_of: datetime) -> Summary:
-    """The tiles. Each is the sum of its part over the rows of its view, from sums kept by day."""
+def summarise(
+    connection: Connection, company: Company, window: Window, kept: Kept, moment: Moment, as_of: datetime
+) -> Summary:
+    """The tiles. Each is the sum of its part over the rows of its view, from the sums kept of the window."""
     by_kind = {kind: _Tiles() for kind in KINDS}
     currencies: set[str] = set()
-    table = tables.totals.c
-    by = [table.kind, table.views, table.accounting_currency]
-    kept = kept_sums(connection, by, table.company == company.code, within(table.date, window))
-    for (kind, views, accounting), sums in kept.items():
+    for (kind, views, _, accounting), sums in kept.items():
         by_kind[kind].add(views, sums)
         if views & SUMMED:
             currencies.add(accounting)
@@ -119,16 +118,11 @@ def _in_flight(connection: Connection, company: str, window: Window, moment: Mom
 
 
 def _not_synced(connection: Connection, company: str, currency: str | None) -> Amount:
-    table = tables.unsynced
+    table = tables.unsynced.c
     rows = connection.execute(
-        select(
-            table.c.currency,
-            func.sum(table.c.records),
-            exact_sum(table.c.amount)[0],
-            exact_sum(table.c.amount)[1],
-        )
-        .where(table.c.company == company)
-        .group_by(table.c.currency)
+        select(table.currency, func.sum(table.records), *exact_sum(table.amount))
+        .where(table.company == company)
+        .group_by(table.currency)
     )
     records = amount = 0
     for found, number, high, low in rows:

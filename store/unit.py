@@ -64,12 +64,10 @@ class State:
 
 def load_resident(rows: Rows, maps: Maps, state: State) -> None:
     """Read the resident rows (companies, currencies, ledger calendars) into memory."""
-    for entity_map in maps.entities.values():
-        if not entity_map.role.resident:
-            continue
-        for key, record in rows.records_within(entity_map.prefix, entity_map.prefix[:-1] + ";"):
-            if record.exists:
-                state.resident[key] = links.row(record, entity_map, lambda _guid: None)
+    resident = [entity_map for entity_map in maps.entities.values() if entity_map.role.resident]
+    for key, record in rows.records_of(resident):
+        if record.exists:
+            state.resident[key] = links.row(record, maps.entities[record.entity], lambda _guid: None)
     state.directory = Directory(state.resident.values())
 
 

@@ -376,7 +376,7 @@ def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy)
 def _row(row: GridRow, columns: list[Shown], around: Frame) -> dict[str, Any]:
     return {
         "document": row.document.document,
-        "cells": [(one.column, shown(one.column, row, around.locale, around.zone)) for one in columns],
+        "cells": [(one.column.shape, shown(one.column, row, around.locale, around.zone)) for one in columns],
         "position": row.document.position,
         "in_flight": row.in_flight,
         "actual": row.document.has_actual,
