@@ -145,7 +145,7 @@ def _pages(wanted: Namespace) -> int:
             database = running.enter_context(containers.database(durable=True))
             jobs["PostgreSQL"] = replace(job, store=database.create("product"))
         try:
-            result = pages.run(jobs, replace(job, store=f"sqlite:///{folder}/again.sqlite"), _phase, _check)
+            result = pages.run(jobs, _phase, _check)
         except ValueError as error:
             raise WrongResult(str(error)) from None
     console.print(pages.table(result))

@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +21,7 @@ from playwright.sync_api import Browser, sync_playwright
 from rich.table import Table
 from sqlalchemy import text
 
-from benchmarks.figures import Prepared, Product, Timing
+from benchmarks.figures import Mark, Prepared, Product, Timing
 from benchmarks.job import Job
 from benchmarks.page import Figure, keep, question, terminal
 from benchmarks.phase import Phase
@@ -33,6 +35,11 @@ from tieout.workspace.server import PORT
 FIRST_PAINT_MS, PAGE_KB = 400.0, 50.0
 READERS, SECONDS_BETWEEN_PAGES, SLOWED = 50, 10.0, 0.05
 """So many people, each of whom opens a page as often, may slow the worker by so much."""
+TURN_SECONDS: Final = 15.0
+SETTLING_SECONDS: Final = 3.0
+"""What a turn begins with and does not count: pages on their way, and what the turn before left behind."""
+ROUND: Final = (False, True, True, False)
+"""Whether people read in each turn of a round. In this order, a store that grows slows both alike."""
 CALLS: Final = 20
 WINDOW_MS: Final = 2_000
 """So long a new window is left alone before it is sent to a page: Chromium fills its own menus first, which takes a
@@ -64,57 +71,95 @@ class Opened(msgspec.Struct, frozen=True):
     kilobytes: float
 
 
+class Read(msgspec.Struct, frozen=True):
+    """What readers cost: the worker's events a second in each round while nobody read, and while people did; how many
+    pages these read, and what they waited for one.
+    """
+
+    rates: list[tuple[float, float]]
+    pages: int
+    p50_ms: float
+    worst_ms: float
+
+    @property
+    def slowed(self) -> float:
+        """The part of the worker's rate that is gone with readers, over all rounds."""
+        return 1 - sum(read for _, read in self.rates) / sum(alone for alone, _ in self.rates)
+
+
 class Store(msgspec.Struct, frozen=True):
-    """What was asked of a store, and how its pages opened."""
+    """How the worker that made a store shared the machine with readers; then what was asked of the store, and how its
+    pages opened. `read` is None where it was made in less than a round.
+    """
 
     name: str
+    read: Read | None
     asked: list[Timing]
     opened: list[Opened]
 
 
 class Result(msgspec.Struct, frozen=True):
-    """All figures; the worker's rate without readers and with them, and what these waited for a page."""
+    """All figures."""
 
     documents: int
-    alone: float
-    read: float
-    reader_ms: float
-    pages_read: int
     stores: list[Store]
     machine: Machine
 
 
-def run(jobs: Mapping[str, Job], again: Job, phase: Phase, check: Callable[[Job], None]) -> Result:
-    """Make each store from the same events without readers and look at it, then make the first of them `again` with
-    readers; each is checked. Raises `ValueError` when a page is not shown.
+def run(jobs: Mapping[str, Job], phase: Phase, check: Callable[[Job], None]) -> Result:
+    """Make each store from the same events while people read by turns, then look at it, and check it. Raises
+    `ValueError` when a page is not shown.
     """
     first = next(iter(jobs.values()))
     phase("prepare", Prepared, first)
-    rates, stores = [], []
+    stores = []
     for name, job in jobs.items():
-        rates.append(phase("product", Product, job).rate)
+        read = _made(job, phase)
         _cleared_up(job)
         asked = phase("questions", list[Timing], job)
         with _workspace(job) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-            stores.append(Store(name, asked, [_opened(browser, page, f"{address}{at}") for page, at in PAGES.items()]))
+            opened = [_opened(browser, page, f"{address}{at}") for page, at in PAGES.items()]
         check(job)
+        stores.append(Store(name, read, asked, opened))
+    return Result(documents=first.documents, stores=stores, machine=machine())
+
+
+def _made(job: Job, phase: Phase) -> Read | None:
+    """Have a worker make the store while people read it by turns."""
     with ThreadPoolExecutor(1) as thread:
-        product = thread.submit(phase, "product", Product, again)
-        _wait_for_documents(again)
-        with _workspace(again) as address:
-            waited = sorted(asyncio.run(_readers(address, product.done)))
-        read = product.result()
-    check(again)
-    return Result(
-        documents=first.documents,
-        alone=rates[0],
-        read=read.rate,
-        reader_ms=1000 * waited[len(waited) // 2],
-        pages_read=len(waited),
-        stores=stores,
-        machine=machine(),
-    )
+        started = time.monotonic()
+        product = thread.submit(phase, "product", Product, job)
+        _wait_for_documents(job)
+        with _workspace(job) as address:
+            rounds, waited = asyncio.run(_by_turns(address, product.done))
+        marks = [Mark(mark.events, started + mark.seconds) for mark in product.result().marks]
+    rates = [
+        (_rate(marks, [turns[0], turns[3]]), _rate(marks, turns[1:3]))
+        for turns in rounds
+        if turns[-1][1] <= marks[-1].seconds
+    ]
+    if not rates:
+        return None
+    waited.sort()
+    return Read(rates, len(waited), 1000 * waited[len(waited) // 2], 1000 * waited[-1])
+
+
+Turn = tuple[float, float]
+"""From when to when, on the monotonic clock, it counts."""
+
+
+def _rate(marks: Sequence[Mark], turns: Sequence[Turn]) -> float:
+    """Events a second within the turns."""
+    events = sum(_events(marks, end) - _events(marks, begin) for begin, end in turns)
+    return events / sum(end - begin for begin, end in turns)
+
+
+def _events(marks: Sequence[Mark], at: float) -> float:
+    """The events at a moment between the first mark and the last, as if each batch were made at an even pace."""
+    after = bisect_left(marks, at, key=lambda mark: mark.seconds)
+    one, other = marks[after - 1], marks[after]
+    return one.events + (other.events - one.events) * (at - one.seconds) / (other.seconds - one.seconds)
 
 
 def _cleared_up(job: Job) -> None:
@@ -182,40 +227,39 @@ def _opened(browser: Browser, name: str, address: str) -> Opened:
     return Opened(name, painted[len(painted) // 2], painted[-1], kilobytes)
 
 
-async def _readers(address: str, ended: Callable[[], bool]) -> list[float]:
-    """Everybody opens one page after the other until the worker has ended; returns the seconds that each page took."""
+async def _by_turns(address: str, ended: Callable[[], bool]) -> tuple[list[list[Turn]], list[float]]:
+    """Rounds of turns in which people read or nobody does, until the worker has ended; and the seconds that each page
+    took.
+    """
+    rounds: list[list[Turn]] = []
     waited: list[float] = []
-    paths = [*PAGES.values()]
-
-    async def read(number: int, client: httpx.AsyncClient) -> None:
-        await asyncio.sleep(SECONDS_BETWEEN_PAGES * number / READERS)
-        while not ended():
-            started = time.perf_counter()
-            (await client.get(f"{address}{paths[len(waited) % len(paths)]}")).raise_for_status()
-            waited.append(time.perf_counter() - started)
-            await asyncio.sleep(SECONDS_BETWEEN_PAGES)
-
+    paths = cycle(PAGES.values())
     async with httpx.AsyncClient(timeout=60) as client:
-        await asyncio.gather(*(read(number, client) for number in range(READERS)))
-    return waited
+
+        async def open_page() -> None:
+            started = time.monotonic()
+            (await client.get(f"{address}{next(paths)}")).raise_for_status()
+            waited.append(time.monotonic() - started)
+
+        while not ended():
+            turns = []
+            for reads in ROUND:
+                begun = time.monotonic()
+                async with asyncio.TaskGroup() as people:
+                    while (gone := time.monotonic() - begun) < TURN_SECONDS and not ended():
+                        if reads:
+                            people.create_task(open_page())
+                        await asyncio.sleep(SECONDS_BETWEEN_PAGES / READERS)
+                turns.append((begun + SETTLING_SECONDS, begun + gone))
+            rounds.append(turns)
+    return rounds, waited
 
 
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
 def _figures(one: Result) -> list[Figure]:
-    slowed = 1 - one.read / one.alone
-    return [
-        *(figure for store in one.stores for figure in _of_store(store)),
-        Figure("worker without readers, events a second", "", f"{one.alone:,.0f}"),
-        Figure(
-            f"worker with {READERS} readers, a page every {SECONDS_BETWEEN_PAGES:g} s each",
-            f"at most {SLOWED:.0%} slower",
-            f"{one.read:,.0f}: {slowed:.1%} slower",
-            slowed <= SLOWED,
-        ),
-        Figure(f"… they read {one.pages_read:,} pages; median, ms", "", f"{one.reader_ms:.0f}"),
-    ]
+    return [figure for store in one.stores for figure in _of_store(store)]
 
 
 def _of_store(store: Store) -> Iterator[Figure]:
@@ -231,6 +275,27 @@ def _of_store(store: Store) -> Iterator[Figure]:
         )
     most = max(page.kilobytes for page in store.opened)
     yield Figure(f"{store.name}: most that a page sends, kB", f"under {PAGE_KB:g}", f"{most:.1f}", most < PAGE_KB)
+    if store.read is not None:
+        yield from _of_readers(store.name, store.read)
+
+
+def _of_readers(store: str, read: Read) -> Iterator[Figure]:
+    rounds = len(read.rates)
+    alone, with_readers = (sum(rates) / rounds for rates in zip(*read.rates, strict=True))
+    single = sorted(1 - read / alone for alone, read in read.rates)
+    yield Figure(
+        f"{store}: events a second, by turns without readers and with {READERS}, each a page every "
+        f"{SECONDS_BETWEEN_PAGES:g} s",
+        f"at most {SLOWED:.0%} slower",
+        f"{alone:,.0f} / {with_readers:,.0f}: {read.slowed:.1%} slower "
+        f"({rounds} rounds, {single[0]:.1%} to {single[-1]:.1%})",
+        read.slowed <= SLOWED,
+    )
+    yield Figure(
+        f"{store}: {read.pages:,} pages read meanwhile, ms (median / slowest)",
+        "",
+        f"{read.p50_ms:.0f} / {read.worst_ms:.0f}",
+    )
 
 
 def table(one: Result) -> Table:
@@ -240,15 +305,15 @@ def table(one: Result) -> Table:
 
 def save(one: Result) -> Path:
     """Keep the figures beside the code. Returns the page."""
-    return keep("pages", "pages", one, _INTRODUCTION.format(one=one), _figures(one))
+    return keep("pages", "pages", one, _INTRODUCTION.format(one=one, seconds=TURN_SECONDS), _figures(one))
 
 
 _INTRODUCTION: Final = """\
 # The workspace over {one.documents:,} documents
 
 Measured by `python -m benchmarks --pages` on {one.machine}, from an embedded log;
-with `--servers` on PostgreSQL, too, which has cleared up (`VACUUM`) before it is asked. Questions are asked two hundred
-times. Each page is opened cold, in a window of a Chromium that never saw it. Then the first store is made again by a
-worker while people read.
+with `--servers` on PostgreSQL, too, which has cleared up (`VACUUM`) before it is asked. While a worker makes the store,
+people read it by turns of {seconds:g} seconds. Questions are asked two hundred times. Each page is opened cold, in a
+window of a Chromium that never saw it.
 
 """
