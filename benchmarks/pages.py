@@ -41,7 +41,7 @@ SETTLING_SECONDS: Final = 3.0
 ROUND: Final = (False, True, True, False)
 """Whether people read in each turn of a round. In this order, a store that grows slows both alike."""
 CALLS: Final = 20
-WINDOW_MS: Final = 2_000
+WINDOW_MS: Final = 1_000
 """So long a new window is left alone before it is sent to a page: Chromium fills its own menus first, which takes a
 core for half a second, and belongs to no page.
 """
@@ -288,7 +288,7 @@ def _of_readers(store: str, read: Read) -> Iterator[Figure]:
         f"{SECONDS_BETWEEN_PAGES:g} s",
         f"at most {SLOWED:.0%} slower",
         f"{alone:,.0f} / {with_readers:,.0f}: {read.slowed:.1%} slower "
-        f"({rounds} rounds, {single[0]:.1%} to {single[-1]:.1%})",
+        f"({single[0]:.1%} to {single[-1]:.1%} in rounds: {rounds})",
         read.slowed <= SLOWED,
     )
     yield Figure(
