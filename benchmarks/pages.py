@@ -288,7 +288,7 @@ def _of_readers(store: str, read: Read) -> Iterator[Figure]:
         f"{SECONDS_BETWEEN_PAGES:g} s",
         f"at most {SLOWED:.0%} slower",
         f"{alone:,.0f} / {with_readers:,.0f}: {read.slowed:.1%} slower "
-        f"({single[0]:.1%} to {single[-1]:.1%} in rounds: {rounds})",
+        f"(in {rounds} rounds {single[0]:.1%} to {single[-1]:.1%})",
         read.slowed <= SLOWED,
     )
     yield Figure(
