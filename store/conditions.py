@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, func, literal, or_
+from sqlalchemy import ColumnElement, Text, and_, func, literal, literal_column, or_
 
 from engine.errors import QuestionError
 from store import tables
@@ -63,9 +63,23 @@ SEARCHED: Final = ("document", "voucher", "project", "category", "vendor", "invo
 """The columns that a quick search looks into."""
 
 
-def meeting(conditions: Iterable[Condition], search: str) -> ColumnElement[bool]:
-    """The rows of `documents` that meet the conditions, and have the text that is searched for in some name."""
-    asked = [_clause(_column(condition), condition) for condition in conditions]
+Stored = Mapping[str, ColumnElement[Any]]
+"""Where columns are, by name, that are not to be taken as they stand in `documents`."""
+
+UNLED: Final[Stored] = {"category": literal_column("+documents.category", Text)}
+"""With a unary plus, SQLite takes no index of the column."""
+
+KEPT: Final[Stored] = {
+    **{name: tables.totals.c[name] for name in ("date", "position")},
+    # Where a document has none, a key has ''.
+    **{name: func.nullif(tables.totals.c[name], "") for name in ("currency", "cause")},
+}
+"""What the sums kept by day can be asked by."""
+
+
+def meeting(conditions: Iterable[Condition], search: str, stored: Stored) -> ColumnElement[bool]:
+    """The rows that meet the conditions, and have the text that is searched for in some name."""
+    asked = [_clause(_column(condition, stored), condition) for condition in conditions]
     if search:
         asked.append(or_(*(_TABLE[name].icontains(search, autoescape=True) for name in SEARCHED)))
     return and_(True, *asked)
@@ -76,11 +90,11 @@ def first_letters(letters: str) -> str:
     return letters.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
 
 
-def _column(condition: Condition) -> Column:
+def _column(condition: Condition, stored: Stored) -> Column:
     found = COLUMNS.get(condition.column)
     if found is None:
         raise QuestionError(f"a grid cannot be filtered on {condition.column!r}; it can on {', '.join(COLUMNS)}.")
-    return found
+    return Column(found.of, stored.get(condition.column, found.stored))
 
 
 def _clause(asked: Column, condition: Condition) -> ColumnElement[bool]:

@@ -1,6 +1,6 @@
 """The rows, sums and groups of a grid (R33–R35): by keyset, filtered, exact."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -11,7 +11,7 @@ from engine.calendar import Window
 from engine.documents import Document, Kind
 from engine.errors import QuestionError
 from store import tables
-from store.conditions import NAMES, STANDING, Condition, first_letters, meeting
+from store.conditions import KEPT, NAMES, STANDING, UNLED, Condition, Stored, first_letters, meeting
 from store.selection import Kept, document_of, exact_sum, joined, kept_sums, within
 from store.views import BITS, PROCESSED, Sums, View
 
@@ -24,6 +24,10 @@ LED_TO: Final = (*NAMES, "document", "amount")
 """The columns whose index leads to the rows with a value."""
 LED_THROUGH: Final = ("date", "since")
 """The columns whose index leads to the rows within a range, which is mostly narrow."""
+SUMMED: Final = ("category",)
+"""The columns whose index holds all that is added up of the rows with a value. It knows no order of theirs, and they
+are many: for a page SQLite would take it and sort them all, and for sums before an index that leads to few.
+"""
 COUNTED: Final = 20_000
 """So many documents whose names begin alike are found and sorted before a walk through all has found a page."""
 
@@ -157,7 +161,7 @@ def _read(
     table = tables.documents
     column = _sorting(query)
     downwards = _downwards(query)
-    conditions = [_conditions(query, names)]
+    conditions = [_conditions(query, names, UNLED if connection.dialect.name == "sqlite" else {})]
     if part.window is not None:
         window = _from_there(part.window, after, downwards=downwards)
         conditions.append(table.c.date.between(window.start, window.end))
@@ -236,7 +240,7 @@ def sums(connection: Connection, query: GridQuery) -> ByCurrency:
     """Numbers and exact sums over all filtered rows, by (currency, accounting currency). Approved documents not yet
     posted are outside (R13).
     """
-    return _together((key, one) for _, key, one in _summed_rows(connection, query, None))
+    return _together((key, one) for _, key, one in _parts(connection, query, None))
 
 
 def sums_of(kept: Kept, query: GridQuery) -> ByCurrency:
@@ -259,6 +263,13 @@ Part = tuple[str, tuple[str, str], Sums]
 """The value of a group ('' without one, and for none), the currencies, and sums."""
 
 
+def _parts(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterable[Part]:
+    """The sums of the filtered rows, in parts. A group may come in several."""
+    if by in _KEPT and not query.search and all(one.column in KEPT for one in query.conditions):
+        return _kept_sums(connection, query, by)
+    return _summed_rows(connection, query, by)
+
+
 _KEPT: Final[dict["GroupBy | None", list[ColumnElement[str]]]] = {
     None: [],
     "month": [func.substr(tables.totals.c.date, 1, 7)],
@@ -277,6 +288,7 @@ def _kept_sums(connection: Connection, query: GridQuery, by: "GroupBy | None") -
         table.kind == query.kind,
         within(table.date, query.window),
         table.views.op("&")(BITS[query.view] or PROCESSED) != 0,
+        meeting(query.conditions, "", KEPT),
     )
     for (*value, currency, accounting), sums in found.items():
         yield "".join(value), (currency, accounting), sums
@@ -308,7 +320,12 @@ def _sum_up(
     group = literal("") if by is None else func.coalesce(GROUPS[by], "")
     keys = [table.c.currency, table.c.accounting_currency]
     names = _names(connection, query)
-    conditions = _conditions(query, names, end_to_end=names is None and _end_to_end(connection, query))
+    conditions = _conditions(
+        query,
+        names,
+        UNLED if connection.dialect.name == "sqlite" and _is_led(query) else {},
+        end_to_end=names is None and _end_to_end(connection, query),
+    )
     statement = (
         select(group.label("value"), *keys, func.count(), different, *sums)
         .where(conditions, within(table.c.date, query.window), table.c.views.op("&")(PROCESSED) != 0)
@@ -348,8 +365,7 @@ def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]
     if by not in GROUPS:
         raise QuestionError(f"a grid cannot be grouped by {by!r}; it can by {', '.join(GROUPS)}.")
     found: dict[str, ByCurrency] = {}
-    ask = _kept_sums if by in _KEPT and not query.filtered else _summed_rows
-    for value, key, one in ask(connection, query, by):
+    for value, key, one in _parts(connection, query, by):
         group = found.setdefault(value, {})
         group[key] = group[key] + one if key in group else one
     return [Group(value, found[value]) for value in sorted(found)]
@@ -361,10 +377,12 @@ def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]
 
 def _is_led(query: GridQuery) -> bool:
     """Whether an index leads to what the view or a filter asks for, and SQLite takes it by itself."""
-    return query.view in FEW or any(
-        one.column in LED_THROUGH or (one.column in LED_TO and one.operator == "is" and one.value != "")
-        for one in query.conditions
-    )
+    return query.view in FEW or any(one.column in LED_THROUGH for one in query.conditions) or _asks_for(query, LED_TO)
+
+
+def _asks_for(query: GridQuery, columns: Collection[str]) -> bool:
+    """Whether the rows with a value in one of the columns are asked for."""
+    return any(one.column in columns and one.operator == "is" and one.value != "" for one in query.conditions)
 
 
 def _names(connection: Connection, query: GridQuery) -> ColumnElement[bool] | None:
@@ -395,16 +413,21 @@ def _end_to_end(connection: Connection, query: GridQuery) -> bool:
     """Whether no index leads to what is asked for, and most documents must be looked at: reading them all from end to
     end takes half the time for each that reading those of a company by its index does.
     """
-    if connection.dialect.name != "sqlite" or _is_led(query):
+    if connection.dialect.name != "sqlite" or _is_led(query) or _asks_for(query, SUMMED):
         return False
     # Never less than the documents there are, and quickly found.
     highest = connection.exec_driver_sql("SELECT max(rowid) FROM documents").scalar() or 0
-    wanted = sum(one.documents for _, _, one in _kept_sums(connection, query, None))
+    all_rows = msgspec.structs.replace(query, conditions=(), search="")
+    wanted = sum(one.documents for _, _, one in _kept_sums(connection, all_rows, None))
     return 2 * wanted > int(highest)
 
 
 def _conditions(
-    query: GridQuery, names: ColumnElement[bool] | None = None, *, end_to_end: bool = False
+    query: GridQuery,
+    names: ColumnElement[bool] | None,
+    stored: Stored,
+    *,
+    end_to_end: bool = False,
 ) -> ColumnElement[bool]:
     table = tables.documents
     # With a unary plus, SQLite takes no index of the company.
@@ -415,4 +438,4 @@ def _conditions(
     if bit := BITS[query.view]:
         # Written out as in the partial indexes, so that the planner sees that they fit.
         conditions.append(text(f"views & {bit} <> 0") if bit in (1, 2) else table.c.views.op("&")(bit) != 0)  # type: ignore[arg-type]
-    return and_(*conditions, meeting(query.conditions, query.search))
+    return and_(*conditions, meeting(query.conditions, query.search, stored))

@@ -122,7 +122,15 @@ documents = Table(
         sqlite_where=text("views & 3 <> 0"),
         postgresql_where=text("views & 3 <> 0"),
     ),
-    # What is unreconciled by project is told from the index alone, in its order.
+    # The sums of a category are told from the index alone, in its order.
+    Index(
+        "ix_documents_category",
+        *("company", "kind", "category", "currency", "accounting_currency", "date", "views"),
+        *("amount", "missing_actual", "missing_journal_line", "reconciled", "difference"),
+        *("accounting_amount", "accounting_missing_actual", "accounting_missing_journal_line"),
+        *("accounting_reconciled", "accounting_difference"),
+    ),
+    # What is unreconciled by project, too.
     Index(
         "ix_documents_open_projects",
         "company",

@@ -120,6 +120,13 @@ CONDITIONS = [
     Condition("difference", "not", 0),
     Condition("currency", "is", "EUR"),
     Condition("currency", "not", "USD"),
+    Condition("currency", "is", ""),
+    Condition("currency", "to", "EUR"),
+    Condition("position", "is", "missing-actual"),
+    Condition("position", "starts", "MISSING"),
+    Condition("cause", "below", "not-posted"),
+    Condition("category", "is", "Hotel-Expense"),
+    Condition("category", "not", "Hotel-Expense"),
     Condition("voucher", "starts", "uspm-0004"),
     Condition("project", "is", "P-001001-D"),
     Condition("category", "contains", "_"),
@@ -145,6 +152,13 @@ def test_a_filter_gives_the_rows_that_meet_it_and_their_sums(asked: Snapshot, co
         filtered = msgspec.structs.replace(query, conditions=(condition,))
         assert [document.key for document in documents(asked, filtered)] == [document.key for document in expected]
         assert asked.sums(filtered) == added_up(expected)
+        for by in ("month", "position"):
+            groups = {group.value: group.sums for group in asked.groups(filtered, by)}
+            in_sums = [document for document in expected if views_of(document) & PROCESSED]
+            assert groups == {
+                value: added_up([document for document in in_sums if value_of(document, by) == value])
+                for value in {value_of(document, by) for document in in_sums}
+            }
 
 
 def value_of(document: Document, column: str) -> Any:
@@ -322,6 +336,28 @@ def test_what_is_unreconciled_by_project_is_told_from_an_index_alone_on_sqlite()
     assert "COVERING INDEX ix_documents_open_projects" in plans[0]
     assert "B-TREE" not in plans[0]
     assert "INDEX ix_documents_open (company=?)" in plans[1]
+
+
+@pytest.mark.requirement("R35")
+def test_sums_of_a_category_are_told_from_an_index_alone_and_its_pages_walk_by_date_on_sqlite() -> None:
+    engine = _fill(memory_store())
+    project = Condition("project", "is", "P-001")
+    with reader(engine).snapshot() as snapshot:
+        found = list(queries(snapshot, conditions=(Condition("category", "is", "Hotel-Expense"),)))
+        query = next(query for query in found if query.view == "all")
+    both = msgspec.structs.replace(query, conditions=(*query.conditions, project))
+    asked_for: list[Any] = []
+    with engine.connect() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *told: asked_for.append((told[2], told[3])))
+        sums(connection, query)
+        page(connection, query)
+        sums(connection, both)
+        questions = [one for one in asked_for if "GROUP BY" in one[0] or "chains" in one[0]]
+        plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", told).all()) for sql, told in questions]
+    assert "COVERING INDEX ix_documents_category (company=? AND kind=? AND category=?)" in plans[0]
+    assert "B-TREE" not in plans[0]
+    assert all("INDEX ix_documents_all" in plan for plan in plans[1:-1])
+    assert "INDEX ix_documents_project" in plans[-1]
 
 
 def test_what_cannot_be_asked_is_named(asked: Snapshot) -> None:

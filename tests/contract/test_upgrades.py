@@ -26,7 +26,8 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 def make_older(connection: Connection) -> None:
     """Take away what 0009 fills, and what 0010 makes."""
-    connection.execute(text("DROP INDEX ix_documents_open_projects"))
+    for name in ("open_projects", "category"):
+        connection.execute(text(f"DROP INDEX ix_documents_{name}"))
     tables.reconciliations.drop(connection)
     connection.execute(text("DELETE FROM totals"))
     connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))

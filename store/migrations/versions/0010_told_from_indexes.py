@@ -1,5 +1,5 @@
-"""What is open by project has an index of its own, in the order of projects: nothing is sorted to add it up. The one by
-age is short again.
+"""What is open by project, and the sums of a category, are told from indexes alone, in whose order nothing is sorted.
+The one by age is short again.
 """
 
 import sqlalchemy as sa
@@ -11,10 +11,12 @@ branch_labels = None
 depends_on = None
 
 _BY_PROJECT = ("project", "kind", "views", "date", "accounting_missing_actual", "accounting_missing_journal_line")
+_PARTS = ("amount", "missing_actual", "missing_journal_line", "reconciled", "difference")
+_AMOUNTS = (*_PARTS, *(f"accounting_{part}" for part in _PARTS))
 
 
 def upgrade() -> None:
-    """Make the index, and the other one without its columns."""
+    """Make both indexes, and the one by age without the columns of projects."""
     op.drop_index("ix_documents_open", "documents")
     for name, columns in (("ix_documents_open", ("since",)), ("ix_documents_open_projects", _BY_PROJECT)):
         op.create_index(
@@ -25,3 +27,9 @@ def upgrade() -> None:
             sqlite_where=sa.text("views & 3 <> 0"),
             postgresql_where=sa.text("views & 3 <> 0"),
         )
+    op.create_index(
+        "ix_documents_category",
+        "documents",
+        ["company", "kind", "category", "currency", "accounting_currency", "date", "views", *_AMOUNTS],
+        unique=False,
+    )
