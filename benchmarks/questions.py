@@ -59,24 +59,34 @@ def _questions(reader: Reader, engine: Engine, settings: Settings) -> Iterator[t
         for view, name in _VIEWS.items():
             for where, query in _pages(connection, _grid(view, window)):
                 yield f"{name}: 100 rows at the {where}", _page(query)
+            by_amount = msgspec.structs.replace(_grid(view, window), sort="amount")
+            yield f"{name} by amount: 100 rows", _page(by_amount)
             yield f"{name}: count and sums", _sums(_grid(view, window))
         of_a_project = _grid("all", window, project="P-000250-D")
         yield "expenses of a project: 100 rows", _page(of_a_project)
         yield "expenses of a project: count and sums", _sums(of_a_project)
-        # No index leads there.
         of_a_category = _grid("all", window, category="Hotel-Expense")
         yield "expenses of a category: 100 rows", _page(of_a_category)
         yield "expenses of a category: count and sums", _sums(of_a_category)
+        # No index leads to these; one holds all of them.
+        for told, condition in _OF_MANY.items():
+            some = msgspec.structs.replace(_grid("all", window), conditions=(condition,))
+            yield f"expenses {told}: count and sums", _sums(some)
         yield "a document's chain", _chains(_names(connection))
         documents = _documents(connection)
-    some = _window_of(documents, window)
-    yield f"sync: what is to be done for {IN_NEED:,} documents", _plan(settings, some)
+    yield f"sync: what is to be done for {IN_NEED:,} documents", _plan(settings, _window_of(documents, window))
 
 
 _VIEWS: Final[dict[View, str]] = {
     "all": "all expenses",
     "missing-actuals": "missing actuals",
     "missing-journal-lines": "missing journal lines",
+}
+
+
+_OF_MANY: Final = {
+    "of categories that begin alike": Condition("category", "starts", "Hotel"),
+    "above an amount": Condition("amount", "above", 5_000_000),
 }
 
 

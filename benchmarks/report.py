@@ -199,7 +199,7 @@ def bound_of(question: str) -> float | None:
     """Milliseconds under which 99 of 100 answers should be; None where nothing is said."""
     if question == "summary" or "100 rows" in question:
         return QUESTION_MS
-    if "of a project" in question or "of a category" in question:
+    if question.startswith("expenses "):
         return FILTERED_MS
     return SYNC_MS if question.startswith("sync") else None
 

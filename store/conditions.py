@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Text, and_, func, literal, literal_column, or_
+from sqlalchemy import BigInteger, ColumnElement, Text, and_, func, literal, literal_column, or_
 
 from engine.errors import QuestionError
 from store import tables
@@ -66,7 +66,10 @@ SEARCHED: Final = ("document", "voucher", "project", "category", "vendor", "invo
 Stored = Mapping[str, ColumnElement[Any]]
 """Where columns are, by name, that are not to be taken as they stand in `documents`."""
 
-UNLED: Final[Stored] = {"category": literal_column("+documents.category", Text)}
+UNLED: Final[Stored] = {
+    **{name: literal_column(f"+documents.{name}", Text) for name in ("company", "category")},
+    **{name: literal_column(f"+documents.{name}", BigInteger) for name in ("amount", "since")},
+}
 """With a unary plus, SQLite takes no index of the column."""
 
 KEPT: Final[Stored] = {

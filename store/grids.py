@@ -1,10 +1,10 @@
 """The rows, sums and groups of a grid (R33–R35): by keyset, filtered, exact."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, literal_column, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, literal_column, select, text, true, tuple_
 from sqlalchemy.exc import OperationalError
 
 from engine.calendar import Window
@@ -24,9 +24,13 @@ LED_TO: Final = (*NAMES, "document", "amount")
 """The columns whose index leads to the rows with a value."""
 LED_THROUGH: Final = ("date", "since")
 """The columns whose index leads to the rows within a range, which is mostly narrow."""
-SUMMED: Final = ("category",)
-"""The columns whose index holds all that is added up of the rows with a value. It knows no order of theirs, and they
-are many: for a page SQLite would take it and sort them all, and for sums before an index that leads to few.
+SUMMED: Final = (
+    *("category", "currency", "date"),
+    *("amount", "missing_actual", "missing_journal_line", "reconciled", "difference"),
+)
+"""The columns that `ix_documents_category` holds, beside all that is added up: sums that are filtered on these alone
+are told from it. It knows no order of rows, and they are many: for a page SQLite would take it and sort them all, and
+for sums before an index that leads to few.
 """
 COUNTED: Final = 20_000
 """So many documents whose names begin alike are found and sorted before a walk through all has found a page."""
@@ -159,34 +163,44 @@ def _read(
     names: ColumnElement[bool] | None,
 ) -> list[Any]:
     table = tables.documents
-    column = _sorting(query)
+    column = _sorting(query, names)
     downwards = _downwards(query)
-    conditions = [_conditions(query, names, UNLED if connection.dialect.name == "sqlite" else {})]
+    elsewhere = {
+        "category": True,
+        "company": names is not None,
+        "amount": query.view in FEW,
+        "since": query.view in FEW,
+    }
+    conditions = [_conditions(query, names, _unled(connection, elsewhere))]
     if part.window is not None:
         window = _from_there(part.window, after, downwards=downwards)
         conditions.append(table.c.date.between(window.start, window.end))
     else:
-        conditions.append(within(table.c.date, query.window))
+        conditions.append(_within(query))
     if query.sort == "amount":
-        conditions.append(column.is_(None) if part.none else column.is_not(None))
+        # With a value: as it is sorted, so that no index of it is taken where another one leads to few.
+        conditions.append(table.c.amount.is_(None) if part.none else column.is_not(None))
     if after is not None:
         beyond = _beyond(column, part, after, downwards=downwards)
         if beyond is None:
             return []
         conditions.append(beyond)
     order = [table.c.key] if part.none else [column, table.c.key]
-    # The page is found first, and then its bodies are read: sorting must not carry those of a whole view along.
+    # The page is found first, where that is possible from an index alone, and then its bodies are read: sorting must
+    # not carry those of a whole view along.
     found = (
-        select(column.label("place"), table.c.key, table.c.chain)
+        select(column.label("place"), table.c.key)
         .where(*conditions)
         .order_by(*(one.desc() for one in order) if downwards else order)
         .limit(limit)
         .subquery()
     )
     placed = (found.c.place, found.c.key)
+    of_page = table.alias("of_page")
     statement = (
         select(found.c.place, found.c.key, tables.chains.c.body)
-        .join(tables.chains, tables.chains.c.id == found.c.chain)
+        .join(of_page, of_page.c.key == found.c.key)
+        .join(tables.chains, tables.chains.c.id == of_page.c.chain)
         .order_by(*(one.desc() for one in placed) if downwards else placed)
     )
     return list(connection.execute(statement))
@@ -203,13 +217,13 @@ def _from_there(window: Window, after: Place | None, *, downwards: bool) -> Wind
     return Window(max(window.start, after[0]), window.end)
 
 
-def _sorting(query: GridQuery) -> ColumnElement[Any]:
-    """What to sort by. In a view of few rows they are sorted; in one of many an index walks in order."""
+def _sorting(query: GridQuery, names: ColumnElement[bool] | None) -> ColumnElement[Any]:
+    """What to sort by. Few rows, of a view or of some names, are sorted; of many an index walks in order."""
     column = tables.documents.c[query.sort]
-    if query.sort in ("amount", "since") and query.view in FEW:
-        # An expression: else the planner may walk the index of all rows to find the few of the view.
-        return column + literal(0)
-    return column
+    if names is None and (query.view not in FEW or query.sort == "date"):
+        return column
+    # An expression: else the planner may walk the index of all rows to find the few.
+    return column + literal("" if query.sort == "date" else 0)
 
 
 def _beyond(column: ColumnElement[Any], part: _Range, after: Place, *, downwards: bool) -> ColumnElement[bool] | None:
@@ -318,18 +332,29 @@ def _sum_up(
     table = tables.documents
     different = func.sum((table.c.difference != 0).cast(table.c.views.type))
     group = literal("") if by is None else func.coalesce(GROUPS[by], "")
-    keys = [table.c.currency, table.c.accounting_currency]
-    names = _names(connection, query)
-    conditions = _conditions(
-        query,
-        names,
-        UNLED if connection.dialect.name == "sqlite" and _is_led(query) else {},
-        end_to_end=names is None and _end_to_end(connection, query),
-    )
+    keys: list[ColumnElement[Any]] = [table.c.currency, table.c.accounting_currency]
+    names = _names(connection, query) if connection.dialect.name == "sqlite" else None
+    # Rows that come in the order of their groups need no sorting: those of the index of sums come by category first.
+    in_order = by in (None, "category", "currency") and names is None and _is_summed(query)
+    if in_order:
+        elsewhere = {"amount": True}
+        groups: list[ColumnElement[Any]] = [table.c.category, *keys]
+    else:
+        elsewhere = {
+            "category": _is_led(query),
+            "company": names is not None or _end_to_end(connection, query),
+            "amount": query.view in FEW,
+            "since": query.view in FEW,
+        }
+        groups = keys if by is None else [literal_column("value"), *keys]
     statement = (
         select(group.label("value"), *keys, func.count(), different, *sums)
-        .where(conditions, within(table.c.date, query.window), table.c.views.op("&")(PROCESSED) != 0)
-        .group_by(*keys if by is None else [text("value"), *keys])
+        .where(
+            _conditions(query, names, _unled(connection, elsewhere)),
+            _within(query),
+            table.c.views.op("&")(PROCESSED) != 0,
+        )
+        .group_by(*groups)
     )
     for value, currency, accounting, documents, with_difference, *found in connection.execute(statement):
         yield value, (currency or "", accounting or ""), [documents, with_difference], found
@@ -385,22 +410,28 @@ def _asks_for(query: GridQuery, columns: Collection[str]) -> bool:
     return any(one.column in columns and one.operator == "is" and one.value != "" for one in query.conditions)
 
 
+def _is_summed(query: GridQuery) -> bool:
+    """Whether the index that holds what is added up holds all that is asked for, and none leads to fewer rows."""
+    return not query.search and not _is_led(query) and all(one.column in SUMMED for one in query.conditions)
+
+
 def _names(connection: Connection, query: GridQuery) -> ColumnElement[bool] | None:
-    """A filter on first letters as SQLite's index of names takes it, where that leads to few documents, and to fewer
-    than the window holds.
+    """A filter on names as SQLite's index takes it, where that leads to few documents, and to fewer than the window
+    holds. PostgreSQL's takes it as it is; but by what it knows of names, it takes a walk through all for shorter.
     """
-    if connection.dialect.name != "sqlite" or _is_led(query):
+    on_sqlite = connection.dialect.name == "sqlite"
+    if query.view in FEW or (on_sqlite and _is_led(query)):
         return None
     table = tables.documents.c
     of_window = and_(table.company == query.company, table.kind == query.kind, within(table.date, query.window))
     for one in query.conditions:
-        if one.operator == "starts" and one.column in NAMES and one.value:
+        if one.operator in ("starts", "is") and one.column in NAMES and one.value:
             # The column as it is: under a function or a collation, SQLite takes no index for letters that look like a
             # number.
             alike = table[one.column].like(first_letters(str(one.value)), escape="/")
-            number = _count(connection, alike, COUNTED + 1)
+            number = _count(connection, alike if on_sqlite else meeting([one], "", {}), COUNTED + 1)
             if number <= COUNTED and number < _count(connection, of_window, number + 1):
-                return alike
+                return alike if on_sqlite else true()
     return None
 
 
@@ -413,7 +444,7 @@ def _end_to_end(connection: Connection, query: GridQuery) -> bool:
     """Whether no index leads to what is asked for, and most documents must be looked at: reading them all from end to
     end takes half the time for each that reading those of a company by its index does.
     """
-    if connection.dialect.name != "sqlite" or _is_led(query) or _asks_for(query, SUMMED):
+    if connection.dialect.name != "sqlite" or _is_led(query) or _asks_for(query, ("category",)):
         return False
     # Never less than the documents there are, and quickly found.
     highest = connection.exec_driver_sql("SELECT max(rowid) FROM documents").scalar() or 0
@@ -422,16 +453,24 @@ def _end_to_end(connection: Connection, query: GridQuery) -> bool:
     return 2 * wanted > int(highest)
 
 
-def _conditions(
-    query: GridQuery,
-    names: ColumnElement[bool] | None,
-    stored: Stored,
-    *,
-    end_to_end: bool = False,
-) -> ColumnElement[bool]:
+def _within(query: GridQuery) -> ColumnElement[bool]:
+    """The rows of the window, in any order."""
+    date = tables.documents.c.date
+    inside = within(date, query.window)
+    # A bound of which SQLite sees that an index of the view takes it.
+    return and_(date <= query.window.end, inside) if query.view in FEW else inside
+
+
+def _unled(connection: Connection, elsewhere: Mapping[str, bool]) -> Stored:
+    """The columns by which no index leads SQLite to what is asked for, because another one does."""
+    if connection.dialect.name != "sqlite":
+        return {}
+    return {name: UNLED[name] for name, is_so in elsewhere.items() if is_so}
+
+
+def _conditions(query: GridQuery, names: ColumnElement[bool] | None, stored: Stored) -> ColumnElement[bool]:
     table = tables.documents
-    # With a unary plus, SQLite takes no index of the company.
-    company = literal_column("+documents.company") if names is not None or end_to_end else table.c.company
+    company = stored.get("company", table.c.company)
     conditions: list[ColumnElement[bool]] = [company == query.company, table.c.kind == query.kind]
     if names is not None:
         conditions.append(names)

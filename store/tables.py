@@ -97,21 +97,16 @@ documents = Table(
     Index("ix_documents_all", "company", "kind", "date", "key"),
     Index("ix_documents_amount", "company", "kind", "amount", "key"),
     Index("ix_documents_since", "company", "kind", "since", "key"),
+    # Sorted by amount or time, too, a page of these is found from the index alone.
     Index(
         "ix_documents_missing_actuals",
-        "company",
-        "kind",
-        "date",
-        "key",
+        *("company", "kind", "date", "key", "views", "amount", "since"),
         sqlite_where=text("views & 1 <> 0"),
         postgresql_where=text("views & 1 <> 0"),
     ),
     Index(
         "ix_documents_missing_journal_lines",
-        "company",
-        "kind",
-        "date",
-        "key",
+        *("company", "kind", "date", "key", "views", "amount", "since"),
         sqlite_where=text("views & 2 <> 0"),
         postgresql_where=text("views & 2 <> 0"),
     ),
@@ -122,7 +117,7 @@ documents = Table(
         sqlite_where=text("views & 3 <> 0"),
         postgresql_where=text("views & 3 <> 0"),
     ),
-    # The sums of a category are told from the index alone, in its order.
+    # Sums that are filtered on what it holds are told from this index alone, in its order.
     Index(
         "ix_documents_category",
         *("company", "kind", "category", "currency", "accounting_currency", "date", "views"),

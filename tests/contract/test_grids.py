@@ -3,24 +3,26 @@ themselves say.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import msgspec
 import pytest
-from sqlalchemy import Engine, event, update
+from sqlalchemy import Connection, Engine, event, update
 
 from engine.documents import Document
 from engine.errors import QuestionError
 from store import tables
 from store.conditions import COLUMNS, Condition
 from store.database import connect, migrate
-from store.grids import SORTS, GridQuery, GroupBy, page, place, sums
+from store.grids import SORTS, GridQuery, GroupBy, Sort, groups, page, place, sums
 from store.overview import by_project, oldest_open
 from store.queries import Snapshot
 from store.summary import KINDS
-from store.views import BITS, PROCESSED, Sums, numbers, views_of
+from store.views import BITS, PROCESSED, Sums, View, numbers, views_of
 from store.writer import Writer
 from tests.support import containers
 from tests.support.stores import MAPS, batch_of, memory_store, reader
@@ -358,6 +360,72 @@ def test_sums_of_a_category_are_told_from_an_index_alone_and_its_pages_walk_by_d
     assert "B-TREE" not in plans[0]
     assert all("INDEX ix_documents_all" in plan for plan in plans[1:-1])
     assert "INDEX ix_documents_project" in plans[-1]
+
+
+@pytest.fixture
+def on_sqlite(tmp_path: Path) -> Iterator[Engine]:
+    """A store as a worker makes it: among indexes that are as good as each other, SQLite takes the one made last."""
+    engine = connect(f"sqlite:///{tmp_path}/store.sqlite", write=True)
+    migrate(engine)
+    yield _fill(engine)
+    engine.dispose()
+
+
+def plans(engine: Engine, ask: Callable[[Connection], object]) -> list[str]:
+    """How SQLite goes about what is asked of the documents."""
+    told: list[tuple[str, Any]] = []
+    with engine.connect() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *one: told.append((one[2], one[3])))
+        ask(connection)
+        questions = [one for one in told if "of_page" in one[0] or "GROUP BY documents" in one[0]]
+        found = [
+            str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()) for sql, values in questions
+        ]
+    assert found
+    return found
+
+
+@pytest.mark.requirement("R33", "R35")
+@pytest.mark.parametrize("view", ["missing-actuals", "missing-journal-lines"])
+@pytest.mark.parametrize("sort", ["date", "amount", "since"])
+def test_a_page_of_what_is_missing_is_found_from_the_index_of_the_view_however_it_is_sorted_on_sqlite(
+    on_sqlite: Engine, view: View, sort: Sort
+) -> None:
+    with reader(on_sqlite).snapshot() as snapshot:
+        query = next(query for query in queries(snapshot, sort=sort) if query.view == view)
+    led = f"INDEX ix_documents_{view.replace('-', '_')} (company=? AND kind=? AND date"
+    filters = [
+        Condition("journal", "starts", "USPM"),
+        Condition("category", "starts", "Hotel"),
+        Condition("amount", "from", 5_000_000),
+        Condition("since", "from", 1),
+    ]
+    assert all(f"COVERING {led}" in plan for plan in plans(on_sqlite, lambda connection: page(connection, query)))
+    for one in filters:
+        filtered = msgspec.structs.replace(query, conditions=(one,))
+        for ask in (page, sums):
+            assert all(led in plan for plan in plans(on_sqlite, partial(ask, query=filtered)))
+
+
+@pytest.mark.requirement("R35")
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Condition("category", "starts", "Hotel"),
+        Condition("category", "not", "Hotel-Expense"),
+        Condition("amount", "from", 5_000_000),
+        Condition("reconciled", "to", 5_000_000),
+    ],
+)
+def test_sums_filtered_on_categories_and_amounts_are_told_from_one_index_in_its_order_on_sqlite(
+    on_sqlite: Engine, condition: Condition
+) -> None:
+    with reader(on_sqlite).snapshot() as snapshot:
+        query = next(query for query in queries(snapshot, conditions=(condition,)) if query.view == "all")
+    for ask in (sums, partial(groups, by="category"), partial(groups, by="currency")):
+        [plan] = plans(on_sqlite, partial(ask, query=query))
+        assert "COVERING INDEX ix_documents_category (company=? AND kind=?)" in plan
+        assert "B-TREE" not in plan
 
 
 def test_what_cannot_be_asked_is_named(asked: Snapshot) -> None:
