@@ -192,3 +192,17 @@ def test_a_question_that_is_asked_often_is_planned_for_what_it_asks(database: Da
             connection.execute(select(literal(number))).all()
         assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() == 0
     readers.dispose()
+
+
+@pytest.mark.requirement("R81")
+def test_readers_take_more_processes_for_long_questions_alone(database: Database) -> None:
+    url = database.create("processes")
+    found = {}
+    for write in (True, False):
+        engine = connect(url, write=write)
+        with engine.connect() as connection:
+            found[write] = float(connection.execute(text("SHOW parallel_setup_cost")).scalar_one())
+            connection.rollback()
+            assert float(connection.execute(text("SHOW parallel_setup_cost")).scalar_one()) == found[write]
+        engine.dispose()
+    assert found[False] == 10 * found[True]
