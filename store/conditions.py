@@ -56,7 +56,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "actual": Column("flag", _TABLE.has_actual),
 }
 
-NAMES: Final = ("project", "voucher")
+NAMES: Final = ("project", "voucher", "vendor", "invoice", "journal")
 """The columns whose index holds names without regard to case (`folded`), and leads to those that begin alike."""
 
 SEARCHED: Final = ("document", "voucher", "project", "category", "vendor", "invoice", "journal")

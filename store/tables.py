@@ -138,12 +138,15 @@ documents = Table(
 )
 
 # Their name first: behind company and kind, SQLite would take such an index for every filter.
-for _name in ("project", "voucher"):
+for _name in ("project", "voucher", "vendor", "invoice", "journal"):
+    _named = None if _name in ("project", "voucher") else text(f"{_name} IS NOT NULL")
     Index(
         f"ix_documents_{_name}",
         folded(documents.c[_name]),
         *(documents.c[name] for name in ("company", "kind", "date", "key")),
         postgresql_ops={f"{_name}_folded": "text_pattern_ops"},
+        sqlite_where=_named,
+        postgresql_where=_named,
     )
 
 totals = Table(

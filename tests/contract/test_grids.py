@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, event, update
 from engine.documents import Document
 from engine.errors import QuestionError
 from store import tables
-from store.conditions import COLUMNS, Condition
+from store.conditions import COLUMNS, NAMES, Condition
 from store.database import connect, migrate
 from store.grids import SORTS, GridQuery, GroupBy, Sort, groups, page, place, sums
 from store.overview import by_project, oldest_open
@@ -230,10 +230,8 @@ def test_sums_of_a_view_and_of_its_groups_are_those_of_its_rows(asked: Snapshot)
 @pytest.mark.parametrize(
     ("operator", "value"), [("is", "USPM-000"), ("starts", "USPM-0004"), ("starts", "000"), ("starts", "2024-")]
 )
-@pytest.mark.parametrize("column", ["voucher", "project"])
-def test_an_index_leads_to_the_documents_of_a_voucher_or_a_project(
-    engine: Engine, column: str, operator: Any, value: str
-) -> None:
+@pytest.mark.parametrize("column", NAMES)
+def test_an_index_leads_to_the_documents_of_a_name(engine: Engine, column: str, operator: Any, value: str) -> None:
     with reader(engine).snapshot() as asked:
         found = queries(asked, conditions=(Condition(column, operator, value),))
         query = next(query for query in found if query.view == "all")
