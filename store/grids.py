@@ -423,13 +423,14 @@ def _names(connection: Connection, query: GridQuery) -> ColumnElement[bool] | No
     if query.view in FEW or (on_sqlite and _is_led(query)):
         return None
     table = tables.documents.c
-    of_window = and_(table.company == query.company, table.kind == query.kind, within(table.date, query.window))
+    of_grid = and_(table.company == query.company, table.kind == query.kind)
+    of_window = and_(of_grid, within(table.date, query.window))
     for one in query.conditions:
         if one.operator in ("starts", "is") and one.column in NAMES and one.value:
             # The column as it is: under a function or a collation, SQLite takes no index for letters that look like a
             # number.
             alike = table[one.column].like(first_letters(str(one.value)), escape="/")
-            number = _count(connection, alike if on_sqlite else meeting([one], "", {}), COUNTED + 1)
+            number = _count(connection, alike if on_sqlite else and_(of_grid, meeting([one], "", {})), COUNTED + 1)
             if number <= COUNTED and number < _count(connection, of_window, number + 1):
                 return alike if on_sqlite else true()
     return None
