@@ -15,7 +15,7 @@ from engine.changes import guid, microseconds, time_order
 from engine.roles import Kind
 
 _SHOWN: Final = 200  # characters of a value that does not fit which are worth keeping; the event has the rest
-_LONGEST: Final = 2_000  # no mapped column of either system is longer
+_LONGEST: Final = 2_000  # bytes; no mapped column of either system is longer, and no index of PostgreSQL takes more
 
 _WHOLE = re.compile(r"-?\d{1,19}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -38,10 +38,14 @@ def _text(value: Any) -> Any:
     if type(value) is str:
         text = value.strip()
         # No column of either system holds a NUL, and PostgreSQL's texts cannot.
-        return text or None if len(text) <= _LONGEST and "\0" not in text else unfit(text)
+        return text or None if _is_short(text) and "\0" not in text else unfit(text)
     if type(value) is int:
         return str(value)
     return unfit(value)
+
+
+def _is_short(text: str) -> bool:
+    return len(text) <= _LONGEST // 4 or len(text.encode(errors="surrogatepass")) <= _LONGEST
 
 
 def _code(value: Any) -> Any:

@@ -191,6 +191,13 @@ def stopped_syncs(connection: Connection) -> list[Sync]:
     return [_sync(row) for row in connection.execute(query)]
 
 
+def states_of_syncs(connection: Connection) -> dict[str, int]:
+    """How many documents wait, are tried, are done, are blocked, wait for a person: by state."""
+    table = tables.syncs.c
+    rows = connection.execute(select(table.state, func.count().label("number")).group_by(table.state))
+    return {row.state: row.number for row in rows}
+
+
 def syncs_of(connection: Connection, documents: Sequence[str] | None = None, action: str | None = None) -> list[Sync]:
     """What is known of these documents, or of all, by name and action; of one action if it is named."""
     table = tables.syncs

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Text, and_, func, literal, literal_column, or_
+from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, select
 
 from engine.errors import QuestionError
 from store import tables
@@ -54,6 +54,8 @@ COLUMNS: Final[Mapping[str, Column]] = {
     **{name: Column(of, _TABLE[name]) for of, names in _OF.items() for name in names},
     "standing": Column("text", STANDING),
     "actual": Column("flag", _TABLE.has_actual),
+    # Of the attempt log, which knows few documents.
+    "last_retried": Column("time", func.max(tables.syncs.c.last_at)),
 }
 
 NAMES: Final = ("project", "voucher", "vendor", "invoice", "journal")
@@ -67,8 +69,7 @@ Stored = Mapping[str, ColumnElement[Any]]
 """Where columns are, by name, that are not to be taken as they stand in `documents`."""
 
 UNLED: Final[Stored] = {
-    **{name: literal_column(f"+documents.{name}", Text) for name in ("company", "category")},
-    **{name: literal_column(f"+documents.{name}", BigInteger) for name in ("amount", "since")},
+    name: literal_column(f"+documents.{name}", _TABLE[name].type) for name in ("company", "category", "amount", "since")
 }
 """With a unary plus, SQLite takes no index of the column."""
 
@@ -82,7 +83,10 @@ KEPT: Final[Stored] = {
 
 def meeting(conditions: Iterable[Condition], search: str, stored: Stored) -> ColumnElement[bool]:
     """The rows that meet the conditions, and have the text that is searched for in some name."""
-    asked = [_clause(_column(condition, stored), condition) for condition in conditions]
+    asked = [
+        _retried(condition) if condition.column == "last_retried" else _clause(_column(condition, stored), condition)
+        for condition in conditions
+    ]
     if search:
         asked.append(or_(*(_TABLE[name].icontains(search, autoescape=True) for name in SEARCHED)))
     return and_(True, *asked)
@@ -91,6 +95,14 @@ def meeting(conditions: Iterable[Condition], search: str, stored: Stored) -> Col
 def first_letters(letters: str) -> str:
     """The pattern of texts that begin with these letters; `/` escapes."""
     return letters.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
+
+
+def _retried(condition: Condition) -> ColumnElement[bool]:
+    table = tables.syncs.c
+    tried = select(table.document).where(table.last_at.is_not(None)).group_by(table.document)
+    if condition.value == "":
+        return _TABLE.document.not_in(tried) if condition.operator == "is" else _TABLE.document.in_(tried)
+    return _TABLE.document.in_(tried.having(_clause(COLUMNS["last_retried"], condition)))
 
 
 def _column(condition: Condition, stored: Stored) -> Column:
@@ -106,7 +118,7 @@ def _clause(asked: Column, condition: Condition) -> ColumnElement[bool]:
         return column == int(value == "yes")
     match condition.operator:
         case "is" | "not" if value == "":
-            empty = or_(column.is_(None), column == "")
+            empty = or_(column.is_(None), column == "") if asked.of in ("text", "date") else column.is_(None)
             return empty if condition.operator == "is" else ~empty
         case "is":
             same = column == value

@@ -1,6 +1,6 @@
 """The rows, sums and groups of a grid (R33–R35): by keyset, filtered, exact."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -11,7 +11,7 @@ from engine.calendar import Window
 from engine.documents import Document, Kind
 from engine.errors import QuestionError
 from store import tables
-from store.conditions import KEPT, NAMES, STANDING, UNLED, Condition, Stored, first_letters, meeting
+from store.conditions import KEPT, NAMES, STANDING, UNLED, Condition, first_letters, meeting
 from store.selection import Kept, document_of, exact_sum, joined, kept_sums, within
 from store.views import BITS, PROCESSED, Sums, View
 
@@ -24,13 +24,13 @@ LED_TO: Final = (*NAMES, "document", "amount")
 """The columns whose index leads to the rows with a value."""
 LED_THROUGH: Final = ("date", "since")
 """The columns whose index leads to the rows within a range, which is mostly narrow."""
-SUMMED: Final = (
-    *("category", "currency", "date"),
+HELD_WITH_SUMS: Final = (
+    *("category", "currency"),
     *("amount", "missing_actual", "missing_journal_line", "reconciled", "difference"),
 )
-"""The columns that `ix_documents_category` holds, beside all that is added up: sums that are filtered on these alone
-are told from it. It knows no order of rows, and they are many: for a page SQLite would take it and sort them all, and
-for sums before an index that leads to few.
+"""Columns that `ix_documents_category` holds beside all that is added up: sums that are filtered on these alone are
+told from it. It knows no order of rows, and they are many: for a page SQLite would take it and sort them all, and for
+sums before an index that leads to few.
 """
 COUNTED: Final = 20_000
 """So many documents whose names begin alike are found and sorted before a walk through all has found a page."""
@@ -165,13 +165,7 @@ def _read(
     table = tables.documents
     column = _sorting(query, names)
     downwards = _downwards(query)
-    elsewhere = {
-        "category": True,
-        "company": names is not None,
-        "amount": query.view in FEW,
-        "since": query.view in FEW,
-    }
-    conditions = [_conditions(query, names, _unled(connection, elsewhere))]
+    conditions = [_conditions(connection, query, names, "category")]
     if part.window is not None:
         window = _from_there(part.window, after, downwards=downwards)
         conditions.append(table.c.date.between(window.start, window.end))
@@ -232,10 +226,10 @@ def _beyond(column: ColumnElement[Any], part: _Range, after: Place, *, downwards
     value, after_key = after
     if part.none:
         if value is not None:
-            return and_(True) if downwards else None
+            return true() if downwards else None
         return key < after_key if downwards else key > after_key
     if value is None:
-        return None if downwards else and_(True)
+        return None if downwards else true()
     here, there = tuple_(column, key), tuple_(literal(value), literal(after_key))
     further = here < there if downwards else here > there
     if part.window is not None:
@@ -334,27 +328,25 @@ def _sum_up(
     group = literal("") if by is None else func.coalesce(GROUPS[by], "")
     keys: list[ColumnElement[Any]] = [table.c.currency, table.c.accounting_currency]
     names = _names(connection, query) if connection.dialect.name == "sqlite" else None
-    # Rows that come in the order of their groups need no sorting: those of the index of sums come by category first.
-    in_order = by in (None, "category", "currency") and names is None and _is_summed(query)
-    if in_order:
-        elsewhere = {"amount": True}
-        groups: list[ColumnElement[Any]] = [table.c.category, *keys]
+    elsewhere: list[str] = []
+    if by in (None, "category", "currency") and names is None and _is_held_with_sums(query):
+        # Rows that come in the order of their groups need no sorting: those of the index come by category first.
+        order: list[ColumnElement[Any]] = [table.c.category, *keys]
+        elsewhere.append("amount")
     else:
-        elsewhere = {
-            "category": _is_led(query),
-            "company": names is not None or _end_to_end(connection, query),
-            "amount": query.view in FEW,
-            "since": query.view in FEW,
-        }
-        groups = keys if by is None else [literal_column("value"), *keys]
+        order = keys if by is None else [literal_column("value"), *keys]
+        if _is_led(query):
+            elsewhere.append("category")
+        if names is None and _end_to_end(connection, query):
+            elsewhere.append("company")
     statement = (
         select(group.label("value"), *keys, func.count(), different, *sums)
         .where(
-            _conditions(query, names, _unled(connection, elsewhere)),
+            _conditions(connection, query, names, *elsewhere),
             _within(query),
             table.c.views.op("&")(PROCESSED) != 0,
         )
-        .group_by(*groups)
+        .group_by(*order)
     )
     for value, currency, accounting, documents, with_difference, *found in connection.execute(statement):
         yield value, (currency or "", accounting or ""), [documents, with_difference], found
@@ -389,11 +381,10 @@ def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]
     """The groups of the filtered rows with their subtotals, in the order of their values."""
     if by not in GROUPS:
         raise QuestionError(f"a grid cannot be grouped by {by!r}; it can by {', '.join(GROUPS)}.")
-    found: dict[str, ByCurrency] = {}
+    found: dict[str, list[tuple[tuple[str, str], Sums]]] = {}
     for value, key, one in _parts(connection, query, by):
-        group = found.setdefault(value, {})
-        group[key] = group[key] + one if key in group else one
-    return [Group(value, found[value]) for value in sorted(found)]
+        found.setdefault(value, []).append((key, one))
+    return [Group(value, _together(parts)) for value, parts in sorted(found.items())]
 
 
 # --- the way to the documents ----------------------------------------------------------------------------------------
@@ -410,14 +401,15 @@ def _asks_for(query: GridQuery, columns: Collection[str]) -> bool:
     return any(one.column in columns and one.operator == "is" and one.value != "" for one in query.conditions)
 
 
-def _is_summed(query: GridQuery) -> bool:
+def _is_held_with_sums(query: GridQuery) -> bool:
     """Whether the index that holds what is added up holds all that is asked for, and none leads to fewer rows."""
-    return not query.search and not _is_led(query) and all(one.column in SUMMED for one in query.conditions)
+    return not query.search and not _is_led(query) and all(one.column in HELD_WITH_SUMS for one in query.conditions)
 
 
 def _names(connection: Connection, query: GridQuery) -> ColumnElement[bool] | None:
     """A filter on names as SQLite's index takes it, where that leads to few documents, and to fewer than the window
-    holds. PostgreSQL's takes it as it is; but by what it knows of names, it takes a walk through all for shorter.
+    holds. PostgreSQL finds its index by itself, but may expect many, and walk through all in their order: there this
+    only says that they are few.
     """
     on_sqlite = connection.dialect.name == "sqlite"
     if query.view in FEW or (on_sqlite and _is_led(query)):
@@ -462,14 +454,15 @@ def _within(query: GridQuery) -> ColumnElement[bool]:
     return and_(date <= query.window.end, inside) if query.view in FEW else inside
 
 
-def _unled(connection: Connection, elsewhere: Mapping[str, bool]) -> Stored:
-    """The columns by which no index leads SQLite to what is asked for, because another one does."""
-    if connection.dialect.name != "sqlite":
-        return {}
-    return {name: UNLED[name] for name, is_so in elsewhere.items() if is_so}
-
-
-def _conditions(query: GridQuery, names: ColumnElement[bool] | None, stored: Stored) -> ColumnElement[bool]:
+def _conditions(
+    connection: Connection, query: GridQuery, names: ColumnElement[bool] | None, *elsewhere: str
+) -> ColumnElement[bool]:
+    """The filters. By the columns of `elsewhere` no index leads SQLite to the rows, because another one does."""
+    if query.view in FEW:
+        elsewhere += ("amount", "since")
+    if names is not None:
+        elsewhere += ("company",)
+    stored = {name: UNLED[name] for name in elsewhere} if connection.dialect.name == "sqlite" else {}
     table = tables.documents
     company = stored.get("company", table.c.company)
     conditions: list[ColumnElement[bool]] = [company == query.company, table.c.kind == query.kind]

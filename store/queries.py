@@ -23,7 +23,7 @@ from engine.records import Record
 from engine.references import Directory
 from engine.wire import document_json
 from store import errorlog, grids, overview, tables
-from store.attempts import Attempt, attempts_of, last_retried, stopped_syncs, syncs_of
+from store.attempts import Attempt, attempts_of, last_retried, states_of_syncs, stopped_syncs, syncs_of
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
 from store.lease import Holder, holder_of
@@ -371,6 +371,10 @@ class Snapshot:
     def stopped(self) -> list[Sync]:
         """What waits for a person: five calls failed, or it was throttled for too long."""
         return stopped_syncs(self._connection)
+
+    def sync_states(self) -> dict[str, int]:
+        """How many documents wait, are tried, are done, are blocked, wait for a person: by state."""
+        return states_of_syncs(self._connection)
 
     def attempts(self, document: str) -> list[Attempt]:
         """Every attempt for a document, the newest first."""

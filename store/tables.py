@@ -137,7 +137,8 @@ documents = Table(
     comment="One row for each document line: what the grids filter, sort and add up",
 )
 
-# Their name first: behind company and kind, SQLite would take such an index for every filter.
+# Their name first: behind company and kind, SQLite would take such an index for every filter. An expense has no vendor
+# and no invoice, and what waits for its actual no journal.
 for _name in ("project", "voucher", "vendor", "invoice", "journal"):
     _named = None if _name in ("project", "voucher") else text(f"{_name} IS NOT NULL")
     Index(

@@ -73,11 +73,25 @@ def documents(asked: Snapshot, query: GridQuery) -> list[Document]:
 @pytest.mark.requirement("R33", "R34", "R35", "R81")
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("descending", [True, False])
-def test_pages_hold_every_row_once_in_order_in_both_directions(asked: Snapshot, sort: Any, descending: bool) -> None:
-    for query in queries(asked, sort=sort, descending=descending, limit=7):
+@pytest.mark.parametrize(
+    "condition",
+    [
+        None,
+        Condition("project", "starts", "p-0010"),
+        Condition("vendor", "starts", "USPM"),
+        Condition("amount", "from", 0),
+        Condition("amount", "is", 1_000_000),
+    ],
+    ids=str,
+)
+def test_pages_hold_every_row_once_in_order_in_both_directions(
+    asked: Snapshot, sort: Any, descending: bool, condition: Condition | None
+) -> None:
+    for query in queries(asked, sort=sort, descending=descending, limit=7, conditions=(condition,) * bool(condition)):
         rows = documents(asked, query)
+        every = documents(asked, msgspec.structs.replace(query, sort="date", conditions=()))
         expected = sorted(
-            documents(asked, msgspec.structs.replace(query, sort="date")),
+            [document for document in every if condition is None or holds(document, condition)],
             key=lambda document: (place(document, sort)[0] is not None, *place(document, sort)),
             reverse=descending,
         )
@@ -118,6 +132,8 @@ CONDITIONS = [
     Condition("since", "above", 1_736_300_000_000_000),
     Condition("amount", "is", 1_000_000),
     Condition("amount", "to", 0),
+    Condition("amount", "is", ""),
+    Condition("amount", "not", ""),
     Condition("missing_journal_line", "above", 0),
     Condition("difference", "not", 0),
     Condition("currency", "is", "EUR"),
@@ -141,6 +157,12 @@ CONDITIONS = [
     Condition("actual", "is", "yes"),
     Condition("journal_line_amount", "above", 5_000_000),
     Condition("posted_date", "from", "2024-12-01"),
+    Condition("posted_date", "is", ""),
+    Condition("vendor", "starts", "USPM-0000"),
+    Condition("invoice", "contains", "inv"),
+    Condition("journal_line_currency", "is", "USD"),
+    Condition("last_retried", "is", ""),
+    Condition("last_retried", "from", 0),
     Condition("journal_voucher", "is", ""),
     Condition("findings", "contains", "written"),
 ]
@@ -174,6 +196,8 @@ def value_of(document: Document, column: str) -> Any:
             return "yes" if document.has_actual else "no"
         case "findings":
             return " ".join(document.findings)
+        case "last_retried":
+            return None
         case "amount" | "missing_actual" | "missing_journal_line" | "reconciled" | "difference":
             return getattr(document.amounts, column, None)
         case _:
@@ -190,7 +214,7 @@ def holds(document: Document, condition: Condition) -> bool:
     held, value = value_of(document, condition.column), condition.value
     text, part = str(held).lower(), str(value).lower()
     if condition.operator in ("is", "not"):
-        return ((held or "") == value if value == "" else held == value) == (condition.operator == "is")
+        return ((held in (None, "")) if value == "" else held == value) == (condition.operator == "is")
     if held is None:
         return False
     met: dict[str, bool] = {
@@ -269,6 +293,43 @@ def test_sums_of_a_filter_are_exact_beyond_64_bits(engine: Engine) -> None:
         transaction.rollback()
     assert before == found.documents > 2
     assert (found.reconciled, found.accounting_reconciled) == (before * largest, -before * largest)
+
+
+@pytest.mark.requirement("R35")
+def test_rows_can_be_asked_for_by_when_they_were_last_tried(engine: Engine) -> None:
+    at = 1_736_300_000_000_000
+    texts = ("company", "change", "by", "holder", "last_outcome", "last_text")
+    numbers = ("round", "made", "calls", "due", "since", "until")
+    usual = {"parameters": "{}", "state": "done", **dict.fromkeys(texts, ""), **dict.fromkeys(numbers, 0)}
+    tried = {
+        ("USPM/USPM-PT000487", "export"): at - 10,
+        ("USPM/USPM-PT000487", "resend"): at,
+        ("USPM/USPM-PT000486", "export"): at + 10,
+        ("USPM/USPM-PT000485", "export"): None,
+    }
+    rows = [
+        {**usual, "document": name, "subject": name, "action": action, "last_at": last}
+        for (name, action), last in tried.items()
+    ]
+    with reader(engine).snapshot() as asked:
+        query = next(query for query in queries(asked) if query.view == "missing-actuals")
+
+    def found(operator: Any, value: Any) -> list[str]:
+        filtered = msgspec.structs.replace(query, conditions=(Condition("last_retried", operator, value),))
+        return sorted(
+            document.document.removeprefix("USPM/USPM-PT") for document in page(connection, filtered).documents
+        )
+
+    with engine.connect() as connection, connection.begin() as transaction:
+        connection.execute(tables.syncs.insert(), rows)
+        assert found("from", at) == ["000486", "000487"]
+        assert found("above", at) == ["000486"]
+        assert found("to", at) == ["000487"]
+        assert found("not", "") == ["000486", "000487"]
+        untried = found("is", "")
+        transaction.rollback()
+    assert len(untried) == 38
+    assert not {"000486", "000487"} & set(untried)
 
 
 @pytest.mark.requirement("R35")

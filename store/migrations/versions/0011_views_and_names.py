@@ -12,18 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the indexes of both views again, with more columns, and those of names; PostgreSQL looks at the views."""
-    for bit, view in ((1, "missing_actuals"), (2, "missing_journal_lines")):
-        name = f"ix_documents_{view}"
-        op.drop_index(name, "documents")
-        op.create_index(
-            name,
-            "documents",
-            ["company", "kind", "date", "key", "views", "amount", "since"],
-            unique=False,
-            sqlite_where=sa.text(f"views & {bit} <> 0"),
-            postgresql_where=sa.text(f"views & {bit} <> 0"),
-        )
+    """Make the indexes of names, and those of both views again, with more columns; PostgreSQL looks at the views."""
     on_postgresql = op.get_context().dialect.name == "postgresql"
     for name in ("vendor", "invoice", "journal"):
         folded = sa.text(f"lower({name}) text_pattern_ops" if on_postgresql else f"{name} COLLATE NOCASE")
@@ -40,3 +29,15 @@ def upgrade() -> None:
         for bits in (1, 2, 3):
             op.execute(f"CREATE STATISTICS documents_views_{bits} ON (views & {bits}) FROM documents")
         op.execute("ANALYZE documents")
+    # Readers wait from the first index that goes until all is done, so these come last.
+    for bit, view in ((1, "missing_actuals"), (2, "missing_journal_lines")):
+        name = f"ix_documents_{view}"
+        op.drop_index(name, "documents")
+        op.create_index(
+            name,
+            "documents",
+            ["company", "kind", "date", "key", "views", "amount", "since"],
+            unique=False,
+            sqlite_where=sa.text(f"views & {bit} <> 0"),
+            postgresql_where=sa.text(f"views & {bit} <> 0"),
+        )
