@@ -2,12 +2,14 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
+from sqlalchemy.exc import OperationalError
 
 from store.queries import Snapshot
 from tests.browser.reading import settled
@@ -18,7 +20,7 @@ from tools.screenshots import PAGES
 AXE = Axe()
 BYTES = 50_000
 # Their templates are looked at with fewer rows: axe's time grows with the cells.
-SAME_TEMPLATE = ("expense", "expense-all", "expense-filtered", "drawer", "drawer-findings", "balance-compared")
+SAME_TEMPLATE = ("expense", "expense-all", "expense-filtered", "drawer")
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name not in SAME_TEMPLATE])
@@ -45,8 +47,9 @@ def test_the_open_drawer_is_accessible_with_all_its_parts_open(page: Page, serve
 
 
 def violations(page: Page, options: dict[str, Any] | None = None) -> list[tuple[str, list[str]]]:
-    """What axe finds: the rule, and where."""
-    found = AXE.run(page, options=options).response["violations"]
+    """What axe finds: the rule, and where. It looks at the size of what can be pressed only when asked to."""
+    every = {"rules": {"target-size": {"enabled": True}}}
+    found = AXE.run(page, options=options or every).response["violations"]
     return [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found]
 
 
@@ -108,6 +111,52 @@ def test_nothing_but_reading_is_allowed(served: Served) -> None:
     for method in ("POST", "PUT", "DELETE"):
         address, own = f"{served.address}/USPM/expense", {"Origin": served.address}
         assert httpx.request(method, address, headers=own).status_code == 405
+
+
+def test_a_fault_of_ours_is_told_with_the_same_policy(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise AssertionError("a secret")
+
+    monkeypatch.setattr(Snapshot, "summary", broken)
+    answer = httpx.get(f"{served.address}/USPM")
+    assert answer.status_code == 500
+    assert "Something went wrong" in answer.text
+    assert "secret" not in answer.text
+    assert answer.headers["content-security-policy"] == CONTENT_POLICY
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_store_that_does_not_answer_is_told(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*arguments: Any) -> Any:
+        raise OperationalError("SELECT", {}, Exception("connection refused"))
+
+    monkeypatch.setattr(Snapshot, "summary", away)
+    answer = httpx.get(f"{served.address}/USPM")
+    assert (answer.status_code, answer.headers["content-security-policy"]) == (503, CONTENT_POLICY)
+    assert "The store or the log does not answer" in answer.text
+    assert "connection refused" in answer.text
+    assert "SELECT" not in answer.text
+
+
+@pytest.mark.requirement("R35")
+def test_rows_are_sent_before_the_totals_are_added_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, rows_are_here = Snapshot.sums, Event()
+
+    def later(*arguments: Any) -> Any:
+        assert rows_are_here.wait(10)
+        return told(*arguments)
+
+    monkeypatch.setattr(Snapshot, "sums", later)
+    text = ""
+    with httpx.stream(
+        "GET", f"{served.address}/USPM/expense?f.amount=>50", headers={"Accept-Encoding": "identity"}
+    ) as answer:
+        for piece in answer.iter_text():
+            text += piece
+            if "USPM-PT000487" in text and not rows_are_here.is_set():
+                assert 'id="totals"' not in text
+                rows_are_here.set()
+    assert 'id="totals"' in text
 
 
 @pytest.mark.requirement("R82")

@@ -55,6 +55,21 @@ def test_journals_that_are_not_through_say_count_step_error_and_how_a_new_round_
     expect(page.get_by_role("heading", name="USPM-000095")).to_be_visible()
 
 
+@pytest.mark.requirement("R82")
+def test_the_operation_page_counts_attempts_and_lists_what_waits_for_a_person(page: Page, tried: Served) -> None:
+    page.goto(f"{tried.address}/operation?company=USPM")
+    attempts = page.get_by_role("region", name="Attempts to sync")
+    expect(attempts).to_contain_text("Waiting for their turn\n1", use_inner_text=True)
+    expect(attempts).to_contain_text("Waiting for a person\n1", use_inner_text=True)
+    row = attempts.get_by_role("row", name="USPM/USPM-000095")
+    expect(row).to_contain_text("5 of 5")
+    expect(row).to_contain_text("The project 'P-001002-D' of the line is not in Dataverse")
+    expect(row).to_contain_text("tieout journals sync USPM/USPM-000095")
+    assert violations(page) == []
+    row.get_by_role("link", name="USPM/USPM-000095").click()
+    page.wait_for_url("**/USPM/general-journals")
+
+
 @pytest.mark.requirement("R62")
 def test_deleting_the_entry_says_that_it_begins_a_new_round_and_does(page: Page, tried: Served) -> None:
     page.goto(f"{tried.address}/USPM/general-journals")
@@ -88,6 +103,7 @@ def test_the_list_is_a_file_too(page: Page, tried: Served) -> None:
         ("USPM-015270", "3", "GJ_HEADER"),
     ]
     assert rows[0]["Reason"].startswith("The project")
+    assert rows[1]["Last tried"] == "2025-01-08T12:25:00Z"
 
 
 def test_where_no_journal_waits_the_page_says_so(page: Page, served: Served) -> None:

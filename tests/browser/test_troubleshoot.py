@@ -113,6 +113,16 @@ def test_the_file_of_errors_has_complete_texts(page: Page, served: Served) -> No
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8-sig"))))
     assert [row["Code"] for row in rows] == ["GJ_HEADER", "BILLED_MISMATCH", "NO_OPEN_PERIOD", "LINE_FAILED"]
     assert rows[3]["Message"].endswith("Debit 650.00, credit 0.00).")
+    # Whatever the reader's language, as every file.
+    assert [row["Date and time"] for row in rows][:2] == ["2025-01-08T07:00:00Z", "2025-01-08T06:30:00Z"]
+    assert rows[2]["First seen"] == "2025-01-05T02:01:00Z"
+
+
+def test_another_company_is_shown_on_the_same_page(page: Page, served: Served) -> None:
+    for section in ("errors", "general-journals", "invoice-proposals", "expense", "balance"):
+        page.goto(f"{served.address}/GBPM/{section}?from=2024-03-01&to=2025-01-08")
+        page.get_by_label("Company").select_option("USPM")
+        page.wait_for_url(f"**/USPM/{section}*")
 
 
 @pytest.mark.requirement("R56")

@@ -2,10 +2,10 @@
 
     /USPM/expense?view=missing-actuals&f.project=P-001*&sort=-amount&group=month
 
-What a person types into a filter is what stands in the address:
+What a person types into a filter is what stands in the address (amounts and dates in plain digits, `typed`):
 
 | text | `abc` or `abc*` begins with, `*abc` contains, `=abc` is, `!abc` is not, `=` is empty |
-| amount | `100`, `100..500`, `>100`, `<=500` |
+| amount | `100`, `100..500`, `>100`, `<=500`, `!0` is not |
 | date, time | `2024-12-24`, `2024-12`, `2024`, `2024-12-01..2024-12-15`, `>=2024-12-01` |
 """
 
@@ -84,7 +84,7 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
     after: str = ""
     backwards: bool = False
     first: int | None = 1
-    """The number of the first row, None when it is not known."""
+    """The number of the first row or group, None when it is not known."""
     opened: str = ""
     """The document in the drawer."""
     was: str = ""
@@ -101,7 +101,7 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
             "group": self.group or "",
             "columns": self.columns,
             ("before" if self.backwards else "after"): self.after or ("end" if self.backwards else ""),
-            "n": str(self.first) if self.after and self.first else "",
+            "n": str(self.first) if self.first and (self.after or (self.group and self.first > 1)) else "",
             "open": self.opened,
             "was": self.was,
         }
@@ -131,7 +131,12 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
 
     def query(self, window: Window, zone: tzinfo) -> GridQuery:
         """What to ask of the store. Raises `QuestionError`, naming the filter that cannot be read."""
-        conditions = [one for name, text in self.filters.items() for one in conditions_of(name, text, zone)]
+        conditions = []
+        for name, text in self.filters.items():
+            try:
+                conditions += conditions_of(name, text, zone)
+            except QuestionError as error:
+                raise QuestionError(f"{name.replace('_', ' ')}: {error}") from None
         return GridQuery(
             company=self.company,
             kind=self.kind,
@@ -204,7 +209,7 @@ def jumped(state: GridState, text: str) -> GridState:
         place = end if state.descending or state.sort != "date" else start
         state = state if state.sort == "date" else state.from_start(sort="date", descending=True)
         return _at(state, place)
-    amount = _amount("amount", typed)
+    amount = _amount(typed)
     state = state if state.sort == "amount" else state.from_start(sort="amount", descending=True)
     return _at(state, str(amount))
 
@@ -235,16 +240,16 @@ _RANGES: Final[Sequence[tuple[str, Operator]]] = ((">=", "from"), ("<=", "to"), 
 
 
 def conditions_of(name: str, text: str, zone: tzinfo) -> list[Condition]:
-    """The conditions that a filter's text means. Raises `QuestionError`, naming column, text and what to write."""
+    """The conditions that a filter's text means. Raises `QuestionError`, naming the text and what to write."""
     match COLUMNS[name].of:
         case "text":
             return [_of_text(name, text)]
         case "flag":
             if text not in ("yes", "no"):
-                raise QuestionError(f"{name}: {text!r} is neither yes nor no.")
+                raise QuestionError(f"{text!r} is neither yes nor no.")
             return [Condition(name, "is", text)]
         case "amount":
-            return _of_range(name, text, lambda part: (_amount(name, part),) * 2)
+            return _of_range(name, text, lambda part: (_amount(part),) * 2)
         case "date":
             return _of_range(name, text, _span)
         case _:
@@ -278,18 +283,23 @@ def _of_range(name: str, text: str, read: Callable[[str], tuple[Any, Any]]) -> l
         if text.startswith(sign):
             first, last = read(text[len(sign) :].strip())
             return [Condition(name, operator, last if operator in ("to", "above") else first)]
-    first, last = read(text.removeprefix("=").strip())
+    first, last = read(text.removeprefix("=").removeprefix("!").strip())
+    if first == last:
+        # By value: an index may lead to it.
+        return [Condition(name, "not" if text.startswith("!") else "is", first)]
+    if text.startswith("!"):
+        raise QuestionError(f"{text!r} names a span; after ! stands one value, such as !0.")
     return [Condition(name, "from", first), Condition(name, "to", last)]
 
 
-def _amount(name: str, text: str) -> int:
+def _amount(text: str) -> int:
     """An amount as typed: digits with a point; commas only where they part thousands."""
     plain = text.replace("\u2212", "-")
     if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", plain):
         plain = plain.replace(",", "")
     found = money.units(plain)
     if found is None:
-        raise QuestionError(f"{name}: {text!r} is no amount. Write 100, 1000.50, 100..500, >100 or <=500.")
+        raise QuestionError(f"{text!r} is no amount. Write 100, 1000.50, 100..500, >100 or <=500.")
     return found
 
 
@@ -297,18 +307,23 @@ def _span(text: str) -> tuple[str, str]:
     """The first and the last day of a day, a month or a year."""
     try:
         if re.fullmatch(r"\d{4}", text, re.ASCII):
-            return f"{text}-01-01", f"{text}-12-31"
+            return date.fromisoformat(f"{text}-01-01").isoformat(), f"{text}-12-31"
         if re.fullmatch(r"\d{4}-\d{2}", text, re.ASCII):
             first = date.fromisoformat(f"{text}-01")
             return first.isoformat(), ((first + timedelta(days=31)).replace(day=1) - timedelta(days=1)).isoformat()
-        return (day(text),) * 2
-    except ValueError:
-        raise _no_date(text) from None
+        if text:
+            return (day(text),) * 2
+    except (ValueError, OverflowError):
+        pass
+    raise _no_date(text)
 
 
 def _moments(text: str, zone: tzinfo) -> tuple[int, int]:
     start, end = _span(text)
-    following = date.fromisoformat(end) + timedelta(days=1)
+    try:
+        following = date.fromisoformat(end) + timedelta(days=1)
+    except OverflowError:
+        raise _no_date(text) from None
     return _midnight(date.fromisoformat(start), zone), _midnight(following, zone) - 1
 
 

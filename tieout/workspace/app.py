@@ -21,7 +21,7 @@ from tieout.workspace import balance, deleting, document, dual_write, journals, 
 from tieout.workspace.addresses import PATHS
 from tieout.workspace.context import Workspace
 from tieout.workspace.rendering import render, static_response
-from tieout.workspace.security import LOOPBACK, Headers, OwnPages
+from tieout.workspace.security import HEADERS, LOOPBACK, Headers, OwnPages
 from tieout.workspace.turns import InTurn
 
 log = structlog.get_logger(__name__)
@@ -120,7 +120,12 @@ def _unavailable(request: Request, error: Exception) -> Response:
 
 def _fault(request: Request, error: Exception) -> Response:
     log.error("page_failed", path=request.url.path, error=type(error).__name__)
-    return _told(request, 500, "Something went wrong", "It is a fault of this page; the log of the server has more.")
+    response = _told(
+        request, 500, "Something went wrong", "It is a fault of this page; the log of the server has more."
+    )
+    # It is sent outside of the middleware that puts them on every other answer.
+    response.headers.update({**HEADERS, "Cache-Control": "no-store"})
+    return response
 
 
 _HANDLERS: Mapping[Any, Callable[[Request, Exception], Response]] = {

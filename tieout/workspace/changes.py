@@ -1,4 +1,4 @@
-"""What a refresh tells: the tiles as they were when the page was made before, carried in the address."""
+"""What a refresh tells: the amounts as they were when the page was made before, carried in the address."""
 
 import re
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ TILES: Final = (
 
 
 class Change(msgspec.Struct, frozen=True):
-    """By how much a tile changed."""
+    """By how much an amount changed."""
 
     caption: str
     amount: int
@@ -27,27 +27,37 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Since(msgspec.Struct, frozen=True):
-    """What changed since an earlier page."""
+    """What changed since an earlier page: the amounts that did, and how many events were applied meanwhile."""
 
     at: datetime
     changes: list[Change]
+    events: int
 
 
-def told(summary: Summary) -> str:
-    """The state of the tiles as short text for an address: the time, then amount and number of each."""
-    tiles = [summary.tiles[name] for name, _ in TILES]
-    return "~".join([str(microseconds(summary.as_of)), *(f"{tile.amount}.{tile.documents}" for tile in tiles)])
+def told(summary: Summary, events: int) -> str:
+    """The state of the amounts as short text for an address: the time, the events applied, then amount and number of
+    each.
+    """
+    parts = (f"{one.amount}.{one.documents}" for _, one in _amounts(summary))
+    return "~".join([str(microseconds(summary.as_of)), str(events), *parts])
 
 
-def since(was: str, summary: Summary) -> Since | None:
+def since(was: str, summary: Summary, events: int) -> Since | None:
     """What changed since the page whose address said `was`; None when it said nothing that can be read."""
-    if not re.fullmatch(r"\d{1,17}(~-?\d{1,24}\.\d{1,12}){4}", was, re.ASCII):
+    if not re.fullmatch(r"\d{1,17}~\d{1,17}(~-?\d{1,24}\.\d{1,12}){6}", was, re.ASCII):
         return None
-    at, *parts = was.split("~")
+    at, before, *parts = was.split("~")
     changes = []
-    for (name, caption), part in zip(TILES, parts, strict=True):
+    for (caption, now), part in zip(_amounts(summary), parts, strict=True):
         amount, _, documents = part.partition(".")
-        before, now = Amount(int(amount), int(documents)), summary.tiles[name]
-        if now != before:
-            changes.append(Change(caption, now.amount - before.amount, now.documents - before.documents))
-    return Since(moment(int(at)).astimezone(UTC), changes)
+        if now != Amount(int(amount), int(documents)):
+            changes.append(Change(caption, now.amount - int(amount), now.documents - int(documents)))
+    return Since(moment(int(at)).astimezone(UTC), changes, events - int(before))
+
+
+def _amounts(summary: Summary) -> list[tuple[str, Amount]]:
+    return [
+        *((caption, summary.tiles[name]) for name, caption in TILES),
+        ("Not synced from Dataverse to Finance", summary.not_synced),
+        ("Difference between documents and actuals", summary.difference),
+    ]

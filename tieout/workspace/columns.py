@@ -36,10 +36,9 @@ class Column(msgspec.Struct, frozen=True):
         return self.name in SORTS
 
     @property
-    def filtered(self) -> str | None:
-        """What kind of filter it takes; None for a column that nothing is known of yet."""
-        found = FILTERED.get(self.name)
-        return found.of if found else None
+    def filtered(self) -> str:
+        """What kind of filter it takes."""
+        return FILTERED[self.name].of
 
 
 _NAMES: Final = (

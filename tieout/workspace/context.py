@@ -105,6 +105,11 @@ def asked(request: Request) -> Iterator[Snapshot]:
         yield snapshot
 
 
+def locale_of(request: Request) -> Locale:
+    """How the reader's language writes numbers and dates."""
+    return preferred(request.headers.get("accept-language", ""))
+
+
 def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "", end: str = "") -> Frame:
     """What stands around a page of a company. Raises `QuestionError` when there is no such company."""
     settings = workspace_of(request).settings
@@ -130,7 +135,7 @@ def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "
         today_set=settings.today is not None,
         as_of=snapshot.now,
         events=sum(snapshot.places().values()),
-        locale=preferred(request.headers.get("accept-language", "")),
+        locale=locale_of(request),
         zone=where,
         zone_name="UTC" if where is UTC else str(where),
         feeds=feeds_of(snapshot, settings, where),

@@ -20,12 +20,13 @@ from store.grids import GROUPS, ByCurrency, GridQuery, GroupBy
 from store.queries import GridRow, Page, Snapshot
 from store.summary import KINDS
 from store.views import View
-from tieout.workspace import addresses, changes
+from tieout.workspace import addresses, changes, typed
 from tieout.workspace.addresses import PATHS, VIEWS, GridState, Shown
 from tieout.workspace.columns import GRIDS, Column, plain, shown
-from tieout.workspace.context import Frame, asked, frame
+from tieout.workspace.context import Frame, asked, frame, locale_of
 from tieout.workspace.document import chain_context
 from tieout.workspace.export import csv_response
+from tieout.workspace.formats import Locale
 from tieout.workspace.rendering import render
 
 KIND_NAMES: Final[dict[Kind, str]] = {"expense": "Expense", "vendor-invoice-line": "Vendor invoice lines"}
@@ -50,6 +51,12 @@ GROUP_NAMES: Final[dict[GroupBy, str]] = {
     "voucher": "Voucher",
 }
 
+GROUPS_LISTED: Final = 200
+"""So many groups are on a page."""
+
+_SECTIONS: Final = (*PATHS.values(), "balance", "errors", "general-journals", "invoice-proposals")
+"""The pages that every company has, beside its summary."""
+
 _COOKIE_AGE: Final = 400 * 86_400  # what browsers allow
 
 
@@ -63,11 +70,12 @@ def home(request: Request) -> Response:
 
 
 def company(request: Request) -> Response:
-    """To the page of a company chosen from the list, with the same window."""
-    code = request.query_params.get("company", "")
+    """To the same page of a company chosen from the list, with the same window."""
+    code, section = (request.query_params.get(name, "") for name in ("company", "section"))
     kept = {name: request.query_params.get(name, "") for name in ("from", "to")}
     query = urlencode({name: value for name, value in kept.items() if value})
-    return RedirectResponse(f"/{quote(code, safe='')}" + (f"?{query}" if query else ""), status_code=303)
+    path = f"/{quote(code, safe='')}" + (f"/{section}" if section in _SECTIONS else "")
+    return RedirectResponse(path + (f"?{query}" if query else ""), status_code=303)
 
 
 # --- summary ---------------------------------------------------------------------------------------------------------
@@ -124,14 +132,14 @@ def amounts(request: Request, snapshot: Snapshot, around: Frame) -> dict[str, An
         "summary": tiles,
         "tiles": changes.TILES,
         "currency": tiles.currency,
-        "since": changes.since(was, tiles),
-        "refresh": _refreshed(request, changes.told(tiles)),
+        "since": changes.since(was, tiles, around.events),
+        "refresh": _refreshed(request, changes.told(tiles, around.events)),
     }
 
 
 def _refreshed(request: Request, now: str) -> str:
-    """This address, with the tiles as they are now: the page it leads to tells what changed since."""
-    kept = [(name, text) for name, text in request.query_params.multi_items() if name != "was"]
+    """This address, with the amounts as they are now: the page it leads to tells what changed since."""
+    kept = [(name, text) for name, text in request.query_params.multi_items() if name not in ("was", "at", "typed")]
     return f"{request.url.path}?{urlencode([*kept, ('was', now)], safe='~', quote_via=quote)}"
 
 
@@ -207,9 +215,19 @@ def grid(request: Request) -> Response:
     state = addresses.read(request.path_params["company"], kind, query)
     if query.get("keep") or query.get("column"):
         return _kept(request, state)
-    if query.get("at"):
-        return RedirectResponse(addresses.jumped(state, query["at"]).address(), status_code=303)
-    if clean := _cleaned(request, state):
+    locale = locale_of(request)
+    wrong: dict[str, str] = {}
+    if query.get("typed"):
+        filters, wrong = typed.filters(state.filters, locale)
+        state = msgspec.structs.replace(state, filters=filters)
+    elif query.get("at"):
+        try:
+            return RedirectResponse(
+                addresses.jumped(state, typed.place(query["at"], locale)).address(), status_code=303
+            )
+        except QuestionError as error:
+            wrong = {"at": str(error)}
+    if not wrong and (clean := _cleaned(request, state)):
         return RedirectResponse(clean, status_code=303)
     stack = ExitStack()
     with stack:
@@ -219,10 +237,12 @@ def grid(request: Request) -> Response:
         context = amounts(request, snapshot, around)
         context |= {"section": PATHS[kind], "state": state, "grid": None, "drawer": None}
         if around.window is not None:
-            context["grid"] = _grid(request, snapshot, around, state)
+            context["grid"] = _grid(request, snapshot, around, state, wrong)
             if state.opened:
                 context["drawer"] = _drawer(request, snapshot, around, state)
-        return render(request, "grid.html", context, stack.pop_all())
+        response = render(request, "grid.html", context, stack.pop_all())
+    response.status_code = 400 if context["grid"] and context["grid"]["wrong"] else 200
+    return response
 
 
 def grid_csv(request: Request) -> Response:
@@ -267,9 +287,9 @@ def _group_lines(snapshot: Snapshot, query: GridQuery, by: GroupBy) -> Iterator[
 
 
 def _cleaned(request: Request, state: GridState) -> str | None:
-    """The address in short, when a form made a long one with empty fields."""
-    empty = any(not value for value in request.query_params.values())
-    return state.address() if empty else None
+    """The address in short, when a form made it: with empty fields, or with what a person typed."""
+    made = "typed" in request.query_params or any(not value for value in request.query_params.values())
+    return state.address() if made else None
 
 
 def _kept(request: Request, state: GridState) -> Response:
@@ -296,35 +316,56 @@ def _cookie(kind: Kind) -> str:
     return f"columns-{PATHS[kind]}"
 
 
-def _grid(request: Request, snapshot: Snapshot, around: Frame, state: GridState) -> dict[str, Any]:
+def _grid(
+    request: Request, snapshot: Snapshot, around: Frame, state: GridState, wrong: dict[str, str]
+) -> dict[str, Any]:
+    """A page of rows, or groups; where something typed cannot be read, none, and what is `wrong` with it."""
     assert around.window is not None
-    query = state.query(around.window, around.zone)
     columns = state.shown(request.cookies.get(_cookie(state.kind), ""))
-    common = {
+    common: dict[str, Any] = {
         "title": KIND_NAMES[state.kind],
         "columns": columns,
         "every": GRIDS[state.kind],
+        "titles": {column.name: column.title for column in GRIDS[state.kind]},
         "chosen": {one.column.name: one.width for one in columns},
         "views": VIEWS[state.kind],
         "groupings": {name: GROUP_NAMES[name] for name in _groupings(state.kind)},
         "standings": STANDINGS,
         "csv": f"{state.path}.csv" + state.address().removeprefix(state.path),
         "hidden": partial(_hidden, state),
-        "totals": _once(lambda: _totals(snapshot, query)),
+        "hints": _hints(around.locale),
+        "texts": _texts(request, state, around.locale, wrong),
+        "wrong": wrong,
+        "groups": None,
+        "rows": [],
+        "widths": _widths(columns, []),
+        "pages": dict.fromkeys(("first", "before", "after", "last")),
+        "first": None,
     }
+    try:
+        query = state.query(around.window, around.zone)
+    except QuestionError as error:
+        common["wrong"] = wrong or {"": str(error)}
+    if common["wrong"]:
+        return common
+    common["totals"] = _once(lambda: _totals(snapshot, query))
     if state.group is not None:
-        return {**common, "groups": _groups(snapshot, query, state, state.group), "rows": None}
+        return {**common, **_groups(snapshot, query, state, state.group)}
     page = snapshot.page(query)
     rows = [_row(row, columns, around) for row in page.rows]
     return {
         **common,
-        "groups": None,
         "rows": rows,
         "widths": _widths(columns, rows),
-        "hints": _HINTS,
         "pages": _pages(state, page),
         "first": state.first,
     }
+
+
+def _texts(request: Request, state: GridState, locale: Locale, wrong: dict[str, str]) -> dict[str, str]:
+    """What stands in the fields: the filters as the reader writes them, and what could not be read as it was typed."""
+    read = {name: typed.shown(name, text, locale) for name, text in state.filters.items()}
+    return read | {name: request.query_params.get(name if name == "at" else f"f.{name}", "") for name in wrong}
 
 
 def _groupings(kind: Kind) -> list[GroupBy]:
@@ -359,8 +400,11 @@ def _by_currency(sums: ByCurrency) -> dict[str, Any]:
     return found
 
 
-def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy) -> list[dict[str, Any]]:
-    return [
+def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy) -> dict[str, Any]:
+    """A page of groups, in the order of their values. All are counted anyway, so a page is known by its number."""
+    found = snapshot.groups(query, by)
+    start = min((state.first or 1) - 1, max(len(found) - 1, 0)) // GROUPS_LISTED * GROUPS_LISTED
+    groups = [
         {
             "value": group.value,
             "documents": sum(one.documents for one in group.sums.values()),
@@ -369,8 +413,19 @@ def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy)
                 "date" if by == "month" else by, group.value if by == "month" and group.value else f"={group.value}"
             ).address(group=None),
         }
-        for group in snapshot.groups(query, by)
+        for group in found[start : start + GROUPS_LISTED]
     ]
+    last = (len(found) - 1) // GROUPS_LISTED * GROUPS_LISTED
+    beside = {"first": 0, "before": start - GROUPS_LISTED, "after": start + GROUPS_LISTED, "last": last}
+    return {
+        "groups": groups,
+        "number": len(found),
+        "first": start + 1,
+        "pages": {
+            name: state.from_start().address(first=at + 1) if 0 <= at <= last and at != start else None
+            for name, at in beside.items()
+        },
+    }
 
 
 def _row(row: GridRow, columns: list[Shown], around: Frame) -> dict[str, Any]:
@@ -384,12 +439,17 @@ def _row(row: GridRow, columns: list[Shown], around: Frame) -> dict[str, Any]:
     }
 
 
-_HINTS: Final = {
-    "text": "abc begins with, *abc contains, =abc is, !abc is not, = is empty",
-    "amount": "100, 100..500, >100, <=500",
-    "date": "2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01",
-    "time": "2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01",
-}
+def _hints(locale: Locale) -> dict[str, str]:
+    """What can be written into a filter, by what its column holds."""
+    days = "2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01"
+    return {
+        "text": "abc begins with, *abc contains, =abc is, !abc is not, = is empty",
+        "amount": f"{locale.digits('1000.50')}, 100..500, >100, <=500, !0 is not",
+        "date": days,
+        "time": days,
+    }
+
+
 _PIXELS_A_CHARACTER: Final = 7.5
 _PADDING: Final = 22
 
@@ -426,7 +486,7 @@ def _pages(state: GridState, page: Page) -> dict[str, str | None]:
 
 def _hidden(state: GridState, *without: str) -> list[tuple[str, str]]:
     """The parts of the state that a form carries along, but for those it sets itself (`f.` for all filters)."""
-    left = msgspec.structs.replace(state, after="", backwards=False, opened="", was="").parameters()
+    left = state.from_start().parameters()
     return [
         (name, text)
         for name, text in left.items()

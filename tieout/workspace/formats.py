@@ -1,9 +1,10 @@
 """Numbers, dates and times as a reader's language writes them.
 
 The words of the workspace are English; what a browser's preferred language decides is how amounts and dates are
-written. Addresses and exports never depend on it.
+written, on the page and by the reader. Addresses and exports never depend on it.
 """
 
+import re
 from datetime import UTC, date, datetime, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -37,6 +38,21 @@ class Locale(msgspec.Struct, frozen=True):
         # The true minus sign is as wide as a digit.
         return ("\u2212" if sign else "") + grouped + (self.point + fraction if point else "")
 
+    def plain(self, text: str) -> str | None:
+        """The plain digits of a number as this language writes it; None when it is none. `39.600` is 39600 for a German
+        and 39.6 for an American, so nothing is guessed.
+
+        >>> preferred("de").plain("-39.600,50"), preferred("en").plain("39.600"), preferred("de").plain("39600.50")
+        ('-39600.50', '39.600', None)
+        """
+        typed = re.sub(r"\s", _NARROW, text.strip()).replace("\u2212", "-").replace("'", "’")
+        whole, _, fraction = typed.removeprefix("-").partition(self.point)
+        digits = rf"\d+|\d{{1,3}}({re.escape(self.group)}\d{{3}})+"
+        if not re.fullmatch(digits, whole, re.ASCII) or not re.fullmatch(r"\d*", fraction, re.ASCII):
+            return None
+        sign = "-" if typed.startswith("-") else ""
+        return sign + whole.replace(self.group, "") + (f".{fraction}" if fraction else "")
+
     def number(self, value: int) -> str:
         """A whole number, thousands apart."""
         return self.digits(str(value))
@@ -53,6 +69,20 @@ class Locale(msgspec.Struct, frozen=True):
 
     def _day(self, day: date) -> str:
         return self.pattern.format(d=day.day, dd=f"{day.day:02}", m=day.month, mm=f"{day.month:02}", y=f"{day.year:04}")
+
+    def iso(self, text: str) -> str | None:
+        """The date `YYYY-MM-DD` of one as this language writes it, with or without zeros before; None when it is none.
+
+        >>> preferred("de").iso("8.1.2025"), preferred("en").iso("1/8/2025"), preferred("en").iso("2025-01-08")
+        ('2025-01-08', '2025-01-08', None)
+        """
+        number = {name: rf"(?P<{name[0]}>\d{{1,2}})" for name in ("d", "dd", "m", "mm")}
+        pattern = re.escape(self.pattern).replace(r"\{", "{").replace(r"\}", "}").replace(r"\ ", r"\s?")
+        found = re.fullmatch(pattern.format(**number, y=r"(?P<y>\d{4})"), text.strip(), re.ASCII)
+        try:
+            return date(*(int(found[name]) for name in "ymd")).isoformat() if found else None
+        except ValueError:
+            return None
 
     def month(self, text: str) -> str:
         """A month `YYYY-MM` in words."""
@@ -72,7 +102,7 @@ class Locale(msgspec.Struct, frozen=True):
 
 
 _US: Final = Locale("en-US", ".", ",", "{m}/{d}/{y}", half_days=True)
-_KNOWN: Final = (
+KNOWN: Final = (
     _US,
     Locale("en-GB", ".", ",", "{dd}/{mm}/{y}"),
     Locale("en-IE", ".", ",", "{d}/{m}/{y}"),
@@ -100,7 +130,7 @@ _KNOWN: Final = (
     Locale("zh", ".", ",", "{y}/{m}/{d}"),
     Locale("ko", ".", ",", "{y}. {m}. {d}."),
 )
-_BY_TAG: Final = {locale.tag.lower(): locale for locale in _KNOWN}
+_BY_TAG: Final = {locale.tag.lower(): locale for locale in KNOWN}
 _NEUTRAL: Final = Locale("", ".", ",", "{y}-{mm}-{dd}")
 """For languages not listed: a date that nobody reads wrongly."""
 

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.attempts import ATTEMPTS_MAX
+from engine.changes import iso
 from engine.errorlog import Subject
 from engine.journals import PROCESS
 from tieout.journals import Standing, retry_of, standing
@@ -62,7 +63,7 @@ def journals_csv(request: Request) -> Response:
     lines = (
         [
             *(one.journal, one.company, one.posted or "", STATES[one.state], one.step or "", one.count),
-            *(around.locale.time(at, around.zone) if at else "" for at in (one.last, one.next)),
+            *(iso(at) if at else "" for at in (one.last, one.next)),
             *(one.code, one.error, one.reason, one.todo),
         ]
         for one in found

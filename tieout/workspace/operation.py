@@ -2,13 +2,17 @@
 
 import re
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from engine.attempts import ATTEMPTS_MAX, Sync
 from engine.changes import microseconds
+from engine.journals import ACTION
+from engine.syncing import DONE_AS
 from store.queries import Snapshot
 from streams.log import EventLog, LogError
 from streams.projector import read_rejection
@@ -16,10 +20,18 @@ from streams.topics import PROJECTED, REJECTED
 from tieout.checks import check
 from tieout.settings import Settings
 from tieout.workspace.context import Workspace, age, asked, frame, workspace_of
+from tieout.workspace.document import address
 from tieout.workspace.rendering import render
 
 _RATES: Final = (("last hour", timedelta(hours=1)), ("last day", timedelta(days=1)), ("last week", timedelta(days=7)))
 _SHOWN: Final = 100
+_STATES: Final = {
+    "waiting": "Waiting for their turn",
+    "running": "Being tried",
+    "done": "Done",
+    "blocked": "Blocked until what is around them changes",
+    "stopped": "Waiting for a person",
+}
 
 
 class Partition(msgspec.Struct, frozen=True):
@@ -46,6 +58,7 @@ def operation(request: Request) -> Response:
         partitions, problem = _partitions(workspace, snapshot)
         rejected = _rejected_number(workspace) if problem is None else 0
         oldest = snapshot.oldest_open()
+        states, stopped = snapshot.sync_states(), snapshot.stopped()
         context = {
             "frame": around,
             "tab": "operation",
@@ -57,10 +70,28 @@ def operation(request: Request) -> Response:
             "oldest": oldest,
             "oldest_age": None if oldest is None else age(oldest, snapshot.present),
             "settings": secrets_hidden(workspace.settings),
+            "syncs": [(title, states.get(state, 0)) for state, title in _STATES.items()],
+            "stopped": [_stopped(sync) for sync in stopped[:_SHOWN]],
+            "of": ATTEMPTS_MAX,
+            "more": max(0, len(stopped) - _SHOWN),
             "writer": snapshot.writer(),
             "embedded": workspace.settings.log_file is not None,
         }
         return render(request, "operation.html", context)
+
+
+def _stopped(sync: Sync) -> dict[str, Any]:
+    """What waits for a person, after which attempt, and the way to it."""
+    of_journal = sync.action == ACTION
+    return {
+        "name": sync.document,
+        "address": f"/{quote(sync.company)}/general-journals" if of_journal else address(sync.document),
+        "tried": DONE_AS.get(sync.action, sync.action),
+        "made": sync.attempts.made,
+        "last": sync.last_at,
+        "outcome": f"{sync.last_outcome}: {sync.last_text}" if sync.last_text else sync.last_outcome,
+        "command": f"tieout journals sync {sync.document}" if of_journal else f"tieout sync --document {sync.document}",
+    }
 
 
 def _partitions(workspace: Workspace, snapshot: Snapshot) -> tuple[list[Partition], str | None]:

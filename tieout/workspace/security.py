@@ -26,7 +26,7 @@ CONTENT_POLICY: Final = "; ".join(
     )
 )
 
-_HEADERS: Final = {
+HEADERS: Final = {
     "Content-Security-Policy": CONTENT_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -53,7 +53,7 @@ class Headers:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 # Figures of a ledger belong into no shared cache, and are asked again each time.
                 headers.setdefault("Cache-Control", "private, no-cache")

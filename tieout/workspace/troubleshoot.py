@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from engine.changes import PROCESSES, ProcessMessage
+from engine.changes import PROCESSES, ProcessMessage, iso
 from engine.errorlog import subject_of
 from engine.errors import QuestionError
 from engine.messages import catalogued, recognise
@@ -191,7 +191,7 @@ def errors_csv(request: Request) -> Response:
     ]
     lines = (
         [
-            around.locale.time(row.message.evidence.at, around.zone),
+            iso(row.message.evidence.at),
             row.code,
             row.message.text or "",
             row.text("process"),
@@ -199,7 +199,7 @@ def errors_csv(request: Request) -> Response:
             row.project,
             row.message.subject or "",
             row.entry.count,
-            around.locale.time(row.entry.first_seen, around.zone),
+            iso(row.entry.first_seen),
             row.standing,
         ]
         for row in rows

@@ -15,10 +15,11 @@ async function show(address, { remember = true } = {}) {
   try {
     const answer = await fetch(address, { signal: asking.signal, headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html");
-    if (!answer.ok || !swap(page)) {
+    if (!swap(page)) {
       location.assign(address);
       return;
     }
+    slash.show();
     document.title = page.title;
     if (remember) history.pushState(null, "", answer.url);
     arrive();
@@ -31,11 +32,29 @@ async function show(address, { remember = true } = {}) {
 // A page the browser brings back as it was left is not waiting any more.
 addEventListener("pageshow", () => root.classList.remove("busy"));
 
+// Who speaks to the browser types `/` without meaning it: the key can be turned off, for all visits.
+const kept = (() => {
+  try {
+    return localStorage;
+  } catch {
+    return {}; // a browser that keeps nothing
+  }
+})();
+const slash = {
+  on: () => kept.slash !== "off",
+  show: () => document.querySelector("[data-slash]")?.setAttribute("aria-pressed", slash.on()),
+  turn: () => {
+    kept.slash = slash.on() ? "off" : "on";
+    slash.show();
+  },
+};
+slash.show();
+
 /** Replace the regions that differ; false when the page has other regions than this one. */
 function swap(page) {
   const here = [...document.querySelectorAll("[data-region]")];
   const there = [...page.querySelectorAll("[data-region]")];
-  if (here.map((part) => part.id).join() !== there.map((part) => part.id).join()) return false;
+  if (!there.length || here.map((part) => part.id).join() !== there.map((part) => part.id).join()) return false;
   const scrolled = document.querySelector(".grid-scroll");
   const [left, top] = scrolled ? [scrolled.scrollLeft, scrolled.scrollTop] : [0, 0];
   const rows = document.querySelector("#grid tbody")?.textContent;
@@ -51,10 +70,13 @@ function swap(page) {
   return true;
 }
 
-/** Put the focus where a person goes on: into the drawer that opened, else onto the row that was left. */
+/** Put the focus where a person goes on: into what could not be read, the drawer that opened, the row that was left. */
 function arrive() {
+  const wrong = document.querySelector("[aria-invalid]");
   const drawer = document.getElementById("drawer");
-  if (drawer) {
+  if (wrong) {
+    wrong.focus();
+  } else if (drawer) {
     drawer.focus();
   } else if (left) {
     rows().find((row) => row.textContent === left)?.focus();
@@ -65,6 +87,7 @@ let left = "";
 const rows = () => [...document.querySelectorAll("#grid a.row")];
 
 document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-slash]")) slash.turn();
   const link = event.target.closest("a[data-go]");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
@@ -99,7 +122,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (writing) return;
-  if (event.key === "/") {
+  if (event.key === "/" && slash.on()) {
     const search = document.getElementById("search");
     if (search) {
       event.preventDefault();
