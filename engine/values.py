@@ -15,7 +15,10 @@ from engine.changes import guid, microseconds, time_order
 from engine.roles import Kind
 
 _SHOWN: Final = 200  # characters of a value that does not fit which are worth keeping; the event has the rest
-_LONGEST: Final = 2_000  # bytes; no mapped column of either system is longer, and no index of PostgreSQL takes more
+# In bytes. The numbers, names and codes of both systems are shorter; longer ones fit no index of PostgreSQL (2,704
+# bytes an entry, with a record's key beside), and one that does not fit would stop the writer for good.
+_LONGEST: Final = 800
+_LONGEST_CODE: Final = 100
 
 _WHOLE = re.compile(r"-?\d{1,19}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -38,19 +41,24 @@ def _text(value: Any) -> Any:
     if type(value) is str:
         text = value.strip()
         # No column of either system holds a NUL, and PostgreSQL's texts cannot.
-        return text or None if _is_short(text) and "\0" not in text else unfit(text)
+        return text or None if _is_within(text, _LONGEST) and "\0" not in text else unfit(text)
     if type(value) is int:
         return str(value)
     return unfit(value)
 
 
-def _is_short(text: str) -> bool:
-    return len(text) <= _LONGEST // 4 or len(text.encode(errors="surrogatepass")) <= _LONGEST
+def _is_within(text: str, most: int) -> bool:
+    # Links hold it in capitals, which may take more bytes.
+    return len(text) <= most // 4 or all(
+        len(one.encode(errors="surrogatepass")) <= most for one in (text, text.upper())
+    )
 
 
 def _code(value: Any) -> Any:
     text = _text(value)
-    return text.upper() if type(text) is str else text
+    if type(text) is not str:
+        return text
+    return text.upper() if _is_within(text, _LONGEST_CODE) else unfit(text)
 
 
 def _guid(value: Any) -> Any:
