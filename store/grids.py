@@ -32,6 +32,8 @@ HELD_WITH_SUMS: Final = (
 told from it. It knows no order of rows, and they are many: for a page SQLite would take it and sort them all, and for
 sums before an index that leads to few.
 """
+CATEGORIES: Final = 100
+"""So many categories at most are asked for one by one."""
 COUNTED: Final = 20_000
 """So many documents whose names begin alike are found and sorted before a walk through all has found a page."""
 
@@ -275,7 +277,7 @@ def _parts(connection: Connection, query: GridQuery, by: "GroupBy | None") -> It
     """The sums of the filtered rows, in parts. A group may come in several."""
     if by in _KEPT and not query.search and all(one.column in KEPT for one in query.conditions):
         return _kept_sums(connection, query, by)
-    return _summed_rows(connection, query, by)
+    return (part for one in _by_category(connection, query) for part in _summed_rows(connection, one, by))
 
 
 _KEPT: Final[dict["GroupBy | None", list[ColumnElement[str]]]] = {
@@ -300,6 +302,29 @@ def _kept_sums(connection: Connection, query: GridQuery, by: "GroupBy | None") -
     )
     for (*value, currency, accounting), sums in found.items():
         yield "".join(value), (currency, accounting), sums
+
+
+def _by_category(connection: Connection, query: GridQuery) -> list[GridQuery]:
+    """The same question of each category that is meant by some of its letters, for the index with the sums leads to
+    whole ones. They are few; found from one to the next, without a look at what lies between.
+    """
+    meant = [one for one in query.conditions if one.column == "category" and one.operator in ("starts", "contains")]
+    if not meant or not _is_held_with_sums(query):
+        return [query]
+    table = tables.documents.c
+    first = select(func.min(table.category)).where(table.company == query.company, table.kind == query.kind)
+    found = select(first.scalar_subquery().label("category")).cte("found", recursive=True)
+    following = first.where(table.category > found.c.category).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.category.is_not(None)))
+    fitting = select(found.c.category).where(meeting(meant, "", {"category": found.c.category}))
+    categories = connection.execute(fitting.limit(CATEGORIES + 1)).scalars().all()
+    if len(categories) > CATEGORIES:
+        return [query]
+    others = [one for one in query.conditions if one not in meant]
+    return [
+        msgspec.structs.replace(query, conditions=(*others, Condition("category", "is", category)))
+        for category in categories
+    ]
 
 
 _AMOUNTS: Final = [tables.documents.c[name] for name in Sums.__struct_fields__[2:]]

@@ -145,6 +145,9 @@ CONDITIONS = [
     Condition("cause", "below", "not-posted"),
     Condition("category", "is", "Hotel-Expense"),
     Condition("category", "not", "Hotel-Expense"),
+    Condition("category", "starts", "hotel"),
+    Condition("category", "starts", "none such"),
+    Condition("category", "contains", "a"),
     Condition("voucher", "starts", "uspm-0004"),
     Condition("project", "is", "P-001001-D"),
     Condition("category", "contains", "_"),
@@ -482,9 +485,10 @@ def test_sums_filtered_on_categories_and_amounts_are_told_from_one_index_in_its_
     with reader(on_sqlite).snapshot() as snapshot:
         query = next(query for query in queries(snapshot, conditions=(condition,)) if query.view == "all")
     for ask in (sums, partial(groups, by="category"), partial(groups, by="currency")):
-        [plan] = plans(on_sqlite, partial(ask, query=query))
-        assert "COVERING INDEX ix_documents_category (company=? AND kind=?)" in plan
-        assert "B-TREE" not in plan
+        found = plans(on_sqlite, partial(ask, query=query))
+        assert found
+        assert all("COVERING INDEX ix_documents_category (company=? AND kind=?" in plan for plan in found)
+        assert all("B-TREE" not in plan for plan in found)
 
 
 def test_what_cannot_be_asked_is_named(asked: Snapshot) -> None:
