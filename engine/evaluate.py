@@ -12,6 +12,7 @@ from engine.facts import ChainFacts, DocumentFacts, StagingFacts
 from engine.positions import Verdict, divide, judge
 from engine.records import Row
 from engine.references import World, referred
+from engine.unsynced import unsynced_actuals
 
 
 def evaluate(chain: str, rows: Sequence[Row], world: World, companies: Collection[str] | None = None) -> Chain:
@@ -108,32 +109,14 @@ def _posted_date(shown: StagingFacts | None) -> str | None:
 
 
 def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynced]:
-    """The actuals, cost and sales alike, that are meant for Finance and have no staging row.
+    """The sums of the actuals that are not synced.
 
     One whose amount is not known, or would make the sum too large to keep, is counted without it.
     """
     totals: dict[tuple[str, str | None], list[int]] = {}
-    for row in chain.of("actual"):
-        if row["skip_sync"] or row["type"] is None or chain.staging.get(row.id):
-            continue
-        company = row.company or (document.line.company if document is not None else None)
-        if company is None:
-            continue
-        known = chain.world.directory.company(company)
-        currency = known.currency if known is not None else None
-        total = totals.setdefault((company, currency), [0, 0])
+    for actual in unsynced_actuals(chain, document):
+        total = totals.setdefault((actual.company, actual.currency), [0, 0])
         total[0] += 1
-        amount = total[1] + (_accounting_amount(chain, row, currency, document) or 0)
+        amount = total[1] + (actual.amount or 0)
         total[1] = amount if money.fits(amount) else total[1]
     return [Unsynced(company, currency, *total) for (company, currency), total in sorted(totals.items(), key=str)]
-
-
-def _accounting_amount(chain: ChainFacts, row: Row, currency: str | None, document: DocumentFacts | None) -> int | None:
-    if row["accounting_amount"] is not None or row["amount"] is None:
-        return cast("int | None", row["accounting_amount"])
-    own = chain.world.directory.currency(row["currency"]) or (document.currency if document is not None else None)
-    if own is not None and own == currency:
-        return cast(int, row["amount"])
-    if document is not None and own == document.currency:
-        return money.converted(row["amount"], document.rate, currency)
-    return None

@@ -212,7 +212,7 @@ FINDINGS: Final[dict[str, Words]] = {
     "orphan-journal-line": Words(
         "Finance has an integration journal line {voucher}.",
         "No staging row names it.",
-        "Check where it came from before it is posted.",
+        "Check where it came from. If nothing stands behind it, delete it in Finance, or reverse it when it is posted.",
     ),
     "not-written-back": Words(
         "Finance posted the actual with voucher {voucher}.",

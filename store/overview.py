@@ -8,21 +8,18 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 
 from engine.calendar import Company, Window
-from engine.documents import Finding, Kind
-from engine.maps import COMPANY, Maps
-from engine.records import Record, Row
+from engine.documents import Kind
+from engine.maps import Maps
 from store import tables
+from store.onesided import orphan_lines
 from store.selection import exact_sum, joined, kept_sums, within
-from store.summary import Amount
+from store.summary import KINDS, Amount
 from store.views import BITS, MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, View
 
 _OPEN: Final = MISSING_ACTUALS | MISSING_JOURNAL_LINES
 _MISSING: Final[tuple[View, ...]] = ("missing-actuals", "missing-journal-lines")
 # Written out as in the partial indexes, so that the planner sees that they fit.
 _IS_OPEN: Final = text("views & 3 <> 0")
-
-_decode_record: Final = msgspec.msgpack.Decoder(Record).decode
-_decode_finding: Final = msgspec.msgpack.Decoder(Finding).decode
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -64,24 +61,49 @@ class Day(msgspec.Struct, frozen=True):
     amount: int
 
 
-class Balance(msgspec.Struct, frozen=True):
-    """What the balance of the integration accounts is made of, in units of the accounting currency.
+class Account(msgspec.Struct, frozen=True):
+    """What the documents of a kind leave in its integration account, in units of the accounting currency.
 
-    `orphans` are postings of the integration journal without a document: they took from the account what nobody put
-    in. `not_convertible` of them are in another currency and count nothing. `before` are documents dated before the
-    window.
+    `before` are documents dated before the window.
     """
 
     tiles: int
     difference: int
-    orphans: Amount
-    not_convertible: int
     before: Amount
 
     @property
     def explained(self) -> int:
         """The balance that the parts make."""
-        return self.tiles + self.difference + self.orphans.amount + self.before.amount
+        return self.tiles + self.difference + self.before.amount
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """What the balance of the integration accounts is made of, in units of the accounting currency.
+
+    `orphans` are postings of the integration journal without a document: they took from an account what nobody put in,
+    and from which of the two is not known. `not_convertible` of them are in another currency and count nothing.
+    Documents before the window count from `first` on; None where none does.
+    """
+
+    by_kind: dict[Kind, Account]
+    orphans: Amount
+    not_convertible: int
+    first: str | None
+
+    @property
+    def together(self) -> Account:
+        """Both accounts, without the orphans."""
+        accounts = self.by_kind.values()
+        return Account(
+            sum(one.tiles for one in accounts),
+            sum(one.difference for one in accounts),
+            Amount(sum(one.before.amount for one in accounts), sum(one.before.documents for one in accounts)),
+        )
+
+    @property
+    def explained(self) -> int:
+        """The balance that the parts make."""
+        return self.together.explained + self.orphans.amount
 
 
 def causes(connection: Connection, company: str, window: Window) -> list[Work]:
@@ -221,22 +243,31 @@ def balance(connection: Connection, company: Company, window: Window, maps: Maps
     table = tables.totals.c
     is_before = and_(table.date != "", table.date < window.start)
     in_sums = table.views.op("&")(SUMMED) != 0
-    by = [is_before, table.views]
+    by = [is_before, table.kind, table.views]
     kept = kept_sums(connection, by, table.company == company.code, table.date <= window.end, in_sums)
-    inside, before = Sums(), Sums()
-    earlier = 0
-    for (earlier_than_window, views), sums in kept.items():
-        if earlier_than_window:
-            before = before + sums
-            earlier += sums.documents if views & _OPEN else 0
-        else:
-            inside = inside + sums
-    orphans, not_convertible = _orphans(connection, company, maps)
+    inside, before = dict.fromkeys(KINDS, Sums()), dict.fromkeys(KINDS, Sums())
+    earlier = dict.fromkeys(KINDS, 0)
+    counted: set[int] = set()
+    for (earlier_than_window, kind, views), sums in kept.items():
+        if not earlier_than_window:
+            inside[kind] += sums
+            continue
+        before[kind] += sums
+        earlier[kind] += sums.documents if views & _OPEN else 0
+        if views & _OPEN or sums.with_difference:
+            counted.add(views)
+    first = select(func.min(table.date)).where(table.company == company.code, is_before, table.views.in_(counted))
     return Balance(
+        {kind: _account(inside[kind], before[kind], earlier[kind]) for kind in KINDS},
+        *_orphans(connection, company, maps),
+        first=connection.execute(first).scalar() if counted else None,
+    )
+
+
+def _account(inside: Sums, before: Sums, earlier: int) -> Account:
+    return Account(
         tiles=inside.accounting_missing_actual + inside.accounting_missing_journal_line,
         difference=inside.accounting_difference,
-        orphans=orphans,
-        not_convertible=not_convertible,
         before=Amount(
             before.accounting_missing_actual + before.accounting_missing_journal_line + before.accounting_difference,
             earlier,
@@ -245,28 +276,15 @@ def balance(connection: Connection, company: Company, window: Window, maps: Maps
 
 
 def _orphans(connection: Connection, company: Company, maps: Maps) -> tuple[Amount, int]:
-    """Posted journal lines that no staging row names."""
-    found = connection.execute(select(tables.findings.c.body).where(tables.findings.c.code == "orphan-journal-line"))
-    subjects = {_decode_finding(body).subject for body in found.scalars()}
+    """The sum of the postings without a document, and how many of them are in another currency."""
     amount = documents = not_convertible = 0
-    for row in _rows(connection, subjects, maps):
-        if row.record.values.get(COMPANY) != company.code or row["status"] != "posted":
-            continue
+    for line in orphan_lines(connection, maps, company.code):
         documents += 1
-        if row["currency"] == company.currency and row["amount"] is not None:
-            amount -= row["amount"]
+        if line["currency"] == company.currency and line["amount"] is not None:
+            amount -= line["amount"]
         else:
             not_convertible += 1
     return Amount(amount, documents), not_convertible
-
-
-def _rows(connection: Connection, keys: Iterable[str], maps: Maps) -> Iterable[Row]:
-    table = tables.records.c
-    for body in connection.execute(select(table.body).where(table.key.in_(sorted(keys)))).scalars():
-        record = _decode_record(body)
-        entity_map = maps.entities.get(record.entity)
-        if entity_map is not None and record.exists:
-            yield Row(record, entity_map, None)
 
 
 def oldest_open(connection: Connection, company: str | None) -> int | None:

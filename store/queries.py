@@ -22,11 +22,12 @@ from engine.proposals import Proposal
 from engine.records import Record
 from engine.references import Directory
 from engine.wire import document_json
-from store import errorlog, grids, overview, tables
+from store import errorlog, grids, onesided, overview, tables
 from store.attempts import Attempt, attempts_of, last_retried, states_of_syncs, stopped_syncs, syncs_of
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
 from store.lease import Holder, holder_of
+from store.onesided import CHAINS, NotSynced, NotSyncedPage, Posting
 from store.overview import Age, Balance, Day, Part, Work
 from store.proposals import waiting_proposals
 from store.rows import Rows, Written
@@ -121,7 +122,7 @@ class Snapshot:
         self._maps = maps
         self._today = today
         self.now = now
-        self._directory: Directory | None = None
+        self._state: State | None = None
         self._companies: list[str] | None = None
         self._kept_within: dict[tuple[str, Window], Kept] = {}
         self._moment: Moment | None = None
@@ -131,11 +132,14 @@ class Snapshot:
     @property
     def directory(self) -> Directory:
         """Companies, currencies, calendars."""
-        if self._directory is None:
-            state = State(0, 0)
-            load_resident(Rows(self._connection, Written()), self._maps, state)
-            self._directory = state.directory
-        return self._directory
+        return self._resident.directory
+
+    @property
+    def _resident(self) -> State:
+        if self._state is None:
+            self._state = State(0, 0)
+            load_resident(Rows(self._connection, Written()), self._maps, self._state)
+        return self._state
 
     def companies(self) -> list[str]:
         """The codes of all companies that have documents or that Finance told of."""
@@ -281,6 +285,24 @@ class Snapshot:
     def balance(self, company: Company, window: Window) -> Balance:
         """What the balance of the integration accounts is made of (R37)."""
         return overview.balance(self._connection, company, window, self._maps)
+
+    # --- what one system has alone -----------------------------------------------------------------------------------
+
+    def not_synced(self, company: Company, after: str | None = None, chains: int = CHAINS) -> NotSyncedPage:
+        """The actuals that never reached Finance, those of so many chains on a page: what the summary counts (R32)."""
+        return onesided.not_synced(self._connection, self._maps, self._resident, company.code, after, chains)
+
+    def every_not_synced(self, company: Company) -> Iterator[NotSynced]:
+        """All of them, page by page."""
+        page = self.not_synced(company)
+        yield from page.rows
+        while page.after is not None:
+            page = self.not_synced(company, page.after)
+            yield from page.rows
+
+    def postings(self, company: Company) -> Iterator[Posting]:
+        """The postings without a document that the balance counts (R37), the last one first."""
+        return onesided.postings(self._connection, self._maps, self._resident, company.code)
 
     # --- where the store stands --------------------------------------------------------------------------------------
 

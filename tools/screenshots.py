@@ -30,6 +30,7 @@ PAGES: Final = {
     "document": "/USPM/document/USPM-PT000348",
     "balance": "/USPM/balance",
     "balance-compared": "/USPM/balance?ledger=39600.00",
+    "balance-of-an-account": "/USPM/balance?ledger=9300.00&account=expense",
     "errors": "/USPM/errors",
     "errors-grouped": "/USPM/errors?group=message&show=all",
     "error-delete": "/USPM/errors/delete",

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, Engine, event, update
 
+from engine.calendar import Window
 from engine.documents import Document
 from engine.errors import QuestionError
 from store import tables
@@ -358,8 +359,40 @@ def test_causes_ages_and_the_trend_add_up_to_the_tiles(asked: Snapshot) -> None:
     assert (days[0].date, days[-1].date) == (window.start, window.end)
     assert days[-1].amount == total + summary.difference.amount
     balance = asked.balance(company, window)
-    assert (balance.tiles, balance.difference, balance.before.amount) == (total, 125_000, 25_000_000)
+    together = balance.together
+    assert (together.tiles, together.difference, together.before.amount) == (total, 125_000, 25_000_000)
     assert balance.explained == 395_125_000
+
+
+@pytest.mark.requirement("R37")
+def test_the_balance_of_each_account_is_what_its_documents_leave_in_it_and_both_make_what_is_together(
+    asked: Snapshot,
+) -> None:
+    company = asked.company("USPM")
+    window = asked.window(company, None, None)
+    balance = asked.balance(company, window)
+    assert balance.first == "2024-01-18"
+    earlier = Window(balance.first, "2024-02-29")
+    for kind, account in balance.by_kind.items():
+        rows, before = (documents(asked, GridQuery(company="USPM", kind=kind, window=one)) for one in (window, earlier))
+        assert account.tiles == sum(map(missing, rows)) > 0
+        assert account.difference == sum(row.accounting.difference for row in rows if row.accounting)
+        assert account.before.amount == sum(map(missing, before)) > 0
+        assert account.before.documents == sum(bool(views_of(row) & 3) for row in before)
+    accounts = balance.by_kind.values()
+    assert sum(one.explained for one in accounts) + balance.orphans.amount == balance.explained
+    assert [one.explained for one in accounts] == [92_075_000, 303_050_000]
+    # The Summary of the days before, to which the sum leads, says the same.
+    summary = asked.summary(company, earlier)
+    tiles = sum(tile.amount for tile in summary.tiles.values())
+    assert tiles + summary.difference.amount == balance.together.before.amount
+    assert asked.balance(company, earlier).first is None
+
+
+def missing(document: Document) -> int:
+    """What a document leaves in the account, in accounting currency, but for a difference."""
+    parts = document.accounting
+    return parts.missing_actual + parts.missing_journal_line if parts else 0
 
 
 @pytest.mark.parametrize("by", ["month", "project"])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -58,7 +59,7 @@ def test_decisions_that_are_put_off_come_to_the_same(case: tuple[list[Event], li
     assert late == canonical(project(events))
 
 
-@pytest.mark.requirement("R10", "R13", "R14", "R15", "R16", "R17", "R22", "R33", "R34")
+@pytest.mark.requirement("R10", "R13", "R14", "R15", "R16", "R17", "R22", "R32", "R33", "R34")
 @SLOW
 @given(delivered())
 def test_the_naive_model_agrees(case: tuple[list[Event], list[Event], list[int]]) -> None:
@@ -89,6 +90,12 @@ def compare_company(model: NaiveModel, questions: Reader, company: str) -> None:
         assert {key: tiles[key] for key in tiles if key != "as_of"} == {
             key: told[key] for key in told if key != "as_of"
         }
+        # What was not synced, record by record.
+        records = list(asked.every_not_synced(asked.company(company)))
+        known = sum(one.accounting_amount or 0 for one in records)
+        assert (known, len(records)) == msgspec.structs.astuple(
+            asked.summary(asked.company(company), window).not_synced
+        )
 
 
 def picked(row: dict[str, Any]) -> dict[str, Any]:

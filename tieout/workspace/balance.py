@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from datetime import date, timedelta
 from functools import partial
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -13,16 +15,20 @@ from starlette.responses import Response
 from engine import money
 from engine.documents import Kind
 from engine.errors import QuestionError
+from store.overview import Balance
 from store.queries import Snapshot
 from store.views import View
 from tieout.workspace import charts
 from tieout.workspace.addresses import GridState, day
 from tieout.workspace.context import Frame, asked, frame
-from tieout.workspace.dual_write import KIND_NAMES, amounts
+from tieout.workspace.dual_write import KIND_NAMES, amounts, behind
 from tieout.workspace.rendering import render
 
 LISTED: Final = 100
 """So many projects are listed; the rest is one row."""
+
+ACCOUNTS: Final = {"": "Both accounts", "expense": "Expense", "vendor-invoice-line": "Vendor invoices"}
+"""Of which account somebody types the balance, as the address names it."""
 
 
 def balance(request: Request) -> Response:
@@ -39,11 +45,22 @@ def balance(request: Request) -> Response:
             explained = snapshot.balance(around.company, around.window)
             typed = query.get("ledger", "").strip()
             ledger = _typed(typed) if typed else None
+            account = query.get("account", "")
+            if account not in ACCOUNTS:
+                raise QuestionError(f"there is no account {account!r}; there are {', '.join(filter(None, ACCOUNTS))}.")
+            sums: dict[str, int] = {kind: one.explained for kind, one in explained.by_kind.items()}
+            sums[""] = explained.explained
             ages = snapshot.ageing(around.company, around.window)
             context |= {
+                **behind(around),
                 "balance": explained,
+                "columns": [*explained.by_kind.items(), ("", explained.together)],
+                "explained": sums,
+                "before_link": _before(around, explained),
                 "ledger": typed,
-                "remainder": None if ledger is None else ledger - explained.explained,
+                "account": account,
+                "accounts": ACCOUNTS,
+                "remainder": None if ledger is None else ledger - sums[account],
                 "ages": [(charts.age_name(age), age) for age in ages],
                 "age_chart": charts.ageing(ages, around.locale, context["currency"]),
                 # What takes longer with each document is asked for once the first part is on its way.
@@ -52,6 +69,15 @@ def balance(request: Request) -> Response:
                 "parted": partial(_parted, snapshot, around),
             }
         return render(request, "balance.html", context, stack.pop_all())
+
+
+def _before(around: Frame, explained: Balance) -> str | None:
+    """The Summary of what is dated before the window; None where nothing counts."""
+    assert around.window is not None
+    if explained.first is None:
+        return None
+    end = date.fromisoformat(around.window.start) - timedelta(days=1)
+    return f"/{quote(around.code)}" + around.dated({"from": explained.first, "to": end.isoformat()})
 
 
 def _typed(text: str) -> int:

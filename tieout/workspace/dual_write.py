@@ -99,14 +99,24 @@ def summary(request: Request) -> Response:
         context = amounts(request, snapshot, around)
         if around.company is not None and around.window is not None:
             context |= {
-                "tile_links": {
-                    name: GridState(company=around.code, kind=kind, view=view, start=start, end=end).address()
-                    for name, (kind, view) in _TILE_VIEWS.items()
-                },
+                **behind(around),
                 "work": partial(_work, snapshot, around),
                 "news": partial(_news, snapshot, around),
             }
         return render(request, "summary.html", {**context, "section": "summary"}, stack.pop_all())
+
+
+def behind(around: Frame) -> dict[str, Any]:
+    """The addresses of the rows behind the sums of the Summary and the Balance page."""
+
+    def grid(kind: Kind, view: View) -> GridState:
+        return GridState(company=around.code, kind=kind, view=view, start=around.start, end=around.end)
+
+    return {
+        "tile_links": {name: grid(*shown).address() for name, shown in _TILE_VIEWS.items()},
+        "kind_names": KIND_NAMES,
+        "difference_links": {kind: grid(kind, "all").filtered("difference", "!0").address() for kind in KINDS},
+    }
 
 
 def _window(request: Request) -> tuple[str, str]:
