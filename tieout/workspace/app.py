@@ -17,7 +17,17 @@ from starlette.types import Receive, Scope, Send
 
 from engine.errors import QuestionError, SetupError, TieoutError
 from streams.log import LogError
-from tieout.workspace import balance, deleting, document, dual_write, journals, operation, proposals, troubleshoot
+from tieout.workspace import (
+    balance,
+    deleting,
+    document,
+    dual_write,
+    journals,
+    onesided,
+    operation,
+    proposals,
+    troubleshoot,
+)
 from tieout.workspace.addresses import PATHS
 from tieout.workspace.context import Workspace
 from tieout.workspace.rendering import render, static_response
@@ -55,6 +65,10 @@ def make_app(workspace: Workspace) -> Starlette:
                 for suffix, endpoint in (("", dual_write.grid), (".csv", dual_write.grid_csv))
             ),
             Route("/{company}/balance", balance.balance),
+            Route("/{company}/not-synced", onesided.not_synced),
+            Route("/{company}/not-synced.csv", onesided.not_synced_csv),
+            Route("/{company}/postings-without-document", onesided.postings),
+            Route("/{company}/postings-without-document.csv", onesided.postings_csv),
             Route("/{company}/document/{name:path}", document.page),
             Route("/{company}/errors", troubleshoot.errors),
             Route("/{company}/errors.csv", troubleshoot.errors_csv),

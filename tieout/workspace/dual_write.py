@@ -116,6 +116,8 @@ def behind(around: Frame) -> dict[str, Any]:
         "tile_links": {name: grid(*shown).address() for name, shown in _TILE_VIEWS.items()},
         "kind_names": KIND_NAMES,
         "difference_links": {kind: grid(kind, "all").filtered("difference", "!0").address() for kind in KINDS},
+        "not_synced_link": f"/{quote(around.code)}/not-synced{around.dated()}",
+        "postings_link": f"/{quote(around.code)}/postings-without-document{around.dated()}",
     }
 
 
