@@ -1,16 +1,15 @@
 """The Balance page: what the balance of the integration accounts is made of, its age, and how it came about (R37)."""
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from datetime import date, timedelta
 from functools import partial
 from typing import Any, Final, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from engine import money
 from engine.documents import Kind
@@ -18,9 +17,9 @@ from engine.errors import QuestionError
 from store.overview import Balance
 from store.queries import Snapshot
 from store.views import View
-from tieout.workspace import charts
+from tieout.workspace import charts, typed
 from tieout.workspace.addresses import GridState, day
-from tieout.workspace.context import Frame, asked, frame
+from tieout.workspace.context import Frame, asked, frame, locale_of
 from tieout.workspace.dual_write import KIND_NAMES, amounts, behind
 from tieout.workspace.rendering import render
 
@@ -34,6 +33,8 @@ ACCOUNTS: Final = {"": "Both accounts", "expense": "Expense", "vendor-invoice-li
 def balance(request: Request) -> Response:
     """The balance explained. What the ledger says is typed by a person, and stands in the address."""
     query = request.query_params
+    if query.get("typed"):
+        return RedirectResponse(_compared(request), status_code=303)
     stack = ExitStack()
     with stack:
         snapshot = stack.enter_context(asked(request))
@@ -43,8 +44,7 @@ def balance(request: Request) -> Response:
         context: dict[str, Any] = {**amounts(request, snapshot, around), "section": "balance", "ledger": ""}
         if around.company is not None and around.window is not None:
             explained = snapshot.balance(around.company, around.window)
-            typed = query.get("ledger", "").strip()
-            ledger = _typed(typed) if typed else None
+            ledger = _ledger(query["ledger"]) if query.get("ledger") else None
             account = query.get("account", "")
             if account not in ACCOUNTS:
                 raise QuestionError(f"there is no account {account!r}; there are {', '.join(filter(None, ACCOUNTS))}.")
@@ -57,7 +57,7 @@ def balance(request: Request) -> Response:
                 "columns": [*explained.by_kind.items(), ("", explained.together)],
                 "explained": sums,
                 "before_link": _before(around, explained),
-                "ledger": typed,
+                "ledger": around.locale.amount(ledger, context["currency"]),
                 "account": account,
                 "accounts": ACCOUNTS,
                 "remainder": None if ledger is None else ledger - sums[account],
@@ -80,11 +80,17 @@ def _before(around: Frame, explained: Balance) -> str | None:
     return f"/{quote(around.code)}" + around.dated({"from": explained.first, "to": end.isoformat()})
 
 
-def _typed(text: str) -> int:
-    plain = text.replace("\u2212", "-")
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", plain):
-        plain = plain.replace(",", "")
-    found = money.units(plain)
+def _compared(request: Request) -> str:
+    """The address of what somebody typed in their language."""
+    kept = {name: request.query_params.get(name, "").strip() for name in ("from", "to", "ledger", "account")}
+    if kept["ledger"]:
+        kept["ledger"] = typed.amount(kept["ledger"], locale_of(request))
+    query = urlencode({name: text for name, text in kept.items() if text}, quote_via=quote)
+    return request.url.path + (f"?{query}" if query else "")
+
+
+def _ledger(text: str) -> int:
+    found = money.units(text)
     if found is None:
         raise QuestionError(f"{text!r} is no amount. Write the ledger's balance as 39512.50.")
     return found

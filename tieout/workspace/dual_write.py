@@ -54,7 +54,10 @@ GROUP_NAMES: Final[dict[GroupBy, str]] = {
 GROUPS_LISTED: Final = 200
 """So many groups are on a page."""
 
-_SECTIONS: Final = (*PATHS.values(), "balance", "errors", "general-journals", "invoice-proposals")
+_SECTIONS: Final = (
+    *(*PATHS.values(), "balance", "not-synced", "postings-without-document"),
+    *("errors", "general-journals", "invoice-proposals"),
+)
 """The pages that every company has, beside its summary."""
 
 _COOKIE_AGE: Final = 400 * 86_400  # what browsers allow
