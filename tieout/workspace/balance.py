@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from engine import money
 from engine.documents import Kind
 from engine.errors import QuestionError
-from store.overview import Balance
+from store.overview import Age, Balance
 from store.queries import Snapshot
 from store.views import View
 from tieout.workspace import charts, typed
@@ -61,7 +61,7 @@ def balance(request: Request) -> Response:
                 "account": account,
                 "accounts": ACCOUNTS,
                 "remainder": None if ledger is None else ledger - sums[account],
-                "ages": [(charts.age_name(age), age) for age in ages],
+                "ages": [(charts.age_name(age), _of_age(around, age), age) for age in ages],
                 "age_chart": charts.ageing(ages, around.locale, context["currency"]),
                 # What takes longer with each document is asked for once the first part is on its way.
                 "trend": partial(snapshot.trend, around.company, around.window),
@@ -78,6 +78,17 @@ def _before(around: Frame, explained: Balance) -> str | None:
         return None
     end = date.fromisoformat(around.window.start) - timedelta(days=1)
     return f"/{quote(around.code)}" + around.dated({"from": explained.first, "to": end.isoformat()})
+
+
+def _of_age(around: Frame, age: Age) -> str | None:
+    """The Summary of the documents of an age; None where there is none in the window."""
+    assert around.window is not None
+    end = date.fromisoformat(around.window.end)
+    last = (end - timedelta(days=age.start)).isoformat()
+    first = around.window.start if age.to is None else (end - timedelta(days=age.to)).isoformat()
+    if last < around.window.start or not age.expense.documents + age.vendor_invoice.documents:
+        return None
+    return f"/{quote(around.code)}" + around.dated({"from": max(first, around.window.start), "to": last})
 
 
 def _compared(request: Request) -> str:
