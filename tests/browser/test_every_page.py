@@ -81,6 +81,15 @@ def test_nothing_is_cut_and_no_page_is_wider_than_the_screen(page: Page, served:
             assert cut == [], (name, width)
 
 
+def test_on_paper_no_page_is_wider_than_a_sheet_on_its_side(page: Page, served: Served) -> None:
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 1032, "height": 703})  # A4 without its margins, in pixels of CSS
+    for name, path in PAGES.items():
+        page.goto(served.address + path)
+        wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide == 0, name
+
+
 def test_a_page_has_few_bytes_and_few_files(page: Page, served: Served) -> None:
     for name in ("summary", "expense-all", "invoices", "drawer", "balance", "errors"):
         page.goto(served.address + PAGES[name])
