@@ -48,8 +48,8 @@ def _text(value: Any) -> Any:
 
 
 def _is_within(text: str, most: int) -> bool:
-    # Links hold it in capitals, which may take more bytes.
-    return len(text) <= most // 4 or all(
+    # Links hold it in capitals: three characters for one at most, and four bytes for each.
+    return len(text) <= most // 12 or all(
         len(one.encode(errors="surrogatepass")) <= most for one in (text, text.upper())
     )
 

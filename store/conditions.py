@@ -44,16 +44,15 @@ _OF: Final[Mapping[Of, Iterable[str]]] = {
     ),
     "date": ("date", "posted_date"),
     "time": ("since",),
-    "amount": (
-        *("amount", "missing_actual", "missing_journal_line", "reconciled", "difference"),
-        *("journal_line_amount",),
-    ),
+    "amount": ("amount", "missing_actual", "missing_journal_line", "reconciled", "difference"),
 }
 
 COLUMNS: Final[Mapping[str, Column]] = {
     **{name: Column(of, _TABLE[name]) for of, names in _OF.items() for name in names},
     "standing": Column("text", STANDING),
     "actual": Column("flag", _TABLE.has_actual),
+    # Shown as 0.00 where there is no line, as in Finance.
+    "journal_line_amount": Column("amount", func.coalesce(_TABLE.journal_line_amount, 0)),
     # Of the attempt log, which knows few documents.
     "last_retried": Column("time", func.max(tables.syncs.c.last_at)),
 }

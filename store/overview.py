@@ -82,13 +82,15 @@ class Balance(msgspec.Struct, frozen=True):
 
     `orphans` are postings of the integration journal without a document: they took from an account what nobody put in,
     and from which of the two is not known. `not_convertible` of them are in another currency and count nothing.
-    Documents before the window count from `first` on; None where none does.
+    Documents before the window count from `first` on; None where none does. `undated` are open and without a date: they
+    are in every window.
     """
 
     by_kind: dict[Kind, Account]
     orphans: Amount
     not_convertible: int
     first: str | None
+    undated: int
 
     @property
     def together(self) -> Account:
@@ -243,14 +245,16 @@ def balance(connection: Connection, company: Company, window: Window, maps: Maps
     table = tables.totals.c
     is_before = and_(table.date != "", table.date < window.start)
     in_sums = table.views.op("&")(SUMMED) != 0
-    by = [is_before, table.kind, table.views]
+    by = [is_before, table.date == "", table.kind, table.views]
     kept = kept_sums(connection, by, table.company == company.code, table.date <= window.end, in_sums)
     inside, before = dict.fromkeys(KINDS, Sums()), dict.fromkeys(KINDS, Sums())
     earlier = dict.fromkeys(KINDS, 0)
     counted: set[int] = set()
-    for (earlier_than_window, kind, views), sums in kept.items():
+    undated = 0
+    for (earlier_than_window, without_date, kind, views), sums in kept.items():
         if not earlier_than_window:
             inside[kind] += sums
+            undated += sums.documents if without_date and views & _OPEN else 0
             continue
         before[kind] += sums
         earlier[kind] += sums.documents if views & _OPEN else 0
@@ -261,6 +265,7 @@ def balance(connection: Connection, company: Company, window: Window, maps: Maps
         {kind: _account(inside[kind], before[kind], earlier[kind]) for kind in KINDS},
         *_orphans(connection, company, maps),
         first=connection.execute(first).scalar() if counted else None,
+        undated=undated,
     )
 
 

@@ -299,6 +299,48 @@ def test_groups_have_subtotals_that_make_the_total_and_open_their_rows(page: Pag
 
 
 @pytest.mark.requirement("R35")
+def test_a_filter_on_a_column_that_is_not_shown_stays_with_whatever_else_is_asked(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense?view=all&f.difference=!0")
+    assert totals(page)["USD"][0] == "1"
+    for group in ("month", "project"):
+        page.get_by_label("Group by").select_option(group)
+        page.wait_for_url(f"**group={group}**")
+        assert totals(page)["USD"][0] == "1"
+    page.locator("#search").fill("pt")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=pt**")
+    assert totals(page)["USD"][0] == "1"
+    page.goto(f"{served.address}/USPM/expense?view=all&group=position")
+    page.get_by_role("link", name="missing-actual").click()
+    page.wait_for_url("**f.position=**")
+    page.get_by_label("Filter Amount").fill(">50")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**f.amount=**")
+    assert "f.position=" in page.url
+    assert totals(page)["USD"][0] == "40"
+
+
+def test_a_month_that_a_filter_cuts_is_no_link_to_more_rows_than_it_sums(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense?view=all&group=month&f.date=>=2024-12-18")
+    expect(page.locator("#grid tbody")).to_contain_text("December 2024")
+    expect(page.locator("#grid tbody a")).to_have_count(0)
+
+
+def test_other_dates_keep_the_view_and_the_filters_that_were_chosen_meanwhile(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/expense")
+    page.get_by_role("link", name="All expenses").click()
+    page.wait_for_url("**view=all")
+    page.get_by_label("Filter Amount").fill(">50")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**f.amount=**")
+    page.fill("#from", "2024-12-01")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**from=2024-12-01**")
+    assert "view=all" in page.url
+    assert "f.amount=" in page.url
+
+
+@pytest.mark.requirement("R35")
 def test_many_groups_are_paged_and_their_file_has_all(
     page: Page, context: BrowserContext, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +370,7 @@ def test_many_groups_are_paged_and_their_file_has_all(
     assert all(re.fullmatch(r"-?\d+\.\d\d", row["Amount"]) for row in with_amounts)
     cells = [row.locator("td").all_text_contents() for row in settled(page).locator("#grid tbody tr").all()]
     shown = [cell[2].replace(",", "") for cell in cells if cell[0] == "USD"]
+    assert shown
     assert shown == [row["Amount"] for row in with_amounts][: len(shown)]
 
 
@@ -589,6 +632,16 @@ def test_amounts_and_dates_are_read_as_the_browser_prefers_and_addresses_are_the
     page.goto(german.url)
     assert column(page, "Line amount") == ["8,000.00"]
     expect(page.get_by_label("Filter Line amount")).to_have_value(">=8,000")
+    german.get_by_label("Filter Invoice date").fill("soon")
+    german.keyboard.press("Enter")
+    expect(german.get_by_role("alert")).to_contain_text("Invoice date: 'soon' is no date.")
+    expect(german.get_by_role("link", name="CSV")).to_have_count(0)
+    german.get_by_role("link", name="Refresh").click()
+    german.wait_for_url("**was=**")
+    expect(german.get_by_label("Filter Line amount")).to_have_value(">=8.000")
+    german.get_by_label("Filter Invoice date").fill("")
+    german.keyboard.press("Enter")
+    german.wait_for_url("**f.amount=%3E=8000")
     german.goto(f"{served.address}/USPM/expense?view=all")
     german.get_by_label("Go to").fill("30.9.2024")
     german.keyboard.press("Enter")

@@ -160,6 +160,9 @@ CONDITIONS = [
     Condition("line_number", "is", "1"),
     Condition("actual", "is", "yes"),
     Condition("journal_line_amount", "above", 5_000_000),
+    Condition("journal_line_amount", "not", 0),
+    Condition("journal_line_amount", "is", 0),
+    Condition("journal_line_amount", "is", ""),
     Condition("posted_date", "from", "2024-12-01"),
     Condition("posted_date", "is", ""),
     Condition("vendor", "starts", "USPM-0000"),
@@ -202,6 +205,8 @@ def value_of(document: Document, column: str) -> Any:
             return " ".join(document.findings)
         case "last_retried":
             return None
+        case "journal_line_amount":
+            return document.journal_line_amount or 0
         case "amount" | "missing_actual" | "missing_journal_line" | "reconciled" | "difference":
             return getattr(document.amounts, column, None)
         case _:

@@ -82,6 +82,16 @@ def test_what_cannot_be_read_is_named_and_never_guessed(language: str, name: str
     assert told in wrong[name]
 
 
+@pytest.mark.requirement("R35")
+@pytest.mark.parametrize("text", [">=39,600", ">= 39600", ">=39,600.00"])
+def test_an_amount_written_into_an_address_by_hand_is_shown_as_it_would_be_typed(text: str) -> None:
+    german = preferred("de")
+    shown = typed.shown("amount", text, german)
+    assert shown.startswith(">=39.600")
+    read, wrong = typed.filters({"amount": shown}, german)
+    assert (read["amount"].removesuffix(".00"), wrong) == (">=39600", {})
+
+
 @pytest.mark.parametrize("text", ["", "much", "1/8/25"])
 def test_a_place_that_is_neither_date_nor_amount_is_refused(text: str) -> None:
     with pytest.raises(QuestionError, match="is no amount"):

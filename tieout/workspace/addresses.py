@@ -292,12 +292,14 @@ def _of_range(name: str, text: str, read: Callable[[str], tuple[Any, Any]]) -> l
     return [Condition(name, "from", first), Condition(name, "to", last)]
 
 
+def plain(text: str) -> str:
+    """An amount of an address in plain digits: commas count only where they part thousands."""
+    digits = text.strip().replace("\u2212", "-")
+    return digits.replace(",", "") if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", digits, re.ASCII) else digits
+
+
 def _amount(text: str) -> int:
-    """An amount as typed: digits with a point; commas only where they part thousands."""
-    plain = text.replace("\u2212", "-")
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", plain):
-        plain = plain.replace(",", "")
-    found = money.units(plain)
+    found = money.units(plain(text))
     if found is None:
         raise QuestionError(f"{text!r} is no amount. Write 100, 1000.50, 100..500, >100 or <=500.")
     return found

@@ -83,12 +83,15 @@ def _before(around: Frame, explained: Balance) -> str | None:
 def _of_age(around: Frame, age: Age) -> str | None:
     """The Summary of the documents of an age; None where there is none in the window."""
     assert around.window is not None
-    end = date.fromisoformat(around.window.end)
-    last = (end - timedelta(days=age.start)).isoformat()
-    first = around.window.start if age.to is None else (end - timedelta(days=age.to)).isoformat()
-    if last < around.window.start or not age.expense.documents + age.vendor_invoice.documents:
+    if not age.expense.documents + age.vendor_invoice.documents:
         return None
-    return f"/{quote(around.code)}" + around.dated({"from": max(first, around.window.start), "to": last})
+    start, end = (date.fromisoformat(day) for day in (around.window.start, around.window.end))
+    days = (end - start).days
+    if age.start > days:
+        return None
+    last = (end - timedelta(days=age.start)).isoformat()
+    first = (end - timedelta(days=days if age.to is None else min(age.to, days))).isoformat()
+    return f"/{quote(around.code)}" + around.dated({"from": first, "to": last})
 
 
 def _compared(request: Request) -> str:

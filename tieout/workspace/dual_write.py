@@ -75,6 +75,8 @@ def home(request: Request) -> Response:
 def company(request: Request) -> Response:
     """To the same page of a company chosen from the list, with the same window."""
     code, section = (request.query_params.get(name, "") for name in ("company", "section"))
+    if not code:
+        return RedirectResponse("/", status_code=303)
     kept = {name: request.query_params.get(name, "") for name in ("from", "to")}
     query = urlencode({name: value for name, value in kept.items() if value})
     path = f"/{quote(code, safe='')}" + (f"/{section}" if section in _SECTIONS else "")
@@ -154,7 +156,7 @@ def amounts(request: Request, snapshot: Snapshot, around: Frame) -> dict[str, An
 
 def _refreshed(request: Request, now: str) -> str:
     """This address, with the amounts as they are now: the page it leads to tells what changed since."""
-    kept = [(name, text) for name, text in request.query_params.multi_items() if name not in ("was", "at", "typed")]
+    kept = [(name, text) for name, text in request.query_params.multi_items() if name not in ("was", "at")]
     return f"{request.url.path}?{urlencode([*kept, ('was', now)], safe='~', quote_via=quote)}"
 
 
@@ -424,9 +426,7 @@ def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy)
             "value": group.value,
             "documents": sum(one.documents for one in group.sums.values()),
             "by_currency": sorted(_by_currency(group.sums).items()),
-            "address": state.filtered(
-                "date" if by == "month" else by, group.value if by == "month" and group.value else f"={group.value}"
-            ).address(group=None),
+            "address": _of_group(state, by, group.value),
         }
         for group in found[start : start + GROUPS_LISTED]
     ]
@@ -441,6 +441,13 @@ def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy)
             for name, at in beside.items()
         },
     }
+
+
+def _of_group(state: GridState, by: GroupBy, value: str) -> str | None:
+    """The rows of a group; None where a filter on dates says less than the month does."""
+    if by != "month":
+        return state.filtered(by, f"={value}").address(group=None)
+    return None if "date" in state.filters else state.filtered("date", value or "=").address(group=None)
 
 
 def _row(row: GridRow, columns: list[Shown], around: Frame) -> dict[str, Any]:

@@ -149,8 +149,11 @@ def preferred(accept_language: str) -> Locale:
         except ValueError:
             continue
     for _, _, tag in sorted(wanted):
-        language = tag.partition("-")[0]
-        found = _BY_TAG.get(tag) or _BY_TAG.get(language) or (_US if language == "en" else None)
+        language, _, region = tag.partition("-")
+        found = _BY_TAG.get(tag) or _BY_TAG.get(language)
+        if language == "en" and found is None:
+            # English says nothing of the order of days and months; those who name no region mostly live in one.
+            found = _NEUTRAL if region else _US
         if found is not None:
             return found
     return _NEUTRAL

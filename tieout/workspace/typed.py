@@ -6,7 +6,7 @@ from datetime import UTC
 
 from engine.errors import QuestionError
 from store.conditions import COLUMNS
-from tieout.workspace.addresses import conditions_of
+from tieout.workspace.addresses import conditions_of, plain
 from tieout.workspace.formats import Locale
 
 _PLAIN = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
@@ -60,4 +60,4 @@ def shown(name: str, text: str, locale: Locale) -> str:
     """A filter of an address as its reader would type it."""
     if COLUMNS[name].of != "amount":
         return text
-    return each_value(text, lambda value: locale.digits(value) if _PLAIN.fullmatch(value) else value)
+    return each_value(text, lambda value: locale.digits(plain(value)) if _PLAIN.fullmatch(plain(value)) else value)

@@ -35,7 +35,7 @@ addEventListener("pageshow", () => root.classList.remove("busy"));
 // Who speaks to the browser types `/` without meaning it: the key can be turned off, for all visits.
 const kept = (() => {
   try {
-    return localStorage;
+    return localStorage ?? {};
   } catch {
     return {}; // a browser that keeps nothing
   }
