@@ -3,7 +3,7 @@
 Actuals that never reached Finance (R32), and postings that no actual stands behind (R37).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from engine.changes import Evidence, row_id_of
 from engine.documents import Finding
+from engine.facts import journal_decides, line_state
 from engine.maps import COMPANY, Maps
 from engine.records import Row
 from engine.references import World, referred
@@ -110,35 +111,40 @@ def _not_synced(actual: UnsyncedActual, world: World) -> NotSynced:
     )
 
 
-def orphan_lines(connection: Connection, maps: Maps, company: str) -> Iterator[Row]:
+def orphan_lines(connection: Connection, maps: Maps, state: State, company: str) -> Iterator[Row]:
     """The posted journal lines of a company that no staging row names, by key, the last one first."""
     table = tables.findings.c
     found = connection.execute(select(table.body).where(table.code == "orphan-journal-line")).scalars()
     rows = Rows(connection, Written())
     for keys in chunks(sorted({_decode_finding(body).subject for body in found}, reverse=True), _AT_ONCE):
         records = dict(rows.records(keys))
-        for key in keys:
-            record = records.get(key)
-            entity_map = maps.entities.get(record.entity) if record is not None else None
-            if record is None or entity_map is None or not record.exists:
-                continue
-            row = Row(record, entity_map, None)
-            if record.values.get(COMPANY) == company and row["status"] == "posted":
-                yield row
+        lines = []
+        for record in (records[key] for key in keys if key in records):
+            entity_map = maps.entities.get(record.entity)
+            if entity_map is not None and record.exists and record.values.get(COMPANY) == company:
+                lines.append(Row(record, entity_map, None))
+        of_journal = [line for line in lines if journal_decides(line)]
+        journals = _journals(connection, maps, state, of_journal) if of_journal else {}
+        yield from (line for line in lines if line_state(line, journals.get(line.record.key)) == "posted")
+
+
+def _journals(connection: Connection, maps: Maps, state: State, lines: Sequence[Row]) -> dict[str, Row | None]:
+    """The journals of lines, by the lines' keys: read with their chains, all at once."""
+    unit = Unit(Rows(connection, Written()), maps, state)
+    unit.surroundings({line.record.chain for line in lines if line.record.chain is not None})
+    return {line.record.key: referred(unit, line, "journal") for line in lines}
 
 
 def postings(connection: Connection, maps: Maps, state: State, company: str) -> Iterator[Posting]:
     """The same with their journals."""
-    for some in chunks(orphan_lines(connection, maps, company), _AT_ONCE):
-        yield from _postings(connection, maps, state, some)
+    for some in chunks(orphan_lines(connection, maps, state, company), _AT_ONCE):
+        yield from _postings(some, _journals(connection, maps, state, some))
 
 
-def _postings(connection: Connection, maps: Maps, state: State, lines: Sequence[Row]) -> Iterator[Posting]:
-    unit = Unit(Rows(connection, Written()), maps, state)
-    # Their journals are read with their chains, all at once.
-    unit.surroundings({line.record.chain for line in lines if line.record.chain is not None})
+def _postings(lines: Sequence[Row], journals: Mapping[str, Row | None]) -> Iterator[Posting]:
     for line in lines:
-        journal = referred(unit, line, "journal")
+        journal = journals[line.record.key]
+        says = journal if journal is not None and journal_decides(line) else line
         yield Posting(
             id=row_id_of(line.id),
             journal=journal["number"] if journal is not None else None,
@@ -147,5 +153,5 @@ def _postings(connection: Connection, maps: Maps, state: State, lines: Sequence[
             amount=line["amount"],
             currency=line["currency"],
             project=line["project"],
-            evidence=line.evidence("status"),
+            evidence=says.evidence("status"),
         )

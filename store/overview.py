@@ -14,6 +14,7 @@ from store import tables
 from store.onesided import orphan_lines
 from store.selection import exact_sum, joined, kept_sums, within
 from store.summary import KINDS, Amount
+from store.unit import State
 from store.views import BITS, MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, View
 
 _OPEN: Final = MISSING_ACTUALS | MISSING_JOURNAL_LINES
@@ -240,7 +241,7 @@ def _days(window: Window) -> list[str]:
     return [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
 
 
-def balance(connection: Connection, company: Company, window: Window, maps: Maps) -> Balance:
+def balance(connection: Connection, company: Company, window: Window, maps: Maps, state: State) -> Balance:
     """What the balance is made of."""
     table = tables.totals.c
     is_before = and_(table.date != "", table.date < window.start)
@@ -263,7 +264,7 @@ def balance(connection: Connection, company: Company, window: Window, maps: Maps
     first = select(func.min(table.date)).where(table.company == company.code, is_before, table.views.in_(counted))
     return Balance(
         {kind: _account(inside[kind], before[kind], earlier[kind]) for kind in KINDS},
-        *_orphans(connection, company, maps),
+        *_orphans(connection, company, maps, state),
         first=connection.execute(first).scalar() if counted else None,
         undated=undated,
     )
@@ -280,10 +281,10 @@ def _account(inside: Sums, before: Sums, earlier: int) -> Account:
     )
 
 
-def _orphans(connection: Connection, company: Company, maps: Maps) -> tuple[Amount, int]:
+def _orphans(connection: Connection, company: Company, maps: Maps, state: State) -> tuple[Amount, int]:
     """The sum of the postings without a document, and how many of them are in another currency."""
     amount = documents = not_convertible = 0
-    for line in orphan_lines(connection, maps, company.code):
+    for line in orphan_lines(connection, maps, state, company.code):
         documents += 1
         if line["currency"] == company.currency and line["amount"] is not None:
             amount -= line["amount"]

@@ -284,7 +284,7 @@ class Snapshot:
 
     def balance(self, company: Company, window: Window) -> Balance:
         """What the balance of the integration accounts is made of (R37)."""
-        return overview.balance(self._connection, company, window, self._maps)
+        return overview.balance(self._connection, company, window, self._maps, self._resident)
 
     # --- what one system has alone -----------------------------------------------------------------------------------
 

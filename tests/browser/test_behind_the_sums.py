@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,21 @@ def test_the_columns_of_the_balance_make_what_is_together(page: Page, served: Se
     assert explained(page, "Difference") == ["12.50", "0.00", "12.50"]
     assert explained(page, "Documents before") == ["195.00", "2,305.00", "2,500.00"]
     assert explained(page, "Postings without") == ["of which account is not known", "0.00"]
+
+
+@pytest.mark.requirement("R37")
+def test_the_causes_of_the_balance_make_its_tiles_and_lead_to_their_documents(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/balance")
+    causes = page.get_by_role("region", name="By cause")
+    rows = [row.locator("th, td").all_text_contents() for row in causes.locator("tbody tr").all()]
+    amounts = {kind: [Decimal(row[2].replace(",", "")) for row in rows if row[1] == kind] for _, kind, *_ in rows}
+    assert {kind: sum(found) for kind, found in amounts.items()} == {
+        "Expense": Decimal("9000.00"),
+        "Vendor invoice lines": Decimal("28000.00"),
+    }
+    causes.get_by_role("link", name="not approved").click()
+    page.wait_for_url("**f.standing=not-approved**")
+    assert totals(page)["USD"][:2] == ["10", "1,000.00"]
 
 
 @pytest.mark.requirement("R37")

@@ -40,6 +40,8 @@ TOLD = """
     line      L21  draft voucher=PJ-21 amount=1.00 currency=USD in=J20
     line      L22  posted voucher=PJ-22 amount=2.00 currency=EUR in=J22
     line      L23  posted voucher=PJ-23 amount=3.00 currency=EUR @GBPM
+    line      L25  voucher=PJ-25 amount=5.00 currency=USD in=J20
+    line      L26  voucher=PJ-26 amount=6.00 currency=USD
     line      L24  posted voucher=PJ-24 amount=4.00 currency=USD
     actual    A24  4.00 currency=USD
     staging   S24  line=L24
@@ -114,14 +116,16 @@ def test_pages_of_actuals_hold_each_once(engine: Engine, chains: int) -> None:
 def test_the_postings_without_a_document_make_their_part_of_the_balance(engine: Engine) -> None:
     with reader(engine).snapshot() as asked:
         assert posted(asked, "USPM") == [
+            # It has no state of its own: its journal is posted.
+            ("PJ-25", "USPM-020", None, 5_0000, "USD", None),
             ("PJ-22", None, None, 2_0000, "EUR", None),
             ("PJ-20", "USPM-020", "2025-01-06", 250_0000, "USD", "P-1"),
         ]
         assert posted(asked, "GBPM") == [("PJ-23", None, None, 3_0000, "EUR", None)]
         company = asked.company("USPM")
         balance = asked.balance(company, asked.window(company, "2024-01-01", "2025-01-08"))
-        assert (balance.orphans.amount, balance.orphans.documents, balance.not_convertible) == (-250_0000, 2, 1)
-        assert balance.explained == balance.together.explained - 250_0000
+        assert (balance.orphans.amount, balance.orphans.documents, balance.not_convertible) == (-255_0000, 3, 1)
+        assert balance.explained == balance.together.explained - 255_0000
 
 
 def posted(asked: Snapshot, company: str) -> list[tuple[object, ...]]:

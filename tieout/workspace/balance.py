@@ -20,7 +20,7 @@ from store.views import View
 from tieout.workspace import charts, typed
 from tieout.workspace.addresses import GridState, day
 from tieout.workspace.context import Frame, asked, frame, locale_of
-from tieout.workspace.dual_write import KIND_NAMES, amounts, behind
+from tieout.workspace.dual_write import KIND_NAMES, amounts, behind, work
 from tieout.workspace.rendering import render
 
 LISTED: Final = 100
@@ -67,6 +67,7 @@ def balance(request: Request) -> Response:
                 "trend": partial(snapshot.trend, around.company, around.window),
                 "trend_chart": partial(charts.trend, locale=around.locale, currency=context["currency"]),
                 "parted": partial(_parted, snapshot, around),
+                "causes": partial(work, snapshot, around),
             }
         return render(request, "balance.html", context, stack.pop_all())
 

@@ -105,7 +105,7 @@ def summary(request: Request) -> Response:
         if around.company is not None and around.window is not None:
             context |= {
                 **behind(around),
-                "work": partial(_work, snapshot, around),
+                "work": partial(work, snapshot, around),
                 "news": partial(_news, snapshot, around),
             }
         return render(request, "summary.html", {**context, "section": "summary"}, stack.pop_all())
@@ -170,29 +170,29 @@ def _sections(around: Frame) -> list[tuple[str, str, str]]:
     ]
 
 
-def _work(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
+def work(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
     """What is unreconciled by cause, the largest amount first, with what to do and a way to the documents."""
     assert around.company is not None
     assert around.window is not None
     return [
         {
-            "kind": KIND_NAMES[work.kind],
-            "cause": work.cause or work.position,
-            "missing": CAUSES[work.cause].missing if work.cause in CAUSES else "",
-            "do": CAUSES[work.cause].do if work.cause in CAUSES else "Open the documents.",
-            "amount": work.amount,
-            "documents": work.documents,
-            "oldest": work.oldest,
+            "kind": KIND_NAMES[one.kind],
+            "cause": one.cause or one.position,
+            "missing": CAUSES[one.cause].missing if one.cause in CAUSES else "",
+            "do": CAUSES[one.cause].do if one.cause in CAUSES else "Open the documents.",
+            "amount": one.amount,
+            "documents": one.documents,
+            "oldest": one.oldest,
             "address": GridState(
                 company=around.code,
-                kind=work.kind,
+                kind=one.kind,
                 start=around.start,
                 end=around.end,
-                view="missing-actuals" if work.position == "missing-actual" else "missing-journal-lines",
-                filters={"standing": work.cause} if work.cause else {},
+                view="missing-actuals" if one.position == "missing-actual" else "missing-journal-lines",
+                filters={"standing": one.cause} if one.cause else {},
             ).address(),
         }
-        for work in snapshot.causes(around.company, around.window)
+        for one in snapshot.causes(around.company, around.window)
     ]
 
 
