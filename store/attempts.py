@@ -185,9 +185,10 @@ def ask(connection: Connection, request: Request) -> list[str]:
     return [sync.document for sync in found if sync.attempts.state == "waiting"]
 
 
-def stopped_syncs(connection: Connection) -> list[Sync]:
-    """What waits for a person."""
-    query = select(tables.syncs).where(tables.syncs.c.state == "stopped")
+def stopped_syncs(connection: Connection, limit: int | None = None) -> list[Sync]:
+    """What waits for a person, by name; the first `limit` of it."""
+    table = tables.syncs
+    query = select(table).where(table.c.state == "stopped").order_by(table.c.document, table.c.action).limit(limit)
     return [_sync(row) for row in connection.execute(query)]
 
 

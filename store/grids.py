@@ -277,7 +277,9 @@ def _parts(connection: Connection, query: GridQuery, by: "GroupBy | None") -> It
     """The sums of the filtered rows, in parts. A group may come in several."""
     if by in _KEPT and not query.search and all(one.column in KEPT for one in query.conditions):
         return _kept_sums(connection, query, by)
-    return (part for one in _by_category(connection, query) for part in _summed_rows(connection, one, by))
+    if by in _BY_CATEGORY:
+        return (part for one in _by_category(connection, query) for part in _summed_rows(connection, one, by))
+    return _summed_rows(connection, query, by)
 
 
 _KEPT: Final[dict["GroupBy | None", list[ColumnElement[str]]]] = {
@@ -287,6 +289,9 @@ _KEPT: Final[dict["GroupBy | None", list[ColumnElement[str]]]] = {
     "position": [tables.totals.c.position],
 }
 """What the sums kept by day can be grouped by."""
+
+_BY_CATEGORY: Final = (None, "category", "currency")
+"""What the index that holds the sums, by category and currency, can be grouped by."""
 
 
 def _kept_sums(connection: Connection, query: GridQuery, by: "GroupBy | None") -> Iterator[Part]:
@@ -354,7 +359,7 @@ def _sum_up(
     keys: list[ColumnElement[Any]] = [table.c.currency, table.c.accounting_currency]
     names = _names(connection, query) if connection.dialect.name == "sqlite" else None
     elsewhere: list[str] = []
-    if by in (None, "category", "currency") and names is None and _is_held_with_sums(query):
+    if by in _BY_CATEGORY and names is None and _is_held_with_sums(query):
         # Rows that come in the order of their groups need no sorting: those of the index come by category first.
         order: list[ColumnElement[Any]] = [table.c.category, *keys]
         elsewhere.append("amount")

@@ -390,9 +390,9 @@ class Snapshot:
         """What is to be synced, or was, of these documents or of all; of one action if it is named."""
         return syncs_of(self._connection, documents, action)
 
-    def stopped(self) -> list[Sync]:
+    def stopped(self, limit: int | None = None) -> list[Sync]:
         """What waits for a person: five calls failed, or it was throttled for too long."""
-        return stopped_syncs(self._connection)
+        return stopped_syncs(self._connection, limit)
 
     def sync_states(self) -> dict[str, int]:
         """How many documents wait, are tried, are done, are blocked, wait for a person: by state."""

@@ -12,10 +12,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from store.queries import Snapshot
 from tests.browser.reading import column, documents, headers, settled, totals
-from tests.support.workspace import Served, lines, project, served, settings_in
+from tests.support.workspace import Served, lines, posted_expense, project, served, settings_in
 from tieout.bootstrap import open_log
 from tieout.simulator import ingest_lines, simulate
-from tieout.workspace import dual_write
+from tieout.workspace import grid
 from tieout.workspace.columns import GRIDS
 
 EXPENSE = (
@@ -344,7 +344,7 @@ def test_other_dates_keep_the_view_and_the_filters_that_were_chosen_meanwhile(pa
 def test_many_groups_are_paged_and_their_file_has_all(
     page: Page, context: BrowserContext, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dual_write, "GROUPS_LISTED", 3)
+    monkeypatch.setattr(grid, "GROUPS_LISTED", 3)
     path = f"{served.address}/USPM/expense%s?view=all&group=month"
     text = context.request.get(path % ".csv").text()
     rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
@@ -850,36 +850,6 @@ def test_what_is_written_while_a_page_is_made_is_not_on_it(
             assert len(documents(page)) == number
             assert totals(page)["USD"][:3] == [str(number), amount, amount]
             assert later == []
-
-
-def posted_expense(number: str, amount: str, **columns: Any) -> dict[str, Any]:
-    """An expense that Finance posted on the day of the demonstration."""
-    usual = {
-        "ProjTransId": number,
-        "AmountCurr": amount,
-        "AmountMST": amount,
-        "ExchangeCode": "USD",
-        "ApprovalStatus": 6,
-        "Voucher": f"V-{number}",
-        "TransDate": "2025-01-08",
-        "ProjId": "P-001000-D",
-        "CostType": "Flight-Expense",
-    }
-    value = {
-        "specversion": "1.0",
-        "id": f"expense-{number}",
-        "source": "/finance/contoso",
-        "type": "tieout.row.changed",
-        "time": "2025-01-08T15:00:00Z",
-        "data": {
-            "entity": "TrvExpTrans",
-            "id": number,
-            "operation": "upsert",
-            "company": "USPM",
-            "columns": {**usual, **columns},
-        },
-    }
-    return {"topic": "finance.changes", "key": number, "value": value}
 
 
 @pytest.mark.requirement("R35")

@@ -3,7 +3,6 @@
 import string
 from collections.abc import Iterator
 from random import Random
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select
@@ -13,6 +12,7 @@ from store.database import connect, migrate
 from store.writer import Writer
 from tests.support import containers
 from tests.support.stores import MAPS, batch_of, memory_store
+from tests.support.workspace import posted_expense
 
 
 def long(characters: str, number: int) -> str:
@@ -38,34 +38,6 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     engine.dispose()
 
 
-def expense(number: str, company: str, **columns: Any) -> dict[str, Any]:
-    usual = {
-        "ProjTransId": number,
-        "AmountCurr": "1.00",
-        "ExchangeCode": "USD",
-        "ApprovalStatus": 6,
-        "TransDate": "2025-01-08",
-    }
-    return {
-        "topic": "finance.changes",
-        "key": number,
-        "value": {
-            "specversion": "1.0",
-            "id": f"expense-{number[:10]}",
-            "source": "/finance/contoso",
-            "type": "tieout.row.changed",
-            "time": "2025-01-08T15:00:00Z",
-            "data": {
-                "entity": "TrvExpTrans",
-                "id": number,
-                "operation": "upsert",
-                "company": company,
-                "columns": {**usual, **columns},
-            },
-        },
-    }
-
-
 @pytest.mark.requirement("R2")
 @pytest.mark.parametrize(
     ("number", "company", "texts", "kept"),
@@ -84,7 +56,7 @@ def test_the_longest_values_that_are_kept_stop_nothing(
     engine: Engine, number: str, company: str, texts: str, kept: bool
 ) -> None:
     writer = Writer(engine, MAPS, ("USPM",))
-    writer.apply(batch_of([expense(number, company, Voucher=texts, ProjId=texts, CostType=texts)]))
+    writer.apply(batch_of([posted_expense(number, "1.00", company, Voucher=texts, ProjId=texts, CostType=texts)]))
     while writer.recompute():
         pass
     with engine.connect() as connection:

@@ -106,6 +106,36 @@ ERRORS: Final = [
 """Errors of every process: one repeated, one that a later run cleared; and an event that is none."""
 
 
+def posted_expense(number: str, amount: str, company: str = "USPM", **columns: Any) -> dict[str, Any]:
+    """An expense that Finance posted on the day of the demonstration."""
+    usual = {
+        "ProjTransId": number,
+        "AmountCurr": amount,
+        "AmountMST": amount,
+        "ExchangeCode": "USD",
+        "ApprovalStatus": 6,
+        "Voucher": f"V-{number}",
+        "TransDate": "2025-01-08",
+        "ProjId": "P-001000-D",
+        "CostType": "Flight-Expense",
+    }
+    value = {
+        "specversion": "1.0",
+        "id": f"expense-{number[:10]}",
+        "source": "/finance/contoso",
+        "type": "tieout.row.changed",
+        "time": "2025-01-08T15:00:00Z",
+        "data": {
+            "entity": "TrvExpTrans",
+            "id": number,
+            "operation": "upsert",
+            "company": company,
+            "columns": {**usual, **columns},
+        },
+    }
+    return {"topic": "finance.changes", "key": number, "value": value}
+
+
 def lines(events: list[dict[str, Any]]) -> list[bytes]:
     """Events as `tieout ingest` takes them."""
     return [json.dumps({**event, "value": json.loads(body(event))}).encode() + b"\n" for event in events]

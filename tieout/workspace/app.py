@@ -22,6 +22,7 @@ from tieout.workspace import (
     deleting,
     document,
     dual_write,
+    grid,
     journals,
     onesided,
     operation,
@@ -62,7 +63,7 @@ def make_app(workspace: Workspace) -> Starlette:
             *(
                 Route(f"/{{company}}/{path}{suffix}", _Of(endpoint, kind=kind), methods=["GET"])
                 for kind, path in PATHS.items()
-                for suffix, endpoint in (("", dual_write.grid), (".csv", dual_write.grid_csv))
+                for suffix, endpoint in (("", grid.grid), (".csv", grid.grid_csv))
             ),
             Route("/{company}/balance", balance.balance),
             Route("/{company}/not-synced", onesided.not_synced),

@@ -112,10 +112,10 @@ def plain(column: Column, row: GridRow) -> Any:
         case "actual":
             return "yes" if document.has_actual else "no"
         case "amount" | "missing_actual" | "missing_journal_line" | "reconciled" | "difference":
-            return _digits(getattr(document.amounts, column.name, None), document.currency)
+            return digits(getattr(document.amounts, column.name, None), document.currency)
         case "journal_line_amount":
             # The workspace in Finance shows 0.00 where there is no line.
-            return _digits(document.journal_line_amount or 0, document.journal_line_currency or document.currency)
+            return digits(document.journal_line_amount or 0, document.journal_line_currency or document.currency)
         case "exchange_rate":
             return "" if document.exchange_rate is None else money.fixed(document.exchange_rate, 12)
         case "line_number":
@@ -127,7 +127,8 @@ def plain(column: Column, row: GridRow) -> Any:
             return "" if value is None else value
 
 
-def _digits(units: int | None, currency: str | None) -> str:
+def digits(units: int | None, currency: str | None) -> str:
+    """An amount as exports write it; '' where there is none."""
     return "" if units is None else money.text(units, currency)
 
 

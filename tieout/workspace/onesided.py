@@ -8,13 +8,13 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine import money
 from engine.changes import iso
 from engine.explanations import CAUSES, FINDINGS
 from store.onesided import CHAINS, NotSynced
 from store.queries import Snapshot
 from tieout.workspace import document
 from tieout.workspace.addresses import day
+from tieout.workspace.columns import digits
 from tieout.workspace.context import Frame, asked, frame, workspace_of
 from tieout.workspace.dual_write import amounts
 from tieout.workspace.export import csv_response
@@ -71,8 +71,8 @@ def not_synced_csv(request: Request) -> Response:
         lines = (
             [
                 *(one.document, one.type, one.date, one.project),
-                *(_digits(one.amount, one.currency), one.currency),
-                *(_digits(one.accounting_amount, one.accounting_currency), one.accounting_currency),
+                *(digits(one.amount, one.currency), one.currency),
+                *(digits(one.accounting_amount, one.accounting_currency), one.accounting_currency),
                 *(iso(one.evidence.at), one.id, one.evidence.event),
             ]
             for one in snapshot.every_not_synced(company)
@@ -107,13 +107,9 @@ def postings_csv(request: Request) -> Response:
         company = snapshot.company(request.path_params["company"])
         lines = (
             [
-                *(one.id, one.journal, one.voucher, one.date, _digits(one.amount, one.currency), one.currency),
+                *(one.id, one.journal, one.voucher, one.date, digits(one.amount, one.currency), one.currency),
                 *(one.project, iso(one.evidence.at), one.evidence.event),
             ]
             for one in snapshot.postings(company)
         )
         return csv_response(f"{company.code}-postings-without-document", titles, lines, stack.pop_all())
-
-
-def _digits(units: int | None, currency: str | None) -> str:
-    return "" if units is None else money.text(units, currency)

@@ -58,7 +58,7 @@ def operation(request: Request) -> Response:
         partitions, problem = _partitions(workspace, snapshot)
         rejected = _rejected_number(workspace) if problem is None else 0
         oldest = snapshot.oldest_open()
-        states, stopped = snapshot.sync_states(), snapshot.stopped()
+        states, stopped = snapshot.sync_states(), snapshot.stopped(_SHOWN)
         context = {
             "frame": around,
             "tab": "operation",
@@ -71,9 +71,9 @@ def operation(request: Request) -> Response:
             "oldest_age": None if oldest is None else age(oldest, snapshot.present),
             "settings": secrets_hidden(workspace.settings),
             "syncs": [(title, states.get(state, 0)) for state, title in _STATES.items()],
-            "stopped": [_stopped(sync) for sync in stopped[:_SHOWN]],
+            "stopped": [_stopped(sync) for sync in stopped],
             "of": ATTEMPTS_MAX,
-            "more": max(0, len(stopped) - _SHOWN),
+            "more": states.get("stopped", 0) - len(stopped),
             "writer": snapshot.writer(),
             "embedded": workspace.settings.log_file is not None,
         }
