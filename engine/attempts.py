@@ -32,6 +32,9 @@ State = Literal["waiting", "running", "done", "blocked", "stopped"]
 that only a person starts it again.
 """
 
+QUEUED: Final = ("waiting", "running")
+"""The states of what is queued or in progress: it is attempted without anybody's doing."""
+
 Outcome = Literal["succeeded", "not-needed", "transient", "configuration", "permanent", "interrupted"]
 
 
@@ -55,19 +58,20 @@ class Attempts(msgspec.Struct, frozen=True):
     change: str = ""
 
 
-def asked(before: Attempts | None, now: int, *, by_person: bool, change: str) -> Attempts | None:
+def asked(before: Attempts | None, now: int, *, by_person: bool, change: str, restart: bool = True) -> Attempts | None:
     """After somebody asked for it; None when that changes nothing.
 
     `change` tells the surroundings now: a digest of the chain, its reference rows and the settings. A person begins a
-    new round, unless it is being tried or waits its turn with attempts left. The recurring job goes on with the round
-    there is, and with what is blocked only once its surroundings changed.
+    new round, unless it is being tried or waits for its first attempt; without `restart` also unless it waits for any
+    later one. The recurring job goes on with the round there is, and with what is blocked only once its surroundings
+    changed.
     """
     if before is None:
         return Attempts(due=now, since=now)
     if before.state == "running":
         return None
     if by_person:
-        if before.state == "waiting" and before.made == 0:
+        if before.state == "waiting" and (before.made == 0 or not restart):
             return None
         return replace(before, round=before.round + 1, made=0, state="waiting", due=now, since=now)
     left = before.made < ATTEMPTS_MAX
@@ -143,10 +147,26 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
     last_text: str = ""
 
 
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A sync run: what one person, or the recurring job, requested at once, kept with its result.
+
+    `scope` describes in words what was chosen; `calls` and `documents` count the whole run, of which a request may be
+    one part of several.
+    """
+
+    id: str
+    company: str
+    scope: str
+    calls: int
+    documents: int
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """That tasks be done: who asks when, a person or the recurring job.
 
     `changes` are digests of what surrounds each document, by its name: the chain, its reference rows, the settings.
+    Without `restart` a document that waits for its next attempt begins no new round. With a `run` each of its documents
+    is requested once, however often the request arrives.
     """
 
     id: str
@@ -155,6 +175,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     by_person: bool
     tasks: tuple[Task, ...]
     changes: dict[str, str]
+    restart: bool = True
+    run: Run | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -177,15 +199,20 @@ class ClaimLost(TieoutError):
     """Somebody else sees to the subject: this holder was silent for too long."""
 
 
-def asked_for(before: Sync | None, task: Task, document: str, request: Request) -> Sync | None:
-    """A document of a task after somebody asked for it; None when that changes nothing: it is being seen to."""
-    if before is not None and before.until > request.at:
+def asked_for(before: Sync | None, task: Task, document: str, request: Request, *, queued: bool = False) -> Sync | None:
+    """A document of a task after somebody asked for it; None when that changes nothing: it is being seen to.
+
+    `queued`: some document of the subject is queued or in progress, so that a request without `restart` begins no new
+    round for any of them.
+    """
+    if before is not None and (before.until > request.at or (queued and not request.restart)):
         return None
     counter = asked(
         before.attempts if before is not None else None,
         request.at,
         by_person=request.by_person,
         change=request.changes.get(document, ""),
+        restart=request.restart,
     )
     if counter is None:
         return None

@@ -90,6 +90,16 @@ def _period_of(company: Company | None, day: str) -> str | None:
     return next((period.start for period in periods if period.start <= day <= period.end), None)
 
 
+def next_job(local: datetime, at: time, done: date | None) -> datetime | None:
+    """The local time of the next run of a recurring job; None when it is due now: the last day that is `done` lies
+    before the last one that is due. No `done` day is an installation whose first day counts as done.
+    """
+    due = day_of_job(local, at)
+    if done is not None and done < due:
+        return None
+    return datetime.combine(due + timedelta(days=1), at, local.tzinfo)
+
+
 def day_of_job(local: datetime, at: time) -> date:
     """The last day whose recurring job is due at a local time: today once it is `at`, else yesterday."""
     return local.date() if local.time() >= at else local.date() - timedelta(days=1)

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from engine import journals
-from engine.attempts import Request
+from engine.attempts import Request, Run
 from engine.changes import PROCESSES, iso
 from engine.errorlog import Deletion, Subject
 from engine.errors import Rejected
@@ -65,7 +65,7 @@ class DeleteError(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"
 class SyncDocuments(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="sync"):
     """Do these calls for these documents (R40): `who` asks for it at `at`, a person or the recurring job.
 
-    `changes` are digests of what surrounds each document, by its name (`engine.attempts.Request`).
+    `changes`, `restart` and `run` are those of `engine.attempts.Request`.
     """
 
     id: str
@@ -74,6 +74,8 @@ class SyncDocuments(msgspec.Struct, frozen=True, kw_only=True, tag_field="comman
     by_person: bool
     tasks: tuple[Task, ...]
     changes: dict[str, str]
+    restart: bool = True
+    run: Run | None = None
 
     @property
     def request(self) -> Request:
@@ -87,6 +89,8 @@ class SyncDocuments(msgspec.Struct, frozen=True, kw_only=True, tag_field="comman
             by_person=self.by_person,
             tasks=self.tasks,
             changes=self.changes,
+            restart=self.restart,
+            run=self.run,
         )
 
 
@@ -99,6 +103,8 @@ def sync_documents(request: Request) -> SyncDocuments:
         by_person=request.by_person,
         tasks=request.tasks,
         changes=request.changes,
+        restart=request.restart,
+        run=request.run,
     )
 
 

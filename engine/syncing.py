@@ -29,6 +29,12 @@ DONE_AS: Final[dict[str, str]] = {
     "journal": "bring the general journal to Dataverse",
 }
 
+SYSTEMS: Final[dict[str, str]] = {
+    **dict.fromkeys(("export", "import", "posting"), "Finance"),
+    **dict.fromkeys(("approval", "confirmation", "resend", "journal"), "Dataverse"),
+}
+"""The system that each action calls."""
+
 EXPORTED: Final = {"expense": "TrvExpTrans", "vendor-invoice-line": "VendInvoiceTrans"}
 
 

@@ -15,7 +15,9 @@ class AttemptLog(Protocol):
     """Counts attempts. Each call is one transaction; times are microseconds since 1970."""
 
     def ask(self, request: Request) -> list[str]:
-        """Ask for tasks; returns the names of the documents that will be tried."""
+        """Ask for tasks; returns the names of the documents that will be tried. A document of a run that was asked for
+        before is left out.
+        """
         ...
 
     def claim(
@@ -75,6 +77,7 @@ class MemoryAttempts:
 
     def __init__(self) -> None:
         self._syncs: dict[tuple[str, str], Sync] = {}
+        self._runs: set[tuple[str, str, str]] = set()
         self._lock = threading.Lock()
 
     def ask(self, request: Request) -> list[str]:
@@ -82,8 +85,16 @@ class MemoryAttempts:
             found = [
                 sync
                 for task in request.tasks
+                for queued in [
+                    any(sync.attempts.state in attempts.QUEUED for sync in self._of(task.action, task.subject))
+                ]
                 for document in task.documents
-                if (sync := attempts.asked_for(self._syncs.get((document, task.action)), task, document, request))
+                if self._is_new(request, document, task.action)
+                and (
+                    sync := attempts.asked_for(
+                        self._syncs.get((document, task.action)), task, document, request, queued=queued
+                    )
+                )
             ]
             self._save(found)
         return [sync.document for sync in found if sync.attempts.state == "waiting"]
@@ -147,6 +158,15 @@ class MemoryAttempts:
         with self._lock:
             waiting = [sync for sync in self._syncs.values() if sync.attempts.state in ("waiting", "running")]
         return min((max(sync.attempts.due, sync.until) for sync in waiting), default=None)
+
+    def _is_new(self, request: Request, document: str, action: str) -> bool:
+        """Whether a document was not yet requested by this run; it is from now on."""
+        if request.run is None:
+            return True
+        key = (request.run.id, document, action)
+        known = key in self._runs
+        self._runs.add(key)
+        return not known
 
     def _of(self, action: str, subject: str) -> list[Sync]:
         return [sync for sync in self._syncs.values() if (sync.action, sync.subject) == (action, subject)]

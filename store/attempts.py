@@ -13,7 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from engine import attempts
 from engine.attempts import Attempts, Claim, Outcome, Request, Sync
-from store import tables
+from engine.syncing import Task
+from store import runs, tables
 from store.statements import chunks, upsert
 
 _json: Final = msgspec.json.Encoder().encode
@@ -152,6 +153,11 @@ class SqlAttempts:
             later = (table.c.name == name) & (table.c.value < day)
             return connection.execute(update(table).where(later).values(value=day)).rowcount == 1
 
+    def purge_runs(self, before: int) -> int:
+        """Delete the sync runs that were requested before then, in microseconds since 1970; returns how many."""
+        with self._engine.begin() as connection:
+            return runs.purge(connection, before)
+
     def _free(self, now: int) -> list[tuple[str, str]]:
         """Subjects that may be claimed, the one that is due for the longest time first."""
         table = tables.syncs.c
@@ -169,20 +175,46 @@ class SqlAttempts:
 
 
 def ask(connection: Connection, request: Request) -> list[str]:
-    """Ask for tasks within a transaction; returns the names of the documents that will be tried."""
+    """Ask for tasks within a transaction; returns the names of the documents that will be tried. A request of a run is
+    kept with its documents, and those that the run requested before are left out: it may arrive twice.
+    """
     names = [document for task in request.tasks for document in task.documents]
     # In one order, or two requests could wait for each other.
     for task in sorted(request.tasks, key=lambda task: (task.action, task.subject)):
         _lock(connection, task.action, task.subject)
+    done = runs.recorded(connection, request.run.id, names) if request.run is not None else set()
     before = {(sync.document, sync.action): sync for sync in syncs_of(connection, names)}
-    found = [
-        sync
+    queued = set() if request.restart else _queued(connection, request.tasks)
+    found: dict[tuple[str, str], Sync | None] = {
+        (document, task.action): attempts.asked_for(
+            before.get((document, task.action)), task, document, request, queued=(task.action, task.subject) in queued
+        )
         for task in request.tasks
         for document in task.documents
-        if (sync := attempts.asked_for(before.get((document, task.action)), task, document, request))
-    ]
-    _save(connection, found)
-    return [sync.document for sync in found if sync.attempts.state == "waiting"]
+        if (document, task.action) not in done
+    }
+    changed = [sync for sync in found.values() if sync is not None]
+    _save(connection, changed)
+    if request.run is not None:
+        rounds = {key: None if sync is None else sync.attempts.round for key, sync in found.items()}
+        runs.record(connection, request, rounds)
+    return [sync.document for sync in changed if sync.attempts.state == "waiting"]
+
+
+def _queued(connection: Connection, tasks: Sequence[Task]) -> set[tuple[str, str]]:
+    """The actions and subjects of these tasks of which a document is queued or in progress."""
+    table = tables.syncs.c
+    found: set[tuple[str, str]] = set()
+    for some in chunks([task.subject for task in tasks], _FOUND_AT_ONCE):
+        rows = connection.execute(
+            select(table.action, table.subject)
+            .where(
+                table.subject.in_(some), table.state.in_(attempts.QUEUED), table.action.in_({t.action for t in tasks})
+            )
+            .distinct()
+        )
+        found.update((row.action, row.subject) for row in rows)
+    return found
 
 
 def stopped_syncs(connection: Connection, limit: int | None = None) -> list[Sync]:
@@ -213,17 +245,24 @@ def syncs_of(connection: Connection, documents: Sequence[str] | None = None, act
     return sorted(found, key=lambda sync: (sync.document, sync.action))
 
 
-def last_retried(connection: Connection, documents: Sequence[str]) -> dict[str, int]:
-    """When the last attempt for each of these documents ended, of those that had any."""
+class Tried(msgspec.Struct, frozen=True):
+    """When the last attempt for a document ended, and how many its current round has: the most of any action."""
+
+    last_at: int | None
+    made: int | None
+
+
+def tried(connection: Connection, documents: Sequence[str]) -> dict[str, Tried]:
+    """What is known of attempts for these documents, of those that a sync was requested for."""
     table = tables.syncs.c
-    found: dict[str, int] = {}
+    found: dict[str, Tried] = {}
     for some in chunks(documents, _FOUND_AT_ONCE):
         rows = connection.execute(
-            select(table.document, func.max(table.last_at).label("at"))
-            .where(table.document.in_(some), table.last_at.is_not(None))
+            select(table.document, func.max(table.last_at).label("at"), func.max(table.made).label("made"))
+            .where(table.document.in_(some))
             .group_by(table.document)
         )
-        found.update({row.document: row.at for row in rows})
+        found.update({row.document: Tried(row.at, row.made) for row in rows})
     return found
 
 

@@ -11,12 +11,12 @@ from store import tables
 from store.folding import folded
 
 Operator = Literal["is", "not", "starts", "contains", "from", "above", "to", "below"]
-Of = Literal["text", "amount", "date", "time", "flag"]
+Of = Literal["text", "amount", "date", "time", "flag", "number"]
 
 
 class Condition(msgspec.Struct, frozen=True):
     """One condition on a column. An empty text means that there is no value; amounts are units of 1/10000, times
-    microseconds since 1970, flags `yes` or `no`.
+    microseconds since 1970, flags `yes` or `no`, numbers whole.
     """
 
     column: str
@@ -55,6 +55,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "journal_line_amount": Column("amount", func.coalesce(_TABLE.journal_line_amount, 0)),
     # Of the attempt log, which knows few documents.
     "last_retried": Column("time", func.max(tables.syncs.c.last_at)),
+    "attempts": Column("number", func.max(tables.syncs.c.made)),
 }
 
 NAMES: Final = ("project", "voucher", "vendor", "invoice", "journal")
@@ -83,7 +84,7 @@ KEPT: Final[Stored] = {
 def meeting(conditions: Iterable[Condition], search: str, stored: Stored) -> ColumnElement[bool]:
     """The rows that meet the conditions, and have the text that is searched for in some name."""
     asked = [
-        _retried(condition) if condition.column == "last_retried" else _clause(_column(condition, stored), condition)
+        _tried(condition) if condition.column in _OF_ATTEMPTS else _clause(_column(condition, stored), condition)
         for condition in conditions
     ]
     if search:
@@ -96,12 +97,18 @@ def first_letters(letters: str) -> str:
     return letters.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
 
 
-def _retried(condition: Condition) -> ColumnElement[bool]:
+_OF_ATTEMPTS: Final = {"last_retried": tables.syncs.c.last_at, "attempts": tables.syncs.c.made}
+"""The columns of the attempt log; a document that it does not know has none."""
+
+
+def _tried(condition: Condition) -> ColumnElement[bool]:
     table = tables.syncs.c
-    tried = select(table.document).where(table.last_at.is_not(None)).group_by(table.document)
+    tried = select(table.document).where(_OF_ATTEMPTS[condition.column].is_not(None)).group_by(table.document)
     if condition.value == "":
         return _TABLE.document.not_in(tried) if condition.operator == "is" else _TABLE.document.in_(tried)
-    return _TABLE.document.in_(tried.having(_clause(COLUMNS["last_retried"], condition)))
+    if condition.operator == "not":
+        return _TABLE.document.not_in(tried.having(COLUMNS[condition.column].stored == condition.value))
+    return _TABLE.document.in_(tried.having(_clause(COLUMNS[condition.column], condition)))
 
 
 def _column(condition: Condition, stored: Stored) -> Column:

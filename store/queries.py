@@ -23,7 +23,7 @@ from engine.records import Record
 from engine.references import Directory
 from engine.wire import document_json
 from store import errorlog, grids, onesided, overview, tables
-from store.attempts import Attempt, attempts_of, last_retried, states_of_syncs, stopped_syncs, syncs_of
+from store.attempts import Attempt, Tried, attempts_of, states_of_syncs, stopped_syncs, syncs_of, tried
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
 from store.lease import Holder, holder_of
@@ -31,6 +31,7 @@ from store.onesided import CHAINS, NotSynced, NotSyncedPage, Posting
 from store.overview import Age, Balance, Day, Part, Work
 from store.proposals import waiting_proposals
 from store.rows import Rows, Written
+from store.runs import RunDocument, SyncRun, documents_of, run_of, runs_of
 from store.selection import Kept, decode_chain, document_of, kept_within
 from store.statements import chunks
 from store.summary import Summary, summarise
@@ -41,8 +42,8 @@ _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 
 
 class GridRow(msgspec.Struct, frozen=True):
-    """A document with what depends on the time it is looked at, and when it was last tried to sync it (microseconds
-    since 1970).
+    """A document with what depends on the time it is looked at, when it was last tried to sync it (microseconds since
+    1970), and the attempts of its current round (None where no sync was ever requested).
     """
 
     document: Document
@@ -50,6 +51,7 @@ class GridRow(msgspec.Struct, frozen=True):
     in_flight: bool
     timed: tuple[str, ...]
     last_retried: int | None = None
+    attempts: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The fixed JSON of `tieout documents`."""
@@ -61,6 +63,7 @@ class GridRow(msgspec.Struct, frozen=True):
             "in_flight": self.in_flight,
             "findings": findings,
             "last_retried": retried,
+            "attempts": self.attempts,
         }
 
 
@@ -319,14 +322,15 @@ class Snapshot:
         return overview.oldest_open(self._connection, company)
 
     def _rows(self, documents: Sequence[Document]) -> list[GridRow]:
-        retried = last_retried(self._connection, [document.document for document in documents])
+        known = tried(self._connection, [document.document for document in documents])
+        never = Tried(None, None)
         return [
             GridRow(
                 document,
                 shown_cause(document, self.moment),
                 in_flight(document, self.moment),
                 timed_findings(document, self._end_of_today(document)),
-                retried.get(document.document),
+                *msgspec.structs.astuple(known.get(document.document, never)),
             )
             for document in documents
         ]
@@ -397,6 +401,24 @@ class Snapshot:
     def sync_states(self) -> dict[str, int]:
         """How many documents wait, are tried, are done, are blocked, wait for a person: by state."""
         return states_of_syncs(self._connection)
+
+    def run(self, run: str) -> SyncRun | None:
+        """A sync run with its progress; None when there is none of this id."""
+        return run_of(self._connection, run, microseconds(self.now))
+
+    def runs(self, company: str, limit: int, *, by_person: bool | None = None) -> list[SyncRun]:
+        """The last sync runs of a company, the newest first."""
+        return runs_of(self._connection, company, microseconds(self.now), limit, by_person=by_person)
+
+    def run_documents(self, run: str, limit: int | None = None, skip: int = 0) -> list[RunDocument]:
+        """The documents of a sync run, those first that need somebody."""
+        return documents_of(self._connection, run, microseconds(self.now), limit, skip)
+
+    def turn(self, job: str) -> str | None:
+        """The last day (YYYY-MM-DD) for which a recurring job was done; None when no worker looked for it yet."""
+        table = tables.settings.c
+        value = self._connection.execute(select(table.value).where(table.name == f"job {job}")).scalar()
+        return None if value is None else str(value)
 
     def attempts(self, document: str) -> list[Attempt]:
         """Every attempt for a document, the newest first."""

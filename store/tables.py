@@ -325,6 +325,31 @@ attempts = Table(
     comment="Every attempt, recorded before its call leaves; no projection, nothing rebuilds it",
 )
 
+sync_runs = Table(
+    "sync_runs",
+    metadata,
+    Column("id", Key, primary_key=True, comment="Of the request"),
+    Column("at", BigInteger, nullable=False, comment="When it was requested"),
+    Column("who", Text, nullable=False),
+    Column("by_person", Integer, nullable=False),
+    Column("company", Text, nullable=False),
+    Column("scope", Text, nullable=False, comment="What was chosen, in words"),
+    Column("calls", Integer, nullable=False),
+    Column("documents", Integer, nullable=False),
+    Index("ix_sync_runs_company", "company", "at"),
+    comment="Who requested which sync when: engine.attempts.Run; no projection, nothing rebuilds it",
+)
+
+sync_run_documents = Table(
+    "sync_run_documents",
+    metadata,
+    Column("run", Key, primary_key=True),
+    Column("document", Key, primary_key=True),
+    Column("action", Text, primary_key=True),
+    Column("round", Integer, comment="The round of attempts that the run began or joined; NULL when it began none"),
+    comment="The documents of each sync run; their progress is in syncs and attempts",
+)
+
 alerts = Table(
     "alerts",
     metadata,

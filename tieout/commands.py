@@ -167,11 +167,13 @@ _TASKS_AT_ONCE: Final = 500
 
 
 def syncs(request: Request) -> list[tuple[str, Command]]:
-    """The commands that ask for a sync, each for some of its calls."""
+    """The commands that ask for a sync, each for some of its calls. A run without calls is one command: it is kept."""
     found: list[tuple[str, Command]] = []
     for some in chunks(request.tasks, _TASKS_AT_ONCE):
         names = {document for task in some for document in task.documents}
         changes = {name: change for name, change in request.changes.items() if name in names}
         part = replace(request, id=f"{request.id}/{len(found)}", tasks=tuple(some), changes=changes)
         found.append((some[0].subject, sync_documents(part)))
+    if not found and request.run is not None:
+        found.append((request.run.company, sync_documents(request)))
     return found

@@ -5,8 +5,6 @@ Nothing is kept beside the attempt log. What it says is reported to the error lo
 each attempt; their ids follow from the attempt, so one that may not have been sent is sent again.
 """
 
-import time
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal
 
@@ -42,6 +40,7 @@ from store.attempts import Attempt
 from store.errorlog import ErrorQuery
 from store.queries import Reader, Snapshot
 from tieout.settings import Settings
+from tieout.sync_requests import request_of
 
 EVERY_SECONDS: Final = 300
 """As often as Finance's own process runs (`domain/limits.md`); what a person asked for is tried again so often where
@@ -245,7 +244,9 @@ def _event(run: str, what: str) -> str:
 # --- how they stand ---------------------------------------------------------------------------------------------------
 
 State = Literal["waiting", "running", "waits-for-a-person", "through", "reported"]
-"""Tried at its time; being tried; only a person begins again; through; reported by Finance, which does it itself."""
+"""Queued for its time; in progress; a person must act; confirmed in Dataverse; reported by Finance, which still retries
+it itself.
+"""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,13 +302,15 @@ def standing(snapshot: Snapshot, company: str | None = None, *, everything: bool
         name = name_of(message.company or "", number or "")
         if number and (name not in found or _said_since(found[name], message)):
             known = recognise(message.text or "")
+            count = min(int(known.parameters.get("count", entry.count)), ATTEMPTS_MAX)
             found[name] = Standing(
                 company=message.company or "",
                 journal=number,
                 posted=None,
-                state="reported",
+                # At five of five Finance leaves it to a person, as we do (R61).
+                state="waits-for-a-person" if count == ATTEMPTS_MAX else "reported",
                 step=STEP_OF.get(known.code),
-                count=int(known.parameters.get("count", entry.count)),
+                count=count,
                 round=1,
                 next=None,
                 last=message.evidence.at,
@@ -322,6 +325,11 @@ def standing(snapshot: Snapshot, company: str | None = None, *, everything: bool
         one for one in found.values() if (everything or one.state != "through") and company in (None, one.company)
     ]
     return sorted(wanted, key=lambda one: (one.company, one.journal))
+
+
+def needing_attention(snapshot: Snapshot, company: str | None = None) -> list[Standing]:
+    """The general journals that a person must see to, whoever attempted them."""
+    return [one for one in standing(snapshot, company) if one.state == "waits-for-a-person"]
 
 
 _STATES: Final[dict[str, State]] = {
@@ -374,8 +382,8 @@ def wish(snapshot: Snapshot, names: Iterable[str], who: str) -> Request:
         company, _, number = name.partition("/")
         posted = known[name].parameters.get("posted") if name in known else None
         tasks.append(task_of(company, number, posted))
-    at = time.time_ns() // 1_000
-    return Request(id=str(uuid.uuid4()), at=at, who=who, by_person=True, tasks=tuple(tasks), changes={})
+    scope = f"{len(tasks)} general {'journal' if len(tasks) == 1 else 'journals'}"
+    return request_of(tasks, {}, who=who, scope=scope)
 
 
 def _todo(code: str) -> str:

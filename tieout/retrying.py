@@ -3,8 +3,6 @@
 An error is named by its company and its subject, `USPM/USPM-000041`, where a document has its name.
 """
 
-import time
-import uuid
 from collections.abc import Collection, Iterable
 
 import msgspec
@@ -20,6 +18,7 @@ from store.errorlog import ErrorEntry, ErrorQuery
 from store.queries import Snapshot
 from tieout import journals
 from tieout.settings import Settings
+from tieout.sync_requests import request_of
 
 _EVERY = 1_000_000
 
@@ -60,8 +59,8 @@ def request(snapshot: Snapshot, retries: Iterable[Retry], who: str) -> Request:
         (one.name, one.entry.message.company or "", one.step) for one in retries if isinstance(one.step, Step)
     )
     wished += journals.wish(snapshot, [one.name for one in retries if one.journal], who).tasks
-    at = time.time_ns() // 1_000
-    return Request(id=str(uuid.uuid4()), at=at, who=who, by_person=True, tasks=tuple(wished), changes={})
+    number = f"{len(retries)} {'error' if len(retries) == 1 else 'errors'}"
+    return request_of(wished, {}, who=who, scope=f"Retry of {number}")
 
 
 def still_current(snapshot: Snapshot, claim: Claim, names: Collection[str]) -> bool:

@@ -1,8 +1,6 @@
 """What is to be synced: the rules of `engine.syncing` asked of the store (R40, R42)."""
 
-import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from datetime import time as time_of_day
 from typing import Final
@@ -12,18 +10,23 @@ import msgspec
 from engine.attempts import Claim, Request
 from engine.calendar import Company, Window, day_of_job
 from engine.documents import Kind
+from engine.errors import QuestionError
 from engine.syncing import Left, Step, Task, step_for, tasks
 from handlers.sync import Needed
 from store.attempts import SqlAttempts
 from store.grids import GridQuery
 from store.queries import GridRow, Reader, Snapshot
+from store.statements import chunks
 from store.views import View
 from tieout.retrying import still_current
 from tieout.settings import Settings
+from tieout.sync_requests import request_of
 
 KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
-_VIEWS: Final[tuple[View, ...]] = ("missing-actuals", "missing-journal-lines")
+VIEWS: Final[tuple[View, ...]] = ("missing-actuals", "missing-journal-lines")
 _ROWS_AT_ONCE: Final = 1_000
+RECURRING: Final = "recurring job"
+_PLANNED_AT_ONCE: Final = 5_000
 IN_FLIGHT: Final = "It is on its way: what is missing may still come by itself."
 
 
@@ -51,29 +54,60 @@ class Plan(msgspec.Struct, frozen=True):
         """The documents that are left alone."""
         return [one for one in self.documents if isinstance(one.step, Left)]
 
-    def request(self, who: str, *, by_person: bool) -> Request:
-        """The wish that this be done."""
-        return Request(
-            id=str(uuid.uuid4()),
-            at=time.time_ns() // 1_000,
-            who=who,
-            by_person=by_person,
-            tasks=tuple(self.tasks),
-            changes={one.row.document.document: one.change for one in self.documents if isinstance(one.step, Step)},
-        )
+    @property
+    def changes(self) -> dict[str, str]:
+        """The digests of what surrounds the documents that are synced, by their names."""
+        return {one.row.document.document: one.change for one in self.documents if isinstance(one.step, Step)}
+
+    def request(self, who: str, scope: str, *, by_person: bool = True) -> Request:
+        """The request that this be done; `scope` says in words what was chosen."""
+        return request_of(self.tasks, self.changes, who=who, scope=scope, by_person=by_person)
+
+
+class TooManyCalls(QuestionError):
+    """A sync of more calls than are started at once."""
 
 
 def plan(
-    snapshot: Snapshot, settings: Settings, company: Company, window: Window, kinds: Sequence[Kind] = KINDS
+    snapshot: Snapshot,
+    settings: Settings,
+    company: Company,
+    window: Window,
+    kinds: Sequence[Kind] = KINDS,
+    calls: int | None = None,
 ) -> Plan:
-    """What Sync does for a company: everything in the window that is not reconciled."""
-    found: dict[str, GridRow] = {}
-    for kind in kinds:
-        for view in _VIEWS:
-            query = GridQuery(company=company.code, kind=kind, window=window, view=view, limit=_ROWS_AT_ONCE)
-            for row in snapshot.rows(query):
-                found.setdefault(row.document.key, row)
-    return _planned(snapshot, settings, found.values(), on_its_way_too=False)
+    """What Sync does for a company: everything in the window that is not reconciled. Raises as `plan_of`."""
+    queries = [
+        GridQuery(company=company.code, kind=kind, window=window, view=view, limit=_ROWS_AT_ONCE)
+        for kind in kinds
+        for view in VIEWS
+    ]
+    return plan_of(snapshot, settings, queries, calls)
+
+
+def plan_of(snapshot: Snapshot, settings: Settings, queries: Iterable[GridQuery], calls: int | None = None) -> Plan:
+    """What Sync does for the rows of grids, each row once. Raises `TooManyCalls` beyond so many `calls`."""
+    found: list[Planned] = []
+    seen: set[str] = set()
+    subjects: set[tuple[str, str]] = set()
+    for query in queries:
+        rows = (row for row in snapshot.rows(msgspec.structs.replace(query, limit=_ROWS_AT_ONCE)))
+        for some in chunks((row for row in rows if row.document.key not in seen), _PLANNED_AT_ONCE):
+            seen.update(row.document.key for row in some)
+            planned = _planned(snapshot, settings, some, on_its_way_too=False).documents
+            subjects |= {(one.step.action, one.step.subject) for one in planned if isinstance(one.step, Step)}
+            if calls is not None and len(subjects) > calls:
+                raise TooManyCalls(
+                    f"this sync would make more than {calls:,} calls. Narrow it: choose fewer dates, or filter the "
+                    "grid; `tieout sync` has no such limit."
+                )
+            found += planned
+    return Plan(found)
+
+
+def plan_named(snapshot: Snapshot, settings: Settings, names: Collection[str]) -> Plan:
+    """What Sync does for the documents of these names that there are, also while they are on their way."""
+    return _planned(snapshot, settings, snapshot.named(names), on_its_way_too=True)
 
 
 def plan_for(snapshot: Snapshot, settings: Settings, document: str) -> Plan:
@@ -115,7 +149,9 @@ def sync_every_company(
         if attempts.take_turn(f"sync {company.code}", day):
             with reader.snapshot() as snapshot:
                 found = plan(snapshot, settings, company, snapshot.window(company, None, None))
-            request = found.request("recurring job", by_person=False)
+            request = request_of(
+                found.tasks, found.changes, who=RECURRING, scope="Recurring job", company=company.code, by_person=False
+            )
             ask(request)
             yield company.code, day, request
 

@@ -74,7 +74,7 @@ class Desk:
 
     def ask(self, document: str | None = None, *, by_person: bool = True) -> list[str]:
         """Press Sync, or let the recurring job do so; the documents that will be tried."""
-        request = self.plan(document).request("anna", by_person=by_person)
+        request = self.plan(document).request("anna", "a test", by_person=by_person)
         return self.attempts.ask(msgspec.structs.replace(request, at=self.now()))
 
     def handle(self) -> None:

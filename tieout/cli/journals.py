@@ -1,6 +1,5 @@
 """`tieout journals`: the general journals that are not through to Dataverse, and a new round of attempts (R60-R63)."""
 
-import getpass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -134,10 +133,11 @@ def _chosen(settings: "Settings", numbers: list[str], company: str | None) -> li
 
 def _sync(settings: "Settings", names: list[str], *, wait: bool, as_json: bool) -> None:
     from tieout.cli.syncing import ask, until_over
+    from tieout.commands import me
     from tieout.journals import wish
 
     with asking(settings) as (snapshot, _):
-        request = wish(snapshot, names, getpass.getuser())
+        request = wish(snapshot, names, me())
     asked = ask(settings, request)
     journals = counted(len(asked), "journal")
     typer.echo(f"A new round begins for {journals}; a worker with the role `handle` sees to it.", err=True)

@@ -1,6 +1,5 @@
 """`tieout sync`: send again what dual-write lost (R40)."""
 
-import getpass
 import time
 from collections import Counter
 from datetime import timedelta
@@ -52,9 +51,11 @@ def sync(
     """
     if (company is None) == (document is None):
         raise typer.BadParameter("name a company, or one document.", param_hint="'--company'")
+    from tieout.commands import me
+
     settings = in_force()
     plan = _plan(settings, company, kind, document, start, end)
-    request = plan.request(getpass.getuser(), by_person=True)
+    request = plan.request(me(), "tieout sync")
     if dry_run or not request.tasks:
         _show(plan, as_json)
         return
@@ -134,20 +135,14 @@ def ask(settings: "Settings", request: "Request") -> list[str]:
     """Ask for it, and return the documents. Where a worker holds an embedded log, the wish goes straight to the list
     that its handlers work from.
     """
-    from engine.errors import QuestionError
-    from store.attempts import SqlAttempts
-    from tieout.bootstrap import open_reader, open_store
-    from tieout.commands import Outlet, applied, syncs
+    from tieout.bootstrap import open_reader
+    from tieout.commands import Outlet, applied
+    from tieout.sync_requests import send
 
-    try:
-        places = Outlet(settings).send(syncs(request))
-    except QuestionError:
-        with open_store(settings, write=True) as engine:
-            SqlAttempts(engine).ask(request)
-    else:
-        with open_reader(settings) as reader:
-            if not applied(reader, places):
-                typer.echo("The command is on its topic; a worker that projects will take it up.", err=True)
+    places = send(settings, Outlet(settings), request)
+    with open_reader(settings) as reader:
+        if not applied(reader, places):
+            typer.echo("The command is on its topic; a worker that projects will take it up.", err=True)
     return sorted({document for task in request.tasks for document in task.documents})
 
 

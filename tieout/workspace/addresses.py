@@ -6,6 +6,7 @@ What a person types into a filter is what stands in the address (amounts and dat
 
 | text | `abc` or `abc*` begins with, `*abc` contains, `=abc` is, `!abc` is not, `=` is empty |
 | amount | `100`, `100..500`, `>100`, `<=500`, `!0` is not |
+| number | `3`, `1..4`, `>=5`, `=` is none |
 | date, time | `2024-12-24`, `2024-12`, `2024`, `2024-12-01..2024-12-15`, `>=2024-12-01` |
 """
 
@@ -252,6 +253,8 @@ def conditions_of(name: str, text: str, zone: tzinfo) -> list[Condition]:
             return _of_range(name, text, lambda part: (_amount(part),) * 2)
         case "date":
             return _of_range(name, text, _span)
+        case "number":
+            return _of_range(name, text, lambda part: (_number(part),) * 2)
         case _:
             return _of_range(name, text, lambda part: _moments(part, zone))
 
@@ -303,6 +306,12 @@ def _amount(text: str) -> int:
     if found is None:
         raise QuestionError(f"{text!r} is no amount. Write 100, 1000.50, 100..500, >100 or <=500.")
     return found
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise QuestionError(f"{text!r} is no whole number. Write 3, 1..4 or >=5.")
+    return int(text)
 
 
 def _span(text: str) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from tieout.workspace import (
     onesided,
     operation,
     proposals,
+    syncing,
     troubleshoot,
 )
 from tieout.workspace.addresses import PATHS
@@ -71,6 +72,12 @@ def make_app(workspace: Workspace) -> Starlette:
             Route("/{company}/postings-without-document", onesided.postings),
             Route("/{company}/postings-without-document.csv", onesided.postings_csv),
             Route("/{company}/document/{name:path}", document.page),
+            Route("/{company}/sync", syncing.runs, methods=["GET"]),
+            Route("/{company}/sync", syncing.confirm, methods=["POST"]),
+            Route("/{company}/sync/preview", syncing.preview),
+            Route("/{company}/sync/preview.csv", syncing.preview_csv),
+            Route("/{company}/sync/{run}.csv", syncing.run_csv),
+            Route("/{company}/sync/{run}", syncing.run),
             Route("/{company}/errors", troubleshoot.errors),
             Route("/{company}/errors.csv", troubleshoot.errors_csv),
             Route("/{company}/errors/history", troubleshoot.history),

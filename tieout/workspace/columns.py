@@ -52,6 +52,7 @@ _JOURNAL: Final = (
     Column("journal_line_currency", "Currency", width=10),
     Column("posted_date", "Posted date", "date", 12),
     Column("last_retried", "Last retried date", "time", 22),
+    Column("attempts", "Attempts", "number", 10),
 )
 _RATE: Final = Column("exchange_rate", "Exchange rate", "number", 19)
 _MORE: Final = (
@@ -120,8 +121,9 @@ def plain(column: Column, row: GridRow) -> Any:
             return "" if document.exchange_rate is None else money.fixed(document.exchange_rate, 12)
         case "line_number":
             return "" if document.line_number is None else money.fixed(document.line_number, 10)
-        case "last_retried":
-            return "" if row.last_retried is None else row.last_retried
+        case "last_retried" | "attempts":
+            value = getattr(row, column.name)
+            return "" if value is None else value
         case _:
             value = getattr(document, column.name)
             return "" if value is None else value

@@ -1,10 +1,11 @@
 """What every page of a company has around it: company, window, today, the time it was made, silent feeds, tabs."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -19,8 +20,13 @@ from streams.log import EventLog
 from tieout.bootstrap import open_log
 from tieout.commands import Outlet
 from tieout.feeds import Feed, companies_of, feeds_of
+from tieout.previews import Kind, obstacles
 from tieout.settings import Settings
 from tieout.workspace.formats import Locale, preferred, zone
+
+READY_SECONDS: Final = 30.0
+"""How long it is taken as known that a sync may start; the confirmation asks anew."""
+FAILED_SECONDS: Final = 3.0
 
 
 class Workspace:
@@ -36,6 +42,7 @@ class Workspace:
         self._lock = Lock()
         self._log: EventLog | None = None
         self._opened: Any = None
+        self._obstacles: dict[Kind, tuple[float, list[str]]] = {}
 
     @property
     def log(self) -> EventLog:
@@ -45,6 +52,19 @@ class Workspace:
                 self._opened = open_log(self.settings, write=False)
                 self._log = self._opened.__enter__()
             return self._log
+
+    def obstacles(self, kind: Kind, *, fresh: bool = False) -> list[str]:
+        """Why no sync can start (`tieout.previews.obstacles`): asked of both systems now, or a moment ago unless it
+        must be `fresh`.
+        """
+        with self._lock:
+            at, known = self._obstacles.get(kind, (0.0, []))
+        keeps = FAILED_SECONDS if known else READY_SECONDS
+        if fresh or not at or time.monotonic() - at > keeps:
+            known = obstacles(self.settings, kind)
+            with self._lock:
+                self._obstacles[kind] = (time.monotonic(), known)
+        return known
 
     def close(self) -> None:
         """Let go of the log."""

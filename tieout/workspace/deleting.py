@@ -1,12 +1,10 @@
 """Deleting errors: a page that names them and asks for the reason, and what its form does (R55)."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
-from urllib.parse import parse_qs
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -15,12 +13,9 @@ from engine.errors import QuestionError
 from store.errorlog import ErrorEntry
 from tieout.commands import applied, deletions, me, retried_by
 from tieout.workspace.context import Frame, asked, frame, workspace_of
+from tieout.workspace.posted import Form, read_form
 from tieout.workspace.rendering import render
 from tieout.workspace.troubleshoot import State, read_state, rows_of, sections
-
-FORM_BYTES_MAX: Final = 1024 * 1024
-
-Form = Mapping[str, Sequence[str]]
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -38,7 +33,7 @@ def confirm(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Delete the errors that the page before showed, and go back to the list."""
-    form = await _form(request)
+    form = await read_form(request)
     return await run_in_threadpool(_delete, request, form)
 
 
@@ -105,12 +100,3 @@ def _key(entry: ErrorEntry) -> str:
 def _seen(entry: ErrorEntry) -> str:
     """An error as somebody saw it: its subject, and when it came; a later one of the subject is another."""
     return f"{_key(entry)}@{entry.message.evidence.at}"
-
-
-async def _form(request: Request) -> Form:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > FORM_BYTES_MAX:
-            raise HTTPException(413, "The form is larger than any of this workspace's.")
-    return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.absence import claimed
-from engine.attempts import ATTEMPTS_MAX
+from engine.attempts import ATTEMPTS_MAX, Sync
 from engine.changes import Evidence
 from engine.documents import Amounts
 from engine.errors import QuestionError
@@ -78,6 +78,28 @@ def chain_context(request: Request, snapshot: Snapshot, around: Frame, name: str
     }
 
 
+SYNC_STATES: Final[Mapping[str, str]] = {
+    "waiting": "Queued",
+    "running": "In progress",
+    "done": "Done",
+    "blocked": "Blocked (dependency)",
+    "stopped": "Needs attention",
+}
+
+
+def _sync(sync: Sync) -> dict[str, Any]:
+    """How far the current cycle of attempts for an action is: the next attempt and the last answer included."""
+    return {
+        "done_as": DONE_AS.get(sync.action, sync.action),
+        "state": SYNC_STATES[sync.attempts.state],
+        "made": sync.attempts.made,
+        "of": ATTEMPTS_MAX,
+        "next": sync.attempts.due if sync.attempts.state == "waiting" else None,
+        "last": sync.last_at,
+        "answer": f"{sync.last_outcome}: {sync.last_text}" if sync.last_text else sync.last_outcome,
+    }
+
+
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     """An attempt to sync as a line for people."""
     outcome = attempt.outcome or "not known yet"
@@ -94,6 +116,10 @@ def _told(request: Request, view: ChainView, snapshot: Snapshot, around: Frame) 
     explanation = explain(document, snapshot.moment)
     return {
         "attempts": [_attempt(attempt) for attempt in view.attempts],
+        "syncs": [_sync(sync) for sync in snapshot.syncs([document.document])],
+        "sync": f"/{quote(around.code)}/sync/preview{around.dated({'document': document.document})}"
+        if around.code and document.position in ("missing-actual", "missing-journal-line")
+        else None,
         "document": document,
         "row": view.row,
         "standing": view.row.cause or document.excluded or document.position,

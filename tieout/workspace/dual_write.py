@@ -24,7 +24,7 @@ KIND_NAMES: Final[dict[Kind, str]] = {"expense": "Expense", "vendor-invoice-line
 
 _SECTIONS: Final = (
     *(*PATHS.values(), "balance", "not-synced", "postings-without-document"),
-    *("errors", "general-journals", "invoice-proposals"),
+    *("errors", "general-journals", "invoice-proposals", "sync"),
 )
 """The pages that every company has, beside its summary."""
 
@@ -133,6 +133,7 @@ def _sections(around: Frame) -> list[tuple[str, str, str]]:
         ("summary", "Summary", base + dated),
         *((PATHS[kind], KIND_NAMES[kind], f"{base}/{PATHS[kind]}{dated}") for kind in KINDS),
         ("balance", "Balance", f"{base}/balance{dated}"),
+        ("sync", "Sync runs", f"{base}/sync{dated}"),
     ]
 
 

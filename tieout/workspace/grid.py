@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, get_args
+from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -170,6 +171,7 @@ def _grid(
         "groupings": {name: GROUP_NAMES[name] for name in _groupings(state.kind)},
         "standings": STANDINGS,
         "csv": f"{state.path}.csv" + state.address().removeprefix(state.path),
+        "sync": None if state.view == "reconciled" or wrong else _sync_address(state),
         "hidden": partial(_hidden, state),
         "hints": _hints(around.locale),
         "texts": _texts(request, state, around.locale, wrong),
@@ -198,6 +200,12 @@ def _grid(
         "pages": _pages(state, page),
         "first": state.first,
     }
+
+
+def _sync_address(state: GridState) -> str:
+    """The preview of a sync of what the grid shows."""
+    query = {"kind": state.kind, **state.from_start(columns="", group=None).parameters()}
+    return f"/{quote(state.company)}/sync/preview?{urlencode(query, quote_via=quote)}"
 
 
 def _texts(request: Request, state: GridState, locale: Locale, wrong: dict[str, str]) -> dict[str, str]:
@@ -288,6 +296,7 @@ def _hints(locale: Locale) -> dict[str, str]:
     return {
         "text": "abc begins with, *abc contains, =abc is, !abc is not, = is empty",
         "amount": f"{locale.digits('1000.50')}, 100..500, >100, <=500, !0 is not",
+        "number": "3, 1..4, >=5, = is none",
         "date": days,
         "time": days,
     }

@@ -10,17 +10,17 @@ from engine.attempts import ATTEMPTS_MAX
 from engine.changes import iso
 from engine.errorlog import Subject
 from engine.journals import PROCESS
-from tieout.journals import Standing, retry_of, standing
+from tieout.journals import Standing, standing
 from tieout.workspace.context import asked, frame
 from tieout.workspace.export import csv_response
 from tieout.workspace.rendering import render
 from tieout.workspace.troubleshoot import sections
 
 STATES: Final = {
-    "waiting": "waiting",
-    "running": "being tried",
-    "waits-for-a-person": "waits for a person",
-    "reported": "seen to by Finance",
+    "waiting": "Queued",
+    "running": "In progress",
+    "waits-for-a-person": "Needs attention",
+    "reported": "Retried by Finance",
 }
 
 
@@ -34,12 +34,18 @@ def journals(request: Request) -> Response:
             "tab": "troubleshoot",
             "section": "general-journals",
             "sections": sections(around),
-            "journals": [(one, retry_of(one), *_entry(one)) for one in found],
+            "journals": [(one, _sync_address(one.company, one.journal), *_entry(one)) for one in found],
+            "sync_all": _sync_address(around.code, "all"),
             "states": STATES,
             "of": ATTEMPTS_MAX,
             "csv": f"/{quote(around.code)}/general-journals.csv",
         }
         return render(request, "journals.html", context)
+
+
+def _sync_address(company: str, journal: str) -> str:
+    """The preview of a sync of a journal, or of `all`."""
+    return f"/{quote(company)}/sync/preview?journal={quote(journal, safe='')}"
 
 
 def _entry(one: Standing) -> tuple[str, str]:

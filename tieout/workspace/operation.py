@@ -11,13 +11,14 @@ from starlette.responses import Response
 
 from engine.attempts import ATTEMPTS_MAX, Sync
 from engine.changes import microseconds
-from engine.journals import ACTION
+from engine.journals import ACTION, name_of
 from engine.syncing import DONE_AS
 from store.queries import Snapshot
 from streams.log import EventLog, LogError
 from streams.projector import read_rejection
 from streams.topics import PROJECTED, REJECTED
 from tieout.checks import check
+from tieout.journals import Standing, needing_attention
 from tieout.settings import Settings
 from tieout.workspace.context import Workspace, age, asked, frame, workspace_of
 from tieout.workspace.document import address
@@ -26,11 +27,11 @@ from tieout.workspace.rendering import render
 _RATES: Final = (("last hour", timedelta(hours=1)), ("last day", timedelta(days=1)), ("last week", timedelta(days=7)))
 _SHOWN: Final = 100
 _STATES: Final = {
-    "waiting": "Waiting for their turn",
-    "running": "Being tried",
+    "waiting": "Queued",
+    "running": "In progress",
     "done": "Done",
-    "blocked": "Blocked until what is around them changes",
-    "stopped": "Waiting for a person",
+    "blocked": "Blocked (dependency)",
+    "stopped": "Needs attention",
 }
 
 
@@ -58,7 +59,7 @@ def operation(request: Request) -> Response:
         partitions, problem = _partitions(workspace, snapshot)
         rejected = _rejected_number(workspace) if problem is None else 0
         oldest = snapshot.oldest_open()
-        states, stopped = snapshot.sync_states(), snapshot.stopped(_SHOWN)
+        states, attention = snapshot.sync_states(), _attention(snapshot)
         context = {
             "frame": around,
             "tab": "operation",
@@ -70,27 +71,51 @@ def operation(request: Request) -> Response:
             "oldest": oldest,
             "oldest_age": None if oldest is None else age(oldest, snapshot.present),
             "settings": secrets_hidden(workspace.settings),
-            "syncs": [(title, states.get(state, 0)) for state, title in _STATES.items()],
-            "stopped": [_stopped(sync) for sync in stopped],
+            "syncs": [
+                (title, len(attention) if state == "stopped" else states.get(state, 0))
+                for state, title in _STATES.items()
+            ],
+            "stopped": attention[:_SHOWN],
             "of": ATTEMPTS_MAX,
-            "more": states.get("stopped", 0) - len(stopped),
+            "more": max(0, len(attention) - _SHOWN),
             "writer": snapshot.writer(),
             "embedded": workspace.settings.log_file is not None,
         }
         return render(request, "operation.html", context)
 
 
-def _stopped(sync: Sync) -> dict[str, Any]:
-    """What waits for a person, after which attempt, and the way to it."""
-    of_journal = sync.action == ACTION
+def _attention(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """What needs attention: documents and errors after five attempts, and general journals, whoever attempted them."""
+    syncs = [sync for sync in snapshot.stopped() if sync.action != ACTION]
+    documents = {row.document.document for row in snapshot.named({sync.document for sync in syncs})}
+    found = [_stopped(sync, of_document=sync.document in documents) for sync in syncs]
+    return found + [_journal(one) for one in needing_attention(snapshot)]
+
+
+def _stopped(sync: Sync, *, of_document: bool) -> dict[str, Any]:
+    errors = f"/{quote(sync.company)}/errors"
+    retry = f"/{quote(sync.company)}/sync/preview?document={quote(sync.document, safe='')}"
     return {
         "name": sync.document,
-        "address": f"/{quote(sync.company)}/general-journals" if of_journal else address(sync.document),
+        "address": address(sync.document) if of_document else errors,
         "tried": DONE_AS.get(sync.action, sync.action),
         "made": sync.attempts.made,
         "last": sync.last_at,
         "outcome": f"{sync.last_outcome}: {sync.last_text}" if sync.last_text else sync.last_outcome,
-        "command": f"tieout journals sync {sync.document}" if of_journal else f"tieout sync --document {sync.document}",
+        "retry": retry if of_document else errors,
+    }
+
+
+def _journal(one: Standing) -> dict[str, Any]:
+    base = f"/{quote(one.company)}"
+    return {
+        "name": name_of(one.company, one.journal),
+        "address": f"{base}/general-journals",
+        "tried": DONE_AS[ACTION],
+        "made": one.count,
+        "last": one.last,
+        "outcome": " ".join(text for text in (one.error, one.reason) if text) or one.outcome,
+        "retry": f"{base}/sync/preview?journal={quote(one.journal, safe='')}",
     }
 
 

@@ -30,9 +30,15 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         auto_reload=False,
     )
+    environment.filters["sentence"] = _sentence
     environment.globals["flush"] = _FLUSH
     environment.globals["static"] = static_address
     return environment
+
+
+def _sentence(text: str) -> str:
+    """Words that begin a line; proper nouns keep their capitals."""
+    return text[:1].upper() + text[1:]
 
 
 def render(request: Request, template: str, context: dict[str, Any], stack: ExitStack | None = None) -> Response:

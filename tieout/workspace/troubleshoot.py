@@ -62,6 +62,8 @@ class ErrorRow(msgspec.Struct, frozen=True):
     history: str
     delete: str
     """The page that asks before it is deleted; '' for one that is not current."""
+    retry: str
+    """The preview of a retry; '' for one that is not current."""
 
     @property
     def message(self) -> ProcessMessage:
@@ -258,6 +260,7 @@ def _row(entry: ErrorEntry, around: Frame, journal: str, project: str) -> ErrorR
         event=event_address(message.evidence, around),
         history=_history_address(around.code, message),
         delete=f"/{quote(around.code)}/errors/delete?error={subject_of(message).key}" if entry.current else "",
+        retry=f"/{quote(around.code)}/sync/preview?error={subject_of(message).key}" if entry.current else "",
     )
 
 

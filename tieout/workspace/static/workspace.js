@@ -23,11 +23,32 @@ async function show(address, { remember = true } = {}) {
     document.title = page.title;
     if (remember) history.pushState(null, "", answer.url);
     arrive();
+    poll();
     root.classList.remove("busy");
   } catch (fault) {
     if (fault.name !== "AbortError") location.assign(address);
   }
 }
+
+// A page of something under way is looked at again every few seconds, while somebody sees it.
+let looking = 0;
+function poll() {
+  clearTimeout(looking);
+  const seconds = Number(document.querySelector("[data-poll]")?.dataset.poll);
+  if (seconds) looking = setTimeout(() => look().then(poll), seconds * 1000);
+}
+async function look() {
+  const address = location.href;
+  if (document.hidden || root.classList.contains("busy")) return;
+  try {
+    const answer = await fetch(address, { headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html");
+    if (answer.ok && location.href === address && !root.classList.contains("busy")) swap(page);
+  } catch {
+    // The server is away: what is shown stays, and is looked at again.
+  }
+}
+poll();
 
 // A page the browser brings back as it was left is not waiting any more.
 addEventListener("pageshow", () => root.classList.remove("busy"));

@@ -1,0 +1,316 @@
+"""The preview of a sync, and its confirmation: made by the same rules as `tieout sync --dry-run` (R40).
+
+A preview carries the id of the request that it becomes, and what it showed. Confirmed, it is resolved again from the
+store, so that nothing but what was shown is requested, and nothing that changed meanwhile. Confirmed twice it is one
+request, for the attempt log executes each document of a run once.
+"""
+
+import base64
+import binascii
+import re
+import uuid
+import zlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from engine.attempts import QUEUED, Request
+from engine.calendar import Company, Window
+from engine.documents import Document
+from engine.errors import QuestionError
+from engine.journals import task_of
+from engine.messages import recognise
+from engine.prerequisites import unmet
+from engine.syncing import DONE_AS, Left, Step, Task, tasks
+from handlers.errors import TargetError
+from store.errorlog import ErrorEntry, ErrorQuery
+from store.grids import GridQuery
+from store.queries import Snapshot
+from tieout import retrying
+from tieout.commands import me
+from tieout.connected import prerequisites
+from tieout.connectors import open_connectors
+from tieout.handling import ready
+from tieout.journals import NOT_HERE, Standing, standing
+from tieout.settings import Settings
+from tieout.sync_requests import request_of
+from tieout.syncing import Plan, plan, plan_for, plan_named, plan_of
+
+CALLS_MAX: Final = 10_000
+"""More calls than these are not started from a page."""
+TOKEN_MAX: Final = 4 * 1024 * 1024
+"""Characters of a form's token: some hundred thousand documents."""
+_UNPACKED_MAX: Final = 64 * 1024 * 1024
+_SCOPE_MAX: Final = 300
+_EVERY: Final = 1_000_000
+
+Kind = Literal["documents", "journals", "errors"]
+"""What a sync is requested for."""
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A document, a general journal or an error that was chosen: what Sync does for it, or why it is left unchanged.
+
+    `cause` is a code: why a document waits, how a journal stands, which message an error is. `amount` is what of a
+    document is not reconciled, in units of 1/10000 of its accounting `currency`.
+    """
+
+    name: str
+    company: str
+    cause: str
+    step: Step | Left
+    change: str = ""
+    amount: int | None = None
+    currency: str | None = None
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sync would do. `queued` are the names of candidates that are queued or in progress: no new attempts cycle
+    begins for them.
+    """
+
+    id: str
+    kind: Kind
+    company: str
+    scope: str
+    candidates: Sequence[Candidate]
+    queued: Collection[str] = frozenset()
+    job: bool = False
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The calls, in order."""
+        return tasks((one.name, one.company, one.step) for one in self.candidates if isinstance(one.step, Step))
+
+    @property
+    def synced(self) -> list[Candidate]:
+        """The candidates that something is done for."""
+        return [one for one in self.candidates if isinstance(one.step, Step)]
+
+    @property
+    def left(self) -> list[Candidate]:
+        """The candidates that are left unchanged."""
+        return [one for one in self.candidates if isinstance(one.step, Left)]
+
+    @property
+    def token(self) -> str:
+        """What its form carries: the id of the request, and what was shown."""
+        shown: list[tuple[str, str, list[str]]] = [
+            (task.action, task.subject, list(task.documents)) for task in self.tasks
+        ]
+        form = Shown(self.id, self.kind, self.company, self.scope, shown, self.job)
+        return base64.urlsafe_b64encode(zlib.compress(msgspec.json.encode(form))).decode()
+
+
+class Shown(msgspec.Struct, frozen=True, array_like=True):
+    """What the form of a preview carries: its calls by action and subject, with the names of their documents."""
+
+    id: str
+    kind: Kind
+    company: str
+    scope: str
+    calls: list[tuple[str, str, list[str]]]
+    job: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        return sorted({name for _, _, names in self.calls for name in names})
+
+
+def read_token(token: str) -> Shown:
+    """What a form carries. Raises `QuestionError` for what no preview of ours made."""
+    try:
+        if len(token) > TOKEN_MAX:
+            raise ValueError
+        unpacking = zlib.decompressobj()
+        body = unpacking.decompress(base64.urlsafe_b64decode(token.encode("ascii")), _UNPACKED_MAX)
+        if unpacking.unconsumed_tail or not unpacking.eof:
+            raise ValueError
+        shown = msgspec.json.decode(body, type=Shown)
+        if not re.fullmatch(r"[0-9a-f-]{36}", shown.id, re.ASCII) or len(shown.scope) > _SCOPE_MAX:
+            raise ValueError
+    except (ValueError, binascii.Error, zlib.error, msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        raise QuestionError("this form cannot be read: open the preview again.") from None
+    if len(shown.calls) > CALLS_MAX:
+        raise QuestionError(f"this form has more than {CALLS_MAX:,} calls: open the preview again.")
+    return shown
+
+
+# --- what is chosen --------------------------------------------------------------------------------------------------
+
+
+def of_window(
+    snapshot: Snapshot, settings: Settings, company: Company, window: Window, *, job: bool = False
+) -> Preview:
+    """Everything in a window that is not reconciled. Raises `TooManyCalls`."""
+    scope = "Recurring job" if job else f"All documents, {window.start} to {window.end}"
+    return _of_documents(snapshot, company.code, scope, plan(snapshot, settings, company, window, calls=CALLS_MAX), job)
+
+
+def of_rows(
+    snapshot: Snapshot, settings: Settings, company: Company, queries: Iterable[GridQuery], scope: str
+) -> Preview:
+    """The rows of grids. Raises `TooManyCalls`."""
+    return _of_documents(snapshot, company.code, scope, plan_of(snapshot, settings, queries, CALLS_MAX))
+
+
+def of_document(snapshot: Snapshot, settings: Settings, company: Company, name: str) -> Preview:
+    """One document, also while it is on its way. Raises `QuestionError` where there is none."""
+    return _of_documents(snapshot, company.code, f"Document {name}", plan_for(snapshot, settings, name))
+
+
+def _of_documents(snapshot: Snapshot, company: str, scope: str, planned: Plan, job: bool = False) -> Preview:
+    found = [
+        Candidate(
+            name=one.row.document.document,
+            company=one.row.document.company or company,
+            cause=one.row.cause or one.row.document.position,
+            step=one.step,
+            change=one.change,
+            amount=_open_amount(one.row.document),
+            currency=one.row.document.accounting_currency,
+        )
+        for one in planned.documents
+    ]
+    return _made("documents", snapshot, company, scope, found, job=job)
+
+
+def _open_amount(document: Document) -> int | None:
+    amounts = document.accounting
+    return None if amounts is None else amounts.missing_actual + amounts.missing_journal_line
+
+
+def of_journals(snapshot: Snapshot, company: Company, numbers: Collection[str] | None = None) -> Preview:
+    """General journals that are not confirmed in Dataverse: those of these numbers, or all of a company. Raises
+    `QuestionError` for a number that is not among them.
+    """
+    known = {one.journal: one for one in standing(snapshot, company.code)}
+    if unknown := sorted(set(numbers or ()) - set(known)):
+        raise QuestionError(
+            f"there is no unconfirmed general journal {unknown[0]!r} here: it may have been confirmed meanwhile."
+        )
+    chosen = [known[number] for number in sorted(known if numbers is None else set(numbers))]
+    scope = f"General journal {chosen[0].journal}" if numbers and len(chosen) == 1 else "General journals"
+    return _made("journals", snapshot, company.code, scope, [_of_journal(snapshot, one) for one in chosen])
+
+
+def _of_journal(snapshot: Snapshot, one: Standing) -> Candidate:
+    task = task_of(one.company, one.journal, one.posted)
+    step = Step(task.action, task.subject, task.parameters)
+    return Candidate(name=task.subject, company=one.company, cause=one.state, step=step)
+
+
+def of_errors(
+    snapshot: Snapshot, settings: Settings, company: Company, chosen: Callable[[ErrorEntry], bool]
+) -> Preview:
+    """Current errors: their processes run again. Raises `QuestionError` where none of those chosen is current."""
+    entries = [entry for entry in snapshot.error_log(ErrorQuery(company=company.code, limit=_EVERY)) if chosen(entry)]
+    if not entries:
+        raise QuestionError("there is no error like this that is current: it was resolved or deleted meanwhile.")
+    found = [_of_error(one) for one in retrying.plan(entries, settings)]
+    scope = f"Error of {found[0].name}" if len(found) == 1 else f"{len(found)} errors"
+    return _made("errors", snapshot, company.code, scope, found)
+
+
+def _of_error(one: retrying.Retry) -> Candidate:
+    message = one.entry.message
+    step = one.step
+    if step is None:
+        task = task_of(message.company or "", one.journal or "")
+        step = Step(task.action, task.subject, task.parameters)
+    code = recognise(message.text or "").code
+    return Candidate(name=one.name, company=message.company or "", cause=code, step=step)
+
+
+def _made(
+    kind: Kind, snapshot: Snapshot, company: str, scope: str, found: Sequence[Candidate], *, job: bool = False
+) -> Preview:
+    wanted = {(one.name, one.step.action) for one in found if isinstance(one.step, Step)}
+    queued = {
+        sync.document
+        for sync in snapshot.syncs(sorted({name for name, _ in wanted}))
+        if sync.attempts.state in QUEUED and (sync.document, sync.action) in wanted
+    }
+    return Preview(
+        id=str(uuid.uuid4()), kind=kind, company=company, scope=scope, candidates=found, queued=queued, job=job
+    )
+
+
+# --- confirmed -------------------------------------------------------------------------------------------------------
+
+
+class Confirmed(msgspec.Struct, frozen=True):
+    """What a confirmed preview becomes: its request, and the names that were shown and need something else now."""
+
+    request: Request
+    changed: list[str]
+
+
+def confirm(snapshot: Snapshot, settings: Settings, company: Company, shown: Shown) -> Confirmed:
+    """The request of what was shown and is still to be done in the same way. Raises `QuestionError` as the preview."""
+    if shown.company != company.code:
+        raise QuestionError("this form is of another company: open the preview again.")
+    now = {(one.name, one.step.action, one.step.subject): one for one in _again(snapshot, settings, company, shown)
+           if isinstance(one.step, Step)}  # fmt: skip
+    wanted = [(name, action, subject) for action, subject, names in shown.calls for name in names]
+    kept = [now[key] for key in wanted if key in now]
+    calls = tasks((one.name, one.company, one.step) for one in kept if isinstance(one.step, Step))
+    changes = {one.name: one.change for one in kept if one.change}
+    request = request_of(
+        calls,
+        changes,
+        who=me(),
+        scope=shown.scope,
+        company=company.code,
+        by_person=not shown.job,
+        restart=False,
+        run=shown.id,
+    )
+    return Confirmed(request, sorted(name for name, action, subject in wanted if (name, action, subject) not in now))
+
+
+def _again(snapshot: Snapshot, settings: Settings, company: Company, shown: Shown) -> Sequence[Candidate]:
+    names = set(shown.names)
+    match shown.kind:
+        case "documents":
+            planned = plan_named(snapshot, settings, shown.names)
+            return _of_documents(snapshot, company.code, shown.scope, planned).candidates
+        case "journals":
+            return [one for one in of_journals(snapshot, company).candidates if one.name in names]
+        case "errors":
+            found = retrying.plan(snapshot.error_log(ErrorQuery(company=company.code, limit=_EVERY)), settings)
+            return [_of_error(one) for one in found if one.name in names]
+
+
+# --- what stands in the way ------------------------------------------------------------------------------------------
+
+
+def obstacles(settings: Settings, kind: Kind) -> list[str]:
+    """Why no sync can start: outgoing calls are off, a system does not answer, a prerequisite is missing (R48, R49).
+
+    It asks both systems, so it takes as long as their answers.
+    """
+    if (reason := ready(settings)) is not None:
+        return [_sentence(reason)]
+    if kind == "journals" and not settings.process_journal:
+        return [_sentence(NOT_HERE)]
+    try:
+        with open_connectors(settings) as to:
+            return [_sentence(one.says) for one in unmet(prerequisites(to, settings))]
+    except TargetError as error:
+        return [_sentence(str(error))]
+
+
+def unavailable(settings: Settings, wanted: Iterable[Task]) -> list[str]:
+    """The calls among these that no setting says how to make: they will fail."""
+    actions = sorted({task.action for task in wanted})
+    return [
+        f"No setting says how to {DONE_AS[action]}: set TIEOUT_PROCESS_{action.upper()}. These calls will fail."
+        for action in actions
+        if not getattr(settings, f"process_{action}")
+    ]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."

@@ -1,0 +1,60 @@
+"""Sync requests of people and of the recurring job: how one is made, and how it reaches the handlers (R40, R41)."""
+
+import time
+import uuid
+from collections.abc import Iterable
+
+from engine.attempts import Request, Run
+from engine.errors import QuestionError
+from engine.syncing import Task
+from store.attempts import SqlAttempts
+from streams.log import Place
+from tieout.bootstrap import open_store
+from tieout.commands import Outlet, syncs
+from tieout.settings import Settings
+
+
+def request_of(
+    tasks: Iterable[Task],
+    changes: dict[str, str],
+    *,
+    who: str,
+    scope: str,
+    company: str | None = None,
+    by_person: bool = True,
+    restart: bool = True,
+    run: str | None = None,
+) -> Request:
+    """The request of a run of these tasks; of a `company` where there are none, with the id `run` if it has one. Tasks
+    of several companies are a request without a run.
+    """
+    wanted = tuple(tasks)
+    companies = {task.company for task in wanted} or {company or ""}
+    name = run or str(uuid.uuid4())
+    documents = sum(len(task.documents) for task in wanted)
+    return Request(
+        id=name,
+        at=time.time_ns() // 1_000,
+        who=who,
+        by_person=by_person,
+        tasks=wanted,
+        changes=changes,
+        restart=restart,
+        run=Run(id=name, company=companies.pop(), scope=scope, calls=len(wanted), documents=documents)
+        if len(companies) == 1
+        else None,
+    )
+
+
+def send(settings: Settings, outlet: Outlet, request: Request) -> dict[Place, int]:
+    """Put a request onto the commands topic; returns the offsets after it, to wait for (`tieout.commands.applied`).
+
+    Where another process has the embedded log open for writing, the request goes straight to the list that the handlers
+    work from, and there is nothing to wait for.
+    """
+    try:
+        return outlet.send(syncs(request))
+    except QuestionError:
+        with open_store(settings, write=True) as engine:
+            SqlAttempts(engine).ask(request)
+        return {}

@@ -1,0 +1,27 @@
+"""Forms that a page sends: read whole, and never more than any page of ours has."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+FORM_BYTES_MAX: Final = 6 * 1024 * 1024
+"""A preview of a sync names each of its documents."""
+_FIELDS_MAX: Final = 20_000
+
+Form = Mapping[str, Sequence[str]]
+
+
+async def read_form(request: Request, most: int = FORM_BYTES_MAX) -> Form:
+    """The fields of a form, of at most `most` bytes. Raises `HTTPException` for a larger one, or one that is none."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > most:
+            raise HTTPException(413, "The form is larger than any of this workspace's.")
+    try:
+        return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
+    except ValueError:
+        raise HTTPException(400, "The form has more fields than any of this workspace's.") from None
