@@ -170,6 +170,8 @@ CONDITIONS = [
     Condition("journal_line_currency", "is", "USD"),
     Condition("last_retried", "is", ""),
     Condition("last_retried", "from", 0),
+    Condition("attempts", "is", ""),
+    Condition("attempts", "from", 0),
     Condition("journal_voucher", "is", ""),
     Condition("findings", "contains", "written"),
 ]
@@ -203,7 +205,7 @@ def value_of(document: Document, column: str) -> Any:
             return "yes" if document.has_actual else "no"
         case "findings":
             return " ".join(document.findings)
-        case "last_retried":
+        case "last_retried" | "attempts":
             return None
         case "journal_line_amount":
             return document.journal_line_amount or 0

@@ -146,7 +146,7 @@ def shown(column: Column, row: GridRow, locale: Locale, zone: tzinfo) -> str:
         return ""
     match column.shape:
         case "amount" | "number":
-            return locale.digits(value)
+            return locale.digits(str(value))
         case "date":
             return locale.day(value)
         case "time":
