@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import Engine
 
-from engine.attempts import ATTEMPTS_MAX, SECOND, Claim, ClaimLost, Outcome, Request, Sync
+from engine.attempts import ATTEMPTS_MAX, SECOND, Claim, ClaimLost, Outcome, Request, Run, Sync
 from engine.syncing import Task
 from handlers.attempts import AttemptLog, MemoryAttempts
 from store.attempts import SqlAttempts, attempts_of
@@ -21,9 +21,20 @@ def task(subject: str = "USPM/1", *documents: str, action: str = "export") -> Ta
     return Task(action, subject, "USPM", {"recId": "1"}, documents or (subject,))  # type: ignore[arg-type]
 
 
-def request(*tasks: Task, at: int = 0, by_person: bool = True, change: str = "as it was") -> Request:
+def request(
+    *tasks: Task, at: int = 0, by_person: bool = True, change: str = "as it was", restart: bool = True, run: str = ""
+) -> Request:
     names = [document for each in tasks for document in each.documents]
-    return Request(id="r", at=at, who="anna", by_person=by_person, tasks=tasks, changes=dict.fromkeys(names, change))
+    return Request(
+        id="r",
+        at=at,
+        who="anna",
+        by_person=by_person,
+        tasks=tasks,
+        changes=dict.fromkeys(names, change),
+        restart=restart,
+        run=Run(id=run, company="USPM", scope="a test", calls=len(tasks), documents=len(names)) if run else None,
+    )
 
 
 def claim(log: AttemptLog, now: int, holder: str = "one") -> Claim:
@@ -81,6 +92,47 @@ class AttemptLogContract:
         assert (only(log).attempts.round, only(log).attempts.made) == (2, 0)
         attempt(log, 9 * HOUR, "succeeded")
         assert (only(log).attempts.state, only(log).attempts.calls) == ("done", ATTEMPTS_MAX + 1)
+
+    @pytest.mark.requirement("R43")
+    def test_a_confirmation_begins_no_new_round_for_a_subject_that_is_queued_or_in_progress(
+        self, log: AttemptLog
+    ) -> None:
+        shared = task("USPM", "USPM/1", "USPM/2", action="import")
+        log.ask(request(shared))
+        attempt(log, 0, "transient")
+        assert [sync.attempts.made for sync in log.syncs()] == [1, 1]
+        assert log.ask(request(shared, at=SECOND, restart=False)) == []
+        held = claim(log, HOUR)
+        log.begin(held, now=HOUR, until=2 * HOUR)
+        assert log.ask(request(shared, at=HOUR + 1, restart=False)) == []
+        log.end(held, "succeeded", "", now=HOUR + 2, chance=0.0, changes={})
+        assert {(sync.attempts.round, sync.attempts.made) for sync in log.syncs()} == {(1, 2)}
+        assert log.ask(request(shared, at=2 * HOUR, restart=False)) == ["USPM/1", "USPM/2"]
+        assert {(sync.attempts.round, sync.attempts.made) for sync in log.syncs()} == {(2, 0)}
+
+    @pytest.mark.requirement("R43")
+    def test_of_a_subject_that_is_queued_what_is_new_joins_and_what_ended_begins_no_new_round(
+        self, log: AttemptLog
+    ) -> None:
+        log.ask(request(task("USPM", "USPM/1", action="import")))
+        attempt(log, 0, "permanent")
+        log.ask(request(task("USPM", "USPM/2", action="import"), at=1))
+        everything = task("USPM", "USPM/1", "USPM/2", "USPM/3", action="import")
+        assert log.ask(request(everything, at=2, restart=False)) == ["USPM/3"]
+        assert [(sync.document, sync.attempts.state) for sync in log.syncs()] == [
+            ("USPM/1", "blocked"),
+            ("USPM/2", "waiting"),
+            ("USPM/3", "waiting"),
+        ]
+
+    @pytest.mark.requirement("R43")
+    def test_a_run_that_arrives_twice_requests_each_document_once(self, log: AttemptLog) -> None:
+        assert log.ask(request(task("USPM/1"), run="run-1")) == ["USPM/1"]
+        attempt(log, 0, "succeeded")
+        assert log.ask(request(task("USPM/1"), at=HOUR, run="run-1")) == []
+        assert log.ask(request(task("USPM/1"), task("USPM/2"), at=HOUR, run="run-1")) == ["USPM/2"]
+        assert log.syncs(["USPM/1"])[0].attempts.state == "done"
+        assert log.ask(request(task("USPM/1"), at=HOUR, run="run-2")) == ["USPM/1"]
 
     @pytest.mark.requirement("R43")
     def test_an_attempt_that_was_answered_429_is_given_back(self, log: AttemptLog) -> None:
