@@ -56,6 +56,8 @@ Lines = Generator[Line, None, T]
 def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Line]:
     """Look at everything, in the order in which one thing stands on another."""
     yield Line("settings", True, f"{settings.broker}, {_shown(settings.store)}, prefix {settings.prefix}")
+    if settings.expose_without_sign_in is not None:
+        yield _exposed(settings.expose_without_sign_in)
     with ExitStack() as stack:
         maps = yield from _maps(settings)
         log = yield from _log(settings, stack, patience_seconds)
@@ -97,6 +99,15 @@ def _said(error: Exception) -> str:
 
 def _shown(store: str) -> str:
     return make_url(store).render_as_string(hide_password=True)
+
+
+def _exposed(address: str) -> Line:
+    """A warning: the setting is as somebody wrote it on purpose."""
+    says = (
+        f"warning: the workspace listens on {address} and nobody signs in, so whoever reaches it can read everything "
+        "and press Sync: publish its port on 127.0.0.1 only, or unset TIEOUT_EXPOSE_WITHOUT_SIGN_IN"
+    )
+    return Line("workspace", True, says, {"address": address})
 
 
 # --- what everything stands on ---------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ The environment wins over the file; the file is `tieout.toml` in the working fol
 names.
 """
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -157,6 +158,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str | None = None
     """Where a worker tells its metrics and whether it is ready, as `host:port`; by default nowhere."""
 
+    expose_without_sign_in: str | None = None
+    """The IPv4 address on which the workspace listens, such as 0.0.0.0; by default 127.0.0.1 alone.
+
+    Nobody signs in yet, so whoever reaches this address can read everything and press Sync. For a container whose port
+    is published on 127.0.0.1 only. Requests for another host name than those of the loopback address are refused all
+    the same. The setting goes when sign-in comes.
+    """
+
     log_level: str = "info"
     """How much is logged: debug, info, warning or error."""
 
@@ -263,6 +272,11 @@ def _check_places(settings: Settings) -> None:
         )
     if settings.metrics is not None and not re.fullmatch(r"\S+:\d{1,5}", settings.metrics):
         raise SettingError(f"TIEOUT_METRICS={settings.metrics!r}: use host:port, such as 127.0.0.1:9464.")
+    if settings.expose_without_sign_in is not None and not _is_ipv4(settings.expose_without_sign_in):
+        raise SettingError(
+            f"TIEOUT_EXPOSE_WITHOUT_SIGN_IN={settings.expose_without_sign_in!r}: write the IPv4 address to listen on, "
+            "such as 0.0.0.0."
+        )
     if settings.webhook is not None and not _is_webhook(settings.webhook):
         raise SettingError("TIEOUT_WEBHOOK: write https://host/path; http for this machine alone.")
     if settings.alert_amount is not None and (settings.alert_limit is None or settings.alert_limit < 0):
@@ -309,6 +323,14 @@ def _is_webhook(address: str) -> bool:
         return _encrypted(url) and "@" not in url.netloc and url.port != 0 and not re.search(r"\s", address)
     except ValueError:
         return False
+
+
+def _is_ipv4(address: str) -> bool:
+    try:
+        ipaddress.IPv4Address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def _encrypted(url: SplitResult) -> bool:

@@ -937,6 +937,7 @@ def test_a_wrong_map_file_is_named_with_what_is_wrong(
         ("TIEOUT_PREFIX", "a b"),
         ("TIEOUT_LOG_LEVEL", "loud"),
         ("TIEOUT_PARTITIONS", "many"),
+        ("TIEOUT_EXPOSE_WITHOUT_SIGN_IN", "yes"),
         ("TIEOUT_STORE", "sqlite:////nowhere/at/all/store.sqlite"),
     ],
 )

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from engine.errors import SettingError
 from tests.support.workspace import project, settings_in
 from tieout.simulator import ingest_lines, simulate
+from tieout.workspace.server import listen
 
 ADDRESS = re.compile(rb"http://127\.0\.0\.1:\d+/")
 
@@ -142,6 +145,41 @@ def test_only_this_machine_is_served(tmp_path: Path, store: dict[str, str]) -> N
             # Another address of this machine, as another machine would see it.
             elsewhere.settimeout(2)
             assert elsewhere.connect_ex(("127.0.0.2", port)) != 0
+
+
+def test_an_exposed_workspace_answers_elsewhere_by_its_loopback_names_alone_and_warns(
+    tmp_path: Path, store: dict[str, str]
+) -> None:
+    store["TIEOUT_EXPOSE_WITHOUT_SIGN_IN"] = "0.0.0.0"  # noqa: S104 - what is tested
+    role = ("run", "--role", "workspace", "--port", "0")
+    with started(*role, folder=tmp_path, **store) as (running, address):
+        port = int(address.rstrip("/").rpartition(":")[2])
+        # Another address of this machine, as the published port of a container reaches it.
+        elsewhere = f"http://127.0.0.2:{port}/USPM"
+        assert "28,000.00" in httpx.get(elsewhere, headers={"Host": f"127.0.0.1:{port + 1}"}).text
+        assert "28,000.00" in httpx.get(elsewhere, headers={"Host": "localhost"}).text
+        for host in (f"127.0.0.2:{port}", "ledger.example.com", "127.0.0.1.example.com"):
+            assert httpx.get(elsewhere, headers={"Host": host}).status_code == 400
+        form = {"Host": "127.0.0.1", "Origin": "http://ledger.example.com"}
+        assert httpx.post(f"{elsewhere}/errors/delete", headers=form).status_code == 403
+        running.terminate()
+        assert running.wait(20) == 0
+    # It also stands in what `tieout check` says.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
+    command = [sys.executable, "-m", "tieout", "check"]
+    done = subprocess.run(command, cwd=tmp_path, env={**kept, **store}, capture_output=True, text=True)
+    assert "warning: the workspace listens on 0.0.0.0 and nobody signs in" in done.stdout
+    assert done.returncode == 0
+
+
+def test_an_exposed_workspace_logs_a_warning_and_an_address_of_elsewhere_is_named() -> None:
+    with capture_logs() as logged, listen(0, "127.0.0.2") as listening:
+        assert listening.getsockname()[0] == "127.0.0.2"
+        port = listening.getsockname()[1]
+    said = {"event": "workspace_exposed_without_sign_in", "log_level": "warning", "address": "127.0.0.2", "port": port}
+    assert logged == [said]
+    with pytest.raises(SettingError, match=r"TIEOUT_EXPOSE_WITHOUT_SIGN_IN='192\.0\.2\.1': this machine does not have"):
+        listen(0, "192.0.2.1")
 
 
 def test_a_workspace_without_a_store_says_what_to_do(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def serve(settings: "Settings", port: int | None) -> None:
     """Serve the workspace until it is told to stop, and say where it is."""
     from tieout.workspace import server
 
-    listening = server.listen(server.PORT if port is None else port)
+    listening = server.listen(server.PORT if port is None else port, settings.expose_without_sign_in)
     server.serve(settings, listening, lambda: say_where(server.address(listening)))
 
 
@@ -191,7 +191,7 @@ def _workspace(
 
     log = structlog.get_logger(__name__)
     try:
-        listening = server.listen(server.PORT if port is None else port)
+        listening = server.listen(server.PORT if port is None else port, settings.expose_without_sign_in)
     except SettingError as error:
         if named or port is not None:
             raise

@@ -1,5 +1,8 @@
-"""Serving the workspace: on this machine alone, until it is told to stop."""
+"""Serving the workspace until it is told to stop: on the loopback address, or where `TIEOUT_EXPOSE_WITHOUT_SIGN_IN`
+says.
+"""
 
+import errno
 import gc
 import socket
 import threading
@@ -28,23 +31,31 @@ _STARTING_SECONDS: Final = 0.02
 log = structlog.get_logger(__name__)
 
 
-def listen(port: int) -> socket.socket:
-    """A socket of the loopback address; port 0 is any that is free. Raises `SettingError` when the port is taken."""
+def listen(port: int, exposed: str | None = None) -> socket.socket:
+    """A socket of the loopback address, or of the IPv4 address `exposed`; port 0 is any that is free. Raises
+    `SettingError` when the port is taken or this machine does not have the address.
+    """
     # The protocol named: else asyncio leaves Nagle's algorithm on, and a page waits 40 ms for an acknowledgement.
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind((HOST, port))
+        found.bind((exposed or HOST, port))
     except OSError as error:
         found.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise SettingError(
+                f"TIEOUT_EXPOSE_WITHOUT_SIGN_IN={exposed!r}: this machine does not have that address."
+            ) from None
         raise SettingError(
             f"the workspace cannot be served on port {port} ({error.strerror}): choose another with --port."
         ) from None
+    if exposed is not None:
+        log.warning("workspace_exposed_without_sign_in", address=exposed, port=found.getsockname()[1])
     return found
 
 
 def address(listening: socket.socket) -> str:
-    """The address to open in a browser."""
+    """The address to open in a browser on this machine."""
     return f"http://{HOST}:{listening.getsockname()[1]}/"
 
 
