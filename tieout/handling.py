@@ -30,6 +30,7 @@ from tieout.connectors import configured, open_connectors
 from tieout.journals import JournalSyncing, names_in
 from tieout.settings import Settings
 from tieout.syncing import looking, sync_every_company
+from tieout.watch import Watch
 
 AT_ONCE: Final = 8
 """Calls under way together: well below what one user may have (`handlers.limits`), for others share the user."""
@@ -53,10 +54,13 @@ def ready(settings: Settings) -> str | None:
 
 
 @contextmanager
-def handling(settings: Settings, stop: threading.Event, outlet: Outlet, *, until_done: bool = False) -> Iterator[None]:
+def handling(
+    settings: Settings, stop: threading.Event, outlet: Outlet, watch: Watch | None = None, *, until_done: bool = False
+) -> Iterator[None]:
     """Handle beside whatever the block does, and report through the outlet. With `until_done` it ends when the block
-    has ended and nothing waits any more, else once `stop` is set.
+    has ended and nothing waits any more, else once `stop` is set. `watch` is told whether the store answers.
     """
+    watch = watch or Watch()
     # The block may still bring work.
     nothing_more_comes = threading.Event()
     with open_store(settings, write=True) as engine, open_connectors(settings) as connectors:
@@ -89,10 +93,12 @@ def handling(settings: Settings, stop: threading.Event, outlet: Outlet, *, until
                     if syncing.next():
                         continue
                     due = attempts.next_due()
+                    watch.handles()
                     if due is None and until_done and nothing_more_comes.is_set():
                         return
                     stop.wait(LOOK_SECONDS if due is None else min(max((due - _now()) / SECOND, 0.05), LOOK_SECONDS))
                 except DBAPIError as error:
+                    watch.handles(str(error.orig).strip())
                     log.warning("handler_waits", reason=str(error.orig).strip(), seconds=AWAY_SECONDS)
                     stop.wait(AWAY_SECONDS)
                 except Exception as error:  # noqa: BLE001 - one document must not keep the others; its attempt counts

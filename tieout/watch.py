@@ -13,7 +13,7 @@ from streams.app import Progress
 from streams.log import Place
 from streams.projector import Projector
 
-State = Literal["starting", "standing-by", "projecting", "waiting", "stopped"]
+State = Literal["starting", "standing-by", "projecting", "handling", "waiting", "stopped"]
 
 QUIET_SECONDS: Final = 15.0
 """A worker that lives tells how far it is every second; a large batch takes some."""
@@ -70,6 +70,12 @@ class Watch:
         self.restarts += 1
         self.state, self.reason = "waiting", reason
 
+    def handles(self, failure: str | None = None) -> None:
+        """A handler asked the store for work; `failure` says why the store did not answer."""
+        if failure is not None:
+            self.reason = failure
+        self.state = "handling" if failure is None else "waiting"
+
     def stopped(self) -> None:
         """The worker ends."""
         self._settle()
@@ -102,13 +108,17 @@ class Watch:
         return lease is not None and time.monotonic() - lease.renewed < lease.seconds
 
     def unready(self) -> str | None:
-        """Why this worker does not do its part; None when it does: it writes, or stands by for one that does."""
+        """Why this worker does not do its part; None when it does: it writes, stands by for one that does, or handles
+        what Sync asks for.
+        """
         now = time.monotonic()
         quiet = now - self._heard
         if self.state == "standing-by":
             return (
                 f"it stands by, and the database has not answered for {quiet:.0f} s" if quiet > QUIET_SECONDS else None
             )
+        if self.state == "handling":
+            return None
         if self.state != "projecting":
             return {"starting": "it is starting", "stopped": "it has ended"}.get(self.state, self.reason)
         if self.lease is not None and not self.holds:

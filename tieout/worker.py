@@ -91,6 +91,16 @@ def make_store(settings: Settings, stop: threading.Event) -> None:
         _retrying(False, stop, Watch())(make)
 
 
+def await_store(settings: Settings, stop: threading.Event) -> None:
+    """Return once the store can be read. A database that is away is waited for, until told to stop."""
+
+    def read() -> None:
+        with open_store(settings, write=False):
+            pass
+
+    _retrying(False, stop, Watch())(read)
+
+
 def _alone(settings: Settings, run: Callable[..., None]) -> None:
     while True:
         try:

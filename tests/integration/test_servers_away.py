@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.support.containers import Broker, Database
+from tests.support.containers import Broker, Database, free_port, until
 from tests.support.workers import Environment, environment
 
 pytestmark = [pytest.mark.containers, pytest.mark.requirement("R71", "R81")]
@@ -138,3 +139,44 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(
         database.start()
     worker.says("worker_started")
     place.check()
+
+
+def test_a_database_that_is_away_when_the_workspace_or_a_handler_starts_is_waited_for(
+    place: Environment, database: Database
+) -> None:
+    place.make()
+    metrics = free_port()
+    nowhere = dict.fromkeys(("TIEOUT_FINANCE", "TIEOUT_DATAVERSE"), "http://127.0.0.1:9")
+    application = {"TIEOUT_TENANT": "contoso", "TIEOUT_CLIENT_ID": "tieout", "TIEOUT_CLIENT_SECRET": "unsaid"}
+    outgoing = {"TIEOUT_OUTGOING": "true", "TIEOUT_METRICS": f"127.0.0.1:{metrics}"}
+
+    def ready() -> tuple[int, str]:
+        answer = httpx.get(f"http://127.0.0.1:{metrics}/readyz")
+        return answer.status_code, answer.json()["state"]
+
+    database.stop()
+    try:
+        workspace = place.start("run", "--role", "workspace", "--port", "0")
+        handler = place.start("run", "--role", "handle", **nowhere, **application, **outgoing)
+        workspace.says("worker_starts_again")
+        handler.says("worker_starts_again")
+    finally:
+        database.start()
+    workspace.says("workspace_started")
+    until(lambda: _answers(ready, (200, "handling")), 30)
+    database.stop()
+    try:
+        handler.says("handler_waits")
+        assert ready() == (503, "waiting")
+    finally:
+        database.start()
+    until(lambda: ready() == (200, "handling"), 30)
+    handler.terminate()
+    assert handler.ends() == 0
+
+
+def _answers(ask: Callable[[], tuple[int, str]], wanted: tuple[int, str]) -> bool:
+    try:
+        return ask() == wanted
+    except httpx.TransportError:
+        return False

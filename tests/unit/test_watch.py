@@ -100,6 +100,16 @@ def test_one_that_stands_by_is_ready_as_long_as_the_database_says_who_writes(clo
     assert watch.unready() == "it stands by, and the database has not answered for 16 s"
 
 
+def test_one_that_handles_is_ready_while_the_store_answers(clock: Clock) -> None:
+    watch = Watch()
+    watch.handles()
+    assert watch.told() == {"ready": True, "state": "handling"}
+    watch.handles("the database does not answer")
+    assert watch.told() == {"ready": False, "state": "waiting", "reason": "the database does not answer"}
+    watch.handles()
+    assert watch.unready() is None
+
+
 def test_one_that_waits_for_a_server_says_for_which(clock: Clock) -> None:
     watch = Watch()
     watch.projects(projector(), lease(clock))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tieout.commands import Outlet
     from tieout.settings import Settings
+    from tieout.watch import Watch
 
 
 class Role(StrEnum):
@@ -96,9 +97,11 @@ def work(
     import threading
 
     from tieout.alerting import alerting
+    from tieout.metrics import serving
     from tieout.stopping import told_by_signals
+    from tieout.watch import Watch
 
-    stop = threading.Event()
+    stop, watch = threading.Event(), Watch()
     serves = not until_caught_up and Role.WORKSPACE in roles
     projecting = ExitStack()
     if Role.PROJECT in roles:
@@ -107,7 +110,7 @@ def work(
     with (
         told_by_signals(stop),
         _workspace(settings, port, outlet, stop, wanted=serves, named=named) as address,
-        _handler(settings, outlet, wanted=Role.HANDLE in roles, named=named, until_caught_up=until_caught_up),
+        _handler(settings, outlet, stop, watch, wanted=Role.HANDLE in roles, named=named, ends=until_caught_up),
         nullcontext() if until_caught_up else alerting(settings),
     ):
         ready(address)
@@ -115,15 +118,24 @@ def work(
             with projecting:
                 _project(settings, outlet, stop, until_caught_up=until_caught_up)
         elif not until_caught_up:
-            stop.wait()
+            # A worker that projects tells its own metrics.
+            with serving(settings, watch):
+                stop.wait()
 
 
 @contextmanager
 def _handler(
-    settings: "Settings", outlet: "Outlet", *, wanted: bool, named: bool, until_caught_up: bool
+    settings: "Settings",
+    outlet: "Outlet",
+    told: "threading.Event",
+    watch: "Watch",
+    *,
+    wanted: bool,
+    named: bool,
+    ends: bool,
 ) -> Iterator[None]:
-    """Handle beside a worker. Where nobody asked for it by name, settings that do not allow it are no reason not to
-    project.
+    """Handle beside a worker; with `ends` until nothing waits. Where nobody asked for it by name, settings that do not
+    allow it are no reason not to project. A database that is away is waited for, until `told` to stop.
     """
     if not wanted:
         yield
@@ -135,6 +147,7 @@ def _handler(
     from engine.errors import SettingError
     from tieout.connectors import configured
     from tieout.handling import handling, ready
+    from tieout.worker import make_store
 
     if (reason := ready(settings)) is not None:
         if named:
@@ -144,20 +157,31 @@ def _handler(
             log.info("nothing_handled", reason=reason)
         yield
         return
+    if not ends:
+        make_store(settings, told)
     stop = threading.Event()
-    with handling(settings, stop, outlet, until_done=until_caught_up):
+    with handling(settings, stop, outlet, watch, until_done=ends):
         try:
             yield
         finally:
-            if not until_caught_up:
+            if not ends:
                 stop.set()
 
 
 def serve(settings: "Settings", port: int | None) -> None:
-    """Serve the workspace until it is told to stop, and say where it is."""
+    """Serve the workspace until it is told to stop, and say where it is. A database that is away is waited for."""
+    import threading
+
+    from tieout.stopping import told_by_signals
+    from tieout.worker import await_store
     from tieout.workspace import server
 
     listening = server.listen(server.PORT if port is None else port, settings.expose_without_sign_in)
+    stop = threading.Event()
+    with told_by_signals(stop):
+        await_store(settings, stop)
+    if stop.is_set():
+        return
     server.serve(settings, listening, lambda: say_where(server.address(listening)))
 
 
