@@ -10,6 +10,7 @@ import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request as Incoming
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -73,7 +74,13 @@ def app(pair: Pair) -> ASGIApp:
             return _Dropped()
 
     methods = ["GET", "POST", "PATCH", "DELETE", "PUT"]
-    return Starlette(routes=[Route("/{path:path}", answer, methods=methods)])
+    return Starlette(
+        routes=[
+            # For whoever looks after the process; the pair does not hear of it.
+            Route("/health", lambda request: PlainTextResponse("ok")),
+            Route("/{path:path}", answer, methods=methods),
+        ]
+    )
 
 
 class _Answered:
@@ -98,9 +105,9 @@ class _Dropped:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000000")]})
 
 
-def listen() -> socket.socket:
-    """A socket of this machine at the pair's own port, or at any other where that is taken."""
-    for port in (PORT, 0):
+def listen(*ports: int) -> socket.socket:
+    """A socket of this machine at the first of these ports that is free; by default the pair's own, else any other."""
+    for port in ports or (PORT, 0):
         # The protocol named: else asyncio leaves Nagle's algorithm on, and each answer waits for an acknowledgement.
         found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -110,7 +117,7 @@ def listen() -> socket.socket:
             found.close()
         else:
             return found
-    raise OSError("no port of this machine is free")
+    raise OSError(f"no port of this machine is free of {ports or (PORT, 0)}")
 
 
 @contextmanager
