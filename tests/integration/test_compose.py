@@ -1,105 +1,30 @@
-"""docker-compose.yml: one command gives a running product with a made-up company, and one worker takes over from
-another.
+"""docker-compose.yml: one command gives a running product with a made-up company. One worker takes over from another,
+and Sync works.
 """
 
-import json
-import os
-import shutil
-import subprocess
+import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.support.containers import free_port, until
+from tests.support.composition import PASSWORD, START_SECONDS, WORKERS, Composition, composed
+from tests.support.containers import until
+from tieout.simulator.pair.pair import SECRET
 
 pytestmark = pytest.mark.containers
 
-ROOT = Path(__file__).parents[2]
-PROJECT = f"tieout-test-{os.getpid()}"
-WORKERS = ("worker-a", "worker-b")
-BUILD_SECONDS = 600.0
-START_SECONDS = 180.0
 FAIL_OVER_SECONDS = 15.0
-
-
-def command() -> list[str]:
-    """Compose as it is installed here, of version 2 or 1."""
-    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True)
-    if plugin.returncode == 0:
-        return ["docker", "compose"]
-    if shutil.which("docker-compose"):
-        return ["docker-compose"]
-    pytest.fail("neither `docker compose` nor `docker-compose` is installed")
-
-
-class Composition:
-    """The services of the file, under a name and on ports of their own."""
-
-    def __init__(self) -> None:
-        self._command = [*command(), "--project-name", PROJECT, "--file", str(ROOT / "docker-compose.yml")]
-        self._metrics = dict(zip(WORKERS, (free_port(), free_port()), strict=True))
-        self._environment = {
-            **os.environ,
-            "TIEOUT_IMAGE": f"{PROJECT}:latest",
-            "KAFKA_PORT": str(free_port()),
-            "POSTGRES_PORT": str(free_port()),
-            "METRICS_A_PORT": str(self._metrics["worker-a"]),
-            "METRICS_B_PORT": str(self._metrics["worker-b"]),
-            "POSTGRES_PASSWORD": "p@ss:w/rd",
-        }
-
-    def __call__(self, *arguments: str, seconds: float = 120.0, check: bool = True) -> str:
-        done = subprocess.run(
-            [*self._command, *arguments], cwd=ROOT, env=self._environment, capture_output=True, timeout=seconds
-        )
-        said = done.stdout.decode(errors="replace")
-        if check and done.returncode != 0:
-            raise AssertionError(f"{arguments}: {done.returncode}\n{said}\n{done.stderr.decode(errors='replace')}")
-        return said
-
-    def tieout(self, worker: str, *arguments: str) -> dict[str, Any] | None:
-        """The JSON that a command says in a worker's container; None while it has no answer."""
-        said = self("exec", "-T", worker, "tieout", *arguments, check=False)
-        try:
-            told: dict[str, Any] = json.loads(said)
-        except json.JSONDecodeError:
-            return None
-        return told
-
-    def ready(self, worker: str) -> dict[str, Any]:
-        """What a worker says of itself."""
-        try:
-            address = f"http://127.0.0.1:{self._metrics[worker]}/readyz"
-            with urllib.request.urlopen(address, timeout=5) as answer:
-                return dict(json.load(answer))
-        except urllib.error.HTTPError as error:
-            return dict(json.load(error))
-        except (OSError, json.JSONDecodeError):
-            return {"ready": False}
-
-    def writes(self, worker: str) -> bool:
-        told = self.ready(worker)
-        return bool(told["ready"]) and told["state"] == "projecting"
-
-    def stands_by(self, worker: str) -> bool:
-        told = self.ready(worker)
-        return bool(told["ready"]) and told["state"] == "standing-by"
+SYNC_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
-def compose() -> Iterator[Composition]:
-    composition = Composition()
-    try:
-        composition("up", "--detach", "--build", seconds=BUILD_SECONDS + START_SECONDS)
+def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composition]:
+    """One run for all tests of this file, which come in their order: the last ones change the figures."""
+    with composed(tmp_path_factory.mktemp("compose")) as composition:
         yield composition
-    finally:
-        composition("down", "--volumes", "--remove-orphans", check=False)
-        subprocess.run(["docker", "image", "rm", "--force", f"{PROJECT}:latest"], capture_output=True)
 
 
 def amounts(summary: dict[str, Any] | None) -> dict[str, str]:
@@ -146,3 +71,61 @@ def test_the_image_runs_as_nobody_in_particular_and_holds_no_installer(compose: 
     assert compose("exec", "-T", WORKERS[1], "id", "-u").strip() == "10001"
     found = compose("exec", "-T", WORKERS[1], "sh", "-c", "ls /opt/tieout/bin; ls /source 2>&1 || true")
     assert "pip" not in found.split()
+
+
+def page(compose: Composition, path: str) -> str:
+    """The words of a page, without markup."""
+    answer = httpx.get(f"{compose.workspace}{path}", timeout=30)
+    answer.raise_for_status()
+    return " ".join(re.sub(r"<[^>]*>", " ", answer.text).split())
+
+
+def tile(words: str, label: str) -> str | None:
+    """The amount that stands after a tile's name on a page."""
+    found = re.search(rf"{label} ([\d,.]+)", words)
+    return found and found[1]
+
+
+@pytest.mark.requirement("R30", "R81")
+def test_the_workspace_shows_the_company_on_its_published_port_and_refuses_other_host_names(
+    compose: Composition,
+) -> None:
+    told = page(compose, "/USPM")
+    assert tile(told, "Unreconciled expense amount") == "9,000.00"
+    assert tile(told, "Unreconciled vendor invoice amount") == "28,000.00"
+    assert tile(told, "Expense missing actuals") == "4,000.00"
+    foreign = httpx.get(compose.workspace, headers={"Host": f"ledger.example.com:{compose.port}"})
+    assert foreign.status_code == 400
+    sent = httpx.post(f"{compose.workspace}/USPM/errors/delete", headers={"Origin": "http://ledger.example.com"})
+    assert sent.status_code == 403
+
+
+@pytest.mark.requirement("R40", "R48", "R81")
+def test_sync_goes_through_the_handler_and_the_pair_and_the_pages_show_what_cleared(compose: Composition) -> None:
+    told = compose.tieout("handler", "check", "--json")
+    assert told is not None
+    assert told["ok"], told
+    exposed = compose.tieout("workspace", "check", "--json")
+    assert exposed is not None
+    assert any("nobody signs in" in line["says"] for line in exposed["checks"])
+    said = compose("exec", "-T", "workspace", "tieout", "sync", "--company", "USPM", "--yes", seconds=SYNC_SECONDS)
+    assert "40 documents sent again, 0 documents not." in said
+
+    def cleared() -> bool:
+        # What the pair did comes back as events; what is left needs a person.
+        return tile(page(compose, "/USPM"), "Expense missing actuals") == "1,000.00"
+
+    until(cleared, SYNC_SECONDS, every=1.0)
+    shown = page(compose, "/USPM")
+    assert tile(shown, "Vendor invoice missing actuals") == "0.00"
+    # Drafts that were there are posted; what has its actual now waits for that.
+    assert tile(shown, "Unreconciled expense amount") == "8,200.00"
+
+
+def test_every_service_is_healthy_and_no_log_holds_a_secret(compose: Composition) -> None:
+    until(lambda: compose.unhealthy() == [], 90, every=1.0)
+    told = compose("logs", "--no-color")
+    assert '"level": "error"' not in told
+    assert "workspace_exposed_without_sign_in" in told
+    assert PASSWORD not in told
+    assert SECRET not in told

@@ -1,6 +1,7 @@
 """The simulated pair, asked through the connectors: it keeps the rules of the two systems, and does what they do."""
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +14,14 @@ from streams.codec import decode
 from tests.support.memory_world import MemoryWorld
 from tests.support.pairs import Site
 from tests.support.stores import MAPS
+from tieout.settings import load
 from tieout.simulator import simulate
-from tieout.simulator.pair import Fault, Faults
+from tieout.simulator.pair import Fault, Faults, settings_at
 from tieout.simulator.pair.faults import AFTER_THE_FACT, KINDS
+from tieout.simulator.pair.pair import PORT
 from tieout.simulator.scenario import Event, encode
 
+ROOT = Path(__file__).parents[2]
 USPM = {"company": "USPM"}
 JOURNAL = {"msdyn_description": "USPM-000095"}
 
@@ -529,3 +533,10 @@ def test_a_refused_line_says_why_and_posts_once_the_reason_is_gone() -> None:
     site.pair.books.change(line, {"Status": 0})
     site.processes.start("posting", {**USPM, "journals": [journal]})
     assert messages(site)[-1][0] == "finished"
+
+
+def test_the_file_of_settings_for_containers_reaches_the_pair_and_permits_to_post() -> None:
+    lines = (ROOT / "simulated-pair.env").read_text(encoding="utf-8").splitlines()
+    written = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert written == settings_at(f"http://127.0.0.1:{PORT}") | {"TIEOUT_SYNC_POSTS": "true"}
+    assert load(written, Path("/nowhere")).sync_posts

@@ -1,0 +1,128 @@
+"""The services of docker-compose.yml under a name and on ports of their own, for tests that look at all of them."""
+
+import json
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.containers import free_port
+
+ROOT = Path(__file__).parents[2]
+PROJECT = f"tieout-test-{os.getpid()}"
+PASSWORD = "p@ss:w/rd"
+WORKERS = ("worker-a", "worker-b")
+BUILD_SECONDS = 600.0
+START_SECONDS = 180.0
+
+
+def command() -> list[str]:
+    """Compose as it is installed here, of version 2 or 1."""
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True)
+    if plugin.returncode == 0:
+        return ["docker", "compose"]
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    pytest.fail("neither `docker compose` nor `docker-compose` is installed")
+
+
+class Composition:
+    """The services of the file, under a name and on ports of their own."""
+
+    def __init__(self, systems: Path) -> None:
+        self._command = [*command(), "--project-name", PROJECT, "--file", str(ROOT / "docker-compose.yml")]
+        self._metrics = dict(zip(WORKERS, (free_port(), free_port()), strict=True))
+        self.port = free_port()
+        """Of the workspace."""
+        self._environment = {
+            **os.environ,
+            "TIEOUT_IMAGE": f"{PROJECT}:latest",
+            "KAFKA_PORT": str(free_port()),
+            "POSTGRES_PORT": str(free_port()),
+            "METRICS_A_PORT": str(self._metrics["worker-a"]),
+            "METRICS_B_PORT": str(self._metrics["worker-b"]),
+            "WORKSPACE_PORT": str(self.port),
+            "POSTGRES_PASSWORD": PASSWORD,
+            "TIEOUT_SYSTEMS": str(systems),
+        }
+
+    @property
+    def workspace(self) -> str:
+        """The address of the pages, without a slash at its end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __call__(self, *arguments: str, seconds: float = 120.0, check: bool = True) -> str:
+        done = subprocess.run(
+            [*self._command, *arguments], cwd=ROOT, env=self._environment, capture_output=True, timeout=seconds
+        )
+        said = done.stdout.decode(errors="replace")
+        if check and done.returncode != 0:
+            raise AssertionError(f"{arguments}: {done.returncode}\n{said}\n{done.stderr.decode(errors='replace')}")
+        return said
+
+    def tieout(self, worker: str, *arguments: str) -> dict[str, Any] | None:
+        """The JSON that a command says in a worker's container; None while it has no answer."""
+        said = self("exec", "-T", worker, "tieout", *arguments, check=False)
+        try:
+            told: dict[str, Any] = json.loads(said)
+        except json.JSONDecodeError:
+            return None
+        return told
+
+    def unhealthy(self) -> list[str]:
+        """The containers that are not healthy, or have ended though they should not. Some have no check."""
+        found = []
+        for container in self("ps", "--quiet").split():
+            shown = subprocess.run(["docker", "inspect", container], capture_output=True, check=True).stdout
+            (described,) = json.loads(shown)
+            state = described["State"]
+            goes_on = described["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+            if (goes_on and not state["Running"]) or state.get("Health", {}).get("Status", "healthy") != "healthy":
+                found.append(described["Name"])
+        return found
+
+    def ready(self, worker: str) -> dict[str, Any]:
+        """What a worker says of itself."""
+        try:
+            address = f"http://127.0.0.1:{self._metrics[worker]}/readyz"
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as error:
+            return dict(json.load(error))
+        except (OSError, json.JSONDecodeError):
+            return {"ready": False}
+
+    def writes(self, worker: str) -> bool:
+        told = self.ready(worker)
+        return bool(told["ready"]) and told["state"] == "projecting"
+
+    def stands_by(self, worker: str) -> bool:
+        told = self.ready(worker)
+        return bool(told["ready"]) and told["state"] == "standing-by"
+
+
+@contextmanager
+def composed(folder: Path) -> Iterator[Composition]:
+    """Build the image, start everything, and take it away in the end. `folder` is for a file of settings.
+
+    When it yields the containers are started; what the company's events come to is there some seconds later.
+    """
+    # The recurring job must not come between.
+    systems = folder / "systems.env"
+    systems.write_text(
+        (ROOT / "simulated-pair.env").read_text(encoding="utf-8") + "TIEOUT_SYNC_AT=never\n", encoding="utf-8"
+    )
+    composition = Composition(systems)
+    try:
+        composition("up", "--detach", "--build", seconds=BUILD_SECONDS + START_SECONDS)
+        yield composition
+    finally:
+        composition("down", "--volumes", "--remove-orphans", check=False)
+        subprocess.run(["docker", "image", "rm", "--force", f"{PROJECT}:latest"], capture_output=True)
