@@ -21,16 +21,12 @@ from engine.documents import Document
 from engine.errors import QuestionError
 from engine.journals import task_of
 from engine.messages import recognise
-from engine.prerequisites import unmet
 from engine.syncing import DONE_AS, Left, Step, Task, tasks
-from handlers.errors import TargetError
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import GridQuery
 from store.queries import Snapshot
-from tieout import retrying
+from tieout import connected, retrying
 from tieout.commands import me
-from tieout.connected import prerequisites
-from tieout.connectors import open_connectors
 from tieout.handling import ready
 from tieout.journals import NOT_HERE, Standing, standing
 from tieout.settings import Settings
@@ -295,11 +291,7 @@ def obstacles(settings: Settings, kind: Kind) -> list[str]:
         return [_sentence(reason)]
     if kind == "journals" and not settings.process_journal:
         return [_sentence(NOT_HERE)]
-    try:
-        with open_connectors(settings) as to:
-            return [_sentence(one.says) for one in unmet(prerequisites(to, settings))]
-    except TargetError as error:
-        return [_sentence(str(error))]
+    return [_sentence(reason) for reason in connected.obstacles(settings)]
 
 
 def unavailable(settings: Settings, wanted: Iterable[Task]) -> list[str]:

@@ -144,9 +144,10 @@ def _sync(settings: "Settings", names: list[str], *, wait: bool, as_json: bool) 
     if not wait:
         return
     until_over(settings, asked, _tried)
-    found = [one for one in _known(settings, None, everything=True) if f"{one.company}/{one.journal}" in asked]
-    _show(found, as_json)
-    if any(one.state != "through" for one in found):
+    of = {name for name, _ in asked}
+    known = [one for one in _known(settings, None, everything=True) if f"{one.company}/{one.journal}" in of]
+    _show(known, as_json)
+    if any(one.state != "through" for one in known):
         raise typer.Exit(1)
 
 

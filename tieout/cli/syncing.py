@@ -79,15 +79,12 @@ def check_ready(settings: "Settings") -> None:
 def _check_prerequisites(settings: "Settings") -> None:
     """Raise `SettingError` while one of the systems lacks what Sync needs (R48)."""
     from engine.errors import SettingError
-    from engine.prerequisites import unmet
-    from tieout.connected import prerequisites
-    from tieout.connectors import open_connectors
+    from tieout.connected import obstacles
 
-    with open_connectors(settings) as to:
-        missing = unmet(prerequisites(to, settings))
-    if missing:
-        named = "; ".join(one.says for one in missing)
-        raise SettingError(f"nothing was sent, for Sync needs more than is there (docs/connectors.md): {named}")
+    if missing := obstacles(settings):
+        raise SettingError(
+            f"nothing was sent, for Sync needs more than is there (docs/connectors.md): {'; '.join(missing)}"
+        )
 
 
 def _plan(
@@ -131,9 +128,13 @@ def _show(plan: "Plan", as_json: bool) -> None:
     show_sync(console(), told[:SHOWN], len(plan.tasks), len(plan.documents) - len(plan.left), len(plan.left))
 
 
-def ask(settings: "Settings", request: "Request") -> list[str]:
-    """Ask for it, and return the documents. Where a worker holds an embedded log, the wish goes straight to the list
-    that its handlers work from.
+Wanted = set[tuple[str, str]]
+"""Documents with the action that is requested for each."""
+
+
+def ask(settings: "Settings", request: "Request") -> Wanted:
+    """Send a request, and return what it is of. Where a worker holds an embedded log, the request goes straight to the
+    list that its handlers work from.
     """
     from tieout.bootstrap import open_reader
     from tieout.commands import Outlet, applied
@@ -143,13 +144,14 @@ def ask(settings: "Settings", request: "Request") -> list[str]:
     with open_reader(settings) as reader:
         if not applied(reader, places):
             typer.echo("The command is on its topic; a worker that projects will take it up.", err=True)
-    return sorted({document for task in request.tasks for document in task.documents})
+    return {(document, task.action) for task in request.tasks for document in task.documents}
 
 
 def carry_out(settings: "Settings", request: "Request", *, what: str, wait: bool, as_json: bool) -> None:
     """Ask for it, and show how each document, or whatever it is done for, gets on."""
     asked = ask(settings, request)
-    typer.echo(f"{counted(len(asked), what)} asked for; a worker with the role `handle` sees to them.", err=True)
+    number = len({document for document, _ in asked})
+    typer.echo(f"{counted(number, what)} asked for; a worker with the role `handle` sees to them.", err=True)
     if not wait:
         return
     told = [
@@ -174,17 +176,17 @@ def carry_out(settings: "Settings", request: "Request", *, what: str, wait: bool
         raise typer.Exit(1)
 
 
-def until_over(settings: "Settings", asked: list[str], over: "Callable[[Sync], bool]") -> "list[Sync]":
+def until_over(settings: "Settings", asked: Wanted, over: "Callable[[Sync], bool]") -> "list[Sync]":
     """Wait, showing how many are over, until all of these documents are; how they are then."""
     from store.attempts import SqlAttempts
     from tieout.bootstrap import open_store
     from tieout.cli.progress import bar
 
     with open_store(settings, write=False) as engine, bar("Syncing", len(asked)) as move:
-        attempts = SqlAttempts(engine)
+        attempts, names = SqlAttempts(engine), sorted({document for document, _ in asked})
         begun = time.monotonic()
         while True:
-            syncs = list(attempts.syncs(asked))
+            syncs = [sync for sync in attempts.syncs(names) if (sync.document, sync.action) in asked]
             states = Counter(sync.attempts.state for sync in syncs)
             done = sum(map(over, syncs))
             note = ", ".join(f"{number} {state}" for state, number in states.items())
@@ -192,6 +194,6 @@ def until_over(settings: "Settings", asked: list[str], over: "Callable[[Sync], b
                 left = (time.monotonic() - begun) / done * (len(asked) - done)
                 note += f" · {timedelta(seconds=round(left))} left"
             move(done, len(asked), note)
-            if done == len(syncs):
+            if done == len(asked):
                 return syncs
             time.sleep(LOOK_SECONDS)
