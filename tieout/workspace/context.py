@@ -81,6 +81,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     company: Company | None
     window: Window | None
     problem: str | None
+    here: str
+    """The address of the page, to load it again."""
     start: str
     end: str
     today: str
@@ -149,6 +151,7 @@ def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "
         company=company,
         window=window,
         problem=problem,
+        here=quote(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
         start=start,
         end=end,
         today=today.isoformat(),

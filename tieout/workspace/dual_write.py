@@ -105,6 +105,7 @@ def amounts(request: Request, snapshot: Snapshot, around: Frame) -> dict[str, An
         "kinds": _sections(around),
         "request_path": request.url.path,
         "summary": None,
+        "refresh": around.here,
     }
     if around.company is None or around.window is None:
         return context

@@ -15,14 +15,15 @@ async function show(address, { remember = true } = {}) {
   try {
     const answer = await fetch(address, { signal: asking.signal, headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html");
-    if (!swap(page)) {
+    const again = remember && state(answer.url) === state(location.href);
+    if (!swap(page, again)) {
       location.assign(address);
       return;
     }
     slash.show();
     document.title = page.title;
-    if (remember) history.pushState(null, "", answer.url);
-    arrive();
+    if (remember && answer.url !== location.href) history.pushState(null, "", answer.url);
+    if (!again) arrive();
     poll();
     root.classList.remove("busy");
   } catch (fault) {
@@ -43,12 +44,20 @@ async function look() {
   try {
     const answer = await fetch(address, { headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html");
-    if (answer.ok && location.href === address && !root.classList.contains("busy")) swap(page);
+    if (answer.ok && location.href === address && !root.classList.contains("busy")) swap(page, true);
   } catch {
     // The server is away: what is shown stays, and is looked at again.
   }
 }
 poll();
+
+/** The state that an address names; `was` only says what to compare it with. */
+function state(address) {
+  const found = new URL(address);
+  found.searchParams.delete("was");
+  found.hash = "";
+  return found.href;
+}
 
 // A page the browser brings back as it was left is not waiting any more.
 addEventListener("pageshow", () => root.classList.remove("busy"));
@@ -71,24 +80,52 @@ const slash = {
 };
 slash.show();
 
-/** Replace the regions that differ; false when the page has other regions than this one. */
-function swap(page) {
-  const here = [...document.querySelectorAll("[data-region]")];
-  const there = [...page.querySelectorAll("[data-region]")];
-  if (!there.length || here.map((part) => part.id).join() !== there.map((part) => part.id).join()) return false;
-  const scrolled = document.querySelector(".grid-scroll");
-  const [left, top] = scrolled ? [scrolled.scrollLeft, scrolled.scrollTop] : [0, 0];
+/**
+ * Make this page equal to another one; false when that is no page of the workspace. Elements that both pages have stay
+ * the same elements, so that focus, scroll positions and opened details survive. `again` is true for the same state
+ * loaded again: then the field that a person is writing in keeps its text, and the grid its rows in view.
+ */
+function swap(page, again) {
+  if (!page.getElementById("main")) return false;
+  const opened = [...document.querySelectorAll("details[open]")];
   const rows = document.querySelector("#grid tbody")?.textContent;
-  here.forEach((part, number) => {
-    if (part.outerHTML !== there[number].outerHTML) part.replaceWith(document.adoptNode(there[number]));
-  });
-  const grid = document.querySelector(".grid-scroll");
-  if (grid) {
-    grid.scrollLeft = left;
-    // Other rows are read from the top, the same ones from where they were.
-    if (document.querySelector("#grid tbody")?.textContent === rows) grid.scrollTop = top;
+  for (const part of opened) part.open = false; // else a part would differ for having been opened
+  become(document.body, page.body);
+  for (const part of opened) part.open = true;
+  for (const form of document.forms) {
+    if (!again || !document.activeElement?.form || document.activeElement.form !== form) form.reset();
   }
+  const grid = document.querySelector(".grid-scroll");
+  // Other rows are read from the top, the same ones from where they were.
+  if (grid && !again && document.querySelector("#grid tbody")?.textContent !== rows) grid.scrollTop = 0;
   return true;
+}
+
+/** Make an element equal to another one of the same name, by as few changes as possible. */
+function become(here, there) {
+  if (here.isEqualNode(there)) return;
+  if (here.nodeType !== Node.ELEMENT_NODE) {
+    here.nodeValue = there.nodeValue;
+    return;
+  }
+  for (const { name } of [...here.attributes]) if (!there.hasAttribute(name)) here.removeAttribute(name);
+  for (const { name, value } of there.attributes) if (here.getAttribute(name) !== value) here.setAttribute(name, value);
+  const spare = Map.groupBy([...here.childNodes], identity);
+  const wanted = [...there.childNodes].map((part) => [spare.get(identity(part))?.shift(), part]);
+  for (const parts of spare.values()) for (const part of parts) part.remove();
+  let next = here.firstChild;
+  for (const [kept, part] of wanted) {
+    if (kept && kept === next) next = next.nextSibling;
+    else here.insertBefore(kept ?? document.adoptNode(part), next); // what is moved loses the focus
+    if (kept) become(kept, part);
+  }
+}
+
+/** What makes a part of a page the same part of another page: its kind with its id or key, its row header or classes. */
+function identity(part) {
+  if (part.nodeType !== Node.ELEMENT_NODE) return part.nodeName;
+  const header = part.matches("tr") ? part.querySelector(":scope > th[scope=row]")?.textContent : null;
+  return `${part.nodeName} ${part.id || part.dataset.key || header || part.getAttribute("class") || ""}`;
 }
 
 /** Put the focus where a person goes on: into what could not be read, the drawer that opened, the row that was left. */
