@@ -69,7 +69,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, dict[str, s
     """A demonstration as a process of its own, and the environment that it says to set."""
     folder = tmp_path_factory.mktemp("demo")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
-    outcome = process("demo", environment=environment, folder=folder)
+    outcome = process("demo", "--no-serve", environment=environment, folder=folder)
     exports = [line.strip().removeprefix("export ") for line in outcome.out.splitlines() if "export " in line]
     told = dict(shlex.split(export)[0].split("=", 1) for export in exports)
     return outcome, {**environment, **told}
@@ -175,8 +175,8 @@ def test_the_commands_that_the_demonstration_names_work_with_the_environment_it_
 def test_a_demonstration_starts_afresh_and_leaves_other_files_alone(tieout: Tieout, tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "log.sqlite").write_text("mine")
-    first = tieout("demo", "--folder", "here")
-    again = tieout("demo", "--folder", "here", "--seed", "5")
+    first = tieout("demo", "--no-serve", "--folder", "here")
+    again = tieout("demo", "--no-serve", "--folder", "here", "--seed", "5")
     assert (first.code, again.code) == (0, 0)
     assert "9,000.00   49 documents" in again.out
     assert (tmp_path / "here" / "log.sqlite").read_text() == "mine"
@@ -221,7 +221,7 @@ def test_simulated_events_come_to_the_true_outcome(tieout: Tieout, tmp_path: Pat
 @pytest.mark.requirement("R80")
 def test_the_demonstration_plays_the_large_company_too(tieout: Tieout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tieout.simulator.large.DOCUMENTS", 150)
-    shown = tieout("demo", "--company", "large", "--folder", "here")
+    shown = tieout("demo", "--company", "large", "--no-serve", "--folder", "here")
     assert shown.code == 0
     assert "Today is set to 2025-06-30" in shown.out
     assert "USPM · 2024-03-01 to 2025-06-30 · USD" in shown.out

@@ -23,7 +23,9 @@ LAG = ("tieout_lag_records", "0", "tieout.finance.changes")  # labels come sorte
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """One that has read the demo's events."""
     folder = tmp_path_factory.mktemp("worker")
-    subprocess.run([sys.executable, "-m", "tieout", "demo", "--folder", str(folder)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "tieout", "demo", "--no-serve", "--folder", str(folder)], check=True, capture_output=True
+    )
     worker = Worker(
         folder,
         broker="embedded:///demo-log.sqlite",

@@ -33,7 +33,7 @@ def faults(outcome: Outcome) -> dict[str, str]:
 
 @pytest.fixture
 def played(tieout: Tieout) -> Tieout:
-    assert tieout("demo", "--folder", ".").code == 0
+    assert tieout("demo", "--no-serve", "--folder", ".").code == 0
     places = {"broker": "embedded:///demo-log.sqlite", "store": "sqlite:///demo-store.sqlite"}
     assert tieout("check", "--json", **places, today="2025-01-08", companies="USPM").code == 0
     return tieout

@@ -109,7 +109,7 @@ def test_the_tour_shows_what_a_reader_sees(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TIEOUT_", "COLUMNS"))}
     environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TERM": "xterm", "NO_COLOR": "1"}
     (tmp_path / "events.jsonl").write_text("".join(blocks(README, "jsonl")), encoding="utf-8")
-    code, said = in_terminal("tieout demo", tmp_path, environment)
+    code, said = in_terminal("tieout demo --no-serve", tmp_path, environment)
     assert code == 0, said
     exports: list[str] = []
     run = 0
@@ -268,7 +268,7 @@ def test_every_topic_is_on_its_page_with_its_policy_and_retention() -> None:
 
 def test_the_queries_of_the_store_page_run_and_answer(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
-    demo = [sys.executable, "-m", "tieout", "demo", "--folder", str(tmp_path)]
+    demo = [sys.executable, "-m", "tieout", "demo", "--no-serve", "--folder", str(tmp_path)]
     subprocess.run(demo, check=True, capture_output=True, env=environment, cwd=tmp_path)
     told = page("store.md")
     queries = blocks(told, "sql")

@@ -4,10 +4,11 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -17,14 +18,17 @@ from structlog.testing import capture_logs
 from engine.errors import SettingError
 from tests.support.workspace import project, settings_in
 from tieout.simulator import ingest_lines, simulate
-from tieout.workspace.server import listen
+from tieout.workspace.server import PORT, listen
 
 ADDRESS = re.compile(rb"http://127\.0\.0\.1:\d+/")
 
 
 @contextmanager
-def started(*arguments: str, folder: Path, **environment: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """A command that serves, and the address it says."""
+def started(
+    *arguments: str, folder: Path, said: list[bytes] | None = None, **environment: str
+) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """A command that serves, and the address it says; the lines up to there go to `said`."""
+    said = [] if said is None else said
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
     command = [sys.executable, "-m", "tieout", *arguments]
     with subprocess.Popen(
@@ -37,7 +41,11 @@ def started(*arguments: str, folder: Path, **environment: str) -> Iterator[tuple
     ) as running:
         try:
             assert running.stderr is not None
-            told = next(found for line in running.stderr if (found := ADDRESS.search(line)))
+            told = None
+            while told is None and (line := running.stderr.readline()):
+                said.append(line)
+                told = ADDRESS.search(line)
+            assert told is not None, said
             yield running, told[0].decode()
         finally:
             running.kill()
@@ -57,15 +65,41 @@ def store(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.requirement("R80")
-def test_a_demonstration_ends_on_the_workspaces_address_and_serves_until_interrupted(tmp_path: Path) -> None:
-    with started("demo", "--port", "0", folder=tmp_path) as (running, address):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demonstration_without_a_terminal_serves_its_workspace_until_it_is_told_to_stop(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with started("demo", folder=tmp_path) as (running, address):
         assert "9,000.00" in httpx.get(address, follow_redirects=True).text
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         assert running.wait(20) == 0
 
 
+def test_a_demonstration_takes_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # somebody else has it already
+            taken.bind(("127.0.0.1", PORT))
+            taken.listen()
+        said: list[bytes] = []
+        with started("demo", folder=tmp_path, said=said) as (_, address):
+            assert httpx.get(f"{address}health").text == "ok"
+    assert str(PORT) not in address
+    assert f"Port {PORT} is taken, so the workspace is served on another one.\n".encode() in said
+
+
+def test_the_file_that_reaches_a_demonstrations_systems_is_its_owners_alone(tmp_path: Path) -> None:
+    file = tmp_path / ".tieout" / "demo" / "demo.env"
+    file.parent.mkdir(parents=True)
+    file.write_text("that of an earlier version, which everybody may read")
+    file.chmod(0o644)
+    with started("demo", "--port", "0", folder=tmp_path):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert "export TIEOUT_SYNC_POSTS=true\n" in file.read_text()
+
+
 @pytest.mark.requirement("R40", "R80")
-def test_sync_beside_the_demonstration_clears_what_is_not_a_persons(tmp_path: Path) -> None:
+def test_sync_beside_the_demonstration_does_all_that_is_not_a_persons(tmp_path: Path) -> None:
     """As README.md shows it, in two terminals."""
     with started("demo", "--port", "0", folder=tmp_path):
         typed = "source .tieout/demo/demo.env && tieout sync --company USPM --yes && tieout summary --company USPM"
@@ -76,10 +110,11 @@ def test_sync_beside_the_demonstration_clears_what_is_not_a_persons(tmp_path: Pa
         )
     assert done.returncode == 0, done.stderr
     said = re.sub(r" +", " ", done.stdout)
-    assert "36 documents sent again, 0 documents not." in said
+    assert "40 documents sent again, 0 documents not." in said
     assert "Expense missing actuals 1,000.00 10 documents" in said
-    assert "Expense missing journal lines 8,000.00 39 documents" in said
+    assert "Expense missing journal lines 7,200.00 37 documents" in said
     assert "Vendor invoice missing actuals 0.00 0 documents" in said
+    assert "Vendor invoice missing journal lines 21,500.00 7 documents" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

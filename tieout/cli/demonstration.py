@@ -1,5 +1,6 @@
 """`tieout demo`: the whole product on one machine, with a made-up company."""
 
+import os
 import shlex
 import sys
 import textwrap
@@ -47,13 +48,8 @@ def demo(
     ] = False,
     port: PortOption = None,
     serve: Annotated[
-        bool | None,
-        typer.Option(
-            "--serve/--no-serve",
-            help="Serve the workspace until Ctrl-C; by default on a terminal, and when a port is named.",
-            show_default=False,
-        ),
-    ] = None,
+        bool, typer.Option("--serve/--no-serve", help="Serve the workspace until Ctrl-C, or end after the summary.")
+    ] = True,
 ) -> None:
     """Start the product with a made-up company. It takes no broker and no database server."""
     from msgspec.structs import replace
@@ -77,9 +73,9 @@ def demo(
     with open_projector(settings) as (log, projector):
         _play(simulation, log, projector, settings)
     _show(settings, simulation.companies[0], folder)
-    watched = sys.stdin.isatty() and sys.stdout.isatty()
-    if not (serve if serve is not None else watched or port is not None):
+    if not serve:
         return
+    port = _free(port)
     if company == "small" and not keep:
         _serve_with_both_systems(settings, seed, folder, port)
     else:
@@ -105,9 +101,9 @@ def _serve_with_both_systems(settings: "Settings", seed: int, folder: Path, port
 
     outlet = Outlet(settings)
     with beside(small_pair(seed, sink=send, heartbeats=True), listen()) as address:
-        environment = {**_environment(settings), **settings_at(address)}
+        environment = {**_environment(settings), **settings_at(address), "TIEOUT_SYNC_POSTS": "true"}
         file = folder / ENVIRONMENT
-        file.write_text(_exports(environment), encoding="utf-8")
+        _write_for_owner(file, _exports(environment))
         connected = replace(named.load(environment, folder), log_level=settings.log_level)
 
         def ready(workspace: str | None) -> None:
@@ -116,6 +112,28 @@ def _serve_with_both_systems(settings: "Settings", seed: int, folder: Path, port
             say_where(workspace)
 
         work(connected, set(Role), port, outlet, named=True, ready=ready)
+
+
+def _free(port: int | None) -> int:
+    """The port to serve on: the named one, else the usual one, or any other if that is taken."""
+    from engine.errors import SettingError
+    from tieout.workspace import server
+
+    if port is not None:
+        return port
+    try:
+        server.listen(server.PORT).close()
+    except SettingError:
+        sys.stderr.write(f"Port {server.PORT} is taken, so the workspace is served on another one.\n")
+        return 0
+    return server.PORT
+
+
+def _write_for_owner(file: Path, text: str) -> None:
+    """Write a file that only its owner may read: it has a secret."""
+    file.unlink(missing_ok=True)
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(text)
 
 
 def _remove(folder: Path) -> None:
