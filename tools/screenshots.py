@@ -46,7 +46,7 @@ PAGES: Final = {
     "errors": "/USPM/errors",
     "errors-grouped": "/USPM/errors?group=message&show=all",
     "error-delete": "/USPM/errors/delete",
-    "error-history": "/USPM/errors/history?process=integration-journal-posting&about=USPM-000041",
+    "error-history": "/USPM/errors/history?process=integration-journal-posting&about=USPM-000042",
     "journals": "/USPM/general-journals",
     "journals-none": "/GBPM/general-journals",
     "proposals": "/USPM/invoice-proposals",

@@ -269,7 +269,8 @@ def test_not_posted(desk: Desk) -> None:
     assert waits_for(desk, "PI-000214") == "All its transactions are posted."
     desk.run("import")
     assert waits_for(desk, "PI-000214") is None
-    assert codes(desk.errors()) == before
+    # The import took up what that of the night before could not process.
+    assert codes(desk.errors()) == [code for code in before if code != "BILLED_MISMATCH"]
     assert proposal(desk, "PI-000214") == "11700.00"
 
 

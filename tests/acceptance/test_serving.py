@@ -24,11 +24,8 @@ ADDRESS = re.compile(rb"http://127\.0\.0\.1:\d+/")
 
 
 @contextmanager
-def started(
-    *arguments: str, folder: Path, said: list[bytes] | None = None, **environment: str
-) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """A command that serves, and the address it says; the lines up to there go to `said`."""
-    said = [] if said is None else said
+def running(*arguments: str, folder: Path, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A command in a process of its own, without a terminal."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
     command = [sys.executable, "-m", "tieout", *arguments]
     with subprocess.Popen(
@@ -38,17 +35,31 @@ def started(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    ) as running:
+    ) as process:
         try:
-            assert running.stderr is not None
-            told = None
-            while told is None and (line := running.stderr.readline()):
-                said.append(line)
-                told = ADDRESS.search(line)
-            assert told is not None, said
-            yield running, told[0].decode()
+            yield process
         finally:
-            running.kill()
+            process.kill()
+
+
+def said_until_served(process: "subprocess.Popen[bytes]") -> list[bytes]:
+    """What a command says on its standard error up to the address of the workspace, which is in the last line."""
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if ADDRESS.search(line):
+            return said
+    raise AssertionError(said)
+
+
+@contextmanager
+def started(*arguments: str, folder: Path, **environment: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """A command that serves, and the address it says."""
+    with running(*arguments, folder=folder, **environment) as process:
+        found = ADDRESS.search(said_until_served(process)[-1])
+        assert found is not None
+        yield process, found[0].decode()
 
 
 @pytest.fixture
@@ -69,10 +80,10 @@ def store(tmp_path: Path) -> dict[str, str]:
 def test_a_demonstration_without_a_terminal_serves_its_workspace_until_it_is_told_to_stop(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    with started("demo", folder=tmp_path) as (running, address):
+    with started("demo", folder=tmp_path) as (process, address):
         assert "9,000.00" in httpx.get(address, follow_redirects=True).text
-        running.send_signal(number)
-        assert running.wait(20) == 0
+        process.send_signal(number)
+        assert process.wait(20) == 0
 
 
 def test_a_demonstration_takes_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None:
@@ -81,11 +92,10 @@ def test_a_demonstration_takes_another_port_where_the_usual_one_is_taken(tmp_pat
         with suppress(OSError):  # somebody else has it already
             taken.bind(("127.0.0.1", PORT))
             taken.listen()
-        said: list[bytes] = []
-        with started("demo", folder=tmp_path, said=said) as (_, address):
-            assert httpx.get(f"{address}health").text == "ok"
-    assert str(PORT) not in address
-    assert f"Port {PORT} is taken, so the workspace is served on another one.\n".encode() in said
+        with running("demo", folder=tmp_path) as process:
+            said = b"".join(said_until_served(process)).decode()
+    assert f"Port {PORT} is taken, so the workspace is served on another one.\n" in said
+    assert f":{PORT}/" not in said
 
 
 def test_the_file_that_reaches_a_demonstrations_systems_is_its_owners_alone(tmp_path: Path) -> None:
@@ -114,28 +124,31 @@ def test_sync_beside_the_demonstration_does_all_that_is_not_a_persons(tmp_path: 
     assert "Expense missing actuals 1,000.00 10 documents" in said
     assert "Expense missing journal lines 7,200.00 37 documents" in said
     assert "Vendor invoice missing actuals 0.00 0 documents" in said
-    assert "Vendor invoice missing journal lines 21,500.00 7 documents" in said
+    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
+    assert "40 documents are sent again, imported or posted. Of the 4,000.00 above 3,000.00 clear" in readme
+    assert "*Expense missing actuals* says 1,000.00." in readme
+    assert "*Expense missing journal lines* says 7,200.00 then" in readme
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_role_workspace_serves_and_ends_quietly(
     tmp_path: Path, store: dict[str, str], number: signal.Signals
 ) -> None:
-    with started("run", "--role", "workspace", "--port", "0", folder=tmp_path, **store) as (running, address):
+    with started("run", "--role", "workspace", "--port", "0", folder=tmp_path, **store) as (process, address):
         assert "28,000.00" in httpx.get(f"{address}USPM").text
-        running.send_signal(number)
-        assert running.wait(20) == 0
+        process.send_signal(number)
+        assert process.wait(20) == 0
 
 
 @pytest.mark.requirement("R80")
 def test_a_worker_of_all_roles_serves_what_it_projects(tmp_path: Path, store: dict[str, str]) -> None:
-    with started("run", "--port", "0", folder=tmp_path, **store) as (running, address):
+    with started("run", "--port", "0", folder=tmp_path, **store) as (process, address):
         assert "4,000.00" in httpx.get(f"{address}USPM/expense").text
-        assert running.stderr is not None
+        assert process.stderr is not None
         # Only then does the worker see to signals.
-        next(line for line in running.stderr if b"worker_started" in line)
-        running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 0
+        next(line for line in process.stderr if b"worker_started" in line)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
 
 
 @pytest.mark.requirement("R36")

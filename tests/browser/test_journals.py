@@ -12,13 +12,13 @@ from store.attempts import SqlAttempts
 from store.database import connect
 from tests.browser.reading import settled
 from tests.browser.test_every_page import violations
-from tests.support.workspace import Served, with_journals
+from tests.support.workspace import Served, demonstrated
 
 
 @pytest.fixture
 def tried(tmp_path: Path) -> Iterator[Served]:
-    """A workspace whose handler has tried two journals."""
-    with with_journals(tmp_path) as found:
+    """A workspace of one's own, whose worker has attempted two journals."""
+    with demonstrated(tmp_path) as found:
         yield found
 
 
@@ -31,16 +31,15 @@ def test_journals_that_are_not_through_say_count_step_error_and_how_a_new_round_
     rows = settled(page).locator(".journals tbody tr")
     told = [[cell.strip() for cell in row.locator("th, td").all_inner_texts()] for row in rows.all()]
     assert [row[:3] for row in told] == [
-        ["USPM-000095", "USPM", "1/6/2025"],
-        ["USPM-000096", "USPM", "1/7/2025"],
-        ["USPM-015270", "USPM", ""],
+        ["USPM-000101", "USPM", "1/6/2025"],
+        ["USPM-000102", "USPM", "1/7/2025"],
     ]
-    assert [row[3].split("\n")[0] for row in told] == ["waits for a person", "waiting", "seen to by Finance"]
-    assert [row[4:6] for row in told] == [["lines", "5 of 5"], ["header", "1 of 5"], ["header", "3 of 5"]]
+    assert [row[3].split("\n")[0] for row in told] == ["waits for a person", "waiting"]
+    assert [row[4:6] for row in told] == [["lines", "5 of 5"], ["lines", "1 of 5"]]
     waits = rows.first
     expect(waits).to_contain_text("GJ_LINE_CREATE")
-    expect(waits).to_contain_text("The project 'P-001002-D' of the line is not in Dataverse")
-    expect(waits).to_contain_text("tieout journals sync USPM/USPM-000095")
+    expect(waits).to_contain_text("The project 'P-001004-D' of the line is not in Dataverse")
+    expect(waits).to_contain_text("tieout journals sync USPM/USPM-000101")
     waits.get_by_text("What to do").click()
     expect(waits).to_contain_text("Deleting this entry retries as well")
     expect(page.locator(".hint")).to_contain_text("so does deleting its entry")
@@ -51,8 +50,8 @@ def test_journals_that_are_not_through_say_count_step_error_and_how_a_new_round_
         page.set_viewport_size({"width": width, "height": 900})
         wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide == 0, width
-    waits.get_by_role("link", name="USPM-000095").click()
-    expect(page.get_by_role("heading", name="USPM-000095")).to_be_visible()
+    waits.get_by_role("link", name="USPM-000101").click()
+    expect(page.get_by_role("heading", name="USPM-000101")).to_be_visible()
 
 
 @pytest.mark.requirement("R82")
@@ -61,12 +60,12 @@ def test_the_operation_page_counts_attempts_and_lists_what_waits_for_a_person(pa
     attempts = page.get_by_role("region", name="Attempts to sync")
     expect(attempts).to_contain_text("Waiting for their turn\n1", use_inner_text=True)
     expect(attempts).to_contain_text("Waiting for a person\n1", use_inner_text=True)
-    row = attempts.get_by_role("row", name="USPM/USPM-000095")
+    row = attempts.get_by_role("row", name="USPM/USPM-000101")
     expect(row).to_contain_text("5 of 5")
-    expect(row).to_contain_text("The project 'P-001002-D' of the line is not in Dataverse")
-    expect(row).to_contain_text("tieout journals sync USPM/USPM-000095")
+    expect(row).to_contain_text("The project 'P-001004-D' of the line is not in Dataverse")
+    expect(row).to_contain_text("tieout journals sync USPM/USPM-000101")
     assert violations(page) == []
-    row.get_by_role("link", name="USPM/USPM-000095").click()
+    row.get_by_role("link", name="USPM/USPM-000101").click()
     page.wait_for_url("**/USPM/general-journals")
 
 
@@ -76,7 +75,7 @@ def test_deleting_the_entry_says_that_it_begins_a_new_round_and_does(page: Page,
     page.locator(".journals tbody tr").first.get_by_role("link", name="Delete its entry").click()
     expect(page.get_by_role("heading", name="Delete 1 error?")).to_be_visible()
     expect(page.locator("main")).to_contain_text(
-        "This begins a new round of attempts for 1 general journal: USPM/USPM-000095."
+        "This begins a new round of attempts for 1 general journal: USPM/USPM-000101."
     )
     page.get_by_label("Why").fill("the project is there now")
     page.get_by_label("Who").fill("ann")
@@ -86,7 +85,7 @@ def test_deleting_the_entry_says_that_it_begins_a_new_round_and_does(page: Page,
     first = settled(page).locator(".journals tbody tr").first
     assert first.locator("td").nth(4).inner_text() == "0 of 5"
     engine = connect(tried.settings.store, write=False)
-    (sync,) = SqlAttempts(engine).syncs(["USPM/USPM-000095"])
+    (sync,) = SqlAttempts(engine).syncs(["USPM/USPM-000101"])
     engine.dispose()
     assert (sync.by, sync.attempts.round, sync.attempts.state) == ("ann", 2, "waiting")
 
@@ -98,12 +97,11 @@ def test_the_list_is_a_file_too(page: Page, tried: Served) -> None:
         page.get_by_role("link", name="CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8-sig"))))
     assert [(row["Journal"], row["Count"], row["Code"]) for row in rows] == [
-        ("USPM-000095", "5", "GJ_LINE_CREATE"),
-        ("USPM-000096", "1", "GJ_HEADER"),
-        ("USPM-015270", "3", "GJ_HEADER"),
+        ("USPM-000101", "5", "GJ_LINE_CREATE"),
+        ("USPM-000102", "1", "GJ_LINE_CREATE"),
     ]
     assert rows[0]["Reason"].startswith("The project")
-    assert rows[1]["Last tried"] == "2025-01-08T12:25:00Z"
+    assert rows[1]["Last tried"] == "2025-01-08T17:25:00Z"
 
 
 def test_where_no_journal_waits_the_page_says_so(page: Page, served: Served) -> None:

@@ -101,7 +101,7 @@ def test_after_a_refresh_a_page_equals_a_fresh_load_of_its_address(page: Page, o
 
 def test_a_refresh_keeps_focus_scroll_position_and_opened_details(page: Page, own: Served) -> None:
     page.goto(f"{own.address}/USPM/errors")
-    page.locator("tr", has_text="LINE_FAILED").get_by_text("What to do").click()
+    page.locator("tr", has_text="BILLED_MISMATCH").get_by_text("What to do").click()
     said = reported(31, "2025-01-08T13:00:00Z", "integration-journal-posting", "J-900002", "The journal is locked.")
     project(own.settings, lines([said]))
     page.get_by_role("link", name="Refresh").focus()
@@ -110,7 +110,7 @@ def test_a_refresh_keeps_focus_scroll_position_and_opened_details(page: Page, ow
     expect(page.locator(":focus")).to_have_text("Refresh")
     opened = page.locator("tr", has=page.locator("details[open]"))
     expect(opened).to_have_count(1)
-    expect(opened).to_contain_text("LINE_FAILED")
+    expect(opened).to_contain_text("BILLED_MISMATCH")
 
     page.goto(f"{own.address}/USPM/expense?view=all")
     page.locator("#grid").evaluate("(grid) => { grid.scrollTop = 200; }")

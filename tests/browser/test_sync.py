@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +122,7 @@ def test_one_document_is_synced_from_its_drawer_and_tells_of_its_attempts(page: 
 
 @pytest.mark.requirement("R61", "R62")
 def test_a_journal_at_five_of_five_needs_attention_and_is_retried(page: Page, tmp_path: Path) -> None:
-    with live(tmp_path, journals_every=0, before=partial(try_journals, reports=False)) as site:
+    with live(tmp_path, journals_every=0, before=try_journals) as site:
         journal = f"{site.address}/USPM/general-journals"
         page.goto(f"{site.address}/USPM/sync/preview?journal=USPM-000099")
         expect(page.locator("main")).to_contain_text("there is no unconfirmed general journal", ignore_case=True)

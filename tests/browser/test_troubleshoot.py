@@ -12,11 +12,22 @@ from sqlalchemy import update
 
 from store import tables
 from tests.browser.reading import settled
-from tests.support.workspace import ERRORS, JOURNAL, Served, lines, project, reported, settings_in, small_company
+from tests.support.workspace import (
+    JOURNAL,
+    Served,
+    demonstrated,
+    lines,
+    project,
+    reported,
+    settings_in,
+    small_company,
+)
 from tests.support.workspace import served as served_at
 from tieout.bootstrap import open_store
 from tieout.checks import check
 from tieout.workspace.operation import secrets_hidden
+
+CURRENT = ["GJ_LINE_CREATE", "GJ_LINE_CREATE", "BILLED_MISMATCH", "NO_OPEN_PERIOD", "LINE_FAILED", "LINE_FAILED"]
 
 
 def codes(page: Page) -> list[str]:
@@ -28,21 +39,21 @@ def test_the_landing_page_has_the_current_errors_newest_first(page: Page, served
     page.goto(f"{served.address}/USPM")
     page.get_by_role("link", name="Troubleshoot").click()
     expect(page.get_by_role("link", name="Most recent errors")).to_have_attribute("aria-current", "page")
-    assert codes(page) == ["GJ_HEADER", "BILLED_MISMATCH", "NO_OPEN_PERIOD", "LINE_FAILED"]
+    assert codes(page) == CURRENT
     page.get_by_label("Show").select_option("all")
     page.wait_for_url("**show=all**")
-    assert codes(page)[-1] == "UNKNOWN"
-    expect(page.locator(".errors tbody tr").last).to_contain_text("history")
+    assert "UNKNOWN" in codes(page)
+    expect(page.locator(".errors tbody tr", has_text="UNKNOWN")).to_contain_text("history")
 
 
 @pytest.mark.requirement("R52")
 def test_errors_are_filtered_sorted_and_grouped(page: Page, served: Served) -> None:
     address = f"{served.address}/USPM/errors"
     page.goto(address)
-    page.fill("#from", "2025-01-06")
+    page.fill("#from", "2024-12-13")
     page.fill("#to", "2025-01-07")
     page.get_by_role("button", name="Apply").click()
-    page.wait_for_url("**from=2025-01-06**")
+    page.wait_for_url("**from=2024-12-13**")
     assert codes(page) == ["NO_OPEN_PERIOD", "LINE_FAILED"]
     page.get_by_role("link", name="Clear").click()
     page.wait_for_url(address)
@@ -58,7 +69,7 @@ def test_errors_are_filtered_sorted_and_grouped(page: Page, served: Served) -> N
     page.get_by_role("columnheader", name="Message").get_by_role("link").click()
     page.wait_for_url("**sort=message**")
     assert codes(page) == sorted(codes(page))
-    for grouping, groups in (("process", 3), ("message", 4), ("journal", 4), ("project", 1), ("company", 1)):
+    for grouping, groups in (("process", 3), ("message", 4), ("journal", 6), ("project", 3), ("company", 1)):
         page.goto(address)
         page.get_by_label("Group by").select_option(grouping)
         page.wait_for_url(f"**group={grouping}**")
@@ -96,12 +107,12 @@ def test_an_error_says_what_to_do_and_leads_to_the_history_of_its_subject(page: 
     row.get_by_role("link", name=JOURNAL).click()
     expect(page.get_by_role("heading", name=JOURNAL)).to_be_visible()
     expect(page.locator("main")).to_contain_text(
-        "2 errors, first seen 1/4/2025 8:01:00 PM, last seen 1/6/2025 8:01:00 PM"
+        "2 errors, first seen 1/6/2025 10:05:30 AM, last seen 1/7/2025 9:20:30 AM"
     )
     said = [row.locator("td").nth(1).text_content() for row in settled(page).locator("tbody tr").all()]
-    period = "No open fiscal period was found for the specified accounting date 12/18/2024."
+    period = "No open fiscal period was found for the specified accounting date 2/12/2024."
     assert said == ["Run failed", period, "Run started"] * 2
-    page.get_by_role("link", name="report-5").click()
+    page.locator("tbody tr", has_text="No open fiscal period").last.locator("td a").click()
     expect(page.locator("#raw")).to_contain_text("No open fiscal period")
 
 
@@ -111,11 +122,11 @@ def test_the_file_of_errors_has_complete_texts(page: Page, served: Served) -> No
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8-sig"))))
-    assert [row["Code"] for row in rows] == ["GJ_HEADER", "BILLED_MISMATCH", "NO_OPEN_PERIOD", "LINE_FAILED"]
-    assert rows[3]["Message"].endswith("Debit 650.00, credit 0.00).")
+    assert [row["Code"] for row in rows] == CURRENT
+    assert rows[4]["Message"].endswith("Debit 650.00, credit 0.00).")
     # Whatever the reader's language, as every file.
-    assert [row["Date and time"] for row in rows][:2] == ["2025-01-08T07:00:00Z", "2025-01-08T06:30:00Z"]
-    assert rows[2]["First seen"] == "2025-01-05T02:01:00Z"
+    assert [row["Date and time"] for row in rows][:2] == ["2025-01-08T17:25:00Z", "2025-01-08T17:20:00Z"]
+    assert rows[3]["First seen"] == "2025-01-06T16:05:30Z"
 
 
 @pytest.mark.parametrize("section", ["errors", "general-journals", "invoice-proposals"])
@@ -181,7 +192,7 @@ def test_operation_shows_lag_feeds_settings_and_rejected_events_to_their_bytes(p
     page.get_by_role("link", name="Rejected events").click()
     expect(page.locator("main")).to_contain_text("1 event could not be understood")
     page.locator("tbody a").click()
-    expect(page.locator("#raw")).to_have_text('{"not": "an event"}')
+    expect(page.locator("#raw")).to_contain_text("CustTable")
 
 
 @pytest.mark.requirement("R72", "R82")
@@ -218,9 +229,7 @@ def test_settings_in_force_are_shown_without_secrets(tmp_path: Path) -> None:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Served]:
     """A workspace whose errors may be deleted."""
-    settings = settings_in(tmp_path)
-    project(settings, [*small_company(), *lines(ERRORS)])
-    with served_at(settings) as found:
+    with demonstrated(tmp_path) as found:
         yield found
 
 
@@ -237,7 +246,7 @@ def test_an_error_is_deleted_with_a_reason_and_stays_in_the_history(page: Page, 
     page.get_by_label("Who").fill("ann")
     page.get_by_label("Who").press("Enter")
     page.wait_for_url(f"{own.address}/USPM/errors")
-    assert codes(page) == ["GJ_HEADER", "BILLED_MISMATCH", "LINE_FAILED"]
+    assert codes(page) == [code for code in CURRENT if code != "NO_OPEN_PERIOD"]
     page.get_by_label("Show").select_option("all")
     page.wait_for_url("**show=all**")
     expect(page.locator(".errors tbody tr", has_text="by ann: period opened")).to_have_count(2)
@@ -247,16 +256,16 @@ def test_an_error_is_deleted_with_a_reason_and_stays_in_the_history(page: Page, 
 def test_all_errors_that_meet_the_filters_are_deleted_after_a_look_at_them(page: Page, own: Served) -> None:
     page.goto(f"{own.address}/USPM/errors?f.process=posting")
     page.get_by_role("link", name="Delete these").click()
-    assert codes(page) == ["NO_OPEN_PERIOD", "LINE_FAILED"]
+    assert codes(page) == ["NO_OPEN_PERIOD", "LINE_FAILED", "LINE_FAILED"]
     page.get_by_label("Why").fill("mended")
     page.get_by_role("button", name="Delete").click()
     page.wait_for_url("**/USPM/errors?f.process=posting**")
     assert codes(page) == []
     page.goto(f"{own.address}/USPM/errors")
     page.get_by_role("link", name="Delete all").click()
-    assert codes(page) == ["GJ_HEADER", "BILLED_MISMATCH"]
+    assert codes(page) == ["GJ_LINE_CREATE", "GJ_LINE_CREATE", "BILLED_MISMATCH"]
     page.get_by_role("link", name="Keep them").click()
-    assert codes(page) == ["GJ_HEADER", "BILLED_MISMATCH"]
+    assert codes(page) == ["GJ_LINE_CREATE", "GJ_LINE_CREATE", "BILLED_MISMATCH"]
 
 
 @pytest.mark.requirement("R55")

@@ -1,4 +1,4 @@
-"""A workspace to look at: the small company with errors and a rejected event, served in this process."""
+"""A workspace to look at: that of the demonstration, served in this process."""
 
 import json
 from collections.abc import Iterator
@@ -9,16 +9,24 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from engine.attempts import SECOND, Request
 from engine.journals import task_of
 from store.attempts import SqlAttempts
 from store.database import connect
 from streams import app
 from tests.support.stores import body
+from tieout import showcase
 from tieout.bootstrap import open_projector, projected_topics
-from tieout.ingest import ingest
-from tieout.settings import Settings
+from tieout.commands import Outlet
+from tieout.ingest import ingest, read_line
+from tieout.settings import Settings, load
 from tieout.simulator import ingest_lines, simulate
+from tieout.simulator.pair import beside as pair_beside
+from tieout.simulator.pair import listen as pair_listen
+from tieout.simulator.pair import settings_at, small_pair
+from tieout.simulator.scenario import Event, ingest_line
 from tieout.workspace.server import address, beside, listen
 
 BROWSER: Final = "/usr/bin/chromium"
@@ -33,13 +41,14 @@ FLAGS: Final = [
     "--disable-sync",
 ]
 
-JOURNAL: Final = "USPM-000041"
-
 NOT_MADE: Final = (
     "Error encountered while creating journal line entity for journal line record 5431130. "
     "Failed to retrieve data from Dataverse.\n"
     "The project 'P-001002-D' of the line is not in Dataverse: create or synchronise it."
 )
+
+JOURNAL: Final = "USPM-000042"
+"""A journal whose posting failed twice, for its month is closed."""
 
 
 @dataclass(frozen=True)
@@ -68,42 +77,6 @@ def reported(
             "data": data,
         },
     }
-
-
-_PERIOD = "No open fiscal period was found for the specified accounting date 12/18/2024."
-_FAILED = (
-    "Integration journal (USPM-000043): Line with RecId (68719478042) and Voucher (USPM-000431) failed to post due to "
-    "(Voucher USPM-000431 does not balance as per 12/11/2024. Debit 650.00, credit 0.00)."
-)
-_MISMATCH = (
-    "Invoice proposal wasn't processed because of mismatched billed sales actuals with Dataverse. "
-    "Please try again later. Contact your administrator if issue still exists."
-)
-ERRORS: Final = [
-    reported(1, "2025-01-05T02:00:00Z", "integration-journal-posting", JOURNAL, None, "started", "run-1"),
-    reported(2, "2025-01-05T02:01:00Z", "integration-journal-posting", JOURNAL, _PERIOD, "message", "run-1"),
-    reported(3, "2025-01-05T02:02:00Z", "integration-journal-posting", JOURNAL, None, "failed", "run-1"),
-    reported(4, "2025-01-07T02:00:00Z", "integration-journal-posting", JOURNAL, None, "started", "run-2"),
-    reported(5, "2025-01-07T02:01:00Z", "integration-journal-posting", JOURNAL, _PERIOD, "message", "run-2"),
-    reported(6, "2025-01-07T02:02:00Z", "integration-journal-posting", JOURNAL, None, "failed", "run-2"),
-    reported(7, "2025-01-06T03:00:00Z", "integration-journal-posting", "USPM-000043", _FAILED, run="run-3"),
-    reported(8, "2025-01-08T06:30:00Z", "import-from-staging", "PI-000217", _MISMATCH, run="run-4"),
-    reported(
-        9,
-        "2025-01-08T07:00:00Z",
-        "general-journal-sync",
-        "USPM-015270",
-        "Failed to sync journal header USPM-015270 to Dataverse. Manual synch required at count 5. Count 3.",
-        run="run-5",
-    ),
-    reported(
-        10, "2025-01-04T09:00:00Z", "invoice-proposal", "PI-000198", "The number sequence is used up.", run="run-6"
-    ),
-    reported(11, "2025-01-04T11:00:00Z", "invoice-proposal", "PI-000198", None, "started", "run-7"),
-    reported(12, "2025-01-04T11:01:00Z", "invoice-proposal", "PI-000198", None, "finished", "run-7"),
-    {"topic": "finance.changes", "value": {"not": "an event"}},
-]
-"""Errors of every process: one repeated, one that a later run cleared; and an event that is none."""
 
 
 def posted_expense(number: str, amount: str, company: str = "USPM", **columns: Any) -> dict[str, Any]:
@@ -142,7 +115,7 @@ def lines(events: list[dict[str, Any]]) -> list[bytes]:
 
 
 def small_company() -> list[bytes]:
-    """The small company without what its processes report: `ERRORS` take the place of that."""
+    """The small company without what its processes report."""
     events = (event for event in simulate("small", 1).events if not event.value["type"].startswith("tieout.process."))
     return list(ingest_lines(events))
 
@@ -169,9 +142,9 @@ def project(settings: Settings, events: list[bytes]) -> None:
         thread.submit(run).result()
 
 
-def try_journals(settings: Settings, *, reports: bool = True) -> None:
+def try_journals(settings: Settings) -> None:
     """What the attempt log holds after a handler has tried two general journals: one that waits for a person, for its
-    project is missing in Dataverse, and one whose header failed once. It was reported of the first if anything is.
+    project was missing in Dataverse, and one whose header failed once. Nothing is reported of them.
     """
     noon = int(datetime(2025, 1, 8, 12, tzinfo=UTC).timestamp()) * SECOND
     engine = connect(settings.store, write=True)
@@ -189,11 +162,26 @@ def try_journals(settings: Settings, *, reports: bool = True) -> None:
         log.begin(claim, now=now, until=now + SECOND)
         log.end(claim, "configuration", text, now=now, chance=0.0, changes={}, wait=300 * SECOND)
     engine.dispose()
-    if not reports:
-        return
-    words = NOT_MADE.partition("\n")[0]
-    said = reported(21, "2025-01-08T12:20:00Z", "general-journal-sync", "USPM-000095", words, run="USPM/USPM-000095 5")
-    project(settings, lines([said]))
+
+
+def demonstrate(settings: Settings) -> None:
+    """Do what `tieout demo` does before it serves, in a thread for the reason above."""
+
+    def send(event: Event) -> None:
+        record = read_line(ingest_line(event), settings.prefix)
+        assert record is not None
+        outlet.append([record])
+
+    def run() -> None:
+        pair = small_pair(sink=send, heartbeats=True)
+        with pair_beside(pair, pair_listen()) as at:
+            own = {name: getattr(settings, name) for name in ("broker", "store", "today", "companies")}
+            showcase.add(replace(load(settings_at(at)), **own), pair, outlet)
+
+    outlet = Outlet(settings)
+    project(settings, list(ingest_lines(simulate("small", 1).events)))
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(run).result()
 
 
 @contextmanager
@@ -206,18 +194,8 @@ def served(settings: Settings) -> Iterator[Served]:
 
 @contextmanager
 def demonstrated(folder: Path) -> Iterator[Served]:
-    """The small company, with errors and a rejected event."""
+    """The workspace of the demonstration, without the worker and the pair beside it: nothing changes by itself."""
     settings = settings_in(folder)
-    project(settings, [*small_company(), *lines(ERRORS)])
-    with served(settings) as found:
-        yield found
-
-
-@contextmanager
-def with_journals(folder: Path) -> Iterator[Served]:
-    """The small company whose general journals were tried."""
-    settings = settings_in(folder)
-    project(settings, [*small_company(), *lines(ERRORS)])
-    try_journals(settings)
+    demonstrate(settings)
     with served(settings) as found:
         yield found

@@ -241,20 +241,25 @@ def test_the_load_says_how_many_events_it_has() -> None:
 
 
 @pytest.mark.requirement("R51", "R53", "R54")
-def test_the_small_company_has_current_errors_and_one_that_a_later_run_cleared() -> None:
+def test_the_small_company_has_current_errors_one_of_them_repeated_and_some_that_a_later_run_cleared() -> None:
     made = simulate("small", 1)
     reports = [json.loads(line) for line in ingest_lines(made.events) if b"tieout.process." in line]
     told = log_of(reports, 24 * 3, history=True)
     standing = {(entry.as_json()["code"], entry.standing.state) for entry in told}
     assert standing == {
         ("NO_OPEN_PERIOD", "current"),
+        ("NO_OPEN_PERIOD", "history"),
         ("LINE_FAILED", "current"),
         ("LINE_FAILED", "history"),
+        ("BILLED_MISMATCH", "current"),
         ("BILLED_MISMATCH", "history"),
+        ("UNKNOWN", "history"),
     }
+    repeated = [entry for entry in told if entry.as_json()["code"] == "NO_OPEN_PERIOD" and entry.current]
+    assert [entry.count for entry in repeated] == [2]
     journals = {
         event.value["data"]["columns"].get("ProjAdvancedJournalId")
         for event in made.events
         if event.entity == "ProjAdvancedJournal" and "columns" in event.value["data"]
     }
-    assert {entry.message.subject for entry in told} - journals == {"PI-000211"}
+    assert {entry.message.subject for entry in told} - journals == {"PI-000209", "PI-000211", "PI-000213"}

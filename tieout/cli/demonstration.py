@@ -4,21 +4,23 @@ import os
 import shlex
 import sys
 import textwrap
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from tieout.cli.common import asking, examples, in_force
 from tieout.cli.failures import INTERRUPTED
 from tieout.cli.output import counted
-from tieout.cli.pipeline import MadeOption, PortOption, SeedOption, say_where
+from tieout.cli.pipeline import MadeOption, PortOption, Role, SeedOption, say_where, work
 from tieout.cli.pipeline import serve as serve_workspace
 
 if TYPE_CHECKING:
     from streams.log import EventLog
     from streams.projector import Projector
+    from tieout.commands import Outlet
     from tieout.settings import Settings
     from tieout.simulator import Delivered
 
@@ -72,23 +74,43 @@ def demo(
         _remove(folder)
     with open_projector(settings) as (log, projector):
         _play(simulation, log, projector, settings)
-    _show(settings, simulation.companies[0], folder)
-    if not serve:
-        return
-    port = _free(port)
-    if company == "small" and not keep:
-        _serve_with_both_systems(settings, seed, folder, port)
-    else:
+    with ExitStack() as stack:
         # What a simulated pair was told the last time went with it.
-        serve_workspace(settings, port)
+        systems = None if company == "large" or keep else stack.enter_context(_both_systems(settings, seed, folder))
+        _show(settings, simulation.companies[0], folder)
+        if not serve:
+            return
+        port = _free(port)
+        if systems is None:
+            serve_workspace(settings, port)
+            return
+        file = folder / ENVIRONMENT
+        _write_for_owner(file, _exports(systems.environment))
+
+        def ready(workspace: str | None) -> None:
+            sys.stdout.write(TRY_SYNC.format(file=shlex.quote(str(file))))
+            sys.stdout.flush()
+            say_where(workspace)
+
+        # A worker with every role, so that Sync has somebody to call.
+        work(systems.settings, set(Role), port, systems.outlet, named=True, ready=ready)
 
 
-def _serve_with_both_systems(settings: "Settings", seed: int, folder: Path, port: int | None) -> None:
-    """Be a worker with every role, beside a simulated pair of the two systems, so that Sync has somebody to call."""
+class _Systems(NamedTuple):
+    """A simulated pair of both systems: what reaches it, as settings and as variables, and where its events go."""
+
+    settings: "Settings"
+    environment: dict[str, str]
+    outlet: "Outlet"
+
+
+@contextmanager
+def _both_systems(settings: "Settings", seed: int, folder: Path) -> Iterator[_Systems]:
+    """Simulate both systems for the length of the block, with what the demonstration has beside the small company."""
     from msgspec.structs import replace
 
     from tieout import settings as named
-    from tieout.cli.pipeline import Role, work
+    from tieout import showcase
     from tieout.commands import Outlet
     from tieout.ingest import read_line
     from tieout.simulator.pair import beside, listen, settings_at, small_pair
@@ -100,18 +122,28 @@ def _serve_with_both_systems(settings: "Settings", seed: int, folder: Path, port
             outlet.append([record])
 
     outlet = Outlet(settings)
-    with beside(small_pair(seed, sink=send, heartbeats=True), listen()) as address:
+    pair = small_pair(seed, sink=send, heartbeats=True)
+    with beside(pair, listen()) as address:
         environment = {**_environment(settings), **settings_at(address), "TIEOUT_SYNC_POSTS": "true"}
-        file = folder / ENVIRONMENT
-        _write_for_owner(file, _exports(environment))
         connected = replace(named.load(environment, folder), log_level=settings.log_level)
+        with _errors_alone():
+            showcase.add(connected, pair, outlet)
+        yield _Systems(connected, environment, outlet)
 
-        def ready(workspace: str | None) -> None:
-            sys.stdout.write(TRY_SYNC.format(file=shlex.quote(str(file))))
-            sys.stdout.flush()
-            say_where(workspace)
 
-        work(connected, set(Role), port, outlet, named=True, ready=ready)
+@contextmanager
+def _errors_alone() -> Iterator[None]:
+    """Log nothing but errors for the length of the block: attempts that fail there are meant to."""
+    import structlog
+
+    from tieout.logging import configure
+
+    before = structlog.get_config()
+    configure("error")
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def _free(port: int | None) -> int:

@@ -1,7 +1,8 @@
 """What the processes of the small company's Finance reported: errors that are current, and one that is over.
 
 A journal line that got stuck in an error says why. The import of one night found an invoice incomplete, and the next
-night's went through. In the new year somebody posts a journal that was forgotten since a month that is closed.
+night's went through; today's found another one. In the new year somebody posts a journal that was forgotten since a
+month that is closed, twice. An invoice proposal could not be made until its number sequence was extended.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -9,13 +10,14 @@ from datetime import UTC, date, datetime, timedelta
 from tieout.simulator.cast import Cast
 from tieout.simulator.tail import ERROR, Actual
 
-IMPORT, POSTING = "import-from-staging", "integration-journal-posting"
+IMPORT, POSTING, PROPOSAL = "import-from-staging", "integration-journal-posting", "invoice-proposal"
 
 MISMATCH = (
     "Invoice proposal wasn't processed because of mismatched billed sales actuals with Dataverse. "
     "Please try again later. Contact your administrator if issue still exists."
 )
 CLOSED = "No open fiscal period was found for the specified accounting date {}."
+NO_NUMBER = "The number sequence of invoice proposals is used up."
 FAILED = (
     "Integration journal ({}): Line with RecId ({}) and Voucher ({}) failed to post due to (Voucher {} does not "
     "balance as per {}. Debit {}, credit 0.00)."
@@ -24,7 +26,8 @@ FAILED = (
 FORGOTTEN = date(2024, 2, 12)
 """The date of the journal line that nobody posted while its month was open."""
 
-_POSTED = datetime(2025, 1, 7, 15, 20, tzinfo=UTC)
+_POSTED = datetime(2025, 1, 6, 16, 5, tzinfo=UTC), datetime(2025, 1, 7, 15, 20, tzinfo=UTC)
+_PROPOSED = datetime(2025, 1, 3, 15, tzinfo=UTC)
 _NIGHT = datetime(2025, 1, 6, 9, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
 
@@ -43,9 +46,13 @@ def play_errors(cast: Cast) -> None:
                 # Its line went to another journal, and what was left of this one was posted.
                 report(POSTING, company, stuck.at + timedelta(days=1), _MINUTE, [], [stuck.journal])
         elif actual.line.date == FORGOTTEN:
-            report(POSTING, company, _POSTED, _MINUTE, [(stuck.journal, CLOSED.format(_day(actual)))], [stuck.journal])
+            for at in _POSTED:
+                report(POSTING, company, at, _MINUTE, [(stuck.journal, CLOSED.format(_day(actual)))], [stuck.journal])
     report(IMPORT, company, _NIGHT, 4 * _MINUTE, [("PI-000211", MISMATCH)])
     report(IMPORT, company, _NIGHT + timedelta(days=1), 3 * _MINUTE, [])
+    report(IMPORT, company, _NIGHT + timedelta(days=2), 4 * _MINUTE, [("PI-000213", MISMATCH)])
+    report(PROPOSAL, company, _PROPOSED, _MINUTE, [("PI-000209", NO_NUMBER)], ["PI-000209"])
+    report(PROPOSAL, company, _PROPOSED + timedelta(hours=2), _MINUTE, [], ["PI-000209"])
 
 
 def _day(actual: Actual) -> str:

@@ -84,6 +84,22 @@ JOURNALS = (
 of another company.
 """
 
+STUCK = LedgerJournal(
+    "USPM",
+    "USPM-000101",
+    date(2025, 1, 6),
+    (LedgerLine("1180.00", ProjectPart("P-001004-D", "Hours-Hour", "CL-000101", "8.00", "210.00")),),
+)
+"""Its project is not in Dataverse, so no attempt brings its line there. Not among those that are there at the start."""
+
+RETRIED = LedgerJournal(
+    "USPM",
+    "USPM-000102",
+    date(2025, 1, 7),
+    (LedgerLine("364.40", ProjectPart("P-001003-D", "Materials-Item", "CL-000103", "4.00", "120.00")),),
+)
+"""The same of its contract line."""
+
 
 def post_journals(books: Books) -> None:
     """Put the journals into Finance, and the contract lines into Dataverse."""
