@@ -2,6 +2,7 @@
 
 import ast
 import fcntl
+import html
 import json
 import os
 import pty
@@ -13,10 +14,12 @@ import sys
 import termios
 import tomllib
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from threading import Thread
 from typing import Final, NamedTuple
 
+import httpx
 import msgspec
 import pytest
 
@@ -24,6 +27,7 @@ from engine.changes import Change, Heartbeat, iso
 from streams.codec import decode
 from streams.topics import TOPICS
 from tests.support.story import tell
+from tests.support.workspace import demonstrated
 from tieout.bootstrap import load_maps
 from tieout.ingest import read_line
 from tieout.settings import Settings, load
@@ -123,6 +127,39 @@ def test_the_tour_shows_what_a_reader_sees(tmp_path: Path) -> None:
         assert missing is None, f"README.md shows of `{step.command}`\n{missing}\nbut it says\n{output}"
         run += 1
     assert run >= 10
+
+
+def test_the_numbers_of_the_tour_are_those_of_the_pages(tmp_path: Path) -> None:
+    english = {"Accept-Language": "en-US"}
+    tour = " ".join(README.partition("## Two minutes")[2].partition("```sh")[0].split())
+
+    def told(path: str) -> str:
+        text = html.unescape(re.sub(r"<[^>]*>", " ", httpx.get(served.address + path, headers=english).text))
+        return " ".join(text.split())
+
+    with demonstrated(tmp_path) as served:
+        summary, grid, balance = (told(f"/USPM{path}") for path in ("", "/expense", "/balance"))
+        before = told("/USPM?from=2024-01-18&to=2024-02-29")
+        journals, operation = told("/USPM/general-journals"), told("/operation?company=USPM")
+    assert "Expenses of 9,000.00 are unreconciled: 5,000.00 wait for journal lines, 4,000.00 for actuals." in tour
+    for caption, amount in (("Expense missing journal lines", "5,000.00"), ("Expense missing actuals", "4,000.00")):
+        assert f"{caption} {amount} USD" in summary
+    assert "Unreconciled expense amount 9,000.00 USD" in summary
+    assert "40 rows, and their sum is the tile's amount" in tour
+    assert "Sum USD 40 4,000.00" in grid
+    assert (
+        "The expense account holds 9,207.50: the 9,000.00 above, 12.50 of difference between documents and actuals, "
+        "and 195.00 of 2 documents dated before the first open period."
+    ) in tour
+    assert Decimal("9000.00") + Decimal("12.50") + Decimal("195.00") == Decimal("9207.50")
+    assert "Difference between documents and actuals 1 document 12.50" in balance
+    assert re.search(r"Documents before 3/1/2024 \d+ documents 195\.00 ", balance)
+    assert "Unreconciled expense amount 195.00 USD 2 documents" in before
+    assert "Explained 9,207.50 " in balance
+    assert "USPM-000101 needs a person after five attempts, for its project is missing in Dataverse." in tour
+    assert re.search(r"USPM-000101 .* 5 of 5 .* The project 'P-001004-D' of the line is not in Dataverse", journals)
+    assert "*Operation* counts 1 rejected event" in tour
+    assert "Rejected events 1 could not be understood" in operation
 
 
 def test_a_line_that_is_not_said_is_noticed() -> None:
