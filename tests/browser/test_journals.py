@@ -34,12 +34,12 @@ def test_journals_that_are_not_through_say_count_step_error_and_how_a_new_round_
         ["USPM-000101", "USPM", "1/6/2025"],
         ["USPM-000102", "USPM", "1/7/2025"],
     ]
-    assert [row[3].split("\n")[0] for row in told] == ["waits for a person", "waiting"]
+    assert [row[3].split("\n")[0] for row in told] == ["Needs attention", "Queued"]
     assert [row[4:6] for row in told] == [["lines", "5 of 5"], ["lines", "1 of 5"]]
     waits = rows.first
     expect(waits).to_contain_text("GJ_LINE_CREATE")
     expect(waits).to_contain_text("The project 'P-001004-D' of the line is not in Dataverse")
-    expect(waits).to_contain_text("tieout journals sync USPM/USPM-000101")
+    expect(waits.get_by_role("link", name="Retry USPM-000101")).to_be_visible()
     waits.get_by_text("What to do").click()
     expect(waits).to_contain_text("Deleting this entry retries as well")
     expect(page.locator(".hint")).to_contain_text("so does deleting its entry")
@@ -50,7 +50,7 @@ def test_journals_that_are_not_through_say_count_step_error_and_how_a_new_round_
         page.set_viewport_size({"width": width, "height": 900})
         wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide == 0, width
-    waits.get_by_role("link", name="USPM-000101").click()
+    waits.get_by_role("link", name="USPM-000101", exact=True).click()
     expect(page.get_by_role("heading", name="USPM-000101")).to_be_visible()
 
 
@@ -58,14 +58,14 @@ def test_journals_that_are_not_through_say_count_step_error_and_how_a_new_round_
 def test_the_operation_page_counts_attempts_and_lists_what_waits_for_a_person(page: Page, tried: Served) -> None:
     page.goto(f"{tried.address}/operation?company=USPM")
     attempts = page.get_by_role("region", name="Attempts to sync")
-    expect(attempts).to_contain_text("Waiting for their turn\n1", use_inner_text=True)
-    expect(attempts).to_contain_text("Waiting for a person\n1", use_inner_text=True)
+    expect(attempts).to_contain_text("Queued\n1", use_inner_text=True)
+    expect(attempts).to_contain_text("Needs attention\n1", use_inner_text=True)
     row = attempts.get_by_role("row", name="USPM/USPM-000101")
     expect(row).to_contain_text("5 of 5")
     expect(row).to_contain_text("The project 'P-001004-D' of the line is not in Dataverse")
-    expect(row).to_contain_text("tieout journals sync USPM/USPM-000101")
+    expect(row.get_by_role("link", name="Retry USPM/USPM-000101")).to_be_visible()
     assert violations(page) == []
-    row.get_by_role("link", name="USPM/USPM-000101").click()
+    row.get_by_role("link", name="USPM/USPM-000101", exact=True).click()
     page.wait_for_url("**/USPM/general-journals")
 
 
