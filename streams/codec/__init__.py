@@ -97,7 +97,7 @@ _top: Final = msgspec.json.Decoder(_Top)
 def _sorted(event: Event) -> list[Fact]:
     """What an event of any family says."""
     if contexts.HINT in event.value and (context := _context(event.value)) is not None:
-        return [contexts.decode(context, event)]
+        return _understood(*contexts.decode(context, event))
     try:
         top = _top.decode(event.value)
     except msgspec.ValidationError:
@@ -117,15 +117,12 @@ def _sorted(event: Event) -> list[Fact]:
         except NOT_JSON as error:
             raise _no_json(event.value, error) from None
         assert context is not None
-        return [contexts.decode(context, event)]
+        return _understood(*contexts.decode(context, event))
     content = _content(event.value)
     if top.business is not msgspec.UNSET:
         return [business.decode(content, event)]
     if top.context is not msgspec.UNSET:
-        facts, reasons = pages.decode(content, event)
-        if reasons:
-            raise PartlyRejected(reasons, facts)
-        return facts
+        return _understood(*pages.decode(content, event))
     if top.error is not msgspec.UNSET or top.status is not msgspec.UNSET:
         raise pages.refuse(content)
     raise Rejected(
@@ -133,6 +130,13 @@ def _sorted(event: Event) -> list[Fact]:
         "MessageName (Dataverse, Finance data events), BusinessEventId (Finance business events), @odata.context "
         "(answers of the APIs)"
     )
+
+
+def _understood(facts: Sequence[Fact], reasons: Sequence[str]) -> list[Fact]:
+    """The facts of an event of several rows. Raises `PartlyRejected` when there are reasons why others say nothing."""
+    if reasons:
+        raise PartlyRejected(reasons, list(facts))
+    return list(facts)
 
 
 def _context(value: bytes) -> contexts.Context | None:

@@ -19,6 +19,7 @@ from streams.codec.common import (
     Headers,
     Place,
     check_environment,
+    not_zero,
     plain,
     shown,
 )
@@ -192,7 +193,7 @@ def _time_of(time: str | None) -> int:
 
 
 def _evidence(event: CloudEvent, at: int, version: int, digest: bytes, place: Place) -> Evidence:
-    return Evidence(at, version, digest, event.source, event.id, place.topic, place.partition, place.offset)
+    return Evidence(at, version, digest, event.source, not_zero(event.id), place.topic, place.partition, place.offset)
 
 
 def _row(event: RowChanged, source: Source, digest: bytes, place: Place) -> Change:
@@ -200,6 +201,8 @@ def _row(event: RowChanged, source: Source, digest: bytes, place: Place) -> Chan
     identifier = row_id((data.id if type(data.id) is str else str(data.id)).strip())
     if not identifier or len(identifier) > LONGEST_ID or "\0" in identifier:
         raise Rejected(f"the row id at $.data.id must have 1 to {LONGEST_ID} characters")
+    if not not_zero(identifier):
+        raise Rejected(f"the event names no row: {shown(identifier)} at $.data.id means none")
     if not data.entity or len(data.entity) > LONGEST_NAME:
         raise Rejected(f"the entity at $.data.entity must have 1 to {LONGEST_NAME} characters")
     version = data.version or 0
@@ -220,10 +223,10 @@ def _row(event: RowChanged, source: Source, digest: bytes, place: Place) -> Chan
         source,
         data.entity,
         identifier,
-        Evidence(at, version, digest, event.source, event.id, place.topic, place.partition, place.offset),
+        _evidence(event, at, version, digest, place),
         data.columns,
         company,
-        event.correlationid,
+        not_zero(event.correlationid or "") or None,
     )
 
 

@@ -83,12 +83,24 @@ def shown(value: object) -> str:
 
 def clean(value: object, longest: int = LONGEST_ID) -> str:
     """A text that may stand in a key or a name: trimmed, guids in one spelling; empty when `value` is none."""
-    if type(value) is int:
-        value = str(value)
     if type(value) is not str:
-        return ""
+        value = unwrapped(value)
+        if type(value) is int:
+            value = str(value)
+        if type(value) is not str:
+            return ""
     text = normal(value.strip())
     return "" if len(text) > longest or "\0" in text else text
+
+
+def unwrapped(value: Any) -> Any:
+    """A scalar without the object in which some serialisers name its type (`{"__type": "Guid:#System", "__value":
+    …}`); anything else as it came.
+    """
+    if type(value) is dict and type(value.get("__type")) is str:
+        inner = value.get("__value", value)
+        return value if type(inner) in (dict, list) else inner
+    return value
 
 
 _ZERO_GUID: Final = "00000000-0000-0000-0000-000000000000"
@@ -106,9 +118,14 @@ def _normal(text: str) -> str:
 
 
 def row_guid(value: object) -> str:
-    """The id of a Dataverse row; empty when `value` is none or the zero guid, which means "no row" (R8)."""
+    """An id; empty when `value` is none or the zero guid, which means "no row", "no operation" and so on (R8)."""
     text = clean(value)
     return "" if text == _ZERO_GUID else text
+
+
+def not_zero(text: str) -> str:
+    """Text as it came; empty when it is the zero guid."""
+    return "" if 36 <= len(text) <= 38 and text.strip("{}") == _ZERO_GUID else text
 
 
 def check_environment(names: Iterable[object], environments: tuple[str, ...] | None, where: str) -> None:
@@ -162,7 +179,9 @@ def operation_time(value: object) -> int | None:
     agrees with the rows' own `modifiedon` in captures of unrelated installations (`domain/events.md` §1).
     """
     if type(value) is not str:
-        return None
+        value = unwrapped(value)
+        if type(value) is not str:
+            return None
     found = _DATE.fullmatch(value)
     if found is None:
         return parse_time(value)

@@ -3,8 +3,14 @@
 The top level of the context says what happened to which row; the target among its input parameters says with which
 columns. Everything beside them (parents, images, shared variables, formatted values, further parameters) may speak of
 other rows, operations and times, and is not read.
+
+`CreateMultiple` and its like change several rows of one table at once, each a target of its own. Services that read a
+context and write it again change its spelling: pairs have `Key` and `Value` then, kinds are left out, scalars come in
+objects that name their type. All of that is understood.
 """
 
+import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +30,7 @@ from streams.codec.common import (
     row_guid,
     shown,
     text_of_date,
+    unwrapped,
 )
 
 HINT: Final = b'"MessageName"'
@@ -41,6 +48,8 @@ _OPERATIONS: Final[dict[str, Operation]] = {
     "OnExternalUpdated": "update",
     "OnExternalDeleted": "delete",
 }
+_OF_SEVERAL: Final = {f"{message}Multiple": message for message in ("Create", "Update", "Upsert", "Delete")}
+"""Messages about several rows, and what each does to every one of them."""
 # Before this stage nothing has happened yet.
 _MAIN_OPERATION: Final = 30
 
@@ -50,6 +59,8 @@ class Parameter(msgspec.Struct, gc=False):
 
     key: Any = None
     value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    capital_key: Any = msgspec.field(name="Key", default=None)
+    capital_value: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="Value", default=msgspec.UNSET)
 
 
 class Context(msgspec.Struct, gc=False):
@@ -83,9 +94,34 @@ class _Target(msgspec.Struct, gc=False):
     attributes: list[_Attribute] | None = msgspec.field(name="Attributes", default=None)
 
 
+class _Pair(msgspec.Struct, gc=False):
+    """A pair in either spelling."""
+
+    key: Any = None
+    value: Any = None
+    capital_key: Any = msgspec.field(name="Key", default=None)
+    capital_value: Any = msgspec.field(name="Value", default=None)
+
+
+class _PairsTarget(msgspec.Struct, gc=False):
+    """A target whose attributes are pairs in either spelling."""
+
+    entity: Any = msgspec.field(name="LogicalName", default=None)
+    id: Any = msgspec.field(name="Id", default=None)
+    version: Any = msgspec.field(name="RowVersion", default=None)
+    attributes: list[_Pair] | None = msgspec.field(name="Attributes", default=None)
+
+
+class _Targets(msgspec.Struct, gc=False):
+    rows: list[msgspec.Raw] = msgspec.field(name="Entities")
+
+
 _context: Final = msgspec.json.Decoder(Context)
 _target: Final = msgspec.json.Decoder(_Target, float_hook=str)
-_outputs: Final = msgspec.json.Decoder(list[_Attribute], float_hook=str)
+_pairs_target: Final = msgspec.json.Decoder(_PairsTarget, float_hook=str)
+_pairs: Final = msgspec.json.Decoder(list[_Pair], float_hook=str)
+_targets: Final = msgspec.json.Decoder(_Targets)
+_rows: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def parse(value: bytes) -> Context | None:
@@ -94,14 +130,11 @@ def parse(value: bytes) -> Context | None:
     return None if context.message is msgspec.UNSET or context.specversion is not msgspec.UNSET else context
 
 
-def decode(context: Context, event: Event) -> Change:
-    """What a context says. Raises `Rejected`: it names no table or no row, has no time, or is from elsewhere."""
-    try:
-        target = _target_of(context.inputs or ())
-    except msgspec.ValidationError as error:
-        raise refuse(error) from None
-    except NOT_JSON as error:
-        raise Rejected(f"not JSON: {error}") from None
+def decode(context: Context, event: Event) -> tuple[list[Change], list[str]]:
+    """What a context says, and the reasons why some of its rows say nothing.
+
+    Raises `Rejected`: it names no table or no row, has no time, or is from elsewhere.
+    """
     check_environment(
         (context.organization, context.organization_name), event.environments, "$.OrganizationId, $.OrganizationName"
     )
@@ -111,7 +144,21 @@ def decode(context: Context, event: Event) -> Change:
             f"the event is about no table: PrimaryEntityName is {shown(context.entity)}, MessageName "
             f"{shown(context.message)}"
         )
-    return _change(context, _own(target, entity, context.id), entity, event)
+    message = unwrapped(context.message)
+    if type(message) is not str:
+        message = ""
+    elif message in _OF_SEVERAL:
+        return _several(context, _OF_SEVERAL[message], entity, event)
+    try:
+        value = _parameter(context, "Target")
+        target = None if value is None or not value.startswith(b"{") else _read_target(value)
+    except msgspec.ValidationError as error:
+        raise refuse(error) from None
+    except NOT_JSON as error:
+        raise Rejected(f"not JSON: {error}") from None
+    target = _own(target, entity, context.id)
+    row = row_guid(context.id) or _named(target, entity) or (_created(context) if message == "Create" else "")
+    return [_change(context, message, target, row, entity, event)], []
 
 
 def refuse(error: msgspec.ValidationError) -> Rejected:
@@ -119,41 +166,112 @@ def refuse(error: msgspec.ValidationError) -> Rejected:
     return Rejected(f"RemoteExecutionContext: {error}")
 
 
-def _target_of(inputs: list[Parameter] | tuple[()]) -> _Target | None:
-    """The parameter `Target`; None when there is none, or it is neither an entity nor a reference."""
-    for parameter in inputs:
-        if parameter.key == "Target" and isinstance(parameter.value, msgspec.Raw):
-            value = bytes(parameter.value)
-            return _target.decode(value) if value.startswith(b"{") else None
+def _parameter(context: Context, name: str) -> bytes | None:
+    """The value of an input parameter; None when there is no such parameter."""
+    for parameter in context.inputs or ():
+        key, value = parameter.key, parameter.value
+        if key is None:
+            key, value = parameter.capital_key, parameter.capital_value
+        if key == name and isinstance(value, msgspec.Raw):
+            return bytes(value)
     return None
+
+
+def _read_target(value: bytes) -> _Target:
+    """An entity or a reference, whichever way its pairs are spelled. Raises what the parser raises."""
+    try:
+        return _target.decode(value)
+    except msgspec.ValidationError as error:
+        try:
+            spelled = _pairs_target.decode(value)
+        except msgspec.ValidationError:
+            raise error from None
+        attributes = [_Attribute(key, value) for key, value in _spelled(spelled.attributes or ())]
+        if any(type(attribute.key) is not str for attribute in attributes):
+            raise error from None
+        return _Target(spelled.entity, spelled.id, spelled.version, attributes)
+
+
+def _spelled(pairs: "list[_Pair] | tuple[()]") -> Iterator[tuple[Any, Any]]:
+    for pair in pairs:
+        yield (pair.key, pair.value) if pair.key is not None else (pair.capital_key, pair.capital_value)
 
 
 def _own(target: _Target | None, entity: str, primary: object) -> _Target | None:
     """The target when it is the row that the top level names; of another row it says nothing here."""
     if target is None:
         return None
-    named, primary_id, target_id = clean(target.entity, LONGEST_NAME), row_guid(primary), row_guid(target.id)
-    other_table = named and named.lower() != entity.lower()
+    primary_id, target_id = row_guid(primary), row_guid(target.id)
     other_row = primary_id and target_id and primary_id != target_id
-    return None if other_table or other_row else target
+    return None if other_row or _of_another_table(target, entity) else target
 
 
-def _change(context: Context, target: _Target | None, entity: str, event: Event) -> Change:
+def _of_another_table(target: _Target, entity: str) -> bool:
+    named = clean(target.entity, LONGEST_NAME)
+    return bool(named) and named.lower() != entity.lower()
+
+
+# --- several rows -----------------------------------------------------------------------------------------------------
+
+
+def _several(context: Context, message: str, entity: str, event: Event) -> tuple[list[Change], list[str]]:
+    """What a message about several rows says of each; of a row that is told twice both tellings count, the last more.
+
+    Where the rows are not there, as when the event was cut, what is left are notices about those whose ids it gave out.
+    """
+    given = _given_out(context)
+    try:
+        rows = _rows_of(_parameter(context, "Targets"))
+    except msgspec.ValidationError as error:
+        raise refuse(error) from None
+    except NOT_JSON as error:
+        raise Rejected(f"not JSON: {error}") from None
+    if rows is None:
+        return [_change(context, message, None, row, entity, event) for row in given or [""]], []
+    changes: dict[str, Change] = {}
+    reasons = []
+    for number, value in enumerate(rows):
+        try:
+            target = _read_target(bytes(value))
+            if _of_another_table(target, entity):
+                raise Rejected(f"it is of {shown(target.entity)}, and the event is about {entity}")
+            row = _named(target, entity) or (given[number] if number < len(given) else "")
+            change = _change(context, message, target, row, entity, event)
+        except msgspec.ValidationError as error:
+            reasons.append(f"row {number + 1} of {len(rows)} in Targets: {error}")
+        except Rejected as reason:
+            reasons.append(f"row {number + 1} of {len(rows)} in Targets: {reason}")
+        else:
+            if (earlier := changes.get(change.id)) is not None:
+                change.columns = {**earlier.columns, **change.columns}
+                change.unknown = (*(name for name in earlier.unknown if name not in change.unknown), *change.unknown)
+            changes[change.id] = change
+    return list(changes.values()), reasons
+
+
+def _rows_of(value: bytes | None) -> list[msgspec.Raw] | None:
+    """The rows of `Targets`: a collection of entities, or a list of them; None when it is neither."""
+    if value is None or value[:1] not in (b"{", b"["):
+        return None
+    return _targets.decode(value).rows if value.startswith(b"{") else _rows.decode(value)
+
+
+# --- one row ----------------------------------------------------------------------------------------------------------
+
+
+def _change(context: Context, message: str, target: _Target | None, row: str, entity: str, event: Event) -> Change:
+    """What the context says of one row: `row` is its id, empty when it is not known."""
     # Without input parameters the event was cut for its size: what is left says only that the row is another now.
     truncated = context.inputs is None
-    operation = _OPERATIONS.get(context.message) if type(context.message) is str else None
-    early = type(context.stage) is int and context.stage < _MAIN_OPERATION
+    operation = _OPERATIONS.get(message)
     columns, unknown = _columns(target) if target is not None else ({}, ())
     # A row is gone whatever the target says of it; of another change the target alone tells the values.
     told = target is not None or (operation == "delete" and not truncated)
-    if operation is None or early or not told:
+    if operation is None or _is_early(context.stage) or not told:
         operation, columns, unknown = "notify", {}, ()
-    sent = _row(context, target, entity, columns)
-    identifier = (rec_id(sent) if entity.startswith(_VIRTUAL) else None) or sent
+    identifier = (rec_id(row) if entity.startswith(_VIRTUAL) else None) or row
     if not identifier and operation != "notify":
-        raise Rejected(
-            f"the event names no row: {context.message} of {entity} without an id in PrimaryEntityId or Target"
-        )
+        raise Rejected(f"the event names no row: {message} of {entity} without an id in PrimaryEntityId or Target")
     at = columns_time(columns)
     if at is None:
         at = operation_time(context.created)
@@ -167,39 +285,63 @@ def _change(context: Context, target: _Target | None, entity: str, event: Event)
     if source == "finance" and "mserp_dataareaid" in columns:
         company = clean(columns["mserp_dataareaid"]).upper() or None
         columns[COMPANY] = company
-    organization = clean(context.organization_name) or clean(context.organization)
+    organization = clean(context.organization_name) or row_guid(context.organization)
     place = event.place
     evidence = Evidence(
         at,
         _version(target, columns),
         event.digest(),
         f"/{source}/{organization}",
-        clean(context.operation),
+        row_guid(context.operation),
         place.topic,
         place.partition,
         place.offset,
     )
-    correlation = clean(context.correlation) or None
+    correlation = row_guid(context.correlation) or None
     change = Change(operation, source, entity, identifier, evidence, columns, company, correlation, truncated, unknown)
-    if sent != identifier:
-        change.sent_id = sent
+    if row != identifier:
+        change.sent_id = row
     return change
 
 
-def _row(context: Context, target: _Target | None, entity: str, columns: dict[str, Any]) -> str:
-    """The row's id: of the top level, else of the target; all zeros mean that it is not there."""
-    found = row_guid(context.id) or (row_guid(target.id) if target is not None else "")
-    return found or row_guid(columns.get(f"{entity}id")) or _created(context)
+def _is_early(stage: object) -> bool:
+    """Whether a step ran before its operation (stages 10 and 20): the row may never come to be."""
+    if type(stage) is not int:
+        text = clean(stage)
+        if not text.isascii() or not text.isdigit() or len(text) > 9:
+            return False
+        stage = int(text)
+    return stage < _MAIN_OPERATION
+
+
+def _named(target: _Target | None, entity: str) -> str:
+    """The id by which a target names its row, or its key column does; empty when neither does."""
+    if target is None:
+        return ""
+    if found := row_guid(target.id):
+        return found
+    key = f"{entity}id"
+    return next((row_guid(item.value) for item in reversed(target.attributes or ()) if item.key == key), "")
 
 
 def _created(context: Context) -> str:
     """The id that a create gave out."""
-    if context.message != "Create" or not isinstance(context.outputs, msgspec.Raw):
-        return ""
+    return row_guid(_output(context, "id"))
+
+
+def _given_out(context: Context) -> list[str]:
+    """The ids that a create of several rows gave out, in the order of its rows."""
+    found = _output(context, "Ids")
+    return [row_guid(item) for item in found] if type(found) is list else []
+
+
+def _output(context: Context, name: str) -> Any:
+    if not isinstance(context.outputs, msgspec.Raw):
+        return None
     try:
-        return next((row_guid(item.value) for item in _outputs.decode(context.outputs) if item.key == "id"), "")
+        return next((value for key, value in _spelled(_pairs.decode(context.outputs)) if key == name), None)
     except NOT_JSON:
-        return ""
+        return None
 
 
 def _version(target: _Target | None, columns: dict[str, Any]) -> int:
@@ -237,7 +379,7 @@ def _object(value: dict[str, Any]) -> tuple[Any, bool]:
     """A value that is an object, and whether its kind is known."""
     kind = value.get("__type")
     if type(kind) is not str:
-        return value, False
+        return _untyped(value)
     if kind.startswith("OptionSetValue:"):
         number = value.get("Value")
         if number is None or type(number) is int:
@@ -249,8 +391,36 @@ def _object(value: dict[str, Any]) -> tuple[Any, bool]:
     elif kind.startswith("EntityReference:"):
         row = value.get("Id")
         if row is None or type(row) is str:
-            return {"entity": value.get("LogicalName"), "id": clean(row) or None, "name": value.get("Name")}, True
+            return {"entity": value.get("LogicalName"), "id": row_guid(row) or None, "name": value.get("Name")}, True
+    inner = unwrapped(value)
+    if inner is not value:
+        return text_of_date(inner) if type(inner) is str else inner, True
+    bare = {name: unwrapped(member) for name, member in value.items()}
+    if bare != value:
+        inner, known = _object(bare)
+        return (inner, True) if known else (value, False)
     return value, False
+
+
+_REFERENCE: Final = frozenset(["Id", "LogicalName", "Name", "KeyAttributes", "RowVersion", "ExtensionData"])
+
+
+def _untyped(value: dict[str, Any]) -> tuple[Any, bool]:
+    """A value whose kind was left out by a service that wrote it again: a choice and money have a number, a lookup
+    its row; and whether it is one of these.
+    """
+    members = value.keys() - {"ExtensionData"}
+    if members == {"Value"}:
+        number = value["Value"]
+        # With a fraction a number is its digits here; a choice has none.
+        if number is None or type(number) is int or (type(number) is str and _NUMBER.fullmatch(number)):
+            return number, True
+    elif members >= {"Id", "LogicalName"} and members <= _REFERENCE and type(value["Id"]) is str:
+        return {"entity": value["LogicalName"], "id": row_guid(value["Id"]) or None, "name": value.get("Name")}, True
+    return value, False
+
+
+_NUMBER: Final = re.compile(r"-?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 def _list(values: list[Any]) -> tuple[Any, bool]:

@@ -37,7 +37,9 @@ TEXTS = st.sampled_from(
 ) | st.text(max_size=12)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
 NAMES = st.sampled_from(
-    ["__type", "Value", "Id", "key", "value", "Attributes", "MessageName", "@odata.etag", "specversion"]
+    """
+    __type __value Value Id Key key value Attributes Entities Ids LogicalName MessageName @odata.etag specversion
+    """.split()
 ) | st.text(max_size=6)
 JSON = st.recursive(
     SCALARS,
@@ -141,6 +143,15 @@ HARD = {
     "a fraction of a hundred thousand digits": encoded(context({"a": 7})).replace(b": 7", b": 0." + b"7" * 100_000),
     "many columns": encoded(context({f"c{number}": number for number in range(50_000)})),
     "many parameters": encoded(context(InputParameters=[{"key": "Target", "value": target({})}] * 5_000)),
+    "many rows": encoded(
+        context(MessageName="CreateMultiple", InputParameters=[{"key": "Targets", "value": [target({})] * 3_000}])
+    ),
+    "many rows that are none": encoded(
+        context(MessageName="UpdateMultiple", InputParameters=[{"key": "Targets", "value": [5] * 50_000}])
+    ),
+    "nested in a wrapped scalar": encoded(context({"a": {"__type": "x", "__value": 1}})).replace(
+        b'"__value": 1', b'"__value": ' + b'{"__value":' * 50_000 + b"1" + b"}" * 50_000
+    ),
     "a long batch": b"[" + b",".join([b"{}"] * 50_000) + b"]",
     "a long text": encoded(context({"a": "/Date(" + "1" * 500_000})),
     "a long name": encoded(context({}, PrimaryEntityName="x" * 500_000)),

@@ -92,7 +92,7 @@ UNKNOWN: dict[str, Any] = {
     "a collection": kind("EntityCollection", Entities=[]),
     "texts": ["a", "b"],
     "keys and values": [{"key": "a", "value": 1}],
-    "a wrapped scalar": {"__type": "decimal:http://www.w3.org/2001/XMLSchema", "__value": 5},
+    "a wrapped object": {"__type": "decimal:http://www.w3.org/2001/XMLSchema", "__value": {"a": 5}},
     "a managed property": kind("BooleanManagedProperty", Value=True, CanBeChanged=True),
     "a choice that is a text": kind("OptionSetValue", Value="first"),
     "a choice among something else": [kind("OptionSetValue", Value=1), "second"],
