@@ -162,11 +162,13 @@ def _role(layered: Layered, entity: str) -> Role:
 
 
 def _known_as(entity: str, layered: Layered) -> list[str]:
-    """The names of an entity: its own, that of the virtual entity which shows it, and its aliases."""
+    """The names of an entity: its own, those of the data entity and of the virtual entity that show it, and its
+    aliases.
+    """
     names = [entity, *layered.entry.aliases]
     if layered.virtual_prefix:
-        virtual = f"{layered.virtual_prefix}{entity.lower()}entity"
-        names += [] if virtual in names else [virtual]
+        data_entity = f"{entity}Entity"
+        names += [name for name in (data_entity, f"{layered.virtual_prefix}{data_entity.lower()}") if name not in names]
     return names
 
 

@@ -68,11 +68,11 @@ def of_row(system: System, row_id: str, body: bytes, answered: datetime) -> Sour
     return SourceEvent(system, row_id, body, _answered(answered))
 
 
-def of_missing_row(api: str, entity_set: str, row_id: str, answered: datetime) -> SourceEvent:
-    """A row of Dataverse that is not there any more, in the words of change tracking."""
+def of_missing_row(api: str, entity_set: str, row_id: str, gone: datetime) -> SourceEvent:
+    """A row of Dataverse that is not there any more since `gone` at the latest, in the words of change tracking."""
     deleted = {"@odata.context": f"{api}$metadata#{entity_set}/$deletedEntity", "id": row_id, "reason": "deleted"}
     page: dict[str, Any] = {"@odata.context": f"{api}$metadata#{entity_set}/$delta", "value": [deleted]}
-    return SourceEvent("dataverse", row_id, _encode(page), _answered(answered))
+    return SourceEvent("dataverse", row_id, _encode(page), _answered(gone))
 
 
 def complete(system: System, host: str, until: datetime) -> SourceEvent:

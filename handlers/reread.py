@@ -7,6 +7,8 @@ goes to the change topics, and is taken like any page of a poller.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from engine.changes import moment
+from engine.values import parse_time
 from handlers.dataverse import Dataverse
 from handlers.errors import Missing, Permanent
 from handlers.events import SourceEvent, of_missing_row, of_page, of_row
@@ -33,8 +35,9 @@ class Rereader:
     def read(self, command: Mapping[str, Any]) -> list[SourceEvent]:
         """What a `read` command asks for, as events for the change topics.
 
-        A row of Dataverse that is not there any more comes as deleted; nothing comes of Finance rows that are not
-        there, since Finance does not say whether they ever were. Raises `TargetError`; `Permanent` for a notice that
+        A row of Dataverse that is not there any more comes as deleted at the time of its notice: the time of the answer
+        could hide a row that was made between the two. Nothing comes of Finance rows that are not there, since
+        Finance does not say whether they ever were. Raises `TargetError`; `Permanent` for a notice that
         says too little to find a row: the poller brings it.
         """
         entity, row_id = str(command.get("entity") or ""), command.get("id")
@@ -47,9 +50,9 @@ class Rereader:
         if command.get("source") == "finance" and not entity.startswith("mserp_"):
             return self._of_finance(entity, str(row_id), command)
         # A virtual row of Finance is read where it was seen: Dataverse shows it by the guid of its notice.
-        return [self._of_dataverse(entity, str(row_id))]
+        return [self._of_dataverse(entity, str(row_id), parse_time(str(command.get("at") or "")))]
 
-    def _of_dataverse(self, entity: str, row_id: str) -> SourceEvent:
+    def _of_dataverse(self, entity: str, row_id: str, noticed: int | None) -> SourceEvent:
         connection, name = self._dataverse.connection, self._set(entity)
         try:
             row = self._dataverse.read(name, row_id)
@@ -57,7 +60,8 @@ class Rereader:
             # Any other 404 speaks of the address, not of the row.
             if missing.code.lower() != "0x80040217" or missing.answered is None or entity.startswith("mserp_"):
                 raise
-            return of_missing_row(str(connection.address), name, row_id, missing.answered)
+            gone = missing.answered if noticed is None else min(missing.answered, moment(noticed))
+            return of_missing_row(str(connection.address), name, row_id, gone)
         return of_row("finance" if entity.startswith("mserp_") else "dataverse", row_id, row.body, row.answered)
 
     def _of_finance(self, entity: str, record: str, command: Mapping[str, Any]) -> list[SourceEvent]:

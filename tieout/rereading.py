@@ -6,7 +6,9 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from engine.changes import UNDATED
 from engine.cursors import Cursor, Cursors
+from engine.values import parse_time
 from handlers.errors import TargetError, Throttled, Transient
 from handlers.events import SourceEvent
 from handlers.reread import Rereader
@@ -72,8 +74,15 @@ def _saved(cursors: Cursors, cursor: Cursor, offset: int, rows: int, fault: str)
     return cursor
 
 
+def _time(text: object) -> int:
+    at = parse_time(text) if isinstance(text, str) else None
+    return UNDATED if at is None else at
+
+
 def _wanted(records: Sequence[LogRecord]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The commands to read a row, with their places; of several about one row the last, since one answer serves all."""
+    """The commands to read a row, with their places; of several about one row the last, since one answer serves all,
+    with the latest time that any of them names.
+    """
     commands: dict[object, tuple[int, dict[str, Any]]] = {}
     for record in records:
         try:
@@ -83,6 +92,8 @@ def _wanted(records: Sequence[LogRecord]) -> Iterator[tuple[int, dict[str, Any]]
         if isinstance(command, dict) and command.get("command") == "read":
             row = (command.get("source"), command.get("entity"), command.get("id"))
             about = row if command.get("id") else record.offset
-            commands.pop(about, None)
+            if about in commands:
+                _, earlier = commands.pop(about)
+                command["at"] = max((command.get("at"), earlier.get("at")), key=_time)
             commands[about] = record.offset, command
     yield from commands.values()

@@ -16,9 +16,8 @@ import msgspec
 
 from engine.changes import Fact
 from engine.errors import Rejected
-from engine.values import parse_time
 from streams.codec import business, cloudevents, contexts, pages
-from streams.codec.common import NOT_JSON, NOWHERE, Event, Headers, Nowhere, Place, named, plain, shown
+from streams.codec.common import NOT_JSON, NOWHERE, Event, Headers, Nowhere, Place, named, plain, shown, time_of
 from streams.codec.printed import change_json
 
 __all__ = ["ANSWERED", "NOWHERE", "Headers", "Nowhere", "PartlyRejected", "Place", "change_json", "decode"]
@@ -73,7 +72,7 @@ def _answered(headers: Headers) -> int | None:
     for name, content in headers:
         if name.lower() == ANSWERED:
             text = (content or b"").decode("utf-8", "replace")
-            at = parse_time(text)
+            at = time_of(text)
             if at is None:
                 raise Rejected(f"{shown(text)} in the header {ANSWERED} is no RFC 3339 time")
             return at
@@ -120,7 +119,7 @@ def _sorted(event: Event) -> list[Fact]:
         return _understood(*contexts.decode(context, event))
     content = _content(event.value)
     if top.business is not msgspec.UNSET:
-        return [business.decode(content, event)]
+        return list(business.decode(content, event))
     if top.context is not msgspec.UNSET:
         return _understood(*pages.decode(content, event))
     if top.error is not msgspec.UNSET or top.status is not msgspec.UNSET:

@@ -1,13 +1,20 @@
 """Finance business events: an envelope and the members of a contract (R3).
 
-They carry keys, not rows, so each is a notice to read something again.
+They carry keys, not rows, so each is a notice to read something again. One says nothing at all: the test that Finance
+sends when somebody sets up an endpoint.
 """
 
 from typing import Any, Final
 
+import structlog
+
 from engine.changes import Change, Evidence
 from engine.errors import Rejected
-from streams.codec.common import LONGEST_NAME, Event, clean, operation_time, shown, text_of_date
+from streams.codec.common import LONGEST_NAME, Event, clean, operation_time, row_guid, shown, text_of_date
+
+log = structlog.get_logger(__name__)
+
+_ENDPOINT_TEST: Final = "businesseventstestendpoint"
 
 _ENVELOPE: Final = frozenset(
     [
@@ -26,17 +33,22 @@ _ENVELOPE: Final = frozenset(
 )
 
 
-def decode(content: dict[str, Any], event: Event) -> Change:
-    """What a business event says. Raises `Rejected`: no name, no time."""
+def decode(content: dict[str, Any], event: Event) -> list[Change]:
+    """What a business event says: nothing, where it is the test of an endpoint. Raises `Rejected`: no name, no time."""
     name = clean(content["BusinessEventId"], LONGEST_NAME)
     if not name:
         raise Rejected(f"{shown(content['BusinessEventId'])} at $.BusinessEventId names no business event")
+    if _ENDPOINT_TEST in name.lower():
+        log.info("endpoint_test_received", event_id=row_guid(content.get("EventId")), topic=event.place.topic)
+        return []
     # The newer member says fractions of a second as well.
     at = operation_time(content.get("EventTimeIso8601"))
     if at is None:
         at = operation_time(content.get("EventTime"))
     if at is None:
-        raise Rejected("the event cannot be ordered: there is no time at $.EventTimeIso8601 or $.EventTime")
+        raise Rejected(
+            "the event cannot be ordered: there is no time at $.EventTimeIso8601 or $.EventTime (1900 means none)"
+        )
     company = clean(content.get("BusinessEventLegalEntity")) or clean(content.get("LegalEntity"))
     columns = {
         member: text_of_date(value) if type(value) is str else value
@@ -50,9 +62,9 @@ def decode(content: dict[str, Any], event: Event) -> Change:
         0,
         event.digest(),
         "/finance",
-        clean(content.get("EventId")),
+        row_guid(content.get("EventId")),
         place.topic,
         place.partition,
         place.offset,
     )
-    return Change("notify", "finance", name, "", evidence, columns, company.upper() or None, unknown=unknown)
+    return [Change("notify", "finance", name, "", evidence, columns, company.upper() or None, unknown=unknown)]

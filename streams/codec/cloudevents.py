@@ -19,9 +19,11 @@ from streams.codec.common import (
     Headers,
     Place,
     check_environment,
+    columns_time,
     not_zero,
     plain,
     shown,
+    time_of,
 )
 
 
@@ -185,7 +187,7 @@ def _source(source: str, environments: tuple[str, ...] | None) -> Source:
 
 
 def _time_of(time: str | None) -> int:
-    at = parse_time(time) if time is not None else None
+    at = time_of(time) if time is not None else None
     if at is None:
         what = "there is no member time" if time is None else f"{shown(time)} at $.time is no RFC 3339 time"
         raise Rejected(f"the event cannot be ordered: {what}")
@@ -208,8 +210,7 @@ def _row(event: RowChanged, source: Source, digest: bytes, place: Place) -> Chan
     version = data.version or 0
     if not SMALLEST_INTEGER <= version <= LARGEST_INTEGER:
         raise Rejected("the version at $.data.version is no 64-bit integer")
-    modified = data.columns.get("modifiedon")
-    at = parse_time(modified) if modified is not None and type(modified) is str else None
+    at = columns_time(data.columns)
     if at is None:
         at = _time_of(event.time)
     if isinstance(data.company, msgspec.UnsetType):

@@ -22,6 +22,12 @@ plain: Final = msgspec.json.Decoder(float_hook=str)
 NOT_JSON: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """What the parser raises for bytes that are no JSON, are nested beyond reason, or say something else."""
 
+COMPANY_COLUMNS: Final = ("mserp_dataareaid", "dataAreaId", "DataAreaId", "dataareaid")
+"""The names of a row's company in Finance."""
+
+REC_ID_COLUMNS: Final = ("RecId", "recid", "RecordId")
+"""The names of a row's own number in Finance, where an entity shows it."""
+
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -154,6 +160,8 @@ def _known(environments: tuple[str, ...]) -> frozenset[str]:
 _DATE: Final = re.compile(r"/Date\((-?\d{1,15})([+-]\d{4})?\)/", re.ASCII)
 # The years 1 to 9999, in milliseconds since 1970.
 _EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_799_999
+# Finance writes "no time" as 1900-01-01, in whatever zone it is read.
+_EMPTY_DATE, _A_DAY = -2_208_988_800_000, 86_400_000
 
 
 def date_text(text: str) -> str:
@@ -184,12 +192,20 @@ def operation_time(value: object) -> int | None:
             return None
     found = _DATE.fullmatch(value)
     if found is None:
-        return parse_time(value)
+        return time_of(value)
     milliseconds, zone = int(found[1]), found[2]
     if zone is not None:
         minutes = int(zone[1:3]) * 60 + int(zone[3:])
         milliseconds += (-minutes if zone[0] == "-" else minutes) * 60_000
-    return milliseconds * 1000 if _EARLIEST <= milliseconds <= _LATEST else None
+    if not _EARLIEST <= milliseconds <= _LATEST or abs(milliseconds - _EMPTY_DATE) <= _A_DAY:
+        return None
+    return milliseconds * 1000
+
+
+def time_of(text: str) -> int | None:
+    """An RFC 3339 time in microseconds since 1970 UTC; None when it is none, or the empty date of Finance."""
+    at = parse_time(text)
+    return None if at is None or abs(at // 1000 - _EMPTY_DATE) <= _A_DAY else at
 
 
 def text_of_date(value: str) -> str:
@@ -200,4 +216,4 @@ def text_of_date(value: str) -> str:
 def columns_time(columns: dict[str, Any]) -> int | None:
     """When the row itself says it was changed, in microseconds since 1970 UTC; it ranks before any other time."""
     modified = columns.get("modifiedon")
-    return parse_time(modified) if type(modified) is str else None
+    return time_of(modified) if type(modified) is str else None

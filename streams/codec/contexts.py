@@ -10,18 +10,20 @@ objects that name their type. All of that is understood.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from engine.changes import Change, Evidence, Operation, Source, rec_id
+from engine.changes import Change, Evidence, Fact, Operation, Source, rec_id
 from engine.errors import Rejected
 from engine.maps import COMPANY
 from streams.codec.common import (
+    COMPANY_COLUMNS,
     LARGEST_INTEGER,
     LONGEST_NAME,
     NOT_JSON,
+    REC_ID_COLUMNS,
     Event,
     check_environment,
     clean,
@@ -75,6 +77,11 @@ class Context(msgspec.Struct, gc=False):
     operation: Any = msgspec.field(name="OperationId", default=None)
     correlation: Any = msgspec.field(name="CorrelationId", default=None)
     created: Any = msgspec.field(name="OperationCreatedOn", default=None)
+    business: Any = msgspec.field(name="BusinessEventId", default=None)
+    event: Any = msgspec.field(name="EventId", default=None)
+    event_time: Any = msgspec.field(name="EventTime", default=None)
+    event_time_iso: Any = msgspec.field(name="EventTimeIso8601", default=None)
+    legal_entity: Any = msgspec.field(name="BusinessEventLegalEntity", default=None)
     stage: Any = msgspec.field(name="Stage", default=None)
     inputs: list[Parameter] | None = msgspec.field(name="InputParameters", default=None)
     outputs: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="OutputParameters", default=msgspec.UNSET)
@@ -130,14 +137,15 @@ def parse(value: bytes) -> Context | None:
     return None if context.message is msgspec.UNSET or context.specversion is not msgspec.UNSET else context
 
 
-def decode(context: Context, event: Event) -> tuple[list[Change], list[str]]:
+def decode(context: Context, event: Event) -> tuple[Sequence[Fact], list[str]]:
     """What a context says, and the reasons why some of its rows say nothing.
 
     Raises `Rejected`: it names no table or no row, has no time, or is from elsewhere.
     """
-    check_environment(
-        (context.organization, context.organization_name), event.environments, "$.OrganizationId, $.OrganizationName"
-    )
+    names = (row_guid(context.organization), context.organization_name)
+    # A business event names no environment (docs/connect-finance.md), and some data events have only its members.
+    if any(names) or not _has_business_members(context):
+        check_environment(names, event.environments, "$.OrganizationId, $.OrganizationName")
     entity = clean(context.entity, LONGEST_NAME)
     if not entity or entity == "none":
         raise Rejected(
@@ -164,6 +172,11 @@ def decode(context: Context, event: Event) -> tuple[list[Change], list[str]]:
 def refuse(error: msgspec.ValidationError) -> Rejected:
     """What is wrong with the shape of a context."""
     return Rejected(f"RemoteExecutionContext: {error}")
+
+
+def _has_business_members(context: Context) -> bool:
+    """Whether a context has the members of a business event around it, as some data events of Finance do."""
+    return context.business is not None or context.event is not None or context.event_time is not None
 
 
 def _parameter(context: Context, name: str) -> bytes | None:
@@ -214,7 +227,7 @@ def _of_another_table(target: _Target, entity: str) -> bool:
 # --- several rows -----------------------------------------------------------------------------------------------------
 
 
-def _several(context: Context, message: str, entity: str, event: Event) -> tuple[list[Change], list[str]]:
+def _several(context: Context, message: str, entity: str, event: Event) -> tuple[Sequence[Fact], list[str]]:
     """What a message about several rows says of each; of a row that is told twice both tellings count, the last more.
 
     Where the rows are not there, as when the event was cut, what is left are notices about those whose ids it gave out.
@@ -269,22 +282,17 @@ def _change(context: Context, message: str, target: _Target | None, row: str, en
     told = target is not None or (operation == "delete" and not truncated)
     if operation is None or _is_early(context.stage) or not told:
         operation, columns, unknown = "notify", {}, ()
-    identifier = (rec_id(row) if entity.startswith(_VIRTUAL) else None) or row
+    virtual = entity.startswith(_VIRTUAL)
+    source: Source = "finance" if virtual or _has_business_members(context) else "dataverse"
+    identifier = (rec_id(row) if virtual else None) or row
+    if source == "finance" and not virtual:
+        identifier = _record(row, columns)
     if not identifier and operation != "notify":
         raise Rejected(f"the event names no row: {message} of {entity} without an id in PrimaryEntityId or Target")
     at = columns_time(columns)
     if at is None:
-        at = operation_time(context.created)
-    if at is None:
-        raise Rejected(
-            f"the event cannot be ordered: {shown(context.created)} at $.OperationCreatedOn is no time, and the row "
-            "has no modifiedon"
-        )
-    source: Source = "finance" if entity.startswith(_VIRTUAL) else "dataverse"
-    company = None
-    if source == "finance" and "mserp_dataareaid" in columns:
-        company = clean(columns["mserp_dataareaid"]).upper() or None
-        columns[COMPANY] = company
+        at = _time(context)
+    company = _company(context, columns, operation) if source == "finance" else None
     organization = clean(context.organization_name) or row_guid(context.organization)
     place = event.place
     evidence = Evidence(
@@ -292,7 +300,7 @@ def _change(context: Context, message: str, target: _Target | None, row: str, en
         _version(target, columns),
         event.digest(),
         f"/{source}/{organization}",
-        row_guid(context.operation),
+        row_guid(context.operation) or row_guid(context.event),
         place.topic,
         place.partition,
         place.offset,
@@ -302,6 +310,44 @@ def _change(context: Context, message: str, target: _Target | None, row: str, en
     if row != identifier:
         change.sent_id = row
     return change
+
+
+def _time(context: Context) -> int:
+    """The time of the operation, or of the business event around it. Raises `Rejected`: there is none."""
+    at = operation_time(context.created)
+    if at is None and _has_business_members(context):
+        at = operation_time(context.event_time_iso)
+        if at is None:
+            at = operation_time(context.event_time)
+    if at is None:
+        members = "$.OperationCreatedOn" if context.event_time is None else "$.OperationCreatedOn or $.EventTime"
+        told = context.created if context.event_time is None else context.event_time
+        raise Rejected(
+            f"the event cannot be ordered: {shown(told)} at {members} is no time, and the row has no modifiedon"
+        )
+    return at
+
+
+def _company(context: Context, columns: dict[str, Any], operation: Operation) -> str | None:
+    """The company of a row of Finance: the one it names, else the one that the business event around it names."""
+    for name in COMPANY_COLUMNS:
+        if name in columns:
+            columns[COMPANY] = company = clean(columns[name]).upper() or None
+            return company
+    company = clean(context.legal_entity).upper() or None
+    if company is not None and operation != "notify":
+        columns[COMPANY] = company
+    return company
+
+
+def _record(row: str, columns: dict[str, Any]) -> str:
+    """The RecId of a row of Finance that is of no virtual table: its own column, or the guid that holds it; else its id
+    as it came.
+    """
+    for name in REC_ID_COLUMNS:
+        if (found := clean(columns.get(name))) and found.strip("0"):
+            return found
+    return (rec_id(row) if row[8:19] == "-0000-0000-" else None) or row
 
 
 def _is_early(stage: object) -> bool:

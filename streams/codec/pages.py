@@ -13,8 +13,10 @@ from engine.changes import UNDATED, Change, Evidence, Fact, Source, etag_record,
 from engine.errors import Rejected
 from engine.maps import COMPANY
 from streams.codec.common import (
+    COMPANY_COLUMNS,
     LARGEST_INTEGER,
     LONGEST_NAME,
+    REC_ID_COLUMNS,
     Event,
     check_environment,
     clean,
@@ -113,7 +115,7 @@ class _Page:
                 "tieout-answered-at when the API gave this answer"
             )
         company = None
-        for name in ("dataAreaId", "DataAreaId", "dataareaid", "mserp_dataareaid"):
+        for name in COMPANY_COLUMNS:
             if self.source == "finance" and name in columns:
                 company = clean(columns[name]).upper() or None
                 columns[COMPANY] = company
@@ -148,7 +150,7 @@ class _Page:
 
     def _finance_row(self, row: dict[str, Any]) -> tuple[str, str]:
         """Entity and RecId: Finance's entities do not show it, their etags do."""
-        for name in ("RecId", "recid", "RecordId"):
+        for name in REC_ID_COLUMNS:
             if (found := clean(row.get(name))) and found.strip("0"):
                 return self.names[0], found
         if record := etag_record(row.get("@odata.etag")):

@@ -1,14 +1,16 @@
 """Finance business events: notices that carry keys (R3)."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from structlog.testing import capture_logs
 
 from engine.changes import Change
 from engine.errors import Rejected
-from streams.codec import change_json, decode
-from tests.support.payloads import MISSING, business
+from streams.codec import ANSWERED, Nowhere, change_json, decode
+from tests.support.payloads import ACTUAL, DATAVERSE, MISSING, business, context, encoded, page
+from tests.unit.test_codec_families import ROW
 
 
 def one(event: dict[str, Any], **options: Any) -> Change:
@@ -89,6 +91,44 @@ def test_a_member_of_an_unknown_kind_is_kept_and_marked() -> None:
 def test_a_business_event_without_a_name_or_a_time_is_rejected(members: dict[str, Any], reason: str) -> None:
     with pytest.raises(Rejected, match=reason):
         one(business(**members))
+
+
+NO_TIMES = ["/Date(-2208988800000)/", "1900-01-01T00:00:00Z", "/Date(-2208988800000+0200)/", "1899-12-31T23:00:00Z"]
+
+
+@pytest.mark.requirement("R3", "R7")
+@pytest.mark.parametrize("none", NO_TIMES)
+def test_an_empty_date_is_no_time(none: str) -> None:
+    with pytest.raises(Rejected, match=r"cannot be ordered.*1900 means none"):
+        one(business(EventTime=none, EventTimeIso8601=none))
+    assert change_json(one(business(EventTimeIso8601=none)))["at"] == "2025-01-08T10:59:58Z"
+
+
+@pytest.mark.requirement("R2", "R4", "R7")
+@pytest.mark.parametrize("none", NO_TIMES)
+def test_an_empty_date_is_no_time_in_any_family(none: str) -> None:
+    assert change_json(one(context({"modifiedon": none})))["at"] == "2025-01-08T09:38:03Z"
+    for event in (context({"modifiedon": none}, OperationCreatedOn=none), {**ROW, "time": none}):
+        with pytest.raises(Rejected, match="cannot be ordered"):
+            one(event)
+    with pytest.raises(Rejected, match=ANSWERED):
+        decode(encoded(page(DATAVERSE + "msdyn_actuals", ACTUAL)), [(ANSWERED, none.encode())])
+
+
+TEST: Final = {
+    "BusinessEventId": "BusinessEventsTestEndpointContract",
+    "BusinessEventLegalEntity": "uspm",
+    "ControlNumber": -(2**63),
+    "EventId": "A94A8FE5-CCB1-11EF-A730-0873D391E987",
+}
+
+
+@pytest.mark.requirement("R3")
+@pytest.mark.parametrize("members", [{}, {"EventTime": "/Date(1736333998000)/"}, {"EventId": None}])
+def test_the_test_of_an_endpoint_is_accepted_says_nothing_and_is_one_line_in_the_log(members: dict[str, Any]) -> None:
+    with capture_logs() as lines:
+        assert decode(encoded({**TEST, **members}), (), Nowhere("tieout.finance.changes", 0, 7)) == []
+    assert [line["event"] for line in lines] == ["endpoint_test_received"]
 
 
 @pytest.mark.requirement("R85")

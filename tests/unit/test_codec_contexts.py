@@ -21,6 +21,7 @@ from tests.support.payloads import (
     targeted,
     without_missing,
 )
+from tests.support.stores import MAPS
 
 AT = "2025-01-08T09:38:03Z"
 
@@ -351,6 +352,95 @@ def test_the_company_of_a_data_event_compares_without_case(written: Any) -> None
 @pytest.mark.parametrize("columns", [{"mserp_amount": 1}, {"mserp_dataareaid": None}, {"mserp_dataareaid": ""}])
 def test_a_data_event_need_not_name_a_company(columns: dict[str, Any]) -> None:
     assert one(data_event(columns)).company is None
+
+
+ENVELOPE = {
+    "BusinessEventId": "ProjCDSActualsImportEntity_DataEvent_Create",
+    "ControlNumber": 5637200017,
+    "EventId": "41095D86-67C6-11EF-A730-42F7B9ABAA18",
+    "EventTime": "/Date(1736329262000)/",
+    "MessageName": "Create",
+    "PrimaryEntityName": "ProjCDSActualsImportEntity",
+    "PrimaryEntityId": OTHER,
+}
+WITHOUT: dict[str, Any] = dict.fromkeys(
+    ["OperationCreatedOn", "OperationId", "OrganizationId", "OrganizationName"], MISSING
+)
+
+
+def enveloped(columns: dict[str, Any] | None = None, **members: Any) -> dict[str, Any]:
+    """A data event with the envelope of a business event."""
+    row = target(columns or {"dataAreaId": "uspm", "Amount": kind("Money", Value=12.25)}, Id=OTHER, LogicalName=MISSING)
+    inputs = [{"key": "Target", "value": row}]
+    return context(**{**WITHOUT, **ENVELOPE, "InputParameters": inputs, **members})
+
+
+@pytest.mark.requirement("R3")
+@pytest.mark.parametrize("left_out", [[], ["BusinessEventId"], ["EventId"], ["BusinessEventId", "ControlNumber"]])
+def test_a_data_event_may_have_the_members_of_a_business_event_around_it(left_out: list[str]) -> None:
+    event = enveloped()
+    printed = said({name: value for name, value in event.items() if name not in left_out})
+    assert (printed["operation"], printed["source"], printed["entity"]) == (
+        "create",
+        "finance",
+        "ProjCDSActualsImportEntity",
+    )
+    assert (printed["at"], printed["company"]) == ("2025-01-08T09:41:02Z", "USPM")
+    assert printed["event_id"] == (None if "EventId" in left_out else "41095d86-67c6-11ef-a730-42f7b9abaa18")
+    assert printed["columns"] == {"dataAreaId": "uspm", "Amount": "12.25"}
+    assert MAPS.find(printed["entity"]) is MAPS.entities["ProjCDSActualsImport"]
+
+
+@pytest.mark.requirement("R3")
+@pytest.mark.parametrize(
+    ("columns", "members", "company"),
+    [
+        ({"Amount": 1}, {"BusinessEventLegalEntity": "gbpm"}, "GBPM"),
+        ({"dataAreaId": "uspm"}, {"BusinessEventLegalEntity": "gbpm"}, "USPM"),
+        ({"dataAreaId": None}, {"BusinessEventLegalEntity": "gbpm"}, None),
+        ({"Amount": 1}, {}, None),
+    ],
+)
+def test_its_company_is_the_rows_own_else_that_of_the_event(
+    columns: dict[str, Any], members: dict[str, Any], company: str | None
+) -> None:
+    assert one(enveloped(columns, **members)).company == company
+
+
+@pytest.mark.requirement("R3")
+@pytest.mark.parametrize(
+    ("columns", "identifier", "row"),
+    [
+        ({"RecId": 5637151326}, OTHER, "5637151326"),
+        ({"RecId": "0"}, OTHER, OTHER),
+        ({"a": 1}, "00004951-0000-0000-5e1a-005001000000", "5637151326"),
+        ({"a": 1}, OTHER, OTHER),
+    ],
+)
+def test_its_row_is_known_by_its_rec_id_where_it_has_one(columns: dict[str, Any], identifier: str, row: str) -> None:
+    event = enveloped(columns, PrimaryEntityId=identifier)
+    event["InputParameters"][0]["value"]["Id"] = identifier
+    assert one(event).id == row
+
+
+@pytest.mark.requirement("R3")
+@pytest.mark.parametrize(
+    ("members", "at"),
+    [
+        ({"EventTimeIso8601": "2025-01-08T09:41:02.5Z"}, "2025-01-08T09:41:02.500000Z"),
+        ({"OperationCreatedOn": "/Date(1736329083000)/"}, AT),
+        ({"OperationCreatedOn": "/Date(-2208988800000)/"}, "2025-01-08T09:41:02Z"),
+    ],
+)
+def test_its_time_is_that_of_the_operation_else_that_of_the_event(members: dict[str, Any], at: str) -> None:
+    assert said(enveloped(**members))["at"] == at
+
+
+@pytest.mark.requirement("R85")
+def test_it_names_no_environment_as_a_business_event_does_not_unless_it_does() -> None:
+    assert one(enveloped(), environments=("elsewhere",)).source == "finance"
+    with pytest.raises(Rejected, match="none of this installation's"):
+        one(enveloped(OrganizationId=ORGANISATION), environments=("elsewhere",))
 
 
 # --- environments, and what is rejected -------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """Rows that are read from the APIs: whole tables, what changed since, and single rows after a notice (R5, R9)."""
 
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,16 +11,23 @@ import pytest
 from engine.changes import Change, Evidence, Heartbeat, iso
 from engine.cursors import Cursor, MemoryCursors
 from engine.documents import Document
+from engine.records import merged, new_record, record_key
+from engine.values import parse_time
 from handlers.errors import Configuration, Permanent, Transient
 from handlers.events import EVENT_BYTES_MAX, SourceEvent, System, of_page
 from handlers.odata import entity_set
 from handlers.poll import Poller, Table
 from handlers.reread import Rereader
 from streams.codec import decode
+from streams.embedded import EmbeddedLog
+from streams.log import NewRecord
 from streams.projector import notice
+from streams.topics import COMMANDS, DEFAULT_PREFIX
 from tests.support.memory_world import MemoryWorld
 from tests.support.pairs import Site
+from tests.support.payloads import context, encoded
 from tests.support.stores import MAPS
+from tieout import rereading
 from tieout.simulator import simulate
 
 TABLES = [
@@ -189,12 +198,14 @@ def test_a_large_page_goes_out_in_small_events_with_its_digits() -> None:
 
 def command(entity: str, row_id: str, **more: Any) -> dict[str, Any]:
     """The command that the projector puts on the commands topic."""
+    at = parse_time(more.pop("at", "2025-01-08T17:00:00Z"))
+    assert at is not None
     change = Change(
         "notify",
         more.pop("source", "dataverse"),
         entity,
         row_id,
-        Evidence(0, 0, b"", "/dataverse/contoso", "event-1"),
+        Evidence(at, 0, b"", "/dataverse/contoso", "event-1"),
         more.pop("columns", {}),
         truncated=True,
         **more,
@@ -218,13 +229,46 @@ def test_a_notice_leads_to_the_whole_row() -> None:
     assert change.columns["msdyn_amount"] == row.text("msdyn_amount")
 
 
+GONE = "0f1c0000-0000-4000-8000-000000000001"
+
+
 @pytest.mark.requirement("R5")
-def test_a_row_that_is_gone_comes_as_deleted() -> None:
-    site = Site()
-    gone = "0f1c0000-0000-4000-8000-000000000001"
-    (change,) = read_again(site, command("msdyn_actual", gone))
-    assert (change.operation, change.id) == ("delete", gone)
-    assert iso(change.evidence.at).startswith("2025-01-08T17:59:5") or iso(change.evidence.at) >= "2025-01-08T18"
+def test_a_row_that_is_gone_comes_as_deleted_at_the_time_of_its_notice() -> None:
+    (change,) = read_again(Site(), command("msdyn_actual", GONE, at="2025-01-08T12:00:00Z"))
+    assert (change.operation, change.id, iso(change.evidence.at)) == ("delete", GONE, "2025-01-08T12:00:00Z")
+
+
+@pytest.mark.requirement("R5", "R12")
+def test_a_row_that_was_not_found_never_hides_one_that_was_made_after_the_notice() -> None:
+    entity_map = MAPS.entities["msdyn_actual"]
+    (gone,) = read_again(Site(), command("msdyn_actual", GONE, at="2025-01-08T12:00:00Z"))
+    record = merged(new_record(entity_map, record_key(entity_map, GONE)), gone, entity_map)
+    for at, exists in (("2025-01-08T11:59:59Z", False), ("2025-01-08T12:00:01Z", True)):
+        made = context({"modifiedon": at}, MessageName="Create", PrimaryEntityId=GONE)
+        made["InputParameters"][0]["value"]["Id"] = GONE
+        (change,) = decode(encoded(made))
+        assert isinstance(change, Change)
+        assert merged(record, change, entity_map).exists is exists
+
+
+@pytest.mark.requirement("R5")
+def test_a_notice_from_a_clock_that_runs_ahead_is_no_later_than_the_answer() -> None:
+    (change,) = read_again(Site(), command("msdyn_actual", GONE, at="2031-01-01T00:00:00Z"))
+    assert iso(change.evidence.at) < "2025-01-08T18:01"
+
+
+@pytest.mark.requirement("R5")
+def test_several_notices_about_a_row_are_answered_at_once_as_of_the_latest(tmp_path: Path) -> None:
+    site, sent = Site(), list[SourceEvent]()
+    times = ("2025-01-08T11:00:00Z", "2025-01-08T12:00:00.5Z", "2025-01-08T10:00:00Z")
+    with closing(EmbeddedLog.open(tmp_path / "log.db", "write")) as log:
+        log.create_topics([COMMANDS], 1)
+        asked = [msgspec.json.encode(command("msdyn_actual", GONE, at=at)) for at in times]
+        log.append([NewRecord(COMMANDS.full_name(), GONE.encode(), value) for value in asked])
+        rereader = Rereader(site.finance, site.dataverse)
+        rereading.read_again(log, DEFAULT_PREFIX, rereader, MemoryCursors(), sent.extend)
+    (fact,) = [fact for event in sent for fact in decode(event.value, event.headers)]
+    assert iso(fact.evidence.at) == "2025-01-08T12:00:00.500000Z"
 
 
 @pytest.mark.requirement("R5")
