@@ -6,6 +6,7 @@ atheris`. What was run is written in docs/fuzzing.md. A failure leaves the bytes
 """
 
 import argparse
+import base64
 import json
 import sys
 import tempfile
@@ -52,6 +53,16 @@ WORDS: Final = (
     "/Date(",
     "+0530)/",
     "mserp_",
+    '"Key"',
+    '"__value"',
+    '"Targets"',
+    '"Entities"',
+    '"Body"',
+    '"ContentData"',
+    '"payload"',
+    '"schema"',
+    '"eventType"',
+    '"body"',
     "null",
     "1e999",
     "\\\\u0000",
@@ -69,12 +80,21 @@ def seeds(family: str) -> list[bytes]:
         return [path.read_bytes() for path in sorted(EXAMPLES.glob(pattern[family]))]
     if family == "page":
         return [(EXAMPLES / f"{name}.json").read_bytes() for name in ("dataverse-delta-response", "fno-odata-page")]
+    if family == "envelope":
+        text = json.dumps(ROW)
+        inside = base64.b64encode(text.encode()).decode()
+        return [
+            json.dumps({"SequenceNumber": 1, "EnqueuedTimeUtc": "x", "Body": {"bytes": text}}).encode(),
+            json.dumps({"schema": None, "payload": {"messageBody": inside}}).encode(),
+            json.dumps({"headers": {}, "body": {"ContentData": inside}}).encode(),
+            json.dumps([{"eventType": "x", "data": ROW}, {"specversion": "1.0", "type": "x", "data": ROW}]).encode(),
+        ]
     smallest = sorted(EXAMPLES.glob("*.json"), key=lambda path: path.stat().st_size)
     some = [json.loads(path.read_bytes()) for path in smallest]
     return [json.dumps(some[:4]).encode(), json.dumps([ROW, *some[:2]]).encode()]
 
 
-FAMILIES: Final = ("context", "data", "business", "page", "cloudevent", "binary", "batch")
+FAMILIES: Final = ("context", "data", "business", "page", "cloudevent", "binary", "batch", "envelope")
 
 
 def taken(value: bytes, headers: Any, maps: Any) -> None:

@@ -5,8 +5,9 @@
 * `business`     Finance business events (R3)
 * `pages`        answers of the Web API and of Finance OData, as a poller puts them on a topic (R9)
 
-An array is a batch of such events. `decode` raises nothing but `Rejected`, whatever it is given, with a reason that
-names what is wrong and where.
+An array is a batch of such events, and so are JSON lines. What connectors put around an event is taken off once
+(`envelopes`); then its content tells, as if it had come alone. `decode` raises nothing but `Rejected`, whatever it is
+given, with a reason that names what is wrong and where.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import msgspec
 
 from engine.changes import Fact
 from engine.errors import Rejected
-from streams.codec import business, cloudevents, contexts, pages
+from streams.codec import business, cloudevents, contexts, envelopes, pages
 from streams.codec.common import NOT_JSON, NOWHERE, Event, Headers, Nowhere, Place, named, plain, shown, time_of
 from streams.codec.printed import change_json
 
@@ -36,6 +37,7 @@ class PartlyRejected(Rejected):
         more = len(reasons) - _REASONS_SHOWN
         listed = "; ".join(reasons[:_REASONS_SHOWN])
         super().__init__(f"{listed}; and {more:,} more" if more > 0 else listed)
+        self.reasons = reasons
         self.facts = facts
 
 
@@ -57,8 +59,12 @@ def decode(
         raise Rejected("the event has no body")
     if value.startswith(_BYTE_ORDER_MARK):
         value = value[len(_BYTE_ORDER_MARK) :]
-    if headers and cloudevents.is_binary(headers):
-        return cloudevents.binary(value, headers, place, environments)
+    if headers and (kind := cloudevents.binary_type(headers)) is not None:
+        if cloudevents.is_known(kind):
+            return cloudevents.binary(value, headers, place, environments)
+        foreign = f"a CloudEvent of the type {shown(kind)}, which is not ours"
+        event = Event(value, (), place, environments, _answered(headers), undated, foreign)
+        return _unwrapped(event, f"unknown event type {shown(kind)} in the header ce_type, and in its data: ")
     # What the bytes hold somewhere only says what to try first; the top level decides.
     if contexts.HINT not in value:
         try:
@@ -102,12 +108,11 @@ def _sorted(event: Event) -> list[Fact]:
     except msgspec.ValidationError:
         return _batch(event)
     except NOT_JSON as error:
+        if lines := _lines(event.value):
+            return _each(lines, event, "line")
         raise _no_json(event.value, error) from None
     if top.specversion is not msgspec.UNSET:
-        try:
-            return cloudevents.structured(event.value, event.headers, event.place, event.environments)
-        except NOT_JSON as error:
-            raise cloudevents.refuse(_content(event.value), error) from None
+        return _cloud_event(event)
     if top.message is not msgspec.UNSET:
         try:
             context = contexts.parse(event.value)
@@ -124,11 +129,54 @@ def _sorted(event: Event) -> list[Fact]:
         return _understood(*pages.decode(content, event))
     if top.error is not msgspec.UNSET or top.status is not msgspec.UNSET:
         raise pages.refuse(content)
+    if (inside := _opened(event)) is not None:
+        return _unwrapped(inside, f"in {inside.inside}: ")
     raise Rejected(
         "not an event this version knows: it has no member specversion, so it is no CloudEvent, and none of "
         "MessageName (Dataverse, Finance data events), BusinessEventId (Finance business events), @odata.context "
         "(answers of the APIs)"
     )
+
+
+def _cloud_event(event: Event) -> list[Fact]:
+    """What a CloudEvent says, or the event that one of another type is around."""
+    try:
+        return cloudevents.structured(event.value, event.headers, event.place, event.environments)
+    except NOT_JSON as error:
+        content = _content(event.value)
+        refused = cloudevents.refuse(content, error)
+        if cloudevents.is_known(content.get("type")) or (inside := _opened(event)) is None:
+            raise refused from None
+    return _unwrapped(inside, f"{refused}, and in its data: ")
+
+
+# --- envelopes --------------------------------------------------------------------------------------------------------
+
+
+def _opened(event: Event) -> Event | None:
+    """The event inside of an envelope; None when this is none. Raises `Rejected`: it came out of one already."""
+    content = envelopes.opened(event.value)
+    return None if content is None else _taken_out(event, content)
+
+
+def _taken_out(event: Event, content: envelopes.Opened) -> Event:
+    if event.inside:
+        raise Rejected(f"{content.name} inside of {event.inside}: envelopes are taken off once")
+    return msgspec.structs.replace(
+        event, value=content.value.removeprefix(_BYTE_ORDER_MARK), headers=(), inside=content.name
+    )
+
+
+def _unwrapped(event: Event, where: str) -> list[Fact]:
+    """What an event says that came out of an envelope; the reasons begin with `where`."""
+    if not event.value:
+        raise Rejected(f"{where}the event has no body")
+    try:
+        return _sorted(event)
+    except PartlyRejected as part:
+        raise PartlyRejected([f"{where}{reason}" for reason in part.reasons], part.facts) from None
+    except Rejected as reason:
+        raise Rejected(f"{where}{reason}") from None
 
 
 def _understood(facts: Sequence[Fact], reasons: Sequence[str]) -> list[Fact]:
@@ -158,6 +206,9 @@ def _content(value: bytes) -> dict[str, Any]:
 def _no_json(value: bytes, error: Exception) -> Rejected:
     if value.lstrip()[:1] == b"<" or value[:1] == b"@":
         return Rejected("not JSON but XML: choose the message format JSON in the service endpoint of Dataverse")
+    for begin, form in envelopes.FORMS.items():
+        if value.startswith(begin):
+            return Rejected(f"not JSON but {form}")
     return Rejected(f"not JSON: {error}")
 
 
@@ -175,23 +226,41 @@ def _batch(event: Event) -> list[Fact]:
             content = plain.decode(event.value)
         except NOT_JSON as error:
             raise _no_json(event.value, error) from None
+        if type(content) is str:
+            inside = _taken_out(event, envelopes.opened_text(content))
+            return _unwrapped(inside, f"in {inside.inside}: ")
         raise Rejected(f"not an event: a JSON object is expected, this is {named(content)}") from None
     except NOT_JSON as error:
         raise _no_json(event.value, error) from None
     if not values:
         raise Rejected("not an event: this is an array with nothing in it")
+    return _each([bytes(value) for value in values], event, "event")
+
+
+def _lines(value: bytes) -> list[bytes]:
+    """The lines of JSON lines; empty when these bytes are none: neither the first nor the last is an object."""
+    lines = [line for text in value.split(b"\n") if (line := text.strip(b" \t\r\x1e"))]
+    if len(lines) > 1:
+        for line in (lines[0], lines[-1]):
+            try:
+                _top.decode(line)
+            except NOT_JSON:
+                continue
+            return lines
+    return []
+
+
+def _each(values: list[bytes], event: Event, unit: str) -> list[Fact]:
+    """What each of several events says. Raises `PartlyRejected`."""
     facts: list[Fact] = []
     reasons: list[str] = []
     for number, value in enumerate(values, 1):
-        one = bytes(value)
-        if not one.startswith(b"{"):
-            reasons.append(f"event {number} of {len(values)}: a JSON object is expected")
+        if not value.startswith(b"{"):
+            reasons.append(f"{unit} {number} of {len(values)}: a JSON object is expected")
             continue
         try:
-            facts += _sorted(msgspec.structs.replace(event, value=one))
+            facts += _sorted(msgspec.structs.replace(event, value=value))
         except Rejected as reason:
             facts += getattr(reason, "facts", [])
-            reasons.append(f"event {number} of {len(values)}: {reason}")
-    if reasons:
-        raise PartlyRejected(reasons, facts)
-    return facts
+            reasons.append(f"{unit} {number} of {len(values)}: {reason}")
+    return _understood(facts, reasons)

@@ -119,23 +119,29 @@ def binary(value: bytes, headers: Headers, place: Place, environments: tuple[str
         attributes["data"] = plain.decode(value)
         event: CloudEvent = msgspec.convert(attributes, CloudEvent)
     except msgspec.ValidationError as error:
-        if attributes.get("type") not in _TYPES:
-            raise Rejected(f"unknown event type {shown(attributes.get('type'))} in the header ce_type") from None
         raise Rejected(f"{attributes['type']}: {error}") from None
     except NOT_JSON as error:
         raise Rejected(f"not JSON: {error}") from None
     return [_fact(event, _digest(value, headers), place, environments)]
 
 
-def is_binary(headers: Headers) -> bool:
-    """Whether headers say that the body is the data of a CloudEvent."""
-    return any(name.lower() in ("ce_type", "ce-type") for name, _ in headers)
+def binary_type(headers: Headers) -> str | None:
+    """The type of the CloudEvent whose data is the body, as the headers say; None when they do not."""
+    for name, content in headers:
+        if name.lower() in ("ce_type", "ce-type"):
+            return (content or b"").decode("utf-8", "replace")
+    return None
+
+
+def is_known(kind: object) -> bool:
+    """Whether a type of CloudEvents is one of ours."""
+    return kind in _TYPES
 
 
 def refuse(content: dict[str, Any], error: Exception) -> Rejected:
     """What is wrong with a CloudEvent, in terms of the event rather than of the parser."""
     kind = content.get("type")
-    if kind not in _TYPES:
+    if not is_known(kind):
         return Rejected(f"unknown event type {shown(kind)} at $.type; known are {', '.join(_TYPES)}")
     return Rejected(f"{kind}: {error}")
 

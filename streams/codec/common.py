@@ -70,6 +70,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """When the API gave this answer (microseconds since 1970 UTC), as its poller says in a header."""
     undated: bool = False
     """Whether rows without any time are wanted all the same, to be looked at."""
+    inside: str = ""
+    """The envelope that was taken off it, in words; empty for an event that came alone."""
 
     def digest(self) -> bytes:
         """The digest that tells this event from every other."""

@@ -1,6 +1,8 @@
 """Whatever comes, the codecs give changes or a rejection, nothing else, in time that grows with the bytes (R2, R7)."""
 
+import base64
 import copy
+import functools
 import json
 import time
 from typing import Any
@@ -13,6 +15,7 @@ from engine.changes import Change, Evidence
 from engine.errors import Rejected
 from engine.records import merged, new_record, record_key
 from streams.codec import ANSWERED, change_json, decode
+from tests.support.envelopes import ENVELOPES
 from tests.support.payloads import EXAMPLES, context, data_event, encoded, target
 from tests.support.story import shipped_maps
 
@@ -39,6 +42,7 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False,
 NAMES = st.sampled_from(
     """
     __type __value Value Id Key key value Attributes Entities Ids LogicalName MessageName @odata.etag specversion
+    Body ContentData EnqueuedTimeUtc body data eventType payload schema
     """.split()
 ) | st.text(max_size=6)
 JSON = st.recursive(
@@ -130,6 +134,19 @@ def test_further_members_and_parameters_change_nothing(members: dict[str, Any]) 
     assert change_json(fact) == change_json(plain)
 
 
+@given(st.sampled_from(PAYLOADS), st.lists(st.sampled_from(sorted(ENVELOPES)), max_size=3), HEADERS)
+def test_an_example_in_some_envelopes_is_taken_or_rejected(payload: Any, names: list[str], headers: Any) -> None:
+    value = encoded(payload)
+    for name in names:
+        value = ENVELOPES[name](value)
+    taken(value, headers)
+
+
+@given(JSON, st.sampled_from(sorted(ENVELOPES)))
+def test_any_json_in_an_envelope_is_taken_or_rejected(content: Any, name: str) -> None:
+    taken(ENVELOPES[name](encoded(content)))
+
+
 HARD = {
     "nested arrays": b"[" * 100_000,
     "nested objects": b'{"a":' * 100_000,
@@ -152,6 +169,11 @@ HARD = {
     "nested in a wrapped scalar": encoded(context({"a": {"__type": "x", "__value": 1}})).replace(
         b'"__value": 1', b'"__value": ' + b'{"__value":' * 50_000 + b"1" + b"}" * 50_000
     ),
+    "many lines": b"\n".join([encoded(context({"a": 1}))] * 2_000),
+    "many lines that are none": b'{"a": 1}\n' * 50_000,
+    "envelopes in envelopes": b'{"body":' * 50_000 + b"{}" + b"}" * 50_000,
+    "base64 of base64": functools.reduce(lambda value, _: b'"' + base64.b64encode(value) + b'"', range(20), b"x" * 999),
+    "arrays in texts": b"[" + b",".join([encoded({"body": "[{},{},{},{}]"})] * 10_000) + b"]",
     "a long batch": b"[" + b",".join([b"{}"] * 50_000) + b"]",
     "a long text": encoded(context({"a": "/Date(" + "1" * 500_000})),
     "a long name": encoded(context({}, PrimaryEntityName="x" * 500_000)),

@@ -1,0 +1,164 @@
+"""Envelopes: what connectors and gateways put around an event on its way to the topic. They are taken off once; what is
+inside then counts as if it had come alone, its digest included.
+
+| envelope | known by | where the event is |
+| --- | --- | --- |
+| CloudEvent of a type that is not ours | `specversion` | `data`, `data_base64` |
+| Event Grid's own schema | `eventType`, `data` | `data` |
+| message of Logic Apps' connectors | `ContentData` | there, in base64 |
+| record of Kafka Connect's JsonConverter with schemas | `schema`, `payload` | `payload`, or `messageBody` of it |
+| record of Event Hubs Capture | `Body`, `SequenceNumber` or `EnqueuedTimeUtc` | `Body` |
+| message of a Service Bus source connector | `messageBody` | there |
+| output of a step of Logic Apps or Power Automate | `body` | `body`, or `ContentData` or `$content` of it |
+
+An event is an object (or an array of them) there, a text that holds JSON, or base64 of one. Nothing is decompressed, so
+what comes out of an envelope is never larger than the envelope.
+"""
+
+import base64
+import binascii
+from typing import Final, NamedTuple
+
+import msgspec
+
+from engine.errors import Rejected
+from streams.codec.common import NOT_JSON, shown
+
+_Member = msgspec.Raw | msgspec.UnsetType
+
+
+FORMS: Final = {
+    b"Obj\x01": "an Avro file, as Event Hubs Capture writes it: read it with fastavro, and send each Body as an event "
+    "(docs/connect-dataverse.md)",
+    b"PAR1": "a Parquet file, as Event Hubs Capture writes it: read it, and send each Body as an event "
+    "(docs/connect-dataverse.md)",
+    b"\x1f\x8b": "compressed by gzip: turn compression off in the connector; the topic has its own",
+    b"\0\0": "binary, as the Avro and Protobuf converters of Kafka Connect write it: set value.converter to "
+    "ByteArrayConverter, StringConverter or JsonConverter (docs/connect-dataverse.md)",
+}
+"""Forms that connectors choose by themselves, by how they begin, and what to do about each."""
+
+
+class Opened(NamedTuple):
+    """What was inside an envelope, and what the envelope is called in a reason."""
+
+    value: bytes
+    name: str
+
+
+class _Members(msgspec.Struct, gc=False):
+    """The members by which envelopes are known, and those that hold the event."""
+
+    specversion: _Member = msgspec.UNSET
+    kind: _Member = msgspec.field(name="type", default=msgspec.UNSET)
+    event_type: _Member = msgspec.field(name="eventType", default=msgspec.UNSET)
+    data: _Member = msgspec.UNSET
+    data_base64: _Member = msgspec.UNSET
+    content_data: _Member = msgspec.field(name="ContentData", default=msgspec.UNSET)
+    schema: _Member = msgspec.UNSET
+    payload: _Member = msgspec.UNSET
+    captured: _Member = msgspec.field(name="Body", default=msgspec.UNSET)
+    sequence: _Member = msgspec.field(name="SequenceNumber", default=msgspec.UNSET)
+    enqueued: _Member = msgspec.field(name="EnqueuedTimeUtc", default=msgspec.UNSET)
+    message_body: _Member = msgspec.field(name="messageBody", default=msgspec.UNSET)
+    body: _Member = msgspec.UNSET
+    content: _Member = msgspec.field(name="$content", default=msgspec.UNSET)
+
+
+class _Union(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A value of an Avro union in JSON, which names its type. Bytes are a text of one character for each byte."""
+
+    as_bytes: str | msgspec.UnsetType = msgspec.field(name="bytes", default=msgspec.UNSET)
+    as_string: str | msgspec.UnsetType = msgspec.field(name="string", default=msgspec.UNSET)
+
+
+_members: Final = msgspec.json.Decoder(_Members)
+_union: Final = msgspec.json.Decoder(_Union)
+_text: Final = msgspec.json.Decoder(str)
+
+
+def opened(value: bytes) -> Opened | None:
+    """What is inside of an envelope (a JSON object); None when `value` is none. Raises `Rejected`: nothing is."""
+    members = _members.decode(value)
+    if members.specversion is not msgspec.UNSET:
+        held = members.data if members.data is not msgspec.UNSET else members.data_base64
+        return None if held is msgspec.UNSET else _opened(held, "a CloudEvent of another type")
+    if members.event_type is not msgspec.UNSET and members.data is not msgspec.UNSET:
+        return _opened(members.data, "an event of Event Grid")
+    if members.content_data is not msgspec.UNSET:
+        return _opened(members.content_data, "a message of Logic Apps")
+    if members.schema is not msgspec.UNSET and members.payload is not msgspec.UNSET:
+        return _opened(members.payload, "a record of Kafka Connect")
+    if members.captured is not msgspec.UNSET and (
+        members.sequence is not msgspec.UNSET or members.enqueued is not msgspec.UNSET
+    ):
+        return _opened(members.captured, "a record of Event Hubs Capture")
+    if members.message_body is not msgspec.UNSET:
+        return _opened(members.message_body, "a message of a Service Bus connector")
+    if members.body is not msgspec.UNSET:
+        return _opened(members.body, "an output of Logic Apps or Power Automate")
+    if members.content is not msgspec.UNSET:
+        return _opened(members.content, "a content of Logic Apps")
+    return None
+
+
+def opened_text(text: str) -> Opened:
+    """What is inside of a JSON text, as Kafka Connect's JsonConverter without schemas writes one. Raises `Rejected`."""
+    try:
+        return Opened(_of_text(text), "a JSON text")
+    except Rejected as reason:
+        raise Rejected(f"not an event: a JSON object is expected, this is a text: {reason}") from None
+
+
+def _opened(held: _Member, name: str) -> Opened:
+    try:
+        return Opened(_content(bytes(held) if isinstance(held, msgspec.Raw) else b""), name)
+    except NOT_JSON as error:
+        raise Rejected(f"in {name}: not JSON: {error}") from None
+    except Rejected as reason:
+        raise Rejected(f"in {name}: {reason}") from None
+
+
+def _content(held: bytes) -> bytes:
+    if held.startswith(b"{"):
+        return _of_object(held)
+    if held.startswith(b"["):
+        return held
+    if held.startswith(b'"'):
+        return _of_text(_text.decode(held))
+    raise Rejected(f"there is no event in it, but {held[:40].decode('utf-8', 'replace')}")
+
+
+def _of_object(held: bytes) -> bytes:
+    """The event itself, or what a connector has put between it and the envelope of its platform."""
+    try:
+        union = _union.decode(held)
+    except msgspec.ValidationError:
+        members = _members.decode(held)
+        for inner in (members.content_data, members.message_body, members.content):
+            if isinstance(inner, msgspec.Raw):
+                value = bytes(inner)
+                return _of_text(_text.decode(value)) if value.startswith(b'"') else value
+        return held
+    if isinstance(union.as_bytes, str):
+        try:
+            return union.as_bytes.encode("latin-1")
+        except UnicodeEncodeError:
+            return _of_text(union.as_bytes)
+    return _of_text(union.as_string) if isinstance(union.as_string, str) else held
+
+
+def _of_text(text: str) -> bytes:
+    """JSON as it stands, or from base64."""
+    begin = text.lstrip("\ufeff \t\r\n")[:1]
+    if not begin:
+        raise Rejected("the event has no body")
+    if begin in "{[<":
+        return text.encode("utf-8", "surrogatepass")
+    try:
+        value = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        value = b""
+    if not value.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b"<", *FORMS)):
+        raise Rejected(f"{shown(text)} is neither JSON nor base64 of it")
+    return value
