@@ -319,11 +319,12 @@ class _Compiler:
         return columns
 
     def _spellings(self, column: str, entry: WrittenEntity) -> list[str]:
-        """The names of a column: its own, the one it has in a virtual entity, and its aliases."""
+        """The names of a column: its own, those it has in a virtual entity and in an export, and its aliases."""
         spellings = [column, *names_of(entry.column_aliases.get(column, []))]
         prefix = self.layered.virtual_prefix
         if prefix and not column.startswith(prefix):
-            spellings.append(prefix + column.lower())
+            # Exports of the tables write their columns in small letters.
+            spellings += [prefix + column.lower(), column.lower()]
         return spellings
 
     def _choices(self, role: Role, field: str, entry: WrittenEntity) -> dict[Number, str] | None:

@@ -4,6 +4,7 @@
 * `contexts`     `RemoteExecutionContext` of Dataverse, and of Finance data events, which have the same shape (R2, R3)
 * `business`     Finance business events (R3)
 * `pages`        answers of the Web API and of Finance OData, as a poller puts them on a topic (R9)
+* `exports`      rows as Synapse Link and Fabric Link export them (R3, R9)
 
 An array is a batch of such events, and so are JSON lines. What connectors put around an event is taken off once
 (`envelopes`); then its content tells, as if it had come alone. `decode` raises nothing but `Rejected`, whatever it is
@@ -17,11 +18,25 @@ import msgspec
 
 from engine.changes import Fact
 from engine.errors import Rejected
-from streams.codec import business, cloudevents, contexts, envelopes, pages
-from streams.codec.common import NOT_JSON, NOWHERE, Event, Headers, Nowhere, Place, named, plain, shown, time_of
+from streams.codec import business, cloudevents, contexts, envelopes, exports, pages
+from streams.codec.common import (
+    LONGEST_NAME,
+    NOT_JSON,
+    NOWHERE,
+    Event,
+    Headers,
+    Nowhere,
+    Place,
+    clean,
+    named,
+    plain,
+    shown,
+    time_of,
+)
+from streams.codec.exports import TABLE
 from streams.codec.printed import change_json
 
-__all__ = ["ANSWERED", "NOWHERE", "Headers", "Nowhere", "PartlyRejected", "Place", "change_json", "decode"]
+__all__ = ["ANSWERED", "NOWHERE", "TABLE", "Headers", "Nowhere", "PartlyRejected", "Place", "change_json", "decode"]
 
 ANSWERED: Final = "tieout-answered-at"
 """The header in which a poller says when the API gave the answer that is the body: an RFC 3339 time."""
@@ -63,7 +78,8 @@ def decode(
         if cloudevents.is_known(kind):
             return cloudevents.binary(value, headers, place, environments)
         foreign = f"a CloudEvent of the type {shown(kind)}, which is not ours"
-        event = Event(value, (), place, environments, _answered(headers), undated, foreign)
+        event = _event(value, headers, place, environments, undated=undated)
+        event = msgspec.structs.replace(event, headers=(), inside=foreign)
         return _unwrapped(event, f"unknown event type {shown(kind)} in the header ce_type, and in its data: ")
     # What the bytes hold somewhere only says what to try first; the top level decides.
     if contexts.HINT not in value:
@@ -71,18 +87,24 @@ def decode(
             return cloudevents.structured(value, headers, place, environments)
         except NOT_JSON:
             pass
-    return _sorted(Event(value, headers, place, environments, _answered(headers), undated))
+    return _sorted(_event(value, headers, place, environments, undated=undated))
 
 
-def _answered(headers: Headers) -> int | None:
+def _event(
+    value: bytes, headers: Headers, place: Place, environments: tuple[str, ...] | None, *, undated: bool
+) -> Event:
+    """An event with what headers say of it that its bytes do not."""
+    answered, table = None, ""
     for name, content in headers:
-        if name.lower() == ANSWERED:
-            text = (content or b"").decode("utf-8", "replace")
-            at = time_of(text)
-            if at is None:
-                raise Rejected(f"{shown(text)} in the header {ANSWERED} is no RFC 3339 time")
-            return at
-    return None
+        lower = name.lower()
+        if lower not in (ANSWERED, TABLE):
+            continue
+        text = (content or b"").decode("utf-8", "replace")
+        if lower == TABLE:
+            table = clean(text, LONGEST_NAME)
+        elif (answered := time_of(text)) is None:
+            raise Rejected(f"{shown(text)} in the header {ANSWERED} is no RFC 3339 time")
+    return Event(value, headers, place, environments, answered, undated, table)
 
 
 class _Top(msgspec.Struct, gc=False):
@@ -92,6 +114,10 @@ class _Top(msgspec.Struct, gc=False):
     message: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="MessageName", default=msgspec.UNSET)
     business: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="BusinessEventId", default=msgspec.UNSET)
     context: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="@odata.context", default=msgspec.UNSET)
+    rec_id: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="recid", default=msgspec.UNSET)
+    version: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="versionnumber", default=msgspec.UNSET)
+    is_delete: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="IsDelete", default=msgspec.UNSET)
+    exported: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="SinkModifiedOn", default=msgspec.UNSET)
     error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     status: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
@@ -127,6 +153,11 @@ def _sorted(event: Event) -> list[Fact]:
         return list(business.decode(content, event))
     if top.context is not msgspec.UNSET:
         return _understood(*pages.decode(content, event))
+    if top.exported is not msgspec.UNSET or (
+        top.rec_id is not msgspec.UNSET
+        and (top.version is not msgspec.UNSET or top.is_delete is not msgspec.UNSET or event.table)
+    ):
+        return [exports.decode(content, event)]
     if top.error is not msgspec.UNSET or top.status is not msgspec.UNSET:
         raise pages.refuse(content)
     if (inside := _opened(event)) is not None:

@@ -70,6 +70,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """When the API gave this answer (microseconds since 1970 UTC), as its poller says in a header."""
     undated: bool = False
     """Whether rows without any time are wanted all the same, to be looked at."""
+    table: str = ""
+    """The table of a row that does not name it, as its sender says in a header."""
     inside: str = ""
     """The envelope that was taken off it, in words; empty for an event that came alone."""
 

@@ -1,0 +1,128 @@
+"""Rows as Synapse Link and Fabric Link export them: tables of Finance, and those of Dataverse (R3, R9).
+
+A row does not name its table. Whoever sends it does, in the header `tieout-table` or in a member `tablename`. Columns
+have the names of the tables in small letters; beside them stand the members of the export, which are not columns.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from engine.changes import UNDATED, Change, Evidence, Source, guid, microseconds, rec_id
+from engine.errors import Rejected
+from engine.maps import COMPANY
+from streams.codec.common import (
+    COMPANY_COLUMNS,
+    LARGEST_INTEGER,
+    LONGEST_NAME,
+    REC_ID_COLUMNS,
+    Event,
+    clean,
+    shown,
+    text_of_date,
+    time_of,
+)
+
+TABLE: Final = "tieout-table"
+"""The header that names the table of a row."""
+
+_MEMBERS: Final = frozenset(["Id", "SinkCreatedOn", "SinkModifiedOn", "IsDelete", "PartitionId", "tablename"])
+_VERSIONS: Final = ("versionnumber", "sysrowversion")
+_MODIFIED: Final = ("modifieddatetime", "modifiedon", "SinkModifiedOn")
+# The row was gone by the time of the export, and its last change was before that.
+_GONE: Final = ("SinkModifiedOn", "modifieddatetime", "modifiedon")
+_WITHOUT_ZONE: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?)", re.ASCII)
+_AMERICAN: Final = "%m/%d/%Y %I:%M:%S %p"
+
+
+def decode(row: dict[str, Any], event: Event) -> Change:
+    """What a row says. Raises `Rejected`: it names no table, no row, or no time to order it by."""
+    table = event.table or clean(row.get("tablename"), LONGEST_NAME)
+    number = _first(row, REC_ID_COLUMNS)
+    if not table:
+        raise Rejected(
+            f"a row as Synapse Link or Fabric Link exports it (recid {shown(number)}), which does not name its table: "
+            f"name it in the header {TABLE}, or in a member tablename (docs/connect-finance.md)"
+        )
+    virtual = table.lower().startswith("mserp_")
+    source: Source = "finance" if virtual or any(name in row for name in REC_ID_COLUMNS) else "dataverse"
+    identifier = _finance_id(row, number, virtual=virtual) if source == "finance" else guid(clean(row.get("Id"))) or ""
+    if not identifier:
+        raise Rejected(f"the row of {table} names no row: neither recid nor Id says which")
+    deleted = clean(row.get("IsDelete")).lower() in ("true", "1") or row.get("IsDelete") is True
+    at = _time(row, _GONE if deleted else _MODIFIED)
+    if at is None:
+        at = event.answered
+    if at is None and not event.undated:
+        raise Rejected(
+            f"the row of {table} cannot be ordered: there is no time in modifieddatetime, modifiedon or SinkModifiedOn"
+        )
+    columns = {} if deleted else {name: _value(value) for name, value in row.items() if name not in _MEMBERS}
+    company = None
+    for name in COMPANY_COLUMNS if source == "finance" else ():
+        if name in columns:
+            columns[COMPANY] = company = clean(columns[name]).upper() or None
+    place = event.place
+    evidence = Evidence(
+        UNDATED if at is None else at,
+        _version(row),
+        event.digest(),
+        f"/{source}",
+        "",
+        place.topic,
+        place.partition,
+        place.offset,
+    )
+    unknown = tuple(name for name, value in columns.items() if type(value) in (dict, list))
+    operation = "delete" if deleted else "upsert"
+    return Change(operation, source, table, identifier, evidence, columns, company, unknown=unknown)  # type: ignore[arg-type]
+
+
+def _finance_id(row: dict[str, Any], number: str, *, virtual: bool) -> str:
+    """The RecId: that of the row, or the one in the id of a virtual row, which is all that a deleted row may have."""
+    if number:
+        return number
+    identifier = guid(clean(row.get("Id"))) or ""
+    found = rec_id(identifier) if virtual or identifier[8:19] == "-0000-0000-" else None
+    return found or (identifier if virtual else "")
+
+
+def _first(row: dict[str, Any], names: tuple[str, ...]) -> str:
+    """The first number among these columns that is not zero; empty when there is none."""
+    return next((text for name in names if (text := clean(row.get(name))) and text.strip("0")), "")
+
+
+def _version(row: dict[str, Any]) -> int:
+    text = _first(row, _VERSIONS)
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= LARGEST_INTEGER else 0
+
+
+def _time(row: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    for name in names:
+        value = row.get(name)
+        at = link_time(value) if type(value) is str else None
+        if at is not None:
+            return at
+    return None
+
+
+def link_time(text: str) -> int | None:
+    """A time as an export writes it, in microseconds since 1970 UTC: ISO 8601 with or without its zone, which is UTC
+    then, or `1/8/2025 9:41:03 AM`; None when it is none.
+    """
+    at = time_of(_zoned(text))
+    if at is None and text.endswith(("AM", "PM")) and len(text) < 40:
+        try:
+            at = microseconds(datetime.strptime(text, _AMERICAN).replace(tzinfo=UTC))
+        except ValueError:
+            return None
+    return at
+
+
+def _zoned(text: str) -> str:
+    found = _WITHOUT_ZONE.fullmatch(text) if 19 <= len(text) <= 29 else None
+    return f"{found[1]}T{found[2]}Z" if found else text
+
+
+def _value(value: Any) -> Any:
+    return text_of_date(_zoned(value)) if type(value) is str else value
