@@ -31,13 +31,17 @@ def day(text: str) -> str:
     return text
 
 
+def present(text: str) -> str:
+    """A file or folder that is there, or `-` for standard input. Raises `BadParameter`."""
+    if text != "-" and not os.path.exists(text):
+        raise typer.BadParameter(f"there is no file {text!r}.")
+    return text
+
+
 def readable(text: str) -> str:
     """A file that can be read, or `-` for standard input. Raises `BadParameter`."""
-    if text != "-":
-        if not os.path.exists(text):
-            raise typer.BadParameter(f"there is no file {text!r}.")
-        if os.path.isdir(text) or not os.access(text, os.R_OK):
-            raise typer.BadParameter(f"{text!r} is a folder, or may not be read.")
+    if present(text) != "-" and (os.path.isdir(text) or not os.access(text, os.R_OK)):
+        raise typer.BadParameter(f"{text!r} is a folder, or may not be read.")
     return text
 
 

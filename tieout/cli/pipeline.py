@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
-from tieout.cli.common import InputArgument, examples, in_force
+from tieout.cli.common import examples, in_force, present, readable
 from tieout.cli.failures import INTERRUPTED, complain
 from tieout.cli.output import counted
 
@@ -339,15 +339,84 @@ INGEST_EXAMPLES = examples(
     "tieout ingest events.jsonl",
     "tieout simulate --out - | tieout ingest -",
     """echo '{"topic": "finance.changes", "key": "1", "value": {...}}' | tieout ingest -""",
+    "tieout ingest --format synapse exported/",
 )
 
 
-def ingest(file: InputArgument) -> None:
-    """Put events onto the topics, from JSON lines.
+class Format(StrEnum):
+    """What `ingest` reads."""
 
-    Each line is {"topic", "key", "headers", "value"}, or has "value_base64" for bytes that are no JSON. A line that
-    cannot be taken is named with its number, and the rest goes on.
+    LINES = "lines"
+    SYNAPSE = "synapse"
+
+
+def ingest(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|-|FOLDER",
+            parser=present,
+            help="A file, - for standard input, or a folder.",
+            show_default=False,
+        ),
+    ],
+    form: Annotated[
+        Format, typer.Option("--format", help="JSON lines, or a folder that Azure Synapse Link writes.")
+    ] = Format.LINES,
+    anew: Annotated[bool, typer.Option("--anew", help="Of a folder, read all of it again.")] = False,
+) -> None:
+    """Put events onto the topics, from JSON lines or a folder of Synapse Link.
+
+    Each line is {"topic", "key", "headers", "value"}, or has "value_base64" for bytes that are no JSON. Of a folder the
+    rows that were not read yet are taken. What cannot be taken is named with its place, and the rest goes on.
     """
+    if form is Format.SYNAPSE:
+        _ingest_folder(Path(file), anew=anew)
+    else:
+        _ingest_lines(readable(file))
+
+
+def _ingest_folder(folder: Path, *, anew: bool) -> None:
+    from store.cursors import SqlCursors
+    from tieout.bootstrap import load_maps, open_log, open_store
+    from tieout.cli.progress import bar
+    from tieout.synapse import ingest_folder
+
+    if not folder.is_dir():
+        raise typer.BadParameter(f"{str(folder)!r} is no folder.", param_hint="'FILE|-|FOLDER'")
+    settings = in_force()
+    refusals = 0
+
+    def refuse(where: str, reason: str) -> None:
+        nonlocal refusals
+        refusals += 1
+        if refusals <= REFUSALS_SHOWN:
+            complain(f"{where}: {reason}")
+
+    with (
+        open_store(settings, write=True) as store,
+        open_log(settings, write=True) as log,
+        bar("Ingesting", None) as move,
+    ):
+        done = ingest_folder(
+            log,
+            folder,
+            load_maps(settings),
+            SqlCursors(store),
+            prefix=settings.prefix,
+            anew=anew,
+            refuse=refuse,
+            on_progress=lambda read, total, rows: move(read, total, counted(rows, "row")),
+        )
+    if refusals > REFUSALS_SHOWN:
+        complain(f"… and {counted(refusals - REFUSALS_SHOWN, 'place')} more.")
+    refused = f", {counted(done.refused, 'place')} refused" if done.refused else ""
+    sys.stderr.write(f"{counted(done.events, 'row')} ingested{refused}\n")
+    if done.refused:
+        raise typer.Exit(1)
+
+
+def _ingest_lines(file: str) -> None:
     from tieout import ingest as lines
     from tieout.bootstrap import open_log
     from tieout.cli.progress import bar

@@ -52,7 +52,7 @@ def poll(
         cursors = SqlCursors(engine)
         if anew:
             for cursor in cursors.all():
-                if not cursor.table.startswith("commands/"):
+                if not cursor.table.startswith(("commands/", "synapse/")):
                     cursors.save(replace(cursor, link=None, began=None))
         while True:
             started = time.monotonic()
@@ -120,6 +120,8 @@ def _tell(cursors: "list[Cursor]", as_json: bool) -> None:
         state = f"{counted(cursor.rows, 'row')}, complete until {until or 'never'}"
         if cursor.table.startswith("commands/"):
             state = f"{counted(cursor.rows, 'row')} read again"
+        if cursor.table.startswith("synapse/"):
+            state = f"{counted(cursor.rows, 'row')} ingested at the last time"
         if cursor.began is not None:
             state = f"{counted(cursor.rows, 'row')} of a pass under way, complete until {until or 'never'}"
         typer.echo(f"{'FAULT' if cursor.fault else 'ok':<7} {cursor.table:<42} {plain(cursor.fault or state)}")
