@@ -69,7 +69,7 @@ def of_row(system: System, row_id: str, body: bytes, answered: datetime) -> Sour
 
 
 def of_missing_row(api: str, entity_set: str, row_id: str, gone: datetime) -> SourceEvent:
-    """A row of Dataverse that is not there any more since `gone` at the latest, in the words of change tracking."""
+    """A deleted row of Dataverse in the format of change tracking; `gone` is the time that ranks the delete."""
     deleted = {"@odata.context": f"{api}$metadata#{entity_set}/$deletedEntity", "id": row_id, "reason": "deleted"}
     page: dict[str, Any] = {"@odata.context": f"{api}$metadata#{entity_set}/$delta", "value": [deleted]}
     return SourceEvent("dataverse", row_id, _encode(page), _answered(gone))

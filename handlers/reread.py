@@ -35,8 +35,8 @@ class Rereader:
     def read(self, command: Mapping[str, Any]) -> list[SourceEvent]:
         """What a `read` command asks for, as events for the change topics.
 
-        A row of Dataverse that is not there any more comes as deleted at the time of its notice: the time of the answer
-        could hide a row that was made between the two. Nothing comes of Finance rows that are not there, since
+        A missing row of Dataverse is returned as deleted at the time of its notice: the time of the answer could hide a
+        row created between the two. Nothing comes of Finance rows that are not there, since
         Finance does not say whether they ever were. Raises `TargetError`; `Permanent` for a notice that
         says too little to find a row: the poller brings it.
         """

@@ -80,8 +80,8 @@ def _time(text: object) -> int:
 
 
 def _wanted(records: Sequence[LogRecord]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The commands to read a row, with their places; of several about one row the last, since one answer serves all,
-    with the latest time that any of them names.
+    """The re-read commands with their offsets. Of several about one row only the last is returned, with the latest of
+    their times: one answer serves all.
     """
     commands: dict[object, tuple[int, dict[str, Any]]] = {}
     for record in records:

@@ -1,16 +1,16 @@
-"""Folders of Azure Synapse Link onto the topics (R9): `tieout ingest --format synapse FOLDER`.
+"""Ingests the CSV folders of Azure Synapse Link (R9): `tieout ingest --format synapse FOLDER`.
 
-| in the folder | what it is |
+| path | content |
 | --- | --- |
-| `model.json` | the tables, and of each the columns in the order of its files |
-| `TABLE/2025.csv` | rows of a table, without a line of names |
-| `2025-01-08T09.00.00Z/` | the changes of an interval: a `model.json` and tables of its own |
-| `Changelog/changelog.info` | which of these folders is still being written |
+| `model.json` | schema: the tables, and their columns in file order |
+| `TABLE/2025.csv` | rows of a table, without a header |
+| `2025-01-08T09.00.00Z/` | incremental update: its own `model.json` and tables |
+| `Changelog/changelog.info` | name of the incremental folder that is still being written |
 
-A row becomes the one that an export in JSON has (`streams.codec.exports`), several of a table one event. A column that
-was added is at the end, and rows written before it are shorter; any other width means that values stand under wrong
-names, and such a row is refused. What was read is not read again: a cursor says up to which folder, or which files of
-which size. Reading all again is harmless.
+Rows are sent as JSON (`streams.codec.exports`), several rows of a table in one event. New columns are appended, so
+older rows in a file may be shorter, down to `IsDelete`; any other width means misaligned columns, and the row is
+refused. Ingestion is incremental: a cursor stores the last incremental folder, or size and time of each file.
+Ingestion is idempotent: rows that are read twice are the same events or the same values.
 """
 
 import csv
@@ -59,11 +59,11 @@ _model: Final = msgspec.json.Decoder(_Model)
 _files: Final = msgspec.json.Decoder(dict[str, str])
 
 Refuse = Callable[[str, str], None]
-"""Is told of each place that cannot be taken, and why."""
+"""Receives the location and the reason of each refusal."""
 
 
 class _File(NamedTuple):
-    """A file of rows, its table, and the columns that the model names."""
+    """A CSV file with its table and schema."""
 
     path: Path
     table: str
@@ -72,7 +72,7 @@ class _File(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Files that are done together, and the place in the cursor once they are."""
+    """Files that advance the cursor together, and the cursor link after them."""
 
     files: list[_File]
     link: str
@@ -89,11 +89,11 @@ def ingest_folder(
     refuse: Refuse,
     on_progress: Callable[[int, int, int], None] = lambda done, total, rows: None,
 ) -> Ingested:
-    """Append the rows of the mapped tables that were not read yet, oldest folder first; `Ingested.events` counts rows.
+    """Append the new rows of all mapped tables, oldest folder first; `Ingested.events` counts rows.
 
-    What cannot be taken is told to `refuse`, stays in the cursor as its fault until everything is read anew, and the
-    rest goes on. `on_progress` is told the bytes done, all bytes, and the rows. Raises `InputError`: this is no folder
-    of Synapse Link; `LogError`.
+    `anew` ignores the cursor. A refusal does not stop ingestion; the first one stays in the cursor as its fault until
+    a run with `anew`. `on_progress` receives bytes done, bytes in total and rows. Raises `InputError` if this is no
+    folder of Synapse Link, `LogError` if the log fails.
     """
     table = f"synapse/{folder.resolve()}"
     kept = None if anew else cursors.load(table)
@@ -133,7 +133,7 @@ def ingest_folder(
     return Ingested(rows, refused)
 
 
-# --- what there is to read --------------------------------------------------------------------------------------------
+# --- files --------------------------------------------------------------------------------------------
 
 
 def _parts(folder: Path, link: str | None, maps: Maps, refuse: Refuse) -> list[_Part]:
@@ -146,7 +146,7 @@ def _parts(folder: Path, link: str | None, maps: Maps, refuse: Refuse) -> list[_
         return _changed(_files_of(folder, maps, refuse), folder, link)
     parts = []
     for interval in intervals:
-        # A folder gets its model when it is complete, and those after it are younger.
+        # model.json is written when the folder is complete; later folders cannot be complete before it.
         if interval.name == _being_written(folder) or not _is_complete(interval):
             break
         if link is None or interval.name > link:
@@ -167,7 +167,7 @@ def _is_complete(interval: Path) -> bool:
 
 
 def _changed(files: list[_File], folder: Path, link: str | None) -> list[_Part]:
-    """The files that are new or other than when they were read."""
+    """The files that are new or have changed since the last run."""
     known = _files.decode(link) if link is not None and link.startswith("{") else {}
     sizes = {}
     for file in files:
@@ -178,7 +178,7 @@ def _changed(files: list[_File], folder: Path, link: str | None) -> list[_Part]:
 
 
 def _files_of(part: Path, maps: Maps, refuse: Refuse) -> list[_File]:
-    """The files of the mapped tables, as far as the model describes them."""
+    """The files of the mapped tables that the model describes."""
     model = part / "model.json"
     try:
         with model.open("rb") as stream:
@@ -204,7 +204,7 @@ def _files_of(part: Path, maps: Maps, refuse: Refuse) -> list[_File]:
 
 
 def _events(file: _File, prefix: str, refuse: Refuse) -> Iterator[tuple[NewRecord, int]]:
-    """The rows of a file in events of bounded size, each with how many rows it has."""
+    """Encode the rows of a file into events of bounded size, each with its number of rows."""
     topic = next(topic for topic in CHANGES if topic.name.startswith(file.entity.source)).full_name(prefix)
     headers = ((TABLE, file.table.encode()),)
     held: list[bytes] = []
@@ -246,7 +246,7 @@ def _rows(file: _File, refuse: Refuse) -> Iterator[bytes]:
 
 
 def _value(text: str, kind: str) -> Any:
-    """A cell as the type of its column says; empty means none."""
+    """Convert a cell by the data type of its column; an empty cell is null."""
     if not text:
         return None
     kind = kind.lower()

@@ -6,8 +6,8 @@
 * `pages`        answers of the Web API and of Finance OData, as a poller puts them on a topic (R9)
 * `exports`      rows as Synapse Link and Fabric Link export them (R3, R9)
 
-An array is a batch of such events, and so are JSON lines. What connectors put around an event is taken off once
-(`envelopes`); then its content tells, as if it had come alone. `decode` raises nothing but `Rejected`, whatever it is
+An array is a batch of such events, and so are JSON lines. One envelope of a connector is removed (`envelopes`) before
+the content is classified. `decode` raises nothing but `Rejected`, whatever it is
 given, with a reason that names what is wrong and where.
 """
 
@@ -93,7 +93,7 @@ def decode(
 def _event(
     value: bytes, headers: Headers, place: Place, environments: tuple[str, ...] | None, *, undated: bool
 ) -> Event:
-    """An event with what headers say of it that its bytes do not."""
+    """Build an event, with the answer time and the table from its headers."""
     answered, table = None, ""
     for name, content in headers:
         lower = name.lower()
@@ -170,7 +170,7 @@ def _sorted(event: Event) -> list[Fact]:
 
 
 def _cloud_event(event: Event) -> list[Fact]:
-    """What a CloudEvent says, or the event that one of another type is around."""
+    """Decode a CloudEvent of ours, or the event inside a CloudEvent of another type."""
     try:
         return cloudevents.structured(event.value, event.headers, event.place, event.environments)
     except NOT_JSON as error:
@@ -185,7 +185,7 @@ def _cloud_event(event: Event) -> list[Fact]:
 
 
 def _opened(event: Event) -> Event | None:
-    """The event inside of an envelope; None when this is none. Raises `Rejected`: it came out of one already."""
+    """Unwrap an event; None if it is no envelope. Raises `Rejected` if an envelope was removed already."""
     content = envelopes.opened(event.value)
     return None if content is None else _taken_out(event, content)
 
@@ -199,7 +199,7 @@ def _taken_out(event: Event, content: envelopes.Opened) -> Event:
 
 
 def _unwrapped(event: Event, where: str) -> list[Fact]:
-    """What an event says that came out of an envelope; the reasons begin with `where`."""
+    """Decode an unwrapped event; rejection reasons get the prefix `where`."""
     if not event.value:
         raise Rejected(f"{where}the event has no body")
     try:
@@ -211,7 +211,7 @@ def _unwrapped(event: Event, where: str) -> list[Fact]:
 
 
 def _understood(facts: Sequence[Fact], reasons: Sequence[str]) -> list[Fact]:
-    """The facts of an event of several rows. Raises `PartlyRejected` when there are reasons why others say nothing."""
+    """Return the facts of an event of several rows. Raises `PartlyRejected` if some rows were rejected."""
     if reasons:
         raise PartlyRejected(reasons, list(facts))
     return list(facts)
@@ -269,7 +269,7 @@ def _batch(event: Event) -> list[Fact]:
 
 
 def _lines(value: bytes) -> list[bytes]:
-    """The lines of JSON lines; empty when these bytes are none: neither the first nor the last is an object."""
+    """Split JSON lines; empty if neither the first nor the last line is a JSON object."""
     lines = [line for text in value.split(b"\n") if (line := text.strip(b" \t\r\x1e"))]
     if len(lines) > 1:
         for line in (lines[0], lines[-1]):
@@ -282,7 +282,7 @@ def _lines(value: bytes) -> list[bytes]:
 
 
 def _each(values: list[bytes], event: Event, unit: str) -> list[Fact]:
-    """What each of several events says. Raises `PartlyRejected`."""
+    """Decode each event of a batch. Raises `PartlyRejected` if some were rejected."""
     facts: list[Fact] = []
     reasons: list[str] = []
     for number, value in enumerate(values, 1):

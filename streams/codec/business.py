@@ -1,7 +1,7 @@
 """Finance business events: an envelope and the members of a contract (R3).
 
-They carry keys, not rows, so each is a notice to read something again. One says nothing at all: the test that Finance
-sends when somebody sets up an endpoint.
+They carry keys, not rows, so each is a request to read something again. The test message that Finance sends when an
+endpoint is configured is accepted and has no effect.
 """
 
 from typing import Any, Final
@@ -34,7 +34,7 @@ _ENVELOPE: Final = frozenset(
 
 
 def decode(content: dict[str, Any], event: Event) -> list[Change]:
-    """What a business event says: nothing, where it is the test of an endpoint. Raises `Rejected`: no name, no time."""
+    """Decode a business event; empty for an endpoint test. Raises `Rejected` if the name or the time is missing."""
     name = clean(content["BusinessEventId"], LONGEST_NAME)
     if not name:
         raise Rejected(f"{shown(content['BusinessEventId'])} at $.BusinessEventId names no business event")

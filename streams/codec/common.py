@@ -71,9 +71,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     undated: bool = False
     """Whether rows without any time are wanted all the same, to be looked at."""
     table: str = ""
-    """The table of a row that does not name it, as its sender says in a header."""
+    """The table of an exported row, from a header."""
     inside: str = ""
-    """The envelope that was taken off it, in words; empty for an event that came alone."""
+    """The name of the envelope that was removed; empty if there was none."""
 
     def digest(self) -> bytes:
         """The digest that tells this event from every other."""
@@ -104,8 +104,8 @@ def clean(value: object, longest: int = LONGEST_ID) -> str:
 
 
 def unwrapped(value: Any) -> Any:
-    """A scalar without the object in which some serialisers name its type (`{"__type": "Guid:#System", "__value":
-    …}`); anything else as it came.
+    """Unwrap a scalar in `{"__type": "Guid:#System", "__value": …}`, as some serialisers write; return anything else as
+    it came.
     """
     if type(value) is dict and type(value.get("__type")) is str:
         inner = value.get("__value", value)
@@ -164,7 +164,7 @@ def _known(environments: tuple[str, ...]) -> frozenset[str]:
 _DATE: Final = re.compile(r"/Date\((-?\d{1,15})([+-]\d{4})?\)/", re.ASCII)
 # The years 1 to 9999, in milliseconds since 1970.
 _EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_799_999
-# Finance writes "no time" as 1900-01-01, in whatever zone it is read.
+# Finance's empty date-time is 1900-01-01; a day either side covers every time zone.
 _EMPTY_DATE, _A_DAY = -2_208_988_800_000, 86_400_000
 
 

@@ -4,9 +4,9 @@ The top level of the context says what happened to which row; the target among i
 columns. Everything beside them (parents, images, shared variables, formatted values, further parameters) may speak of
 other rows, operations and times, and is not read.
 
-`CreateMultiple` and its like change several rows of one table at once, each a target of its own. Services that read a
-context and write it again change its spelling: pairs have `Key` and `Value` then, kinds are left out, scalars come in
-objects that name their type. All of that is understood.
+`CreateMultiple` and similar messages change several rows of one table, each with its own target. Contexts that a
+service has deserialised and serialised again are accepted as well: pairs with `Key` and `Value`, values without
+`__type`, scalars wrapped in `{"__type", "__value"}`.
 """
 
 import re
@@ -51,7 +51,7 @@ _OPERATIONS: Final[dict[str, Operation]] = {
     "OnExternalDeleted": "delete",
 }
 _OF_SEVERAL: Final = {f"{message}Multiple": message for message in ("Create", "Update", "Upsert", "Delete")}
-"""Messages about several rows, and what each does to every one of them."""
+"""Bulk messages, each with the message that it applies to every row."""
 # Before this stage nothing has happened yet.
 _MAIN_OPERATION: Final = 30
 
@@ -102,7 +102,7 @@ class _Target(msgspec.Struct, gc=False):
 
 
 class _Pair(msgspec.Struct, gc=False):
-    """A pair in either spelling."""
+    """A pair with `key` and `value`, or with `Key` and `Value`."""
 
     key: Any = None
     value: Any = None
@@ -111,7 +111,7 @@ class _Pair(msgspec.Struct, gc=False):
 
 
 class _PairsTarget(msgspec.Struct, gc=False):
-    """A target whose attributes are pairs in either spelling."""
+    """A target whose attributes use either spelling."""
 
     entity: Any = msgspec.field(name="LogicalName", default=None)
     id: Any = msgspec.field(name="Id", default=None)
@@ -138,9 +138,9 @@ def parse(value: bytes) -> Context | None:
 
 
 def decode(context: Context, event: Event) -> tuple[Sequence[Fact], list[str]]:
-    """What a context says, and the reasons why some of its rows say nothing.
+    """Decode a context; returns the changes, and the reasons why rows of a bulk message were rejected.
 
-    Raises `Rejected`: it names no table or no row, has no time, or is from elsewhere.
+    Raises `Rejected` if it names no table or no row, has no time, or comes from another environment.
     """
     names = (row_guid(context.organization), context.organization_name)
     # A business event names no environment (docs/connect-finance.md), and some data events have only its members.
@@ -175,12 +175,12 @@ def refuse(error: msgspec.ValidationError) -> Rejected:
 
 
 def _has_business_members(context: Context) -> bool:
-    """Whether a context has the members of a business event around it, as some data events of Finance do."""
+    """Return True if a context has members of a business event, as some data events of Finance have."""
     return context.business is not None or context.event is not None or context.event_time is not None
 
 
 def _parameter(context: Context, name: str) -> bytes | None:
-    """The value of an input parameter; None when there is no such parameter."""
+    """The value of an input parameter; None if it is missing."""
     for parameter in context.inputs or ():
         key, value = parameter.key, parameter.value
         if key is None:
@@ -191,7 +191,7 @@ def _parameter(context: Context, name: str) -> bytes | None:
 
 
 def _read_target(value: bytes) -> _Target:
-    """An entity or a reference, whichever way its pairs are spelled. Raises what the parser raises."""
+    """Parse an entity or a reference with either spelling of pairs. Raises what the parser raises."""
     try:
         return _target.decode(value)
     except msgspec.ValidationError as error:
@@ -228,9 +228,10 @@ def _of_another_table(target: _Target, entity: str) -> bool:
 
 
 def _several(context: Context, message: str, entity: str, event: Event) -> tuple[Sequence[Fact], list[str]]:
-    """What a message about several rows says of each; of a row that is told twice both tellings count, the last more.
+    """Decode a bulk message: a change for each row of `Targets`, and the reasons for rejected rows.
 
-    Where the rows are not there, as when the event was cut, what is left are notices about those whose ids it gave out.
+    If a row occurs twice, its columns are merged and the last value counts. Without `Targets` (the event was cut), the
+    result is a re-read request for each id in the output parameters, or one without an id.
     """
     given = _given_out(context)
     try:
@@ -263,7 +264,7 @@ def _several(context: Context, message: str, entity: str, event: Event) -> tuple
 
 
 def _rows_of(value: bytes | None) -> list[msgspec.Raw] | None:
-    """The rows of `Targets`: a collection of entities, or a list of them; None when it is neither."""
+    """The rows of `Targets`, an `EntityCollection` or a plain list; None if it is neither."""
     if value is None or value[:1] not in (b"{", b"["):
         return None
     return _targets.decode(value).rows if value.startswith(b"{") else _rows.decode(value)
@@ -273,7 +274,7 @@ def _rows_of(value: bytes | None) -> list[msgspec.Raw] | None:
 
 
 def _change(context: Context, message: str, target: _Target | None, row: str, entity: str, event: Event) -> Change:
-    """What the context says of one row: `row` is its id, empty when it is not known."""
+    """The change of one row. `row` is its id, empty if unknown. Raises `Rejected`."""
     # Without input parameters the event was cut for its size: what is left says only that the row is another now.
     truncated = context.inputs is None
     operation = _OPERATIONS.get(message)
@@ -313,7 +314,7 @@ def _change(context: Context, message: str, target: _Target | None, row: str, en
 
 
 def _time(context: Context) -> int:
-    """The time of the operation, or of the business event around it. Raises `Rejected`: there is none."""
+    """The time of the operation, else that of the business event. Raises `Rejected` if there is none."""
     at = operation_time(context.created)
     if at is None and _has_business_members(context):
         at = operation_time(context.event_time_iso)
@@ -329,7 +330,7 @@ def _time(context: Context) -> int:
 
 
 def _company(context: Context, columns: dict[str, Any], operation: Operation) -> str | None:
-    """The company of a row of Finance: the one it names, else the one that the business event around it names."""
+    """The company of a Finance row: its own column, else the legal entity of the business event."""
     for name in COMPANY_COLUMNS:
         if name in columns:
             columns[COMPANY] = company = clean(columns[name]).upper() or None
@@ -341,7 +342,7 @@ def _company(context: Context, columns: dict[str, Any], operation: Operation) ->
 
 
 def _record(row: str, columns: dict[str, Any]) -> str:
-    """The RecId of a row of Finance that is of no virtual table: its own column, or the guid that holds it; else its id
+    """The RecId of a Finance row of a data entity: its own column, else the RecId in a virtual row's guid, else the id
     as it came.
     """
     for name in REC_ID_COLUMNS:
@@ -351,7 +352,7 @@ def _record(row: str, columns: dict[str, Any]) -> str:
 
 
 def _is_early(stage: object) -> bool:
-    """Whether a step ran before its operation (stages 10 and 20): the row may never come to be."""
+    """Return True for stages 10 and 20, which run before the operation: it may never be committed."""
     if type(stage) is not int:
         text = clean(stage)
         if not text.isascii() or not text.isdigit() or len(text) > 9:
@@ -361,7 +362,7 @@ def _is_early(stage: object) -> bool:
 
 
 def _named(target: _Target | None, entity: str) -> str:
-    """The id by which a target names its row, or its key column does; empty when neither does."""
+    """The row id of a target, else that of its key column; empty if both are missing."""
     if target is None:
         return ""
     if found := row_guid(target.id):
@@ -376,7 +377,7 @@ def _created(context: Context) -> str:
 
 
 def _given_out(context: Context) -> list[str]:
-    """The ids that a create of several rows gave out, in the order of its rows."""
+    """The ids that `CreateMultiple` returned, in the order of its rows."""
     found = _output(context, "Ids")
     return [row_guid(item) for item in found] if type(found) is list else []
 
@@ -452,13 +453,13 @@ _REFERENCE: Final = frozenset(["Id", "LogicalName", "Name", "KeyAttributes", "Ro
 
 
 def _untyped(value: dict[str, Any]) -> tuple[Any, bool]:
-    """A value whose kind was left out by a service that wrote it again: a choice and money have a number, a lookup
-    its row; and whether it is one of these.
+    """Decode a value that was serialised without `__type`: a choice, money or a lookup. The flag is False if it is none
+    of these.
     """
     members = value.keys() - {"ExtensionData"}
     if members == {"Value"}:
         number = value["Value"]
-        # With a fraction a number is its digits here; a choice has none.
+        # The parser returns a number with a fraction as its digits: money. An integer may be a choice or money.
         if number is None or type(number) is int or (type(number) is str and _NUMBER.fullmatch(number)):
             return number, True
     elif members >= {"Id", "LogicalName"} and members <= _REFERENCE and type(value["Id"]) is str:

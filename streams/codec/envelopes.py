@@ -1,5 +1,5 @@
-"""Envelopes: what connectors and gateways put around an event on its way to the topic. They are taken off once; what is
-inside then counts as if it had come alone, its digest included.
+"""Unwraps events from the envelopes of connectors and gateways, one layer deep. The event inside keeps its own bytes
+and digest, so it is the same event as if it had arrived alone.
 
 | envelope | known by | where the event is |
 | --- | --- | --- |
@@ -11,8 +11,8 @@ inside then counts as if it had come alone, its digest included.
 | message of a Service Bus source connector | `messageBody` | there |
 | output of a step of Logic Apps or Power Automate | `body` | `body`, or `ContentData` or `$content` of it |
 
-An event is an object (or an array of them) there, a text that holds JSON, or base64 of one. Nothing is decompressed, so
-what comes out of an envelope is never larger than the envelope.
+There the event is a JSON object or array, a string that contains JSON, or base64. Nothing is decompressed, so the
+content is never larger than the envelope.
 """
 
 import base64
@@ -36,18 +36,18 @@ FORMS: Final = {
     b"\0\0": "binary, as the Avro and Protobuf converters of Kafka Connect write it: set value.converter to "
     "ByteArrayConverter, StringConverter or JsonConverter (docs/connect-dataverse.md)",
 }
-"""Forms that connectors choose by themselves, by how they begin, and what to do about each."""
+"""Binary formats that connectors choose by default: magic bytes, and the remedy for the rejection reason."""
 
 
 class Opened(NamedTuple):
-    """What was inside an envelope, and what the envelope is called in a reason."""
+    """The content of an envelope, and the name of the envelope for a rejection reason."""
 
     value: bytes
     name: str
 
 
 class _Members(msgspec.Struct, gc=False):
-    """The members by which envelopes are known, and those that hold the event."""
+    """The members that identify an envelope or contain its event."""
 
     specversion: _Member = msgspec.UNSET
     kind: _Member = msgspec.field(name="type", default=msgspec.UNSET)
@@ -66,7 +66,9 @@ class _Members(msgspec.Struct, gc=False):
 
 
 class _Union(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """A value of an Avro union in JSON, which names its type. Bytes are a text of one character for each byte."""
+    """A value of an Avro union in Avro's JSON encoding: one member, named after the type. `bytes` is a string with one
+    character for each byte.
+    """
 
     as_bytes: str | msgspec.UnsetType = msgspec.field(name="bytes", default=msgspec.UNSET)
     as_string: str | msgspec.UnsetType = msgspec.field(name="string", default=msgspec.UNSET)
@@ -78,7 +80,7 @@ _text: Final = msgspec.json.Decoder(str)
 
 
 def opened(value: bytes) -> Opened | None:
-    """What is inside of an envelope (a JSON object); None when `value` is none. Raises `Rejected`: nothing is."""
+    """Unwrap a JSON object; None if it is no envelope. Raises `Rejected` if the envelope has no event."""
     members = _members.decode(value)
     if members.specversion is not msgspec.UNSET:
         held = members.data if members.data is not msgspec.UNSET else members.data_base64
@@ -103,7 +105,7 @@ def opened(value: bytes) -> Opened | None:
 
 
 def opened_text(text: str) -> Opened:
-    """What is inside of a JSON text, as Kafka Connect's JsonConverter without schemas writes one. Raises `Rejected`."""
+    """Unwrap a JSON string, as Kafka Connect's JsonConverter writes without schemas. Raises `Rejected`."""
     try:
         return Opened(_of_text(text), "a JSON text")
     except Rejected as reason:
@@ -130,7 +132,7 @@ def _content(held: bytes) -> bytes:
 
 
 def _of_object(held: bytes) -> bytes:
-    """The event itself, or what a connector has put between it and the envelope of its platform."""
+    """Return the event, after removing the message of a connector that the platform's envelope contains."""
     try:
         union = _union.decode(held)
     except msgspec.ValidationError:
@@ -149,7 +151,7 @@ def _of_object(held: bytes) -> bytes:
 
 
 def _of_text(text: str) -> bytes:
-    """JSON as it stands, or from base64."""
+    """Return the bytes of a string that contains JSON or base64."""
     begin = text.lstrip("\ufeff \t\r\n")[:1]
     if not begin:
         raise Rejected("the event has no body")

@@ -1,7 +1,7 @@
-"""Rows as Synapse Link and Fabric Link export them: tables of Finance, and those of Dataverse (R3, R9).
+"""Rows exported by Synapse Link and Fabric Link: tables of Finance and of Dataverse (R3, R9).
 
-A row does not name its table. Whoever sends it does, in the header `tieout-table` or in a member `tablename`. Columns
-have the names of the tables in small letters; beside them stand the members of the export, which are not columns.
+A row does not name its table; the sender does, in the header `tieout-table` or in a member `tablename`. Columns have
+the names of the table in lower case. The members of the export itself (`SinkModifiedOn`, `IsDelete`, …) are no columns.
 """
 
 import re
@@ -29,14 +29,14 @@ TABLE: Final = "tieout-table"
 _MEMBERS: Final = frozenset(["Id", "SinkCreatedOn", "SinkModifiedOn", "IsDelete", "PartitionId", "tablename"])
 _VERSIONS: Final = ("versionnumber", "sysrowversion")
 _MODIFIED: Final = ("modifieddatetime", "modifiedon", "SinkModifiedOn")
-# The row was gone by the time of the export, and its last change was before that.
+# `modifiedon` of a deleted row is the time of its last update, so the time of the export ranks the delete.
 _GONE: Final = ("SinkModifiedOn", "modifieddatetime", "modifiedon")
 _WITHOUT_ZONE: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?)", re.ASCII)
 _AMERICAN: Final = "%m/%d/%Y %I:%M:%S %p"
 
 
 def decode(row: dict[str, Any], event: Event) -> Change:
-    """What a row says. Raises `Rejected`: it names no table, no row, or no time to order it by."""
+    """Decode a row. Raises `Rejected` if the table, the row id or the time is missing."""
     table = event.table or clean(row.get("tablename"), LONGEST_NAME)
     number = _first(row, REC_ID_COLUMNS)
     if not table:
@@ -79,7 +79,7 @@ def decode(row: dict[str, Any], event: Event) -> Change:
 
 
 def _finance_id(row: dict[str, Any], number: str, *, virtual: bool) -> str:
-    """The RecId: that of the row, or the one in the id of a virtual row, which is all that a deleted row may have."""
+    """The RecId: the row's own, else the one in the id of a virtual row. A deleted row may have nothing else."""
     if number:
         return number
     identifier = guid(clean(row.get("Id"))) or ""
@@ -88,7 +88,7 @@ def _finance_id(row: dict[str, Any], number: str, *, virtual: bool) -> str:
 
 
 def _first(row: dict[str, Any], names: tuple[str, ...]) -> str:
-    """The first number among these columns that is not zero; empty when there is none."""
+    """The first of these columns that is neither empty nor zero; empty if none is."""
     return next((text for name in names if (text := clean(row.get(name))) and text.strip("0")), "")
 
 
@@ -107,8 +107,8 @@ def _time(row: dict[str, Any], names: tuple[str, ...]) -> int | None:
 
 
 def link_time(text: str) -> int | None:
-    """A time as an export writes it, in microseconds since 1970 UTC: ISO 8601 with or without its zone, which is UTC
-    then, or `1/8/2025 9:41:03 AM`; None when it is none.
+    """Parse a time of an export into microseconds since 1970 UTC; None if it is no time. Accepts ISO 8601, without a
+    zone as UTC, and `1/8/2025 9:41:03 AM`.
     """
     at = time_of(_zoned(text))
     if at is None and text.endswith(("AM", "PM")) and len(text) < 40:

@@ -249,6 +249,13 @@ def test_what_a_poller_is_told_to_send_is_understood(tmp_path: Path) -> None:
     assert isinstance(decode(heartbeat.encode())[0], Heartbeat)
 
 
+def test_the_exported_row_of_the_documentation_is_accepted() -> None:
+    (written,) = blocks(page("connect-finance.md"), "json")
+    (row,) = decode(written.encode())
+    assert isinstance(row, Change)
+    assert (row.entity, row.id, row.company) == ("trvexptrans", "5637200123", "USPM")
+
+
 @pytest.mark.parametrize("source", ["dataverse", "finance"])
 def test_the_tables_to_connect_are_those_that_the_maps_read(source: str) -> None:
     told = page(f"connect-{source}.md")
