@@ -213,8 +213,26 @@ def time_of(text: str) -> int | None:
 
 
 def text_of_date(value: str) -> str:
-    """A text column as `decode` gives it: dates in ISO 8601, guids in one spelling, anything else as it came."""
-    return date_text(value) if value.startswith("/Date(") else normal(value)
+    """A text column as `decode` prints it: times in ISO 8601 and UTC, guids in one spelling, other text as it came."""
+    if value.startswith("/Date("):
+        return date_text(value)
+    return _in_utc(value) if value[10:11] == "T" and value[-1] != "Z" else normal(value)
+
+
+_LOCAL_TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?)([+-]\d{2}:\d{2})?", re.ASCII)
+
+
+@lru_cache(maxsize=8_192)
+def _in_utc(text: str) -> str:
+    """A time with an offset, or without a zone, in UTC; any other text as it came.
+
+    .NET writes a time of `/Date(ms+0000)/` again in the zone of its machine: its day there may be another one.
+    """
+    found = _LOCAL_TIME.fullmatch(text) if len(text) < 40 else None
+    if found is None:
+        return text
+    at = parse_time(text if found[2] else f"{text}Z")
+    return text if at is None else iso(at)
 
 
 def columns_time(columns: dict[str, Any]) -> int | None:

@@ -439,6 +439,8 @@ def _object(value: dict[str, Any]) -> tuple[Any, bool]:
         row = value.get("Id")
         if row is None or type(row) is str:
             return {"entity": value.get("LogicalName"), "id": row_guid(row) or None, "name": value.get("Name")}, True
+    elif kind.startswith("DateTimeOffset:") and type(value.get("DateTime")) is str:
+        return text_of_date(value["DateTime"]), True
     inner = unwrapped(value)
     if inner is not value:
         return text_of_date(inner) if type(inner) is str else inner, True

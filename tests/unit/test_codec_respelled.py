@@ -106,6 +106,28 @@ def test_a_scalar_in_an_object_that_names_its_type_is_the_scalar(name: str, writ
     assert "unknown" not in printed
 
 
+TIMES = {
+    "in the zone of a machine": ("2025-01-07T18:00:00-06:00", "2025-01-08T00:00:00Z"),
+    "without a zone": ("2025-01-08T00:00:00", "2025-01-08T00:00:00Z"),
+    "with fractions of a second": ("2025-01-08T01:00:00.5000000+01:00", "2025-01-08T00:00:00.500000Z"),
+    "in UTC": ("2025-01-08T00:00:00.0000000Z", "2025-01-08T00:00:00.0000000Z"),
+    "with its offset beside": (
+        {"__type": "DateTimeOffset:#System", "DateTime": "/Date(1736294400000)/", "OffsetMinutes": 60},
+        "2025-01-08T00:00:00Z",
+    ),
+    "no time": ("2025-13-08T00:00:00", "2025-13-08T00:00:00"),
+    "a sentence": ("2025-01-08Tomorrow", "2025-01-08Tomorrow"),
+    "a date": ("2025-01-08", "2025-01-08"),
+}
+
+
+@pytest.mark.requirement("R2")
+@pytest.mark.parametrize(("written", "read"), TIMES.values(), ids=TIMES.keys())
+def test_a_time_that_was_written_again_is_brought_back_to_utc(written: Any, read: str) -> None:
+    (printed,) = said(context({"msdyn_transactiondate": written}))
+    assert printed["columns"] == {"msdyn_transactiondate": read}
+
+
 @pytest.mark.requirement("R2")
 @pytest.mark.parametrize(
     "value", [{"Value": "42,5"}, {"Value": True}, {"Value": 1, "CanBeChanged": True}, {"Id": ROW}, {"__value": 5}]

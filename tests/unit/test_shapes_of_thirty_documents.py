@@ -3,8 +3,10 @@
 Every event is rewritten where the shape applies to it, and goes the way of the worker: bytes, codec, maps, store.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import cycle
 from typing import Any
@@ -120,6 +122,16 @@ def announced(event: Event) -> Iterator[Event]:
     yield event
 
 
+def in_a_machines_zone(event: Event) -> Iterator[Event]:
+    """Times as .NET writes them again on a machine west of Greenwich."""
+    zone = timezone(timedelta(hours=-6))
+
+    def local(found: re.Match[bytes]) -> bytes:
+        return f'"{datetime.fromtimestamp(int(found[1]) // 1000, zone).isoformat()}"'.encode()
+
+    yield replace(event, value=re.sub(rb'"/Date\((-?\d+)\)/"', local, body(event)))
+
+
 def zeros(value: Json) -> Json:
     none = "{00000000-0000-0000-0000-000000000000}"
     return {**value, "CorrelationId": none, "OperationId": none, "RequestId": none}
@@ -178,6 +190,7 @@ SHAPES: dict[str, Shape] = {
     "several rows": of_contexts(several),
     "several rows, pairs in capitals": of_contexts(lambda value: rewritten(several(value), capitals)),
     "told before the commit": announced,
+    "times in a machine's zone": in_a_machines_zone,
     "ids of zeros": of_contexts(zeros),
     "data events in business events": of_contexts(in_a_business_event),
     "exported rows": exported,

@@ -43,6 +43,8 @@ def decode(
         raise
     for fact in facts:
         emit(_fact_json(fact))
+    if not facts:
+        sys.stderr.write("The event is accepted and changes nothing.\n")
 
 
 def _header(text: str) -> tuple[str, bytes]:
