@@ -39,6 +39,8 @@ AWAY_SECONDS: Final = 5.0
 JOB_SECONDS: Final = 30.0
 """How often is looked whether the recurring job of a company is due."""
 
+DAY: Final = 86_400 * SECOND
+
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
@@ -123,6 +125,7 @@ def handling(
                         log.info(
                             "company_synced", company=company, day=day, calls=len(asked.tasks), documents=documents
                         )
+                        attempts.purge_runs(_now() - settings.error_history_days * DAY)
                 except DBAPIError as error:
                     log.warning("handler_waits", reason=str(error.orig).strip(), seconds=JOB_SECONDS)
 

@@ -41,7 +41,7 @@ PAGES: Final = {
     "sync-preview": "/USPM/sync/preview",
     "sync-preview-document": "/USPM/sync/preview?document=USPM/USPM-PT000487",
     "sync-preview-nothing": "/USPM/sync/preview?document=USPM/USPM-PT000348",
-    "sync-preview-journal": "/USPM/sync/preview?journal=USPM-015270",
+    "sync-preview-journal": "/USPM/sync/preview?journal=USPM-000101",
     "sync-requested": "/USPM/sync/00000000-0000-0000-0000-000000000000?requested=1",
     "errors": "/USPM/errors",
     "errors-grouped": "/USPM/errors?group=message&show=all",

@@ -1226,11 +1226,12 @@ def test_a_retry_says_what_it_would_do_for_each_error(demonstrated: Tieout, monk
     everything = ("errors", "retry", "--all", "--dry-run")
     left = demonstrated(*everything, "--json").lines
     assert len(left) == len(demonstrated("errors", "--json").lines)
-    assert {(line["process"], line["action"]) for line in left} == {("integration-journal-posting", None)}
-    assert all("TIEOUT_SYNC_POSTS" in line["why"] for line in left)
+    actions = {("integration-journal-posting", None), ("import-from-staging", "import")}
+    assert {(line["process"], line["action"]) for line in left} == actions | {("general-journal-sync", "journal")}
+    assert all("TIEOUT_SYNC_POSTS" in line["why"] for line in left if line["action"] is None)
     monkeypatch.setenv("TIEOUT_SYNC_POSTS", "true")
     done = demonstrated(*everything, "--json").lines
-    assert {line["action"] for line in done} == {"posting"}
+    assert {line["action"] for line in done} == {"posting", "import", "journal"}
     assert "post the journal" in demonstrated(*everything).out
     assert "There is no such current error." in demonstrated("errors", "retry", "--subject", "none", "--yes").out
 

@@ -1,7 +1,7 @@
 """Deleting errors: a page that names them and asks for the reason, and what its form does (R55)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -16,6 +16,8 @@ from tieout.workspace.context import Frame, asked, frame, workspace_of
 from tieout.workspace.posted import Form, read_form
 from tieout.workspace.rendering import render
 from tieout.workspace.troubleshoot import State, read_state, rows_of, sections
+
+FORM_BYTES_MAX: Final = 1024 * 1024
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -33,7 +35,7 @@ def confirm(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Delete the errors that the page before showed, and go back to the list."""
-    form = await read_form(request)
+    form = await read_form(request, FORM_BYTES_MAX)
     return await run_in_threadpool(_delete, request, form)
 
 
