@@ -2,28 +2,18 @@
 required.
 """
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from tests.support.workspace import BROWSER, FLAGS, Served, demonstrated
-
-
-def _need_a_browser() -> None:
-    if not Path(BROWSER).exists():
-        reason = f"no Chromium at {BROWSER}"
-        if os.environ.get("TIEOUT_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+from tests.support.workspace import BROWSER, FLAGS, Served, demonstrated, need_a_browser
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The workspace of the small company, with errors and a rejected event. Nobody changes it."""
-    _need_a_browser()
+    need_a_browser()
     with demonstrated(tmp_path_factory.mktemp("workspace")) as found:
         yield found
 
@@ -31,7 +21,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="module")  # while it is open, Playwright's event loop runs in this thread, and others cannot
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
-    _need_a_browser()
+    need_a_browser()
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
         yield started

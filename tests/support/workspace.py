@@ -1,6 +1,7 @@
 """A workspace to look at: that of the demonstration, served in this process."""
 
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from msgspec.structs import replace
 
 from engine.attempts import SECOND, Request
@@ -49,6 +51,15 @@ NOT_MADE: Final = (
 
 JOURNAL: Final = "USPM-000042"
 """A journal whose posting failed twice, for its month is closed."""
+
+
+def need_a_browser() -> None:
+    """Skip the test where no Chromium is, or fail it when one is required."""
+    if not Path(BROWSER).exists():
+        reason = f"no Chromium at {BROWSER}"
+        if os.environ.get("TIEOUT_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
 
 
 @dataclass(frozen=True)
