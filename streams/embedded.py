@@ -3,7 +3,7 @@
 A row of the file is a block: the records of one append to one partition, encoded together, up to `BLOCK_BYTES_MAX`.
 Blocks rather than a row for each record, because Python's sqlite3 lets go of the interpreter lock at every row: a
 thread that reads record by record beside a busy one waits up to 5 ms for each. It also makes appending three times as
-fast.
+fast. `streams.blocks` says how they lie in the file, and which checksums prove them; every read is held to them.
 
 A block's key is its partition's number in this file and its first offset, packed into one integer, so that a partition
 is read in key order, and appending to one partition never moves another's blocks.
@@ -19,23 +19,41 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
-from urllib.parse import quote
+from typing import IO, Any, NamedTuple
 from zlib import crc32
 
-import msgspec
-
+from streams.blocks import (
+    INSERT_BLOCK,
+    MOVE_END,
+    OFFSET_MASK,
+    Block,
+    Broken,
+    Item,
+    Mode,
+    Partition,
+    add_partition,
+    block_checksum,
+    blocks_from,
+    contents,
+    count_partitions,
+    damage,
+    encode,
+    end_of,
+    is_checked,
+    items_of,
+    open_file,
+    partition_checksum,
+    translated,
+    whole,
+    written,
+)
 from streams.log import (
     RECORD_BYTES_MAX,
     Batch,
-    Headers,
     LogBusy,
-    LogDamaged,
-    LogError,
     LogFailed,
-    LogMissing,
     LogReadOnly,
     LogRecord,
     NewRecord,
@@ -48,61 +66,39 @@ from streams.log import (
 )
 from streams.topics import DEFAULT_PREFIX, Topic
 
-Mode = Literal["read", "write"]
-
-# "TIEO" in the file's header tells a log from any other SQLite file, such as the store given by mistake.
-APPLICATION_ID = 0x5449454F
-FORMAT_VERSION = 1
-
 # Large blocks append and read faster; small ones make looking up a single record cheaper. Past 256 KiB nothing is
 # gained.
 BLOCK_BYTES_MAX = 256 * 1024
-# With SQLite's usual 4 KiB a block is a long chain of pages: half as fast to write, a third as fast to read.
-PAGE_BYTES = 32 * 1024
 
-# 2^40 offsets in a partition are 300 years at 100 records a second; 23 bits are left for the partitions.
-OFFSET_BITS = 40
-OFFSET_MASK = (1 << OFFSET_BITS) - 1
-
-# A reader only ever waits for a writer that is just opening or closing the file.
-BUSY_SECONDS = 10.0
-
-_TABLES = (
-    """CREATE TABLE partitions (
-        place INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, UNIQUE (topic, partition))""",
-    "CREATE TABLE blocks (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, time INTEGER NOT NULL, body BLOB NOT NULL)",
-)
-_INSERT_BLOCK = "INSERT INTO blocks (id, count, time, body) VALUES (?, ?, ?, ?)"
-_FIRST_BLOCK = "SELECT id, count, time FROM blocks WHERE id >= ? AND id < ? ORDER BY id LIMIT 1"
 _LAST_BLOCK = "SELECT id, count, time FROM blocks WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
-# From the block that holds the offset: the last one that does not start after it.
-_BLOCKS_FROM = """
-    SELECT id, time, body FROM blocks
-    WHERE id >= coalesce((SELECT max(id) FROM blocks WHERE id >= :low AND id <= :wanted), :low) AND id < :high
-    ORDER BY id"""
 
-_Item = tuple[bytes | None, bytes | None, Headers]
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[_Item]).decode
+_NEXT_BLOCK = "SELECT min(id) FROM blocks WHERE id > ? AND id < ?"
 
 
 class _Extent(NamedTuple):
-    """A block without its body: the offsets from `base` up to `end`, appended at `time`."""
+    """A block without its body, which nothing proves: the offsets from `base` up to `end`, appended at `time`."""
 
     base: int
     end: int
     time: int
 
 
-class _Block:
+class _Filling:
     """A block while its records are being collected."""
 
-    __slots__ = ("base", "items", "size")
+    __slots__ = ("base", "items", "partition", "size")
 
-    def __init__(self, base: int) -> None:
+    def __init__(self, partition: Partition, base: int) -> None:
+        self.partition = partition
         self.base = base
-        self.items: list[_Item] = []
+        self.items: list[Item] = []
         self.size = 0
+
+    def row(self, now: int) -> tuple[int, int, int, int, bytes]:
+        """The row of the table of blocks."""
+        body, count = encode(self.items), len(self.items)
+        checksum = block_checksum(self.partition, self.base, count, now, body)
+        return self.partition.low + self.base, count, now, checksum, body
 
 
 class EmbeddedLog:
@@ -128,7 +124,10 @@ class EmbeddedLog:
         self._mutex = threading.Lock()
         self._appending = threading.Lock()
         self._closed = False
-        self._places: Mapping[str, tuple[int, ...]] = {}
+        self._checked = True
+        self._blocks_from = ""
+        self._identity: str | None = None
+        self._partitions: Mapping[str, tuple[Partition, ...]] = {}
         self._ends: dict[int, int] = {}
         self._latest = 0
         self._keyless = itertools.count()
@@ -147,15 +146,18 @@ class EmbeddedLog:
         `clock` gives the time of an append in milliseconds since 1970 UTC.
 
         Raises `LogBusy` when another process writes to it, `LogMissing` when there is none to read, `LogDamaged` when
-        the file is not a log, and `LogFailed` when the file system refuses.
+        the file is not a log or, for writing, when the end of a partition is damaged, and `LogFailed` when the file
+        system refuses.
         """
         file = Path(path).absolute()
         lock = _take_lock(file) if mode == "write" else None
         try:
-            connection = _connect(file, mode)
+            connection = open_file(file, mode)
             log = cls(file, connection, lock=lock, record_bytes_max=record_bytes_max, clock=clock)
             try:
                 log._load()
+                if lock is not None:
+                    log._find_ends()
             except BaseException:
                 connection.close()
                 raise
@@ -169,16 +171,20 @@ class EmbeddedLog:
     def path(self) -> Path:
         return self._path
 
+    def identities(self, topics: Sequence[str]) -> Mapping[str, str]:
+        # A log of the format before this one has none until it is opened for writing.
+        return {} if self._identity is None else dict.fromkeys(topics, f"log:{self._identity}")
+
     def create_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> None:
         if partitions < 1:
             raise ValueError(f"A topic has at least one partition, not {partitions}.")
+        missing = [name for topic in topics if (name := topic.full_name(prefix)) not in self._partitions]
         with self._writing() as connection:
-            for name in (topic.full_name(prefix) for topic in topics):
-                if name not in self._places:
-                    connection.executemany(
-                        "INSERT INTO partitions (topic, partition) VALUES (?, ?)",
-                        [(name, partition) for partition in range(partitions)],
-                    )
+            for name in missing:
+                for number in range(partitions):
+                    add_partition(connection, name, number)
+            if missing:
+                count_partitions(connection, self._identity or "")
         self.topics()
         if problems := self.check_topics(topics, partitions, prefix=prefix):
             raise TopicMismatch("\n".join(problems))
@@ -200,48 +206,62 @@ class EmbeddedLog:
 
     def topics(self) -> Mapping[str, int]:
         with self._using() as connection:
-            self._load_places(connection)
-        return {name: len(places) for name, places in self._places.items()}
+            self._load_partitions(connection)
+        return {name: len(partitions) for name, partitions in self._partitions.items()}
 
     def partitions(self, topic: str) -> int:
-        return len(self._places_of(topic))
+        return len(self._partitions_of(topic))
 
     def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
         for topic in {record.topic for record in records}:
-            self._places_of(topic)
+            self._partitions_of(topic)
         # Two threads may append: the ends are read and moved under one hold of the mutex.
         with self._appending:
             now = max(self._clock(), self._latest)
-            blocks, ends, placed = self._lay_out(records)
-            rows = [(id_, len(items), now, _encode(items)) for id_, items in blocks]
+            filled, ends, placed = self._lay_out(records)
+            rows = [filling.row(now) for filling in filled]
+            moved = [(end, partition_checksum(own, end), own.place) for own, end in ends.items()]
             with self._writing() as connection:
-                connection.executemany(_INSERT_BLOCK, rows)
-            self._ends.update(ends)
+                connection.executemany(INSERT_BLOCK, rows)
+                connection.executemany(MOVE_END, moved)
+            self._ends.update({own.place: end for own, end in ends.items()})
             self._latest = now
         return placed
 
     def begin_publishing(self) -> None: ...
 
     def read(self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
-        low, high = self._span(topic, partition)
+        own = self._partition_of(topic, partition)
         records: list[LogRecord] = []
         with self._using() as connection:
-            wanted = {"low": low, "wanted": low + max(offset, 0), "high": high}
+            # Before the blocks: a writer beside this reader may add some.
+            end = end_of(connection, self._path, own, self._checked)
+            wanted = {"low": own.low, "wanted": own.low + max(offset, 0), "high": own.high}
+            reached = max(offset, 0)
             # Closed at once: a statement left in the middle would keep the write-ahead log from being emptied.
-            with closing(connection.execute(_BLOCKS_FROM, wanted)) as blocks:
-                for id_, appended, body in blocks:
-                    base = id_ & OFFSET_MASK
-                    skip = max(offset - base, 0)
-                    items = self._items(body, topic, partition, base)[skip : skip + max_records - len(records)]
-                    if len(body) > max_bytes:
+            with closing(connection.execute(self._blocks_from, wanted)) as rows:
+                for number, row in enumerate(rows):
+                    block, items = self._read_block(own, row)
+                    # Only the first one may begin before the offset. Nothing is ever deleted, so nothing is left out.
+                    if block.base > reached or (number and block.base != reached):
+                        raise damage(self._path, own, reached, block.base, "what stood there cannot be found")
+                    skip = max(offset - block.base, 0)
+                    items = items[skip : skip + max_records - len(records)]
+                    if len(block.body) > max_bytes:
                         items = _cut(items, max_bytes)
                     records += [
-                        LogRecord(topic, partition, number, appended, key, value, headers)
-                        for number, (key, value, headers) in enumerate(items, base + skip)
+                        LogRecord(topic, partition, place, block.time, key, value, headers)
+                        for place, (key, value, headers) in enumerate(items, block.base + skip)
                     ]
-                    max_bytes -= len(body)
+                    reached = block.end
+                    if reached <= offset < end:
+                        raise damage(self._path, own, reached, end, "what stood there cannot be found")
+                    max_bytes -= len(block.body)
                     if len(records) >= max_records or max_bytes <= 0:
                         break
+                else:
+                    if offset < end and reached < end:
+                        raise damage(self._path, own, reached, end, "what stood there cannot be found")
         if not records or offset < 0:
             self._check_range(topic, partition, offset)
         return records
@@ -259,27 +279,33 @@ class EmbeddedLog:
         return [batch for batch in found if batch.records]
 
     def start_offset(self, topic: str, partition: int) -> int:
-        first = self._extent(_FIRST_BLOCK, *self._span(topic, partition))
-        return 0 if first is None else first.base
+        self._partition_of(topic, partition)
+        return 0
 
     def end_offset(self, topic: str, partition: int) -> int:
-        last = self._extent(_LAST_BLOCK, *self._span(topic, partition))
-        return 0 if last is None else last.end
+        own = self._partition_of(topic, partition)
+        with self._using() as connection:
+            return end_of(connection, self._path, own, self._checked)
 
     def ends(self, places: Sequence[Place]) -> Mapping[Place, int]:
         return {place: self.end_offset(*place) for place in places}
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
-        low, _ = self._span(topic, partition)
-        first, end = 0, self.end_offset(topic, partition)
+        own = self._partition_of(topic, partition)
+        last = end = self.end_offset(topic, partition)
+        first = 0
         # Times never fall within a partition, and a block has one time: halve the offsets, a block at a time.
         while first < end:
-            block = self._extent(_LAST_BLOCK, low, low + (first + end) // 2 + 1)
-            assert block is not None, "offsets start at 0 and have no gaps"
+            block = self._extent_at(own, (first + end) // 2)
             if block.time >= timestamp_ms:
                 end = block.base
             else:
                 first = block.end
+        # Nothing proved the times on the way. Those on both sides of the answer do.
+        if (first > 0 and self._block_at(own, first - 1).time >= timestamp_ms) or (
+            first < last and self._block_at(own, first).time < timestamp_ms
+        ):
+            raise damage(self._path, own, first, last, "the times before and after are not those that were given")
         return first
 
     def close(self) -> None:
@@ -292,80 +318,104 @@ class EmbeddedLog:
 
     def _load(self) -> None:
         with self._using() as connection:
-            self._load_places(connection)
-        for name, places in self._places.items():
-            for partition, place in enumerate(places):
-                last = self._extent(_LAST_BLOCK, *self._span(name, partition))
-                self._ends[place] = 0 if last is None else last.end
-                self._latest = max(self._latest, 0 if last is None else last.time)
+            self._checked = is_checked(connection)
+            self._blocks_from = blocks_from(self._checked)
+            self._load_partitions(connection)
 
-    def _load_places(self, connection: sqlite3.Connection) -> None:
-        places: dict[str, list[int]] = {}
-        for topic, place in connection.execute("SELECT topic, place FROM partitions ORDER BY topic, partition"):
-            places.setdefault(topic, []).append(place)
-        self._places = {topic: tuple(numbers) for topic, numbers in places.items()}
+    def _load_partitions(self, connection: sqlite3.Connection) -> None:
+        self._identity, found = contents(connection, self._path, self._checked)
+        partitions: dict[str, list[Partition]] = {}
+        for own in sorted(found):
+            partitions.setdefault(own.topic, []).append(own)
+        self._partitions = {topic: tuple(numbered) for topic, numbered in partitions.items()}
 
-    def _places_of(self, topic: str) -> tuple[int, ...]:
-        if topic not in self._places:
+    def _find_ends(self) -> None:
+        """Look where appending goes on, and that what stands before it is whole."""
+        for own in itertools.chain(*self._partitions.values()):
+            end = self._ends[own.place] = self.end_offset(own.topic, own.number)
+            if end:
+                self._latest = max(self._latest, self._block_at(own, end - 1).time)
+
+    def _partitions_of(self, topic: str) -> tuple[Partition, ...]:
+        if topic not in self._partitions:
             # A reader may be older than the topic.
             with self._using() as connection:
-                self._load_places(connection)
+                self._load_partitions(connection)
         try:
-            return self._places[topic]
+            return self._partitions[topic]
         except KeyError:
             raise TopicMissing(
                 f"The event log {self._path} has no topic {topic}: check the topic prefix, or start a worker once, it "
                 "makes its topics."
             ) from None
 
-    def _span(self, topic: str, partition: int) -> tuple[int, int]:
-        """Return the ids that a partition's blocks may have: from the first up to, not including, the second."""
-        places = self._places_of(topic)
-        if not 0 <= partition < len(places):
-            raise TopicMissing(f"Topic {topic} has partitions 0 to {len(places) - 1}, and no partition {partition}.")
-        place = places[partition]
-        return place << OFFSET_BITS, (place + 1) << OFFSET_BITS
+    def _partition_of(self, topic: str, partition: int) -> Partition:
+        partitions = self._partitions_of(topic)
+        if not 0 <= partition < len(partitions):
+            raise _no_partition(topic, partition, len(partitions))
+        return partitions[partition]
 
-    def _extent(self, query: str, low: int, high: int) -> _Extent | None:
+    def _extent_at(self, own: Partition, offset: int) -> _Extent:
+        """The block that an offset stands in, not proved."""
         with self._using() as connection:
-            row = connection.execute(query, (low, high)).fetchone()
-        if row is None:
-            return None
-        base = row[0] & OFFSET_MASK
-        return _Extent(base, base + row[1], row[2])
+            row = connection.execute(_LAST_BLOCK, (own.low, own.low + offset + 1)).fetchone()
+        if row is not None and all(isinstance(value, int) for value in row):
+            extent = _Extent(row[0] & OFFSET_MASK, (row[0] & OFFSET_MASK) + row[1], row[2])
+            if extent.base <= offset < extent.end:
+                return extent
+        raise damage(self._path, own, offset, offset + 1, "what stood there cannot be found")
+
+    def _block_at(self, own: Partition, offset: int) -> Block:
+        """The block that an offset stands in."""
+        wanted = {"low": own.low, "wanted": own.low + offset, "high": own.high}
+        with self._using() as connection, closing(connection.execute(self._blocks_from, wanted)) as rows:
+            row = rows.fetchone()
+            if row is not None:
+                block, _ = self._read_block(own, row)
+                if block.base <= offset < block.end:
+                    return block
+        raise damage(self._path, own, offset, offset + 1, "what stood there cannot be found")
+
+    def _read_block(self, own: Partition, row: tuple[Any, ...]) -> tuple[Block, list[Item]]:
+        """A block that is as it was written, and its records."""
+        try:
+            block = whole(own, *row)
+            return block, items_of(block)
+        except Broken as error:
+            # Its own count proves nothing.
+            following = self._connection.execute(_NEXT_BLOCK, (row[0], own.high)).fetchone()[0]
+            end = following & OFFSET_MASK if following else end_of(self._connection, self._path, own, self._checked)
+            raise damage(self._path, own, row[0] & OFFSET_MASK, end, f"{error}") from None
 
     def _lay_out(
         self, records: Sequence[NewRecord]
-    ) -> tuple[list[tuple[int, list[_Item]]], dict[int, int], list[tuple[int, int]]]:
-        """Give each record its place; return the blocks by id, the new ends, and the (partition, offset) of each."""
-        blocks: list[tuple[int, list[_Item]]] = []
-        filling: dict[int, _Block] = {}
-        ends: dict[int, int] = {}
+    ) -> tuple[list[_Filling], dict[Partition, int], list[tuple[int, int]]]:
+        """Give each record its place; return the blocks, the new ends, and the (partition, offset) of each."""
+        filled: list[_Filling] = []
+        filling: dict[Partition, _Filling] = {}
+        ends: dict[Partition, int] = {}
         placed: list[tuple[int, int]] = []
         for record in records:
-            places = self._places[record.topic]
-            partition = self._partition(record, len(places))
-            place = places[partition]
+            partitions = self._partitions[record.topic]
+            own = partitions[self._partition(record, len(partitions))]
             size = self._size(record)
-            end = ends.get(place)
+            end = ends.get(own)
             if end is None:
-                end = self._ends.get(place, 0)
-            block = filling.get(place)
+                end = self._ends.get(own.place, 0)
+            block = filling.get(own)
             if block is None or block.size + size > BLOCK_BYTES_MAX:
-                block = filling[place] = _Block(end)
-                blocks.append((place << OFFSET_BITS | end, block.items))
+                block = filling[own] = _Filling(own, end)
+                filled.append(block)
             block.items.append((record.key, record.value, record.headers))
             block.size += size
-            ends[place] = end + 1
-            placed.append((partition, end))
-        return blocks, ends, placed
+            ends[own] = end + 1
+            placed.append((own.number, end))
+        return filled, ends, placed
 
     def _partition(self, record: NewRecord, partitions: int) -> int:
         if record.partition is not None:
             if not 0 <= record.partition < partitions:
-                raise TopicMissing(
-                    f"Topic {record.topic} has partitions 0 to {partitions - 1}, and no partition {record.partition}."
-                )
+                raise _no_partition(record.topic, record.partition, partitions)
             return record.partition
         # Not `hash`: it differs from process to process.
         return (next(self._keyless) if record.key is None else crc32(record.key)) % partitions
@@ -381,15 +431,6 @@ class EmbeddedLog:
             )
         return size
 
-    def _items(self, body: bytes, topic: str, partition: int, base: int) -> list[_Item]:
-        try:
-            return _decode(body)
-        except msgspec.DecodeError as error:
-            raise LogDamaged(
-                f"The event log {self._path} cannot be read any more at {topic}, partition {partition}, offset {base}: "
-                "put back the last backup."
-            ) from error
-
     def _check_range(self, topic: str, partition: int, offset: int) -> None:
         start, end = self.start_offset(topic, partition), self.end_offset(topic, partition)
         if not start <= offset <= end:
@@ -403,7 +444,7 @@ class EmbeddedLog:
         with self._mutex:
             if self._closed:
                 raise LogFailed(f"The event log {self._path} is closed.")
-            with _translated(self._path):
+            with translated(self._path):
                 yield self._connection
 
     @contextmanager
@@ -411,19 +452,15 @@ class EmbeddedLog:
         """Run one transaction: all of it is on the disk afterwards, or nothing."""
         if self._lock is None:
             raise LogReadOnly(f"The event log {self._path} was opened for reading.")
-        with self._using() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                # A disk that is full has SQLite roll back by itself, and a second time is an error.
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
+        with self._using() as connection, written(connection):
+            yield connection
 
 
-def _cut(items: list[_Item], max_bytes: int) -> list[_Item]:
+def _no_partition(topic: str, partition: int, partitions: int) -> TopicMissing:
+    return TopicMissing(f"Topic {topic} has partitions 0 to {partitions - 1}, and no partition {partition}.")
+
+
+def _cut(items: list[Item], max_bytes: int) -> list[Item]:
     """Keep items until they hold `max_bytes`, the one that reaches it included."""
     held = 0
     for count, (key, value, _) in enumerate(items, 1):
@@ -456,79 +493,3 @@ def _take_lock(path: Path) -> IO[str]:
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
-
-
-def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
-    """Open the file and make sure that it is a log; for writing, make one of a file that is new or empty."""
-    if mode == "read" and not path.exists():
-        raise LogMissing(f"There is no event log {path} yet: start a worker or ingest events, or check the setting.")
-    with _translated(path):
-        connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode={'ro' if mode == 'read' else 'rwc'}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            if _is_empty(connection):
-                if mode == "read":
-                    raise LogMissing(f"The event log {path} is empty: start a worker or ingest events first.")
-                _make_tables(connection)
-            _check_format(connection, path)
-            # A commit returns when it is on the disk, not when the operating system has heard of it.
-            connection.execute("PRAGMA synchronous = FULL")
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0])
-
-
-def _make_tables(connection: sqlite3.Connection) -> None:
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    # In one transaction, so that a crash leaves an empty file or a log.
-    connection.execute("BEGIN IMMEDIATE")
-    for table in _TABLES:
-        connection.execute(table)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-    connection.execute("COMMIT")
-
-
-def _check_format(connection: sqlite3.Connection, path: Path) -> None:
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise LogDamaged(f"{path} is a SQLite file, but not an event log: check the setting of the broker.")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != FORMAT_VERSION:
-        raise LogDamaged(
-            f"The event log {path} has format {version}, and this version of tieout knows {FORMAT_VERSION}: use the "
-            "one that wrote it, or a newer one."
-        )
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors as ours."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _as_log_error(path, error) from error
-
-
-def _as_log_error(path: Path, error: sqlite3.Error) -> LogError:
-    name = getattr(error, "sqlite_errorname", None) or ""
-    if name.startswith("SQLITE_NOTADB"):
-        return LogDamaged(f"{path} is not an event log: check the setting of the broker.")
-    if name.startswith("SQLITE_CORRUPT"):
-        return LogDamaged(f"The event log {path} is damaged ({error}): put back the last backup.")
-    if name.startswith("SQLITE_CONSTRAINT"):
-        return LogBusy(
-            f"Another process wrote to the event log {path} although this one holds its lock: put the log on a local "
-            "file system, one that keeps locks."
-        )
-    return LogFailed(f"The event log {path} cannot be used: {error}. Check the disk, its free space and permissions.")

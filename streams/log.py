@@ -149,6 +149,13 @@ class EventLog(Protocol):
         """Say in a sentence for each topic what is wrong with it; empty when all exist as they must."""
         ...
 
+    def identities(self, topics: Sequence[str]) -> Mapping[str, str]:
+        """What tells topics (full names) from others of the same names: of a log made again, or of another one.
+
+        A word for the kind, a colon and the identity; a topic that has none is left out.
+        """
+        ...
+
     def topics(self) -> Mapping[str, int]:
         """Return the full names of all topics with their numbers of partitions."""
         ...

@@ -65,6 +65,9 @@ class KafkaLog:
     def check_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> list[str]:
         return self._topics.check(topics, partitions, prefix=prefix)
 
+    def identities(self, topics: Sequence[str]) -> Mapping[str, str]:
+        return self._topics.identities(topics)
+
     def topics(self) -> Mapping[str, int]:
         return self._topics.all()
 

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final
+from uuid import UUID
 
 from kafka import KafkaAdminClient
 from kafka import errors as admin_errors
@@ -76,6 +77,15 @@ class Topics:
             found = admin.describe_topics([name for name in admin.list_topics() if not name.startswith("__")])
         self._partitions = {topic["name"]: len(topic["partitions"]) for topic in found if not topic["error_code"]}
         return dict(self._partitions)
+
+    def identities(self, topics: Sequence[str]) -> Mapping[str, str]:
+        """The ids of topics; of a broker that gives none (before Kafka 2.8, Event Hubs) the cluster's id, if any."""
+        with self._administering() as admin:
+            found = {topic["name"]: topic.get("topic_id") for topic in admin.describe_topics(list(topics))}
+            identities = {name: f"topic:{UUID(str(id_))}" for name, id_ in found.items() if id_ and UUID(str(id_)).int}
+            if len(identities) < len(topics) and (cluster := admin.describe_cluster().get("cluster_id")):
+                identities = {topic: identities.get(topic, f"cluster:{cluster}") for topic in topics}
+        return identities
 
     def partitions(self, topic: str) -> int:
         if topic not in self._partitions:

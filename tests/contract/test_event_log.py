@@ -94,6 +94,18 @@ class EventLogContract:
             "Topic other.dataverse.changes",
         ]
 
+    def test_a_topic_keeps_its_identity(self, log: EventLog, clock: Clock, tmp_path: Path) -> None:
+        log.append([record(1)])
+        before = log.identities([CHANGED])
+        assert before[CHANGED].partition(":")[0] in ("log", "topic")
+        log.close()
+        again = self.open(tmp_path, clock)
+        try:
+            again.create_topics(list(TOPICS.values()), PARTITIONS)
+            assert again.identities([CHANGED]) == before
+        finally:
+            again.close()
+
     def test_environments_with_different_prefixes_do_not_meet(self, log: EventLog) -> None:
         log.create_topics([FINANCE_CHANGES], 1, prefix="test")
         log.append([record(1)])

@@ -108,6 +108,13 @@ class TestKafkaLog(EventLogContract):
             log.create_topics([POSITIONS], PARTITIONS, prefix="other")
         assert "kafka-configs.sh --alter --topic other.positions --add-config retention.ms=-1" in str(raised.value)
 
+    def test_a_topic_that_is_made_again_has_another_identity(self, log: EventLog) -> None:
+        before = log.identities([CHANGED])
+        forget_topics(self.broker)
+        log.create_topics(CHANGES, PARTITIONS)
+        assert log.identities([CHANGED]) != before
+        assert log.identities(["tieout.orders"]).get("tieout.orders", "cluster:").startswith("cluster:")
+
     @pytest.mark.requirement("R71")
     def test_a_publisher_that_began_later_shuts_out_the_one_before(self, log: EventLog) -> None:
         with (

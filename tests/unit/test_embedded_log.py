@@ -6,10 +6,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from streams.blocks import APPLICATION_ID, OFFSET_BITS
 from streams.embedded import BLOCK_BYTES_MAX, EmbeddedLog
 from streams.log import (
     EventLog,
@@ -130,9 +133,9 @@ def test_another_program_s_database_is_not_touched(tmp_path: Path) -> None:
 def test_a_log_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = made(tmp_path / "log.db")
     with sqlite3.connect(path) as file:
-        file.execute("PRAGMA user_version = 2")
+        file.execute("PRAGMA user_version = 3")
     file.close()
-    with pytest.raises(LogDamaged, match="has format 2"):
+    with pytest.raises(LogDamaged, match="has format 3"):
         EmbeddedLog.open(path, "write")
 
 
@@ -141,7 +144,7 @@ def test_a_damaged_page_is_an_error_and_not_an_empty_answer(tmp_path: Path) -> N
     content = bytearray(path.read_bytes())
     content[-100_000:] = os.urandom(100_000)
     path.write_bytes(content)
-    with pytest.raises(LogDamaged, match="put back the last backup"):
+    with pytest.raises(LogDamaged, match=r"is damaged .*`tieout log salvage FILE`"):
         values(EmbeddedLog.open(path, "read"))
 
 
@@ -225,3 +228,143 @@ def test_a_writer_killed_in_the_middle_leaves_whole_appends_and_all_that_it_was_
     assert len(found) // 7 in (told, told + 1)
     assert found == [b"%d" % number for number in range(len(found) // 7) for _ in range(7)]
     log.close()
+
+
+# --- damage, and the format before ------------------------------------------------------------------------------------
+
+
+def changed(path: Path, statement: str, *parameters: object) -> None:
+    """Change a log's file behind its back."""
+    with closing(sqlite3.connect(path)) as file, file:
+        assert file.execute(statement, parameters).rowcount > 0
+
+
+def made_before(path: Path, *blocks: list[bytes]) -> Path:
+    """A log of the format before this one, with these blocks in partition 0 of two."""
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute(
+            "CREATE TABLE partitions (place INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, "
+            "UNIQUE (topic, partition))"
+        )
+        file.execute(
+            "CREATE TABLE blocks (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, time INTEGER NOT NULL, "
+            "body BLOB NOT NULL)"
+        )
+        file.executemany("INSERT INTO partitions VALUES (?, ?, ?)", [(1, CHANGED, 0), (2, CHANGED, 1)])
+        end = 1 << OFFSET_BITS
+        for bodies in blocks:
+            body = msgspec.msgpack.encode([(None, value, ()) for value in bodies])
+            file.execute("INSERT INTO blocks VALUES (?, ?, 1736328000000, ?)", (end, len(bodies), body))
+            end += len(bodies)
+        file.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        file.execute("PRAGMA user_version = 1")
+    return path
+
+
+@pytest.mark.requirement("R71")
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        (
+            "UPDATE blocks SET body = CAST(replace(body, '12', '13') AS BLOB) WHERE id & 0xff = 10",
+            "checksum is not that of its",
+        ),
+        ("UPDATE blocks SET time = time + 1 WHERE id & 0xff = 10", "checksum is not that of its content"),
+        ("UPDATE blocks SET count = count - 1 WHERE id & 0xff = 10", "checksum is not that of its content"),
+        ("UPDATE blocks SET checksum = NULL WHERE id & 0xff = 10", "checksum is not that of its content"),
+        ("UPDATE blocks SET body = 'text' WHERE id & 0xff = 10", "its row is not one of a block"),
+        ("DELETE FROM blocks WHERE id & 0xff = 10", "what stood there cannot be found"),
+    ],
+)
+def test_a_damaged_block_is_named_with_its_records_and_those_before_it_are_read(
+    tmp_path: Path, statement: str, why: str
+) -> None:
+    with closing(EmbeddedLog.open(tmp_path / "log.db", "write")) as log:
+        log.create_topics(CHANGES, 1)
+        for base in (0, 10, 20):
+            log.append([NewRecord(CHANGED, None, b"%d" % number) for number in range(base, base + 10)])
+    changed(tmp_path / "log.db", statement)
+    with closing(EmbeddedLog.open(tmp_path / "log.db", "read")) as log:
+        assert [record.offset for record in log.read(CHANGED, 0, 0, 10, 1_000)] == list(range(10))
+        assert [record.offset for record in log.read(CHANGED, 0, 25, 10, 1_000)] == list(range(25, 30))
+        with pytest.raises(LogDamaged) as raised:
+            log.read(CHANGED, 0, 0, 20, 1_000)
+    assert f"at {CHANGED}, partition 0, offsets 10 to 19 (10 records): " in str(raised.value)
+    assert why in str(raised.value)
+    assert "`tieout log salvage FILE`" in str(raised.value)
+
+
+@pytest.mark.requirement("R71")
+def test_a_last_block_that_is_gone_is_missed_by_readers_and_by_the_next_writer(tmp_path: Path) -> None:
+    path = made(tmp_path / "log.db", 10)
+    changed(path, "DELETE FROM blocks")
+    with closing(EmbeddedLog.open(path, "read")) as log, pytest.raises(LogDamaged, match="offsets 0 to 9"):
+        values(log)
+    with pytest.raises(LogDamaged, match="offset 9"):
+        EmbeddedLog.open(path, "write")
+
+
+def test_a_block_in_the_place_of_another_is_not_taken_for_it(tmp_path: Path) -> None:
+    with closing(EmbeddedLog.open(tmp_path / "log.db", "write")) as log:
+        log.create_topics(CHANGES, 2)
+        for partition in (0, 1):
+            log.append([NewRecord(CHANGED, None, b"%d" % partition, partition=partition)])
+    changed(
+        tmp_path / "log.db",
+        "UPDATE blocks SET (checksum, body) = (SELECT checksum, body FROM blocks AS other WHERE other.id > blocks.id)"
+        f"WHERE id >> {OFFSET_BITS} = 1",
+    )
+    with closing(EmbeddedLog.open(tmp_path / "log.db", "read")) as log, pytest.raises(LogDamaged):
+        values(log)
+
+
+def test_every_log_has_an_identity_of_its_own_that_it_keeps(tmp_path: Path) -> None:
+    identities = []
+    for name in ("one.db", "one.db", "other.db"):
+        with closing(EmbeddedLog.open(tmp_path / name, "write")) as log:
+            log.create_topics(CHANGES, 1)
+            log.append([NewRecord(CHANGED, None, b"")])
+            identities.append(log.identities([CHANGED])[CHANGED])
+    assert identities[0] == identities[1] != identities[2]
+    with closing(EmbeddedLog.open(tmp_path / "one.db", "read")) as log:
+        assert log.identities([CHANGED]) == {CHANGED: identities[0]}
+
+
+@pytest.mark.requirement("R74")
+def test_a_log_of_the_format_before_is_read_as_it_is(tmp_path: Path) -> None:
+    path = made_before(tmp_path / "log.db", [b"0", b"1"], [b"2"])
+    before = path.read_bytes()
+    with closing(EmbeddedLog.open(path, "read")) as log:
+        assert values(log) == [b"0", b"1", b"2"]
+        assert log.identities([CHANGED]) == {}
+        assert log.end_offset(CHANGED, 0) == 3
+        assert log.offset_at(CHANGED, 0, 0) == 0
+    assert path.read_bytes() == before
+
+
+@pytest.mark.requirement("R74")
+def test_a_log_of_the_format_before_gets_its_identity_and_checksums_from_its_end_on(tmp_path: Path) -> None:
+    path = made_before(tmp_path / "log.db", [b"0", b"1"], [b"2"])
+    reader = EmbeddedLog.open(path, "read")
+    with closing(EmbeddedLog.open(path, "write")) as log:
+        log.append([NewRecord(CHANGED, None, b"3", partition=0), NewRecord(CHANGED, None, b"4", partition=1)])
+        identity = log.identities([CHANGED])[CHANGED]
+        # One that was open meanwhile goes on.
+        assert values(reader) == [b"0", b"1", b"2", b"3"]
+    reader.close()
+    with closing(EmbeddedLog.open(path, "read")) as log:
+        assert values(log) == [b"0", b"1", b"2", b"3"]
+        assert log.identities([CHANGED]) == {CHANGED: identity}
+    changed(path, "UPDATE blocks SET checksum = checksum + 1 WHERE checksum IS NOT NULL")
+    with closing(EmbeddedLog.open(path, "read")) as log:
+        assert len(log.read(CHANGED, 0, 0, 3, 1_000)) == 3
+        with pytest.raises(LogDamaged, match="offset 3"):
+            values(log)
+
+
+def test_a_block_without_checksum_is_held_to_what_it_says_of_itself(tmp_path: Path) -> None:
+    path = made_before(tmp_path / "log.db", [b"0", b"1"], [b"2"])
+    changed(path, "UPDATE blocks SET count = 3 WHERE count = 2")
+    with closing(EmbeddedLog.open(path, "read")) as log, pytest.raises(LogDamaged, match="2 records instead of 3"):
+        values(log)
