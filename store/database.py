@@ -23,6 +23,10 @@ _READER_CACHE_KIB = 16 * 1024
 CONNECT_SECONDS = 5
 _MIGRATING = 0x7469656F7574  # "tieout"
 
+# "TIES" in the file's header tells a store from any other SQLite file, such as the log given by mistake.
+APPLICATION_ID: Final = 0x54494553
+_LOG_ID: Final = 0x5449454F  # that of `streams.blocks`
+
 
 def connect(url: str, *, write: bool = False) -> Engine:
     """A connection pool on the store at `url` (a SQLAlchemy URL). Raises `StoreError` when the URL cannot be read."""
@@ -75,6 +79,8 @@ def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
     @event.listens_for(engine, "connect")
     def _(connection: sqlite3.Connection, _record: Any) -> None:
         cursor = connection.cursor()
+        # Before anything is written to it.
+        _refuse_foreign(cursor, engine.url.render_as_string())
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
         # A writer waits for as long as a replay may take to put a rebuilt store in place.
@@ -90,6 +96,19 @@ def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
     serialise(engine, write=write)
     if write:
         checkpoint_beside(engine)
+
+
+def _refuse_foreign(cursor: sqlite3.Cursor, shown: str) -> None:
+    """Raise `StoreError` for a file that is not a store, and no new one."""
+    [application] = cursor.execute("PRAGMA application_id").fetchone()
+    if application == APPLICATION_ID:
+        return
+    tables = {name for [name] in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    # A store of a version before this one has no id yet.
+    if application == 0 and (not tables or {"alembic_version", "offsets"} <= tables):
+        return
+    what = "is the event log, not a store" if application == _LOG_ID else "is the database of another program"
+    raise StoreError(f"the store {shown} {what}: check TIEOUT_STORE. The file was left as it is.")
 
 
 def serialise(engine: Engine, *, write: bool) -> None:
@@ -119,6 +138,8 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         config.set_main_option("script_location", str(scripts))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
     return before, check(engine) or ""
 
 

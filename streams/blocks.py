@@ -26,6 +26,7 @@ Mode = Literal["read", "write"]
 
 # "TIEO" in the file's header tells a log from any other SQLite file, such as the store given by mistake.
 APPLICATION_ID: Final = 0x5449454F
+_STORE_ID: Final = 0x54494553  # that of `store.database`
 FORMAT_VERSION: Final = 2
 UNCHECKED_VERSION: Final = 1
 """The format before: blocks without checksums, and no identity."""
@@ -331,10 +332,8 @@ def written(connection: sqlite3.Connection) -> Iterator[None]:
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID:
-        raise LogDamaged(
-            f"{path} is a SQLite file, but not an event log: check TIEOUT_BROKER, and that it does not name the "
-            "store's file. The file was left as it is."
-        )
+        what = "a store, not" if application == _STORE_ID else "a SQLite file, but not"
+        raise LogDamaged(f"{path} is {what} an event log: check TIEOUT_BROKER. The file was left as it is.")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version not in (FORMAT_VERSION, UNCHECKED_VERSION):
         raise LogDamaged(

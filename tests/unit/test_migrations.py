@@ -1,6 +1,9 @@
 """The migrations make the tables that the code writes and reads, on both databases."""
 
 import io
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -18,6 +21,8 @@ from engine.errorlog import subject_of
 from engine.errors import StoreError
 from store import tables
 from store.database import check, connect, migrate
+from streams.embedded import EmbeddedLog
+from streams.log import LogDamaged
 from tests.support.reports import failed, report
 from tests.support.stores import batch_of
 
@@ -89,4 +94,74 @@ def test_errors_of_an_older_store_get_their_subjects(tmp_path: Path) -> None:
     with engine.connect() as connection:
         found = connection.execute(text("SELECT about FROM process_messages ORDER BY event")).scalars().all()
     assert found == [subject_of(message).key for message in messages]
+    engine.dispose()
+
+
+# --- a file that is no store -----------------------------------------------------------------------------------------
+
+
+def another_programs(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("CREATE TABLE documents (id INTEGER)")
+
+
+def anothers_with_an_id(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("PRAGMA application_id = 1234")
+
+
+def with_migrations_of_its_own(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("CREATE TABLE alembic_version (version_num TEXT)")
+
+
+def a_log(path: Path) -> None:
+    EmbeddedLog.open(path, "write").close()
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (another_programs, "is the database of another program"),
+        (anothers_with_an_id, "is the database of another program"),
+        (with_migrations_of_its_own, "is the database of another program"),
+        (a_log, "is the event log, not a store"),
+    ],
+)
+def test_a_file_that_is_no_store_is_refused_and_not_touched(
+    tmp_path: Path, make: Callable[[Path], None], what: str, write: bool
+) -> None:
+    path = tmp_path / "file.sqlite"
+    make(path)
+    before = path.read_bytes()
+    engine = connect(f"sqlite:///{path}", write=write)
+    with pytest.raises(StoreError, match=rf"file\.sqlite {what}: check TIEOUT_STORE. The file was left as it is"):
+        migrate(engine) if write else check(engine)
+    engine.dispose()
+    assert path.read_bytes() == before
+
+
+def test_a_store_says_in_its_header_that_it_is_one_and_is_no_log(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    engine = connect(f"sqlite:///{path}", write=True)
+    migrate(engine)
+    engine.dispose()
+    assert path.read_bytes()[68:72] == b"TIES"
+    with pytest.raises(LogDamaged, match="is a store, not an event log: check TIEOUT_BROKER"):
+        EmbeddedLog.open(path, "write")
+
+
+@pytest.mark.requirement("R74")
+def test_a_store_from_before_gets_its_id_when_it_is_migrated(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    for _ in range(2):
+        engine = connect(f"sqlite:///{path}", write=True)
+        migrate(engine)
+        engine.dispose()
+        assert path.read_bytes()[68:72] == b"TIES"
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("PRAGMA application_id = 0")
+    engine = connect(f"sqlite:///{path}")
+    check(engine)
     engine.dispose()
