@@ -253,7 +253,7 @@ def contents(connection: sqlite3.Connection, path: Path, checked: bool) -> Conte
 def end_of(connection: sqlite3.Connection, path: Path, partition: Partition, checked: bool) -> int:
     """Where a partition ends. Raises `LogDamaged`."""
     if not checked:
-        return _end_by_blocks(connection, partition)
+        return end_by_blocks(connection, partition)
     ends: Any
     ends, checksum = connection.execute(_PARTITION, (partition.place,)).fetchone() or (None, None)
     if checksum != partition_checksum(partition, ends):
@@ -297,7 +297,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
         for statement in _UPGRADES:
             connection.execute(statement)
         for place, topic, number in found:
-            end = _end_by_blocks(connection, Partition(topic, number, place, 0))
+            end = end_by_blocks(connection, Partition(topic, number, place, 0))
             checksum = partition_checksum(Partition(topic, number, place, end), end)
             connection.execute("UPDATE partitions SET checked = ? WHERE place = ?", (end, place))
             connection.execute(MOVE_END, (end, checksum, place))
@@ -305,7 +305,8 @@ def _upgrade(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
 
-def _end_by_blocks(connection: sqlite3.Connection, partition: Partition) -> int:
+def end_by_blocks(connection: sqlite3.Connection, partition: Partition) -> int:
+    """Where the last block of a partition ends, which nothing proves."""
     row = connection.execute(_LAST_BLOCK, (partition.low, partition.high)).fetchone()
     return 0 if row is None else int((row[0] & OFFSET_MASK) + row[1])
 

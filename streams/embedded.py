@@ -150,7 +150,7 @@ class EmbeddedLog:
         system refuses.
         """
         file = Path(path).absolute()
-        lock = _take_lock(file) if mode == "write" else None
+        lock = take_lock(file) if mode == "write" else None
         try:
             connection = open_file(file, mode)
             log = cls(file, connection, lock=lock, record_bytes_max=record_bytes_max, clock=clock)
@@ -470,8 +470,11 @@ def _cut(items: list[Item], max_bytes: int) -> list[Item]:
     return items
 
 
-def _take_lock(path: Path) -> IO[str]:
-    """Hold the file beside the log that says who writes to it; the system lets go of it when the process ends."""
+def take_lock(path: Path) -> IO[str]:
+    """Hold the file beside the log that says who writes to it; the system lets go of it when the process ends.
+
+    Raises `LogBusy`.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(path.with_name(path.name + ".lock"), "a+", encoding="ascii")  # noqa: SIM115 - held until `close`

@@ -14,10 +14,12 @@ never change and are never given twice; on a log that deletes or compacts, some 
   + TopicMismatch          a topic exists, but not as it must be
   + RecordTooLarge         a record is larger than the log takes
   + OffsetOutOfRange       an offset before the first or after the last: the log is not the one that was read before
+  + LogDiffers             the log is older than the one that was read before, was made again since, or is another one
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -79,6 +81,10 @@ class OffsetOutOfRange(LogError):
     """An offset lies before the first record or after the last."""
 
 
+class LogDiffers(LogError):
+    """The log is not the one that was read before."""
+
+
 class LogRecord(msgspec.Struct, frozen=True, gc=False):
     """A record as it stands in the log."""
 
@@ -92,6 +98,22 @@ class LogRecord(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     """The bytes as they came; None is a tombstone."""
     headers: Headers = ()
+
+
+LOST: Final = "tieout-lost"
+"""The header of a record in the place of one that was lost when the log was damaged: why."""
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+def is_lost(record: LogRecord) -> bool:
+    """Whether a record only stands in the place of one that was lost."""
+    return record.value is None and any(name == LOST for name, _ in record.headers)
+
+
+def digest(record: LogRecord) -> str:
+    """What tells a record from any other that might stand in its place."""
+    return blake2b(_encode(msgspec.structs.astuple(record)), digest_size=16).hexdigest()
 
 
 class NewRecord(msgspec.Struct, frozen=True, gc=False):

@@ -19,7 +19,7 @@ from store.plan import Batch as Effects
 from store.plan import Move, Outgoing, Plan
 from store.writer import Writer
 from streams.codec import PartlyRejected, change_json, decode
-from streams.log import Batch, EventLog, LogRecord, NewRecord
+from streams.log import Batch, EventLog, LogRecord, NewRecord, digest, is_lost
 from streams.topics import COMMANDS, DEFAULT_PREFIX, REJECTED
 
 log = structlog.get_logger(__name__)
@@ -75,7 +75,12 @@ class Projector:
         When it overlaps, that transaction may still be under way when this returns; the next call waits for it, and
         raises what it raised.
         """
-        effects = Effects(moves=[Move(batch.topic, batch.partition, batch.follows, batch.next) for batch in batches])
+        effects = Effects(
+            moves=[
+                Move(batch.topic, batch.partition, batch.follows, batch.next, digest(batch.records[-1]))
+                for batch in batches
+            ]
+        )
         for batch in batches:
             for record in batch.records:
                 if reason := take(record, effects, self._maps, self._environments):
@@ -150,6 +155,8 @@ class Projector:
 
 def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[str, ...] | None = None) -> str | None:
     """Sort what an event says to where it is applied; return why it, or a part of it, cannot be."""
+    if is_lost(record):
+        return "the event was lost when the log was damaged (`tieout log salvage`): have its source send it again"
     if record.topic.endswith(_COMMANDS):
         return _take_command(record, effects)
     reason = None

@@ -1140,7 +1140,8 @@ def test_every_command_says_what_it_is_for_and_gives_examples(tieout: Tieout) ->
     overview = tieout("--help").out
     commands = re.findall(r"^  ([a-z]+) {2,}\S", overview.partition("Commands:")[2], re.MULTILINE)
     assert {"demo", "run", "simulate", "ingest", "decode", "summary", "documents", "chain"} <= set(commands)
-    for command in [*([name] for name in commands), ["rejected", "list"], ["rejected", "show"]]:
+    groups = [["rejected", "list"], ["rejected", "show"], ["log", "check"], ["log", "salvage"]]
+    for command in [*([name] for name in commands), *groups]:
         outcome = tieout(*command, "--help")
         assert outcome.code == 0
         assert f"tieout {' '.join(command)}" in outcome.out.partition("Examples:")[2]

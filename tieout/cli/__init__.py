@@ -14,6 +14,7 @@ from tieout.cli import (
     alerts,
     demonstration,
     errorlog,
+    eventlog,
     inspection,
     journals,
     mapping,
@@ -79,6 +80,7 @@ app.add_typer(errorlog.app, name="errors")
 app.add_typer(journals.app, name="journals")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(rejections.app, name="rejected")
+app.add_typer(eventlog.app, name="log")
 app.add_typer(mapping.app, name="maps")
 
 
