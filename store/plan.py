@@ -48,6 +48,8 @@ class Move(msgspec.Struct, frozen=True):
     partition: int
     follows: int
     next: int
+    last: str | None = None
+    """A digest of the record before `next`, by which the log is known again."""
 
 
 class Outgoing(msgspec.Struct, frozen=True):

@@ -209,6 +209,7 @@ offsets = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("next", BigInteger, nullable=False),
+    Column("last", Text, comment="A digest of the last record before it; NULL until a worker has seen it"),
     comment="The next record to read; moved in the transaction of its effect, as compare-and-set",
 )
 
@@ -381,5 +382,5 @@ settings = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    comment="What this store was built under: the digest of the maps",
+    comment="What this store was built under: the digest of the maps, the identities of the topics",
 )

@@ -322,7 +322,9 @@ def _move(connection: Connection, moves: Iterable[Move]) -> None:
     table = tables.offsets
     for move in moves:
         here = (table.c.topic == move.topic) & (table.c.partition == move.partition)
-        moved = connection.execute(update(table).where(here, table.c.next == move.follows).values(next=move.next))
+        moved = connection.execute(
+            update(table).where(here, table.c.next == move.follows).values(next=move.next, last=move.last)
+        )
         if moved.rowcount == 1:
             continue
         stored = connection.execute(select(table.c.next).where(here)).scalar()
@@ -332,4 +334,5 @@ def _move(connection: Connection, moves: Iterable[Move]) -> None:
                 f"{stored}. "
                 "Another worker writes to this store; stop one of them."
             )
-        connection.execute(insert(table).values(topic=move.topic, partition=move.partition, next=move.next))
+        row = {"topic": move.topic, "partition": move.partition, "next": move.next, "last": move.last}
+        connection.execute(insert(table).values(row))

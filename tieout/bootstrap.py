@@ -20,6 +20,7 @@ from streams.embedded import EmbeddedLog
 from streams.log import EventLog
 from streams.projector import Projector
 from streams.topics import CHANGES, PROJECTED, TOPICS
+from tieout.continuity import adopt
 from tieout.mapfiles import load_maps as load_maps
 from tieout.settings import Settings
 
@@ -123,9 +124,10 @@ def open_projector(settings: Settings) -> Iterator[tuple[EventLog, Projector]]:
 
 @contextmanager
 def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease | None = None) -> Iterator[Projector]:
-    """The projection of a log onto a store."""
+    """The projection of a log onto a store. Raises `LogDiffers` when the store was filled from another log."""
     spare_the_collector()
     maps = load_maps(settings)
+    adopt(engine, log, projected_topics(settings))
     projector = Projector(
         Writer(engine, maps, settings.companies, lease=lease),
         log,

@@ -24,6 +24,7 @@ from streams.topics import PROJECTED, TOPICS
 from tieout.bootstrap import load_maps, open_log, open_store
 from tieout.connected import looked_at
 from tieout.connectors import configured
+from tieout.continuity import ADVICE, compare
 from tieout.effects import LAST, without_effect
 from tieout.settings import Settings
 
@@ -202,7 +203,11 @@ def _offsets(connection: Connection, log: EventLog, settings: Settings) -> Lines
     """How far each partition is applied; None when that is not a place the log still has."""
     try:
         places = _places(connection, log, settings)
-        wrong = [problem for place, stored in places.items() if (problem := _misplaced(log, place, stored))]
+        compared = compare(connection, log, [topic.full_name(settings.prefix) for topic in PROJECTED])
+        if compared.problems:
+            wrong = [f"{'; '.join(compared.problems)}. {ADVICE}"]
+        else:
+            wrong = [problem for place, stored in places.items() if (problem := _unread(log, place, stored))]
     except LogError as error:
         yield Line("offsets", False, _said(error))
         return None
@@ -211,7 +216,12 @@ def _offsets(connection: Connection, log: EventLog, settings: Settings) -> Lines
         yield Line("offsets", False, problem, detail)
     if wrong:
         return None
-    yield Line("offsets", True, f"of {len(places)} partitions, all within what the log holds", detail)
+    says = f"of {len(places)} partitions, all within what the log holds, which is the one that was read"
+    if compared.uncompared:
+        says += f"; by its identity alone: {', '.join(compared.uncompared)}"
+    if compared.identities or compared.digests:
+        says += "; what it is known by is not all kept in the store yet: the next start of a worker does it"
+    yield Line("offsets", True, says, detail)
     return places
 
 
@@ -224,25 +234,14 @@ def _places(connection: Connection, log: EventLog, settings: Settings) -> dict[P
     return {**begun, **stored}
 
 
-def _misplaced(log: EventLog, place: Place, stored: int) -> str | None:
-    topic, partition = place
-    if partition >= log.topics().get(topic, 0):
-        return (
-            f"{topic}/{partition} was read up to {stored:,}, and there is no such partition: the store belongs to "
-            "another broker or prefix. Point TIEOUT_BROKER to that one, or TIEOUT_STORE to a new store."
-        )
-    start, end = log.start_offset(*place), log.end_offset(*place)
-    if stored < start:
-        return (
-            f"{topic}/{partition} was read up to {stored:,}, and the log begins at {start:,}: {start - stored:,} "
-            "events are gone unread. Raise the topic's retention, and let the sources send them again into a new store."
-        )
-    if stored > end:
-        return (
-            f"{topic}/{partition} was read up to {stored:,}, and the log ends at {end:,}: it is not the log that was "
-            "read, or it was restored from a backup older than the store's. Point TIEOUT_STORE to a new store."
-        )
-    return None
+def _unread(log: EventLog, place: Place, stored: int) -> str | None:
+    start = log.start_offset(*place)
+    if stored >= start:
+        return None
+    return (
+        f"{place[0]}/{place[1]} was read up to {stored:,}, and the log begins at {start:,}: {start - stored:,} events "
+        "are gone unread. Raise the topic's retention, and have the sources send them again."
+    )
 
 
 def _lag(log: EventLog, places: dict[Place, int]) -> Line:

@@ -16,7 +16,7 @@ from engine.records import Record, record_key
 from store import tables
 from store.plan import Batch as Effects
 from store.writer import purged_to
-from streams.log import EventLog, LogRecord, Place
+from streams.log import EventLog, LogRecord, Place, is_lost
 from streams.projector import rejection, take
 from streams.topics import REJECTED
 
@@ -64,7 +64,7 @@ def without_effect(
 def _last(log: EventLog, place: Place, stored: int) -> list[LogRecord]:
     start = max(log.start_offset(*place), stored - LAST)
     found = log.read(*place, start, stored - start, _BYTES) if start < stored else []
-    return [record for record in found if record.offset < stored]
+    return [record for record in found if record.offset < stored and not is_lost(record)]
 
 
 def _changes(connection: Connection, changes: Collection[tuple[Change, EntityMap]]) -> Iterator[tuple[Evidence, str]]:

@@ -20,7 +20,8 @@ from store.statements import upsert
 from store.takeover import Difference, compare, take_over
 from store.writer import GENERATION, built_under, generation
 from streams.log import EventLog
-from tieout.bootstrap import load_maps, open_log, open_store
+from tieout.bootstrap import load_maps, open_log, open_store, projected_topics
+from tieout.continuity import check_same
 from tieout.rebuild import Rebuilding, Report, reached, scratch_store
 from tieout.settings import Settings
 
@@ -73,7 +74,8 @@ def rehearsed(
     """Rebuild the store up to where the one in use has read, and compare; `within` tells by company and date which
     documents are looked at. At the end everything is removed that was not put in place.
 
-    Raises `QuestionError` when the store in use was never written.
+    Raises `QuestionError` when the store in use was never written, and `LogDiffers` when it was filled from another
+    log.
     """
     maps = load_maps(settings)
     with (
@@ -85,6 +87,7 @@ def rehearsed(
         before.begin(),
     ):
         places = reached(before)
+        check_same(before, log, projected_topics(settings))
         if not places:
             raise QuestionError("the store has read nothing yet, so there is nothing to replay: start `tieout run`.")
         rebuilding = _begun(log, before, rebuilt, maps, settings)

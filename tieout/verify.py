@@ -15,7 +15,9 @@ from engine.errors import QuestionError, StoreError
 from engine.maps import Maps
 from store import tables
 from store.dump import contents, dump
-from tieout.bootstrap import load_maps, open_log, open_store
+from streams.salvage import check_whole
+from tieout.bootstrap import load_maps, open_log, open_store, projected_topics
+from tieout.continuity import check_same
 from tieout.rebuild import Rebuilding, reached, scratch_store
 from tieout.settings import Settings
 
@@ -50,10 +52,12 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def verify(settings: Settings, on_progress: Callable[[int, int], None] = lambda done, total: None) -> list[Difference]:
-    """Compute the store anew from the topics, up to where it has read them, and return the first differences.
+    """Compute the store anew from the topics, up to where it has read them, and return the first differences. Before,
+    the log itself is checked.
 
     `on_progress` is told how many of how many events are read. A worker may go on meanwhile. Raises `StoreError` when
-    the store was built under other maps, and `QuestionError` while a worker has decisions to make again.
+    the store was built under other maps, `QuestionError` while a worker has decisions to make again, `LogDiffers` when
+    it is not the log that the store was filled from, and `LogDamaged`.
     """
     maps = load_maps(settings)
     with (
@@ -66,6 +70,9 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None] = lambda 
         # The first question fixes the state that all later ones see.
         places = reached(connection)
         _check_comparable(connection, maps)
+        check_same(connection, log, projected_topics(settings))
+        if settings.log_file is not None:
+            check_whole(settings.log_file)
         rebuilding = Rebuilding(log, connection, scratch, maps, settings)
         rebuilding.begin(places)
         rebuilding.go_on(places, on_progress)

@@ -140,9 +140,10 @@ def _show_differences(differences: "list[Difference]") -> None:
     if len(differences) == DIFFERENCES_MAX:
         number = f"{number} and perhaps more"
     lines.append(
-        f"\n{number}. The store does not say what its topics say: was it changed by hand, or built under other "
-        "maps (TIEOUT_MAPS) or companies (TIEOUT_COMPANIES)? To rebuild it, point TIEOUT_STORE to a new file and "
-        "start `tieout run`."
+        f"\n{number}. The store does not say what its topics say, and either may be at fault: the store was changed by "
+        "hand, restored in part, or built under other companies (TIEOUT_COMPANIES); or the log has lost events that "
+        "the store has seen (`tieout log check`, `tieout rejected list`). Keep both. Point TIEOUT_STORE to a new store "
+        "and start `tieout run` to see what the topics give; go on with that one once you know that the log is whole."
     )
     sys.stdout.write("\n".join(lines) + "\n")
 
