@@ -268,7 +268,7 @@ def tiles_line(connection: Connection) -> Line:
         "tiles",
         False,
         f"kept sums are not those of the documents ({listed}): did somebody write to the store? `tieout verify` names "
-        "every difference; point TIEOUT_STORE to a new store to have it built again.",
+        "every difference. To have it built again point TIEOUT_STORE to a new store, and keep this one until then.",
         {"unequal": unequal},
     )
 
@@ -284,7 +284,7 @@ def effects_line(connection: Connection, log: EventLog, maps: Maps, settings: Se
         "effects",
         False,
         f"events that count as applied are not in the store ({'; '.join(named[:_SHOWN])}): was a part of it "
-        "restored, or written by hand? Point TIEOUT_STORE to a new store: it is built again from the topics.",
+        "restored, or written by hand? Point TIEOUT_STORE to a new store: it is built from the topics. Keep this one.",
         {"without_effect": named},
     )
 

@@ -1,17 +1,20 @@
 """A worker that is sent to the wrong place says what to do, and ends where waiting would not help."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import NewTopic
 from sqlalchemy import make_url
 
-from tests.support.containers import Broker, Database, free_port
+from streams.log import NewRecord
+from tests.support.containers import Broker, Database, free_port, until
 from tests.support.workers import Environment, environment
+from tieout.bootstrap import open_log
 
 pytestmark = [pytest.mark.containers, pytest.mark.requirement("R81")]
 
@@ -93,18 +96,64 @@ def test_a_topic_with_another_policy(place: Environment, broker: Broker) -> None
     refused(place, "cleanup.policy=delete and needs cleanup.policy=compact", "kafka-configs.sh --alter")
 
 
-@pytest.mark.requirement("R73")
-def test_a_topic_that_was_deleted_with_its_events_is_not_taken_for_the_one_before(
-    place: Environment, broker: Broker
-) -> None:
+def read_and_stopped(place: Environment) -> None:
+    """A worker has read some events, and has ended."""
     worker = place.writer()
     place.feed(600)
     place.catch_up()
     worker.terminate()
     worker.ends()
+
+
+@pytest.mark.requirement("R71", "R73")
+@pytest.mark.parametrize("events", [0, 1, 5_000], ids=["empty", "shorter", "longer"])
+def test_a_topic_that_was_deleted_with_its_events_is_not_taken_for_the_one_before(
+    place: Environment, broker: Broker, events: int
+) -> None:
+    read_and_stopped(place)
+    before = place.offsets()
     with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
         admin.delete_topics([f"{place.name}.finance.changes"])
-    refused(place, "was asked for: is this the broker that was read before")
+        until(lambda: f"{place.name}.finance.changes" not in admin.list_topics(), 20)
+    with open_log(place.settings, write=True) as log:
+        topic = f"{place.name}.finance.changes"
+        log.append([NewRecord(topic, b"%d" % number, b"{}") for number in range(events)])
+    refused(place, f"{place.name}.finance.changes: not what the store was filled from", "keep the old one")
+    assert place.offsets() == before
+    checked = json.loads(place.says("check", "--json"))
+    [told] = [line for line in checked["checks"] if line["check"] == "offsets"]
+    assert told["ok"] is False
+    assert f"{place.name}.finance.changes: not what the store was filled from" in told["says"]
+
+
+@pytest.mark.requirement("R71")
+def test_where_retention_deleted_the_event_before_the_place_the_identity_alone_is_compared(
+    place: Environment, broker: Broker
+) -> None:
+    read_and_stopped(place)
+    read = {TopicPartition(*name): offset for name, offset in place.offsets().items()}
+    with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
+        admin.delete_records(read)
+    place.writer()
+    told = place.says("check")
+    assert "by its identity alone: " in told
+    for (topic, partition), offset in read.items():
+        assert f"{topic}/{partition}, whose event {offset - 1:,} retention has deleted" in told
+    assert "FAULT" not in told
+
+
+@pytest.mark.requirement("R71")
+def test_a_broker_that_begins_to_give_ids_to_topics_is_the_same_broker(place: Environment) -> None:
+    read_and_stopped(place)
+    place.execute("UPDATE settings SET value = 'cluster:before' WHERE name LIKE 'log of %%'")
+    worker = place.writer()
+    names = place.execute("SELECT value FROM settings WHERE name LIKE 'log of %%'")
+    assert len(names) == 3
+    assert all(str(value).startswith("topic:") for [value] in names)
+    place.execute("UPDATE offsets SET last = 'another'")
+    worker.terminate()
+    worker.ends()
+    refused(place, "the event before is not the one that was read there")
 
 
 @pytest.mark.requirement("R74")

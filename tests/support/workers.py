@@ -170,6 +170,11 @@ class Environment:
         self._workers.append(worker)
         return worker
 
+    def says(self, *arguments: str) -> str:
+        """What a command says, whatever its end."""
+        command = [sys.executable, "-m", "tieout", *arguments]
+        return subprocess.run(command, env=self.whole_environ, capture_output=True, text=True, check=False).stdout
+
     def writer(self) -> Worker:
         """A worker that holds the lease."""
         worker = self.start()
