@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from streams.blocks import (
     INSERT_BLOCK,
     MOVE_END,
     OFFSET_MASK,
+    PAGE_BYTES,
     Block,
     Broken,
     Item,
@@ -39,7 +40,8 @@ from streams.blocks import (
     written,
 )
 from streams.embedded import take_lock
-from streams.log import LOST, LogDamaged, LogFailed
+from streams.log import LOST, RECORD_BYTES_MAX, LogDamaged, LogFailed
+from streams.pages import Pages
 
 LOST_AT_ONCE: Final = 1_000
 """Records in the places of lost ones, in one block."""
@@ -122,18 +124,21 @@ def salvage(path: Path, to: Path, on_progress: Report = lambda records: None) ->
     if to.exists():
         raise LogFailed(f"{to} is there already: name a file that is not.")
     unfinished = to.with_name(to.name + ".unfinished")
-    for file in _files(unfinished):
-        file.unlink(missing_ok=True)
+    for left in _files(unfinished):
+        left.unlink(missing_ok=True)
     with (
         closing(take_lock(path.absolute())),
         closing(open_file(path, "read")) as connection,
+        path.open("rb") as file,
     ):
         state, partitions = _opened(connection, path)
         with closing(open_file(unfinished, "write")) as new, translated(unfinished):
             done = 0
+            hidden = _Hidden(file)
             for own in partitions:
                 found = _state_of(connection, own, state)
-                done += _copy(_walk(connection, own, found.end), new, own._replace(checked=0), found, done, on_progress)
+                pieces = _walk(connection, own, found.end, hidden)
+                done += _copy(pieces, new, own._replace(checked=0), found, done, on_progress)
                 state.partitions.append(found)
             with written(new):
                 count_partitions(new, state.identity or new_identity())
@@ -155,7 +160,11 @@ def _opened(connection: sqlite3.Connection, path: Path) -> tuple[LogState, list[
         checked = is_checked(connection)
         if checked:
             state.identity, count = _identity(connection, state)
-        rows = connection.execute(_ROW if checked else _ROW_OF_BEFORE).fetchall()
+        rows: list[Any] = []
+        try:
+            rows = connection.execute(_ROW if checked else _ROW_OF_BEFORE).fetchall()
+        except sqlite3.Error as error:
+            state.faults.append(f"the table of the partitions cannot be read ({error})")
         # The index holds the names once more.
         names: dict[Any, tuple[str, int]] = {}
         with suppress(sqlite3.Error):
@@ -182,7 +191,9 @@ def _opened(connection: sqlite3.Connection, path: Path) -> tuple[LogState, list[
 
 
 def _identity(connection: sqlite3.Connection, state: LogState) -> tuple[str | None, int | None]:
-    row = connection.execute("SELECT identity, partitions, checksum FROM log").fetchone() or (None, None, None)
+    row: Any = (None, None, None)
+    with suppress(sqlite3.Error):
+        row = connection.execute("SELECT identity, partitions, checksum FROM log").fetchone() or row
     if row[2] == log_checksum(row[0], row[1]):
         return row[0], row[1]
     state.faults.append("the row that has the log's identity is damaged")
@@ -216,7 +227,32 @@ def _structure(connection: sqlite3.Connection) -> list[str]:
 # --- the blocks ------------------------------------------------------------------------------------------------------
 
 
-def _walk(connection: sqlite3.Connection, own: Partition, end: int) -> Iterator[Block | Stretch]:
+class _Hidden:
+    """Blocks that are whole, but in pages that SQLite does not find. Looked for when the first is missed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._pages = Pages(file, PAGE_BYTES, 2 * RECORD_BYTES_MAX)
+        self._found: dict[int, tuple[int, int]] | None = None
+
+    def before(self, own: Partition, position: int, end: int) -> Iterator[Block]:
+        """Those of a partition from a position on that lie before an end."""
+        if self._found is None:
+            self._found = dict(self._pages.rows())
+        for id_ in sorted(id_ for id_ in self._found if own.low + position <= id_ < own.low + end):
+            with suppress(Broken, ValueError):
+                _, count, time, *others = self._pages.values(self._found[id_])
+                # A log that is older than its checksums has them after the content.
+                content = sorted(others, key=lambda value: isinstance(value, bytes))
+                block = whole(own, id_, count, time, *([None, *content][-2:]))
+                items_of(block)
+                if position <= block.base and block.end <= end:
+                    yield block
+                    position = block.end
+
+
+def _walk(
+    connection: sqlite3.Connection, own: Partition, end: int, hidden: _Hidden | None = None
+) -> Iterator[Block | Stretch]:
     """All that lies before an end, in its order: blocks that are whole, and the stretches between them."""
     checked = is_checked(connection)
     position = 0
@@ -228,7 +264,14 @@ def _walk(connection: sqlite3.Connection, own: Partition, end: int) -> Iterator[
             continue
         following = found if isinstance(found, Block) else _next_whole(connection, own, position, end, checked)
         stop = end if following is None else min(following.base, end)
-        yield Stretch(position, stop, _GONE if isinstance(found, Block) else found[1])
+        why = _GONE if isinstance(found, Block) else found[1]
+        for block in hidden.before(own, position, stop) if hidden is not None else ():
+            if position < block.base:
+                yield Stretch(position, block.base, why)
+            yield block
+            position = block.end
+        if position < stop:
+            yield Stretch(position, stop, why)
         position = stop
 
 

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from streams.blocks import Mode
+from streams.blocks import PAGE_BYTES, Mode
 from streams.embedded import EmbeddedLog
-from streams.log import EventLog, LogError, LogRecord, NewRecord
+from streams.log import EventLog, LogDamaged, LogError, LogRecord, NewRecord, is_lost
+from streams.salvage import examine, salvage
 from streams.topics import CHANGES, COMMANDS, FINANCE_CHANGES
 
 CHANGED = FINANCE_CHANGES.full_name()
@@ -131,3 +132,33 @@ def test_a_damaged_stretch_is_an_error_and_never_other_records(place: int, size:
     end = min(place + size, len(content))
     content[place:end] = (pattern * size)[: end - place]
     check(bytes(content), "read")
+
+
+@pytest.mark.requirement("R71")
+@settings(SLOW, max_examples=30)
+@given(st.integers(0, len(CONTENT) - 1), st.integers(1, 40_000), st.binary(min_size=1, max_size=16))
+@example(4 * PAGE_BYTES, PAGE_BYTES, b"\0")  # the root of the blocks' tree
+def test_what_is_salvaged_of_a_damaged_log_is_what_was_written(place: int, size: int, pattern: bytes) -> None:
+    content = bytearray(CONTENT)
+    end = min(place + size, len(content))
+    content[place:end] = (pattern * size)[: end - place]
+    with TemporaryDirectory() as folder:
+        path, new = Path(folder) / "log.db", Path(folder) / "new.db"
+        path.write_bytes(content)
+        try:
+            state = salvage(path, new)
+        except LogDamaged:
+            # The file's own header, or its table of contents.
+            assert place < PAGE_BYTES
+            return
+        assert path.read_bytes() == content
+        assert examine(new).ok
+        written = {(one.topic, one.partition, one.offset): one for one in ANSWERS["all"][0]}
+        with closing(EmbeddedLog.open(new, "write")) as log:
+            found = follow(log)[0]
+        assert all(is_lost(one) or written[one.topic, one.partition, one.offset] == one for one in found)
+        if not state.faults:
+            assert len(found) == len(written)
+            assert sum(map(is_lost, found)) == sum(
+                one.end - one.first for own in state.partitions for one in own.damaged
+            )

@@ -242,6 +242,7 @@ def changed(path: Path, statement: str, *parameters: object) -> None:
 def made_before(path: Path, *blocks: list[bytes]) -> Path:
     """A log of the format before this one, with these blocks in partition 0 of two."""
     with closing(sqlite3.connect(path)) as file, file:
+        file.execute("PRAGMA page_size = 32768")
         file.execute("PRAGMA journal_mode = WAL")
         file.execute(
             "CREATE TABLE partitions (place INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, "

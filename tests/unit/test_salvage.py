@@ -2,6 +2,7 @@
 
 import os
 import random
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from streams.blocks import PAGE_BYTES
 from streams.embedded import EmbeddedLog
 from streams.log import LOST, LogBusy, LogDamaged, LogFailed, LogRecord, NewRecord, is_lost
+from streams.pages import Pages
 from streams.salvage import LogState, Stretch, check_whole, examine, salvage
 from streams.topics import CHANGES, FINANCE_CHANGES
 from tests.unit.test_embedded_log import changed, made, made_before
@@ -114,6 +116,39 @@ def test_of_a_log_with_a_damaged_page_the_others_are_saved(tmp_path: Path, page:
     kept = [record for record in after if not is_lost(record)]
     assert set(kept) <= set(before)
     assert len(kept) >= 560, damaged(state)
+
+
+@pytest.mark.requirement("R71")
+def test_blocks_that_only_a_damaged_page_of_the_tree_led_to_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    before = made_of_blocks(path)
+    large = [NewRecord(CHANGED, None, bytes([number]) * 200_000, (), 1) for number in range(9)]
+    with closing(EmbeddedLog.open(path, "write")) as log:
+        log.append(large)
+    with closing(sqlite3.connect(path)) as file:
+        [[root]] = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'blocks'").fetchall()
+    content = bytearray(path.read_bytes())
+    assert content[(root - 1) * PAGE_BYTES] == 5  # no leaf
+    content[(root - 1) * PAGE_BYTES : root * PAGE_BYTES] = bytes(PAGE_BYTES)
+    path.write_bytes(content)
+    assert sum(own.whole for own in examine(path).partitions) == 0
+    state, after = salvaged(path)
+    assert damaged(state) == {}
+    assert after[:-9] == before
+    assert [record.value for record in after[-9:]] == [record.value for record in large]
+
+
+def test_blocks_of_the_format_before_and_those_after_it_are_found_by_their_pages_too(tmp_path: Path) -> None:
+    path = made_before(tmp_path / "log.db", *[[b"%d" % number * 9_000] for number in range(10, 20)])
+    with closing(EmbeddedLog.open(path, "write")) as log:
+        log.append([NewRecord(CHANGED, None, b"after" * 9_000, partition=0)])
+        before = everything(log)
+    with path.open("rb") as file:
+        pages = Pages(file, PAGE_BYTES, 1 << 24)
+        found = {id_ & 0xFF: pages.values(place) for id_, place in pages.rows() if id_ >> 40 == 1}
+    assert sorted(found) == list(range(11))
+    assert [len(values) for _, values in sorted(found.items())] == [4] * 10 + [5]
+    assert salvaged(path)[1] == before
 
 
 def test_a_log_of_the_format_before_is_checked_as_far_as_it_can_be_and_saved(tmp_path: Path) -> None:
