@@ -14,6 +14,7 @@ import pytest
 
 from streams.blocks import OFFSET_BITS
 from streams.embedded import EmbeddedLog
+from streams.log import NewRecord
 from tests.support.commandline import Outcome, Tieout, typist
 from tests.unit.test_embedded_log import changed
 
@@ -182,6 +183,24 @@ def test_a_refused_log_fills_a_new_store_and_the_old_store_goes_on_with_its_own(
     monkeypatch.setenv("TIEOUT_STORE", f"sqlite:///{tmp_path}/{STORE}")
     copy(tmp_path, "kept.sqlite", LOG)
     trusted(tieout, tmp_path, 2)
+
+
+@pytest.mark.requirement("R71")
+def test_a_log_that_lost_its_write_ahead_file_after_a_kill_is_refused_and_with_it_goes_on(
+    tieout: Tieout, tmp_path: Path
+) -> None:
+    catch_up(tieout, 1, 2)
+    topic, value = "tieout.finance.changes", json.dumps(json.loads(expense(3))["value"]).encode()
+    with closing(EmbeddedLog.open(tmp_path / LOG, "write")) as log:
+        log.append([NewRecord(topic, b"3", value)])
+        # What a process that is killed leaves behind.
+        left = {ending: (tmp_path / f"{LOG}{ending}").read_bytes() for ending in ("", "-wal")}
+    assert left["-wal"]
+    for ending, content in left.items():
+        (tmp_path / f"{LOG}{ending}").write_bytes(content)
+    trusted(tieout, tmp_path, 3)
+    (tmp_path / LOG).write_bytes(left[""])
+    refused(tieout, tmp_path, "finance.changes/0 was read up to 3, and the log ends at 2")
 
 
 # --- the log: damaged ------------------------------------------------------------------------------------------------
