@@ -31,12 +31,15 @@ from tieout.handling import ready
 from tieout.journals import NOT_HERE, Standing, standing
 from tieout.settings import Settings
 from tieout.sync_requests import request_of
-from tieout.syncing import Plan, plan, plan_for, plan_named, plan_of
+from tieout.syncing import NARROW, Limits, Plan, TooManyCalls, plan, plan_for, plan_named, plan_of
 
 CALLS_MAX: Final = 10_000
 """More calls than these are not started from a page."""
+DOCUMENTS_MAX: Final = 100_000
+"""Nor more documents: their preview would take a minute."""
 TOKEN_MAX: Final = 4 * 1024 * 1024
-"""Characters of a form's token: some hundred thousand documents."""
+"""Characters of a form's token."""
+LIMITS: Final = Limits(CALLS_MAX, DOCUMENTS_MAX)
 _UNPACKED_MAX: Final = 64 * 1024 * 1024
 _SCOPE_MAX: Final = 300
 _EVERY: Final = 1_000_000
@@ -91,12 +94,15 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def token(self) -> str:
-        """What its form carries: the id of the request, and what was shown."""
+        """What its form carries: the id of the request, and what was shown. Raises `TooManyCalls` for too large a one."""
         shown: list[tuple[str, str, list[str]]] = [
             (task.action, task.subject, list(task.documents)) for task in self.tasks
         ]
-        form = Shown(self.id, self.kind, self.company, self.scope, shown, self.job)
-        return base64.urlsafe_b64encode(zlib.compress(msgspec.json.encode(form))).decode()
+        form = msgspec.json.encode(Shown(self.id, self.kind, self.company, self.scope, shown, self.job))
+        token = base64.urlsafe_b64encode(zlib.compress(form)).decode()
+        if len(form) > _UNPACKED_MAX or len(token) > TOKEN_MAX:
+            raise TooManyCalls(f"this sync names too much for one page. {NARROW}")
+        return token
 
 
 class Shown(msgspec.Struct, frozen=True, array_like=True):
@@ -141,14 +147,14 @@ def of_window(
 ) -> Preview:
     """Everything in a window that is not reconciled. Raises `TooManyCalls`."""
     scope = "Recurring job" if job else f"All documents, {window.start} to {window.end}"
-    return _of_documents(snapshot, company.code, scope, plan(snapshot, settings, company, window, calls=CALLS_MAX), job)
+    return _of_documents(snapshot, company.code, scope, plan(snapshot, settings, company, window, limits=LIMITS), job)
 
 
 def of_rows(
     snapshot: Snapshot, settings: Settings, company: Company, queries: Iterable[GridQuery], scope: str
 ) -> Preview:
     """The rows of grids. Raises `TooManyCalls`."""
-    return _of_documents(snapshot, company.code, scope, plan_of(snapshot, settings, queries, CALLS_MAX))
+    return _of_documents(snapshot, company.code, scope, plan_of(snapshot, settings, queries, LIMITS))
 
 
 def of_document(snapshot: Snapshot, settings: Settings, company: Company, name: str) -> Preview:

@@ -30,6 +30,20 @@ _PLANNED_AT_ONCE: Final = 5_000
 IN_FLIGHT: Final = "It is on its way: what is missing may still come by itself."
 
 
+NARROW: Final = "Narrow it: choose fewer dates, or filter the grid; `tieout sync` has no such limit."
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The most calls and documents of a sync that is started from a page."""
+
+    calls: int
+    documents: int
+
+
+class TooManyCalls(QuestionError):
+    """A sync of more than is started at once."""
+
+
 class Planned(msgspec.Struct, frozen=True):
     """A document and what Sync does for it, or why it is left alone; `change` is the digest of its surroundings."""
 
@@ -64,17 +78,13 @@ class Plan(msgspec.Struct, frozen=True):
         return request_of(self.tasks, self.changes, who=who, scope=scope, by_person=by_person)
 
 
-class TooManyCalls(QuestionError):
-    """A sync of more calls than are started at once."""
-
-
 def plan(
     snapshot: Snapshot,
     settings: Settings,
     company: Company,
     window: Window,
     kinds: Sequence[Kind] = KINDS,
-    calls: int | None = None,
+    limits: Limits | None = None,
 ) -> Plan:
     """What Sync does for a company: everything in the window that is not reconciled. Raises as `plan_of`."""
     queries = [
@@ -82,11 +92,11 @@ def plan(
         for kind in kinds
         for view in VIEWS
     ]
-    return plan_of(snapshot, settings, queries, calls)
+    return plan_of(snapshot, settings, queries, limits)
 
 
-def plan_of(snapshot: Snapshot, settings: Settings, queries: Iterable[GridQuery], calls: int | None = None) -> Plan:
-    """What Sync does for the rows of grids, each row once. Raises `TooManyCalls` beyond so many `calls`."""
+def plan_of(snapshot: Snapshot, settings: Settings, queries: Iterable[GridQuery], limits: Limits | None = None) -> Plan:
+    """What Sync does for the rows of grids, each row once. Raises `TooManyCalls` beyond the limits."""
     found: list[Planned] = []
     seen: set[str] = set()
     subjects: set[tuple[str, str]] = set()
@@ -96,11 +106,10 @@ def plan_of(snapshot: Snapshot, settings: Settings, queries: Iterable[GridQuery]
             seen.update(row.document.key for row in some)
             planned = _planned(snapshot, settings, some, on_its_way_too=False).documents
             subjects |= {(one.step.action, one.step.subject) for one in planned if isinstance(one.step, Step)}
-            if calls is not None and len(subjects) > calls:
-                raise TooManyCalls(
-                    f"this sync would make more than {calls:,} calls. Narrow it: choose fewer dates, or filter the "
-                    "grid; `tieout sync` has no such limit."
-                )
+            if limits is not None and len(subjects) > limits.calls:
+                raise TooManyCalls(f"this sync would make more than {limits.calls:,} calls. {NARROW}")
+            if limits is not None and len(seen) > limits.documents:
+                raise TooManyCalls(f"this sync would look at more than {limits.documents:,} documents. {NARROW}")
             found += planned
     return Plan(found)
 

@@ -16,7 +16,7 @@ from store.queries import Snapshot
 from tests.support.desks import COMPANY, Desk
 from tieout import previews
 from tieout.previews import Confirmed, Preview, Shown, read_token
-from tieout.syncing import TooManyCalls, plan_of
+from tieout.syncing import Limits, TooManyCalls, plan_of
 
 
 @pytest.fixture
@@ -88,9 +88,11 @@ def test_more_calls_than_a_page_starts_are_refused_with_the_advice_to_narrow(des
     with desk.reader.snapshot() as snapshot:
         company, window = window_of(snapshot)
         query = GridQuery(company=company.code, kind="expense", window=window, view="missing-actuals")
-        assert len(plan_of(snapshot, desk.settings, [query], 30).tasks) == 30
+        assert len(plan_of(snapshot, desk.settings, [query], Limits(30, 40)).tasks) == 30
         with pytest.raises(TooManyCalls, match=r"more than 29 calls\. Narrow it"):
-            plan_of(snapshot, desk.settings, [query], 29)
+            plan_of(snapshot, desk.settings, [query], Limits(29, 40))
+        with pytest.raises(TooManyCalls, match=r"more than 39 documents\. Narrow it"):
+            plan_of(snapshot, desk.settings, [query], Limits(30, 39))
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode()))
