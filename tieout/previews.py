@@ -94,7 +94,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def token(self) -> str:
-        """What its form carries: the id of the request, and what was shown. Raises `TooManyCalls` for too large a one."""
+        """What its form carries: the id of the request, and what was shown. Raises `TooManyCalls`."""
         shown: list[tuple[str, str, list[str]]] = [
             (task.action, task.subject, list(task.documents)) for task in self.tasks
         ]
