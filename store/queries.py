@@ -27,6 +27,7 @@ from store.attempts import Attempt, Tried, attempts_of, states_of_syncs, stopped
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
 from store.lease import Holder, holder_of
+from store.loops import LoopTurn, last_turns
 from store.onesided import CHAINS, NotSynced, NotSyncedPage, Posting
 from store.overview import Age, Balance, Day, Part, Work
 from store.proposals import waiting_proposals
@@ -413,6 +414,10 @@ class Snapshot:
     def run_documents(self, run: str, limit: int | None = None, skip: int = 0) -> list[RunDocument]:
         """The documents of a sync run, those first that need somebody."""
         return documents_of(self._connection, run, microseconds(self.now), limit, skip)
+
+    def loops(self) -> list[LoopTurn]:
+        """The last turn of every loop of the workers, by name."""
+        return last_turns(self._connection)
 
     def turn(self, job: str) -> str | None:
         """The last day (YYYY-MM-DD) for which a recurring job was done; None when no worker looked for it yet."""

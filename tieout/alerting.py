@@ -30,6 +30,7 @@ from streams.topics import REJECTED
 from tieout.bootstrap import load_maps, open_log, open_store
 from tieout.checks import effects_line, tiles_line
 from tieout.feeds import companies_of, feeds_of
+from tieout.loops import keep, reason_of
 from tieout.rejected import rejections
 from tieout.settings import Settings
 
@@ -180,11 +181,11 @@ def _run(settings: Settings, stop: threading.Event) -> None:
                     while not stop.is_set():
                         if turns.take_turn("alerts", this_turn()):
                             alarm.look()
+                            keep(engine, "alerts", "")
                         alarm.tell()
                         stop.wait(ASK_SECONDS)
             except (TieoutError, DBAPIError) as error:
-                reason = str(error.orig).strip() if isinstance(error, DBAPIError) else str(error)
-                log.warning("alerts_wait", reason=reason, seconds=ASK_SECONDS)
+                log.warning("alerts_wait", reason=reason_of(error), seconds=ASK_SECONDS)
                 stop.wait(ASK_SECONDS)
             except Exception as error:  # noqa: BLE001 - see above
                 log.error("alerts_failed", error=type(error).__name__)

@@ -18,7 +18,6 @@ from engine.attempts import SECOND, Claim, Request
 from engine.changes import iso
 from engine.errors import TieoutError
 from engine.journals import ACTION
-from handlers.errors import TargetError
 from handlers.journals import GeneralJournals
 from handlers.processes import Processes
 from handlers.sync import Syncing
@@ -28,6 +27,7 @@ from tieout.bootstrap import load_maps, open_store
 from tieout.commands import Outlet, syncs
 from tieout.connectors import configured, open_connectors
 from tieout.journals import JournalSyncing, names_in
+from tieout.loops import repeat
 from tieout.settings import Settings
 from tieout.syncing import looking, sync_every_company
 from tieout.watch import Watch
@@ -117,38 +117,30 @@ def handling(
                 log.info("sync_asked_directly", reason=str(error))
                 attempts.ask(request)
 
-        def recur() -> None:
-            while not stop.wait(JOB_SECONDS):
-                try:
-                    for company, day, asked in sync_every_company(reader, attempts, settings, datetime.now(UTC), ask):
-                        documents = sum(len(task.documents) for task in asked.tasks)
-                        log.info(
-                            "company_synced", company=company, day=day, calls=len(asked.tasks), documents=documents
-                        )
-                        attempts.purge_runs(_now() - settings.error_history_days * DAY)
-                except DBAPIError as error:
-                    log.warning("handler_waits", reason=str(error.orig).strip(), seconds=JOB_SECONDS)
+        def recur() -> bool:
+            done = False
+            for company, day, asked in sync_every_company(reader, attempts, settings, datetime.now(UTC), ask):
+                documents = sum(len(task.documents) for task in asked.tasks)
+                log.info("company_synced", company=company, day=day, calls=len(asked.tasks), documents=documents)
+                attempts.purge_runs(_now() - settings.error_history_days * DAY)
+                done = True
+            return done
 
-        def take_journals() -> None:
-            while not stop.wait(min(JOB_SECONDS, settings.journals_every)):
-                slot = _now() // SECOND // settings.journals_every * settings.journals_every
-                try:
-                    # One of the workers takes them, whichever comes first.
-                    if attempts.take_turn("general journals", iso(slot * SECOND)):
-                        log.info("journals_taken", journals=len(journals.take()))
-                except DBAPIError as error:
-                    log.warning("handler_waits", reason=str(error.orig).strip(), seconds=settings.journals_every)
-                except TargetError as error:
-                    log.warning("journals_not_looked_for", reason=str(error))
-                except Exception as error:  # noqa: BLE001 - what is wrong with these journals may pass, too
-                    log.error("handler_failed", error=type(error).__name__)
+        def take_journals() -> bool:
+            slot = _now() // SECOND // settings.journals_every * settings.journals_every
+            # One of the workers takes them, whichever comes first.
+            if not attempts.take_turn("general journals", iso(slot * SECOND)):
+                return False
+            log.info("journals_taken", journals=len(journals.take()))
+            return True
 
         with ThreadPoolExecutor(AT_ONCE + 2, thread_name_prefix="handler") as pool:
             working = [pool.submit(work, number) for number in range(AT_ONCE)]
             if not until_done:
-                working.append(pool.submit(recur))
+                working.append(pool.submit(repeat, "recurring sync", recur, engine, stop, JOB_SECONDS))
                 if settings.process_journal and settings.journals_every:
-                    working.append(pool.submit(take_journals))
+                    seconds = min(JOB_SECONDS, settings.journals_every)
+                    working.append(pool.submit(repeat, "general journals", take_journals, engine, stop, seconds))
             try:
                 yield
             except BaseException:

@@ -6,11 +6,12 @@ from datetime import time as time_of_day
 from typing import Final
 
 import msgspec
+import structlog
 
 from engine.attempts import Claim, Request
 from engine.calendar import Company, Window, day_of_job
 from engine.documents import Kind
-from engine.errors import QuestionError
+from engine.errors import QuestionError, TieoutError
 from engine.syncing import Left, Step, Task, step_for, tasks
 from handlers.sync import Needed
 from store.attempts import SqlAttempts
@@ -26,11 +27,15 @@ KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
 VIEWS: Final[tuple[View, ...]] = ("missing-actuals", "missing-journal-lines")
 _ROWS_AT_ONCE: Final = 1_000
 RECURRING: Final = "recurring job"
+RECURRING_SCOPE: Final = "Recurring job"
 _PLANNED_AT_ONCE: Final = 5_000
 IN_FLIGHT: Final = "It is on its way: what is missing may still come by itself."
 
 
 NARROW: Final = "Narrow it: choose fewer dates, or filter the grid; `tieout sync` has no such limit."
+
+
+log = structlog.get_logger(__name__)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -146,23 +151,39 @@ def sync_every_company(
 ) -> Iterator[tuple[str, str, Request]]:
     """Have `ask` ask for what the recurring job is due to do (R41): the company, the day and what was asked for.
 
-    Whichever worker looks first does it for all of them.
+    Whichever worker looks first does it for all of them. A company that cannot be planned, such as one without an open
+    period, does not keep the others: its run says why it is empty.
     """
     if settings.sync_at == "never":
         return
     at = time_of_day.fromisoformat(settings.sync_at)
     with reader.snapshot() as snapshot:
-        companies = [snapshot.company(code) for code in snapshot.companies()]
+        companies = [snapshot.company(code) for code in snapshot.companies() if concerns(settings, code)]
         days = [day_of_job(now.astimezone(snapshot.zone(company)), at).isoformat() for company in companies]
-    for company, day in zip(companies, days, strict=True):
+        turns = [snapshot.turn(f"sync {company.code}") for company in companies]
+    for company, day, last in zip(companies, days, turns, strict=True):
+        if last is not None and last >= day:
+            continue
+        found, scope = Plan([]), RECURRING_SCOPE
+        if last is not None:
+            try:
+                with reader.snapshot() as snapshot:
+                    found = plan(snapshot, settings, company, snapshot.window(company, None, None))
+            except TieoutError as error:
+                log.warning("company_not_synced", company=company.code, day=day, reason=str(error))
+                scope = f"{RECURRING_SCOPE}, not run: {error}"
+        # Taken once it is planned: a database that goes away meanwhile leaves the day to be done.
         if attempts.take_turn(f"sync {company.code}", day):
-            with reader.snapshot() as snapshot:
-                found = plan(snapshot, settings, company, snapshot.window(company, None, None))
             request = request_of(
-                found.tasks, found.changes, who=RECURRING, scope="Recurring job", company=company.code, by_person=False
+                found.tasks, found.changes, who=RECURRING, scope=scope, company=company.code, by_person=False
             )
             ask(request)
             yield company.code, day, request
+
+
+def concerns(settings: Settings, code: str) -> bool:
+    """Whether a company is one of this environment's."""
+    return settings.companies is None or code in settings.companies
 
 
 def rests_on(settings: Settings) -> str:

@@ -8,6 +8,7 @@ from engine.attempts import ATTEMPTS_MAX
 from engine.syncing import Left, Step
 from tests.support.desks import Desk
 from tests.support.stores import MAPS
+from tests.support.workspace import posted_expense
 from tieout.answers import chain_json
 from tieout.simulator.pair import Fault
 from tieout.syncing import sync_every_company
@@ -186,6 +187,36 @@ def test_the_recurring_job_syncs_each_company_once_a_day_at_its_own_time(desk: D
     desk.handle()
     needed = sum(len(task.documents) for task in desk.plan().tasks)
     assert due("2025-01-10T05:00:00Z") == [("2025-01-09", needed)]
+
+
+@pytest.mark.requirement("R41")
+def test_a_company_without_a_calendar_does_not_keep_the_others_from_their_sync() -> None:
+    desk = Desk(companies=None)
+    desk.also([posted_expense("1", "10.00", company="AAAA")])
+
+    def due(moment: str) -> dict[str, int]:
+        now = datetime.fromisoformat(moment)
+        asked = sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.ask)
+        return {company: len(request.tasks) for company, _, request in asked}
+
+    due("2025-01-08T12:00:00Z")  # the first day of an installation
+    found = due("2025-01-10T12:00:00Z")
+    assert found["AAAA"] == 0
+    assert found["USPM"] > 20
+    assert due("2025-01-10T13:00:00Z") == {}
+    with desk.reader.snapshot() as snapshot:
+        (run,) = snapshot.runs("AAAA", 10)
+    assert run.scope.startswith("Recurring job, not run: ")
+    assert "period" in run.scope
+
+
+@pytest.mark.requirement("R41")
+def test_a_company_outside_the_settings_is_not_looked_at(desk: Desk) -> None:
+    desk.also([posted_expense("1", "10.00", company="AAAA")])
+    for moment in ("2025-01-08T12:00:00+00:00", "2025-01-10T12:00:00+00:00"):
+        now = datetime.fromisoformat(moment)
+        asked = list(sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.ask))
+    assert {company for company, *_ in asked} == {"USPM"}
 
 
 def test_the_recurring_job_can_be_off() -> None:

@@ -15,7 +15,7 @@ from store.errorlog import ErrorQuery
 from store.queries import Reader
 from store.writer import Writer
 from tests.support.pairs import HOST, Site
-from tests.support.stores import MAPS, TODAY, add, memory_store
+from tests.support.stores import MAPS, TODAY, add, batch_of, memory_store
 from tests.unit.test_pair import facts
 from tieout import retrying
 from tieout.handling import caller
@@ -63,6 +63,10 @@ class Desk:
         self._writer.apply(batch)
         while self._writer.recompute():
             pass
+
+    def also(self, events: list[dict[str, Any]]) -> None:
+        """Let other events arrive, as `tieout ingest` takes them."""
+        self._writer.apply(batch_of(events))
 
     def plan(self, document: str | None = None) -> Plan:
         """What Sync would do."""

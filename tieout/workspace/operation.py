@@ -79,6 +79,7 @@ def operation(request: Request) -> Response:
             "of": ATTEMPTS_MAX,
             "more": max(0, len(attention) - _SHOWN),
             "writer": snapshot.writer(),
+            "loops": snapshot.loops(),
             "embedded": workspace.settings.log_file is not None,
         }
         return render(request, "operation.html", context)
