@@ -67,7 +67,7 @@ def test_what_fails_five_times_is_in_the_log_waits_and_goes_when_it_is_mended_an
     assert error["parameters"] == {"limit": "5", "count": "5"}
     assert error["text"] == "Failed to sync journal line to Dataverse. Manual synch required at count 5. Count 5."
     listed = tieout("journals").out
-    assert "waits for a person" in listed
+    assert "needs attention" in listed
     assert "5 of 5" in listed
     assert "closed for new transactions" in listed
     assert "`tieout journals sync` begins a new round, and so does deleting" in listed

@@ -511,10 +511,10 @@ def show_synced(screen: Console, told: Sequence[dict[str, Any]], what: str) -> N
 # --- general journals ------------------------------------------------------------------------------------------------
 
 _JOURNAL_STATES = {
-    "waiting": "tried again {next}",
-    "running": "being tried",
-    "waits-for-a-person": "waits for a person",
-    "reported": "seen to by Finance",
+    "waiting": "next attempt {next}",
+    "running": "in progress",
+    "waits-for-a-person": "needs attention",
+    "reported": "retried by Finance",
     "through": "through",
 }
 
