@@ -33,16 +33,26 @@ def connect(url: str, *, write: bool = False) -> Engine:
     try:
         parsed = make_url(url)
         engine = create_engine(parsed, **_options(parsed.get_backend_name(), write=write))
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise StoreError(
-            f"TIEOUT_STORE={url!r} is not a store this version knows ({error}). Use sqlite:///path/to/file "
-            "or postgresql+psycopg://user@host/database."
-        ) from None
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise _unusable(url, error) from None
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine, write=write)
     elif not write:
         _spare_processes(engine)
     return engine
+
+
+def _unusable(url: str, error: Exception) -> StoreError:
+    """The error for a URL that names no known database, or one whose driver is not installed."""
+    if isinstance(error, ImportError) and url.startswith(("postgresql://", "postgresql+psycopg://")):
+        return StoreError(
+            f"TIEOUT_STORE names a PostgreSQL database, and its driver cannot be loaded ({error}): "
+            "pip install 'tieout[postgres]'."
+        )
+    return StoreError(
+        "TIEOUT_STORE is not a store this version knows. Use sqlite:///path/to/file or "
+        "postgresql+psycopg://user@host/database."
+    )
 
 
 def _options(backend: str, *, write: bool) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from psycopg.pq import PipelineStatus
 from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Table
 from sqlalchemy.exc import DBAPIError
 
@@ -140,6 +139,9 @@ def _is_postgres(connection: Connection) -> bool:
 
 
 def _waits(connection: Connection) -> bool:
+    # Only here: SQLite needs no driver of PostgreSQL.
+    from psycopg.pq import PipelineStatus
+
     driver: Any = connection.connection.driver_connection
     return bool(driver.pgconn.pipeline_status == PipelineStatus.OFF)
 
