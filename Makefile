@@ -32,7 +32,7 @@ format: $(READY) ## put the code into shape
 	$(BIN)/ruff format .
 
 soak: $(READY) ## kill workers 300 times, as slowly as it really is (long)
-	TIEOUT_SOAK=1 $(BIN)/python -m pytest tests/integration/test_crashes.py tests/integration/test_two_workers.py \
+	TIEOUT_SOAK=1 $(BIN)/python -m pytest --timeout=21600 tests/integration/test_crashes.py tests/integration/test_two_workers.py \
 		tests/acceptance/test_attempts_under_kill.py $(ARGS)
 
 bench: $(READY) ## measure speed (long)

@@ -3,6 +3,7 @@
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from functools import cache
 
@@ -13,6 +14,14 @@ from docker.errors import DockerException
 
 from tests.support import containers
 from tests.support.containers import Broker, Database
+
+# A shell ignores SIGINT and SIGQUIT for what it starts in the background, and programs started by programs inherit
+# that. What has a handler here has its default action in a child, so that tests can interrupt what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for _number in (signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM))
 
 
 @cache

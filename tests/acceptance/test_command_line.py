@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from streams.embedded import EmbeddedLog
-from tests.support.commandline import Outcome, Tieout, typist
+from tests.support.commandline import Outcome, Tieout, ended, typist
 from tests.support.payloads import EXAMPLES
 from tieout.mapfiles import load_maps
 from tieout.settings import Settings
@@ -620,7 +620,7 @@ def test_decode_ends_with_the_reason_when_an_event_is_rejected(tieout: Tieout, p
 def test_errors_can_be_followed_as_they_come(tieout: Tieout) -> None:
     projected(tieout, lines(message("first", "e1")))
     command = [sys.executable, "-m", "tieout", "errors", "--follow", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as followed:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as followed, ended(followed):
         assert followed.stdout is not None
         assert json.loads(followed.stdout.readline())["text"] == "first"
         projected(tieout, lines(message("other company", "e2", company="GBPM"), message("second", "e3")))
@@ -1180,7 +1180,7 @@ def test_a_command_that_is_interrupted_ends_quietly(
     environment = {**os.environ, "TIEOUT_LOG_LEVEL": "warning"}
     command = [sys.executable, "-m", "tieout", *arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, **pipes) as started:  # type: ignore[call-overload]
+    with subprocess.Popen(command, env=environment, **pipes) as started, ended(started):  # type: ignore[call-overload]
         ready = tmp_path / ("store.sqlite" if arguments[0] == "run" else "log.sqlite.lock")
         deadline = time.monotonic() + 30
         while not ready.exists() and time.monotonic() < deadline:

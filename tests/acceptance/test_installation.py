@@ -138,12 +138,13 @@ def _unavailable(reason: str) -> NoReturn:
 def _interpreter(version: str) -> str | None:
     """A Python of this version: the one that runs these tests, one on the path, or one that pyenv has."""
     kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found = [sys.executable, shutil.which(f"python{version}"), *sorted(kept.glob(f"{version}.*/bin/python{version}"))]
+    found = [sys.executable, shutil.which(f"python{version}") or ""]
+    found += [str(path) for path in sorted(kept.glob(f"{version}.*/bin/python{version}"))]
     code = "import sys, ensurepip; print('%d.%d' % sys.version_info[:2])"
     for path in filter(None, found):
         said = subprocess.run([path, "-c", code], capture_output=True, text=True)
         if said.stdout.strip() == version:
-            return str(path)
+            return path
     return None
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from store.queries import Reader
 from tests.acceptance.test_replay import canonical, everything, ingest, missing, project, settings_in
+from tests.support.commandline import ended
 from tests.support.containers import Broker, Database, until
 from tests.support.mending import WRONG_MAP
 from tieout.bootstrap import load_maps, open_log, open_store
@@ -36,7 +37,7 @@ def worker(settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
         "TIEOUT_MAPS": ",".join(settings.maps),
     }
     command = [sys.executable, "-m", "tieout", "run", "--role", "project"]
-    with subprocess.Popen(command, env={**os.environ, **named}, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, env={**os.environ, **named}, stderr=subprocess.PIPE) as process, ended(process):
         try:
             yield process
         finally:

@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +26,15 @@ class Outcome(NamedTuple):
     def lines(self) -> list[Any]:
         """Standard output as lines of JSON."""
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+@contextmanager
+def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Kill a process at the end of the block if it still runs, whose `with` would wait for it forever."""
+    try:
+        yield
+    finally:
+        process.kill()
 
 
 Tieout = Callable[..., Outcome]
