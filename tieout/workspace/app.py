@@ -58,8 +58,8 @@ def make_app(workspace: Workspace) -> Starlette:
             Route("/operation", operation.operation),
             Route("/operation/checks", operation.checks),
             Route("/operation/rejected", operation.rejected),
-            Route("/event/{topic}/{partition:int}/{offset:int}", document.event),
-            Route("/event/{topic}/{partition:int}/{offset:int}/bytes", document.event_bytes),
+            Route("/event/{topic}/{partition}/{offset}", document.event),
+            Route("/event/{topic}/{partition}/{offset}/bytes", document.event_bytes),
             Route("/{company}", dual_write.summary),
             *(
                 Route(f"/{{company}}/{path}{suffix}", _Of(endpoint, kind=kind), methods=["GET"])

@@ -1,6 +1,8 @@
 """A document with its chain: a timeline over both systems, the explanation, the findings, and the way to each event."""
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -21,6 +23,7 @@ from store.queries import ChainView, Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
 from tieout.answers import findings_of, hexadecimal, record_json
 from tieout.workspace.context import Frame, asked, frame, workspace_of
+from tieout.workspace.export import as_file
 from tieout.workspace.forms import form_of
 from tieout.workspace.rendering import render
 
@@ -229,22 +232,20 @@ def event(request: Request) -> Response:
 def event_bytes(request: Request) -> Response:
     """The bytes of an event, to keep."""
     found = _event_record(request)
-    name = f"{found.topic}-{found.partition}-{found.offset}.bin"
-    return Response(
-        found.value or b"",
-        media_type="application/octet-stream",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    headers = as_file(f"{found.topic}-{found.partition}-{found.offset}.bin")
+    return Response(found.value or b"", media_type="application/octet-stream", headers=headers)
 
 
 def _event_record(request: Request) -> LogRecord:
-    topic, partition, offset = (request.path_params[name] for name in ("topic", "partition", "offset"))
+    topic, *numbers = (request.path_params[name] for name in ("topic", "partition", "offset"))
     log = workspace_of(request).log
-    where = f"{topic}/{partition}/{offset}"
-    try:
-        found = log.read(topic, partition, offset, 1, 1) if partition < log.partitions(topic) else []
-    except (OffsetOutOfRange, TopicMissing):
-        found = []
+    where = "/".join((topic, *numbers))
+    found: list[LogRecord] = []
+    # No log has a place with more digits.
+    if all(re.fullmatch(r"\d{1,15}", number, re.ASCII) for number in numbers):
+        partition, offset = map(int, numbers)
+        with suppress(OffsetOutOfRange, TopicMissing):
+            found = log.read(topic, partition, offset, 1, 1) if partition < log.partitions(topic) else []
     if not found or found[0].offset != offset:
         raise QuestionError(f"there is no event at {where}: the log does not reach there, or no longer holds it.")
     return found[0]

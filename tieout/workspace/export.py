@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -29,8 +30,20 @@ def csv_response(
     name: str, titles: Sequence[str], rows: Iterable[Sequence[Any]], stack: ExitStack | None = None
 ) -> Response:
     """A file of rows, sent while they are read; `stack` is closed after the last one."""
-    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return Pieces(_written(titles, rows), stack or ExitStack(), "text/csv", headers)
+    return Pieces(_written(titles, rows), stack or ExitStack(), "text/csv", as_file(f"{name}.csv"))
+
+
+def as_file(name: str) -> dict[str, str]:
+    r"""The header that has a browser keep an answer under a name, whatever characters a company's code has (RFC 6266).
+
+    >>> as_file("USPM-errors.csv")
+    {'Content-Disposition': 'attachment; filename="USPM-errors.csv"'}
+    >>> as_file('Ü"-errors.csv')
+    {'Content-Disposition': 'attachment; filename="__-errors.csv"; filename*=UTF-8\'\'%C3%9C%22-errors.csv'}
+    """
+    plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
+    exact = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
+    return {"Content-Disposition": f'attachment; filename="{plain}"{exact}'}
 
 
 def _written(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:

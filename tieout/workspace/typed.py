@@ -9,7 +9,8 @@ from store.conditions import COLUMNS
 from tieout.workspace.addresses import conditions_of, plain
 from tieout.workspace.formats import Locale
 
-_PLAIN = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+# No amount has more digits; an integer takes no more than some thousands of them.
+_PLAIN = re.compile(r"-?\d{1,30}(\.\d+)?", re.ASCII)
 
 
 def amount(text: str, locale: Locale) -> str:
