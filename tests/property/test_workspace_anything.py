@@ -93,6 +93,8 @@ def test_a_file_is_named_for_a_company_with_an_odd_code(client: httpx.Client) ->
 
 @given(st.sampled_from(ROUTES), st.dictionaries(st.sampled_from(PARAMETERS), ANYTHING, max_size=4))
 @example("/{company}/expense", {"f.amount": "9" * 5_000})
+@example("/{company}/expense", {"f.voucher": "a" * 50_000})
+@example("/{company}/expense", {"q": "a" * 50_000})
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_hostile_parameters_are_no_fault(client: httpx.Client, path: str, query: dict[str, str]) -> None:
     asked(client, path, {}, query)

@@ -47,6 +47,9 @@ VIEWS: Final[dict[Kind, dict[View, str]]] = {
     },
 }
 
+FILTER_CHARACTERS_MAX: Final = 1_000
+"""Of a filter or a search; no name is as long, and SQLite refuses a pattern of 50,000."""
+
 _MIN_WIDTH: Final = 4
 _MAX_WIDTH: Final = 80
 
@@ -196,9 +199,11 @@ def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
         opened=query.get("open", ""),
         was=query.get("was", ""),
     )
-    for name in state.filters:
-        if name not in COLUMNS:
+    for name, text in (*state.filters.items(), ("", state.search)):
+        if name and name not in COLUMNS:
             raise QuestionError(f"there is no column {name!r} to filter on; there are {', '.join(COLUMNS)}.")
+        if len(text) > FILTER_CHARACTERS_MAX:
+            raise QuestionError(f"a filter has {FILTER_CHARACTERS_MAX:,} characters at most, and this has {len(text):,}.")
     return state
 
 

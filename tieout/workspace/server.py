@@ -21,6 +21,7 @@ from tieout.settings import Settings
 from tieout.stopping import told_by_signals
 from tieout.workspace.app import make_app
 from tieout.workspace.context import Workspace
+from tieout.workspace.turns import BoundedProtocol
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8080
@@ -97,6 +98,8 @@ def _server(settings: Settings, outlet: Outlet) -> Iterator[uvicorn.Server]:
         workspace = Workspace(Reader(engine, maps, today=settings.today), maps, settings, outlet)
         config = uvicorn.Config(
             make_app(workspace),
+            http=BoundedProtocol,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
