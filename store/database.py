@@ -4,8 +4,10 @@ Writing transactions take the database's write lock at their start, so that what
 reading ones see one consistent state for as long as they last and never wait for the writer.
 """
 
+import os
 import sqlite3
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any, Final
 
 from alembic import command
@@ -17,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, Oper
 
 from engine.errors import StoreAway, StoreError
 from store.checkpoints import checkpoint_beside
+from store.files import make_private, reading_uri
 
 _PAGE_CACHE_KIB = 24 * 1024  # of the writer; what keeps it within 250 MiB while millions of rows stay quick
 _READER_CACHE_KIB = 16 * 1024
@@ -36,6 +39,7 @@ def connect(url: str, *, write: bool = False) -> Engine:
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise _unusable(url, error) from None
     if engine.dialect.name == "sqlite":
+        _place_sqlite(engine, write=write)
         _prepare_sqlite(engine, write=write)
     elif not write:
         _spare_processes(engine)
@@ -85,13 +89,30 @@ sqlite3.register_adapter(bytes, bytes)
 sqlite3.register_adapter(type(None), lambda none: none)
 
 
+def _place_sqlite(engine: Engine, *, write: bool) -> None:
+    """Create the file if it is missing, or have it read where its folder cannot be written."""
+    database = engine.url.database
+    if not database or database.startswith((":memory:", "file:")):
+        return
+    path = Path(database).absolute()
+    if write:
+        make_private(path)
+    elif not os.access(path.parent, os.W_OK):
+
+        @event.listens_for(engine, "do_connect")
+        def _(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+            arguments[0] = reading_uri(path)
+            options["uri"] = True
+
+
 def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
     @event.listens_for(engine, "connect")
     def _(connection: sqlite3.Connection, _record: Any) -> None:
         cursor = connection.cursor()
         # Before anything is written to it.
         _refuse_foreign(cursor, engine.url.render_as_string())
-        cursor.execute("PRAGMA journal_mode=WAL")
+        if write:
+            cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
         # A writer waits for as long as a replay may take to put a rebuilt store in place.
         cursor.execute(f"PRAGMA busy_timeout={300_000 if write else 10_000}")

@@ -20,6 +20,7 @@ from zlib import crc32
 
 import msgspec
 
+from store.files import make_private, reading_uri
 from streams.log import Headers, LogBusy, LogDamaged, LogError, LogFailed, LogMissing
 
 Mode = Literal["read", "write"]
@@ -192,9 +193,11 @@ def open_file(path: Path, mode: Mode) -> sqlite3.Connection:
     """
     if mode == "read" and not path.exists():
         raise LogMissing(f"There is no event log {path} yet: start a worker or ingest events, or check the setting.")
+    if mode == "write":
+        make_private(path)
     with translated(path):
         connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode={'ro' if mode == 'read' else 'rwc'}",
+            reading_uri(path) if mode == "read" else f"file:{quote(str(path))}?mode=rw",
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 from zlib import crc32
 
+from store.files import make_private
 from streams.blocks import (
     INSERT_BLOCK,
     MOVE_END,
@@ -476,8 +477,9 @@ def take_lock(path: Path) -> IO[str]:
     Raises `LogBusy`.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(path.with_name(path.name + ".lock"), "a+", encoding="ascii")  # noqa: SIM115 - held until `close`
+        locked = path.with_name(path.name + ".lock")
+        make_private(locked)
+        lock = open(locked, "a+", encoding="ascii")  # noqa: SIM115 - held until `close`
     except OSError as error:
         raise LogFailed(
             f"The event log {path} cannot be written ({error}): check the path and its permissions."

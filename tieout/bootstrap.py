@@ -60,8 +60,6 @@ def log_of(
             publisher=f"{settings.prefix}.publisher" if publish else None,
             patience_seconds=patience_seconds or PATIENCE_SECONDS,
         )
-    if write:
-        path.parent.mkdir(parents=True, exist_ok=True)
     return EmbeddedLog.open(path, "write" if write else "read")
 
 
@@ -87,8 +85,6 @@ def open_store(settings: Settings, *, write: bool) -> Iterator[Engine]:
     shape.
     """
     url = make_url(settings.store)
-    if url.drivername.startswith("sqlite") and url.database and write:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     if url.drivername.startswith("sqlite") and url.database and not write and not Path(url.database).exists():
         raise SettingError(
             f"TIEOUT_STORE={settings.store!r}: there is no such store yet. Start `tieout run` or `tieout demo` once."

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 from sqlalchemy import make_url
 
@@ -24,8 +23,6 @@ def prepare(settings: Settings, *, patience_seconds: float) -> Iterator[str]:
 
 def _prepare_store(settings: Settings) -> str:
     url = make_url(settings.store)
-    if url.drivername.startswith("sqlite") and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = connect(settings.store, write=True)
     try:
         before, now = migrate(engine)

@@ -13,21 +13,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import pytest
 import typer
 
+from tests.support.nobody import NOBODY, need_nobody, unavailable
 from tieout.cli import app
 
 ROOT: Final = Path(__file__).parents[2]
 VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
 OF_EXTRAS: Final = ("psycopg",)
 """What the names of locked packages start with that only an extra needs."""
-
-# No passwd entry has this id. A user namespace gives it to the child without root, and takes the right to write
-# everywhere from one that is root.
-NOBODY: Final = ("unshare", "--user", "--map-user=54321", "--map-group=54321")
 
 DEMO: Final = {
     "TIEOUT_BROKER": "embedded:///.tieout/demo/demo-log.sqlite",
@@ -129,12 +126,6 @@ class Installed:
         )
 
 
-def _unavailable(reason: str) -> NoReturn:
-    if os.environ.get("TIEOUT_REQUIRE_INSTALLATION") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
-
-
 def _interpreter(version: str) -> str | None:
     """A Python of this version: the one that runs these tests, one on the path, or one that pyenv has."""
     kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
@@ -171,8 +162,7 @@ def installed(
     version: str = request.param
     if (interpreter := _interpreter(version)) is None:
         pytest.skip(f"no Python {version} on this machine")
-    if subprocess.run([*NOBODY, "true"], capture_output=True).returncode:
-        _unavailable("this system gives no user namespaces (unshare --user)")
+    need_nobody()
     folder = tmp_path_factory.mktemp("installed")
     subprocess.run([interpreter, "-m", "venv", folder / "env"], check=True)
     python = folder / "env" / "bin" / "python"
@@ -186,7 +176,7 @@ def installed(
         said = done.stderr.strip().splitlines()[-1]
         if "No matching distribution" in said and version != VERSIONS[0]:
             pytest.skip(f"no wheels for Python {version}: {said}")
-        _unavailable(f"the locked packages could not be installed: {said}")
+        unavailable(f"the locked packages could not be installed: {said}")
     # Without an index: a dependency that is missing is not fetched but named.
     done = _in_environment(python, "--isolated", "install", *quiet, "--no-index", wheel)
     assert done.returncode == 0, done.stderr

@@ -119,6 +119,8 @@ def test_sync_beside_the_demonstration_does_all_that_is_not_a_persons(tmp_path: 
             ["bash", "-c", typed], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
         )
     assert done.returncode == 0, done.stderr
+    # It holds the secret of the simulated pair, as a real one would hold a real one.
+    assert (tmp_path / ".tieout" / "demo" / "demo.env").stat().st_mode & 0o777 == 0o600
     said = re.sub(r" +", " ", done.stdout)
     assert "40 documents sent again, 0 documents not." in said
     assert "Expense missing actuals 1,000.00 10 documents" in said

@@ -203,7 +203,7 @@ def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
         if name and name not in COLUMNS:
             raise QuestionError(f"there is no column {name!r} to filter on; there are {', '.join(COLUMNS)}.")
         if len(text) > FILTER_CHARACTERS_MAX:
-            raise QuestionError(f"a filter has {FILTER_CHARACTERS_MAX:,} characters at most, and this has {len(text):,}.")
+            raise QuestionError(f"a filter has at most {FILTER_CHARACTERS_MAX:,} characters; this has {len(text):,}.")
     return state
 
 
