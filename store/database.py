@@ -14,7 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 
 from engine.errors import StoreAway, StoreError
@@ -44,6 +44,13 @@ def connect(url: str, *, write: bool = False) -> Engine:
     elif not write:
         _spare_processes(engine)
     return engine
+
+
+def shown_url(url: str | URL) -> str:
+    """A store's URL for people: without its password, wherever in the URL that is written."""
+    parsed = make_url(url)
+    hidden = {name: "hidden" if "pass" in name.lower() else value for name, value in parsed.query.items()}
+    return parsed.set(query=hidden).render_as_string(hide_password=True)
 
 
 def _unusable(url: str, error: Exception) -> StoreError:
@@ -179,7 +186,7 @@ def check(engine: Engine, *, allow_old: bool = False) -> str | None:
 
     Returns its shape; None for an empty one, which only `allow_old` accepts.
     """
-    shown = engine.url.render_as_string(hide_password=True)
+    shown = shown_url(engine.url)
     try:
         with engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()

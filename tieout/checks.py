@@ -10,12 +10,13 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, make_url, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import MapError, TieoutError
 from engine.maps import Maps
 from store import tables
+from store.database import shown_url
 from store.lease import LEASE_SECONDS, holder_of
 from store.selfchecks import in_outbox, unequal_sums
 from store.writer import built_under, check_built_under
@@ -26,7 +27,7 @@ from tieout.connected import looked_at
 from tieout.connectors import configured
 from tieout.continuity import ADVICE, compare
 from tieout.effects import LAST, without_effect
-from tieout.settings import Settings
+from tieout.settings import Settings, readable_secrets
 
 PATIENCE_SECONDS: Final = 5.0
 """How long a server that is away is waited for."""
@@ -56,7 +57,11 @@ Lines = Generator[Line, None, T]
 
 def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Line]:
     """Look at everything, in the order in which one thing stands on another."""
-    yield Line("settings", True, f"{settings.broker}, {_shown(settings.store)}, prefix {settings.prefix}")
+    yield Line("settings", True, f"{settings.broker}, {shown_url(settings.store)}, prefix {settings.prefix}")
+    if (found := readable_secrets()) is not None:
+        file, secrets = found
+        names = " and ".join(secrets)
+        yield Line("settings", True, f"warning: {file} has {names}, and every user may read it: chmod 600 {file}")
     if settings.expose_without_sign_in is not None:
         yield _exposed(settings.expose_without_sign_in)
     with ExitStack() as stack:
@@ -96,10 +101,6 @@ def _looked_at(name: str, look: Any) -> Iterator[Line]:
 
 def _said(error: Exception) -> str:
     return " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
-
-
-def _shown(store: str) -> str:
-    return make_url(store).render_as_string(hide_password=True)
 
 
 def _exposed(address: str) -> Line:

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 
-from sqlalchemy import make_url
-
-from store.database import connect, migrate
+from store.database import connect, migrate, shown_url
 from streams.topics import TOPICS
 from tieout.bootstrap import log_of
 from tieout.settings import Settings
@@ -22,13 +20,12 @@ def prepare(settings: Settings, *, patience_seconds: float) -> Iterator[str]:
 
 
 def _prepare_store(settings: Settings) -> str:
-    url = make_url(settings.store)
     engine = connect(settings.store, write=True)
     try:
         before, now = migrate(engine)
     finally:
         engine.dispose()
-    shown = url.render_as_string(hide_password=True)
+    shown = shown_url(settings.store)
     if before == now:
         return f"store {shown}: nothing to do, it has the shape {now}"
     return f"store {shown}: " + (f"made in the shape {now}" if before is None else f"upgraded from {before} to {now}")

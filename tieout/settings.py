@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from stat import S_IROTH
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -29,6 +30,8 @@ _EMBEDDED: Final = "embedded:///"
 _KAFKA: Final = "kafka://"
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _LISTS: Final = ("companies", "environments", "maps", "poll", "confirmed")
+_SECRETS: Final = ("broker_password", "client_secret", "webhook")
+_ADDRESSES: Final = ("broker", "store", "finance", "dataverse", "authority")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -189,11 +192,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def shown(self) -> dict[str, str]:
         """The settings in force as text, without passwords."""
+        # Only here: every command reads the settings, and few need the store.
+        from store.database import shown_url
+
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        for secret in ("broker_password", "client_secret", "webhook"):
+        for secret in _SECRETS:
             if shown[secret]:
                 shown[secret] = "***"
-        shown["store"] = make_url(self.store).render_as_string(hide_password=True)
+        shown["store"] = shown_url(self.store)
         return {name: "" if value is None else str(value) for name, value in shown.items()}
 
 
@@ -205,6 +211,17 @@ def load(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Sett
         if written is not None and written.strip():
             values[name] = _several(written) if name in _LISTS else written.strip()
     return _checked(values)
+
+
+def readable_secrets(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> tuple[Path, list[str]] | None:
+    """The settings file and the secrets in it, where every user of the machine may read it; else None."""
+    path = Path(environ.get("TIEOUT_SETTINGS") or folder / FILE)
+    if not path.exists() or not path.stat().st_mode & S_IROTH:
+        return None
+    written = _file(environ, folder)
+    found: list[str] = [name for name in _SECRETS if name in written]
+    found += [name for name in _ADDRESSES if re.search(r"@|pass", str(written.get(name, "")))]
+    return (path, found) if found else None
 
 
 def _file(environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
@@ -234,26 +251,29 @@ def _checked(values: dict[str, Any]) -> Settings:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         name = str(error).rpartition("$.")[2].rstrip("`")
-        held = values.get(name.partition("[")[0], "")
-        raise SettingError(f"TIEOUT_{name.upper()}={held!r}: {str(error).partition(' - at')[0]}.") from None
+        held = _held(name.partition("[")[0], values.get(name.partition("[")[0], ""))
+        raise SettingError(f"TIEOUT_{name.upper()}{held}: {str(error).partition(' - at')[0]}.") from None
     _check_places(settings)
     if settings.companies is not None:
         settings = msgspec.structs.replace(settings, companies=tuple(code.upper() for code in settings.companies))
     return settings
 
 
+def _held(name: str, value: object) -> str:
+    """The value of a wrong setting, for its message, unless it may hold a secret: a password written into an address,
+    a key in its path or query, or a value meant for another setting.
+    """
+    harmless = re.fullmatch(r"[a-z]+://[\w.-]*(:\d+)?/?", str(value), re.ASCII)
+    return "" if name in _SECRETS or (name in _ADDRESSES and not harmless) else f"={value!r}"
+
+
 def _check_places(settings: Settings) -> None:
     if not settings.broker.startswith((_EMBEDDED, _KAFKA)) or settings.log_file == Path():
         raise SettingError(
-            f"TIEOUT_BROKER={settings.broker!r}: use embedded:///path/to/file (three slashes relative, four "
-            "absolute) or kafka://host:port."
+            f"TIEOUT_BROKER{_held('broker', settings.broker)}: use embedded:///path/to/file (three slashes relative, "
+            "four absolute) or kafka://host:port."
         )
-    try:
-        make_url(settings.store)
-    except ArgumentError:
-        raise SettingError(
-            f"TIEOUT_STORE={settings.store!r}: use sqlite:///path/to/file or postgresql+psycopg://user@host/database."
-        ) from None
+    _check_store(settings.store)
     if not 1 <= settings.partitions <= 1_000:
         raise SettingError(f"TIEOUT_PARTITIONS={settings.partitions}: use a number from 1 to 1000.")
     if not 1 <= settings.error_history_days <= 36_500:
@@ -285,13 +305,27 @@ def _check_places(settings: Settings) -> None:
         raise SettingError(f"TIEOUT_LOG_LEVEL={settings.log_level!r}: use debug, info, warning or error.")
 
 
+def _check_store(store: str) -> None:
+    try:
+        url = make_url(store)
+    except (ArgumentError, ValueError):  # a port that is no number is the latter
+        raise SettingError(
+            f"TIEOUT_STORE{_held('store', store)}: use sqlite:///path/to/file or "
+            "postgresql+psycopg://user@host/database."
+        ) from None
+    if url.get_backend_name() != "sqlite" and "@" in f"{url.host}{url.database}":
+        # SQLAlchemy ends the password at the first of them, and would show the rest as the host.
+        raise SettingError("TIEOUT_STORE: in a password write %40 for @, %2F for /, %3A for : and %25 for %.")
+
+
 def _check_connections(settings: Settings) -> None:
     """Addresses of the two systems, and what is needed to sign in to them."""
     for name in ("finance", "dataverse", "authority"):
         address = getattr(settings, name)
         if address is not None and not _is_address(address):
             raise SettingError(
-                f"TIEOUT_{name.upper()}={address!r}: write https://host, without a path; http for this machine alone."
+                f"TIEOUT_{name.upper()}{_held(name, address)}: write https://host, without a path; http for this "
+                "machine alone."
             )
     if settings.finance or settings.dataverse:
         needed = ("tenant", "client_id", "client_secret")
@@ -349,8 +383,10 @@ def _check_broker(settings: Settings) -> None:
     servers = settings.broker[len(_KAFKA) :].split(",")
     wrong = [server for server in servers if not re.fullmatch(r"[^\s/@:]+:\d{1,5}", server.strip())]
     if wrong:
+        harmless = "@" not in settings.broker and re.fullmatch(r"[\w.-]*", wrong[0], re.ASCII)
+        shown = repr(wrong[0]) if harmless else "a server"
         raise SettingError(
-            f"TIEOUT_BROKER: {wrong[0]!r} is not host:port. Write kafka://host:port,host:port; user and password have "
+            f"TIEOUT_BROKER: {shown} is not host:port. Write kafka://host:port,host:port; user and password have "
             "settings of their own (TIEOUT_BROKER_USER, TIEOUT_BROKER_PASSWORD)."
         )
     if settings.broker_mechanism not in _MECHANISMS:

@@ -99,6 +99,15 @@ def test_a_password_in_the_store_is_not_told(tieout: Tieout) -> None:
     assert "secret" not in told.out + told.err
 
 
+def test_a_secret_in_a_settings_file_that_everybody_may_read_is_a_warning(played: Tieout) -> None:
+    Path("tieout.toml").write_text('client_secret = "unsaid"\n', encoding="utf-8")
+    Path("tieout.toml").chmod(0o644)
+    told = played("check")
+    assert (told.code, "warning: tieout.toml has client_secret" in told.out, "unsaid" in told.out) == (0, True, False)
+    Path("tieout.toml").chmod(0o600)
+    assert "warning" not in played("check").out
+
+
 @pytest.mark.parametrize(
     ("statement", "check", "says"),
     [
