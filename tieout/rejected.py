@@ -4,7 +4,7 @@ again.
 An event that was sent again leaves a tombstone under its key, its original place, so that it is no longer listed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from engine.changes import iso
@@ -69,6 +69,36 @@ def find(log: EventLog, prefix: str, identifier: str) -> Rejection:
 def alike(events: Iterable[Rejection], reason: str) -> Iterator[Rejection]:
     """Those whose reason contains a text, whatever its case."""
     return (event for event in events if reason.casefold() in event.reason.casefold())
+
+
+def page(
+    events: Sequence[Rejection],
+    prefix: str,
+    *,
+    reason: str,
+    topic: str | None,
+    start: str | None,
+    end: str | None,
+    after: str | None,
+    limit: int,
+) -> tuple[list[Rejection], int]:
+    """At most `limit` of the events that meet all filters, and how many more follow: those after the id `after` whose
+    reason contains a text, of a topic with or without the prefix, rejected from `start` to `end` (dates in UTC, both
+    included). Raises `QuestionError` where no event has the id.
+    """
+    if after is not None:
+        ids = [event.id for event in events]
+        known = next((name for name in (after, f"{prefix}.{after}") if name in ids), None)
+        if known is None:
+            raise QuestionError(f"there is no rejected event {after!r} to go on after: list without --after.")
+        events = events[ids.index(known) + 1 :]
+    found = [
+        event
+        for event in alike(events, reason)
+        if (topic is None or event.topic in (topic, f"{prefix}.{topic}"))
+        and (start or "") <= event.rejected_at[:10] <= (end or "9999-12-31")
+    ]
+    return found[:limit], max(0, len(found) - limit)
 
 
 def resubmit(log: EventLog, prefix: str, events: Iterable[Rejection]) -> int:

@@ -757,6 +757,32 @@ def test_rejected_events_are_listed_and_shown_with_reason_place_and_bytes(tieout
 
 
 @pytest.mark.requirement("R7")
+def test_rejected_events_are_filtered_and_paged(tieout: Tieout) -> None:
+    binary = {"topic": "dataverse.changes", "value_base64": base64.b64encode(b"\x00\xff\x01").decode()}
+    projected(tieout, lines(*(row(f"NoSuchTable{number}", "1") for number in range(5)), binary))
+
+    def ids(*options: str) -> list[str]:
+        return [event["id"] for event in tieout("rejected", "list", "--json", *options).lines]
+
+    finance = [f"tieout.finance.changes/0/{number}" for number in range(5)]
+    assert sorted(ids()) == ["tieout.dataverse.changes/0/0", *finance]
+    assert ids("--topic", "finance.changes") == finance
+    assert ids("--topic", "tieout.dataverse.changes") == ids("--reason", "NOT json") == ["tieout.dataverse.changes/0/0"]
+    assert ids("--reason", "nosuchtable3") == finance[3:4]
+    assert (ids("--to", "2020-01-01"), ids("--from", "9999-01-01"), ids("--topic", "nothing")) == ([], [], [])
+    day = tieout("rejected", "list", "--json").lines[0]["rejected_at"][:10]
+    assert len(ids("--from", day)) == 6
+
+    first = tieout("rejected", "list", "--topic", "finance.changes", "--limit", "2")
+    assert ("NoSuchTable1" in first.out, "NoSuchTable2" in first.out) == (True, False)
+    assert first.out.endswith("3 more: add --after tieout.finance.changes/0/1\n")
+    assert ids("--topic", "finance.changes", "--limit", "2", "--after", "finance.changes/0/1") == finance[2:4]
+    assert "more" not in tieout("rejected", "list", "--topic", "finance.changes", "--after", finance[1]).out
+    assert "no rejected event" in told(tieout("rejected", "list", "--after", "finance.changes/0/9"))
+    assert tieout("rejected", "list", "--from", "2025-01-02", "--to", "2025-01-01").code == 2
+
+
+@pytest.mark.requirement("R7")
 def test_an_event_that_was_published_as_rejected_twice_is_listed_once(tieout: Tieout, tmp_path: Path) -> None:
     projected(tieout, lines(row("NoSuchTable", "1")))
     (tmp_path / "store.sqlite").unlink()

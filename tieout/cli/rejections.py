@@ -4,16 +4,23 @@ from typing import Annotated
 
 import typer
 
-from tieout.cli.common import JsonOption, examples, in_force
+from tieout.cli.common import FromOption, JsonOption, ToOption, examples, in_force
 from tieout.cli.output import counted, emit, plain
 
-LIST_EXAMPLES = examples("tieout rejected list", "tieout rejected list --json")
+LIST_EXAMPLES = examples(
+    "tieout rejected list",
+    "tieout rejected list --reason 'in no map' --topic finance.changes",
+    "tieout rejected list --from 2025-01-08 --limit 20 --after tieout.finance.changes/0/17",
+    "tieout rejected list --json",
+)
 SHOW_EXAMPLES = examples("tieout rejected show tieout.finance.changes/0/17")
 RESUBMIT_EXAMPLES = examples(
     "tieout rejected resubmit tieout.finance.changes/0/17",
     "tieout rejected resubmit --reason 'contoso_ticket' --yes",
     "tieout rejected resubmit --all",
 )
+
+LISTED = 100
 
 app = typer.Typer(
     help="Look at the events that could not be understood, and send them again.",
@@ -29,17 +36,46 @@ IdArgument = typer.Argument(metavar="ID", help="As `tieout rejected list` shows 
 
 
 @app.command("list", epilog=LIST_EXAMPLES)
-def list_(as_json: JsonOption = False) -> None:
-    """List the rejected events: where each stood and why it was refused."""
+def list_(
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only those whose reason contains this text.", show_default=False)
+    ] = None,
+    topic: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only events of this topic, such as finance.changes.", show_default=False),
+    ] = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="So many at most.", show_default="100; with --json all of them")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="ID", help="The page that follows this event.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the rejected events in the order of their rejection. The dates are those of the rejection, in UTC."""
     from tieout.bootstrap import open_log
     from tieout.cli.tables import console, show_rejections
-    from tieout.rejected import rejections
+    from tieout.rejected import page, rejections
 
+    if start is not None and end is not None and start > end:
+        raise typer.BadParameter(f"{start} lies after --to {end}.", param_hint="'--from'")
     settings = in_force()
     with open_log(settings, write=False) as log:
-        found = rejections(log, settings.prefix)
+        every = rejections(log, settings.prefix)
+    found, more = page(
+        every,
+        settings.prefix,
+        reason=reason or "",
+        topic=topic,
+        start=start,
+        end=end,
+        after=after,
+        limit=limit or (len(every) + 1 if as_json else LISTED),
+    )
     if not as_json:
-        show_rejections(console(), [event.as_json() for event in found])
+        show_rejections(console(), [event.as_json() for event in found], more)
         return
     for event in found:
         emit(event.as_json())

@@ -397,8 +397,8 @@ def show_replay(screen: Console, told: Row) -> None:
 # --- rejected events -------------------------------------------------------------------------------------------------
 
 
-def show_rejections(screen: Console, told: Sequence[Row]) -> None:
-    """Rejected events by their place, with the reason."""
+def show_rejections(screen: Console, told: Sequence[Row], more: int) -> None:
+    """A page of rejected events with the reasons, and how many follow it."""
     if not told:
         screen.print("No rejected events.")
         return
@@ -408,6 +408,8 @@ def show_rejections(screen: Console, told: Sequence[Row]) -> None:
         table.add_row(event["id"], event["rejected_at"], f"{event['bytes']:,}", plain(event["reason"]))
     screen.print(table)
     screen.print(f"\n{counted(len(told), 'event')}. `tieout rejected show ID` shows one with its bytes.")
+    if more:
+        screen.print(f"{more:,} more: add --after {plain(told[-1]['id'])}")
 
 
 def show_rejection(screen: Console, told: Row, body: str) -> None:
