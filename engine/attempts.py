@@ -202,15 +202,18 @@ class ClaimLost(TieoutError):
 def asked_for(before: Sync | None, task: Task, document: str, request: Request, *, queued: bool = False) -> Sync | None:
     """A document of a task after somebody asked for it; None when that changes nothing: it is being seen to.
 
-    `queued`: some document of the subject is queued or in progress, so that a request without `restart` begins no new
-    round for any of them.
+    `queued`: some document of the subject is queued or in progress. A request without `restart` begins no new round for
+    any of its documents then: what was done joins the call in the round that it has, if attempts are left.
     """
-    if before is not None and (before.until > request.at or (queued and not request.restart)):
+    if before is not None and before.until > request.at:
+        return None
+    joins = queued and not request.restart
+    if before is not None and joins and (before.attempts.state != "done" or before.attempts.made >= ATTEMPTS_MAX):
         return None
     counter = asked(
         before.attempts if before is not None else None,
         request.at,
-        by_person=request.by_person,
+        by_person=request.by_person and not joins,
         change=request.changes.get(document, ""),
         restart=request.restart,
     )

@@ -4,7 +4,7 @@ A command is an event like any other: it is kept on its topic, comes at least on
 follows from the set of them. To add one: a struct with its own tag in `Command`, and what applies it in the worker.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -138,9 +138,22 @@ _APPLIED: Final = ("delete-error", "sync")
 def read(value: bytes | None) -> Command | None:
     """The command in a record; None when it is not for the projecting worker. Raises `Rejected`."""
     try:
-        return _decode(value or b"") if _kind(value or b"").command in _APPLIED else None
+        command = _decode(value or b"") if _kind(value or b"").command in _APPLIED else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Rejected(f"not a command: {error}") from None
+    # Only so can JSON write it; a database that cannot keep it would refuse the batch again and again.
+    if command is not None and b"\\u0000" in (value or b"") and "\0" in _texts(msgspec.to_builtins(command)):
+        raise Rejected("not a command: one of its texts holds the character NUL")
+    return command
+
+
+def _texts(value: Any) -> str:
+    """All texts within a value, one after the other."""
+    if isinstance(value, dict):
+        return "".join(f"{_texts(name)}{_texts(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return "".join(map(_texts, value))
+    return value if isinstance(value, str) else ""
 
 
 def _time(text: str, name: str) -> int:

@@ -35,6 +35,14 @@ SYSTEMS: Final[dict[str, str]] = {
 }
 """The system that each action calls."""
 
+SYNCED: Final = frozenset(
+    {
+        *("not-synced-to-dataverse", "not-approved", "not-confirmed", "no-actual-made", "actual-not-synced-back"),
+        *("not-imported", "line-not-seen", "draft"),
+    }
+)
+"""The causes for which Sync may have a step; whether it has one depends on the document (`step_for`)."""
+
 EXPORTED: Final = {"expense": "TrvExpTrans", "vendor-invoice-line": "VendInvoiceTrans"}
 
 
@@ -63,6 +71,11 @@ class Task(msgspec.Struct, frozen=True):
     company: str
     parameters: dict[str, Any]
     documents: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from other calls: its action and its subject."""
+        return self.action, self.subject
 
 
 def step_for(

@@ -3,7 +3,7 @@
 It is no projection: nothing in the topics could rebuild it, and a replay leaves it as it is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from engine import attempts
 from engine.attempts import Attempts, Claim, Outcome, Request, Sync
-from engine.syncing import Task
 from store import runs, tables
 from store.statements import chunks, upsert
 
@@ -184,37 +183,46 @@ def ask(connection: Connection, request: Request) -> list[str]:
         _lock(connection, task.action, task.subject)
     done = runs.recorded(connection, request.run.id, names) if request.run is not None else set()
     before = {(sync.document, sync.action): sync for sync in syncs_of(connection, names)}
-    queued = set() if request.restart else _queued(connection, request.tasks)
+    under_way = set() if request.restart else queued(connection, {task.key for task in request.tasks})
     found: dict[tuple[str, str], Sync | None] = {
         (document, task.action): attempts.asked_for(
-            before.get((document, task.action)), task, document, request, queued=(task.action, task.subject) in queued
+            before.get((document, task.action)),
+            task,
+            document,
+            request,
+            queued=(task.action, task.subject) in under_way,
         )
         for task in request.tasks
         for document in task.documents
         if (document, task.action) not in done
     }
     changed = [sync for sync in found.values() if sync is not None]
+    # What earlier runs came to stays theirs.
+    runs.settle(connection, [known for sync in changed if (known := before.get((sync.document, sync.action)))])
     _save(connection, changed)
     if request.run is not None:
-        rounds = {key: None if sync is None else sync.attempts.round for key, sync in found.items()}
-        runs.record(connection, request, rounds)
+        runs.record(connection, request, {key: _begins(before.get(key), sync) for key, sync in found.items()})
     return [sync.document for sync in changed if sync.attempts.state == "waiting"]
 
 
-def _queued(connection: Connection, tasks: Sequence[Task]) -> set[tuple[str, str]]:
-    """The actions and subjects of these tasks of which a document is queued or in progress."""
+def _begins(before: Sync | None, after: Sync | None) -> bool:
+    """Whether a request began a new round for a document, or its first."""
+    return after is not None and (before is None or after.attempts.round > before.attempts.round)
+
+
+def queued(connection: Connection, calls: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of these calls, by action and subject, of which a document is queued or in progress."""
     table = tables.syncs.c
+    actions = sorted({action for action, _ in calls})
     found: set[tuple[str, str]] = set()
-    for some in chunks([task.subject for task in tasks], _FOUND_AT_ONCE):
+    for some in chunks(sorted({subject for _, subject in calls}), _FOUND_AT_ONCE):
         rows = connection.execute(
             select(table.action, table.subject)
-            .where(
-                table.subject.in_(some), table.state.in_(attempts.QUEUED), table.action.in_({t.action for t in tasks})
-            )
+            .where(table.action.in_(actions), table.subject.in_(some), table.state.in_(attempts.QUEUED))
             .distinct()
         )
         found.update((row.action, row.subject) for row in rows)
-    return found
+    return found & set(calls)
 
 
 def stopped_syncs(connection: Connection, limit: int | None = None) -> list[Sync]:

@@ -23,7 +23,7 @@ from engine.records import Record
 from engine.references import Directory
 from engine.wire import document_json
 from store import errorlog, grids, onesided, overview, tables
-from store.attempts import Attempt, Tried, attempts_of, states_of_syncs, stopped_syncs, syncs_of, tried
+from store.attempts import Attempt, Tried, attempts_of, queued, states_of_syncs, stopped_syncs, syncs_of, tried
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
 from store.lease import Holder, holder_of
@@ -402,6 +402,10 @@ class Snapshot:
     def sync_states(self) -> dict[str, int]:
         """How many documents wait, are tried, are done, are blocked, wait for a person: by state."""
         return states_of_syncs(self._connection)
+
+    def queued(self, calls: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these calls, by action and subject, that are queued or in progress."""
+        return queued(self._connection, calls)
 
     def run(self, run: str) -> SyncRun | None:
         """A sync run with its progress; None when there is none of this id."""

@@ -347,8 +347,14 @@ sync_run_documents = Table(
     Column("run", Key, primary_key=True),
     Column("document", Key, primary_key=True),
     Column("action", Text, primary_key=True),
-    Column("round", Integer, comment="The round of attempts that the run began or joined; NULL when it began none"),
-    comment="The documents of each sync run; their progress is in syncs and attempts",
+    Column("joined", Integer, nullable=False, comment="1 when no new round began for it"),
+    Column("state", Text, comment="What it came to, kept when a later request begins again; NULL: as syncs says"),
+    Column("made", Integer, comment="As the next three: of the attempts until then"),
+    Column("last_at", BigInteger),
+    Column("outcome", Text),
+    Column("text", Text),
+    Index("ix_sync_run_documents_document", "document", "action"),
+    comment="The documents of each sync run; until they are kept here, their progress is in syncs",
 )
 
 alerts = Table(

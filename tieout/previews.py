@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from engine.attempts import QUEUED, Request
+from engine.attempts import Request
 from engine.calendar import Company, Window
 from engine.documents import Document
 from engine.errors import QuestionError
@@ -27,6 +27,7 @@ from store.grids import GridQuery
 from store.queries import Snapshot
 from tieout import connected, retrying
 from tieout.commands import me
+from tieout.connectors import configured
 from tieout.handling import ready
 from tieout.journals import NOT_HERE, Standing, standing
 from tieout.settings import Settings
@@ -40,8 +41,8 @@ DOCUMENTS_MAX: Final = 100_000
 TOKEN_MAX: Final = 4 * 1024 * 1024
 """Characters of a form's token."""
 LIMITS: Final = Limits(CALLS_MAX, DOCUMENTS_MAX)
-_UNPACKED_MAX: Final = 64 * 1024 * 1024
-_SCOPE_MAX: Final = 300
+_UNPACKED_MAX: Final = 16 * 1024 * 1024
+SCOPE_MAX: Final = 300
 _EVERY: Final = 1_000_000
 
 Kind = Literal["documents", "journals", "errors"]
@@ -65,8 +66,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sync would do. `queued` are the names of candidates that are queued or in progress: no new attempts cycle
-    begins for them.
+    """What a sync would do. `queued` are the calls, by action and subject, that are queued or in progress already: they
+    are made without this sync.
     """
 
     id: str
@@ -74,18 +75,26 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     company: str
     scope: str
     candidates: Sequence[Candidate]
-    queued: Collection[str] = frozenset()
+    queued: Collection[tuple[str, str]] = frozenset()
     job: bool = False
 
     @property
     def tasks(self) -> list[Task]:
         """The calls, in order."""
-        return tasks((one.name, one.company, one.step) for one in self.candidates if isinstance(one.step, Step))
+        return tasks((one.name, one.company, one.step) for one in self.synced if isinstance(one.step, Step))
 
     @property
     def synced(self) -> list[Candidate]:
-        """The candidates that something is done for."""
-        return [one for one in self.candidates if isinstance(one.step, Step)]
+        """The candidates that a call is made for."""
+        return [one for one in self.candidates if isinstance(one.step, Step) and not self._is_queued(one.step)]
+
+    @property
+    def waiting(self) -> list[Candidate]:
+        """The candidates whose call is queued or in progress already."""
+        return [one for one in self.candidates if isinstance(one.step, Step) and self._is_queued(one.step)]
+
+    def _is_queued(self, step: Step) -> bool:
+        return (step.action, step.subject) in self.queued
 
     @property
     def left(self) -> list[Candidate]:
@@ -100,7 +109,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         ]
         form = msgspec.json.encode(Shown(self.id, self.kind, self.company, self.scope, shown, self.job))
         token = base64.urlsafe_b64encode(zlib.compress(form)).decode()
-        if len(form) > _UNPACKED_MAX or len(token) > TOKEN_MAX:
+        if _too_much(form) or len(token) > TOKEN_MAX:
             raise TooManyCalls(f"this sync names too much for one page. {NARROW}")
         return token
 
@@ -127,16 +136,29 @@ def read_token(token: str) -> Shown:
             raise ValueError
         unpacking = zlib.decompressobj()
         body = unpacking.decompress(base64.urlsafe_b64decode(token.encode("ascii")), _UNPACKED_MAX)
-        if unpacking.unconsumed_tail or not unpacking.eof:
+        if unpacking.unconsumed_tail or not unpacking.eof or _too_much(body):
             raise ValueError
         shown = msgspec.json.decode(body, type=Shown)
-        if not re.fullmatch(r"[0-9a-f-]{36}", shown.id, re.ASCII) or len(shown.scope) > _SCOPE_MAX:
+        texts = [shown.scope, shown.company, *(subject for _, subject, _ in shown.calls), *shown.names]
+        # No database keeps NUL, and no name has it.
+        if (
+            not re.fullmatch(r"[0-9a-f-]{36}", shown.id, re.ASCII)
+            or len(shown.scope) > SCOPE_MAX
+            or "\0" in "".join(texts)
+        ):
             raise ValueError
     except (ValueError, binascii.Error, zlib.error, msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         raise QuestionError("this form cannot be read: open the preview again.") from None
     if len(shown.calls) > CALLS_MAX:
         raise QuestionError(f"this form has more than {CALLS_MAX:,} calls: open the preview again.")
     return shown
+
+
+def _too_much(body: bytes) -> bool:
+    """Whether a form holds more than a preview may, judged before it is decoded: small texts take much memory."""
+    texts = 2 * (DOCUMENTS_MAX + 2 * CALLS_MAX)
+    # Names may hold quotes and brackets themselves.
+    return len(body) > _UNPACKED_MAX or body.count(b"[") > 2 * CALLS_MAX + 10_000 or body.count(b'"') > 2 * texts
 
 
 # --- what is chosen --------------------------------------------------------------------------------------------------
@@ -147,28 +169,40 @@ def of_window(
 ) -> Preview:
     """Everything in a window that is not reconciled. Raises `TooManyCalls`."""
     scope = "Recurring job" if job else f"All documents, {window.start} to {window.end}"
-    return _of_documents(snapshot, company.code, scope, plan(snapshot, settings, company, window, limits=LIMITS), job)
+    return _of_documents(
+        snapshot,
+        company.code,
+        scope,
+        plan(snapshot, settings, company, window, limits=LIMITS),
+        settings=settings,
+        job=job,
+    )
 
 
 def of_rows(
     snapshot: Snapshot, settings: Settings, company: Company, queries: Iterable[GridQuery], scope: str
 ) -> Preview:
     """The rows of grids. Raises `TooManyCalls`."""
-    return _of_documents(snapshot, company.code, scope, plan_of(snapshot, settings, queries, LIMITS))
+    return _of_documents(snapshot, company.code, scope, plan_of(snapshot, settings, queries, LIMITS), settings=settings)
 
 
 def of_document(snapshot: Snapshot, settings: Settings, company: Company, name: str) -> Preview:
     """One document, also while it is on its way. Raises `QuestionError` where there is none."""
-    return _of_documents(snapshot, company.code, f"Document {name}", plan_for(snapshot, settings, name))
+    planned = plan_for(snapshot, settings, name)
+    if any(view.row.document.company not in (None, company.code) for view in snapshot.chain(name)):
+        raise QuestionError(f"there is no document {name!r} in {company.code}: open it in its own company.")
+    return _of_documents(snapshot, company.code, f"Document {name}", planned, settings=settings)
 
 
-def _of_documents(snapshot: Snapshot, company: str, scope: str, planned: Plan, job: bool = False) -> Preview:
+def _of_documents(
+    snapshot: Snapshot, company: str, scope: str, planned: Plan, *, settings: Settings, job: bool = False
+) -> Preview:
     found = [
         Candidate(
             name=one.row.document.document,
             company=one.row.document.company or company,
             cause=one.row.cause or one.row.document.position,
-            step=one.step,
+            step=_available(settings, one.step),
             change=one.change,
             amount=_open_amount(one.row.document),
             currency=one.row.document.accounting_currency,
@@ -197,10 +231,19 @@ def of_journals(snapshot: Snapshot, company: Company, numbers: Collection[str] |
     return _made("journals", snapshot, company.code, scope, [_of_journal(snapshot, one) for one in chosen])
 
 
+JOURNAL_CAUSES: Final = {
+    "waiting": "queued",
+    "running": "in progress",
+    "waits-for-a-person": "needs attention",
+    "reported": "retried by Finance",
+    "through": "confirmed",
+}
+
+
 def _of_journal(snapshot: Snapshot, one: Standing) -> Candidate:
     task = task_of(one.company, one.journal, one.posted)
     step = Step(task.action, task.subject, task.parameters)
-    return Candidate(name=task.subject, company=one.company, cause=one.state, step=step)
+    return Candidate(name=task.subject, company=one.company, cause=JOURNAL_CAUSES[one.state], step=step)
 
 
 def of_errors(
@@ -228,15 +271,16 @@ def _of_error(one: retrying.Retry) -> Candidate:
 def _made(
     kind: Kind, snapshot: Snapshot, company: str, scope: str, found: Sequence[Candidate], *, job: bool = False
 ) -> Preview:
-    wanted = {(one.name, one.step.action) for one in found if isinstance(one.step, Step)}
-    queued = {
-        sync.document
-        for sync in snapshot.syncs(sorted({name for name, _ in wanted}))
-        if sync.attempts.state in QUEUED and (sync.document, sync.action) in wanted
-    }
+    wanted = {(one.step.action, one.step.subject) for one in found if isinstance(one.step, Step)}
+    queued = snapshot.queued(wanted)
     return Preview(
-        id=str(uuid.uuid4()), kind=kind, company=company, scope=scope, candidates=found, queued=queued, job=job
+        id=str(uuid.uuid4()), kind=kind, company=company, scope=cut(scope), candidates=found, queued=queued, job=job
     )
+
+
+def cut(scope: str) -> str:
+    """A scope as long as a run keeps one."""
+    return scope if len(scope) <= SCOPE_MAX else f"{scope[: SCOPE_MAX - 1]}…"
 
 
 # --- confirmed -------------------------------------------------------------------------------------------------------
@@ -277,12 +321,13 @@ def _again(snapshot: Snapshot, settings: Settings, company: Company, shown: Show
     match shown.kind:
         case "documents":
             planned = plan_named(snapshot, settings, shown.names)
-            return _of_documents(snapshot, company.code, shown.scope, planned).candidates
+            found = _of_documents(snapshot, company.code, shown.scope, planned, settings=settings).candidates
+            return [one for one in found if one.company == company.code]
         case "journals":
             return [one for one in of_journals(snapshot, company).candidates if one.name in names]
         case "errors":
-            found = retrying.plan(snapshot.error_log(ErrorQuery(company=company.code, limit=_EVERY)), settings)
-            return [_of_error(one) for one in found if one.name in names]
+            errors = retrying.plan(snapshot.error_log(ErrorQuery(company=company.code, limit=_EVERY)), settings)
+            return [_of_error(one) for one in errors if one.name in names]
 
 
 # --- what stands in the way ------------------------------------------------------------------------------------------
@@ -300,14 +345,11 @@ def obstacles(settings: Settings, kind: Kind) -> list[str]:
     return [_sentence(reason) for reason in connected.obstacles(settings)]
 
 
-def unavailable(settings: Settings, wanted: Iterable[Task]) -> list[str]:
-    """The calls among these that no setting says how to make: they will fail."""
-    actions = sorted({task.action for task in wanted})
-    return [
-        f"No setting says how to {DONE_AS[action]}: set TIEOUT_PROCESS_{action.upper()}. These calls will fail."
-        for action in actions
-        if not getattr(settings, f"process_{action}")
-    ]
+def _available(settings: Settings, step: Step | Left) -> Step | Left:
+    """A step, or why its call cannot be made: where the systems are connected, but no setting says how to call."""
+    if isinstance(step, Left) or not configured(settings) or getattr(settings, f"process_{step.action}"):
+        return step
+    return Left(f"No setting says how to {DONE_AS[step.action]}: set TIEOUT_PROCESS_{step.action.upper()}.")
 
 
 def _sentence(text: str) -> str:

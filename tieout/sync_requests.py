@@ -25,11 +25,11 @@ def request_of(
     restart: bool = True,
     run: str | None = None,
 ) -> Request:
-    """The request of a run of these tasks; of a `company` where there are none, with the id `run` if it has one. Tasks
-    of several companies are a request without a run.
+    """The request of a run of these tasks: of a `company`, else of theirs; with the id `run` if it has one. Tasks of
+    several companies are a request without a run.
     """
     wanted = tuple(tasks)
-    companies = {task.company for task in wanted} or {company or ""}
+    companies = {company} if company else {task.company for task in wanted}
     name = run or str(uuid.uuid4())
     documents = sum(len(task.documents) for task in wanted)
     return Request(

@@ -5,6 +5,7 @@ overlaps or is ugly does not show in any other test.
 """
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +43,7 @@ PAGES: Final = {
     "sync-preview-document": "/USPM/sync/preview?document=USPM/USPM-PT000487",
     "sync-preview-nothing": "/USPM/sync/preview?document=USPM/USPM-PT000348",
     "sync-preview-journal": "/USPM/sync/preview?journal=USPM-000101",
-    "sync-requested": "/USPM/sync/00000000-0000-0000-0000-000000000000?requested=1",
+    "sync-requested": "/USPM/sync/00000000-0000-0000-0000-000000000000?requested=" + str(int(time.time())),
     "errors": "/USPM/errors",
     "errors-grouped": "/USPM/errors?group=message&show=all",
     "error-delete": "/USPM/errors/delete",

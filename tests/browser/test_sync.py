@@ -215,19 +215,29 @@ def test_a_preview_confirmed_twice_is_one_run_and_a_second_person_begins_no_new_
     page: Page, tmp_path: Path
 ) -> None:
     with live(tmp_path, handles=False) as site:
-        page.goto(f"{site.address}/USPM/expense")
-        settled(page).get_by_role("link", name="Sync…").click()
-        token = page.locator("input[name=token]").get_attribute("value")
         own = {"Origin": site.address}
+
+        def token() -> str:
+            page.goto(f"{site.address}/USPM/expense")
+            settled(page).get_by_role("link", name="Sync…").click()
+            found = page.locator("input[name=token]").get_attribute("value")
+            assert found
+            return found
+
+        others, mine = token(), token()
         start(page)
-        again = httpx.post(f"{site.address}/USPM/sync", data={"token": token}, headers=own)
+        again = httpx.post(f"{site.address}/USPM/sync", data={"token": mine}, headers=own)
         assert again.status_code == 303
         assert again.headers["location"] == page.url.removeprefix(site.address).partition("?")[0]
+        second = httpx.post(f"{site.address}/USPM/sync", data={"token": others}, headers=own)
+        assert second.status_code == 303
+        page.goto(site.address + second.headers["location"])
+        expect(page.locator("#run")).to_contain_text("30 documents were queued or in progress already")
         page.goto(f"{site.address}/USPM/expense")
         settled(page).get_by_role("link", name="Sync…").click()
-        expect(page.locator("#preview")).to_contain_text("30 documents no new attempts cycle begins")
-        start(page)
-        expect(page.locator("#run")).to_contain_text("30 documents were queued or in progress already")
+        expect(page.locator("#preview")).to_contain_text("30 documents no new cycle of attempts begins")
+        expect(page.locator("#preview")).to_contain_text("All that could be synced is queued or in progress already.")
+        expect(page.get_by_role("button", name="Start")).to_have_count(0)
         engine = connect(site.settings.store, write=False)
         syncs = SqlAttempts(engine).syncs()
         engine.dispose()

@@ -106,18 +106,55 @@ def test_what_waits_for_its_next_attempt_takes_at_least_until_then(log: SqlAttem
 
 
 @pytest.mark.requirement("R43")
-def test_a_later_run_that_begins_again_does_not_change_what_the_first_one_tells_into_its_own(
-    log: SqlAttempts, engine: Engine
-) -> None:
+def test_a_finished_run_keeps_what_it_came_to_when_a_later_one_begins_again(log: SqlAttempts, engine: Engine) -> None:
     log.ask(request("USPM/1"))
-    attempt(log, "USPM/1", SECOND, "succeeded")
+    attempt(log, "USPM/1", SECOND, "permanent")
     log.ask(request("USPM/1", run="run-2", at=HOUR))
     first, second = (look(engine, name, HOUR) for name in ("run-1", "run-2"))
-    assert (first.count("superseded"), first.finished) == (1, True)
+    assert (first.count("blocked"), first.finished, first.ended_at) == (1, True, SECOND)
+    with engine.connect() as connection:
+        (kept,) = documents_of(connection, "run-1", HOUR, None)
+    assert (kept.outcome, kept.text, kept.made) == ("permanent", "permanent!", 1)
     assert (second.count("queued"), second.joined, second.finished) == (1, 0, False)
     log.ask(request("USPM/1", run="run-3", at=HOUR + 1))
     third = look(engine, "run-3", HOUR + 1)
     assert (third.joined, third.count("queued")) == (1, 1)
+    attempt(log, "USPM/1", HOUR + 2, "succeeded")
+    assert [look(engine, name, 2 * HOUR).count("succeeded") for name in ("run-1", "run-2", "run-3")] == [0, 1, 1]
+
+
+@pytest.mark.requirement("R47")
+def test_a_document_whose_subject_is_queued_joins_its_call_and_tells_of_no_earlier_one(
+    log: SqlAttempts, engine: Engine
+) -> None:
+    def imported(*names: str, run: str, at: int) -> Request:
+        task = Task("import", "USPM", "USPM", {}, names)
+        made = Run(id=run, company="USPM", scope="a test", calls=1, documents=len(names))
+        return Request(id=run, at=at, who="anna", by_person=True, tasks=(task,), changes={}, restart=False, run=made)
+
+    log.ask(imported("USPM/1", "USPM/2", run="run-1", at=0))
+    held = log.claim("one", now=1, until=HOUR, chance=0.0)
+    assert held is not None
+    log.begin(held, now=1, until=HOUR)
+    log.end(held, "succeeded", "", now=2, chance=0.0, changes={})
+    log.ask(imported("USPM/1", run="run-2", at=HOUR))
+    log.ask(imported("USPM/2", run="run-3", at=HOUR))
+    third = look(engine, "run-3", HOUR)
+    assert (third.joined, third.count("retrying"), third.finished, third.last_at) == (1, 1, False, None)
+    held = log.claim("two", now=HOUR, until=2 * HOUR, chance=0.0)
+    assert held is not None
+    assert held.documents == ("USPM/1", "USPM/2")
+
+
+@pytest.mark.requirement("R47")
+def test_a_run_that_no_handler_moves_is_stalled(log: SqlAttempts, engine: Engine) -> None:
+    log.ask(request("USPM/1", "USPM/2"))
+    assert [look(engine, "run-1", now * SECOND).stalled(now * SECOND) for now in (14, 16)] == [False, True]
+    attempt(log, "USPM/1", 20 * SECOND, "succeeded")
+    assert [look(engine, "run-1", now * SECOND).stalled(now * SECOND) for now in (34, 36)] == [False, True]
+    assert look(engine, "run-1", 36 * SECOND).remaining(36 * SECOND) is None
+    attempt(log, "USPM/2", 40 * SECOND, None)  # its call may take two minutes
+    assert [look(engine, "run-1", now * SECOND).stalled(now * SECOND) for now in (90, 190)] == [False, True]
 
 
 @pytest.mark.requirement("R41")
@@ -167,6 +204,7 @@ def test_the_remaining_time_is_never_negative_and_nothing_once_finished(
         counts={"export": counts},  # type: ignore[dict-item]
         due=due,
         last_at=max(at, last),
+        ended_at=max(at, last),
     )
     left = run.remaining(max(at, last))
     assert left is None or left >= 0

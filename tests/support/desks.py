@@ -21,9 +21,13 @@ from tieout import retrying
 from tieout.handling import caller
 from tieout.settings import Settings
 from tieout.simulator import simulate
+from tieout.simulator.pair.pair import ACTIONS
 from tieout.syncing import Plan, looking, plan, plan_for
 
 COMPANY = "USPM"
+
+
+NAMED = {f"process_{process}": written for process, written in ACTIONS.items()}
 
 
 class Desk:
@@ -32,12 +36,12 @@ class Desk:
     def __init__(self, **settings: Any) -> None:
         self.site = Site()
         self.settings = msgspec.structs.replace(
-            Settings(finance=HOST, dataverse=HOST, outgoing=True, companies=(COMPANY,)), **settings
+            Settings(finance=HOST, dataverse=HOST, outgoing=True, companies=(COMPANY,)), **(NAMED | settings)
         )
         self.engine = memory_store()
         self.attempts = SqlAttempts(self.engine)
         self.reader = Reader(self.engine, MAPS, today=TODAY)
-        self._writer = Writer(self.engine, MAPS, [COMPANY])
+        self._writer = Writer(self.engine, MAPS, self.settings.companies)
         self._seen = 0
         self._apply(list(simulate("small", deliver=False).events))
         self.syncing = Syncing(

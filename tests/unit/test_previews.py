@@ -14,6 +14,7 @@ from engine.syncing import Left
 from store.grids import GridQuery
 from store.queries import Snapshot
 from tests.support.desks import COMPANY, Desk
+from tests.support.workspace import posted_expense
 from tieout import previews
 from tieout.previews import Confirmed, Preview, Shown, read_token
 from tieout.syncing import Limits, TooManyCalls, plan_of
@@ -77,6 +78,65 @@ def test_a_form_that_asks_for_what_is_left_to_a_person_requests_nothing(desk: De
     assert (done.request.tasks, done.changed) == ((), [rejected.name])
 
 
+def test_a_document_of_another_company_is_neither_previewed_nor_requested() -> None:
+    desk = Desk(companies=None)
+    desk.also([posted_expense("1", "10.00", company="AAAA")])
+    with desk.reader.snapshot() as snapshot:
+        company = snapshot.company(COMPANY)
+        with pytest.raises(QuestionError, match="there is no document 'AAAA/1' in USPM"):
+            previews.of_document(snapshot, desk.settings, company, "AAAA/1")
+        own = previews.of_document(snapshot, desk.settings, snapshot.company("AAAA"), "AAAA/1")
+        calls: list[tuple[str, str, list[str]]] = [
+            (task.action, task.subject, list(task.documents)) for task in own.tasks
+        ]
+        forged = Shown(own.id, "documents", COMPANY, "forged", calls)
+        done = previews.confirm(snapshot, desk.settings, company, forged)
+    assert (done.request.tasks, done.changed) == ((), ["AAAA/1"])
+    assert done.request.run is not None
+
+
+@pytest.mark.requirement("R43")
+def test_what_is_queued_already_is_told_and_not_requested_again(desk: Desk) -> None:
+    first = previewed(desk)
+    desk.attempts.ask(confirmed(desk, first).request)
+    second = previewed(desk)
+    assert (second.tasks, len(second.waiting)) == ([], len(first.synced))
+    assert len(second.left) == len(first.left)
+
+
+def test_a_call_that_no_setting_says_how_to_make_is_left_with_the_setting(desk: Desk) -> None:
+    settings = msgspec.structs.replace(desk.settings, process_export=None)
+    with desk.reader.snapshot() as snapshot:
+        preview = previews.of_window(snapshot, settings, *window_of(snapshot))
+    assert "export" not in {task.action for task in preview.tasks}
+    assert any("TIEOUT_PROCESS_EXPORT" in one.step.why for one in preview.left if isinstance(one.step, Left))
+
+
+def test_a_scope_is_cut_to_what_a_run_keeps(desk: Desk) -> None:
+    with desk.reader.snapshot() as snapshot:
+        company, window = window_of(snapshot)
+        query = GridQuery(company=company.code, kind="expense", window=window, view="missing-actuals")
+        preview = previews.of_rows(snapshot, desk.settings, company, [query], "x" * 1_000)
+    assert len(read_token(preview.token).scope) == previews.SCOPE_MAX
+
+
+def test_a_form_with_a_character_that_no_database_keeps_is_refused() -> None:
+    calls: list[tuple[str, str, list[str]]] = [("export", "a", ["a\0b"])]
+    for shown in (
+        Shown("0" * 36, "documents", COMPANY, "a\0b", []),
+        Shown("0" * 36, "documents", COMPANY, "all", calls),
+    ):
+        packed = base64.urlsafe_b64encode(zlib.compress(msgspec.json.encode(shown))).decode()
+        with pytest.raises(QuestionError, match="cannot be read"):
+            read_token(packed)
+
+
+def test_a_form_of_very_many_small_calls_is_refused_before_it_is_decoded() -> None:
+    body = b'["' + b"0" * 36 + b'","documents","USPM","s",[' + b'["a","b",[]],' * 1_000_000 + b'["a","b",[]]],false]'
+    with pytest.raises(QuestionError, match="cannot be read"):
+        read_token(base64.urlsafe_b64encode(zlib.compress(body)).decode())
+
+
 def test_a_form_of_another_company_is_refused(desk: Desk) -> None:
     shown = msgspec.structs.replace(read_token(previewed(desk).token), company="GBPM")
     with desk.reader.snapshot() as snapshot, pytest.raises(QuestionError, match="another company"):
@@ -112,7 +172,10 @@ def test_a_form_that_unpacks_into_more_than_it_may_is_refused() -> None:
         read_token(bomb)
 
 
-@given(st.lists(st.tuples(st.text(), st.text(), st.lists(st.text(), max_size=5)), max_size=20), st.booleans())
+TEXT = st.text(st.characters(blacklist_categories=("Cs", "Cc")))
+
+
+@given(st.lists(st.tuples(TEXT, TEXT, st.lists(TEXT, max_size=5)), max_size=20), st.booleans())
 def test_a_token_carries_what_was_shown(calls: list[tuple[str, str, list[str]]], job: bool) -> None:
     shown = Shown("0" * 36, "errors", "USPM", "all", calls, job)
     packed = base64.urlsafe_b64encode(zlib.compress(msgspec.json.encode(shown))).decode()

@@ -46,7 +46,11 @@ def demo(
     seed: SeedOption = 1,
     folder: Annotated[Path, typer.Option(file_okay=False, help="Where the data lies.")] = Path(".tieout/demo"),
     keep: Annotated[
-        bool, typer.Option("--keep", help="Go on with the data of the last time instead of starting afresh.")
+        bool,
+        typer.Option(
+            "--keep",
+            help="Go on with the data of the last time. No system is simulated for Sync then.",
+        ),
     ] = False,
     port: PortOption = None,
     serve: Annotated[

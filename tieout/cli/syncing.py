@@ -55,7 +55,8 @@ def sync(
 
     settings = in_force()
     plan = _plan(settings, company, kind, document, start, end)
-    request = plan.request(me(), "tieout sync")
+    chosen = document or f"{(company or '').upper()}{f', {kind}' if kind else ''}"
+    request = plan.request(me(), f"tieout sync: {chosen}")
     if dry_run or not request.tasks:
         _show(plan, as_json)
         return

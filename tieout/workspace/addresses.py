@@ -124,6 +124,11 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
         query = urlencode(state.parameters(), quote_via=quote, safe="/:~*=.,<>!")
         return state.path + (f"?{query}" if query else "")
 
+    def sync_address(self) -> str:
+        """The address of the preview of a sync of all these rows."""
+        query = {"kind": self.kind, **self.from_start(columns="", group=None).parameters()}
+        return f"/{quote(self.company, safe='')}/sync/preview?{urlencode(query, quote_via=quote)}"
+
     def from_start(self, **changes: Any) -> "GridState":
         """The first page of a state that differs: what turns pages and opens drawers is left behind."""
         return msgspec.structs.replace(self, after="", backwards=False, first=1, opened="", was="", **changes)

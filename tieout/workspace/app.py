@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from engine.errors import QuestionError, SetupError, TieoutError
 from streams.log import LogError
+from tieout.syncing import TooManyCalls
 from tieout.workspace import (
     balance,
     deleting,
@@ -122,8 +123,8 @@ def _told(request: Request, status: int, title: str, text: str) -> Response:
 def _question(request: Request, error: Exception) -> Response:
     """Something in the address leads nowhere, or cannot be read."""
     text = str(error)
-    missing = text.startswith(("there is no company", "there is no document", "there is no event", "nothing was"))
-    title = "Not found" if missing else "This address cannot be read"
+    missing = text.startswith(("there is no ", "nothing was"))
+    title = "Not found" if missing else "Too much at once" if isinstance(error, TooManyCalls) else "This cannot be read"
     return _told(request, 404 if missing else 400, title, text[:1].upper() + text[1:])
 
 

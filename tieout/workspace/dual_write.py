@@ -11,7 +11,9 @@ from starlette.responses import RedirectResponse, Response
 
 from engine.documents import Kind, PositionName
 from engine.explanations import CAUSES
+from engine.syncing import SYNCED
 from store.grids import ByCurrency
+from store.overview import Work
 from store.queries import Snapshot
 from store.summary import KINDS
 from store.views import View
@@ -151,17 +153,23 @@ def work(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
             "amount": one.amount,
             "documents": one.documents,
             "oldest": one.oldest,
-            "address": GridState(
-                company=around.code,
-                kind=one.kind,
-                start=around.start,
-                end=around.end,
-                view="missing-actuals" if one.position == "missing-actual" else "missing-journal-lines",
-                filters={"standing": one.cause} if one.cause else {},
-            ).address(),
+            "address": (state := _of_cause(around, one)).address(),
+            "sync": state.sync_address() if one.cause in SYNCED else None,
         }
         for one in snapshot.causes(around.company, around.window)
     ]
+
+
+def _of_cause(around: Frame, one: Work) -> GridState:
+    """The documents of a cause."""
+    return GridState(
+        company=around.code,
+        kind=one.kind,
+        start=around.start,
+        end=around.end,
+        view="missing-actuals" if one.position == "missing-actual" else "missing-journal-lines",
+        filters={"standing": one.cause} if one.cause else {},
+    )
 
 
 def _news(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, get_args
-from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -171,7 +170,7 @@ def _grid(
         "groupings": {name: GROUP_NAMES[name] for name in _groupings(state.kind)},
         "standings": STANDINGS,
         "csv": f"{state.path}.csv" + state.address().removeprefix(state.path),
-        "sync": None if state.view == "reconciled" or wrong else _sync_address(state),
+        "sync": None if state.view == "reconciled" or wrong else state.sync_address(),
         "hidden": partial(_hidden, state),
         "hints": _hints(around.locale),
         "texts": _texts(request, state, around.locale, wrong),
@@ -200,12 +199,6 @@ def _grid(
         "pages": _pages(state, page),
         "first": state.first,
     }
-
-
-def _sync_address(state: GridState) -> str:
-    """The preview of a sync of what the grid shows."""
-    query = {"kind": state.kind, **state.from_start(columns="", group=None).parameters()}
-    return f"/{quote(state.company)}/sync/preview?{urlencode(query, quote_via=quote)}"
 
 
 def _texts(request: Request, state: GridState, locale: Locale, wrong: dict[str, str]) -> dict[str, str]:

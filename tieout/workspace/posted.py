@@ -22,6 +22,9 @@ async def read_form(request: Request, most: int = FORM_BYTES_MAX) -> Form:
         if len(body) > most:
             raise HTTPException(413, "The form is larger than any of this workspace's.")
     try:
-        return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
+        form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
     except ValueError:
         raise HTTPException(400, "The form has more fields than any of this workspace's.") from None
+    if any("\0" in text for texts in form.values() for text in texts):
+        raise HTTPException(400, "The form holds a character that no text has (NUL).")
+    return form

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, time
+from datetime import date, datetime, time
+from time import time as time_now
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from engine.calendar import Company, next_job
 from engine.changes import iso, microseconds
 from engine.errorlog import subject_of
 from engine.errors import QuestionError
+from engine.journals import ACTION as JOURNAL
 from engine.syncing import DONE_AS, SYSTEMS, Left, Step
 from store.queries import Snapshot
 from store.runs import DONE, FAILED, RunDocument, RunState, SyncRun
@@ -28,7 +30,7 @@ from tieout.workspace import addresses
 from tieout.workspace.addresses import PATHS, GridState
 from tieout.workspace.addresses import VIEWS as VIEW_NAMES
 from tieout.workspace.columns import GRIDS, standing
-from tieout.workspace.context import Frame, asked, frame, workspace_of
+from tieout.workspace.context import Frame, age, asked, frame, workspace_of
 from tieout.workspace.document import address as document_address
 from tieout.workspace.dual_write import KIND_NAMES, amounts
 from tieout.workspace.export import csv_response
@@ -39,8 +41,8 @@ LISTED: Final = 200
 """So many documents of a preview or a run are on a page; its file has all of them."""
 RUNS_LISTED: Final = 20
 POLL_SECONDS: Final = 2
-PICKED_UP_SECONDS: Final = 15
-"""After so long without any attempt the page asks whether a worker with the role `handle` is running."""
+LOST_SECONDS: Final = 3_600
+"""A page waits so long for a run that was requested and is not here yet."""
 
 STATE_NAMES: Final[Mapping[RunState, str]] = {
     "needs-attention": "Needs attention",
@@ -64,6 +66,16 @@ def _company(around: Frame) -> Company:
     return around.company
 
 
+def _around(request: Request, snapshot: Snapshot, around: Frame) -> dict[str, Any]:
+    """What the pages have around them. Where amounts of several currencies have no sum, they are left out: a sync needs
+    none.
+    """
+    try:
+        return amounts(request, snapshot, around)
+    except QuestionError:
+        return amounts(request, snapshot, msgspec.structs.replace(around, window=None))
+
+
 # --- the preview -----------------------------------------------------------------------------------------------------
 
 
@@ -75,7 +87,7 @@ def preview(request: Request) -> Response:
     with asked(request) as snapshot:
         around = frame(request, snapshot, request.path_params["company"], *_window(request))
         found, back, instead = _chosen(request, snapshot, around)
-        context = amounts(request, snapshot, around)
+        context = _around(request, snapshot, around)
     context |= {
         "section": "sync",
         "windowless": True,
@@ -89,8 +101,7 @@ def preview(request: Request) -> Response:
         "address_of": lambda name: _address(around, name, documents=found.kind == "documents"),
         "done_as": DONE_AS,
         "obstacles": lambda: workspace.obstacles(found.kind) if found.tasks else [],
-        "unavailable": previews.unavailable(workspace.settings, found.tasks),
-        "csv": str(request.url.path).replace("/preview", "/preview.csv") + f"?{request.url.query}",
+        "csv": f"/{quote(around.code, safe='')}/sync/preview.csv?{request.url.query}",
         "of": ATTEMPTS_MAX,
     }
     return render(request, "sync_preview.html", context)
@@ -116,7 +127,10 @@ def _chosen(request: Request, snapshot: Snapshot, around: Frame) -> tuple[Previe
     settings, company, query = workspace_of(request).settings, _company(around), request.query_params
     base = f"/{quote(around.code)}"
     everything = f"{base}/sync/preview{around.dated()}"
-    if name := query.get("document"):
+    if "document" in query:
+        name = query["document"]
+        if not name:
+            raise QuestionError("there is no document without a name.")
         return previews.of_document(snapshot, settings, company, name), document_address(name, around.dated()), None
     if journals := query.getlist("journal"):
         numbers = None if journals == ["all"] else journals
@@ -147,8 +161,8 @@ def _scope(state: GridState) -> str:
     titles = {column.name: column.title for column in GRIDS[state.kind]}
     parts = [KIND_NAMES[state.kind], VIEW_NAMES[state.kind][state.view]]
     parts += [f"{titles.get(name, name)} {text}" for name, text in state.filters.items()]
-    parts += [f"containing {state.search!r}"] if state.search else []
-    return " · ".join(parts)[:300]
+    parts += [f"containing “{state.search}”"] if state.search else []
+    return " · ".join(parts)
 
 
 def _facts(found: Preview) -> dict[str, Any]:
@@ -164,7 +178,8 @@ def _facts(found: Preview) -> dict[str, Any]:
         ],
         "left": len(found.left),
         "left_amounts": _amounts(found.left),
-        "queued": len(found.queued),
+        "queued": len(found.waiting),
+        "unknown": sum(one.amount is None for one in found.synced) if found.kind == "documents" else 0,
     }
 
 
@@ -244,7 +259,8 @@ def _confirm(request: Request, form: Form) -> Response:
     places = send(workspace.settings, workspace.outlet, confirmed.request)
     applied(workspace.reader, places)
     changed = len(confirmed.changed)
-    return RedirectResponse(f"{page}?requested=1" + (f"&changed={changed}" if changed else ""), status_code=303)
+    at = int(time_now())
+    return RedirectResponse(f"{page}?requested={at}" + (f"&changed={changed}" if changed else ""), status_code=303)
 
 
 def _refused(request: Request, text: str) -> Response:
@@ -262,10 +278,12 @@ def run(request: Request) -> Response:
     with asked(request) as snapshot:
         around = frame(request, snapshot, request.path_params["company"], *_window(request))
         found = _run(request, snapshot, around)
-        if found is None and query.get("requested") != "1":
-            raise QuestionError("there is no event or sync run of this address.")
-        context = amounts(request, snapshot, around)
+        waits = _waits(query.get("requested", ""), snapshot.now)
+        if found is None and not waits:
+            raise QuestionError("there is no sync run of this address.")
+        context = _around(request, snapshot, around)
         page = int(text) if re.fullmatch(r"[1-9]\d{0,5}", text := query.get("page", "1"), re.ASCII) else 1
+        page = min(page, max(1, -(-found.arrived // LISTED))) if found else 1
         documents = snapshot.run_documents(found.id, LISTED, (page - 1) * LISTED) if found else []
         known = {row.document.document: row for row in snapshot.named({one.document for one in documents})}
         now = microseconds(snapshot.now)
@@ -288,16 +306,30 @@ def run(request: Request) -> Response:
             "result": result(found) if found else "",
             "remaining": _remaining(found, now) if found else None,
             "poll": POLL_SECONDS if found is None or not found.finished else None,
-            "stuck": found is not None
-            and not found.finished
-            and found.last_at is None
-            and now - found.at > PICKED_UP_SECONDS * SECOND,
+            "stalled": found is not None and found.stalled(now),
+            "noun": _noun(found, bool(known)) if found else "document",
+            "late": waits,
             "changed": int(query["changed"]) if re.fullmatch(r"\d{1,6}", query.get("changed", ""), re.ASCII) else 0,
-            "pages": _pages(request, found, page) if found else {},
+            "pages": _pages(request, around, found, page) if found else {},
             "csv": f"/{quote(around.code)}/sync/{request.path_params['run']}.csv",
             "runs": f"/{quote(around.code)}/sync{around.dated()}",
         }
     return render(request, "sync_run.html", context)
+
+
+def _waits(requested: str, now: datetime) -> str:
+    """How long ago a run was requested that is not here yet, in words; '' where none was, or too long ago."""
+    if not re.fullmatch(r"\d{1,12}", requested, re.ASCII):
+        return ""
+    seconds = int(now.timestamp()) - int(requested)
+    return age(int(requested) * SECOND, now) if -60 <= seconds <= LOST_SECONDS else ""
+
+
+def _noun(found: SyncRun, of_documents: bool) -> str:
+    """What a run is of, in the singular."""
+    if set(found.counts) == {JOURNAL}:
+        return "journal"
+    return "document" if of_documents or not found.documents else "error"
 
 
 def run_csv(request: Request) -> Response:
@@ -306,7 +338,7 @@ def run_csv(request: Request) -> Response:
         around = frame(request, snapshot, request.path_params["company"])
         found = _run(request, snapshot, around)
         if found is None:
-            raise QuestionError("there is no event or sync run of this address.")
+            raise QuestionError("there is no sync run of this address.")
         documents = snapshot.run_documents(found.id)
     titles = ["Document", "Action", "Status", "Attempts", "Last attempt", "Outcome", "Answer", "Next attempt"]
     return csv_response(f"{around.code}-sync-{found.id}", titles, (_told(one) for one in documents))
@@ -364,10 +396,10 @@ def _remaining(found: SyncRun, now: int) -> str | None:
     return f"{seconds} s" if seconds < 90 else f"{-(-seconds // 60)} min"
 
 
-def _pages(request: Request, found: SyncRun, page: int) -> dict[str, str]:
+def _pages(request: Request, around: Frame, found: SyncRun, page: int) -> dict[str, str]:
     last = -(-found.arrived // LISTED)
     return {
-        title: f"{request.url.path}?page={number}"
+        title: f"{request.url.path}?page={number}" + around.dated().replace("?", "&")
         for title, number in (("Previous", page - 1), ("Next", page + 1))
         if 1 <= number <= last
     }
@@ -388,7 +420,7 @@ def runs(request: Request) -> Response:
     settings = workspace_of(request).settings
     with asked(request) as snapshot:
         around = frame(request, snapshot, request.path_params["company"], *_window(request))
-        context = amounts(request, snapshot, around)
+        context = _around(request, snapshot, around)
         found = snapshot.runs(around.code, RUNS_LISTED)
         jobs = snapshot.runs(around.code, 1, by_person=False)
         base = f"/{quote(around.code)}/sync"

@@ -31,12 +31,18 @@ def upgrade() -> None:
         sa.Column("run", key, nullable=False),
         sa.Column("document", key, nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("joined", sa.Integer(), nullable=False, comment="1 when no new round began for it"),
         sa.Column(
-            "round",
-            sa.Integer(),
+            "state",
+            sa.Text(),
             nullable=True,
-            comment="The round of attempts that the run began or joined; NULL when it began none",
+            comment="What it came to, kept when a later request begins again; NULL: as syncs says",
         ),
+        sa.Column("made", sa.Integer(), nullable=True, comment="As the next three: of the attempts until then"),
+        sa.Column("last_at", sa.BigInteger(), nullable=True),
+        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("text", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("run", "document", "action"),
-        comment="The documents of each sync run; their progress is in syncs and attempts",
+        comment="The documents of each sync run; until they are kept here, their progress is in syncs",
     )
+    op.create_index("ix_sync_run_documents_document", "sync_run_documents", ["document", "action"], unique=False)

@@ -36,6 +36,7 @@ class Books:
         self._now = now
         self._sink = sink
         self._native = Native()
+        self._latest = self.start()
         self.tables.apply_all(self.world.events())
         self.world.take(forget=False)
 
@@ -50,7 +51,8 @@ class Books:
 
     def settle(self) -> None:
         """Apply what the world wrote down, in the order in which it happened, and send it."""
-        for _, _, event in sorted(self.world.take(forget=False), key=lambda entry: entry[:2]):
+        for at, _, event in sorted(self.world.take(forget=False), key=lambda entry: entry[:2]):
+            self._latest = max(self._latest, at)
             before, now = self.tables.apply(event)
             self._sink(self._sent(event, before, now))
 
@@ -63,8 +65,10 @@ class Books:
         return event if event.entity in _REFERENCE else self._native.sent(event)
 
     def complete(self) -> None:
-        """Both systems say that everything up to now has been sent."""
-        for event in self.world.complete(self.start()):
+        """Both systems say that everything up to now has been sent, and the steps that they have taken ahead of it:
+        those that a call sets off have times of the seconds after it, and are sent at once.
+        """
+        for event in self.world.complete(max(self.start(), self._latest)):
             self._sink(event)
 
     # --- writing ------------------------------------------------------------------------------------------------------
