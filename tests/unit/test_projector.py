@@ -212,6 +212,7 @@ def test_a_deletion_is_applied_once_and_the_commands_of_others_are_let_be(world:
         ({**DELETION, "why": " "}, "who asks for it and why"),
         ({**DELETION, "process": "posting"}, "unknown process 'posting'"),
         ({**DELETION, "who": None}, "Expected `str`, got `null` - at `$.who`"),
+        ({**DELETION, "why": "a\0b"}, "not a command: one of its texts holds the character NUL"),
         ([DELETION], "not a command: Expected `object`, got `array`"),
     ],
 )
