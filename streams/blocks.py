@@ -187,12 +187,27 @@ def offsets(first: int, end: int) -> str:
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
+_HEADER_BYTES: Final = 100
+"""Of every SQLite file that is not empty."""
+_MAGIC: Final = b"SQLite format 3\0"
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Whether a file is the beginning of an SQLite file and ends within its header."""
+    with path.open("rb") as file:
+        begins = file.read(_HEADER_BYTES)
+    return 0 < len(begins) < _HEADER_BYTES and begins[: len(_MAGIC)] == _MAGIC[: len(begins)]
+
+
 def open_file(path: Path, mode: Mode) -> sqlite3.Connection:
     """Open a file and make sure that it is a log; for writing, make one of a file that is new or empty, and bring one
     of the format before to this one.
     """
     if mode == "read" and not path.exists():
         raise LogMissing(f"There is no event log {path} yet: start a worker or ingest events, or check the setting.")
+    if path.is_file() and _is_cut_off(path):
+        # SQLite would take it for a new file, and begin a log in the place of the one that was cut off.
+        raise LogDamaged(f"The event log {path} is cut off: no log is as short as that. {ADVICE}")
     if mode == "write":
         make_private(path)
     with translated(path):
