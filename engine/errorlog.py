@@ -91,11 +91,24 @@ State = Literal["current", "history", "deleted"]
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """Where an error stands. `interrupted` is the run that took it up and never ended, so that it is current again."""
+    """Where an error stands. `interrupted` is the run that took it up and never ended, so that it is current again;
+    `taken_up` is the run for which it is history, None where a later error of its subject came.
+    """
 
     state: State
     interrupted: Run | None = None
     deletion: Deletion | None = None
+    taken_up: Run | None = None
+
+    @property
+    def name(self) -> Literal["current", "interrupted", "history", "deleted"]:
+        """The state in one word."""
+        return "interrupted" if self.interrupted is not None else self.state
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is no longer current for good, unless a new error of its subject comes (`over`)."""
+        return self.state != "current" and (self.taken_up is None or self.taken_up.ended)
 
 
 def takes_up(run: Run, error: ProcessMessage) -> bool:
@@ -126,8 +139,8 @@ def standing(
     if order(error) < order(newest):
         return Standing("history")
     taken_up = [run for run in runs if takes_up(run, error)]
-    if not all(run.interrupted(now) for run in taken_up):
-        return Standing("history")
+    if at_work := [run for run in taken_up if not run.interrupted(now)]:
+        return Standing("history", taken_up=min(at_work, key=lambda run: (not run.ended, run.started, run.run)))
     return Standing("current", max(taken_up, key=lambda run: run.started, default=None))
 
 

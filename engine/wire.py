@@ -7,6 +7,7 @@ from typing import Any
 from engine import money
 from engine.changes import ProcessMessage, iso
 from engine.documents import Amounts, Document
+from engine.errorlog import Run, Standing
 from engine.messages import catalogued, recognise
 
 _PARTS = ("amount", "missing_actual", "missing_journal_line", "reconciled", "difference")
@@ -81,3 +82,18 @@ def error_json(message: ProcessMessage) -> dict[str, Any]:
         "source": message.evidence.source,
         "event_id": message.evidence.event,
     }
+
+
+def state_json(standing: Standing) -> dict[str, Any]:
+    """Where an error stands: its state in one word, and who or what brought it there (R53-R55)."""
+    deletion = standing.deletion
+    return {
+        "state": standing.name,
+        "taken_up": _run_json(standing.taken_up),
+        "interrupted": _run_json(standing.interrupted),
+        "deleted": None if deletion is None else {"at": iso(deletion.at), "who": deletion.who, "why": deletion.why},
+    }
+
+
+def _run_json(run: Run | None) -> dict[str, str] | None:
+    return None if run is None else {"run": run.run, "started": iso(run.started)}

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select, tuple_
 from engine.changes import ProcessMessage, iso, microseconds
 from engine.errorlog import Deletion, Run, Standing, Subject, needless, order, over, standing, subject_of
 from engine.messages import recognise
-from engine.wire import error_json
+from engine.wire import error_json, state_json
 from store import tables
 from store.statements import chunks
 
@@ -61,7 +61,6 @@ class ErrorEntry(msgspec.Struct, frozen=True):
 
     def as_json(self) -> dict[str, Any]:
         """For programs: the error as on its topic, and its standing."""
-        run, deletion = self.standing.interrupted, self.standing.deletion
         return {
             **error_json(self.message),
             "advice": self.advice,
@@ -69,8 +68,7 @@ class ErrorEntry(msgspec.Struct, frozen=True):
             "count": self.count,
             "first_seen": iso(self.first_seen),
             "last_seen": iso(self.last_seen),
-            "interrupted": None if run is None else {"run": run.run, "started": iso(run.started)},
-            "deleted": None if deletion is None else {"at": iso(deletion.at), "who": deletion.who, "why": deletion.why},
+            **state_json(self.standing),
         }
 
 
@@ -79,7 +77,7 @@ def entries(connection: Connection, query: ErrorQuery, now: int) -> Iterator[Err
     found = _all(connection, query) if query.history else _newest(connection, query)
     left = query.limit
     for some in chunks(found, AT_ONCE):
-        for entry in _standing(connection, some, now):
+        for entry in standings(connection, some, now):
             if left and (query.history or entry.current):
                 left -= 1
                 yield entry
@@ -152,7 +150,8 @@ def _newest_of(connection: Connection, subjects: Sequence[tuple[str, int]]) -> d
 # --- where they stand ------------------------------------------------------------------------------------------------
 
 
-def _standing(connection: Connection, errors: Sequence[ProcessMessage], now: int) -> Iterator[ErrorEntry]:
+def standings(connection: Connection, errors: Sequence[ProcessMessage], now: int) -> Iterator[ErrorEntry]:
+    """These errors as they stand at `now`."""
     subjects = [subject_of(error).key for error in errors]
     seen = _seen(connection, set(subjects))
     newest = _newest_of(connection, [(about, last) for about, (_, _, last) in seen.items()])
@@ -161,6 +160,11 @@ def _standing(connection: Connection, errors: Sequence[ProcessMessage], now: int
     for error, about in zip(errors, subjects, strict=True):
         found = standing(error, newest[about], runs.after(error), deleted[about], now)
         yield ErrorEntry(error, found, *seen[about])
+
+
+def newest_of(connection: Connection, subjects: Iterable[str]) -> dict[str, ProcessMessage]:
+    """The most recent error of each of these subjects that has any, by the subject's key."""
+    return _newest_of(connection, [(about, last) for about, (_, _, last) in _seen(connection, subjects).items()])
 
 
 def _seen(connection: Connection, subjects: Iterable[str]) -> dict[str, tuple[int, int, int]]:
@@ -272,7 +276,7 @@ def purgeable(
     runs = _Runs(connection, messages)
     gone = [_key(message) for message in _over(connection, messages, runs) if message.stage == "message"]
     for start in messages:
-        if start.stage == "started" and needless(_begun(start), list(runs.after(start))):
+        if start.stage == "started" and needless(begun(start), list(runs.after(start))):
             gone += _whole_run(connection, start, before, runs)
     last = rows[-1] if len(rows) == limit else None
     return gone, None if last is None else (last.at, last.source, last.event)
@@ -292,12 +296,12 @@ def _over(connection: Connection, messages: Iterable[ProcessMessage], runs: "_Ru
     """The errors among these messages that are history for good."""
     errors = {message: subject_of(message).key for message in messages if message.text}
     seen = _seen(connection, set(errors.values()))
-    newest = _newest_of(connection, [(about, last) for about, (_, _, last) in seen.items()])
+    newest = newest_of(connection, seen)
     deleted = deletions(connection, seen)
     return [error for error, about in errors.items() if over(error, newest[about], runs.after(error), deleted[about])]
 
 
-def _begun(start: ProcessMessage) -> Run:
+def begun(start: ProcessMessage) -> Run:
     """A run of which no more than its start matters."""
     at = start.evidence.at
     return Run(start.company, start.process, start.run, start.scope, at, at, ended=False)

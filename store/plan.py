@@ -17,9 +17,10 @@ from engine.documents import Chain, Document, Finding
 from engine.errorlog import Deletion, subject_of
 from engine.maps import EntityMap
 from engine.messages import recognise
-from engine.wire import document_json, error_json
+from engine.wire import document_json
 from store import tables
 from store.caches import Recent
+from store.outgoing import Outgoing
 from store.rows import Rows, Written
 from store.statements import delete, insert, upsert
 from store.unit import Unit, _decode_chain, encode
@@ -52,14 +53,6 @@ class Move(msgspec.Struct, frozen=True):
     """A digest of the record before `next`, by which the log is known again."""
 
 
-class Outgoing(msgspec.Struct, frozen=True):
-    """A record to publish, by the topic's name without prefix; a value of None is a tombstone."""
-
-    topic: str
-    key: bytes
-    value: bytes | None
-
-
 class Batch(msgspec.Struct):
     """What one read from the log came to."""
 
@@ -87,6 +80,11 @@ class Plan(msgspec.Struct):
     outgoing: list[Outgoing] = []
     last: int = 0
     """The number of the last of them in the outbox, once committed."""
+    messages: list[ProcessMessage] = []
+    deletions: list[Deletion] = []
+    """What may change where errors stand. That is looked up within the transaction, so that it rests on everything
+    that was written before; it is rare.
+    """
     requests: list[Request] = []
     """What is asked of the attempt log."""
     written: Written = msgspec.field(default_factory=Written)
@@ -391,16 +389,12 @@ def _plan_messages(plan: Plan, messages: Sequence[ProcessMessage]) -> None:
             subject_of(message).key,
         )
     plan.upsert(tables.process_messages, list(rows.values()))
-    if plan.publishes:
-        plan.outgoing += [
-            Outgoing("errors", (message.subject or message.run).encode(), _json(error_json(message)))
-            for message in messages
-            if message.text
-        ]
+    plan.messages = list(messages)
 
 
-def _plan_deletions(plan: Plan, deletions: Iterable[Deletion]) -> None:
+def _plan_deletions(plan: Plan, deletions: Sequence[Deletion]) -> None:
     """What people took off the current list. A command that came twice counts once."""
+    plan.deletions = list(deletions)
     rows = {
         deletion.id: (
             deletion.id,

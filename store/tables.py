@@ -273,6 +273,18 @@ deletions = Table(
     comment="Errors that a person took off the current list: engine.errorlog.Deletion",
 )
 
+error_states = Table(
+    "error_states",
+    metadata,
+    Column("about", Key, primary_key=True, comment="The subject: engine.errorlog.Subject.key"),
+    Column("process", Text, nullable=False),
+    Column("open", Integer, nullable=False, comment="0: settled; 1: an event may change it; 2: time may, too"),
+    Column("key", LargeBinary, nullable=False, comment="Of its records on the topic"),
+    Column("told", LargeBinary, nullable=False, comment="A digest of the last value published"),
+    Index("ix_error_states_open", "open", "process"),
+    comment="What the errors topic says of each subject: store.errorstates; no projection",
+)
+
 outbox = Table(
     "outbox",
     metadata,

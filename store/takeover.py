@@ -11,8 +11,9 @@ from sqlalchemy import Column, Connection, Table, Text, select
 
 from engine import money
 from engine.documents import Document
-from store import tables
-from store.plan import Outgoing, position_of
+from store import errorstates, tables
+from store.outgoing import Outgoing
+from store.plan import position_of
 from store.selection import document_of
 from store.statements import delete, insert, upsert
 from store.views import SUMMED
@@ -81,7 +82,8 @@ def _by_bytes(connection: Connection, column: Column[Any]) -> Any:
 
 def take_over(using: Connection, used: Connection, rebuilt: Connection, on_row: Callable[[], None]) -> None:
     """Make the tables in use those that were rebuilt, through `using`, a transaction that locked out the writer; `used`
-    reads beside it. Documents that change are put into the outbox, those that are gone as tombstones.
+    reads beside it. Documents that change are put into the outbox, those that are gone as tombstones; errors that
+    stand elsewhere are published by the next worker.
     """
     for table in REBUILT:
         changes: list[Change] = []
@@ -101,6 +103,8 @@ def _write(using: Connection, rebuilt: Connection, table: Table, changes: Sequen
     upsert(using, table, [new for used, new in changes if new and used])
     if table is tables.documents:
         put_out(using, _published(rebuilt, changes), last_number(using))
+    if changes and table in (tables.process_messages, tables.deletions):
+        errorstates.look_again(using)
 
 
 def _published(rebuilt: Connection, changes: Sequence[Change]) -> Iterator[Outgoing]:

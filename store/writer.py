@@ -6,7 +6,7 @@ reads it anew before it goes on.
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Final
 
@@ -15,10 +15,11 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from engine.errors import Overtaken, Rebuilt, StoreError
 from engine.maps import Maps
 from engine.records import Record
-from store import errorlog, tables
+from store import errorlog, errorstates, tables
 from store.attempts import ask
 from store.lease import Lease
-from store.plan import Batch, Move, Outgoing, Plan, planned
+from store.outgoing import Outgoing
+from store.plan import Batch, Move, Plan, planned
 from store.rows import Rows, Written
 from store.statements import insert as insert_rows
 from store.statements import upsert, without_waiting
@@ -46,7 +47,8 @@ class Writer:
 
     A batch may be prepared while the one before it is still being committed by another thread, once `expect` was told
     of that one; `commit` itself is for one thread at a time. One that does not publish (`publishes`) leaves out what
-    would go into the outbox; one with a `lease` writes only while it holds it.
+    would go into the outbox; one with a `lease` writes only while it holds it. `clock` tells the time at which errors
+    are published as they stand (microseconds since 1970 UTC).
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class Writer:
         *,
         publishes: bool = True,
         lease: Lease | None = None,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
         self._engine = engine
         self._publishes = publishes
         self._lease = lease
+        self._clock = clock
         self._maps = maps
         self._companies = companies
         self._load()
@@ -82,6 +86,7 @@ class Writer:
         self._left_over = self._numbered > 0
         self._stale = False
         self._purged = errorlog.FIRST
+        self._told_all = not self._publishes
 
     def offsets(self) -> dict[tuple[str, int], int]:
         """The next record to read, by topic and partition; one that is not there was never read."""
@@ -149,16 +154,21 @@ class Writer:
         try:
             with self._engine.begin() as connection:
                 _move(connection, plan.moves)
-                if generation(connection) != self._generation:
-                    raise Rebuilt("a replay put a rebuilt store in place: this worker starts again on it.")
+                self._check_generation(connection)
                 for request in plan.requests:
                     if request.at > time.time_ns() // 1_000 - WISHES_LAST:
                         ask(connection, request)
+                tells = self._publishes and bool(plan.messages or plan.deletions)
+                new = errorstates.news(connection, plan.messages) if tells else []
                 with without_waiting(connection) if plan.rows < COPIED_FROM else nullcontext():
                     for step in plan.steps:
                         step(connection)
                     cleared = self._clear_outbox(connection)
                     plan.last = self._numbered = put_out(connection, plan.outgoing, self._numbered)
+                if tells:
+                    states = errorstates.changed(connection, new, plan.messages, plan.deletions, self._clock())
+                    plan.last = self._numbered = put_out(connection, states, self._numbered)
+                    plan.outgoing += states
                 # Last, for it locks the row that another worker would take.
                 if self._lease is not None:
                     self._lease.hold(connection)
@@ -211,10 +221,38 @@ class Writer:
         if keys:
             plan.delete(tables.process_messages, ["source", "event"], sorted(set(keys)))
             plan.upsert(tables.settings, [(PURGED_TO, str(before))])
+            plan.steps.append(errorstates.forget_purged)
             self.expect(plan)
             self.commit(plan)
         self._purged = after or errorlog.FIRST
         return after is not None
+
+    def tell(self) -> bool:
+        """Put into the outbox where errors stand that changed with the time alone, or of which nothing was published
+        yet; True while some may be left. Call it when all plans are committed. Raises `Rebuilt` as `commit`.
+        """
+        if not self._publishes:
+            return False
+        if self._stale:
+            self._load()
+        try:
+            with self._engine.begin() as connection:
+                self._check_generation(connection)
+                states = errorstates.overdue(connection, self._clock())
+                first = [] if self._told_all else errorstates.untold(connection, self._clock())
+                numbered = put_out(connection, [*states, *first], self._numbered)
+                if self._lease is not None:
+                    self._lease.hold(connection)
+        except BaseException:
+            self._stale = True
+            raise
+        self._left_over = self._left_over or numbered > self._numbered
+        self._numbered, self._told_all = numbered, not first
+        return self._left_over or not self._told_all
+
+    def _check_generation(self, connection: Connection) -> None:
+        if generation(connection) != self._generation:
+            raise Rebuilt("a replay put a rebuilt store in place: this worker starts again on it.")
 
     @property
     def left_over(self) -> bool:

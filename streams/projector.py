@@ -15,8 +15,9 @@ from engine import commands
 from engine.changes import Change, Heartbeat, ProcessMessage
 from engine.errors import Rejected
 from engine.maps import Maps
+from store.outgoing import Outgoing
 from store.plan import Batch as Effects
-from store.plan import Move, Outgoing, Plan
+from store.plan import Move, Plan
 from store.writer import Writer
 from streams.codec import PartlyRejected, change_json, decode
 from streams.log import Batch, EventLog, LogRecord, NewRecord, digest, is_lost
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 PUBLISHED_AT_ONCE: Final = 5_000
 PURGE_SECONDS: Final = 3600.0
+TELL_SECONDS: Final = 60.0
+"""How often a worker looks which errors stand elsewhere only because time has passed."""
 
 _COMMANDS: Final = f".{COMMANDS.name}"
 
@@ -60,7 +63,7 @@ class Projector:
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer") if overlapping else None
         self._committing: Future[None] | None = None
         self._purge_before = purge_before
-        self._purge_at = time.monotonic()
+        self._purge_at = self._tell_at = time.monotonic()
         self.rejected = 0
         """Events that were put on the rejected topic."""
 
@@ -97,8 +100,8 @@ class Projector:
             log.warning("events_rejected", records=len(effects.rejected))
 
     def work(self) -> bool:
-        """Decide again a bounded number of documents, publish what was left over, or purge some history; True while
-        some of it is left.
+        """Decide again a bounded number of documents, publish what was left over, look which errors return, or purge
+        some history; True while some of it is left.
         """
         if self._writer.left_over:
             self._wait()
@@ -109,7 +112,16 @@ class Projector:
             if (plan := self._writer.recompute()) is not None:
                 self._publish_plan(plan)
                 return True
-        return self._purge()
+        return self._tell() or self._purge()
+
+    def _tell(self) -> bool:
+        if time.monotonic() < self._tell_at:
+            return False
+        self._wait()
+        if self._writer.tell():
+            return True
+        self._tell_at = time.monotonic() + TELL_SECONDS
+        return False
 
     def _purge(self) -> bool:
         if self._purge_before is None or time.monotonic() < self._purge_at:

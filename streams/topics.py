@@ -93,8 +93,8 @@ POSITIONS = Topic(
 )
 ERRORS = Topic(
     name="errors",
-    holds="the error log as published; the store is the truth",
-    key="subject",
+    holds="errors of Finance's processes, and where each subject stands; the store is the truth",
+    key="subject: company/process/subject",
     cleanup="compact,delete",
     retention=TWO_FISCAL_YEARS,
     readers=("alerts", "others"),

@@ -125,7 +125,7 @@ def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease |
     maps = load_maps(settings)
     adopt(engine, log, projected_topics(settings))
     projector = Projector(
-        Writer(engine, maps, settings.companies, lease=lease),
+        Writer(engine, maps, settings.companies, lease=lease, clock=lambda: microseconds(_now(settings))),
         log,
         maps,
         prefix=settings.prefix,
@@ -148,7 +148,12 @@ def spare_the_collector() -> None:
 
 def _purge_before(settings: Settings) -> int:
     kept = timedelta(days=settings.error_history_days)
-    return microseconds(present(settings.today, datetime.now(UTC)) - kept)
+    return microseconds(_now(settings) - kept)
+
+
+def _now(settings: Settings) -> datetime:
+    """The time that ages are counted to, as in `Snapshot.now`."""
+    return present(settings.today, datetime.now(UTC))
 
 
 def change_topics(settings: Settings) -> list[str]:

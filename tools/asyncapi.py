@@ -6,7 +6,7 @@ Run by `make asyncapi`; the tests fail when the file is stale, and when a messag
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -72,8 +72,25 @@ class Position(msgspec.Struct):
     last_retried: str | None = None
 
 
+class RunStarted(msgspec.Struct):
+    """A run of a process, and when it started."""
+
+    run: str
+    started: str
+
+
+class Deleted(msgspec.Struct):
+    """Who took an error off the current list, when and why."""
+
+    at: str
+    who: str
+    why: str
+
+
 class Error(msgspec.Struct):
-    """A message of a process in Finance, with what is known of it."""
+    """A message of a process in Finance, with what is known of it and where it stands. The last record of a key is the
+    most recent error of its subject.
+    """
 
     at: str
     process: str
@@ -89,6 +106,10 @@ class Error(msgspec.Struct):
     resolution: str | None
     source: str
     event_id: str
+    state: Literal["current", "interrupted", "history", "deleted"]
+    taken_up: RunStarted | None
+    interrupted: RunStarted | None
+    deleted: Deleted | None
 
 
 class ReadCommand(msgspec.Struct, tag_field="command", tag="read"):
@@ -159,7 +180,7 @@ MESSAGES: Final[dict[str, tuple[Any, str]]] = {
     "deletion": (commands.DeleteError, "Errors that a person takes off the current list"),
     "sync": (commands.SyncDocuments, "Calls that somebody wants made for documents"),
     "position": (Position, "A document line after a change; no value when the document is gone"),
-    "error": (Error, "A message of a process in Finance"),
+    "error": (Error, "A message of a process in Finance, and where it stands; no value when nothing is known of it"),
     "rejection": (RejectedEvent, "An event that could not be understood, and why; bytes in base64"),
 }
 _CARRIED: Final = {

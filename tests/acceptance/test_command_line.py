@@ -24,6 +24,7 @@ from tieout.mapfiles import load_maps
 from tieout.settings import Settings
 
 TODAY = "2025-01-08"
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 DOCUMENT_KEYS = {
     "document",
     "company",
@@ -629,6 +630,49 @@ def test_errors_can_be_followed_as_they_come(tieout: Tieout) -> None:
         _, err = followed.communicate(timeout=30)
         assert (followed.returncode, err) == (130, b"")
     assert "have no end" in tieout("errors", "--follow", "--to", "2025-01-08").err
+
+
+def run_of(run: str, at: str, *scope: str) -> dict[str, Any]:
+    """A run of the same process started."""
+    event = message("", f"{run}-started", at)
+    event["value"]["type"] = "tieout.process.started"
+    event["value"]["data"] = {"process": "general-journal-sync", "run": run, "company": "USPM", "scope": list(scope)}
+    return event
+
+
+@pytest.mark.requirement("R58")
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "text"])
+def test_who_follows_the_errors_sees_what_becomes_of_each(tieout: Tieout, as_json: bool) -> None:
+    projected(tieout, lines(message("first", "e1", subject="J-1"), message("second", "e2", subject="J-2")))
+    command = [sys.executable, "-m", "tieout", "errors", "--follow", *(["--json"] if as_json else [])]
+    followed = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | UNBUFFERED)
+    with followed:
+        assert followed.stdout is not None
+        before = [followed.stdout.readline() for _ in range(2 if as_json else 1)]
+        assert before[0]
+        while not as_json and b"2 current errors" not in before[-1]:
+            before.append(followed.stdout.readline())
+        projected(tieout, lines(run_of("run-2", "2025-01-08T11:00:00Z", "J-1")))
+        why = ("--subject", "J-2", "--why", "by hand", "--who", "ann", "--yes")
+        assert tieout("errors", "delete", *why).code == 0
+        if as_json:
+            resolved, gone = (json.loads(followed.stdout.readline()) for _ in range(2))
+            assert [json.loads(line)["state"] for line in before] == ["current", "current"]
+            assert (resolved["subject"], resolved["state"], resolved["text"]) == ("J-1", "history", "first")
+            assert resolved["taken_up"] == {"run": "run-2", "started": "2025-01-08T11:00:00Z"}
+            assert (gone["subject"], gone["state"]) == ("J-2", "deleted")
+            assert (gone["deleted"]["who"], gone["deleted"]["why"]) == ("ann", "by hand")
+        else:
+            shown = ""
+            while "by hand" not in shown:
+                line = followed.stdout.readline()
+                assert line, followed.communicate()
+                shown += line.decode()
+            assert "History, taken up by run run-2, started 2025-01-08T11:00:00Z\n" in shown
+            assert re.search(r"Deleted 20\S+ by ann: by hand", shown)
+        followed.send_signal(signal.SIGINT)
+        _, err = followed.communicate(timeout=30)
+        assert (followed.returncode, err) == (130, b"")
 
 
 @pytest.mark.requirement("R51", "R57")

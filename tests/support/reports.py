@@ -5,9 +5,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+import msgspec
+from sqlalchemy import Engine, select
+
 from engine.changes import microseconds
 from engine.errorlog import Deletion, Subject
+from store import tables
 from store.errorlog import ErrorEntry, ErrorQuery, entries
+from store.errorstates import key_of, value_of
+from store.outgoing import Outgoing
 from store.writer import Writer
 from tests.support.stores import MAPS, Event, batch_of, memory_store
 
@@ -87,3 +93,27 @@ def log_of(
     Writer(engine, MAPS).apply(batch)
     with engine.connect() as connection:
         return list(entries(connection, ErrorQuery(history=history, **query), at(hours)))
+
+
+def state_of(record: Outgoing) -> str | None:
+    """The state that a record of the errors topic tells; None for a tombstone."""
+    return None if record.value is None else str(msgspec.json.decode(record.value)["state"])
+
+
+def states_on_topic(engine: Engine) -> dict[str, Any]:
+    """What the last record of each key on the errors topic says, by the key."""
+    table = tables.outbox.c
+    with engine.connect() as connection:
+        rows = connection.execute(select(table.key, table.value).where(table.topic == "errors").order_by(table.id))
+        last = {row.key.decode(): row.value for row in rows}
+    return {key: msgspec.json.decode(value) for key, value in last.items() if value is not None}
+
+
+def states_in_store(engine: Engine, now: int) -> dict[str, Any]:
+    """What the error log says at a moment of the most recent error of each subject, as on the topic."""
+    found: dict[str, Any] = {}
+    with engine.connect() as connection:
+        # Newest first, so the first of a subject is the one.
+        for entry in entries(connection, ErrorQuery(history=True, limit=1_000_000), now):
+            found.setdefault(key_of(entry.message).decode(), msgspec.json.decode(value_of(entry)))
+    return found

@@ -57,7 +57,8 @@ def errors(
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 100,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Then go on with those to come, from the errors topic, until interrupted.")
+        bool,
+        typer.Option("--follow", help="Then go on with those to come and what becomes of each, from the errors topic."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -117,7 +118,7 @@ def _query(
 
 @contextmanager
 def _to_come(settings: "Settings", query: "ErrorQuery") -> Iterator[Iterator[dict[str, Any]]]:
-    """The errors that come onto the topic from now on, as they stand there."""
+    """What comes onto the topic from now on: new errors, and those that stand elsewhere now, as they stand there."""
     import threading
 
     import msgspec

@@ -317,20 +317,28 @@ def show_error(screen: Console, error: Row) -> None:
         screen.print(f"  What to do: {error['resolution']}")
     if error.get("advice"):
         screen.print(f"  {error['advice']}", soft_wrap=True)
-    if "standing" in error:
-        screen.print(f"  {_standing_of(error)}", soft_wrap=True)
+    if "state" in error:  # what an earlier version published has none
+        screen.print(f"  {_state_of(error)}{_seen(error)}", soft_wrap=True)
     screen.print()
 
 
-def _standing_of(error: Row) -> str:
-    seen = "seen once" if error["count"] == 1 else f"seen {error['count']:,} times"
-    if error["count"] > 1:
-        seen += f", first {error['first_seen']}, last {error['last_seen']}"
+def _state_of(error: Row) -> str:
     if (deletion := error["deleted"]) is not None:
-        return f"Deleted {deletion['at']} by {plain(deletion['who'])}: {plain(deletion['why'])}; {seen}"
+        return f"Deleted {deletion['at']} by {plain(deletion['who'])}: {plain(deletion['why'])}"
     if (run := error["interrupted"]) is not None:
-        return f"Current again, for run {plain(run['run'])}, started {run['started']}, never ended; {seen}"
-    return f"{error['standing'].capitalize()}, {seen}"
+        return f"Current again, for run {plain(run['run'])}, started {run['started']}, never ended"
+    if (run := error["taken_up"]) is not None:
+        return f"History, taken up by run {plain(run['run'])}, started {run['started']}"
+    return "History, a later error came" if error["state"] == "history" else "Current"
+
+
+def _seen(error: Row) -> str:
+    """How often it came; the topic does not say."""
+    if "count" not in error:
+        return ""
+    if error["count"] == 1:
+        return "; seen once"
+    return f"; seen {error['count']:,} times, first {error['first_seen']}, last {error['last_seen']}"
 
 
 # --- invoice proposals -----------------------------------------------------------------------------------------------
