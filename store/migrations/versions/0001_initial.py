@@ -167,7 +167,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
-        comment="What this store was built under: the digest of the maps",
+        comment="What this store was built under: the digest of the maps, the identities of the topics",
     )
     op.create_table(
         "sources",

@@ -11,4 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the column, empty: the next worker fills it from the log that it finds."""
-    op.add_column("offsets", sa.Column("last", sa.Text))
+    op.add_column(
+        "offsets",
+        sa.Column("last", sa.Text, comment="A digest of the last record before it; NULL until a worker has seen it"),
+    )
