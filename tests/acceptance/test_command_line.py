@@ -24,7 +24,6 @@ from tieout.mapfiles import load_maps
 from tieout.settings import Settings
 
 TODAY = "2025-01-08"
-UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 DOCUMENT_KEYS = {
     "document",
     "company",
@@ -645,7 +644,7 @@ def run_of(run: str, at: str, *scope: str) -> dict[str, Any]:
 def test_who_follows_the_errors_sees_what_becomes_of_each(tieout: Tieout, as_json: bool) -> None:
     projected(tieout, lines(message("first", "e1", subject="J-1"), message("second", "e2", subject="J-2")))
     command = [sys.executable, "-m", "tieout", "errors", "--follow", *(["--json"] if as_json else [])]
-    followed = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | UNBUFFERED)
+    followed = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with followed:
         assert followed.stdout is not None
         before = [followed.stdout.readline() for _ in range(2 if as_json else 1)]
