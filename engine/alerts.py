@@ -14,8 +14,11 @@ from engine import money
 from engine.attempts import Sync
 from engine.calendar import Company, Period
 from engine.changes import iso
+from engine.notices import REMEDY, Waiting
 
-Kind = Literal["feed-silent", "waits-for-person", "events-rejected", "self-check-failed", "amount-before-close"]
+Kind = Literal[
+    "feed-silent", "waits-for-person", "events-rejected", "rows-not-read", "self-check-failed", "amount-before-close"
+]
 Stage = Literal["began", "ended"]
 
 CLOSING_DAYS: Final = 5
@@ -146,6 +149,21 @@ def rejected(numbers: Mapping[str, int]) -> list[Alert]:
             detail={"day": day, "events": number},
         )
         for day, number in sorted(numbers.items())
+    ]
+
+
+def not_read(waiting: Iterable[Waiting]) -> list[Alert]:
+    """Of tables with rows that wait to be read again."""
+    return [
+        Alert(
+            key=f"rows-not-read {one.entity}",
+            kind="rows-not-read",
+            company=None,
+            says=f"{one.entity}: {one.rows:,} {'row was' if one.rows == 1 else 'rows were'} not read since "
+            f"{iso(one.since)}, after an event that was cut or carries keys only. {REMEDY}",
+            detail={"table": one.entity, "rows": one.rows, "since": iso(one.since)},
+        )
+        for one in waiting
     ]
 
 

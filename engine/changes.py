@@ -49,7 +49,8 @@ class Change(msgspec.Struct, gc=False):
     (cleared), lookups as `{"entity", "id", "name"}`, numbers with a fraction as their digits. An absent column is
     unchanged. A company the event named stands among them as well, as `maps.COMPANY`. `truncated`: the event was cut
     for its size (R5). `unknown` names columns whose values are of a kind the codec does not know (R2). `sent_id` is the
-    id as it was sent, where `id` is the RecId within it.
+    id as it was sent, where `id` is the RecId within it. `read` is when an API answered with the row
+    (microseconds since 1970 UTC), where one did.
     """
 
     operation: Operation
@@ -63,6 +64,14 @@ class Change(msgspec.Struct, gc=False):
     truncated: bool = False
     unknown: tuple[str, ...] = ()
     sent_id: str | None = None
+    read: int | None = None
+
+    @property
+    def whole(self) -> int | None:
+        """As of when this is all of the row, a part of it lacking nothing (R5); None for what changed alone."""
+        if self.operation not in ("create", "upsert"):
+            return None
+        return self.evidence.at if self.read is None else self.read
 
 
 class Heartbeat(msgspec.Struct, frozen=True, gc=False):

@@ -10,9 +10,11 @@ import msgspec
 
 from engine import journals
 from engine.attempts import Request, Run
-from engine.changes import PROCESSES, iso
+from engine.changes import PROCESSES, Source, iso
 from engine.errorlog import Deletion, Subject
 from engine.errors import Rejected
+from engine.maps import EntityMap
+from engine.notices import Notice, notice_of
 from engine.syncing import Task
 from engine.values import parse_time
 
@@ -108,7 +110,24 @@ def sync_documents(request: Request) -> SyncDocuments:
     )
 
 
-Command = DeleteError | SyncDocuments
+class RowRead(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="row-read"):
+    """A command `read` was answered: its row was asked for, and what there was of it is on the change topics (R5).
+
+    `at` is the time of the notice, `event_id` its event, as the command said them.
+    """
+
+    source: Source
+    entity: str
+    id: str | None
+    at: str
+    event_id: str | None
+
+    def notice(self, entity_map: EntityMap | None) -> Notice:
+        """The notice that it answers. Raises `Rejected` for a time that is none."""
+        return notice_of(self.source, self.entity, self.id, self.event_id, _time(self.at, "row-read: at"), entity_map)
+
+
+Command = DeleteError | SyncDocuments | RowRead
 """Those that the projecting worker applies. Others on the topic are for others."""
 
 
@@ -132,7 +151,7 @@ class _Kind(msgspec.Struct):
 
 _kind: Final = msgspec.json.Decoder(_Kind).decode
 _decode: Final = msgspec.json.Decoder(Command).decode
-_APPLIED: Final = ("delete-error", "sync")
+_APPLIED: Final = ("delete-error", "sync", "row-read")
 
 
 def read(value: bytes | None) -> Command | None:

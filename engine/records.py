@@ -23,7 +23,8 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     each mapped column, `evidence` the upserts they come from, by rank: the last one is the highest upsert of all, and
     none means that the row does not exist. `by` is the index of a column's evidence, where that is not the first.
     `deleted` is the highest delete. `joins` are the identity values that make chains, `refers` the rows it points to,
-    both as last derived; `chain` is the chain it belongs to, none while it does not exist.
+    both as last derived; `chain` is the chain it belongs to, none while it does not exist. `read` is the latest
+    time as of which an event told the whole row (R5).
     """
 
     key: str
@@ -35,6 +36,7 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     by: dict[str, int] = {}
     joins: list[str] = []
     refers: list[str] = []
+    read: int | None = None
 
     @property
     def exists(self) -> bool:
@@ -79,7 +81,7 @@ def first(entity_map: EntityMap, key: str, change: Change) -> Record:
         for name, value in change.columns.items()
         if (found := columns.get(name)) is not None
     }
-    return Record(key, entity_map.entity, None, None, [change.evidence], values, {}, [], [])
+    return Record(key, entity_map.entity, None, None, [change.evidence], values, {}, [], [], change.whole)
 
 
 def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
@@ -87,9 +89,9 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
     evidence = change.evidence
     if change.operation == "delete":
         return record if entity_map.keep_on_delete else _deleted(record, evidence)
-    rank = evidence.rank
+    rank, read = evidence.rank, _later(record.read, change.whole)
     if record.deleted is not None and rank < record.deleted.rank:
-        return record
+        return _read(record, read)
     versions, values, by = record.evidence, record.values, record.by
     columns = entity_map.columns
     newest = not versions or versions[-1].rank < rank
@@ -100,7 +102,7 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
             if newest or column not in values or versions[by.get(column, 0)].rank < rank:
                 told[column] = None if value is None else keep(value)
     if not told and not newest:
-        return record
+        return _read(record, read)
     place = len(versions)
     now = Record(
         record.key,
@@ -112,12 +114,22 @@ def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
         {**by, **dict.fromkeys(told, place)} if place else by,
         record.joins,
         record.refers,
+        read,
     )
     used = {*now.by.values(), place if newest else place - 1}
     if len(now.by) < len(now.values):
         used.add(0)
     # By far the most events are the newest about their row, and leave something of each before them.
     return now if newest and len(used) == place + 1 else _compact(now, used)
+
+
+def _later(one: int | None, other: int | None) -> int | None:
+    return one if other is None or (one is not None and one >= other) else other
+
+
+def _read(record: Record, read: int | None) -> Record:
+    """The record as read last at `read`; the same object when that is no news."""
+    return record if read == record.read else msgspec.structs.replace(record, read=read)
 
 
 def _compact(record: Record, used: set[int]) -> Record:
@@ -147,6 +159,7 @@ def _deleted(record: Record, evidence: Evidence) -> Record:
         {column: place for column, place in left.items() if place},
         record.joins,
         record.refers,
+        record.read,
     )
 
 

@@ -12,11 +12,12 @@ import msgspec
 from sqlalchemy import Connection, Table
 
 from engine.attempts import Request
-from engine.changes import Change, Heartbeat, ProcessMessage
+from engine.changes import UNDATED, Change, Heartbeat, ProcessMessage
 from engine.documents import Chain, Document, Finding
 from engine.errorlog import Deletion, subject_of
 from engine.maps import EntityMap
 from engine.messages import recognise
+from engine.notices import Notice
 from engine.wire import document_json
 from store import tables
 from store.caches import Recent
@@ -37,6 +38,9 @@ from store.views import (
 
 _json = msgspec.json.Encoder().encode
 _NO_SUMS: Final = Sums()
+# Their places in a row of the table of notices.
+_NOTICED: Final = 4
+_ANSWERED: Final = 5
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -63,6 +67,9 @@ class Batch(msgspec.Struct):
     requests: list[Request] = []
     rejected: list[Outgoing] = []
     notices: list[Outgoing] = []
+    noticed: list[Notice] = []
+    answered: list[Notice] = []
+    """Notices that were answered, each as of its own time."""
     moves: list[Move] = []
 
 
@@ -120,6 +127,7 @@ def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int], *,
     _plan_heartbeats(plan, batch.heartbeats, sources)
     _plan_messages(plan, batch.messages)
     _plan_deletions(plan, batch.deletions)
+    _plan_notices(plan, rows, batch)
     if publishes:
         plan.requests += batch.requests
         plan.outgoing += batch.rejected
@@ -368,6 +376,36 @@ def _plan_heartbeats(plan: Plan, heartbeats: Iterable[Heartbeat], known: Mapping
         latest[heartbeat.source] = max(heartbeat.until, before)
     plan.sources = latest
     plan.upsert(tables.sources, list(latest.items()))
+
+
+def _plan_notices(plan: Plan, rows: Rows, batch: Batch) -> None:
+    """The last notice about each row and as of when it was read: the maximum of each, in whatever order they come."""
+    unit = plan.unit
+    notices = {notice.key: notice for notice in (*batch.answered, *batch.noticed)}
+    # Those that a row of this batch may answer.
+    known = rows.notices(notices.keys() | (unit.changed & unit.state.waiting))
+    if not notices and not known:
+        return
+    found = {key: list(row) for key, row in known.items()}
+    for key, notice in notices.items():
+        found.setdefault(key, [key, notice.source, notice.entity, int(notice.named), UNDATED, UNDATED])
+    for place, several in ((_NOTICED, batch.noticed), (_ANSWERED, batch.answered)):
+        for notice in several:
+            row = found[notice.key]
+            row[place] = max(row[place], notice.at)
+    records = dict(rows.records(key for key in found if key not in unit.records))
+    for key, row in found.items():
+        if (record := unit.records.get(key) or records.get(key)) is not None:
+            deleted = UNDATED if record.deleted is None else record.deleted.at
+            row[_ANSWERED] = max(row[_ANSWERED], UNDATED if record.read is None else record.read, deleted)
+    changed = {key: tuple(row) for key, row in found.items() if known.get(key) != tuple(row)}
+    plan.upsert(tables.notices, sorted(changed.values()))
+    plan.written.notices = changed
+
+
+def waits(notice: Sequence[Any]) -> bool:
+    """Whether a row of the table of notices was not read since its last notice."""
+    return bool(notice[_NOTICED] > notice[_ANSWERED])
 
 
 def _plan_messages(plan: Plan, messages: Sequence[ProcessMessage]) -> None:

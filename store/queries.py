@@ -17,6 +17,7 @@ from engine.documents import Document, Finding
 from engine.errors import QuestionError
 from engine.maps import Maps
 from engine.messages import recognise
+from engine.notices import Waiting
 from engine.periods import AUTOMATIC, advice
 from engine.proposals import Proposal
 from engine.records import Record
@@ -28,6 +29,7 @@ from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
 from store.lease import Holder, holder_of
 from store.loops import LoopTurn, last_turns
+from store.notices import waiting_rows
 from store.onesided import CHAINS, NotSynced, NotSyncedPage, Posting
 from store.overview import Age, Balance, Day, Part, Work
 from store.proposals import waiting_proposals
@@ -422,6 +424,10 @@ class Snapshot:
     def loops(self) -> list[LoopTurn]:
         """The last turn of every loop of the workers, by name."""
         return last_turns(self._connection)
+
+    def not_read(self) -> list[Waiting]:
+        """How many rows of each table wait to be read again, the one that waits longest first (R5)."""
+        return waiting_rows(self._connection)
 
     def turn(self, job: str) -> str | None:
         """The last day (YYYY-MM-DD) for which a recurring job was done; None when no worker looked for it yet."""

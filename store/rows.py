@@ -5,7 +5,7 @@ counts as read, whether the database shows it yet or not.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, and_, false, or_, text
@@ -34,6 +34,7 @@ class Written(msgspec.Struct):
     links_removed: Collection[Link] = frozenset()
     totals: Mapping[TotalKey, Sums] = {}
     reconciliations: Mapping[ReconciliationKey, int] = {}
+    notices: Mapping[str, tuple[Any, ...]] = {}
     _added: dict[str, list[str]] | None = None
 
     def added(self, token: str) -> list[str]:
@@ -131,6 +132,13 @@ class Rows:
         wanted = [key for key in keys if key not in found]
         for *key, amount in select_keys(self._connection, tables.reconciliations, wanted):
             found[ReconciliationKey(*key)] = int(amount)
+        return found
+
+    def notices(self, keys: Collection[str]) -> dict[str, tuple[Any, ...]]:
+        """The rows of the table of notices under these keys, of those that there are."""
+        found = {key: row for key in keys if (row := self._written.notices.get(key)) is not None}
+        for row in select_keys(self._connection, tables.notices, [(key,) for key in keys if key not in found]):
+            found[row[0]] = tuple(row)
         return found
 
 

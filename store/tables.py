@@ -221,6 +221,24 @@ sources = Table(
     comment="Up to when a source says that it has sent everything (R21)",
 )
 
+notices = Table(
+    "notices",
+    metadata,
+    Column("key", Key, primary_key=True, comment="The record key of the row; of one that is not named, the event's"),
+    Column("source", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("named", Integer, nullable=False, comment="1 when the notices name a row, else 0"),
+    Column("noticed", BigInteger, nullable=False, comment="The last notice about it; the lowest number for none"),
+    Column("answered", BigInteger, nullable=False, comment="As of when it was read; the lowest number for never"),
+    Index(
+        "ix_notices_waiting",
+        "entity",
+        sqlite_where=text("noticed > answered"),
+        postgresql_where=text("noticed > answered"),
+    ),
+    comment="Rows that are to be read again, and as of when they were (R5): engine.notices.Notice",
+)
+
 cursors = Table(
     "cursors",
     metadata,

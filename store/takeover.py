@@ -29,6 +29,7 @@ REBUILT: Final = (
     tables.findings,
     tables.unsynced,
     tables.sources,
+    tables.notices,
     tables.recomputations,
     tables.process_messages,
     tables.deletions,

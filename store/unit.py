@@ -60,6 +60,8 @@ class State:
         self.reconciliations: Recent[ReconciliationKey, int] = Recent(records)
         self.resident: dict[str, Row] = {}
         self.directory = Directory()
+        self.waiting: set[str] = set()
+        """The keys of the notices whose rows were not read yet."""
 
 
 def load_resident(rows: Rows, maps: Maps, state: State) -> None:

@@ -18,8 +18,9 @@ from engine.records import Record
 from store import errorlog, errorstates, tables
 from store.attempts import ask
 from store.lease import Lease
+from store.notices import waiting_keys
 from store.outgoing import Outgoing
-from store.plan import Batch, Move, Plan, planned
+from store.plan import Batch, Move, Plan, planned, waits
 from store.rows import Rows, Written
 from store.statements import insert as insert_rows
 from store.statements import upsert, without_waiting
@@ -79,6 +80,7 @@ class Writer:
             upsert(connection, tables.settings, list(settings.items()))
             load_resident(Rows(connection, self._written), self._maps, self._state)
             self._sources = {row.source: row.until for row in connection.execute(select(tables.sources))}
+            self._state.waiting = waiting_keys(connection)
             self._generation = generation(connection)
             self._numbered = last_number(connection)
         # What was sent and not cleared is sent again: at least once.
@@ -143,6 +145,8 @@ class Writer:
         self._state.totals.update(plan.written.totals)
         self._state.reconciliations.update(plan.written.reconciliations)
         self._sources.update(plan.sources)
+        for key, notice in plan.written.notices.items():
+            (self._state.waiting.add if waits(notice) else self._state.waiting.discard)(key)
         self._recomputing = self._recomputing or bool(plan.unit.postponed)
 
     def commit(self, plan: Plan) -> None:

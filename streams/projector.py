@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from engine import commands
+from engine import commands, notices
 from engine.changes import Change, Heartbeat, ProcessMessage
 from engine.errors import Rejected
 from engine.maps import Maps
@@ -170,7 +170,7 @@ def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[st
     if is_lost(record):
         return "the event was lost when the log was damaged (`tieout log salvage`): have its source send it again"
     if record.topic.endswith(_COMMANDS):
-        return _take_command(record, effects)
+        return _take_command(record, effects, maps)
     reason = None
     try:
         facts = decode(record.value, record.headers, record, environments)
@@ -184,6 +184,7 @@ def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[st
             entity_map = maps.by_name.get(fact.entity) or maps.find(fact.entity)
             if fact.operation == "notify" and (entity_map is not None or not fact.id):
                 effects.notices.append(notice(fact))
+                effects.noticed.append(notices.of_change(fact, entity_map))
             elif entity_map is None:
                 unmapped[fact.entity] = None
             else:
@@ -197,13 +198,15 @@ def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[st
     return "; ".join([*([reason] if reason else []), *map(_in_no_map, unmapped)])
 
 
-def _take_command(record: LogRecord, effects: Effects) -> str | None:
+def _take_command(record: LogRecord, effects: Effects, maps: Maps) -> str | None:
     try:
         command = commands.read(record.value)
         if isinstance(command, commands.DeleteError):
             effects.deletions.append(command.deletion)
             if (retry := command.retry) is not None:
                 effects.requests.append(retry)
+        elif isinstance(command, commands.RowRead):
+            effects.answered.append(command.notice(maps.find(command.entity)))
         elif command is not None:
             effects.requests.append(command.request)
     except Rejected as refused:

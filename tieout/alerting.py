@@ -20,6 +20,7 @@ from engine import alerts
 from engine.alerts import Alert, Kind
 from engine.calendar import Window
 from engine.errors import TieoutError
+from engine.notices import late
 from handlers.errors import TargetError
 from handlers.webhook import Webhook
 from store.alerts import SqlAlerts
@@ -62,7 +63,8 @@ class Look:
         with self._reader.snapshot() as snapshot:
             found = [*_silent(snapshot, self._settings), *alerts.waiting(snapshot.stopped())]
             found += _amounts(snapshot, self._settings)
-        looked_at: set[Kind] = {"feed-silent", "waits-for-person", "amount-before-close"}
+            found += alerts.not_read(late(snapshot.not_read(), _now()))
+        looked_at: set[Kind] = {"feed-silent", "waits-for-person", "rows-not-read", "amount-before-close"}
         try:
             with open_log(self._settings, write=False) as event_log:
                 found += alerts.rejected(self._rejections(event_log))

@@ -13,11 +13,14 @@ import msgspec
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
+from engine.changes import iso
 from engine.errors import MapError, TieoutError
 from engine.maps import Maps
+from engine.notices import REMEDY, in_all, late
 from store import tables
 from store.database import shown_url
 from store.lease import LEASE_SECONDS, holder_of
+from store.notices import waiting_rows
 from store.selfchecks import in_outbox, unequal_sums
 from store.writer import built_under, check_built_under
 from streams.log import EventLog, LogError, Place
@@ -69,10 +72,11 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
         log = yield from _log(settings, stack, patience_seconds)
         connection = yield from _store(settings, maps, stack)
         if connection is None:
-            yield from _unchecked("the store", "writer", "outbox", "tiles")
+            yield from _unchecked("the store", "writer", "outbox", "notices", "tiles")
         else:
             yield from _looked_at("writer", lambda: _writer(connection, settings))
             yield from _looked_at("outbox", lambda: _outbox(connection))
+            yield from _looked_at("notices", lambda: _notices(connection))
             yield from _looked_at("tiles", lambda: tiles_line(connection))
         if connection is None or log is None:
             yield from _unchecked("the store" if log else "the event log", "offsets", "lag", "effects")
@@ -195,6 +199,23 @@ def _outbox(connection: Connection) -> Line:
     if age > OUTBOX_SECONDS:
         return Line("outbox", False, f"{says}: look at the worker's log for what the broker refuses", detail)
     return Line("outbox", True, says, detail)
+
+
+def _notices(connection: Connection) -> Line:
+    """Rows that wait to be read again (R5)."""
+    waiting = waiting_rows(connection)
+    if not waiting:
+        return Line("notices", True, "no row waits to be read again")
+    detail = {one.entity: {"rows": one.rows, "since": iso(one.since)} for one in waiting}
+    number = sum(one.rows for one in waiting)
+    rows = "row was" if number == 1 else "rows were"
+    says = (
+        f"{number:,} {rows} not read yet since an event that was cut or carries keys only ({in_all(waiting)}), "
+        f"the first since {iso(waiting[0].since)}"
+    )
+    if late(waiting, time.time_ns() // 1_000):
+        return Line("notices", False, f"{says}. {REMEDY}", detail)
+    return Line("notices", True, says, detail)
 
 
 # --- offsets ---------------------------------------------------------------------------------------------------------

@@ -24,7 +24,9 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import SettingError, TieoutError
+from engine.notices import Waiting
 from store import tables
+from store.notices import waiting_rows
 from store.overview import oldest_open
 from store.selfchecks import documents_by_view, in_outbox
 from tieout.bootstrap import load_maps, open_log, open_store
@@ -48,6 +50,7 @@ class Sample(msgspec.Struct, frozen=True):
     documents: dict[tuple[str, str, str], int]
     complete: dict[str, float]
     oldest_open: float | None
+    not_read: list[Waiting]
     size: int
 
 
@@ -102,6 +105,7 @@ def _sample(connection: Connection) -> Sample:
         documents=documents_by_view(connection),
         complete={row.source: row.until / 1_000_000 for row in connection.execute(select(tables.sources))},
         oldest_open=None if oldest_open_at is None else oldest_open_at / 1_000_000,
+        not_read=waiting_rows(connection),
         size=_size(connection),
     )
 
@@ -161,6 +165,12 @@ def _of_store(sample: Sample) -> Iterable[Metric]:
     for labels, number in sorted(sample.documents.items()):
         documents.add_metric(list(labels), number)
     yield documents
+    rows = _labelled("rows_not_read", "Rows that wait to be read again", "table")
+    since = _labelled("rows_not_read_since_timestamp_seconds", "Since when the first of them waits", "table")
+    for one in sample.not_read:
+        rows.add_metric([one.entity], one.rows)
+        since.add_metric([one.entity], one.since / 1_000_000)
+    yield from (rows, since)
     complete = _labelled("source_complete_timestamp_seconds", "Up to when a source says it has sent all", "source")
     for source, until in sorted(sample.complete.items()):
         complete.add_metric([source], until)

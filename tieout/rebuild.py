@@ -85,7 +85,8 @@ class Rebuilding:
         for some in chunks(self._seeds(), SEEDED_AT_ONCE):
             self._writer.seed(some)
         with self._rebuilt.begin() as connection:
-            upsert(connection, tables.sources, [tuple(row) for row in self._used.execute(select(tables.sources))])
+            for table in (tables.sources, tables.notices):
+                upsert(connection, table, [tuple(row) for row in self._used.execute(select(table))])
             for rows in chunks(self._messages(), SEEDED_AT_ONCE):
                 upsert(connection, tables.process_messages, rows)
             upsert(connection, tables.deletions, self._deletions())
@@ -150,7 +151,7 @@ class Rebuilding:
         evidence = [record.evidence[index] for index in kept]
         values = {name: value for name, value in record.values.items() if record.by.get(name, 0) in place}
         by = {name: index for name in values if (index := place[record.by.get(name, 0)])}
-        return Record(record.key, record.entity, None, deleted, evidence, values, by, [], [])
+        return Record(record.key, record.entity, None, deleted, evidence, values, by, [], [], record.read)
 
     def _is_gone(self, evidence: Evidence) -> bool:
         start = self.places.get((evidence.topic, evidence.partition))

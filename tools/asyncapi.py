@@ -178,6 +178,7 @@ MESSAGES: Final[dict[str, tuple[Any, str]]] = {
     "answer": (Answer, "An answer of an API, put on the topic by a poller"),
     "command": (ReadCommand, "A row to read again"),
     "deletion": (commands.DeleteError, "Errors that a person takes off the current list"),
+    "answered": (commands.RowRead, "A row was read again"),
     "sync": (commands.SyncDocuments, "Calls that somebody wants made for documents"),
     "position": (Position, "A document line after a change; no value when the document is gone"),
     "error": (Error, "A message of a process in Finance, and where it stands; no value when nothing is known of it"),
@@ -185,7 +186,7 @@ MESSAGES: Final[dict[str, tuple[Any, str]]] = {
 }
 _CARRIED: Final = {
     **{topic.name: ("row", "heartbeat", "process", "context", "business", "answer") for topic in CHANGES},
-    "commands": ("command", "deletion", "sync"),
+    "commands": ("command", "answered", "deletion", "sync"),
     "positions": ("position",),
     "errors": ("error",),
     "rejected": ("rejection",),

@@ -130,7 +130,10 @@ class _Page:
             place.partition,
             place.offset,
         )
-        return Change(operation, self.source, entity, identifier, evidence, columns, company, unknown=unknown)
+        read = self.event.answered
+        return Change(
+            operation, self.source, entity, identifier, evidence, columns, company, unknown=unknown, read=read
+        )
 
     def _version(self, row: dict[str, Any]) -> int:
         """The row version of Dataverse; the one of Finance does not grow, so it orders nothing."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from store import tables
 from tests.browser.reading import settled
@@ -207,6 +207,22 @@ def test_everything_is_checked_when_somebody_asks_and_what_is_wrong_says_what_to
     page.get_by_role("link", name="Check again").click()
     expect(page.get_by_role("status")).to_have_text("1 thing wrong. Each line says what to do.")
     expect(page.get_by_role("row", name="Tiles")).to_contain_text("did somebody write to the store?")
+
+
+@pytest.mark.requirement("R5", "R82")
+def test_operation_names_the_tables_whose_rows_were_not_read_yet(page: Page, own: Served) -> None:
+    page.goto(f"{own.address}/operation")
+    expect(page.get_by_role("heading", name="Rows not read yet")).to_have_count(0)
+    noticed = 1_736_330_400_000_000
+    waits = ("row", "dataverse", "msdyn_actual", 1, noticed, noticed - 1)
+    with open_store(own.settings, write=True) as engine, engine.begin() as connection:
+        connection.execute(insert(tables.notices).values(waits))
+    page.reload()
+    section = page.get_by_role("region", name="Rows not read yet")
+    expect(section.get_by_role("row", name="msdyn_actual")).to_contain_text(
+        "msdyn_actual 1 1/8/2025", use_inner_text=True
+    )
+    expect(section).to_contain_text("tieout poll")
 
 
 @pytest.mark.requirement("R82")

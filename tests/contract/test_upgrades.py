@@ -25,9 +25,10 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def make_older(connection: Connection) -> None:
-    """Take away what 0009 fills, and what 0010 to 0014 make."""
+    """Take away what 0009 fills, and what 0010 to 0015 make."""
     tables.error_states.drop(connection)
     connection.execute(text("ALTER TABLE offsets DROP COLUMN last"))
+    tables.notices.drop(connection)
     tables.sync_runs.drop(connection)
     tables.sync_run_documents.drop(connection)
     for name in ("open_projects", "category", "vendor", "invoice", "journal"):

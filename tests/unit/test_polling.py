@@ -259,7 +259,7 @@ def test_a_notice_from_a_clock_that_runs_ahead_is_no_later_than_the_answer() -> 
 
 @pytest.mark.requirement("R5")
 def test_several_notices_about_a_row_are_answered_at_once_as_of_the_latest(tmp_path: Path) -> None:
-    site, sent = Site(), list[SourceEvent]()
+    site, sent = Site(), list[NewRecord]()
     times = ("2025-01-08T11:00:00Z", "2025-01-08T12:00:00.5Z", "2025-01-08T10:00:00Z")
     with closing(EmbeddedLog.open(tmp_path / "log.db", "write")) as log:
         log.create_topics([COMMANDS], 1)
@@ -267,8 +267,17 @@ def test_several_notices_about_a_row_are_answered_at_once_as_of_the_latest(tmp_p
         log.append([NewRecord(COMMANDS.full_name(), GONE.encode(), value) for value in asked])
         rereader = Rereader(site.finance, site.dataverse)
         rereading.read_again(log, DEFAULT_PREFIX, rereader, MemoryCursors(), sent.extend)
-    (fact,) = [fact for event in sent for fact in decode(event.value, event.headers)]
+    event, answer = sent
+    (fact,) = decode(event.value, event.headers)
     assert iso(fact.evidence.at) == "2025-01-08T12:00:00.500000Z"
+    assert msgspec.json.decode(answer.value or b"") == {
+        "command": "row-read",
+        "source": "dataverse",
+        "entity": "msdyn_actual",
+        "id": GONE,
+        "at": "2025-01-08T12:00:00.500000Z",
+        "event_id": "event-1",
+    }
 
 
 @pytest.mark.requirement("R5")

@@ -90,7 +90,7 @@ def _once(settings: "Settings", cursors: "Cursors") -> "list[Cursor]":
         poller = Poller(to.finance, to.dataverse, cursors, send, tables, whole=polled_wholly(tables, maps))
         done = poller.once()
         sets = {table.entity: table.entity_set for table in tables}
-        again = read_again(log, settings.prefix, Rereader(to.finance, to.dataverse, sets), cursors, send)
+        again = read_again(log, settings.prefix, Rereader(to.finance, to.dataverse, sets), cursors, log.append)
         # What notices ask for is of interest where there are any.
         return [*done, *(cursor for cursor in again if cursor.rows or cursor.fault)]
 

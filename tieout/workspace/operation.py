@@ -80,6 +80,7 @@ def operation(request: Request) -> Response:
             "more": max(0, len(attention) - _SHOWN),
             "writer": snapshot.writer(),
             "loops": snapshot.loops(),
+            "not_read": snapshot.not_read(),
             "embedded": workspace.settings.log_file is not None,
         }
         return render(request, "operation.html", context)
