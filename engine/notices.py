@@ -17,8 +17,8 @@ PATIENCE: Final = 15 * 60 * 1_000_000
 """For so long (microseconds) a row may wait before somebody is told: it is read within a minute or so."""
 
 REMEDY: Final = (
-    "`tieout poll` reads them; `tieout poll --show` says why a table cannot be read. A row that another poller reads "
-    "counts as read, too."
+    "A worker with the role handle reads them, and so does `tieout poll`; `tieout poll --show` says why a table cannot "
+    "be read. A row that another poller reads counts as read, too."
 )
 
 

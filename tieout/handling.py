@@ -12,22 +12,28 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import structlog
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from engine.attempts import SECOND, Claim, Request
 from engine.changes import iso
 from engine.errors import TieoutError
 from engine.journals import ACTION
+from engine.maps import Maps
+from handlers.errors import Transient
 from handlers.journals import GeneralJournals
 from handlers.processes import Processes
+from handlers.reread import Rereader
 from handlers.sync import Syncing
 from store.attempts import SqlAttempts
+from store.cursors import SqlCursors
 from store.queries import Reader
-from tieout.bootstrap import load_maps, open_store
+from tieout.bootstrap import load_maps, open_log, open_store
 from tieout.commands import Outlet, syncs
-from tieout.connectors import configured, open_connectors
+from tieout.connectors import Connectors, configured, open_connectors, polled_tables
 from tieout.journals import JournalSyncing, names_in
 from tieout.loops import repeat
+from tieout.rereading import read_again
 from tieout.settings import Settings
 from tieout.syncing import looking, sync_every_company
 from tieout.watch import Watch
@@ -38,6 +44,10 @@ LOOK_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 5.0
 JOB_SECONDS: Final = 30.0
 """How often is looked whether the recurring job of a company is due."""
+
+ROWS_SECONDS: Final = 30
+ROWS_AT_ONCE: Final = 200
+"""So many rows are read again in so many seconds at most: a third of the calls that a user has; Sync has the rest."""
 
 DAY: Final = 86_400 * SECOND
 
@@ -134,13 +144,16 @@ def handling(
             log.info("journals_taken", journals=len(journals.take()))
             return True
 
-        with ThreadPoolExecutor(AT_ONCE + 2, thread_name_prefix="handler") as pool:
+        # Before the threads begin: what is wrong with the settings must end them all.
+        rows = reading_rows(settings, maps, connectors, engine, outlet, stop)
+        with ThreadPoolExecutor(AT_ONCE + 3, thread_name_prefix="handler") as pool:
             working = [pool.submit(work, number) for number in range(AT_ONCE)]
             if not until_done:
                 working.append(pool.submit(repeat, "recurring sync", recur, engine, stop, JOB_SECONDS))
                 if settings.process_journal and settings.journals_every:
                     seconds = min(JOB_SECONDS, settings.journals_every)
                     working.append(pool.submit(repeat, "general journals", take_journals, engine, stop, seconds))
+                working.append(pool.submit(repeat, "rows read again", rows, engine, stop, JOB_SECONDS))
             try:
                 yield
             except BaseException:
@@ -149,6 +162,35 @@ def handling(
             nothing_more_comes.set()
             for one in working:
                 one.result()
+
+
+def reading_rows(
+    settings: Settings, maps: Maps, connectors: Connectors, engine: Engine, outlet: Outlet, stop: threading.Event
+) -> Callable[[], bool]:
+    """A turn of the loop that reads the rows which notices ask for (R5), a bounded number of them; it tells whether
+    there were any. Raises `Transient` that names the tables that could not be read; the others are.
+    """
+    sets = {table.entity: table.entity_set for table in polled_tables(settings, maps)}
+    rereader = Rereader(connectors.finance, connectors.dataverse, sets)
+    turns, cursors = SqlAttempts(engine), SqlCursors(engine)
+
+    def enough(rows: int) -> bool:
+        return rows >= ROWS_AT_ONCE or stop.is_set()
+
+    def turn() -> bool:
+        slot = _now() // SECOND // ROWS_SECONDS * ROWS_SECONDS
+        # One of the workers reads them, whichever comes first.
+        if not turns.take_turn("rows read again", iso(slot * SECOND)):
+            return False
+        with open_log(settings, write=False) as event_log:
+            done = read_again(event_log, settings.prefix, rereader, cursors, outlet.append, enough)
+        if rows := sum(cursor.rows for cursor in done):
+            log.info("rows_read_again", rows=rows)
+        if faults := [f"{cursor.table.rpartition('/')[2]}: {cursor.fault}" for cursor in done if cursor.fault]:
+            raise Transient("; ".join(faults))
+        return True
+
+    return turn
 
 
 def caller(processes: Processes) -> Callable[[Claim], None]:

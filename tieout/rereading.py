@@ -1,6 +1,6 @@
 """The rows that notices ask for (R5): from the commands topic to the APIs, and back to the change topics."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +10,7 @@ from engine.changes import UNDATED
 from engine.commands import RowRead
 from engine.cursors import Cursor, Cursors
 from engine.values import parse_time
-from handlers.errors import TargetError, Throttled, Transient
+from handlers.errors import Configuration, TargetError, Throttled, Transient
 from handlers.reread import Rereader
 from streams.log import EventLog, LogRecord, NewRecord
 from streams.topics import COMMANDS
@@ -28,52 +28,103 @@ def read_again(
     rereader: Rereader,
     cursors: Cursors,
     send: Callable[[Sequence[NewRecord]], object],
+    enough: Callable[[int], bool] = lambda rows: False,
 ) -> list[Cursor]:
-    """Read every row that was asked for since last time; the cursor of each partition of the commands topic.
+    """Read every row that was asked for since last time, until `enough`, which is asked how many were read. Returns the
+    cursor of each partition of the commands topic, and of each table that could not be read before.
 
-    A notice whose row cannot be read now is tried again next time, and those after it wait; one that never can be is
-    logged and passed over: the poller brings its row.
-    What was read goes out (`send`) with word that the notice is answered, whatever there was of the row.
+    A table that cannot be read now does not keep the others: it has a cursor of its own until it can. A notice whose
+    row can never be read is logged and passed over: the poller brings its row. What was read goes out (`send`) with
+    word that the notice is answered, whatever there was of the row.
     """
-    topic = COMMANDS.full_name(prefix)
-    return [
-        _partition(event_log, prefix, number, rereader, cursors, send) for number in range(event_log.partitions(topic))
-    ]
+    reading = _Reading(event_log, prefix, rereader, cursors, send, enough)
+    for number in range(event_log.partitions(reading.topic)):
+        reading.partition(number)
+    return reading.done
 
 
-def _partition(
-    event_log: EventLog,
-    prefix: str,
-    number: int,
-    rereader: Rereader,
-    cursors: Cursors,
-    send: Callable[[Sequence[NewRecord]], object],
-) -> Cursor:
-    topic, name = COMMANDS.full_name(prefix), f"{COMMANDS.name}/{number}"
-    cursor = cursors.load(name) or Cursor(table=name)
-    start = event_log.start_offset(topic, number)
-    offset = max(start, int(cursor.link or 0))
-    rows = 0
-    while records := event_log.read(topic, number, offset, AT_ONCE, _BYTES_AT_ONCE):
-        for place, command in _wanted(records):
-            try:
-                events = rereader.read(command)
-            except (Transient, Throttled) as error:
-                return _saved(cursors, cursor, place, rows, str(error))
-            except TargetError as error:
-                log.warning("notice_not_read", entity=command.get("entity"), error=str(error))
-                continue
-            send([*(record_of(event, prefix) for event in events), *_answers(topic, command)])
-            rows += 1
-        offset = records[-1].offset + 1
-        cursor = _saved(cursors, cursor, offset, rows, "")
-    return msgspec.structs.replace(cursor, rows=rows)
+class _Reading:
+    """One pass over the commands topic."""
 
+    def __init__(
+        self,
+        event_log: EventLog,
+        prefix: str,
+        rereader: Rereader,
+        cursors: Cursors,
+        send: Callable[[Sequence[NewRecord]], object],
+        enough: Callable[[int], bool],
+    ) -> None:
+        self.topic = COMMANDS.full_name(prefix)
+        self.done: list[Cursor] = []
+        self._log = event_log
+        self._prefix = prefix
+        self._rereader = rereader
+        self._cursors = cursors
+        self._send = send
+        self._enough = enough
+        self._rows = 0
+        self._failed: dict[str, str] = {}
 
-def _saved(cursors: Cursors, cursor: Cursor, offset: int, rows: int, fault: str) -> Cursor:
-    cursor = msgspec.structs.replace(cursor, link=str(offset), rows=rows, fault=fault)
-    cursors.save(cursor)
-    return cursor
+    def partition(self, number: int) -> None:
+        """What was asked for in one partition: first of the tables that could not be read, then of all others."""
+        self._failed.clear()
+        name = f"{COMMANDS.name}/{number}"
+        front = self._cursors.load(name) or Cursor(table=name)
+        end = max(self._log.start_offset(self.topic, number), int(front.link or 0))
+        for cursor in list(self._cursors.all()):
+            if cursor.table.startswith(f"{name}/") and cursor.link is not None:
+                self._go_on(number, cursor, cursor.table.removeprefix(f"{name}/"), end)
+        self._go_on(number, front, None, None)
+
+    def _go_on(self, number: int, cursor: Cursor, entity: str | None, end: int | None) -> None:
+        """Read from a cursor on: of all tables but those that failed to the end of the partition, or of one up to the
+        offset `end`.
+        """
+        before = self._rows
+        offset = begun = max(self._log.start_offset(self.topic, number), int(cursor.link or 0))
+        while (end is None or offset < end) and (
+            records := self._log.read(self.topic, number, offset, AT_ONCE, _BYTES_AT_ONCE)
+        ):
+            wanted = list(_wanted(record for record in records if end is None or record.offset < end))
+            for place, (_, command) in enumerate(wanted):
+                table = str(command["entity"])
+                if entity not in (None, table) or table in self._failed:
+                    continue
+                if self._enough(self._rows):
+                    self._save(cursor, min(first for first, _ in wanted[place:]), before)
+                    return
+                if not self._read(command):
+                    first = min(first for first, other in wanted[place:] if other["entity"] == table)
+                    own = Cursor(table=f"{COMMANDS.name}/{number}/{table}")
+                    self._save(own, first, self._rows if entity is None else before, self._failed[table])
+                    if entity is not None:
+                        return
+            offset = records[-1].offset + 1
+        if entity is not None:
+            self._save(cursor, None, before)
+        elif offset > begun:
+            self._save(cursor, offset, before)
+
+    def _read(self, command: Mapping[str, Any]) -> bool:
+        """Read one row; False when its table cannot be read now, nor the others of it."""
+        try:
+            events = self._rereader.read(command)
+        except (Transient, Throttled, Configuration) as error:
+            self._failed[str(command["entity"])] = str(error)
+            return False
+        except TargetError as error:
+            log.warning("notice_not_read", entity=command["entity"], error=str(error))
+            return True
+        self._send([*(record_of(event, self._prefix) for event in events), *_answers(self.topic, command)])
+        self._rows += 1
+        return True
+
+    def _save(self, cursor: Cursor, offset: int | None, before: int, fault: str = "") -> None:
+        link = None if offset is None else str(offset)
+        cursor = msgspec.structs.replace(cursor, link=link, rows=self._rows - before, fault=fault)
+        self._cursors.save(cursor)
+        self.done.append(cursor)
 
 
 def _answers(topic: str, command: Mapping[str, Any]) -> Iterator[NewRecord]:
@@ -93,21 +144,36 @@ def _time(text: object) -> int:
     return UNDATED if at is None else at
 
 
-def _wanted(records: Sequence[LogRecord]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The re-read commands with their offsets. Of several about one row only the last is returned, with the latest of
-    their times: one answer serves all.
+class _Wanted(msgspec.Struct):
+    """What a command must be to be looked at further."""
+
+    command: str
+    source: str
+    entity: str
+    id: str | None = None
+    at: str | None = None
+    company: str | None = None
+    columns: dict[str, Any] = {}
+
+
+def _wanted(records: Iterable[LogRecord]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The re-read commands, each with its offset. Of several about one row only the last is returned, with the offset
+    of the first and the latest of their times: one answer serves all.
     """
     commands: dict[object, tuple[int, dict[str, Any]]] = {}
     for record in records:
         try:
             command = msgspec.json.decode(record.value or b"null")
-        except msgspec.DecodeError:
+            if not isinstance(command, dict) or command.get("command") != "read":
+                continue
+            msgspec.convert(command, _Wanted)
+        except msgspec.MsgspecError:
             continue
-        if isinstance(command, dict) and command.get("command") == "read":
-            row = (command.get("source"), command.get("entity"), command.get("id"))
-            about = row if command.get("id") else record.offset
-            if about in commands:
-                _, earlier = commands.pop(about)
-                command["at"] = max((command.get("at"), earlier.get("at")), key=_time)
-            commands[about] = record.offset, command
+        row = (command["source"], command["entity"], command.get("id"))
+        about = row if command.get("id") else record.offset
+        first = record.offset
+        if about in commands:
+            first, earlier = commands.pop(about)
+            command["at"] = max((command.get("at"), earlier.get("at")), key=_time)
+        commands[about] = first, command
     yield from commands.values()

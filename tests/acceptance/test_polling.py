@@ -1,17 +1,25 @@
 """`tieout poll` against the served pair: what is read is reconciled, and what cannot be read says why."""
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.changes import time_order
+from engine.errors import SettingError
+from store.notices import waiting_rows
 from streams.embedded import EmbeddedLog
 from tests.support.commandline import Tieout, typist
 from tests.support.pairs import Served, serving
 from tests.support.payloads import EXAMPLES
+from tieout.bootstrap import open_store
 from tieout.cli import polling
+from tieout.commands import Outlet
+from tieout.handling import handling
+from tieout.settings import Settings, load
 
 
 @pytest.fixture
@@ -124,13 +132,56 @@ def test_a_cut_event_leads_to_a_read_of_its_row(tieout: Tieout, served: Served, 
     assert tieout("run", "--until-caught-up").code == 0
     served.pair.faults.next("unavailable", "msdyn_actuals")
     away = {row["table"]: row for row in tieout("poll", "--json").lines}
-    assert "503" in away["commands/0"]["fault"]
+    of_table = "commands/0/msdyn_actual"
+    assert "503" in away[of_table]["fault"]
     read = {row["table"]: row for row in tieout("poll", "--json").lines}
-    assert (read["commands/0"]["rows"], read["commands/0"]["fault"]) == (1, None)
-    assert "commands/0" not in {row["table"] for row in tieout("poll", "--json").lines}
+    assert (read[of_table]["rows"], read[of_table]["fault"]) == (1, None)
+    assert of_table not in {row["table"] for row in tieout("poll", "--json").lines}
     assert tieout("run", "--until-caught-up").code == 0
     (row,) = [row for row in tieout("dump").lines if time_order(actual.id) in row.get("record", "")]
     assert row["columns"]["msdyn_amount"]["value"] is not None
+
+
+@pytest.mark.requirement("R5")
+def test_a_worker_that_handles_reads_the_row_of_a_cut_event_by_itself(
+    tieout: Tieout, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actual = next(iter(served.pair.tables["msdyn_actual"].rows.values()))
+    cut = json.loads((EXAMPLES / "dataverse-truncated-update.json").read_bytes())
+    cut |= {"PrimaryEntityId": actual.id}
+    lines = tmp_path / "cut.jsonl"
+    lines.write_text(json.dumps({"topic": "dataverse.changes", "value": cut}) + "\n")
+    assert tieout("ingest", str(lines)).code == 0
+    assert tieout("run", "--until-caught-up").code == 0
+    assert "(msdyn_actual: 1)" in tieout("check").out
+    monkeypatch.setattr("tieout.handling.JOB_SECONDS", 0.1)
+    monkeypatch.setattr("tieout.handling.ROWS_SECONDS", 1)
+    monkeypatch.setenv("TIEOUT_OUTGOING", "true")
+    settings, stop = load(), threading.Event()
+    deadline = time.monotonic() + 60
+    with handling(settings, stop, Outlet(settings)):
+        while waits(settings) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        stop.set()
+    assert "no row waits to be read again" in tieout("check").out
+    (row,) = [row for row in tieout("dump").lines if time_order(actual.id) in row.get("record", "")]
+    assert row["columns"]["msdyn_amount"]["value"] is not None
+
+
+def test_a_handler_does_not_begin_with_a_table_that_no_map_reads(
+    tieout: Tieout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tieout("migrate").code == 0
+    monkeypatch.setenv("TIEOUT_OUTGOING", "true")
+    monkeypatch.setenv("TIEOUT_POLL", "CustTable")
+    settings = load()
+    with pytest.raises(SettingError, match="is in no map"), handling(settings, threading.Event(), Outlet(settings)):
+        pass
+
+
+def waits(settings: Settings) -> bool:
+    with open_store(settings, write=False) as engine, engine.connect() as connection:
+        return bool(waiting_rows(connection))
 
 
 def test_a_poll_that_goes_on_waits_for_a_log_that_another_process_writes_to(

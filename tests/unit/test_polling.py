@@ -1,6 +1,6 @@
 """Rows that are read from the APIs: whole tables, what changed since, and single rows after a notice (R5, R9)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from handlers.poll import Poller, Table
 from handlers.reread import Rereader
 from streams.codec import decode
 from streams.embedded import EmbeddedLog
-from streams.log import NewRecord
+from streams.log import EventLog, NewRecord
 from streams.projector import notice
 from streams.topics import COMMANDS, DEFAULT_PREFIX
 from tests.support.memory_world import MemoryWorld
@@ -278,6 +278,77 @@ def test_several_notices_about_a_row_are_answered_at_once_as_of_the_latest(tmp_p
         "at": "2025-01-08T12:00:00.500000Z",
         "event_id": "event-1",
     }
+
+
+class Notices:
+    """A commands topic with notices about rows of three tables, and who reads them."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.site = Site()
+        self.cursors = MemoryCursors()
+        self.sent: list[NewRecord] = []
+        self._log = log
+        log.create_topics([COMMANDS], 1)
+
+    def ask(self, *rows: tuple[str, str]) -> None:
+        asked = [msgspec.json.encode(command(entity, row)) for entity, row in rows]
+        self._log.append([NewRecord(COMMANDS.full_name(), None, value) for value in asked])
+
+    def read(self, enough: Callable[[int], bool] = lambda rows: False) -> dict[str, tuple[int, bool]]:
+        """Rows and whether there was a fault, by cursor; what was answered is in `answered`."""
+        rereader = Rereader(self.site.finance, self.site.dataverse)
+        done = rereading.read_again(self._log, DEFAULT_PREFIX, rereader, self.cursors, self.sent.extend, enough)
+        return {cursor.table: (cursor.rows, bool(cursor.fault)) for cursor in done}
+
+    @property
+    def answered(self) -> list[str]:
+        values = [msgspec.json.decode(one.value or b"") for one in self.sent if one.topic == COMMANDS.full_name()]
+        return [value["id"] for value in values]
+
+
+@pytest.fixture
+def notices(tmp_path: Path) -> Iterator[Notices]:
+    with closing(EmbeddedLog.open(tmp_path / "log.db", "write")) as log:
+        yield Notices(log)
+
+
+@pytest.mark.requirement("R5")
+def test_a_table_that_cannot_be_read_does_not_keep_the_rows_of_others_and_is_read_later(notices: Notices) -> None:
+    actuals = list(notices.site.pair.tables["msdyn_actual"].rows)[:3]
+    expenses = list(notices.site.pair.tables["msdyn_expense"].rows)[:2]
+    first, second, third = (("msdyn_actual", row) for row in actuals)
+    notices.ask(first, ("msdyn_expense", expenses[0]), second)
+    notices.site.pair.faults.next("unavailable", "msdyn_actuals", times=2)
+    assert notices.read() == {"commands/0/msdyn_actual": (0, True), "commands/0": (1, False)}
+    assert notices.answered == [expenses[0]]
+    # Still away: what came since waits behind, that of the others does not.
+    notices.ask(third, ("msdyn_expense", expenses[1]))
+    assert notices.read() == {"commands/0/msdyn_actual": (0, True), "commands/0": (1, False)}
+    assert notices.answered == expenses
+    assert notices.read() == {"commands/0/msdyn_actual": (3, False)}
+    assert notices.answered == [*expenses, *actuals]
+    assert notices.read() == {}
+
+
+@pytest.mark.requirement("R5")
+def test_what_is_enough_for_now_is_gone_on_with_where_it_ended(notices: Notices) -> None:
+    rows = list(notices.site.pair.tables["msdyn_actual"].rows)[:5]
+    notices.ask(*(("msdyn_actual", row) for row in rows))
+    numbers = [notices.read(lambda read: read >= 2)["commands/0"][0] for _ in range(3)]
+    assert numbers == [2, 2, 1]
+    assert notices.answered == rows
+
+
+@pytest.mark.requirement("R5")
+@pytest.mark.parametrize("value", [b"{", b"[]", b'{"command": "read"}', b'{"command":"read","source":1,"entity":"a"}'])
+def test_a_command_that_is_none_is_passed_over(tmp_path: Path, value: bytes) -> None:
+    with closing(EmbeddedLog.open(tmp_path / "log.db", "write")) as log:
+        notices = Notices(log)
+        log.append([NewRecord(COMMANDS.full_name(), None, value)])
+        row = next(iter(notices.site.pair.tables["msdyn_actual"].rows))
+        notices.ask(("msdyn_actual", row))
+        notices.read()
+        assert notices.answered == [row]
 
 
 @pytest.mark.requirement("R5")
