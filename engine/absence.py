@@ -11,7 +11,7 @@ import msgspec
 
 from engine.documents import Awaited, Cause, Document, Finding
 
-ShownCause = Cause | Literal["not-observed", "feed-silent"]
+ShownCause = Cause | Literal["not-observed", "feed-silent", "not-read-yet"]
 
 MINUTE: Final = 60 * 1_000_000
 
@@ -56,12 +56,18 @@ class Moment(msgspec.Struct, frozen=True):
     """What is known of time when documents are shown.
 
     `now` is None while today is set by hand: then nothing is in flight and every grace is 0. `until` says up to when
-    each source that sends heartbeats has sent everything; `observed` whether an entity was ever seen.
+    each source that sends heartbeats has sent everything; `observed` whether an entity was ever seen; `unread` since
+    when an entity has rows that changed and were not read yet (R5).
     """
 
     now: int | None
     until: Mapping[str, int]
     observed: Callable[[str], bool]
+    unread: Mapping[str, int] = {}
+
+    def read(self, awaited: Awaited) -> bool:
+        """Whether every row is read that is known to have changed, of what is waited for."""
+        return not any(entity in self.unread for entity in awaited.entities)
 
     def grace(self, cause: str | None) -> int:
         """The grace of a step, in microseconds."""
@@ -69,25 +75,32 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 def shown_cause(document: Document, moment: Moment) -> ShownCause | None:
-    """The cause as far as it may be claimed: an absence only up to the time its source is known complete."""
+    """The cause as far as it may be claimed: an absence only up to the time its source is known complete, and not while
+    a row of what is awaited changed and was not read yet, for it may be the one.
+    """
     awaited = document.awaited
     if awaited is None or document.cause is None:
         return document.cause
     until = moment.until.get(awaited.source)
-    if until is not None:
-        return document.cause if until >= document.since + moment.grace(document.cause) else "feed-silent"
-    return document.cause if all(moment.observed(entity) for entity in awaited.entities) else "not-observed"
+    if until is not None and until < document.since + moment.grace(document.cause):
+        return "feed-silent"
+    if until is None and not all(moment.observed(entity) for entity in awaited.entities):
+        return "not-observed"
+    return document.cause if moment.read(awaited) else "not-read-yet"
 
 
 def claimed(finding: Finding, moment: Moment) -> bool:
     """Whether a finding may be told now: one that rests on absence only as far as its source is known complete.
 
-    Where the source sends no heartbeats, after a grace, and never for what the environment does not send at all.
+    Where the source sends no heartbeats, after a grace, and never for what the environment does not send at all. None
+    while rows of what it misses wait to be read.
     """
     entity = finding.subject.split(":", 2)[1]
     awaited = _AWAITED.get(finding.code) or _AWAITED.get(f"{finding.code} {entity}")
     if awaited is None:
         return True
+    if not moment.read(awaited):
+        return False
     grown = finding.evidence.at + (0 if moment.now is None else FINDING_GRACE)
     until = moment.until.get(awaited.source)
     if until is not None:

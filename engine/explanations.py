@@ -151,6 +151,11 @@ UNKNOWN: Final[dict[str, Words]] = {
         "Nothing can be said yet about what comes next: feed silent since {until} ({source}).",
         "Look at the feed of {source}: its lag, its service, its last event.",
     ),
+    "not-read-yet": Words(
+        "",
+        "Nothing can be said yet about what comes next: rows of {entities} changed and were not read, since {unread}.",
+        "Have the rows read: by a worker with the role handle, or by `tieout poll`.",
+    ),
 }
 """What is said instead of a cause that may not be claimed (R21); what was seen stays."""
 
@@ -272,6 +277,7 @@ def explain(document: Document, moment: Moment) -> Explanation:
             "entities": ", ".join(awaited.entities),
             "source": awaited.source.capitalize(),
             "until": None if until is None else iso(until),
+            "unread": ", ".join(iso(moment.unread[name]) for name in awaited.entities if name in moment.unread),
         }
         unknown = UNKNOWN[shown]
         words = Words(words.seen, unknown.missing.format_map(known), unknown.do.format_map(known))

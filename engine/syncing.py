@@ -108,6 +108,8 @@ def step_for(
             return Left("Nothing was ever received of the step that is missing: connect its feed first.")
         case "feed-silent":
             return Left("The feed of the step that is missing is silent: see to it first.")
+        case "not-read-yet":
+            return Left("Rows of the step that is missing changed and were not read yet: they may be the ones.")
     return Left(CAUSES[cause].do)
 
 

@@ -209,7 +209,9 @@ class Snapshot:
                     seen[entity] = self._observed(entity)
                 return seen[entity]
 
-            self._moment = Moment(None if self._today is not None else microseconds(self.now), until, observed)
+            unread = {one.entity: one.since for one in self.not_read()}
+            now = None if self._today is not None else microseconds(self.now)
+            self._moment = Moment(now, until, observed, unread)
         return self._moment
 
     def _observed(self, entity: str) -> bool:

@@ -18,14 +18,17 @@ from tenacity.nap import sleep_using_event
 
 from engine import alerts
 from engine.alerts import Alert, Kind
-from engine.calendar import Window
+from engine.calendar import Company, Window
 from engine.errors import TieoutError
 from engine.notices import late
 from handlers.errors import TargetError
 from handlers.webhook import Webhook
 from store.alerts import SqlAlerts
 from store.attempts import SqlAttempts
+from store.grids import GridQuery
 from store.queries import Reader, Snapshot
+from store.summary import KINDS
+from store.views import View
 from streams.log import EventLog, LogError
 from streams.topics import REJECTED
 from tieout.bootstrap import load_maps, open_log, open_store
@@ -97,7 +100,9 @@ def _silent(snapshot: Snapshot, settings: Settings) -> list[Alert]:
 
 
 def _amounts(snapshot: Snapshot, settings: Settings) -> Iterator[Alert]:
-    """What is unreconciled in periods that are about to be closed; what is on its way is not counted (R19)."""
+    """What is unreconciled in periods that are about to be closed; what is on its way is not counted (R19), nor what
+    waits for rows that were not read yet (R5).
+    """
     limit = settings.alert_limit
     if limit is None:
         return
@@ -108,7 +113,27 @@ def _amounts(snapshot: Snapshot, settings: Settings) -> Iterator[Alert]:
         for period in alerts.closing(company, snapshot.today(company)):
             summary = snapshot.summary(company, Window(period.start, period.end))
             amount = sum(one.amount for one in summary.unreconciled.values()) - summary.in_flight.amount
+            amount -= _not_read(snapshot, company, Window(period.start, period.end))
             yield from alerts.unreconciled(company, period, amount, limit)
+
+
+def _not_read(snapshot: Snapshot, company: Company, window: Window) -> int:
+    """The amount of the documents whose next step may be a row that was not read yet."""
+    if not snapshot.moment.unread:
+        return 0
+    amount = 0
+    for kind in KINDS:
+        for view, part in _PARTS.items():
+            for row in snapshot.rows(GridQuery(company=company.code, kind=kind, window=window, view=view)):
+                if row.cause == "not-read-yet" and not row.in_flight and row.document.accounting is not None:
+                    amount += getattr(row.document.accounting, part)
+    return amount
+
+
+_PARTS: Final[Mapping[View, str]] = {
+    "missing-actuals": "missing_actual",
+    "missing-journal-lines": "missing_journal_line",
+}
 
 
 class Alarm:

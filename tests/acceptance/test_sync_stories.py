@@ -53,6 +53,15 @@ def test_without_leave_no_journal_is_posted(desk: Desk) -> None:
     assert "draft" in {one.row.cause for one in desk.plan().left}
 
 
+@pytest.mark.requirement("R5", "R42")
+def test_sync_leaves_alone_what_may_rest_on_rows_that_were_not_read_yet(desk: Desk) -> None:
+    before = {one.row.document.document: one.row.cause for one in desk.plan().documents}
+    desk.notice("msdyn_actual")
+    left = {one.row.document.document: one.row.cause for one in desk.plan().left}
+    assert {left[name] for name, cause in before.items() if cause == "no-actual-made"} == {"not-read-yet"}
+    assert desk.tiles()["expense_missing_actuals"] == ("4000.00", 40)
+
+
 @pytest.mark.requirement("R40")
 def test_the_dry_run_says_exactly_what_the_run_then_does(desk: Desk) -> None:
     told = [(task.action, task.subject, task.documents) for task in desk.plan().tasks]

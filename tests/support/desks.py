@@ -9,9 +9,11 @@ import msgspec
 
 from engine.attempts import SECOND, Sync
 from engine.calendar import Window
+from engine.notices import notice_of
 from handlers.sync import Syncing
 from store.attempts import SqlAttempts
 from store.errorlog import ErrorQuery
+from store.plan import Batch
 from store.queries import Reader
 from store.writer import Writer
 from tests.support.pairs import HOST, Site
@@ -58,8 +60,6 @@ class Desk:
         return int(self.site.clock.now().timestamp() * SECOND)
 
     def _apply(self, events: list[Any]) -> None:
-        from store.plan import Batch
-
         batch = Batch()
         for fact in facts(events):
             if not hasattr(fact, "entity") or MAPS.find(fact.entity):
@@ -71,6 +71,12 @@ class Desk:
     def also(self, events: list[dict[str, Any]]) -> None:
         """Let other events arrive, as `tieout ingest` takes them."""
         self._writer.apply(batch_of(events))
+
+    def notice(self, entity: str) -> None:
+        """Let an event about an unknown row of an entity arrive that was cut for its size."""
+        row = "0f1c0000-0000-4000-8000-000000000001"
+        notice = notice_of("dataverse", entity, row, None, self.now(), MAPS.entities[entity])
+        self._writer.apply(Batch(noticed=[notice]))
 
     def plan(self, document: str | None = None) -> Plan:
         """What Sync would do."""

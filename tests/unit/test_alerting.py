@@ -23,6 +23,7 @@ from store.alerts import SqlAlerts
 from store.database import connect
 from tests.support.desks import Desk
 from tests.support.journaling import JOURNAL, JournalDesk
+from tests.support.payloads import MISSING, context
 from tests.support.stores import memory_store
 from tests.support.workspace import lines, project, settings_in, small_company
 from tieout import alerting
@@ -32,6 +33,7 @@ from tieout.settings import Settings, load
 pytestmark = pytest.mark.requirement("R84")
 
 ADDRESS = "https://hooks.example.com/workflows/key-nobody-may-see?sig=secret"
+FINANCE_ROW = "00004951-0000-0000-5e1a-005001000000"
 SILENT = Alert("feed-silent finance", "feed-silent", None, "Finance is silent.")
 NOT_UNDERSTOOD = {"topic": "finance.changes", "value": {"not": "an event"}}
 
@@ -153,13 +155,17 @@ def test_a_setting_that_cannot_be_meant_is_named_and_no_secret_is_said(name: str
 # --- what stands ----------------------------------------------------------------------------------------------------
 
 
-def keys(settings: Settings) -> list[str]:
+def stands(settings: Settings) -> list[Alert]:
     """The alerts of a store and its log."""
     engine = connect(settings.store, write=True)
     try:
-        return [alert.key for alert in Look(engine, settings)()[0]]
+        return Look(engine, settings)()[0]
     finally:
         engine.dispose()
+
+
+def keys(settings: Settings) -> list[str]:
+    return [alert.key for alert in stands(settings)]
 
 
 def test_what_stands_follows_the_store_and_the_log(tmp_path: Path) -> None:
@@ -183,6 +189,21 @@ def test_of_periods_about_to_be_closed_the_amount_is_looked_at_and_of_no_other(t
     # Of the 37,000.00 of the screenshot 18,200.00 lie in January, which goes on.
     limited = msgspec.structs.replace(settings, alert_amount="4000")
     assert keys(limited) == ["amount-before-close USPM 2024-11-01", "amount-before-close USPM 2024-12-01"]
+
+
+@pytest.mark.requirement("R5")
+def test_what_rests_on_rows_that_were_not_read_yet_is_in_no_amount_that_is_told(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(settings_in(tmp_path), alert_amount="0")
+    entity = "mserp_projadvancedjournallineentity"
+    cut = context(PrimaryEntityName=entity, PrimaryEntityId=FINANCE_ROW, InputParameters=MISSING)
+    project(settings, small_company())
+    november = "amount-before-close USPM 2024-11-01"
+    before = {alert.key: alert.detail.get("amount") for alert in stands(settings)}
+    project(settings, lines([{"topic": "finance.changes", "value": cut}]))
+    after = {alert.key: alert.detail.get("amount") for alert in stands(settings)}
+    assert "rows-not-read ProjAdvancedJournalLine" in after
+    # 3,300.00 of documents whose journal line was not seen.
+    assert (before[november], after[november]) == ("5800.00", "2500.00")
 
 
 def test_of_a_company_whose_currency_is_not_known_no_amount_is_told(tmp_path: Path) -> None:

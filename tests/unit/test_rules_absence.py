@@ -61,6 +61,21 @@ def test_an_absence_is_claimed_up_to_the_time_to_which_its_source_is_complete(ca
     assert shown_cause(document, at(now, {source: step - 1})) == "feed-silent"
 
 
+@pytest.mark.requirement("R5", "R21")
+@pytest.mark.parametrize(("cause", "source"), ABSENCES)
+def test_nothing_is_missing_while_a_row_of_what_is_awaited_was_not_read_yet(cause: str, source: str) -> None:
+    document = document_of(cause)
+    assert document.awaited is not None
+    complete = {source: document.since + LATER}
+    for entity in document.awaited.entities:
+        for until in ({}, complete):
+            assert shown_cause(document, Moment(None, until, lambda _entity: True, {entity: 1})) == "not-read-yet"
+    # What is known less of comes first, and rows of other tables say nothing about it.
+    silent = Moment(None, {source: document.since - MINUTE}, lambda _entity: True, {document.awaited.entities[0]: 1})
+    assert shown_cause(document, silent) == "feed-silent"
+    assert shown_cause(document, Moment(None, {}, lambda _entity: True, {"VendTable": 1})) == cause
+
+
 @pytest.mark.requirement("R21")
 @pytest.mark.parametrize(("cause", "source"), ABSENCES)
 def test_the_other_source_says_nothing_about_it(cause: str, source: str) -> None:
@@ -148,6 +163,8 @@ def test_a_finding_that_rests_on_absence_is_told_as_far_as_its_source_is_complet
     assert claimed(finding, at(later + LATER, {source: later}))
     assert not claimed(finding, Moment(None, {}, lambda name: name != entity))
     assert claimed(finding, Moment(None, {}, lambda name: name == entity))
+    # Nor while the row that it misses may be one that was not read yet.
+    assert not claimed(finding, Moment(None, {source: later}, lambda _name: True, {entity: 1}))
 
 
 @pytest.mark.requirement("R18", "R19")

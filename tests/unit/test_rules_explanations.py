@@ -150,6 +150,17 @@ def test_what_an_environment_does_not_send_is_told_as_not_observed() -> None:
     assert words.since == explain(document, ALL_KNOWN).since
 
 
+@pytest.mark.requirement("R5", "R21")
+def test_of_rows_that_were_not_read_yet_the_table_and_the_time_are_told() -> None:
+    document = tell(UNAPPROVED).document
+    moment = Moment(None, {}, lambda _entity: True, {"msdyn_expense": document.since + MINUTE})
+    words = explain(document, moment)
+    assert shown_cause(document, moment) == "not-read-yet"
+    assert "rows of msdyn_expense changed and were not read, since 2025-01-08T08:16:00Z" in words.missing
+    assert "`tieout poll`" in words.do
+    assert words.seen == CAUSES["not-approved"].seen
+
+
 @pytest.mark.requirement("R21")
 @pytest.mark.parametrize("until", [None, -MINUTE, 0, MINUTE])
 @pytest.mark.parametrize("observed", [True, False])

@@ -96,6 +96,13 @@ def test_where_nothing_was_ever_heard_the_feed_comes_first(cause: str) -> None:
     assert "feed" in left.why
 
 
+@pytest.mark.requirement("R5", "R42")
+def test_what_may_rest_on_a_row_that_was_not_read_yet_is_left_alone() -> None:
+    left = step(EXPENSE, cause="not-read-yet")
+    assert isinstance(left, Left)
+    assert "not read yet" in left.why
+
+
 def test_what_is_reconciled_needs_nothing() -> None:
     assert step(IN_A_JOURNAL + "line L1 posted") is None
 
