@@ -96,7 +96,7 @@ def test_of_two_values_of_a_column_the_one_that_ranks_higher_stays(changes: list
     [
         ([change(2, ProjId="P-2")], change(2, ProjId="P-2")),
         ([change(2, ProjId="P-2")], change(1, ProjId="P-1")),
-        ([change(2, delete=True)], change(1, ProjId="P-1")),
+        ([change(1, ProjId="P-0"), change(2, delete=True)], change(1, ProjId="P-1")),
         ([change(2, delete=True)], change(2, delete=True)),
     ],
     ids=["a duplicate", "an outranked value", "an upsert under a delete", "the same delete"],

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy.exc import DatabaseError
@@ -120,10 +120,17 @@ def _told(request: Request, status: int, title: str, text: str) -> Response:
     return response
 
 
+_MISSING: Final = (
+    *("there is no company", "there is no document", "there is no event", "there is no sync run"),
+    *("there is no unconfirmed", "there is no error", "nothing was"),
+)
+"""How it is said that an address leads nowhere."""
+
+
 def _question(request: Request, error: Exception) -> Response:
     """Something in the address leads nowhere, or cannot be read."""
     text = str(error)
-    missing = text.startswith(("there is no ", "nothing was"))
+    missing = text.startswith(_MISSING)
     title = "Not found" if missing else "Too much at once" if isinstance(error, TooManyCalls) else "This cannot be read"
     return _told(request, 404 if missing else 400, title, text[:1].upper() + text[1:])
 
