@@ -102,21 +102,19 @@ def test_a_filtered_grid_syncs_the_rows_that_it_shows_and_no_other(page: Page, s
 
 @pytest.mark.requirement("R40", "R43", "R47")
 def test_one_document_is_synced_from_its_drawer_and_tells_of_its_attempts(page: Page, site: Live) -> None:
-    site.pair.faults.next("unavailable", "SendActual", times=2)
+    site.pair.faults.next("unavailable", "SendActual", times=3)
     page.goto(f"{site.address}/USPM/expense?open=USPM/USPM-PT000487")
     settled(page).locator("#drawer").get_by_role("link", name="Sync…").click()
     expect(page.locator("#preview")).to_contain_text("Document USPM/USPM-PT000487")
     start(page)
     row = page.get_by_role("region", name="By document").locator("tbody tr").first
-    expect(row).to_contain_text("Retrying")
-    expect(row).to_contain_text("next attempt")
-    expect(row).to_contain_text("transient: ")
+    expect(row).to_contain_text(re.compile("Retrying.*next attempt.*transient: "), timeout=30_000)
     expect(result(page)).to_have_text("Finished: 1 succeeded.")
     page.get_by_role("link", name="USPM/USPM-PT000487").click()
     attempts = page.locator("section.attempts")
-    expect(attempts).to_contain_text("3 of 5, Done")
-    attempts.get_by_text("3 attempts").click()
-    expect(attempts.locator("tbody tr")).to_have_count(3)
+    expect(attempts).to_contain_text("4 of 5, Done")
+    attempts.get_by_text("4 attempts").click()
+    expect(attempts.locator("tbody tr")).to_have_count(4)
     assert violations(page) == []
 
 
@@ -203,11 +201,14 @@ def test_a_pair_that_is_away_and_one_that_answers_429_are_told_on_the_page(page:
     site.pair.faults.next("refused", "SendActual")
     start(page)
     documents = page.get_by_role("region", name="By document")
-    expect(documents).to_contain_text("throttled: ")
-    expect(documents).to_contain_text("transient: ")
+    expect(documents).to_contain_text("throttled: ", timeout=30_000)
     expect(result(page)).to_have_text("Finished: 2 succeeded.", timeout=60_000)
     told = sorted(row.locator("td").nth(2).inner_text() for row in documents.locator("tbody tr").all())
     assert told == ["1 of 5", "2 of 5"]  # a call answered 429 is given back
+    # Between two looks of the page a failure that passes may have passed; the document has every attempt.
+    documents.locator("tbody tr", has_text="2 of 5").get_by_role("link").click()
+    page.locator("section.attempts").get_by_text("2 attempts").click()
+    expect(page.locator("section.attempts")).to_contain_text("transient: ")
 
 
 @pytest.mark.requirement("R43", "R45")
