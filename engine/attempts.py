@@ -58,20 +58,19 @@ class Attempts(msgspec.Struct, frozen=True):
     change: str = ""
 
 
-def asked(before: Attempts | None, now: int, *, by_person: bool, change: str, restart: bool = True) -> Attempts | None:
+def asked(before: Attempts | None, now: int, *, by_person: bool, change: str) -> Attempts | None:
     """After somebody asked for it; None when that changes nothing.
 
     `change` tells the surroundings now: a digest of the chain, its reference rows and the settings. A person begins a
-    new round, unless it is being tried or waits for its first attempt; without `restart` also unless it waits for any
-    later one. The recurring job goes on with the round there is, and with what is blocked only once its surroundings
-    changed.
+    new round, unless it is being tried or waits for its first attempt. The recurring job goes on with the round there
+    is, and with what is blocked only once its surroundings changed.
     """
     if before is None:
         return Attempts(due=now, since=now)
     if before.state == "running":
         return None
     if by_person:
-        if before.state == "waiting" and (before.made == 0 or not restart):
+        if before.state == "waiting" and before.made == 0:
             return None
         return replace(before, round=before.round + 1, made=0, state="waiting", due=now, since=now)
     left = before.made < ATTEMPTS_MAX
@@ -147,7 +146,7 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
     last_text: str = ""
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class SyncRun(msgspec.Struct, frozen=True, kw_only=True):
     """A sync run: what one person, or the recurring job, requested at once, kept with its result.
 
     `scope` describes in words what was chosen; `calls` and `documents` count the whole run, of which a request may be
@@ -165,8 +164,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """That tasks be done: who asks when, a person or the recurring job.
 
     `changes` are digests of what surrounds each document, by its name: the chain, its reference rows, the settings.
-    Without `restart` a document that waits for its next attempt begins no new round. With a `run` each of its documents
-    is requested once, however often the request arrives.
+    Without `restart` no document of a subject that is queued or in progress begins a new round. With a `run` each of
+    its documents is requested once, however often the request arrives.
     """
 
     id: str
@@ -176,7 +175,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[Task, ...]
     changes: dict[str, str]
     restart: bool = True
-    run: Run | None = None
+    run: SyncRun | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -202,8 +201,9 @@ class ClaimLost(TieoutError):
 def asked_for(before: Sync | None, task: Task, document: str, request: Request, *, queued: bool = False) -> Sync | None:
     """A document of a task after somebody asked for it; None when that changes nothing: it is being seen to.
 
-    `queued`: some document of the subject is queued or in progress. A request without `restart` begins no new round for
-    any of its documents then: what was done joins the call in the round that it has, if attempts are left.
+    `queued`: some document of the subject, this one included, is queued or in progress. A request without `restart`
+    begins no new round for any of them then: what was done joins the call in the round that it has, if attempts are
+    left.
     """
     if before is not None and before.until > request.at:
         return None
@@ -215,7 +215,6 @@ def asked_for(before: Sync | None, task: Task, document: str, request: Request, 
         request.at,
         by_person=request.by_person and not joins,
         change=request.changes.get(document, ""),
-        restart=request.restart,
     )
     if counter is None:
         return None

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from engine import journals
-from engine.attempts import Request, Run
+from engine.attempts import Request, SyncRun
 from engine.changes import PROCESSES, Source, iso
 from engine.errorlog import Deletion, Subject
 from engine.errors import Rejected
@@ -77,7 +77,7 @@ class SyncDocuments(msgspec.Struct, frozen=True, kw_only=True, tag_field="comman
     tasks: tuple[Task, ...]
     changes: dict[str, str]
     restart: bool = True
-    run: Run | None = None
+    run: SyncRun | None = None
 
     @property
     def request(self) -> Request:

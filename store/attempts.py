@@ -144,7 +144,7 @@ class SqlAttempts:
         """
         table = tables.settings
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        name = f"job {job}"
+        name = turn_name(job)
         with self._engine.begin() as connection:
             begun = connection.execute(insert(table).values(name=name, value=day).on_conflict_do_nothing())
             if begun.rowcount == 1:
@@ -173,13 +173,18 @@ class SqlAttempts:
             return [(row.action, row.subject) for row in rows]
 
 
+def turn_name(job: str) -> str:
+    """The name under which `tables.settings` keeps the last day of a recurring job."""
+    return f"job {job}"
+
+
 def ask(connection: Connection, request: Request) -> list[str]:
     """Ask for tasks within a transaction; returns the names of the documents that will be tried. A request of a run is
     kept with its documents, and those that the run requested before are left out: it may arrive twice.
     """
     names = [document for task in request.tasks for document in task.documents]
     # In one order, or two requests could wait for each other.
-    for task in sorted(request.tasks, key=lambda task: (task.action, task.subject)):
+    for task in sorted(request.tasks, key=lambda task: task.key):
         _lock(connection, task.action, task.subject)
     done = runs.recorded(connection, request.run.id, names) if request.run is not None else set()
     before = {(sync.document, sync.action): sync for sync in syncs_of(connection, names)}
@@ -190,7 +195,7 @@ def ask(connection: Connection, request: Request) -> list[str]:
             task,
             document,
             request,
-            queued=(task.action, task.subject) in under_way,
+            queued=task.key in under_way,
         )
         for task in request.tasks
         for document in task.documents
@@ -225,26 +230,38 @@ def queued(connection: Connection, calls: Collection[tuple[str, str]]) -> set[tu
     return found & set(calls)
 
 
-def stopped_syncs(connection: Connection, limit: int | None = None) -> list[Sync]:
-    """What waits for a person, by name; the first `limit` of it."""
+def stopped_syncs(connection: Connection, limit: int | None = None, *, without: str | None = None) -> list[Sync]:
+    """What waits for a person, by name; the first `limit` of it, `without` one action."""
     table = tables.syncs
     query = select(table).where(table.c.state == "stopped").order_by(table.c.document, table.c.action).limit(limit)
+    if without is not None:
+        query = query.where(table.c.action != without)
     return [_sync(row) for row in connection.execute(query)]
 
 
-def states_of_syncs(connection: Connection) -> dict[str, int]:
-    """How many documents wait, are tried, are done, are blocked, wait for a person: by state."""
+def states_of_syncs(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many documents wait, are tried, are done, are blocked, wait for a person: by state and action."""
     table = tables.syncs.c
-    rows = connection.execute(select(table.state, func.count().label("number")).group_by(table.state))
-    return {row.state: row.number for row in rows}
+    query = select(table.state, table.action, func.count().label("number")).group_by(table.state, table.action)
+    return {(row.state, row.action): row.number for row in connection.execute(query)}
 
 
-def syncs_of(connection: Connection, documents: Sequence[str] | None = None, action: str | None = None) -> list[Sync]:
-    """What is known of these documents, or of all, by name and action; of one action if it is named."""
+def syncs_of(
+    connection: Connection,
+    documents: Sequence[str] | None = None,
+    action: str | None = None,
+    *,
+    without_done: bool = False,
+) -> list[Sync]:
+    """What is known of these documents, or of all, by name and action; of one action if it is named. `without_done`
+    leaves out what is done.
+    """
     table = tables.syncs
     query = select(table).order_by(table.c.document, table.c.action)
     if action is not None:
         query = query.where(table.c.action == action)
+    if without_done:
+        query = query.where(table.c.state != "done")
     if documents is None:
         return [_sync(row) for row in connection.execute(query)]
     found = []

@@ -24,7 +24,17 @@ from engine.records import Record
 from engine.references import Directory
 from engine.wire import document_json
 from store import errorlog, grids, onesided, overview, tables
-from store.attempts import Attempt, Tried, attempts_of, queued, states_of_syncs, stopped_syncs, syncs_of, tried
+from store.attempts import (
+    Attempt,
+    Tried,
+    attempts_of,
+    queued,
+    states_of_syncs,
+    stopped_syncs,
+    syncs_of,
+    tried,
+    turn_name,
+)
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
 from store.lease import Holder, holder_of
@@ -34,7 +44,7 @@ from store.onesided import CHAINS, NotSynced, NotSyncedPage, Posting
 from store.overview import Age, Balance, Day, Part, Work
 from store.proposals import waiting_proposals
 from store.rows import Rows, Written
-from store.runs import RunDocument, SyncRun, documents_of, run_of, runs_of
+from store.runs import RunDocument, RunProgress, documents_of, run_of, runs_of
 from store.selection import Kept, decode_chain, document_of, kept_within
 from store.statements import chunks
 from store.summary import Summary, summarise
@@ -395,27 +405,31 @@ class Snapshot:
         """What is around documents, by their keys. `settings` are those that what is done rests on."""
         return around(self._connection, self._maps, documents, settings)
 
-    def syncs(self, documents: Sequence[str] | None = None, *, action: str | None = None) -> list[Sync]:
-        """What is to be synced, or was, of these documents or of all; of one action if it is named."""
-        return syncs_of(self._connection, documents, action)
+    def syncs(
+        self, documents: Sequence[str] | None = None, *, action: str | None = None, without_done: bool = False
+    ) -> list[Sync]:
+        """What is to be synced, or was, of these documents or of all; of one action if it is named.
+        `without_done` leaves out what is done.
+        """
+        return syncs_of(self._connection, documents, action, without_done=without_done)
 
-    def stopped(self, limit: int | None = None) -> list[Sync]:
-        """What waits for a person: five calls failed, or it was throttled for too long."""
-        return stopped_syncs(self._connection, limit)
+    def stopped(self, limit: int | None = None, *, without: str | None = None) -> list[Sync]:
+        """What waits for a person: five calls failed, or it was throttled for too long; `without` one action."""
+        return stopped_syncs(self._connection, limit, without=without)
 
-    def sync_states(self) -> dict[str, int]:
-        """How many documents wait, are tried, are done, are blocked, wait for a person: by state."""
+    def sync_states(self) -> dict[tuple[str, str], int]:
+        """How many documents wait, are tried, are done, are blocked, wait for a person: by state and action."""
         return states_of_syncs(self._connection)
 
     def queued(self, calls: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of these calls, by action and subject, that are queued or in progress."""
         return queued(self._connection, calls)
 
-    def run(self, run: str) -> SyncRun | None:
+    def run(self, run: str) -> RunProgress | None:
         """A sync run with its progress; None when there is none of this id."""
         return run_of(self._connection, run, microseconds(self.now))
 
-    def runs(self, company: str, limit: int, *, by_person: bool | None = None) -> list[SyncRun]:
+    def runs(self, company: str, limit: int, *, by_person: bool | None = None) -> list[RunProgress]:
         """The last sync runs of a company, the newest first."""
         return runs_of(self._connection, company, microseconds(self.now), limit, by_person=by_person)
 
@@ -434,7 +448,7 @@ class Snapshot:
     def turn(self, job: str) -> str | None:
         """The last day (YYYY-MM-DD) for which a recurring job was done; None when no worker looked for it yet."""
         table = tables.settings.c
-        value = self._connection.execute(select(table.value).where(table.name == f"job {job}")).scalar()
+        value = self._connection.execute(select(table.value).where(table.name == turn_name(job))).scalar()
         return None if value is None else str(value)
 
     def attempts(self, document: str) -> list[Attempt]:

@@ -30,7 +30,8 @@ attempt; it waits for its first; its handler ended and the next one takes it up;
 """
 
 FAILED: Final[Sequence[RunState]] = ("needs-attention", "blocked")
-OPEN: Final[Sequence[RunState]] = ("running", "retrying", "queued", "interrupted")
+WAITING: Final[Sequence[RunState]] = ("retrying", "queued", "interrupted")
+OPEN: Final[Sequence[RunState]] = ("running", *WAITING)
 DONE: Final[Sequence[RunState]] = ("succeeded", "not-needed", "superseded")
 
 _AT_ONCE: Final = 500
@@ -43,7 +44,7 @@ _OF_RUN: Final = tables.sync_run_documents
 _SYNCS: Final = tables.syncs
 
 
-class SyncRun(msgspec.Struct, frozen=True, kw_only=True):
+class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     """A run and its progress. Times are microseconds since 1970; `arrived` documents have reached the attempt log,
     `joined` of them were queued, in progress or blocked before, so that no new round began for them.
 
@@ -66,9 +67,10 @@ class SyncRun(msgspec.Struct, frozen=True, kw_only=True):
     last_at: int | None = None
     ended_at: int | None = None
 
-    def count(self, *states: RunState) -> int:
-        """The documents in these states."""
-        return sum(by_state.get(state, 0) for by_state in self.counts.values() for state in states)
+    def count(self, *states: RunState, action: str | None = None) -> int:
+        """The documents in these states: of one action, or of all."""
+        some = self.counts.values() if action is None else [self.counts.get(action, {})]
+        return sum(by_state.get(state, 0) for by_state in some for state in states)
 
     @property
     def finished(self) -> bool:
@@ -184,7 +186,7 @@ def purge(connection: Connection, before: int) -> int:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def run_of(connection: Connection, run: str, now: int) -> SyncRun | None:
+def run_of(connection: Connection, run: str, now: int) -> RunProgress | None:
     """A run with its progress; None when there is none of this id."""
     row = connection.execute(select(_RUNS).where(_RUNS.c.id == run)).first()
     return None if row is None else _progress(connection, row, now)
@@ -192,7 +194,7 @@ def run_of(connection: Connection, run: str, now: int) -> SyncRun | None:
 
 def runs_of(
     connection: Connection, company: str, now: int, limit: int, *, by_person: bool | None = None
-) -> list[SyncRun]:
+) -> list[RunProgress]:
     """The last runs of a company, the newest first; those of persons or of the recurring job alone if asked for."""
     query = select(_RUNS).where(_RUNS.c.company == company).order_by(_RUNS.c.at.desc(), _RUNS.c.id).limit(limit)
     if by_person is not None:
@@ -242,7 +244,7 @@ def _kept(kept: Any, live: Any) -> Any:
     return case((_OF_RUN.c.state.is_not(None), kept), else_=live)
 
 
-def _progress(connection: Connection, row: Any, now: int) -> SyncRun:
+def _progress(connection: Connection, row: Any, now: int) -> RunProgress:
     state, waits = _state(now), _SYNCS.c.state == "waiting"
     ended = _kept(_OF_RUN.c.last_at, _SYNCS.c.last_at)
     query = (
@@ -268,7 +270,7 @@ def _progress(connection: Connection, row: Any, now: int) -> SyncRun:
     ).scalar()
     ended_at = max((part.ended_at for part in parts if part.ended_at is not None), default=None)
     values = {**row._mapping, "by_person": bool(row.by_person)}
-    return SyncRun(
+    return RunProgress(
         **values,
         arrived=sum(part.number for part in parts),
         joined=sum(int(part.joined) for part in parts),

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -34,7 +35,7 @@ from streams.topics import REJECTED
 from tieout.bootstrap import load_maps, open_log, open_store
 from tieout.checks import effects_line, tiles_line
 from tieout.feeds import companies_of, feeds_of
-from tieout.loops import keep, reason_of
+from tieout.loops import reason_of, repeat
 from tieout.rejected import rejections
 from tieout.settings import Settings
 
@@ -205,18 +206,19 @@ def _run(settings: Settings, stop: threading.Event) -> None:
                     alarm = Alarm(
                         Look(engine, settings), SqlAlerts(engine), webhook.tell, prefix=settings.prefix, clock=_now
                     )
-                    while not stop.is_set():
-                        if turns.take_turn("alerts", this_turn()):
-                            alarm.look()
-                            keep(engine, "alerts", "")
-                        alarm.tell()
-                        stop.wait(ASK_SECONDS)
+                    repeat("alerts", partial(_turn, turns, alarm), engine, stop, ASK_SECONDS)
             except (TieoutError, DBAPIError) as error:
                 log.warning("alerts_wait", reason=reason_of(error), seconds=ASK_SECONDS)
                 stop.wait(ASK_SECONDS)
-            except Exception as error:  # noqa: BLE001 - see above
-                log.error("alerts_failed", error=type(error).__name__)
-                stop.wait(ASK_SECONDS)
+
+
+def _turn(turns: SqlAttempts, alarm: Alarm) -> bool:
+    """Look if it is this worker's turn, and tell what is to be told; whether it looked."""
+    looks = turns.take_turn("alerts", this_turn())
+    if looks:
+        alarm.look()
+    alarm.tell()
+    return looks
 
 
 def this_turn() -> str:

@@ -24,7 +24,7 @@ class Feed(msgspec.Struct, frozen=True):
 def companies_of(snapshot: Snapshot, settings: Settings) -> list[str]:
     """The companies to choose from: those of the settings that are known, else all that are."""
     known = snapshot.companies()
-    chosen = [code for code in known if settings.companies is None or code in settings.companies]
+    chosen = [code for code in known if settings.has(code)]
     return chosen or known
 
 

@@ -5,7 +5,7 @@ Nothing is kept beside the attempt log. What it says is reported to the error lo
 each attempt; their ids follow from the attempt, so one that may not have been sent is sent again.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import httpx
@@ -284,6 +284,16 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return {**told, "of": ATTEMPTS_MAX, "retry": retry_of(self)}
 
 
+STATE_WORDS: Final[Mapping[State, str]] = {
+    "waiting": "queued",
+    "running": "in progress",
+    "waits-for-a-person": "needs attention",
+    "through": "through",
+    "reported": "retried by Finance",
+}
+"""How a general journal stands, for people."""
+
+
 def retry_of(standing: Standing) -> str | None:
     """The command that begins a new round; None for a journal that is through."""
     name = name_of(standing.company, standing.journal)
@@ -295,10 +305,15 @@ def standing(snapshot: Snapshot, company: str | None = None, *, everything: bool
     itself; with `everything` also those that are through. By company and number.
     """
     entries = snapshot.error_log(ErrorQuery(company=company, process=PROCESS, limit=_ERRORS_AT_ONCE))
-    found = {sync.document: _of_sync(sync) for sync in snapshot.syncs(action=ACTION)}
-    for entry in entries:
+    named = [(number_in(entry.message.subject or entry.message.text or ""), entry) for entry in entries]
+    names = [name_of(entry.message.company or "", number) for number, entry in named if number]
+    syncs = snapshot.syncs(action=ACTION, without_done=not everything)
+    if not everything:
+        # A journal that is through is listed only for an error that was reported since.
+        syncs += snapshot.syncs(names, action=ACTION)
+    found = {sync.document: _of_sync(sync) for sync in syncs}
+    for number, entry in named:
         message = entry.message
-        number = number_in(message.subject or message.text or "")
         name = name_of(message.company or "", number or "")
         if number and (name not in found or _said_since(found[name], message)):
             known = recognise(message.text or "")
@@ -376,9 +391,10 @@ def _said_since(through: Standing, error: ProcessMessage) -> bool:
 
 def wish(snapshot: Snapshot, names: Iterable[str], who: str) -> Request:
     """A person's wish that journals (`USPM/USPM-000095`) be synced: each begins a new round (R62)."""
-    known = {sync.document: sync for sync in snapshot.syncs(action=ACTION)}
+    wanted = sorted(set(names))
+    known = {sync.document: sync for sync in snapshot.syncs(wanted, action=ACTION)}
     tasks = []
-    for name in sorted(set(names)):
+    for name in wanted:
         company, _, number = name.partition("/")
         posted = known[name].parameters.get("posted") if name in known else None
         tasks.append(task_of(company, number, posted))

@@ -29,10 +29,10 @@ from tieout import connected, retrying
 from tieout.commands import me
 from tieout.connectors import configured
 from tieout.handling import ready
-from tieout.journals import NOT_HERE, Standing, standing
+from tieout.journals import NOT_HERE, STATE_WORDS, Standing, standing
 from tieout.settings import Settings
 from tieout.sync_requests import request_of
-from tieout.syncing import NARROW, Limits, Plan, TooManyCalls, plan, plan_for, plan_named, plan_of
+from tieout.syncing import NARROW, RECURRING_SCOPE, Limits, Plan, TooManyCalls, plan, plan_of, plan_rows
 
 CALLS_MAX: Final = 10_000
 """More calls than these are not started from a page."""
@@ -168,7 +168,7 @@ def of_window(
     snapshot: Snapshot, settings: Settings, company: Company, window: Window, *, job: bool = False
 ) -> Preview:
     """Everything in a window that is not reconciled. Raises `TooManyCalls`."""
-    scope = "Recurring job" if job else f"All documents, {window.start} to {window.end}"
+    scope = RECURRING_SCOPE if job else f"All documents, {window.start} to {window.end}"
     return _of_documents(
         snapshot,
         company.code,
@@ -188,9 +188,10 @@ def of_rows(
 
 def of_document(snapshot: Snapshot, settings: Settings, company: Company, name: str) -> Preview:
     """One document, also while it is on its way. Raises `QuestionError` where there is none."""
-    planned = plan_for(snapshot, settings, name)
-    if any(view.row.document.company not in (None, company.code) for view in snapshot.chain(name)):
+    rows = [view.row for view in snapshot.chain(name)]
+    if any(row.document.company not in (None, company.code) for row in rows):
         raise QuestionError(f"there is no document {name!r} in {company.code}: open it in its own company.")
+    planned = plan_rows(snapshot, settings, rows)
     return _of_documents(snapshot, company.code, f"Document {name}", planned, settings=settings)
 
 
@@ -228,22 +229,13 @@ def of_journals(snapshot: Snapshot, company: Company, numbers: Collection[str] |
         )
     chosen = [known[number] for number in sorted(known if numbers is None else set(numbers))]
     scope = f"General journal {chosen[0].journal}" if numbers and len(chosen) == 1 else "General journals"
-    return _made("journals", snapshot, company.code, scope, [_of_journal(snapshot, one) for one in chosen])
+    return _made("journals", snapshot, company.code, scope, [_of_journal(one) for one in chosen])
 
 
-JOURNAL_CAUSES: Final = {
-    "waiting": "queued",
-    "running": "in progress",
-    "waits-for-a-person": "needs attention",
-    "reported": "retried by Finance",
-    "through": "confirmed",
-}
-
-
-def _of_journal(snapshot: Snapshot, one: Standing) -> Candidate:
+def _of_journal(one: Standing) -> Candidate:
     task = task_of(one.company, one.journal, one.posted)
     step = Step(task.action, task.subject, task.parameters)
-    return Candidate(name=task.subject, company=one.company, cause=JOURNAL_CAUSES[one.state], step=step)
+    return Candidate(name=task.subject, company=one.company, cause=STATE_WORDS[one.state], step=step)
 
 
 def of_errors(
@@ -274,11 +266,11 @@ def _made(
     wanted = {(one.step.action, one.step.subject) for one in found if isinstance(one.step, Step)}
     queued = snapshot.queued(wanted)
     return Preview(
-        id=str(uuid.uuid4()), kind=kind, company=company, scope=cut(scope), candidates=found, queued=queued, job=job
+        id=str(uuid.uuid4()), kind=kind, company=company, scope=_cut(scope), candidates=found, queued=queued, job=job
     )
 
 
-def cut(scope: str) -> str:
+def _cut(scope: str) -> str:
     """A scope as long as a run keeps one."""
     return scope if len(scope) <= SCOPE_MAX else f"{scope[: SCOPE_MAX - 1]}…"
 
@@ -297,8 +289,10 @@ def confirm(snapshot: Snapshot, settings: Settings, company: Company, shown: Sho
     """The request of what was shown and is still to be done in the same way. Raises `QuestionError` as the preview."""
     if shown.company != company.code:
         raise QuestionError("this form is of another company: open the preview again.")
-    now = {(one.name, one.step.action, one.step.subject): one for one in _again(snapshot, settings, company, shown)
-           if isinstance(one.step, Step)}  # fmt: skip
+    now: dict[tuple[str, str, str], Candidate] = {}
+    for one in _again(snapshot, settings, company, shown):
+        if isinstance(one.step, Step):
+            now[one.name, one.step.action, one.step.subject] = one
     wanted = [(name, action, subject) for action, subject, names in shown.calls for name in names]
     kept = [now[key] for key in wanted if key in now]
     calls = tasks((one.name, one.company, one.step) for one in kept if isinstance(one.step, Step))
@@ -320,7 +314,7 @@ def _again(snapshot: Snapshot, settings: Settings, company: Company, shown: Show
     names = set(shown.names)
     match shown.kind:
         case "documents":
-            planned = plan_named(snapshot, settings, shown.names)
+            planned = plan_rows(snapshot, settings, snapshot.named(shown.names))
             found = _of_documents(snapshot, company.code, shown.scope, planned, settings=settings).candidates
             return [one for one in found if one.company == company.code]
         case "journals":

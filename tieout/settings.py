@@ -190,6 +190,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """`alert_amount` in units of 1/10000."""
         return None if self.alert_amount is None else units(self.alert_amount)
 
+    def has(self, company: str) -> bool:
+        """Whether a company is one of this environment's."""
+        return self.companies is None or company in self.companies
+
     def shown(self) -> dict[str, str]:
         """The settings in force as text, without passwords."""
         # Only here: every command reads the settings, and few need the store.

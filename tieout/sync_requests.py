@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Iterable
 
-from engine.attempts import Request, Run
+from engine.attempts import Request, SyncRun
 from engine.errors import QuestionError
 from engine.syncing import Task
 from store.attempts import SqlAttempts
@@ -40,7 +40,7 @@ def request_of(
         tasks=wanted,
         changes=changes,
         restart=restart,
-        run=Run(id=name, company=companies.pop(), scope=scope, calls=len(wanted), documents=documents)
+        run=SyncRun(id=name, company=companies.pop(), scope=scope, calls=len(wanted), documents=documents)
         if len(companies) == 1
         else None,
     )

@@ -1,6 +1,6 @@
 """What is to be synced: the rules of `engine.syncing` asked of the store (R40, R42)."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from datetime import time as time_of_day
 from typing import Final
@@ -18,22 +18,19 @@ from store.attempts import SqlAttempts
 from store.grids import GridQuery
 from store.queries import GridRow, Reader, Snapshot
 from store.statements import chunks
+from store.summary import KINDS
 from store.views import View
 from tieout.retrying import still_current
 from tieout.settings import Settings
 from tieout.sync_requests import request_of
 
-KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
 VIEWS: Final[tuple[View, ...]] = ("missing-actuals", "missing-journal-lines")
 _ROWS_AT_ONCE: Final = 1_000
 RECURRING: Final = "recurring job"
 RECURRING_SCOPE: Final = "Recurring job"
 _PLANNED_AT_ONCE: Final = 5_000
 IN_FLIGHT: Final = "It is on its way: what is missing may still come by itself."
-
-
 NARROW: Final = "Narrow it: choose fewer dates, or filter the grid; `tieout sync` has no such limit."
-
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +106,7 @@ def plan_of(snapshot: Snapshot, settings: Settings, queries: Iterable[GridQuery]
         rows = (row for row in snapshot.rows(msgspec.structs.replace(query, limit=_ROWS_AT_ONCE)))
         for some in chunks((row for row in rows if row.document.key not in seen), _PLANNED_AT_ONCE):
             seen.update(row.document.key for row in some)
-            planned = _planned(snapshot, settings, some, on_its_way_too=False).documents
+            planned = plan_rows(snapshot, settings, some, on_its_way_too=False).documents
             subjects |= {(one.step.action, one.step.subject) for one in planned if isinstance(one.step, Step)}
             if limits is not None and len(subjects) > limits.calls:
                 raise TooManyCalls(f"this sync would make more than {limits.calls:,} calls. {NARROW}")
@@ -119,20 +116,15 @@ def plan_of(snapshot: Snapshot, settings: Settings, queries: Iterable[GridQuery]
     return Plan(found)
 
 
-def plan_named(snapshot: Snapshot, settings: Settings, names: Collection[str]) -> Plan:
-    """What Sync does for the documents of these names that there are, also while they are on their way."""
-    return _planned(snapshot, settings, snapshot.named(names), on_its_way_too=True)
-
-
 def plan_for(snapshot: Snapshot, settings: Settings, document: str) -> Plan:
-    """What Sync does for one document, wherever its date lies, and also while it is on its way: a person asks for it.
+    """What Sync does for one document that is asked for. Raises `QuestionError` when there is none of that name."""
+    return plan_rows(snapshot, settings, [view.row for view in snapshot.chain(document)])
 
-    Raises `QuestionError` when there is none of this name.
+
+def plan_rows(snapshot: Snapshot, settings: Settings, rows: Iterable[GridRow], *, on_its_way_too: bool = True) -> Plan:
+    """What Sync does for these documents, wherever their dates lie; those on their way are left alone unless they are
+    asked for.
     """
-    return _planned(snapshot, settings, [view.row for view in snapshot.chain(document)], on_its_way_too=True)
-
-
-def _planned(snapshot: Snapshot, settings: Settings, rows: Iterable[GridRow], *, on_its_way_too: bool) -> Plan:
     rows = list(rows)
     around = snapshot.surroundings([row.document for row in rows], rests_on(settings))
     found = []
@@ -158,7 +150,7 @@ def sync_every_company(
         return
     at = time_of_day.fromisoformat(settings.sync_at)
     with reader.snapshot() as snapshot:
-        companies = [snapshot.company(code) for code in snapshot.companies() if concerns(settings, code)]
+        companies = [snapshot.company(code) for code in snapshot.companies() if settings.has(code)]
         days = [day_of_job(now.astimezone(snapshot.zone(company)), at).isoformat() for company in companies]
         turns = [snapshot.turn(f"sync {company.code}") for company in companies]
     for company, day, last in zip(companies, days, turns, strict=True):
@@ -181,11 +173,6 @@ def sync_every_company(
             yield company.code, day, request
 
 
-def concerns(settings: Settings, code: str) -> bool:
-    """Whether a company is one of this environment's."""
-    return settings.companies is None or code in settings.companies
-
-
 def rests_on(settings: Settings) -> str:
     """The settings that may make a call succeed that failed before: when one of them changes, it is tried again."""
     names = ("finance", "dataverse", "tenant", "client_id", "outgoing", "sync_posts")
@@ -199,7 +186,7 @@ def looking(reader: Reader, settings: Settings) -> Callable[[Claim], Needed]:
     def needed(claim: Claim) -> Needed:
         with reader.snapshot() as snapshot:
             rows = snapshot.named(claim.documents)
-            now = _planned(snapshot, settings, rows, on_its_way_too=True)
+            now = plan_rows(snapshot, settings, rows)
             errors = set(claim.documents) - {row.document.document for row in rows}
             erring = bool(errors) and still_current(snapshot, claim, errors)
         asking = [

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from store.attempts import SqlAttempts
 from store.database import connect
 from tests.browser.reading import settled
 from tests.browser.test_every_page import violations
+from tests.support.containers import until
 from tests.support.live import Live, environment, live
 from tests.support.workspace import try_journals
 
@@ -78,7 +79,7 @@ def test_what_a_grid_shows_is_previewed_confirmed_and_synced_and_the_tile_falls(
     told = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8-sig"))))
     assert {row["Status"] for row in told} == {"Succeeded"}
     assert len(told) == 30
-    wait_for(lambda: tile(page, site, "Expense missing actuals") == "1,000.00 USD")
+    until(lambda: tile(page, site, "Expense missing actuals") == "1,000.00 USD", 30)
     page.goto(f"{site.address}/USPM/expense?view=all&f.attempts=1")
     expect(settled(page).locator("#totals tbody td").first).to_have_text("30")
 
@@ -257,7 +258,7 @@ def test_a_handler_that_is_killed_in_a_call_leaves_a_page_that_is_right(page: Pa
         page.goto(f"{site.address}/USPM/sync/preview?document=USPM/USPM-PT000487")
         start(page)
         handler = start_handler(tmp_path, site)
-        wait_for(lambda: bool(site.called("SendActual")))
+        until(lambda: bool(site.called("SendActual")), 30)
         row = page.get_by_role("region", name="By document").locator("tbody tr").first
         expect(row).to_contain_text("In progress")
         os.kill(handler.pid, signal.SIGKILL)
@@ -291,13 +292,6 @@ def start_handler(folder: Path, site: Live) -> subprocess.Popen[bytes]:
         cwd=folder,
         stderr=subprocess.DEVNULL,
     )
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 @pytest.mark.requirement("R41")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import Engine
 
-from engine.attempts import ATTEMPTS_MAX, SECOND, Claim, ClaimLost, Outcome, Request, Run, Sync
+from engine.attempts import ATTEMPTS_MAX, SECOND, Claim, ClaimLost, Outcome, Request, Sync, SyncRun
 from engine.syncing import Task
 from handlers.attempts import AttemptLog, MemoryAttempts
 from store.attempts import SqlAttempts, attempts_of
@@ -33,7 +33,7 @@ def request(
         tasks=tasks,
         changes=dict.fromkeys(names, change),
         restart=restart,
-        run=Run(id=run, company="USPM", scope="a test", calls=len(tasks), documents=len(names)) if run else None,
+        run=SyncRun(id=run, company="USPM", scope="a test", calls=len(tasks), documents=len(names)) if run else None,
     )
 
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from engine.attempts import SECOND, Outcome, Request, Run
+from engine.attempts import SECOND, Outcome, Request, SyncRun
 from engine.syncing import Task
 from store.attempts import SqlAttempts
-from store.runs import DONE, FAILED, OPEN, SyncRun, documents_of, run_of, runs_of
+from store.runs import DONE, FAILED, OPEN, RunProgress, documents_of, run_of, runs_of
 
 HOUR = 3_600 * SECOND
 
@@ -28,7 +28,7 @@ def request(
     *names: str, run: str = "run-1", at: int = 0, of: int | None = None, by_person: bool = True, restart: bool = False
 ) -> Request:
     tasks = tuple(Task("export", name, "USPM", {}, (name,)) for name in names)
-    made = Run(id=run, company="USPM", scope="a test", calls=len(names), documents=of or len(names))
+    made = SyncRun(id=run, company="USPM", scope="a test", calls=len(names), documents=of or len(names))
     return Request(id=run, at=at, who="anna", by_person=by_person, tasks=tasks, changes={}, restart=restart, run=made)
 
 
@@ -41,7 +41,7 @@ def attempt(log: SqlAttempts, name: str, now: int, outcome: Outcome | None) -> N
         log.end(held, outcome, f"{outcome}!", now=now, chance=0.0, changes={})
 
 
-def look(engine: Engine, run: str, now: int) -> SyncRun:
+def look(engine: Engine, run: str, now: int) -> RunProgress:
     with engine.connect() as connection:
         found = run_of(connection, run, now)
     assert found is not None
@@ -129,7 +129,7 @@ def test_a_document_whose_subject_is_queued_joins_its_call_and_tells_of_no_earli
 ) -> None:
     def imported(*names: str, run: str, at: int) -> Request:
         task = Task("import", "USPM", "USPM", {}, names)
-        made = Run(id=run, company="USPM", scope="a test", calls=1, documents=len(names))
+        made = SyncRun(id=run, company="USPM", scope="a test", calls=1, documents=len(names))
         return Request(id=run, at=at, who="anna", by_person=True, tasks=(task,), changes={}, restart=False, run=made)
 
     log.ask(imported("USPM/1", "USPM/2", run="run-1", at=0))
@@ -191,7 +191,7 @@ def test_the_remaining_time_is_never_negative_and_nothing_once_finished(
     counts: dict[str, int], at: int, last: int, due: int | None
 ) -> None:
     total = sum(counts.values())
-    run = SyncRun(
+    run = RunProgress(
         id="r",
         at=at,
         who="",

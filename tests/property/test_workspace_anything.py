@@ -78,6 +78,14 @@ def test_a_hostile_part_of_a_path_is_no_fault(client: httpx.Client, path: str) -
                 asked(client, path, {name: quote(text, safe="")}, {})
 
 
+@pytest.mark.parametrize("address", ["/USPM%00/errors", "/USPM/errors?f.message=a%00b", "/event/a%00b/0/0"])
+def test_an_address_with_the_character_nul_is_refused_before_a_database_sees_it(
+    client: httpx.Client, address: str
+) -> None:
+    answer = client.get(address)
+    assert (answer.status_code, "NUL" in answer.text) == (400, True)
+
+
 @pytest.mark.parametrize("path", [path for path in ROUTES if "{company}" in path])
 def test_a_company_may_have_any_code(client: httpx.Client, path: str) -> None:
     asked(client, path, {"company": quote(ODD, safe="")}, WINDOW)

@@ -376,6 +376,28 @@ def ingest(
         _ingest_lines(readable(file))
 
 
+class _Refused:
+    """Names the first places that are refused, and counts them all."""
+
+    def __init__(self, noun: str) -> None:
+        self._noun = noun
+        self._number = 0
+
+    def __call__(self, where: str, reason: str) -> None:
+        self._number += 1
+        if self._number <= REFUSALS_SHOWN:
+            complain(f"{where}: {reason}")
+
+    def end(self, ingested: str) -> None:
+        """Say what was ingested and what was not; the command ends with 1 if anything was refused."""
+        if self._number > REFUSALS_SHOWN:
+            complain(f"… and {counted(self._number - REFUSALS_SHOWN, self._noun)} more.")
+        refused = f", {counted(self._number, self._noun)} refused" if self._number else ""
+        sys.stderr.write(f"{ingested} ingested{refused}\n")
+        if self._number:
+            raise typer.Exit(1)
+
+
 def _ingest_folder(folder: Path, *, anew: bool) -> None:
     from store.cursors import SqlCursors
     from tieout.bootstrap import load_maps, open_log, open_store
@@ -384,15 +406,7 @@ def _ingest_folder(folder: Path, *, anew: bool) -> None:
 
     if not folder.is_dir():
         raise typer.BadParameter(f"{str(folder)!r} is no folder.", param_hint="'FILE|-|FOLDER'")
-    settings = in_force()
-    refusals = 0
-
-    def refuse(where: str, reason: str) -> None:
-        nonlocal refusals
-        refusals += 1
-        if refusals <= REFUSALS_SHOWN:
-            complain(f"{where}: {reason}")
-
+    settings, refused = in_force(), _Refused("place")
     with (
         open_store(settings, write=True) as store,
         open_log(settings, write=True) as log,
@@ -405,15 +419,10 @@ def _ingest_folder(folder: Path, *, anew: bool) -> None:
             SqlCursors(store),
             prefix=settings.prefix,
             anew=anew,
-            refuse=refuse,
+            refuse=refused,
             on_progress=lambda read, total, rows: move(read, total, counted(rows, "row")),
         )
-    if refusals > REFUSALS_SHOWN:
-        complain(f"… and {counted(refusals - REFUSALS_SHOWN, 'place')} more.")
-    refused = f", {counted(done.refused, 'place')} refused" if done.refused else ""
-    sys.stderr.write(f"{counted(done.events, 'row')} ingested{refused}\n")
-    if done.refused:
-        raise typer.Exit(1)
+    refused.end(counted(done.events, "row"))
 
 
 def _ingest_lines(file: str) -> None:
@@ -421,15 +430,7 @@ def _ingest_lines(file: str) -> None:
     from tieout.bootstrap import open_log
     from tieout.cli.progress import bar
 
-    settings = in_force()
-    refusals = 0
-
-    def refuse(number: int, reason: str) -> None:
-        nonlocal refusals
-        refusals += 1
-        if refusals <= REFUSALS_SHOWN:
-            complain(f"line {number}: {reason}")
-
+    settings, refused = in_force(), _Refused("line")
     with opened(file) as stream, open_log(settings, write=True) as log:
         size = os.stat(file).st_size if file != "-" and stream.seekable() else None
         with bar("Ingesting", size) as move:
@@ -437,15 +438,10 @@ def _ingest_lines(file: str) -> None:
                 log,
                 lines.numbered(stream),
                 prefix=settings.prefix,
-                refuse=refuse,
+                refuse=lambda number, reason: refused(f"line {number}", reason),
                 on_progress=lambda events: move(0 if size is None else stream.tell(), size, counted(events, "event")),
             )
-    if refusals > REFUSALS_SHOWN:
-        complain(f"… and {counted(refusals - REFUSALS_SHOWN, 'line')} more.")
-    refused = f", {counted(done.refused, 'line')} refused" if done.refused else ""
-    sys.stderr.write(f"{counted(done.events, 'event')} ingested{refused}\n")
-    if done.refused:
-        raise typer.Exit(1)
+    refused.end(counted(done.events, "event"))
 
 
 @contextmanager

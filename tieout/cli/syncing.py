@@ -96,8 +96,9 @@ def _plan(
     start: str | None,
     end: str | None,
 ) -> "Plan":
+    from store.summary import KINDS
     from tieout.bootstrap import open_reader
-    from tieout.syncing import KINDS, plan, plan_for
+    from tieout.syncing import plan, plan_for
 
     with open_reader(settings) as reader, reader.snapshot() as snapshot:
         if document is not None:

@@ -520,17 +520,11 @@ def show_synced(screen: Console, told: Sequence[dict[str, Any]], what: str) -> N
 
 # --- general journals ------------------------------------------------------------------------------------------------
 
-_JOURNAL_STATES = {
-    "waiting": "next attempt {next}",
-    "running": "in progress",
-    "waits-for-a-person": "needs attention",
-    "reported": "retried by Finance",
-    "through": "through",
-}
-
 
 def show_journals(screen: Console, told: Sequence[Row]) -> None:
     """General journals with their count, and what to do for those that are not through."""
+    from tieout.journals import STATE_WORDS
+
     if not told:
         screen.print("No general journal waits for Dataverse; --all shows those that are through.")
         return
@@ -539,7 +533,7 @@ def show_journals(screen: Console, told: Sequence[Row]) -> None:
         table.add_row(
             plain(f"{one['company']}/{one['journal']}"),
             one["posted"] or "",
-            _JOURNAL_STATES[one["state"]].format(next=one["next"]),
+            STATE_WORDS[one["state"]] if one["next"] is None else f"next attempt {one['next']}",
             f"{one['count']} of {one['of']}",
             one["step"] or "",
             one["last"] or "",

@@ -64,6 +64,17 @@ def day(text: str) -> str:
     return text
 
 
+def dates(query: Mapping[str, str]) -> tuple[str, str]:
+    """The two dates of an address, each '' where it has none. Raises `QuestionError`, saying how to write one."""
+    return day(query.get("from", "")), day(query.get("to", ""))
+
+
+def sync_preview(company: str, query: Mapping[str, str]) -> str:
+    """The address of the preview of a sync of what the query chooses."""
+    text = urlencode({name: value for name, value in query.items() if value}, quote_via=quote)
+    return f"/{quote(company, safe='')}/sync/preview" + (f"?{text}" if text else "")
+
+
 class Shown(msgspec.Struct, frozen=True):
     """A column that is shown, and how wide, in characters."""
 
@@ -126,8 +137,7 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
 
     def sync_address(self) -> str:
         """The address of the preview of a sync of all these rows."""
-        query = {"kind": self.kind, **self.from_start(columns="", group=None).parameters()}
-        return f"/{quote(self.company, safe='')}/sync/preview?{urlencode(query, quote_via=quote)}"
+        return sync_preview(self.company, {"kind": self.kind, **self.from_start(columns="", group=None).parameters()})
 
     def from_start(self, **changes: Any) -> "GridState":
         """The first page of a state that differs: what turns pages and opens drawers is left behind."""
@@ -186,11 +196,12 @@ def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
     before = query.get("before", "")
     number = query.get("n", "")
     after = "" if before == "end" else before or query.get("after", "")
+    start, end = dates(query)
     state = GridState(
         company=company,
         kind=kind,
-        start=day(query.get("from", "")),
-        end=day(query.get("to", "")),
+        start=start,
+        end=end,
         view=view,
         search=query.get("q", "").strip(),
         filters={name[2:]: text.strip() for name, text in query.items() if name.startswith("f.") and text.strip()},

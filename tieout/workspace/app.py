@@ -34,7 +34,7 @@ from tieout.workspace import (
 from tieout.workspace.addresses import PATHS
 from tieout.workspace.context import Workspace
 from tieout.workspace.rendering import render, static_response
-from tieout.workspace.security import HEADERS, LOOPBACK, Headers, OwnPages
+from tieout.workspace.security import HEADERS, LOOPBACK, Headers, NoNul, OwnPages
 from tieout.workspace.turns import InTurn, WholeForms
 
 log = structlog.get_logger(__name__)
@@ -92,6 +92,7 @@ def make_app(workspace: Workspace) -> Starlette:
         middleware=[
             Middleware(Headers),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)),
+            Middleware(NoNul),
             Middleware(OwnPages),
             Middleware(WholeForms),
             Middleware(InTurn),

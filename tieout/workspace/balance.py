@@ -18,7 +18,7 @@ from store.overview import Age, Balance
 from store.queries import Snapshot
 from store.views import View
 from tieout.workspace import charts, typed
-from tieout.workspace.addresses import GridState, day
+from tieout.workspace.addresses import GridState, dates
 from tieout.workspace.context import Frame, asked, frame, locale_of
 from tieout.workspace.dual_write import KIND_NAMES, amounts, behind, work
 from tieout.workspace.rendering import render
@@ -38,9 +38,7 @@ def balance(request: Request) -> Response:
     stack = ExitStack()
     with stack:
         snapshot = stack.enter_context(asked(request))
-        around = frame(
-            request, snapshot, request.path_params["company"], day(query.get("from", "")), day(query.get("to", ""))
-        )
+        around = frame(request, snapshot, request.path_params["company"], *dates(query))
         context: dict[str, Any] = {**amounts(request, snapshot, around), "section": "balance", "ledger": ""}
         if around.company is not None and around.window is not None:
             explained = snapshot.balance(around.company, around.window)

@@ -94,9 +94,14 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     zone_name: str
     feeds: list[Feed]
 
+    @property
+    def dates(self) -> dict[str, str]:
+        """The part of a query that keeps the window."""
+        return {"from": self.start, "to": self.end}
+
     def dated(self, query: Mapping[str, str] | None = None) -> str:
         """The part of an address that keeps the window, with more."""
-        found = {"from": self.start, "to": self.end, **(query or {})}
+        found = {**self.dates, **(query or {})}
         text = urlencode({name: value for name, value in found.items() if value}, quote_via=quote)
         return f"?{text}" if text else ""
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.absence import claimed
-from engine.attempts import ATTEMPTS_MAX, Sync
+from engine.attempts import ATTEMPTS_MAX, State, Sync
 from engine.changes import Evidence
 from engine.documents import Amounts
 from engine.errors import QuestionError
@@ -22,6 +22,7 @@ from store.attempts import Attempt
 from store.queries import ChainView, Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
 from tieout.answers import findings_of, hexadecimal, record_json
+from tieout.workspace.addresses import dates, sync_preview
 from tieout.workspace.context import Frame, asked, frame, workspace_of
 from tieout.workspace.export import as_file
 from tieout.workspace.forms import form_of
@@ -55,13 +56,9 @@ def page(request: Request) -> Response:
     code = request.path_params["company"]
     name = f"{code}/{request.path_params['name']}"
     with asked(request) as snapshot:
-        around = frame(request, snapshot, code, *_window(request))
+        around = frame(request, snapshot, code, *dates(request.query_params))
         context = chain_context(request, snapshot, around, name)
         return render(request, "document_page.html", {"frame": around, "tab": "dual-write", "drawer": context})
-
-
-def _window(request: Request) -> tuple[str, str]:
-    return request.query_params.get("from", ""), request.query_params.get("to", "")
 
 
 def address(name: str, dated: str = "") -> str:
@@ -81,7 +78,7 @@ def chain_context(request: Request, snapshot: Snapshot, around: Frame, name: str
     }
 
 
-SYNC_STATES: Final[Mapping[str, str]] = {
+SYNC_STATES: Final[Mapping[State, str]] = {
     "waiting": "Queued",
     "running": "In progress",
     "done": "Done",
@@ -120,7 +117,7 @@ def _told(request: Request, view: ChainView, snapshot: Snapshot, around: Frame) 
     return {
         "attempts": [_attempt(attempt) for attempt in view.attempts],
         "syncs": [_sync(sync) for sync in snapshot.syncs([document.document])],
-        "sync": f"/{quote(around.code)}/sync/preview{around.dated({'document': document.document})}"
+        "sync": sync_preview(around.code, {**around.dates, "document": document.document})
         if around.code and document.position in ("missing-actual", "missing-journal-line")
         else None,
         "document": document,

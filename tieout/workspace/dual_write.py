@@ -64,7 +64,7 @@ _TILE_VIEWS: Final[dict[str, tuple[Kind, View]]] = {
 def summary(request: Request) -> Response:
     """The two amounts and the four tiles, then what to do first and what is new."""
     code = request.path_params["company"]
-    start, end = _window(request)
+    start, end = addresses.dates(request.query_params)
     stack = ExitStack()
     with stack:
         snapshot = stack.enter_context(asked(request))
@@ -92,11 +92,6 @@ def behind(around: Frame) -> dict[str, Any]:
         "not_synced_link": f"/{quote(around.code)}/not-synced{around.dated()}",
         "postings_link": f"/{quote(around.code)}/postings-without-document{around.dated()}",
     }
-
-
-def _window(request: Request) -> tuple[str, str]:
-    query = request.query_params
-    return addresses.day(query.get("from", "")), addresses.day(query.get("to", ""))
 
 
 def amounts(request: Request, snapshot: Snapshot, around: Frame) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The page of general journals that are not through to Dataverse (R61, R62), and its file."""
 
-from typing import Final
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
@@ -10,18 +9,12 @@ from engine.attempts import ATTEMPTS_MAX
 from engine.changes import iso
 from engine.errorlog import Subject
 from engine.journals import PROCESS
-from tieout.journals import Standing, standing
+from tieout.journals import STATE_WORDS, Standing, standing
+from tieout.workspace.addresses import sync_preview
 from tieout.workspace.context import asked, frame
 from tieout.workspace.export import csv_response
-from tieout.workspace.rendering import render
+from tieout.workspace.rendering import render, sentence
 from tieout.workspace.troubleshoot import sections
-
-STATES: Final = {
-    "waiting": "Queued",
-    "running": "In progress",
-    "waits-for-a-person": "Needs attention",
-    "reported": "Retried by Finance",
-}
 
 
 def journals(request: Request) -> Response:
@@ -34,18 +27,13 @@ def journals(request: Request) -> Response:
             "tab": "troubleshoot",
             "section": "general-journals",
             "sections": sections(around),
-            "journals": [(one, _sync_address(one.company, one.journal), *_entry(one)) for one in found],
-            "sync_all": _sync_address(around.code, "all"),
-            "states": STATES,
+            "journals": [(one, sync_preview(one.company, {"journal": one.journal}), *_entry(one)) for one in found],
+            "sync_all": sync_preview(around.code, {"journal": "all"}),
+            "states": STATE_WORDS,
             "of": ATTEMPTS_MAX,
             "csv": f"/{quote(around.code)}/general-journals.csv",
         }
         return render(request, "journals.html", context)
-
-
-def _sync_address(company: str, journal: str) -> str:
-    """The preview of a sync of a journal, or of `all`."""
-    return f"/{quote(company)}/sync/preview?journal={quote(journal, safe='')}"
 
 
 def _entry(one: Standing) -> tuple[str, str]:
@@ -68,7 +56,7 @@ def journals_csv(request: Request) -> Response:
     ]
     lines = (
         [
-            *(one.journal, one.company, one.posted or "", STATES[one.state], one.step or "", one.count),
+            *(one.journal, one.company, one.posted or "", sentence(STATE_WORDS[one.state]), one.step or "", one.count),
             *(iso(at) if at else "" for at in (one.last, one.next)),
             *(one.code, one.error, one.reason, one.todo),
         ]

@@ -13,7 +13,7 @@ from engine.explanations import CAUSES, FINDINGS
 from store.onesided import CHAINS, NotSynced
 from store.queries import Snapshot
 from tieout.workspace import document
-from tieout.workspace.addresses import day
+from tieout.workspace.addresses import dates
 from tieout.workspace.columns import digits
 from tieout.workspace.context import Frame, asked, frame, workspace_of
 from tieout.workspace.dual_write import amounts
@@ -45,8 +45,7 @@ def not_synced(request: Request) -> Response:
 
 
 def _frame(request: Request, snapshot: Snapshot) -> Frame:
-    start, end = (day(request.query_params.get(name, "")) for name in ("from", "to"))
-    return frame(request, snapshot, request.path_params["company"], start, end)
+    return frame(request, snapshot, request.path_params["company"], *dates(request.query_params))
 
 
 def _told(request: Request, around: Frame, one: NotSynced) -> dict[str, Any]:

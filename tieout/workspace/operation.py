@@ -20,19 +20,13 @@ from streams.topics import PROJECTED, REJECTED
 from tieout.checks import check
 from tieout.journals import Standing, needing_attention
 from tieout.settings import Settings
+from tieout.workspace.addresses import sync_preview
 from tieout.workspace.context import Workspace, age, asked, frame, workspace_of
-from tieout.workspace.document import address
+from tieout.workspace.document import SYNC_STATES, address
 from tieout.workspace.rendering import render
 
 _RATES: Final = (("last hour", timedelta(hours=1)), ("last day", timedelta(days=1)), ("last week", timedelta(days=7)))
 _SHOWN: Final = 100
-_STATES: Final = {
-    "waiting": "Queued",
-    "running": "In progress",
-    "done": "Done",
-    "blocked": "Blocked (dependency)",
-    "stopped": "Needs attention",
-}
 
 
 class Partition(msgspec.Struct, frozen=True):
@@ -59,7 +53,10 @@ def operation(request: Request) -> Response:
         partitions, problem = _partitions(workspace, snapshot)
         rejected = _rejected_number(workspace) if problem is None else 0
         oldest = snapshot.oldest_open()
-        states, attention = snapshot.sync_states(), _attention(snapshot)
+        states, journals = snapshot.sync_states(), needing_attention(snapshot)
+        counts = {state: sum(number for (of, _), number in states.items() if of == state) for state in SYNC_STATES}
+        # Of general journals also those that Finance attempts itself.
+        counts["stopped"] += len(journals) - states.get(("stopped", ACTION), 0)
         context = {
             "frame": around,
             "tab": "operation",
@@ -71,13 +68,10 @@ def operation(request: Request) -> Response:
             "oldest": oldest,
             "oldest_age": None if oldest is None else age(oldest, snapshot.present),
             "settings": secrets_hidden(workspace.settings),
-            "syncs": [
-                (title, len(attention) if state == "stopped" else states.get(state, 0))
-                for state, title in _STATES.items()
-            ],
-            "stopped": attention[:_SHOWN],
+            "syncs": [(title, counts[state]) for state, title in SYNC_STATES.items()],
+            "stopped": _attention(snapshot, journals),
             "of": ATTEMPTS_MAX,
-            "more": max(0, len(attention) - _SHOWN),
+            "more": max(0, counts["stopped"] - _SHOWN),
             "writer": snapshot.writer(),
             "loops": snapshot.loops(),
             "not_read": snapshot.not_read(),
@@ -86,17 +80,19 @@ def operation(request: Request) -> Response:
         return render(request, "operation.html", context)
 
 
-def _attention(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """What needs attention: documents and errors after five attempts, and general journals, whoever attempted them."""
-    syncs = [sync for sync in snapshot.stopped() if sync.action != ACTION]
+def _attention(snapshot: Snapshot, journals: list[Standing]) -> list[dict[str, Any]]:
+    """The first of what needs attention: documents and errors after five attempts, and general journals, whoever
+    attempted them.
+    """
+    syncs = snapshot.stopped(_SHOWN, without=ACTION)
     documents = {row.document.document for row in snapshot.named({sync.document for sync in syncs})}
     found = [_stopped(sync, of_document=sync.document in documents) for sync in syncs]
-    return found + [_journal(one) for one in needing_attention(snapshot)]
+    return (found + [_journal(one) for one in journals])[:_SHOWN]
 
 
 def _stopped(sync: Sync, *, of_document: bool) -> dict[str, Any]:
     errors = f"/{quote(sync.company)}/errors"
-    retry = f"/{quote(sync.company)}/sync/preview?document={quote(sync.document, safe='')}"
+    retry = sync_preview(sync.company, {"document": sync.document})
     return {
         "name": sync.document,
         "address": address(sync.document) if of_document else errors,
@@ -109,15 +105,14 @@ def _stopped(sync: Sync, *, of_document: bool) -> dict[str, Any]:
 
 
 def _journal(one: Standing) -> dict[str, Any]:
-    base = f"/{quote(one.company)}"
     return {
         "name": name_of(one.company, one.journal),
-        "address": f"{base}/general-journals",
+        "address": f"/{quote(one.company)}/general-journals",
         "tried": DONE_AS[ACTION],
         "made": one.count,
         "last": one.last,
         "outcome": " ".join(text for text in (one.error, one.reason) if text) or one.outcome,
-        "retry": f"{base}/sync/preview?journal={quote(one.journal, safe='')}",
+        "retry": sync_preview(one.company, {"journal": one.journal}),
     }
 
 

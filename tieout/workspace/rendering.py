@@ -30,13 +30,13 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         auto_reload=False,
     )
-    environment.filters["sentence"] = _sentence
+    environment.filters["sentence"] = sentence
     environment.globals["flush"] = _FLUSH
     environment.globals["static"] = static_address
     return environment
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     """Words that begin a line; proper nouns keep their capitals."""
     return text[:1].upper() + text[1:]
 

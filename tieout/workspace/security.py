@@ -62,6 +62,20 @@ class Headers:
         await self._app(scope, receive, with_headers)
 
 
+class NoNul:
+    """Refuses an address with the character NUL: no name has it, and PostgreSQL would refuse it as a fault of ours."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope["query_string"]):
+            response = PlainTextResponse("The address holds a character that no text has (NUL).\n", status_code=400)
+            await response(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
 class OwnPages:
     """Refuses a form that another site sent, before anybody reads it.
 

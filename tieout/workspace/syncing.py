@@ -20,14 +20,14 @@ from engine.errors import QuestionError
 from engine.journals import ACTION as JOURNAL
 from engine.syncing import DONE_AS, SYSTEMS, Left, Step
 from store.queries import Snapshot
-from store.runs import DONE, FAILED, RunDocument, RunState, SyncRun
+from store.runs import DONE, FAILED, WAITING, RunDocument, RunProgress, RunState
 from tieout import previews
 from tieout.commands import applied
 from tieout.previews import Candidate, Preview, read_token
 from tieout.sync_requests import send
-from tieout.syncing import VIEWS
+from tieout.syncing import RECURRING, VIEWS
 from tieout.workspace import addresses
-from tieout.workspace.addresses import PATHS, GridState
+from tieout.workspace.addresses import PATHS, GridState, dates, sync_preview
 from tieout.workspace.addresses import VIEWS as VIEW_NAMES
 from tieout.workspace.columns import GRIDS, standing
 from tieout.workspace.context import Frame, age, asked, frame, workspace_of
@@ -57,10 +57,6 @@ STATE_NAMES: Final[Mapping[RunState, str]] = {
 }
 
 
-def _window(request: Request) -> tuple[str, str]:
-    return addresses.day(request.query_params.get("from", "")), addresses.day(request.query_params.get("to", ""))
-
-
 def _company(around: Frame) -> Company:
     assert around.company is not None
     return around.company
@@ -85,7 +81,7 @@ def preview(request: Request) -> Response:
     """
     workspace = workspace_of(request)
     with asked(request) as snapshot:
-        around = frame(request, snapshot, request.path_params["company"], *_window(request))
+        around = frame(request, snapshot, request.path_params["company"], *dates(request.query_params))
         found, back, instead = _chosen(request, snapshot, around)
         context = _around(request, snapshot, around)
     context |= {
@@ -110,7 +106,7 @@ def preview(request: Request) -> Response:
 def preview_csv(request: Request) -> Response:
     """Every document of a preview as a file: what would be done for it, or why it is left unchanged."""
     with asked(request) as snapshot:
-        around = frame(request, snapshot, request.path_params["company"], *_window(request))
+        around = frame(request, snapshot, request.path_params["company"], *dates(request.query_params))
         found, *_ = _chosen(request, snapshot, around)
     titles = ["Document", "Cause", "Action", "System", "Subject", "Left unchanged because"]
     return csv_response(f"{around.code}-sync-preview", titles, (_line(one) for one in found.candidates))
@@ -126,7 +122,7 @@ def _chosen(request: Request, snapshot: Snapshot, around: Frame) -> tuple[Previe
     """The preview that an address asks for, the page to go back to, and the address of everything instead."""
     settings, company, query = workspace_of(request).settings, _company(around), request.query_params
     base = f"/{quote(around.code)}"
-    everything = f"{base}/sync/preview{around.dated()}"
+    everything = sync_preview(around.code, around.dates)
     if "document" in query:
         name = query["document"]
         if not name:
@@ -242,15 +238,16 @@ async def confirm(request: Request) -> Response:
 def _confirm(request: Request, form: Form) -> Response:
     workspace = workspace_of(request)
     shown = read_token("".join(form.get("token", ())))
-    obstacles = workspace.obstacles(shown.kind, fresh=True)
     with asked(request) as snapshot:
         around = frame(request, snapshot, request.path_params["company"])
         page = f"/{quote(around.code)}/sync/{shown.id}"
         if snapshot.run(shown.id) is not None:
             return RedirectResponse(page, status_code=303)
-        confirmed = previews.confirm(snapshot, workspace.settings, _company(around), shown)
-    if obstacles:
+    # Both systems are asked while no snapshot is held.
+    if obstacles := workspace.obstacles(shown.kind, fresh=True):
         return _refused(request, " ".join(obstacles))
+    with asked(request) as snapshot:
+        confirmed = previews.confirm(snapshot, workspace.settings, _company(around), shown)
     if not confirmed.request.tasks:
         return _refused(
             request,
@@ -276,7 +273,7 @@ def run(request: Request) -> Response:
     """The progress of a run; once it is finished, its result by document."""
     query = request.query_params
     with asked(request) as snapshot:
-        around = frame(request, snapshot, request.path_params["company"], *_window(request))
+        around = frame(request, snapshot, request.path_params["company"], *dates(request.query_params))
         found = _run(request, snapshot, around)
         waits = _waits(query.get("requested", ""), snapshot.now)
         if found is None and not waits:
@@ -292,6 +289,7 @@ def run(request: Request) -> Response:
             "windowless": True,
             "run": found,
             "states": STATE_NAMES,
+            "parts": _parts(found, found.documents) if found else {},
             "actions": _by_action(found) if found else [],
             "documents": [
                 (
@@ -325,7 +323,7 @@ def _waits(requested: str, now: datetime) -> str:
     return age(int(requested) * SECOND, now) if -60 <= seconds <= LOST_SECONDS else ""
 
 
-def _noun(found: SyncRun, of_documents: bool) -> str:
+def _noun(found: RunProgress, of_documents: bool) -> str:
     """What a run is of, in the singular."""
     if set(found.counts) == {JOURNAL}:
         return "journal"
@@ -349,35 +347,38 @@ def _told(one: RunDocument) -> list[Any]:
     return [one.document, one.action, STATE_NAMES[one.state], one.made, last, one.outcome, one.text, due]
 
 
-def _run(request: Request, snapshot: Snapshot, around: Frame) -> SyncRun | None:
+def _run(request: Request, snapshot: Snapshot, around: Frame) -> RunProgress | None:
     found = snapshot.run(request.path_params["run"])
     return found if found is not None and found.company == around.code else None
 
 
-def _by_action(found: SyncRun) -> list[dict[str, Any]]:
-    return [
-        {
-            "action": action,
-            "documents": sum(states.values()),
-            "done": sum(states.get(state, 0) for state in DONE),
-            "failed": sum(states.get(state, 0) for state in FAILED),
-            "running": states.get("running", 0),
-            "waiting": sum(states.get(state, 0) for state in ("queued", "retrying", "interrupted")),
-        }
-        for action, states in found.counts.items()
-    ]
+def _parts(found: RunProgress, documents: int, action: str | None = None) -> dict[str, Any]:
+    """How far so many documents are: those of an action, or all of a run. Those that have not arrived wait."""
+    done, failed, running = (found.count(*states, action=action) for states in (DONE, FAILED, ("running",)))
+    return {
+        "action": action,
+        "documents": documents,
+        "done": done,
+        "failed": failed,
+        "running": running,
+        "waiting": documents - done - failed - running,
+    }
 
 
-def result(found: SyncRun) -> str:
+def _by_action(found: RunProgress) -> list[dict[str, Any]]:
+    return [_parts(found, sum(states.values()), action) for action, states in found.counts.items()]
+
+
+def result(found: RunProgress) -> str:
     """What came of a run so far, in words: `34 succeeded, 2 need attention`."""
-    words: Sequence[tuple[str, str, tuple[RunState, ...]]] = (
+    words: Sequence[tuple[str, str, Sequence[RunState]]] = (
         ("succeeded", "succeeded", ("succeeded",)),
         ("not needed any more", "not needed any more", ("not-needed",)),
         ("needs attention", "need attention", ("needs-attention",)),
         ("blocked", "blocked", ("blocked",)),
         ("started again later", "started again later", ("superseded",)),
         ("in progress", "in progress", ("running",)),
-        ("waiting", "waiting", ("queued", "retrying", "interrupted")),
+        ("waiting", "waiting", WAITING),
     )
     parts = [
         f"{number:,} {one if number == 1 else several}"
@@ -387,7 +388,7 @@ def result(found: SyncRun) -> str:
     return ", ".join(parts) or ("nothing to sync" if not found.documents else "requested")
 
 
-def _remaining(found: SyncRun, now: int) -> str | None:
+def _remaining(found: RunProgress, now: int) -> str | None:
     """The remaining time in words; None while it cannot be estimated."""
     left = found.remaining(now)
     if left is None:
@@ -396,7 +397,7 @@ def _remaining(found: SyncRun, now: int) -> str | None:
     return f"{seconds} s" if seconds < 90 else f"{-(-seconds // 60)} min"
 
 
-def _pages(request: Request, around: Frame, found: SyncRun, page: int) -> dict[str, str]:
+def _pages(request: Request, around: Frame, found: RunProgress, page: int) -> dict[str, str]:
     last = -(-found.arrived // LISTED)
     return {
         title: f"{request.url.path}?page={number}" + around.dated().replace("?", "&")
@@ -419,7 +420,7 @@ def runs(request: Request) -> Response:
     """The recurring job with its last result and its next run, and the last runs of everybody."""
     settings = workspace_of(request).settings
     with asked(request) as snapshot:
-        around = frame(request, snapshot, request.path_params["company"], *_window(request))
+        around = frame(request, snapshot, request.path_params["company"], *dates(request.query_params))
         context = _around(request, snapshot, around)
         found = snapshot.runs(around.code, RUNS_LISTED)
         jobs = snapshot.runs(around.code, 1, by_person=False)
@@ -432,8 +433,9 @@ def runs(request: Request) -> Response:
             "job": (jobs[0], result(jobs[0]), f"{base}/{jobs[0].id}") if jobs else None,
             "job_at": settings.sync_at,
             "job_next": _next(snapshot, around, at) if at is not None else "",
-            "everything": f"{base}/preview{around.dated()}",
-            "run_now": f"{base}/preview{around.dated({'job': '1'})}",
+            "recurring": RECURRING,
+            "everything": sync_preview(around.code, around.dates),
+            "run_now": sync_preview(around.code, {**around.dates, "job": "1"}),
             "days": settings.error_history_days,
             "refresh": f"{base}{around.dated()}",
         }

@@ -14,7 +14,7 @@ from engine.errors import QuestionError
 from engine.messages import catalogued, recognise
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.queries import Snapshot
-from tieout.workspace import addresses
+from tieout.workspace.addresses import dates, sync_preview
 from tieout.workspace.context import Frame, asked, frame
 from tieout.workspace.document import event_address
 from tieout.workspace.export import csv_response
@@ -143,10 +143,11 @@ def read_state(request: Request) -> State:
         raise QuestionError(f"errors cannot be sorted by {sort!r}; they can by {', '.join(_SORTS)}.")
     if group and group not in GROUPINGS:
         raise QuestionError(f"errors cannot be grouped by {group!r}; they can by {', '.join(GROUPINGS)}.")
+    start, end = dates(query)
     return State(
         company=request.path_params["company"],
-        start=addresses.day(query.get("from", "")),
-        end=addresses.day(query.get("to", "")),
+        start=start,
+        end=end,
         filters={name[2:]: text for name, text in query.items() if name.startswith("f.") and text},
         sort=sort.removeprefix("-"),
         descending=sort.startswith("-"),
@@ -249,6 +250,7 @@ def _row(entry: ErrorEntry, around: Frame, journal: str, project: str) -> ErrorR
     message = entry.message
     recognised = recognise(message.text or "")
     known = catalogued(recognised.code)
+    key = subject_of(message).key
     return ErrorRow(
         entry=entry,
         code=recognised.code,
@@ -259,8 +261,8 @@ def _row(entry: ErrorEntry, around: Frame, journal: str, project: str) -> ErrorR
         standing=_standing(entry),
         event=event_address(message.evidence, around),
         history=_history_address(around.code, message),
-        delete=f"/{quote(around.code)}/errors/delete?error={subject_of(message).key}" if entry.current else "",
-        retry=f"/{quote(around.code)}/sync/preview?error={subject_of(message).key}" if entry.current else "",
+        delete=f"/{quote(around.code)}/errors/delete?error={key}" if entry.current else "",
+        retry=sync_preview(around.code, {"error": key}) if entry.current else "",
     )
 
 
