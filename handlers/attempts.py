@@ -29,8 +29,14 @@ class AttemptLog(Protocol):
         """
         ...
 
-    def begin(self, claim: Claim, *, now: int, until: int) -> None:
-        """Count an attempt for each document, before the call leaves. Raises `ClaimLost`."""
+    def begin(self, claim: Claim, *, now: int, until: int) -> int:
+        """Count an attempt for each document, before the call leaves; returns what `is_safe` asks for. Raises
+        `ClaimLost`.
+        """
+        ...
+
+    def is_safe(self, claim: Claim, begun: int) -> bool:
+        """Whether what `begin` counted outlives the log itself, so that the call may leave. Raises `ClaimLost`."""
         ...
 
     def keep(self, claim: Claim, *, until: int) -> None:
@@ -113,9 +119,16 @@ class MemoryAttempts:
                     return claim
             return None
 
-    def begin(self, claim: Claim, *, now: int, until: int) -> None:
+    def begin(self, claim: Claim, *, now: int, until: int) -> int:
         with self._lock:
             self._save(attempts.all_begun(self._held(claim), until))
+        return 0
+
+    def is_safe(self, claim: Claim, begun: int) -> bool:
+        """It ends with its process, and so do the calls."""
+        with self._lock:
+            self._held(claim)
+        return True
 
     def keep(self, claim: Claim, *, until: int) -> None:
         with self._lock:

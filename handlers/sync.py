@@ -22,6 +22,13 @@ PATIENCE: Final = 20 * SECOND
 """A subject that may be tried again within so long is waited for; any other is left to whoever comes by then."""
 HELD: Final = 5 * 60 * SECOND
 """How long a holder may be silent: longer than the limiter's patience and the longest call together."""
+SAFE_SECONDS: Final = 20.0
+"""How long a call waits until its attempt is safe."""
+LOOK_SECONDS: Final = 0.05
+UNSAFE: Final = (
+    "nothing was sent: the attempt is not on the state topic yet, so a loss of the store would forget it. A worker "
+    "that projects puts it there: see that one runs, and that its broker answers"
+)
 THROTTLED_SECONDS: Final = 30.0
 """What Finance's own sample waits when an answer does not say (`domain/limits.md`)."""
 
@@ -46,8 +53,8 @@ class Syncing:
     """Sees to subjects, one at a time; several of these may share an attempt log.
 
     `call` does what a claim says and raises `TargetError`; `needed` looks whether it is still asked for; `ended` hears
-    of each claim whose end is recorded. `clock` gives microseconds since 1970, `sleep` waits seconds, `chance` gives a
-    number in [0, 1).
+    of each claim whose end is recorded. `publish` is called once an attempt is counted, and has it made safe where
+    nobody else does. `clock` gives microseconds since 1970, `sleep` waits seconds, `chance` gives a number in [0, 1).
     """
 
     def __init__(
@@ -61,11 +68,13 @@ class Syncing:
         sleep: Callable[[float], None],
         chance: Callable[[], float],
         ended: Callable[[Claim], None] = lambda claim: None,
+        publish: Callable[[], None] = lambda: None,
     ) -> None:
         self._attempts = attempts
         self._call = call
         self._needed = needed
         self._ended = ended
+        self._publish = publish
         self._name = name
         self._clock = clock
         self._sleep = sleep
@@ -113,14 +122,22 @@ class Syncing:
             log.info("sync_not_needed", action=action, subject=subject, documents=documents, reason=needed.why)
             return
         now = self._clock()
-        self._attempts.begin(claim, now=now, until=now + HELD)
+        begun = self._attempts.begin(claim, now=now, until=now + HELD)
         log.info("attempt_begun", action=action, subject=subject, documents=documents)
         try:
+            self._await_safety(claim, begun)
             self._call(claim)
         except Throttled as error:
             wait = THROTTLED_SECONDS if error.retry_after is None else error.retry_after
             self._attempts.throttled(claim, str(error), now=self._clock(), wait=int(wait * SECOND))
-            log.info("attempt_throttled", action=action, subject=subject, documents=documents, seconds=wait)
+            log.info(
+                "attempt_throttled",
+                action=action,
+                subject=subject,
+                documents=documents,
+                seconds=wait,
+                reason=str(error),
+            )
             raise
         except TargetError as error:
             self._end(claim, outcome_of(error), str(error), needed)
@@ -135,6 +152,17 @@ class Syncing:
             raise
         self._end(claim, "succeeded", "", needed)
         log.info("attempt_succeeded", action=action, subject=subject, documents=documents)
+
+    def _await_safety(self, claim: Claim, begun: int) -> None:
+        """Return once a loss of the attempt log cannot take what `begin` counted. Raises `Throttled`: the attempt is
+        given back, for the call has not left.
+        """
+        self._publish()
+        for _ in range(int(SAFE_SECONDS / LOOK_SECONDS)):
+            if self._attempts.is_safe(claim, begun):
+                return
+            self._sleep(LOOK_SECONDS)
+        raise Throttled(UNSAFE, retry_after=None)
 
     def _end(self, claim: Claim, outcome: Outcome, text: str, needed: Needed) -> None:
         now, chance = self._clock(), self._chance()

@@ -1,6 +1,6 @@
 """The attempt log in the store (`handlers.attempts.AttemptLog`): counters, claims, and what came of each attempt.
 
-It is no projection: nothing in the topics could rebuild it, and a replay leaves it as it is.
+It is no projection: events do not say it, so it is kept on the state topic, and a replay leaves it as it is.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from engine import attempts
 from engine.attempts import Attempts, Claim, Outcome, Request, Sync
-from store import runs, tables
+from store import runs, state, tables
 from store.statements import chunks, upsert
 
 _json: Final = msgspec.json.Encoder().encode
@@ -66,7 +66,7 @@ class SqlAttempts:
                 return claim
         return None
 
-    def begin(self, claim: Claim, *, now: int, until: int) -> None:
+    def begin(self, claim: Claim, *, now: int, until: int) -> int:
         table = tables.attempts
         with self._engine.begin() as connection:
             begun = attempts.all_begun(_held(connection, claim), until)
@@ -88,6 +88,15 @@ class SqlAttempts:
                     for sync in begun
                 ],
             )
+            return state.last_number(connection)
+
+    def is_safe(self, claim: Claim, begun: int) -> bool:
+        """Whether the attempts are on the state topic: a store that is made anew knows of them."""
+        with self._engine.begin() as connection:
+            if not state.is_published(connection, begun):
+                return False
+            _held(connection, claim)
+            return True
 
     def keep(self, claim: Claim, *, until: int) -> None:
         with self._engine.begin() as connection:

@@ -57,6 +57,15 @@ class Move(msgspec.Struct, frozen=True):
     """A digest of the record before `next`, by which the log is known again."""
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """A sync request and its place on the commands topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    request: Request
+
+
 class Batch(msgspec.Struct):
     """What one read from the log came to."""
 
@@ -64,7 +73,7 @@ class Batch(msgspec.Struct):
     heartbeats: list[Heartbeat] = []
     messages: list[ProcessMessage] = []
     deletions: list[Deletion] = []
-    requests: list[Request] = []
+    requests: list[Asked] = []
     rejected: list[Outgoing] = []
     notices: list[Outgoing] = []
     noticed: list[Notice] = []
@@ -92,7 +101,7 @@ class Plan(msgspec.Struct):
     """What may change where errors stand. That is looked up within the transaction, so that it rests on everything
     that was written before; it is rare.
     """
-    requests: list[Request] = []
+    requests: list[Asked] = []
     """What is asked of the attempt log."""
     written: Written = msgspec.field(default_factory=Written)
     known_chains: dict[str, bytes] = {}

@@ -244,7 +244,7 @@ cursors = Table(
     metadata,
     Column("table", Key, primary_key=True),
     Column("body", LargeBinary, nullable=False),
-    comment="How far the poller read each table of both systems: engine.cursors.Cursor",
+    comment="How far the poller read each table of both systems: engine.cursors.Cursor; kept on the state topic",
 )
 
 recomputations = Table(
@@ -314,6 +314,17 @@ outbox = Table(
     comment="What is to be published; written with its cause, sent after, at least once",
 )
 
+# Who writes to a table that is kept on the state topic says so here by a trigger of the database, so that none forgets
+# it, and no key is written twice for what is published once.
+state_outbox = Table(
+    "state_outbox",
+    metadata,
+    Column("number", Id, primary_key=True, autoincrement=True, comment="Grows with every change, never used again"),
+    Column("key", Key, nullable=False, unique=True, comment="Of the record on the topic: store.state.key_of"),
+    sqlite_autoincrement=True,
+    comment="Rows that changed since the state topic got them: store.state",
+)
+
 syncs = Table(
     "syncs",
     metadata,
@@ -337,7 +348,7 @@ syncs = Table(
     Column("last_text", Text, nullable=False),
     Index("ix_syncs_subject", "action", "subject"),
     Index("ix_syncs_due", "state", "due"),
-    comment="What is to be synced, with its counter: engine.attempts.Sync; no projection, nothing rebuilds it",
+    comment="What is to be synced, with its counter: engine.attempts.Sync; kept on the state topic",
 )
 
 attempts = Table(
@@ -353,7 +364,7 @@ attempts = Table(
     Column("outcome", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("holder", Text, nullable=False),
-    comment="Every attempt, recorded before its call leaves; no projection, nothing rebuilds it",
+    comment="Every attempt, recorded before its call leaves; kept on the state topic",
 )
 
 sync_runs = Table(
@@ -368,7 +379,7 @@ sync_runs = Table(
     Column("calls", Integer, nullable=False),
     Column("documents", Integer, nullable=False),
     Index("ix_sync_runs_company", "company", "at"),
-    comment="Who requested which sync when: engine.attempts.Run; no projection, nothing rebuilds it",
+    comment="Who requested which sync when: engine.attempts.SyncRun; kept on the state topic",
 )
 
 sync_run_documents = Table(
@@ -399,7 +410,7 @@ alerts = Table(
     Column("ended", BigInteger),
     Column("told", Text, comment="The stage that was told last: began"),
     Column("until", BigInteger, nullable=False, comment="For how long somebody is telling it"),
-    comment="What a person should hear of: engine.alerts.Told; no projection, nothing rebuilds it",
+    comment="What a person should hear of: engine.alerts.Told; kept on the state topic",
 )
 
 leases = Table(

@@ -6,7 +6,7 @@ reads it anew before it goes on.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Final
 
@@ -20,8 +20,9 @@ from store.attempts import ask
 from store.lease import Lease
 from store.notices import waiting_keys
 from store.outgoing import Outgoing
-from store.plan import Batch, Move, Plan, planned, waits
+from store.plan import Asked, Batch, Move, Plan, planned, waits
 from store.rows import Rows, Written
+from store.state import APPLIED
 from store.statements import insert as insert_rows
 from store.statements import upsert, without_waiting
 from store.unit import EVERY_CHAIN, FANOUT, State, Unit, load_resident
@@ -159,9 +160,8 @@ class Writer:
             with self._engine.begin() as connection:
                 _move(connection, plan.moves)
                 self._check_generation(connection)
-                for request in plan.requests:
-                    if request.at > time.time_ns() // 1_000 - WISHES_LAST:
-                        ask(connection, request)
+                if plan.requests:
+                    _ask(connection, plan.requests)
                 tells = self._publishes and bool(plan.messages or plan.deletions)
                 new = errorstates.news(connection, plan.messages) if tells else []
                 with without_waiting(connection) if plan.rows < COPIED_FROM else nullcontext():
@@ -302,6 +302,24 @@ class Writer:
         if self._cleared < sent:
             connection.execute(tables.outbox.delete().where(tables.outbox.c.id <= sent))
         return sent
+
+
+def _ask(connection: Connection, requests: Sequence[Asked]) -> None:
+    """Hand requests to the attempt log, each once: a new store, which reads them again, knows from the state topic up
+    to where one before it did.
+    """
+    names = {f"{APPLIED}{asked.topic}/{asked.partition}" for asked in requests}
+    settings = tables.settings.c
+    rows = connection.execute(select(tables.settings).where(settings.name.in_(names)))
+    applied = {row.name: int(row.value) for row in rows}
+    for asked in requests:
+        name = f"{APPLIED}{asked.topic}/{asked.partition}"
+        if asked.offset < applied.get(name, 0):
+            continue
+        if asked.request.at > time.time_ns() // 1_000 - WISHES_LAST:
+            ask(connection, asked.request)
+        applied[name] = asked.offset + 1
+    upsert(connection, tables.settings, [(name, str(offset)) for name, offset in applied.items()])
 
 
 def last_number(connection: Connection) -> int:

@@ -179,11 +179,11 @@ class EmbeddedLog:
     def create_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> None:
         if partitions < 1:
             raise ValueError(f"A topic has at least one partition, not {partitions}.")
-        missing = [name for topic in topics if (name := topic.full_name(prefix)) not in self._partitions]
+        missing = [topic for topic in topics if topic.full_name(prefix) not in self._partitions]
         with self._writing() as connection:
-            for name in missing:
-                for number in range(partitions):
-                    add_partition(connection, name, number)
+            for topic in missing:
+                for number in range(topic.parts(partitions)):
+                    add_partition(connection, topic.full_name(prefix), number)
             if missing:
                 count_partitions(connection, self._identity or "")
         self.topics()
@@ -198,7 +198,7 @@ class EmbeddedLog:
             found = existing.get(name)
             if found is None:
                 problems.append(f"Topic {name} is missing from {self._path}: start a worker, it makes its topics.")
-            elif found != partitions:
+            elif found != topic.parts(partitions):
                 problems.append(
                     f"Topic {name} has {found} partitions and the settings say {partitions}: keys would change their "
                     f"partition. Set the number of partitions to {found}, or start a new log in another file."

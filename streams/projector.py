@@ -16,8 +16,9 @@ from engine.changes import Change, Heartbeat, ProcessMessage
 from engine.errors import Rejected
 from engine.maps import Maps
 from store.outgoing import Outgoing
+from store.plan import Asked, Move, Plan
 from store.plan import Batch as Effects
-from store.plan import Move, Plan
+from store.state import StateOutbox
 from store.writer import Writer
 from streams.codec import PartlyRejected, change_json, decode
 from streams.log import Batch, EventLog, LogRecord, NewRecord, digest, is_lost
@@ -41,7 +42,8 @@ class Projector:
     `environments` are the names an event may come from, None for any. `overlapping`: the next batch is decoded, linked
     and decided while a thread of its own commits and publishes this one, which pays where the database is another
     process. `purge_before` tells up to which time (microseconds since 1970 UTC) history of the error log is deleted; by
-    default none is. Raises what the store raises: `Overtaken`, or a failed transaction.
+    default none is. `state` is what the state topic is kept from; a store that is computed beside the one in use has
+    none. Raises what the store raises: `Overtaken`, or a failed transaction.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Projector:
         environments: tuple[str, ...] | None = None,
         overlapping: bool = False,
         purge_before: Callable[[], int] | None = None,
+        state: StateOutbox | None = None,
     ) -> None:
         self._writer = writer
         self._log = event_log
@@ -63,6 +66,7 @@ class Projector:
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer") if overlapping else None
         self._committing: Future[None] | None = None
         self._purge_before = purge_before
+        self._state = state
         self._purge_at = self._tell_at = time.monotonic()
         self.rejected = 0
         """Events that were put on the rejected topic."""
@@ -100,9 +104,11 @@ class Projector:
             log.warning("events_rejected", records=len(effects.rejected))
 
     def work(self) -> bool:
-        """Decide again a bounded number of documents, publish what was left over, look which errors return, or purge
-        some history; True while some of it is left.
+        """Publish the state that changed and what was left over, decide again a bounded number of documents, look which
+        errors return, or purge some history; True while some of it is left.
         """
+        if self._publish_state():
+            return True
         if self._writer.left_over:
             self._wait()
             self._publish(self._writer.outgoing(PUBLISHED_AT_ONCE))
@@ -113,6 +119,15 @@ class Projector:
                 self._publish_plan(plan)
                 return True
         return self._tell() or self._purge()
+
+    def _publish_state(self) -> bool:
+        """First of all: somebody may wait with a call until its attempt is on the topic."""
+        if self._state is None or not (waiting := self._state.waiting(PUBLISHED_AT_ONCE)):
+            return False
+        self._wait()
+        placed = self._log.append([self._record(one.outgoing) for one in waiting])
+        self._state.sent(waiting, placed[-1][1] + 1)
+        return True
 
     def _tell(self) -> bool:
         if time.monotonic() < self._tell_at:
@@ -133,8 +148,10 @@ class Projector:
         return False
 
     def settle(self) -> None:
-        """Return once all that was applied is committed and published. Raises what that raised."""
+        """Return once all that was applied is committed and published, the state with it. Raises what that raised."""
         self._wait()
+        while self._publish_state():
+            pass
         self._writer.tidy()
 
     def close(self) -> None:
@@ -161,8 +178,11 @@ class Projector:
     def _publish(self, waiting: Sequence[tuple[int, Outgoing]]) -> None:
         for start in range(0, len(waiting), PUBLISHED_AT_ONCE):
             part = waiting[start : start + PUBLISHED_AT_ONCE]
-            self._log.append([NewRecord(f"{self._prefix}.{item.topic}", item.key, item.value) for _, item in part])
+            self._log.append([self._record(item) for _, item in part])
             self._writer.sent(part[-1][0])
+
+    def _record(self, item: Outgoing) -> NewRecord:
+        return NewRecord(f"{self._prefix}.{item.topic}", item.key, item.value)
 
 
 def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[str, ...] | None = None) -> str | None:
@@ -204,11 +224,11 @@ def _take_command(record: LogRecord, effects: Effects, maps: Maps) -> str | None
         if isinstance(command, commands.DeleteError):
             effects.deletions.append(command.deletion)
             if (retry := command.retry) is not None:
-                effects.requests.append(retry)
+                effects.requests.append(Asked(record.topic, record.partition, record.offset, retry))
         elif isinstance(command, commands.RowRead):
             effects.answered.append(command.notice(maps.find(command.entity)))
         elif command is not None:
-            effects.requests.append(command.request)
+            effects.requests.append(Asked(record.topic, record.partition, record.offset, command.request))
     except Rejected as refused:
         return str(refused)
     return None

@@ -34,6 +34,8 @@ class Topic:
     retention: timedelta | None
     """How long a record is kept at least; None: for ever, as far as compaction leaves it."""
     readers: tuple[str, ...]
+    partitions: int | None = None
+    """How many it always has; None: as many as the settings say."""
 
     def full_name(self, prefix: str = DEFAULT_PREFIX) -> str:
         """Return the name on the log. Raises `ValueError` for a prefix that Kafka would not take."""
@@ -43,6 +45,10 @@ class Topic:
                 "starting with a letter or digit."
             )
         return f"{prefix}.{self.name}"
+
+    def parts(self, configured: int) -> int:
+        """Return its number of partitions under settings that say so many."""
+        return self.partitions or configured
 
     def config(self) -> Mapping[str, str]:
         """Return the topic's settings under Kafka's names.
@@ -99,6 +105,16 @@ ERRORS = Topic(
     retention=TWO_FISCAL_YEARS,
     readers=("alerts", "others"),
 )
+STATE = Topic(
+    name="state",
+    holds="what events do not say: attempts, sync runs, cursors, alerts, decisions; the store is the truth",
+    key="kind and subject, as a JSON array",
+    cleanup="compact",
+    retention=None,
+    readers=("a store that is made anew", "verify"),
+    # What is written first is read first, whatever it is about.
+    partitions=1,
+)
 REJECTED = Topic(
     name="rejected",
     holds="what could not be understood, with the reason",
@@ -114,5 +130,5 @@ CHANGES = (FINANCE_CHANGES, DATAVERSE_CHANGES)
 PROJECTED = (*CHANGES, COMMANDS)
 """What the writer reads. Of the commands it applies those that concern the store."""
 
-TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in (*CHANGES, COMMANDS, POSITIONS, ERRORS, REJECTED)}
+TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in (*CHANGES, COMMANDS, POSITIONS, ERRORS, STATE, REJECTED)}
 """All topics by their names without the prefix."""

@@ -15,12 +15,14 @@ from engine.errors import SettingError
 from store.database import check, connect, migrate
 from store.lease import Lease
 from store.queries import Reader
+from store.state import StateOutbox
 from store.writer import Writer
 from streams.embedded import EmbeddedLog
 from streams.log import EventLog
 from streams.projector import Projector
 from streams.topics import CHANGES, PROJECTED, TOPICS
 from tieout.continuity import adopt
+from tieout.keeping import take_over
 from tieout.mapfiles import load_maps as load_maps
 from tieout.settings import Settings
 
@@ -124,6 +126,7 @@ def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease |
     spare_the_collector()
     maps = load_maps(settings)
     adopt(engine, log, projected_topics(settings))
+    take_over(engine, log, settings.prefix, lease)
     projector = Projector(
         Writer(engine, maps, settings.companies, lease=lease, clock=lambda: microseconds(_now(settings))),
         log,
@@ -132,6 +135,7 @@ def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease |
         environments=settings.environments,
         overlapping=engine.dialect.name == "postgresql",
         purge_before=lambda: _purge_before(settings),
+        state=StateOutbox(engine, lease),
     )
     try:
         yield projector

@@ -22,6 +22,7 @@ from store.database import shown_url
 from store.lease import LEASE_SECONDS, holder_of
 from store.notices import waiting_rows
 from store.selfchecks import in_outbox, unequal_sums
+from store.state import waiting_records
 from store.writer import built_under, check_built_under
 from streams.log import EventLog, LogError, Place
 from streams.topics import PROJECTED, TOPICS
@@ -72,10 +73,11 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
         log = yield from _log(settings, stack, patience_seconds)
         connection = yield from _store(settings, maps, stack)
         if connection is None:
-            yield from _unchecked("the store", "writer", "outbox", "notices", "tiles")
+            yield from _unchecked("the store", "writer", "outbox", "state", "notices", "tiles")
         else:
             yield from _looked_at("writer", lambda: _writer(connection, settings))
             yield from _looked_at("outbox", lambda: _outbox(connection))
+            yield from _looked_at("state", lambda: _state(connection))
             yield from _looked_at("notices", lambda: _notices(connection))
             yield from _looked_at("tiles", lambda: tiles_line(connection))
         if connection is None or log is None:
@@ -199,6 +201,16 @@ def _outbox(connection: Connection) -> Line:
     if age > OUTBOX_SECONDS:
         return Line("outbox", False, f"{says}: look at the worker's log for what the broker refuses", detail)
     return Line("outbox", True, says, detail)
+
+
+def _state(connection: Connection) -> Line:
+    """What events do not say, and how much of it is not on its topic yet."""
+    waiting = waiting_records(connection)
+    if not waiting:
+        return Line("state", True, "the state topic has all that it keeps of the store", {"waiting": 0})
+    changes = "change waits" if waiting == 1 else "changes wait"
+    says = f"{waiting:,} {changes} to be put on the state topic; calls to either system leave after their attempts"
+    return Line("state", True, says, {"waiting": waiting})
 
 
 def _notices(connection: Connection) -> Line:

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import msgspec
@@ -93,6 +93,15 @@ class Outlet:
     def report(self, events: Sequence[SourceEvent]) -> None:
         """Put events of ours onto the change topics. Raises as `send`."""
         self.append([record_of(event, self._settings.prefix) for event in events])
+
+    def publish(self) -> None:
+        """Have what waits in the store published, where no worker projects that would do it: on an embedded log."""
+        if self._settings.log_file is None:
+            return
+        with self._changed:
+            if self._lent is None and not self._worker:
+                with suppress(LogBusy), open_projector(self._settings) as (_, projector):  # who has the log publishes
+                    projector.settle()
 
     def _apply(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
         """Do a worker's part, where there is none."""

@@ -99,6 +99,7 @@ def handling(
                 sleep=_until(stop),
                 chance=random.random,
                 ended=by_action(journals.ended, lambda claim: None),
+                publish=outlet.publish,
             )
             while not stop.is_set():
                 try:

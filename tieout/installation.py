@@ -38,5 +38,7 @@ def _prepare_topics(settings: Settings, patience_seconds: float) -> Iterator[str
         log.create_topics(wanted, settings.partitions, prefix=settings.prefix)
         for topic in wanted:
             name = topic.full_name(settings.prefix)
-            done = "nothing to do" if name in before else f"made with {log.partitions(name)} partitions"
+            number = log.partitions(name)
+            made = f"made with {number} partition{'s' if number > 1 else ''}"
+            done = "nothing to do" if name in before else made
             yield f"topic {name}: {done}"

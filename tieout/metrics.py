@@ -29,6 +29,7 @@ from store import tables
 from store.notices import waiting_rows
 from store.overview import oldest_open
 from store.selfchecks import documents_by_view, in_outbox
+from store.state import waiting_records
 from tieout.bootstrap import load_maps, open_log, open_store
 from tieout.checks import effects_line, tiles_line
 from tieout.settings import Settings
@@ -47,6 +48,7 @@ class Sample(msgspec.Struct, frozen=True):
     at: float
     outbox: int
     outbox_since: float | None
+    state: int
     documents: dict[tuple[str, str, str], int]
     complete: dict[str, float]
     oldest_open: float | None
@@ -102,6 +104,7 @@ def _sample(connection: Connection) -> Sample:
         at=time.time(),
         outbox=waiting,
         outbox_since=None if oldest is None else oldest / 1_000_000,
+        state=waiting_records(connection),
         documents=documents_by_view(connection),
         complete={row.source: row.until / 1_000_000 for row in connection.execute(select(tables.sources))},
         oldest_open=None if oldest_open_at is None else oldest_open_at / 1_000_000,
@@ -161,6 +164,7 @@ def _of_store(sample: Sample) -> Iterable[Metric]:
     yield _gauge("outbox_records", "Records that wait to be published", sample.outbox)
     age = 0.0 if sample.outbox_since is None else sample.at - sample.outbox_since
     yield _gauge("outbox_age_seconds", "For how long the oldest of them has waited", age)
+    yield _gauge("state_waiting_records", "Rows that the state topic does not have yet as they are", sample.state)
     documents = _labelled("documents", "Documents by the views of the grids", "company", "kind", "view")
     for labels, number in sorted(sample.documents.items()):
         documents.add_metric(list(labels), number)

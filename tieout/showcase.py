@@ -69,6 +69,7 @@ def add(settings: Settings, pair: Pair, outlet: Outlet) -> None:
             sleep=lambda seconds: None,
             chance=lambda: 0.0,
             ended=journals.ended,
+            publish=outlet.publish,
         )
         for number, journal in enumerate((STUCK, RETRIED)):
             task = task_of(journal.company, journal.number, f"{journal.day}T17:45:00Z")

@@ -1,4 +1,5 @@
-"""Does the store say what its topics say? Everything is computed anew in a store of its own and compared (R72).
+"""Does the store say what its topics say? Everything is computed anew in a store of its own and compared (R72); what
+events do not say is compared with the state topic.
 
 Nothing is published and nothing of the installation is changed: the log and the store are opened for reading.
 """
@@ -18,6 +19,7 @@ from store.dump import contents, dump
 from streams.salvage import check_whole
 from tieout.bootstrap import load_maps, open_log, open_store, projected_topics
 from tieout.continuity import check_same
+from tieout.keeping import unlike
 from tieout.rebuild import Rebuilding, reached, scratch_store
 from tieout.settings import Settings
 
@@ -33,7 +35,9 @@ _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A line of the canonical dump that is not the same, or is in one of the two alone."""
+    """A line of the canonical dump, or a row of the state, that is not the same, or is in one of the two alone. Of the
+    state, what is `computed` is what its topic says.
+    """
 
     what: str
     name: str
@@ -76,7 +80,11 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None] = lambda 
         rebuilding = Rebuilding(log, connection, scratch, maps, settings)
         rebuilding.begin(places)
         rebuilding.go_on(places, on_progress)
-        return differences(contents(connection), dump(scratch))
+        found = differences(contents(connection), dump(scratch))
+        kept = unlike(engine, log, settings.prefix)
+    return [*found, *(Difference("state", " ".join(map(str, one.key)), one.stored, one.published) for one in kept)][
+        :DIFFERENCES_MAX
+    ]
 
 
 def _check_comparable(connection: Connection, maps: Maps) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from engine import commands
 from engine.changes import Source
 from engine.documents import Cause, Excluded, Kind, PositionName
+from store import state
 from streams.codec import ANSWERED, cloudevents
 from streams.projector import RejectedEvent
 from streams.topics import CHANGES, TOPICS, Topic
@@ -182,6 +183,7 @@ MESSAGES: Final[dict[str, tuple[Any, str]]] = {
     "sync": (commands.SyncDocuments, "Calls that somebody wants made for documents"),
     "position": (Position, "A document line after a change; no value when the document is gone"),
     "error": (Error, "A message of a process in Finance, and where it stands; no value when nothing is known of it"),
+    "state": (state.Record, "What events do not say of one subject; no value when it is over"),
     "rejection": (RejectedEvent, "An event that could not be understood, and why; bytes in base64"),
 }
 _CARRIED: Final = {
@@ -189,6 +191,7 @@ _CARRIED: Final = {
     "commands": ("command", "answered", "deletion", "sync"),
     "positions": ("position",),
     "errors": ("error",),
+    "state": ("state",),
     "rejected": ("rejection",),
 }
 

@@ -34,7 +34,7 @@ class Topics:
             for topic in topics:
                 if topic.full_name(prefix) in existing:
                     continue
-                made = NewTopic(topic.full_name(prefix), partitions, -1, topic_configs=self._config(topic))
+                made = NewTopic(topic.full_name(prefix), topic.parts(partitions), -1, topic_configs=self._config(topic))
                 try:
                     admin.create_topics([made], wait_for_metadata=True)
                 except admin_errors.TopicAlreadyExistsError:
@@ -58,7 +58,12 @@ class Topics:
                     "the topic prefix."
                 )
                 continue
-            if found != partitions:
+            if topic.partitions is not None and found != topic.partitions:
+                problems.append(
+                    f"Topic {name} has {found} partitions and must have {topic.partitions}, so that its records keep "
+                    "their order. Delete it while no worker runs: the next one makes it, and fills it from the store."
+                )
+            elif found != topic.parts(partitions):
                 problems.append(
                     f"Topic {name} has {found} partitions and the settings say {partitions}: keys would change their "
                     f"partition. Set the number of partitions to {found}, or use another prefix."

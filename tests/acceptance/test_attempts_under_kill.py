@@ -11,12 +11,14 @@ import pytest
 from engine.attempts import ATTEMPTS_MAX, Request, Sync
 from engine.syncing import Task
 from store.attempts import SqlAttempts
-from store.database import connect, migrate
+from store.database import connect
+from tests.support.attempting import publish, settings_in
 from tests.support.workers import SOAK
+from tieout.bootstrap import open_projector
 
 KILLED = -9
-STEPS = 7
-"""Before and after claiming, beginning and ending, and before the call."""
+STEPS = 9
+"""Before and after claiming, beginning, publishing that it began, calling and ending."""
 KILLS = 100 if SOAK else 12
 
 Worker = Callable[[int], int]
@@ -30,9 +32,15 @@ def calls(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def log(tmp_path: Path) -> SqlAttempts:
-    engine = connect(f"sqlite:///{tmp_path / 'store.sqlite'}", write=True)
-    migrate(engine)
-    return SqlAttempts(engine)
+    return opened(tmp_path)
+
+
+def opened(folder: Path) -> SqlAttempts:
+    """The attempt log of a store, made from the topics if need be."""
+    settings = settings_in(folder)
+    with open_projector(settings) as (_, projector):
+        publish(projector)
+    return SqlAttempts(connect(settings.store, write=True))
 
 
 @pytest.fixture
@@ -42,7 +50,7 @@ def worker(tmp_path: Path, calls: Path, log: SqlAttempts) -> Worker:
 
     def run(step: int) -> int:
         now = str(next(hours) * 3_600)
-        command = [sys.executable, "-m", "tests.support.attempting", f"sqlite:///{tmp_path / 'store.sqlite'}"]
+        command = [sys.executable, "-m", "tests.support.attempting", str(tmp_path)]
         return subprocess.run([*command, str(calls), now, str(step)], check=False, timeout=60).returncode
 
     return run
@@ -92,6 +100,30 @@ def test_however_often_workers_are_killed_no_sixth_call_leaves_in_a_round(
     while only(log).attempts.state != "stopped":
         worker(STEPS)
     for _ in range(3):
+        worker(STEPS)
+    assert called(calls) - before <= ATTEMPTS_MAX
+    assert only(log).attempts.made == ATTEMPTS_MAX
+
+
+@pytest.mark.requirement("R43", "R71", "R74")
+def test_no_sixth_call_leaves_when_the_store_is_deleted_after_any_kill(
+    log: SqlAttempts, worker: Worker, calls: Path, tmp_path: Path
+) -> None:
+    chance = Random(71)
+    kills, before = 0, 0
+    ask(log)
+    opened(tmp_path)  # the request is on the topic, as one that came by a worker is
+    while kills < KILLS:
+        kills += worker(chance.randrange(STEPS)) == KILLED
+        for path in tmp_path.glob("store.sqlite*"):
+            path.unlink()
+        log = opened(tmp_path)
+        assert called(calls) - before <= only(log).attempts.made <= ATTEMPTS_MAX
+        if only(log).attempts.state == "stopped":
+            before = called(calls)
+            ask(log)
+            opened(tmp_path)
+    while only(log).attempts.state != "stopped":
         worker(STEPS)
     assert called(calls) - before <= ATTEMPTS_MAX
     assert only(log).attempts.made == ATTEMPTS_MAX

@@ -5,10 +5,18 @@ import json
 import pytest
 from sqlalchemy import Connection, Engine, select, text
 
-from store import tables
+from engine.alerts import Alert
+from engine.cursors import Cursor
+from store import state, tables
+from store.alerts import SqlAlerts
+from store.attempts import SqlAttempts
+from store.cursors import SqlCursors
 from store.database import migrate
 from store.dump import contents as dump
+from store.state import Place
+from store.statements import upsert
 from store.writer import Writer
+from tests.contract.test_attempts import HOUR, claim, request, task
 from tests.support.stores import MAPS, batch_of
 from tieout.simulator import ingest_lines, simulate
 
@@ -25,7 +33,8 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def make_older(connection: Connection) -> None:
-    """Take away what 0009 fills, and what 0010 to 0015 make."""
+    """Take away what 0009 fills, and what 0010 to 0017 make."""
+    take_state_away(connection)
     tables.error_states.drop(connection)
     connection.execute(text("ALTER TABLE offsets DROP COLUMN last"))
     tables.notices.drop(connection)
@@ -39,6 +48,37 @@ def make_older(connection: Connection) -> None:
     tables.reconciliations.drop(connection)
     connection.execute(text("DELETE FROM totals"))
     connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
+
+
+def take_state_away(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("DROP FUNCTION note_state CASCADE"))
+    else:
+        for (name,) in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+            connection.execute(text(f"DROP TRIGGER {name}"))
+    tables.state_outbox.drop(connection)
+
+
+@pytest.mark.requirement("R71", "R74")
+def test_all_of_the_state_of_an_older_store_is_published(engine: Engine) -> None:
+    log = SqlAttempts(engine)
+    log.ask(request(task("USPM/1", "USPM/1", "USPM/2"), run="r1"))
+    held = claim(log, 0)
+    log.begin(held, now=1, until=HOUR)
+    SqlCursors(engine).save(Cursor(table="finance/Vendors", rows=1))
+    SqlAlerts(engine).stand([Alert("a", "feed-silent", None, "silent")], {"feed-silent"}, 1)
+    with engine.begin() as connection:
+        upsert(connection, tables.settings, [("job sync USPM", "2025-01-07"), ("job alerts", "now")])
+        upsert(connection, tables.offsets, [("tieout.finance.changes", 0, 7, None)])
+        before = dict(state.contents(connection))
+        take_state_away(connection)
+        connection.execute(text("UPDATE alembic_version SET version_num = '0015'"))
+    migrate(engine)
+    with engine.connect() as connection:
+        assert state.unpublished(connection) == set(before)
+        # It has nothing to learn from the topic but what is newer.
+        assert state.place(connection) == Place()
+    assert not log.is_safe(held, 1)
 
 
 @pytest.mark.requirement("R35", "R74")

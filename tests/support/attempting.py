@@ -1,9 +1,10 @@
 """A handler that is killed between two of its steps, as a program: what `kill -9` does at every moment that matters.
 
-    python -m tests.support.attempting STORE CALLS NOW STEP
+    python -m tests.support.attempting FOLDER CALLS NOW STEP
 
-CALLS is a file to which each call adds a line: what the other system saw. NOW is the time in seconds. It is killed
-before the step of this number; a number beyond the last step lets it end. Every call fails in a way that may pass.
+FOLDER is that of an embedded log and a store, CALLS a file to which each call adds a line: what the other system saw.
+NOW is the time in seconds. It is killed before the step of this number; a number beyond the last step lets it end.
+Every call fails in a way that may pass.
 """
 
 import os
@@ -22,9 +23,12 @@ from handlers.errors import Transient
 from handlers.sync import Needed, Syncing
 from store.attempts import SqlAttempts
 from store.database import connect
+from streams.projector import Projector
+from tieout.bootstrap import open_projector
+from tieout.settings import Settings
 
 
-def main(store: str, calls: Path, now: int, step: int) -> None:
+def main(folder: Path, calls: Path, now: int, step: int) -> None:
     """See the module."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     passed = count()
@@ -48,19 +52,34 @@ def main(store: str, calls: Path, now: int, step: int) -> None:
             file.write(f"{claim.subject}\n")
         raise Transient("503")
 
-    log = SqlAttempts(connect(store, write=True))
-    for name in ("claim", "begin", "end"):
-        setattr(log, name, stepping(getattr(log, name)))
-    Syncing(
-        log,
-        stepping(call),
-        lambda claim: Needed(True, "", {}),
-        name=f"worker {os.getpid()}",
-        clock=lambda: now * SECOND,
-        sleep=lambda seconds: os._exit(0),  # one attempt a process
-        chance=lambda: 0.0,
-    ).next()
+    settings = settings_in(folder)
+    with open_projector(settings) as (event_log, projector):
+        attempts = SqlAttempts(connect(settings.store, write=True))
+        for name in ("claim", "begin", "end"):
+            setattr(attempts, name, stepping(getattr(attempts, name)))
+        event_log.append = stepping(event_log.append)  # type: ignore[method-assign]
+        Syncing(
+            attempts,
+            stepping(call),
+            lambda claim: Needed(True, "", {}),
+            name=f"worker {os.getpid()}",
+            clock=lambda: now * SECOND,
+            sleep=lambda seconds: os._exit(0),  # one attempt a process
+            chance=lambda: 0.0,
+            publish=lambda: publish(projector),
+        ).next()
+
+
+def settings_in(folder: Path) -> Settings:
+    """The log and the store of a folder."""
+    return Settings(broker=f"embedded:///{folder / 'log.sqlite'}", store=f"sqlite:///{folder / 'store.sqlite'}")
+
+
+def publish(projector: Projector) -> None:
+    """Have everything published that waits."""
+    while projector.work():
+        pass
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -34,7 +34,7 @@ from store.attempts import SqlAttempts
 from store.database import connect
 from store.queries import Reader
 from tests.support.pairs import targets
-from tests.support.stores import MAPS
+from tests.support.stores import MAPS, publish_state
 from tieout.journals import JournalSyncing, names_in
 from tieout.settings import Settings
 from tieout.simulator.pair.pair import CLIENT_ID, SECRET, TOKEN_PATH
@@ -72,7 +72,8 @@ def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
         return Connection(http, f"{pair}/{api}", tokens, may_change=lambda: True)
 
     finance, dataverse = Finance(connection(FINANCE_API)), Dataverse(connection(DATAVERSE_API))
-    attempts = SqlAttempts(connect(store, write=True))
+    engine = connect(store, write=True)
+    attempts = SqlAttempts(engine)
     for name in ("claim", "begin", "end"):
         setattr(attempts, name, stepping(getattr(attempts, name)))
     for name in ("upsert", "act"):
@@ -95,6 +96,7 @@ def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
         sleep=lambda seconds: os._exit(0),  # one attempt a process
         chance=lambda: 0.0,
         ended=journals.ended,
+        publish=lambda: publish_state(engine),
     )
     journals.take()
     while syncing.next():

@@ -119,7 +119,7 @@ class JournalDesk:
             wishes, batch.requests = batch.requests, []
             self.writer.apply(batch)
             for one in wishes:
-                self.attempts.ask(msgspec.structs.replace(one, at=self.now()))
+                self.attempts.ask(msgspec.structs.replace(one.request, at=self.now()))
 
     # --- what is there ------------------------------------------------------------------------------------------------
 

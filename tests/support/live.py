@@ -54,10 +54,12 @@ def live(
     handles: bool = True,
     pair: dict[str, Any] | None = None,
     before: Callable[[Settings], None] = lambda settings: None,
+    on_outlet: Callable[[Outlet], None] = lambda outlet: None,
     **changes: Any,
 ) -> Iterator[Live]:
     """The small company, live. `changes` are settings, `pair` what the pair is made with; without `handles` another
-    process may be the handler. `before` is called with the settings before any worker starts.
+    process may be the handler. `before` is called with the settings before any worker starts, `on_outlet` with the way
+    onto its topics.
     """
     with ExitStack() as stack:
         box: list[Outlet] = []
@@ -72,6 +74,7 @@ def live(
         project(settings, small_company())
         before(settings)
         outlet = Outlet(settings)
+        on_outlet(outlet)
         box.append(outlet)
         stack.enter_context(outlet.awaited())
         stop = threading.Event()

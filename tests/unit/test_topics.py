@@ -16,6 +16,7 @@ from streams.topics import CHANGES, TOPICS, Topic
         ("commands", "delete", timedelta(days=30)),
         ("positions", "compact", None),
         ("errors", "compact,delete", timedelta(days=2 * 366)),
+        ("state", "compact", None),
         ("rejected", "delete", timedelta(days=2 * 366)),
     ],
 )
@@ -30,7 +31,7 @@ def test_each_topic_is_kept_as_long_as_it_is_needed(name: str, cleanup: str, at_
 
 
 def test_there_are_no_other_topics() -> None:
-    assert len(TOPICS) == 6
+    assert len(TOPICS) == 7
     assert set(CHANGES) <= set(TOPICS.values())
 
 
@@ -38,6 +39,11 @@ def test_there_are_no_other_topics() -> None:
 @pytest.mark.parametrize("topic", TOPICS.values(), ids=lambda topic: topic.name)
 def test_times_are_those_of_the_append_so_that_a_reload_of_old_events_is_not_deleted_at_once(topic: Topic) -> None:
     assert topic.config()["message.timestamp.type"] == "LogAppendTime"
+
+
+@pytest.mark.requirement("R71", "R73")
+def test_what_events_do_not_say_is_kept_in_the_order_in_which_it_was_written() -> None:
+    assert [topic.parts(6) for topic in TOPICS.values()] == [1 if name == "state" else 6 for name in TOPICS]
 
 
 def test_a_topic_without_retention_is_kept_for_ever() -> None:

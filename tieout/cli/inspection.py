@@ -82,18 +82,30 @@ def _fact_json(fact: "Fact") -> dict[str, Any]:
 
 
 DUMP_EXAMPLES = examples(
-    "tieout dump > store.jsonl", "diff <(tieout dump) <(TIEOUT_STORE=sqlite:///other.sqlite tieout dump)"
+    "tieout dump > store.jsonl",
+    "diff <(tieout dump) <(TIEOUT_STORE=sqlite:///other.sqlite tieout dump)",
+    "tieout dump --state",
 )
 
 
-def dump() -> None:
+def dump(
+    state: Annotated[
+        bool, typer.Option("--state", help="What events do not say: attempts, sync runs, cursors, alerts, decisions.")
+    ] = False,
+) -> None:
     """Write all that the store says as JSON lines. Two stores are equal when their dumps are."""
+    from store import state as kept
     from store.dump import dump as lines
     from tieout.bootstrap import open_store
 
     with open_store(in_force(), write=False) as engine:
-        for line in lines(engine):
-            emit(line)
+        if not state:
+            for line in lines(engine):
+                emit(line)
+            return
+        with engine.connect() as connection, connection.begin():
+            for key, row in kept.contents(connection):
+                emit(kept.line(key, row))
 
 
 VERIFY_EXAMPLES = examples("tieout verify", "tieout verify --json")

@@ -1,11 +1,19 @@
-"""Commands for those who run it: prepare an installation, and look whether it is as it must be."""
+"""Commands for those who run it: prepare an installation, look whether it is as it must be, back it up."""
 
-from typing import Annotated
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tieout.cli.common import JsonOption, examples, in_force
+from tieout.cli.failures import complain
 from tieout.cli.output import emit, plain
+
+if TYPE_CHECKING:
+    from tieout.backup import Copied, Report
+    from tieout.settings import Settings
 
 MIGRATE_EXAMPLES = examples("tieout migrate", "tieout migrate --wait 0")
 
@@ -57,4 +65,44 @@ def check(as_json: JsonOption = False) -> None:
     if as_json:
         emit({"ok": right, "checks": lines})
     if not right:
+        raise typer.Exit(1)
+
+
+BACKUP_EXAMPLES = examples("tieout backup saved/monday")
+RESTORE_EXAMPLES = examples("tieout restore saved/monday")
+
+FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False)]
+
+
+def backup(folder: FolderArgument) -> None:
+    """Copy an embedded log and a SQLite store into a folder while everything runs, and check the copies. PostgreSQL and
+    Kafka have tools of their own.
+    """
+    from tieout.backup import back_up
+
+    _copy("Backing up", folder, back_up)
+
+
+def restore(folder: FolderArgument) -> None:
+    """Copy a backup to where the settings say that store and log are. What is there is left as it is: to go back to an
+    earlier state, stop the worker and move the present files away first.
+    """
+    from tieout.backup import restore as put_back
+
+    _copy("Restoring", folder, put_back)
+
+
+def _copy(title: str, folder: Path, do: "Callable[[Settings, Path, Report], Iterator[Copied]]") -> None:
+    from tieout.cli.progress import bar
+
+    settings = in_force()
+    with bar(title, None) as move:
+        found = list(do(settings, folder, lambda what, done, total: move(done, total, what)))
+    for one in found:
+        if one.left:
+            sys.stderr.write(f"{one.what}: {one.target} is there, and was left as it is\n")
+        else:
+            sys.stderr.write(f"{one.what}: {one.target}, {one.size / 1_000_000:,.1f} MB\n")
+    if all(one.left for one in found):
+        complain("nothing was restored: stop the worker, move these files away, and restore again.")
         raise typer.Exit(1)

@@ -1,0 +1,134 @@
+"""What the state topic keeps: every change of its tables is noted, by triggers."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0017"
+down_revision = "0015"
+branch_labels = None
+depends_on = None
+
+# By table: the kind of its records, its primary key, and the columns whose change is one.
+KEPT = {
+    "syncs": (
+        "sync",
+        "document action",
+        "subject company parameters round made calls state due since change by last_at last_outcome last_text",
+    ),
+    "attempts": ("attempt", "document action call", "round number begun ended outcome text holder"),
+    "sync_runs": ("run", "id", "at who by_person company scope calls documents"),
+    "sync_run_documents": ("run-document", "run document action", "joined state made last_at outcome text"),
+    "cursors": ("cursor", "table", "body"),
+    "alerts": ("alert", "key", "kind company says detail began ended told"),
+    "deletions": ("deletion", "id", "at who why company process subject about until"),
+    "settings": ("setting", "name", "value"),
+}
+NAMES = ("applied ", "job sync ", "pin ")
+"""Of the settings, those whose names begin so."""
+
+
+def upgrade() -> None:
+    """Create the outbox and the triggers, and have all that there is published."""
+    key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+    number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+    op.create_table(
+        "state_outbox",
+        sa.Column(
+            "number",
+            number,
+            autoincrement=True,
+            nullable=False,
+            comment="Grows with every change, never used again",
+        ),
+        sa.Column("key", key, nullable=False, comment="Of the record on the topic: store.state.key_of"),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("key"),
+        comment="Rows that changed since the state topic got them: store.state",
+        sqlite_autoincrement=True,
+    )
+    postgres = op.get_context().dialect.name == "postgresql"
+    if postgres:
+        op.execute(_FUNCTION)
+        op.execute(_RIGHTS)
+    for table, (kind, keys, columns) in KEPT.items():
+        for statement in (_on_postgres if postgres else _on_sqlite)(table, kind, keys.split(), columns.split()):
+            op.execute(statement)
+        names = ", ".join(f'"{name}"' for name in keys.split())
+        array = f"jsonb_build_array('{kind}', {names})::text" if postgres else f"json_array('{kind}', {names})"
+        where = f" WHERE {_named('', table)}" if table == "settings" else ""
+        op.execute(f'INSERT INTO state_outbox ("key") SELECT {array} FROM "{table}"{where}')  # noqa: S608
+    # A store that was in use has what its topic, which is new, does not have yet.
+    op.execute("INSERT INTO settings (name, value) SELECT 'state place', '{}' WHERE EXISTS (SELECT 1 FROM offsets)")
+
+
+_FUNCTION = """
+CREATE FUNCTION note_state() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    changed jsonb := to_jsonb(CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END);
+    name jsonb := jsonb_build_array(TG_ARGV[0]);
+BEGIN
+    FOR part IN 1 .. TG_NARGS - 1 LOOP
+        name := name || jsonb_build_array(changed -> TG_ARGV[part]);
+    END LOOP;
+    INSERT INTO state_outbox (key) VALUES (name::text) ON CONFLICT (key) DO UPDATE SET number = excluded.number;
+    RETURN NULL;
+END $$
+"""
+
+
+# Who may write to the tables may number the changes: rights on tables do not reach their sequences.
+_RIGHTS = """
+DO $$
+DECLARE
+    writer name;
+BEGIN
+    FOR writer IN
+        SELECT DISTINCT grantee FROM information_schema.role_table_grants
+        WHERE table_schema = current_schema() AND table_name = 'syncs' AND privilege_type = 'INSERT'
+        AND grantee NOT IN (current_user, 'PUBLIC')
+    LOOP
+        EXECUTE format('GRANT USAGE, SELECT, UPDATE ON SEQUENCE state_outbox_number_seq TO %I', writer);
+    END LOOP;
+END $$
+"""
+
+
+def _on_postgres(table: str, kind: str, keys: list[str], columns: list[str]) -> list[str]:
+    arguments = ", ".join(f"'{one}'" for one in (kind, *keys))
+    old, new = (", ".join(f'{row}."{column}"' for column in columns) for row in ("OLD", "NEW"))
+    conditions = {
+        "insert": _named("NEW.", table),
+        "update": f"({old}) IS DISTINCT FROM ({new}) AND {_named('NEW.', table)}",
+        "delete": _named("OLD.", table),
+    }
+    return [
+        f'CREATE TRIGGER state_{event} AFTER {event.upper()} ON "{table}" FOR EACH ROW WHEN ({condition}) '
+        f"EXECUTE FUNCTION note_state({arguments})"
+        for event, condition in conditions.items()
+    ]
+
+
+def _on_sqlite(table: str, kind: str, keys: list[str], columns: list[str]) -> list[str]:
+    differs = " OR ".join(f'OLD."{column}" IS NOT NEW."{column}"' for column in columns)
+    conditions = {
+        "insert": ("NEW", _named("NEW.", table)),
+        "update": ("NEW", f"({differs}) AND {_named('NEW.', table)}"),
+        "delete": ("OLD", _named("OLD.", table)),
+    }
+    statements = []
+    for event, (row, condition) in conditions.items():
+        names = ", ".join(f'{row}."{name}"' for name in keys)
+        array = f"json_array('{kind}', {names})"
+        statements.append(
+            f'CREATE TRIGGER state_{table}_{event} AFTER {event.upper()} ON "{table}" WHEN {condition} BEGIN '  # noqa: S608
+            f"DELETE FROM state_outbox WHERE key = {array}; "
+            f"INSERT INTO state_outbox (key) VALUES ({array}); END"
+        )
+    return statements
+
+
+def _named(row: str, table: str) -> str:
+    """The condition on a row: of the settings only some are kept."""
+    if table != "settings":
+        return "true"
+    return "(" + " OR ".join(f"substr({row}name, 1, {len(name)}) = '{name}'" for name in NAMES) + ")"
