@@ -27,6 +27,11 @@ from handlers.errors import (
 _TEXT_MAX: Final = 500
 """As much of a system's own words as an error repeats."""
 
+_RETRY_AFTER_MAX: Final = 3_600.0
+"""The longest wait, in seconds, that is obeyed: twelve windows of the limits. A larger number would stop every call of
+the user for as long as a broken server likes.
+"""
+
 _CODES: Final[dict[str, tuple[type[TargetError], str]]] = {
     # Service protection; sometimes under another status than 429.
     "0x80072322": (Throttled, "Wait."),
@@ -87,13 +92,23 @@ def refused(call: str, response: httpx.Response) -> TargetError:
     code, said = _said(response)
     status = response.status_code
     kind, todo = _kind(status, code, said)
-    text = f"{call}: {status} {response.reason_phrase or ''}".rstrip()
-    text += f" ({': '.join(part for part in (code, said) if part)})" if code or said else ""
-    text = f"{text}. {todo}"
+    text = f"{answered(call, response)} {todo}"
     if kind is Throttled:
         return Throttled(text, retry_after=_retry_after(response), status=status, code=code)
     # A gateway gave up on a call that may be under way behind it.
     return kind(text, status=status, code=code, outcome_unknown=status in (502, 504))
+
+
+def answered(call: str, response: httpx.Response) -> str:
+    """What was answered to a call, as a sentence: `GET accounts: 403 Forbidden (0x80040220: missing privilege).`"""
+    text = f"{call}: {response.status_code} {_short(response.reason_phrase)}".rstrip()
+    told = ": ".join(part for part in _said(response) if part)
+    return f"{text} ({told})." if told else f"{text}."
+
+
+def code_of(response: httpx.Response) -> str:
+    """The code in the body of a refusal; empty without one."""
+    return _said(response)[0]
 
 
 def _kind(status: int, code: str, said: str) -> tuple[type[TargetError], str]:
@@ -155,13 +170,19 @@ def _said(response: httpx.Response) -> tuple[str, str]:
 
 
 def _short(text: object) -> str:
-    return " ".join(text.split())[:_TEXT_MAX].rstrip(".") if isinstance(text, str) else ""
+    """Some of a text in one line. Control characters go: a store refuses NUL, and a terminal obeys escapes."""
+    if not isinstance(text, str):
+        return ""
+    printable = "".join(character if character.isprintable() else " " for character in text[: 4 * _TEXT_MAX])
+    return " ".join(printable.split())[:_TEXT_MAX].rstrip(".")
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds to wait; both systems write a number of seconds."""
+    """Seconds to wait, an hour at most; both systems write a number of seconds, and anything else counts as none."""
     written = response.headers.get("Retry-After", "").strip()
-    return float(written) if re.fullmatch(r"\d{1,6}(\.\d+)?", written) else None
+    if not re.fullmatch(r"\d{1,30}(\.\d{1,30})?", written, re.ASCII):
+        return None
+    return min(float(written), _RETRY_AFTER_MAX)
 
 
 def unanswered(call: str, host: str, error: httpx.HTTPError | httpx.InvalidURL) -> TargetError:

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal
 
 from handlers.connection import Connection
 from handlers.errors import Changed
-from handlers.odata import Key, Page, Row, addressed, page, query, row
+from handlers.odata import Key, Page, Row, addressed, follow, query, row
+from handlers.sets import EntitySets, Names, is_name
 
 API: Final = "api/data/v9.2"
 """Below the address of the environment."""
@@ -18,10 +19,28 @@ PAGE_ROWS: Final = 5_000
 
 
 class Dataverse:
-    """Rows and actions of one Dataverse environment. Every method raises `TargetError`."""
+    """Rows and actions of one Dataverse environment. Every method raises `TargetError`.
 
-    def __init__(self, connection: Connection) -> None:
+    `sets` are entity sets by table, where the metadata is not to be asked.
+    """
+
+    def __init__(self, connection: Connection, sets: Mapping[str, str] | None = None) -> None:
         self.connection = connection
+        self._sets = EntitySets("Dataverse", self._names, lambda table: (table,), sets or {})
+
+    def entity_set(self, table: str) -> str:
+        """The entity set of a table: `msdyn_actuals` of `msdyn_actual`."""
+        return self._sets.of(table)
+
+    def _names(self) -> Names:
+        """`EntityDefinitions`: the logical name of every table, and its entity set where it has one."""
+        parameters = query(select=("LogicalName", "EntitySetName"))
+        return {
+            row["LogicalName"]: row["EntitySetName"]
+            for found in follow(self.connection, "EntityDefinitions", parameters)
+            for row in found.rows
+            if is_name(row.get("LogicalName")) and is_name(row.get("EntitySetName"))
+        }
 
     def read(self, entity_set: str, key: Key | str, *, select: Sequence[str] = ()) -> Row:
         """One row by its id or an alternate key; raises `Missing` when there is none."""
@@ -31,9 +50,8 @@ class Dataverse:
         self, entity_set: str, *, select: Sequence[str] = (), where: str = "", rows_per_page: int = PAGE_ROWS
     ) -> Iterator[Page]:
         """All rows of a table that a filter (`statecode eq 0`) leaves, page by page."""
-        yield from self._follow(
-            entity_set, query(select=select, filter=where), {"Prefer": f"odata.maxpagesize={rows_per_page}"}
-        )
+        headers = {"Prefer": f"odata.maxpagesize={rows_per_page}"}
+        yield from follow(self.connection, entity_set, query(select=select, filter=where), headers=headers)
 
     def changes(
         self,
@@ -48,15 +66,8 @@ class Dataverse:
         The last page has the delta link for next time. Filters are refused with change tracking. Raises
         `TokenExpired` when the link is older than the system keeps changes (7 days by default).
         """
-        prefer = {"Prefer": f"odata.track-changes,odata.maxpagesize={rows_per_page}"}
-        yield from self._follow(since or entity_set, {} if since else query(select=select), prefer)
-
-    def _follow(self, address: str, parameters: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[Page]:
-        following: str | None = address
-        while following:
-            found = page(self.connection.get(following, parameters=parameters, headers=headers))
-            yield found
-            following, parameters = found.next, {}
+        headers = {"Prefer": f"odata.track-changes,odata.maxpagesize={rows_per_page}"}
+        yield from follow(self.connection, entity_set, query(select=select), headers=headers, since=since)
 
     def upsert(
         self,

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from handlers.connection import Connection
 from handlers.errors import Permanent
-from handlers.odata import Key, Page, Row, addressed, literal, page, query, row
+from handlers.odata import Key, Page, Row, addressed, follow, literal, query, row
+from handlers.sets import EntitySets, Names, is_name, plurals
 
 API: Final = "data"
 """Below the address of the environment."""
@@ -17,10 +18,23 @@ _NAMESPACE: Final = "Microsoft.Dynamics.DataEntities"
 
 
 class Finance:
-    """Rows and actions of one Finance environment. Every method raises `TargetError`."""
+    """Rows and actions of one Finance environment. Every method raises `TargetError`.
 
-    def __init__(self, connection: Connection) -> None:
+    `sets` are entity sets by entity, where the metadata is not to be asked.
+    """
+
+    def __init__(self, connection: Connection, sets: Mapping[str, str] | None = None) -> None:
         self.connection = connection
+        self._sets = EntitySets("Finance", self._names, plurals, sets or {})
+
+    def entity_set(self, entity: str) -> str:
+        """The entity set of an entity: `ProjTables` of `ProjTable`."""
+        return self._sets.of(entity)
+
+    def _names(self) -> Names:
+        """The service document, which lists the entity sets. `$metadata` names their entities too, in tens of MB."""
+        names = (row.get("name") for found in follow(self.connection, "", {}) for row in found.rows)
+        return {name: name for name in names if isinstance(name, str) and is_name(name)}
 
     def pages(
         self,
@@ -38,13 +52,7 @@ class Finance:
         wanted = " or ".join(f"dataAreaId eq {literal(company.lower())}" for company in companies)
         both = f"({wanted}) and ({where})" if wanted and where else wanted or where
         parameters = {"cross-company": "true", **query(select=select, filter=both)}
-        following: str | None = since or entity_set
-        if since:
-            parameters = {}
-        while following:
-            found = page(self.connection.get(following, parameters=parameters))
-            yield found
-            following, parameters = found.next, {}
+        yield from follow(self.connection, entity_set, parameters, since=since)
 
     def read(self, entity_set: str, key: Key, *, select: Sequence[str] = ()) -> Row:
         """One row; Finance needs all its key columns, the company among them. Raises `Missing` when there is none."""

@@ -6,6 +6,7 @@ lines get ids that follow from Finance's own keys: written twice, even by two at
 Sources: `domain/documents.md` §3, `domain/entities.md`.
 """
 
+import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,15 +21,15 @@ from engine.journals import Amount, Journal, Line, Next, Twin, failure, line_key
 from handlers.dataverse import Dataverse
 from handlers.errors import Configuration, Permanent, TargetError, Throttled, Transient
 from handlers.finance import Finance
-from handlers.odata import any_of, entity_set, literal
+from handlers.odata import any_of, literal
 from handlers.processes import Processes
 
-HEADERS: Final = "LedgerJournalTables"
-LINES: Final = "LedgerJournalTranss"
-PROJECT_PARTS: Final = "LedgerJournalTrans_Projects"
-JOURNALS: Final = "msdyn_journals"
-JOURNAL_LINES: Final = "msdyn_journallines"
-CONTRACT_LINES: Final = "salesorderdetails"
+HEADERS: Final = "LedgerJournalTable"
+LINES: Final = "LedgerJournalTrans"
+PROJECT_PARTS: Final = "LedgerJournalTrans_Project"
+JOURNAL: Final = "msdyn_journal"
+JOURNAL_LINE: Final = "msdyn_journalline"
+CONTRACT_LINE: Final = "salesorderdetail"
 
 T = TypeVar("T")
 
@@ -159,7 +160,7 @@ class GeneralJournals:
         found: set[str] = set()
         for some in _some(sorted(used)):
             where = f"({any_of('msdyn_description', some)}) and msdyn_isposted eq true"
-            rows = self._of_dataverse(JOURNALS, where, select=("msdyn_description",))
+            rows = self._of_dataverse(JOURNAL, where, select=("msdyn_description",))
             found.update(_text(row, "msdyn_description").upper() for row in rows)
         return [
             journal
@@ -230,7 +231,7 @@ class GeneralJournals:
         rows = [
             row
             for some in _some(sorted(names))
-            for row in self._of_dataverse(CONTRACT_LINES, any_of(column, some), select=(column, "msdyn_billingmethod"))
+            for row in self._of_dataverse(CONTRACT_LINE, any_of(column, some), select=(column, "msdyn_billingmethod"))
         ]
         by_time = {_text(row, column) for row in rows if _text(row, "msdyn_billingmethod") == str(_TIME_AND_MATERIAL)}
         return {_text(row, column): _text(row, "salesorderdetailid") for row in rows}, by_time
@@ -240,10 +241,10 @@ class GeneralJournals:
 
     def _twins(self, company: str, number: str) -> Iterator[Twin]:
         where = f"msdyn_description eq {literal(number)}"
-        for row in self._of_dataverse(JOURNALS, where, select=("msdyn_description", "msdyn_isposted")):
+        for row in self._of_dataverse(JOURNAL, where, select=("msdyn_description", "msdyn_isposted")):
             twin = _text(row, "msdyn_journalid").lower()
             lines = self._of_dataverse(
-                JOURNAL_LINES, f"_msdyn_journal_value eq {twin}", select=("msdyn_externaldescription",)
+                JOURNAL_LINE, f"_msdyn_journal_value eq {twin}", select=("msdyn_externaldescription",)
             )
             keys = [read_line_key(line.get("msdyn_externaldescription")) for line in lines]
             yield Twin(
@@ -289,7 +290,7 @@ class GeneralJournals:
             keep()
             # A confirmed journal makes actuals: of its type no public number is known, so the default, entry, stays.
             columns = {"msdyn_description": journal.number}
-            self._dataverse.upsert(JOURNALS, _id_of(company, journal.number), columns, only="create")
+            self._dataverse.upsert(self._set(JOURNAL), _id_of(company, journal.number), columns, only="create")
         elif follows.step == "too-many-lines":
             raise Permanent(f"It has {len(journal.lines)}: divide it over several journals.")
         elif follows.step == "foreign-lines":
@@ -304,11 +305,11 @@ class GeneralJournals:
             for record, amount in follows.amounts:
                 columns = self._columns(seen.lines[record], amount, seen, references)
                 keep()
-                bound = {"msdyn_journal@odata.bind": f"/{JOURNALS}({twin.id})", **columns}
-                self._dataverse.upsert(JOURNAL_LINES, _id_of(line_key(record, amount)), bound, only="create")
+                bound = {"msdyn_journal@odata.bind": f"/{self._set(JOURNAL)}({twin.id})", **columns}
+                self._dataverse.upsert(self._set(JOURNAL_LINE), _id_of(line_key(record, amount)), bound, only="create")
         elif twin is not None:
             keep()
-            self._processes.start("journal", {}, on=f"{JOURNALS}({twin.id})")
+            self._processes.start("journal", {}, on=f"{self._set(JOURNAL)}({twin.id})")
 
     def _columns(self, line: ProjectLine, amount: Amount, seen: Seen, references: "_References") -> dict[str, Any]:
         """What a line of Dataverse says."""
@@ -336,7 +337,7 @@ class GeneralJournals:
             columns |= references.bound("msdyn_transactioncategory", names.category, line.category, line)
         if line.contract_line:
             columns["msdyn_salescontractline@odata.bind"] = (
-                f"/{CONTRACT_LINES}({seen.contract_lines[line.contract_line]})"
+                f"/{self._set(CONTRACT_LINE)}({seen.contract_lines[line.contract_line]})"
             )
             if any(one.record == line.record and one.time_and_material for one in seen.journal.lines):
                 columns["msdyn_billingtype"] = _CHARGEABLE
@@ -344,14 +345,18 @@ class GeneralJournals:
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
+    def _set(self, table: str) -> str:
+        return self._dataverse.entity_set(table)
+
     def _of_finance(
         self, table: str, where: str, companies: Sequence[str] = (), *, select: Sequence[str] = ()
     ) -> Iterator[dict[str, Any]]:
-        for page in self._finance.pages(table, companies=companies, select=select, where=where):
+        rows = self._finance.entity_set(table)
+        for page in self._finance.pages(rows, companies=companies, select=select, where=where):
             yield from page.rows
 
     def _of_dataverse(self, table: str, where: str, *, select: Sequence[str]) -> Iterator[dict[str, Any]]:
-        for page in self._dataverse.pages(table, select=select, where=where):
+        for page in self._dataverse.pages(self._set(table), select=select, where=where):
             yield from page.rows
 
 
@@ -365,7 +370,7 @@ class _References:
     def bound(self, lookup: str, column: str, code: str, line: ProjectLine) -> dict[str, str]:
         """A lookup of the row with a code. Raises `LineNotMade` when Dataverse has none."""
         entity, what = _LOOKUPS[lookup]
-        rows = entity_set(entity)
+        rows = self._dataverse.entity_set(entity)
         if (lookup, code) not in self._ids:
             pages = self._dataverse.pages(rows, select=(column,), where=f"{column} eq {literal(code)}")
             self._ids[lookup, code] = next((_text(row, f"{entity}id") for page in pages for row in page.rows), None)
@@ -388,8 +393,11 @@ def _id_of(*names: str) -> str:
 
 
 def _record(row: Mapping[str, Any]) -> str:
-    """The RecId of a row of Finance; empty when it shows none."""
-    return _text(row, "RecId") or etag_record(row.get("@odata.etag")) or ""
+    """The RecId of a row of Finance; empty when it shows none. Raises `Permanent` for one that is no number."""
+    record = _text(row, "RecId") or etag_record(row.get("@odata.etag")) or ""
+    if not re.fullmatch(r"\d{0,19}", record, re.ASCII):
+        raise Permanent(f"Finance shows a RecId that is no number ({record[:40]!r}): look at what answers there.")
+    return record
 
 
 def _company(row: Mapping[str, Any]) -> str:

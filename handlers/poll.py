@@ -5,6 +5,7 @@ changed since last time; Finance does not, so each pass reads its tables anew.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 import structlog
@@ -12,20 +13,22 @@ import structlog
 from engine.changes import microseconds, moment
 from engine.cursors import Cursor, Cursors
 from handlers.dataverse import Dataverse
-from handlers.errors import Permanent, TargetError
+from handlers.errors import Permanent, TargetError, Throttled
 from handlers.events import SourceEvent, System, complete, of_page
 from handlers.finance import Finance
 from handlers.odata import Page
 
 log = structlog.get_logger(__name__)
 
+PATIENCE_SECONDS: Final = 60.0
+"""A system that asks for a longer wait is left for this pass: the tables of the other one must not wait behind it."""
+
 
 class Table(msgspec.Struct, frozen=True):
-    """A table to poll, and the entity set under which its API offers it."""
+    """A table to poll."""
 
     system: System
     entity: str
-    entity_set: str
 
     @property
     def name(self) -> str:
@@ -62,13 +65,17 @@ class Poller:
 
         A table that cannot be read keeps its fault in its cursor, and the others go on.
         """
-        done = [self._table(table, on_page) for table in self._tables]
+        away: dict[System, str] = {}
+        done = [self._table(table, on_page, away) for table in self._tables]
         for system in self._whole:
             self._say_complete(system)
         return done
 
-    def _table(self, table: Table, on_page: Callable[[Cursor], None]) -> Cursor:
+    def _table(self, table: Table, on_page: Callable[[Cursor], None], away: dict[System, str]) -> Cursor:
+        """Read a table; `away` are the systems that asked for a long wait in this pass, with what they said."""
         cursor = self._cursors.load(table.name) or Cursor(table=table.name)
+        if table.system in away:
+            return self._failed(table, cursor, away[table.system])
         try:
             try:
                 cursor = self._pass(table, cursor, on_page)
@@ -79,11 +86,17 @@ class Poller:
                 log.warning("poll_begins_anew", table=table.name, reason=str(error))
                 cursor = self._pass(table, self._anew(table), on_page)
         except TargetError as error:
-            log.warning("poll_failed", table=table.name, error=str(error))
-            # As far as the pass got, it is kept.
-            kept = self._cursors.load(table.name) or cursor
-            cursor = msgspec.structs.replace(kept, fault=str(error))
-            self._cursors.save(cursor)
+            if isinstance(error, Throttled) and (error.retry_after or 0.0) > PATIENCE_SECONDS:
+                away[table.system] = str(error)
+            return self._failed(table, cursor, str(error))
+        return cursor
+
+    def _failed(self, table: Table, cursor: Cursor, fault: str) -> Cursor:
+        log.warning("poll_failed", table=table.name, error=fault)
+        # As far as the pass got, it is kept.
+        kept = self._cursors.load(table.name) or cursor
+        cursor = msgspec.structs.replace(kept, fault=fault)
+        self._cursors.save(cursor)
         return cursor
 
     def _anew(self, table: Table) -> Cursor:
@@ -110,9 +123,12 @@ class Poller:
         return cursor
 
     def _pages(self, table: Table, link: str | None) -> Iterator[Page]:
-        if table.system == "dataverse":
-            return self._dataverse.changes(table.entity_set, since=link)
-        return self._finance.pages(table.entity_set, since=link)
+        api = self._dataverse if table.system == "dataverse" else self._finance
+        # A link needs no name: what is asked is in it.
+        entity_set = api.entity_set(table.entity) if link is None else table.entity
+        if isinstance(api, Dataverse):
+            return api.changes(entity_set, since=link)
+        return api.pages(entity_set, since=link)
 
     def _say_complete(self, system: System) -> None:
         """Say up to when everything of a system has been sent, when that is later than it was."""
@@ -133,6 +149,6 @@ def _events(table: Table, page: Page) -> Iterator[SourceEvent]:
         yield from of_page(table.system, page.body, page.answered)
     except msgspec.DecodeError:
         raise Permanent(
-            f"{table.entity_set}: the answer has no @odata.context, by which its rows are known. Ask for minimal "
+            f"{table.entity}: the answer has no @odata.context, by which its rows are known. Ask for minimal "
             "metadata, or more."
         ) from None

@@ -34,10 +34,11 @@ def observe(finance: Finance, dataverse: Dataverse) -> Observed:
 
 
 def _solution(dataverse: Dataverse) -> dict[str, str]:
-    pages = dataverse.pages("solutions", select=["uniquename", "version"], where=f"uniquename eq '{SOLUTION}'")
+    rows = dataverse.entity_set("solution")
+    pages = dataverse.pages(rows, select=["uniquename", "version"], where=f"uniquename eq '{SOLUTION}'")
     for page in pages:
         for row in page.rows:
-            return {"solution": str(row["version"])}
+            return {"solution": str(row.get("version") or "")}
     return {}
 
 
@@ -45,7 +46,7 @@ def _maps(dataverse: Dataverse) -> dict[str, str]:
     """The latest version of each map that is installed; every version of a map is a row of its own."""
     latest: dict[str, str] = {}
     select = ["msdyn_name", "msdyn_displayname", "msdyn_version"]
-    for page in dataverse.pages("msdyn_dualwriteentitymaps", select=select):
+    for page in dataverse.pages(dataverse.entity_set("msdyn_dualwriteentitymap"), select=select):
         for row in page.rows:
             called = f"{row.get('msdyn_displayname') or ''} {row.get('msdyn_name') or ''}"
             written = str(row.get("msdyn_version") or "")

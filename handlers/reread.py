@@ -13,7 +13,7 @@ from handlers.dataverse import Dataverse
 from handlers.errors import Missing, Permanent
 from handlers.events import SourceEvent, of_missing_row, of_page, of_row
 from handlers.finance import Finance
-from handlers.odata import entity_set, literal
+from handlers.odata import literal
 
 BUSINESS_EVENTS: Final[Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]] = {
     "VendorInvoicePostedBusinessEvent": (
@@ -25,12 +25,11 @@ BUSINESS_EVENTS: Final[Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]] = 
 
 
 class Rereader:
-    """Reads rows again. `sets` names the entity sets that are not the plural of their table."""
+    """Reads rows again."""
 
-    def __init__(self, finance: Finance, dataverse: Dataverse, sets: Mapping[str, str] | None = None) -> None:
+    def __init__(self, finance: Finance, dataverse: Dataverse) -> None:
         self._finance = finance
         self._dataverse = dataverse
-        self._sets = sets or {}
 
     def read(self, command: Mapping[str, Any]) -> list[SourceEvent]:
         """What a `read` command asks for, as events for the change topics.
@@ -53,7 +52,7 @@ class Rereader:
         return [self._of_dataverse(entity, str(row_id), parse_time(str(command.get("at") or "")))]
 
     def _of_dataverse(self, entity: str, row_id: str, noticed: int | None) -> SourceEvent:
-        connection, name = self._dataverse.connection, self._set(entity)
+        connection, name = self._dataverse.connection, self._dataverse.entity_set(entity)
         try:
             row = self._dataverse.read(name, row_id)
         except Missing as missing:
@@ -84,9 +83,6 @@ class Rereader:
         companies: Sequence[str] = [command["company"]] if command.get("company") else []
         return [
             event
-            for page in self._finance.pages(self._set(table), companies=companies, where=where)
+            for page in self._finance.pages(self._finance.entity_set(table), companies=companies, where=where)
             for event in of_page("finance", page.body, page.answered)
         ]
-
-    def _set(self, entity: str) -> str:
-        return self._sets.get(entity) or entity_set(entity)

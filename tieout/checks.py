@@ -31,7 +31,7 @@ from tieout.connected import looked_at
 from tieout.connectors import configured
 from tieout.continuity import ADVICE, compare
 from tieout.effects import LAST, without_effect
-from tieout.settings import Settings, readable_secrets
+from tieout.settings import Settings, readable_key, readable_secrets
 
 PATIENCE_SECONDS: Final = 5.0
 """How long a server that is away is waited for."""
@@ -66,6 +66,8 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
         file, secrets = found
         names = " and ".join(secrets)
         yield Line("settings", True, f"warning: {file} has {names}, and every user may read it: chmod 600 {file}")
+    if (key := readable_key(settings)) is not None:
+        yield Line("settings", True, f"warning: {key} has a private key, and every user may read it: chmod 600 {key}")
     if settings.expose_without_sign_in is not None:
         yield _exposed(settings.expose_without_sign_in)
     with ExitStack() as stack:

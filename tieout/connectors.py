@@ -1,9 +1,11 @@
 """Finance and Dataverse as the settings reach them: sign-in, limits, the switch for outgoing calls, the processes."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -12,16 +14,17 @@ from engine.errors import SettingError
 from engine.maps import Maps
 from handlers import dataverse as dataverse_api
 from handlers import finance as finance_api
-from handlers.connection import Connection
+from handlers.bounded import client
+from handlers.connection import Connection, Tokens
 from handlers.dataverse import Dataverse
 from handlers.events import System
 from handlers.finance import Finance
 from handlers.limits import DOCUMENTED, Limiter
-from handlers.odata import entity_set
 from handlers.poll import Table
 from handlers.processes import PROCESSES, Processes, read_target
-from handlers.tokens import ClientCredentials
-from tieout.settings import Settings
+from handlers.tokens import Application, EntraTokens, ManagedIdentity
+from tieout.mapfiles import load_maps
+from tieout.settings import SYSTEM_ASSIGNED, Settings
 
 # Both systems end a call after two minutes; what takes longer is not answered any more.
 _TIMEOUT = httpx.Timeout(130.0, connect=10.0)
@@ -47,12 +50,11 @@ def open_connectors(settings: Settings) -> Iterator[Connectors]:
         raise SettingError(
             "TIEOUT_FINANCE and TIEOUT_DATAVERSE say where the two systems are: set both (docs/connectors.md)."
         )
-    # The cookie that ties a caller to one web server would leave the other servers' allowance unused.
-    refuse_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    connections = httpx.Limits(max_connections=2 * DOCUMENTED.at_once, max_keepalive_connections=DOCUMENTED.at_once)
-    with httpx.Client(timeout=_TIMEOUT, cookies=refuse_cookies, limits=connections) as http:
-        finance = Finance(_connection(http, settings, settings.finance, finance_api.API))
-        dataverse = Dataverse(_connection(http, settings, settings.dataverse, dataverse_api.API))
+    sets = _named_sets(settings)
+    with ExitStack() as stack:
+        http, sign_in = stack.enter_context(_calling()), stack.enter_context(_signing_in(settings))
+        finance = Finance(_connection(http, sign_in, settings, settings.finance, finance_api.API), sets)
+        dataverse = Dataverse(_connection(http, sign_in, settings, settings.dataverse, dataverse_api.API), sets)
         targets = {
             process: target
             for process in PROCESSES
@@ -61,32 +63,63 @@ def open_connectors(settings: Settings) -> Iterator[Connectors]:
         yield Connectors(finance, dataverse, Processes(finance, dataverse, targets))
 
 
-def _connection(http: httpx.Client, settings: Settings, address: str, api: str) -> Connection:
+def _calling() -> httpx.Client:
+    # The cookie that ties a caller to one web server would leave the other servers' allowance unused.
+    refuse_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    connections = httpx.Limits(max_connections=2 * DOCUMENTED.at_once, max_keepalive_connections=DOCUMENTED.at_once)
+    return client(timeout=_TIMEOUT, cookies=refuse_cookies, limits=connections)
+
+
+def _signing_in(settings: Settings) -> httpx.Client:
+    """The endpoint of a managed identity is the machine's own, so no proxy leads to it."""
+    return client(timeout=_TIMEOUT, trust_env=settings.managed_identity is None)
+
+
+def _connection(http: httpx.Client, sign_in: httpx.Client, settings: Settings, address: str, api: str) -> Connection:
     address = address.rstrip("/")
-    tokens = ClientCredentials(
-        http,
-        address=f"{settings.authority.rstrip('/')}/{settings.tenant}/oauth2/v2.0/token",
-        client_id=settings.client_id or "",
-        secret=settings.client_secret or "",
-        scope=f"{address}/.default",
-        clock=time.monotonic,
-    )
+    tokens = _tokens(sign_in, settings, address)
     limiter = Limiter(time.monotonic, time.sleep)
     return Connection(http, f"{address}/{api}", tokens, limiter=limiter, may_change=lambda: settings.outgoing)
+
+
+def _tokens(http: httpx.Client, settings: Settings, address: str) -> Tokens | None:
+    """Tokens for the system at an address; none for one that is called by http, which is on this machine."""
+    if urlsplit(address).scheme == "http":
+        return None
+    if settings.managed_identity is not None:
+        own = settings.managed_identity == SYSTEM_ASSIGNED
+        return EntraTokens(http, ManagedIdentity("" if own else settings.managed_identity), address)
+    application = Application(
+        settings.authority,
+        settings.tenant or "",
+        settings.client_id or "",
+        settings.client_secret or "",
+        Path(settings.client_certificate) if settings.client_certificate else None,
+    )
+    return EntraTokens(http, application, address)
+
+
+def _named_sets(settings: Settings) -> Mapping[str, str]:
+    """The entity sets that the settings name, by the entity of the maps. Raises `SettingError` for an unknown one."""
+    named = dict(entry.split("=") for entry in settings.poll or () if "=" in entry)
+    if not named:
+        return {}
+    maps = load_maps(settings)
+    return {_table(maps, name).entity: offered_as for name, offered_as in named.items()}
 
 
 def polled_tables(settings: Settings, maps: Maps) -> list[Table]:
     """The tables to poll, by the settings or else all that the maps read. Raises `SettingError` for an unknown one."""
     if settings.poll is None:
-        return [_table(maps, entity.entity, "") for entity in maps.entities.values() if entity.role.name != "later"]
-    return [_table(maps, *entry.partition("=")[::2]) for entry in settings.poll]
+        return [Table(entity.source, entity.entity) for entity in maps.entities.values() if entity.role.name != "later"]
+    return [_table(maps, entry.partition("=")[0]) for entry in settings.poll]
 
 
-def _table(maps: Maps, name: str, offered_as: str) -> Table:
+def _table(maps: Maps, name: str) -> Table:
     entity = maps.find(name)
     if entity is None:
         raise SettingError(f"TIEOUT_POLL: the entity {name!r} is in no map. `tieout maps check` lists them.")
-    return Table(entity.source, entity.entity, offered_as or entity_set(entity.entity))
+    return Table(entity.source, entity.entity)
 
 
 def polled_wholly(tables: list[Table], maps: Maps) -> list[System]:

@@ -171,8 +171,8 @@ def reading_rows(
     """A turn of the loop that reads the rows which notices ask for (R5), a bounded number of them; it tells whether
     there were any. Raises `Transient` that names the tables that could not be read; the others are.
     """
-    sets = {table.entity: table.entity_set for table in polled_tables(settings, maps)}
-    rereader = Rereader(connectors.finance, connectors.dataverse, sets)
+    polled_tables(settings, maps)  # raises for a table that no map reads
+    rereader = Rereader(connectors.finance, connectors.dataverse)
     turns, cursors = SqlAttempts(engine), SqlCursors(engine)
 
     def enough(rows: int) -> bool:

@@ -12,7 +12,7 @@ from engine.cursors import Cursor, Cursors
 from engine.values import parse_time
 from handlers.errors import Configuration, TargetError, Throttled, Transient
 from handlers.reread import Rereader
-from streams.log import EventLog, LogRecord, NewRecord
+from streams.log import EventLog, LogRecord, NewRecord, RecordTooLarge
 from streams.topics import COMMANDS
 from tieout.commands import record_of
 
@@ -116,7 +116,11 @@ class _Reading:
         except TargetError as error:
             log.warning("notice_not_read", entity=command["entity"], error=str(error))
             return True
-        self._send([*(record_of(event, self._prefix) for event in events), *_answers(self.topic, command)])
+        try:
+            self._send([*(record_of(event, self._prefix) for event in events), *_answers(self.topic, command)])
+        except RecordTooLarge as error:
+            log.warning("notice_not_read", entity=command["entity"], error=str(error))
+            return True
         self._rows += 1
         return True
 

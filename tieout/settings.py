@@ -33,6 +33,10 @@ _LISTS: Final = ("companies", "environments", "maps", "poll", "confirmed")
 _SECRETS: Final = ("broker_password", "client_secret", "webhook")
 _ADDRESSES: Final = ("broker", "store", "finance", "dataverse", "authority")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_CREDENTIALS: Final = ("client_secret", "client_certificate", "managed_identity")
+
+SYSTEM_ASSIGNED: Final = "system"
+"""The value of `managed_identity` for the identity of the machine itself."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,10 +98,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The application that signs in to both."""
 
     client_secret: str | None = None
-    """Its secret."""
+    """Its secret. It, a certificate or a managed identity: one of the three is set."""
+
+    client_certificate: str | None = None
+    """A PEM file with the application's certificate and its private key."""
+
+    managed_identity: str | None = None
+    """The identity that Azure gives this machine: `system`, or the client id of one that is assigned to it. Neither
+    tenant nor client id is needed then.
+    """
 
     authority: str = "https://login.microsoftonline.com"
-    """Where it signs in."""
+    """Where the application signs in; by https alone."""
 
     outgoing: bool = False
     """Whether calls that change Finance or Dataverse may leave (R49). Reading needs no leave."""
@@ -106,8 +118,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Prerequisites of Sync that cannot be seen through an API, and that an administrator has looked at (R48)."""
 
     poll: tuple[str, ...] | None = None
-    """The entities to poll, as the maps name them; `entity=EntitySet` where the API offers one under another name than
-    its plural. By default every one that the maps read.
+    """The entities to poll, as the maps name them; `entity=EntitySet` where the metadata of the system does not name
+    its entity set. By default every one that the maps read.
     """
 
     process_import: str | None = None
@@ -228,6 +240,12 @@ def readable_secrets(environ: Mapping[str, str] = os.environ, folder: Path = Pat
     return (path, found) if found else None
 
 
+def readable_key(settings: Settings) -> Path | None:
+    """The file of the application's private key, where every user of the machine may read it."""
+    path = Path(settings.client_certificate) if settings.client_certificate else None
+    return path if path is not None and path.exists() and path.stat().st_mode & S_IROTH else None
+
+
 def _file(environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
     named = environ.get("TIEOUT_SETTINGS")
     path = Path(named) if named else folder / FILE
@@ -324,25 +342,46 @@ def _check_store(store: str) -> None:
 
 def _check_connections(settings: Settings) -> None:
     """Addresses of the two systems, and what is needed to sign in to them."""
-    for name in ("finance", "dataverse", "authority"):
+    for name in ("finance", "dataverse"):
         address = getattr(settings, name)
         if address is not None and not _is_address(address):
             raise SettingError(
                 f"TIEOUT_{name.upper()}{_held(name, address)}: write https://host, without a path; http for this "
                 "machine alone."
             )
-    if settings.finance or settings.dataverse:
-        needed = ("tenant", "client_id", "client_secret")
-        if missing := [f"TIEOUT_{name.upper()}" for name in needed if not getattr(settings, name)]:
-            raise SettingError(
-                f"TIEOUT_FINANCE or TIEOUT_DATAVERSE is set, {' and '.join(missing)} not: set them, too."
-            )
+    if not (_is_address(settings.authority) and settings.authority.startswith("https:")):
+        raise SettingError(
+            f"TIEOUT_AUTHORITY{_held('authority', settings.authority)}: write https://host, without a path."
+        )
+    # What is called by http is on this machine, and signs nobody in.
+    if any(address and address.startswith("https:") for address in (settings.finance, settings.dataverse)):
+        _check_sign_in(settings)
     for entry in settings.poll or ():
         if not re.fullmatch(r"\w+(=\w+)?", entry):
             raise SettingError(f"TIEOUT_POLL: {entry!r} is neither entity nor entity=EntitySet.")
     if wrong := [name for name in settings.confirmed if name not in PREREQUISITES]:
         raise SettingError(f"TIEOUT_CONFIRMED: {wrong[0]!r} is none of {', '.join(PREREQUISITES)}.")
     _check_processes(settings)
+
+
+def _check_sign_in(settings: Settings) -> None:
+    """One way to sign in, with what it needs."""
+    ways = [f"TIEOUT_{name.upper()}" for name in _CREDENTIALS if getattr(settings, name)]
+    if len(ways) != 1:
+        wanted = "TIEOUT_CLIENT_SECRET, TIEOUT_CLIENT_CERTIFICATE or TIEOUT_MANAGED_IDENTITY"
+        found = f"{' and '.join(ways)} are set: unset all but one" if ways else f"set one of {wanted}"
+        raise SettingError(f"TIEOUT_FINANCE or TIEOUT_DATAVERSE is set, which needs one way to sign in; {found}.")
+    if settings.managed_identity:
+        if not re.fullmatch(r"system|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", settings.managed_identity):
+            raise SettingError(
+                f"TIEOUT_MANAGED_IDENTITY={settings.managed_identity!r}: write system, or the client id of an identity "
+                "that is assigned to this machine."
+            )
+        return
+    if missing := [f"TIEOUT_{name.upper()}" for name in ("tenant", "client_id") if not getattr(settings, name)]:
+        raise SettingError(f"{ways[0]} is set, {' and '.join(missing)} not: set what is missing, too.")
+    if not re.fullmatch(r"[\w.-]+", settings.tenant or "", re.ASCII):
+        raise SettingError(f"TIEOUT_TENANT={settings.tenant!r}: write the directory's id or domain name.")
 
 
 def _is_address(address: str) -> bool:

@@ -14,7 +14,6 @@ from playwright.sync_api import expect, sync_playwright
 from tests.support.composition import PASSWORD, START_SECONDS, WORKERS, Composition, composed
 from tests.support.containers import until
 from tests.support.workspace import BROWSER, FLAGS, need_a_browser
-from tieout.simulator.pair.pair import SECRET
 
 pytestmark = pytest.mark.containers
 
@@ -140,4 +139,3 @@ def test_every_service_is_healthy_and_no_log_holds_a_secret(compose: Composition
     assert '"level": "error"' not in told
     assert "workspace_exposed_without_sign_in" in told
     assert PASSWORD not in told
-    assert SECRET not in told

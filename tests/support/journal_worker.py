@@ -16,10 +16,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import httpx
 import structlog
 
 from engine.attempts import SECOND
+from handlers.bounded import client
 from handlers.connection import Connection
 from handlers.dataverse import API as DATAVERSE_API
 from handlers.dataverse import Dataverse
@@ -29,7 +29,6 @@ from handlers.finance import Finance
 from handlers.journals import GeneralJournals
 from handlers.processes import Processes
 from handlers.sync import Syncing
-from handlers.tokens import ClientCredentials
 from store.attempts import SqlAttempts
 from store.database import connect
 from store.queries import Reader
@@ -37,7 +36,6 @@ from tests.support.pairs import targets
 from tests.support.stores import MAPS, publish_state
 from tieout.journals import JournalSyncing, names_in
 from tieout.settings import Settings
-from tieout.simulator.pair.pair import CLIENT_ID, SECRET, TOKEN_PATH
 
 
 def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
@@ -58,18 +56,10 @@ def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
         with reports.open("ab") as file:
             file.write(b"".join(event.value + b"\n" for event in events))
 
-    http = httpx.Client()
-    tokens = ClientCredentials(
-        http,
-        address=pair + TOKEN_PATH,
-        client_id=CLIENT_ID,
-        secret=SECRET,
-        scope=f"{pair}/.default",
-        clock=lambda: float(now),
-    )
+    http = client()
 
     def connection(api: str) -> Connection:
-        return Connection(http, f"{pair}/{api}", tokens, may_change=lambda: True)
+        return Connection(http, f"{pair}/{api}", None, may_change=lambda: True)
 
     finance, dataverse = Finance(connection(FINANCE_API)), Dataverse(connection(DATAVERSE_API))
     engine = connect(store, write=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from handlers.bounded import client
 from handlers.connection import Connection
 from handlers.dataverse import API as DATAVERSE_API
 from handlers.dataverse import Dataverse
@@ -16,11 +17,10 @@ from handlers.finance import API as FINANCE_API
 from handlers.finance import Finance
 from handlers.limits import Limiter
 from handlers.processes import Processes, Target, read_target
-from handlers.tokens import ClientCredentials
 from tests.support.containers import free_port
 from tieout.simulator import small
 from tieout.simulator.pair import Pair, Transport, small_pair
-from tieout.simulator.pair.pair import ACTIONS, CLIENT_ID, SECRET, TENANT, TOKEN_PATH
+from tieout.simulator.pair.pair import ACTIONS
 from tieout.simulator.pair.serving import server
 from tieout.simulator.scenario import Event
 
@@ -50,20 +50,12 @@ class Clock:
 class Site:
     """A pair with connectors: what it sent, what is in it, and how it is asked. Outgoing calls are switched on."""
 
-    def __init__(self, *, seed: int = 1, secret: str = SECRET, limiter: Limiter | None = None, **more: Any) -> None:
+    def __init__(self, *, seed: int = 1, limiter: Limiter | None = None, **more: Any) -> None:
         self.clock = Clock()
         self.events: list[Event] = []
         self.pair: Pair = small_pair(seed, clock=self.clock.now, sink=self.events.append, **more)
         self.on = True
         self.http = httpx.Client(transport=Transport(self.pair, self.clock.sleep))
-        self.tokens = ClientCredentials(
-            self.http,
-            address=HOST + TOKEN_PATH,
-            client_id=CLIENT_ID,
-            secret=secret,
-            scope=f"{HOST}/.default",
-            clock=self.clock,
-        )
         self.dataverse = Dataverse(self._connection(DATAVERSE_API, limiter))
         self.finance = Finance(self._connection(FINANCE_API, limiter))
         self.processes = Processes(self.finance, self.dataverse, targets())
@@ -72,7 +64,7 @@ class Site:
         return Connection(
             self.http,
             f"{HOST}/{api}",
-            self.tokens,
+            None,
             limiter=limiter,
             may_change=lambda: self.on,
             clock=self.clock.now,
@@ -103,32 +95,17 @@ class Served:
     def __init__(self, pair: Pair, port: int) -> None:
         self.pair = pair
         self.address = f"http://127.0.0.1:{port}"
-        self.http = httpx.Client(timeout=1.0)
-        tokens = ClientCredentials(
-            self.http,
-            address=self.address + TOKEN_PATH,
-            client_id=CLIENT_ID,
-            secret=SECRET,
-            scope=f"{self.address}/.default",
-            clock=time.monotonic,
-        )
+        self.http = client(timeout=1.0)
 
         def connection(api: str) -> Connection:
-            return Connection(self.http, f"{self.address}/{api}", tokens, may_change=lambda: True)
+            return Connection(self.http, f"{self.address}/{api}", None, may_change=lambda: True)
 
         self.dataverse = Dataverse(connection("api/data/v9.2"))
         self.finance = Finance(connection("data"))
 
     def settings(self) -> dict[str, str]:
         """The settings that reach the pair."""
-        return {
-            "TIEOUT_FINANCE": self.address,
-            "TIEOUT_DATAVERSE": self.address,
-            "TIEOUT_AUTHORITY": self.address,
-            "TIEOUT_TENANT": TENANT,
-            "TIEOUT_CLIENT_ID": CLIENT_ID,
-            "TIEOUT_CLIENT_SECRET": SECRET,
-        }
+        return {"TIEOUT_FINANCE": self.address, "TIEOUT_DATAVERSE": self.address}
 
 
 @contextmanager

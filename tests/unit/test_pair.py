@@ -174,22 +174,6 @@ def test_what_the_product_alone_may_write_is_refused(entity_set: str) -> None:
 # --- who may call, and how often ------------------------------------------------------------------------------------
 
 
-def test_a_wrong_secret_is_for_a_person_and_does_not_stand_in_the_text() -> None:
-    with pytest.raises(Configuration, match="TIEOUT_CLIENT_SECRET") as raised:
-        list(Site(secret="wrong-secret").dataverse.pages("msdyn_actuals"))
-    assert "wrong-secret" not in str(raised.value)
-
-
-def test_an_expired_token_is_renewed_without_anybody_noticing() -> None:
-    site = Site()
-    list(site.dataverse.pages("msdyn_actuals"))
-    site.clock.days(1)
-    list(site.dataverse.pages("msdyn_actuals"))
-    site.pair.faults.next("expired")
-    list(site.dataverse.pages("msdyn_actuals"))
-    assert sum("oauth2" in call for call in site.pair.calls) == 3
-
-
 @pytest.mark.parametrize("system", ["dataverse", "finance"])
 def test_revoked_rights_are_for_a_person(system: str) -> None:
     site = Site()

@@ -6,6 +6,7 @@ import pytest
 
 from engine.errors import SettingError, StoreError
 from store.database import connect, shown_url
+from tieout.checks import check
 from tieout.settings import load, readable_secrets
 
 SECRET = "hunter2"
@@ -88,3 +89,17 @@ def test_a_settings_file_with_a_secret_that_everybody_may_read_is_found(
     file.write_text(text, encoding="utf-8")
     file.chmod(mode)
     assert readable_secrets({}, tmp_path) == (None if found is None else (file, found))
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, True), (0o640, False)])
+def test_a_private_key_that_everybody_may_read_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, warned: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = tmp_path / "application.pem"
+    key.write_text(SECRET, encoding="ascii")
+    key.chmod(mode)
+    settings = load({"TIEOUT_CLIENT_CERTIFICATE": str(key)}, tmp_path)
+    says = [line.says for line in check(settings) if line.check == "settings"]
+    assert any(f"chmod 600 {key}" in text for text in says) is warned
+    assert SECRET not in str(says)

@@ -73,8 +73,10 @@ def poll(
 
 
 def _once(settings: "Settings", cursors: "Cursors") -> "list[Cursor]":
+    from handlers.errors import Configuration
     from handlers.poll import Poller
     from handlers.reread import Rereader
+    from streams.log import RecordTooLarge
     from tieout.bootstrap import load_maps, open_log
     from tieout.commands import record_of
     from tieout.connectors import open_connectors, polled_tables, polled_wholly
@@ -85,12 +87,15 @@ def _once(settings: "Settings", cursors: "Cursors") -> "list[Cursor]":
     with open_connectors(settings) as to, open_log(settings, write=True) as log:
 
         def send(events: "Sequence[SourceEvent]") -> None:
-            log.append([record_of(event, settings.prefix) for event in events])
+            try:
+                log.append([record_of(event, settings.prefix) for event in events])
+            except RecordTooLarge as error:
+                # A fault of one table, not of the log.
+                raise Configuration(f"A row is too large for its topic: {error}") from None
 
         poller = Poller(to.finance, to.dataverse, cursors, send, tables, whole=polled_wholly(tables, maps))
         done = poller.once()
-        sets = {table.entity: table.entity_set for table in tables}
-        again = read_again(log, settings.prefix, Rereader(to.finance, to.dataverse, sets), cursors, log.append)
+        again = read_again(log, settings.prefix, Rereader(to.finance, to.dataverse), cursors, log.append)
         # What notices ask for is of interest where there are any.
         return [*done, *(cursor for cursor in again if cursor.rows or cursor.fault)]
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
+from uuid import UUID, uuid5
 
 from tieout.simulator.pair.odata import Answer, Request, address, chosen, condition, link, refused, segments
 from tieout.simulator.pair.tables import Row, Tables
@@ -50,6 +51,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 WRITABLE = ("msdyn_journal", "msdyn_journalline")
 """Actuals and vendor invoices are written by the product alone; journals are the exception."""
 
+_METADATA = UUID("5b1d4c0e-3a2f-4f60-8f7e-2d9a6c1b7e04")
 _DEFINITION = re.compile(r"EntityDefinitions\(LogicalName='(\w+)'\)")
 
 
@@ -85,6 +87,8 @@ class DataverseApi:
         segment, action = segments(request.path, ROOT)
         if segment == "WhoAmI" and request.method == "GET":
             return Answer(content={"@odata.context": f"{request.host}{ROOT}$metadata#WhoAmIResponse", "UserId": "1"})
+        if segment == "EntityDefinitions" and request.method == "GET":
+            return self._definitions(request)
         if (found := _DEFINITION.fullmatch(segment)) and action == "Keys":
             keys = [{"KeyAttributes": [key], "EntityKeyIndexStatus": "Active"} for key in KEYS.get(found[1], ())]
             return Answer(content={"value": keys})
@@ -107,6 +111,15 @@ class DataverseApi:
             case "DELETE":
                 return self._delete(request, entity, row)
         raise refused(405, "", f"The requested resource does not support http method '{request.method}'.")
+
+    def _definitions(self, request: Request) -> Answer:
+        """The metadata of every table: its names. Dataverse does not page it."""
+        rows = [
+            {"MetadataId": str(uuid5(_METADATA, entity)), "LogicalName": entity, "EntitySetName": name}
+            for name, entity in self._sets.items()
+        ]
+        content = {"@odata.context": f"{request.host}{ROOT}$metadata#EntityDefinitions(LogicalName,EntitySetName)"}
+        return Answer(content={**content, "value": rows})
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

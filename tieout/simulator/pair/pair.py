@@ -1,16 +1,16 @@
 """Finance and Dataverse of one made-up company, behind their APIs.
 
-The pair answers calls as the two systems do: it signs callers in, counts against their limits, refuses, and lets things
-go wrong as its faults say. What a call does sets off what the systems do by themselves: events, and messages.
+The pair answers calls as the two systems do: it counts against their limits, refuses, and lets things go wrong as its
+faults say. It asks for no token: it serves this machine alone, where none is sent. What a call does sets off what the
+systems do by themselves: events, and messages.
 """
 
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import parse_qsl
 
 from tieout.simulator import small
 from tieout.simulator.cast import Cast
@@ -25,10 +25,6 @@ from tieout.simulator.pair.protection import Protection
 from tieout.simulator.pair.tables import Row, Tables
 from tieout.simulator.scenario import Columns, Event
 
-TENANT = "contoso"
-TOKEN_PATH = f"/{TENANT}/oauth2/v2.0/token"
-CLIENT_ID, SECRET = "tieout", "the-pair-knows-it"
-TOKEN_SECONDS = 3_600
 SLOW_SECONDS = 20.0
 
 ACTIONS: Mapping[str, str] = {
@@ -53,10 +49,6 @@ def settings_at(address: str) -> dict[str, str]:
     named = {
         "DATAVERSE": address,
         "FINANCE": address,
-        "AUTHORITY": address,
-        "TENANT": TENANT,
-        "CLIENT_ID": CLIENT_ID,
-        "CLIENT_SECRET": SECRET,
         **{f"PROCESS_{process.upper()}": written for process, written in ACTIONS.items()},
         "OUTGOING": "true",
         "CONFIRMED": "feature",
@@ -117,7 +109,6 @@ class Pair:
         self._pace = pace
         self._heartbeats = heartbeats
         self._lock = threading.Lock()
-        self._tokens: dict[str, datetime] = {}
         self._users = {"dataverse": Protection(), "finance": Protection()}
         pages = {} if page_rows is None else {"page_rows": page_rows}
         self._dataverse = dataverse.DataverseApi(self, clock, **pages)
@@ -138,24 +129,18 @@ class Pair:
         """A call comes: it is refused at once, or takes some seconds. `finish` must follow."""
         with self._lock:
             self.calls.append(f"{request.method} {request.path}")
-            if request.path == TOKEN_PATH:
-                return Call(request, None, 0.0, self.faults.of(request.path))
             system = _system(request.path)
             fault = self.faults.of(request.path)
-            if fault == "expired":
-                self._tokens.clear()
             try:
-                user = self._admit(request, system)
+                user = self._admit(system, expired=fault == "expired")
             except Refused as refusal:
                 return Call(request, None, 0.0, None, refusal.answer)
             seconds = self._pace(request) + (SLOW_SECONDS if fault == "slow" else 0.0)
             return Call(request, user, seconds, fault)
 
-    def _admit(self, request: Request, system: str) -> Protection:
-        """Count a call of a known caller. Raises `Refused`."""
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        until = self._tokens.get(token)
-        if until is None or until <= self.clock():
+    def _admit(self, system: str, *, expired: bool) -> Protection:
+        """Count a call. Raises `Refused`."""
+        if expired:
             raise Refused(Answer(401, None, {"WWW-Authenticate": 'Bearer error="invalid_token"'}))
         if system in self.revoked:
             text = "Principal user (Id=1, type=8) is missing prvRead privilege"
@@ -205,8 +190,6 @@ class Pair:
 
     def _perform(self, request: Request) -> Answer:
         try:
-            if request.path == TOKEN_PATH:
-                return self._sign_in(request)
             if request.path.startswith(dataverse.ROOT):
                 return self._dataverse.answer(request)
             if request.path.startswith(finance.ROOT):
@@ -214,16 +197,6 @@ class Pair:
         except Refused as refusal:
             return refusal.answer
         return Answer(404, b"<h1>Not found</h1>", {"Content-Type": "text/html"})
-
-    def _sign_in(self, request: Request) -> Answer:
-        form = dict(parse_qsl(request.body.decode()))
-        if form.get("client_id") != CLIENT_ID:
-            return Answer(400, {"error": "unauthorized_client", "error_description": "AADSTS700016: not found"})
-        if form.get("client_secret") != SECRET:
-            return Answer(401, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret"})
-        token = f"token-{len(self.calls)}"
-        self._tokens[token] = self.clock() + timedelta(seconds=TOKEN_SECONDS)
-        return Answer(200, {"token_type": "Bearer", "expires_in": TOKEN_SECONDS, "access_token": token})
 
     # --- what calls do ------------------------------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class Transport(httpx.BaseTransport):
 
 
 def app(pair: Pair) -> ASGIApp:
-    """Both APIs and the sign-in, at one address."""
+    """Both APIs at one address."""
 
     async def answer(incoming: Incoming) -> ASGIApp:
         url = incoming.url

@@ -1,0 +1,93 @@
+"""A server of this machine that answers byte by byte as a test says: nothing between the test and the socket."""
+
+import gzip
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import msgspec
+
+Script = Callable[[str], Iterable[bytes]]
+"""What is written to a caller of a path with its query, piece by piece; then the connection is closed."""
+
+MOST_PIECES = 100_000
+"""An answer without end has one here, so that a test that does not stop it fails."""
+
+
+class Hostile:
+    """Where it listens, and what it was asked: paths with their queries, and the head of each request."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.asked: list[str] = []
+        self.heads: list[str] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                piece = connection.recv(65_536)
+                if not piece:
+                    return
+                head += piece
+            path = head.split(b" ", 2)[1].decode()
+            self.heads.append(head.decode("latin-1"))
+            self.asked.append(path)
+            for number, piece in enumerate(self.script(path)):
+                if number > MOST_PIECES:
+                    return
+                connection.sendall(piece)
+
+    def close(self) -> None:
+        # `close` alone does not end an `accept` under way.
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+
+@contextmanager
+def hostile(script: Script) -> Iterator[Hostile]:
+    """A server with this script for the length of the block."""
+    server = Hostile(script)
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.close()
+        thread.join(10)
+
+
+def reply(body: bytes = b"", status: str = "200 OK", headers: Mapping[str, str] | None = None) -> bytes:
+    """A whole answer."""
+    told = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+        **(headers or {}),
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode("latin-1") + body
+
+
+def rows(*found: Any, **members: Any) -> bytes:
+    """A whole page of rows; members are those of OData (`nextLink`)."""
+    content = {"@odata.context": "https://org/api/data/v9.2/$metadata#msdyn_actuals", "value": list(found)}
+    return reply(msgspec.json.encode({**content, **{f"@odata.{name}": value for name, value in members.items()}}))
+
+
+def zipped(body: bytes, **headers: str) -> bytes:
+    """A whole answer, compressed."""
+    return reply(gzip.compress(body), headers={"Content-Encoding": "gzip", **headers})
