@@ -22,6 +22,7 @@ from engine.wire import document_json
 from store import tables
 from store.caches import Recent
 from store.outgoing import Outgoing
+from store.pins import setting_of
 from store.rows import Rows, Written
 from store.statements import delete, insert, upsert
 from store.unit import Unit, _decode_chain, encode
@@ -80,6 +81,8 @@ class Batch(msgspec.Struct):
     answered: list[Notice] = []
     """Notices that were answered, each as of its own time."""
     moves: list[Move] = []
+    pins: Mapping[tuple[str, str], str] = {}
+    """Environments that are pinned from now on: `store.pins`."""
 
 
 class Plan(msgspec.Struct):
@@ -139,6 +142,7 @@ def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int], *,
     _plan_notices(plan, rows, batch)
     if publishes:
         plan.requests += batch.requests
+        plan.upsert(tables.settings, [(setting_of(pin), name) for pin, name in batch.pins.items()])
         plan.outgoing += batch.rejected
         plan.outgoing += batch.notices
     return plan

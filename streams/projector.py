@@ -21,6 +21,7 @@ from store.plan import Batch as Effects
 from store.state import StateOutbox
 from store.writer import Writer
 from streams.codec import PartlyRejected, change_json, decode
+from streams.codec.environments import Environments, Pin
 from streams.log import Batch, EventLog, LogRecord, NewRecord, digest, is_lost
 from streams.topics import COMMANDS, DEFAULT_PREFIX, REJECTED
 
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 PUBLISHED_AT_ONCE: Final = 5_000
 PURGE_SECONDS: Final = 3600.0
+PINS_SECONDS: Final = 5.0
+"""How often a worker looks whether somebody has removed a pinned environment."""
 TELL_SECONDS: Final = 60.0
 """How often a worker looks which errors stand elsewhere only because time has passed."""
 
@@ -39,7 +42,8 @@ _json = msgspec.json.Encoder().encode
 class Projector:
     """Applies batches of the change topics to a store, and publishes its outbox.
 
-    `environments` are the names an event may come from, None for any. `overlapping`: the next batch is decoded, linked
+    `environments` are those that events may come from, None for any; `pinned` asks which are pinned by now, for a
+    person may remove one. `overlapping`: the next batch is decoded, linked
     and decided while a thread of its own commits and publishes this one, which pays where the database is another
     process. `purge_before` tells up to which time (microseconds since 1970 UTC) history of the error log is deleted; by
     default none is. `state` is what the state topic is kept from; a store that is computed beside the one in use has
@@ -53,7 +57,8 @@ class Projector:
         maps: Maps,
         *,
         prefix: str = DEFAULT_PREFIX,
-        environments: tuple[str, ...] | None = None,
+        environments: Environments | None = None,
+        pinned: Callable[[], Mapping[Pin, str]] | None = None,
         overlapping: bool = False,
         purge_before: Callable[[], int] | None = None,
         state: StateOutbox | None = None,
@@ -63,6 +68,8 @@ class Projector:
         self._maps = maps
         self._prefix = prefix
         self._environments = environments
+        self._pinned = pinned
+        self._pins_at = time.monotonic() + PINS_SECONDS
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer") if overlapping else None
         self._committing: Future[None] | None = None
         self._purge_before = purge_before
@@ -92,6 +99,8 @@ class Projector:
             for record in batch.records:
                 if reason := take(record, effects, self._maps, self._environments):
                     effects.rejected.append(rejection(record, reason))
+        if self._environments is not None:
+            effects.pins = self._environments.news()
         plan = self._writer.prepare(effects)
         self._wait()
         self._writer.expect(plan)
@@ -109,6 +118,7 @@ class Projector:
         """
         if self._publish_state():
             return True
+        self._look_at_pins()
         if self._writer.left_over:
             self._wait()
             self._publish(self._writer.outgoing(PUBLISHED_AT_ONCE))
@@ -128,6 +138,13 @@ class Projector:
         placed = self._log.append([self._record(one.outgoing) for one in waiting])
         self._state.sent(waiting, placed[-1][1] + 1)
         return True
+
+    def _look_at_pins(self) -> None:
+        if self._environments is None or self._pinned is None or time.monotonic() < self._pins_at:
+            return
+        self._wait()
+        self._environments.pin(self._pinned())
+        self._pins_at = time.monotonic() + PINS_SECONDS
 
     def _tell(self) -> bool:
         if time.monotonic() < self._tell_at:
@@ -185,7 +202,7 @@ class Projector:
         return NewRecord(f"{self._prefix}.{item.topic}", item.key, item.value)
 
 
-def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[str, ...] | None = None) -> str | None:
+def take(record: LogRecord, effects: Effects, maps: Maps, environments: Environments | None = None) -> str | None:
     """Sort what an event says to where it is applied; return why it, or a part of it, cannot be."""
     if is_lost(record):
         return "the event was lost when the log was damaged (`tieout log salvage`): have its source send it again"
@@ -197,7 +214,11 @@ def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[st
     except PartlyRejected as part:
         facts, reason = part.facts, str(part)
     except Rejected as refused:
+        if environments is not None:
+            environments.drop()
         return str(refused)
+    if environments is not None:
+        environments.confirm()
     unmapped: dict[str, None] = {}
     for fact in facts:
         if isinstance(fact, Change):

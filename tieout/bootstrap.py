@@ -1,22 +1,25 @@
 """The pieces, wired: the only module that knows every package."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from sqlalchemy import Engine, make_url
 
 from engine.calendar import present
-from engine.changes import microseconds
+from engine.changes import Source, microseconds
 from engine.errors import SettingError
 from store.database import check, connect, migrate
 from store.lease import Lease
+from store.pins import pins
 from store.queries import Reader
 from store.state import StateOutbox
 from store.writer import Writer
+from streams.codec.environments import Environments
 from streams.embedded import EmbeddedLog
 from streams.log import EventLog
 from streams.projector import Projector
@@ -127,12 +130,18 @@ def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease |
     maps = load_maps(settings)
     adopt(engine, log, projected_topics(settings))
     take_over(engine, log, settings.prefix, lease)
+
+    def pinned() -> dict[tuple[str, str], str]:
+        with engine.connect() as connection:
+            return pins(connection)
+
     projector = Projector(
         Writer(engine, maps, settings.companies, lease=lease, clock=lambda: microseconds(_now(settings))),
         log,
         maps,
         prefix=settings.prefix,
-        environments=settings.environments,
+        environments=environments_of(settings, pinned()),
+        pinned=pinned,
         overlapping=engine.dialect.name == "postgresql",
         purge_before=lambda: _purge_before(settings),
         state=StateOutbox(engine, lease),
@@ -141,6 +150,13 @@ def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease |
         yield projector
     finally:
         projector.close()
+
+
+def environments_of(settings: Settings, pinned: Mapping[tuple[str, str], str]) -> Environments:
+    """The environments that events may come from under these settings, some being pinned."""
+    addresses: dict[Source, str | None] = {"finance": settings.finance, "dataverse": settings.dataverse}
+    hosts = {system: host for system, address in addresses.items() if address and (host := urlsplit(address).hostname)}
+    return Environments(settings.environments, pins=pinned, hosts=hosts)
 
 
 def spare_the_collector() -> None:

@@ -21,12 +21,13 @@ from store import tables
 from store.database import shown_url
 from store.lease import LEASE_SECONDS, holder_of
 from store.notices import waiting_rows
+from store.pins import pins
 from store.selfchecks import in_outbox, unequal_sums
 from store.state import waiting_records
 from store.writer import built_under, check_built_under
 from streams.log import EventLog, LogError, Place
 from streams.topics import PROJECTED, TOPICS
-from tieout.bootstrap import load_maps, open_log, open_store
+from tieout.bootstrap import environments_of, load_maps, open_log, open_store
 from tieout.connected import looked_at
 from tieout.connectors import configured
 from tieout.continuity import ADVICE, compare
@@ -75,9 +76,10 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
         log = yield from _log(settings, stack, patience_seconds)
         connection = yield from _store(settings, maps, stack)
         if connection is None:
-            yield from _unchecked("the store", "writer", "outbox", "state", "notices", "tiles")
+            yield from _unchecked("the store", "writer", "environments", "outbox", "state", "notices", "tiles")
         else:
             yield from _looked_at("writer", lambda: _writer(connection, settings))
+            yield from _looked_at("environments", lambda: _environments(connection, settings))
             yield from _looked_at("outbox", lambda: _outbox(connection))
             yield from _looked_at("state", lambda: _state(connection))
             yield from _looked_at("notices", lambda: _notices(connection))
@@ -191,6 +193,19 @@ def _writer(connection: Connection, settings: Settings) -> Iterator[Line]:
         f"{max(0.0, LEASE_SECONDS - current.left):.0f} s ago)"
     )
     yield Line("writer", True, says, detail)
+
+
+def _environments(connection: Connection, settings: Settings) -> Line:
+    """Where events may come from (R85)."""
+    if settings.environments is not None:
+        listed = ", ".join(settings.environments)
+        return Line("environments", True, f"TIEOUT_ENVIRONMENTS names {listed}", {"named": settings.environments})
+    found = pins(connection)
+    if not found:
+        return Line("environments", True, "none is pinned yet: the first that an event names will be", {"pinned": {}})
+    listed = ", ".join(f"{name} ({system}, {kind})" for (system, kind), name in found.items())
+    pinned = {f"{system} {kind}": name for (system, kind), name in found.items()}
+    return Line("environments", True, f"pinned are {listed}; events of others are rejected", {"pinned": pinned})
 
 
 def _outbox(connection: Connection) -> Line:
@@ -312,7 +327,8 @@ def tiles_line(connection: Connection) -> Line:
 def effects_line(connection: Connection, log: EventLog, maps: Maps, settings: Settings) -> Line:
     """Offsets against effects: what was read is there."""
     places = {(row.topic, row.partition): row.next for row in connection.execute(select(tables.offsets))}
-    found = list(islice(without_effect(connection, log, maps, settings.prefix, settings.environments, places), 100))
+    environments = environments_of(settings, pins(connection))
+    found = list(islice(without_effect(connection, log, maps, settings.prefix, environments, places), 100))
     if not found:
         return Line("effects", True, f"the last {LAST} events before each offset are in the store")
     named = [f"{event.topic}/{event.partition}/{event.offset}: {missing}" for event, missing in found]

@@ -16,6 +16,7 @@ from engine.records import Record, record_key
 from store import tables
 from store.plan import Batch as Effects
 from store.writer import purged_to
+from streams.codec.environments import Environments
 from streams.log import EventLog, LogRecord, Place, is_lost
 from streams.projector import rejection, take
 from streams.topics import REJECTED
@@ -36,7 +37,7 @@ def without_effect(
     log: EventLog,
     maps: Maps,
     prefix: str,
-    environments: tuple[str, ...] | None,
+    environments: Environments,
     offsets: dict[Place, int],
 ) -> Iterator[tuple[LogRecord, str]]:
     """The last events before the stored offsets (as `connection` sees them) whose effect is not there, and which one.
@@ -50,7 +51,11 @@ def without_effect(
         commanded: dict[str, LogRecord] = {}
         for record in _last(log, place, stored):
             came[record.offset] = record
-            if reason := take(record, effects, maps, environments):
+            before = environments.refusals
+            reason = take(record, effects, maps, environments)
+            if environments.refusals > before:
+                continue  # the pins may have been others when it was read
+            if reason:
                 refused[rejection(record, reason).key] = record
             commanded |= {deletion.id: record for deletion in effects.deletions if deletion.id not in commanded}
         for evidence, missing in [*_changes(connection, effects.changes), *_others(connection, effects)]:

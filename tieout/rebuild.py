@@ -19,12 +19,13 @@ from engine.maps import Maps
 from engine.records import Record
 from store import tables
 from store.database import connect, migrate
+from store.pins import pins
 from store.statements import chunks, upsert
 from store.writer import PURGED_TO, Writer, purged_to
 from streams.app import BATCH_BYTES, BATCH_RECORDS
 from streams.log import Batch, EventLog, Place
 from streams.projector import Projector
-from tieout.bootstrap import spare_the_collector
+from tieout.bootstrap import environments_of, spare_the_collector
 from tieout.settings import Settings
 
 SEEDED_AT_ONCE: Final = 2_000
@@ -67,7 +68,9 @@ class Rebuilding:
         self._used = used
         self._rebuilt = rebuilt
         self._writer = Writer(rebuilt, maps, settings.companies, publishes=False)
-        self._projector = Projector(self._writer, log, maps, prefix=settings.prefix, environments=settings.environments)
+        # A rebuild takes the pins over: found anew, another environment might come first.
+        environments = environments_of(settings, pins(used))
+        self._projector = Projector(self._writer, log, maps, prefix=settings.prefix, environments=environments)
         self._maps = maps
         self.places: dict[Place, int] = {}
         self._done = 0

@@ -33,6 +33,7 @@ from streams.codec.common import (
     shown,
     time_of,
 )
+from streams.codec.environments import Environments
 from streams.codec.exports import TABLE
 from streams.codec.printed import change_json
 
@@ -60,7 +61,7 @@ def decode(
     value: bytes | None,
     headers: Headers = (),
     place: Place = NOWHERE,
-    environments: tuple[str, ...] | None = None,
+    environments: Environments | None = None,
     *,
     undated: bool = False,
 ) -> list[Fact]:
@@ -90,9 +91,7 @@ def decode(
     return _sorted(_event(value, headers, place, environments, undated=undated))
 
 
-def _event(
-    value: bytes, headers: Headers, place: Place, environments: tuple[str, ...] | None, *, undated: bool
-) -> Event:
+def _event(value: bytes, headers: Headers, place: Place, environments: Environments | None, *, undated: bool) -> Event:
     """Build an event, with the answer time and the table from its headers."""
     answered, table = None, ""
     for name, content in headers:

@@ -18,13 +18,13 @@ from streams.codec.common import (
     SMALLEST_INTEGER,
     Headers,
     Place,
-    check_environment,
     columns_time,
     not_zero,
     plain,
     shown,
     time_of,
 )
+from streams.codec.environments import Environments, Name, kind_of_source
 
 
 class RowData(msgspec.Struct, gc=False):
@@ -100,7 +100,7 @@ _STAGES: Final[dict[type, Literal["started", "message", "finished", "failed"]]] 
 _decoder: Final = msgspec.json.Decoder(CloudEvent, float_hook=str)
 
 
-def structured(value: bytes, headers: Headers, place: Place, environments: tuple[str, ...] | None) -> list[Fact]:
+def structured(value: bytes, headers: Headers, place: Place, environments: Environments | None) -> list[Fact]:
     """What a CloudEvent in structured mode says.
 
     Raises `Rejected`, and what the parser raises when the bytes are no CloudEvent that it knows; `refuse` says why.
@@ -109,7 +109,7 @@ def structured(value: bytes, headers: Headers, place: Place, environments: tuple
     return [_fact(event, _digest(value, headers), place, environments)]
 
 
-def binary(value: bytes, headers: Headers, place: Place, environments: tuple[str, ...] | None) -> list[Fact]:
+def binary(value: bytes, headers: Headers, place: Place, environments: Environments | None) -> list[Fact]:
     """What a CloudEvent in binary mode says: attributes in headers `ce_…`, the data as the body. Raises `Rejected`."""
     attributes: dict[str, Any] = {}
     for name, content in headers:
@@ -165,12 +165,14 @@ def _digest(value: bytes, headers: Headers) -> bytes:
     return digest.digest()
 
 
-def _fact(event: CloudEvent, digest: bytes, place: Place, environments: tuple[str, ...] | None) -> Fact:
+def _fact(event: CloudEvent, digest: bytes, place: Place, environments: Environments | None) -> Fact:
     if not event.specversion.startswith("1."):
         raise Rejected(f"CloudEvents {shown(event.specversion)} at $.specversion is not a version 1")
     if not event.id or len(event.id) > LONGEST_ID or "\0" in event.id:
         raise Rejected(f"the event id at $.id must have 1 to {LONGEST_ID} characters")
-    source = _source(event.source, environments)
+    source, name = _source(event.source)
+    if environments is not None:
+        environments.check(source, (name,), "$.source")
     if isinstance(event, RowChanged):
         return _row(event, source, digest, place)
     evidence = _evidence(event, _time_of(event.time), 0, digest, place)
@@ -183,13 +185,12 @@ def _fact(event: CloudEvent, digest: bytes, place: Place, environments: tuple[st
 
 
 @lru_cache(maxsize=1024)
-def _source(source: str, environments: tuple[str, ...] | None) -> Source:
+def _source(source: str) -> tuple[Source, Name]:
     _, _, rest = source.partition("/")
     system, _, environment = rest.partition("/")
     if source[:1] != "/" or system not in ("finance", "dataverse") or not environment or len(source) > LONGEST_NAME:
         raise Rejected(f"the source {shown(source)} at $.source must be /finance/ENVIRONMENT or /dataverse/ENVIRONMENT")
-    check_environment([environment], environments, "$.source")
-    return "finance" if system == "finance" else "dataverse"
+    return "finance" if system == "finance" else "dataverse", (kind_of_source(environment), environment)
 
 
 def _time_of(time: str | None) -> int:

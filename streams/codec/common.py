@@ -1,16 +1,18 @@
 """What every family of events shares: the place and digest of an event, its environment, texts and dates."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from engine.changes import guid, iso
-from engine.errors import Rejected
 from engine.values import parse_time
+
+if TYPE_CHECKING:
+    from streams.codec.environments import Environments
 
 LONGEST_ID: Final = 200
 LONGEST_NAME: Final = 200
@@ -64,8 +66,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     value: bytes
     headers: Headers
     place: Place
-    environments: tuple[str, ...] | None
-    """Names an event may come from, None for any."""
+    environments: "Environments | None"
+    """Those that an event may come from, None for any."""
     answered: int | None = None
     """When the API gave this answer (microseconds since 1970 UTC), as its poller says in a header."""
     undated: bool = False
@@ -136,27 +138,6 @@ def row_guid(value: object) -> str:
 def not_zero(text: str) -> str:
     """Text as it came; empty when it is the zero guid."""
     return "" if 36 <= len(text) <= 38 and text.strip("{}") == _ZERO_GUID else text
-
-
-def check_environment(names: Iterable[object], environments: tuple[str, ...] | None, where: str) -> None:
-    """Refuse an event that comes from elsewhere (R85): none of the names it gives its environment is one of
-    `environments`.
-
-    A name is that of a CloudEvent's source, an organisation's id or name, the host of an API.
-    """
-    if environments is None:
-        return
-    known = _known(environments)
-    given = [text for name in names if (text := clean(name))]
-    if not any(name.lower() in known for name in given):
-        what = " alias ".join(shown(name) for name in given) or "that the event does not name"
-        raise Rejected(f"the environment {what} at {where} is none of this installation's ({', '.join(sorted(known))})")
-
-
-@lru_cache(maxsize=16)
-def _known(environments: tuple[str, ...]) -> frozenset[str]:
-    """The names of an installation's environments, in one spelling."""
-    return frozenset(normal(name.strip()).lower() for name in environments)
 
 
 # --- dates ------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,6 @@ from streams.codec.common import (
     NOT_JSON,
     REC_ID_COLUMNS,
     Event,
-    check_environment,
     clean,
     columns_time,
     operation_time,
@@ -144,8 +143,13 @@ def decode(context: Context, event: Event) -> tuple[Sequence[Fact], list[str]]:
     """
     names = (row_guid(context.organization), context.organization_name)
     # A business event names no environment (docs/connect-finance.md), and some data events have only its members.
-    if any(names) or not _has_business_members(context):
-        check_environment(names, event.environments, "$.OrganizationId, $.OrganizationName")
+    business = _has_business_members(context)
+    if event.environments is not None and (any(names) or not business):
+        event.environments.check(
+            "finance" if business else "dataverse",
+            (("organisation id", names[0]), ("organisation name", names[1])),
+            "$.OrganizationId, $.OrganizationName",
+        )
     entity = clean(context.entity, LONGEST_NAME)
     if not entity or entity == "none":
         raise Rejected(

@@ -18,7 +18,6 @@ from streams.codec.common import (
     LONGEST_NAME,
     REC_ID_COLUMNS,
     Event,
-    check_environment,
     clean,
     columns_time,
     named,
@@ -49,8 +48,10 @@ def decode(content: dict[str, Any], event: Event) -> tuple[list[Fact], list[str]
             "Finance (/data/)"
         )
     host = context["host"].lower()
-    check_environment([host], event.environments, "$['@odata.context']")
-    page = _Page("finance" if context["root"].lower() == "data" else "dataverse", context["set"], host, event)
+    system: Source = "finance" if context["root"].lower() == "data" else "dataverse"
+    if event.environments is not None:
+        event.environments.check(system, (("host", host),), "$['@odata.context']")
+    page = _Page(system, context["set"], host, event)
     facts: list[Fact] = []
     reasons = []
     for number, row in _rows(content, context["rest"]):

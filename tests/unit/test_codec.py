@@ -11,6 +11,7 @@ from engine.changes import Change, Evidence, Heartbeat, ProcessMessage
 from engine.errors import Rejected
 from engine.records import merged, new_record, record_key
 from streams.codec import Nowhere, change_json, decode
+from streams.codec.environments import Environments
 from tests.support.story import shipped_maps
 
 GUID = "6e21a0c8-9f0b-ef11-9f89-6045bda11c3f"
@@ -394,9 +395,9 @@ def test_a_binary_event_with_a_wrong_body_is_rejected(value: bytes) -> None:
 @pytest.mark.requirement("R7", "R85")
 def test_an_environment_that_is_not_configured_is_rejected_by_name() -> None:
     value = json.dumps(ROW).encode()
-    assert decode(value, environments=("contoso",)) == decode(value, environments=None)
+    assert decode(value, environments=Environments(("contoso",))) == decode(value, environments=None)
     with pytest.raises(Rejected, match=r"'contoso' at \$\.source is none of this installation's \(fabrikam\)"):
-        decode(value, environments=("fabrikam",))
+        decode(value, environments=Environments(("fabrikam",)))
 
 
 # --- whatever comes ---------------------------------------------------------------------------------------------------

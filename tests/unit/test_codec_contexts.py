@@ -8,6 +8,7 @@ import pytest
 from engine.changes import Change
 from engine.errors import Rejected
 from streams.codec import change_json, decode
+from streams.codec.environments import Environments
 from tests.support.payloads import (
     MISSING,
     NONE,
@@ -438,9 +439,9 @@ def test_its_time_is_that_of_the_operation_else_that_of_the_event(members: dict[
 
 @pytest.mark.requirement("R85")
 def test_it_names_no_environment_as_a_business_event_does_not_unless_it_does() -> None:
-    assert one(enveloped(), environments=("elsewhere",)).source == "finance"
+    assert one(enveloped(), environments=Environments(("elsewhere",))).source == "finance"
     with pytest.raises(Rejected, match="none of this installation's"):
-        one(enveloped(OrganizationId=ORGANISATION), environments=("elsewhere",))
+        one(enveloped(OrganizationId=ORGANISATION), environments=Environments(("elsewhere",)))
 
 
 # --- environments, and what is rejected -------------------------------------------------------------------------------
@@ -449,7 +450,7 @@ def test_it_names_no_environment_as_a_business_event_does_not_unless_it_does() -
 @pytest.mark.requirement("R85")
 @pytest.mark.parametrize("known", [ORGANISATION, ORGANISATION.upper(), f"{{{ORGANISATION}}}", "unq7f1d", "UNQ7F1D"])
 def test_an_organisation_is_known_by_its_id_or_name(known: str) -> None:
-    assert one(context({"a": 1}), environments=("contoso", known)).id == ROW
+    assert one(context({"a": 1}), environments=Environments(("contoso", known))).id == ROW
 
 
 @pytest.mark.requirement("R85")
@@ -460,7 +461,7 @@ def test_an_organisation_is_known_by_its_id_or_name(known: str) -> None:
 def test_an_event_of_an_unknown_organisation_is_rejected(event: dict[str, Any], members: dict[str, Any]) -> None:
     other = without_missing({**event, **members})
     with pytest.raises(Rejected, match=r"at \$\.OrganizationId, .* is none of this installation's \(elsewhere\)"):
-        one(other, environments=("elsewhere",))
+        one(other, environments=Environments(("elsewhere",)))
     assert one(other).source
 
 

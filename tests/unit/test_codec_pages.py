@@ -9,6 +9,7 @@ from engine.changes import Change, iso
 from engine.errors import Rejected
 from engine.maps import COMPANY
 from streams.codec import ANSWERED, PartlyRejected, change_json, decode
+from streams.codec.environments import Environments
 from streams.codec.pages import singulars
 from tests.support import payloads
 from tests.support.payloads import ACTUAL, DATAVERSE, FINANCE, MISSING, OTHER, ROW, STAGING, encoded, etag
@@ -208,9 +209,9 @@ def test_a_virtual_row_read_from_dataverse_is_one_of_finance() -> None:
 @pytest.mark.requirement("R85")
 def test_an_answer_of_an_unknown_host_is_rejected() -> None:
     value = page(DATAVERSE + "msdyn_actuals", ACTUAL)
-    assert changes(value, environments=("ORG.crm4.dynamics.com",))
+    assert changes(value, environments=Environments(("ORG.crm4.dynamics.com",)))
     with pytest.raises(Rejected, match=r"'org\.crm4\.dynamics\.com' at .* is none of this installation's \(contoso\)"):
-        decode(value, NOON, environments=("contoso",))
+        decode(value, NOON, environments=Environments(("contoso",)))
 
 
 @pytest.mark.requirement("R7")

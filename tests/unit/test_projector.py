@@ -11,6 +11,7 @@ from engine.changes import iso, time_order
 from store.attempts import SqlAttempts
 from store.writer import Writer
 from streams.codec import ANSWERED
+from streams.codec.environments import only
 from streams.embedded import EmbeddedLog
 from streams.log import Batch, NewRecord
 from streams.projector import Projector, RejectedEvent, read_rejection
@@ -40,7 +41,7 @@ class World:
         self.log = EmbeddedLog.open(folder / "log.sqlite", "write")
         self.log.create_topics(list(TOPICS.values()), 1, prefix="tieout")
         self.store = memory_store()
-        self.projector = Projector(Writer(self.store, MAPS), self.log, MAPS, environments=environments)
+        self.projector = Projector(Writer(self.store, MAPS), self.log, MAPS, environments=only(environments))
         self.read = 0
 
     def take(

@@ -102,12 +102,13 @@ def explain(file: InputArgument, as_json: JsonOption = False) -> None:
     from engine.changes import Change
     from engine.readings import reading
     from streams.codec import decode
+    from streams.codec.environments import only
     from tieout.mapfiles import load_maps
 
     settings = in_force()
     maps = load_maps(settings)
     with opened(file) as stream:
-        facts = decode(stream.read(), environments=settings.environments, undated=True)
+        facts = decode(stream.read(), environments=only(settings.environments), undated=True)
     for fact in facts:
         found = reading(fact, maps) if isinstance(fact, Change) else None
         if as_json:

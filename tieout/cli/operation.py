@@ -40,15 +40,29 @@ def migrate(
         typer.echo(done)
 
 
-CHECK_EXAMPLES = examples("tieout check", "tieout check --json")
+CHECK_EXAMPLES = examples("tieout check", "tieout check --json", "tieout check --unpin harbour-uat")
 
 _MARKS = {True: "ok", False: "FAULT", None: "-"}
 
 
-def check(as_json: JsonOption = False) -> None:
+def check(
+    unpin: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Remove an environment that was pinned by mistake; the next one that an event names is pinned.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check settings, broker, topics, store and worker. Each line is ok or says what to do."""
     from engine.errors import SettingError
     from tieout import checks
+
+    if unpin is not None:
+        _unpin(unpin)
+        return
 
     lines = []
     try:
@@ -56,16 +70,32 @@ def check(as_json: JsonOption = False) -> None:
         for line in checks.check(settings):
             lines.append(line)
             if not as_json:
-                typer.echo(f"{_MARKS[line.ok]:<7} {line.check:<9} {plain(line.says)}")
+                typer.echo(f"{_MARKS[line.ok]:<7} {line.check:<12} {plain(line.says)}")
     except SettingError as error:
         lines.append(checks.Line("settings", False, str(error)))
         if not as_json:
-            typer.echo(f"{_MARKS[False]:<7} {'settings':<9} {plain(str(error))}")
+            typer.echo(f"{_MARKS[False]:<7} {'settings':<12} {plain(str(error))}")
     right = all(line.ok for line in lines)
     if as_json:
         emit({"ok": right, "checks": lines})
     if not right:
         raise typer.Exit(1)
+
+
+def _unpin(name: str) -> None:
+    from engine.errors import QuestionError
+    from store import pins
+    from tieout.bootstrap import open_store
+
+    with open_store(in_force(), write=True) as engine:
+        gone = pins.unpin(engine, name)
+    if not gone:
+        raise QuestionError(f"{name!r} is not pinned; `tieout check` lists what is.")
+    kinds = " and ".join(f"{kind} of {system}" for system, kind in gone)
+    sys.stderr.write(
+        f"{name} is no longer pinned as {kinds}. Workers know within seconds. Rows of its events stay until `tieout "
+        "replay` rebuilds the store, once the right environment is pinned.\n"
+    )
 
 
 BACKUP_EXAMPLES = examples("tieout backup saved/monday")
