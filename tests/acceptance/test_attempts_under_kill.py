@@ -12,7 +12,7 @@ from engine.attempts import ATTEMPTS_MAX, Request, Sync
 from engine.syncing import Task
 from store.attempts import SqlAttempts
 from store.database import connect, migrate
-from tests.support.workers import SOAK
+from tests.support.soak import SOAK
 
 KILLED = -9
 STEPS = 7
