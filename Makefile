@@ -31,9 +31,11 @@ format: $(READY) ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-soak: $(READY) ## kill workers 300 times, as slowly as it really is (long)
-	TIEOUT_SOAK=1 $(BIN)/python -m pytest --timeout=21600 tests/integration/test_crashes.py tests/integration/test_two_workers.py \
-		tests/acceptance/test_attempts_under_kill.py $(ARGS)
+KILLING := tests/integration/test_crashes.py tests/integration/test_two_workers.py tests/acceptance/test_attempts_under_kill.py
+
+soak: $(READY) ## kill workers 300 times, as slowly as it really is; then all properties with 100 times the examples (long)
+	@failed=; for tests in "$(KILLING)" "-m hypothesis"; do \
+		TIEOUT_SOAK=1 $(BIN)/python -m pytest --timeout=21600 $$tests $(ARGS) || failed=1; done; [ -z "$$failed" ]
 
 bench: $(READY) ## measure speed (long)
 	$(BIN)/python -m benchmarks

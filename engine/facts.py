@@ -80,12 +80,23 @@ def journal_decides(line: Row) -> bool:
     return line["status"] is None and all(field != "status" for field, *_ in line.misfits)
 
 
+def _furthest_first(item: StagingFacts) -> tuple[int, bool, bool, int, str]:
+    """The order in which the staging rows of an actual are judged.
+
+    Of two that are posted the posted line says more than a voucher: it names the journal that was posted. At a tie the
+    line that was made first, which has the smaller RecId.
+    """
+    line = item.line.id if item.line is not None else ""
+    return -_ADVANCE[item.state], not item.line_posted, item.line is None, len(line), line
+
+
 class ActualFacts:
     """A cost actual: whether it reached Finance, is posted, whether it reverses or is reversed.
 
     `posted`: its journal line is posted, or a voucher stands on the staging row or on the actual (R22). `counts`: it
     has reached Finance (R14). `reversed_by` is a reversal that counts. `corrected` says that a reversal or a
-    replacement was made, whether or not it counts yet; `original` is what a reversal reverses.
+    replacement was made, whether or not it counts yet; `original` is what a reversal reverses. `best` is the staging
+    row that got furthest; its journal line is shown.
     """
 
     __slots__ = ("best", "corrected", "counts", "original", "posted", "reversal", "reversed_by", "row", "staging")
@@ -93,7 +104,7 @@ class ActualFacts:
     def __init__(self, row: Row, staging: Sequence[StagingFacts]) -> None:
         self.row = row
         self.staging = staging
-        self.best = max(staging, key=lambda item: _ADVANCE[item.state], default=None)
+        self.best = min(staging, key=_furthest_first, default=None)
         self.posted = bool(row["voucher"]) or (self.best is not None and self.best.state == "posted")
         self.counts = self.posted or bool(staging)
         self.reversal = False

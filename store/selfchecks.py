@@ -87,6 +87,15 @@ def in_outbox(connection: Connection) -> tuple[int, int | None]:
     return waiting, oldest
 
 
+def attempts_by_outcome(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many attempts to sync have ended, by action and outcome; one for each document of a call."""
+    table = tables.attempts.c
+    query = select(table.action, table.outcome, func.count().label("number")).where(table.ended.is_not(None))
+    return {
+        (row.action, row.outcome): row.number for row in connection.execute(query.group_by(table.action, table.outcome))
+    }
+
+
 def documents_by_view(connection: Connection) -> dict[tuple[str, str, str], int]:
     """How many documents there are, by company, kind and view."""
     found: dict[tuple[str, str, str], int] = {}

@@ -11,9 +11,11 @@ import docker
 import pytest
 import structlog
 from docker.errors import DockerException
+from hypothesis import settings
 
 from tests.support import containers
 from tests.support.containers import Broker, Database
+from tests.support.soak import TIMES, examples
 
 # A shell ignores SIGINT and SIGQUIT for what it starts in the background, and programs started by programs inherit
 # that. What has a handler here has its default action in a child, so that tests can interrupt what they start.
@@ -22,6 +24,11 @@ for _number in (signal.SIGQUIT, signal.SIGTERM):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.SIG_DFL)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM))
+
+if TIMES != 1:
+    # Others may use the machine for as long as that takes: how long one example takes says nothing.
+    settings.register_profile("soak", max_examples=examples(settings().max_examples), deadline=None)
+    settings.load_profile("soak")
 
 
 @cache

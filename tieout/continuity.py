@@ -19,9 +19,9 @@ IDENTITY: Final = "log of "
 """The setting that says which log a topic (by its full name) was read from."""
 
 ADVICE: Final = (
-    "Nothing was changed. If the log that was read still exists, have TIEOUT_BROKER name it again. If not, point "
-    "TIEOUT_STORE to a new store, which is filled from this log, and keep the old one: it may be the only copy of what "
-    'this log lacks (docs/operating.md, "When a log is refused").'
+    "Nothing was changed. If the log that was read still exists, have TIEOUT_BROKER and TIEOUT_PREFIX name it again. "
+    "If not, point TIEOUT_STORE to a new store, which is filled from this log, and keep the old one: it may be the "
+    'only copy of what this log lacks (docs/operating.md, "When a log is refused").'
 )
 
 
@@ -45,6 +45,11 @@ def compare(connection: Connection, log: EventLog, topics: Sequence[str]) -> Fou
     stored = {(row.topic, row.partition): row for row in connection.execute(select(tables.offsets))}
     partitions = log.topics()
     found = Found()
+    if others := sorted({topic for topic, _ in stored} - set(topics)):
+        found.problems.append(
+            f"{', '.join(others)}: topics of another environment (TIEOUT_PREFIX), which the store was filled from; a "
+            "store holds one environment"
+        )
     there = [topic for topic in sorted({*topics, *(topic for topic, _ in stored)}) if topic in partitions]
     found.problems += _unlike(connection, log, there, found)
     read = [place for place in stored if place[1] < partitions.get(place[0], 0)]

@@ -26,9 +26,10 @@ from sqlalchemy.exc import DBAPIError
 from engine.errors import SettingError, TieoutError
 from engine.notices import Waiting
 from store import tables
+from store.attempts import states_of_syncs
 from store.notices import waiting_rows
 from store.overview import oldest_open
-from store.selfchecks import documents_by_view, in_outbox
+from store.selfchecks import attempts_by_outcome, documents_by_view, in_outbox
 from store.state import waiting_records
 from tieout.bootstrap import load_maps, open_log, open_store
 from tieout.checks import effects_line, tiles_line
@@ -53,6 +54,8 @@ class Sample(msgspec.Struct, frozen=True):
     complete: dict[str, float]
     oldest_open: float | None
     not_read: list[Waiting]
+    syncs: dict[tuple[str, str], int]
+    attempts: dict[tuple[str, str], int]
     size: int
 
 
@@ -109,6 +112,8 @@ def _sample(connection: Connection) -> Sample:
         complete={row.source: row.until / 1_000_000 for row in connection.execute(select(tables.sources))},
         oldest_open=None if oldest_open_at is None else oldest_open_at / 1_000_000,
         not_read=waiting_rows(connection),
+        syncs=states_of_syncs(connection),
+        attempts=attempts_by_outcome(connection),
         size=_size(connection),
     )
 
@@ -175,6 +180,14 @@ def _of_store(sample: Sample) -> Iterable[Metric]:
         rows.add_metric([one.entity], one.rows)
         since.add_metric([one.entity], one.since / 1_000_000)
     yield from (rows, since)
+    syncs = _labelled("syncs", "Documents that were to be synced, by how that stands", "action", "state")
+    for (state, action), number in sorted(sample.syncs.items()):
+        syncs.add_metric([action, state], number)
+    meaning = "Attempts to sync that have ended, one for each document of a call"
+    attempts = CounterMetricFamily("tieout_attempts", meaning, labels=("action", "outcome"))
+    for ended, number in sorted(sample.attempts.items()):
+        attempts.add_metric(list(ended), number)
+    yield from (syncs, attempts)
     complete = _labelled("source_complete_timestamp_seconds", "Up to when a source says it has sent all", "source")
     for source, until in sorted(sample.complete.items()):
         complete.add_metric([source], until)

@@ -13,7 +13,7 @@ from engine.syncing import Task
 from store.attempts import SqlAttempts
 from store.database import connect
 from tests.support.attempting import publish, settings_in
-from tests.support.workers import SOAK
+from tests.support.soak import SOAK
 from tieout.bootstrap import open_projector
 
 KILLED = -9

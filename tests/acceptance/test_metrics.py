@@ -49,6 +49,10 @@ def test_a_worker_tells_how_it_stands(worker: Worker) -> None:
     assert told["tieout_outbox_records",] == 0
     assert told["tieout_documents", "USPM", "expense", "missing-actuals"] > 40
     assert told["tieout_source_complete_timestamp_seconds", "finance"] > 1.7e9
+    # The two journals of the demonstration: one was tried five times and waits for a person, the other once more.
+    assert told["tieout_syncs", "journal", "stopped"] == 1
+    assert told["tieout_syncs", "journal", "waiting"] == 1
+    assert told["tieout_attempts_total", "journal", "configuration"] >= 6
     assert told["process_resident_memory_bytes",] > 1e7
 
 

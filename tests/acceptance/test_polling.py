@@ -1,6 +1,7 @@
 """`tieout poll` against the served pair: what is read is reconciled, and what cannot be read says why."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -49,6 +50,31 @@ def test_the_initial_load_gives_the_documented_expenses(tieout: Tieout) -> None:
     assert summary["tiles"]["expense_missing_actuals"] == {"amount": "4000.00", "documents": 40}
     assert summary["tiles"]["expense_missing_journal_lines"] == {"amount": "5000.00", "documents": 9}
     assert json.loads(tieout("rejected", "list", "--json").out or "[]") == []
+
+
+@pytest.mark.requirement("R9")
+def test_every_vendor_invoice_line_that_the_initial_load_leaves_out_is_counted_and_shown(
+    tieout: Tieout, served: Served
+) -> None:
+    """Finance deletes the pending rows, which alone name the project, once an invoice is posted."""
+    assert tieout("poll").code == 0
+    assert tieout("run", "--until-caught-up").code == 0
+    posted, pending = (served.pair.tables[name].rows for name in ("VendInvoiceTrans", "VendInvoiceInfoLine"))
+    with_pending = {str(row.columns["SourceDocumentLine"]) for row in pending.values()}
+    without = {row_id for row_id, row in posted.items() if str(row.columns["SourceDocumentLine"]) not in with_pending}
+    everything = ("documents", "--company", "USPM", "--kind", "vendor-invoice-line", "--view", "all")
+    always = ("--from", "1900-01-01", "--to", "2154-12-31")
+    rows = tieout(*everything, *always, "--json").lines
+    assert len(rows) == len(posted)
+    left_out = {row["document"] for row in rows if row["position"] == "excluded"}
+    assert left_out == {f"USPM/{row_id}" for row_id in without}
+    assert len(left_out) > 30
+    assert {row["excluded"] for row in rows if row["position"] == "excluded"} == {"no-project"}
+    told = tieout(*everything, *always).out
+    assert told.count("no-project") == len(left_out)
+    assert sum(map(int, re.findall(r"^(\d+) documents? ", told, re.MULTILINE))) == len(posted)
+    (tiles,) = [line["tiles"] for line in tieout("summary", "--company", "USPM", "--json").lines]
+    assert {tile["documents"] for name, tile in tiles.items() if name.startswith("vendor_invoice")} == {0}
 
 
 @pytest.mark.requirement("R9")

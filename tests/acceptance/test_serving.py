@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine.errors import SettingError
+from tests.acceptance.test_readme import README, blocks
 from tests.support.workspace import project, settings_in
 from tieout.simulator import ingest_lines, simulate
 from tieout.workspace.server import PORT, listen
@@ -112,11 +113,11 @@ def test_the_file_that_reaches_a_demonstrations_systems_is_its_owners_alone(tmp_
 def test_sync_beside_the_demonstration_does_all_that_is_not_a_persons(tmp_path: Path) -> None:
     """As README.md shows it, in two terminals."""
     with started("demo", "--port", "0", folder=tmp_path):
-        typed = "source .tieout/demo/demo.env && tieout sync --company USPM --yes && tieout summary --company USPM"
+        (typed,) = [block for block in blocks(README, "sh") if "demo.env" in block]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
         environment = kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         done = subprocess.run(
-            ["bash", "-c", typed], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+            ["bash", "-ec", typed], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
         )
     assert done.returncode == 0, done.stderr
     # It holds the secret of the simulated pair, as a real one would hold a real one.
@@ -126,7 +127,7 @@ def test_sync_beside_the_demonstration_does_all_that_is_not_a_persons(tmp_path: 
     assert "Expense missing actuals 1,000.00 10 documents" in said
     assert "Expense missing journal lines 7,200.00 37 documents" in said
     assert "Vendor invoice missing actuals 0.00 0 documents" in said
-    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
+    readme = " ".join(README.split())
     assert "40 documents are sent again, imported or posted. Of the 4,000.00 above 3,000.00 clear" in readme
     assert "*Expense missing actuals* says 1,000.00." in readme
     assert "*Expense missing journal lines* says 7,200.00 then" in readme

@@ -158,6 +158,20 @@ def test_a_log_that_was_made_again_is_refused_whatever_it_holds(
     refused(tieout, tmp_path, "finance.changes: not what the store was filled from. It was made again since")
 
 
+@pytest.mark.requirement("R85")
+def test_the_topics_of_another_environment_are_refused_on_the_same_log(tieout: Tieout, tmp_path: Path) -> None:
+    """RecIds are unique within an environment only: the row of one would take the place of that of the other."""
+    catch_up(tieout, 1)
+    before = documents(tieout), tieout("dump").out
+    assert tieout("ingest", "-", stdin=expense(1, "250.00"), prefix="fabrikam").code == 0
+    refused(tieout, tmp_path, "tieout.finance.changes: topics of another environment (TIEOUT_PREFIX)")
+    assert (documents(tieout), tieout("dump").out) == before
+    with_its_own = tieout(
+        "run", "--role", "project", "--until-caught-up", store=f"sqlite:///{tmp_path}/fabrikam.sqlite"
+    )
+    assert with_its_own.code == 0, with_its_own.err
+
+
 @pytest.mark.requirement("R71")
 def test_another_log_is_refused_also_by_a_store_that_has_read_nothing_of_a_topic(
     tieout: Tieout, tmp_path: Path

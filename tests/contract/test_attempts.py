@@ -12,6 +12,7 @@ from engine.attempts import ATTEMPTS_MAX, SECOND, Claim, ClaimLost, Outcome, Req
 from engine.syncing import Task
 from handlers.attempts import AttemptLog, MemoryAttempts
 from store.attempts import SqlAttempts, attempts_of
+from tests.support.soak import examples
 from tests.support.stores import memory_store
 
 HOUR = 3_600 * SECOND
@@ -408,7 +409,7 @@ class SqlLogBesideModel(LogBesideModel):
         return SqlAttempts(memory_store())
 
 
-LogBesideModel.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
-SqlLogBesideModel.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+LogBesideModel.TestCase.settings = settings(max_examples=examples(200), stateful_step_count=40, deadline=None)
+SqlLogBesideModel.TestCase.settings = settings(max_examples=examples(25), stateful_step_count=30, deadline=None)
 TestMemoryLogBesideModel = pytest.mark.requirement("R43")(LogBesideModel.TestCase)
 TestSqlLogBesideModel = pytest.mark.requirement("R43")(SqlLogBesideModel.TestCase)

@@ -14,7 +14,8 @@ import pytest
 
 from tests.support.containers import Broker, Database, until
 from tests.support.points import DIED, POINTS
-from tests.support.workers import CATCH_UP_SECONDS, SOAK, Environment, Worker, environment
+from tests.support.soak import SOAK
+from tests.support.workers import CATCH_UP_SECONDS, Environment, Worker, environment
 
 pytestmark = [pytest.mark.containers, pytest.mark.requirement("R71", "R81")]
 

@@ -23,13 +23,14 @@ from tests.support.containers import Database
 from tests.support.histories import COMPANIES, deliveries, histories
 from tests.support.naive_model import NaiveModel
 from tests.support.reports import at, deleted, failed, ran
+from tests.support.soak import examples
 from tests.support.stores import MAPS, Event, batch_of, canonical, memory_store, project, reader, sizes
 
 pytestmark = pytest.mark.containers
 
 SLOW = settings(
     deadline=None,
-    max_examples=25,
+    max_examples=examples(25),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
 

@@ -18,6 +18,7 @@ from streams.embedded import EmbeddedLog
 from streams.log import EventLog, LogDamaged, LogError, LogRecord, NewRecord, is_lost
 from streams.salvage import examine, salvage
 from streams.topics import CHANGES, COMMANDS, FINANCE_CHANGES
+from tests.support.soak import examples
 
 CHANGED = FINANCE_CHANGES.full_name()
 PARTITIONS = 2
@@ -140,7 +141,7 @@ def test_a_damaged_stretch_is_an_error_and_never_other_records(place: int, size:
 
 
 @pytest.mark.requirement("R71")
-@settings(SLOW, max_examples=30)
+@settings(SLOW, max_examples=examples(30))
 @given(st.integers(0, len(CONTENT) - 1), st.integers(1, 40_000), st.binary(min_size=1, max_size=16))
 @example(4 * PAGE_BYTES, PAGE_BYTES, b"\0")  # the root of the blocks' tree
 def test_what_is_salvaged_of_a_damaged_log_is_what_was_written(place: int, size: int, pattern: bytes) -> None:

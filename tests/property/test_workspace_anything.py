@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from starlette.routing import Route
 
 from store.conditions import COLUMNS
+from tests.support.soak import examples
 from tests.support.workspace import lines, posted_expense, project, served, settings_in, small_company
 from tieout.workspace.app import make_app
 from tieout.workspace.context import Workspace
@@ -103,7 +104,7 @@ def test_a_file_is_named_for_a_company_with_an_odd_code(client: httpx.Client) ->
 @example("/{company}/expense", {"f.amount": "9" * 5_000})
 @example("/{company}/expense", {"f.voucher": "a" * 50_000})
 @example("/{company}/expense", {"q": "a" * 50_000})
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_hostile_parameters_are_no_fault(client: httpx.Client, path: str, query: dict[str, str]) -> None:
     asked(client, path, {}, query)
 
@@ -117,7 +118,7 @@ FORMS: Final = tuple(
 
 
 @given(st.sampled_from(FORMS), st.dictionaries(st.sampled_from(FIELDS), ANYTHING) | st.binary(max_size=200))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 def test_a_hostile_form_is_no_fault(client: httpx.Client, path: str, form: dict[str, str] | bytes) -> None:
     headers = {"origin": str(client.base_url).rstrip("/"), "content-type": "application/x-www-form-urlencoded"}
     content = form if isinstance(form, bytes) else urlencode(form).encode()

@@ -835,14 +835,14 @@ class NaiveModel:
         return self._step_of_row(self._furthest_rows(actual)[0])
 
     def _line_of(self, actuals: list[Record]) -> Record | None:
-        """The journal line to show: the one with the smallest RecId that was seen."""
+        """The journal line to show, of those that were seen: a posted one before others, then the smallest RecId."""
         lines = [
             line
             for actual in actuals
             for row in self._furthest_rows(actual)
             if (line := self._find(JOURNAL_LINE, row.get("ProjAdvancedJournalLine")))
         ]
-        return min(lines, key=lambda line: (len(line.id), line.id), default=None)
+        return min(lines, key=lambda line: (self._line_state(line) != "posted", len(line.id), line.id), default=None)
 
     # -- money
 

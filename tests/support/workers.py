@@ -28,7 +28,6 @@ from tieout.ingest import read_line
 from tieout.settings import Settings, load
 from tieout.simulator import ingest_lines, simulate
 
-SOAK = os.environ.get("TIEOUT_SOAK") == "1"
 FAIL_OVER_SECONDS = 15.0
 CATCH_UP_SECONDS = 90.0
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from handlers.errors import Throttled, Transient
 from handlers.limits import DOCUMENTED, Bucket, Limiter, Limits
+from tests.support.soak import examples
 from tieout.simulator.pair.protection import Protection
 
 ACTIONS = 20_000
@@ -101,7 +102,7 @@ def test_20_000_actions_never_exceed_the_limits_and_waste_no_more_than_a_twentie
 
 
 @pytest.mark.requirement("R46")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 # A call whose window ends as the next one is sent: by a rounding it counted for the server, and not for us.
 @example(seed=6739, workers=52, usual=2.469910216544156, slow=7.303254133982696, way=0.0)
 @given(

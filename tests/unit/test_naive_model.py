@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.histories import BEGINNING, COMPANIES, Event, Step, deliveries, heartbeat, histories, row_event
 from tests.support.naive_model import EXPENSE, INVOICE_LINE, PARTS, NaiveModel
+from tests.support.soak import examples
 
 RECORD, ACTUAL, SECOND, THIRD = (f"{n:08x}-0000-4000-8000-00000000000{n}" for n in (1, 2, 3, 4))
 HEADER, USD, EUR, USPM = (f"{n:08x}-0000-4000-8000-00000000000{n}" for n in (5, 6, 7, 8))
@@ -465,7 +466,7 @@ def test_the_window_begins_with_the_earliest_open_operating_period_of_two_years(
 # -- what must hold for every history
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.data())
 def test_the_model_does_not_see_the_order_of_events(data: st.DataObject) -> None:
     events = data.draw(histories(max_documents=3))
@@ -477,7 +478,7 @@ def test_the_model_does_not_see_the_order_of_events(data: st.DataObject) -> None
             assert one.documents(company, kind) == two.documents(company, kind)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(histories())
 def test_parts_add_up_and_tiles_are_sums_of_rows(events: list[Event]) -> None:
     model = NaiveModel(events)

@@ -66,3 +66,25 @@ def test_a_reconciled_document_shows_its_journal_voucher_and_day_of_posting() ->
 def test_a_document_that_is_not_posted_shows_no_day_of_posting() -> None:
     story = tell(MADE + "line L1 draft\n staging S1 line=L1\n journal J1 posted=2025-01-09T16:20:00Z")
     assert story.document.posted_date is None
+
+
+POSTED_TWICE = {
+    "a voucher, then a line": "staging S1 voucher=PJ-1\n staging S2 of=A1 line=L2",
+    "a line, then a voucher": "staging S1 line=L2\n staging S2 of=A1 voucher=PJ-1",
+    "a voucher beside a line in draft": (
+        "staging S1 line=L1 voucher=PJ-1\n staging S2 of=A1 line=L2\n line L1 voucher=PJ-1"
+    ),
+    "two posted lines": "staging S1 line=L3\n staging S2 of=A1 line=L2\n line L3 posted voucher=PJ-3",
+}
+
+
+@pytest.mark.parametrize("told", POSTED_TWICE.values(), ids=POSTED_TWICE.keys())
+def test_of_two_staging_rows_that_are_posted_the_first_posted_line_is_shown(told: str) -> None:
+    story = tell(f"{MADE}{told}\n line L2 posted voucher=PJ-2\n journal J2 number=USPM-042")
+    assert story.document.position == "reconciled"
+    assert (story.document.journal, story.document.journal_voucher) == ("USPM-042", "PJ-2")
+
+
+def test_the_staging_row_whose_line_is_not_shown_is_the_one_too_many() -> None:
+    story = tell(MADE + "staging S1 voucher=PJ-1\n staging S2 of=A1 line=L2\n line L2 posted voucher=PJ-2")
+    assert "duplicate-staging-row S1" in story.found

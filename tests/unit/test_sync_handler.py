@@ -163,6 +163,7 @@ def test_one_that_fails_does_not_keep_the_others() -> None:
     assert [sync.attempts.state for sync in world.log.syncs()] == ["blocked", "done", "done"]
 
 
+@pytest.mark.requirement("R82")
 def test_each_attempt_is_in_the_log_with_its_reason() -> None:
     world = World(away(), None)
     world.ask()
@@ -183,3 +184,14 @@ def test_each_attempt_is_in_the_log_with_its_reason() -> None:
         "outcome": "transient",
         "reason": "does not answer",
     }
+
+
+@pytest.mark.requirement("R82")
+def test_an_attempt_that_is_given_back_is_in_the_log_with_how_long_it_waits() -> None:
+    world = World(Throttled("busy", retry_after=17.0), None)
+    world.ask()
+    with capture_logs() as told:
+        world.syncing.next()
+    (throttled,) = [line for line in told if line["event"] == "attempt_throttled"]
+    assert (throttled["action"], throttled["subject"], throttled["documents"]) == ("export", "USPM/1", 1)
+    assert throttled["seconds"] >= 17

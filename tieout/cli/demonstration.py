@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from tieout.settings import Settings
     from tieout.simulator import Delivered
 
-EXAMPLES = examples(
-    "tieout demo", "tieout demo --port 8081", "tieout demo --seed 7 --folder /tmp/tieout-demo --no-serve"
-)
+EXAMPLES = examples("tieout demo", "tieout demo --port 8081", "tieout demo --seed 7 --folder another-demo --no-serve")
 
 TRY_SYNC = """
 While this runs, Finance and Dataverse are simulated, and Sync has somebody to call. In another terminal:

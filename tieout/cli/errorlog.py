@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "tieout errors",
     "tieout errors --company USPM --from 2025-01-01",
-    "tieout errors --history --subject USPM-000041 --json",
+    "tieout errors --history --subject USPM-000042 --json",
     "tieout errors --follow --json | alert",
 )
 
@@ -148,7 +148,7 @@ def _to_come(settings: "Settings", query: "ErrorQuery") -> Iterator[Iterator[dic
 
 
 DELETE_EXAMPLES = examples(
-    "tieout errors delete --subject USPM-000041 --why 'posted by hand'",
+    "tieout errors delete --subject USPM-000042 --why 'posted by hand'",
     "tieout errors delete --code NO_OPEN_PERIOD --company USPM --why 'period opened' --dry-run",
     "tieout errors delete --all --why 'start of the year' --yes",
 )
@@ -209,7 +209,7 @@ def delete(
 
 
 RETRY_EXAMPLES = examples(
-    "tieout errors retry --subject USPM-000041 --dry-run",
+    "tieout errors retry --subject USPM-000042 --dry-run",
     "tieout errors retry --code NO_OPEN_PERIOD --company USPM",
     "tieout errors retry --all --yes --no-wait",
 )

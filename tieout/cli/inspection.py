@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 DECODE_EXAMPLES = examples(
     "tieout decode event.json",
     "tieout decode - < event.json",
-    "tieout decode row.json --header ce_type=tieout.row.changed --header ce_specversion=1.0 …",
+    "tieout decode row.json --header ce_specversion=1.0 --header ce_type=tieout.row.changed --header ce_id=evt-1 \\\n"
+    "    --header ce_source=/finance/contoso --header ce_time=2025-01-08T09:37:24Z",
 )
 
 

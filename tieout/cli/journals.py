@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "tieout journals",
     "tieout journals --company USPM --all --json",
-    "tieout journals sync USPM-000095",
+    "tieout journals sync USPM-000101",
     "tieout journals sync --all --yes --no-wait",
 )
 
@@ -50,8 +50,8 @@ def journals(
 
 
 SYNC_EXAMPLES = examples(
-    "tieout journals sync USPM-000095",
-    "tieout journals sync USPM/USPM-000095 GBPM/GBPM-000012 --yes",
+    "tieout journals sync USPM-000101",
+    "tieout journals sync USPM/USPM-000101 USPM/USPM-000102 --yes",
     "tieout journals sync --all --company USPM",
 )
 

@@ -248,7 +248,7 @@ def _project(settings: "Settings", outlet: "Outlet", stop: "threading.Event", *,
 SIMULATE_EXAMPLES = examples(
     "tieout simulate --out events.jsonl --labels truth.jsonl",
     "tieout simulate --seed 7 --out - | tieout ingest -",
-    "tieout simulate --company large --documents 20000 --out events.jsonl --labels truth.jsonl",
+    "tieout simulate --company large --documents 2000 --out events.jsonl --labels truth.jsonl",
 )
 
 
@@ -338,7 +338,6 @@ def _write(path: Path, lines: Iterable[bytes]) -> int:
 INGEST_EXAMPLES = examples(
     "tieout ingest events.jsonl",
     "tieout simulate --out - | tieout ingest -",
-    """echo '{"topic": "finance.changes", "key": "1", "value": {...}}' | tieout ingest -""",
     "tieout ingest --format synapse exported/",
 )
 

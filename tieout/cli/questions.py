@@ -86,7 +86,7 @@ def documents(
         show_documents(console(), query, shown, snapshot.sums(query), more=next(rows, None) is not None)
 
 
-CHAIN_EXAMPLES = examples("tieout chain USPM/USPM-PT000123", "tieout chain USPM/USPM-PT000123 --json --raw")
+CHAIN_EXAMPLES = examples("tieout chain USPM/USPM-PT000487", "tieout chain USPM/USPM-PT000487 --json --raw")
 
 
 def chain(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "tieout sync --company USPM --dry-run",
     "tieout sync --company USPM --kind expense --yes",
-    "tieout sync --document USPM/USPM-PT000123",
+    "tieout sync --document USPM/USPM-PT000487",
 )
 
 LOOK_SECONDS = 0.25

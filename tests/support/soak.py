@@ -1,0 +1,12 @@
+"""`make soak`: the same tests, looking for rare faults for longer."""
+
+import os
+from typing import Final
+
+SOAK: Final = os.environ.get("TIEOUT_SOAK") == "1"
+TIMES: Final = int(os.environ.get("TIEOUT_EXAMPLES") or (100 if SOAK else 1))
+
+
+def examples(usual: int) -> int:
+    """How many examples a property draws that usually draws so many."""
+    return usual * TIMES
