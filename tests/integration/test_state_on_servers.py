@@ -52,11 +52,9 @@ def ask(place: Environment) -> None:
     place.log.append([NewRecord(topic, key.encode(), state._json(command)) for key, command in syncs(request)])
 
 
-def attempt(engine: Engine) -> None:
-    """An attempt that fails, once it is safe that it counts."""
-    log, now = SqlAttempts(engine), time.time_ns() // 1_000
-    # However far ahead the next one is due.
-    now += 3_600 * SECOND
+def attempt(engine: Engine, number: int) -> None:
+    """An attempt that fails, once it is safe that it counts: an hour after the one before, when it is due."""
+    log, now = SqlAttempts(engine), time.time_ns() // 1_000 + number * 3_600 * SECOND
     held = log.claim(f"handler {now}", now=now, until=now + 60 * SECOND, chance=0.0)
     assert held is not None
     begun = log.begin(held, now=now, until=now + 60 * SECOND)
@@ -78,8 +76,8 @@ def stopped(place: Environment, engine: Engine) -> Sync:
     """Five attempts, made while a worker publishes."""
     ask(place)
     until(lambda: len(SqlAttempts(engine).syncs()) == 1, 30)
-    for _ in range(ATTEMPTS_MAX):
-        attempt(engine)
+    for number in range(ATTEMPTS_MAX):
+        attempt(engine, number)
     until(lambda: published(engine), 30)
     assert (only(engine).attempts.state, only(engine).attempts.made) == ("stopped", ATTEMPTS_MAX)
     return only(engine)
@@ -186,8 +184,8 @@ def test_a_database_is_backed_up_and_restored_as_the_page_says(place: Environmen
         assert code == 0, said
 
     run(dump)
-    for _ in range(ATTEMPTS_MAX):
-        attempt(engine)
+    for number in range(ATTEMPTS_MAX):
+        attempt(engine, number)
     place.feed_rest()
     place.catch_up()
     until(lambda: published(engine), 30)
