@@ -103,13 +103,14 @@ class ChainView(msgspec.Struct, frozen=True):
 class Reader:
     """Answers questions about a store.
 
-    `today` is set by hand, or None for the date in the company's time zone; `clock` gives the moment of asking.
+    `maps` are those to read the store by, or what finds them in its state (`tieout.fitting`). `today` is set by hand,
+    or None for the date in the company's time zone; `clock` gives the moment of asking.
     """
 
     def __init__(
         self,
         engine: Engine,
-        maps: Maps,
+        maps: Maps | Callable[[Connection], Maps],
         *,
         today: date | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -127,7 +128,8 @@ class Reader:
                 # READ COMMITTED would let each question see another state.
                 connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
-                yield Snapshot(connection, self._maps, self._today, self._clock())
+                maps = self._maps if isinstance(self._maps, Maps) else self._maps(connection)
+                yield Snapshot(connection, maps, self._today, self._clock())
 
 
 class Snapshot:

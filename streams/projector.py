@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 PUBLISHED_AT_ONCE: Final = 5_000
 PURGE_SECONDS: Final = 3600.0
+LOOK_SECONDS: Final = 1.0
+"""How often a worker without events looks whether a replay has put another store in place."""
 TELL_SECONDS: Final = 60.0
 """How often a worker looks which errors stand elsewhere only because time has passed."""
 
@@ -63,7 +65,7 @@ class Projector:
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer") if overlapping else None
         self._committing: Future[None] | None = None
         self._purge_before = purge_before
-        self._purge_at = self._tell_at = time.monotonic()
+        self._purge_at = self._tell_at = self._look_at = time.monotonic()
         self.rejected = 0
         """Events that were put on the rejected topic."""
 
@@ -101,8 +103,9 @@ class Projector:
 
     def work(self) -> bool:
         """Decide again a bounded number of documents, publish what was left over, look which errors return, or purge
-        some history; True while some of it is left.
+        some history; True while some of it is left. Raises `Rebuilt` when a replay has put another store in place.
         """
+        self._look()
         if self._writer.left_over:
             self._wait()
             self._publish(self._writer.outgoing(PUBLISHED_AT_ONCE))
@@ -113,6 +116,11 @@ class Projector:
                 self._publish_plan(plan)
                 return True
         return self._tell() or self._purge()
+
+    def _look(self) -> None:
+        if time.monotonic() >= self._look_at:
+            self._writer.check_generation()
+            self._look_at = time.monotonic() + LOOK_SECONDS
 
     def _tell(self) -> bool:
         if time.monotonic() < self._tell_at:
