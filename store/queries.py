@@ -37,6 +37,7 @@ from store.attempts import (
 )
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
+from store.inbox import left_of
 from store.lease import Holder, holder_of
 from store.loops import LoopTurn, last_turns
 from store.notices import waiting_rows
@@ -329,6 +330,10 @@ class Snapshot:
     def places(self) -> dict[tuple[str, int], int]:
         """The next offset to read, by topic and partition."""
         return {(row.topic, row.partition): row.next for row in self._connection.execute(select(tables.offsets))}
+
+    def left_in_inbox(self, ids: Collection[str]) -> int:
+        """How many of these commands wait to be applied."""
+        return left_of(self._connection, ids)
 
     def writer(self) -> Holder | None:
         """Who holds the lease of the writer, or held it last; None when nobody ever did."""

@@ -17,6 +17,7 @@ from engine.maps import Maps
 from engine.records import Record
 from store import errorlog, errorstates, tables
 from store.attempts import ask
+from store.inbox import Waiting, in_inbox
 from store.lease import Lease
 from store.notices import waiting_keys
 from store.outgoing import Outgoing
@@ -263,6 +264,11 @@ class Writer:
     def _check_generation(self, connection: Connection) -> None:
         if generation(connection) != self._generation:
             raise Rebuilt("a replay put a rebuilt store in place: this worker starts again on it.")
+
+    def inbox(self) -> list[Waiting]:
+        """The first commands that wait for their topic; deleted with the batch that has them (`Batch.taken`)."""
+        with self._engine.connect() as connection:
+            return in_inbox(connection)
 
     @property
     def left_over(self) -> bool:

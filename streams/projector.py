@@ -28,7 +28,9 @@ log = structlog.get_logger(__name__)
 PUBLISHED_AT_ONCE: Final = 5_000
 PURGE_SECONDS: Final = 3600.0
 LOOK_SECONDS: Final = 1.0
-"""How often a worker without events looks whether a replay has put another store in place."""
+"""How often a worker looks whether another process left commands, or a replay has put another store in place."""
+INBOX: Final = "tieout-inbox"
+"""The header of a command that waited in the inbox: its id there."""
 TELL_SECONDS: Final = 60.0
 """How often a worker looks which errors stand elsewhere only because time has passed."""
 
@@ -66,6 +68,7 @@ class Projector:
         self._committing: Future[None] | None = None
         self._purge_before = purge_before
         self._purge_at = self._tell_at = self._look_at = time.monotonic()
+        self._taken: set[str] = set()
         self.rejected = 0
         """Events that were put on the rejected topic."""
 
@@ -102,10 +105,12 @@ class Projector:
             log.warning("events_rejected", records=len(effects.rejected))
 
     def work(self) -> bool:
-        """Decide again a bounded number of documents, publish what was left over, look which errors return, or purge
-        some history; True while some of it is left. Raises `Rebuilt` when a replay has put another store in place.
+        """Put commands of the inbox on their topic, decide again a bounded number of documents, publish what was left
+        over, look which errors return, or purge some history; True while some of it is left. Raises `Rebuilt` when a
+        replay has put another store in place.
         """
-        self._look()
+        if self._look():
+            return True
         if self._writer.left_over:
             self._wait()
             self._publish(self._writer.outgoing(PUBLISHED_AT_ONCE))
@@ -117,10 +122,21 @@ class Projector:
                 return True
         return self._tell() or self._purge()
 
-    def _look(self) -> None:
-        if time.monotonic() >= self._look_at:
-            self._writer.check_generation()
-            self._look_at = time.monotonic() + LOOK_SECONDS
+    def _look(self) -> bool:
+        """Look what other processes did to the store: a replay, or commands that they left."""
+        if time.monotonic() < self._look_at:
+            return False
+        self._wait()
+        self._writer.check_generation()
+        waiting = self._writer.inbox()
+        new = [one for one in waiting if one.id not in self._taken]
+        if new:
+            # What a worker before this one put there and did not apply comes twice, and counts once by its own id.
+            topic = f"{self._prefix}{_COMMANDS}"
+            self._log.append([NewRecord(topic, one.key, one.value, ((INBOX, one.id.encode()),)) for one in new])
+        self._taken = {one.id for one in waiting}
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        return bool(new)
 
     def _tell(self) -> bool:
         if time.monotonic() < self._tell_at:
@@ -207,6 +223,9 @@ def take(record: LogRecord, effects: Effects, maps: Maps, environments: tuple[st
 
 
 def _take_command(record: LogRecord, effects: Effects, maps: Maps) -> str | None:
+    waited = [value.decode("ascii", "replace") for name, value in record.headers if name == INBOX]
+    # Anybody may write to the topic, and no database keeps every character.
+    effects.taken += [one for one in waited if one.isprintable()]
     try:
         command = commands.read(record.value)
         if isinstance(command, commands.DeleteError):

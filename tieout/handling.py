@@ -154,14 +154,15 @@ def handling(
                     stop.wait(AWAY_SECONDS)
 
         def ask(request: Request) -> None:
-            """By the commands topic, as a person does; straight on the list of the handlers where it cannot be written
-            to, for the day's turn is taken.
+            """By the commands topic, as a person does; left for the worker while the broker is away, for the day's turn
+            is taken.
             """
+            commands = syncs(request)
             try:
-                outlet.send(syncs(request))
+                outlet.send(commands)
             except TieoutError as error:
-                log.info("sync_asked_directly", reason=str(error))
-                attempts.ask(request)
+                log.info("sync_left_for_worker", reason=str(error))
+                outlet.leave(commands)
 
         def recur(_: Desk) -> bool:
             done = False

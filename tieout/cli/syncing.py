@@ -135,17 +135,14 @@ Wanted = set[tuple[str, str]]
 
 
 def ask(settings: "Settings", request: "Request") -> Wanted:
-    """Send a request, and return what it is of. Where a worker holds an embedded log, the request goes straight to the
-    list that its handlers work from.
-    """
+    """Send a request, and return what it is of."""
     from tieout.bootstrap import open_reader
-    from tieout.commands import Outlet, applied
-    from tieout.sync_requests import send
+    from tieout.commands import Outlet, applied, syncs
 
-    places = send(settings, Outlet(settings), request)
+    sent = Outlet(settings).send(syncs(request))
     with open_reader(settings) as reader:
-        if not applied(reader, places):
-            typer.echo("The command is on its topic; a worker that projects will take it up.", err=True)
+        if not applied(reader, sent):
+            typer.echo("The command is kept; a worker that projects will take it up.", err=True)
     return {(document, task.action) for task in request.tasks for document in task.documents}
 
 
