@@ -24,7 +24,7 @@ from tenacity.stop import stop_when_event_set
 from engine.errors import BuiltOtherwise, MapError, Overtaken, Rebuilt, StoreAway
 from store.lease import Lease, holder_of
 from streams import app
-from streams.log import EventLog, LogFailed, LogRefused
+from streams.log import EventLog, LogBusy, LogFailed, LogRefused
 from streams.projector import Projector
 from tieout.bootstrap import open_log, open_store, projected_topics, projecting
 from tieout.commands import Outlet
@@ -67,19 +67,31 @@ def project(
         watch.progressed(progress)
         on_progress(progress)
 
+    begun = False
+
     def run(event_log: EventLog, projector: Projector, lease: Lease | None) -> None:
+        nonlocal begun
+        begun = True
         watch.projects(projector, lease)
         with outlet.lent(event_log) if outlet is not None else nullcontext():
             app.run(event_log, projector, topics=topics, until_caught_up=until_caught_up, on_progress=report, stop=stop)
 
     def reign() -> None:
+        nonlocal begun
         while True:
             try:
                 return _alone(settings, in_force, run) if alone else _reign(settings, in_force, stop, run, watch)
             except (BuiltOtherwise, MapError):
                 if until_caught_up:
                     raise
-            _await_fit(settings, in_force, stop, watch)
+                begun = True
+                _await_fit(settings, in_force, stop, watch)
+            except LogBusy as busy:
+                # A command may do a worker's part while this one has let go of the log.
+                if not begun:
+                    raise
+                watch.waits(str(busy))
+                stop.wait(STAND_BY_SECONDS)
             if stop.is_set():
                 return None
 

@@ -206,6 +206,17 @@ def test_a_map_file_that_cannot_be_read_any_more_is_named_and_waited_for(setting
         running.ready()
 
 
+def test_a_worker_that_waited_outlives_a_command_that_has_the_log_when_it_goes_on(settings: Settings) -> None:
+    with Projecting(settings).running() as running:
+        running.ready()
+        replay(msgspec.structs.replace(settings, maps=()))
+        running.unready("built under other maps")
+        with open_log(settings, write=True):
+            Path(settings.maps[0]).write_text(MENDED_MAP, encoding="utf-8")
+            running.unready("log.sqlite")
+        running.ready()
+
+
 def test_a_worker_for_other_companies_waits_and_names_them(settings: Settings) -> None:
     with Projecting(settings).running() as running:
         running.ready()
