@@ -29,6 +29,7 @@ def make_older(connection: Connection) -> None:
     tables.error_states.drop(connection)
     connection.execute(text("ALTER TABLE offsets DROP COLUMN last"))
     tables.notices.drop(connection)
+    tables.inbox.drop(connection)
     tables.sync_runs.drop(connection)
     tables.sync_run_documents.drop(connection)
     for name in ("open_projects", "category", "vendor", "invoice", "journal"):
