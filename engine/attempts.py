@@ -59,7 +59,7 @@ class Attempts(msgspec.Struct, frozen=True):
 
 
 def asked(before: Attempts | None, now: int, *, by_person: bool, change: str) -> Attempts | None:
-    """After somebody asked for it; None when that changes nothing.
+    """After somebody asked for it at a time `now`; None when that changes nothing.
 
     `change` tells the surroundings now: a digest of the chain, its reference rows and the settings. A person begins a
     new round, unless it is being tried or waits for its first attempt. The recurring job goes on with the round there
@@ -70,6 +70,9 @@ def asked(before: Attempts | None, now: int, *, by_person: bool, change: str) ->
     if before.state == "running":
         return None
     if by_person:
+        # The request that began this round comes again, or one before it late.
+        if now <= before.since:
+            return None
         if before.state == "waiting" and before.made == 0:
             return None
         return replace(before, round=before.round + 1, made=0, state="waiting", due=now, since=now)

@@ -8,6 +8,7 @@
     - SettingError        a setting that is missing or cannot be read
     - StoreError          a store that is not there, is newer than the code, or belongs to other maps
       . StoreAway         its database does not answer: waiting may help
+      . BuiltOtherwise    it was built under other maps or companies than those in force here
   + QuestionError         a question that has no answer: an unknown company, no open period, an unknown document
   + Overtaken             another writer moved the offsets: this one stops, its transaction is rolled back
     - Rebuilt             a replay put a rebuilt store in place: this writer begins again on it
@@ -45,6 +46,10 @@ class StoreError(SetupError):
 
 class StoreAway(StoreError):
     """The database of the store does not answer: waiting may help."""
+
+
+class BuiltOtherwise(StoreError):
+    """The store was built under other maps or companies than those in force here: its rows mean something else."""
 
 
 class QuestionError(TieoutError):

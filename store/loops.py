@@ -3,7 +3,7 @@
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from store import tables
 from store.statements import upsert
@@ -26,6 +26,11 @@ _read: Final = msgspec.json.Decoder(LoopTurn).decode
 def record(connection: Connection, turn: LoopTurn) -> None:
     """Keep the last turn of a loop."""
     upsert(connection, tables.settings, [(PREFIX + turn.name, _json(turn).decode())])
+
+
+def forget(connection: Connection, name: str) -> None:
+    """Keep nothing of a loop any more."""
+    connection.execute(delete(tables.settings).where(tables.settings.c.name == PREFIX + name))
 
 
 def last_turns(connection: Connection) -> list[LoopTurn]:

@@ -80,6 +80,8 @@ class Batch(msgspec.Struct):
     noticed: list[Notice] = []
     answered: list[Notice] = []
     """Notices that were answered, each as of its own time."""
+    taken: list[str] = []
+    """Commands that waited in the inbox."""
     moves: list[Move] = []
     pins: Mapping[tuple[str, str], str] = {}
     """Environments that are pinned from now on: `store.pins`."""
@@ -137,6 +139,7 @@ def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int], *,
     _plan_decisions(plan, rows)
     _plan_reference_findings(plan)
     _plan_heartbeats(plan, batch.heartbeats, sources)
+    plan.delete(tables.inbox, ["id"], [(one,) for one in sorted(set(batch.taken))])
     _plan_messages(plan, batch.messages)
     _plan_deletions(plan, batch.deletions)
     _plan_notices(plan, rows, batch)

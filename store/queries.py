@@ -37,6 +37,7 @@ from store.attempts import (
 )
 from store.errorlog import ErrorEntry, ErrorQuery
 from store.grids import ByCurrency, GridQuery, Group, GroupBy, Place
+from store.inbox import left_of
 from store.lease import Holder, holder_of
 from store.loops import LoopTurn, last_turns
 from store.notices import waiting_rows
@@ -103,13 +104,14 @@ class ChainView(msgspec.Struct, frozen=True):
 class Reader:
     """Answers questions about a store.
 
-    `today` is set by hand, or None for the date in the company's time zone; `clock` gives the moment of asking.
+    `maps` are those to read the store by, or what finds them in its state (`tieout.fitting`). `today` is set by hand,
+    or None for the date in the company's time zone; `clock` gives the moment of asking.
     """
 
     def __init__(
         self,
         engine: Engine,
-        maps: Maps,
+        maps: Maps | Callable[[Connection], Maps],
         *,
         today: date | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -127,7 +129,8 @@ class Reader:
                 # READ COMMITTED would let each question see another state.
                 connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
-                yield Snapshot(connection, self._maps, self._today, self._clock())
+                maps = self._maps if isinstance(self._maps, Maps) else self._maps(connection)
+                yield Snapshot(connection, maps, self._today, self._clock())
 
 
 class Snapshot:
@@ -327,6 +330,10 @@ class Snapshot:
     def places(self) -> dict[tuple[str, int], int]:
         """The next offset to read, by topic and partition."""
         return {(row.topic, row.partition): row.next for row in self._connection.execute(select(tables.offsets))}
+
+    def left_in_inbox(self, ids: Collection[str]) -> int:
+        """How many of these commands wait to be applied."""
+        return left_of(self._connection, ids)
 
     def writer(self) -> Holder | None:
         """Who holds the lease of the writer, or held it last; None when nobody ever did."""

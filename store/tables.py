@@ -314,6 +314,16 @@ outbox = Table(
     comment="What is to be published; written with its cause, sent after, at least once",
 )
 
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("at", BigInteger, nullable=False, comment="Since when it waits, by the clock of who left it"),
+    Column("key", LargeBinary, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    comment="Commands for their topic, from processes that cannot write to the log: store.inbox; no projection",
+)
+
 # Who writes to a table that is kept on the state topic says so here by a trigger of the database, so that none forgets
 # it, and no key is written twice for what is published once.
 state_outbox = Table(

@@ -12,11 +12,12 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
-from engine.errors import Overtaken, Rebuilt, StoreError
+from engine.errors import BuiltOtherwise, Overtaken, Rebuilt
 from engine.maps import Maps
 from engine.records import Record
 from store import errorlog, errorstates, tables
 from store.attempts import ask
+from store.inbox import Waiting, in_inbox
 from store.lease import Lease
 from store.notices import waiting_keys
 from store.outgoing import Outgoing
@@ -254,9 +255,20 @@ class Writer:
         self._numbered, self._told_all = numbered, not first
         return self._left_over or not self._told_all
 
+    def check_generation(self) -> None:
+        """Raise `Rebuilt` when a replay has put another store in place."""
+        if not self._stale:
+            with self._engine.connect() as connection:
+                self._check_generation(connection)
+
     def _check_generation(self, connection: Connection) -> None:
         if generation(connection) != self._generation:
             raise Rebuilt("a replay put a rebuilt store in place: this worker starts again on it.")
+
+    def inbox(self) -> list[Waiting]:
+        """The first commands that wait for their topic; deleted with the batch that has them (`Batch.taken`)."""
+        with self._engine.connect() as connection:
+            return in_inbox(connection)
 
     @property
     def left_over(self) -> bool:
@@ -347,20 +359,31 @@ def _chains_after(connection: Connection, cursor: str) -> list[str]:
     return list(connection.execute(select(key).where(key > cursor).order_by(key).limit(CHAINS_AT_ONCE)).scalars())
 
 
+_MAPS: Final = "maps"
+_COMPANIES: Final = "companies (TIEOUT_COMPANIES)"
+
+
 def built_under(maps: Maps, companies: Collection[str] | None) -> dict[str, str]:
     """What a store's rows rest on besides its events, by the names of its settings."""
     listed = "all" if companies is None else ", ".join(sorted(companies))
-    return {"maps": maps.digest, "companies (TIEOUT_COMPANIES)": listed}
+    return {_MAPS: maps.digest, _COMPANIES: listed}
 
 
 def check_built_under(connection: Connection, settings: Mapping[str, str]) -> None:
-    """Raises `StoreError` for a store that was built under others than these (`built_under`)."""
-    built = {row.name: row.value for row in connection.execute(select(tables.settings))}
+    """Raises `BuiltOtherwise` for a store that was built under others than these (`built_under`)."""
+    kept = tables.settings.c
+    rows = connection.execute(select(kept.name, kept.value).where(kept.name.in_(settings)))
+    built = {row.name: row.value for row in rows}
+    remedies = {
+        _MAPS: "put the files that it was built under in their place (TIEOUT_MAPS): a worker that runs loads them",
+        _COMPANIES: f"set TIEOUT_COMPANIES to those that it was built for ({built.get(_COMPANIES)}), and start again",
+    }
     for name, value in settings.items():
         if built.get(name, value) != value:
-            raise StoreError(
-                f"the {name} changed since this store was built, and its rows mean what they meant before. "
-                "`tieout replay` rebuilds it from the topics and shows first what changes."
+            raise BuiltOtherwise(
+                f"this store was built under other {name} than those in force here, so its rows mean something else. "
+                f"Either {remedies[name]}; or run `tieout replay` under those in force here: it rebuilds the store "
+                "from the topics and shows first what changes."
             )
 
 

@@ -29,8 +29,10 @@ log = structlog.get_logger(__name__)
 
 PUBLISHED_AT_ONCE: Final = 5_000
 PURGE_SECONDS: Final = 3600.0
-PINS_SECONDS: Final = 5.0
-"""How often a worker looks whether somebody has removed a pinned environment."""
+LOOK_SECONDS: Final = 1.0
+"""How often a worker looks what other processes did: commands that were left, a replay, a pin that was removed."""
+INBOX: Final = "tieout-inbox"
+"""The header of a command that waited in the inbox: its id there."""
 TELL_SECONDS: Final = 60.0
 """How often a worker looks which errors stand elsewhere only because time has passed."""
 
@@ -69,12 +71,12 @@ class Projector:
         self._prefix = prefix
         self._environments = environments
         self._pinned = pinned
-        self._pins_at = time.monotonic() + PINS_SECONDS
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer") if overlapping else None
         self._committing: Future[None] | None = None
         self._purge_before = purge_before
         self._state = state
-        self._purge_at = self._tell_at = time.monotonic()
+        self._purge_at = self._tell_at = self._look_at = time.monotonic()
+        self._taken: set[str] = set()
         self.rejected = 0
         """Events that were put on the rejected topic."""
 
@@ -113,12 +115,12 @@ class Projector:
             log.warning("events_rejected", records=len(effects.rejected))
 
     def work(self) -> bool:
-        """Publish the state that changed and what was left over, decide again a bounded number of documents, look which
-        errors return, or purge some history; True while some of it is left.
+        """Publish the state that changed, put commands of the inbox on their topic, publish what was left over, decide
+        again a bounded number of documents, look which errors return, or purge some history; True while some of it is
+        left. Raises `Rebuilt` when a replay has put another store in place.
         """
-        if self._publish_state():
+        if self._publish_state() or self._look():
             return True
-        self._look_at_pins()
         if self._writer.left_over:
             self._wait()
             self._publish(self._writer.outgoing(PUBLISHED_AT_ONCE))
@@ -139,12 +141,23 @@ class Projector:
         self._state.sent(waiting, placed[-1][1] + 1)
         return True
 
-    def _look_at_pins(self) -> None:
-        if self._environments is None or self._pinned is None or time.monotonic() < self._pins_at:
-            return
+    def _look(self) -> bool:
+        """Look what other processes did to the store: a replay, commands that they left, pins that they removed."""
+        if time.monotonic() < self._look_at:
+            return False
         self._wait()
-        self._environments.pin(self._pinned())
-        self._pins_at = time.monotonic() + PINS_SECONDS
+        self._writer.check_generation()
+        if self._environments is not None and self._pinned is not None:
+            self._environments.pin(self._pinned())
+        waiting = self._writer.inbox()
+        new = [one for one in waiting if one.id not in self._taken]
+        if new:
+            # What a worker before this one put there and did not apply comes twice, and counts once by its own id.
+            topic = f"{self._prefix}{_COMMANDS}"
+            self._log.append([NewRecord(topic, one.key, one.value, ((INBOX, one.id.encode()),)) for one in new])
+        self._taken = {one.id for one in waiting}
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        return bool(new)
 
     def _tell(self) -> bool:
         if time.monotonic() < self._tell_at:
@@ -240,6 +253,9 @@ def take(record: LogRecord, effects: Effects, maps: Maps, environments: Environm
 
 
 def _take_command(record: LogRecord, effects: Effects, maps: Maps) -> str | None:
+    waited = [value.decode("ascii", "replace") for name, value in record.headers if name == INBOX]
+    # Anybody may write to the topic, and no database keeps every character.
+    effects.taken += [one for one in waited if one.isprintable()]
     try:
         command = commands.read(record.value)
         if isinstance(command, commands.DeleteError):

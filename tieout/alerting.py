@@ -32,9 +32,10 @@ from store.summary import KINDS
 from store.views import View
 from streams.log import EventLog, LogError
 from streams.topics import REJECTED
-from tieout.bootstrap import load_maps, open_log, open_store
+from tieout.bootstrap import open_log, open_store
 from tieout.checks import effects_line, tiles_line
 from tieout.feeds import companies_of, feeds_of
+from tieout.fitting import MapsInForce
 from tieout.loops import reason_of, repeat
 from tieout.rejected import rejections
 from tieout.settings import Settings
@@ -56,8 +57,8 @@ class Look:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
-        self._maps = load_maps(settings)
-        self._reader = Reader(engine, self._maps, today=settings.today)
+        self._in_force = MapsInForce(settings, "alerts")
+        self._reader = Reader(engine, self._in_force.nearest, today=settings.today)
         self._checked = float("-inf")
         self._ends: object = None
         self._rejected: Counter[str] = Counter()
@@ -73,7 +74,8 @@ class Look:
             with open_log(self._settings, write=False) as event_log:
                 found += alerts.rejected(self._rejections(event_log))
                 looked_at.add("events-rejected")
-                if time.monotonic() - self._checked >= CHECK_SECONDS:
+                # Under other maps than the store's they would tell of no fault of the store.
+                if self._in_force.unfit is None and time.monotonic() - self._checked >= CHECK_SECONDS:
                     found += alerts.failed_checks(self._failed(event_log))
                     looked_at.add("self-check-failed")
                     self._checked = time.monotonic()
@@ -91,7 +93,7 @@ class Look:
 
     def _failed(self, event_log: EventLog) -> dict[str, str]:
         with self._engine.connect() as connection:
-            lines = tiles_line(connection), effects_line(connection, event_log, self._maps, self._settings)
+            lines = tiles_line(connection), effects_line(connection, event_log, self._in_force.maps, self._settings)
         return {line.check: line.says for line in lines if not line.ok}
 
 

@@ -25,6 +25,7 @@ from streams.log import EventLog
 from streams.projector import Projector
 from streams.topics import CHANGES, PROJECTED, TOPICS
 from tieout.continuity import adopt
+from tieout.fitting import MapsInForce
 from tieout.keeping import take_over
 from tieout.mapfiles import load_maps as load_maps
 from tieout.settings import Settings
@@ -114,7 +115,9 @@ def open_reader(settings: Settings, *, clock: Callable[[], datetime] = lambda: d
 
 @contextmanager
 def open_projector(settings: Settings) -> Iterator[tuple[EventLog, Projector]]:
-    """A worker's log and projection. Raises `LogBusy` when another process writes to an embedded log."""
+    """A worker's log and projection. Raises `LogBusy` when another process writes to an embedded log, else as
+    `projecting`.
+    """
     with (
         open_log(settings, write=True) as log,
         open_store(settings, write=True) as engine,
@@ -124,10 +127,20 @@ def open_projector(settings: Settings) -> Iterator[tuple[EventLog, Projector]]:
 
 
 @contextmanager
-def projecting(engine: Engine, log: EventLog, settings: Settings, lease: Lease | None = None) -> Iterator[Projector]:
-    """The projection of a log onto a store. Raises `LogDiffers` when the store was filled from another log."""
+def projecting(
+    engine: Engine,
+    log: EventLog,
+    settings: Settings,
+    lease: Lease | None = None,
+    in_force: MapsInForce | None = None,
+) -> Iterator[Projector]:
+    """The projection of a log onto a store, by the maps `in_force` if some are loaded. Raises `LogDiffers` when the
+    store was filled from another log, `BuiltOtherwise` when it was built under other maps or companies.
+    """
     spare_the_collector()
-    maps = load_maps(settings)
+    in_force = in_force or MapsInForce(settings, "projection")
+    with engine.connect() as connection:
+        maps = in_force.fitting(connection)
     adopt(engine, log, projected_topics(settings))
     take_over(engine, log, settings.prefix, lease)
 

@@ -3,7 +3,7 @@ the workspace (R55), and what our own processes report (R61).
 
 Where a worker reads the topics, a record is put there and the worker applies it. An embedded log has one process that
 writes: beside a worker of this process its log is used, and where no worker runs at all, the records are applied here
-and now.
+and now. Commands for a log that another process writes to wait in the store (`store.inbox`) for its worker.
 """
 
 import getpass
@@ -23,12 +23,13 @@ from engine.errorlog import Deletion, subject_of
 from engine.errors import QuestionError
 from handlers.events import SourceEvent
 from store.errorlog import ErrorEntry
+from store.inbox import left_of, put_in
 from store.queries import Reader
 from store.statements import chunks
 from streams import app
 from streams.log import EventLog, LogBusy, NewRecord, Place
 from streams.topics import COMMANDS
-from tieout.bootstrap import open_log, open_projector, projected_topics
+from tieout.bootstrap import open_log, open_projector, open_store, projected_topics
 from tieout.settings import Settings
 
 PATIENCE_SECONDS: Final = 3.0
@@ -37,6 +38,17 @@ PATIENCE_SECONDS: Final = 3.0
 _LOOK_SECONDS: Final = 0.05
 
 _json: Final = msgspec.json.Encoder().encode
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """Commands that were sent: where their topic goes on after them, or under which ids they wait in the store."""
+
+    places: dict[Place, int] = {}
+    waiting: tuple[str, ...] = ()
+
+
+class _NotOpened(QuestionError):
+    """The worker of this process is starting, or waits for what it needs."""
 
 
 class Outlet:
@@ -72,26 +84,50 @@ class Outlet:
             self._lent = state.get("lent", self._lent)
             self._changed.notify_all()
 
-    def send(self, commands: Sequence[tuple[str, Command]]) -> dict[Place, int]:
-        """Put commands, each under the key of its subject, onto their topic; returns where it goes on after them.
-
-        Raises `QuestionError` when another process writes to an embedded log.
+    def send(self, commands: Sequence[tuple[str, Command]]) -> Sent:
+        """Put commands, each under the key of its subject, onto their topic, or leave them for the worker that has the
+        embedded log.
         """
         topic = COMMANDS.full_name(self._settings.prefix)
-        return _after(topic, self.append([NewRecord(topic, key.encode(), _json(command)) for key, command in commands]))
+        records = [NewRecord(topic, key.encode(), _json(command)) for key, command in commands]
+        try:
+            return Sent(_after(topic, self._append(records)))
+        except _NotOpened:
+            return self.leave(commands)
+        except LogBusy:
+            sent = self.leave(commands)
+            self._take_when_free(sent)
+            return sent
+
+    def leave(self, commands: Sequence[tuple[str, Command]]) -> Sent:
+        """Leave commands in the store for the worker that writes to the log."""
+        with open_store(self._settings, write=True) as engine, engine.begin() as connection:
+            rows = [(key.encode(), _json(command)) for key, command in commands]
+            return Sent(waiting=tuple(put_in(connection, rows, time.time_ns() // 1_000)))
 
     def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
-        """Put records onto their topics, and return their places. Raises as `send`."""
+        """Put records onto their topics, and return their places. Raises `QuestionError` when another process writes to
+        an embedded log.
+        """
+        try:
+            return self._append(records)
+        except LogBusy as busy:
+            raise QuestionError(
+                f"{str(busy).partition(':')[0]}, so nothing can be put there from here: use the workspace that this "
+                "process serves, or stop it first."
+            ) from None
+
+    def _append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
         if self._settings.log_file is None:
             with open_log(self._settings, write=True) as log:
                 return log.append(records)
         with self._changed:
             if not self._changed.wait_for(lambda: self._lent is not None or not self._worker, PATIENCE_SECONDS):
-                raise QuestionError("the worker of this process has not opened the log yet: ask again in a moment.")
+                raise _NotOpened("the worker of this process has not opened the log yet: ask again in a moment.")
             return self._lent.append(records) if self._lent is not None else self._apply(records)
 
     def report(self, events: Sequence[SourceEvent]) -> None:
-        """Put events of ours onto the change topics. Raises as `send`."""
+        """Put events of ours onto the change topics. Raises as `append`."""
         self.append([record_of(event, self._settings.prefix) for event in events])
 
     def publish(self) -> None:
@@ -103,18 +139,25 @@ class Outlet:
                 with suppress(LogBusy), open_projector(self._settings) as (_, projector):  # who has the log publishes
                     projector.settle()
 
+    def _take_when_free(self, sent: Sent) -> None:
+        """Do a worker's part if who has the log lets go of it before a worker takes what was left: it was no worker."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        with open_store(self._settings, write=False) as engine:
+            while time.monotonic() < until:
+                with engine.connect() as connection:
+                    if not left_of(connection, sent.waiting):
+                        return
+                try:
+                    self._apply([])
+                except LogBusy:
+                    time.sleep(_LOOK_SECONDS)
+
     def _apply(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
-        """Do a worker's part, where there is none."""
-        try:
-            with open_projector(self._settings) as (log, projector):
-                placed = log.append(records)
-                app.run(log, projector, topics=projected_topics(self._settings), until_caught_up=True)
-                return placed
-        except LogBusy as busy:
-            raise QuestionError(
-                f"{str(busy).partition(':')[0]}, so nothing can be asked of it from here: use the workspace that this "
-                "process serves, or stop it first."
-            ) from None
+        """Do a worker's part, where there is none. Raises `LogBusy` where there is one."""
+        with open_projector(self._settings) as (log, projector):
+            placed = log.append(records)
+            app.run(log, projector, topics=projected_topics(self._settings), until_caught_up=True)
+            return placed
 
 
 def record_of(event: SourceEvent, prefix: str) -> NewRecord:
@@ -130,13 +173,13 @@ def _after(topic: str, placed: Iterable[tuple[int, int]]) -> dict[Place, int]:
     return found
 
 
-def applied(reader: Reader, places: dict[Place, int], seconds: float = PATIENCE_SECONDS) -> bool:
-    """Wait until a worker has read up to these places; False when it has not by then."""
+def applied(reader: Reader, sent: Sent, seconds: float = PATIENCE_SECONDS) -> bool:
+    """Wait until a worker has applied what was sent; False when it has not by then."""
     until = time.monotonic() + seconds
     while True:
         with reader.snapshot() as snapshot:
-            reached = snapshot.places()
-        if all(reached.get(place, 0) >= offset for place, offset in places.items()):
+            reached, waiting = snapshot.places(), snapshot.left_in_inbox(sent.waiting)
+        if not waiting and all(reached.get(place, 0) >= offset for place, offset in sent.places.items()):
             return True
         if time.monotonic() >= until:
             return False

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from engine.attempts import SECOND, Claim, Request
 from engine.changes import iso
-from engine.errors import TieoutError
+from engine.errors import BuiltOtherwise, TieoutError
 from engine.journals import ACTION
 from engine.maps import Maps
 from handlers.errors import Transient
@@ -28,9 +28,10 @@ from handlers.sync import Syncing
 from store.attempts import SqlAttempts
 from store.cursors import SqlCursors
 from store.queries import Reader
-from tieout.bootstrap import load_maps, open_log, open_store
+from tieout.bootstrap import open_log, open_store
 from tieout.commands import Outlet, syncs
 from tieout.connectors import Connectors, configured, open_connectors, polled_tables
+from tieout.fitting import MapsInForce
 from tieout.journals import JournalSyncing, names_in
 from tieout.loops import repeat
 from tieout.rereading import read_again
@@ -65,51 +66,86 @@ def ready(settings: Settings) -> str | None:
     return None
 
 
+class Desk(NamedTuple):
+    """What of the work depends on the maps."""
+
+    maps: Maps
+    journals: JournalSyncing
+    rows: Callable[[], bool]
+
+
 @contextmanager
 def handling(
     settings: Settings, stop: threading.Event, outlet: Outlet, watch: Watch | None = None, *, until_done: bool = False
 ) -> Iterator[None]:
     """Handle beside whatever the block does, and report through the outlet. With `until_done` it ends when the block
     has ended and nothing waits any more, else once `stop` is set. `watch` is told whether the store answers.
+
+    While the store was built under other maps or companies than those of this process, nothing is attempted.
     """
     watch = watch or Watch()
     # The block may still bring work.
     nothing_more_comes = threading.Event()
+    in_force = MapsInForce(settings, "handler")
     with open_store(settings, write=True) as engine, open_connectors(settings) as connectors:
         attempts = SqlAttempts(engine)
-        maps = load_maps(settings)
-        reader = Reader(engine, maps, today=settings.today, clock=lambda: datetime.now(UTC))
-        journals = JournalSyncing(
-            GeneralJournals(connectors.finance, connectors.dataverse, connectors.processes, names_in(maps, settings)),
-            attempts,
-            reader,
-            settings,
-            outlet.report,
-            _now,
-        )
+        reader = Reader(engine, in_force.fitting, today=settings.today, clock=lambda: datetime.now(UTC))
         name = f"{socket.gethostname()}/{os.getpid()}"
 
-        def work(number: int) -> None:
-            syncing = Syncing(
+        def desk_under(maps: Maps) -> Desk:
+            journals = JournalSyncing(
+                GeneralJournals(
+                    connectors.finance, connectors.dataverse, connectors.processes, names_in(maps, settings)
+                ),
                 attempts,
-                by_action(journals.call, caller(connectors.processes)),
-                by_action(journals.needed, looking(reader, settings)),
+                reader,
+                settings,
+                outlet.report,
+                _now,
+            )
+            return Desk(maps, journals, reading_rows(settings, maps, connectors, engine, outlet, stop))
+
+        # Before the threads begin: what is wrong with the settings must end them all.
+        desk = desk_under(in_force.maps)
+        looking_at_maps = threading.Lock()
+
+        def at_hand() -> Desk | None:
+            """What to work with; None while the store was built under other maps or companies."""
+            nonlocal desk
+            with looking_at_maps:
+                if not in_force.fit(engine):
+                    watch.misfits(in_force.unfit or "")
+                    return None
+                if desk.maps is not in_force.maps:
+                    desk = desk_under(in_force.maps)
+                return desk
+
+        def syncing_at(desk: Desk, number: int) -> Syncing:
+            return Syncing(
+                attempts,
+                by_action(desk.journals.call, caller(connectors.processes)),
+                by_action(desk.journals.needed, looking(reader, settings)),
                 name=f"{name}/{number}",
                 clock=_now,
                 sleep=_until(stop),
                 chance=random.random,
-                ended=by_action(journals.ended, lambda claim: None),
+                ended=by_action(desk.journals.ended, lambda claim: None),
                 publish=outlet.publish,
             )
+
+        def work(number: int) -> None:
             while not stop.is_set():
                 try:
-                    if syncing.next():
+                    if (desk := at_hand()) is not None and syncing_at(desk, number).next():
                         continue
-                    due = attempts.next_due()
-                    watch.handles()
+                    due = None if desk is None else attempts.next_due()
+                    if desk is not None:
+                        watch.handles()
                     if due is None and until_done and nothing_more_comes.is_set():
                         return
                     stop.wait(LOOK_SECONDS if due is None else min(max((due - _now()) / SECOND, 0.05), LOOK_SECONDS))
+                except BuiltOtherwise:
+                    continue  # a replay came between: nothing was called, and the next look tells
                 except DBAPIError as error:
                     watch.handles(str(error.orig).strip())
                     log.warning("handler_waits", reason=str(error.orig).strip(), seconds=AWAY_SECONDS)
@@ -119,16 +155,17 @@ def handling(
                     stop.wait(AWAY_SECONDS)
 
         def ask(request: Request) -> None:
-            """By the commands topic, as a person does; straight on the list of the handlers where it cannot be written
-            to, for the day's turn is taken.
+            """By the commands topic, as a person does; left for the worker while the broker is away, for the day's turn
+            is taken.
             """
+            commands = syncs(request)
             try:
-                outlet.send(syncs(request))
+                outlet.send(commands)
             except TieoutError as error:
-                log.info("sync_asked_directly", reason=str(error))
-                attempts.ask(request)
+                log.info("sync_left_for_worker", reason=str(error))
+                outlet.leave(commands)
 
-        def recur() -> bool:
+        def recur(_: Desk) -> bool:
             done = False
             for company, day, asked in sync_every_company(reader, attempts, settings, datetime.now(UTC), ask):
                 documents = sum(len(task.documents) for task in asked.tasks)
@@ -137,23 +174,31 @@ def handling(
                 done = True
             return done
 
-        def take_journals() -> bool:
+        def take_journals(desk: Desk) -> bool:
             slot = _now() // SECOND // settings.journals_every * settings.journals_every
             # One of the workers takes them, whichever comes first.
             if not attempts.take_turn("general journals", iso(slot * SECOND)):
                 return False
-            log.info("journals_taken", journals=len(journals.take()))
+            log.info("journals_taken", journals=len(desk.journals.take()))
             return True
 
-        # Before the threads begin: what is wrong with the settings must end them all.
-        rows = reading_rows(settings, maps, connectors, engine, outlet, stop)
+        def turn_of(work: Callable[[Desk], bool]) -> Callable[[], bool]:
+            def turn() -> bool:
+                desk = at_hand()
+                return desk is not None and work(desk)
+
+            return turn
+
         with ThreadPoolExecutor(AT_ONCE + 3, thread_name_prefix="handler") as pool:
             working = [pool.submit(work, number) for number in range(AT_ONCE)]
             if not until_done:
-                working.append(pool.submit(repeat, "recurring sync", recur, engine, stop, JOB_SECONDS))
+                working.append(pool.submit(repeat, "recurring sync", turn_of(recur), engine, stop, JOB_SECONDS))
                 if settings.process_journal and settings.journals_every:
                     seconds = min(JOB_SECONDS, settings.journals_every)
-                    working.append(pool.submit(repeat, "general journals", take_journals, engine, stop, seconds))
+                    working.append(
+                        pool.submit(repeat, "general journals", turn_of(take_journals), engine, stop, seconds)
+                    )
+                rows = turn_of(lambda desk: desk.rows())
                 working.append(pool.submit(repeat, "rows read again", rows, engine, stop, JOB_SECONDS))
             try:
                 yield

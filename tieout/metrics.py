@@ -31,8 +31,9 @@ from store.notices import waiting_rows
 from store.overview import oldest_open
 from store.selfchecks import attempts_by_outcome, documents_by_view, in_outbox
 from store.state import waiting_records
-from tieout.bootstrap import load_maps, open_log, open_store
+from tieout.bootstrap import open_log, open_store
 from tieout.checks import effects_line, tiles_line
+from tieout.fitting import MapsInForce
 from tieout.settings import Settings
 from tieout.watch import Watch
 
@@ -65,6 +66,7 @@ class Samples:
     def __init__(self, settings: Settings, watch: Watch) -> None:
         self._settings = settings
         self._watch = watch
+        self._in_force: MapsInForce | None = None
         self._check_at = time.monotonic() + SAMPLE_SECONDS
         self.last: Sample | None = None
         self.reachable = False
@@ -90,11 +92,10 @@ class Samples:
         if self._watch.state != "projecting" or time.monotonic() < self._check_at:
             return
         self._check_at = time.monotonic() + SELF_CHECK_SECONDS
+        self._in_force = self._in_force or MapsInForce(self._settings, "self-checks")
+        maps = self._in_force.fitting(connection)
         with open_log(self._settings, write=False) as event_log:
-            lines = (
-                tiles_line(connection),
-                effects_line(connection, event_log, load_maps(self._settings), self._settings),
-            )
+            lines = tiles_line(connection), effects_line(connection, event_log, maps, self._settings)
         self.self_checks = {line.check: bool(line.ok) for line in lines}
         for name in [name for name, right in self.self_checks.items() if not right]:
             log.error("self_check_failed", check=name)

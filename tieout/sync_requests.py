@@ -1,17 +1,11 @@
-"""Sync requests of people and of the recurring job: how one is made, and how it reaches the handlers (R40, R41)."""
+"""Sync requests of people and of the recurring job (R40, R41)."""
 
 import time
 import uuid
 from collections.abc import Iterable
 
 from engine.attempts import Request, SyncRun
-from engine.errors import QuestionError
 from engine.syncing import Task
-from store.attempts import SqlAttempts
-from streams.log import Place
-from tieout.bootstrap import open_store
-from tieout.commands import Outlet, syncs
-from tieout.settings import Settings
 
 
 def request_of(
@@ -44,17 +38,3 @@ def request_of(
         if len(companies) == 1
         else None,
     )
-
-
-def send(settings: Settings, outlet: Outlet, request: Request) -> dict[Place, int]:
-    """Put a request onto the commands topic; returns the offsets after it, to wait for (`tieout.commands.applied`).
-
-    Where another process has the embedded log open for writing, the request goes straight to the list that the handlers
-    work from, and there is nothing to wait for.
-    """
-    try:
-        return outlet.send(syncs(request))
-    except QuestionError:
-        with open_store(settings, write=True) as engine:
-            SqlAttempts(engine).ask(request)
-        return {}

@@ -70,6 +70,10 @@ class Watch:
         self.restarts += 1
         self.state, self.reason = "waiting", reason
 
+    def misfits(self, reason: str) -> None:
+        """The store was built under other maps or companies: the worker waits until they fit."""
+        self.state, self.reason = "waiting", reason
+
     def handles(self, failure: str | None = None) -> None:
         """A handler asked the store for work; `failure` says why the store did not answer."""
         if failure is not None:

@@ -21,13 +21,14 @@ from tenacity import (
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
-from engine.errors import Overtaken, Rebuilt, StoreAway
+from engine.errors import BuiltOtherwise, MapError, Overtaken, Rebuilt, StoreAway
 from store.lease import Lease, holder_of
 from streams import app
-from streams.log import EventLog, LogFailed, LogRefused
+from streams.log import EventLog, LogBusy, LogFailed, LogRefused
 from streams.projector import Projector
-from tieout.bootstrap import open_log, open_projector, open_store, projected_topics, projecting
+from tieout.bootstrap import open_log, open_store, projected_topics, projecting
 from tieout.commands import Outlet
+from tieout.fitting import FIT_SECONDS, MapsInForce
 from tieout.settings import Settings
 from tieout.stopping import told_by_signals
 from tieout.watch import Watch
@@ -51,29 +52,57 @@ def project(
 ) -> None:
     """Project the events of the topics into the store, until told to stop or, if asked for, until all are read.
 
+    After a replay it loads the maps of the files again. While the store was built under other maps or companies than
+    these it waits, and `watch` says why; asked for an end it raises `BuiltOtherwise`.
+
     On an embedded log this is the only worker, and whatever fails is raised. On Kafka it stands by until it holds the
     lease of the store, and goes on when the broker or the database comes back; what is raised then is for a person.
     `watch` is told how it stands; `outlet` may use its log meanwhile.
     """
     topics = projected_topics(settings)
     watch = watch or Watch()
+    in_force = MapsInForce(settings, "projection")
 
     def report(progress: app.Progress) -> None:
         watch.progressed(progress)
         on_progress(progress)
 
+    begun = False
+
     def run(event_log: EventLog, projector: Projector, lease: Lease | None) -> None:
+        nonlocal begun
+        begun = True
         watch.projects(projector, lease)
         with outlet.lent(event_log) if outlet is not None else nullcontext():
             app.run(event_log, projector, topics=topics, until_caught_up=until_caught_up, on_progress=report, stop=stop)
 
+    def reign() -> None:
+        nonlocal begun
+        while True:
+            try:
+                return _alone(settings, in_force, run) if alone else _reign(settings, in_force, stop, run, watch)
+            except (BuiltOtherwise, MapError):
+                if until_caught_up:
+                    raise
+                begun = True
+                _await_fit(settings, in_force, stop, watch)
+            except LogBusy as busy:
+                # A command may do a worker's part while this one has let go of the log.
+                if not begun:
+                    raise
+                watch.waits(str(busy))
+                stop.wait(STAND_BY_SECONDS)
+            if stop.is_set():
+                return None
+
+    alone = settings.log_file is not None
     try:
         # While it projects, `streams.app` sees to signals itself.
         with told_by_signals(stop):
-            if settings.log_file is not None:
-                _alone(settings, run)
+            if alone:
+                reign()
             else:
-                _retrying(until_caught_up, stop, watch)(_reign, settings, stop, run, watch)
+                _retrying(until_caught_up, stop, watch)(reign)
     finally:
         watch.stopped()
 
@@ -101,33 +130,51 @@ def await_store(settings: Settings, stop: threading.Event) -> None:
     _retrying(False, stop, Watch())(read)
 
 
-def _alone(settings: Settings, run: Callable[..., None]) -> None:
+def _await_fit(settings: Settings, in_force: MapsInForce, stop: threading.Event, watch: Watch) -> None:
+    """Wait until the store was built under the maps and companies of this process, or until told to stop."""
+    with open_store(settings, write=True) as engine:
+        while not stop.is_set() and not in_force.fit(engine):
+            watch.misfits(in_force.unfit or "")
+            stop.wait(FIT_SECONDS)
+
+
+def _alone(settings: Settings, in_force: MapsInForce, run: Callable[..., None]) -> None:
     while True:
         try:
-            with open_projector(settings) as (event_log, projector):
+            with (
+                open_log(settings, write=True) as event_log,
+                open_store(settings, write=True) as engine,
+                projecting(engine, event_log, settings, in_force=in_force) as projector,
+            ):
+                in_force.keep(engine)
                 run(event_log, projector, None)
                 return
         except Rebuilt as reason:
             log.info("store_rebuilt", reason=str(reason))
 
 
-def _reign(settings: Settings, stop: threading.Event, run: Callable[..., None], watch: Watch) -> None:
+def _reign(
+    settings: Settings, in_force: MapsInForce, stop: threading.Event, run: Callable[..., None], watch: Watch
+) -> None:
     """Project for as long as the lease is held."""
     with open_log(settings, write=True, publish=True) as event_log, open_store(settings, write=True) as engine:
         lease = Lease(engine, f"{socket.gethostname()}/{os.getpid()}")
-        if not _stand_by(lease, engine, stop, watch):
+        if not _stand_by(lease, engine, in_force, stop, watch):
             return
         log.info("lease_taken", holder=lease.holder, epoch=lease.epoch)
         with lease.kept():
             event_log.begin_publishing()
-            with projecting(engine, event_log, settings, lease) as projector:
+            with projecting(engine, event_log, settings, lease, in_force) as projector:
+                in_force.keep(engine)
                 run(event_log, projector, lease)
 
 
-def _stand_by(lease: Lease, engine: Engine, stop: threading.Event, watch: Watch) -> bool:
-    """Wait for the lease; False when told to stop before."""
+def _stand_by(lease: Lease, engine: Engine, in_force: MapsInForce, stop: threading.Event, watch: Watch) -> bool:
+    """Wait for the lease; False when told to stop before. Raises `BuiltOtherwise` when it could not write."""
     told: str | None = None
     while not stop.is_set():
+        with engine.connect() as connection:
+            in_force.fitting(connection)
         if lease.take():
             return True
         with engine.connect() as connection:

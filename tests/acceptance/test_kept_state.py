@@ -18,9 +18,9 @@ from tests.support.containers import until
 from tests.support.live import Live, live
 from tieout.bootstrap import open_reader
 from tieout.commands import Outlet
+from tieout.commands import syncs as syncs_of
 from tieout.settings import Settings
 from tieout.simulator.pair.pair import ACTIONS
-from tieout.sync_requests import send
 from tieout.syncing import plan, plan_for
 
 EXPORT = ACTIONS["export"].rpartition("/")[2]
@@ -45,7 +45,7 @@ def syncs(settings: Settings) -> list[Sync]:
 def press_sync(site: Live, outlet: Outlet, document: str) -> None:
     with open_reader(site.settings) as reader, reader.snapshot() as snapshot:
         request = plan_for(snapshot, site.settings, document).request("anna", "a test")
-    send(site.settings, outlet, request)
+    outlet.send(syncs_of(request))
 
 
 def lost_store(folder: Path) -> None:

@@ -1,9 +1,15 @@
 """`tieout sync` against the served pair, as docs/sync.md says to try it."""
 
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +20,7 @@ from streams.topics import COMMANDS
 from tests.support.commandline import Tieout, typist
 from tests.support.pairs import Served, serving
 from tieout.bootstrap import open_log, open_store
+from tieout.cli.syncing import progress_note
 from tieout.commands import Outlet
 from tieout.handling import handling
 from tieout.settings import Settings, load
@@ -137,6 +144,54 @@ def test_the_recurring_job_asks_by_the_commands_topic(tieout: Tieout, monkeypatc
     with open_store(settings, write=False) as engine:
         documents = {sync.document for sync in SqlAttempts(engine).syncs()}
     assert documents == {name for command in asked for task in command["tasks"] for name in task["documents"]}
+
+
+@pytest.mark.requirement("R47")
+@pytest.mark.parametrize(
+    ("states", "over", "seconds", "says"),
+    [
+        ({}, 0, 1.0, "0 done, 0 failed, 0 in progress, 8 waiting · time not known yet"),
+        ({"waiting": 6, "running": 2}, 0, 1.0, "0 done, 0 failed, 2 in progress, 6 waiting · time not known yet"),
+        (
+            {"done": 1, "blocked": 1, "stopped": 2, "running": 1, "waiting": 3},
+            4,
+            10.0,
+            "1 done, 3 failed, 1 in progress, 3 waiting · 0:00:10 left",
+        ),
+        ({"done": 2, "waiting": 6}, 2, 30.0, "2 done, 0 failed, 0 in progress, 6 waiting · 0:01:30 left"),
+        ({"done": 7, "stopped": 1}, 8, 30.0, "7 done, 1 failed, 0 in progress, 0 waiting"),
+    ],
+)
+def test_the_progress_says_what_is_done_failed_and_waiting_and_the_time_that_is_left(
+    states: dict[Any, int], over: int, seconds: float, says: str
+) -> None:
+    assert progress_note(states, over, 8, seconds) == says
+
+
+@pytest.mark.requirement("R47")
+def test_a_sync_that_is_followed_shows_its_progress_on_the_terminal(tieout: Tieout, served: Served) -> None:
+    served.pair.documents.maps_stopped = True
+    settings, stop = load(), threading.Event()
+    screen, terminal = pty.openpty()
+    command = [sys.executable, "-m", "tieout", "sync", "--company", "USPM", "--yes"]
+    with (
+        handling(settings, stop, Outlet(settings)),
+        subprocess.Popen(command, stdin=terminal, stdout=subprocess.DEVNULL, stderr=terminal) as process,
+    ):
+        os.close(terminal)
+        shown = b""
+        with suppress(OSError):  # a terminal that nobody has any more
+            while more := os.read(screen, 65_536):
+                shown += more
+        stop.set()
+    os.close(screen)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\n]+", " ", shown.decode())
+    assert process.returncode == 1
+    told = re.findall(r"(\d+) done, (\d+) failed, (\d+) in progress, (\d+) waiting", re.sub(r" +", " ", text))
+    assert len(told) > 1, text
+    assert len({sum(map(int, numbers)) for numbers in told}) == 1
+    assert int(told[-1][1]) > 0
+    assert told[-1][2:] == ("0", "0")
 
 
 def commands(settings: Settings) -> list[dict[str, Any]]:

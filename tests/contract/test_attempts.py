@@ -136,6 +136,17 @@ class AttemptLogContract:
         assert log.ask(request(task("USPM/1"), at=HOUR, run="run-2")) == ["USPM/1"]
 
     @pytest.mark.requirement("R43")
+    def test_a_request_of_a_person_that_arrives_twice_begins_one_round(self, log: AttemptLog) -> None:
+        log.ask(request(task()))
+        attempt(log, 0, "permanent")
+        assert log.ask(request(task(), at=HOUR)) == ["USPM/1"]
+        attempt(log, HOUR, "permanent")
+        assert log.ask(request(task(), at=HOUR)) == []
+        assert log.ask(request(task(), at=HOUR - 1)) == []
+        assert only(log).attempts.round == 2
+        assert log.ask(request(task(), at=2 * HOUR)) == ["USPM/1"]
+
+    @pytest.mark.requirement("R43")
     def test_an_attempt_that_was_answered_429_is_given_back(self, log: AttemptLog) -> None:
         log.ask(request(task()))
         for number in range(7):

@@ -1,10 +1,6 @@
 """A replay beside a worker on Kafka and PostgreSQL: readers see the one store or the other, the worker goes on."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +13,8 @@ from store.queries import Reader
 from tests.acceptance.test_replay import canonical, everything, ingest, missing, project, settings_in
 from tests.support.commandline import ended
 from tests.support.containers import Broker, Database, until
-from tests.support.mending import WRONG_MAP
+from tests.support.mending import MENDED_MAP, WRONG_MAP
+from tests.support.observed import Worker
 from tieout.bootstrap import load_maps, open_log, open_store
 from tieout.replay import rehearsed
 from tieout.settings import Settings
@@ -27,22 +24,20 @@ pytestmark = pytest.mark.containers
 
 
 @contextmanager
-def worker(settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
+def worker(settings: Settings, folder: Path) -> Iterator[Worker]:
     """`tieout run` as a process of its own."""
-    named = {
-        "TIEOUT_BROKER": settings.broker,
-        "TIEOUT_STORE": settings.store,
-        "TIEOUT_PREFIX": settings.prefix,
-        "TIEOUT_COMPANIES": "USPM",
-        "TIEOUT_MAPS": ",".join(settings.maps),
-    }
-    command = [sys.executable, "-m", "tieout", "run", "--role", "project"]
-    with subprocess.Popen(command, env={**os.environ, **named}, stderr=subprocess.PIPE) as process, ended(process):
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=30)
+    running = Worker(
+        folder,
+        broker=settings.broker,
+        store=settings.store,
+        prefix=settings.prefix,
+        today="2025-01-08",
+        companies="USPM",
+        maps=",".join(settings.maps),
+    )
+    with ended(running.process):
+        yield running
+        running.end()
 
 
 @pytest.mark.requirement("R70", "R81")
@@ -76,7 +71,7 @@ def test_a_replay_on_servers_ends_where_a_new_store_would_be(
                     tiles = snapshot.summary(company, snapshot.window(company, None, None)).tiles
                 seen.add((tiles["expense_missing_actuals"].amount, tiles["expense_missing_journal_lines"].amount))
 
-    with worker(wrong) as running:
+    with worker(wrong, tmp_path) as writer, worker(wrong, tmp_path) as other:
         with rehearsed(mended, everything) as replay:
             with open_log(mended, write=True) as log:
                 ingest(log, late, mended.prefix)
@@ -88,9 +83,16 @@ def test_a_replay_on_servers_ends_where_a_new_store_would_be(
             asker.join()
         with open_log(mended, write=True) as log:
             ingest(log, late[:1], mended.prefix)
-        # The worker still has the wrong maps: it must not write to the rebuilt store.
-        running.wait(timeout=30)
-        assert running.returncode == 1
+        # Both still have the wrong maps: they must not write to the rebuilt store, nor end.
+        for one in (writer, other):
+            until(lambda one=one: "built under other maps" in one.ready()[1].get("reason", ""), 30)  # type: ignore[misc]
+        assert left(mended) > 0
+        assert writer.metrics()["tieout_ready",] == 0
+        (tmp_path / "wrong.toml").write_text(MENDED_MAP, encoding="utf-8")
+        for one in (writer, other):
+            until(lambda one=one: one.ready()[0] == 200, 30)  # type: ignore[misc]
+        until(lambda: left(mended) == 0, 30)
+        assert [one.process.poll() for one in (writer, other)] == [None, None]
     project(mended)
 
     undisturbed = settings_in(tmp_path)

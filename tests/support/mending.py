@@ -18,3 +18,12 @@ posted = [2, "Processing"]
 processing = [3, "Posted"]
 """
 """An integrator's first try: another link, another reading of a choice, another column for the amount."""
+
+MENDED_MAP: Final = """
+schema = 1
+version = "1"
+source = "finance"
+
+[entities]
+"""
+"""The same file once it says nothing of its own."""

@@ -12,8 +12,9 @@ from starlette.applications import Starlette
 
 from store.queries import Reader
 from tests.support.workspace import project, settings_in
-from tieout.bootstrap import load_maps, open_store
+from tieout.bootstrap import open_store
 from tieout.commands import Outlet
+from tieout.fitting import MapsInForce
 from tieout.simulator import ingest_lines, simulate
 from tieout.workspace.app import make_app
 from tieout.workspace.context import Workspace
@@ -27,10 +28,12 @@ def served(tmp_path: Path) -> Iterator[tuple[Starlette, QueuePool]]:
     settings = settings_in(tmp_path)
     project(settings, list(ingest_lines(simulate("small", 1).events)))
     with open_store(settings, write=False) as engine:
-        maps = load_maps(settings)
+        in_force = MapsInForce(settings, "workspace")
         assert isinstance(engine.pool, QueuePool)
         yield (
-            make_app(Workspace(Reader(engine, maps, today=settings.today), maps, settings, Outlet(settings))),
+            make_app(
+                Workspace(Reader(engine, in_force.nearest, today=settings.today), in_force, settings, Outlet(settings))
+            ),
             engine.pool,
         )
 

@@ -176,9 +176,10 @@ def delete(
     An error that comes again after this is current again. Deleting an error of a general journal begins a new round of
     attempts for it, as `tieout journals sync` does.
     """
+    from tieout.bootstrap import open_reader
     from tieout.cli.output import counted
     from tieout.cli.tables import console, show_errors
-    from tieout.commands import Outlet, deletions, me, retried_by
+    from tieout.commands import Outlet, applied, deletions, me, retried_by
 
     query = _current(company, process, code, subject, start, end, everything=everything)
     why, who = _said(why, "--why"), _said(me() if who is None else who, "--who")
@@ -201,9 +202,11 @@ def delete(
         if journals:
             typer.echo(f"Deleting begins a new round of attempts for {retried}.", err=True)
         typer.confirm(f"Delete {counted(len(chosen), 'current error')}?", abort=True, err=True)
-    Outlet(settings).send(deletions(chosen, who, why))
+    sent = Outlet(settings).send(deletions(chosen, who, why))
     what = counted(len(chosen), "error")
-    typer.echo(f"{what} deleted." if settings.log_file else f"{what} to be deleted: the worker does it.", err=True)
+    with open_reader(settings) as reader:
+        done = applied(reader, sent)
+    typer.echo(f"{what} deleted." if done else f"{what} to be deleted: the worker does it.", err=True)
     if journals:
         typer.echo(f"A new round of attempts begins for {retried}.", err=True)
 

@@ -37,7 +37,7 @@ def replay(
     First it shows what changes: the documents of the period with their amounts, and how many outside it; the whole
     store is rebuilt, for a document may rest on events of any day. Readers never wait; the worker goes on, and begins
     again on the rebuilt store. Interrupted or refused, nothing is left behind. After a change of maps (TIEOUT_MAPS),
-    workers must be started with the new ones.
+    workers load the files that the setting names to them, or wait until they hold the maps of the store.
     """
     from tieout.cli.progress import bar
     from tieout.cli.tables import console, show_replay

@@ -12,9 +12,9 @@ from tieout.cli.output import counted, emit
 from tieout.cli.questions import KindName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from engine.attempts import Request, Sync
+    from engine.attempts import Request, State, Sync
     from tieout.settings import Settings
     from tieout.syncing import Plan
 
@@ -135,17 +135,14 @@ Wanted = set[tuple[str, str]]
 
 
 def ask(settings: "Settings", request: "Request") -> Wanted:
-    """Send a request, and return what it is of. Where a worker holds an embedded log, the request goes straight to the
-    list that its handlers work from.
-    """
+    """Send a request, and return what it is of."""
     from tieout.bootstrap import open_reader
-    from tieout.commands import Outlet, applied
-    from tieout.sync_requests import send
+    from tieout.commands import Outlet, applied, syncs
 
-    places = send(settings, Outlet(settings), request)
+    sent = Outlet(settings).send(syncs(request))
     with open_reader(settings) as reader:
-        if not applied(reader, places):
-            typer.echo("The command is on its topic; a worker that projects will take it up.", err=True)
+        if not applied(reader, sent):
+            typer.echo("The command is kept; a worker that projects will take it up.", err=True)
     return {(document, task.action) for task in request.tasks for document in task.documents}
 
 
@@ -178,6 +175,19 @@ def carry_out(settings: "Settings", request: "Request", *, what: str, wait: bool
         raise typer.Exit(1)
 
 
+def progress_note(states: "Mapping[State, int]", over: int, total: int, seconds: float) -> str:
+    """How far a sync of `total` documents is (R47): so many done, failed, in progress and waiting, and the estimated
+    time that is left once `over` of them took so many seconds; documents that are not requested yet wait.
+    """
+    done, failed = states.get("done", 0), states.get("stopped", 0) + states.get("blocked", 0)
+    running = states.get("running", 0)
+    note = f"{done} done, {failed} failed, {running} in progress, {total - done - failed - running} waiting"
+    if over == total:
+        return note
+    left = str(timedelta(seconds=round(seconds / over * (total - over)))) if over else "time not known yet"
+    return f"{note} · {left} left" if over else f"{note} · {left}"
+
+
 def until_over(settings: "Settings", asked: Wanted, over: "Callable[[Sync], bool]") -> "list[Sync]":
     """Wait, showing how many are over, until all of these documents are; how they are then."""
     from store.attempts import SqlAttempts
@@ -191,11 +201,7 @@ def until_over(settings: "Settings", asked: Wanted, over: "Callable[[Sync], bool
             syncs = [sync for sync in attempts.syncs(names) if (sync.document, sync.action) in asked]
             states = Counter(sync.attempts.state for sync in syncs)
             done = sum(map(over, syncs))
-            note = ", ".join(f"{number} {state}" for state, number in states.items())
-            if done and done < len(asked):
-                left = (time.monotonic() - begun) / done * (len(asked) - done)
-                note += f" · {timedelta(seconds=round(left))} left"
-            move(done, len(asked), note)
+            move(done, len(asked), progress_note(states, done, len(asked), time.monotonic() - begun))
             if done == len(asked):
                 return syncs
             time.sleep(LOOK_SECONDS)

@@ -14,12 +14,12 @@ from starlette.requests import Request
 from engine.calendar import Company, Window
 from engine.changes import moment
 from engine.errors import QuestionError
-from engine.maps import Maps
 from store.queries import Reader, Snapshot
 from streams.log import EventLog
 from tieout.bootstrap import open_log
 from tieout.commands import Outlet
 from tieout.feeds import Feed, companies_of, feeds_of
+from tieout.fitting import MapsInForce
 from tieout.previews import Kind, obstacles
 from tieout.settings import Settings
 from tieout.workspace.formats import Locale, preferred, zone
@@ -34,9 +34,9 @@ class Workspace:
     is first asked for.
     """
 
-    def __init__(self, reader: Reader, maps: Maps, settings: Settings, outlet: Outlet) -> None:
+    def __init__(self, reader: Reader, in_force: MapsInForce, settings: Settings, outlet: Outlet) -> None:
         self.reader = reader
-        self.maps = maps
+        self.in_force = in_force
         self.settings = settings
         self.outlet = outlet
         self._lock = Lock()
@@ -93,6 +93,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     zone: tzinfo
     zone_name: str
     feeds: list[Feed]
+    unfit: str | None
+    """Why the store and the maps of the workspace do not fit."""
 
     @property
     def dates(self) -> dict[str, str]:
@@ -167,6 +169,7 @@ def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "
         zone=where,
         zone_name="UTC" if where is UTC else str(where),
         feeds=feeds_of(snapshot, settings, where),
+        unfit=workspace_of(request).in_force.unfit,
     )
 
 

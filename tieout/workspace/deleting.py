@@ -79,8 +79,8 @@ def _delete(request: Request, form: Form) -> Response:
         chosen = [row.entry for row in rows_of(snapshot, around, state) if _seen(row.entry) in seen]
     if not chosen:
         raise QuestionError("nothing was deleted: none of these errors is current any more.")
-    places = workspace.outlet.send(deletions(chosen, who, why))
-    if not applied(workspace.reader, places):
+    sent = workspace.outlet.send(deletions(chosen, who, why))
+    if not applied(workspace.reader, sent):
         return _to_come(request, around, len(chosen))
     return RedirectResponse(state.address(), status_code=303)
 

@@ -156,7 +156,7 @@ def _timeline(request: Request, records: list[Record], around: Frame) -> list[di
     workspace = workspace_of(request)
     steps = []
     for record in records:
-        told = record_json(record, workspace.maps)
+        told = record_json(record, workspace.in_force.maps)
         evidence = sorted(
             {*record.evidence, *(one for one in (record.seen, record.deleted) if one is not None)},
             key=lambda one: one.rank,

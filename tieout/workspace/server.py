@@ -15,8 +15,9 @@ import uvicorn
 
 from engine.errors import SettingError
 from store.queries import Reader
-from tieout.bootstrap import load_maps, open_store
+from tieout.bootstrap import open_store
 from tieout.commands import Outlet
+from tieout.fitting import MapsInForce
 from tieout.settings import Settings
 from tieout.stopping import told_by_signals
 from tieout.workspace.app import make_app
@@ -94,8 +95,9 @@ def beside(settings: Settings, listening: socket.socket, outlet: Outlet | None =
 @contextmanager
 def _server(settings: Settings, outlet: Outlet) -> Iterator[uvicorn.Server]:
     with open_store(settings, write=False) as engine:
-        maps = load_maps(settings)
-        workspace = Workspace(Reader(engine, maps, today=settings.today), maps, settings, outlet)
+        in_force = MapsInForce(settings, "workspace")
+        reader = Reader(engine, in_force.nearest, today=settings.today)
+        workspace = Workspace(reader, in_force, settings, outlet)
         config = uvicorn.Config(
             make_app(workspace),
             http=BoundedProtocol,

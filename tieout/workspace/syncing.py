@@ -22,9 +22,8 @@ from engine.syncing import DONE_AS, SYSTEMS, Left, Step
 from store.queries import Snapshot
 from store.runs import DONE, FAILED, WAITING, RunDocument, RunProgress, RunState
 from tieout import previews
-from tieout.commands import applied
+from tieout.commands import applied, syncs
 from tieout.previews import Candidate, Preview, read_token
-from tieout.sync_requests import send
 from tieout.syncing import RECURRING, VIEWS
 from tieout.workspace import addresses
 from tieout.workspace.addresses import PATHS, GridState, dates, sync_preview
@@ -253,8 +252,7 @@ def _confirm(request: Request, form: Form) -> Response:
             request,
             "Everything that the preview showed needs nothing, or something else, by now. Open the preview again.",
         )
-    places = send(workspace.settings, workspace.outlet, confirmed.request)
-    applied(workspace.reader, places)
+    applied(workspace.reader, workspace.outlet.send(syncs(confirmed.request)))
     changed = len(confirmed.changed)
     at = int(time_now())
     return RedirectResponse(f"{page}?requested={at}" + (f"&changed={changed}" if changed else ""), status_code=303)
