@@ -20,6 +20,7 @@ from tieout.bootstrap import open_reader
 from tieout.commands import Outlet
 from tieout.commands import syncs as syncs_of
 from tieout.settings import Settings
+from tieout.simulator.pair.faults import Faults
 from tieout.simulator.pair.pair import ACTIONS
 from tieout.syncing import plan, plan_for
 
@@ -81,7 +82,7 @@ def test_five_attempts_stay_five_when_the_store_is_deleted(tmp_path: Path) -> No
         until(lambda: syncs(site.settings) == [before], 60)
         assert site.called(EXPORT) == []
         press_sync(site, outlets[1], document)
-        until(lambda: syncs(site.settings)[0].attempts.state == "done", 60)
+        until(lambda: [sync.attempts.state for sync in syncs(site.settings)] == ["done"], 60)
         (after,) = syncs(site.settings)
         assert (after.attempts.round, after.attempts.made, len(site.called(EXPORT))) == (2, 1, 1)
 
@@ -98,8 +99,9 @@ def test_a_restored_store_learns_of_the_attempts_that_were_made_since_its_backup
         closing(sqlite3.connect(tmp_path / "backup.sqlite")) as backup,
     ):
         store.backup(backup)
-    with live(tmp_path, on_outlet=outlets.append) as site:
-        site.pair.faults.next("unavailable", EXPORT, times=100)
+    faults = Faults()
+    faults.next("unavailable", EXPORT, times=100)
+    with live(tmp_path, on_outlet=outlets.append, pair={"faults": faults}) as site:
         until(lambda: [sync.attempts.state for sync in syncs(site.settings)] == ["stopped"], 60)
         (before,) = syncs(site.settings)
     lost_store(tmp_path)
