@@ -197,7 +197,8 @@ def unanswered(call: str, host: str, error: httpx.HTTPError | httpx.InvalidURL) 
             "certificates this machine trusts."
         )
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return Configuration(f"{call}: the address is none ({error}). Write https://….")
+        # What httpx says of it holds the address, which may be a secret.
+        return Configuration(f"{call}: the address is none ({type(error).__name__}). Write https://….")
     if isinstance(error, httpx.TimeoutException):
         return Transient(f"{call}: {host} did not answer in time. Try again later.", outcome_unknown=unknown)
     return Transient(

@@ -14,10 +14,12 @@ import msgspec
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 from tenacity.stop import stop_when_event_set
 
-from handlers.classify import unanswered
+from handlers.bounded import Bounds, exchange
 from handlers.errors import Configuration, Transient
 
 CONTENT: Final = "application/cloudevents+json"
+BOUNDS: Final = Bounds(answer_bytes=64 * 1024, exchange_seconds=30.0)
+"""Nobody reads what a receiver answers."""
 ATTEMPTS: Final = 4
 """As often as one alert is sent before others have their turn; it comes again later."""
 
@@ -51,12 +53,13 @@ class Webhook:
     def _post(self, body: bytes) -> None:
         call = f"alert to {self._host}"
         try:
-            response = self._http.post(self._address, content=body, headers={"Content-Type": CONTENT})
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            # Their texts hold the address.
-            raise Configuration(f"{call}: the address is none. Check TIEOUT_WEBHOOK.") from None
-        except httpx.HTTPError as error:
-            raise unanswered(call, self._host, error) from None
+            request = self._http.build_request("POST", self._address, content=body, headers={"Content-Type": CONTENT})
+        except httpx.InvalidURL:
+            request = None
+        if request is None or request.url.scheme not in ("http", "https"):
+            # What httpx says of it holds the address.
+            raise Configuration(f"{call}: the address is none. Check TIEOUT_WEBHOOK.")
+        response = exchange(call, self._http, request, BOUNDS)
         if response.is_success:
             return
         status = response.status_code

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-import httpx
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -22,6 +21,7 @@ from engine.alerts import Alert, Kind
 from engine.calendar import Company, Window
 from engine.errors import TieoutError
 from engine.notices import late
+from handlers.bounded import client
 from handlers.errors import TargetError
 from handlers.webhook import Webhook
 from store.alerts import SqlAlerts
@@ -232,7 +232,7 @@ def this_turn() -> str:
 def opened(settings: Settings, stop: threading.Event) -> Iterator[Webhook]:
     """The receiver of the settings; a stop ends its waits."""
     assert settings.webhook is not None
-    with httpx.Client(timeout=TIMEOUT_SECONDS) as http:
+    with client(timeout=TIMEOUT_SECONDS) as http:
         yield Webhook(http, settings.webhook, stop=stop, sleep=sleep_using_event(stop))
 
 

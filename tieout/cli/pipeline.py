@@ -121,6 +121,10 @@ def work(
             # A worker that projects tells its own metrics.
             with serving(settings, watch):
                 stop.wait()
+    if until_caught_up and not stop.is_set() and {Role.PROJECT, Role.HANDLE} <= roles:
+        # What the handler reported when the projection had read everything.
+        with outlet.awaited():
+            _project(settings, outlet, stop, until_caught_up=True)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tieout.cli.output import counted, emit, plain
 if TYPE_CHECKING:
     from engine.cursors import Cursor, Cursors
     from handlers.events import SourceEvent
+    from tieout.connectors import Connectors
     from tieout.settings import Settings
 
 EXAMPLES = examples("tieout poll", "tieout poll --every 300", "tieout poll --show", "tieout poll --anew")
@@ -41,6 +42,7 @@ def poll(
     from store.cursors import SqlCursors
     from streams.log import LogError
     from tieout.bootstrap import open_store
+    from tieout.connectors import open_connectors
 
     log = structlog.get_logger(__name__)
     settings = in_force("info" if every else "warning")
@@ -54,37 +56,39 @@ def poll(
             for cursor in cursors.all():
                 if not cursor.table.startswith(("commands/", "synapse/")):
                     cursors.save(replace(cursor, link=None, began=None))
-        while True:
-            started = time.monotonic()
-            try:
-                done = _once(settings, cursors)
-            except (LogError, DBAPIError) as error:
+        # For all passes together: what a system asks to wait for outlasts one of them.
+        with open_connectors(settings) as to:
+            while True:
+                started = time.monotonic()
+                try:
+                    done = _once(settings, to, cursors)
+                except (LogError, DBAPIError) as error:
+                    if every is None:
+                        raise
+                    # As when a worker has the embedded log, or a server starts again.
+                    log.warning("poll_waits", reason=str(error), seconds=every)
+                    done = []
+                _tell(done, as_json)
                 if every is None:
-                    raise
-                # As when a worker has the embedded log, or a server starts again.
-                log.warning("poll_waits", reason=str(error), seconds=every)
-                done = []
-            _tell(done, as_json)
-            if every is None:
-                break
-            _pause(every - (time.monotonic() - started))
+                    break
+                _pause(every - (time.monotonic() - started))
     if any(cursor.fault for cursor in done):
         raise typer.Exit(1)
 
 
-def _once(settings: "Settings", cursors: "Cursors") -> "list[Cursor]":
+def _once(settings: "Settings", to: "Connectors", cursors: "Cursors") -> "list[Cursor]":
     from handlers.errors import Configuration
     from handlers.poll import Poller
     from handlers.reread import Rereader
     from streams.log import RecordTooLarge
     from tieout.bootstrap import load_maps, open_log
     from tieout.commands import record_of
-    from tieout.connectors import open_connectors, polled_tables, polled_wholly
+    from tieout.connectors import polled_tables, polled_wholly
     from tieout.rereading import read_again
 
     maps = load_maps(settings)
     tables = polled_tables(settings, maps)
-    with open_connectors(settings) as to, open_log(settings, write=True) as log:
+    with open_log(settings, write=True) as log:
 
         def send(events: "Sequence[SourceEvent]") -> None:
             try:
