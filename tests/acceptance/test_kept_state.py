@@ -24,6 +24,8 @@ from tieout.simulator.pair.faults import Faults
 from tieout.simulator.pair.pair import ACTIONS
 from tieout.syncing import plan, plan_for
 
+pytestmark = pytest.mark.requirement("R90")
+
 EXPORT = ACTIONS["export"].rpartition("/")[2]
 
 

@@ -18,6 +18,8 @@ from streams.log import NewRecord
 from tests.support.commandline import Outcome, Tieout, typist
 from tests.unit.test_embedded_log import changed
 
+pytestmark = pytest.mark.requirement("R90")
+
 LOG, STORE = "log.sqlite", "store.sqlite"
 
 

@@ -25,6 +25,8 @@ from store.statements import upsert
 from tests.contract.test_attempts import claim, request, task
 from tests.support.stores import publish_state
 
+pytestmark = pytest.mark.requirement("R90")
+
 HOUR = 3_600 * SECOND
 Records = dict[bytes, bytes | None]
 

@@ -26,7 +26,7 @@ from tieout.commands import syncs
 from tieout.keeping import unlike
 from tieout.sync_requests import request_of
 
-pytestmark = [pytest.mark.containers, pytest.mark.requirement("R43", "R71", "R81")]
+pytestmark = [pytest.mark.containers, pytest.mark.requirement("R43", "R71", "R81", "R90")]
 
 DOCUMENT = "USPM/000123"
 EXPORT = Task("export", DOCUMENT, "USPM", {"recId": 1}, (DOCUMENT,))

@@ -20,6 +20,8 @@ from streams.salvage import examine, salvage
 from streams.topics import CHANGES, COMMANDS, FINANCE_CHANGES
 from tests.support.soak import examples
 
+pytestmark = pytest.mark.requirement("R90")
+
 CHANGED = FINANCE_CHANGES.full_name()
 PARTITIONS = 2
 ALL = 1 << 30

@@ -13,6 +13,8 @@ from tests.support.envelopes import ENVELOPES
 from tests.support.payloads import ACTUAL, DATAVERSE, business, context, data_event, encoded, page
 from tests.unit.test_codec_families import COMPLETE, ROW, told
 
+pytestmark = pytest.mark.requirement("R91")
+
 Envelope = Callable[[bytes], bytes]
 BATCHES = ("JSON lines", "an array")
 EVENTS: dict[str, bytes] = {

@@ -12,6 +12,8 @@ from tests.support.envelopes import ENVELOPES
 from tests.support.payloads import MISSING, NONE, ROW, encoded, without_missing
 from tests.support.stores import MAPS
 
+pytestmark = pytest.mark.requirement("R91")
+
 Json = dict[str, Any]
 NAMED = [(TABLE, b"trvexptrans")]
 AT = "2025-01-08T09:41:02Z"

@@ -11,6 +11,8 @@ from engine.errors import Rejected
 from streams.codec import PartlyRejected, change_json, decode
 from tests.support.payloads import MISSING, NONE, OTHER, ROW, context, encoded, kind, target, without_missing
 
+pytestmark = pytest.mark.requirement("R91")
+
 Json = dict[str, Any]
 THIRD = "0e3f0f1e-2b6d-4f55-9d0e-3a7c7f0a5b11"
 COLUMNS = {

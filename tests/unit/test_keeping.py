@@ -16,7 +16,7 @@ from streams.log import LOST, NewRecord
 from streams.topics import STATE
 from tieout.keeping import take_over, unlike
 
-pytestmark = pytest.mark.requirement("R71", "R74")
+pytestmark = pytest.mark.requirement("R71", "R74", "R90")
 TOPIC = STATE.full_name("tieout")
 FIRST, SECOND = Cursor(table="finance/Vendors", rows=1), Cursor(table="finance/Vendors", rows=2)
 

@@ -26,7 +26,7 @@ from tests.support.commandline import Tieout, typist
 from tests.support.payloads import ACTUAL, DATAVERSE, EXAMPLES, MISSING, ROW, business, context, encoded, page
 from tests.support.stores import MAPS, memory_store
 
-pytestmark = pytest.mark.requirement("R5")
+pytestmark = pytest.mark.requirement("R5", "R89")
 
 Record = tuple[str, bytes, tuple[tuple[str, bytes], ...]]
 

@@ -16,6 +16,8 @@ from streams.salvage import LogState, Stretch, check_whole, examine, salvage
 from streams.topics import CHANGES, FINANCE_CHANGES
 from tests.unit.test_embedded_log import changed, made, made_before
 
+pytestmark = pytest.mark.requirement("R90")
+
 CHANGED = FINANCE_CHANGES.full_name()
 
 

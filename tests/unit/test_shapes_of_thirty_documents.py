@@ -30,6 +30,8 @@ from tieout.simulator.large import LargeCompany, in_order
 from tieout.simulator.payloads import Native
 from tieout.simulator.scenario import Event, Label, label_line
 
+pytestmark = pytest.mark.requirement("R91")
+
 Json = dict[str, Any]
 DOCUMENTS, SEED = 30, 20_250_108
 ALWAYS = Window("0001-01-01", "9999-12-31")

@@ -25,6 +25,8 @@ from tieout.simulator.large import LargeCompany
 from tieout.simulator.scenario import Label
 from tieout.synapse import ingest_folder
 
+pytestmark = pytest.mark.requirement("R91")
+
 Json = dict[str, Any]
 FIRST, SECOND, THIRD = "2025-01-08T09.00.00Z", "2025-01-08T10.00.00Z", "2025-01-08T11.00.00Z"
 COLUMNS = ["Id", "SinkCreatedOn", "SinkModifiedOn", "projtransid", "amountcurr", "transdate", "recid", "dataareaid"]
