@@ -18,6 +18,10 @@ from store.statements import chunks, upsert
 
 _json: Final = msgspec.json.Encoder().encode
 _FOUND_AT_ONCE: Final = 100
+LOCKS: Final = 256
+"""So many advisory locks at most has a transaction: one that asks for 40,000 subjects would need more than a server
+with its usual settings has for all."""
+_LOCK_SPACE: Final = 0x7469656F  # "tieo"
 _COUNTER: Final = Attempts.__struct_fields__
 
 
@@ -192,9 +196,7 @@ def ask(connection: Connection, request: Request) -> list[str]:
     kept with its documents, and those that the run requested before are left out: it may arrive twice.
     """
     names = [document for task in request.tasks for document in task.documents]
-    # In one order, or two requests could wait for each other.
-    for task in sorted(request.tasks, key=lambda task: task.key):
-        _lock(connection, task.action, task.subject)
+    _lock_all(connection, {_lock_of(*task.key) for task in request.tasks})
     done = runs.recorded(connection, request.run.id, names) if request.run is not None else set()
     before = {(sync.document, sync.action): sync for sync in syncs_of(connection, names)}
     under_way = set() if request.restart else queued(connection, {task.key for task in request.tasks})
@@ -309,10 +311,20 @@ def attempts_of(connection: Connection, document: str) -> list[Attempt]:
 
 def _lock(connection: Connection, action: str, subject: str) -> None:
     """Have the subject to ourselves until the transaction ends. On SQLite there is one writer anyway."""
+    _lock_all(connection, {_lock_of(action, subject)})
+
+
+def _lock_of(action: str, subject: str) -> int:
+    """The lock of a subject. Several share one: PostgreSQL has room for some thousands in all."""
+    return int.from_bytes(blake2b(f"{action}\0{subject}".encode(), digest_size=8).digest()) % LOCKS
+
+
+def _lock_all(connection: Connection, locks: Iterable[int]) -> None:
+    """Take locks in one order, or two requests could wait for each other."""
     if connection.dialect.name == "postgresql":
-        digest = blake2b(f"{action}\0{subject}".encode(), digest_size=8).digest()
-        number = int.from_bytes(digest, signed=True)
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+        numbers = {"space": _LOCK_SPACE, "numbers": sorted(locks)}
+        query = "SELECT pg_advisory_xact_lock(:space, number) FROM unnest(CAST(:numbers AS int[])) AS number"
+        connection.execute(text(query), numbers)
 
 
 def _of_subject(connection: Connection, action: str, subject: str) -> list[Sync]:

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from engine.attempts import ATTEMPTS_MAX, SECOND, Claim, ClaimLost, Outcome, Request, Sync, SyncRun
 from engine.syncing import Task
 from handlers.attempts import AttemptLog, MemoryAttempts
-from store.attempts import SqlAttempts, attempts_of
+from store.attempts import LOCKS, SqlAttempts, ask, attempts_of
 from tests.support.soak import examples
 from tests.support.stores import memory_store
 
@@ -331,6 +331,15 @@ class TestPostgresAttempts(AttemptLogContract):
     @pytest.fixture
     def log(self, engine: Engine) -> AttemptLog:
         return SqlAttempts(engine)
+
+    @pytest.mark.requirement("R40", "R45")
+    def test_a_large_request_takes_no_more_locks_than_a_server_can_give(self, engine: Engine) -> None:
+        tasks = [task(f"USPM/{number}") for number in range(1_000)]
+        with engine.begin() as connection:
+            assert len(ask(connection, request(*tasks))) == len(tasks)
+            held = connection.execute(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")).scalar_one()
+        # Of some 6,400 in all.
+        assert 0 < held <= LOCKS
 
     @pytest.mark.requirement("R45")
     def test_of_many_workers_that_race_each_subject_has_one(self, engine: Engine) -> None:
