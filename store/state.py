@@ -127,15 +127,21 @@ class StateOutbox:
             for number, key in keys.items()
         ]
 
-    def sent(self, changed: Sequence[Changed], next_: int) -> None:
-        """These were acknowledged by the topic, which goes on at offset `next_`."""
+    def sent(self, changed: Sequence[Changed], next_: int) -> bool:
+        """These were acknowledged by the topic, which goes on at offset `next_`. False when that is no further than
+        before: the topic was made again, and all of the state is to be published once more.
+        """
         last = changed[-1].outgoing
         with self._engine.begin() as connection:
             known = place(connection) or Place()
+            goes_on = next_ > known.next
             _forget(connection, [one.number for one in changed])
-            keep_place(connection, Place(known.identity, next_, digest(last.key, last.value)))
+            if not goes_on:
+                publish_again(connection)
+            keep_place(connection, Place(known.identity if goes_on else None, next_, digest(last.key, last.value)))
             if self._lease is not None:
                 self._lease.hold(connection)
+        return goes_on
 
 
 def _forget(connection: Connection, numbers: Sequence[int]) -> None:

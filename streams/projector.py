@@ -23,7 +23,7 @@ from store.writer import Writer
 from streams.codec import PartlyRejected, change_json, decode
 from streams.codec.environments import Environments, Pin
 from streams.log import Batch, EventLog, LogRecord, NewRecord, digest, is_lost
-from streams.topics import COMMANDS, DEFAULT_PREFIX, REJECTED
+from streams.topics import COMMANDS, DEFAULT_PREFIX, REJECTED, STATE
 
 log = structlog.get_logger(__name__)
 
@@ -138,7 +138,8 @@ class Projector:
             return False
         self._wait()
         placed = self._log.append([self._record(one.outgoing) for one in waiting])
-        self._state.sent(waiting, placed[-1][1] + 1)
+        if not self._state.sent(waiting, placed[-1][1] + 1):
+            log.warning("state_published_again", topic=f"{self._prefix}.{STATE.name}")
         return True
 
     def _look(self) -> bool:

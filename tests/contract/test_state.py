@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,15 @@ from store.database import connect, migrate, serialise
 from store.state import KEPT, Kept, StateOutbox
 from store.statements import upsert
 from tests.contract.test_attempts import claim, request, task
+from tests.support.soak import examples
 from tests.support.stores import publish_state
 
 pytestmark = pytest.mark.requirement("R90")
 
 HOUR = 3_600 * SECOND
+OFFSETS = count(1_000_000)
+"""The offsets of a topic grow, whatever is published."""
+
 Records = dict[bytes, bytes | None]
 
 
@@ -62,7 +67,7 @@ def published(engine: Engine, onto: Records | None = None) -> Records:
     outbox = StateOutbox(engine)
     while waiting := outbox.waiting(2):
         topic |= {one.outgoing.key: one.outgoing.value for one in waiting}
-        outbox.sent(waiting, len(topic))
+        outbox.sent(waiting, next(OFFSETS))
     return topic
 
 
@@ -140,7 +145,7 @@ def test_a_call_may_leave_once_its_attempt_is_published(engine: Engine) -> None:
     # Somebody else's change comes later and holds nobody up.
     waiting = StateOutbox(engine).waiting(10)
     SqlCursors(engine).save(Cursor(table="dataverse/msdyn_actual"))
-    StateOutbox(engine).sent(waiting, 1)
+    StateOutbox(engine).sent(waiting, next(OFFSETS))
     assert log.is_safe(held, begun)
 
 
@@ -151,7 +156,7 @@ def test_a_row_that_changes_while_it_is_published_is_published_again(engine: Eng
     waiting = StateOutbox(engine).waiting(10)
     held = claim(log, 0)
     begun = log.begin(held, now=1, until=HOUR)
-    StateOutbox(engine).sent(waiting, 1)
+    StateOutbox(engine).sent(waiting, next(OFFSETS))
     assert not log.is_safe(held, begun)
     assert noted(engine) == [("sync", "USPM/1", "export"), ("attempt", "USPM/1", "export", 1)]
 
@@ -289,7 +294,7 @@ class Keeping(RuleBasedStateMachine):
         if waiting := outbox.waiting(limit):
             self.topic |= {one.outgoing.key: one.outgoing.value for one in waiting}
             if acknowledged:
-                outbox.sent(waiting, 1)
+                outbox.sent(waiting, next(OFFSETS))
 
     @rule()
     def back_up(self) -> None:
@@ -353,7 +358,7 @@ def copied(engine: Engine) -> Engine:
 
 
 TestKeeping = Keeping.TestCase
-TestKeeping.settings = settings(deadline=None)
+TestKeeping.settings = settings(deadline=None, max_examples=examples(30))
 
 
 def test_the_place_of_the_topic_is_kept_with_what_was_published(engine: Engine) -> None:

@@ -44,7 +44,7 @@ def publish_state(engine: Engine) -> None:
     """Do what a worker that projects does with the state that changed; nobody reads the topic."""
     outbox = StateOutbox(engine)
     while waiting := outbox.waiting(1_000):
-        outbox.sent(waiting, waiting[-1].number)
+        outbox.sent(waiting, waiting[-1].number)  # which grows, as offsets do
 
 
 def batch_of(events: Iterable[Event], topic: str = "", follows: int = 0) -> Batch:

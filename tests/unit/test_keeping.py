@@ -99,6 +99,19 @@ def test_a_topic_that_lacks_something_gets_everything(engine: Engine, event_log:
     assert event_log.end_offset(TOPIC, 0) == 2
 
 
+def test_a_topic_that_is_made_again_beneath_a_worker_gets_everything(engine: Engine, event_log: EmbeddedLog) -> None:
+    kept(engine, event_log)
+    SqlCursors(engine).save(Cursor(table="finance/Customers", rows=1))
+    outbox = StateOutbox(engine)
+    waiting = outbox.waiting(10)
+    # It begins at offset 0 again.
+    assert not outbox.sent(waiting, len(waiting))
+    names = {one.outgoing.key for one in outbox.waiting(10)}
+    assert names == {b'["cursor","finance/Customers"]', b'["cursor","finance/Vendors"]'}
+    assert outbox.sent(outbox.waiting(10), 3)
+    assert outbox.waiting(10) == []
+
+
 def test_what_was_acknowledged_and_not_noted_is_published_twice_and_counts_once(
     engine: Engine, event_log: EmbeddedLog
 ) -> None:
