@@ -29,13 +29,11 @@ class AttemptLog(Protocol):
         """
         ...
 
-    def begin(self, claim: Claim, *, now: int, until: int) -> int:
-        """Count an attempt for each document, before the call leaves; returns what `is_safe` asks for. Raises
-        `ClaimLost`.
-        """
+    def begin(self, claim: Claim, *, now: int, until: int) -> None:
+        """Count an attempt for each document, before the call leaves. Raises `ClaimLost`."""
         ...
 
-    def is_safe(self, claim: Claim, begun: int) -> bool:
+    def is_safe(self, claim: Claim) -> bool:
         """Whether what `begin` counted outlives the log itself, so that the call may leave. Raises `ClaimLost`."""
         ...
 
@@ -119,12 +117,11 @@ class MemoryAttempts:
                     return claim
             return None
 
-    def begin(self, claim: Claim, *, now: int, until: int) -> int:
+    def begin(self, claim: Claim, *, now: int, until: int) -> None:
         with self._lock:
             self._save(attempts.all_begun(self._held(claim), until))
-        return 0
 
-    def is_safe(self, claim: Claim, begun: int) -> bool:
+    def is_safe(self, claim: Claim) -> bool:
         """It ends with its process, and so do the calls."""
         with self._lock:
             self._held(claim)

@@ -27,7 +27,7 @@ SAFE_SECONDS: Final = 20.0
 LOOK_SECONDS: Final = 0.05
 UNSAFE: Final = (
     "nothing was sent: the attempt is not on the state topic yet, so a loss of the store would forget it. A worker "
-    "that projects puts it there: see that one runs, and that its broker answers"
+    "that projects puts it there: it may be busy; if this stays, see that one runs and that its broker answers"
 )
 THROTTLED_SECONDS: Final = 30.0
 """What Finance's own sample waits when an answer does not say (`domain/limits.md`)."""
@@ -122,10 +122,10 @@ class Syncing:
             log.info("sync_not_needed", action=action, subject=subject, documents=documents, reason=needed.why)
             return
         now = self._clock()
-        begun = self._attempts.begin(claim, now=now, until=now + HELD)
+        self._attempts.begin(claim, now=now, until=now + HELD)
         log.info("attempt_begun", action=action, subject=subject, documents=documents)
         try:
-            self._await_safety(claim, begun)
+            self._await_safety(claim)
             self._call(claim)
         except Throttled as error:
             wait = THROTTLED_SECONDS if error.retry_after is None else error.retry_after
@@ -153,13 +153,13 @@ class Syncing:
         self._end(claim, "succeeded", "", needed)
         log.info("attempt_succeeded", action=action, subject=subject, documents=documents)
 
-    def _await_safety(self, claim: Claim, begun: int) -> None:
+    def _await_safety(self, claim: Claim) -> None:
         """Return once a loss of the attempt log cannot take what `begin` counted. Raises `Throttled`: the attempt is
         given back, for the call has not left.
         """
         self._publish()
         for _ in range(int(SAFE_SECONDS / LOOK_SECONDS)):
-            if self._attempts.is_safe(claim, begun):
+            if self._attempts.is_safe(claim):
                 return
             self._sleep(LOOK_SECONDS)
         raise Throttled(UNSAFE, retry_after=None)

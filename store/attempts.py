@@ -70,7 +70,7 @@ class SqlAttempts:
                 return claim
         return None
 
-    def begin(self, claim: Claim, *, now: int, until: int) -> int:
+    def begin(self, claim: Claim, *, now: int, until: int) -> None:
         table = tables.attempts
         with self._engine.begin() as connection:
             begun = attempts.all_begun(_held(connection, claim), until)
@@ -92,12 +92,17 @@ class SqlAttempts:
                     for sync in begun
                 ],
             )
-            return state.last_number(connection)
 
-    def is_safe(self, claim: Claim, begun: int) -> bool:
+    def is_safe(self, claim: Claim) -> bool:
         """Whether the attempts are on the state topic: a store that is made anew knows of them."""
+        syncs, attempt = tables.syncs.c, tables.attempts.c
+        own = (syncs.action == claim.action) & (syncs.subject == claim.subject)
+        last = (attempt.document == syncs.document) & (attempt.action == syncs.action) & (attempt.call == syncs.calls)
+        calls = select(attempt.document, attempt.action, attempt.call).join_from(tables.attempts, tables.syncs, last)
         with self._engine.begin() as connection:
-            if not state.is_published(connection, begun):
+            if state.noted(connection, "sync", select(syncs.document, syncs.action).where(own)):
+                return False
+            if state.noted(connection, "attempt", calls.where(own)):
                 return False
             _held(connection, claim)
             return True

@@ -12,7 +12,24 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, LargeBinary, Table, func, or_, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    LargeBinary,
+    Select,
+    Table,
+    Text,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+)
 
 from store import tables
 from store.lease import Lease
@@ -30,13 +47,18 @@ TURNS: Final = "job sync "
 PIN: Final = "pin "
 """The settings that say which environment events come from: `store.pins`."""
 
+_OF_RUNS: Final = '["run'
+"""How the keys of sync runs and their documents begin."""
 _AT_ONCE: Final = 500
 _json: Final = msgspec.json.Encoder().encode
 _read: Final = msgspec.json.Decoder().decode
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder().decode
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, IndexError)
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, IndexError, RecursionError)
+_LARGEST: Final = {True: 2**63 - 1, False: 2**31 - 1}
+"""Of a column, by whether it is a BigInteger."""
+_LARGEST_NUMBER: Final = 2**62
 
 Key = tuple[Any, ...]
 """The kind of a row and its primary key."""
@@ -44,21 +66,22 @@ Key = tuple[Any, ...]
 
 class Kept(msgspec.Struct, frozen=True):
     """A table that is kept. Its columns `of_the_moment` are not published; the values are what they become when a row
-    is read back. `names`: of the settings, those whose names begin so.
+    is read back. `objects` hold JSON objects as text. `names`: of the settings, those whose names begin so.
     """
 
     table: Table
     of_the_moment: Mapping[str, Any] = {}
+    objects: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
 
 
 KEPT: Final[Mapping[str, Kept]] = {
-    "sync": Kept(tables.syncs, {"holder": "", "until": 0}),
+    "sync": Kept(tables.syncs, {"holder": "", "until": 0}, objects=("parameters",)),
     "attempt": Kept(tables.attempts),
     "run": Kept(tables.sync_runs),
     "run-document": Kept(tables.sync_run_documents),
     "cursor": Kept(tables.cursors),
-    "alert": Kept(tables.alerts, {"until": 0}),
+    "alert": Kept(tables.alerts, {"until": 0}, objects=("detail",)),
     "deletion": Kept(tables.deletions),
     "setting": Kept(tables.settings, names=(APPLIED, TURNS, PIN)),
 }
@@ -113,10 +136,13 @@ class StateOutbox:
         self._lease = lease
 
     def waiting(self, limit: int) -> list[Changed]:
-        """The rows that changed, in the order of their last changes. Each is as it is now, be that later."""
+        """The rows that changed, in the order of their last changes, those of sync runs last: no call waits for them.
+        Each is as it is now, be that later.
+        """
         with self._engine.connect() as connection:
             table = tables.state_outbox
-            found = connection.execute(select(table).order_by(table.c.number).limit(limit)).all()
+            of_runs = case((func.substr(table.c.key, 1, len(_OF_RUNS)) == _OF_RUNS, 1), else_=0)
+            found = connection.execute(select(table).order_by(of_runs, table.c.number).limit(limit)).all()
             keys = {row.number: tuple(_read(row.key)) for row in found}
             rows = _rows_of(connection, keys.values())
         return [
@@ -167,20 +193,17 @@ def keep_place(connection: Connection, now: Place) -> None:
     upsert(connection, tables.settings, [(PLACE, _json(now).decode())])
 
 
-def last_number(connection: Connection) -> int:
-    """The number of the last change that was not published; 0 when all are."""
-    return connection.execute(select(func.max(tables.state_outbox.c.number))).scalar() or 0
-
-
-def is_published(connection: Connection, number: int) -> bool:
-    """Whether everything up to a change is on the topic."""
-    first = connection.execute(select(func.min(tables.state_outbox.c.number))).scalar()
-    return first is None or first > number
+def noted(connection: Connection, kind: str, rows: Select[Any]) -> bool:
+    """Whether one of these rows, each given by its primary key, changed since the topic got it."""
+    own = rows.subquery()
+    array = func.jsonb_build_array if connection.dialect.name == "postgresql" else func.json_array
+    key = cast(array(literal(kind, Text), *own.columns), Text)
+    return connection.scalar(select(exists().where(tables.state_outbox.c.key.in_(select(key))))) or False
 
 
 def adopt(connection: Connection, records: Mapping[bytes, bytes | None], *, all_of_them: bool) -> list[str]:
     """Take over what the topic says: by key the newest value, None for a tombstone. A row that changed here since, and
-    was not published, stays as it is, unless `all_of_them` are to be taken. What is taken is published again.
+    was not published, stays as it is, unless `all_of_them` are to be taken.
 
     Returns what cannot be read, each with the reason. A record of a kind, or with a column, that is unknown here comes
     from another version, and is left to it.
@@ -194,22 +217,29 @@ def adopt(connection: Connection, records: Mapping[bytes, bytes | None], *, all_
         try:
             key, record = tuple(_read(name)), None if value is None else _decode(value)
             kept = KEPT.get(key[0])
+            if kept is not None:
+                _check_key(kept, key)
             row = _row(kept, key, record.row) if kept is not None and record is not None else None
         except _UNREADABLE as error:
-            unreadable.append(f"{name[:200]!r}: {error or type(error).__name__}")
+            unreadable.append(f"{name[:200]!r}: {str(error)[:200] or type(error).__name__}")
             continue
-        number = 0 if record is None else record.number
+        number = 0 if record is None else min(record.number, _LARGEST_NUMBER)
         highest = max(highest, number)
         if kept is None or newer.get(key, -1) >= number:
             continue
         (found if row is not None else gone)[key[0]].append(key[1:] if row is None else row)
-    # First, so that what is taken is published with numbers above those on the topic.
+    # So that changes from now on have numbers above those on the topic.
     _go_on_after(connection, highest)
     for kind, rows in found.items():
         upsert(connection, KEPT[kind].table, rows)
     for kind, keys in gone.items():
         table = KEPT[kind].table
         delete(connection, table, [column.name for column in table.primary_key.columns], keys)
+    taken = {(kind, *row[: len(KEPT[kind].table.primary_key.columns)]) for kind, rows in found.items() for row in rows}
+    taken |= {(kind, *key) for kind, keys in gone.items() for key in keys}
+    # The triggers noted what was just taken, and the topic has it. Left there, these notes would count as changes of
+    # this store, and keep what the topic says of the same rows further on.
+    _forget(connection, [number for key, number in _unpublished(connection).items() if key in taken])
     return unreadable
 
 
@@ -285,6 +315,27 @@ def _as_json(kept: Kept, row: Sequence[Any]) -> dict[str, Any]:
     }
 
 
+def _check_key(kept: Kept, key: Key) -> None:
+    """Raise `ValueError` for a key that is none of the table's rows."""
+    columns = kept.table.primary_key.columns
+    if len(key) != 1 + len(columns):
+        raise ValueError(f"the key has {len(key) - 1} parts and must have {len(columns)}")
+    for column, value in zip(columns, key[1:], strict=True):
+        _check_value(column, value)
+    if kept.names and not key[1].startswith(kept.names):
+        raise ValueError("the setting is none that is kept")
+
+
+def _check_value(column: Column[Any], value: Any) -> None:
+    """Raise `ValueError` for what a column cannot hold, on either database."""
+    if type(value) is not column.type.python_type:
+        raise ValueError(f"the column {column.name!r} is no {column.type.python_type.__name__}")
+    if isinstance(value, int) and abs(value) > _LARGEST[isinstance(column.type, BigInteger)]:
+        raise ValueError(f"the column {column.name!r} is a number that is too large")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError(f"the column {column.name!r} holds the character NUL")
+
+
 def _row(kept: Kept, key: Key, row: Mapping[str, Any]) -> tuple[Any, ...]:
     """A row of the table from one of the topic. Raises `ValueError` for what is none."""
     values = []
@@ -294,11 +345,13 @@ def _row(kept: Kept, key: Key, row: Mapping[str, Any]) -> tuple[Any, ...]:
             raise ValueError(f"the column {column.name!r} is missing")
         if value is not None and isinstance(column.type, LargeBinary):
             value = _pack(value)
-        elif value is not None and not isinstance(value, column.type.python_type):
-            raise ValueError(f"the column {column.name!r} is no {column.type.python_type.__name__}")
+        elif value is not None:
+            _check_value(column, value)
+        if column.name in kept.objects and not isinstance(_read(value), dict):
+            raise ValueError(f"the column {column.name!r} is no JSON object")
         values.append(value)
     width = len(kept.table.primary_key.columns)
-    if tuple(values[:width]) != key[1:] or (kept.names and not values[0].startswith(kept.names)):
+    if tuple(values[:width]) != key[1:]:
         raise ValueError("the row has another key than its record")
     return tuple(values)
 
@@ -312,9 +365,7 @@ def _begins(kept: Kept) -> Any:
 def _go_on_after(connection: Connection, number: int) -> None:
     """Give changes from now on numbers above this one."""
     if connection.dialect.name == "postgresql":
-        own = "pg_get_serial_sequence('state_outbox', 'number')"
-        # A sequence that was never used begins with its last value, 1.
-        connection.execute(text(f"SELECT setval({own}, greatest(nextval({own}), :number))"), {"number": number})
+        connection.execute(text("SELECT number_state_after(:number)"), {"number": number})
         return
     name = {"name": tables.state_outbox.name, "number": number}
     moved = connection.execute(

@@ -1,5 +1,6 @@
 """What is kept on the state topic, on both databases: every change is noted, and a new store learns all of it."""
 
+import json
 from collections.abc import Iterator
 from functools import cache
 from itertools import count
@@ -140,13 +141,13 @@ def test_a_call_may_leave_once_its_attempt_is_published(engine: Engine) -> None:
     log.ask(request(task()))
     publish_state(engine)
     held = claim(log, 0)
-    begun = log.begin(held, now=1, until=HOUR)
-    assert not log.is_safe(held, begun)
+    log.begin(held, now=1, until=HOUR)
+    assert not log.is_safe(held)
     # Somebody else's change comes later and holds nobody up.
     waiting = StateOutbox(engine).waiting(10)
     SqlCursors(engine).save(Cursor(table="dataverse/msdyn_actual"))
     StateOutbox(engine).sent(waiting, next(OFFSETS))
-    assert log.is_safe(held, begun)
+    assert log.is_safe(held)
 
 
 @pytest.mark.requirement("R43", "R71")
@@ -155,9 +156,9 @@ def test_a_row_that_changes_while_it_is_published_is_published_again(engine: Eng
     log.ask(request(task()))
     waiting = StateOutbox(engine).waiting(10)
     held = claim(log, 0)
-    begun = log.begin(held, now=1, until=HOUR)
+    log.begin(held, now=1, until=HOUR)
     StateOutbox(engine).sent(waiting, next(OFFSETS))
-    assert not log.is_safe(held, begun)
+    assert not log.is_safe(held)
     assert noted(engine) == [("sync", "USPM/1", "export"), ("attempt", "USPM/1", "export", 1)]
 
 
@@ -177,11 +178,11 @@ def test_a_handler_loses_its_claim_to_what_the_topic_knew_better(engine: Engine,
     topic = published(other)
 
     held = claim(log, 0)
-    begun = log.begin(held, now=0, until=HOUR)
+    log.begin(held, now=0, until=HOUR)
     adopted(engine, topic)
     publish_state(engine)
     with pytest.raises(ClaimLost):
-        log.is_safe(held, begun)
+        log.is_safe(held)
     (sync,) = log.syncs()
     assert (sync.attempts.made, sync.attempts.calls) == (3, 3)
 
@@ -206,14 +207,70 @@ def test_a_store_that_knows_nothing_takes_all_whatever_was_written_to_it_before(
         early.save(Cursor(table="finance/Vendors", rows=100 + number))
     adopted(other, topic, all_of_them=True)
     assert contents(other) == contents(engine)
-    # Its own changes have numbers above those that it took over.
-    assert min(one.number for one in StateOutbox(other).waiting(10)) > 1
+    # The topic has all of it; what changes from now on has numbers above those that were taken over.
+    assert StateOutbox(other).waiting(10) == []
+    highest = max(json.loads(value)["number"] for value in topic.values() if value is not None)
+    early.save(Cursor(table="finance/Vendors", rows=2))
+    assert StateOutbox(other).waiting(10)[0].number > highest
+
+
+@pytest.mark.requirement("R43", "R71")
+def test_what_is_taken_over_in_pieces_is_what_came_last(engine: Engine, other: Engine) -> None:
+    log = SqlAttempts(engine)
+    log.ask(request(task()))
+    pieces = [published(engine)]
+    for number in range(5):
+        held = claim(log, number * HOUR)
+        log.begin(held, now=number * HOUR, until=number * HOUR + SECOND)
+        pieces.append(published(engine))
+        log.end(held, "transient", "503", now=number * HOUR, chance=0.0, changes={})
+        pieces.append(published(engine))
+    for number, piece in enumerate(pieces):
+        # The first start ends after the first piece; the next one knows that it has begun.
+        adopted(other, piece, all_of_them=number == 0)
+    assert contents(other) == contents(engine)
+    assert StateOutbox(other).waiting(10) == []
 
 
 def test_records_that_cannot_be_read_are_named_and_keep_no_other(engine: Engine) -> None:
     SqlCursors(engine).save(Cursor(table="finance/Vendors", rows=1))
+    with engine.begin() as connection:
+        upsert(connection, tables.settings, [("log of tieout.finance.changes", "log:1")])
     ((key, value),) = published(engine).items()
     assert value is not None
+    sync = example(KEPT["sync"])
+    for name in KEPT["sync"].of_the_moment:
+        del sync[name]
+
+    def synced(**more: Any) -> bytes:
+        row = {**sync, "parameters": "{}", **more}
+        return json.dumps({"number": 1, "row": row}).encode()
+
+    sync_key = state.key_of(("sync", sync["document"], sync["action"]))
+    worse: list[tuple[bytes, bytes | None]] = [
+        (b'["sync","USPM/1"]', None),
+        (b'["sync",{"a":1},["b"]]', None),
+        (b'["attempt","a","export",9223372036854775808]', None),
+        (b'["setting","log of tieout.finance.changes"]', None),
+        (b'["cursor",' + b"[" * 5_000 + b"]" * 5_000 + b"]", None),
+        (b'["cursor","a\\u0000"]', None),
+        (sync_key, synced(made=2**40)),
+        (sync_key, synced(due=2**70)),
+        (sync_key, synced(made=True)),
+        (sync_key, synced(last_text="a\0b")),
+        (sync_key, synced(parameters="no JSON")),
+        (sync_key, synced(parameters="[1]")),
+        (sync_key, synced().replace(b'"number": 1', b'"number": 1e300')),
+        (b'["cursor","deep"]', b'{"number":1,"row":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}"),
+    ]
+    for bad_name, content in worse:
+        assert len(adopted(engine, {bad_name: content})) == 1, (bad_name, content)
+    with engine.connect() as connection:
+        assert connection.scalar(select(tables.settings.c.value).where(tables.settings.c.value == "log:1"))
+    assert adopted(engine, {sync_key: synced().replace(b'"number": 1', b'"number": 9223372036854775807')}) == []
+    with engine.begin() as connection:
+        connection.execute(tables.syncs.delete())
+    publish_state(engine)
     bad: Records = {
         b"\xff": b"{}",
         b"{}": b"{}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -14,6 +15,7 @@ from store.state import Place, StateOutbox
 from streams.embedded import EmbeddedLog
 from streams.log import LOST, NewRecord
 from streams.topics import STATE
+from tieout import keeping
 from tieout.keeping import take_over, unlike
 
 pytestmark = pytest.mark.requirement("R71", "R74", "R90")
@@ -110,6 +112,37 @@ def test_a_topic_that_is_made_again_beneath_a_worker_gets_everything(engine: Eng
     assert names == {b'["cursor","finance/Customers"]', b'["cursor","finance/Vendors"]'}
     assert outbox.sent(outbox.waiting(10), 3)
     assert outbox.waiting(10) == []
+
+
+def test_a_new_store_whose_worker_is_killed_while_it_reads_goes_on_reading(
+    engine: Engine, event_log: EmbeddedLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_over(engine, event_log, "tieout")
+    for rows in range(9):
+        for table in ("finance/Vendors", "finance/Customers"):
+            SqlCursors(engine).save(Cursor(table=table, rows=rows))
+        publish(engine, event_log)
+    monkeypatch.setattr(keeping, "RECORDS_AT_ONCE", 4)
+    other = connect(f"sqlite:///{tmp_path / 'other.sqlite'}", write=True)
+    migrate(other)
+    adopt, left = state.adopt, [2]
+
+    def dying(*arguments: Any, **named: Any) -> list[str]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return adopt(*arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(state, "adopt", dying)
+        with pytest.raises(KeyboardInterrupt):
+            take_over(other, event_log, "tieout")
+    assert at(other).next == 8
+    take_over(other, event_log, "tieout")
+    assert list(SqlCursors(other).all()) == list(SqlCursors(engine).all())
+    assert StateOutbox(other).waiting(10) == []
+    assert unlike(other, event_log, "tieout") == []
+    other.dispose()
 
 
 def test_what_was_acknowledged_and_not_noted_is_published_twice_and_counts_once(

@@ -48,8 +48,7 @@ def upgrade() -> None:
     )
     postgres = op.get_context().dialect.name == "postgresql"
     if postgres:
-        op.execute(_FUNCTION)
-        op.execute(_RIGHTS)
+        op.execute(_FUNCTIONS)
     for table, (kind, keys, columns) in KEPT.items():
         for statement in (_on_postgres if postgres else _on_sqlite)(table, kind, keys.split(), columns.split()):
             op.execute(statement)
@@ -61,8 +60,10 @@ def upgrade() -> None:
     op.execute("INSERT INTO settings (name, value) SELECT 'state place', '{}' WHERE EXISTS (SELECT 1 FROM offsets)")
 
 
-_FUNCTION = """
-CREATE FUNCTION note_state() RETURNS trigger LANGUAGE plpgsql AS $$
+# Both run as the owner and in the schema of the tables, whoever changes a row from wherever: rights on tables do not
+# reach their sequences, and an administrator's search path may be another.
+_FUNCTIONS = """
+CREATE FUNCTION note_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     changed jsonb := to_jsonb(CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END);
     name jsonb := jsonb_build_array(TG_ARGV[0]);
@@ -72,24 +73,15 @@ BEGIN
     END LOOP;
     INSERT INTO state_outbox (key) VALUES (name::text) ON CONFLICT (key) DO UPDATE SET number = excluded.number;
     RETURN NULL;
-END $$
-"""
+END $$;
 
-
-# Who may write to the tables may number the changes: rights on tables do not reach their sequences.
-_RIGHTS = """
-DO $$
+CREATE FUNCTION number_state_after(highest bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
-    writer name;
+    own text := pg_get_serial_sequence('state_outbox', 'number');
 BEGIN
-    FOR writer IN
-        SELECT DISTINCT grantee FROM information_schema.role_table_grants
-        WHERE table_schema = current_schema() AND table_name = 'syncs' AND privilege_type = 'INSERT'
-        AND grantee NOT IN (current_user, 'PUBLIC')
-    LOOP
-        EXECUTE format('GRANT USAGE, SELECT, UPDATE ON SEQUENCE state_outbox_number_seq TO %I', writer);
-    END LOOP;
-END $$
+    PERFORM setval(own, greatest(nextval(own), least(highest, 4611686018427387904)));
+END $$;
 """
 
 
