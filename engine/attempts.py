@@ -58,12 +58,14 @@ class Attempts(msgspec.Struct, frozen=True):
     change: str = ""
 
 
-def asked(before: Attempts | None, now: int, *, by_person: bool, change: str) -> Attempts | None:
+def asked(before: Attempts | None, now: int, *, by_person: bool, change: str, once: bool = False) -> Attempts | None:
     """After somebody asked for it at a time `now`; None when that changes nothing.
 
     `change` tells the surroundings now: a digest of the chain, its reference rows and the settings. A person begins a
     new round, unless it is being tried or waits for its first attempt. The recurring job goes on with the round there
     is, and with what is blocked only once its surroundings changed.
+
+    `once`: the request is known to be new, whatever the clock of who made it says.
     """
     if before is None:
         return Attempts(due=now, since=now)
@@ -71,7 +73,7 @@ def asked(before: Attempts | None, now: int, *, by_person: bool, change: str) ->
         return None
     if by_person:
         # The request that began this round comes again, or one before it late.
-        if now <= before.since:
+        if not once and now <= before.since:
             return None
         if before.state == "waiting" and before.made == 0:
             return None
@@ -218,6 +220,7 @@ def asked_for(before: Sync | None, task: Task, document: str, request: Request, 
         request.at,
         by_person=request.by_person and not joins,
         change=request.changes.get(document, ""),
+        once=request.run is not None,
     )
     if counter is None:
         return None

@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from handlers.classify import unanswered
-from handlers.errors import Transient
+from handlers.errors import Configuration, Transient
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -48,8 +48,18 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
 def client(**options: Any) -> httpx.Client:
-    """A client for `exchange`; `options` are those of `httpx.Client`. Redirects are not followed."""
-    http = httpx.Client(follow_redirects=False, **options)
+    """A client for `exchange`; `options` are those of `httpx.Client`. Redirects are not followed.
+
+    Raises `Configuration` when what the environment says of certificates and proxies is no use.
+    """
+    try:
+        http = httpx.Client(follow_redirects=False, **options)
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+        # What httpx says of a proxy may hold its password.
+        raise Configuration(
+            f"no connection can be made ({type(error).__name__}): check the variables SSL_CERT_FILE and SSL_CERT_DIR, "
+            "and HTTPS_PROXY, HTTP_PROXY and ALL_PROXY (http:// proxies only)."
+        ) from None
     # httpx offers no public way to choose the network of the proxies that the environment names.
     for transport in (http._transport, *http._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):

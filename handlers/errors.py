@@ -11,12 +11,13 @@
     - TokenExpired   the change tracking token is too old: read the whole table again
 
 Every text says what happened, to which call, and what to do. None holds a secret: texts are made of what was asked and
-what was answered, never of headers.
+what was answered, never of headers; secrets that an answer repeats are hidden (`handlers.secrets`).
 """
 
 from datetime import datetime
 
 from engine.errors import TieoutError
+from handlers.secrets import without_secrets
 
 
 class TargetError(TieoutError):
@@ -27,7 +28,7 @@ class TargetError(TieoutError):
     """
 
     def __init__(self, text: str, *, status: int | None = None, code: str = "", outcome_unknown: bool = False) -> None:
-        super().__init__(text)
+        super().__init__(without_secrets(text))
         self.status = status
         self.code = code
         self.outcome_unknown = outcome_unknown

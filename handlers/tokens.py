@@ -17,6 +17,7 @@ import msgspec
 from handlers.bounded import exchange
 from handlers.classify import answered, code_of, decoded, refused
 from handlers.errors import Configuration, Transient
+from handlers.secrets import withhold
 
 _WRONG: Final = {
     "invalid_client": "Check {credential} and TIEOUT_CLIENT_ID: the credential may have expired.",
@@ -64,6 +65,8 @@ class EntraTokens:
 
     def __init__(self, http: httpx.Client, identity: Application | ManagedIdentity, resource: str) -> None:
         self._identity = identity
+        if isinstance(identity, Application):
+            withhold(identity.secret)
         self._http = _Http(http, self._remedy)
         self._resource = resource
         self._lock = threading.Lock()
@@ -87,6 +90,7 @@ class EntraTokens:
             token = answer.get("access_token")
             if not isinstance(token, str) or not _TOKEN.fullmatch(token):
                 raise Configuration(f"sign-in for {self._resource}: the answer holds no token. {self._check()}")
+            withhold(token)
             return token
 
     def refused(self, token: str) -> None:
@@ -218,6 +222,8 @@ class _Http:
         # Not httpx's own encoding: the proof of a certificate is bytes.
         form = {**(headers or {}), "Content-Type": "application/x-www-form-urlencoded"}
         content = urlencode(data or {}).encode()
+        if proof := (data or {}).get("client_assertion"):
+            withhold(proof if isinstance(proof, str) else proof.decode())
         return self._sent(self._http.build_request("POST", url, params=params or None, content=content, headers=form))
 
     def close(self) -> None:

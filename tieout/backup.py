@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import make_url
 
 from engine.errors import QuestionError, StoreError
+from store.database import shown_url
 from store.files import make_private, reading_uri
 from streams.salvage import check_whole
 from tieout.bootstrap import open_store
@@ -80,6 +81,15 @@ def _files(settings: Settings) -> dict[str, Path]:
     return files
 
 
+def not_copied(settings: Settings) -> str | None:
+    """What of an installation is not in files, and how it is backed up; None when all of it is."""
+    if settings.log_file is None:
+        return f"the topics are at {settings.broker}: back them up by your broker's tools."
+    if _store_file(settings) is None:
+        return f"the store is {shown_url(settings.store)}: back it up by `pg_dump`."
+    return None
+
+
 def _copy_of(folder: Path, what: str) -> Path:
     return folder / f"{what}.sqlite"
 
@@ -88,12 +98,19 @@ def _copied(settings: Settings, what: str, source: Path, target: Path, on_progre
     unfinished = target.with_name(f"{target.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     make_private(unfinished.absolute())
-    _copy(source, unfinished, lambda done, total: on_progress(what, done, total))
-    if what == "log":
-        check_whole(unfinished)
-    else:
-        _check_store(settings, unfinished)
-    _keep(unfinished, target)
+    try:
+        _copy(source, unfinished, lambda done, total: on_progress(what, done, total))
+        if what == "log":
+            check_whole(unfinished)
+        else:
+            _check_store(settings, unfinished)
+        _keep(unfinished, target)
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"the {what} {source} cannot be copied: {error}. Nothing was put in place of {target}."
+        ) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
     return Copied(what, source, target, target.stat().st_size)
 
 

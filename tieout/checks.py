@@ -32,6 +32,7 @@ from tieout.connected import looked_at
 from tieout.connectors import configured
 from tieout.continuity import ADVICE, compare
 from tieout.effects import LAST, without_effect
+from tieout.keeping import lacking
 from tieout.settings import Settings, readable_key, readable_secrets
 
 PATIENCE_SECONDS: Final = 5.0
@@ -76,14 +77,16 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
         log = yield from _log(settings, stack, patience_seconds)
         connection = yield from _store(settings, maps, stack)
         if connection is None:
-            yield from _unchecked("the store", "writer", "environments", "outbox", "state", "notices", "tiles")
+            of_store = ("writer", "environments", "outbox", "state", "notices", "tiles", "companies")
+            yield from _unchecked("the store", *of_store)
         else:
             yield from _looked_at("writer", lambda: _writer(connection, settings))
             yield from _looked_at("environments", lambda: _environments(connection, settings))
             yield from _looked_at("outbox", lambda: _outbox(connection))
-            yield from _looked_at("state", lambda: _state(connection))
+            yield from _looked_at("state", lambda: _state(connection, log, settings))
             yield from _looked_at("notices", lambda: _notices(connection))
             yield from _looked_at("tiles", lambda: tiles_line(connection))
+            yield from _looked_at("companies", lambda: _companies(connection))
         if connection is None or log is None:
             yield from _unchecked("the store" if log else "the event log", "offsets", "lag", "effects")
         elif (places := (yield from _offsets(connection, log, settings))) is None or maps is None:
@@ -220,8 +223,14 @@ def _outbox(connection: Connection) -> Line:
     return Line("outbox", True, says, detail)
 
 
-def _state(connection: Connection) -> Line:
+def _state(connection: Connection, log: EventLog | None, settings: Settings) -> Line:
     """What events do not say, and how much of it is not on its topic yet."""
+    if log is not None and lacking(connection, log, settings.prefix):
+        says = (
+            "the state topic lacks what was put there: it was made again, or is an older copy. Start the worker that "
+            "projects again: it publishes all of the state from the store. Until then keep the store"
+        )
+        return Line("state", False, says)
     waiting = waiting_records(connection)
     if not waiting:
         return Line("state", True, "the state topic has all that it keeps of the store", {"waiting": 0})
@@ -245,6 +254,21 @@ def _notices(connection: Connection) -> Line:
     if late(waiting, time.time_ns() // 1_000):
         return Line("notices", False, f"{says}. {REMEDY}", detail)
     return Line("notices", True, says, detail)
+
+
+def _companies(connection: Connection) -> Line:
+    """Documents whose company nothing says: no page of a company and no sum of one has them."""
+    names = tables.documents.c
+    query = select(names.document).where(names.company == "").order_by(names.document).limit(_SHOWN + 1)
+    found = list(connection.scalars(query))
+    if not found:
+        return Line("companies", True, "every document has its company")
+    listed = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
+    says = (
+        f"documents without a company are in no page and no sum ({listed}): `tieout chain NAME` shows their rows. Send "
+        "a row with its company again, or have its table polled"
+    )
+    return Line("companies", False, says, {"documents": found})
 
 
 # --- offsets ---------------------------------------------------------------------------------------------------------

@@ -58,8 +58,13 @@ def without_effect(
             if reason:
                 refused[rejection(record, reason).key] = record
             commanded |= {deletion.id: record for deletion in effects.deletions if deletion.id not in commanded}
-        for evidence, missing in [*_changes(connection, effects.changes), *_others(connection, effects)]:
-            yield came[evidence.offset], missing
+        lacking = [*_changes(connection, effects.changes), *_others(connection, effects)]
+        # What was refused when it came, under environments that have changed since, has no effect and is no fault.
+        keys = {rejection(came[evidence.offset], "").key: evidence.offset for evidence, _ in lacking}
+        accepted = {keys[key] for key in _not_refused(connection, log, prefix, {k: came[at] for k, at in keys.items()})}
+        for evidence, missing in lacking:
+            if evidence.offset in accepted:
+                yield came[evidence.offset], missing
         for deletion in commanded.keys() - _deleted(connection, commanded):
             yield commanded[deletion], "the error log does not hold the deletion"
         for key in _not_refused(connection, log, prefix, refused):

@@ -102,6 +102,13 @@ def _published(event_log: EventLog, topic: str) -> dict[Key, dict[str, Any]]:
     return state.read_back(newest)
 
 
+def lacking(connection: Connection, event_log: EventLog, prefix: str) -> bool:
+    """Whether the topic lacks what the store put there; a worker publishes it again when it starts."""
+    topic = STATE.full_name(prefix)
+    known = state.place(connection)
+    return known is not None and _lacks(event_log, topic, event_log.identities([topic]).get(topic), known)
+
+
 def _lacks(event_log: EventLog, topic: str, identity: str | None, known: Place) -> bool:
     """Whether a topic lacks what the store put there: it was made again, or is an older copy."""
     if known.identity is not None and known.identity != identity:

@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, event, select
 
 from engine.changes import Evidence, ProcessMessage
+from engine.errors import QuestionError
 from engine.maps import Maps
 from engine.records import Record
 from store import tables
@@ -69,12 +70,21 @@ class Rebuilding:
         self._rebuilt = rebuilt
         self._writer = Writer(rebuilt, maps, settings.companies, publishes=False)
         # A rebuild takes the pins over: found anew, another environment might come first.
-        environments = environments_of(settings, pins(used))
+        self._pins = pins(used)
+        environments = environments_of(settings, self._pins)
         self._projector = Projector(self._writer, log, maps, prefix=settings.prefix, environments=environments)
         self._maps = maps
         self.places: dict[Place, int] = {}
         self._done = 0
         self._purged_to: int | None = None
+
+    def check_pins(self, used: Connection) -> None:
+        """Raise `QuestionError` when other environments are pinned now: their events were read otherwise here."""
+        if pins(used) != self._pins:
+            raise QuestionError(
+                "another environment was pinned, or one was unpinned, while the store was rebuilt: nothing was "
+                "changed. Replay again."
+            )
 
     def begin(self, reached: Mapping[Place, int]) -> None:
         """Take over what the events before the log's start left in the store in use; `reached` has its partitions."""

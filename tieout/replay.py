@@ -42,7 +42,9 @@ class Replay:
         self.difference = found
 
     def put_in_place(self, report: Report, on_rows: Callable[[int], None] = lambda rows: None) -> None:
-        """Follow the log to where the store in use is, and make the rebuilt one that, in one transaction."""
+        """Follow the log to where the store in use is, and make the rebuilt one that, in one transaction. Raises
+        `QuestionError` when another environment was pinned since it was rebuilt.
+        """
         written = 0
 
         def count() -> None:
@@ -54,6 +56,7 @@ class Replay:
         with self._used.begin() as using, self._used_reader() as reader:
             _lock_out_the_writer(using)
             with reader.connect() as used, used.begin():
+                self._rebuilding.check_pins(used)
                 self._rebuilding.go_on(reached(used), report)
                 with self._rebuilt.connect() as rebuilt:
                     take_over(using, used, rebuilt, count)

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from stat import S_IROTH
 from typing import Any, Final
@@ -221,12 +222,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def load(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Settings:
     """The settings in force. Raises `SettingError`, naming the setting, what it holds and what it may hold."""
+    _refuse_misspelt(environ)
     values: dict[str, Any] = _file(environ, folder)
     for name in Settings.__struct_fields__:
         written = environ.get(f"TIEOUT_{name.upper()}")
         if written is not None and written.strip():
             values[name] = _several(written) if name in _LISTS else written.strip()
     return _checked(values)
+
+
+def _refuse_misspelt(environ: Mapping[str, str]) -> None:
+    """Raise `SettingError` for a variable that is nearly a setting: what it was to restrict would stay open. Others
+    that begin like settings belong to somebody else.
+    """
+    known = Settings.__struct_fields__
+    for variable in sorted(name for name in environ if name.startswith("TIEOUT_")):
+        name = variable.removeprefix("TIEOUT_").lower()
+        if name not in known and (close := get_close_matches(name, known, 1, 0.8)):
+            meant = f"TIEOUT_{close[0].upper()}"
+            raise SettingError(f"{variable} is no setting: {meant} is. Correct its name, or unset it.")
 
 
 def readable_secrets(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> tuple[Path, list[str]] | None:
@@ -381,7 +395,8 @@ def _check_sign_in(settings: Settings) -> None:
     if missing := [f"TIEOUT_{name.upper()}" for name in ("tenant", "client_id") if not getattr(settings, name)]:
         raise SettingError(f"{ways[0]} is set, {' and '.join(missing)} not: set what is missing, too.")
     if not re.fullmatch(r"[\w.-]+", settings.tenant or "", re.ASCII):
-        raise SettingError(f"TIEOUT_TENANT={settings.tenant!r}: write the directory's id or domain name.")
+        # Not the value: a secret that was put into the wrong setting lands here.
+        raise SettingError("TIEOUT_TENANT is no directory: write the directory's id or domain name.")
 
 
 def _is_address(address: str) -> bool:

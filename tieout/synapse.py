@@ -58,6 +58,8 @@ class _Model(msgspec.Struct):
 _model: Final = msgspec.json.Decoder(_Model)
 _files: Final = msgspec.json.Decoder(dict[str, str])
 
+csv.field_size_limit(ROW_BYTES_MAX)
+
 Refuse = Callable[[str, str], None]
 """Receives the location and the reason of each refusal."""
 
@@ -144,6 +146,8 @@ def _parts(folder: Path, link: str | None, maps: Maps, refuse: Refuse) -> list[_
                 f"{folder} is no folder of Synapse Link: there is neither a model.json nor a folder of one."
             )
         return _changed(_files_of(folder, maps, refuse), folder, link)
+    for place in sorted(path for path in folder.iterdir() if path.is_dir() and maps.find(path.name) is not None):
+        refuse(str(place), "a table beside folders of intervals is not read: ingest its folder by itself")
     parts = []
     for interval in intervals:
         # model.json is written when the folder is complete; later folders cannot be complete before it.
@@ -190,8 +194,14 @@ def _files_of(part: Path, maps: Maps, refuse: Refuse) -> list[_File]:
     files = []
     for place in sorted(path for path in part.iterdir() if path.is_dir()):
         entity, table = maps.find(place.name), tables.get(place.name.lower())
-        paths = sorted(place.glob("*.csv"))
-        if entity is None or entity.role.name == "later" or not paths:
+        if entity is None or entity.role.name == "later":
+            continue
+        inside = sorted(path for path in place.rglob("*") if path.is_file())
+        paths = [path for path in inside if path.suffix.lower() == ".csv"]
+        for path in inside:
+            if path not in paths and path.suffix.lower() != ".json":
+                refuse(str(path), "it is no CSV file, and was not read: unpack it, or export the table again")
+        if not paths:
             continue
         if table is None:
             refuse(str(place), f"{model} does not describe this table")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from engine.changes import guid, iso
+from engine.errors import Rejected
 from engine.values import parse_time
 
 if TYPE_CHECKING:
@@ -135,6 +136,23 @@ def row_guid(value: object) -> str:
     return "" if text == _ZERO_GUID else text
 
 
+_REC_ID: Final = re.compile(r"(\d{1,19})(?:\.0+)?", re.ASCII)
+
+
+def whole_rec_id(value: object) -> str:
+    """A RecId; empty when `value` is none or zero. A table tool may write 5637144576.0, which is the same row.
+
+    Raises `Rejected` for what is no whole number: it would be another row.
+    """
+    text = clean(value)
+    if not text.strip("0."):
+        return ""
+    found = _REC_ID.fullmatch(text)
+    if found is None:
+        raise Rejected(f"the RecId {shown(text)} is no whole number")
+    return found[1].lstrip("0")
+
+
 def not_zero(text: str) -> str:
     """Text as it came; empty when it is the zero guid."""
     return "" if 36 <= len(text) <= 38 and text.strip("{}") == _ZERO_GUID else text
@@ -182,15 +200,20 @@ def operation_time(value: object) -> int | None:
     if zone is not None:
         minutes = int(zone[1:3]) * 60 + int(zone[3:])
         milliseconds += (-minutes if zone[0] == "-" else minutes) * 60_000
-    if not _EARLIEST <= milliseconds <= _LATEST or abs(milliseconds - _EMPTY_DATE) <= _A_DAY:
+    if not _EARLIEST <= milliseconds <= _LATEST or _is_empty(milliseconds):
         return None
     return milliseconds * 1000
 
 
 def time_of(text: str) -> int | None:
-    """An RFC 3339 time in microseconds since 1970 UTC; None when it is none, or the empty date of Finance."""
+    """An RFC 3339 time in microseconds since 1970 UTC; None when it is none, or an empty date."""
     at = parse_time(text)
-    return None if at is None or abs(at // 1000 - _EMPTY_DATE) <= _A_DAY else at
+    return None if at is None or _is_empty(at // 1000) else at
+
+
+def _is_empty(milliseconds: int) -> bool:
+    """Whether a time means none: Finance's empty date, or .NET's default, the first of January of the year 1."""
+    return abs(milliseconds - _EMPTY_DATE) <= _A_DAY or milliseconds <= _EARLIEST + _A_DAY
 
 
 def text_of_date(value: str) -> str:

@@ -32,6 +32,7 @@ from streams.codec.common import (
     shown,
     text_of_date,
     unwrapped,
+    whole_rec_id,
 )
 
 HINT: Final = b'"MessageName"'
@@ -350,7 +351,7 @@ def _record(row: str, columns: dict[str, Any]) -> str:
     as it came.
     """
     for name in REC_ID_COLUMNS:
-        if (found := clean(columns.get(name))) and found.strip("0"):
+        if found := whole_rec_id(columns.get(name)):
             return found
     return (rec_id(row) if row[8:19] == "-0000-0000-" else None) or row
 

@@ -34,6 +34,32 @@ def kind_of_source(name: str) -> Kind:
     return "host" if "." in name or ":" in name or name == "localhost" else "source"
 
 
+def host_of(text: str) -> str:
+    """A host without its port and the dot of its root.
+
+    >>> host_of("contoso.example.com.:8443"), host_of("[2001:DB8::1]:443"), host_of("2001:db8::1")
+    ('contoso.example.com', '2001:DB8::1', '2001:db8::1')
+    """
+    text = text.strip()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return (text.partition(":")[0] if text.count(":") == 1 else text).rstrip(".")
+
+
+def named_in(setting: str) -> str:
+    """The name in an entry of the setting, which may be an address or the source of an event as well.
+
+    >>> named_in("https://contoso.example.com:8443/data"), named_in("/finance/contoso"), named_in("contoso")
+    ('contoso.example.com', 'contoso', 'contoso')
+    """
+    text = setting.strip()
+    if "://" in text:
+        text = text.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    else:
+        text = text.removeprefix("/finance/").removeprefix("/dataverse/")
+    return host_of(text) if kind_of_source(text) == "host" else text
+
+
 class Environments:
     """The environments that events may come from: those that the setting names, else those that are pinned.
 
@@ -45,7 +71,7 @@ class Environments:
     def __init__(
         self, named: Collection[str] | None = None, *, pins: Mapping[Pin, str] = {}, hosts: Mapping[Source, str] = {}
     ) -> None:
-        self._named = None if named is None else frozenset(_spelled(name) for name in named)
+        self._named = None if named is None else frozenset(_spelled(named_in(name)) for name in named)
         self._hosts: dict[Pin, str] = {(system, "host"): host for system, host in hosts.items()}
         self._pins: dict[Pin, str] = {}
         self._tentative: dict[Pin, str] = {}
@@ -72,7 +98,7 @@ class Environments:
         if key in self._accepted:
             return
         given = [(kind, text) for kind, name in names if (text := clean(name))]
-        given = [(kind, text.partition(":")[0] if kind == "host" else text) for kind, text in given]
+        given = [(kind, host_of(text) if kind == "host" else text) for kind, text in given]
         if self._named is not None:
             self._check_named(given, where)
         else:
@@ -121,7 +147,7 @@ class Environments:
                 "check` lists them, and `tieout check --unpin NAME` removes one"
             )
         for kind, name in given:
-            if (system, kind) not in pinned and len(name) <= _LONGEST:
+            if (system, kind) not in pinned and len(name) <= _LONGEST and name.isprintable():
                 self._tentative.setdefault((system, kind), name)
 
 

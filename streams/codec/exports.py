@@ -21,6 +21,7 @@ from streams.codec.common import (
     shown,
     text_of_date,
     time_of,
+    whole_rec_id,
 )
 
 TABLE: Final = "tieout-table"
@@ -38,7 +39,7 @@ _AMERICAN: Final = "%m/%d/%Y %I:%M:%S %p"
 def decode(row: dict[str, Any], event: Event) -> Change:
     """Decode a row. Raises `Rejected` if the table, the row id or the time is missing."""
     table = event.table or clean(row.get("tablename"), LONGEST_NAME)
-    number = _first(row, REC_ID_COLUMNS)
+    number = next((found for name in REC_ID_COLUMNS if (found := whole_rec_id(row.get(name)))), "")
     if not table:
         raise Rejected(
             f"a row as Synapse Link or Fabric Link exports it (recid {shown(number)}), which does not name its table: "
@@ -49,7 +50,7 @@ def decode(row: dict[str, Any], event: Event) -> Change:
     identifier = _finance_id(row, number, virtual=virtual) if source == "finance" else guid(clean(row.get("Id"))) or ""
     if not identifier:
         raise Rejected(f"the row of {table} names no row: neither recid nor Id says which")
-    deleted = clean(row.get("IsDelete")).lower() in ("true", "1") or row.get("IsDelete") is True
+    deleted = _is_deleted(row.get("IsDelete"))
     at = _time(row, _GONE if deleted else _MODIFIED)
     if at is None:
         at = event.answered
@@ -76,6 +77,16 @@ def decode(row: dict[str, Any], event: Event) -> Change:
     unknown = tuple(name for name, value in columns.items() if type(value) in (dict, list))
     operation = "delete" if deleted else "upsert"
     return Change(operation, source, table, identifier, evidence, columns, company, unknown=unknown)  # type: ignore[arg-type]
+
+
+def _is_deleted(value: object) -> bool:
+    """Whether a row was deleted. Raises `Rejected` for a value that says neither."""
+    text = str(value).lower() if type(value) is bool else clean(value).lower()
+    if text in ("", "false", "0", "0.0"):
+        return False
+    if text in ("true", "1", "1.0"):
+        return True
+    raise Rejected(f"IsDelete is {shown(value)}, which says neither true nor false")
 
 
 def _finance_id(row: dict[str, Any], number: str, *, virtual: bool) -> str:

@@ -24,6 +24,7 @@ from streams.codec.common import (
     row_guid,
     shown,
     text_of_date,
+    whole_rec_id,
 )
 
 # https://org.crm.dynamics.com/api/data/v9.2/$metadata#msdyn_actuals(msdyn_amount)/$delta
@@ -155,7 +156,7 @@ class _Page:
     def _finance_row(self, row: dict[str, Any]) -> tuple[str, str]:
         """Entity and RecId: Finance's entities do not show it, their etags do."""
         for name in REC_ID_COLUMNS:
-            if (found := clean(row.get(name))) and found.strip("0"):
+            if found := whole_rec_id(row.get(name)):
                 return self.names[0], found
         if record := etag_record(row.get("@odata.etag")):
             return self.names[0], record

@@ -146,5 +146,5 @@ def test_what_the_page_of_the_topics_shows_fits_the_schemas() -> None:
     shown = re.findall(
         r"^```json\n(.*?)^```$", (FILE.parent / "topics.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
     )
-    messages = ("command", "answered", "deletion", "sync", "position", "error", "rejection")
-    assert [misfits(json.loads(block), name) for block, name in zip(shown, messages, strict=True)] == [[]] * 7
+    messages = ("command", "answered", "deletion", "sync", "position", "error", "state", "rejection")
+    assert [misfits(json.loads(block), name) for block, name in zip(shown, messages, strict=True)] == [[]] * 8

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from engine.errors import QuestionError
+from engine.errors import QuestionError, StoreError
 from store.dump import dump
 from streams.log import LogDamaged, LogDiffers
 from tests.support.commandline import Tieout, typist
@@ -119,6 +119,16 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing_behind(saved: Path, tmp_
     with pytest.raises(LogDamaged):
         list(restore(settings_in(tmp_path / "restored"), saved))
     assert not (tmp_path / "restored" / "log.sqlite").exists()
+
+
+@pytest.mark.requirement("R74")
+@pytest.mark.parametrize("what", ["store", "log"])
+def test_a_backup_that_was_cut_is_refused_by_name(saved: Path, tmp_path: Path, what: str) -> None:
+    with (saved / f"{what}.sqlite").open("rb+") as file:
+        file.truncate(100_000)
+    with pytest.raises((StoreError, LogDamaged), match=f"{what}"):
+        list(restore(settings_in(tmp_path / "restored"), saved))
+    assert not [path.name for path in (tmp_path / "restored").iterdir() if path.name.startswith(f"{what}.")]
 
 
 @pytest.fixture

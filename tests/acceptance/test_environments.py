@@ -130,6 +130,24 @@ def test_a_new_address_in_the_settings_is_taken_beside_the_one_that_is_pinned() 
     assert not takes(here, page("third.example.com"))
 
 
+def test_a_host_is_known_however_it_is_written() -> None:
+    here = environments_of(Settings(finance="https://[2001:db8::1]:8443"), {})
+    assert takes(here, page("[2001:DB8::1]:8443"))
+    assert takes(here, row("/finance/[2001:db8::1]"))
+    assert not takes(here, page("[2001:db8::2]:8443"))
+    named = Environments(("https://harbour.example.com:8443/", "quay.example.com:1", "/finance/pier", "[::1]:80"))
+    for host in ("harbour.example.com", "HARBOUR.example.com.:9", "quay.example.com", "[::1]"):
+        assert takes(named, page(host)), host
+    assert takes(named, row("/finance/pier"))
+    assert not takes(named, page("[::2]:80"))
+
+
+def test_a_name_with_control_characters_is_never_pinned() -> None:
+    here = Environments()
+    assert takes(here, row("/finance/har\x1bbour"))
+    assert here.news() == {}
+
+
 def test_names_of_the_setting_count_alone() -> None:
     here = Environments(("harbour",), pins={("finance", "source"): "quay"})
     assert takes(here, row("/finance/harbour"))

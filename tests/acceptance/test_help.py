@@ -186,6 +186,10 @@ def place(made: Path, folder: Path, example: str) -> Iterator[dict[str, str]]:
             yield theirs
     elif example.startswith("tieout rejected"):
         yield rejecting(folder)
+    elif example.startswith("tieout restore"):
+        saved = example.replace("restore", "backup")
+        assert shell(folder, f"{saved} && mv .tieout before", here)[0] == 0
+        yield here
     elif example == "tieout alerts test":
         with webhook() as address:
             yield {**here, "TIEOUT_WEBHOOK": address}

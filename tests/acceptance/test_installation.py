@@ -63,6 +63,8 @@ COMMANDS: Final[tuple[tuple[str, dict[str, str], str, int], ...]] = (
     ("migrate", OWN, "", 0),
     ("ingest", OWN, "refused.jsonl", 0),
     ("run", OWN, "--until-caught-up", 0),
+    ("backup", OWN, "saved", 0),
+    ("restore", OWN, "saved", 1),
     ("poll", OWN, "", 1),
     ("rejected list", OWN, "", 0),
     ("rejected show", OWN, "finance.changes/0/0", 0),

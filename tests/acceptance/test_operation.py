@@ -70,9 +70,10 @@ def test_check_names_each_thing_and_how_it_is(played: Tieout) -> None:
     told = played("check")
     assert told.code == 0
     lines = [line.split(maxsplit=2) for line in told.out.splitlines()]
-    assert [name for _, name, _ in lines] == (
-        "settings maps broker topics store writer outbox state notices tiles offsets lag effects".split()
-    )
+    assert [name for _, name, _ in lines] == [
+        *"settings maps broker topics store writer environments outbox state notices tiles companies".split(),
+        *"offsets lag effects".split(),
+    ]
     assert {mark for mark, _, _ in lines} == {"ok"}
     assert set(checks(played("check", "--json"))["lag"][0]["detail"]) == {*DEMO, "tieout.commands/0"}
 

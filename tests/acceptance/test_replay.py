@@ -195,7 +195,12 @@ def test_what_the_log_no_longer_holds_is_taken_from_the_store_in_use(
 ) -> None:
     """Half of each topic is gone, as retention would have it."""
     before = canonical(settings)
-    monkeypatch.setattr(EmbeddedLog, "start_offset", lambda log, *place: log.end_offset(*place) // 2)
+    # What is compacted keeps the newest record of each key.
+    monkeypatch.setattr(
+        EmbeddedLog,
+        "start_offset",
+        lambda log, topic, partition: 0 if topic.endswith(".state") else log.end_offset(topic, partition) // 2,
+    )
     assert verify(settings) == []
     with rehearsed(settings, everything) as replay:
         assert replay.difference.documents == 0

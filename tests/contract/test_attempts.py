@@ -147,6 +147,15 @@ class AttemptLogContract:
         assert log.ask(request(task(), at=2 * HOUR)) == ["USPM/1"]
 
     @pytest.mark.requirement("R43")
+    def test_a_run_of_a_person_whose_clock_is_behind_begins_a_round_once(self, log: AttemptLog) -> None:
+        log.ask(request(task(), at=HOUR, run="first"))
+        attempt(log, HOUR, "permanent")
+        assert log.ask(request(task(), at=HOUR - SECOND, run="second")) == ["USPM/1"]
+        attempt(log, HOUR, "permanent")
+        assert log.ask(request(task(), at=HOUR - SECOND, run="second")) == []
+        assert only(log).attempts.round == 2
+
+    @pytest.mark.requirement("R43")
     def test_an_attempt_that_was_answered_429_is_given_back(self, log: AttemptLog) -> None:
         log.ask(request(task()))
         for number in range(7):

@@ -94,6 +94,7 @@ def test_a_business_event_without_a_name_or_a_time_is_rejected(members: dict[str
 
 
 NO_TIMES = ["/Date(-2208988800000)/", "1900-01-01T00:00:00Z", "/Date(-2208988800000+0200)/", "1899-12-31T23:00:00Z"]
+NO_TIMES += ["/Date(-62135596800000)/", "0001-01-01T00:00:00Z"]
 
 
 @pytest.mark.requirement("R3", "R7")

@@ -99,7 +99,7 @@ def test_the_time_is_the_rows_own_else_that_of_the_export(members: Json, at: str
 
 
 @pytest.mark.requirement("R3", "R12")
-@pytest.mark.parametrize("told", [True, "True", "true", 1, "1"])
+@pytest.mark.parametrize("told", [True, "True", "true", 1, "1", 1.0])
 def test_a_deleted_row_is_gone_as_of_the_export_and_may_have_its_id_alone(told: Any) -> None:
     fact = one(row(IsDelete=told))
     assert (fact.operation, fact.columns, change_json(fact)["at"]) == ("delete", {}, "2025-01-08T09:45:00Z")
@@ -109,9 +109,28 @@ def test_a_deleted_row_is_gone_as_of_the_export_and_may_have_its_id_alone(told: 
 
 
 @pytest.mark.requirement("R3")
-@pytest.mark.parametrize("told", [None, "", False, "False", 0, MISSING])
+@pytest.mark.parametrize("told", [None, "", False, "False", 0, 0.0, MISSING])
 def test_a_row_that_is_not_deleted_is_there(told: Any) -> None:
     assert one(row(IsDelete=told)).operation == "upsert"
+
+
+@pytest.mark.parametrize("told", ["Y", "deleted", 2, -1])
+def test_whether_a_row_was_deleted_is_never_guessed(told: Any) -> None:
+    with pytest.raises(Rejected, match=r"IsDelete is .* which says neither true nor false"):
+        one(row(IsDelete=told))
+
+
+@pytest.mark.requirement("R8")
+@pytest.mark.parametrize("written", [5637200123, 5637200123.0, "5637200123.0", "05637200123", "5637200123.00"])
+def test_a_rec_id_is_one_row_however_a_tool_writes_it(written: Any) -> None:
+    assert one(row(recid=written)).id == "5637200123"
+
+
+@pytest.mark.requirement("R7", "R8")
+@pytest.mark.parametrize("written", ["5.637200123E9", "5637200123.5", "5637 200123", "R1", "-5"])
+def test_a_rec_id_that_is_no_whole_number_is_rejected(written: Any) -> None:
+    with pytest.raises(Rejected, match="is no whole number"):
+        one(row(recid=written))
 
 
 @pytest.mark.requirement("R2")

@@ -103,3 +103,25 @@ def test_a_private_key_that_everybody_may_read_is_a_warning(
     says = [line.says for line in check(settings) if line.check == "settings"]
     assert any(f"chmod 600 {key}" in text for text in says) is warned
     assert SECRET not in str(says)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("COMPANYS", "COMPANIES"), ("ENVIRONMENT", "ENVIRONMENTS"), ("OUTGOIN", "OUTGOING"), ("BROKERS", "BROKER")],
+)
+def test_a_variable_that_is_nearly_a_setting_is_refused(tmp_path: Path, written: str, meant: str) -> None:
+    with pytest.raises(SettingError, match=f"TIEOUT_{written} is no setting: TIEOUT_{meant} is") as refused:
+        load({f"TIEOUT_{written}": SECRET}, tmp_path)
+    assert SECRET not in str(refused.value)
+
+
+def test_variables_of_others_are_let_be(tmp_path: Path) -> None:
+    names = ("REQUIRE_CONTAINERS", "SYSTEMS", "IMAGE", "SOAK", "EXAMPLES", "KILLS", "SETTINGS_FOLDER")
+    load({f"TIEOUT_{name}": "1" for name in names}, tmp_path)
+
+
+def test_a_secret_in_the_place_of_the_directory_is_not_repeated(tmp_path: Path) -> None:
+    systems = {"TIEOUT_FINANCE": "https://f.example.com", "TIEOUT_DATAVERSE": "https://d.example.com"}
+    with pytest.raises(SettingError, match="TIEOUT_TENANT is no directory") as refused:
+        load({**systems, **CONNECTED, "TIEOUT_TENANT": f"{SECRET}~x"}, tmp_path)
+    assert SECRET not in str(refused.value)

@@ -105,6 +105,23 @@ def lake(tmp_path: Path) -> Any:
         yield made
 
 
+@pytest.mark.requirement("R7", "R9")
+def test_what_lies_beside_the_files_that_are_read_is_read_or_named(lake: Lake) -> None:
+    table = lake.interval(FIRST, trvexptrans=written(cells(1))) / "trvexptrans"
+    (table / "2024.csv.gz").write_bytes(b"\x1f\x8b")
+    (table / "trvexptrans.cdm.json").write_text("{}", encoding="utf-8")
+    (table / "2026.CSV").write_text(written(cells(2)), encoding="utf-8")
+    (table / "2027").mkdir()
+    (table / "2027" / "01.csv").write_text(written(cells(3)), encoding="utf-8")
+    (lake.folder / "vendinvoicetrans").mkdir()
+    lake.read()
+    assert len({change.id for change in lake.changes()}) == 3
+    assert sorted(said.rpartition("/")[2] for said in lake.refused) == [
+        "2024.csv.gz: it is no CSV file, and was not read: unpack it, or export the table again",
+        "vendinvoicetrans: a table beside folders of intervals is not read: ingest its folder by itself",
+    ]
+
+
 @pytest.mark.requirement("R9")
 def test_the_rows_of_mapped_tables_come_as_changes_under_the_names_of_the_model(lake: Lake) -> None:
     lake.interval(FIRST, trvexptrans=written(cells(1), cells(2, deleted="True")), custgroup=written(cells(3)))

@@ -278,6 +278,39 @@ def test_a_sign_in_service_that_nobody_vouches_for_gets_no_secret(
         assert entra.asked == []
 
 
+def test_a_secret_that_an_answer_repeats_is_hidden(entra: Entra) -> None:
+    """As a proxy that shows what it was sent does, or somebody who wants it in a log."""
+    tokens = by_secret(entra, "s3cret+with/signs")
+    for echoed in ("client_secret=s3cret%2Bwith%2Fsigns&scope=x", "s3cret+with/signs"):
+        entra.replies["/token"] = (401, {}, f'{{"error": "invalid_client", "error_description": "{echoed}"}}'.encode())
+        with pytest.raises(Configuration) as refused:
+            tokens.token()
+        assert "***" in str(refused.value)
+        assert "s3cret" not in f"{refused.value!r}"
+    token = "eyJhbGciOiJSUzI1NiJ9.a-token"
+    entra.replies["/token"] = (200, {}, f'{{"access_token": "{token}", "token_type": "Bearer"}}'.encode())
+    assert by_secret(entra).token() == token
+    told = Transient(f"GET accounts: 500. You sent Authorization: Bearer {token}")
+    assert token not in str(told)
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "HTTPS_PROXY", "ALL_PROXY"])
+def test_what_the_environment_says_wrongly_of_connections_is_named_without_a_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    broken = tmp_path / "no.pem"
+    broken.write_text("no certificate", encoding="utf-8")
+    values = {
+        "SSL_CERT_FILE": str(broken),
+        "HTTPS_PROXY": "http://u:hunter2@host:port",
+        "ALL_PROXY": "socks5://u:hunter2@h:1",
+    }
+    monkeypatch.setenv(variable, values[variable])
+    with pytest.raises(Configuration, match=variable) as named:
+        client()
+    assert "hunter2" not in str(named.value)
+
+
 def test_no_secret_is_in_errors_or_in_the_log(
     entra: Entra, application: Certificate, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -318,7 +351,7 @@ APPLICATION = {"TIEOUT_TENANT": TENANT, "TIEOUT_CLIENT_ID": CLIENT_ID}
         ({"TIEOUT_CLIENT_SECRET": SECRET}, "TIEOUT_TENANT and TIEOUT_CLIENT_ID not"),
         ({"TIEOUT_CLIENT_CERTIFICATE": "a.pem", "TIEOUT_TENANT": TENANT}, "TIEOUT_CLIENT_ID not"),
         ({"TIEOUT_MANAGED_IDENTITY": "mine"}, "write system, or the client id"),
-        ({**APPLICATION, "TIEOUT_TENANT": "../x", "TIEOUT_CLIENT_SECRET": SECRET}, "TIEOUT_TENANT='../x'"),
+        ({**APPLICATION, "TIEOUT_TENANT": "../x", "TIEOUT_CLIENT_SECRET": SECRET}, "TIEOUT_TENANT is no directory"),
         ({"TIEOUT_AUTHORITY": "http://127.0.0.1:8090"}, "TIEOUT_AUTHORITY=.*: write https://host"),
     ],
 )

@@ -40,7 +40,7 @@ def migrate(
         typer.echo(done)
 
 
-CHECK_EXAMPLES = examples("tieout check", "tieout check --json", "tieout check --unpin harbour-uat")
+CHECK_EXAMPLES = examples("tieout check", "tieout check --json", "tieout check --unpin contoso")
 
 _MARKS = {True: "ok", False: "FAULT", None: "-"}
 
@@ -123,6 +123,7 @@ def restore(folder: FolderArgument) -> None:
 
 
 def _copy(title: str, folder: Path, do: "Callable[[Settings, Path, Report], Iterator[Copied]]") -> None:
+    from tieout.backup import not_copied
     from tieout.cli.progress import bar
 
     settings = in_force()
@@ -133,6 +134,8 @@ def _copy(title: str, folder: Path, do: "Callable[[Settings, Path, Report], Iter
             sys.stderr.write(f"{one.what}: {one.target} is there, and was left as it is\n")
         else:
             sys.stderr.write(f"{one.what}: {one.target}, {one.size / 1_000_000:,.1f} MB\n")
+    if (rest := not_copied(settings)) is not None:
+        sys.stderr.write(f"Not copied: {rest}\n")
     if all(one.left for one in found):
         complain("nothing was restored: stop the worker, move these files away, and restore again.")
         raise typer.Exit(1)
