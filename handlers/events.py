@@ -11,6 +11,8 @@ import msgspec
 System = Literal["finance", "dataverse"]
 
 ANSWERED_AT: Final = "tieout-answered-at"
+TABLE: Final = "tieout-table"
+"""The header with the table that was asked for: entity sets need not be named after it."""
 EVENT_BYTES_MAX: Final = 256 * 1024
 """A page goes out in events of about this size: brokers take a megabyte, and a page has up to 10,000 rows."""
 
@@ -40,8 +42,9 @@ _read: Final = msgspec.json.Decoder(_Answer).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def of_page(system: System, body: bytes, answered: datetime) -> Iterator[SourceEvent]:
-    """The rows of a page, in events of bounded size; links are left out, so that a page read twice is the same event.
+def of_page(system: System, entity: str, body: bytes, answered: datetime) -> Iterator[SourceEvent]:
+    """The rows of a page of a table, in events of bounded size; links are left out, so that a page read twice is the
+    same event.
 
     Raises `msgspec.DecodeError` for a body that is no page with its `@odata.context`.
     """
@@ -51,28 +54,28 @@ def of_page(system: System, body: bytes, answered: datetime) -> Iterator[SourceE
     for row in page.value:
         length = len(bytes(row))
         if held and size + length > EVENT_BYTES_MAX:
-            yield _event(system, page.context, held, answered)
+            yield _event(system, entity, page.context, held, answered)
             held, size = [], 0
         held.append(row)
         size += length
     if held:
-        yield _event(system, page.context, held, answered)
+        yield _event(system, entity, page.context, held, answered)
 
 
-def _event(system: System, context: str, rows: list[msgspec.Raw], answered: datetime) -> SourceEvent:
-    return SourceEvent(system, None, _encode(_Answer(context, rows)), _answered(answered))
+def _event(system: System, entity: str, context: str, rows: list[msgspec.Raw], answered: datetime) -> SourceEvent:
+    return SourceEvent(system, None, _encode(_Answer(context, rows)), _answered(answered, entity))
 
 
-def of_row(system: System, row_id: str, body: bytes, answered: datetime) -> SourceEvent:
-    """One row as the API gave it."""
-    return SourceEvent(system, row_id, body, _answered(answered))
+def of_row(system: System, entity: str, row_id: str, body: bytes, answered: datetime) -> SourceEvent:
+    """One row of a table as the API gave it."""
+    return SourceEvent(system, row_id, body, _answered(answered, entity))
 
 
-def of_missing_row(api: str, entity_set: str, row_id: str, gone: datetime) -> SourceEvent:
+def of_missing_row(api: str, entity: str, entity_set: str, row_id: str, gone: datetime) -> SourceEvent:
     """A deleted row of Dataverse in the format of change tracking; `gone` is the time that ranks the delete."""
     deleted = {"@odata.context": f"{api}$metadata#{entity_set}/$deletedEntity", "id": row_id, "reason": "deleted"}
     page: dict[str, Any] = {"@odata.context": f"{api}$metadata#{entity_set}/$delta", "value": [deleted]}
-    return SourceEvent("dataverse", row_id, _encode(page), _answered(gone))
+    return SourceEvent("dataverse", row_id, _encode(page), _answered(gone, entity))
 
 
 def complete(system: System, host: str, until: datetime) -> SourceEvent:
@@ -101,5 +104,5 @@ def _cloud_event(
     return SourceEvent(system, key, _encode(value), (("content-type", b"application/cloudevents+json"),))
 
 
-def _answered(at: datetime) -> tuple[tuple[str, bytes], ...]:
-    return ((ANSWERED_AT, at.isoformat().encode()),)
+def _answered(at: datetime, entity: str) -> tuple[tuple[str, bytes], ...]:
+    return ((ANSWERED_AT, at.isoformat().encode()), (TABLE, entity.encode()))

@@ -146,7 +146,7 @@ class Poller:
 
 def _events(table: Table, page: Page) -> Iterator[SourceEvent]:
     try:
-        yield from of_page(table.system, page.body, page.answered)
+        yield from of_page(table.system, table.entity, page.body, page.answered)
     except msgspec.DecodeError:
         raise Permanent(
             f"{table.entity}: the answer has no @odata.context, by which its rows are known. Ask for minimal "

@@ -11,7 +11,7 @@ from engine.changes import moment
 from engine.values import parse_time
 from handlers.dataverse import Dataverse
 from handlers.errors import Missing, Permanent
-from handlers.events import SourceEvent, of_missing_row, of_page, of_row
+from handlers.events import SourceEvent, System, of_missing_row, of_page, of_row
 from handlers.finance import Finance
 from handlers.odata import literal
 
@@ -60,8 +60,9 @@ class Rereader:
             if missing.code.lower() != "0x80040217" or missing.answered is None or entity.startswith("mserp_"):
                 raise
             gone = missing.answered if noticed is None else min(missing.answered, moment(noticed))
-            return of_missing_row(str(connection.address), name, row_id, gone)
-        return of_row("finance" if entity.startswith("mserp_") else "dataverse", row_id, row.body, row.answered)
+            return of_missing_row(str(connection.address), entity, name, row_id, gone)
+        system: System = "finance" if entity.startswith("mserp_") else "dataverse"
+        return of_row(system, entity, row_id, row.body, row.answered)
 
     def _of_finance(self, entity: str, record: str, command: Mapping[str, Any]) -> list[SourceEvent]:
         """By its RecId, which the entity must show as a column."""
@@ -84,5 +85,5 @@ class Rereader:
         return [
             event
             for page in self._finance.pages(self._finance.entity_set(table), companies=companies, where=where)
-            for event in of_page("finance", page.body, page.answered)
+            for event in of_page("finance", table, page.body, page.answered)
         ]

@@ -79,7 +79,7 @@ class _Page:
 
     def __init__(self, source: Source, entity_set: str, host: str, event: Event) -> None:
         self.entity_set = entity_set
-        self.names = singulars(entity_set)
+        self.names = [event.table] if event.table else singulars(entity_set)
         self.api = source
         # A virtual table shows rows of Finance in Dataverse.
         self.source: Source = "finance" if entity_set.startswith("mserp_") else source

@@ -8,7 +8,8 @@ import pytest
 from engine.changes import Change, iso
 from engine.errors import Rejected
 from engine.maps import COMPANY
-from streams.codec import ANSWERED, PartlyRejected, change_json, decode
+from handlers import events
+from streams.codec import ANSWERED, TABLE, PartlyRejected, change_json, decode
 from streams.codec.environments import Environments
 from streams.codec.pages import singulars
 from tests.support import payloads
@@ -267,3 +268,20 @@ def test_an_answer_that_refuses_is_rejected_with_what_it_says(content: dict[str,
     with pytest.raises(Rejected) as rejected:
         decode(json.dumps(content).encode())
     assert told in str(rejected.value)
+
+
+@pytest.mark.requirement("R9")
+def test_the_table_that_a_poller_asked_for_wins_over_the_name_of_the_set() -> None:
+    value = encoded(
+        {
+            "@odata.context": "https://contoso.operations.dynamics.com/data/$metadata#ExpenseTransactions",
+            "value": [{"RecId": 5637144576, "AmountCurr": "1.00"}],
+        }
+    )
+    (fact,) = decode(value, [*NOON, (TABLE, b"TrvExpTrans")])
+    assert isinstance(fact, Change)
+    assert (fact.entity, fact.id) == ("TrvExpTrans", "5637144576")
+
+
+def test_pollers_and_the_codec_name_their_headers_alike() -> None:
+    assert (events.ANSWERED_AT, events.TABLE) == (ANSWERED, TABLE)

@@ -183,7 +183,7 @@ def test_without_every_table_nothing_is_said_to_be_complete() -> None:
 def test_a_large_page_goes_out_in_small_events_with_its_digits() -> None:
     rows = [b'{"@odata.etag":"W/\\"1\\"","msdyn_amount":%d.10,"text":"%s"}' % (n, b"x" * 1_000) for n in range(1_000)]
     body = b'{"@odata.context":"https://o/api/data/v9.2/$metadata#msdyn_actuals","value":[%s]}' % b",".join(rows)
-    events = list(of_page("dataverse", body, Site().clock.now()))
+    events = list(of_page("dataverse", "msdyn_actual", body, Site().clock.now()))
     assert len(events) > 3
     assert max(len(event.value) for event in events) < EVENT_BYTES_MAX + 2_000
     assert b"".join(event.value for event in events).count(b".10,") == 1_000
