@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import msgspec
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from engine.cursors import Cursor
 from store import tables
@@ -31,5 +31,10 @@ class SqlCursors:
 
     def all(self) -> Iterable[Cursor]:
         with self._engine.begin() as connection:
-            bodies = connection.scalars(select(tables.cursors.c.body).order_by(tables.cursors.c.table))
-            return [_decode(body) for body in bodies]
+            return cursors(connection)
+
+
+def cursors(connection: Connection) -> list[Cursor]:
+    """Every cursor, by table."""
+    bodies = connection.scalars(select(tables.cursors.c.body).order_by(tables.cursors.c.table))
+    return [_decode(body) for body in bodies]

@@ -18,6 +18,7 @@ from engine.errors import MapError, TieoutError
 from engine.maps import Maps
 from engine.notices import REMEDY, in_all, late
 from store import tables
+from store.cursors import cursors
 from store.database import shown_url
 from store.lease import LEASE_SECONDS, holder_of
 from store.notices import waiting_rows
@@ -77,7 +78,7 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
         log = yield from _log(settings, stack, patience_seconds)
         connection = yield from _store(settings, maps, stack)
         if connection is None:
-            of_store = ("writer", "environments", "outbox", "state", "notices", "tiles", "companies")
+            of_store = ("writer", "environments", "outbox", "state", "notices", "tiles", "companies", "tables")
             yield from _unchecked("the store", *of_store)
         else:
             yield from _looked_at("writer", lambda: _writer(connection, settings))
@@ -87,6 +88,7 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
             yield from _looked_at("notices", lambda: _notices(connection))
             yield from _looked_at("tiles", lambda: tiles_line(connection))
             yield from _looked_at("companies", lambda: _companies(connection))
+            yield from _looked_at("tables", lambda: _tables(connection))
         if connection is None or log is None:
             yield from _unchecked("the store" if log else "the event log", "offsets", "lag", "effects")
         elif (places := (yield from _offsets(connection, log, settings))) is None or maps is None:
@@ -269,6 +271,17 @@ def _companies(connection: Connection) -> Line:
         "a row with its company again, or have its table polled"
     )
     return Line("companies", False, says, {"documents": found})
+
+
+def _tables(connection: Connection) -> Line:
+    """Tables that are polled or ingested, and what was wrong with the last pass of each."""
+    read = cursors(connection)
+    wrong = [f"{cursor.table}: {cursor.fault}" for cursor in read if cursor.fault]
+    if not wrong:
+        return Line("tables", True, f"of {len(read)} that are read from the systems, none has a fault")
+    more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    says = f"{'; '.join(wrong[:_SHOWN])}{more}. `tieout poll --show` names all; read them again once it is mended"
+    return Line("tables", False, says, {"faults": wrong})
 
 
 # --- offsets ---------------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_check_names_each_thing_and_how_it_is(played: Tieout) -> None:
     assert told.code == 0
     lines = [line.split(maxsplit=2) for line in told.out.splitlines()]
     assert [name for _, name, _ in lines] == [
-        *"settings maps broker topics store writer environments outbox state notices tiles companies".split(),
+        *"settings maps broker topics store writer environments outbox state notices tiles companies tables".split(),
         *"offsets lag effects".split(),
     ]
     assert {mark for mark, _, _ in lines} == {"ok"}
