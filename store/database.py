@@ -6,6 +6,7 @@ reading ones see one consistent state for as long as they last and never wait fo
 
 import os
 import sqlite3
+import threading
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,10 @@ _PAGE_CACHE_KIB = 24 * 1024  # of the writer; what keeps it within 250 MiB while
 _READER_CACHE_KIB = 16 * 1024
 CONNECT_SECONDS = 5
 _MIGRATING = 0x7469656F7574  # "tieout"
+
+# Alembic keeps what it works on in variables of its modules: two upgrades at a time would write into each other's
+# store.
+_UPGRADING: Final = threading.Lock()
 
 # "TIES" in the file's header tells a store from any other SQLite file, such as the log given by mistake.
 APPLICATION_ID: Final = 0x54494553
@@ -175,7 +180,8 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         config = Config()
         config.set_main_option("script_location", str(scripts))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        with _UPGRADING:
+            command.upgrade(config, "head")
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
     return before, check(engine) or ""

@@ -3,6 +3,7 @@
 import io
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -45,6 +46,17 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     migrate(engine)
     check(engine)
     engine.dispose()
+
+
+def test_stores_that_are_made_at_the_same_time_in_one_process_do_not_meet(tmp_path: Path) -> None:
+    """As when a replay makes its scratch store beside a worker."""
+    engines = [connect(f"sqlite:///{tmp_path / f'{number}.sqlite'}", write=True) for number in range(6)]
+    with ThreadPoolExecutor(len(engines)) as threads:
+        shapes = list(threads.map(migrate, engines))
+    assert len({now for _, now in shapes}) == 1
+    for engine in engines:
+        check(engine)
+        engine.dispose()
 
 
 @pytest.mark.requirement("R74")

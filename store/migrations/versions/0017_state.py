@@ -23,6 +23,13 @@ KEPT = {
     "deletions": ("deletion", "id", "at who why company process subject about until"),
     "settings": ("setting", "name", "value"),
 }
+COMMENTS = {
+    "syncs": "What is to be synced, with its counter: engine.attempts.Sync; kept on the state topic",
+    "attempts": "Every attempt, recorded before its call leaves; kept on the state topic",
+    "sync_runs": "Who requested which sync when: engine.attempts.SyncRun; kept on the state topic",
+    "alerts": "What a person should hear of: engine.alerts.Told; kept on the state topic",
+    "cursors": "How far the poller read each table of both systems: engine.cursors.Cursor; kept on the state topic",
+}
 NAMES = ("applied ", "job sync ", "pin ")
 """Of the settings, those whose names begin so."""
 
@@ -49,6 +56,8 @@ def upgrade() -> None:
     postgres = op.get_context().dialect.name == "postgresql"
     if postgres:
         op.execute(_FUNCTIONS)
+        for table, comment in COMMENTS.items():
+            op.create_table_comment(table, comment)
     for table, (kind, keys, columns) in KEPT.items():
         for statement in (_on_postgres if postgres else _on_sqlite)(table, kind, keys.split(), columns.split()):
             op.execute(statement)
