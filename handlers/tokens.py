@@ -151,7 +151,9 @@ def _certificate(path: Path) -> dict[str, str]:
     try:
         written = path.read_text(encoding="ascii")
     except OSError as error:
-        raise Configuration(f"{path} (TIEOUT_CLIENT_CERTIFICATE) cannot be read: {error.strerror}.") from None
+        # A secret that was put here by mistake is no name of a file.
+        named = path if path.suffix else "the file"
+        raise Configuration(f"{named} (TIEOUT_CLIENT_CERTIFICATE) cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         written = ""
     key, start = _KEY.search(written), written.find(_CERTIFICATE)

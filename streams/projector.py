@@ -44,12 +44,12 @@ _json = msgspec.json.Encoder().encode
 class Projector:
     """Applies batches of the change topics to a store, and publishes its outbox.
 
-    `environments` are those that events may come from, None for any; `pinned` asks which are pinned by now, for a
-    person may remove one. `overlapping`: the next batch is decoded, linked
-    and decided while a thread of its own commits and publishes this one, which pays where the database is another
-    process. `purge_before` tells up to which time (microseconds since 1970 UTC) history of the error log is deleted; by
-    default none is. `state` is what the state topic is kept from; a store that is computed beside the one in use has
-    none. Raises what the store raises: `Overtaken`, or a failed transaction.
+    `environments` are those that events may come from, None for any; `pinned` asks which are pinned by now, since a
+    person may remove one. `overlapping`: the next batch is decoded, linked and decided while a thread of its own
+    commits and publishes this one, which pays where the database is another process. `purge_before` tells up to which
+    time (microseconds since 1970 UTC) history of the error log is deleted; by default none is. `state` is what the
+    state topic is kept from; a store that is computed beside the one in use has none. Raises what the store raises:
+    `Overtaken`, or a failed transaction.
     """
 
     def __init__(

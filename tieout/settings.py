@@ -387,15 +387,16 @@ def _check_sign_in(settings: Settings) -> None:
         raise SettingError(f"TIEOUT_FINANCE or TIEOUT_DATAVERSE is set, which needs one way to sign in; {found}.")
     if settings.managed_identity:
         if not re.fullmatch(r"system|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", settings.managed_identity):
+            # Not the value, as below.
             raise SettingError(
-                f"TIEOUT_MANAGED_IDENTITY={settings.managed_identity!r}: write system, or the client id of an identity "
-                "that is assigned to this machine."
+                "TIEOUT_MANAGED_IDENTITY is no identity: write system, or the client id of one that is assigned to "
+                "this machine."
             )
         return
     if missing := [f"TIEOUT_{name.upper()}" for name in ("tenant", "client_id") if not getattr(settings, name)]:
         raise SettingError(f"{ways[0]} is set, {' and '.join(missing)} not: set what is missing, too.")
     if not re.fullmatch(r"[\w.-]+", settings.tenant or "", re.ASCII):
-        # Not the value: a secret that was put into the wrong setting lands here.
+        # Not the value: a secret that was put into the wrong setting may be here.
         raise SettingError("TIEOUT_TENANT is no directory: write the directory's id or domain name.")
 
 

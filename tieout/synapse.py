@@ -9,22 +9,26 @@
 
 Rows are sent as JSON (`streams.codec.exports`), several rows of a table in one event. New columns are appended, so
 older rows in a file may be shorter, down to `IsDelete`; any other width means misaligned columns, and the row is
-refused. Ingestion is incremental: a cursor stores the last incremental folder, or size and time of each file.
-Ingestion is idempotent: rows that are read twice are the same events or the same values.
+refused. The time of a delete is that of the export. Where a row of a later version was inserted under the same RecId in
+the same export, the delete is put before it. Ingestion is incremental: a cursor stores the last incremental folder, or
+size and time of each file. Ingestion is idempotent: rows that are read twice are the same events or the same values.
 """
 
 import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from engine.changes import iso
 from engine.cursors import Cursor, Cursors
-from engine.errors import InputError
+from engine.errors import InputError, Rejected
 from engine.maps import EntityMap, Maps
 from streams.codec import TABLE
+from streams.codec.exports import changed_at, is_deleted, version_of
 from streams.log import RECORD_BYTES_MAX, EventLog, NewRecord
 from streams.topics import CHANGES
 from tieout.ingest import BATCH_BYTES, Ingested
@@ -36,6 +40,9 @@ MODEL_BYTES_MAX: Final = 64 * 1024 * 1024
 
 _INTERVAL: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}[.:]\d{2}[.:]\d{2}(\.\d+)?Z?", re.ASCII | re.IGNORECASE)
 _WHOLE: Final = re.compile(r"-?\d{1,19}", re.ASCII)
+_OF_ORDER: Final = frozenset(
+    ["Id", "recid", "IsDelete", "versionnumber", "sysrowversion", "modifieddatetime", "modifiedon", "SinkModifiedOn"]
+)
 _FLAGS: Final = {"true": True, "false": False}
 
 _json: Final = msgspec.json.Encoder().encode
@@ -71,6 +78,10 @@ class _File(NamedTuple):
     table: str
     attributes: list[_Attribute]
     entity: EntityMap
+    again: Mapping[tuple[str, int], int]
+    """Of the rows of its table that were inserted again after a delete: by RecId and the version of the delete, when
+    the first insert after it was made (microseconds since 1970 UTC).
+    """
 
 
 class _Part(NamedTuple):
@@ -206,8 +217,42 @@ def _files_of(part: Path, maps: Maps, refuse: Refuse) -> list[_File]:
         if table is None:
             refuse(str(place), f"{model} does not describe this table")
             continue
-        files += [_File(path, place.name, table.attributes, entity) for path in paths]
+        again = _inserted_again(paths, table.attributes)
+        files += [_File(path, place.name, table.attributes, entity, again) for path in paths]
     return files
+
+
+def _inserted_again(paths: Sequence[Path], attributes: list[_Attribute]) -> dict[tuple[str, int], int]:
+    """See `_File.again`. What cannot be read here is refused where the rows are."""
+    deletes: dict[str, list[int]] = {}
+    for row in _in_all(paths, attributes):
+        if _says_deleted(row) and (version := version_of(row)):
+            deletes.setdefault(str(row.get("recid") or row.get("Id")), []).append(version)
+    found: dict[tuple[str, int], int] = {}
+    for row in _in_all(paths, attributes) if deletes else ():
+        name = str(row.get("recid") or row.get("Id"))
+        if name not in deletes or _says_deleted(row) or (at := changed_at(row)) is None:
+            continue
+        for version in deletes[name]:
+            if version < version_of(row):
+                found[name, version] = min(at, found.get((name, version), at))
+    return found
+
+
+def _in_all(paths: Sequence[Path], attributes: list[_Attribute]) -> Iterator[dict[str, Any]]:
+    """The rows of several files, with the columns that tell their order alone."""
+    places = [(number, one) for number, one in enumerate(attributes) if one.name in _OF_ORDER]
+    for path in paths:
+        with suppress(OSError, csv.Error, UnicodeDecodeError), path.open(encoding="utf-8-sig", newline="") as stream:
+            for cells in csv.reader(stream, strict=True):
+                yield {one.name: _value(cells[at], one.type) for at, one in places if at < len(cells)}
+
+
+def _says_deleted(row: dict[str, Any]) -> bool:
+    try:
+        return is_deleted(row.get("IsDelete"))
+    except Rejected:
+        return False
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -246,13 +291,22 @@ def _rows(file: _File, refuse: Refuse) -> Iterator[bytes]:
                     continue
                 widest = len(cells)
                 columns = zip(file.attributes, cells, strict=False)
-                row = _json({attribute.name: _value(text, attribute.type) for attribute, text in columns})
+                values = {attribute.name: _value(text, attribute.type) for attribute, text in columns}
+                if file.again and (at := _inserted_after(file, values)) is not None:
+                    values["SinkModifiedOn"] = iso(at - 1)
+                row = _json(values)
                 if len(row) > ROW_BYTES_MAX:
                     refuse(f"{file.path}, row {number}", f"it has {len(row):,} bytes; the log takes {ROW_BYTES_MAX:,}")
                     continue
                 yield row
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         refuse(f"{file.path}, after row {number}", f"the rest of the file cannot be read as CSV in UTF-8: {error}")
+
+
+def _inserted_after(file: _File, values: dict[str, Any]) -> int | None:
+    """When the row that is deleted here was inserted again; None when it was not."""
+    name = str(values.get("recid") or values.get("Id"))
+    return file.again.get((name, version_of(values))) if _says_deleted(values) else None
 
 
 def _value(text: str, kind: str) -> Any:

@@ -50,8 +50,8 @@ def decode(row: dict[str, Any], event: Event) -> Change:
     identifier = _finance_id(row, number, virtual=virtual) if source == "finance" else guid(clean(row.get("Id"))) or ""
     if not identifier:
         raise Rejected(f"the row of {table} names no row: neither recid nor Id says which")
-    deleted = _is_deleted(row.get("IsDelete"))
-    at = _time(row, _GONE if deleted else _MODIFIED)
+    deleted = is_deleted(row.get("IsDelete"))
+    at = _time(row, _GONE) if deleted else changed_at(row)
     if at is None:
         at = event.answered
     if at is None and not event.undated:
@@ -66,7 +66,7 @@ def decode(row: dict[str, Any], event: Event) -> Change:
     place = event.place
     evidence = Evidence(
         UNDATED if at is None else at,
-        _version(row),
+        version_of(row),
         event.digest(),
         f"/{source}",
         "",
@@ -79,7 +79,7 @@ def decode(row: dict[str, Any], event: Event) -> Change:
     return Change(operation, source, table, identifier, evidence, columns, company, unknown=unknown)  # type: ignore[arg-type]
 
 
-def _is_deleted(value: object) -> bool:
+def is_deleted(value: object) -> bool:
     """Whether a row was deleted. Raises `Rejected` for a value that says neither."""
     text = str(value).lower() if type(value) is bool else clean(value).lower()
     if text in ("", "false", "0", "0.0"):
@@ -103,9 +103,15 @@ def _first(row: dict[str, Any], names: tuple[str, ...]) -> str:
     return next((text for name in names if (text := clean(row.get(name))) and text.strip("0")), "")
 
 
-def _version(row: dict[str, Any]) -> int:
+def version_of(row: dict[str, Any]) -> int:
+    """The version of a row, which grows with every change of any row of its table; 0 when it has none."""
     text = _first(row, _VERSIONS)
     return int(text) if text.isascii() and text.isdigit() and int(text) <= LARGEST_INTEGER else 0
+
+
+def changed_at(row: dict[str, Any]) -> int | None:
+    """When a row was changed, in microseconds since 1970 UTC; None when it does not say."""
+    return _time(row, _MODIFIED)
 
 
 def _time(row: dict[str, Any], names: tuple[str, ...]) -> int | None:

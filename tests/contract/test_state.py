@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from sqlalchemy import Engine, LargeBinary, create_engine, insert, select, update
+from sqlalchemy import Engine, LargeBinary, create_engine, insert, select, text, update
 from sqlalchemy.pool import StaticPool
 
 from engine.alerts import Alert
@@ -126,6 +126,17 @@ def test_settings_of_other_names_are_not_kept(engine: Engine) -> None:
     with engine.begin() as connection:
         upsert(connection, tables.settings, [("maps", "a digest"), ("job alerts", "now"), ("PIN x", "no")])
     assert (noted(engine), contents(engine)) == ([], [])
+
+
+@pytest.mark.containers
+def test_a_temporary_table_takes_no_notes(postgres_store: Engine) -> None:
+    """The function behind the triggers runs as the owner: what it writes to must not be a table of whoever calls it."""
+    with postgres_store.begin() as connection:
+        connection.execute(text("CREATE TEMPORARY TABLE state_outbox (number bigserial, key text UNIQUE)"))
+        connection.execute(insert(tables.alerts).values(example(KEPT["alert"])))
+        assert connection.execute(text("SELECT * FROM pg_temp.state_outbox")).all() == []
+        connection.execute(text("DROP TABLE pg_temp.state_outbox"))
+    assert noted(postgres_store) == [key_of("alert", example(KEPT["alert"]))]
 
 
 def test_what_fails_is_not_noted(engine: Engine) -> None:

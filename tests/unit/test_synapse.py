@@ -105,6 +105,32 @@ def lake(tmp_path: Path) -> Any:
         yield made
 
 
+@pytest.mark.requirement("R9", "R12")
+def test_a_row_that_was_deleted_and_inserted_again_within_one_export_is_there(lake: Lake) -> None:
+    """As updates from a spreadsheet make it: the delete has the time of the export, the insert its own."""
+    names = [*COLUMNS, "modifieddatetime"]
+
+    def at(time: str, record: int, version: int, deleted: str = "") -> list[str]:
+        return cells(record, f"2025-01-08T{time}Z" if time else "", version=version, deleted=deleted)
+
+    table = lake.interval(FIRST, names, trvexptrans=written(at("09:40:00", 1, 1000), at("", 1, 1001, "True"))).joinpath(
+        "trvexptrans"
+    )
+    rows = [at("09:41:12", 1, 1002), at("09:40:00", 2, 1003), at("", 2, 1004, "True"), at("09:40:30", 2, 1005)]
+    rows += [at("", 2, 1006, "True"), at("09:40:00", 3, 1007), at("", 3, 1008, "True")]
+    (table / "2026.csv").write_text(written(*rows), encoding="utf-8")
+    lake.read()
+    told: dict[str, list[str]] = {}
+    for change in sorted(lake.changes(), key=lambda change: change.evidence.rank):
+        told.setdefault(change.id, []).append(change.operation)
+    assert told == {
+        "1": ["upsert", "delete", "upsert"],
+        "2": ["upsert", "delete", "upsert", "delete"],
+        "3": ["upsert", "delete"],
+    }
+    assert lake.refused == []
+
+
 @pytest.mark.requirement("R7", "R9")
 def test_what_lies_beside_the_files_that_are_read_is_read_or_named(lake: Lake) -> None:
     table = lake.interval(FIRST, trvexptrans=written(cells(1))) / "trvexptrans"

@@ -156,6 +156,9 @@ def test_a_certificate_file_that_is_none_is_named_without_its_content(
 def test_a_certificate_file_that_is_not_there_is_named(entra: Entra, tmp_path: Path) -> None:
     with pytest.raises(Configuration, match=r"nowhere\.pem \(TIEOUT_CLIENT_CERTIFICATE\) cannot be read"):
         by_certificate(entra, tmp_path / "nowhere.pem").token()
+    with pytest.raises(Configuration, match=r"the file \(TIEOUT_CLIENT_CERTIFICATE\) cannot be read") as named:
+        by_certificate(entra, Path("Abc8Q~s3cretS3cret")).token()
+    assert "s3cret" not in str(named.value)
 
 
 # --- a managed identity -----------------------------------------------------------------------------------------------

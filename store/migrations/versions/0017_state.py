@@ -70,9 +70,10 @@ def upgrade() -> None:
 
 
 # Both run as the owner and in the schema of the tables, whoever changes a row from wherever: rights on tables do not
-# reach their sequences, and an administrator's search path may be another.
+# reach their sequences, and an administrator's search path may be another. Temporary tables come last in it, or whoever
+# may write could have the owner write to a table of his.
 _FUNCTIONS = """
-CREATE FUNCTION note_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE FUNCTION note_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     changed jsonb := to_jsonb(CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END);
     name jsonb := jsonb_build_array(TG_ARGV[0]);
@@ -84,12 +85,16 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION number_state_after(highest bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE FUNCTION number_state_after(highest bigint) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     own text := pg_get_serial_sequence('state_outbox', 'number');
 BEGIN
     PERFORM setval(own, greatest(nextval(own), least(highest, 4611686018427387904)));
+END $$;
+
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION note_state() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION number_state_after(bigint) SET search_path = %I, pg_temp', current_schema());
 END $$;
 """
 
