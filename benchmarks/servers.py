@@ -21,7 +21,7 @@ RATE_WANTED, RATE_HOPED_FOR = 20_000, 40_000
 FAUST_TIMES, RAW_SHARE = 5, 1 / 3
 RATE_OF_LATENCY, P50_MS, P99_MS = 5_000, 60, 300
 RATE_OF_EVERY_DAY = 1_000
-"""Seventy times what Finance documents as its most, 50,000 data events an hour (domain/events.md)."""
+"""Seventy times what Finance documents as its most, 50,000 data events an hour (docs/domain/events.md)."""
 PEAK_MIB = 300
 GROWTH, GROWTH_FROM = 1.4, 100_000
 

@@ -21,7 +21,7 @@ GRACE: Final[Mapping[str, int]] = {
     "not-approved": 15 * MINUTE,
     "not-confirmed": 15 * MINUTE,
     "no-actual-made": 15 * MINUTE,
-    # Microsoft's own page waits an hour before it calls an actual out of sync (`domain/workspace.md`).
+    # Microsoft's own page waits an hour before it calls an actual out of sync (`docs/domain/workspace.md`).
     "actual-not-synced-back": 60 * MINUTE,
     # Imports and postings are batches, mostly daily.
     "not-imported": 24 * 60 * MINUTE,
@@ -45,7 +45,7 @@ _AWAITED: Final[Mapping[str, Awaited]] = {
 """What the findings that rest on absence wait for, by code (and entity, where that decides)."""
 
 STUCK: Final = 24 * 60 * MINUTE
-"""After this long in processing Finance allows a line to be reset (`domain/documents.md` §0)."""
+"""After this long in processing Finance allows a line to be reset (`docs/domain/documents.md` §0)."""
 
 
 AHEAD: Final = 24 * 60 * MINUTE

@@ -16,7 +16,7 @@ from engine.errors import TieoutError
 from engine.syncing import Task
 
 ATTEMPTS_MAX: Final = 5
-"""As often as Finance itself tries a general journal (`domain/limits.md`, processes)."""
+"""As often as Finance itself tries a general journal (`docs/domain/limits.md`, "Project Operations processes")."""
 SECOND: Final = 1_000_000
 FIRST_WAIT: Final = 2 * SECOND
 LONGEST_WAIT: Final = 15 * 60 * SECOND

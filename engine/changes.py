@@ -23,8 +23,8 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Which event says so, and how it ranks against others about the same column.
 
     `at` is the source's own time of the change in microseconds since 1970 UTC, `version` its row version or 0,
-    `digest` the digest of the event: in this order they rank two values of a column (`design.md`, idea 2). The place
-    is where its bytes are found again.
+    `digest` the digest of the event: in this order they rank two values of a column
+    (`docs/how-it-decides.md`, "Record: a row as last seen"). The place is where its bytes are found again.
     """
 
     at: int
@@ -131,7 +131,8 @@ def row_id(text: str) -> str:
 def rec_id(identifier: str) -> str | None:
     """The RecId in the guid of a Finance row that Dataverse shows as a virtual row; None when it holds none.
 
-    The first four bytes number the entity, the last eight are the RecId, the lowest byte first: `domain/events.md` §3.
+    The first four bytes number the entity, the last eight are the RecId, the lowest byte first:
+    `docs/domain/events.md` §3.
     """
     if len(identifier) != 36 or not _CANONICAL.fullmatch(identifier):
         return None

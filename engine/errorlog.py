@@ -15,7 +15,7 @@ from engine.messages import recognise
 
 INTERRUPTED_AFTER: Final = 24 * 3600 * 1_000_000
 """A run that has not ended and said nothing for so long (microseconds) is interrupted. Finance itself takes a posting
-for stuck after a day (`domain/limits.md`).
+for stuck after a day (`docs/domain/limits.md`).
 """
 
 IMPORT: Final = "import-from-staging"

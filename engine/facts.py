@@ -1,8 +1,8 @@
 """What a chain's rows say about its documents, before anything is judged.
 
 `ChainFacts` sorts the rows by role once; a `DocumentFacts` then answers, for one Finance line, the questions of
-`positions` and `findings`: its Dataverse record, its actuals, how far each of them got. Rules: `domain/documents.md`
-§0–§2, §5.
+`positions` and `findings`: its Dataverse record, its actuals, how far each of them got. Rules:
+`docs/domain/documents.md` §0, §1, §2, §5.
 """
 
 from collections.abc import Sequence
@@ -253,7 +253,7 @@ class DocumentFacts:
 
     @property
     def charged_elsewhere(self) -> bool:
-        """Charged to another company: its cost actual is Skip Sync by design (`domain/documents.md` §0)."""
+        """Charged to another company: its cost actual is Skip Sync by design (`docs/domain/documents.md` §0)."""
         if self.kind == "expense":
             other = self.line["intercompany"]
         else:

@@ -271,7 +271,7 @@ def _duplicate_rows(found: _Found, facts: DocumentFacts, actual: ActualFacts) ->
 
 
 def _not_written_back(found: _Found, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
-    """Posted in Finance, but the actual has no voucher (R22; bug 480962 in `domain/documents.md` §0)."""
+    """Posted in Finance, but the actual has no voucher (R22; bug 480962 in `docs/domain/documents.md` §0)."""
     for actual in facts.actuals:
         if actual.posted and not actual.row["voucher"]:
             vouchers = [row["voucher"] for row in _copies(actual) if row["voucher"]]

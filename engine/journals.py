@@ -4,7 +4,7 @@ Finance posts the cost of a journal at once; Dataverse must hear of it to bill i
 what both systems hold, never from what was tried: a call whose answer was lost is not made again when its effect is
 there. One counter belongs to the journal, whichever step fails (R43).
 
-Sources: `domain/documents.md` §3, `domain/workspace.md` (error catalogue).
+Sources: `docs/domain/documents.md` §3, `docs/domain/workspace.md`, "Error catalogue".
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Which records belong to one document line, and which rows they point to (`design.md`, idea 3).
+"""Which records belong to one document line, and which rows they point to (`docs/how-it-decides.md`).
 
 An identity link is a text: records with the same text belong to one chain. A link whose value counts within a company
 reads `link:VALUE|COMPANY`; when the company of a row is not known it reads `link:VALUE|`, and joins the one company

@@ -1,7 +1,7 @@
 """The error catalogue: what Finance's processes say, recognised with its parameters, and what it means (R51).
 
-The texts are the product's, in both published spellings (`domain/workspace.md`, error catalogue); the details and
-resolutions are in our words. A text that is none of them is kept as `UNKNOWN`. To add a message: one entry in
+The texts are the product's, in both published spellings (`docs/domain/workspace.md`, "Error catalogue"); the details
+and resolutions are in our words. A text that is none of them is kept as `UNKNOWN`. To add a message: one entry in
 `CATALOGUE`.
 """
 

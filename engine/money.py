@@ -109,7 +109,7 @@ def rounded(value: Fraction, currency: str | None) -> int:
 
 
 def converted(amount: int, rate: str | None, currency: str | None) -> int | None:
-    """`amount` by a rate, which Finance keeps times 100 (`domain/documents.md` §0), rounded to `currency`.
+    """`amount` by a rate, which Finance keeps times 100 (`docs/domain/documents.md` §0), rounded to `currency`.
 
     None without a rate, and when the result does not fit.
     """

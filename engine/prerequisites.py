@@ -1,6 +1,6 @@
 """What Sync needs in both systems (R48), against what was found there.
 
-The versions are those of the article on the Project Operations integration workspace (`domain/workspace.md`).
+The versions are those of the article on the Project Operations integration workspace (`docs/domain/workspace.md`).
 """
 
 import re

@@ -1,9 +1,9 @@
 """Invoice proposals that wait: the transactions to post before Finance can make their lines (R56).
 
 Import from staging makes the lines of a proposal all at once, when the unbilled sales that it bills are posted by the
-integration journal (`domain/documents.md` §4, step 5). Until then its amount is 0.00. Billed sales name their proposal
-on the staging row; a transaction connection says which unbilled sales each of them bills. The cost beside an unbilled
-sale is no part of it: where that stands, its document says.
+integration journal (`docs/domain/documents.md` §4, step 5). Until then its amount is 0.00. Billed sales name their
+proposal on the staging row; a transaction connection says which unbilled sales each of them bills. The cost beside
+an unbilled sale is no part of it: where that stands, its document says.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

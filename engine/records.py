@@ -1,6 +1,6 @@
 """Records: a row of either system as last seen, merged column by column from the events about it.
 
-A record is a function of the set of its events (`design.md`, idea 2): of two values of a column the one with the
+A record is a function of the set of its events (`docs/how-it-decides.md`): of two values of a column the one with the
 higher evidence stays, a delete hides what ranks below it, and a later upsert starts clean (R12). Merging is therefore
 associative, commutative and idempotent.
 """

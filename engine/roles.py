@@ -1,7 +1,7 @@
 """What a record can be, and the fields the rules read from it.
 
 A map file binds each entity of an environment to one role and its columns to the role's fields (R6); the rules know
-roles and fields only. The stage numbers the steps of a document through both systems (`domain/documents.md` §0):
+roles and fields only. The stage numbers the steps of a document through both systems (`docs/domain/documents.md` §0):
 records sort by it, so a chain's smallest record key is its document line when it has one.
 """
 

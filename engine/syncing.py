@@ -1,6 +1,6 @@
 """What Sync does for a document that is not reconciled: it follows the cause (R42).
 
-It never makes an actual, and never approves or confirms what is left to a person (`domain/limits.md`, "What may be
+It never makes an actual, and never approves or confirms what is left to a person (`docs/domain/limits.md`, "What may be
 written at all"): it asks the two systems to do again what they do themselves.
 """
 
@@ -115,7 +115,7 @@ def step_for(
 
 def step_for_error(process: str, company: str, subject: str | None, *, posting_permitted: bool = False) -> Step | Left:
     """What a retry does for an error that is current, once a person mended what it names: its process runs again. An
-    invoice proposal gets its lines from Import from staging (`domain/documents.md` §4).
+    invoice proposal gets its lines from Import from staging (`docs/domain/documents.md` §4).
 
     General journals have a way of their own (`engine.journals`).
     """

@@ -73,7 +73,7 @@ def _guid(value: Any) -> Any:
     if (found := guid(value)) is not None:
         return time_order(found)
     if "|" in value:
-        # A virtual row's primary field: the values of its key, of which one may be a guid (`domain/events.md` §3).
+        # A virtual row's primary field: the values of its key, of which one may be a guid (`docs/domain/events.md` §3).
         guids = [part for part in value.split("|") if guid(part.strip())]
         return _guid(guids[0]) if len(guids) == 1 else unfit(value)
     stripped = value.strip().strip("{}")

@@ -1,5 +1,5 @@
 """Documents and errors as programs get them: the JSON of the command line, of the topics and of exports. Names are
-fixed (`design.md`).
+fixed (`docs/topics.md`).
 """
 
 from typing import Any

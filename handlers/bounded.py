@@ -24,8 +24,8 @@ from handlers.errors import Configuration, Transient
 class Bounds(msgspec.Struct, frozen=True):
     """What one exchange, and one read of a table, may take.
 
-    Both systems end a call after two minutes (`domain/limits.md`) and give 5,000 or 10,000 rows a page. A read that
-    reaches `pages` or `read_seconds` fails; the poller continues it at the page that it had reached.
+    Both systems end a call after two minutes (`docs/domain/limits.md`) and give 5,000 or 10,000 rows a page. A read
+    that reaches `pages` or `read_seconds` fails; the poller continues it at the page that it had reached.
     """
 
     answer_bytes: int = 64 * 1024 * 1024

@@ -1,7 +1,7 @@
 """What an answer, or its absence, means: one of `handlers.errors`, by status, code and body (R44).
 
 Sources: the Web API's own list of error codes, "Troubleshoot Dataverse Web API client errors", the service protection
-articles of both systems, and `domain/limits.md`. Where two readings are possible, the one that calls less often is
+articles of both systems, and `docs/domain/limits.md`. Where two readings are possible, the one that calls less often is
 taken: a wrong "configuration" waits for a person, a wrong "transient" costs attempts.
 """
 
@@ -64,7 +64,7 @@ _CODES: Final[dict[str, tuple[type[TargetError], str]]] = {
 }
 
 _WAITS_FOR_SETUP: Final = [
-    # What dual-write and posting say when reference data or setup is missing (`domain/documents.md`, known errors).
+    # What dual-write and posting say when reference data or setup is missing (`docs/domain/documents.md` §1 and §2).
     r"currenc\w* .*(?:not|missing|does not exist|could not)",
     r"(?:not|missing|could not|unable to) .*currenc",
     r"unit of measure",

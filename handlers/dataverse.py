@@ -1,6 +1,6 @@
 """The Dataverse Web API, as far as this product needs it.
 
-Sources: `domain/limits.md` and the pages it names: conditional operations, alternate keys, change tracking.
+Sources: `docs/domain/limits.md` and the pages it names: conditional operations, alternate keys, change tracking.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a call to Finance or Dataverse can end in, and what follows (R44, `domain/limits.md`).
+"""What a call to Finance or Dataverse can end in, and what follows (R44, `docs/domain/limits.md`).
 
 * TargetError
   + Throttled        answered 429, or not sent for the sake of the limits: wait, then call again; no attempt used

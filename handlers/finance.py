@@ -1,6 +1,6 @@
 """OData of Finance, as far as this product needs it.
 
-Source: `domain/limits.md`, "Finance (FnO) APIs", and the article on the Batch OData API.
+Source: `docs/domain/limits.md`, "Finance (FnO) APIs", and the article on the Batch OData API.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -3,7 +3,7 @@
 What both systems hold is asked anew before each step, so a call whose answer was lost is not made again. Headers and
 lines get ids that follow from Finance's own keys: written twice, even by two at once, each is there once (R45).
 
-Sources: `domain/documents.md` §3, `domain/entities.md`.
+Sources: `docs/domain/documents.md` §3, `docs/domain/entities.md`.
 """
 
 import re
@@ -42,7 +42,7 @@ _AT_ONCE: Final = 40
 _IDS: Final = uuid.UUID("6d0b1f0e-4a0c-5c57-9d3e-3b9f7a2c8e11")
 """The namespace of the ids that we give."""
 
-# `domain/entities.md`, option sets. A project line of a ledger journal is an expense of the project.
+# `docs/domain/entities.md`, "Option sets (numbers)". A project line of a ledger journal is an expense of the project.
 _EXPENSE: Final = 192350001
 _TYPES: Final[Mapping[Amount, int]] = {"cost": 192350000, "sales": 192350005}
 _CHARGEABLE: Final = 192350001

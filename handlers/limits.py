@@ -1,4 +1,4 @@
-"""The service protection limits of one environment and user, kept from our side (R46, `domain/limits.md`).
+"""The service protection limits of one environment and user, kept from our side (R46, `docs/domain/limits.md`).
 
 Both systems count, for each user over the last 300 seconds, requests and their combined execution time, and how many
 run at once; over any of these they answer 429. `Bucket` decides and reads no clock; `Limiter` waits.

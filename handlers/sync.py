@@ -30,7 +30,7 @@ UNSAFE: Final = (
     "that projects puts it there: it may be busy; if this stays, see that one runs and that its broker answers"
 )
 THROTTLED_SECONDS: Final = 30.0
-"""What Finance's own sample waits when an answer does not say (`domain/limits.md`)."""
+"""What Finance's own sample waits when an answer does not say (`docs/domain/limits.md`)."""
 
 log = structlog.get_logger(__name__)
 

@@ -1,6 +1,7 @@
 """The canonical dump: everything a store says, in key order, without what differs between two ways to the same state.
 
-Two stores are equal when their dumps are (`design.md`, idea 10): no offsets, no places in a log, no clock, no attempts.
+Two stores are equal when their dumps are (`README.md`, "Two minutes"): no offsets, no places in a log, no clock, no
+attempts.
 """
 
 from collections.abc import Iterator

@@ -43,8 +43,8 @@ from tieout.settings import Settings
 from tieout.sync_requests import request_of
 
 EVERY_SECONDS: Final = 300
-"""As often as Finance's own process runs (`domain/limits.md`); what a person asked for is tried again so often where
-nothing is taken by itself.
+"""As often as Finance's own process runs (`docs/domain/limits.md`); what a person asked for is tried again so often
+where nothing is taken by itself.
 """
 
 CONFIRMED: Final = "Dataverse has confirmed it"

@@ -187,7 +187,7 @@ def operation_time(value: object) -> int | None:
     """The time of an operation, in microseconds since 1970 UTC: `/Date(ms)/`, or RFC 3339; None when it is none.
 
     With a zone other than +0000 the milliseconds are those of the local clock: UTC = ms + offset. Only this reading
-    agrees with the rows' own `modifiedon` in captures of unrelated installations (`domain/events.md` §1).
+    agrees with the rows' own `modifiedon` in captures of unrelated installations (`docs/domain/events.md` §1).
     """
     if type(value) is not str:
         value = unwrapped(value)

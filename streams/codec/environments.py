@@ -1,4 +1,4 @@
-"""From which environment events come, and which of them are refused (R85, `account.md`: Environment).
+"""From which environment events come, and which of them are refused (R85, `docs/operating.md`, "Environments").
 
 An event names its environment by an organisation's id and name, by the host of an API, or in a CloudEvent's source.
 Without a setting, the first name of each kind and system is pinned; a test environment made of a copy of production has

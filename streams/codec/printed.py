@@ -7,7 +7,7 @@ from engine.maps import COMPANY
 
 
 def change_json(change: Change) -> dict[str, Any]:
-    """A change under the fixed names of `tieout decode` (`design.md`, The command line).
+    """A change under the fixed names of `tieout decode` (`docs/topics.md`, "commands").
 
     `rec_id` is what a Finance row is known by, where its id was sent as the guid of a virtual row (R3).
     `unknown` names the columns whose values are of a kind this version does not know, when there are any (R2).

@@ -24,7 +24,7 @@ from streams.log import LogError, LogFailed, LogRefused, RecordTooLarge
 
 EVENT_HUBS: Final = ".servicebus.windows.net"
 # What Event Hubs asks of its clients: idle connections are closed at 240 s, requests above a megabyte refused, and its
-# answers may take their time (domain/events.md §4).
+# answers may take their time (docs/domain/events.md §4).
 EVENT_HUBS_RECORD_BYTES: Final = 1_000_000
 METADATA_SECONDS: Final = 180
 IDLE_SECONDS: Final = 180

@@ -1,4 +1,4 @@
-"""Events as the two systems send them by themselves (`domain/events.md`), made from the plain ones of the stories.
+"""Events as the two systems send them by themselves (`docs/domain/events.md`), made from the plain ones of the stories.
 
 | what | in which shape |
 | --- | --- |
@@ -251,7 +251,7 @@ def _envelope(event: Event, message: str, entity: str, row: str) -> dict[str, An
 
 @lru_cache(maxsize=1_024)
 def _operation_time(text: str, zone: str) -> str:
-    """`/Date(ms±zone)/`: the milliseconds are those of UTC less the zone (`domain/events.md` §1)."""
+    """`/Date(ms±zone)/`: the milliseconds are those of UTC less the zone (`docs/domain/events.md` §1)."""
     shift = int(zone[:3]) * 3600
     return f"/Date({int(datetime.fromisoformat(text).timestamp()) - shift}000{zone})/"
 

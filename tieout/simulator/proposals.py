@@ -17,7 +17,7 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(slots=True)
 class Proposals:
-    """Writes down what happens to invoice proposals (`domain/documents.md` §4)."""
+    """Writes down what happens to invoice proposals (`docs/domain/documents.md` §4)."""
 
     tail: Tail
 

@@ -1,7 +1,7 @@
 """Two systems to sync with, over HTTP: the APIs of Finance and Dataverse in front of a made-up company's rows.
 
-They keep the rules of `domain/limits.md`: pages, etags, alternate keys, change tracking, service protection; they do,
-in simplified form, what the products do when asked; and they send the events and messages that follow.
+They keep the rules of `docs/domain/limits.md`: pages, etags, alternate keys, change tracking, service protection; they
+do, in simplified form, what the products do when asked; and they send the events and messages that follow.
 """
 
 from tieout.simulator.pair.faults import Fault, Faults

@@ -1,4 +1,7 @@
-"""The Dataverse Web API: rows, conditional writes, alternate keys, change tracking, actions (`domain/limits.md`)."""
+"""The Dataverse Web API: rows, conditional writes, alternate keys, change tracking, actions.
+
+Source: `docs/domain/limits.md`.
+"""
 
 import base64
 import re

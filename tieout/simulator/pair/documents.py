@@ -1,6 +1,6 @@
 """From a posted document to its actuals: re-export, approval, confirmation, and the way of an actual to Finance.
 
-What each does, and when it refuses, follows `domain/documents.md` §1 and §2, simplified: system jobs run at once.
+What each does, and when it refuses, follows `docs/domain/documents.md` §1 and §2, simplified: system jobs run at once.
 """
 
 from collections.abc import Mapping

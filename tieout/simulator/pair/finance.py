@@ -1,4 +1,4 @@
-"""OData of Finance: rows across companies, all key columns, pages, actions (`domain/limits.md`)."""
+"""OData of Finance: rows across companies, all key columns, pages, actions (`docs/domain/limits.md`)."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -110,7 +110,7 @@ class Journals:
         return {}
 
     def _make_lines(self, run: Run, proposal: Row, at: datetime) -> None:
-        """The lines of an invoice proposal, all or none of them (`domain/documents.md` §4, step 5)."""
+        """The lines of an invoice proposal, all or none of them (`docs/domain/documents.md` §4, step 5)."""
         number = proposal.text("ProposalId")
         billed = self.books.tables.where(STAGING, "InvoiceProposalId", number)
         actuals = [row.text("ActualId").strip("{}").lower() for row in billed]

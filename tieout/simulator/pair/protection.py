@@ -1,4 +1,4 @@
-"""The service protection limits as both systems enforce them, for each user (`domain/limits.md`)."""
+"""The service protection limits as both systems enforce them, for each user (`docs/domain/limits.md`)."""
 
 from collections import deque
 from dataclasses import dataclass, field
