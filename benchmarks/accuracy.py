@@ -22,23 +22,23 @@ from sqlalchemy import select
 
 from engine import money
 from engine.calendar import Window
-from engine.changes import time_order
 from engine.errors import QuestionError
-from store import tables
-from store.grids import GridQuery
-from store.queries import Snapshot
-from store.summary import KINDS
-from store.views import View
-from streams.app import run
+from engine.events.facts import time_order
+from store.projection.tile_totals import View
+from store.queries.grids import GridQuery
+from store.queries.snapshot import Snapshot
+from store.queries.summary import KINDS
+from store.schema import tables
+from streams.faust_app import run
 from tieout import logging
 from tieout.bootstrap import change_topics, open_log, open_projector, open_reader, open_store
-from tieout.ingest import ingest
+from tieout.maintenance.ingest import ingest
 from tieout.settings import Settings
 from tieout.simulator import Event, Label, ingest_lines
 from tieout.simulator.delivery import disordered
 from tieout.simulator.faults import FAULTS
 from tieout.simulator.large import UNTIL, LargeCompany, in_order
-from tieout.simulator.mishaps import Mishaps
+from tieout.simulator.lost_events import Mishaps
 from tieout.simulator.payloads import Native, Payloads, Plain
 from tieout.simulator.scenario import label_line
 

@@ -11,11 +11,11 @@ from benchmarks.figures import Checked
 from benchmarks.job import Job
 from benchmarks.workload import COMPANY, Expected, Part, Workload
 from engine.money import UNITS
-from store import tables
-from store.grids import GridQuery
-from store.queries import Reader, Snapshot
-from store.summary import Amount
-from store.views import Sums
+from store.projection.tile_totals import Sums
+from store.queries.grids import GridQuery
+from store.queries.snapshot import Reader, Snapshot
+from store.queries.summary import Amount
+from store.schema import tables
 from streams.log import EventLog
 from streams.topics import REJECTED
 from tieout.bootstrap import change_topics, load_maps, open_log, open_store

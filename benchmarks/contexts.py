@@ -21,7 +21,7 @@ from benchmarks.page import Figure, keep, terminal
 from benchmarks.phase import Phase
 from benchmarks.report import Machine, machine
 from benchmarks.workload import DATAVERSE, Message, Workload, references
-from store import tables
+from store.schema import tables
 from streams.log import NewRecord
 from streams.topics import REJECTED
 from tieout.bootstrap import open_log, open_store

@@ -21,8 +21,8 @@ from sqlalchemy import select
 from benchmarks.figures import Latency
 from benchmarks.job import Job
 from benchmarks.workload import Message, Workload
-from store import tables
-from store.database import connect
+from store.schema import tables
+from store.schema.database import connect
 from streams.log import EventLog, NewRecord
 from tieout.bootstrap import change_topics, open_log, open_store
 

@@ -20,7 +20,7 @@ from benchmarks.job import Job
 from benchmarks.prepare import prepare
 from benchmarks.reading import batches
 from benchmarks.workload import Part, Workload
-from store.database import connect
+from store.schema.database import connect
 from streams.log import LogRecord
 from tieout.bootstrap import open_log
 

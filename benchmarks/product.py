@@ -10,7 +10,7 @@ from benchmarks.job import Job
 from benchmarks.profiled import stats_of
 from store.lease import Lease
 from streams.agents import Projection
-from streams.app import run
+from streams.faust_app import run
 from streams.log import Batch, EventLog
 from streams.projector import Projector
 from tieout import logging

@@ -13,14 +13,14 @@ from benchmarks.figures import Timing
 from benchmarks.job import Job
 from benchmarks.workload import COMPANY
 from engine.calendar import Window
-from store import tables
-from store.conditions import Condition
-from store.grids import GridQuery
-from store.queries import Reader, Snapshot
-from store.views import BITS, View
+from store.projection.tile_totals import BITS, View
+from store.queries.filters import Condition
+from store.queries.grids import GridQuery
+from store.queries.snapshot import Reader, Snapshot
+from store.schema import tables
 from tieout.bootstrap import load_maps, open_store
 from tieout.settings import Settings
-from tieout.syncing import plan
+from tieout.sync.planning import plan
 
 CALLS: Final = 200
 WARM_UPS: Final = 10

@@ -13,8 +13,8 @@ from sqlalchemy import BigInteger, Column, Engine, Integer, LargeBinary, MetaDat
 from benchmarks.figures import Rate
 from benchmarks.job import Job
 from benchmarks.reading import batches
-from store.database import connect
-from store.statements import insert, upsert
+from store.schema.bulk_sql import insert, upsert
+from store.schema.database import connect
 from streams.log import Batch, EventLog
 from tieout.bootstrap import open_log
 from tieout.settings import Settings

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from streams.app import BATCH_BYTES, BATCH_RECORDS
+from streams.faust_app import BATCH_BYTES, BATCH_RECORDS
 from streams.log import Batch, EventLog
 from tieout.bootstrap import change_topics
 from tieout.settings import Settings

@@ -20,12 +20,12 @@ from benchmarks.page import Figure, keep, terminal
 from benchmarks.phase import Phase
 from benchmarks.report import Machine, machine
 from benchmarks.workload import COMPANY
-from store.dump import dump
-from store.queries import Reader
+from store.proof.dump import dump
+from store.queries.snapshot import Reader
 from tests.support.mending import WRONG_MAP
 from tieout import logging
 from tieout.bootstrap import load_maps, open_store
-from tieout.replay import rehearsed
+from tieout.maintenance.replay import rehearsed
 
 TIMES_LIVE: Final = 1.5
 READER_MS: Final = 100.0

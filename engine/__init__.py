@@ -1,10 +1,13 @@
-"""What keeps two business systems tied out, as pure values and functions.
+"""The rules of reconciliation, as pure values and functions.
 
-No broker, no database, no clock: everything here is a function of the change events it is given.
+No broker, no database, no clock: every result is a function of the change events given. In the order of the path of an
+event:
 
-* `changes`, `maps`, `records`: what an event says, what it means in this environment, and the merged row it makes.
-* `links`, `references`: which records belong to one document line, and the rows they point to.
-* `facts`, `positions`, `findings`: the documents of a chain, where each stands and why, and what is wrong with it.
-* `explanations`, `messages`: the words for it.
-* `calendar`, `money`: ledger periods and exact amounts.
+* `events`: what a decoded event says.
+* `mapping`: map files: which column feeds which field.
+* `chains`: records merged from events, joined into chains by links.
+* `reconciliation`: what is decided about a chain, and why.
+* `errorlog`: the log of errors that Finance's processes report.
+* `sync`: what Sync does, and how attempts are counted.
+* `alerts`, `calendar`, `cursors`, `money`, `serialization`, `errors`: what several of them share.
 """

@@ -11,10 +11,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from engine import money
-from engine.attempts import Sync
 from engine.calendar import Company, Period
-from engine.changes import iso
-from engine.notices import REMEDY, Waiting
+from engine.events.facts import iso
+from engine.events.notices import REMEDY, Waiting
+from engine.sync.attempts import Sync
 
 Kind = Literal[
     "feed-silent", "waits-for-person", "events-rejected", "rows-not-read", "self-check-failed", "amount-before-close"

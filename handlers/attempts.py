@@ -1,14 +1,14 @@
 """The attempt log as a port: who tried what how often, whichever process did (R43, R45).
 
-`store.attempts` keeps it in the store; `MemoryAttempts` is its twin for dry runs and tests.
+`store.operational.attempts` keeps it in the store; `MemoryAttempts` is its twin for dry runs and tests.
 """
 
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from engine import attempts
-from engine.attempts import Claim, Outcome, Request, Sync
+from engine.sync import attempts
+from engine.sync.attempts import Claim, Outcome, Request, Sync
 
 
 class AttemptLog(Protocol):

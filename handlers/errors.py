@@ -11,13 +11,13 @@
     - TokenExpired   the change tracking token is too old: read the whole table again
 
 Every text says what happened, to which call, and what to do. None holds a secret: texts are made of what was asked and
-what was answered, never of headers; secrets that an answer repeats are hidden (`handlers.secrets`).
+what was answered, never of headers; secrets that an answer repeats are hidden (`handlers.api.secrets`).
 """
 
 from datetime import datetime
 
 from engine.errors import TieoutError
-from handlers.secrets import without_secrets
+from handlers.api.secrets import without_secrets
 
 
 class TargetError(TieoutError):

@@ -10,13 +10,13 @@ from typing import Final
 import msgspec
 import structlog
 
-from engine.changes import microseconds, moment
 from engine.cursors import Cursor, Cursors
-from handlers.dataverse import Dataverse
+from engine.events.facts import microseconds, moment
+from handlers.api.dataverse import Dataverse
+from handlers.api.finance import Finance
+from handlers.api.odata import Page
+from handlers.change_events import SourceEvent, System, complete, of_page
 from handlers.errors import Permanent, TargetError, Throttled
-from handlers.events import SourceEvent, System, complete, of_page
-from handlers.finance import Finance
-from handlers.odata import Page
 
 log = structlog.get_logger(__name__)
 

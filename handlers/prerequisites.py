@@ -1,13 +1,13 @@
-"""Looking in both systems for what Sync needs there (R48); `engine.prerequisites` judges it."""
+"""Looking in both systems for what Sync needs there (R48); `engine.sync.prerequisites` judges it."""
 
 import re
 from collections.abc import Callable
 from typing import Final
 
-from engine.prerequisites import FEATURE, MAPS, Observed, version
-from handlers.dataverse import Dataverse
+from engine.sync.prerequisites import FEATURE, MAPS, Observed, version
+from handlers.api.dataverse import Dataverse
+from handlers.api.finance import Finance
 from handlers.errors import TargetError
-from handlers.finance import Finance
 
 SOLUTION: Final = "ProjectOperations_Anchor"
 """The solution by which Project Operations is installed, as the article on provisioning names it."""

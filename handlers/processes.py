@@ -13,8 +13,8 @@ import msgspec
 from handlers.errors import Configuration
 
 if TYPE_CHECKING:  # The settings read targets, and need no HTTP for that.
-    from handlers.dataverse import Dataverse
-    from handlers.finance import Finance
+    from handlers.api.dataverse import Dataverse
+    from handlers.api.finance import Finance
 
 IN_FINANCE: Final = ("import", "posting", "export")
 IN_DATAVERSE: Final = ("approval", "confirmation", "resend", "journal")

@@ -14,7 +14,7 @@ import msgspec
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 from tenacity.stop import stop_when_event_set
 
-from handlers.bounded import Bounds, exchange
+from handlers.api.bounded_exchange import Bounds, exchange
 from handlers.errors import Configuration, Transient
 
 CONTENT: Final = "application/cloudevents+json"

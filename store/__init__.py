@@ -1,7 +1,11 @@
-"""The projection store: SQLAlchemy tables on SQLite and PostgreSQL, the one writer, and the queries.
+"""The projection store: SQLAlchemy on SQLite and PostgreSQL, one writer, many readers.
 
-* `tables`: every table on one page; `migrations/` makes them.
-* `database`: opening a store, and refusing one that is not what it seems.
-* `unit`, `writer`: one batch of events, applied in one transaction.
-* `queries` with `summary`, `grids` and `selection`, and `dump`: what is read.
+* `schema`: tables, databases, bulk statements; `migrations` creates the tables.
+* `projection`: the write side: one batch in, one transaction out.
+* `queries`: the read side: what pages and commands ask.
+* `operational`: what people and workers did, which no event of the two systems says.
+* `errorlog`: the error log of Finance's processes.
+* `proof`: the canonical dump, self-checks, and the replacement of a store by a rebuilt one.
+* `lease`: which worker writes.
+* `notices`: rows that must be read again.
 """

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import Overtaken
-from store import tables
+from store.schema import tables
 
 WRITER: Final = "writer"
 WRITER_SESSION: Final = "tieout writer"

@@ -2,8 +2,8 @@
 
 from sqlalchemy import Connection, func, or_, select
 
-from engine.notices import Waiting
-from store import tables
+from engine.events.notices import Waiting
+from store.schema import tables
 
 _table = tables.notices.c
 _WAITS = _table.noticed > _table.answered

@@ -1,4 +1,4 @@
-"""The event log as a port: Kafka in production, one SQLite file on a single machine (`streams.embedded`).
+"""The event log as a port: Kafka in production, one SQLite file on a single machine (`streams.embedded.log`).
 
 A log has topics, a topic has partitions, a partition has records in the order of their offsets. Offsets start at 0,
 never change and are never given twice; on a log that deletes or compacts, some are missing.

@@ -11,15 +11,16 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from engine import commands, notices
-from engine.changes import Change, Heartbeat, ProcessMessage
 from engine.errors import Rejected
-from engine.maps import Maps
-from store.outgoing import Outgoing
-from store.plan import Asked, Move, Plan
-from store.plan import Batch as Effects
-from store.state import StateOutbox
-from store.writer import Writer
+from engine.events import notices
+from engine.events.facts import Change, Heartbeat, ProcessMessage
+from engine.mapping.compiler import Maps
+from engine.sync import commands
+from store.operational.state_topic import StateOutbox
+from store.projection.batch_plan import Asked, Move, Plan
+from store.projection.batch_plan import Batch as Effects
+from store.projection.outgoing import Outgoing
+from store.projection.writer import Writer
 from streams.codec import PartlyRejected, change_json, decode
 from streams.codec.environments import Environments, Pin
 from streams.log import Batch, EventLog, LogRecord, NewRecord, digest, is_lost

@@ -11,24 +11,24 @@ from urllib.parse import urlsplit
 from sqlalchemy import Engine, make_url
 
 from engine.calendar import present
-from engine.changes import Source, microseconds
 from engine.errors import SettingError
-from store.database import check, connect, migrate
+from engine.events.facts import Source, microseconds
 from store.lease import Lease
-from store.pins import pins
-from store.queries import Reader
-from store.state import StateOutbox
-from store.writer import Writer
+from store.operational.pins import pins
+from store.operational.state_topic import StateOutbox
+from store.projection.writer import Writer
+from store.queries.snapshot import Reader
+from store.schema.database import check, connect, migrate
 from streams.codec.environments import Environments
-from streams.embedded import EmbeddedLog
+from streams.embedded.log import EmbeddedLog
 from streams.log import EventLog
 from streams.projector import Projector
 from streams.topics import CHANGES, PROJECTED, TOPICS
-from tieout.continuity import adopt
-from tieout.fitting import MapsInForce
-from tieout.keeping import take_over
-from tieout.mapfiles import load_maps as load_maps
+from tieout.maintenance.map_files import load_maps as load_maps
 from tieout.settings import Settings
+from tieout.worker.log_continuity import adopt
+from tieout.worker.maps_in_force import MapsInForce
+from tieout.worker.state_topic import take_over
 
 if TYPE_CHECKING:
     from streams.kafka import Access

@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError
 
 from engine.errors import SettingError
 from engine.money import units
-from engine.prerequisites import NAMES as PREREQUISITES
+from engine.sync.prerequisites import NAMES as PREREQUISITES
 from handlers.processes import IN_DATAVERSE, PROCESSES, read_target
 
 FILE: Final = "tieout.toml"
@@ -210,7 +210,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def shown(self) -> dict[str, str]:
         """The settings in force as text, without passwords."""
         # Only here: every command reads the settings, and few need the store.
-        from store.database import shown_url
+        from store.schema.database import shown_url
 
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
         for secret in _SECRETS:

@@ -99,10 +99,10 @@ FAMILIES: Final = ("context", "data", "business", "page", "cloudevent", "binary"
 
 def taken(value: bytes, headers: Any, maps: Any) -> None:
     """Decode, and use what comes out as the projector, `tieout decode` and `tieout maps explain` would."""
-    from engine.changes import Change
+    from engine.chains.explain_event import reading
+    from engine.chains.records import merged, new_record, record_key
     from engine.errors import Rejected
-    from engine.readings import reading
-    from engine.records import merged, new_record, record_key
+    from engine.events.facts import Change
     from streams.codec import PartlyRejected, change_json, decode
 
     try:
@@ -131,10 +131,10 @@ def main() -> None:
     except ImportError:
         sys.exit("Atheris is not installed: pip install atheris")
     with atheris.instrument_imports(include=["engine", "streams.codec"]):
-        from tieout.mapfiles import load_maps
+        from tieout.maintenance.map_files import load_maps
         from tieout.settings import Settings
 
-        import_module("engine.readings")
+        import_module("engine.chains.explain_event")
         import_module("streams.codec")
     maps = load_maps(Settings())
     headers = BINARY if chosen.family == "binary" else ANSWERED

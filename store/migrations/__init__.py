@@ -1,1 +1,1 @@
-"""The migrations of the store, run by `store.database.migrate`."""
+"""The migrations of the store, run by `store.schema.database.migrate`."""

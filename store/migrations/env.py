@@ -1,8 +1,10 @@
-"""Alembic's entry: migrations run in the transaction that `store.database.migrate` opened, or are written as SQL."""
+"""Alembic's entry: migrations run in the transaction that `store.schema.database.migrate` opened, or are written as
+SQL.
+"""
 
 from alembic import context
 
-from store.tables import metadata
+from store.schema.tables import metadata
 
 attributes = context.config.attributes
 if context.is_offline_mode():

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.changes import Fact
 from engine.errors import Rejected
-from streams.codec import business, cloudevents, contexts, envelopes, exports, pages
+from engine.events.facts import Fact
+from streams.codec import business, cloudevents, contexts, envelopes, exports, odata_pages
 from streams.codec.common import (
     LONGEST_NAME,
     NOT_JSON,
@@ -151,14 +151,14 @@ def _sorted(event: Event) -> list[Fact]:
     if top.business is not msgspec.UNSET:
         return list(business.decode(content, event))
     if top.context is not msgspec.UNSET:
-        return _understood(*pages.decode(content, event))
+        return _understood(*odata_pages.decode(content, event))
     if top.exported is not msgspec.UNSET or (
         top.rec_id is not msgspec.UNSET
         and (top.version is not msgspec.UNSET or top.is_delete is not msgspec.UNSET or event.table)
     ):
         return [exports.decode(content, event)]
     if top.error is not msgspec.UNSET or top.status is not msgspec.UNSET:
-        raise pages.refuse(content)
+        raise odata_pages.refuse(content)
     if (inside := _opened(event)) is not None:
         return _unwrapped(inside, f"in {inside.inside}: ")
     raise Rejected(

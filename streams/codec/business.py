@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import structlog
 
-from engine.changes import Change, Evidence
 from engine.errors import Rejected
+from engine.events.facts import Change, Evidence
 from streams.codec.common import LONGEST_NAME, Event, clean, operation_time, row_guid, shown, text_of_date
 
 log = structlog.get_logger(__name__)

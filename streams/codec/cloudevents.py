@@ -6,10 +6,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from engine.changes import PROCESSES, Change, Evidence, Fact, Heartbeat, ProcessMessage, Source, row_id
 from engine.errors import Rejected
-from engine.maps import COMPANY
-from engine.values import parse_time
+from engine.events.facts import PROCESSES, Change, Evidence, Fact, Heartbeat, ProcessMessage, Source, row_id
+from engine.mapping.compiler import COMPANY
+from engine.mapping.values import parse_time
 from streams.codec.common import (
     LARGEST_INTEGER,
     LONGEST_ID,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from engine.changes import guid, iso
 from engine.errors import Rejected
-from engine.values import parse_time
+from engine.events.facts import guid, iso
+from engine.mapping.values import parse_time
 
 if TYPE_CHECKING:
     from streams.codec.environments import Environments

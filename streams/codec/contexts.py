@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.changes import Change, Evidence, Fact, Operation, Source, rec_id
 from engine.errors import Rejected
-from engine.maps import COMPANY
+from engine.events.facts import Change, Evidence, Fact, Operation, Source, rec_id
+from engine.mapping.compiler import COMPANY
 from streams.codec.common import (
     COMPANY_COLUMNS,
     LARGEST_INTEGER,

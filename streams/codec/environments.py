@@ -8,8 +8,8 @@ the same rows, and its events must not be taken for production's.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Literal
 
-from engine.changes import Source
 from engine.errors import Rejected
+from engine.events.facts import Source
 from streams.codec.common import clean, normal, shown
 
 Kind = Literal["organisation id", "organisation name", "host", "source"]

@@ -8,9 +8,9 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from engine.changes import UNDATED, Change, Evidence, Source, guid, microseconds, rec_id
 from engine.errors import Rejected
-from engine.maps import COMPANY
+from engine.events.facts import UNDATED, Change, Evidence, Source, guid, microseconds, rec_id
+from engine.mapping.compiler import COMPANY
 from streams.codec.common import (
     COMPANY_COLUMNS,
     LARGEST_INTEGER,

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from engine.changes import UNDATED, Change, guid, iso
-from engine.maps import COMPANY
+from engine.events.facts import UNDATED, Change, guid, iso
+from engine.mapping.compiler import COMPANY
 
 
 def change_json(change: Change) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.embedded import EmbeddedLog
+from streams.embedded.log import EmbeddedLog
 from streams.topics import TOPICS
 from tests.support.payloads import EXAMPLES
 from tests.support.schemas import faults

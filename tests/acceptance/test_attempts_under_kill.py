@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from engine.attempts import ATTEMPTS_MAX, Request, Sync
-from engine.syncing import Task
-from store.attempts import SqlAttempts
-from store.database import connect
+from engine.sync.actions import Task
+from engine.sync.attempts import ATTEMPTS_MAX, Request, Sync
+from store.operational.attempts import SqlAttempts
+from store.schema.database import connect
 from tests.support.attempting import publish, settings_in
 from tests.support.soak import SOAK
 from tieout.bootstrap import open_projector

@@ -9,18 +9,18 @@ import pytest
 from msgspec.structs import replace
 
 from engine.errors import QuestionError, StoreError
-from store.dump import dump
+from store.proof.dump import dump
 from streams.log import LogDamaged, LogDiffers
 from tests.support.commandline import Tieout, typist
 from tests.support.live import live
 from tests.support.workspace import project, small_company
-from tieout.backup import back_up, restore
 from tieout.bootstrap import open_projector, open_store
-from tieout.commands import Outlet
-from tieout.ingest import read_line
+from tieout.maintenance.backup import back_up, restore
+from tieout.maintenance.ingest import read_line
+from tieout.maintenance.verify import verify
 from tieout.settings import Settings
 from tieout.simulator import ingest_lines, simulate
-from tieout.verify import verify
+from tieout.sync.command_topic import Outlet
 
 
 def settings_in(folder: Path) -> Settings:

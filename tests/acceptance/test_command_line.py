@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from streams.embedded import EmbeddedLog
+from streams.embedded.log import EmbeddedLog
 from tests.support.commandline import Outcome, Tieout, ended, typist
 from tests.support.payloads import EXAMPLES
-from tieout.mapfiles import load_maps
+from tieout.maintenance.map_files import load_maps
 from tieout.settings import Settings
 
 TODAY = "2025-01-08"
@@ -1126,7 +1126,7 @@ def test_a_store_that_is_locked_for_too_long_is_told(
 ) -> None:
     from sqlalchemy.exc import OperationalError
 
-    from store.queries import Snapshot
+    from store.queries.snapshot import Snapshot
 
     def locked(*arguments: Any) -> Any:
         raise OperationalError("SELECT", {}, sqlite3.OperationalError("database is locked"))

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from store import tables
-from streams.embedded import EmbeddedLog
+from store.schema import tables
+from streams.embedded.log import EmbeddedLog
 from streams.topics import COMMANDS
 from tests.acceptance.test_command_line import expense, lines, message, projected
 from tests.support.commandline import Tieout, typist
@@ -24,11 +24,11 @@ from tests.support.containers import until
 from tests.support.observed import Worker
 from tests.support.pairs import Served, serving
 from tests.support.workspace import served
-from tieout import worker
 from tieout.bootstrap import open_log, open_store
-from tieout.commands import Outlet
 from tieout.settings import load
-from tieout.simulator.pair.pair import ACTIONS
+from tieout.simulator.pair.systems import ACTIONS
+from tieout.sync.command_topic import Outlet
+from tieout.worker.projecting import project
 
 DELETION = ("errors", "delete", "--subject", "e1", "--why", "mended", "--who", "ann", "--yes")
 
@@ -157,7 +157,7 @@ def projecting() -> Iterator[None]:
     """A projecting worker in a thread, whose log nobody else here is lent."""
     settings, stop = load(), threading.Event()
     outlet = Outlet(settings)
-    thread = threading.Thread(target=worker.project, args=(settings,), kwargs={"stop": stop, "outlet": outlet})
+    thread = threading.Thread(target=project, args=(settings,), kwargs={"stop": stop, "outlet": outlet})
     thread.start()
     try:
         with outlet._changed:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from engine.errors import Rejected
-from store.database import connect, migrate
-from store.pins import pins, unpin
-from store.writer import Writer
+from store.operational.pins import pins, unpin
+from store.projection.writer import Writer
+from store.schema.database import connect, migrate
 from streams.codec import decode
 from streams.codec.environments import Environments
-from streams.embedded import EmbeddedLog
+from streams.embedded.log import EmbeddedLog
 from streams.log import NewRecord
 from streams.projector import Projector
 from streams.topics import TOPICS

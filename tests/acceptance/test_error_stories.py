@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from engine.messages import CATALOGUE
+from engine.errorlog.known_messages import CATALOGUE
 from tests.support.desks import COMPANY, Desk
-from tieout.simulator.pair.journals import POSTING, Run
-from tieout.simulator.pair.tables import Row
-from tieout.simulator.tail import UNBILLED_SALES
+from tieout.simulator.integration_journal import UNBILLED_SALES
+from tieout.simulator.pair.current_rows import Row
+from tieout.simulator.pair.import_and_post import POSTING, Run
 
 pytestmark = pytest.mark.requirement("R50", "R51")
 

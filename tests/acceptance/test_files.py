@@ -11,12 +11,12 @@ from stat import S_IMODE
 
 import pytest
 
-from store.files import make_private
-from streams import app
+from store.schema.sqlite_files import make_private
+from streams import faust_app
 from tests.support.nobody import NOBODY, need_nobody
 from tests.support.workspace import project, settings_in, small_company
 from tieout.bootstrap import open_projector, projected_topics
-from tieout.ingest import ingest
+from tieout.maintenance.ingest import ingest
 from tieout.settings import Settings, load
 
 READING = (
@@ -57,7 +57,7 @@ def test_log_and_store_are_made_for_their_owner_alone_with_all_files_beside_them
     settings = load(place, tmp_path)
     with open_projector(settings) as (log, projector):
         ingest(log, enumerate(small_company(), 1), prefix=settings.prefix, refuse=lambda number, reason: None)
-        app.run(log, projector, topics=projected_topics(settings), until_caught_up=True)
+        faust_app.run(log, projector, topics=projected_topics(settings), until_caught_up=True)
         found = modes(tmp_path)
     beside = ("log.sqlite", "log.sqlite-wal", "log.sqlite-shm", "log.sqlite.lock")
     files = (*beside, "store.sqlite", "store.sqlite-wal", "store.sqlite-shm")

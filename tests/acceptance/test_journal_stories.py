@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from engine.attempts import ATTEMPTS_MAX, SECOND
-from engine.messages import recognise
+from engine.errorlog.known_messages import recognise
+from engine.sync.attempts import ATTEMPTS_MAX, SECOND
 from handlers.errors import TargetError
 from tests.support.journaling import CONFIRM, HEADER, JOURNAL, LINES, NUMBER, JournalDesk
 from tieout.simulator.pair import Fault
-from tieout.simulator.pair.faults import AFTER_THE_FACT, KINDS
+from tieout.simulator.pair.injected_faults import AFTER_THE_FACT, KINDS
 
 WHOLE = ["5431130/cost", "5431130/sales", "5431131/cost", "5431131/sales", "5431132/cost"]
 """What Dataverse must hold of the journal: pairs for time and material, also where sales are 0; else the cost."""
@@ -226,12 +226,12 @@ def test_who_deletes_what_is_not_mended_sees_it_again_with_a_new_count(desk: Jou
 
 @pytest.mark.requirement("R60")
 def test_a_journal_of_more_than_200_project_lines_is_refused_in_the_products_words(desk: JournalDesk) -> None:
-    from tieout.simulator.pair import ledger
+    from tieout.simulator.pair import general_journals
 
-    line = ledger.JOURNALS[0].lines[0]
+    line = general_journals.JOURNALS[0].lines[0]
     for number, lines in (("USPM-000200", 200), ("USPM-000201", 201)):
-        journal = ledger.LedgerJournal("USPM", number, ledger.JOURNALS[0].day, (line,) * lines)
-        ledger.add_journal(desk.site.pair.books, journal)
+        journal = general_journals.LedgerJournal("USPM", number, general_journals.JOURNALS[0].day, (line,) * lines)
+        general_journals.add_journal(desk.site.pair.books, journal)
     desk.run()
     count, lines_there, confirmed = desk.held("USPM-000200")
     assert (count, len(lines_there), confirmed) == (1, 400, True)

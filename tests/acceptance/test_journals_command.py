@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.commandline import Tieout, typist
 from tests.support.pairs import Served, serving
-from tieout.commands import Outlet
-from tieout.handling import handling
 from tieout.settings import load
+from tieout.sync.command_topic import Outlet
+from tieout.worker.handling import handling
 
 JOURNAL = "USPM/USPM-000095"
 

@@ -11,13 +11,13 @@ from random import Random
 import pytest
 from sqlalchemy import Engine
 
-from engine.attempts import ATTEMPTS_MAX, Sync
-from store.attempts import SqlAttempts
-from store.database import connect, migrate
-from store.errorlog import ErrorEntry, ErrorQuery
-from store.plan import Batch
-from store.queries import Reader
-from store.writer import Writer
+from engine.sync.attempts import ATTEMPTS_MAX, Sync
+from store.errorlog.error_log import ErrorEntry, ErrorQuery
+from store.operational.attempts import SqlAttempts
+from store.projection.batch_plan import Batch
+from store.projection.writer import Writer
+from store.queries.snapshot import Reader
+from store.schema.database import connect, migrate
 from streams.codec import decode
 from tests.support.pairs import Served, serving
 from tests.support.stores import MAPS, add

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from engine import attempts
-from engine.attempts import ATTEMPTS_MAX, Sync
-from engine.syncing import Step
-from store import state
-from store.attempts import SqlAttempts
-from store.database import connect
+from engine.sync import attempts
+from engine.sync.actions import Step
+from engine.sync.attempts import ATTEMPTS_MAX, Sync
+from store.operational import state_topic
+from store.operational.attempts import SqlAttempts
+from store.schema.database import connect
 from tests.support.commandline import Tieout, typist
 from tests.support.containers import until
 from tests.support.live import Live, live
 from tieout.bootstrap import open_reader
-from tieout.commands import Outlet
-from tieout.commands import syncs as syncs_of
 from tieout.settings import Settings
-from tieout.simulator.pair.faults import Faults
-from tieout.simulator.pair.pair import ACTIONS
-from tieout.syncing import plan, plan_for
+from tieout.simulator.pair.injected_faults import Faults
+from tieout.simulator.pair.systems import ACTIONS
+from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import syncs as syncs_of
+from tieout.sync.planning import plan, plan_for
 
 pytestmark = pytest.mark.requirement("R90")
 
@@ -39,7 +39,7 @@ def syncs(settings: Settings) -> list[Sync]:
     engine = connect(settings.store, write=False)
     try:
         with engine.connect() as connection:
-            waiting = state.unpublished(connection)
+            waiting = state_topic.unpublished(connection)
         return [] if waiting else SqlAttempts(engine).syncs()
     finally:
         engine.dispose()

@@ -75,8 +75,8 @@ def test_a_place_that_is_taken_is_named(tmp_path: Path, worker: Worker) -> None:
 
 
 def test_without_the_setting_nothing_listens() -> None:
-    from tieout.metrics import serving
-    from tieout.watch import Watch
+    from tieout.worker.metrics import serving
+    from tieout.worker.status import Watch
 
     with serving(Settings(), Watch()) as port:
         assert port is None

@@ -9,14 +9,14 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from handlers.connection import Connection
+from handlers.api.connection import Connection
 from handlers.errors import Configuration, Transient
 from streams.topics import CHANGES
 from tests.support.containers import until
 from tests.support.pairs import Served, serving
 from tests.support.workspace import settings_in
 from tieout.bootstrap import open_log
-from tieout.paired import publish
+from tieout.pair_service import publish
 from tieout.simulator.pair import small_pair
 from tieout.simulator.scenario import Event
 

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from engine.changes import time_order
 from engine.errors import SettingError
+from engine.events.facts import time_order
 from store.notices import waiting_rows
-from streams.embedded import EmbeddedLog
+from streams.embedded.log import EmbeddedLog
 from tests.support.commandline import Tieout, typist
 from tests.support.entra import CLIENT_ID, TENANT, Certificate, signing_in
 from tests.support.hostile import hostile, reply
 from tests.support.pairs import Served, serving
 from tests.support.payloads import EXAMPLES
 from tieout.bootstrap import open_store
-from tieout.cli import polling
-from tieout.commands import Outlet
-from tieout.handling import handling
+from tieout.cli import poll
 from tieout.settings import Settings, load
+from tieout.sync.command_topic import Outlet
+from tieout.worker.handling import handling
 
 
 @pytest.fixture
@@ -223,8 +223,8 @@ def test_a_worker_that_handles_reads_the_row_of_a_cut_event_by_itself(
     assert tieout("ingest", str(lines)).code == 0
     assert tieout("run", "--until-caught-up").code == 0
     assert "(msdyn_actual: 1)" in tieout("check").out
-    monkeypatch.setattr("tieout.handling.JOB_SECONDS", 0.1)
-    monkeypatch.setattr("tieout.handling.ROWS_SECONDS", 1)
+    monkeypatch.setattr("tieout.worker.handling.JOB_SECONDS", 0.1)
+    monkeypatch.setattr("tieout.worker.handling.ROWS_SECONDS", 1)
     monkeypatch.setenv("TIEOUT_OUTGOING", "true")
     settings, stop = load(), threading.Event()
     deadline = time.monotonic() + 60
@@ -265,7 +265,7 @@ def test_a_poll_that_goes_on_waits_for_a_log_that_another_process_writes_to(
         if len(pauses) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(polling, "_pause", pause)
+    monkeypatch.setattr(poll, "_pause", pause)
     held = EmbeddedLog.open(tmp_path / ".tieout" / "log.sqlite", "write")
     polled = tieout("poll", "--every", "10")
     assert polled.code == 130

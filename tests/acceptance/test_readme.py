@@ -23,13 +23,13 @@ import httpx
 import msgspec
 import pytest
 
-from engine.changes import Change, Heartbeat, iso
+from engine.events.facts import Change, Heartbeat, iso
 from streams.codec import decode
 from streams.topics import TOPICS
 from tests.support.story import tell
 from tests.support.workspace import demonstrated
 from tieout.bootstrap import load_maps
-from tieout.ingest import read_line
+from tieout.maintenance.ingest import read_line
 from tieout.settings import Settings, load
 
 ROOT: Final = Path(__file__).parents[2]

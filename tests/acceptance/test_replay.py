@@ -13,21 +13,21 @@ import pytest
 from sqlalchemy import func, select
 
 from engine.errors import QuestionError, Rebuilt
-from store import tables
-from store.dump import dump
-from store.views import SUMMED
-from streams.app import run
-from streams.embedded import EmbeddedLog
+from store.projection.tile_totals import SUMMED
+from store.proof.dump import dump
+from store.schema import tables
+from streams.embedded.log import EmbeddedLog
+from streams.faust_app import run
 from streams.log import EventLog, NewRecord
 from streams.topics import POSITIONS
 from tests.support.mending import WRONG_MAP
 from tests.support.stores import Event, body
 from tieout.bootstrap import open_log, open_projector, open_store, projected_topics
-from tieout.replay import rehearsed
+from tieout.maintenance.replay import rehearsed
+from tieout.maintenance.topic_reader import records
+from tieout.maintenance.verify import verify
 from tieout.settings import Settings
 from tieout.simulator import ingest_lines, simulate
-from tieout.topic import records
-from tieout.verify import verify
 
 COMPANIES = ("USPM",)
 

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from engine.errors import BuiltOtherwise
-from store.attempts import SqlAttempts
+from store.operational.attempts import SqlAttempts
 from tests.acceptance.test_replay import canonical, everything, ingest, project, settings_in
 from tests.support.containers import until
 from tests.support.mending import MENDED_MAP, WRONG_MAP
@@ -22,16 +22,16 @@ from tests.support.pairs import Served, serving
 from tests.support.stores import Event, body
 from tests.support.workspace import project as project_lines
 from tests.support.workspace import served, small_company
-from tieout import worker
 from tieout.bootstrap import open_log, open_store
-from tieout.commands import Outlet
-from tieout.fitting import FIT_SECONDS
-from tieout.handling import handling
-from tieout.replay import rehearsed
+from tieout.maintenance.replay import rehearsed
 from tieout.settings import Settings, load
 from tieout.simulator import ingest_lines, simulate
-from tieout.simulator.pair.pair import ACTIONS
-from tieout.watch import Watch
+from tieout.simulator.pair.systems import ACTIONS
+from tieout.sync.command_topic import Outlet
+from tieout.worker import projecting
+from tieout.worker.handling import handling
+from tieout.worker.maps_in_force import FIT_SECONDS
+from tieout.worker.status import Watch
 
 pytestmark = pytest.mark.requirement("R70", "R82")
 
@@ -74,7 +74,7 @@ class Projecting:
         self._outlet = Outlet(settings)
         self._stop = threading.Event()
         self._thread = threading.Thread(
-            target=worker.project,
+            target=projecting.project,
             args=(settings,),
             kwargs={"stop": self._stop, "watch": self.watch, "outlet": self._outlet},
         )
@@ -112,7 +112,7 @@ class Projecting:
 
 def failures(settings: Settings) -> dict[str, str]:
     """What the pages say of the loops that failed."""
-    from store.loops import last_turns
+    from store.operational.loops import last_turns
 
     with open_store(settings, write=False) as engine, engine.connect() as connection:
         return {turn.name: turn.failed for turn in last_turns(connection)}
@@ -229,7 +229,7 @@ def test_a_worker_for_other_companies_waits_and_names_them(settings: Settings) -
 def test_a_worker_that_starts_before_the_replay_waits_for_it(settings: Settings) -> None:
     shipped = msgspec.structs.replace(settings, maps=())
     with pytest.raises(BuiltOtherwise):
-        worker.project(shipped, until_caught_up=True, stop=threading.Event())
+        projecting.project(shipped, until_caught_up=True, stop=threading.Event())
     with Projecting(shipped).running() as running:
         running.unready("built under other maps")
         replay(shipped)
@@ -288,9 +288,9 @@ def calls(pair: Served) -> list[str]:
 
 def ask_for_one(settings: Settings) -> None:
     """A person's request for a document that still needs its call."""
-    from store.summary import KINDS
+    from store.queries.summary import KINDS
     from tieout.bootstrap import open_reader
-    from tieout.syncing import plan
+    from tieout.sync.planning import plan
 
     shipped = msgspec.structs.replace(settings, maps=())
     with open_reader(shipped) as reader, reader.snapshot() as snapshot:

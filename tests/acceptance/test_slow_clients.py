@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.workspace import Served, lines, posted_expense, project, served, settings_in
-from tieout.workspace import turns
+from tieout.workspace.web import concurrency_limit
 
 FORM = "POST /USPM/errors/delete HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nContent-Length: 1000\r\n\r\nwho=a"
 WINDOW = "?from=2025-01-01&to=2025-01-31"
@@ -46,9 +46,9 @@ def answered(client: socket.socket) -> bytes:
 
 
 def test_slow_senders_of_forms_hold_no_page_and_are_told_so(workspace: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "FORM_SECONDS", 3.0)
+    monkeypatch.setattr(concurrency_limit, "FORM_SECONDS", 3.0)
     with ExitStack() as stack:
-        slow = [stack.enter_context(connected(workspace, FORM)) for _ in range(3 * turns.PAGES_AT_ONCE)]
+        slow = [stack.enter_context(connected(workspace, FORM)) for _ in range(3 * concurrency_limit.PAGES_AT_ONCE)]
         assert "100.00" in httpx.get(f"{workspace.address}/USPM{WINDOW}", timeout=30).text
         assert {answered(client).split(b"\r\n")[0] for client in slow} == {b"HTTP/1.1 408 Request Timeout"}
 
@@ -61,7 +61,7 @@ def test_slow_senders_of_forms_hold_no_page_and_are_told_so(workspace: Served, m
 def test_a_connection_without_a_request_is_closed(
     workspace: Served, monkeypatch: pytest.MonkeyPatch, sent: str
 ) -> None:
-    monkeypatch.setattr(turns, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(concurrency_limit, "REQUEST_SECONDS", 0.5)
     with connected(workspace, sent) as client:
         assert answered(client)[:15] == (b"HTTP/1.1 200 OK" if "/health" in sent else b"")
 
@@ -80,8 +80,8 @@ def until_answered(workspace: Served) -> None:
 def test_a_client_that_takes_nothing_of_its_responses_is_disconnected(
     workspace: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "CONNECTIONS_MAX", 1)
-    monkeypatch.setattr(turns, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(concurrency_limit, "CONNECTIONS_MAX", 1)
+    monkeypatch.setattr(concurrency_limit, "IDLE_SECONDS", 0.5)
     # More than the buffers of both sides hold.
     with connected(workspace, "GET /static/workspace.css HTTP/1.1\r\nHost: {host}\r\n\r\n" * 1_000) as client:
         until_answered(workspace)
@@ -91,7 +91,7 @@ def test_a_client_that_takes_nothing_of_its_responses_is_disconnected(
 def test_connections_beyond_the_limit_are_closed_and_served_again_below_it(
     workspace: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "CONNECTIONS_MAX", 5)
+    monkeypatch.setattr(concurrency_limit, "CONNECTIONS_MAX", 5)
     with ExitStack() as stack:
         held = [stack.enter_context(connected(workspace)) for _ in range(5)]
         with connected(workspace) as sixth:

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.documents import Document
-from store.grids import SORTS, GridQuery, Sort, place
+from engine.reconciliation.documents import Document
+from store.queries.grids import SORTS, GridQuery, Sort, place
 from tests.support.workspace import Served, project, served, settings_in, small_company
 from tieout.bootstrap import open_reader
-from tieout.workspace.addresses import PATHS
+from tieout.workspace.web.grid_state import PATHS
 
 pytestmark = pytest.mark.requirement("R35")
 

@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from store.attempts import SqlAttempts
+from store.operational.attempts import SqlAttempts
 from streams.topics import COMMANDS
 from tests.support.commandline import Tieout, typist
 from tests.support.pairs import Served, serving
 from tieout.bootstrap import open_log, open_store
-from tieout.cli.syncing import progress_note
-from tieout.commands import Outlet
-from tieout.handling import handling
+from tieout.cli.sync import progress_note
 from tieout.settings import Settings, load
-from tieout.simulator.pair.pair import ACTIONS
+from tieout.simulator.pair.systems import ACTIONS
 from tieout.simulator.scenario import Event, ingest_line
+from tieout.sync.command_topic import Outlet
+from tieout.worker.handling import handling
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_sync_names_a_company_or_a_document(tieout: Tieout) -> None:
 
 @pytest.mark.requirement("R41")
 def test_the_recurring_job_asks_by_the_commands_topic(tieout: Tieout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tieout.handling.JOB_SECONDS", 0.1)
+    monkeypatch.setattr("tieout.worker.handling.JOB_SECONDS", 0.1)
     monkeypatch.setenv("TIEOUT_SYNC_AT", "00:00")
     settings, stop = load(), threading.Event()
     with open_store(settings, write=True) as engine:

@@ -4,14 +4,14 @@ from datetime import datetime
 
 import pytest
 
-from engine.attempts import ATTEMPTS_MAX
-from engine.syncing import Left, Step
+from engine.sync.actions import Left, Step
+from engine.sync.attempts import ATTEMPTS_MAX
 from tests.support.desks import Desk
 from tests.support.stores import MAPS
 from tests.support.workspace import posted_expense
-from tieout.answers import chain_json
+from tieout.presenters import chain_json
 from tieout.simulator.pair import Fault
-from tieout.syncing import sync_every_company
+from tieout.sync.planning import sync_every_company
 
 
 @pytest.fixture

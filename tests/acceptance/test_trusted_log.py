@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from streams.blocks import OFFSET_BITS
-from streams.embedded import EmbeddedLog
+from streams.embedded.blocks import OFFSET_BITS
+from streams.embedded.log import EmbeddedLog
 from streams.log import NewRecord
 from tests.support.commandline import Outcome, Tieout, typist
 from tests.unit.test_embedded_log import changed

@@ -15,7 +15,7 @@ from tests.browser.reading import documents, settled, totals
 from tests.browser.test_dual_write import TILES
 from tests.browser.test_every_page import violations
 from tests.support.workspace import Served, lines, project, served, settings_in, small_company
-from tieout.workspace import onesided
+from tieout.workspace.pages import unmatched
 
 WINDOW = "from=2024-06-01&to=2025-01-08"
 
@@ -172,7 +172,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.requirement("R32")
 def test_many_actuals_are_on_several_pages(page: Page, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onesided, "CHAINS", 1)
+    monkeypatch.setattr(unmatched, "CHAINS", 1)
     page.goto(f"{served.address}/USPM/not-synced?{WINDOW}")
     first = cells(page.locator("#not-synced table"), "Actual")
     page.get_by_role("link", name="Next page").click()
@@ -228,7 +228,7 @@ def test_postings_without_a_document_are_listed_and_make_their_part_of_the_balan
         ]
         table.get_by_role("link", name="event of").first.click()
         expect(page.locator("#raw")).to_contain_text("PJ-68719490002")
-        monkeypatch.setattr(onesided, "LISTED", 1)
+        monkeypatch.setattr(unmatched, "LISTED", 1)
         page.goto(f"{found.address}/USPM/postings-without-document")
         expect(page.locator("#postings")).to_contain_text("The last 1 of 2; the file has all.")
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from store.queries import Snapshot
+from store.queries.snapshot import Snapshot
 from tests.browser.reading import column, documents, headers, settled, totals
 from tests.support.workspace import Served, lines, posted_expense, project, served, settings_in
 from tieout.bootstrap import open_log
 from tieout.simulator import ingest_lines, simulate
-from tieout.workspace import grid
-from tieout.workspace.columns import GRIDS
+from tieout.workspace.pages import grid
+from tieout.workspace.web.grid_columns import GRIDS
 
 EXPENSE = (
     "Expense category",

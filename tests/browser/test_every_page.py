@@ -11,10 +11,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 from sqlalchemy.exc import OperationalError
 
-from store.queries import Snapshot
+from store.queries.snapshot import Snapshot
 from tests.browser.reading import settled
 from tests.support.workspace import Served
-from tieout.workspace.security import CONTENT_POLICY
+from tieout.workspace.web.security import CONTENT_POLICY
 from tools.screenshots import PAGES
 
 AXE = Axe()

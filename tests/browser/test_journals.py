@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from store.attempts import SqlAttempts
-from store.database import connect
+from store.operational.attempts import SqlAttempts
+from store.schema.database import connect
 from tests.browser.reading import settled
 from tests.browser.test_every_page import violations
 from tests.support.workspace import Served, demonstrated

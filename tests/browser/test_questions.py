@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.reading import column, documents, settled, totals
 from tests.support.workspace import Served
-from tieout.workspace import balance
+from tieout.workspace.pages import balance
 
 CLICKS = 4
 

@@ -17,9 +17,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from sqlalchemy import text
 
-from engine.attempts import SECOND
-from store.attempts import SqlAttempts
-from store.database import connect
+from engine.sync.attempts import SECOND
+from store.operational.attempts import SqlAttempts
+from store.schema.database import connect
 from tests.browser.reading import settled
 from tests.browser.test_every_page import violations
 from tests.support.containers import until

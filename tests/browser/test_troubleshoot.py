@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import insert, update
 
-from store import tables
+from store.schema import tables
 from tests.browser.reading import settled
 from tests.support.workspace import (
     JOURNAL,
@@ -24,8 +24,8 @@ from tests.support.workspace import (
 )
 from tests.support.workspace import served as served_at
 from tieout.bootstrap import open_store
-from tieout.checks import check
-from tieout.workspace.operation import secrets_hidden
+from tieout.maintenance.health_checks import check
+from tieout.workspace.pages.operation import secrets_hidden
 
 CURRENT = ["GJ_LINE_CREATE", "GJ_LINE_CREATE", "BILLED_MISMATCH", "NO_OPEN_PERIOD", "LINE_FAILED", "LINE_FAILED"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from store.database import connect, migrate
+from store.schema.database import connect, migrate
 from tests.support.containers import Database
 
 

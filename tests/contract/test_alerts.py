@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from engine.alerts import Alert, Told
-from store.alerts import SqlAlerts
+from store.operational.alerts import SqlAlerts
 
 pytestmark = pytest.mark.requirement("R84")
 

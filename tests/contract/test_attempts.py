@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import Engine, text
 
-from engine.attempts import ATTEMPTS_MAX, SECOND, Claim, ClaimLost, Outcome, Request, Sync, SyncRun
-from engine.syncing import Task
+from engine.sync.actions import Task
+from engine.sync.attempts import ATTEMPTS_MAX, SECOND, Claim, ClaimLost, Outcome, Request, Sync, SyncRun
 from handlers.attempts import AttemptLog, MemoryAttempts
-from store.attempts import LOCKS, SqlAttempts, ask, attempts_of
+from store.operational.attempts import LOCKS, SqlAttempts, ask, attempts_of
 from tests.support.soak import examples
 from tests.support.stores import memory_store
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.cursors import Cursor, Cursors, MemoryCursors
-from store.cursors import SqlCursors
+from store.operational.cursors import SqlCursors
 
 ACTUALS = Cursor(
     table="dataverse/msdyn_actual",

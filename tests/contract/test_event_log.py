@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from streams.embedded import EmbeddedLog
+from streams.embedded.log import EmbeddedLog
 from streams.log import EventLog, LogRecord, NewRecord, OffsetOutOfRange, RecordTooLarge, TopicMismatch, TopicMissing
 from streams.topics import CHANGES, DATAVERSE_CHANGES, FINANCE_CHANGES, TOPICS
 

@@ -14,17 +14,17 @@ import pytest
 from sqlalchemy import Connection, Engine, event, update
 
 from engine.calendar import Window
-from engine.documents import Document
 from engine.errors import QuestionError
-from store import tables
-from store.conditions import COLUMNS, NAMES, Condition
-from store.database import connect, migrate
-from store.grids import SORTS, GridQuery, GroupBy, Sort, groups, page, place, sums
-from store.overview import by_project, oldest_open
-from store.queries import Snapshot
-from store.summary import KINDS
-from store.views import BITS, PROCESSED, Sums, View, numbers, views_of
-from store.writer import Writer
+from engine.reconciliation.documents import Document
+from store.projection.tile_totals import BITS, PROCESSED, Sums, View, numbers, views_of
+from store.projection.writer import Writer
+from store.queries.balance import by_project, oldest_open
+from store.queries.filters import COLUMNS, NAMES, Condition
+from store.queries.grids import SORTS, GridQuery, GroupBy, Sort, groups, page, place, sums
+from store.queries.snapshot import Snapshot
+from store.queries.summary import KINDS
+from store.schema import tables
+from store.schema.database import connect, migrate
 from tests.support import containers
 from tests.support.stores import MAPS, batch_of, memory_store, reader
 from tieout.simulator import ingest_lines, simulate

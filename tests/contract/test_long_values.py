@@ -7,9 +7,9 @@ from random import Random
 import pytest
 from sqlalchemy import Engine, select
 
-from store import tables
-from store.database import connect, migrate
-from store.writer import Writer
+from store.projection.writer import Writer
+from store.schema import tables
+from store.schema.database import connect, migrate
 from tests.support import containers
 from tests.support.stores import MAPS, batch_of, memory_store
 from tests.support.workspace import posted_expense

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from engine.attempts import SECOND, Outcome, Request, SyncRun
-from engine.syncing import Task
-from store.attempts import SqlAttempts
-from store.runs import DONE, FAILED, OPEN, RunProgress, documents_of, run_of, runs_of
+from engine.sync.actions import Task
+from engine.sync.attempts import SECOND, Outcome, Request, SyncRun
+from store.operational.attempts import SqlAttempts
+from store.operational.sync_runs import DONE, FAILED, OPEN, RunProgress, documents_of, run_of, runs_of
 
 HOUR = 3_600 * SECOND
 

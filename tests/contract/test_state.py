@@ -15,15 +15,16 @@ from sqlalchemy import Engine, LargeBinary, create_engine, insert, select, text,
 from sqlalchemy.pool import StaticPool
 
 from engine.alerts import Alert
-from engine.attempts import SECOND, ClaimLost, Outcome
 from engine.cursors import Cursor
-from store import state, tables
-from store.alerts import SqlAlerts
-from store.attempts import SqlAttempts
-from store.cursors import SqlCursors
-from store.database import connect, migrate, serialise
-from store.state import KEPT, Kept, StateOutbox
-from store.statements import upsert
+from engine.sync.attempts import SECOND, ClaimLost, Outcome
+from store.operational import state_topic
+from store.operational.alerts import SqlAlerts
+from store.operational.attempts import SqlAttempts
+from store.operational.cursors import SqlCursors
+from store.operational.state_topic import KEPT, Kept, StateOutbox
+from store.schema import tables
+from store.schema.bulk_sql import upsert
+from store.schema.database import connect, migrate, serialise
 from tests.contract.test_attempts import claim, request, task
 from tests.support.soak import examples
 from tests.support.stores import publish_state
@@ -54,12 +55,12 @@ def other(tmp_path: Path) -> Iterator[Engine]:
 
 def contents(engine: Engine) -> list[Any]:
     with engine.connect() as connection:
-        return list(state.contents(connection))
+        return list(state_topic.contents(connection))
 
 
 def noted(engine: Engine) -> list[tuple[Any, ...]]:
     """The keys of what waits to be published, in the order of the changes."""
-    return [tuple(state._read(one.outgoing.key)) for one in StateOutbox(engine).waiting(1_000)]
+    return [tuple(state_topic._read(one.outgoing.key)) for one in StateOutbox(engine).waiting(1_000)]
 
 
 def published(engine: Engine, onto: Records | None = None) -> Records:
@@ -74,7 +75,7 @@ def published(engine: Engine, onto: Records | None = None) -> Records:
 
 def adopted(engine: Engine, records: Records, *, all_of_them: bool = False) -> list[str]:
     with engine.begin() as connection:
-        return state.adopt(connection, records, all_of_them=all_of_them)
+        return state_topic.adopt(connection, records, all_of_them=all_of_them)
 
 
 def example(kept: Kept, number: int = 1) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def example(kept: Kept, number: int = 1) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for column in kept.table.columns:
         if isinstance(column.type, LargeBinary):
-            values[column.name] = state._pack({"table": "t", "rows": number})
+            values[column.name] = state_topic._pack({"table": "t", "rows": number})
         elif column.type.python_type is int:
             values[column.name] = number
         else:
@@ -119,7 +120,7 @@ def test_every_change_of_a_row_is_noted_once_and_what_is_of_the_moment_never(eng
         upsert(connection, table, [tuple(values[column.name] for column in table.columns)])
         connection.execute(table.delete().where(*own))
     (gone,) = StateOutbox(engine).waiting(10)
-    assert (gone.outgoing.key, gone.outgoing.value) == (state.key_of(key), None)
+    assert (gone.outgoing.key, gone.outgoing.value) == (state_topic.key_of(key), None)
 
 
 def test_settings_of_other_names_are_not_kept(engine: Engine) -> None:
@@ -257,7 +258,7 @@ def test_records_that_cannot_be_read_are_named_and_keep_no_other(engine: Engine)
         row = {**sync, "parameters": "{}", **more}
         return json.dumps({"number": 1, "row": row}).encode()
 
-    sync_key = state.key_of(("sync", sync["document"], sync["action"]))
+    sync_key = state_topic.key_of(("sync", sync["document"], sync["action"]))
     worse: list[tuple[bytes, bytes | None]] = [
         (b'["sync","USPM/1"]', None),
         (b'["sync",{"a":1},["b"]]', None),
@@ -308,8 +309,8 @@ def test_all_of_it_can_be_published_again(engine: Engine) -> None:
     log.ask(request(task("USPM/1", "USPM/1", "USPM/2"), run="r1"))
     topic = published(engine)
     with engine.begin() as connection:
-        state.publish_again(connection)
-        state.publish_again(connection)
+        state_topic.publish_again(connection)
+        state_topic.publish_again(connection)
     assert len(noted(engine)) == len(topic)
     assert set(published(engine)) == set(topic)
 
@@ -395,8 +396,8 @@ class Keeping(RuleBasedStateMachine):
         if not hasattr(self, "engine"):
             return
         with self.engine.connect() as connection:
-            stored, waiting = dict(state.contents(connection)), state.unpublished(connection)
-        told = state.read_back(self.topic)
+            stored, waiting = dict(state_topic.contents(connection)), state_topic.unpublished(connection)
+        told = state_topic.read_back(self.topic)
         assert {key for key in stored.keys() | told.keys() if stored.get(key) != told.get(key)} <= waiting
 
 
@@ -431,11 +432,11 @@ TestKeeping.settings = settings(deadline=None, max_examples=examples(30))
 
 def test_the_place_of_the_topic_is_kept_with_what_was_published(engine: Engine) -> None:
     with engine.connect() as connection:
-        assert state.place(connection) is None
+        assert state_topic.place(connection) is None
     SqlCursors(engine).save(Cursor(table="finance/Vendors"))
     publish_state(engine)
     with engine.connect() as connection:
-        place = state.place(connection)
+        place = state_topic.place(connection)
         assert place is not None
         assert connection.execute(select(tables.state_outbox)).all() == []
     assert place.last is not None

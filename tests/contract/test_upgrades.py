@@ -7,15 +7,16 @@ from sqlalchemy import Connection, Engine, select, text
 
 from engine.alerts import Alert
 from engine.cursors import Cursor
-from store import state, tables
-from store.alerts import SqlAlerts
-from store.attempts import SqlAttempts
-from store.cursors import SqlCursors
-from store.database import migrate
-from store.dump import contents as dump
-from store.state import Place
-from store.statements import upsert
-from store.writer import Writer
+from store.operational import state_topic
+from store.operational.alerts import SqlAlerts
+from store.operational.attempts import SqlAttempts
+from store.operational.cursors import SqlCursors
+from store.operational.state_topic import Place
+from store.projection.writer import Writer
+from store.proof.dump import contents as dump
+from store.schema import tables
+from store.schema.bulk_sql import upsert
+from store.schema.database import migrate
 from tests.contract.test_attempts import HOUR, claim, request, task
 from tests.support.stores import MAPS, batch_of
 from tieout.simulator import ingest_lines, simulate
@@ -72,14 +73,14 @@ def test_all_of_the_state_of_an_older_store_is_published(engine: Engine) -> None
     with engine.begin() as connection:
         upsert(connection, tables.settings, [("job sync USPM", "2025-01-07"), ("job alerts", "now")])
         upsert(connection, tables.offsets, [("tieout.finance.changes", 0, 7, None)])
-        before = dict(state.contents(connection))
+        before = dict(state_topic.contents(connection))
         take_state_away(connection)
         connection.execute(text("UPDATE alembic_version SET version_num = '0016'"))
     migrate(engine)
     with engine.connect() as connection:
-        assert state.unpublished(connection) == set(before)
+        assert state_topic.unpublished(connection) == set(before)
         # It has nothing to learn from the topic but what is newer.
-        assert state.place(connection) == Place()
+        assert state_topic.place(connection) == Place()
     assert not log.is_safe(held)
 
 

@@ -15,8 +15,8 @@ from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 from testcontainers.core.container import DockerContainer
 
-from store.database import connect
 from store.lease import Lease
+from store.schema.database import connect
 from streams.kafka import Access, KafkaLog
 from streams.log import LogFailed
 from tests.support.containers import KAFKA_IMAGE, Broker, Database, free_port, until

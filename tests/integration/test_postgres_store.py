@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, literal, select, text
 from sqlalchemy.exc import InternalError
 
-from store import tables
-from store.database import check, connect, migrate
-from store.errorlog import ErrorQuery, entries
-from store.writer import Writer
+from store.errorlog.error_log import ErrorQuery, entries
+from store.projection.writer import Writer
+from store.schema import tables
+from store.schema.database import check, connect, migrate
 from tests.property.test_crash import PowerCut, dying_at
 from tests.property.test_history import compare_company
 from tests.support.containers import Database

@@ -9,14 +9,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from store.queries import Reader
+from store.queries.snapshot import Reader
 from tests.acceptance.test_replay import canonical, everything, ingest, missing, project, settings_in
 from tests.support.commandline import ended
 from tests.support.containers import Broker, Database, until
 from tests.support.mending import MENDED_MAP, WRONG_MAP
 from tests.support.observed import Worker
 from tieout.bootstrap import load_maps, open_log, open_store
-from tieout.replay import rehearsed
+from tieout.maintenance.replay import rehearsed
 from tieout.settings import Settings
 from tieout.simulator import ingest_lines, simulate
 
@@ -106,7 +106,7 @@ def test_a_replay_on_servers_ends_where_a_new_store_would_be(
 
 def left(settings: Settings) -> int:
     """Events that the store has not read yet."""
-    from tieout.rebuild import reached
+    from tieout.maintenance.rebuild import reached
 
     with (
         open_log(settings, write=False) as log,

@@ -11,20 +11,20 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from sqlalchemy import Engine, make_url
 
-from engine.attempts import ATTEMPTS_MAX, SECOND, Sync
 from engine.cursors import Cursor
-from engine.syncing import Task
-from store import state
-from store.attempts import SqlAttempts
-from store.cursors import SqlCursors
-from store.database import connect
+from engine.sync.actions import Task
+from engine.sync.attempts import ATTEMPTS_MAX, SECOND, Sync
+from store.operational import state_topic
+from store.operational.attempts import SqlAttempts
+from store.operational.cursors import SqlCursors
+from store.schema.database import connect
 from streams.log import NewRecord
 from streams.topics import STATE
 from tests.support.containers import Broker, Database, until
 from tests.support.workers import Environment, environment
-from tieout.commands import syncs
-from tieout.keeping import unlike
-from tieout.sync_requests import request_of
+from tieout.sync.command_topic import syncs
+from tieout.sync.requests import request_of
+from tieout.worker.state_topic import unlike
 
 pytestmark = [pytest.mark.containers, pytest.mark.requirement("R43", "R71", "R81", "R90")]
 
@@ -49,7 +49,7 @@ def ask(place: Environment) -> None:
     """Ask for a sync by the commands topic, as a person does."""
     request = request_of((EXPORT,), {}, who="anna", scope="a test")
     topic = f"{place.settings.prefix}.commands"
-    place.log.append([NewRecord(topic, key.encode(), state._json(command)) for key, command in syncs(request)])
+    place.log.append([NewRecord(topic, key.encode(), state_topic._json(command)) for key, command in syncs(request)])
 
 
 def attempt(engine: Engine, number: int) -> None:
@@ -64,7 +64,7 @@ def attempt(engine: Engine, number: int) -> None:
 
 def published(engine: Engine) -> bool:
     with engine.connect() as connection:
-        return not state.unpublished(connection)
+        return not state_topic.unpublished(connection)
 
 
 def only(engine: Engine) -> Sync:

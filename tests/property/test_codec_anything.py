@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.changes import Change, Evidence
+from engine.chains.records import merged, new_record, record_key
 from engine.errors import Rejected
-from engine.records import merged, new_record, record_key
+from engine.events.facts import Change, Evidence
 from streams.codec import ANSWERED, change_json, decode
 from tests.support.envelopes import ENVELOPES
 from tests.support.payloads import EXAMPLES, context, data_event, encoded, target

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
 from engine.errors import Overtaken
-from store.writer import Writer
+from store.projection.writer import Writer
 from tests.support.histories import deliveries, histories
 from tests.support.stores import MAPS, Event, batch_of, canonical, memory_store, project, sizes
 

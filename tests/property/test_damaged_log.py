@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from streams.blocks import PAGE_BYTES, Mode
-from streams.embedded import EmbeddedLog
+from streams.embedded.blocks import PAGE_BYTES, Mode
+from streams.embedded.log import EmbeddedLog
+from streams.embedded.salvage import examine, salvage
 from streams.log import EventLog, LogDamaged, LogError, LogRecord, NewRecord, is_lost
-from streams.salvage import examine, salvage
 from streams.topics import CHANGES, COMMANDS, FINANCE_CHANGES
 from tests.support.soak import examples
 

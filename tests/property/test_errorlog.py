@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from sqlalchemy import Engine
 
-from engine.errorlog import Deletion
-from store.errorlog import ErrorQuery, entries
-from store.writer import Writer
+from engine.errorlog.lifecycle import Deletion
+from store.errorlog.error_log import ErrorQuery, entries
+from store.projection.writer import Writer
 from tests.support.reports import IMPORT, POSTING, at, deleted, failed, ran, report, states_in_store, states_on_topic
 from tests.support.stores import MAPS, Event, batch_of, memory_store, sizes
 

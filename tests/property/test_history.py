@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from engine.documents import Amounts
-from store.grids import GridQuery
-from store.queries import Reader
-from store.selfchecks import unequal_sums
-from store.summary import KINDS
+from engine.reconciliation.documents import Amounts
+from store.proof.self_checks import unequal_sums
+from store.queries.grids import GridQuery
+from store.queries.snapshot import Reader
+from store.queries.summary import KINDS
 from tests.support.histories import COMPANIES, deliveries, histories
 from tests.support.naive_model import NaiveModel
 from tests.support.stores import TODAY, Event, canonical, project, reader
@@ -62,9 +62,9 @@ def test_decisions_that_are_put_off_come_to_the_same(case: tuple[list[Event], li
     """A row with many dependents leaves them to later, a few at a time: here already with two, and one at a time."""
     events, arrived, cuts = case
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("store.unit.FANOUT", 1)
-        patch.setattr("store.writer.FANOUT", 1)
-        patch.setattr("store.writer.CHAINS_AT_ONCE", 1)
+        patch.setattr("store.projection.batch_projection.FANOUT", 1)
+        patch.setattr("store.projection.writer.FANOUT", 1)
+        patch.setattr("store.projection.writer.CHAINS_AT_ONCE", 1)
         late = canonical(project(arrived, cuts))
     assert late == canonical(project(events))
 

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.routing import Route
 
-from store.conditions import COLUMNS
+from store.queries.filters import COLUMNS
 from tests.support.soak import examples
 from tests.support.workspace import lines, posted_expense, project, served, settings_in, small_company
 from tieout.workspace.app import make_app
-from tieout.workspace.context import Workspace
+from tieout.workspace.web.context import Workspace
 
 ODD: Final = 'Ü"\\;é日\x07%0'
 """A company code as nobody would choose it."""

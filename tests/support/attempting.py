@@ -18,11 +18,11 @@ from typing import Any
 
 import structlog
 
-from engine.attempts import SECOND, Claim
+from engine.sync.attempts import SECOND, Claim
 from handlers.errors import Transient
-from handlers.sync import Needed, Syncing
-from store.attempts import SqlAttempts
-from store.database import connect
+from handlers.sync_executor import Needed, Syncing
+from store.operational.attempts import SqlAttempts
+from store.schema.database import connect
 from streams.projector import Projector
 from tieout.bootstrap import open_projector
 from tieout.settings import Settings

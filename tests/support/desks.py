@@ -7,24 +7,24 @@ from typing import Any
 
 import msgspec
 
-from engine.attempts import SECOND, Sync
 from engine.calendar import Window
-from engine.notices import notice_of
-from handlers.sync import Syncing
-from store.attempts import SqlAttempts
-from store.errorlog import ErrorQuery
-from store.plan import Batch
-from store.queries import Reader
-from store.writer import Writer
+from engine.events.notices import notice_of
+from engine.sync.attempts import SECOND, Sync
+from handlers.sync_executor import Syncing
+from store.errorlog.error_log import ErrorQuery
+from store.operational.attempts import SqlAttempts
+from store.projection.batch_plan import Batch
+from store.projection.writer import Writer
+from store.queries.snapshot import Reader
 from tests.support.pairs import HOST, Site
 from tests.support.stores import MAPS, TODAY, add, batch_of, memory_store
 from tests.unit.test_pair import facts
-from tieout import retrying
-from tieout.handling import caller
 from tieout.settings import Settings
 from tieout.simulator import simulate
-from tieout.simulator.pair.pair import ACTIONS
-from tieout.syncing import Plan, looking, plan, plan_for
+from tieout.simulator.pair.systems import ACTIONS
+from tieout.sync import error_retry
+from tieout.sync.planning import Plan, looking, plan, plan_for
+from tieout.worker.handling import caller
 
 COMPANY = "USPM"
 
@@ -113,7 +113,7 @@ class Desk:
         """Have what ended in an error about a subject run again, and wait for the end."""
         with self.reader.snapshot() as snapshot:
             entries = snapshot.error_log(ErrorQuery(company=COMPANY, subject=subject))
-            request = retrying.request(snapshot, retrying.plan(entries, self.settings), "anna")
+            request = error_retry.request(snapshot, error_retry.plan(entries, self.settings), "anna")
         asked = self.attempts.ask(msgspec.structs.replace(request, at=self.now()))
         self.handle()
         return self.attempts.syncs(asked)

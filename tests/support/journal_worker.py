@@ -18,24 +18,24 @@ from typing import Any
 
 import structlog
 
-from engine.attempts import SECOND
-from handlers.bounded import client
-from handlers.connection import Connection
-from handlers.dataverse import API as DATAVERSE_API
-from handlers.dataverse import Dataverse
-from handlers.events import SourceEvent
-from handlers.finance import API as FINANCE_API
-from handlers.finance import Finance
-from handlers.journals import GeneralJournals
+from engine.sync.attempts import SECOND
+from handlers.api.bounded_exchange import client
+from handlers.api.connection import Connection
+from handlers.api.dataverse import API as DATAVERSE_API
+from handlers.api.dataverse import Dataverse
+from handlers.api.finance import API as FINANCE_API
+from handlers.api.finance import Finance
+from handlers.change_events import SourceEvent
+from handlers.general_journals import GeneralJournals
 from handlers.processes import Processes
-from handlers.sync import Syncing
-from store.attempts import SqlAttempts
-from store.database import connect
-from store.queries import Reader
+from handlers.sync_executor import Syncing
+from store.operational.attempts import SqlAttempts
+from store.queries.snapshot import Reader
+from store.schema.database import connect
 from tests.support.pairs import targets
 from tests.support.stores import MAPS, publish_state
-from tieout.journals import JournalSyncing, names_in
 from tieout.settings import Settings
+from tieout.sync.general_journals import JournalSyncing, names_in
 
 
 def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:

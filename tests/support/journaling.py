@@ -6,28 +6,28 @@ from typing import Any
 
 import msgspec
 
-from engine.attempts import SECOND, Attempts, Sync
 from engine.errors import QuestionError
-from engine.journals import ACTION
-from handlers.events import SourceEvent
-from handlers.journals import GeneralJournals
-from handlers.sync import Syncing
-from store.attempts import SqlAttempts
-from store.errorlog import ErrorEntry, ErrorQuery
-from store.plan import Batch
-from store.queries import Reader
-from store.writer import Writer
+from engine.sync.attempts import SECOND, Attempts, Sync
+from engine.sync.general_journals import ACTION
+from handlers.change_events import SourceEvent
+from handlers.general_journals import GeneralJournals
+from handlers.sync_executor import Syncing
+from store.errorlog.error_log import ErrorEntry, ErrorQuery
+from store.operational.attempts import SqlAttempts
+from store.projection.batch_plan import Batch
+from store.projection.writer import Writer
+from store.queries.snapshot import Reader
 from streams.codec import decode
 from streams.log import LogRecord
 from streams.projector import take
 from streams.topics import COMMANDS
 from tests.support.pairs import HOST, Site
 from tests.support.stores import MAPS, add, memory_store
-from tieout.commands import deletions
-from tieout.handling import by_action, caller
-from tieout.journals import JournalSyncing, Standing, names_in, standing, wish
 from tieout.settings import Settings
-from tieout.syncing import looking
+from tieout.sync.command_topic import deletions
+from tieout.sync.general_journals import JournalSyncing, Standing, names_in, standing, wish
+from tieout.sync.planning import looking
+from tieout.worker.handling import by_action, caller
 
 COMPANY = "USPM"
 NUMBER = "USPM-000095"

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from tests.support.pairs import serving
 from tests.support.workspace import project, small_company
-from tieout import worker
-from tieout.commands import Outlet
-from tieout.handling import handling
-from tieout.ingest import read_line
+from tieout.maintenance.ingest import read_line
 from tieout.settings import Settings, load
 from tieout.simulator.pair import Pair, settings_at
 from tieout.simulator.scenario import Event, ingest_line
+from tieout.sync.command_topic import Outlet
+from tieout.worker import projecting
+from tieout.worker.handling import handling
 from tieout.workspace.server import address, beside, listen
 
 
@@ -78,11 +78,11 @@ def live(
         box.append(outlet)
         stack.enter_context(outlet.awaited())
         stop = threading.Event()
-        projecting = threading.Thread(
-            target=worker.project, args=(settings,), kwargs={"stop": stop, "outlet": outlet}, name="projecting"
+        thread = threading.Thread(
+            target=projecting.project, args=(settings,), kwargs={"stop": stop, "outlet": outlet}, name="projecting"
         )
-        projecting.start()
-        stack.callback(projecting.join)
+        thread.start()
+        stack.callback(thread.join)
         stack.callback(stop.set)
         if handles:
             done = threading.Event()

@@ -9,13 +9,14 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from engine import findings, links
-from engine.changes import Change
-from engine.documents import Chain, Document, Finding
-from engine.evaluate import evaluate
-from engine.maps import Maps
-from engine.records import Record, Row, merged, new_record, record_key
-from engine.references import Directory
+from engine.chains import links
+from engine.chains.records import Record, Row, merged, new_record, record_key
+from engine.chains.references import Directory
+from engine.events.facts import Change
+from engine.mapping.compiler import Maps
+from engine.reconciliation import findings
+from engine.reconciliation.documents import Chain, Document, Finding
+from engine.reconciliation.evaluate import evaluate
 
 
 class MemoryWorld:
@@ -50,11 +51,11 @@ class MemoryWorld:
         }
 
     def row(self, key: str) -> Row | None:
-        """The existing row of a record key (engine.references.World)."""
+        """The existing row of a record key (engine.chains.references.World)."""
         return self._rows.get(key)
 
     def offered(self, token: str) -> list[Row]:
-        """The rows that offer `+link:…`, by key (engine.references.World)."""
+        """The rows that offer `+link:…`, by key (engine.chains.references.World)."""
         return self._offers.get(token, [])
 
     @property

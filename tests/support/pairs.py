@@ -9,19 +9,19 @@ from typing import Any
 
 import httpx
 
-from handlers.bounded import client
-from handlers.connection import Connection
-from handlers.dataverse import API as DATAVERSE_API
-from handlers.dataverse import Dataverse
-from handlers.finance import API as FINANCE_API
-from handlers.finance import Finance
-from handlers.limits import Limiter
+from handlers.api.bounded_exchange import client
+from handlers.api.connection import Connection
+from handlers.api.dataverse import API as DATAVERSE_API
+from handlers.api.dataverse import Dataverse
+from handlers.api.finance import API as FINANCE_API
+from handlers.api.finance import Finance
+from handlers.api.service_limits import Limiter
 from handlers.processes import Processes, Target, read_target
 from tests.support.containers import free_port
 from tieout.simulator import small
 from tieout.simulator.pair import Pair, Transport, small_pair
-from tieout.simulator.pair.pair import ACTIONS
 from tieout.simulator.pair.serving import server
+from tieout.simulator.pair.systems import ACTIONS
 from tieout.simulator.scenario import Event
 
 HOST = "https://contoso.example.com"

@@ -16,13 +16,13 @@ from functools import wraps
 from itertools import count
 from typing import Any, Final
 
-import store.plan
-import store.writer
+import store.projection.batch_plan
+import store.projection.writer
 from store.lease import Lease
-from store.writer import Writer
+from store.projection.writer import Writer
 from streams.kafka import KafkaLog
-from tieout import worker
 from tieout.settings import load
+from tieout.worker import projecting
 
 POINTS: Final[dict[str, tuple[Any, str]]] = {
     "before the lease is taken": (Lease, "take"),
@@ -30,11 +30,11 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
     "before a batch is prepared": (Writer, "prepare"),
     "before it is expected": (Writer, "expect"),
     "before its transaction": (Writer, "commit"),
-    "before offsets are moved": (store.writer, "_move"),
-    "before rows are inserted": (store.plan, "insert"),
-    "before rows are replaced": (store.plan, "upsert"),
-    "before rows are deleted": (store.plan, "delete"),
-    "before the outbox is written": (store.writer, "put_out"),
+    "before offsets are moved": (store.projection.writer, "_move"),
+    "before rows are inserted": (store.projection.batch_plan, "insert"),
+    "before rows are replaced": (store.projection.batch_plan, "upsert"),
+    "before rows are deleted": (store.projection.batch_plan, "delete"),
+    "before the outbox is written": (store.projection.writer, "put_out"),
     "before the lease is asserted": (Lease, "hold"),
     "before the commit": (Lease, "hold"),
     "before it is published": (KafkaLog, "append"),
@@ -86,7 +86,7 @@ def _stop(name: str) -> None:
 
 
 def _work(until_caught_up: bool) -> None:
-    worker.project(load(), until_caught_up=until_caught_up, stop=threading.Event())
+    projecting.project(load(), until_caught_up=until_caught_up, stop=threading.Event())
 
 
 def main() -> None:

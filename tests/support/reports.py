@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import Engine, select
 
-from engine.changes import microseconds
-from engine.errorlog import Deletion, Subject
-from store import tables
-from store.errorlog import ErrorEntry, ErrorQuery, entries
-from store.errorstates import key_of, value_of
-from store.outgoing import Outgoing
-from store.writer import Writer
+from engine.errorlog.lifecycle import Deletion, Subject
+from engine.events.facts import microseconds
+from store.errorlog.error_log import ErrorEntry, ErrorQuery, entries
+from store.errorlog.error_states import key_of, value_of
+from store.projection.outgoing import Outgoing
+from store.projection.writer import Writer
+from store.schema import tables
 from tests.support.stores import MAPS, Event, batch_of, memory_store
 
 START = datetime(2025, 1, 6, 8, tzinfo=UTC)

@@ -9,14 +9,14 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from engine.errors import Rejected
-from engine.maps import Maps
-from store import tables
-from store.database import serialise
-from store.dump import dump
-from store.plan import Batch, Move
-from store.queries import Reader
-from store.state import StateOutbox
-from store.writer import Writer
+from engine.mapping.compiler import Maps
+from store.operational.state_topic import StateOutbox
+from store.projection.batch_plan import Batch, Move
+from store.projection.writer import Writer
+from store.proof.dump import dump
+from store.queries.snapshot import Reader
+from store.schema import tables
+from store.schema.database import serialise
 from streams.codec import Nowhere, decode
 from tieout.bootstrap import load_maps
 from tieout.settings import Settings

@@ -26,12 +26,12 @@ from hashlib import blake2b
 from importlib.resources import files
 from typing import Any, Final
 
-from engine.absence import Moment
-from engine.changes import Change, Evidence, Source, iso
-from engine.documents import Chain, Document, Finding
-from engine.maps import Maps, compile_maps
-from engine.records import record_key
-from engine.wire import amounts_json
+from engine.chains.records import record_key
+from engine.events.facts import Change, Evidence, Source, iso
+from engine.mapping.compiler import Maps, compile_maps
+from engine.reconciliation.documents import Chain, Document, Finding
+from engine.reconciliation.grace import Moment
+from engine.serialization import amounts_json
 from tests.support.memory_world import MemoryWorld
 
 MINUTE: Final = 60 * 1_000_000

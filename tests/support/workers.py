@@ -16,15 +16,15 @@ from typing import Any
 import psycopg
 from sqlalchemy import Engine, make_url
 
-from store.database import connect
-from streams import app
+from store.schema.database import connect
+from streams import faust_app
 from streams.kafka import KafkaLog
 from streams.log import LogRecord, NewRecord
 from streams.topics import CHANGES, POSITIONS
 from tests.support.containers import Broker, Database, until
 from tests.support.stores import canonical
 from tieout.bootstrap import access, open_log, open_projector, open_store
-from tieout.ingest import read_line
+from tieout.maintenance.ingest import read_line
 from tieout.settings import Settings, load
 from tieout.simulator import ingest_lines, simulate
 
@@ -51,7 +51,7 @@ def undisturbed() -> list[str]:
         with open_projector(settings) as (log, projector):
             log.append(records(settings.prefix))
             topics = [topic.full_name(settings.prefix) for topic in CHANGES]
-            app.run(log, projector, topics=topics, until_caught_up=True)
+            faust_app.run(log, projector, topics=topics, until_caught_up=True)
         with open_store(settings, write=False) as engine:
             return canonical(engine)
 

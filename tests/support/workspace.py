@@ -13,22 +13,22 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from engine.attempts import SECOND, Request
-from engine.journals import task_of
-from store.attempts import SqlAttempts
-from store.database import connect
-from streams import app
+from engine.sync.attempts import SECOND, Request
+from engine.sync.general_journals import task_of
+from store.operational.attempts import SqlAttempts
+from store.schema.database import connect
+from streams import faust_app
 from tests.support.stores import body
-from tieout import showcase
+from tieout import demo_content
 from tieout.bootstrap import open_projector, projected_topics
-from tieout.commands import Outlet
-from tieout.ingest import ingest, read_line
+from tieout.maintenance.ingest import ingest, read_line
 from tieout.settings import Settings, load
 from tieout.simulator import ingest_lines, simulate
 from tieout.simulator.pair import beside as pair_beside
 from tieout.simulator.pair import listen as pair_listen
 from tieout.simulator.pair import settings_at, small_pair
 from tieout.simulator.scenario import Event, ingest_line
+from tieout.sync.command_topic import Outlet
 from tieout.workspace.server import address, beside, listen
 
 BROWSER: Final = "/usr/bin/chromium"
@@ -147,7 +147,7 @@ def project(settings: Settings, events: list[bytes]) -> None:
     def run() -> None:
         with open_projector(settings) as (log, projector):
             ingest(log, enumerate(events, 1), prefix=settings.prefix, refuse=lambda number, reason: None)
-            app.run(log, projector, topics=projected_topics(settings), until_caught_up=True)
+            faust_app.run(log, projector, topics=projected_topics(settings), until_caught_up=True)
 
     with ThreadPoolExecutor(1) as thread:
         thread.submit(run).result()
@@ -187,7 +187,7 @@ def demonstrate(settings: Settings) -> None:
         pair = small_pair(sink=send, heartbeats=True)
         with pair_beside(pair, pair_listen()) as at:
             own = {name: getattr(settings, name) for name in ("broker", "store", "today", "companies")}
-            showcase.add(replace(load(settings_at(at)), **own), pair, outlet)
+            demo_content.add(replace(load(settings_at(at)), **own), pair, outlet)
 
     outlet = Outlet(settings)
     project(settings, list(ingest_lines(simulate("small", 1).events)))

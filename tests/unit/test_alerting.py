@@ -15,20 +15,20 @@ import pytest
 from sqlalchemy import Engine, text
 
 from engine.alerts import Alert
-from engine.attempts import ATTEMPTS_MAX
 from engine.errors import SettingError
+from engine.sync.attempts import ATTEMPTS_MAX
 from handlers.errors import Configuration, TargetError, Transient
 from handlers.webhook import ATTEMPTS, Webhook
-from store.alerts import SqlAlerts
-from store.database import connect
+from store.operational.alerts import SqlAlerts
+from store.schema.database import connect
 from tests.support.desks import Desk
 from tests.support.journaling import JOURNAL, JournalDesk
 from tests.support.payloads import MISSING, context
 from tests.support.stores import memory_store
 from tests.support.workspace import lines, project, settings_in, small_company
-from tieout import alerting
-from tieout.alerting import HELD, Alarm, Look
 from tieout.settings import Settings, load
+from tieout.worker import alerting
+from tieout.worker.alerting import HELD, Alarm, Look
 
 pytestmark = pytest.mark.requirement("R84")
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.changes import Change, Evidence, Heartbeat, ProcessMessage
+from engine.chains.records import merged, new_record, record_key
 from engine.errors import Rejected
-from engine.records import merged, new_record, record_key
+from engine.events.facts import Change, Evidence, Heartbeat, ProcessMessage
 from streams.codec import Nowhere, change_json, decode
 from streams.codec.environments import Environments
 from tests.support.story import shipped_maps

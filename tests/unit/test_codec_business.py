@@ -6,8 +6,8 @@ from typing import Any, Final
 import pytest
 from structlog.testing import capture_logs
 
-from engine.changes import Change
 from engine.errors import Rejected
+from engine.events.facts import Change
 from streams.codec import ANSWERED, Nowhere, change_json, decode
 from tests.support.payloads import ACTUAL, DATAVERSE, MISSING, business, context, encoded, page
 from tests.unit.test_codec_families import ROW

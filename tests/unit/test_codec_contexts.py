@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.changes import Change
 from engine.errors import Rejected
+from engine.events.facts import Change
 from streams.codec import change_json, decode
 from streams.codec.environments import Environments
 from tests.support.payloads import (

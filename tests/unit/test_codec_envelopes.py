@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.changes import Change
 from engine.errors import Rejected
+from engine.events.facts import Change
 from streams.codec import ANSWERED, PartlyRejected, decode
 from tests.support.envelopes import ENVELOPES
 from tests.support.payloads import ACTUAL, DATAVERSE, business, context, data_event, encoded, page

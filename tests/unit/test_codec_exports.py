@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from engine.changes import Change
+from engine.chains.records import first, record_key
 from engine.errors import Rejected
-from engine.records import first, record_key
+from engine.events.facts import Change
 from streams.codec import ANSWERED, TABLE, PartlyRejected, change_json, decode
 from tests.support.envelopes import ENVELOPES
 from tests.support.payloads import MISSING, NONE, ROW, encoded, without_missing

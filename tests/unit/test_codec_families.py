@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.changes import Change, Fact
 from engine.errors import Rejected
+from engine.events.facts import Change, Fact
 from streams.codec import ANSWERED, Nowhere, PartlyRejected, decode
 from tests.support.payloads import ACTUAL, DATAVERSE, business, context, encoded, page
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.changes import Change
 from engine.errors import Rejected
+from engine.events.facts import Change
 from streams.codec import PartlyRejected, change_json, decode
 from tests.support.payloads import MISSING, NONE, OTHER, ROW, context, encoded, kind, target, without_missing
 

@@ -10,8 +10,9 @@ import httpx
 import msgspec
 import pytest
 
-from handlers.connection import Connection
-from handlers.dataverse import Dataverse
+from handlers.api.connection import Connection
+from handlers.api.dataverse import Dataverse
+from handlers.api.finance import Finance
 from handlers.errors import (
     Changed,
     Configuration,
@@ -23,7 +24,6 @@ from handlers.errors import (
     TokenExpired,
     Transient,
 )
-from handlers.finance import Finance
 from handlers.processes import Processes, Target, read_target
 
 ORG = "https://org.crm4.dynamics.com/api/data/v9.2"

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streams.blocks import APPLICATION_ID, OFFSET_BITS
-from streams.embedded import BLOCK_BYTES_MAX, EmbeddedLog
+from streams.embedded.blocks import APPLICATION_ID, OFFSET_BITS
+from streams.embedded.log import BLOCK_BYTES_MAX, EmbeddedLog
 from streams.log import (
     EventLog,
     LogBusy,
@@ -48,7 +48,7 @@ def values(log: EventLog) -> list[bytes | None]:
 def test_a_second_writer_is_told_the_file_the_process_and_what_to_do(tmp_path: Path) -> None:
     path = made(tmp_path / "log.db")
     code = (
-        "import sys; from streams.embedded import EmbeddedLog; log = EmbeddedLog.open(sys.argv[1], 'write');"
+        "import sys; from streams.embedded.log import EmbeddedLog; log = EmbeddedLog.open(sys.argv[1], 'write');"
         "print('open', flush=True); sys.stdin.read()"
     )
     writer = subprocess.Popen(
@@ -209,7 +209,7 @@ def test_an_append_larger_than_a_block_can_be_read_from_any_offset(tmp_path: Pat
 def test_a_writer_killed_in_the_middle_leaves_whole_appends_and_all_that_it_was_told_were_done(tmp_path: Path) -> None:
     path = made(tmp_path / "log.db")
     code = (
-        "import sys; from streams.embedded import EmbeddedLog; from streams.log import NewRecord\n"
+        "import sys; from streams.embedded.log import EmbeddedLog; from streams.log import NewRecord\n"
         "log = EmbeddedLog.open(sys.argv[1], 'write')\n"
         "for n in range(1000000):\n"
         f"    log.append([NewRecord({CHANGED!r}, None, b'%d' % n)] * 7); print(n, flush=True)"

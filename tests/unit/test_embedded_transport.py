@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import Overtaken
-from streams.app import Progress, run
-from streams.embedded import EmbeddedLog
+from streams.embedded.log import EmbeddedLog
+from streams.faust_app import Progress, run
 from streams.log import Batch, LogDamaged, NewRecord, OffsetOutOfRange, TopicMissing
 from streams.topics import CHANGES
 
@@ -323,8 +323,8 @@ def test_a_run_writes_no_file_and_leaves_logging_and_signals_as_they_were(
 
 WORKER = """
 import json, sys, time
-from streams.app import run
-from streams.embedded import EmbeddedLog
+from streams.faust_app import run
+from streams.embedded.log import EmbeddedLog
 from streams.topics import CHANGES
 
 class Slow:

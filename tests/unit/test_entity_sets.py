@@ -7,12 +7,12 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from handlers.bounded import Bounds, client
-from handlers.connection import Connection
-from handlers.dataverse import Dataverse
+from handlers.api.bounded_exchange import Bounds, client
+from handlers.api.connection import Connection
+from handlers.api.dataverse import Dataverse
+from handlers.api.entity_sets import KEPT_SECONDS, MISSED_SECONDS, EntitySets
+from handlers.api.finance import Finance
 from handlers.errors import Configuration, TargetError, Throttled, Transient
-from handlers.finance import Finance
-from handlers.sets import KEPT_SECONDS, MISSED_SECONDS, EntitySets
 from tests.support.hostile import Hostile, hostile, reply
 from tests.support.pairs import Site
 from tieout.simulator.pair import dataverse as simulated_dataverse

@@ -3,11 +3,11 @@
 import pytest
 from sqlalchemy import func, select
 
-from engine.changes import PROCESSES
-from engine.errorlog import INTERRUPTED_AFTER, Deletion
-from store import tables
-from store.errorlog import ErrorEntry, ErrorQuery, entries
-from store.writer import Writer
+from engine.errorlog.lifecycle import INTERRUPTED_AFTER, Deletion
+from engine.events.facts import PROCESSES
+from store.errorlog.error_log import ErrorEntry, ErrorQuery, entries
+from store.projection.writer import Writer
+from store.schema import tables
 from tests.support.reports import IMPORT, at, deleted, failed, log_of, ran, report
 from tests.support.stores import MAPS, Event, batch_of, memory_store
 
@@ -239,7 +239,7 @@ def test_history_of_more_than_its_days_is_purged_and_nothing_else(
 
 @pytest.mark.requirement("R55")
 def test_purging_goes_a_bounded_piece_at_a_time_and_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.writer.PURGED_AT_ONCE", 7)
+    monkeypatch.setattr("store.projection.writer.PURGED_AT_ONCE", 7)
     engine = memory_store()
     writer = Writer(engine, MAPS)
     writer.apply(batch_of([failed(number / 10, f"J-{number % 3}") for number in range(50)]))

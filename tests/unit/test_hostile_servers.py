@@ -11,9 +11,13 @@ import msgspec
 import pytest
 
 from engine.cursors import MemoryCursors
-from handlers.bounded import Bounds, client
-from handlers.connection import Connection
-from handlers.dataverse import Dataverse
+from handlers.api.bounded_exchange import Bounds, client
+from handlers.api.connection import Connection
+from handlers.api.dataverse import Dataverse
+from handlers.api.finance import Finance
+from handlers.api.odata import Page
+from handlers.api.service_limits import Limiter
+from handlers.change_events import SourceEvent
 from handlers.errors import (
     Configuration,
     Missing,
@@ -23,10 +27,6 @@ from handlers.errors import (
     TokenExpired,
     Transient,
 )
-from handlers.events import SourceEvent
-from handlers.finance import Finance
-from handlers.limits import Limiter
-from handlers.odata import Page
 from handlers.poll import Poller, Table
 from handlers.prerequisites import observe
 from tests.support.hostile import Hostile, Script, hostile, reply, rows, zipped

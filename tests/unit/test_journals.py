@@ -8,26 +8,26 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.attempts import Request
-from engine.commands import DeleteError
 from engine.errors import QuestionError
-from engine.journals import task_of
-from handlers.events import reported
-from streams.embedded import EmbeddedLog
+from engine.sync.attempts import Request
+from engine.sync.commands import DeleteError
+from engine.sync.general_journals import task_of
+from handlers.change_events import reported
+from streams.embedded.log import EmbeddedLog
 from tests.support.journaling import JOURNAL, NUMBER, JournalDesk
-from tieout import commands
 from tieout.bootstrap import load_maps, open_log
-from tieout.commands import Outlet
-from tieout.journals import names_in
 from tieout.settings import Settings
-from tieout.simulator.pair import ledger
+from tieout.simulator.pair import general_journals
+from tieout.sync import command_topic
+from tieout.sync.command_topic import Outlet
+from tieout.sync.general_journals import names_in
 
 
 @pytest.mark.requirement("R60")
 def test_two_companies_that_use_a_number_do_not_get_each_others_lines() -> None:
     desk = JournalDesk(companies=None)
-    own = ledger.JOURNALS[-1]
-    ledger.add_journal(desk.site.pair.books, replace(own, number=NUMBER))
+    own = general_journals.JOURNALS[-1]
+    general_journals.add_journal(desk.site.pair.books, replace(own, number=NUMBER))
     desk.runs(2)
     # The pair has a key on the description, so that the second one finds no place.
     (waits,) = desk.standing().values()
@@ -41,7 +41,7 @@ def test_two_companies_that_use_a_number_do_not_get_each_others_lines() -> None:
 def test_a_number_that_two_companies_use_is_closed_for_the_one_whose_lines_are_confirmed() -> None:
     desk = JournalDesk(companies=None)
     desk.run()
-    ledger.add_journal(desk.site.pair.books, replace(ledger.JOURNALS[-1], number=NUMBER))
+    general_journals.add_journal(desk.site.pair.books, replace(general_journals.JOURNALS[-1], number=NUMBER))
     desk.run()
     assert desk.counter().state == "done"
     assert desk.counter("GBPM/USPM-000095").state == "waiting"
@@ -128,7 +128,7 @@ def test_what_is_reported_while_the_worker_opens_its_log_waits_for_it(settings: 
 def test_what_cannot_wait_any_longer_says_so_and_leaves_the_log_to_the_worker(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(command_topic, "PATIENCE_SECONDS", 0.01)
     outlet = Outlet(settings)
     with outlet.awaited():
         with pytest.raises(QuestionError, match="has not opened the log yet"):

@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
-from engine.changes import Change
+from engine.events.facts import Change
 from streams.codec import decode
 from tests.support.payloads import EXAMPLES
 from tests.unit.test_simulator import EXCLUSIONS, MISSING_ACTUAL_CAUSES, MISSING_JOURNAL_LINE_CAUSES
-from tieout.ingest import read_line
+from tieout.maintenance.ingest import read_line
 from tieout.simulator import Event, Label, deliver, ingest_lines
 from tieout.simulator.amounts import divided
 from tieout.simulator.delivery import disordered
+from tieout.simulator.event_recorder import text_time
 from tieout.simulator.faults import FAULTS
 from tieout.simulator.large import COMPANIES, GROUP, TODAY, UNTIL, LargeCompany, in_order
-from tieout.simulator.mishaps import Mishaps
+from tieout.simulator.lost_events import Mishaps
 from tieout.simulator.payloads import Plain
 from tieout.simulator.scenario import encode
-from tieout.simulator.world import text_time
 
 DECIMALS = {"JPY": 0, "KWD": 3}
 

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from engine.errors import QuestionError
-from store.loops import last_turns
+from store.operational.loops import last_turns
 from tests.support.stores import memory_store
-from tieout.loops import repeat
+from tieout.worker.loops import repeat
 
 
 @pytest.mark.requirement("R82")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engine.errors import MapError
-from engine.maps import Maps, compile_maps
-from engine.roles import CHOICES, ROLES
+from engine.mapping.compiler import Maps, compile_maps
+from engine.mapping.roles import CHOICES, ROLES
 from tests.support.story import shipped_maps
 
 pytestmark = pytest.mark.requirement("R6")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.changes import PROCESSES
-from engine.messages import CATALOGUE, UNKNOWN, catalogued, recognise
+from engine.errorlog.known_messages import CATALOGUE, UNKNOWN, catalogued, recognise
+from engine.events.facts import PROCESSES
 
 pytestmark = pytest.mark.requirement("R51")
 

@@ -18,11 +18,11 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 import store
-from engine.errorlog import subject_of
+from engine.errorlog.lifecycle import subject_of
 from engine.errors import StoreError
-from store import tables
-from store.database import check, connect, migrate
-from streams.embedded import EmbeddedLog
+from store.schema import tables
+from store.schema.database import check, connect, migrate
+from streams.embedded.log import EmbeddedLog
 from streams.log import LogDamaged
 from tests.support.reports import failed, report
 from tests.support.stores import batch_of

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from engine import alerts
-from engine.changes import microseconds, moment
-from engine.notices import PATIENCE, Waiting, late
-from engine.values import parse_time
-from store import tables
+from engine.events.facts import microseconds, moment
+from engine.events.notices import PATIENCE, Waiting, late
+from engine.mapping.values import parse_time
 from store.notices import waiting_rows
-from store.plan import Batch
-from store.writer import Writer
+from store.projection.batch_plan import Batch
+from store.projection.writer import Writer
+from store.schema import tables
 from streams.codec import ANSWERED
 from streams.log import LogRecord
 from streams.projector import take

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine.changes import Change, Heartbeat, ProcessMessage
-from engine.documents import Document
-from engine.messages import recognise
+from engine.errorlog.known_messages import recognise
+from engine.events.facts import Change, Heartbeat, ProcessMessage
+from engine.reconciliation.documents import Document
 from handlers.errors import Changed, Configuration, Missing, Permanent, TargetError, Throttled, TokenExpired, Transient
 from streams.codec import decode
 from tests.support.memory_world import MemoryWorld
@@ -17,8 +17,8 @@ from tests.support.stores import MAPS
 from tieout.settings import load
 from tieout.simulator import simulate
 from tieout.simulator.pair import Fault, Faults, settings_at
-from tieout.simulator.pair.faults import AFTER_THE_FACT, KINDS
-from tieout.simulator.pair.pair import PORT
+from tieout.simulator.pair.injected_faults import AFTER_THE_FACT, KINDS
+from tieout.simulator.pair.systems import PORT
 from tieout.simulator.scenario import Event, encode
 
 ROOT = Path(__file__).parents[2]

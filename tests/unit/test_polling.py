@@ -8,18 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.changes import Change, Evidence, Heartbeat, iso
+from engine.chains.records import merged, new_record, record_key
 from engine.cursors import Cursor, MemoryCursors
-from engine.documents import Document
-from engine.records import merged, new_record, record_key
-from engine.values import parse_time
-from handlers.dataverse import Dataverse
+from engine.events.facts import Change, Evidence, Heartbeat, iso
+from engine.mapping.values import parse_time
+from engine.reconciliation.documents import Document
+from handlers.api.dataverse import Dataverse
+from handlers.change_events import EVENT_BYTES_MAX, SourceEvent, System, of_page
 from handlers.errors import Configuration, Permanent, Transient
-from handlers.events import EVENT_BYTES_MAX, SourceEvent, System, of_page
 from handlers.poll import Poller, Table
-from handlers.reread import Rereader
+from handlers.row_refresh import Rereader
 from streams.codec import decode
-from streams.embedded import EmbeddedLog
+from streams.embedded.log import EmbeddedLog
 from streams.log import EventLog, NewRecord, RecordTooLarge
 from streams.projector import notice
 from streams.topics import COMMANDS, DEFAULT_PREFIX
@@ -27,8 +27,8 @@ from tests.support.memory_world import MemoryWorld
 from tests.support.pairs import Site
 from tests.support.payloads import context, encoded
 from tests.support.stores import MAPS
-from tieout import rereading
 from tieout.simulator import simulate
+from tieout.sync import row_refresh
 
 TABLES = [Table(entity.source, entity.entity) for entity in MAPS.entities.values() if entity.role.name != "later"]
 
@@ -262,7 +262,7 @@ def test_several_notices_about_a_row_are_answered_at_once_as_of_the_latest(tmp_p
         asked = [msgspec.json.encode(command("msdyn_actual", GONE, at=at)) for at in times]
         log.append([NewRecord(COMMANDS.full_name(), GONE.encode(), value) for value in asked])
         rereader = Rereader(site.finance, site.dataverse)
-        rereading.read_again(log, DEFAULT_PREFIX, rereader, MemoryCursors(), sent.extend)
+        row_refresh.read_again(log, DEFAULT_PREFIX, rereader, MemoryCursors(), sent.extend)
     event, answer = sent
     (fact,) = decode(event.value, event.headers)
     assert iso(fact.evidence.at) == "2025-01-08T12:00:00.500000Z"
@@ -293,7 +293,7 @@ class Notices:
     def read(self, enough: Callable[[int], bool] = lambda rows: False) -> dict[str, tuple[int, bool]]:
         """Rows and whether there was a fault, by cursor; what was answered is in `answered`."""
         rereader = Rereader(self.site.finance, self.site.dataverse)
-        done = rereading.read_again(self._log, DEFAULT_PREFIX, rereader, self.cursors, self.sent.extend, enough)
+        done = row_refresh.read_again(self._log, DEFAULT_PREFIX, rereader, self.cursors, self.sent.extend, enough)
         return {cursor.table: (cursor.rows, bool(cursor.fault)) for cursor in done}
 
     @property
@@ -347,7 +347,7 @@ def test_a_row_that_is_too_large_for_its_topic_does_not_keep_the_others(notices:
         sent.extend(records)
 
     rereader = Rereader(notices.site.finance, notices.site.dataverse)
-    (cursor,) = rereading.read_again(notices._log, DEFAULT_PREFIX, rereader, notices.cursors, send)
+    (cursor,) = row_refresh.read_again(notices._log, DEFAULT_PREFIX, rereader, notices.cursors, send)
     assert (cursor.rows, cursor.fault, len(sent)) == (1, "", 2)
     assert notices.read() == {}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.prerequisites import FINANCE, MAPS, NAMES, SOLUTION, Observed, check, unmet, version
+from engine.sync.prerequisites import FINANCE, MAPS, NAMES, SOLUTION, Observed, check, unmet, version
 from handlers.errors import OutgoingOff
 from handlers.prerequisites import observe
 from tests.support.pairs import Site

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from engine.calendar import Company, Window
 from engine.errors import QuestionError
-from engine.syncing import Left
-from store.grids import GridQuery
-from store.queries import Snapshot
+from engine.sync.actions import Left
+from store.queries.grids import GridQuery
+from store.queries.snapshot import Snapshot
 from tests.support.desks import COMPANY, Desk
 from tests.support.workspace import posted_expense
-from tieout import previews
-from tieout.previews import Confirmed, Preview, Shown, read_token
-from tieout.syncing import Limits, TooManyCalls, plan_of
+from tieout.sync import previews
+from tieout.sync.planning import Limits, TooManyCalls, plan_of
+from tieout.sync.previews import Confirmed, Preview, Shown, read_token
 
 
 @pytest.fixture

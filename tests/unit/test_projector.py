@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.changes import iso, time_order
-from store.attempts import SqlAttempts
-from store.writer import Writer
+from engine.events.facts import iso, time_order
+from store.operational.attempts import SqlAttempts
+from store.projection.writer import Writer
 from streams.codec import ANSWERED
 from streams.codec.environments import only
-from streams.embedded import EmbeddedLog
+from streams.embedded.log import EmbeddedLog
 from streams.log import Batch, NewRecord
 from streams.projector import Projector, RejectedEvent, read_rejection
 from streams.topics import TOPICS

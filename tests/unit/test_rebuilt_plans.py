@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from store.dump import dump
-from store.plan import Plan
-from store.writer import Writer
+from store.projection.batch_plan import Plan
+from store.projection.writer import Writer
+from store.proof.dump import dump
 from tests.support.reports import failed
 from tests.support.stores import MAPS, batch_of, memory_store
 from tieout.simulator import ingest_lines, simulate

@@ -7,8 +7,8 @@ import pytest
 
 from engine import alerts
 from engine.alerts import Alert, Kind, Told, changed
-from engine.attempts import Attempts, Sync
 from engine.calendar import Company, Period, PeriodStatus
+from engine.sync.attempts import Attempts, Sync
 
 pytestmark = pytest.mark.requirement("R84")
 

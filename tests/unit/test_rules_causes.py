@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.explanations import explain
+from engine.reconciliation.explanations import explain
 from tests.support.story import ALL_KNOWN, BEGINNING, MINUTE, tell
 
 EXPENSE = """

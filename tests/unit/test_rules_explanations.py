@@ -7,10 +7,10 @@ from typing import get_args
 
 import pytest
 
-from engine import findings
-from engine.absence import Moment, shown_cause
-from engine.documents import Cause, Excluded, PositionName
-from engine.explanations import CAUSES, EXCLUDED, FINDINGS, POSITIONS, Words, explain, explain_finding
+from engine.reconciliation import findings
+from engine.reconciliation.documents import Cause, Excluded, PositionName
+from engine.reconciliation.explanations import CAUSES, EXCLUDED, FINDINGS, POSITIONS, Words, explain, explain_finding
+from engine.reconciliation.grace import Moment, shown_cause
 from tests.support.story import ALL_KNOWN, MINUTE, Story, tell
 
 pytestmark = pytest.mark.requirement("R20")

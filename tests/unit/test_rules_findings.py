@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.absence import AHEAD, STUCK, timed_findings
-from engine.explanations import explain_finding
+from engine.reconciliation.explanations import explain_finding
+from engine.reconciliation.grace import AHEAD, STUCK, timed_findings
 from tests.support.story import BEGINNING, MINUTE, tell
 
 pytestmark = pytest.mark.requirement("R18")

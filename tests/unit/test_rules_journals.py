@@ -4,8 +4,9 @@ from random import Random
 
 import pytest
 
-from engine.attempts import ATTEMPTS_MAX
-from engine.journals import (
+from engine.errorlog.known_messages import recognise
+from engine.sync.attempts import ATTEMPTS_MAX
+from engine.sync.general_journals import (
     Journal,
     Line,
     Next,
@@ -19,7 +20,6 @@ from engine.journals import (
     read_line_key,
     twin_of,
 )
-from engine.messages import recognise
 
 LINES = (Line(11, True), Line(12, False))
 JOURNAL = Journal("USPM-000095", 5541230, True, LINES)

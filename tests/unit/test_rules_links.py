@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.changes import row_id, row_id_of, time_order
-from engine.links import components, scoped
+from engine.chains.links import components, scoped
+from engine.events.facts import row_id, row_id_of, time_order
 from tests.support.memory_world import MemoryWorld
 from tests.support.story import Story, changes, name_of, shipped_maps, tell
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.calendar import Company, Period, PeriodStatus, accounted_on
-from engine.periods import advice, posting_error
+from engine.errorlog.posting_periods import advice, posting_error
 
 pytestmark = pytest.mark.requirement("R57")
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from engine.maps import EntityMap
-from engine.proposals import Proposal
-from store.plan import Batch
-from store.queries import Reader
-from store.writer import Writer
+from engine.mapping.compiler import EntityMap
+from engine.reconciliation.invoice_proposals import Proposal
+from store.projection.batch_plan import Batch
+from store.projection.writer import Writer
+from store.queries.snapshot import Reader
 from tests.support.stores import MAPS, TODAY, memory_store
 from tests.support.story import REFERENCE, changes, id_of
 

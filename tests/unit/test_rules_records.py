@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.changes import Change, Evidence
-from engine.records import Record, first, merged, new_record, record_key
+from engine.chains.records import Record, first, merged, new_record, record_key
+from engine.events.facts import Change, Evidence
 from tests.support.story import shipped_maps
 
 pytestmark = pytest.mark.requirement("R12")

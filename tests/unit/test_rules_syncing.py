@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.explanations import CAUSES, UNKNOWN
-from engine.syncing import Left, Step, Task, step_for, step_for_error, tasks
+from engine.reconciliation.explanations import CAUSES, UNKNOWN
+from engine.sync.actions import Left, Step, Task, step_for, step_for_error, tasks
 from tests.support.story import Story, id_of, tell
 from tests.unit.test_rules_causes import EXPENSE, IN_A_JOURNAL, IN_STAGING, INVOICE
 

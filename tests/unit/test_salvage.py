@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from streams.blocks import PAGE_BYTES
-from streams.embedded import EmbeddedLog
+from streams.embedded.blocks import PAGE_BYTES
+from streams.embedded.log import EmbeddedLog
+from streams.embedded.salvage import LogState, Stretch, check_whole, examine, salvage
+from streams.embedded.sqlite_pages import Pages
 from streams.log import LOST, LogBusy, LogDamaged, LogFailed, LogRecord, NewRecord, is_lost
-from streams.pages import Pages
-from streams.salvage import LogState, Stretch, check_whole, examine, salvage
 from streams.topics import CHANGES, FINANCE_CHANGES
 from tests.unit.test_embedded_log import changed, made, made_before
 

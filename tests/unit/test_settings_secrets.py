@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import SettingError, StoreError
-from store.database import connect, shown_url
-from tieout.checks import check
+from store.schema.database import connect, shown_url
+from tieout.maintenance.health_checks import check
 from tieout.settings import load, readable_secrets
 
 SECRET = "hunter2"

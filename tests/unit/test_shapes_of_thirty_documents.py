@@ -15,11 +15,11 @@ import msgspec
 import pytest
 
 from engine.calendar import Window
-from store.grids import GridQuery
-from store.plan import Batch
-from store.queries import Reader
-from store.summary import KINDS
-from store.writer import Writer
+from store.projection.batch_plan import Batch
+from store.projection.writer import Writer
+from store.queries.grids import GridQuery
+from store.queries.snapshot import Reader
+from store.queries.summary import KINDS
 from streams.codec import TABLE
 from streams.log import LogRecord
 from streams.projector import take

@@ -14,7 +14,7 @@ from benchmarks.workload import EVENTS_PER_DOCUMENT, Workload, outcome_of
 from tests.support.reports import log_of
 from tieout.simulator import Event, Simulation, ingest_lines, label_lines, simulate
 from tieout.simulator.delivery import unreliable
-from tieout.simulator.world import sequential_guid
+from tieout.simulator.event_recorder import sequential_guid
 
 MISSING_ACTUAL_CAUSES = {
     "not-synced-to-dataverse",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import StoreError
-from store.views import Sums
+from store.projection.tile_totals import Sums
 
 WIDTH = len(Sums.__struct_fields__)
 sums = st.lists(st.integers(-(2**80), 2**80), min_size=WIDTH, max_size=WIDTH).map(lambda numbers: Sums(*numbers))

@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from engine.changes import Change
 from engine.cursors import MemoryCursors
 from engine.errors import InputError
+from engine.events.facts import Change
 from streams.codec import decode
-from streams.embedded import EmbeddedLog
+from streams.embedded.log import EmbeddedLog
 from streams.log import LogRecord
 from streams.topics import CHANGES, DEFAULT_PREFIX
 from tests.support.commandline import Tieout, typist
 from tests.support.stores import MAPS
-from tieout.ingest import Ingested
+from tieout.maintenance.ingest import Ingested
+from tieout.maintenance.synapse import ingest_folder
 from tieout.simulator import ingest_lines
 from tieout.simulator.large import LargeCompany
 from tieout.simulator.scenario import Label
-from tieout.synapse import ingest_folder
 
 pytestmark = pytest.mark.requirement("R91")
 

@@ -3,11 +3,11 @@
 import pytest
 from structlog.testing import capture_logs
 
-from engine.attempts import ATTEMPTS_MAX, SECOND, Claim, Outcome, Request, Sync
-from engine.syncing import Task
+from engine.sync.actions import Task
+from engine.sync.attempts import ATTEMPTS_MAX, SECOND, Claim, Outcome, Request, Sync
 from handlers.attempts import MemoryAttempts
 from handlers.errors import Changed, Configuration, OutgoingOff, Permanent, TargetError, Throttled, Transient
-from handlers.sync import PATIENCE, Needed, Syncing, outcome_of
+from handlers.sync_executor import PATIENCE, Needed, Syncing, outcome_of
 
 
 class World:

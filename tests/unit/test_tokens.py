@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from engine.errors import SettingError
-from handlers.bounded import client
-from handlers.connection import Connection
+from handlers.api.bounded_exchange import client
+from handlers.api.connection import Connection
+from handlers.api.tokens import Application, EntraTokens, ManagedIdentity
 from handlers.errors import Configuration, TargetError, Throttled, Transient
-from handlers.tokens import Application, EntraTokens, ManagedIdentity
 from tests.support.entra import CLIENT_ID, IDENTITY_HEADER, SECRET, TENANT, Certificate, Entra, Reply, signing_in
-from tieout.connectors import open_connectors
 from tieout.settings import load
+from tieout.sync.connectors import open_connectors
 
 ORG = "https://org.crm4.dynamics.com"
 
@@ -371,5 +371,7 @@ def test_systems_on_this_machine_are_called_without_a_token(tmp_path: Path) -> N
 
 
 def test_msal_is_imported_with_the_first_token_alone() -> None:
-    code = "import sys, tieout.connectors, tieout.cli; sys.exit('msal' in sys.modules or 'requests' in sys.modules)"
+    code = (
+        "import sys, tieout.sync.connectors, tieout.cli; sys.exit('msal' in sys.modules or 'requests' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.changes import iso, row_id_of, time_order
-from engine.roles import Kind
-from engine.values import is_unfit, keeper, parse_time, unfit
+from engine.events.facts import iso, row_id_of, time_order
+from engine.mapping.roles import Kind
+from engine.mapping.values import is_unfit, keeper, parse_time, unfit
 
 pytestmark = pytest.mark.requirement("R8")
 

@@ -12,20 +12,20 @@ import typer
 
 from tieout.cli import (
     alerts,
-    demonstration,
-    errorlog,
-    eventlog,
+    demo,
+    documents,
+    error_log,
+    event_log,
+    general_journals,
     inspection,
-    journals,
-    mapping,
-    operation,
+    installation,
+    invoice_proposals,
+    maps,
     pipeline,
-    polling,
-    proposals,
-    questions,
-    rejections,
-    replaying,
-    syncing,
+    poll,
+    rejected,
+    replay,
+    sync,
 )
 from tieout.cli.common import examples
 from tieout.cli.failures import guarded
@@ -60,30 +60,30 @@ def _tieout(
     """Keeps the Finance and the Dataverse side of Project Operations reconciled, continuously."""
 
 
-app.command(epilog=demonstration.EXAMPLES)(demonstration.demo)
+app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=pipeline.RUN_EXAMPLES)(pipeline.run)
 app.command(epilog=pipeline.SIMULATE_EXAMPLES)(pipeline.simulate)
 app.command(epilog=pipeline.INGEST_EXAMPLES)(pipeline.ingest)
-app.command(epilog=polling.EXAMPLES)(polling.poll)
+app.command(epilog=poll.EXAMPLES)(poll.poll)
 app.command(epilog=inspection.DECODE_EXAMPLES)(inspection.decode)
-app.command(epilog=questions.SUMMARY_EXAMPLES)(questions.summary)
-app.command(epilog=questions.DOCUMENTS_EXAMPLES)(questions.documents)
-app.command(epilog=questions.CHAIN_EXAMPLES)(questions.chain)
-app.command(epilog=proposals.EXAMPLES)(proposals.proposals)
+app.command(epilog=documents.SUMMARY_EXAMPLES)(documents.summary)
+app.command(epilog=documents.DOCUMENTS_EXAMPLES)(documents.documents)
+app.command(epilog=documents.CHAIN_EXAMPLES)(documents.chain)
+app.command(epilog=invoice_proposals.EXAMPLES)(invoice_proposals.proposals)
 app.command(epilog=inspection.DUMP_EXAMPLES)(inspection.dump)
 app.command(epilog=inspection.VERIFY_EXAMPLES)(inspection.verify)
-app.command(epilog=syncing.EXAMPLES)(syncing.sync)
-app.command(epilog=replaying.EXAMPLES)(replaying.replay)
-app.command(epilog=operation.MIGRATE_EXAMPLES)(operation.migrate)
-app.command(epilog=operation.CHECK_EXAMPLES)(operation.check)
-app.command(epilog=operation.BACKUP_EXAMPLES)(operation.backup)
-app.command(epilog=operation.RESTORE_EXAMPLES)(operation.restore)
-app.add_typer(errorlog.app, name="errors")
-app.add_typer(journals.app, name="journals")
+app.command(epilog=sync.EXAMPLES)(sync.sync)
+app.command(epilog=replay.EXAMPLES)(replay.replay)
+app.command(epilog=installation.MIGRATE_EXAMPLES)(installation.migrate)
+app.command(epilog=installation.CHECK_EXAMPLES)(installation.check)
+app.command(epilog=installation.BACKUP_EXAMPLES)(installation.backup)
+app.command(epilog=installation.RESTORE_EXAMPLES)(installation.restore)
+app.add_typer(error_log.app, name="errors")
+app.add_typer(general_journals.app, name="journals")
 app.add_typer(alerts.app, name="alerts")
-app.add_typer(rejections.app, name="rejected")
-app.add_typer(eventlog.app, name="log")
-app.add_typer(mapping.app, name="maps")
+app.add_typer(rejected.app, name="rejected")
+app.add_typer(event_log.app, name="log")
+app.add_typer(maps.app, name="maps")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

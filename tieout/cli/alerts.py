@@ -20,11 +20,11 @@ def alerts(context: typer.Context, as_json: JsonOption = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from engine.changes import iso
-    from store.alerts import SqlAlerts
-    from tieout.alerting import Look
+    from engine.events.facts import iso
+    from store.operational.alerts import SqlAlerts
     from tieout.bootstrap import open_store
     from tieout.cli.output import plain
+    from tieout.worker.alerting import Look
 
     settings = in_force()
     with open_store(settings, write=False) as engine:
@@ -58,7 +58,7 @@ def test() -> None:
 
     from engine.alerts import trial_event
     from engine.errors import SettingError
-    from tieout.alerting import opened
+    from tieout.worker.alerting import opened
 
     settings = in_force()
     if settings.webhook is None:

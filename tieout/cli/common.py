@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from engine.maps import Maps
-    from store.queries import Snapshot
+    from engine.mapping.compiler import Maps
+    from store.queries.snapshot import Snapshot
     from tieout.settings import Settings
 
 
@@ -80,7 +80,7 @@ def in_force(level: str = "warning") -> "Settings":
 @contextmanager
 def asking(settings: "Settings") -> Iterator[tuple["Snapshot", "Maps"]]:
     """One state of the store, and the maps it is read by."""
-    from store.queries import Reader
+    from store.queries.snapshot import Reader
     from tieout.bootstrap import load_maps, open_store
 
     maps = load_maps(settings)

@@ -10,8 +10,8 @@ from tieout.cli.output import counted, emit, plain
 from tieout.cli.pipeline import opened
 
 if TYPE_CHECKING:
-    from engine.changes import Fact
-    from tieout.verify import Difference
+    from engine.events.facts import Fact
+    from tieout.maintenance.verify import Difference
 
 DECODE_EXAMPLES = examples(
     "tieout decode event.json",
@@ -57,8 +57,8 @@ def _header(text: str) -> tuple[str, bytes]:
 
 
 def _fact_json(fact: "Fact") -> dict[str, Any]:
-    from engine.changes import Change, Heartbeat, iso
-    from engine.messages import recognise
+    from engine.errorlog.known_messages import recognise
+    from engine.events.facts import Change, Heartbeat, iso
     from streams.codec import change_json
 
     if isinstance(fact, Change):
@@ -96,8 +96,8 @@ def dump(
     ] = False,
 ) -> None:
     """Write all that the store says as JSON lines. Two stores are equal when their dumps are."""
-    from store import state as kept
-    from store.dump import dump as lines
+    from store.operational import state_topic as kept
+    from store.proof.dump import dump as lines
     from tieout.bootstrap import open_store
 
     with open_store(in_force(), write=False) as engine:
@@ -118,8 +118,8 @@ _CUT = 300
 
 def verify(as_json: JsonOption = False) -> None:
     """Compute all anew from the topics and compare. A difference is shown, and makes it end with 1."""
-    from tieout import verify as check
     from tieout.cli.progress import bar
+    from tieout.maintenance import verify as check
 
     settings = in_force()
     read = 0
@@ -143,7 +143,7 @@ def verify(as_json: JsonOption = False) -> None:
 
 
 def _show_differences(differences: "list[Difference]") -> None:
-    from tieout.verify import DIFFERENCES_MAX
+    from tieout.maintenance.verify import DIFFERENCES_MAX
 
     lines = []
     for difference in differences[:DIFFERENCES_SHOWN]:

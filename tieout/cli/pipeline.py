@@ -17,9 +17,9 @@ from tieout.cli.output import counted
 if TYPE_CHECKING:
     import threading
 
-    from tieout.commands import Outlet
     from tieout.settings import Settings
-    from tieout.watch import Watch
+    from tieout.sync.command_topic import Outlet
+    from tieout.worker.status import Watch
 
 
 class Role(StrEnum):
@@ -76,7 +76,7 @@ def run(
     if roles == {Role.WORKSPACE}:
         serve(settings, port)
         return
-    from tieout.commands import Outlet
+    from tieout.sync.command_topic import Outlet
 
     work(settings, roles, port, Outlet(settings), named=bool(role), until_caught_up=until_caught_up)
 
@@ -96,10 +96,10 @@ def work(
     """
     import threading
 
-    from tieout.alerting import alerting
-    from tieout.metrics import serving
-    from tieout.stopping import told_by_signals
-    from tieout.watch import Watch
+    from tieout.worker.alerting import alerting
+    from tieout.worker.metrics import serving
+    from tieout.worker.signals import told_by_signals
+    from tieout.worker.status import Watch
 
     stop, watch = threading.Event(), Watch()
     serves = not until_caught_up and Role.WORKSPACE in roles
@@ -149,9 +149,9 @@ def _handler(
     import structlog
 
     from engine.errors import SettingError
-    from tieout.connectors import configured
-    from tieout.handling import handling, ready
-    from tieout.worker import make_store
+    from tieout.sync.connectors import configured
+    from tieout.worker.handling import handling, ready
+    from tieout.worker.projecting import make_store
 
     if (reason := ready(settings)) is not None:
         if named:
@@ -176,8 +176,8 @@ def serve(settings: "Settings", port: int | None) -> None:
     """Serve the workspace until it is told to stop, and say where it is. A database that is away is waited for."""
     import threading
 
-    from tieout.stopping import told_by_signals
-    from tieout.worker import await_store
+    from tieout.worker.projecting import await_store
+    from tieout.worker.signals import told_by_signals
     from tieout.workspace import server
 
     listening = server.listen(server.PORT if port is None else port, settings.expose_without_sign_in)
@@ -214,7 +214,7 @@ def _workspace(
     import structlog
 
     from engine.errors import SettingError
-    from tieout.worker import make_store
+    from tieout.worker.projecting import make_store
     from tieout.workspace import server
 
     log = structlog.get_logger(__name__)
@@ -232,16 +232,16 @@ def _workspace(
 
 
 def _project(settings: "Settings", outlet: "Outlet", stop: "threading.Event", *, until_caught_up: bool) -> None:
-    from tieout import worker
     from tieout.cli.progress import lag
-    from tieout.metrics import serving
-    from tieout.watch import Watch
+    from tieout.worker import projecting
+    from tieout.worker.metrics import serving
+    from tieout.worker.status import Watch
 
     watch = Watch()
     # Who asked for an end looks at the exit code; and a worker may be serving at that place already.
     observed = nullcontext() if until_caught_up else serving(settings, watch)
     with observed, lag("Projecting") as report:
-        worker.project(
+        projecting.project(
             settings, until_caught_up=until_caught_up, stop=stop, on_progress=report, watch=watch, outlet=outlet
         )
     # A worker that is told to stop does as it is told; one that was to catch up has not.
@@ -402,10 +402,10 @@ class _Refused:
 
 
 def _ingest_folder(folder: Path, *, anew: bool) -> None:
-    from store.cursors import SqlCursors
+    from store.operational.cursors import SqlCursors
     from tieout.bootstrap import load_maps, open_log, open_store
     from tieout.cli.progress import bar
-    from tieout.synapse import ingest_folder
+    from tieout.maintenance.synapse import ingest_folder
 
     if not folder.is_dir():
         raise typer.BadParameter(f"{str(folder)!r} is no folder.", param_hint="'FILE|-|FOLDER'")
@@ -429,9 +429,9 @@ def _ingest_folder(folder: Path, *, anew: bool) -> None:
 
 
 def _ingest_lines(file: str) -> None:
-    from tieout import ingest as lines
     from tieout.bootstrap import open_log
     from tieout.cli.progress import bar
+    from tieout.maintenance import ingest as lines
 
     settings, refused = in_force(), _Refused("line")
     with opened(file) as stream, open_log(settings, write=True) as log:

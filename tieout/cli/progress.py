@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 import structlog
 
 if TYPE_CHECKING:
-    from streams.app import Progress
+    from streams.faust_app import Progress
 
 EVERY_SECONDS = 10.0
 

@@ -7,7 +7,7 @@ from datetime import date
 from tieout.simulator import large, small
 from tieout.simulator.delivery import disordered, unreliable
 from tieout.simulator.large import LargeCompany, in_order
-from tieout.simulator.mishaps import Mishaps
+from tieout.simulator.lost_events import Mishaps
 from tieout.simulator.payloads import Native, Plain
 from tieout.simulator.scenario import Event, Label, Simulation
 

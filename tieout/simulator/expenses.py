@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tieout.simulator.event_recorder import text_time
+from tieout.simulator.integration_journal import EXPENSE, DocumentLine, Source, Tail
 from tieout.simulator.reference import dataverse_rate_text, rate_text
 from tieout.simulator.scenario import Columns
-from tieout.simulator.tail import EXPENSE, DocumentLine, Source, Tail
-from tieout.simulator.world import text_time
 
 CREATED, SUBMITTED, APPROVED, READY, LEDGER, CANCELLED = 1, 2, 3, 5, 6, 8
 """States of an expense line in Finance."""

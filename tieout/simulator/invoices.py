@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from tieout.simulator.integration_journal import MATERIAL, DocumentLine, Source, Tail
 from tieout.simulator.reference import rate_text
 from tieout.simulator.scenario import Columns
-from tieout.simulator.tail import MATERIAL, DocumentLine, Source, Tail
 
 DRAFT, IN_PROCESS, CONFIRMED, CANCELED = 900000000, 900000001, 900000002, 900000003
 """States of a project vendor invoice in Dataverse."""

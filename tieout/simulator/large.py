@@ -13,18 +13,18 @@ from itertools import accumulate
 from random import Random
 
 from tieout.simulator.amounts import rounded
-from tieout.simulator.cast import moment
+from tieout.simulator.company_story import moment
+from tieout.simulator.document_story import ExpensePaper, InvoiceOnItsWay, InvoicePaper, Paper, Truth
+from tieout.simulator.event_recorder import World, sequential_guid, ticks_of
 from tieout.simulator.expenses import ExpenseLine
 from tieout.simulator.faults import FAULTS, Fault
 from tieout.simulator.faults.harmless import all_went_well
 from tieout.simulator.faults.missing_actuals import feed_silent
+from tieout.simulator.integration_journal import Tail
 from tieout.simulator.invoices import InvoiceLine
-from tieout.simulator.paper import ExpensePaper, InvoiceOnItsWay, InvoicePaper, Paper, Truth
 from tieout.simulator.reference import Company, Masters, Project, Vendor, load_masters
 from tieout.simulator.scenario import Entry, Event, Label, Summary
-from tieout.simulator.tail import Tail
 from tieout.simulator.totals import Totals
-from tieout.simulator.world import World, sequential_guid, ticks_of
 
 TODAY = date(2025, 6, 30)
 UNTIL = datetime(2025, 6, 30, 18, tzinfo=UTC)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from tieout.simulator.event_recorder import World
 from tieout.simulator.scenario import Columns
-from tieout.simulator.world import World
 
 OPEN, CLOSED = 1, 2
 OPENING, OPERATING, CLOSING = 0, 1, 2

@@ -6,13 +6,13 @@ vendor invoices 28,000.00 = 23,000.00 missing journal lines + 5,000.00 missing a
 
 from datetime import UTC, date, datetime
 
-from tieout.simulator.cast import Cast
+from tieout.simulator.company_story import Cast
+from tieout.simulator.event_recorder import World
 from tieout.simulator.reference import Company, Masters, Project, Vendor, load_masters
 from tieout.simulator.small_errors import play_errors
 from tieout.simulator.small_expenses import play_expenses
+from tieout.simulator.small_invoice_proposals import play_proposal
 from tieout.simulator.small_invoices import play_invoices
-from tieout.simulator.small_proposals import play_proposal
-from tieout.simulator.world import World
 
 TODAY = date(2025, 1, 8)
 FIRST_OPEN = date(2024, 3, 1)

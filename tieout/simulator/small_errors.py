@@ -7,8 +7,8 @@ month that is closed, twice. An invoice proposal could not be made until its num
 
 from datetime import UTC, date, datetime, timedelta
 
-from tieout.simulator.cast import Cast
-from tieout.simulator.tail import ERROR, Actual
+from tieout.simulator.company_story import Cast
+from tieout.simulator.integration_journal import ERROR, Actual
 
 IMPORT, POSTING, PROPOSAL = "import-from-staging", "integration-journal-posting", "invoice-proposal"
 

@@ -7,11 +7,11 @@ from decimal import Decimal
 from itertools import count
 
 from tieout.simulator import expenses as state
-from tieout.simulator import tail as line_state
-from tieout.simulator.cast import Cast, cents, moment, money
+from tieout.simulator import integration_journal as line_state
+from tieout.simulator.company_story import Cast, cents, moment, money
 from tieout.simulator.expenses import ExpenseLine
+from tieout.simulator.integration_journal import Actual, DocumentLine, Source
 from tieout.simulator.scenario import ZERO
-from tieout.simulator.tail import Actual, DocumentLine, Source
 
 TODAY = date(2025, 1, 8)
 PROJECTS = ("P-001000-D", "P-001001-D", "P-001002-D", "P-001003-D")

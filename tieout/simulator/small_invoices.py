@@ -6,11 +6,11 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 
+from tieout.simulator import integration_journal as line_state
 from tieout.simulator import invoices as state
-from tieout.simulator import tail as line_state
-from tieout.simulator.cast import Cast, cents, moment, money
+from tieout.simulator.company_story import Cast, cents, moment, money
+from tieout.simulator.integration_journal import Actual, Source
 from tieout.simulator.invoices import Invoice, InvoiceLine
-from tieout.simulator.tail import Actual, Source
 
 VENDORS = ("USPM-000011", "USPM-000012", "USPM-000013", "USPM-000014")
 PROJECTS = ("P-001000-D", "P-001001-D", "P-001002-D", "P-001003-D")

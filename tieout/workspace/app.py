@@ -17,25 +17,25 @@ from starlette.types import Receive, Scope, Send
 
 from engine.errors import QuestionError, SetupError, TieoutError
 from streams.log import LogError
-from tieout.syncing import TooManyCalls
-from tieout.workspace import (
+from tieout.sync.planning import TooManyCalls
+from tieout.workspace.pages import (
     balance,
-    deleting,
+    delete_errors,
     document,
-    dual_write,
+    general_journals,
     grid,
-    journals,
-    onesided,
+    invoice_proposals,
     operation,
-    proposals,
-    syncing,
+    summary,
+    sync,
     troubleshoot,
+    unmatched,
 )
-from tieout.workspace.addresses import PATHS
-from tieout.workspace.context import Workspace
-from tieout.workspace.rendering import render, static_response
-from tieout.workspace.security import HEADERS, LOOPBACK, Headers, NoNul, OwnPages
-from tieout.workspace.turns import InTurn, WholeForms
+from tieout.workspace.web.concurrency_limit import InTurn, WholeForms
+from tieout.workspace.web.context import Workspace
+from tieout.workspace.web.grid_state import PATHS
+from tieout.workspace.web.rendering import render, static_response
+from tieout.workspace.web.security import HEADERS, LOOPBACK, Headers, NoNul, OwnPages
 
 log = structlog.get_logger(__name__)
 
@@ -52,42 +52,42 @@ def make_app(workspace: Workspace) -> Starlette:
 
     app = Starlette(
         routes=[
-            Route("/", dual_write.home),
+            Route("/", summary.home),
             Route("/static/{name}", static_response),
             Route("/health", lambda request: PlainTextResponse("ok")),
-            Route("/company", dual_write.company),
+            Route("/company", summary.company),
             Route("/operation", operation.operation),
             Route("/operation/checks", operation.checks),
             Route("/operation/rejected", operation.rejected),
             Route("/event/{topic}/{partition}/{offset}", document.event),
             Route("/event/{topic}/{partition}/{offset}/bytes", document.event_bytes),
-            Route("/{company}", dual_write.summary),
+            Route("/{company}", summary.summary),
             *(
                 Route(f"/{{company}}/{path}{suffix}", _Of(endpoint, kind=kind), methods=["GET"])
                 for kind, path in PATHS.items()
                 for suffix, endpoint in (("", grid.grid), (".csv", grid.grid_csv))
             ),
             Route("/{company}/balance", balance.balance),
-            Route("/{company}/not-synced", onesided.not_synced),
-            Route("/{company}/not-synced.csv", onesided.not_synced_csv),
-            Route("/{company}/postings-without-document", onesided.postings),
-            Route("/{company}/postings-without-document.csv", onesided.postings_csv),
+            Route("/{company}/not-synced", unmatched.not_synced),
+            Route("/{company}/not-synced.csv", unmatched.not_synced_csv),
+            Route("/{company}/postings-without-document", unmatched.postings),
+            Route("/{company}/postings-without-document.csv", unmatched.postings_csv),
             Route("/{company}/document/{name:path}", document.page),
-            Route("/{company}/sync", syncing.runs, methods=["GET"]),
-            Route("/{company}/sync", syncing.confirm, methods=["POST"]),
-            Route("/{company}/sync/preview", syncing.preview),
-            Route("/{company}/sync/preview.csv", syncing.preview_csv),
-            Route("/{company}/sync/{run}.csv", syncing.run_csv),
-            Route("/{company}/sync/{run}", syncing.run),
+            Route("/{company}/sync", sync.runs, methods=["GET"]),
+            Route("/{company}/sync", sync.confirm, methods=["POST"]),
+            Route("/{company}/sync/preview", sync.preview),
+            Route("/{company}/sync/preview.csv", sync.preview_csv),
+            Route("/{company}/sync/{run}.csv", sync.run_csv),
+            Route("/{company}/sync/{run}", sync.run),
             Route("/{company}/errors", troubleshoot.errors),
             Route("/{company}/errors.csv", troubleshoot.errors_csv),
             Route("/{company}/errors/history", troubleshoot.history),
-            Route("/{company}/errors/delete", deleting.confirm, methods=["GET"]),
-            Route("/{company}/errors/delete", deleting.delete, methods=["POST"]),
-            Route("/{company}/general-journals", journals.journals),
-            Route("/{company}/general-journals.csv", journals.journals_csv),
-            Route("/{company}/invoice-proposals", proposals.proposals),
-            Route("/{company}/invoice-proposals.csv", proposals.proposals_csv),
+            Route("/{company}/errors/delete", delete_errors.confirm, methods=["GET"]),
+            Route("/{company}/errors/delete", delete_errors.delete, methods=["POST"]),
+            Route("/{company}/general-journals", general_journals.journals),
+            Route("/{company}/general-journals.csv", general_journals.journals_csv),
+            Route("/{company}/invoice-proposals", invoice_proposals.proposals),
+            Route("/{company}/invoice-proposals.csv", invoice_proposals.proposals_csv),
         ],
         middleware=[
             Middleware(Headers),

@@ -14,15 +14,15 @@ import structlog
 import uvicorn
 
 from engine.errors import SettingError
-from store.queries import Reader
+from store.queries.snapshot import Reader
 from tieout.bootstrap import open_store
-from tieout.commands import Outlet
-from tieout.fitting import MapsInForce
 from tieout.settings import Settings
-from tieout.stopping import told_by_signals
+from tieout.sync.command_topic import Outlet
+from tieout.worker.maps_in_force import MapsInForce
+from tieout.worker.signals import told_by_signals
 from tieout.workspace.app import make_app
-from tieout.workspace.context import Workspace
-from tieout.workspace.turns import BoundedProtocol
+from tieout.workspace.web.concurrency_limit import BoundedProtocol
+from tieout.workspace.web.context import Workspace
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8080

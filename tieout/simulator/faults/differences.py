@@ -4,13 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from tieout.simulator import tail as state
+from tieout.simulator import integration_journal as state
 from tieout.simulator.amounts import rounded, smallest
+from tieout.simulator.document_story import ExpensePaper, Paper
 from tieout.simulator.faults.repertoire import fault
 from tieout.simulator.faults.steps import halves
-from tieout.simulator.paper import ExpensePaper, Paper
+from tieout.simulator.integration_journal import Actual
 from tieout.simulator.scenario import Columns
-from tieout.simulator.tail import Actual
 
 
 @fault("A5 actuals with amount zero", 12)

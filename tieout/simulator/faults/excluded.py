@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from tieout.simulator import expenses
+from tieout.simulator.document_story import ExpensePaper, InvoicePaper, Paper
 from tieout.simulator.faults.repertoire import fault
-from tieout.simulator.paper import ExpensePaper, InvoicePaper, Paper
 
 
 @fault("C39 excluded by filter: no project", 15, brief=True, alone=True)

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from tieout.simulator import integration_journal as state
 from tieout.simulator import invoices
-from tieout.simulator import tail as state
+from tieout.simulator.document_story import ExpensePaper, InvoicePaper, Paper
 from tieout.simulator.faults.repertoire import fault
 from tieout.simulator.faults.steps import replacement_trio
-from tieout.simulator.paper import ExpensePaper, InvoicePaper, Paper
 from tieout.simulator.scenario import Columns
 
 

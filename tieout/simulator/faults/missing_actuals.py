@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from tieout.simulator import expenses, invoices
-from tieout.simulator import tail as state
+from tieout.simulator import integration_journal as state
+from tieout.simulator.document_story import ExpensePaper, InvoicePaper, Paper
 from tieout.simulator.faults.repertoire import fault
 from tieout.simulator.faults.steps import halves, reversal_pair
-from tieout.simulator.paper import ExpensePaper, InvoicePaper, Paper
 
 
 @fault("C38 a map that was not run", 25, brief=True, alone=True)

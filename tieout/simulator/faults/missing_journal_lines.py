@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from tieout.simulator import tail as state
+from tieout.simulator import integration_journal as state
 from tieout.simulator.amounts import rounded
+from tieout.simulator.document_story import Paper
 from tieout.simulator.faults.repertoire import fault
 from tieout.simulator.faults.steps import halves, replacement_trio
-from tieout.simulator.paper import Paper
 
 UNKNOWN_STATE = 9
 """A state of a journal line that no map names."""

@@ -1,7 +1,7 @@
 """Who says that an actual is posted (R22)."""
 
+from tieout.simulator.document_story import Paper
 from tieout.simulator.faults.repertoire import fault
-from tieout.simulator.paper import Paper
 
 
 @fault("A3 accounting details not written back", 15)

@@ -3,8 +3,8 @@
 from decimal import Decimal
 
 from tieout.simulator.amounts import rounded
-from tieout.simulator.paper import Paper
-from tieout.simulator.tail import Actual, Source
+from tieout.simulator.document_story import Paper
+from tieout.simulator.integration_journal import Actual, Source
 
 
 def halves(paper: Paper) -> tuple[Decimal, Decimal]:

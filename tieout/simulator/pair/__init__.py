@@ -4,8 +4,8 @@ They keep the rules of `docs/domain/limits.md`: pages, etags, alternate keys, ch
 do, in simplified form, what the products do when asked; and they send the events and messages that follow.
 """
 
-from tieout.simulator.pair.faults import Fault, Faults
-from tieout.simulator.pair.pair import Pair, settings_at, small_pair
+from tieout.simulator.pair.injected_faults import Fault, Faults
 from tieout.simulator.pair.serving import Transport, app, beside, listen
+from tieout.simulator.pair.systems import Pair, settings_at, small_pair
 
 __all__ = ["Fault", "Faults", "Pair", "Transport", "app", "beside", "listen", "settings_at", "small_pair"]

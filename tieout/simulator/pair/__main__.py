@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from tieout.simulator.pair.pair import PORT, settings_at, small_pair
 from tieout.simulator.pair.serving import server
+from tieout.simulator.pair.systems import PORT, settings_at, small_pair
 from tieout.simulator.scenario import Event, ingest_line
 
 

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
+from tieout.simulator.event_recorder import text_time
+from tieout.simulator.pair.current_rows import Row, Tables
 from tieout.simulator.pair.odata import Answer, Request, address, chosen, condition, link, refused, segments
-from tieout.simulator.pair.tables import Row, Tables
 from tieout.simulator.payloads import DIGITS, dataverse_row, deleted_row, entity_set
 from tieout.simulator.scenario import Columns
-from tieout.simulator.world import text_time
 
 ROOT = "/api/data/v9.2/"
 PAGE_ROWS = 5_000

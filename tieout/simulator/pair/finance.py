@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from tieout.simulator.pair.current_rows import Row, Tables
 from tieout.simulator.pair.odata import Answer, Request, address, chosen, condition, link, refused_by_finance, segments
-from tieout.simulator.pair.tables import Row, Tables
 from tieout.simulator.payloads import entity_set, finance_row
 
 ROOT = "/data/"

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tieout.simulator.pair.odata import Answer, Request
-from tieout.simulator.pair.pair import PORT, NoAnswer, Pair
+from tieout.simulator.pair.systems import PORT, NoAnswer, Pair
 
 SILENT_SECONDS = 90.0
 """So long a caller over HTTP waits in vain for an answer that does not come, unless it gives up before."""

@@ -1,0 +1,155 @@
+"""The error catalogue: what Finance's processes say, recognised with its parameters, and what it means (R51).
+
+The texts are the product's, in both published spellings (`docs/domain/workspace.md`, "Error catalogue"); the details
+and resolutions are in our words. A text that is none of them is kept as `UNKNOWN`. To add a message: one entry in
+`CATALOGUE`.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from engine.events.facts import guid
+
+
+class Recognised(msgspec.Struct, frozen=True):
+    """A message of the product: its code, and the parameters its text carried."""
+
+    code: str
+    parameters: dict[str, str]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """An entry of the catalogue: how the text is recognised, what it means, and what a person does."""
+
+    code: str
+    pattern: str
+    process: str
+    details: str
+    resolution: str
+
+
+UNKNOWN: Final = "UNKNOWN"
+
+CATALOGUE: Final = (
+    Message(
+        "NOT_POSTED",
+        r"Project transaction has(?:n't| not) been posted yet\. Verify that you have posted all of the related "
+        r"integration journals and try again\.",
+        "import-from-staging",
+        "The invoice proposal bills unbilled sales whose integration journal lines are not posted yet.",
+        "Post the integration journals of these transactions, then run Import from staging again.",
+    ),
+    Message(
+        "BILLED_MISMATCH",
+        r"Invoice proposal was(?:n't| not) processed because of mismatched billed sales actuals with Dataverse\. "
+        r"(?:Please try|Try) again later\. Contact your administrator if (?:the )?issue still exists\.",
+        "import-from-staging",
+        "The billed sales actuals in Finance are not yet the complete set that Dataverse confirmed.",
+        "Wait until all actuals have arrived and run Import from staging again. Try again two or three times, "
+        "then ask for support.",
+    ),
+    Message(
+        "NO_INTERCOMPANY",
+        r"Unable to import actual (?P<actual>\{?[0-9A-Fa-f-]{32,36}\}?)\. Intercompany relationship has to be "
+        r"set up between legal entity "
+        r"(?P<lending>\S+) and (?P<borrowing>\S+?) in Project Management and Accounting Parameters\.?",
+        "import-from-staging",
+        "The actual was made for a project of another company, and the two companies are not set up to trade.",
+        "Set up lending and borrowing between the two legal entities in Project management and accounting "
+        "parameters, then import again.",
+    ),
+    Message(
+        "NO_OPEN_PERIOD",
+        r"No open fiscal period was found for the specified accounting date (?P<date>.+?)\.",
+        "integration-journal-posting",
+        "The accounting date lies in a ledger period that is not open.",
+        'Open the period, or turn on "Automatically set accounting date to open ledger period", then post again.',
+    ),
+    Message(
+        "NO_OPEN_PERIOD_AFTER",
+        r"No open fiscal period was found in or after the specified accounting date (?P<date>.+?)\.",
+        "integration-journal-posting",
+        "Neither the period of the accounting date nor a later one is open.",
+        "Open the period of that date or a later one, then post again.",
+    ),
+    Message(
+        "LINE_FAILED",
+        r"Integration journal \((?P<journal>[^)]*)\): Line with RecId \((?P<line>[^)]*)\) and Voucher "
+        r"\((?P<voucher>[^)]*)\) failed to post due to "
+        r"\((?P<reason>.*)\)\.?",
+        "integration-journal-posting",
+        "One line of the journal could not be posted; the reason is the one Finance gave.",
+        "Look for a second, more specific message about the same line, mend its cause, then post the line's new "
+        "journal.",
+    ),
+    Message(
+        "GJ_HEADER",
+        r"Failed to sync journal header (?P<journal>\S+) to Dataverse\. Manual synchs? required at count "
+        r"(?P<limit>\d+)\. Count (?P<count>\d+)\.?",
+        "general-journal-sync",
+        "The header of a general journal could not be written to Dataverse.",
+        "Check the connection to Dataverse and the rights there. It is tried again by itself up to the limit; after "
+        "that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
+    ),
+    Message(
+        "GJ_LINE",
+        r"Failed to sync journal line to Dataverse\. Manual synchs? required at count (?P<limit>\d+)\. Count "
+        r"(?P<count>\d+)\.?",
+        "general-journal-sync",
+        "A line of a general journal could not be written to Dataverse.",
+        "Check project, category and currency of the line in Dataverse. It is tried again by itself up to the "
+        "limit; after that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
+    ),
+    Message(
+        "GJ_CONFIRM",
+        r"Failed to confirm journal (?P<journal>\d+) in Dataverse\.",
+        "general-journal-sync",
+        "Dataverse did not confirm the journal; a large one may need several tries.",
+        "If the journal is already posted in Dataverse there is nothing to do. It is tried again by itself up to five "
+        "times; after that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
+    ),
+    Message(
+        "GJ_LINE_CREATE",
+        r"Error encountered while creating journal line entity for journal line record (?P<line>\d+)\. Failed to "
+        r"retrieve data from Dataverse\.",
+        "general-journal-sync",
+        "The currency, project or contract line of the journal line is missing in Dataverse.",
+        "Create or synchronise what is missing in Dataverse. It is tried again by itself up to five times; after "
+        "that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
+    ),
+)
+
+_PATTERNS: Final = [(message, re.compile(message.pattern, re.DOTALL)) for message in CATALOGUE]
+_BY_CODE: Final = {message.code: message for message in CATALOGUE}
+
+CODES: Final = (*_BY_CODE, UNKNOWN)
+
+_NORMAL: Final[dict[str, Callable[[str], str | None]]] = {"actual": guid}
+
+
+def recognise(text: str) -> Recognised:
+    """The catalogue's entry for a message and the parameters in it; `UNKNOWN` when it is none of them.
+
+    >>> recognise("Failed to confirm journal 5541230 in Dataverse.")
+    Recognised(code='GJ_CONFIRM', parameters={'journal': '5541230'})
+    """
+    # Both kinds of apostrophe and any run of blanks occur in logs that were copied through mail and web pages.
+    plain = " ".join(text.replace("\u2019", "'").split())
+    for message, pattern in _PATTERNS:
+        if found := pattern.fullmatch(plain):
+            return Recognised(
+                message.code,
+                {
+                    name: (_NORMAL[name](value) or value) if name in _NORMAL else value
+                    for name, value in found.groupdict().items()
+                },
+            )
+    return Recognised(UNKNOWN, {})
+
+
+def catalogued(code: str) -> Message | None:
+    """The catalogue's entry of a code; None for `UNKNOWN`."""
+    return _BY_CODE.get(code)

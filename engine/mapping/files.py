@@ -1,0 +1,223 @@
+"""Map files as they are written, and files of an environment laid over the shipped ones (R6).
+
+A map file is TOML: a `schema` number, a `version`, the `source` it describes, and a table for each entity
+(docs/maps.md). What is refused here is named by file, entity and key. Reading files is somebody else's job.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import UnionType
+from typing import Any, Final, get_args, get_origin
+
+import msgspec
+
+from engine.errors import MapError
+from engine.events.facts import Source
+
+SCHEMA: Final = 1
+"""The version of the map files' shape that this code reads."""
+
+Names = str | list[str]
+Number = int | str
+"""A choice as events write it: its number, or its name (Finance OData)."""
+
+
+def names_of(names: Names) -> tuple[str, ...]:
+    """One name or several as several."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+class WrittenIdentity(msgspec.Struct, forbid_unknown_fields=True):
+    """An identity link as written."""
+
+    link: str
+    by: Names
+    company: bool = False
+    when: dict[str, list[str]] = {}
+
+
+class WrittenReference(msgspec.Struct, forbid_unknown_fields=True):
+    """A reference link as written."""
+
+    by: Names
+    to: str | None = None
+    link: str | None = None
+    when: dict[str, list[str]] = {}
+
+
+class WrittenEntity(msgspec.Struct, forbid_unknown_fields=True):
+    """The table of an entity. In a file that is laid over another every key may be missing."""
+
+    record: str | None = None
+    aliases: list[str] = []
+    columns: dict[str, Names] = {}
+    column_aliases: dict[str, Names] = {}
+    choices: dict[str, dict[str, Number | list[Number]]] = {}
+    keep_on_delete: bool | None = None
+    identity: list[WrittenIdentity] | None = None
+    references: dict[str, WrittenReference] = {}
+    offers: dict[str, Names] = {}
+
+
+class WrittenFile(msgspec.Struct, forbid_unknown_fields=True):
+    """A map file. Virtual entities show its entities under `virtual_prefix`, when it says one."""
+
+    schema: int
+    version: str
+    source: Source
+    entities: dict[str, WrittenEntity]
+    virtual_prefix: str | None = None
+
+
+class Layered(msgspec.Struct):
+    """An entity as all files together say it; `origins` tells which file each key is from."""
+
+    source: Source
+    entry: WrittenEntity
+    origins: dict[str, str]
+    virtual_prefix: str | None = None
+
+    def where(self, entity: str, key: str = "") -> str:
+        """File, table and key, as messages name them; a key inside another is from where that one is."""
+        inside = key
+        while inside and inside not in self.origins:
+            inside = inside.rpartition(".")[0]
+        return f"{self.origins[inside]}: [entities.{entity}]{' ' if key else ''}{key}"
+
+
+def read_file(name: str, content: Mapping[str, Any]) -> WrittenFile:
+    """A parsed file, checked key by key. Raises `MapError`."""
+    if content.get("schema") != SCHEMA:
+        raise MapError(f"{name}: schema is {content.get('schema')!r}, this version of tieout reads schema = {SCHEMA}")
+    if mistake := _mistake(content, WrittenFile):
+        path, words = mistake
+        match path:
+            case ["entities", entity, *keys]:
+                raise MapError(f"{name}: [entities.{entity}]{' ' * bool(keys)}{'.'.join(keys)}: {words}")
+            case _:
+                raise MapError(f"{name}: {'.'.join(path)}{': ' * bool(path)}{words}")
+    return msgspec.convert(content, WrittenFile)
+
+
+def _mistake(value: Any, kind: Any) -> tuple[list[str], str] | None:
+    """Where `value` is not of the type `kind`, as keys from the outside in, and what is wrong there; None when all is
+    well.
+
+    msgspec says only "somewhere in this table" of a key that is not a struct's.
+    """
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        for key, inner, its_kind in _parts(value, kind):
+            if found := _mistake(inner, its_kind):
+                return [key, *found[0]], found[1]
+        words = str(error).partition(" - at ")[0].replace("Object ", "The table ").replace("field", "key")
+        return [], words.replace(" | null", "")
+    return None
+
+
+def _parts(value: Any, kind: Any) -> list[tuple[str, Any, Any]]:
+    """The keys of a table or a list with what they hold and what they should."""
+    if isinstance(value, Mapping):
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            kinds = {field.name: field.type for field in msgspec.structs.fields(kind)}
+            return [(key, inner, kinds[key]) for key, inner in value.items() if key in kinds]
+        if get_origin(kind) is dict:
+            return [(key, inner, get_args(kind)[1]) for key, inner in value.items()]
+    of = [inner for inner in get_args(kind) if inner is not type(None)] if isinstance(kind, UnionType) else [kind]
+    if isinstance(value, list) and len(of) == 1 and get_origin(of[0]) is list:
+        return [(f"{number}", inner, get_args(of[0])[0]) for number, inner in enumerate(value, 1)]
+    return []
+
+
+# --- one over the other -----------------------------------------------------------------------------------------------
+
+
+def laid_over(shipped: Iterable[tuple[str, WrittenFile]], own: Iterable[tuple[str, WrittenFile]]) -> dict[str, Layered]:
+    """Every entity as the files say it together. What `own` files say counts before what the shipped ones say, key by
+    key; a column of `[]` takes a field away.
+
+    Raises `MapError` when two files of the same rank say the same key in two ways.
+    """
+    entities: dict[str, Layered] = {}
+    for name, file in shipped:
+        for entity, entry in file.entities.items():
+            if entity in entities:
+                raise MapError(f"{name}: [entities.{entity}] is mapped twice, here and in {entities[entity].where('')}")
+            origins = {"": name, **{key: name for key, _ in said(entry)}}
+            entities[entity] = Layered(file.source, entry, origins, file.virtual_prefix)
+    told: dict[tuple[str, str], tuple[str, Any]] = {}
+    for name, file in own:
+        for entity, entry in file.entities.items():
+            for key, value in said(entry):
+                by, other = told.setdefault((entity, key), (name, value))
+                if other != value:
+                    raise MapError(
+                        f"{name}: [entities.{entity}] {key}: {_toml(value)} contradicts {by}, which says "
+                        f"{_toml(other)}; leave one of them out"
+                    )
+            below = entities.get(entity)
+            entities[entity] = (
+                Layered(file.source, entry, {"": name, **{key: name for key, _ in said(entry)}}, file.virtual_prefix)
+                if below is None
+                else _over(below, name, file, entity, entry)
+            )
+    return entities
+
+
+def _over(below: Layered, name: str, file: WrittenFile, entity: str, entry: WrittenEntity) -> Layered:
+    """What `entry` says of an entity, and of what it does not say what was said `below`."""
+    if file.source != below.source:
+        raise MapError(
+            f"{name}: [entities.{entity}] is of {file.source} here, and of {below.source} in {below.origins['']}"
+        )
+    under = below.entry
+    if entry.record not in (None, under.record):
+        # Another record has other fields: nothing that was said of them holds.
+        under = WrittenEntity(aliases=under.aliases)
+    merged = WrittenEntity(
+        record=entry.record or under.record,
+        aliases=[*under.aliases, *(alias for alias in entry.aliases if alias not in under.aliases)],
+        columns={**under.columns, **entry.columns},
+        choices={**under.choices},
+        keep_on_delete=under.keep_on_delete if entry.keep_on_delete is None else entry.keep_on_delete,
+        identity=under.identity if entry.identity is None else entry.identity,
+        references={**under.references, **entry.references},
+        offers={**under.offers, **entry.offers},
+    )
+    for field, named in entry.choices.items():
+        merged.choices[field] = {**under.choices.get(field, {}), **named}
+    for field, columns in entry.columns.items():
+        if columns == []:
+            if field not in under.columns:
+                raise MapError(f"{name}: [entities.{entity}] columns.{field}: no column feeds this field as it is")
+            del merged.columns[field]
+            merged.choices.pop(field, None)
+    # Other names of a column that nothing reads any more say nothing.
+    read = {
+        column for columns in merged.columns.values() for column in ([columns] if isinstance(columns, str) else columns)
+    }
+    kept = {column: names for column, names in under.column_aliases.items() if column in read}
+    merged.column_aliases = {**kept, **entry.column_aliases}
+    origins = {**below.origins, **{key: name for key, _ in said(entry)}}
+    return Layered(below.source, merged, origins, below.virtual_prefix)
+
+
+def said(entry: WrittenEntity) -> Iterator[tuple[str, Any]]:
+    """The keys of a table, each of which another file may say again, with what they hold."""
+    if entry.record is not None:
+        yield "record", entry.record
+    for table in ("columns", "column_aliases", "references", "offers"):
+        for key, value in getattr(entry, table).items():
+            yield f"{table}.{key}", value
+    for field, named in entry.choices.items():
+        for meaning, numbers in named.items():
+            yield f"choices.{field}.{meaning}", numbers
+    for alias in entry.aliases:
+        yield f"aliases.{alias}", alias
+    for key in ("keep_on_delete", "identity"):
+        if (value := getattr(entry, key)) is not None:
+            yield key, value
+
+
+def _toml(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

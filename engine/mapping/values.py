@@ -1,0 +1,232 @@
+"""Values as events write them, brought into the one form the rules compare.
+
+`kept(kind, value)` never refuses: a value that does not fit its kind is kept as `{"unfit": …}`, counts as not there,
+and becomes a finding (R2, R18).
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from engine import money
+from engine.events.facts import guid, microseconds, time_order
+from engine.mapping.roles import Kind
+
+_SHOWN: Final = 200  # characters of a value that does not fit which are worth keeping; the event has the rest
+# In bytes. The numbers, names and codes of both systems are shorter; longer ones fit no index of PostgreSQL (2,704
+# bytes an entry, with a record's key beside), and one that does not fit would stop the writer for good.
+_LONGEST: Final = 800
+_LONGEST_CODE: Final = 100
+
+_WHOLE = re.compile(r"-?\d{1,19}", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_NO_DATES: Final = ("1900-01-01", "0001-01-01")
+_TIME = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+
+def unfit(value: Any) -> dict[str, str]:
+    """A value that does not fit, in the form it is kept in."""
+    shown = value if isinstance(value, str) else repr(value)
+    return {"unfit": shown[:_SHOWN].replace("\0", "\ufffd")}
+
+
+def is_unfit(value: Any) -> bool:
+    """Whether `value` was kept without fitting."""
+    return type(value) is dict
+
+
+def _text(value: Any) -> Any:
+    if type(value) is str:
+        text = value.strip()
+        # No column of either system holds a NUL, and PostgreSQL's texts cannot.
+        return text or None if _is_within(text, _LONGEST) and "\0" not in text else unfit(text)
+    if type(value) is int:
+        return str(value)
+    return unfit(value)
+
+
+def _is_within(text: str, most: int) -> bool:
+    # Links hold it in capitals: three characters for one at most, and four bytes for each.
+    return len(text) <= most // 12 or all(
+        len(one.encode(errors="surrogatepass")) <= most for one in (text, text.upper())
+    )
+
+
+def _code(value: Any) -> Any:
+    text = _text(value)
+    if type(text) is not str:
+        return text
+    return text.upper() if _is_within(text, _LONGEST_CODE) else unfit(text)
+
+
+def _guid(value: Any) -> Any:
+    if type(value) is dict:
+        if "id" not in value:
+            return unfit(value)
+        value = value["id"]
+        if value is None:
+            return None
+    if type(value) is not str:
+        return unfit(value)
+    if (found := guid(value)) is not None:
+        return time_order(found)
+    if "|" in value:
+        # A virtual row's primary field: the values of its key, of which one may be a guid (`docs/domain/events.md` §3).
+        guids = [part for part in value.split("|") if guid(part.strip())]
+        return _guid(guids[0]) if len(guids) == 1 else unfit(value)
+    stripped = value.strip().strip("{}")
+    if not stripped.strip("0-"):
+        return None
+    found = guid(stripped)
+    return unfit(value) if found is None else time_order(found)
+
+
+def _recid(value: Any) -> Any:
+    if type(value) is str:
+        text = value.strip()
+        if not text:
+            return None
+        if not _WHOLE.fullmatch(text):
+            return unfit(value)
+        value = int(text)
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        return unfit(value)
+    return str(value) if value else None
+
+
+def _money(value: Any) -> Any:
+    if type(value) is int:
+        value = str(value) if -(2**63) <= value < 2**63 else "out of range"
+    if type(value) is str and len(value) <= 60:
+        if not value.strip():
+            return None
+        amount = money.units(value.strip())
+        if amount is not None:
+            return amount
+    return unfit(value)
+
+
+def _decimal(value: Any) -> Any:
+    if type(value) is int:
+        value = str(value) if -(2**63) <= value < 2**63 else "out of range"
+    if type(value) is str and len(value) <= 60:
+        if not value.strip():
+            return None
+        number = money.plain_decimal(value.strip())
+        if number is not None:
+            return number
+    return unfit(value)
+
+
+def _date(value: Any) -> Any:
+    if type(value) is not str:
+        return unfit(value)
+    text = value.strip()
+    if not text:
+        return None
+    day = text[:10]
+    # A moment stands for its day as written: both systems write dates as midnight or noon UTC.
+    if not _DATE.fullmatch(day) or (len(text) > 10 and not _TIME.fullmatch(text)):
+        return unfit(value)
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return unfit(value)
+    return None if day in _NO_DATES else day
+
+
+def parse_time(text: str) -> int | None:
+    """An RFC 3339 time with any offset as microseconds since 1970 UTC; None when it is none."""
+    if len(text) == 20 and text[4] + text[7] + text[10] + text[13] + text[16] + text[19] == "--T::Z":
+        # The usual form, at a third of the price; only its digits can still be wrong. No fraction: the float is exact.
+        try:
+            return int(datetime.fromisoformat(text).timestamp()) * 1_000_000
+        except ValueError:
+            return None
+    return _parsed_time(text) if len(text) < 64 else None
+
+
+@lru_cache(maxsize=8_192)
+def _parsed_time(text: str) -> int | None:
+    found = _TIME.fullmatch(text.strip())
+    if not found:
+        return None
+    clock, fraction, zone = found.groups()
+    try:
+        moment = datetime.fromisoformat(clock.upper() + ("+00:00" if zone in "Zz" else zone)).astimezone(UTC)
+        return microseconds(moment) + int((fraction or "0")[:6].ljust(6, "0"))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _time(value: Any) -> Any:
+    if type(value) is not str:
+        return unfit(value)
+    if not value.strip():
+        return None
+    at = parse_time(value)
+    return unfit(value) if at is None else at
+
+
+_FLAGS: Final[dict[Any, bool]] = {
+    0: False,
+    1: True,
+    "0": False,
+    "1": True,
+    "false": False,
+    "true": True,
+    "no": False,
+    "yes": True,
+}
+
+
+def _flag(value: Any) -> Any:
+    if type(value) is bool:
+        return value
+    if type(value) is str:
+        value = value.strip().lower()
+        if not value:
+            return None
+    if type(value) is int or type(value) is str:
+        found = _FLAGS.get(value)
+        if found is not None:
+            return found
+    return unfit(value)
+
+
+def _choice(value: Any) -> Any:
+    if type(value) is int:
+        return value if -(2**63) <= value < 2**63 else unfit(value)
+    if type(value) is str:
+        text = value.strip()
+        if not text:
+            return None
+        if _WHOLE.fullmatch(text):
+            return _choice(int(text))
+        # Finance's OData says choices by their names, and a map may tell what these mean.
+        if text.isidentifier() and len(text) <= _SHOWN:
+            return text
+    return unfit(value)
+
+
+_KEEPERS: Final[dict[Kind, Callable[[Any], Any]]] = {
+    "text": _text,
+    "code": _code,
+    "guid": _guid,
+    "recid": _recid,
+    "money": _money,
+    "decimal": _decimal,
+    "date": _date,
+    "time": _time,
+    "flag": _flag,
+    "choice": _choice,
+}
+
+
+def keeper(kind: Kind) -> Callable[[Any], Any]:
+    """The function that brings a value of an event into the form of `kind`; it takes anything but None and never
+    raises.
+    """
+    return _KEEPERS[kind]

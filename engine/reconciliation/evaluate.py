@@ -1,0 +1,123 @@
+"""From the rows of a chain to what is decided about it: documents with positions, findings, actuals not synced."""
+
+from collections.abc import Collection, Sequence
+from typing import cast
+
+from msgspec.structs import replace
+
+from engine import money
+from engine.chains.records import Row
+from engine.chains.references import World, referred
+from engine.events.facts import iso
+from engine.reconciliation import findings
+from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts, StagingFacts
+from engine.reconciliation.documents import Chain, Document, Finding, Unsynced
+from engine.reconciliation.positions import Verdict, divide, judge
+from engine.reconciliation.unsynced_actuals import unsynced_actuals
+
+
+def evaluate(chain: str, rows: Sequence[Row], world: World, companies: Collection[str] | None = None) -> Chain:
+    """Decide everything about one chain. A pure function of its rows (sorted by key) and the rows they point to.
+
+    `companies` are those of the environment's settings, None when it names none (R13, `other-company`).
+    """
+    facts = ChainFacts(chain, rows, world)
+    documents: list[Document] = []
+    found: list[Finding] = []
+    owner: DocumentFacts | None = None
+    for line in facts.lines:
+        document = DocumentFacts(facts, line)
+        verdict = judge(document, companies)
+        if verdict is None:
+            continue
+        if document.owns_chain:
+            owner = document
+        decided, its_findings = _document(document, verdict)
+        documents.append(decided)
+        found += its_findings
+    of_chain = findings.of_chain(facts, rows, documents[0].document if documents else None)
+    if codes := {finding.code for finding in of_chain if finding.document is not None}:
+        documents[0] = replace(documents[0], findings=tuple(sorted(codes.union(documents[0].findings))))
+    found += of_chain
+    found.sort(key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))))
+    members = tuple([row.key for row in rows])
+    return Chain(chain, members, tuple(documents), tuple(found), tuple(_unsynced(facts, owner)))
+
+
+def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Finding]]:
+    division = divide(facts, verdict)
+    found = findings.of_document(facts, verdict, division)
+    line, header, project = facts.line, facts.header, facts.project_row
+    shown = _shown_line(verdict)
+    journal_line = shown.line if shown is not None else None
+    journal = shown.journal if shown is not None else None
+    vendor = referred(facts.chain.world, header, "vendor") if header is not None else None
+    # In the order of the fields: naming thirty of them takes longer than deciding some.
+    document = Document(
+        line.key,
+        facts.name,
+        facts.kind,
+        line.company,
+        verdict.position,
+        verdict.excluded,
+        verdict.cause,
+        verdict.awaited,
+        verdict.evidence.at,
+        verdict.evidence,
+        facts.currency,
+        division.amounts,
+        facts.accounting_currency,
+        division.accounting,
+        line["date"],
+        facts.voucher,
+        facts.project,
+        project["name"] if project is not None else None,
+        _category(facts),
+        facts.rate,
+        line["entered_amount"] if facts.kind == "expense" else line["amount"],
+        header["vendor"] if header is not None else None,
+        vendor["name"] if vendor is not None else None,
+        line["invoice"],
+        line["line_number"],
+        bool(facts.effective),
+        journal["number"] if journal is not None else None,
+        journal_line["amount"] if journal_line is not None else None,
+        journal_line["currency"] if journal_line is not None else None,
+        journal_line["exchange_rate"] if journal_line is not None else None,
+        journal_line["voucher"] if journal_line is not None else None,
+        _posted_date(shown),
+        tuple(sorted({finding.code for finding in found})),
+    )
+    return document, found
+
+
+def _category(facts: DocumentFacts) -> str | None:
+    """The expense category; of an invoice line its project category, else its procurement category."""
+    if facts.pending is not None and facts.pending["category"] is not None:
+        return cast(str, facts.pending["category"])
+    return cast("str | None", facts.line["category"])
+
+
+def _shown_line(verdict: Verdict) -> StagingFacts | None:
+    """The journal line a grid shows: that of the actual which decided."""
+    return verdict.deciding.best if verdict.deciding is not None else None
+
+
+def _posted_date(shown: StagingFacts | None) -> str | None:
+    if shown is None or not shown.line_posted or shown.journal is None or shown.journal["posted_at"] is None:
+        return None
+    return iso(shown.journal["posted_at"])[:10]
+
+
+def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynced]:
+    """The sums of the actuals that are not synced.
+
+    One whose amount is not known, or would make the sum too large to keep, is counted without it.
+    """
+    totals: dict[tuple[str, str | None], list[int]] = {}
+    for actual in unsynced_actuals(chain, document):
+        total = totals.setdefault((actual.company, actual.currency), [0, 0])
+        total[0] += 1
+        amount = total[1] + (actual.amount or 0)
+        total[1] = amount if money.fits(amount) else total[1]
+    return [Unsynced(company, currency, *total) for (company, currency), total in sorted(totals.items(), key=str)]

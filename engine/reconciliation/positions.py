@@ -1,0 +1,201 @@
+"""Where a document stands, why, and how its amount is divided (R13–R16).
+
+The heart of the product: read it top to bottom.
+"""
+
+from collections.abc import Collection
+from typing import Final, NamedTuple, cast
+
+import msgspec
+
+from engine import money
+from engine.events.facts import Evidence
+from engine.reconciliation.chain_facts import ActualFacts, DocumentFacts
+from engine.reconciliation.documents import Amounts, Awaited, Cause, Excluded, PositionName
+
+_APPROVED: Final = frozenset(["approved", "posted", "paid"])
+_DATAVERSE_RECORDS: Final = {"expense": "msdyn_expense", "vendor-invoice-line": "msdyn_projectvendorinvoiceline"}
+_ACTUALS: Final = Awaited("dataverse", ("msdyn_actual",))
+_STAGING: Final = Awaited("finance", ("ProjCDSActualsImport",))
+_LINES: Final = Awaited("finance", ("ProjAdvancedJournalLine",))
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """A position with its reason.
+
+    `evidence` is the event of the step that was reached last, `awaited` what the cause misses if it rests on absence,
+    `deciding` the actual in Finance that decided.
+    """
+
+    position: PositionName
+    evidence: Evidence
+    excluded: Excluded | None = None
+    cause: Cause | None = None
+    awaited: Awaited | None = None
+    deciding: ActualFacts | None = None
+
+
+def judge(facts: DocumentFacts, companies: Collection[str] | None) -> Verdict | None:
+    """Where the document stands; None when it has no row: a draft, a rejected or a cancelled line, never posted.
+
+    `companies` are those of the environment's settings, None when it names none.
+    """
+    step = facts.line.evidence("voucher", "status") if facts.kind == "expense" else facts.line.existence
+    if facts.kind == "expense" and not facts.line["voucher"]:
+        if facts.line["status"] in ("approved", "ready"):
+            return Verdict("not-posted", step)
+        if facts.line["status"] != "processed":
+            return None
+    if excluded := _exclusion(facts, companies):
+        return Verdict("excluded", step, excluded=excluded)
+    if not facts.effective or any(not actual.counts for actual in facts.actuals):
+        return _missing_actual(facts, step)
+    waiting = [actual for actual in facts.actuals if not actual.posted]
+    if waiting:
+        return _missing_journal_line(min(waiting, key=lambda actual: actual.advance))
+    return Verdict("reconciled", posted_evidence(facts.effective[0]), deciding=facts.effective[0])
+
+
+def _exclusion(facts: DocumentFacts, companies: Collection[str] | None) -> Excluded | None:
+    """The first reason that applies, in the order of R13."""
+    if facts.project is None:
+        return "no-project"
+    if facts.line["status"] == "cancelled":
+        return "cancelled"
+    if facts.charged_elsewhere:
+        return "intercompany-cost"
+    if facts.owns_chain and facts.chain.cost_actuals and not facts.actuals:
+        return "skip-sync"
+    if companies is not None and facts.line.company not in companies:
+        return "other-company"
+    return None
+
+
+def _missing_actual(facts: DocumentFacts, step: Evidence) -> Verdict:
+    """The cause by how far the chain got (R15), the furthest step first."""
+    lost = [actual for actual in facts.actuals if not actual.counts]
+    if lost:
+        return _missing("actual-not-synced-back", lost[0].row.existence, _STAGING)
+    if facts.actuals:
+        last = max((actual.row.existence for actual in facts.actuals), key=lambda evidence: evidence.rank)
+        return _missing("actual-reversed", last)
+    record = facts.record
+    if record is None:
+        return _missing("not-synced-to-dataverse", step, Awaited("dataverse", (_DATAVERSE_RECORDS[facts.kind],)))
+    if record["state"] == "inactive":
+        return _missing("cancelled-in-dataverse", record.evidence("state"))
+    if facts.kind == "expense":
+        if record["status"] not in _APPROVED:
+            return _missing("not-approved", record.evidence("status"), _awaiting(facts))
+        return _missing("no-actual-made", record.evidence("status"), _ACTUALS)
+    return _unconfirmed(facts) or _missing("no-actual-made", _header_evidence(facts), _ACTUALS)
+
+
+def _unconfirmed(facts: DocumentFacts) -> Verdict | None:
+    """Why the Dataverse header of an invoice line made no actuals; None when it is confirmed."""
+    header = facts.dataverse_header
+    if header is not None and (header["status"] == "cancelled" or header["state"] == "inactive"):
+        return _missing("cancelled-in-dataverse", header.evidence("status", "state"))
+    if header is not None and header["status"] == "confirmed":
+        return None
+    if header is not None and header["automatic_confirmation"] is False:
+        return _missing("awaiting-manual-verification", header.evidence("status"))
+    return _missing("not-confirmed", _header_evidence(facts), _awaiting(facts))
+
+
+def _header_evidence(facts: DocumentFacts) -> Evidence:
+    header = facts.dataverse_header
+    if header is not None:
+        return header.evidence("status")
+    return facts.record.existence if facts.record is not None else facts.line.existence
+
+
+def _awaiting(facts: DocumentFacts) -> Awaited:
+    if facts.kind == "expense":
+        return Awaited("dataverse", ("msdyn_expense",))
+    return Awaited("dataverse", ("msdyn_projectvendorinvoice",))
+
+
+def _missing(cause: Cause, evidence: Evidence, awaited: Awaited | None = None) -> Verdict:
+    return Verdict("missing-actual", evidence, cause=cause, awaited=awaited)
+
+
+def _missing_journal_line(actual: ActualFacts) -> Verdict:
+    """The cause is the state of the least advanced actual (R16)."""
+    best = actual.best
+    if best is None or best.state == "not-imported":
+        evidence = best.row.existence if best is not None else actual.row.existence
+        return Verdict("missing-journal-line", evidence, cause="not-imported", awaited=_STAGING, deciding=actual)
+    if best.line is None:
+        return Verdict("missing-journal-line", best.evidence, cause="line-not-seen", awaited=_LINES, deciding=actual)
+    return Verdict("missing-journal-line", best.evidence, cause=cast(Cause, best.state), deciding=actual)
+
+
+def posted_evidence(actual: ActualFacts) -> Evidence:
+    """The event that says an actual is posted; the journal line's before the vouchers'."""
+    for item in actual.staging:
+        if item.line_posted:
+            return item.evidence
+    for item in actual.staging:
+        if item.row["voucher"]:
+            return item.row.evidence("voucher")
+    return actual.row.evidence("voucher")
+
+
+# --- amounts ---------------------------------------------------------------------------------------------------------
+
+
+class Division(NamedTuple):
+    """A document's amount by position, in its own and in accounting currency; None where it cannot be computed."""
+
+    amounts: Amounts | None
+    accounting: Amounts | None
+
+
+def divide(facts: DocumentFacts, verdict: Verdict) -> Division:
+    """The document's amount by position (R14). One that leads to a number too large to keep cannot be computed."""
+    if verdict.position in ("excluded", "not-posted"):
+        return Division(Amounts(facts.amount), Amounts(facts.accounting_amount))
+    amounts = _transaction_amounts(facts)
+    return Division(amounts, _accounting_amounts(facts, amounts) if amounts is not None else None)
+
+
+def _transaction_amounts(facts: DocumentFacts) -> Amounts | None:
+    total = facts.amount
+    if total is None:
+        return None
+    lost = unposted = reconciled = 0
+    for actual in facts.actuals:
+        amount = facts.amount_of(actual)
+        if amount is None:
+            return None
+        if actual.posted:
+            reconciled += amount
+        elif actual.counts:
+            unposted += amount
+        else:
+            lost += amount
+    if not facts.effective:
+        lost = total
+    return _amounts(total, lost, unposted, reconciled, total - lost - unposted - reconciled)
+
+
+def _amounts(total: int, *parts: int) -> Amounts | None:
+    return Amounts(total, *parts) if money.fits(total, *parts) else None
+
+
+def _accounting_amounts(facts: DocumentFacts, amounts: Amounts) -> Amounts | None:
+    total, currency = facts.accounting_amount, facts.accounting_currency
+    parts = [amounts.missing_actual, amounts.missing_journal_line, amounts.reconciled, amounts.difference]
+    if total is None or currency is None:
+        return None
+    if amounts.amount:
+        return _amounts(total, *money.split(total, parts, amounts.amount, currency))
+    return _converted_parts(facts.rate, total, parts[:3], currency)
+
+
+def _converted_parts(rate: str | None, total: int, parts: list[int], currency: str) -> Amounts | None:
+    """A document amount of 0 cannot be divided in proportion: its parts are converted by its rate."""
+    shares = [money.converted(part, rate, currency) if part else 0 for part in parts]
+    known = [share for share in shares if share is not None]
+    return _amounts(total, *known, total - sum(known)) if len(known) == len(shares) else None

@@ -1,0 +1,177 @@
+"""What Sync does for a document that is not reconciled: it follows the cause (R42).
+
+It never makes an actual, and never approves or confirms what is left to a person (`docs/domain/limits.md`, "What may be
+written at all"): it asks the two systems to do again what they do themselves.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from engine.chains.records import Row
+from engine.events.facts import row_id_of
+from engine.reconciliation.documents import Document
+from engine.reconciliation.explanations import CAUSES
+
+Action = Literal["export", "approval", "confirmation", "resend", "import", "posting", "journal"]
+"""Write the Finance document to Dataverse again; run approval or confirmation again; send the actual to Finance again;
+Import from staging; post integration journals; bring a general journal to Dataverse (`engine.sync.general_journals`).
+"""
+
+DONE_AS: Final[dict[str, str]] = {
+    "export": "export the document to Dataverse again",
+    "approval": "run the automatic approval again",
+    "confirmation": "run the automatic confirmation again",
+    "resend": "send the actual to Finance again",
+    "import": "run Import from staging",
+    "posting": "post the journal",
+    "journal": "bring the general journal to Dataverse",
+}
+
+SYSTEMS: Final[dict[str, str]] = {
+    **dict.fromkeys(("export", "import", "posting"), "Finance"),
+    **dict.fromkeys(("approval", "confirmation", "resend", "journal"), "Dataverse"),
+}
+"""The system that each action calls."""
+
+SYNCED: Final = frozenset(
+    {
+        *("not-synced-to-dataverse", "not-approved", "not-confirmed", "no-actual-made", "actual-not-synced-back"),
+        *("not-imported", "line-not-seen", "draft"),
+    }
+)
+"""The causes for which Sync may have a step; whether it has one depends on the document (`step_for`)."""
+
+EXPORTED: Final = {"expense": "TrvExpTrans", "vendor-invoice-line": "VendInvoiceTrans"}
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What is done for a document: `parameters` are those of `handlers.processes`.
+
+    Documents of one `subject` share one call.
+    """
+
+    action: Action
+    subject: str
+    parameters: dict[str, Any]
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A document that Sync leaves alone, and why: mostly what a person does instead."""
+
+    why: str
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One call for all the documents (their names, sorted) that it may move on."""
+
+    action: Action
+    subject: str
+    company: str
+    parameters: dict[str, Any]
+    documents: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from other calls: its action and its subject."""
+        return self.action, self.subject
+
+
+def step_for(
+    document: Document, cause: str | None, rows: Sequence[Row], *, posting_permitted: bool = False
+) -> Step | Left | None:
+    """What Sync does for a document with this cause (as shown, `engine.reconciliation.grace`), given the rows of its
+    chain.
+
+    None for one that needs nothing. Journals are posted only where that is permitted.
+    """
+    if document.position not in ("missing-actual", "missing-journal-line") or cause is None:
+        return None
+    company = document.company or ""
+    match cause:
+        case "not-synced-to-dataverse":
+            table, record = EXPORTED[document.kind], int(document.key.split(":", 2)[2])
+            # An invoice goes as a whole, so its lines share a call.
+            subject = f"{company}/{document.invoice} {document.voucher}" if document.invoice else document.document
+            return Step("export", subject, {"company": company, "table": table, "recId": record})
+        case "not-approved" | "not-confirmed" | "no-actual-made":
+            return _approved_again(document, rows)
+        case "actual-not-synced-back":
+            return _sent_again(rows)
+        case "not-imported" | "line-not-seen":
+            return Step("import", company, {"company": company})
+        case "draft" if document.journal is not None:
+            return _posted(company, document.journal, posting_permitted)
+        case "draft":
+            return Left("Its journal is not known: post it in Finance.")
+        case "not-observed":
+            return Left("Nothing was ever received of the step that is missing: connect its feed first.")
+        case "feed-silent":
+            return Left("The feed of the step that is missing is silent: see to it first.")
+        case "not-read-yet":
+            return Left("Rows of the step that is missing changed and were not read yet: they may be the ones.")
+    return Left(CAUSES[cause].do)
+
+
+def step_for_error(process: str, company: str, subject: str | None, *, posting_permitted: bool = False) -> Step | Left:
+    """What a retry does for an error that is current, once a person mended what it names: its process runs again. An
+    invoice proposal gets its lines from Import from staging (`docs/domain/documents.md` §4).
+
+    General journals have a way of their own (`engine.sync.general_journals`).
+    """
+    match process:
+        case "import-from-staging" | "invoice-proposal":
+            return Step("import", company, {"company": company})
+        case "integration-journal-posting" if subject is not None:
+            return _posted(company, subject, posting_permitted)
+    return Left("Which journal it is about is not known: run the process in Finance.")
+
+
+def _posted(company: str, journal: str, permitted: bool) -> Step | Left:
+    if not permitted:
+        return Left("Post the journal; Sync may do it where TIEOUT_SYNC_POSTS permits it.")
+    return Step("posting", f"{company}/{journal}", {"company": company, "journals": [journal]})
+
+
+def _approved_again(document: Document, rows: Sequence[Row]) -> Step | Left:
+    if document.kind == "expense":
+        for row in _of(rows, "dataverse-expense"):
+            if row["status"] in ("rejected", "recall-requested"):
+                return Left("It was rejected or recalled in Dataverse: its owner submits it again.")
+            expense = row_id_of(row.id)
+            return Step("approval", expense, {"expense": expense})
+        return Left("Its record in Dataverse is not known.")
+    for row in _of(rows, "dataverse-invoice-line"):
+        if row["header"] is not None:
+            invoice = row_id_of(row["header"])
+            return Step("confirmation", invoice, {"invoice": invoice})
+    return Left("The invoice of its line in Dataverse is not known: it may not have arrived whole.")
+
+
+def _sent_again(rows: Sequence[Row]) -> Step | Left:
+    """The first cost actual that Finance does not have; when it has arrived, the next one is first."""
+    arrived = {row["actual"] for row in _of(rows, "staging")}
+    for row in _of(rows, "actual"):
+        if row["type"] == "cost" and not row["skip_sync"] and row.id not in arrived:
+            actual = row_id_of(row.id)
+            return Step("resend", actual, {"actual": actual})
+    return Left("All its cost actuals have reached Finance meanwhile.")
+
+
+def _of(rows: Iterable[Row], role: str) -> list[Row]:
+    return sorted((row for row in rows if row.role == role), key=lambda row: row.key)
+
+
+def tasks(steps: Iterable[tuple[str, str, Step]]) -> list[Task]:
+    """The calls that steps come to, each once, in the order in which they first appear: for each step the name of what
+    it is done for, and its company.
+    """
+    found: dict[tuple[Action, str], tuple[Step, str, set[str]]] = {}
+    for name, company, step in steps:
+        _, _, names = found.setdefault((step.action, step.subject), (step, company, set()))
+        names.add(name)
+    return [
+        Task(step.action, step.subject, company, step.parameters, tuple(sorted(names)))
+        for step, company, names in found.values()
+    ]

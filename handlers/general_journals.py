@@ -1,0 +1,430 @@
+"""General journals, from Finance's ledger to Dataverse: header, lines, confirm (R60, R63).
+
+What both systems hold is asked anew before each step, so a call whose answer was lost is not made again. Headers and
+lines get ids that follow from Finance's own keys: written twice, even by two at once, each is there once (R45).
+
+Sources: `docs/domain/documents.md` §3, `docs/domain/entities.md`.
+"""
+
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from engine import money
+from engine.events.facts import etag_record
+from engine.sync.general_journals import (
+    Amount,
+    Journal,
+    Line,
+    Next,
+    Twin,
+    failure,
+    line_key,
+    next_of,
+    read_line_key,
+    twin_of,
+)
+from handlers.api.dataverse import Dataverse
+from handlers.api.finance import Finance
+from handlers.api.odata import any_of, literal
+from handlers.errors import Configuration, Permanent, TargetError, Throttled, Transient
+from handlers.processes import Processes
+
+HEADERS: Final = "LedgerJournalTable"
+LINES: Final = "LedgerJournalTrans"
+PROJECT_PARTS: Final = "LedgerJournalTrans_Project"
+JOURNAL: Final = "msdyn_journal"
+JOURNAL_LINE: Final = "msdyn_journalline"
+CONTRACT_LINE: Final = "salesorderdetail"
+
+T = TypeVar("T")
+
+_ENUM: Final = "Microsoft.Dynamics.DataEntities"
+_OF_PROJECTS: Final = f"AccountType eq {_ENUM}.LedgerJournalACType'Project'"
+_POSTED: Final = f"Posted eq {_ENUM}.NoYes'Yes'"
+_AT_ONCE: Final = 40
+"""So many values a filter names: an address has some two thousand characters to spare."""
+
+_IDS: Final = uuid.UUID("6d0b1f0e-4a0c-5c57-9d3e-3b9f7a2c8e11")
+"""The namespace of the ids that we give."""
+
+# `docs/domain/entities.md`, "Option sets (numbers)". A project line of a ledger journal is an expense of the project.
+_EXPENSE: Final = 192350001
+_TYPES: Final[Mapping[Amount, int]] = {"cost": 192350000, "sales": 192350005}
+_CHARGEABLE: Final = 192350001
+_TIME_AND_MATERIAL: Final = 192350000
+"""Of `msdyn_billingmethod` of a contract line; fixed price is 192350001 (Customer Engagement Web API reference)."""
+
+
+class Names(msgspec.Struct, frozen=True):
+    """By which columns rows are found, where an installation may have its own."""
+
+    currency: str = "isocurrencycode"
+    project: str = "assumed_projectnumber"
+    category: str = "msdyn_transactioncategorynumber"
+    contract_line: str = "assumed_contractline"
+    """Of `LedgerJournalTrans_Project` in Finance."""
+    contract_line_name: str = "assumed_contractlinenumber"
+    """Of `salesorderdetail` in Dataverse."""
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """A journal with project lines that Finance has posted, and when, as Finance writes it."""
+
+    company: str
+    number: str
+    at: str
+
+
+class ProjectLine(msgspec.Struct, frozen=True):
+    """A project line as Finance holds it; amounts in units of 1/10000, quantity and prices as digits."""
+
+    record: int
+    voucher: str
+    date: str
+    project_date: str
+    currency: str
+    cost: int
+    quantity: str
+    cost_price: str
+    sales_price: str
+    sales_currency: str
+    project: str
+    category: str
+    contract_line: str
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A journal in both systems. `contract_lines` are the ids of those in Dataverse, by their names."""
+
+    journal: Journal
+    twin: Twin | None = None
+    lines: Mapping[int, ProjectLine] = {}
+    contract_lines: Mapping[str, str] = {}
+
+    @property
+    def unknown(self) -> ProjectLine | None:
+        """A line whose contract line is not in Dataverse, so that nobody knows how it is billed."""
+        named = (line for line in self.lines.values() if line.contract_line)
+        return next((line for line in named if line.contract_line not in self.contract_lines), None)
+
+
+class LineNotMade(Configuration):
+    """Something that a line points to is not in Dataverse; `record` is the line's RecId."""
+
+    record: int | None = None
+
+
+def _not_made(line: ProjectLine, what: str, name: str) -> Configuration:
+    """For a category there is no such message: its line is made, and refused."""
+    text = f"The {what} {name!r} of the line is not in Dataverse: create or synchronise it."
+    if what == "category":
+        return Configuration(text)
+    error = LineNotMade(text)
+    error.record = line.record
+    return error
+
+
+class GeneralJournals:
+    """General journals of one pair of systems. Every method raises `TargetError`."""
+
+    def __init__(
+        self, finance: Finance, dataverse: Dataverse, processes: Processes, names: Names | None = None
+    ) -> None:
+        self._finance = finance
+        self._dataverse = dataverse
+        self._processes = processes
+        self._names = names or Names()
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    def posted(self, companies: Sequence[str], known: Collection[tuple[str, str]] = ()) -> list[Posted]:
+        """The posted journals with project lines, of these companies or of all, without those that are `known` by
+        company and number.
+        """
+        numbers: dict[str, set[str]] = {}
+        for row in self._of_finance(LINES, _OF_PROJECTS, companies, select=("JournalNum",)):
+            company, number = _company(row), _text(row, "JournalNum")
+            if number and (company, number) not in known:
+                numbers.setdefault(company, set()).add(number)
+        return [
+            Posted(company, _text(row, "JournalNum"), _text(row, "PostedDateTime"))
+            for company in sorted(numbers)
+            for some in _some(sorted(numbers[company]))
+            for row in self._of_finance(
+                HEADERS,
+                f"({any_of('JournalNum', some)}) and {_POSTED}",
+                [company],
+                select=("JournalNum", "PostedDateTime"),
+            )
+        ]
+
+    def confirmed(self, journals: Iterable[Posted]) -> list[Posted]:
+        """Those that Dataverse has confirmed. It is looked closer at those whose number several companies use."""
+        journals = list(journals)
+        used = Counter(journal.number for journal in journals)
+        found: set[str] = set()
+        for some in _some(sorted(used)):
+            where = f"({any_of('msdyn_description', some)}) and msdyn_isposted eq true"
+            rows = self._of_dataverse(JOURNAL, where, select=("msdyn_description",))
+            found.update(_text(row, "msdyn_description").upper() for row in rows)
+        return [
+            journal
+            for journal in journals
+            if journal.number.upper() in found
+            and (used[journal.number] == 1 or self._closed(journal.company, journal.number))
+        ]
+
+    def _closed(self, company: str, number: str) -> bool:
+        seen = self.look(company, number)
+        return next_of(seen.journal, seen.twin, 0).step == "closed"
+
+    def look(self, company: str, number: str) -> Seen:
+        """A journal as both systems hold it now; one that Finance does not have, or has not posted, has no lines."""
+        headers = {_company(row): row for row in self._of_finance(HEADERS, f"JournalNum eq {literal(number)}")}
+        header = headers.get(company, {})
+        record = int(_record(header) or 0)
+        if _text(header, "Posted") not in ("Yes", "1", "True"):
+            return Seen(Journal(number, record, False, ()))
+        lines = {line.record: line for line in self._lines(company, number)}
+        contract_lines, by_time = self._contract_lines({line.contract_line for line in lines.values()} - {""})
+        journal = Journal(
+            number,
+            record,
+            True,
+            tuple(Line(line.record, line.contract_line in by_time) for line in lines.values()),
+            shared=len(headers) > 1,
+        )
+        return Seen(journal, self._twin(company, journal), lines, contract_lines)
+
+    def _lines(self, company: str, number: str) -> Iterator[ProjectLine]:
+        where = f"JournalNum eq {literal(number)} and {_OF_PROJECTS}"
+        rows = {_record(row): row for row in self._of_finance(LINES, where, [company])}
+        parts = {
+            _text(row, "RefRecId"): row
+            for some in _some(sorted(int(record) for record in rows))
+            for row in self._of_finance(PROJECT_PARTS, any_of("RefRecId", some), [company])
+        }
+        for record, row in rows.items():
+            if record not in parts:
+                raise Permanent(f"Finance shows no LedgerJournalTrans_Project of line {record}: check its entity.")
+            yield self._line(int(record), row, parts[record])
+
+    def _line(self, record: int, row: Mapping[str, Any], part: Mapping[str, Any]) -> ProjectLine:
+        debit, credit = (money.units(_text(row, name) or "0") for name in ("AmountCurDebit", "AmountCurCredit"))
+        if debit is None or credit is None:
+            raise Permanent(f"The amount of journal line {record} in Finance is none that can be kept exactly.")
+        date = _text(row, "TransDate")[:10]
+        return ProjectLine(
+            record=record,
+            voucher=_text(row, "Voucher"),
+            date=date,
+            project_date=_text(part, "ProjTransDate")[:10] or date,
+            currency=_text(row, "CurrencyCode").upper(),
+            cost=debit - credit,
+            quantity=_number(part, "Qty"),
+            cost_price=_number(part, "CostPrice"),
+            sales_price=_number(part, "SalesPrice"),
+            sales_currency=(_text(part, "SalesCurrencyId") or _text(row, "CurrencyCode")).upper(),
+            project=_text(part, "ProjId"),
+            category=_text(part, "CategoryId"),
+            contract_line=_text(part, self._names.contract_line),
+        )
+
+    def _contract_lines(self, names: Collection[str]) -> tuple[dict[str, str], set[str]]:
+        """The ids of contract lines in Dataverse, by their names; and which of them bill by time and material."""
+        column = self._names.contract_line_name
+        rows = [
+            row
+            for some in _some(sorted(names))
+            for row in self._of_dataverse(CONTRACT_LINE, any_of(column, some), select=(column, "msdyn_billingmethod"))
+        ]
+        by_time = {_text(row, column) for row in rows if _text(row, "msdyn_billingmethod") == str(_TIME_AND_MATERIAL)}
+        return {_text(row, column): _text(row, "salesorderdetailid") for row in rows}, by_time
+
+    def _twin(self, company: str, journal: Journal) -> Twin | None:
+        return twin_of(journal, self._twins(company, journal.number))
+
+    def _twins(self, company: str, number: str) -> Iterator[Twin]:
+        where = f"msdyn_description eq {literal(number)}"
+        for row in self._of_dataverse(JOURNAL, where, select=("msdyn_description", "msdyn_isposted")):
+            twin = _text(row, "msdyn_journalid").lower()
+            lines = self._of_dataverse(
+                JOURNAL_LINE, f"_msdyn_journal_value eq {twin}", select=("msdyn_externaldescription",)
+            )
+            keys = [read_line_key(line.get("msdyn_externaldescription")) for line in lines]
+            yield Twin(
+                twin,
+                frozenset(key for key in keys if key is not None),
+                confirmed=row.get("msdyn_isposted") is True,
+                foreign=keys.count(None),
+                ours=twin == _id_of(company, number),
+            )
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def sync(self, company: str, number: str, attempts: int, keep: Callable[[], None] = lambda: None) -> None:
+        """One attempt to bring a journal to Dataverse, after `attempts` that failed in this round; `keep` is called
+        before each write.
+
+        What fails raises with the words of the log on the first line of its text, and what stands behind them below.
+        """
+        seen, follows = Seen(Journal(number, 0, False, ())), Next("header")
+        taken: Next | None = None
+        try:
+            seen = self.look(company, number)
+            while not (follows := next_of(seen.journal, seen.twin, attempts)).over:
+                if follows == taken:
+                    raise Transient("Dataverse does not show what was written a moment ago.")
+                self._take(company, seen, follows, keep)
+                taken = follows
+                # What is posted in Finance does not change.
+                seen = msgspec.structs.replace(seen, twin=self._twin(company, seen.journal))
+        except Throttled:
+            raise
+        except TargetError as error:
+            record = error.record if isinstance(error, LineNotMade) else None
+            words = failure(seen.journal, follows.step, attempts + 1, record)
+            raise type(error)(
+                f"{words}\n{error}", status=error.status, code=error.code, outcome_unknown=error.outcome_unknown
+            ) from error
+
+    def _take(self, company: str, seen: Seen, follows: Next, keep: Callable[[], None]) -> None:
+        """Take a step. Raises `TargetError`."""
+        journal, twin = seen.journal, seen.twin
+        if follows.step == "header":
+            keep()
+            # A confirmed journal makes actuals: of its type no public number is known, so the default, entry, stays.
+            columns = {"msdyn_description": journal.number}
+            self._dataverse.upsert(self._set(JOURNAL), _id_of(company, journal.number), columns, only="create")
+        elif follows.step == "too-many-lines":
+            raise Permanent(f"It has {len(journal.lines)}: divide it over several journals.")
+        elif follows.step == "foreign-lines":
+            raise Permanent(
+                "Dataverse has lines of this journal that tieout did not write. Confirm it there, or delete them, then "
+                "sync it again."
+            )
+        elif unknown := seen.unknown:
+            raise _not_made(unknown, "contract line", unknown.contract_line)
+        elif twin is not None and follows.step == "lines":
+            references = _References(self._dataverse)
+            for record, amount in follows.amounts:
+                columns = self._columns(seen.lines[record], amount, seen, references)
+                keep()
+                bound = {"msdyn_journal@odata.bind": f"/{self._set(JOURNAL)}({twin.id})", **columns}
+                self._dataverse.upsert(self._set(JOURNAL_LINE), _id_of(line_key(record, amount)), bound, only="create")
+        elif twin is not None:
+            keep()
+            self._processes.start("journal", {}, on=f"{self._set(JOURNAL)}({twin.id})")
+
+    def _columns(self, line: ProjectLine, amount: Amount, seen: Seen, references: "_References") -> dict[str, Any]:
+        """What a line of Dataverse says."""
+        names = self._names
+        currency = line.currency if amount == "cost" else line.sales_currency
+        price = line.cost_price if amount == "cost" else line.sales_price
+        value = line.cost
+        if amount == "sales":
+            value = money.rounded(Fraction(line.quantity) * Fraction(price) * money.UNITS, currency)
+        columns: dict[str, Any] = {
+            "msdyn_externaldescription": line_key(line.record, amount),
+            "msdyn_description": f"{seen.journal.number} {line.voucher}".strip()[:100],
+            "msdyn_transactionclassification": _EXPENSE,
+            "msdyn_transactiontypecode": _TYPES[amount],
+            "msdyn_accountingdate": line.date,
+            "msdyn_documentdate": line.project_date,
+            # As numbers with the digits they have: a binary float would not keep them.
+            "msdyn_quantity": msgspec.Raw(line.quantity.encode()),
+            "msdyn_price": msgspec.Raw(price.encode()),
+            "msdyn_amount": msgspec.Raw(money.text(value, currency).encode()),
+            **references.bound("transactioncurrencyid", names.currency, currency, line),
+            **references.bound("msdyn_project", names.project, line.project, line),
+        }
+        if line.category:
+            columns |= references.bound("msdyn_transactioncategory", names.category, line.category, line)
+        if line.contract_line:
+            columns["msdyn_salescontractline@odata.bind"] = (
+                f"/{self._set(CONTRACT_LINE)}({seen.contract_lines[line.contract_line]})"
+            )
+            if any(one.record == line.record and one.time_and_material for one in seen.journal.lines):
+                columns["msdyn_billingtype"] = _CHARGEABLE
+        return columns
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    def _set(self, table: str) -> str:
+        return self._dataverse.entity_set(table)
+
+    def _of_finance(
+        self, table: str, where: str, companies: Sequence[str] = (), *, select: Sequence[str] = ()
+    ) -> Iterator[dict[str, Any]]:
+        rows = self._finance.entity_set(table)
+        for page in self._finance.pages(rows, companies=companies, select=select, where=where):
+            yield from page.rows
+
+    def _of_dataverse(self, table: str, where: str, *, select: Sequence[str]) -> Iterator[dict[str, Any]]:
+        for page in self._dataverse.pages(self._set(table), select=select, where=where):
+            yield from page.rows
+
+
+class _References:
+    """The rows that lines point to, each looked for once."""
+
+    def __init__(self, dataverse: Dataverse) -> None:
+        self._dataverse = dataverse
+        self._ids: dict[tuple[str, str], str | None] = {}
+
+    def bound(self, lookup: str, column: str, code: str, line: ProjectLine) -> dict[str, str]:
+        """A lookup of the row with a code. Raises `LineNotMade` when Dataverse has none."""
+        entity, what = _LOOKUPS[lookup]
+        rows = self._dataverse.entity_set(entity)
+        if (lookup, code) not in self._ids:
+            pages = self._dataverse.pages(rows, select=(column,), where=f"{column} eq {literal(code)}")
+            self._ids[lookup, code] = next((_text(row, f"{entity}id") for page in pages for row in page.rows), None)
+        if (found := self._ids[lookup, code]) is None:
+            raise _not_made(line, what, code)
+        return {f"{lookup}@odata.bind": f"/{rows}({found})"}
+
+
+_LOOKUPS: Final[Mapping[str, tuple[str, str]]] = {
+    "transactioncurrencyid": ("transactioncurrency", "currency"),
+    "msdyn_project": ("msdyn_project", "project"),
+    "msdyn_transactioncategory": ("msdyn_transactioncategory", "category"),
+}
+"""The entity that a lookup of a line points to, and what it is called."""
+
+
+def _id_of(*names: str) -> str:
+    """The id of the row that stands for something in Finance: always the same."""
+    return str(uuid.uuid5(_IDS, "/".join(names)))
+
+
+def _record(row: Mapping[str, Any]) -> str:
+    """The RecId of a row of Finance; empty when it shows none. Raises `Permanent` for one that is no number."""
+    record = _text(row, "RecId") or etag_record(row.get("@odata.etag")) or ""
+    if not re.fullmatch(r"\d{0,19}", record, re.ASCII):
+        raise Permanent(f"Finance shows a RecId that is no number ({record[:40]!r}): look at what answers there.")
+    return record
+
+
+def _company(row: Mapping[str, Any]) -> str:
+    return _text(row, "dataAreaId").upper()
+
+
+def _text(row: Mapping[str, Any], column: str) -> str:
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
+
+
+def _number(row: Mapping[str, Any], column: str) -> str:
+    """A quantity or price in plain digits."""
+    return money.plain_decimal(_text(row, column)) or "0"
+
+
+def _some(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]

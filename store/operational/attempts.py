@@ -1,0 +1,369 @@
+"""The attempt log in the store (`handlers.attempts.AttemptLog`): counters, claims, and what came of each attempt.
+
+It is no projection: events do not say it, so it is kept on the state topic, and a replay leaves it as it is.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Engine, case, func, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from engine.sync import attempts
+from engine.sync.attempts import Attempts, Claim, Outcome, Request, Sync
+from store.operational import state_topic, sync_runs
+from store.schema import tables
+from store.schema.bulk_sql import chunks, upsert
+
+_json: Final = msgspec.json.Encoder().encode
+_FOUND_AT_ONCE: Final = 100
+LOCKS: Final = 256
+"""So many advisory locks at most has a transaction: one that asks for 40,000 subjects would need more than a server
+with its usual settings has for all."""
+_LOCK_SPACE: Final = 0x7469656F  # "tieo"
+_COUNTER: Final = Attempts.__struct_fields__
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One call for a document: the `call`th of all; its number in its round, None when it was given back.
+
+    Times are microseconds since 1970; `ended` is None while the outcome is not known.
+    """
+
+    document: str
+    action: str
+    call: int
+    round: int
+    number: int | None
+    begun: int
+    ended: int | None
+    outcome: str
+    text: str
+    holder: str
+
+
+class SqlAttempts:
+    """An attempt log that all workers on the store share."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def ask(self, request: Request) -> list[str]:
+        """See `handlers.attempts.AttemptLog`, as for the other calls."""
+        with self._engine.begin() as connection:
+            return ask(connection, request)
+
+    def claim(
+        self, holder: str, *, now: int, until: int, chance: float, only: tuple[str, str] | None = None
+    ) -> Claim | None:
+        for action, subject in self._free(now) if only is None else [only]:
+            with self._engine.begin() as connection:
+                _lock(connection, action, subject)
+                syncs = _of_subject(connection, action, subject)
+                changed = attempts.claimed(syncs, holder, now, until, chance)
+                for sync in changed:
+                    if sync.last_outcome == "interrupted" and sync.last_at == now:
+                        _close(connection, sync, "interrupted", attempts.INTERRUPTED, now)
+                _save(connection, changed)
+            if claim := attempts.claim_of(holder, changed):
+                return claim
+        return None
+
+    def begin(self, claim: Claim, *, now: int, until: int) -> None:
+        table = tables.attempts
+        with self._engine.begin() as connection:
+            begun = attempts.all_begun(_held(connection, claim), until)
+            _save(connection, begun)
+            connection.execute(
+                table.insert(),
+                [
+                    {
+                        "document": sync.document,
+                        "action": sync.action,
+                        "call": sync.attempts.calls,
+                        "round": sync.attempts.round,
+                        "number": sync.attempts.made,
+                        "begun": now,
+                        "outcome": "",
+                        "text": "",
+                        "holder": claim.holder,
+                    }
+                    for sync in begun
+                ],
+            )
+
+    def is_safe(self, claim: Claim) -> bool:
+        """Whether the attempts are on the state topic: a store that is made anew knows of them."""
+        syncs, attempt = tables.syncs.c, tables.attempts.c
+        own = (syncs.action == claim.action) & (syncs.subject == claim.subject)
+        last = (attempt.document == syncs.document) & (attempt.action == syncs.action) & (attempt.call == syncs.calls)
+        calls = select(attempt.document, attempt.action, attempt.call).join_from(tables.attempts, tables.syncs, last)
+        with self._engine.begin() as connection:
+            if state_topic.noted(connection, "sync", select(syncs.document, syncs.action).where(own)):
+                return False
+            if state_topic.noted(connection, "attempt", calls.where(own)):
+                return False
+            _held(connection, claim)
+            return True
+
+    def keep(self, claim: Claim, *, until: int) -> None:
+        with self._engine.begin() as connection:
+            _save(connection, attempts.all_kept(_held(connection, claim), until))
+
+    def throttled(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
+        with self._engine.begin() as connection:
+            told = attempts.all_throttled(_held(connection, claim), text, now, wait)
+            for sync in told:
+                _close(connection, sync, "throttled", text, now, given_back=True)
+            _save(connection, told)
+
+    def end(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        text: str,
+        *,
+        now: int,
+        chance: float,
+        changes: Mapping[str, str],
+        wait: int | None = None,
+    ) -> None:
+        with self._engine.begin() as connection:
+            held = _held(connection, claim)
+            for sync in held:
+                if sync.attempts.state == "running":
+                    _close(connection, sync, outcome, text, now)
+            _save(connection, attempts.all_ended(held, outcome, text, now, chance, changes, wait))
+
+    def close(self, action: str, subject: str, why: str, *, now: int) -> list[str]:
+        with self._engine.begin() as connection:
+            _lock(connection, action, subject)
+            closed = attempts.all_closed(_of_subject(connection, action, subject), why, now)
+            _save(connection, closed)
+        return [sync.document for sync in closed]
+
+    def syncs(self, documents: Sequence[str] | None = None, *, action: str | None = None) -> list[Sync]:
+        with self._engine.connect() as connection:
+            return syncs_of(connection, documents, action)
+
+    def next_due(self) -> int | None:
+        table = tables.syncs.c
+        # SQLite's max takes two values; PostgreSQL's name for that is greatest.
+        when = case((table.due > table.until, table.due), else_=table.until)
+        with self._engine.connect() as connection:
+            due = connection.execute(select(func.min(when)).where(table.state.in_(("waiting", "running")))).scalar()
+        return None if due is None else int(due)
+
+    def take_turn(self, job: str, day: str) -> bool:
+        """Whether a recurring job is still to be done for a day (YYYY-MM-DD); whoever asks first does it.
+
+        Days before the first one that was asked for count as done: an installation begins with tomorrow's.
+        """
+        table = tables.settings
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        name = turn_name(job)
+        with self._engine.begin() as connection:
+            begun = connection.execute(insert(table).values(name=name, value=day).on_conflict_do_nothing())
+            if begun.rowcount == 1:
+                return False
+            later = (table.c.name == name) & (table.c.value < day)
+            return connection.execute(update(table).where(later).values(value=day)).rowcount == 1
+
+    def purge_runs(self, before: int) -> int:
+        """Delete the sync runs that were requested before then, in microseconds since 1970; returns how many."""
+        with self._engine.begin() as connection:
+            return sync_runs.purge(connection, before)
+
+    def _free(self, now: int) -> list[tuple[str, str]]:
+        """Subjects that may be claimed, the one that is due for the longest time first."""
+        table = tables.syncs.c
+        free = table.state.in_(("waiting", "running")) & (table.until <= now)
+        free &= (table.state == "running") | (table.due <= now)
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                select(table.action, table.subject)
+                .where(free)
+                .group_by(table.action, table.subject)
+                .order_by(func.min(table.due), table.action, table.subject)
+                .limit(_FOUND_AT_ONCE)
+            )
+            return [(row.action, row.subject) for row in rows]
+
+
+def turn_name(job: str) -> str:
+    """The name under which `tables.settings` keeps the last day of a recurring job."""
+    return f"job {job}"
+
+
+def ask(connection: Connection, request: Request) -> list[str]:
+    """Ask for tasks within a transaction; returns the names of the documents that will be tried. A request of a run is
+    kept with its documents, and those that the run requested before are left out: it may arrive twice.
+    """
+    names = [document for task in request.tasks for document in task.documents]
+    _lock_all(connection, {_lock_of(*task.key) for task in request.tasks})
+    done = sync_runs.recorded(connection, request.run.id, names) if request.run is not None else set()
+    before = {(sync.document, sync.action): sync for sync in syncs_of(connection, names)}
+    under_way = set() if request.restart else queued(connection, {task.key for task in request.tasks})
+    found: dict[tuple[str, str], Sync | None] = {
+        (document, task.action): attempts.asked_for(
+            before.get((document, task.action)),
+            task,
+            document,
+            request,
+            queued=task.key in under_way,
+        )
+        for task in request.tasks
+        for document in task.documents
+        if (document, task.action) not in done
+    }
+    changed = [sync for sync in found.values() if sync is not None]
+    # What earlier runs came to stays theirs.
+    sync_runs.settle(connection, [known for sync in changed if (known := before.get((sync.document, sync.action)))])
+    _save(connection, changed)
+    if request.run is not None:
+        sync_runs.record(connection, request, {key: _begins(before.get(key), sync) for key, sync in found.items()})
+    return [sync.document for sync in changed if sync.attempts.state == "waiting"]
+
+
+def _begins(before: Sync | None, after: Sync | None) -> bool:
+    """Whether a request began a new round for a document, or its first."""
+    return after is not None and (before is None or after.attempts.round > before.attempts.round)
+
+
+def queued(connection: Connection, calls: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of these calls, by action and subject, of which a document is queued or in progress."""
+    table = tables.syncs.c
+    actions = sorted({action for action, _ in calls})
+    found: set[tuple[str, str]] = set()
+    for some in chunks(sorted({subject for _, subject in calls}), _FOUND_AT_ONCE):
+        rows = connection.execute(
+            select(table.action, table.subject)
+            .where(table.action.in_(actions), table.subject.in_(some), table.state.in_(attempts.QUEUED))
+            .distinct()
+        )
+        found.update((row.action, row.subject) for row in rows)
+    return found & set(calls)
+
+
+def stopped_syncs(connection: Connection, limit: int | None = None, *, without: str | None = None) -> list[Sync]:
+    """What waits for a person, by name; the first `limit` of it, `without` one action."""
+    table = tables.syncs
+    query = select(table).where(table.c.state == "stopped").order_by(table.c.document, table.c.action).limit(limit)
+    if without is not None:
+        query = query.where(table.c.action != without)
+    return [_sync(row) for row in connection.execute(query)]
+
+
+def states_of_syncs(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many documents wait, are tried, are done, are blocked, wait for a person: by state and action."""
+    table = tables.syncs.c
+    query = select(table.state, table.action, func.count().label("number")).group_by(table.state, table.action)
+    return {(row.state, row.action): row.number for row in connection.execute(query)}
+
+
+def syncs_of(
+    connection: Connection,
+    documents: Sequence[str] | None = None,
+    action: str | None = None,
+    *,
+    without_done: bool = False,
+) -> list[Sync]:
+    """What is known of these documents, or of all, by name and action; of one action if it is named. `without_done`
+    leaves out what is done.
+    """
+    table = tables.syncs
+    query = select(table).order_by(table.c.document, table.c.action)
+    if action is not None:
+        query = query.where(table.c.action == action)
+    if without_done:
+        query = query.where(table.c.state != "done")
+    if documents is None:
+        return [_sync(row) for row in connection.execute(query)]
+    found = []
+    for some in chunks(documents, _FOUND_AT_ONCE):
+        found += [_sync(row) for row in connection.execute(query.where(table.c.document.in_(some)))]
+    return sorted(found, key=lambda sync: (sync.document, sync.action))
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """When the last attempt for a document ended, and how many its current round has: the most of any action."""
+
+    last_at: int | None
+    made: int | None
+
+
+def tried(connection: Connection, documents: Sequence[str]) -> dict[str, Tried]:
+    """What is known of attempts for these documents, of those that a sync was requested for."""
+    table = tables.syncs.c
+    found: dict[str, Tried] = {}
+    for some in chunks(documents, _FOUND_AT_ONCE):
+        rows = connection.execute(
+            select(table.document, func.max(table.last_at).label("at"), func.max(table.made).label("made"))
+            .where(table.document.in_(some))
+            .group_by(table.document)
+        )
+        found.update({row.document: Tried(row.at, row.made) for row in rows})
+    return found
+
+
+def attempts_of(connection: Connection, document: str) -> list[Attempt]:
+    """Every attempt for a document, the newest first."""
+    table = tables.attempts
+    query = select(table).where(table.c.document == document).order_by(table.c.begun.desc(), table.c.call.desc())
+    return [Attempt(**row._mapping) for row in connection.execute(query)]
+
+
+def _lock(connection: Connection, action: str, subject: str) -> None:
+    """Have the subject to ourselves until the transaction ends. On SQLite there is one writer anyway."""
+    _lock_all(connection, {_lock_of(action, subject)})
+
+
+def _lock_of(action: str, subject: str) -> int:
+    """The lock of a subject. Several share one: PostgreSQL has room for some thousands in all."""
+    return int.from_bytes(blake2b(f"{action}\0{subject}".encode(), digest_size=8).digest()) % LOCKS
+
+
+def _lock_all(connection: Connection, locks: Iterable[int]) -> None:
+    """Take locks in one order, or two requests could wait for each other."""
+    if connection.dialect.name == "postgresql":
+        numbers = {"space": _LOCK_SPACE, "numbers": sorted(locks)}
+        query = "SELECT pg_advisory_xact_lock(:space, number) FROM unnest(CAST(:numbers AS int[])) AS number"
+        connection.execute(text(query), numbers)
+
+
+def _of_subject(connection: Connection, action: str, subject: str) -> list[Sync]:
+    table = tables.syncs
+    own = (table.c.action == action) & (table.c.subject == subject)
+    return [_sync(row) for row in connection.execute(select(table).where(own).order_by(table.c.document))]
+
+
+def _held(connection: Connection, claim: Claim) -> list[Sync]:
+    _lock(connection, claim.action, claim.subject)
+    return attempts.held(_of_subject(connection, claim.action, claim.subject), claim)
+
+
+def _sync(row: Any) -> Sync:
+    values = dict(row._mapping)
+    counter = Attempts(**{name: values.pop(name) for name in _COUNTER})
+    return Sync(**{**values, "parameters": msgspec.json.decode(values["parameters"]), "attempts": counter})
+
+
+def _save(connection: Connection, syncs: Iterable[Sync]) -> None:
+    rows = []
+    for sync in syncs:
+        values = msgspec.structs.asdict(sync) | msgspec.structs.asdict(sync.attempts)
+        values["parameters"] = _json(sync.parameters).decode()
+        rows.append(tuple(values[column.name] for column in tables.syncs.columns))
+    upsert(connection, tables.syncs, rows)
+
+
+def _close(connection: Connection, sync: Sync, outcome: str, text: str, now: int, *, given_back: bool = False) -> None:
+    """Say how the last call for a document ended."""
+    table = tables.attempts
+    last = (table.c.document == sync.document) & (table.c.action == sync.action)
+    values: dict[str, Any] = {"ended": now, "outcome": outcome, "text": text}
+    if given_back:
+        values["number"] = None
+    connection.execute(update(table).where(last, table.c.call == sync.attempts.calls).values(values))

@@ -1,0 +1,126 @@
+"""The canonical dump: everything a store says, in key order, without what differs between two ways to the same state.
+
+Two stores are equal when their dumps are (`README.md`, "Two minutes"): no offsets, no places in a log, no clock, no
+attempts.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Engine, select
+
+from engine.chains.records import Record
+from engine.events.facts import Evidence, iso
+from engine.reconciliation.documents import Chain, Document, Finding
+from engine.serialization import document_json
+from store.errorlog.error_log import every_purgeable
+from store.projection.writer import purged_to
+from store.schema import tables
+
+_decode_chain: Final = msgspec.msgpack.Decoder(Chain).decode
+_decode_record: Final = msgspec.msgpack.Decoder(Record).decode
+_decode_finding: Final = msgspec.msgpack.Decoder(Finding).decode
+
+
+def dump(engine: Engine) -> Iterator[dict[str, Any]]:
+    """The dump as JSON objects: records, then chains with their documents and findings, then findings of referenced
+    rows, sums kept by day, sources.
+    """
+    with engine.connect() as connection, connection.begin():
+        yield from contents(connection)
+
+
+def contents(connection: Connection) -> Iterator[dict[str, Any]]:
+    """The same from a transaction that began before, as the state it sees."""
+    yield from _records(connection)
+    yield from _chains(connection)
+    yield from _reference_findings(connection)
+    yield from _rows(connection)
+
+
+def _records(connection: Connection) -> Iterator[dict[str, Any]]:
+    table = tables.records
+    for row in connection.execute(select(table.c.body).order_by(table.c.key).execution_options(yield_per=1_000)):
+        record = _decode_record(row.body)
+        yield {
+            "record": record.key,
+            "chain": record.chain,
+            "seen": _event(record.seen),
+            "deleted": _event(record.deleted),
+            "columns": {
+                name: {"value": value, "by": _event(record.told_by(name))}
+                for name, value in sorted(record.values.items())
+            },
+            "joins": record.joins,
+            "refers": record.refers,
+        }
+
+
+def _chains(connection: Connection) -> Iterator[dict[str, Any]]:
+    table = tables.chains
+    for row in connection.execute(select(table.c.body).order_by(table.c.id).execution_options(yield_per=1_000)):
+        chain = _decode_chain(row.body)
+        yield {
+            "chain": chain.id,
+            "records": list(chain.members),
+            "documents": [_document(document) for document in chain.documents],
+            "findings": [_finding(finding) for finding in chain.findings],
+            "not_synced_to_finance": [msgspec.to_builtins(item) for item in chain.unsynced],
+        }
+
+
+def _reference_findings(connection: Connection) -> Iterator[dict[str, Any]]:
+    table = tables.findings
+    for row in connection.execute(
+        select(table.c.owner, table.c.body)
+        .where(table.c.owner.not_in(select(tables.chains.c.id)))
+        .order_by(table.c.owner, table.c.number)
+    ):
+        yield {"row": row.owner, "finding": _finding(_decode_finding(row.body))}
+
+
+def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
+    """The tables that are kept beside the chains must say the same: names of documents, sums by day, links."""
+    for table, name in (
+        (tables.documents, "document_row"),
+        (tables.totals, "total"),
+        (tables.reconciliations, "reconciliation"),
+        (tables.sources, "source"),
+        (tables.links, "link"),
+    ):
+        order = list(table.primary_key.columns)
+        for row in connection.execute(select(table).order_by(*order).execution_options(yield_per=1_000)).mappings():
+            yield {name: dict(row)}
+    messages = tables.process_messages.c
+    before = purged_to(connection)
+    # What is about to be deleted counts as deleted: when the worker comes to it is a matter of its clock.
+    gone = every_purgeable(connection, before) if before is not None else set()
+    for message in connection.execute(
+        select(messages.source, messages.event, messages.code).order_by(messages.source, messages.event)
+    ):
+        if (message.source, message.event) not in gone:
+            yield {"process_message": [message.source, message.event, message.code]}
+    for deletion in connection.execute(select(tables.deletions).order_by(tables.deletions.c.id)).mappings():
+        yield {"deletion": dict(deletion)}
+
+
+def _document(document: Document) -> dict[str, Any]:
+    return {**document_json(document), "key": document.key, "by": _event(document.evidence)}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "subject": finding.subject,
+        "document": finding.document,
+        "parameters": finding.parameters,
+        "by": _event(finding.evidence),
+    }
+
+
+def _event(evidence: Evidence | None) -> list[str] | None:
+    """An event by its source and id, else by its digest, with its time."""
+    if evidence is None:
+        return None
+    return [iso(evidence.at), evidence.source, evidence.event or evidence.digest.hex()]

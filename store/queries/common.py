@@ -1,0 +1,60 @@
+"""Pieces of queries that several questions share: the window, a document out of its chain, sums."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, func, literal_column, or_, select
+
+from engine.calendar import Window
+from engine.reconciliation.documents import Chain, Document, Kind
+from store.projection.tile_totals import Sums
+from store.schema import tables
+
+decode_chain: Final = msgspec.msgpack.Decoder(Chain).decode
+
+
+def within(column: ColumnElement[str], window: Window) -> ColumnElement[bool]:
+    """A document without a date is in every window: it must not vanish."""
+    return or_(column.between(window.start, window.end), column == "")
+
+
+def document_of(body: bytes, key: str) -> Document:
+    return next(document for document in decode_chain(body).documents if document.key == key)
+
+
+def kept_sums(
+    connection: Connection, by: Sequence[ColumnElement[Any]], *conditions: ColumnElement[bool]
+) -> dict[tuple[Any, ...], Sums]:
+    """The sums kept by day in the rows of `totals` that meet the conditions, added up by what they have in common."""
+    # The database puts the texts together, and they are read at once: there are thousands of rows, and a few sums.
+    texts = func.aggregate_strings(tables.totals.c.sums, " ")
+    rows = connection.execute(select(*by, func.count(), texts).where(*conditions).group_by(*by))
+    return {tuple(key): Sums.of_texts(number, text) for *key, number, text in rows if number}
+
+
+Kept = dict[tuple[Kind, int, str, str], Sums]
+"""The sums of a company in a window by kind, views, transaction and accounting currency ('' for none)."""
+
+
+def kept_within(connection: Connection, company: str, window: Window) -> Kept:
+    """The sums of a window: those of its tiles, and of each grid without filters."""
+    table = tables.totals.c
+    by = [table.kind, table.views, table.currency, table.accounting_currency]
+    found = kept_sums(connection, by, table.company == company, within(table.date, window))
+    return {(kind, views, currency, accounting): sums for (kind, views, currency, accounting), sums in found.items()}
+
+
+_LOW_BITS: Final = 20
+_LOW_MASK: Final = (1 << _LOW_BITS) - 1
+
+
+def exact_sum(column: ColumnElement[int]) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """A sum as two sums of its high and low bits: neither can leave 64 bits, so none turns into a float or fails."""
+    # Written out: PostgreSQL shifts by an integer, and a bound number would be a bigint.
+    high, low = column.op(">>")(literal_column(str(_LOW_BITS))), column.op("&")(literal_column(str(_LOW_MASK)))
+    return func.coalesce(func.sum(high), 0), func.coalesce(func.sum(low), 0)
+
+
+def joined(high: int, low: int) -> int:
+    return (int(high) << _LOW_BITS) + int(low)

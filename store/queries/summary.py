@@ -1,0 +1,182 @@
+"""The tiles of a company (R31, R32): each the sum of its part over the rows of its view, from sums kept by day."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, func, select, text
+
+from engine import money
+from engine.calendar import Company, Window
+from engine.errors import QuestionError
+from engine.reconciliation.documents import Kind
+from engine.reconciliation.grace import Moment, in_flight
+from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums
+from store.queries.common import Kept, document_of, exact_sum, joined, within
+from store.schema import tables
+
+KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
+
+
+class Amount(msgspec.Struct, frozen=True):
+    """A sum in units of 1/10000, and the number of documents in it."""
+
+    amount: int
+    documents: int
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The tiles of a company and a window (R31, R32), all in the accounting currency and from one state."""
+
+    company: str
+    window: Window
+    currency: str | None
+    as_of: datetime
+    unreconciled: dict[str, Amount]
+    tiles: dict[str, Amount]
+    difference: Amount
+    in_flight: Amount
+    not_synced: Amount
+
+    def as_json(self) -> dict[str, Any]:
+        """The fixed JSON of `tieout summary`."""
+        return {
+            "company": self.company,
+            "from": self.window.start,
+            "to": self.window.end,
+            "currency": self.currency,
+            "as_of": self.as_of.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "unreconciled": {name: self._amount(value) for name, value in self.unreconciled.items()},
+            "tiles": {name: self._amount(value) for name, value in self.tiles.items()},
+            "difference": self._amount(self.difference),
+            "in_flight": self._amount(self.in_flight),
+            "not_synced_to_finance": {
+                "amount": money.text(self.not_synced.amount, self.currency),
+                "records": self.not_synced.documents,
+            },
+        }
+
+    def _amount(self, value: Amount) -> dict[str, Any]:
+        return {"amount": money.text(value.amount, self.currency), "documents": value.documents}
+
+
+def summarise(
+    connection: Connection, company: Company, window: Window, kept: Kept, moment: Moment, as_of: datetime
+) -> Summary:
+    """The tiles. Each is the sum of its part over the rows of its view, from the sums kept of the window."""
+    by_kind = {kind: _Tiles() for kind in KINDS}
+    currencies: set[str] = set()
+    for (kind, views, _, accounting), sums in kept.items():
+        by_kind[kind].add(views, sums)
+        if views & SUMMED:
+            currencies.add(accounting)
+    expense, invoice = by_kind["expense"], by_kind["vendor-invoice-line"]
+    currency = _one_currency(company, currencies)
+    return Summary(
+        company=company.code,
+        window=window,
+        currency=currency,
+        as_of=as_of,
+        unreconciled={"expense": expense.unreconciled, "vendor_invoice": invoice.unreconciled},
+        tiles={
+            "vendor_invoice_missing_journal_lines": invoice.missing_journal_lines,
+            "vendor_invoice_missing_actuals": invoice.missing_actuals,
+            "expense_missing_journal_lines": expense.missing_journal_lines,
+            "expense_missing_actuals": expense.missing_actuals,
+        },
+        difference=Amount(
+            expense.difference.amount + invoice.difference.amount,
+            expense.difference.documents + invoice.difference.documents,
+        ),
+        in_flight=_in_flight(connection, company.code, window, moment),
+        not_synced=_not_synced(connection, company.code, currency),
+    )
+
+
+def _in_flight(connection: Connection, company: str, window: Window, moment: Moment) -> Amount:
+    if moment.now is None:
+        return Amount(0, 0)
+    table = tables.documents
+    rows = connection.execute(
+        select(table.c.key, tables.chains.c.body)
+        .join(tables.chains, tables.chains.c.id == table.c.chain)
+        .where(
+            table.c.company == company,
+            within(table.c.date, window),
+            text("views & 3 <> 0"),
+            table.c.since > moment.now - timedelta(days=1) // timedelta(microseconds=1),
+        )
+    )
+    amount = documents = 0
+    for key, body in rows:
+        document = document_of(body, key)
+        if in_flight(document, moment):
+            documents += 1
+            parts = document.accounting
+            amount += parts.missing_actual + parts.missing_journal_line if parts else 0
+    return Amount(amount, documents)
+
+
+def _not_synced(connection: Connection, company: str, currency: str | None) -> Amount:
+    table = tables.unsynced.c
+    rows = connection.execute(
+        select(table.currency, func.sum(table.records), *exact_sum(table.amount))
+        .where(table.company == company)
+        .group_by(table.currency)
+    )
+    records = amount = 0
+    for found, number, high, low in rows:
+        records += number
+        amount += joined(high, low) if found == (currency or "") else 0
+    return Amount(amount, records)
+
+
+class _Tiles:
+    """The sums of one kind that the summary shows."""
+
+    def __init__(self) -> None:
+        self._all = Sums()
+        self._actuals = 0
+        self._lines = 0
+        self._open = 0
+        self._different = 0
+
+    def add(self, views: int, sums: Sums) -> None:
+        if not views & SUMMED:
+            return
+        self._all = self._all + sums
+        self._different += sums.with_difference
+        self._actuals += sums.documents if views & MISSING_ACTUALS else 0
+        self._lines += sums.documents if views & MISSING_JOURNAL_LINES else 0
+        self._open += sums.documents if views & (MISSING_ACTUALS | MISSING_JOURNAL_LINES) else 0
+
+    @property
+    def missing_actuals(self) -> Amount:
+        return Amount(self._all.accounting_missing_actual, self._actuals)
+
+    @property
+    def missing_journal_lines(self) -> Amount:
+        return Amount(self._all.accounting_missing_journal_line, self._lines)
+
+    @property
+    def unreconciled(self) -> Amount:
+        """The sum of both tiles; a document in both views counts once."""
+        return Amount(self._all.accounting_missing_actual + self._all.accounting_missing_journal_line, self._open)
+
+    @property
+    def difference(self) -> Amount:
+        return Amount(self._all.accounting_difference, self._different)
+
+
+def _one_currency(company: Company, found: set[str]) -> str | None:
+    """The currency of the tiles: the ledger's. Without a ledger, that of the documents if they have but one."""
+    if company.currency is not None:
+        return company.currency
+    named = {currency for currency in found if currency}
+    if len(named) > 1:
+        raise QuestionError(
+            f"{company.code}: the ledger's currency is not known and the documents are in "
+            f"{', '.join(sorted(named))}; sums never mix "
+            "currencies. Send the rows of CompanyInfo and Ledger for this company."
+        )
+    return next(iter(named), None)

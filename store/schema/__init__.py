@@ -1,0 +1,9 @@
+"""Tables, databases and bulk statements.
+
+* `tables`: every table of the store.
+* `database`: opens and upgrades a store, on SQLite or PostgreSQL.
+* `bulk_sql`: statements of the write path, each for many rows.
+* `case_folding`: case-insensitive prefix indexes.
+* `wal_checkpoints`: checkpoints of SQLite's write-ahead log, beside the writer.
+* `sqlite_files`: the SQLite files of an installation and their permissions.
+"""

@@ -1,0 +1,241 @@
+"""Opening a store.
+
+Writing transactions take the database's write lock at their start, so that what they read cannot change under them;
+reading ones see one consistent state for as long as they last and never wait for the writer.
+"""
+
+import os
+import sqlite3
+import threading
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+
+from engine.errors import StoreAway, StoreError
+from store.schema.sqlite_files import make_private, reading_uri
+from store.schema.wal_checkpoints import checkpoint_beside
+
+_PAGE_CACHE_KIB = 24 * 1024  # of the writer; what keeps it within 250 MiB while millions of rows stay quick
+_READER_CACHE_KIB = 16 * 1024
+CONNECT_SECONDS = 5
+_MIGRATING = 0x7469656F7574  # "tieout"
+
+# Alembic keeps what it works on in variables of its modules: two upgrades at a time would write into each other's
+# store.
+_UPGRADING: Final = threading.Lock()
+
+# "TIES" in the file's header tells a store from any other SQLite file, such as the log given by mistake.
+APPLICATION_ID: Final = 0x54494553
+_LOG_ID: Final = 0x5449454F  # that of `streams.embedded.blocks`
+
+
+def connect(url: str, *, write: bool = False) -> Engine:
+    """A connection pool on the store at `url` (a SQLAlchemy URL). Raises `StoreError` when the URL cannot be read."""
+    try:
+        parsed = make_url(url)
+        engine = create_engine(parsed, **_options(parsed.get_backend_name(), write=write))
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise _unusable(url, error) from None
+    if engine.dialect.name == "sqlite":
+        _place_sqlite(engine, write=write)
+        _prepare_sqlite(engine, write=write)
+    elif not write:
+        _spare_processes(engine)
+    return engine
+
+
+def shown_url(url: str | URL) -> str:
+    """A store's URL for people: without its password, wherever in the URL that is written."""
+    parsed = make_url(url)
+    hidden = {name: "hidden" if "pass" in name.lower() else value for name, value in parsed.query.items()}
+    return parsed.set(query=hidden).render_as_string(hide_password=True)
+
+
+def _unusable(url: str, error: Exception) -> StoreError:
+    """The error for a URL that names no known database, or one whose driver is not installed."""
+    if isinstance(error, ImportError) and url.startswith(("postgresql://", "postgresql+psycopg://")):
+        return StoreError(
+            f"TIEOUT_STORE names a PostgreSQL database, and its driver cannot be loaded ({error}): "
+            "pip install 'tieout[postgres]'."
+        )
+    return StoreError(
+        "TIEOUT_STORE is not a store this version knows. Use sqlite:///path/to/file or "
+        "postgresql+psycopg://user@host/database."
+    )
+
+
+def _options(backend: str, *, write: bool) -> dict[str, Any]:
+    """How connections to a database server are kept. Readers see one state a transaction, and may not write."""
+    if backend == "sqlite":
+        return {}
+    options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
+    if not write:
+        # Each question is planned for what it asks: a plan for any filter takes twice as long for most.
+        options["connect_args"]["prepare_threshold"] = None
+        options["isolation_level"] = "REPEATABLE READ"
+        options["execution_options"] = {"postgresql_readonly": True}
+    return options
+
+
+def _spare_processes(engine: Engine) -> None:
+    """Have PostgreSQL take more processes only for questions that take a tenth of a second or more. For a shorter one,
+    starting them takes as long as they save, and twice the processor time, from the worker too.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        connection.execute("SET parallel_setup_cost = 10000")
+        connection.commit()
+
+
+# Without an adapter of their own, sqlite3 asks each of these values whether it can adapt itself: a fifth of the time
+# that binding a row takes.
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), lambda none: none)
+
+
+def _place_sqlite(engine: Engine, *, write: bool) -> None:
+    """Create the file if it is missing, or have it read where its folder cannot be written."""
+    database = engine.url.database
+    if not database or database.startswith((":memory:", "file:")):
+        return
+    path = Path(database).absolute()
+    if write:
+        make_private(path)
+    elif not os.access(path.parent, os.W_OK):
+
+        @event.listens_for(engine, "do_connect")
+        def _(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+            arguments[0] = reading_uri(path)
+            options["uri"] = True
+
+
+def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def _(connection: sqlite3.Connection, _record: Any) -> None:
+        cursor = connection.cursor()
+        # Before anything is written to it.
+        _refuse_foreign(cursor, engine.url.render_as_string())
+        if write:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        # A writer waits for as long as a replay may take to put a rebuilt store in place.
+        cursor.execute(f"PRAGMA busy_timeout={300_000 if write else 10_000}")
+        cursor.execute(f"PRAGMA cache_size=-{_PAGE_CACHE_KIB if write else _READER_CACHE_KIB}")
+        cursor.execute("PRAGMA temp_store=MEMORY")
+        if write:
+            # A power failure may take the last transactions, never their consistency: the offsets go with them, and
+            # they are read again. The log is kept short by `store.schema.wal_checkpoints`; this only bounds it.
+            cursor.execute("PRAGMA wal_autocheckpoint=32000")
+        cursor.close()
+
+    serialise(engine, write=write)
+    if write:
+        checkpoint_beside(engine)
+
+
+def _refuse_foreign(cursor: sqlite3.Cursor, shown: str) -> None:
+    """Raise `StoreError` for a file that is not a store, and no new one."""
+    [application] = cursor.execute("PRAGMA application_id").fetchone()
+    if application == APPLICATION_ID:
+        return
+    tables = {name for [name] in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    # A store of a version before this one has no id yet.
+    if application == 0 and (not tables or {"alembic_version", "offsets"} <= tables):
+        return
+    what = "is the event log, not a store" if application == _LOG_ID else "is the database of another program"
+    raise StoreError(f"the store {shown} {what}: check TIEOUT_STORE. The file was left as it is.")
+
+
+def serialise(engine: Engine, *, write: bool) -> None:
+    """Have SQLite's transactions begin when SQLAlchemy says so: writing ones with the write lock, reading ones with a
+    snapshot.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def migrate(engine: Engine) -> tuple[str | None, str]:
+    """Bring the store to the shape of this code; a new one is made. Returns the shape it had, None if none, and the one
+    it has now. Raises `StoreError` for one that is newer or no store at all, `StoreAway` when it does not answer.
+    """
+    before = check(engine, allow_old=True)
+    with as_file(files("store") / "migrations") as scripts, engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Workers that start together must not make the tables together.
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
+        config = Config()
+        config.set_main_option("script_location", str(scripts))
+        config.attributes["connection"] = connection
+        with _UPGRADING:
+            command.upgrade(config, "head")
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    return before, check(engine) or ""
+
+
+def check(engine: Engine, *, allow_old: bool = False) -> str | None:
+    """Refuse a store that is not there, is no database, or has another shape than this code reads and writes (R74).
+
+    Returns its shape; None for an empty one, which only `allow_old` accepts.
+    """
+    shown = shown_url(engine.url)
+    try:
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    except (OperationalError, DatabaseError) as error:
+        raise _unopened(shown, error, server=engine.dialect.name != "sqlite") from None
+    with as_file(files("store") / "migrations") as scripts:
+        directory = ScriptDirectory(str(scripts))
+        known = {script.revision for script in directory.walk_revisions()}
+        head = directory.get_current_head()
+    if current is not None and current not in known:
+        raise StoreError(
+            f"the store {shown} has the shape {current}, which is newer than this version of tieout knows ({head}). "
+            "Use the newer version, or another store."
+        )
+    if current != head and not allow_old:
+        if current is None:
+            raise StoreError(
+                f"the store {shown} is empty: `tieout migrate` or the first `tieout run` makes its tables."
+            )
+        raise StoreError(
+            f"the store {shown} has the older shape {current}, and this version needs {head}: `tieout migrate` or the "
+            "next `tieout run` upgrades it."
+        )
+    return current
+
+
+# By the words of the server: a connection that was refused has no code. In other languages the general advice stands.
+_REMEDIES: Final = (
+    ("authentication failed", "check user and password in TIEOUT_STORE, or the password in PGPASSWORD"),
+    ("no password supplied", "put the password into TIEOUT_STORE or PGPASSWORD"),
+    ("role", "check the user in TIEOUT_STORE, or make it (CREATE USER)"),
+    ("does not exist", "make the database (CREATE DATABASE), or check its name in TIEOUT_STORE"),
+    ("pg_hba.conf", "let this user in from here in the server's pg_hba.conf"),
+    ("permission denied", "grant the user what docs/operating.md lists"),
+)
+
+
+def _unopened(shown: str, error: DatabaseError, *, server: bool) -> StoreError:
+    """What to do about a store that cannot be opened."""
+    said = " ".join(str(error.orig).split())
+    if not server:
+        return StoreError(f"the store {shown} cannot be opened: {said}")
+    for words, remedy in _REMEDIES:
+        if words in said:
+            return StoreError(f"the store {shown} cannot be opened ({said}): {remedy}.")
+    return StoreAway(f"the store {shown} does not answer ({said}): check TIEOUT_STORE, and that its database runs.")

@@ -1,0 +1,501 @@
+"""The event log in one SQLite file, for one machine: no broker, no server.
+
+A row of the file is a block: the records of one append to one partition, encoded together, up to `BLOCK_BYTES_MAX`.
+Blocks rather than a row for each record, because Python's sqlite3 lets go of the interpreter lock at every row: a
+thread that reads record by record beside a busy one waits up to 5 ms for each. It also makes appending three times as
+fast. `streams.embedded.blocks` says how they lie in the file, and which checksums prove them; every read is held to
+them.
+
+A block's key is its partition's number in this file and its first offset, packed into one integer, so that a partition
+is read in key order, and appending to one partition never moves another's blocks.
+
+Nothing is ever deleted or compacted here, whatever the topics' policies say: a machine's disk holds years of one
+company, and a topic that keeps more than it must breaks no promise.
+"""
+
+import fcntl
+import itertools
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+from zlib import crc32
+
+from store.schema.sqlite_files import make_private
+from streams.embedded.blocks import (
+    INSERT_BLOCK,
+    MOVE_END,
+    OFFSET_MASK,
+    Block,
+    Broken,
+    Item,
+    Mode,
+    Partition,
+    add_partition,
+    block_checksum,
+    blocks_from,
+    contents,
+    count_partitions,
+    damage,
+    encode,
+    end_of,
+    is_checked,
+    items_of,
+    open_file,
+    partition_checksum,
+    translated,
+    whole,
+    written,
+)
+from streams.log import (
+    RECORD_BYTES_MAX,
+    Batch,
+    LogBusy,
+    LogFailed,
+    LogReadOnly,
+    LogRecord,
+    NewRecord,
+    OffsetOutOfRange,
+    Place,
+    RecordTooLarge,
+    TopicMismatch,
+    TopicMissing,
+    portions,
+)
+from streams.topics import DEFAULT_PREFIX, Topic
+
+# Large blocks append and read faster; small ones make looking up a single record cheaper. Past 256 KiB nothing is
+# gained.
+BLOCK_BYTES_MAX = 256 * 1024
+
+_LAST_BLOCK = "SELECT id, count, time FROM blocks WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
+
+_NEXT_BLOCK = "SELECT min(id) FROM blocks WHERE id > ? AND id < ?"
+
+
+class _Extent(NamedTuple):
+    """A block without its body, which nothing proves: the offsets from `base` up to `end`, appended at `time`."""
+
+    base: int
+    end: int
+    time: int
+
+
+class _Filling:
+    """A block while its records are being collected."""
+
+    __slots__ = ("base", "items", "partition", "size")
+
+    def __init__(self, partition: Partition, base: int) -> None:
+        self.partition = partition
+        self.base = base
+        self.items: list[Item] = []
+        self.size = 0
+
+    def row(self, now: int) -> tuple[int, int, int, int, bytes]:
+        """The row of the table of blocks."""
+        body, count = encode(self.items), len(self.items)
+        checksum = block_checksum(self.partition, self.base, count, now, body)
+        return self.partition.low + self.base, count, now, checksum, body
+
+
+class EmbeddedLog:
+    """An `EventLog` in a SQLite file. One process writes at a time; any number may read beside it."""
+
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        *,
+        lock: IO[str] | None,
+        record_bytes_max: int,
+        clock: Callable[[], int],
+    ) -> None:
+        """Use `open`."""
+        self._path = path
+        self._connection = connection
+        self._lock = lock
+        self._record_bytes_max = record_bytes_max
+        self._clock = clock
+        # One connection and its mutex: a write holds it for a transaction, a read for a statement. Encoding is done
+        # outside of it, so appending threads have a mutex of their own.
+        self._mutex = threading.Lock()
+        self._appending = threading.Lock()
+        self._closed = False
+        self._checked = True
+        self._blocks_from = ""
+        self._identity: str | None = None
+        self._partitions: Mapping[str, tuple[Partition, ...]] = {}
+        self._ends: dict[int, int] = {}
+        self._latest = 0
+        self._keyless = itertools.count()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        mode: Mode,
+        *,
+        record_bytes_max: int = RECORD_BYTES_MAX,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> "EmbeddedLog":
+        """Open a log; for writing, make it if it is not there, and hold it until `close` or the end of the process.
+
+        `clock` gives the time of an append in milliseconds since 1970 UTC.
+
+        Raises `LogBusy` when another process writes to it, `LogMissing` when there is none to read, `LogDamaged` when
+        the file is not a log or, for writing, when the end of a partition is damaged, and `LogFailed` when the file
+        system refuses.
+        """
+        file = Path(path).absolute()
+        lock = take_lock(file) if mode == "write" else None
+        try:
+            connection = open_file(file, mode)
+            log = cls(file, connection, lock=lock, record_bytes_max=record_bytes_max, clock=clock)
+            try:
+                log._load()
+                if lock is not None:
+                    log._find_ends()
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            if lock is not None:
+                lock.close()
+            raise
+        return log
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    def identities(self, topics: Sequence[str]) -> Mapping[str, str]:
+        # A log of the format before this one has none until it is opened for writing.
+        return {} if self._identity is None else dict.fromkeys(topics, f"log:{self._identity}")
+
+    def create_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> None:
+        if partitions < 1:
+            raise ValueError(f"A topic has at least one partition, not {partitions}.")
+        missing = [topic for topic in topics if topic.full_name(prefix) not in self._partitions]
+        with self._writing() as connection:
+            for topic in missing:
+                for number in range(topic.parts(partitions)):
+                    add_partition(connection, topic.full_name(prefix), number)
+            if missing:
+                count_partitions(connection, self._identity or "")
+        self.topics()
+        if problems := self.check_topics(topics, partitions, prefix=prefix):
+            raise TopicMismatch("\n".join(problems))
+
+    def check_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> list[str]:
+        existing = self.topics()
+        problems = []
+        for topic in topics:
+            name = topic.full_name(prefix)
+            found = existing.get(name)
+            if found is None:
+                problems.append(f"Topic {name} is missing from {self._path}: start a worker, it makes its topics.")
+            elif found != topic.parts(partitions):
+                problems.append(
+                    f"Topic {name} has {found} partitions and the settings say {partitions}: keys would change their "
+                    f"partition. Set the number of partitions to {found}, or start a new log in another file."
+                )
+        return problems
+
+    def topics(self) -> Mapping[str, int]:
+        with self._using() as connection:
+            self._load_partitions(connection)
+        return {name: len(partitions) for name, partitions in self._partitions.items()}
+
+    def partitions(self, topic: str) -> int:
+        return len(self._partitions_of(topic))
+
+    def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
+        for topic in {record.topic for record in records}:
+            self._partitions_of(topic)
+        # Two threads may append: the ends are read and moved under one hold of the mutex.
+        with self._appending:
+            now = max(self._clock(), self._latest)
+            filled, ends, placed = self._lay_out(records)
+            rows = [filling.row(now) for filling in filled]
+            moved = [(end, partition_checksum(own, end), own.place) for own, end in ends.items()]
+            with self._writing() as connection:
+                connection.executemany(INSERT_BLOCK, rows)
+                connection.executemany(MOVE_END, moved)
+            self._ends.update({own.place: end for own, end in ends.items()})
+            self._latest = now
+        return placed
+
+    def begin_publishing(self) -> None: ...
+
+    def read(self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
+        own = self._partition_of(topic, partition)
+        records: list[LogRecord] = []
+        with self._using() as connection:
+            # Before the blocks: a writer beside this reader may add some.
+            end = end_of(connection, self._path, own, self._checked)
+            wanted = {"low": own.low, "wanted": own.low + max(offset, 0), "high": own.high}
+            reached = max(offset, 0)
+            # Closed at once: a statement left in the middle would keep the write-ahead log from being emptied.
+            with closing(connection.execute(self._blocks_from, wanted)) as rows:
+                for number, row in enumerate(rows):
+                    block, items = self._read_block(own, row)
+                    # Only the first one may begin before the offset. Nothing is ever deleted, so nothing is left out.
+                    if block.base > reached or (number and block.base != reached):
+                        raise damage(self._path, own, reached, block.base, "what stood there cannot be found")
+                    skip = max(offset - block.base, 0)
+                    items = items[skip : skip + max_records - len(records)]
+                    if len(block.body) > max_bytes:
+                        items = _cut(items, max_bytes)
+                    records += [
+                        LogRecord(topic, partition, place, block.time, key, value, headers)
+                        for place, (key, value, headers) in enumerate(items, block.base + skip)
+                    ]
+                    reached = block.end
+                    if reached <= offset < end:
+                        raise damage(self._path, own, reached, end, "what stood there cannot be found")
+                    max_bytes -= len(block.body)
+                    if len(records) >= max_records or max_bytes <= 0:
+                        break
+                else:
+                    if offset < end and reached < end:
+                        raise damage(self._path, own, reached, end, "what stood there cannot be found")
+        if not records or offset < 0:
+            self._check_range(topic, partition, offset)
+        return records
+
+    def read_together(self, places: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
+        ends = self.ends([(topic, partition) for topic, partition, _ in places])
+        left = {place: ends[place[0], place[1]] - place[2] for place in places}
+        for place, own in left.items():
+            if own < 0:
+                self.read(*place, 1, 1)  # says that this is not the log of before
+        found = [
+            Batch(topic, partition, offset, self.read(topic, partition, offset, records, size))
+            for (topic, partition, offset), (records, size) in portions(left, max_records, max_bytes).items()
+        ]
+        return [batch for batch in found if batch.records]
+
+    def start_offset(self, topic: str, partition: int) -> int:
+        self._partition_of(topic, partition)
+        return 0
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        own = self._partition_of(topic, partition)
+        with self._using() as connection:
+            return end_of(connection, self._path, own, self._checked)
+
+    def ends(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        return {place: self.end_offset(*place) for place in places}
+
+    def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
+        own = self._partition_of(topic, partition)
+        last = end = self.end_offset(topic, partition)
+        first = 0
+        # Times never fall within a partition, and a block has one time: halve the offsets, a block at a time.
+        while first < end:
+            block = self._extent_at(own, (first + end) // 2)
+            if block.time >= timestamp_ms:
+                end = block.base
+            else:
+                first = block.end
+        # Nothing proved the times on the way. Those on both sides of the answer do.
+        if (first > 0 and self._block_at(own, first - 1).time >= timestamp_ms) or (
+            first < last and self._block_at(own, first).time < timestamp_ms
+        ):
+            raise damage(self._path, own, first, last, "the times before and after are not those that were given")
+        return first
+
+    def close(self) -> None:
+        with self._mutex:
+            self._closed = True
+            self._connection.close()
+            if self._lock is not None:
+                # Closing lets go of the lock. The file stays: who unlinked it could unlink the next one's lock.
+                self._lock.close()
+
+    def _load(self) -> None:
+        with self._using() as connection:
+            self._checked = is_checked(connection)
+            self._blocks_from = blocks_from(self._checked)
+            self._load_partitions(connection)
+
+    def _load_partitions(self, connection: sqlite3.Connection) -> None:
+        self._identity, found = contents(connection, self._path, self._checked)
+        partitions: dict[str, list[Partition]] = {}
+        for own in sorted(found):
+            partitions.setdefault(own.topic, []).append(own)
+        self._partitions = {topic: tuple(numbered) for topic, numbered in partitions.items()}
+
+    def _find_ends(self) -> None:
+        """Look where appending goes on, and that what stands before it is whole."""
+        for own in itertools.chain(*self._partitions.values()):
+            end = self._ends[own.place] = self.end_offset(own.topic, own.number)
+            if end:
+                self._latest = max(self._latest, self._block_at(own, end - 1).time)
+
+    def _partitions_of(self, topic: str) -> tuple[Partition, ...]:
+        if topic not in self._partitions:
+            # A reader may be older than the topic.
+            with self._using() as connection:
+                self._load_partitions(connection)
+        try:
+            return self._partitions[topic]
+        except KeyError:
+            raise TopicMissing(
+                f"The event log {self._path} has no topic {topic}: check the topic prefix, or start a worker once, it "
+                "makes its topics."
+            ) from None
+
+    def _partition_of(self, topic: str, partition: int) -> Partition:
+        partitions = self._partitions_of(topic)
+        if not 0 <= partition < len(partitions):
+            raise _no_partition(topic, partition, len(partitions))
+        return partitions[partition]
+
+    def _extent_at(self, own: Partition, offset: int) -> _Extent:
+        """The block that an offset stands in, not proved."""
+        with self._using() as connection:
+            row = connection.execute(_LAST_BLOCK, (own.low, own.low + offset + 1)).fetchone()
+        if row is not None and all(isinstance(value, int) for value in row):
+            extent = _Extent(row[0] & OFFSET_MASK, (row[0] & OFFSET_MASK) + row[1], row[2])
+            if extent.base <= offset < extent.end:
+                return extent
+        raise damage(self._path, own, offset, offset + 1, "what stood there cannot be found")
+
+    def _block_at(self, own: Partition, offset: int) -> Block:
+        """The block that an offset stands in."""
+        wanted = {"low": own.low, "wanted": own.low + offset, "high": own.high}
+        with self._using() as connection, closing(connection.execute(self._blocks_from, wanted)) as rows:
+            row = rows.fetchone()
+            if row is not None:
+                block, _ = self._read_block(own, row)
+                if block.base <= offset < block.end:
+                    return block
+        raise damage(self._path, own, offset, offset + 1, "what stood there cannot be found")
+
+    def _read_block(self, own: Partition, row: tuple[Any, ...]) -> tuple[Block, list[Item]]:
+        """A block that is as it was written, and its records."""
+        try:
+            block = whole(own, *row)
+            return block, items_of(block)
+        except Broken as error:
+            # Its own count proves nothing.
+            following = self._connection.execute(_NEXT_BLOCK, (row[0], own.high)).fetchone()[0]
+            end = following & OFFSET_MASK if following else end_of(self._connection, self._path, own, self._checked)
+            raise damage(self._path, own, row[0] & OFFSET_MASK, end, f"{error}") from None
+
+    def _lay_out(
+        self, records: Sequence[NewRecord]
+    ) -> tuple[list[_Filling], dict[Partition, int], list[tuple[int, int]]]:
+        """Give each record its place; return the blocks, the new ends, and the (partition, offset) of each."""
+        filled: list[_Filling] = []
+        filling: dict[Partition, _Filling] = {}
+        ends: dict[Partition, int] = {}
+        placed: list[tuple[int, int]] = []
+        for record in records:
+            partitions = self._partitions[record.topic]
+            own = partitions[self._partition(record, len(partitions))]
+            size = self._size(record)
+            end = ends.get(own)
+            if end is None:
+                end = self._ends.get(own.place, 0)
+            block = filling.get(own)
+            if block is None or block.size + size > BLOCK_BYTES_MAX:
+                block = filling[own] = _Filling(own, end)
+                filled.append(block)
+            block.items.append((record.key, record.value, record.headers))
+            block.size += size
+            ends[own] = end + 1
+            placed.append((own.number, end))
+        return filled, ends, placed
+
+    def _partition(self, record: NewRecord, partitions: int) -> int:
+        if record.partition is not None:
+            if not 0 <= record.partition < partitions:
+                raise _no_partition(record.topic, record.partition, partitions)
+            return record.partition
+        # Not `hash`: it differs from process to process.
+        return (next(self._keyless) if record.key is None else crc32(record.key)) % partitions
+
+    def _size(self, record: NewRecord) -> int:
+        size = len(record.key or b"") + len(record.value or b"")
+        if record.headers:
+            size += sum(len(name) + len(value) for name, value in record.headers)
+        if size > self._record_bytes_max:
+            raise RecordTooLarge(
+                f"A record for {record.topic} has {size:,} bytes and the event log takes {self._record_bytes_max:,}: "
+                "send less in one event, or raise the limit in the settings."
+            )
+        return size
+
+    def _check_range(self, topic: str, partition: int, offset: int) -> None:
+        start, end = self.start_offset(topic, partition), self.end_offset(topic, partition)
+        if not start <= offset <= end:
+            raise OffsetOutOfRange(
+                f"{topic}, partition {partition} of the event log {self._path} has the offsets {start} up to {end}, "
+                f"and {offset} was asked for: is this the log that was read before, or an older copy of it?"
+            )
+
+    @contextmanager
+    def _using(self) -> Iterator[sqlite3.Connection]:
+        with self._mutex:
+            if self._closed:
+                raise LogFailed(f"The event log {self._path} is closed.")
+            with translated(self._path):
+                yield self._connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Run one transaction: all of it is on the disk afterwards, or nothing."""
+        if self._lock is None:
+            raise LogReadOnly(f"The event log {self._path} was opened for reading.")
+        with self._using() as connection, written(connection):
+            yield connection
+
+
+def _no_partition(topic: str, partition: int, partitions: int) -> TopicMissing:
+    return TopicMissing(f"Topic {topic} has partitions 0 to {partitions - 1}, and no partition {partition}.")
+
+
+def _cut(items: list[Item], max_bytes: int) -> list[Item]:
+    """Keep items until they hold `max_bytes`, the one that reaches it included."""
+    held = 0
+    for count, (key, value, _) in enumerate(items, 1):
+        held += len(key or b"") + len(value or b"")
+        if held >= max_bytes:
+            return items[:count]
+    return items
+
+
+def take_lock(path: Path) -> IO[str]:
+    """Hold the file beside the log that says who writes to it; the system lets go of it when the process ends.
+
+    Raises `LogBusy`.
+    """
+    try:
+        locked = path.with_name(path.name + ".lock")
+        make_private(locked)
+        lock = open(locked, "a+", encoding="ascii")  # noqa: SIM115 - held until `close`
+    except OSError as error:
+        raise LogFailed(
+            f"The event log {path} cannot be written ({error}): check the path and its permissions."
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        raise LogBusy(
+            f"Another process (id {holder}) writes to the event log {path}: stop it first. An embedded log has one "
+            "writer; where several must write at a time, use Kafka."
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock

@@ -1,0 +1,405 @@
+"""Looking through the file of an embedded log for damage, and writing what is whole into a new one.
+
+Offsets stay what they are, and so does the log's identity: a store goes on with the new log where it stood. In the
+place of each record that was lost stands one without key and value, with the header `streams.log.LOST`; a worker puts
+it on the rejected topic.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import msgspec
+
+from streams.embedded.blocks import (
+    ADVICE,
+    INSERT_BLOCK,
+    MOVE_END,
+    OFFSET_MASK,
+    PAGE_BYTES,
+    Block,
+    Broken,
+    Item,
+    Partition,
+    block_checksum,
+    count_partitions,
+    encode,
+    end_by_blocks,
+    is_checked,
+    items_of,
+    log_checksum,
+    new_identity,
+    offsets,
+    open_file,
+    partition_checksum,
+    translated,
+    whole,
+    written,
+)
+from streams.embedded.log import take_lock
+from streams.embedded.sqlite_pages import Pages
+from streams.log import LOST, RECORD_BYTES_MAX, LogDamaged, LogFailed
+
+LOST_AT_ONCE: Final = 1_000
+"""Records in the places of lost ones, in one block."""
+COMMITTED_BYTES: Final = 64 * 1024 * 1024
+
+_ROW: Final = "SELECT place, topic, partition, checked, ends, checksum FROM partitions NOT INDEXED"
+_NAMES: Final = "SELECT place, topic, partition FROM partitions INDEXED BY sqlite_autoindex_partitions_1"
+_ROW_OF_BEFORE: Final = "SELECT place, topic, partition, NULL, NULL, NULL FROM partitions NOT INDEXED"
+_FIRST_FROM: Final = "SELECT id, count, time, checksum, body FROM blocks WHERE id >= ? AND id < ? ORDER BY id LIMIT 1"
+_LAST_BEFORE: Final = (
+    "SELECT id, count, time, checksum, body FROM blocks WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
+)
+_GONE: Final = "what stood there cannot be found"
+
+Report = Callable[[int], None]
+"""Told how many records were looked at."""
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """Records that are not whole: the offsets from `first` up to, not including, `end`."""
+
+    first: int
+    end: int
+    why: str
+
+
+class PartitionState(msgspec.Struct):
+    """What there is of a partition."""
+
+    topic: str
+    partition: int
+    end: int
+    """The offset after the last record."""
+    checksums_from: int | None
+    """The offset from which on there are checksums; None when there are none."""
+    whole: int = 0
+    """Records that are as they were written."""
+    damaged: list[Stretch] = []
+    lost: int = 0
+    """Records that were lost before: what stands in their places says so."""
+
+
+class LogState(msgspec.Struct):
+    """What there is of a log."""
+
+    path: str
+    identity: str | None
+    """None for a log of the format before, and when it cannot be read."""
+    faults: list[str]
+    """What is wrong beside the records."""
+    partitions: list[PartitionState] = []
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is damaged."""
+        return not self.faults and not any(state.damaged for state in self.partitions)
+
+
+def examine(path: Path, on_progress: Report = lambda records: None) -> LogState:
+    """Look through a log; a worker may go on meanwhile. Raises `LogError` for what is not there or is no log."""
+    with closing(open_file(path, "read")) as connection:
+        state, partitions = _opened(connection, path)
+        state.faults += _structure(connection)
+        done = 0
+        for own in partitions:
+            found = _state_of(connection, own, state)
+            for piece in _walk(connection, own, found.end):
+                _count(piece, found)
+                done += piece.end - (piece.base if isinstance(piece, Block) else piece.first)
+                on_progress(done)
+            state.partitions.append(found)
+    return state
+
+
+def salvage(path: Path, to: Path, on_progress: Report = lambda records: None) -> LogState:
+    """Write what is whole of a log into a new one. Returns what there was of the old one, which is left as it is.
+
+    Raises `LogError` when the old one cannot be opened or is being written to, or when the new one exists.
+    """
+    if to.exists():
+        raise LogFailed(f"{to} is there already: name a file that is not.")
+    unfinished = to.with_name(to.name + ".unfinished")
+    for left in _files(unfinished):
+        left.unlink(missing_ok=True)
+    with (
+        closing(take_lock(path.absolute())),
+        closing(open_file(path, "read")) as connection,
+        path.open("rb") as file,
+    ):
+        state, partitions = _opened(connection, path)
+        with closing(open_file(unfinished, "write")) as new, translated(unfinished):
+            done = 0
+            hidden = _Hidden(file)
+            for own in partitions:
+                found = _state_of(connection, own, state)
+                pieces = _walk(connection, own, found.end, hidden)
+                done += _copy(pieces, new, own._replace(checked=0), found, done, on_progress)
+                state.partitions.append(found)
+            with written(new):
+                count_partitions(new, state.identity or new_identity())
+    unfinished.rename(to)
+    return state
+
+
+def _files(path: Path) -> Iterator[Path]:
+    return (path.with_name(path.name + ending) for ending in ("", "-wal", "-shm"))
+
+
+# --- the partitions --------------------------------------------------------------------------------------------------
+
+
+def _opened(connection: sqlite3.Connection, path: Path) -> tuple[LogState, list[Partition]]:
+    """The log's identity and partitions, as far as they can be read."""
+    state = LogState(str(path), None, [])
+    with translated(path):
+        checked = is_checked(connection)
+        if checked:
+            state.identity, count = _identity(connection, state)
+        rows: list[Any] = []
+        try:
+            rows = connection.execute(_ROW if checked else _ROW_OF_BEFORE).fetchall()
+        except sqlite3.Error as error:
+            state.faults.append(f"the table of the partitions cannot be read ({error})")
+        # The index holds the names once more.
+        names: dict[Any, tuple[str, int]] = {}
+        with suppress(sqlite3.Error):
+            names = {place: (topic, number) for place, topic, number in connection.execute(_NAMES)}
+    partitions = []
+    for place, topic, number, since, ends, checksum in rows:
+        own = Partition(topic, number, place, since)
+        if checked and checksum != partition_checksum(own, ends):
+            topic, number = names.get(place, (topic, number))
+            state.faults.append(f"the row of {topic}, partition {number} is damaged")
+            # Then a block without a checksum may be one of the format before.
+            own = Partition(str(topic), number if isinstance(number, int) else 0, place, OFFSET_MASK)
+        elif not checked:
+            own = own._replace(checked=OFFSET_MASK)
+        partitions.append(own)
+    there = {own.place for own in partitions}
+    for place, (topic, number) in names.items():
+        if place not in there:
+            state.faults.append(f"the row of {topic}, partition {number} cannot be found")
+            partitions.append(Partition(topic, number, place, OFFSET_MASK))
+    if checked and count is not None and count != len(partitions):
+        state.faults.append(f"{len(partitions)} partitions are found of {count}")
+    return state, sorted(partitions)
+
+
+def _identity(connection: sqlite3.Connection, state: LogState) -> tuple[str | None, int | None]:
+    row: Any = (None, None, None)
+    with suppress(sqlite3.Error):
+        row = connection.execute("SELECT identity, partitions, checksum FROM log").fetchone() or row
+    if row[2] == log_checksum(row[0], row[1]):
+        return row[0], row[1]
+    state.faults.append("the row that has the log's identity is damaged")
+    return None, None
+
+
+def _state_of(connection: sqlite3.Connection, own: Partition, state: LogState) -> PartitionState:
+    """Where a partition ends: by its row, else by its blocks."""
+    since = None if own.checked == OFFSET_MASK else own.checked
+    ends: Any = None
+    if since is not None:
+        with suppress(sqlite3.Error):
+            [ends] = connection.execute("SELECT ends FROM partitions WHERE place = ?", (own.place,)).fetchone()
+    if ends is None:
+        try:
+            ends = end_by_blocks(connection, own)
+        except sqlite3.Error as error:
+            state.faults.append(f"where {own} ends cannot be found ({error})")
+            ends = 0
+    return PartitionState(own.topic, own.number, ends, since)
+
+
+def _structure(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite finds wrong with its pages."""
+    try:
+        return [f"a page: {row[0]}" for row in connection.execute("PRAGMA quick_check(3)") if row[0] != "ok"]
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        return [f"the pages: {error}"]
+
+
+# --- the blocks ------------------------------------------------------------------------------------------------------
+
+
+class _Hidden:
+    """Blocks that are whole, but in pages that SQLite does not find. Looked for when the first is missed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._pages = Pages(file, PAGE_BYTES, 2 * RECORD_BYTES_MAX)
+        self._found: dict[int, tuple[int, int]] | None = None
+
+    def before(self, own: Partition, position: int, end: int) -> Iterator[Block]:
+        """Those of a partition from a position on that lie before an end."""
+        if self._found is None:
+            self._found = dict(self._pages.rows())
+        for id_ in sorted(id_ for id_ in self._found if own.low + position <= id_ < own.low + end):
+            with suppress(Broken, ValueError):
+                _, count, time, *others = self._pages.values(self._found[id_])
+                # A log that is older than its checksums has them after the content.
+                content = sorted(others, key=lambda value: isinstance(value, bytes))
+                block = whole(own, id_, count, time, *([None, *content][-2:]))
+                items_of(block)
+                if position <= block.base and block.end <= end:
+                    yield block
+                    position = block.end
+
+
+def _walk(
+    connection: sqlite3.Connection, own: Partition, end: int, hidden: _Hidden | None = None
+) -> Iterator[Block | Stretch]:
+    """All that lies before an end, in its order: blocks that are whole, and the stretches between them."""
+    checked = is_checked(connection)
+    position = 0
+    while position < end:
+        found = _from(connection, own, position, checked)
+        if isinstance(found, Block) and found.base == position:
+            yield found
+            position = found.end
+            continue
+        following = found if isinstance(found, Block) else _next_whole(connection, own, position, end, checked)
+        stop = end if following is None else min(following.base, end)
+        why = _GONE if isinstance(found, Block) else found[1]
+        for block in hidden.before(own, position, stop) if hidden is not None else ():
+            if position < block.base:
+                yield Stretch(position, block.base, why)
+            yield block
+            position = block.end
+        if position < stop:
+            yield Stretch(position, stop, why)
+        position = stop
+
+
+def _next_whole(connection: sqlite3.Connection, own: Partition, position: int, end: int, checked: bool) -> Block | None:
+    """The first whole block after an offset. A damaged page may hide any number of blocks: leap over it, then come back
+    from behind.
+    """
+    probe, leap = position + 1, 1
+    found: Block | None = None
+    while found is None and probe < end:
+        here = _from(connection, own, probe, checked)
+        if isinstance(here, Block):
+            found = here
+        elif here[0] is not None:
+            probe = max(probe, here[0]) + 1
+        else:
+            probe += leap
+            leap *= 2
+    found = found or _before(connection, own, end, checked)
+    if found is None or found.base <= position:
+        return None
+    while (before := _before(connection, own, found.base, checked)) is not None and position < before.base:
+        found = before
+    return found
+
+
+def _from(connection: sqlite3.Connection, own: Partition, offset: int, checked: bool) -> Block | tuple[int | None, str]:
+    """The first block from an offset on, or where it begins (None if that is not known) and what is wrong with it."""
+    return _whole(connection, _FIRST_FROM, own, own.low + offset, own.high, checked)
+
+
+def _before(connection: sqlite3.Connection, own: Partition, offset: int, checked: bool) -> Block | None:
+    found = _whole(connection, _LAST_BEFORE, own, own.low, own.low + offset, checked)
+    return found if isinstance(found, Block) else None
+
+
+def _whole(
+    connection: sqlite3.Connection, query: str, own: Partition, low: int, high: int, checked: bool
+) -> Block | tuple[int | None, str]:
+    base: int | None = None
+    try:
+        row = connection.execute(query if checked else query.replace("checksum", "NULL"), (low, high)).fetchone()
+        if row is None:
+            return None, _GONE
+        base = row[0] & OFFSET_MASK
+        block = whole(own, *row)
+        items_of(block)
+        return block
+    except Broken as broken:
+        return base, str(broken)
+    except sqlite3.Error as error:
+        return base, f"the file cannot be read there ({error})"
+
+
+def _count(piece: Block | Stretch, state: PartitionState) -> None:
+    if isinstance(piece, Stretch):
+        state.damaged.append(piece)
+        return
+    lost = sum(map(_is_lost, items_of(piece)))
+    state.lost += lost
+    state.whole += piece.end - piece.base - lost
+
+
+def _is_lost(item: Item) -> bool:
+    _, value, headers = item
+    return value is None and any(name == LOST for name, _ in headers)
+
+
+# --- the new log -----------------------------------------------------------------------------------------------------
+
+
+def _copy(
+    pieces: Iterable[Block | Stretch],
+    new: sqlite3.Connection,
+    own: Partition,
+    state: PartitionState,
+    done: int,
+    on_progress: Report,
+) -> int:
+    """Write a partition into the new log; returns how many records it has there."""
+    with written(new):
+        new.execute(
+            "INSERT INTO partitions VALUES (?, ?, ?, 0, 0, ?)",
+            (own.place, own.topic, own.number, partition_checksum(own, 0)),
+        )
+    time, end, held = 0, 0, 0
+    rows: list[tuple[int, int, int, int, bytes]] = []
+    # Times never fall, so what was lost first has the time of what follows: none, if nothing does.
+    for block in chain.from_iterable(_laid_out(piece, state) for piece in pieces):
+        time = max(time, block.time)
+        count = block.end - block.base
+        checksum = block_checksum(own, block.base, count, time, block.body)
+        rows.append((own.low + block.base, count, time, checksum, block.body))
+        end, held = block.end, held + len(block.body)
+        if held > COMMITTED_BYTES:
+            _write(new, own, rows, end)
+            rows, held = [], 0
+        on_progress(done + end)
+    _write(new, own, rows, end)
+    return end
+
+
+def _laid_out(piece: Block | Stretch, state: PartitionState) -> Iterator[Block]:
+    """A piece of the old log as blocks of the new one."""
+    _count(piece, state)
+    if isinstance(piece, Block):
+        yield piece
+        return
+    header = (LOST, piece.why.encode())
+    for base in range(piece.first, piece.end, LOST_AT_ONCE):
+        end = min(base + LOST_AT_ONCE, piece.end)
+        yield Block(base, end, 0, encode([(None, None, (header,))] * (end - base)))
+
+
+def _write(new: sqlite3.Connection, own: Partition, rows: list[tuple[int, int, int, int, bytes]], end: int) -> None:
+    with written(new):
+        new.executemany(INSERT_BLOCK, rows)
+        new.execute(MOVE_END, (end, partition_checksum(own, end), own.place))
+
+
+def check_whole(path: Path) -> None:
+    """Raise `LogDamaged` when anything of a log is damaged, with what is first."""
+    state = examine(path)
+    if state.ok:
+        return
+    said = list(state.faults)
+    for own in state.partitions:
+        name = f"{own.topic}, partition {own.partition}"
+        said += [f"{name}, {offsets(one.first, one.end)}: {one.why}" for one in own.damaged]
+    more = f", and {len(said) - 3:,} more" if len(said) > 3 else ""
+    raise LogDamaged(f"The event log {path} is damaged ({'; '.join(said[:3])}{more}). {ADVICE}")

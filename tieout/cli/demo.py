@@ -1,0 +1,252 @@
+"""`tieout demo`: the whole product on one machine, with a made-up company."""
+
+import os
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from tieout.cli.common import asking, examples, in_force
+from tieout.cli.failures import INTERRUPTED
+from tieout.cli.output import counted
+from tieout.cli.pipeline import MadeOption, PortOption, Role, SeedOption, say_where, work
+from tieout.cli.pipeline import serve as serve_workspace
+
+if TYPE_CHECKING:
+    from streams.log import EventLog
+    from streams.projector import Projector
+    from tieout.settings import Settings
+    from tieout.simulator import Delivered
+    from tieout.sync.command_topic import Outlet
+
+EXAMPLES = examples("tieout demo", "tieout demo --port 8081", "tieout demo --seed 7 --folder another-demo --no-serve")
+
+TRY_SYNC = """
+While this runs, Finance and Dataverse are simulated, and Sync has somebody to call. In another terminal:
+
+  source {file}
+  tieout sync --company USPM
+"""
+
+# Names no other installation has: a fresh start removes them.
+LOG = "demo-log.sqlite"
+STORE = "demo-store.sqlite"
+ENVIRONMENT = "demo.env"
+
+
+def demo(
+    company: MadeOption = "small",
+    seed: SeedOption = 1,
+    folder: Annotated[Path, typer.Option(file_okay=False, help="Where the data lies.")] = Path(".tieout/demo"),
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Go on with the data of the last time. No system is simulated for Sync then.",
+        ),
+    ] = False,
+    port: PortOption = None,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Serve the workspace until Ctrl-C, or end after the summary.")
+    ] = True,
+) -> None:
+    """Start the product with a made-up company. It takes no broker and no database server."""
+    from msgspec.structs import replace
+
+    from tieout import simulator
+    from tieout.bootstrap import open_projector
+
+    base = in_force()
+    folder = folder.absolute()
+    simulation = simulator.deliver(company, seed)
+    settings = replace(
+        base,
+        broker=f"embedded:///{folder / LOG}",
+        store=f"sqlite:///{folder / STORE}",
+        today=simulation.today,
+        companies=simulation.companies,
+        environments=None,
+    )
+    if not keep:
+        _remove(folder)
+    with open_projector(settings) as (log, projector):
+        _play(simulation, log, projector, settings)
+    with ExitStack() as stack:
+        # What a simulated pair was told the last time went with it.
+        systems = None if company == "large" or keep else stack.enter_context(_both_systems(settings, seed, folder))
+        _show(settings, simulation.companies[0], folder)
+        if not serve:
+            return
+        port = _free(port)
+        if systems is None:
+            serve_workspace(settings, port)
+            return
+        file = folder / ENVIRONMENT
+        _write_for_owner(file, _exports(systems.environment))
+
+        def ready(workspace: str | None) -> None:
+            sys.stdout.write(TRY_SYNC.format(file=shlex.quote(str(file))))
+            sys.stdout.flush()
+            say_where(workspace)
+
+        # A worker with every role, so that Sync has somebody to call.
+        work(systems.settings, set(Role), port, systems.outlet, named=True, ready=ready)
+
+
+class _Systems(NamedTuple):
+    """A simulated pair of both systems: what reaches it, as settings and as variables, and where its events go."""
+
+    settings: "Settings"
+    environment: dict[str, str]
+    outlet: "Outlet"
+
+
+@contextmanager
+def _both_systems(settings: "Settings", seed: int, folder: Path) -> Iterator[_Systems]:
+    """Simulate both systems for the length of the block, with what the demonstration has beside the small company."""
+    from msgspec.structs import replace
+
+    from tieout import demo_content
+    from tieout import settings as named
+    from tieout.maintenance.ingest import read_line
+    from tieout.simulator.pair import beside, listen, settings_at, small_pair
+    from tieout.simulator.scenario import Event, ingest_line
+    from tieout.sync.command_topic import Outlet
+
+    def send(event: Event) -> None:
+        record = read_line(ingest_line(event), settings.prefix)
+        if record is not None:
+            outlet.append([record])
+
+    outlet = Outlet(settings)
+    pair = small_pair(seed, sink=send, heartbeats=True)
+    with beside(pair, listen()) as address:
+        environment = {**_environment(settings), **settings_at(address), "TIEOUT_SYNC_POSTS": "true"}
+        connected = replace(named.load(environment, folder), log_level=settings.log_level)
+        with _errors_alone():
+            demo_content.add(connected, pair, outlet)
+        yield _Systems(connected, environment, outlet)
+
+
+@contextmanager
+def _errors_alone() -> Iterator[None]:
+    """Log nothing but errors for the length of the block: attempts that fail there are meant to."""
+    import structlog
+
+    from tieout.logging import configure
+
+    before = structlog.get_config()
+    configure("error")
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def _free(port: int | None) -> int:
+    """The port to serve on: the named one, else the usual one, or any other if that is taken."""
+    from engine.errors import SettingError
+    from tieout.workspace import server
+
+    if port is not None:
+        return port
+    try:
+        server.listen(server.PORT).close()
+    except SettingError:
+        sys.stderr.write(f"Port {server.PORT} is taken, so the workspace is served on another one.\n")
+        return 0
+    return server.PORT
+
+
+def _write_for_owner(file: Path, text: str) -> None:
+    """Write a file that only its owner may read: it has a secret."""
+    file.unlink(missing_ok=True)
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def _remove(folder: Path) -> None:
+    """Start afresh, unless another process is at work there."""
+    from streams.embedded.log import EmbeddedLog
+    from streams.log import LogDamaged
+
+    log = folder / LOG
+    if log.exists():
+        with suppress(LogDamaged):
+            EmbeddedLog.open(log, "write").close()
+    for name in (LOG, STORE):
+        for suffix in ("", "-wal", "-shm"):
+            (folder / (name + suffix)).unlink(missing_ok=True)
+
+
+def _play(simulation: "Delivered", log: "EventLog", projector: "Projector", settings: "Settings") -> None:
+    import threading
+
+    from streams import faust_app
+    from tieout.bootstrap import projected_topics
+    from tieout.cli.failures import complain
+    from tieout.cli.progress import lag
+    from tieout.maintenance.ingest import ingest
+    from tieout.simulator import ingest_lines
+
+    done = ingest(
+        log,
+        enumerate(ingest_lines(simulation.events), 1),
+        prefix=settings.prefix,
+        refuse=lambda number, reason: complain(f"event {number}: {reason}"),
+    )
+    sys.stderr.write(f"{counted(done.events, 'event')} delivered: late, twice and out of order\n")
+    stop = threading.Event()
+    with lag("Reconciling") as report:
+        faust_app.run(
+            log, projector, topics=projected_topics(settings), until_caught_up=True, on_progress=report, stop=stop
+        )
+    if stop.is_set():
+        raise typer.Exit(INTERRUPTED)
+    sys.stderr.write(f"{counted(done.events, 'event')} reconciled\n")
+
+
+def _show(settings: "Settings", company: str, folder: Path) -> None:
+    from store.queries.grids import GridQuery
+    from tieout.cli.text_tables import console, show_summary
+
+    screen = console()
+    screen.print(f"Today is set to {settings.today}.\n")
+    with asking(settings) as (snapshot, _):
+        found = snapshot.company(company)
+        window = snapshot.window(found, None, None)
+        show_summary(screen, snapshot.summary(found, window).as_json())
+        missing = snapshot.page(
+            GridQuery(company=company, kind="expense", window=window, view="missing-actuals", limit=1)
+        )
+    document = missing.rows[0].document.document if missing.rows else f"{company}/…"
+    commands = (
+        f"tieout summary --company {company}",
+        f"tieout documents --company {company} --kind expense --view missing-actuals",
+        f"tieout documents --company {company} --kind vendor-invoice-line --view missing-journal-lines --json",
+        f"tieout chain {shlex.quote(document)}",
+        "tieout verify",
+    )
+    exports = textwrap.indent(_exports(_environment(settings)), "  ")
+    tries = "".join(f"  {command}\n" for command in commands)
+    # Not through the console: what is to be copied must not be wrapped.
+    screen.file.write(f"\nThe data lies in {folder}. To look further:\n\n{exports}\n{tries}")
+
+
+def _environment(settings: "Settings") -> dict[str, str]:
+    """What commands need to know of the demonstration."""
+    return {
+        "TIEOUT_BROKER": settings.broker,
+        "TIEOUT_STORE": settings.store,
+        "TIEOUT_TODAY": str(settings.today),
+        "TIEOUT_COMPANIES": ",".join(settings.companies or ()),
+    }
+
+
+def _exports(environment: dict[str, str]) -> str:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())

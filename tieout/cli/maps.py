@@ -1,0 +1,149 @@
+"""`tieout maps`: are the maps right, what do they say, and what do they make of an event (R6)."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tieout.cli.common import InputArgument, JsonOption, examples, in_force
+from tieout.cli.output import counted, emit, plain
+from tieout.cli.pipeline import opened
+
+if TYPE_CHECKING:
+    from engine.chains.explain_event import Reading
+    from engine.events.facts import Fact
+    from engine.mapping.compiler import Maps
+    from engine.mapping.files import Layered
+
+CHECK_EXAMPLES = examples("tieout maps check", "TIEOUT_MAPS=contoso.toml tieout maps check")
+SHOW_EXAMPLES = examples("tieout maps show", "tieout maps show msdyn_expense")
+EXPLAIN_EXAMPLES = examples("tieout maps explain event.json", "tieout maps explain - < event.json")
+
+app = typer.Typer(
+    help="Check the maps, show what they say, explain what they make of an event.",
+    epilog=examples("tieout maps check", "tieout maps show msdyn_expense", "tieout maps explain event.json"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command(epilog=CHECK_EXAMPLES)
+def check() -> None:
+    """Check the maps in force. Ends with 1 and the file, table and key of a mistake."""
+    from engine.mapping.compiler import single_links
+    from tieout.maintenance.map_files import load_maps
+
+    maps = load_maps(in_force())
+    lines = [f"ok: {', '.join(maps.versions)}; {counted(len(maps.entities), 'entity', 'entities')}"]
+    lines += [f"look: {where}: no other entity has this link, so it joins nothing" for where in single_links(maps)]
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+@app.command(epilog=SHOW_EXAMPLES)
+def show(
+    entity: Annotated[
+        str | None, typer.Argument(metavar="[ENTITY]", help="By any of its names; else all.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the maps in force, each key with the file that says it."""
+    from engine.errors import QuestionError
+    from tieout.maintenance.map_files import load_maps
+
+    maps = load_maps(in_force())
+    found = maps.find(entity) if entity is not None else None
+    if entity is not None and found is None:
+        raise QuestionError(f"no map describes the entity {entity!r}; `tieout maps show` lists all.")
+    for name in [found.entity] if found is not None else sorted(maps.entities):
+        if as_json:
+            emit({"entity": name, **_for_programs(maps.written[name])})
+        else:
+            sys.stdout.write(_as_toml(name, maps.written[name]) + "\n")
+
+
+def _for_programs(layered: "Layered") -> dict[str, Any]:
+    import msgspec
+
+    said = {key: value for key, value in msgspec.to_builtins(layered.entry).items() if value not in (None, [], {})}
+    return {"source": layered.source, **said, "origins": {key: name for key, name in layered.origins.items() if key}}
+
+
+def _as_toml(name: str, layered: "Layered") -> str:
+    """The table of an entity as a map file would say it, one key a line, its file behind."""
+    from engine.mapping.files import said
+
+    lines = [f"[entities.{name}]  # {layered.source}"]
+    for key, value in said(layered.entry):
+        if not key.startswith("aliases."):
+            lines.append(f"{key} = {_value(value)}  # {layered.origins[key]}")
+    if layered.entry.aliases:
+        lines.append(f"aliases = {_value(layered.entry.aliases)}")
+    return "".join(f"{plain(line)}\n" for line in lines)
+
+
+def _value(value: Any) -> str:
+    """A value as TOML says it."""
+    import msgspec
+
+    value = msgspec.to_builtins(value)
+    if isinstance(value, dict):
+        inside = ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items() if inner not in (None, {}, False))
+        return f"{{ {inside} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return msgspec.json.encode(value).decode()
+
+
+@app.command(epilog=EXPLAIN_EXAMPLES)
+def explain(file: InputArgument, as_json: JsonOption = False) -> None:
+    """Explain what the maps make of an event: which map and key decided each value and link."""
+    import msgspec
+
+    from engine.chains.explain_event import reading
+    from engine.events.facts import Change
+    from streams.codec import decode
+    from streams.codec.environments import only
+    from tieout.maintenance.map_files import load_maps
+
+    settings = in_force()
+    maps = load_maps(settings)
+    with opened(file) as stream:
+        facts = decode(stream.read(), environments=only(settings.environments), undated=True)
+    for fact in facts:
+        found = reading(fact, maps) if isinstance(fact, Change) else None
+        if as_json:
+            emit({"event": _named(fact), "reading": msgspec.to_builtins(found)})
+        else:
+            _show_reading(fact, found, maps)
+
+
+def _named(fact: "Fact") -> dict[str, Any]:
+    from engine.events.facts import Change
+
+    if isinstance(fact, Change):
+        return {"operation": fact.operation, "source": fact.source, "entity": fact.entity, "id": fact.id or None}
+    return {"operation": type(fact).__name__.lower(), "source": getattr(fact, "source", "finance")}
+
+
+def _show_reading(fact: "Fact", found: "Reading | None", maps: "Maps") -> None:
+    from tieout.cli.text_tables import console, show_reading
+
+    named = " ".join(str(value) for value in _named(fact).values() if value is not None)
+    screen = console()
+    screen.print(plain(named))
+    if found is None:
+        screen.print(_without_map(fact) + "\n")
+        return
+    show_reading(screen, found, read_again=getattr(fact, "operation", "") == "notify")
+
+
+def _without_map(fact: "Fact") -> str:
+    from engine.events.facts import Change
+
+    if not isinstance(fact, Change):
+        return "No map is needed for it."
+    if not fact.id:
+        return "A notice that carries keys: no map is needed for it."
+    return (
+        f"The entity is in no map, so the event would be rejected: add a table [entities.{fact.entity}] to a map file."
+    )

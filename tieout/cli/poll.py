@@ -1,0 +1,136 @@
+"""`tieout poll`: the initial load, and what changed since, from the APIs of both systems onto the topics."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tieout.cli.common import JsonOption, examples, in_force
+from tieout.cli.output import counted, emit, plain
+
+if TYPE_CHECKING:
+    from engine.cursors import Cursor, Cursors
+    from handlers.change_events import SourceEvent
+    from tieout.settings import Settings
+    from tieout.sync.connectors import Connectors
+
+EXAMPLES = examples("tieout poll", "tieout poll --every 300", "tieout poll --show", "tieout poll --anew")
+
+
+def poll(
+    every: Annotated[
+        int | None,
+        typer.Option(
+            min=10, metavar="SECONDS", help="Poll again and again, so often, until Ctrl-C.", show_default=False
+        ),
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Ask nothing: show how far each table has been read.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Read every table from its beginning.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read rows from Finance and Dataverse onto the topics: whole tables at first, then what changed, and the rows that
+    cut events ask for.
+
+    It goes on where it stopped. A table that cannot be read says why, and the others go on.
+    """
+    import structlog
+    from msgspec.structs import replace
+    from sqlalchemy.exc import DBAPIError
+
+    from store.operational.cursors import SqlCursors
+    from streams.log import LogError
+    from tieout.bootstrap import open_store
+    from tieout.sync.connectors import open_connectors
+
+    log = structlog.get_logger(__name__)
+    settings = in_force("info" if every else "warning")
+    if show:
+        with open_store(settings, write=False) as engine:
+            _tell(list(SqlCursors(engine).all()), as_json)
+        return
+    with open_store(settings, write=True) as engine:
+        cursors = SqlCursors(engine)
+        if anew:
+            for cursor in cursors.all():
+                if not cursor.table.startswith(("commands/", "synapse/")):
+                    cursors.save(replace(cursor, link=None, began=None))
+        # For all passes together: what a system asks to wait for outlasts one of them.
+        with open_connectors(settings) as to:
+            while True:
+                started = time.monotonic()
+                try:
+                    done = _once(settings, to, cursors)
+                except (LogError, DBAPIError) as error:
+                    if every is None:
+                        raise
+                    # As when a worker has the embedded log, or a server starts again.
+                    log.warning("poll_waits", reason=str(error), seconds=every)
+                    done = []
+                _tell(done, as_json)
+                if every is None:
+                    break
+                _pause(every - (time.monotonic() - started))
+    if any(cursor.fault for cursor in done):
+        raise typer.Exit(1)
+
+
+def _once(settings: "Settings", to: "Connectors", cursors: "Cursors") -> "list[Cursor]":
+    from handlers.errors import Configuration
+    from handlers.poll import Poller
+    from handlers.row_refresh import Rereader
+    from streams.log import RecordTooLarge
+    from tieout.bootstrap import load_maps, open_log
+    from tieout.sync.command_topic import record_of
+    from tieout.sync.connectors import polled_tables, polled_wholly
+    from tieout.sync.row_refresh import read_again
+
+    maps = load_maps(settings)
+    tables = polled_tables(settings, maps)
+    with open_log(settings, write=True) as log:
+
+        def send(events: "Sequence[SourceEvent]") -> None:
+            try:
+                log.append([record_of(event, settings.prefix) for event in events])
+            except RecordTooLarge as error:
+                # A fault of one table, not of the log.
+                raise Configuration(f"A row is too large for its topic: {error}") from None
+
+        poller = Poller(to.finance, to.dataverse, cursors, send, tables, whole=polled_wholly(tables, maps))
+        done = poller.once()
+        again = read_again(log, settings.prefix, Rereader(to.finance, to.dataverse), cursors, log.append)
+        # What notices ask for is of interest where there are any.
+        return [*done, *(cursor for cursor in again if cursor.rows or cursor.fault)]
+
+
+def _pause(seconds: float) -> None:
+    """Wait, but not for Ctrl-C."""
+    threading.Event().wait(max(0.0, seconds))
+
+
+def _tell(cursors: "list[Cursor]", as_json: bool) -> None:
+    from engine.events.facts import iso
+
+    for cursor in cursors:
+        until = None if cursor.complete_until is None else iso(cursor.complete_until)
+        if as_json:
+            emit(
+                {
+                    "table": cursor.table,
+                    "rows": cursor.rows,
+                    "passes": cursor.passes,
+                    "reading": cursor.began is not None,
+                    "complete_until": until,
+                    "fault": cursor.fault or None,
+                }
+            )
+            continue
+        state = f"{counted(cursor.rows, 'row')}, complete until {until or 'never'}"
+        if cursor.table.startswith("commands/"):
+            state = f"{counted(cursor.rows, 'row')} read again"
+        if cursor.table.startswith("synapse/"):
+            state = f"{counted(cursor.rows, 'row')} ingested at the last time"
+        if cursor.began is not None:
+            state = f"{counted(cursor.rows, 'row')} of a pass under way, complete until {until or 'never'}"
+        typer.echo(f"{'FAULT' if cursor.fault else 'ok':<7} {cursor.table:<42} {plain(cursor.fault or state)}")

@@ -1,0 +1,87 @@
+"""What the demonstration has beside the small company: a rejected event, and general journals that a worker attempted.
+
+The attempts are real: this module runs the worker's code against the simulated pair, on a clock of the company's today,
+so the attempt log, the error log and the pair agree with each other.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from engine.sync.attempts import SECOND, Request
+from engine.sync.general_journals import task_of
+from handlers.general_journals import GeneralJournals
+from handlers.sync_executor import Syncing
+from store.operational.attempts import SqlAttempts
+from store.queries.snapshot import Reader
+from tieout.bootstrap import load_maps, open_store
+from tieout.maintenance.ingest import read_line
+from tieout.settings import Settings
+from tieout.simulator.pair.general_journals import RETRIED, STUCK, add_journal
+from tieout.simulator.pair.systems import Pair
+from tieout.sync.command_topic import Outlet
+from tieout.sync.connectors import open_connectors
+from tieout.sync.general_journals import EVERY_SECONDS, JournalSyncing, names_in
+
+_REJECTED: Final = (
+    b'{"topic": "finance.changes", "key": "22565421", "value": {"specversion": "1.0", "id": "evt-customer-1", '
+    b'"source": "/finance/contoso", "type": "tieout.row.changed", "time": "2025-01-08T14:12:31Z", '
+    b'"data": {"entity": "CustTable", "id": "22565421", "operation": "upsert", "company": "USPM", '
+    b'"columns": {"AccountNum": "USPM-000007"}}}}'
+)
+"""A table that somebody connected and no map knows."""
+
+_FIRST: Final = int(datetime(2025, 1, 8, 17, tzinfo=UTC).timestamp()) * SECOND
+"""When the first attempt began; the fifth ended before the small company's story does."""
+
+
+def add(settings: Settings, pair: Pair, outlet: Outlet) -> None:
+    """Add it to the store and the topics of `settings`, which reach `pair` and permit outgoing calls. A journal stops
+    after five attempts, another one has made one. The events of the pair must go to `outlet`.
+    """
+    record = read_line(_REJECTED, settings.prefix)
+    assert record is not None
+    outlet.append([record])
+    for journal in (STUCK, RETRIED):
+        add_journal(pair.books, journal)
+    now = _FIRST
+    with open_store(settings, write=True) as engine, open_connectors(settings) as connectors:
+        attempts, maps = SqlAttempts(engine), load_maps(settings)
+        reader = Reader(engine, maps, today=settings.today, clock=lambda: datetime.now(UTC))
+
+        def clock() -> int:
+            return now
+
+        names = names_in(maps, settings)
+        journals = JournalSyncing(
+            GeneralJournals(connectors.finance, connectors.dataverse, connectors.processes, names),
+            attempts,
+            reader,
+            settings,
+            outlet.report,
+            clock,
+        )
+        syncing = Syncing(
+            attempts,
+            journals.call,
+            journals.needed,
+            name="demonstration",
+            clock=clock,
+            sleep=lambda seconds: None,
+            chance=lambda: 0.0,
+            ended=journals.ended,
+            publish=outlet.publish,
+        )
+        for number, journal in enumerate((STUCK, RETRIED)):
+            task = task_of(journal.company, journal.number, f"{journal.day}T17:45:00Z")
+            attempts.ask(
+                Request(
+                    id=f"demonstration {number}",
+                    at=now,
+                    who="general journals",
+                    by_person=False,
+                    tasks=(task,),
+                    changes={},
+                )
+            )
+            while syncing.next() and journal is STUCK:
+                now += EVERY_SECONDS * SECOND

@@ -1,0 +1,137 @@
+"""Offsets against effects: is what the last events before a stored offset say in the store?
+
+An offset is moved in the transaction of its effects, so the two cannot part; a store that was restored in part, edited,
+or fed from another log shows here.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, select, tuple_
+
+from engine.chains.records import Record, record_key
+from engine.events.facts import Change, Evidence
+from engine.mapping.compiler import EntityMap, Maps
+from store.projection.batch_plan import Batch as Effects
+from store.projection.writer import purged_to
+from store.schema import tables
+from streams.codec.environments import Environments
+from streams.log import EventLog, LogRecord, Place, is_lost
+from streams.projector import rejection, take
+from streams.topics import REJECTED
+
+LAST: Final = 20
+"""How many events before each offset are looked at."""
+
+_BYTES: Final = 32 * 1024 * 1024
+_AT_ONCE: Final = 1_000
+# Brokers that take turns as leader need not have the same clock.
+_CLOCKS_APART_MS: Final = 60_000
+
+_decode_record: Final = msgspec.msgpack.Decoder(Record).decode
+
+
+def without_effect(
+    connection: Connection,
+    log: EventLog,
+    maps: Maps,
+    prefix: str,
+    environments: Environments,
+    offsets: dict[Place, int],
+) -> Iterator[tuple[LogRecord, str]]:
+    """The last events before the stored offsets (as `connection` sees them) whose effect is not there, and which one.
+
+    Raises `LogError`.
+    """
+    for place, stored in offsets.items():
+        effects = Effects()
+        came: dict[int, LogRecord] = {}
+        refused: dict[bytes, LogRecord] = {}
+        commanded: dict[str, LogRecord] = {}
+        for record in _last(log, place, stored):
+            came[record.offset] = record
+            before = environments.refusals
+            reason = take(record, effects, maps, environments)
+            if environments.refusals > before:
+                continue  # the pins may have been others when it was read
+            if reason:
+                refused[rejection(record, reason).key] = record
+            commanded |= {deletion.id: record for deletion in effects.deletions if deletion.id not in commanded}
+        lacking = [*_changes(connection, effects.changes), *_others(connection, effects)]
+        # What was refused when it came, under environments that have changed since, has no effect and is no fault.
+        keys = {rejection(came[evidence.offset], "").key: evidence.offset for evidence, _ in lacking}
+        accepted = {keys[key] for key in _not_refused(connection, log, prefix, {k: came[at] for k, at in keys.items()})}
+        for evidence, missing in lacking:
+            if evidence.offset in accepted:
+                yield came[evidence.offset], missing
+        for deletion in commanded.keys() - _deleted(connection, commanded):
+            yield commanded[deletion], "the error log does not hold the deletion"
+        for key in _not_refused(connection, log, prefix, refused):
+            yield refused[key], "it was to be rejected, and is neither on the rejected topic nor in the outbox"
+
+
+def _last(log: EventLog, place: Place, stored: int) -> list[LogRecord]:
+    start = max(log.start_offset(*place), stored - LAST)
+    found = log.read(*place, start, stored - start, _BYTES) if start < stored else []
+    return [record for record in found if record.offset < stored and not is_lost(record)]
+
+
+def _changes(connection: Connection, changes: Collection[tuple[Change, EntityMap]]) -> Iterator[tuple[Evidence, str]]:
+    """Changes whose row the store has not seen, or has seen at a lower rank only."""
+    keys = {record_key(entity_map, change.id) for change, entity_map in changes}
+    table = tables.records
+    rows = connection.execute(select(table).where(table.c.key.in_(keys)))
+    records = {row.key: _decode_record(row.body) for row in rows}
+    for change, entity_map in changes:
+        deletes = change.operation == "delete"
+        if deletes and entity_map.keep_on_delete:
+            continue
+        key = record_key(entity_map, change.id)
+        record = records.get(key)
+        # A delete hides what ranks below it, upserts too; an upsert hides no delete.
+        seen = [] if record is None else [record.deleted, None if deletes else record.seen]
+        if not any(one is not None and one.rank >= change.evidence.rank for one in seen):
+            yield change.evidence, f"the record {key} is not there as late as that"
+
+
+def _others(connection: Connection, effects: Effects) -> Iterator[tuple[Evidence, str]]:
+    """Heartbeats and messages of processes that the store does not know."""
+    until = {row.source: row.until for row in connection.execute(select(tables.sources))}
+    for heartbeat in effects.heartbeats:
+        if until.get(heartbeat.source, heartbeat.until - 1) < heartbeat.until:
+            yield heartbeat.evidence, f"{heartbeat.source} is not known to be complete up to then"
+    table = tables.process_messages
+    wanted = [(message.evidence.source, message.evidence.event) for message in effects.messages]
+    name = tuple_(table.c.source, table.c.event)
+    before = purged_to(connection)
+    known = {tuple(row) for row in connection.execute(select(table.c.source, table.c.event).where(name.in_(wanted)))}
+    for message, key in zip(effects.messages, wanted, strict=True):
+        if key not in known and (before is None or message.evidence.at >= before):
+            yield message.evidence, "the error log does not hold it"
+
+
+def _deleted(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Those of the deletions that the store holds."""
+    table = tables.deletions.c
+    return set(connection.execute(select(table.id).where(table.id.in_(ids))).scalars())
+
+
+def _not_refused(
+    connection: Connection, log: EventLog, prefix: str, refused: dict[bytes, LogRecord]
+) -> Collection[bytes]:
+    """Those of the keys that are neither in the outbox nor on the rejected topic."""
+    if not refused:
+        return ()
+    table = tables.outbox
+    waiting = select(table.c.key).where(table.c.topic == REJECTED.name, table.c.key.in_(list(refused)))
+    missing = set(refused) - set(connection.execute(waiting).scalars())
+    topic = REJECTED.full_name(prefix)
+    # An event is refused after it came.
+    since = min(record.timestamp for record in refused.values()) - _CLOCKS_APART_MS
+    for partition in range(log.partitions(topic) if missing else 0):
+        offset = log.offset_at(topic, partition, since)
+        while missing and (found := log.read(topic, partition, offset, _AT_ONCE, _BYTES)):
+            missing -= {record.key for record in found if record.key is not None}
+            offset = found[-1].offset + 1
+    return sorted(missing)

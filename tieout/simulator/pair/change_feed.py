@@ -1,0 +1,192 @@
+"""What the two systems hold and send: every change is written down in the world, applied to the tables, and sent.
+
+The state of the pair is what its events say, so a consumer that saw them all knows exactly as much.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from tieout.simulator.company_story import Cast
+from tieout.simulator.expenses import ExpenseLine, Expenses
+from tieout.simulator.integration_journal import COST, Actual, DocumentLine
+from tieout.simulator.invoice_proposals import Proposals
+from tieout.simulator.invoices import Invoices
+from tieout.simulator.pair.current_rows import Row, Tables
+from tieout.simulator.payloads import Native, staging_event
+from tieout.simulator.scenario import Columns, Event
+
+STAGING = "ProjCDSActualsImport"
+_REFERENCE = {
+    "transactioncurrency": "isocurrencycode",
+    "cdm_company": "cdm_companycode",
+    "msdyn_project": "assumed_projectnumber",
+    "msdyn_transactioncategory": "msdyn_transactioncategorynumber",
+}
+"""The column of each reference table by which others find its rows."""
+
+
+class Books:
+    """The rows and the events of one pair. `now` is its clock, `sink` gets every event as the systems send it."""
+
+    def __init__(self, cast: Cast, now: Callable[[], datetime], sink: Callable[[Event], None]) -> None:
+        self.world, self.directory, self.tail = cast.world, cast.directory, cast.tail
+        self.expenses, self.invoices, self.proposals = Expenses(cast.tail), Invoices(cast.tail), Proposals(cast.tail)
+        self.tables = Tables()
+        self._now = now
+        self._sink = sink
+        self._native = Native()
+        self._latest = self.start()
+        self.tables.apply_all(self.world.events())
+        self.world.take(forget=False)
+
+    def start(self, rows: Iterable[Row] = ()) -> datetime:
+        """When something that touches these rows begins: now, or after their last change."""
+        at = self._now().replace(microsecond=0)
+        for row in rows:
+            touched = self.world.touched(row.entity, row.id)
+            if touched is not None:
+                at = max(at, touched + timedelta(seconds=2))
+        return at
+
+    def settle(self) -> None:
+        """Apply what the world wrote down, in the order in which it happened, and send it."""
+        for at, _, event in sorted(self.world.take(forget=False), key=lambda entry: entry[:2]):
+            self._latest = max(self._latest, at)
+            before, now = self.tables.apply(event)
+            self._sink(self._sent(event, before, now))
+
+    def _sent(self, event: Event, before: Columns | None, now: Columns) -> Event:
+        if not event.value["type"].startswith("tieout.row"):
+            return event
+        if event.entity == STAGING:
+            return staging_event(event, before, now)
+        # Reference rows come as pages of an API in the large company; here every change is an event of its own.
+        return event if event.entity in _REFERENCE else self._native.sent(event)
+
+    def complete(self) -> None:
+        """Both systems say that everything up to now has been sent, and the steps that they have taken ahead of it:
+        those that a call sets off have times of the seconds after it, and are sent at once.
+        """
+        for event in self.world.complete(max(self.start(), self._latest)):
+            self._sink(event)
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def write(self, entity: str, row_id: str | None, columns: Columns) -> Row:
+        """Make a row of Dataverse, or change the one with this id."""
+        row = self.tables.row(entity, row_id) if row_id else None
+        at = self.start([row] if row else [])
+        if row is None:
+            row_id = row_id or self.world.guid(at)
+            self.world.created(entity, row_id, at, {"statecode": 0, "statuscode": 1, **columns})
+            if entity in _REFERENCE:
+                self.directory.add(entity, str(columns[_REFERENCE[entity]]), row_id)
+        else:
+            row_id = row.id
+            self.world.updated(entity, row_id, at, columns)
+        self.settle()
+        written = self.tables.row(entity, row_id)
+        assert written is not None
+        return written
+
+    def delete(self, entity: str, row_id: str) -> None:
+        """Delete a row of Dataverse."""
+        row = self.tables.row(entity, row_id)
+        self.world.dataverse_deleted(entity, row_id, self.start([row] if row else []))
+        self.settle()
+
+    def change(self, row: Row, columns: Columns) -> None:
+        """Somebody changes a row of Finance: opens a period, sets a parameter."""
+        self.world.finance(row.entity, int(row.id), self.start([row]), columns, row.company)
+        self.settle()
+
+    # --- what rows mean -----------------------------------------------------------------------------------------------
+
+    def reference(self, entity: str, code: str) -> Row | None:
+        """The reference row of Dataverse with a code; None while it is missing there."""
+        return self.tables.first(entity, _REFERENCE[entity], code)
+
+    def accounting_currency(self, company: str) -> str:
+        """The currency of a company's ledger."""
+        entity = self.tables.first("CompanyInfo", "DataArea", company)
+        ledger = self.ledger(company)
+        return ledger.text("AccountingCurrency") if entity and ledger else "USD"
+
+    def ledger(self, company: str) -> Row | None:
+        """The ledger of a company."""
+        entity = self.tables.first("CompanyInfo", "DataArea", company)
+        return self.tables.first("Ledger", "PrimaryForLegalEntity", entity.id) if entity else None
+
+    def expense_line(self, row: Row) -> ExpenseLine:
+        """The line that a row of Finance's expenses is."""
+        company = row.company or ""
+        return ExpenseLine(
+            record=int(row.id),
+            number=0,
+            transaction=row.text("ProjTransId"),
+            voucher=row.text("Voucher"),
+            date=date.fromisoformat(row.text("TransDate")),
+            amount=Decimal(row.text("NetTransactionAmount") or row.text("AmountCurr")),
+            category=row.text("CostType"),
+            project=row.text("ProjId"),
+            company=company,
+            currency=row.text("ExchangeCode"),
+            rate=Decimal(row.text("ExchangeRate") or "100"),
+            accounting_currency=self.accounting_currency(company),
+            charged_to=row.text("InterCompanyLE"),
+        )
+
+    def staged(self, actual: str) -> Row | None:
+        """The staging row of an actual."""
+        return self.tables.first(STAGING, "ActualId", actual)
+
+    def actual_of(self, staging: Row) -> Actual:
+        """The actual that a staging row is about, as far as it got."""
+        row = self.tables.row("msdyn_actual", staging.text("ActualId").strip("{}").lower())
+        company = staging.company or ""
+        line = DocumentLine(
+            transaction="",
+            date=date.fromisoformat(staging.text("AccountingDate")),
+            amount=Decimal(staging.text("Amount")),
+            category=staging.text("TransactionCategoryId"),
+            project=staging.text("ProjectId"),
+            company=company,
+            currency=staging.text("TransactionCurrencyId"),
+            rate=Decimal(staging.text("ExchangeRate") or "100"),
+            accounting_currency=self.accounting_currency(company),
+        )
+        journal_line = self.tables.row("ProjAdvancedJournalLine", staging.text("ProjAdvancedJournalLine"))
+        return Actual(
+            row=row.id if row else staging.text("ActualId"),
+            line=line,
+            amount=line.amount,
+            accounting=line.accounting(line.amount),
+            kind=int(row.text("msdyn_transactiontypecode") or COST) if row else COST,
+            staging=int(staging.id),
+            journal_line=int(staging.text("ProjAdvancedJournalLine") or 0),
+            voucher=journal_line.text("Voucher") if journal_line else "",
+        )
+
+    def cost_of(self, source: str) -> list[Row]:
+        """The cost actuals that were made of a record of Dataverse, and those that reverse or replace them."""
+        found = {row.id: row for row in self.tables.where("msdyn_actual", "assumed_sourcedocument", source)}
+        for origin in self.tables.where("msdyn_transactionorigin", "msdyn_origin", source):
+            if made := self.tables.row("msdyn_actual", origin.text("msdyn_transaction")):
+                found[made.id] = made
+        for original in list(found):
+            for connection in self.tables.where("msdyn_transactionconnection", "msdyn_transaction2", original):
+                if connection.text("msdyn_transaction1role") in ("Reversing", "Replacing"):
+                    later = self.tables.row("msdyn_actual", connection.text("msdyn_transaction1"))
+                    if later:
+                        found[later.id] = later
+        return [row for row in found.values() if row.text("msdyn_transactiontypecode") == str(COST)]
+
+    def report(self, stage: str, run: str, data: Columns, at: datetime) -> None:
+        """A process of Finance reports."""
+        self.world.process(stage, at, {"run": run, **data})
+
+
+def shown_date(day: date) -> str:
+    """A date as Finance's messages write it in the documented examples."""
+    return f"{day.month}/{day.day}/{day.year}"

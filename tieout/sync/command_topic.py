@@ -1,0 +1,231 @@
+"""The way onto the topics for what is no event of the two systems: commands of people, from the command line and from
+the workspace (R55), and what our own processes report (R61).
+
+Where a worker reads the topics, a record is put there and the worker applies it. An embedded log has one process that
+writes: beside a worker of this process its log is used, and where no worker runs at all, the records are applied here
+and now. Commands for a log that another process writes to wait in the store (`store.operational.inbox`) for its worker.
+"""
+
+import getpass
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from engine.errorlog.lifecycle import Deletion, subject_of
+from engine.errors import QuestionError
+from engine.sync.attempts import Request
+from engine.sync.commands import Command, DeleteError, delete_error, sync_documents
+from handlers.change_events import SourceEvent
+from store.errorlog.error_log import ErrorEntry
+from store.operational.inbox import left_of, put_in
+from store.queries.snapshot import Reader
+from store.schema.bulk_sql import chunks
+from streams import faust_app
+from streams.log import EventLog, LogBusy, NewRecord, Place
+from streams.topics import COMMANDS
+from tieout.bootstrap import open_log, open_projector, open_store, projected_topics
+from tieout.settings import Settings
+
+PATIENCE_SECONDS: Final = 3.0
+"""How long a page waits for its command to be applied, before it says that this will come."""
+
+_LOOK_SECONDS: Final = 0.05
+
+_json: Final = msgspec.json.Encoder().encode
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """Commands that were sent: where their topic goes on after them, or under which ids they wait in the store."""
+
+    places: dict[Place, int] = {}
+    waiting: tuple[str, ...] = ()
+
+
+class _NotOpened(QuestionError):
+    """The worker of this process is starting, or waits for what it needs."""
+
+
+class Outlet:
+    """Where records go out. A worker in this process lends its log for as long as it projects."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lent: EventLog | None = None
+        self._worker = False
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """For the length of the block a worker of this process opens the embedded log, so that nobody else here may."""
+        self._set(worker=True)
+        try:
+            yield
+        finally:
+            self._set(worker=False)
+
+    @contextmanager
+    def lent(self, log: EventLog) -> Iterator[None]:
+        """The log of a worker, for the length of the block."""
+        self._set(lent=log)
+        try:
+            yield
+        finally:
+            self._set(lent=None)
+
+    def _set(self, **state: Any) -> None:
+        with self._changed:
+            self._worker = state.get("worker", self._worker)
+            self._lent = state.get("lent", self._lent)
+            self._changed.notify_all()
+
+    def send(self, commands: Sequence[tuple[str, Command]]) -> Sent:
+        """Put commands, each under the key of its subject, onto their topic, or leave them for the worker that has the
+        embedded log.
+        """
+        topic = COMMANDS.full_name(self._settings.prefix)
+        records = [NewRecord(topic, key.encode(), _json(command)) for key, command in commands]
+        try:
+            return Sent(_after(topic, self._append(records)))
+        except _NotOpened:
+            return self.leave(commands)
+        except LogBusy:
+            sent = self.leave(commands)
+            self._take_when_free(sent)
+            return sent
+
+    def leave(self, commands: Sequence[tuple[str, Command]]) -> Sent:
+        """Leave commands in the store for the worker that writes to the log."""
+        with open_store(self._settings, write=True) as engine, engine.begin() as connection:
+            rows = [(key.encode(), _json(command)) for key, command in commands]
+            return Sent(waiting=tuple(put_in(connection, rows, time.time_ns() // 1_000)))
+
+    def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
+        """Put records onto their topics, and return their places. Raises `QuestionError` when another process writes to
+        an embedded log.
+        """
+        try:
+            return self._append(records)
+        except LogBusy as busy:
+            raise QuestionError(
+                f"{str(busy).partition(':')[0]}, so nothing can be put there from here: use the workspace that this "
+                "process serves, or stop it first."
+            ) from None
+
+    def _append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
+        if self._settings.log_file is None:
+            with open_log(self._settings, write=True) as log:
+                return log.append(records)
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._lent is not None or not self._worker, PATIENCE_SECONDS):
+                raise _NotOpened("the worker of this process has not opened the log yet: ask again in a moment.")
+            return self._lent.append(records) if self._lent is not None else self._apply(records)
+
+    def report(self, events: Sequence[SourceEvent]) -> None:
+        """Put events of ours onto the change topics. Raises as `append`."""
+        self.append([record_of(event, self._settings.prefix) for event in events])
+
+    def publish(self) -> None:
+        """Have what waits in the store published, where no worker projects that would do it: on an embedded log."""
+        if self._settings.log_file is None:
+            return
+        with self._changed:
+            if self._lent is None and not self._worker:
+                with suppress(LogBusy), open_projector(self._settings) as (_, projector):  # who has the log publishes
+                    projector.settle()
+
+    def _take_when_free(self, sent: Sent) -> None:
+        """Do a worker's part if who has the log lets go of it before a worker takes what was left: it was no worker."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        with open_store(self._settings, write=False) as engine:
+            while time.monotonic() < until:
+                with engine.connect() as connection:
+                    if not left_of(connection, sent.waiting):
+                        return
+                try:
+                    self._apply([])
+                except LogBusy:
+                    time.sleep(_LOOK_SECONDS)
+
+    def _apply(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
+        """Do a worker's part, where there is none. Raises `LogBusy` where there is one."""
+        with open_projector(self._settings) as (log, projector):
+            placed = log.append(records)
+            faust_app.run(log, projector, topics=projected_topics(self._settings), until_caught_up=True)
+            return placed
+
+
+def record_of(event: SourceEvent, prefix: str) -> NewRecord:
+    """An event as a record of its topic."""
+    key = None if event.key is None else event.key.encode()
+    return NewRecord(f"{prefix}.{event.topic}", key, event.value, event.headers)
+
+
+def _after(topic: str, placed: Iterable[tuple[int, int]]) -> dict[Place, int]:
+    found: dict[Place, int] = {}
+    for partition, offset in placed:
+        found[topic, partition] = max(found.get((topic, partition), 0), offset + 1)
+    return found
+
+
+def applied(reader: Reader, sent: Sent, seconds: float = PATIENCE_SECONDS) -> bool:
+    """Wait until a worker has applied what was sent; False when it has not by then."""
+    until = time.monotonic() + seconds
+    while True:
+        with reader.snapshot() as snapshot:
+            reached, waiting = snapshot.places(), snapshot.left_in_inbox(sent.waiting)
+        if not waiting and all(reached.get(place, 0) >= offset for place, offset in sent.places.items()):
+            return True
+        if time.monotonic() >= until:
+            return False
+        time.sleep(_LOOK_SECONDS)
+
+
+def me() -> str:
+    """Who works here, as the operating system says."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def deletions(entries: Iterable[ErrorEntry], who: str, why: str) -> list[tuple[str, Command]]:
+    """The commands that delete errors: each as it was seen, so that one which comes meanwhile stays."""
+    found: list[tuple[str, Command]] = []
+    at = time.time_ns() // 1_000
+    for entry in entries:
+        subject = subject_of(entry.message)
+        deletion = Deletion(
+            id=str(uuid.uuid4()), at=at, who=who, why=why, subject=subject, until=entry.message.evidence.at
+        )
+        found.append((subject.about, delete_error(deletion)))
+    return found
+
+
+def retried_by(entries: Iterable[ErrorEntry]) -> list[str]:
+    """The general journals for which deleting these errors begins a new round of attempts (R62)."""
+    commands = (command for _, command in deletions(entries, "somebody", "to see"))
+    requests = (command.retry for command in commands if isinstance(command, DeleteError))
+    return sorted({task.subject for request in requests if request is not None for task in request.tasks})
+
+
+_TASKS_AT_ONCE: Final = 500
+"""Of one command: a record of some hundred kilobytes, which every log takes."""
+
+
+def syncs(request: Request) -> list[tuple[str, Command]]:
+    """The commands that ask for a sync, each for some of its calls. A run without calls is one command: it is kept."""
+    found: list[tuple[str, Command]] = []
+    for some in chunks(request.tasks, _TASKS_AT_ONCE):
+        names = {document for task in some for document in task.documents}
+        changes = {name: change for name, change in request.changes.items() if name in names}
+        part = replace(request, id=f"{request.id}/{len(found)}", tasks=tuple(some), changes=changes)
+        found.append((some[0].subject, sync_documents(part)))
+    if not found and request.run is not None:
+        found.append((request.run.company, sync_documents(request)))
+    return found

@@ -1,0 +1,183 @@
+"""The rows that notices ask for (R5): from the commands topic to the APIs, and back to the change topics."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from engine.cursors import Cursor, Cursors
+from engine.events.facts import UNDATED
+from engine.mapping.values import parse_time
+from engine.sync.commands import RowRead
+from handlers.errors import Configuration, TargetError, Throttled, Transient
+from handlers.row_refresh import Rereader
+from streams.log import EventLog, LogRecord, NewRecord, RecordTooLarge
+from streams.topics import COMMANDS
+from tieout.sync.command_topic import record_of
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE: Final = 500
+_BYTES_AT_ONCE: Final = 8 * 1024 * 1024
+
+
+def read_again(
+    event_log: EventLog,
+    prefix: str,
+    rereader: Rereader,
+    cursors: Cursors,
+    send: Callable[[Sequence[NewRecord]], object],
+    enough: Callable[[int], bool] = lambda rows: False,
+) -> list[Cursor]:
+    """Read every row that was asked for since last time, until `enough`, which is asked how many were read. Returns the
+    cursor of each partition of the commands topic, and of each table that could not be read before.
+
+    A table that cannot be read now does not keep the others: it has a cursor of its own until it can. A notice whose
+    row can never be read is logged and passed over: the poller brings its row. What was read goes out (`send`) with
+    word that the notice is answered, whatever there was of the row.
+    """
+    reading = _Reading(event_log, prefix, rereader, cursors, send, enough)
+    for number in range(event_log.partitions(reading.topic)):
+        reading.partition(number)
+    return reading.done
+
+
+class _Reading:
+    """One pass over the commands topic."""
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        prefix: str,
+        rereader: Rereader,
+        cursors: Cursors,
+        send: Callable[[Sequence[NewRecord]], object],
+        enough: Callable[[int], bool],
+    ) -> None:
+        self.topic = COMMANDS.full_name(prefix)
+        self.done: list[Cursor] = []
+        self._log = event_log
+        self._prefix = prefix
+        self._rereader = rereader
+        self._cursors = cursors
+        self._send = send
+        self._enough = enough
+        self._rows = 0
+        self._failed: dict[str, str] = {}
+
+    def partition(self, number: int) -> None:
+        """What was asked for in one partition: first of the tables that could not be read, then of all others."""
+        self._failed.clear()
+        name = f"{COMMANDS.name}/{number}"
+        front = self._cursors.load(name) or Cursor(table=name)
+        end = max(self._log.start_offset(self.topic, number), int(front.link or 0))
+        for cursor in list(self._cursors.all()):
+            if cursor.table.startswith(f"{name}/") and cursor.link is not None:
+                self._go_on(number, cursor, cursor.table.removeprefix(f"{name}/"), end)
+        self._go_on(number, front, None, None)
+
+    def _go_on(self, number: int, cursor: Cursor, entity: str | None, end: int | None) -> None:
+        """Read from a cursor on: of all tables but those that failed to the end of the partition, or of one up to the
+        offset `end`.
+        """
+        before = self._rows
+        offset = begun = max(self._log.start_offset(self.topic, number), int(cursor.link or 0))
+        while (end is None or offset < end) and (
+            records := self._log.read(self.topic, number, offset, AT_ONCE, _BYTES_AT_ONCE)
+        ):
+            wanted = list(_wanted(record for record in records if end is None or record.offset < end))
+            for place, (_, command) in enumerate(wanted):
+                table = str(command["entity"])
+                if entity not in (None, table) or table in self._failed:
+                    continue
+                if self._enough(self._rows):
+                    self._save(cursor, min(first for first, _ in wanted[place:]), before)
+                    return
+                if not self._read(command):
+                    first = min(first for first, other in wanted[place:] if other["entity"] == table)
+                    own = Cursor(table=f"{COMMANDS.name}/{number}/{table}")
+                    self._save(own, first, self._rows if entity is None else before, self._failed[table])
+                    if entity is not None:
+                        return
+            offset = records[-1].offset + 1
+        if entity is not None:
+            self._save(cursor, None, before)
+        elif offset > begun:
+            self._save(cursor, offset, before)
+
+    def _read(self, command: Mapping[str, Any]) -> bool:
+        """Read one row; False when its table cannot be read now, nor the others of it."""
+        try:
+            events = self._rereader.read(command)
+        except (Transient, Throttled, Configuration) as error:
+            self._failed[str(command["entity"])] = str(error)
+            return False
+        except TargetError as error:
+            log.warning("notice_not_read", entity=command["entity"], error=str(error))
+            return True
+        try:
+            self._send([*(record_of(event, self._prefix) for event in events), *_answers(self.topic, command)])
+        except RecordTooLarge as error:
+            log.warning("notice_not_read", entity=command["entity"], error=str(error))
+            return True
+        self._rows += 1
+        return True
+
+    def _save(self, cursor: Cursor, offset: int | None, before: int, fault: str = "") -> None:
+        link = None if offset is None else str(offset)
+        cursor = msgspec.structs.replace(cursor, link=link, rows=self._rows - before, fault=fault)
+        self._cursors.save(cursor)
+        self.done.append(cursor)
+
+
+def _answers(topic: str, command: Mapping[str, Any]) -> Iterator[NewRecord]:
+    """Word that a command is answered; none of one that does not say what is needed to know it again."""
+    row = command.get("rec_id") or command.get("id")
+    said = {"id": row, **{name: command.get(name) for name in ("source", "entity", "at", "event_id")}}
+    try:
+        answer = msgspec.convert(said, RowRead)
+    except msgspec.ValidationError:
+        return
+    key = row or answer.event_id or answer.entity
+    yield NewRecord(topic, str(key).encode(), msgspec.json.encode(answer))
+
+
+def _time(text: object) -> int:
+    at = parse_time(text) if isinstance(text, str) else None
+    return UNDATED if at is None else at
+
+
+class _Wanted(msgspec.Struct):
+    """What a command must be to be looked at further."""
+
+    command: str
+    source: str
+    entity: str
+    id: str | None = None
+    at: str | None = None
+    company: str | None = None
+    columns: dict[str, Any] = {}
+
+
+def _wanted(records: Iterable[LogRecord]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The re-read commands, each with its offset. Of several about one row only the last is returned, with the offset
+    of the first and the latest of their times: one answer serves all.
+    """
+    commands: dict[object, tuple[int, dict[str, Any]]] = {}
+    for record in records:
+        try:
+            command = msgspec.json.decode(record.value or b"null")
+            if not isinstance(command, dict) or command.get("command") != "read":
+                continue
+            msgspec.convert(command, _Wanted)
+        except msgspec.MsgspecError:
+            continue
+        row = (command["source"], command["entity"], command.get("id"))
+        about = row if command.get("id") else record.offset
+        first = record.offset
+        if about in commands:
+            first, earlier = commands.pop(about)
+            command["at"] = max((command.get("at"), earlier.get("at")), key=_time)
+        commands[about] = first, command
+    yield from commands.values()

@@ -1,0 +1,270 @@
+"""A worker's metrics for Prometheus, and whether it lives and is ready, at `TIEOUT_METRICS`.
+
+* `/metrics`  what `Watch` knows of the worker, and what was last asked of the store
+* `/healthz`  200 as long as the process answers: for restarting it
+* `/readyz`   200 when the worker writes, or stands by for one that does; else 503 with the reason
+
+An answer asks no server anything, so it comes while the broker or the database is away. The store is asked now and then
+from a thread of its own.
+"""
+
+import importlib.metadata
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import DBAPIError
+
+from engine.errors import SettingError, TieoutError
+from engine.events.notices import Waiting
+from store.notices import waiting_rows
+from store.operational.attempts import states_of_syncs
+from store.operational.state_topic import waiting_records
+from store.proof.self_checks import attempts_by_outcome, documents_by_view, in_outbox
+from store.queries.balance import oldest_open
+from store.schema import tables
+from tieout.bootstrap import open_log, open_store
+from tieout.maintenance.health_checks import effects_line, tiles_line
+from tieout.settings import Settings
+from tieout.worker.maps_in_force import MapsInForce
+from tieout.worker.status import Watch
+
+SAMPLE_SECONDS: Final = 15.0
+SELF_CHECK_SECONDS: Final = 300.0
+_CLIENT_SECONDS: Final = 10
+
+log = structlog.get_logger(__name__)
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """What the store said when it was last asked; times are seconds since 1970."""
+
+    at: float
+    outbox: int
+    outbox_since: float | None
+    state: int
+    documents: dict[tuple[str, str, str], int]
+    complete: dict[str, float]
+    oldest_open: float | None
+    not_read: list[Waiting]
+    syncs: dict[tuple[str, str], int]
+    attempts: dict[tuple[str, str], int]
+    size: int
+
+
+class Samples:
+    """Asks the store now and then, and remembers the last answer."""
+
+    def __init__(self, settings: Settings, watch: Watch) -> None:
+        self._settings = settings
+        self._watch = watch
+        self._in_force: MapsInForce | None = None
+        self._check_at = time.monotonic() + SAMPLE_SECONDS
+        self.last: Sample | None = None
+        self.reachable = False
+        self.self_checks: dict[str, bool] = {}
+
+    def run(self, ended: threading.Event) -> None:
+        """Sample until `ended`. A store that cannot be asked is no reason to end."""
+        while not ended.is_set():
+            try:
+                with open_store(self._settings, write=False) as engine:
+                    while not ended.is_set():
+                        with engine.connect() as connection, connection.begin():
+                            self.last = _sample(connection)
+                            self.reachable = True
+                            self._check(connection)
+                        ended.wait(SAMPLE_SECONDS)
+            except (TieoutError, DBAPIError, OSError):
+                self.reachable = False
+                ended.wait(SAMPLE_SECONDS)
+
+    def _check(self, connection: Connection) -> None:
+        """The writer looks at its own work; `tieout check` says more about what it finds."""
+        if self._watch.state != "projecting" or time.monotonic() < self._check_at:
+            return
+        self._check_at = time.monotonic() + SELF_CHECK_SECONDS
+        self._in_force = self._in_force or MapsInForce(self._settings, "self-checks")
+        maps = self._in_force.fitting(connection)
+        with open_log(self._settings, write=False) as event_log:
+            lines = tiles_line(connection), effects_line(connection, event_log, maps, self._settings)
+        self.self_checks = {line.check: bool(line.ok) for line in lines}
+        for name in [name for name, right in self.self_checks.items() if not right]:
+            log.error("self_check_failed", check=name)
+
+
+def _sample(connection: Connection) -> Sample:
+    waiting, oldest = in_outbox(connection)
+    oldest_open_at = oldest_open(connection, None)
+    return Sample(
+        at=time.time(),
+        outbox=waiting,
+        outbox_since=None if oldest is None else oldest / 1_000_000,
+        state=waiting_records(connection),
+        documents=documents_by_view(connection),
+        complete={row.source: row.until / 1_000_000 for row in connection.execute(select(tables.sources))},
+        oldest_open=None if oldest_open_at is None else oldest_open_at / 1_000_000,
+        not_read=waiting_rows(connection),
+        syncs=states_of_syncs(connection),
+        attempts=attempts_by_outcome(connection),
+        size=_size(connection),
+    )
+
+
+def _size(connection: Connection) -> int:
+    if connection.dialect.name == "postgresql":
+        query = "SELECT pg_database_size(current_database())"
+    else:
+        query = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+    return int(connection.execute(text(query)).scalar_one())
+
+
+class _Metrics:
+    """What a scrape gets: made from `Watch` and the last sample, when it is asked for."""
+
+    def __init__(self, watch: Watch, samples: Samples) -> None:
+        self._watch = watch
+        self._samples = samples
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of this moment."""
+        yield from self._of_worker()
+        yield _gauge("store_reachable", "Whether the store answered when it was last asked", self._samples.reachable)
+        if (sample := self._samples.last) is not None:
+            yield from _of_store(sample)
+        checks = _labelled("self_check_ok", "Whether a self-check found nothing; `tieout check` says what", "check")
+        for name, right in self._samples.self_checks.items():
+            checks.add_metric([name], right)
+        yield checks
+
+    def _of_worker(self) -> Iterable[Metric]:
+        watch = self._watch
+        version = importlib.metadata.version("tieout")
+        yield InfoMetricFamily("tieout", "What runs here", {"version": version, "state": watch.state})
+        yield _gauge("ready", "Whether the worker writes, or stands by for one that does", watch.unready() is None)
+        yield _gauge("lease_held", "Whether this worker is the one that writes", watch.holds)
+        yield _gauge("lease_epoch", "How many writers there have been", watch.lease.epoch if watch.lease else 0)
+        lag = _labelled("lag_records", "Records in the log that are not applied yet", "topic", "partition")
+        for (topic, partition), left in watch.lag.items() if watch.state == "projecting" else ():
+            lag.add_metric([topic, str(partition)], left)
+        yield lag
+        yield _counter("applied_records", "Records applied since the process started", watch.applied)
+        yield _gauge("applied_records_per_second", "The rate of the last seconds", watch.rate)
+        yield _counter("rejected_events", "Events put on the rejected topic since the process started", watch.rejected)
+        yield _counter("restarts", "How often the worker started again within the process", watch.restarts)
+        if watch.applied_at is not None:
+            yield _gauge("last_applied_timestamp_seconds", "When something was last applied", watch.applied_at)
+
+
+def _of_store(sample: Sample) -> Iterable[Metric]:
+    yield _gauge("store_sampled_timestamp_seconds", "When the store was last asked", sample.at)
+    yield _gauge("store_bytes", "The size of the store", sample.size)
+    yield _gauge("outbox_records", "Records that wait to be published", sample.outbox)
+    age = 0.0 if sample.outbox_since is None else sample.at - sample.outbox_since
+    yield _gauge("outbox_age_seconds", "For how long the oldest of them has waited", age)
+    yield _gauge("state_waiting_records", "Rows that the state topic does not have yet as they are", sample.state)
+    documents = _labelled("documents", "Documents by the views of the grids", "company", "kind", "view")
+    for labels, number in sorted(sample.documents.items()):
+        documents.add_metric(list(labels), number)
+    yield documents
+    rows = _labelled("rows_not_read", "Rows that wait to be read again", "table")
+    since = _labelled("rows_not_read_since_timestamp_seconds", "Since when the first of them waits", "table")
+    for one in sample.not_read:
+        rows.add_metric([one.entity], one.rows)
+        since.add_metric([one.entity], one.since / 1_000_000)
+    yield from (rows, since)
+    syncs = _labelled("syncs", "Documents that were to be synced, by how that stands", "action", "state")
+    for (state, action), number in sorted(sample.syncs.items()):
+        syncs.add_metric([action, state], number)
+    meaning = "Attempts to sync that have ended, one for each document of a call"
+    attempts = CounterMetricFamily("tieout_attempts", meaning, labels=("action", "outcome"))
+    for ended, number in sorted(sample.attempts.items()):
+        attempts.add_metric(list(ended), number)
+    yield from (syncs, attempts)
+    complete = _labelled("source_complete_timestamp_seconds", "Up to when a source says it has sent all", "source")
+    for source, until in sorted(sample.complete.items()):
+        complete.add_metric([source], until)
+    yield complete
+    if sample.oldest_open is not None:
+        meaning = "Since when the oldest document stands that is not reconciled"
+        yield _gauge("oldest_open_timestamp_seconds", meaning, sample.oldest_open)
+
+
+def _gauge(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"tieout_{name}", meaning, value)
+
+
+def _counter(name: str, meaning: str, value: float) -> Metric:
+    return CounterMetricFamily(f"tieout_{name}", meaning, value)
+
+
+def _labelled(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"tieout_{name}", meaning, labels=labels)
+
+
+@contextmanager
+def serving(settings: Settings, watch: Watch) -> Iterator[int | None]:
+    """Answer at `TIEOUT_METRICS` for as long as the block lasts, if it is set; yields the port.
+
+    Raises `SettingError` when that place is taken.
+    """
+    if settings.metrics_place is None:
+        yield None
+        return
+    samples = Samples(settings, watch)
+    registry = CollectorRegistry()
+    registry.register(_Metrics(watch, samples))
+    ProcessCollector(registry=registry)
+    ended = threading.Event()
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(ThreadingHTTPServer(settings.metrics_place, _handler(registry, watch)))
+        except (OSError, OverflowError) as error:
+            raise SettingError(f"TIEOUT_METRICS={settings.metrics!r}: nothing can listen there ({error}).") from None
+        stack.callback(ended.set)
+        threading.Thread(target=samples.run, args=(ended,), name="samples", daemon=True).start()
+        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+        stack.callback(server.shutdown)
+        yield server.server_port
+
+
+def _handler(registry: CollectorRegistry, watch: Watch) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """Answers the three addresses."""
+
+        timeout = _CLIENT_SECONDS
+
+        def do_GET(self) -> None:
+            match self.path.partition("?")[0]:
+                case "/metrics":
+                    self._answer(200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(registry))
+                case "/healthz":
+                    self._json(200, {"alive": True})
+                case "/readyz":
+                    told = watch.told()
+                    self._json(200 if told["ready"] else 503, told)
+                case _:
+                    self._json(404, {"error": "use /metrics, /healthz or /readyz"})
+
+        def _json(self, code: int, content: dict[str, Any]) -> None:
+            self._answer(code, "application/json", msgspec.json.encode(content) + b"\n")
+
+        def _answer(self, code: int, kind: str, body: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            """Say nothing: an orchestrator asks every few seconds."""
+
+    return Handler

@@ -1,0 +1,348 @@
+"""The two grids of documents: a page of rows or groups, with a document in the drawer, and all of them as a file."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Final, get_args
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from engine import money
+from engine.errors import QuestionError
+from engine.events.facts import iso
+from engine.reconciliation.documents import Cause, Excluded, Kind
+from store.queries.grids import GROUPS, ByCurrency, GridQuery, GroupBy
+from store.queries.snapshot import GridRow, Page, Snapshot
+from tieout.workspace.pages.document import PARTS, chain_context
+from tieout.workspace.pages.summary import KIND_NAMES, amounts
+from tieout.workspace.web import form_input, grid_state
+from tieout.workspace.web.context import Frame, asked, frame, locale_of
+from tieout.workspace.web.csv_export import csv_response
+from tieout.workspace.web.grid_columns import GRIDS, Column, plain, shown
+from tieout.workspace.web.grid_state import PATHS, VIEWS, GridState, Shown
+from tieout.workspace.web.locales import Locale
+from tieout.workspace.web.rendering import render
+
+STANDINGS: Final[dict[str, tuple[str, ...]]] = {
+    "Missing": get_args(Cause),
+    "Other": ("reconciled", "not-posted"),
+    "Excluded": get_args(Excluded),
+}
+"""What the filter of the column Standing offers."""
+
+GROUP_NAMES: Final[dict[GroupBy, str]] = {
+    "standing": "Standing",
+    "month": "Month",
+    "position": "Position",
+    "project": "Project ID",
+    "category": "Expense category",
+    "currency": "Currency",
+    "vendor": "Vendor account",
+    "invoice": "Vendor invoice",
+    "journal": "Journal",
+    "voucher": "Voucher",
+}
+
+GROUPS_LISTED: Final = 200
+"""So many groups are on a page."""
+
+_COOKIE_AGE: Final = 400 * 86_400  # what browsers allow
+
+
+def grid(request: Request) -> Response:
+    """A page of a grid, with the drawer of one document when the address says so."""
+    kind: Kind = request.scope["kind"]
+    query = request.query_params
+    state = grid_state.read(request.path_params["company"], kind, query)
+    if query.get("keep") or query.get("column"):
+        return _kept(request, state)
+    locale = locale_of(request)
+    wrong: dict[str, str] = {}
+    if query.get("typed"):
+        filters, wrong = form_input.filters(state.filters, locale)
+        state = msgspec.structs.replace(state, filters=filters)
+    elif query.get("at"):
+        try:
+            return RedirectResponse(
+                grid_state.jumped(state, form_input.place(query["at"], locale)).address(), status_code=303
+            )
+        except QuestionError as error:
+            wrong = {"at": str(error)}
+    if not wrong and (clean := _cleaned(request, state)):
+        return RedirectResponse(clean, status_code=303)
+    stack = ExitStack()
+    with stack:
+        snapshot = stack.enter_context(asked(request))
+        around = frame(request, snapshot, state.company, state.start, state.end)
+        state = msgspec.structs.replace(state, company=around.code)
+        context = amounts(request, snapshot, around)
+        context |= {"section": PATHS[kind], "state": state, "grid": None, "drawer": None}
+        if around.window is not None:
+            context["grid"] = _grid(request, snapshot, around, state, wrong)
+            if state.opened:
+                context["drawer"] = _drawer(request, snapshot, around, state)
+        response = render(request, "grid.html", context, stack.pop_all())
+    response.status_code = 400 if context["grid"] and context["grid"]["wrong"] else 200
+    return response
+
+
+def grid_csv(request: Request) -> Response:
+    """All rows of a grid's state, or its groups, as a file: the columns that are shown, in their order."""
+    kind: Kind = request.scope["kind"]
+    state = grid_state.read(request.path_params["company"], kind, request.query_params)
+    stack = ExitStack()
+    with stack:
+        snapshot = stack.enter_context(asked(request))
+        around = frame(request, snapshot, state.company, state.start, state.end)
+        if around.window is None:
+            raise QuestionError(around.problem or "there is no window.")
+        state = msgspec.structs.replace(state.from_start(), company=around.code)
+        query = msgspec.structs.replace(state.query(around.window, around.zone), limit=1_000)
+        name = f"{around.code}-{PATHS[kind]}-{around.window.start}-{around.window.end}"
+        if state.group is not None:
+            titles = [GROUP_NAMES[state.group], "Documents", "Currency", "Amount", *_PARTS.values()]
+            return csv_response(name, titles, _group_lines(snapshot, query, state.group), stack.pop_all())
+        columns = [one.column for one in state.shown(request.cookies.get(_cookie(kind), ""))]
+        rows = ([_exported(column, row) for column in columns] for row in snapshot.rows(query))
+        return csv_response(name, [column.title for column in columns], rows, stack.pop_all())
+
+
+_PARTS: Final = dict(PARTS)
+
+
+def _exported(column: Column, row: GridRow) -> Any:
+    value = plain(column, row)
+    return iso(value) if column.shape == "time" and value != "" else value
+
+
+def _group_lines(snapshot: Snapshot, query: GridQuery, by: GroupBy) -> Iterator[list[Any]]:
+    for group in snapshot.groups(query, by):
+        for currency, sums in sorted(_by_currency(group.sums).items()):
+            parts = (sums.amount, *(getattr(sums, part) for part in _PARTS))
+            yield [group.value, sums.documents, currency, *(money.text(part, currency) for part in parts)]
+
+
+def _cleaned(request: Request, state: GridState) -> str | None:
+    """The address in short, when a form made it: with empty fields, or with what a person typed."""
+    made = "typed" in request.query_params or any(not value for value in request.query_params.values())
+    return state.address() if made else None
+
+
+def _kept(request: Request, state: GridState) -> Response:
+    """Keep the chosen columns for the next visit, and show the grid with them."""
+    query = request.query_params
+    chosen = query.getlist("column")
+    if chosen:
+        parts = []
+        for column in GRIDS[state.kind]:
+            if column.name in chosen:
+                width = query.get(f"width.{column.name}", "")
+                parts.append(column.name + (f"-{width}" if width and width != str(column.width) else ""))
+        state = msgspec.structs.replace(state, columns=".".join(parts))
+    response = RedirectResponse(state.address(), status_code=303)
+    if query.get("keep") == "reset":
+        response = RedirectResponse(msgspec.structs.replace(state, columns="").address(), status_code=303)
+        response.delete_cookie(_cookie(state.kind), httponly=True, samesite="strict")
+    else:
+        response.set_cookie(_cookie(state.kind), state.columns, max_age=_COOKIE_AGE, httponly=True, samesite="strict")
+    return response
+
+
+def _cookie(kind: Kind) -> str:
+    return f"columns-{PATHS[kind]}"
+
+
+def _grid(
+    request: Request, snapshot: Snapshot, around: Frame, state: GridState, wrong: dict[str, str]
+) -> dict[str, Any]:
+    """A page of rows, or groups; where something typed cannot be read, none, and what is `wrong` with it."""
+    assert around.window is not None
+    columns = state.shown(request.cookies.get(_cookie(state.kind), ""))
+    common: dict[str, Any] = {
+        "title": KIND_NAMES[state.kind],
+        "columns": columns,
+        "every": GRIDS[state.kind],
+        "titles": {column.name: column.title for column in GRIDS[state.kind]},
+        "chosen": {one.column.name: one.width for one in columns},
+        "views": VIEWS[state.kind],
+        "groupings": {name: GROUP_NAMES[name] for name in _groupings(state.kind)},
+        "standings": STANDINGS,
+        "csv": f"{state.path}.csv" + state.address().removeprefix(state.path),
+        "sync": None if state.view == "reconciled" or wrong else state.sync_address(),
+        "hidden": partial(_hidden, state),
+        "hints": _hints(around.locale),
+        "texts": _texts(request, state, around.locale, wrong),
+        "wrong": wrong,
+        "groups": None,
+        "rows": [],
+        "widths": _widths(columns, []),
+        "pages": dict.fromkeys(("first", "before", "after", "last")),
+        "first": None,
+    }
+    try:
+        query = state.query(around.window, around.zone)
+    except QuestionError as error:
+        common["wrong"] = wrong or {"": str(error)}
+    if common["wrong"]:
+        return common
+    common["totals"] = _once(lambda: _totals(snapshot, query))
+    if state.group is not None:
+        return {**common, **_groups(snapshot, query, state, state.group)}
+    page = snapshot.page(query)
+    rows = [_row(row, columns, around) for row in page.rows]
+    return {
+        **common,
+        "rows": rows,
+        "widths": _widths(columns, rows),
+        "pages": _pages(state, page),
+        "first": state.first,
+    }
+
+
+def _texts(request: Request, state: GridState, locale: Locale, wrong: dict[str, str]) -> dict[str, str]:
+    """What stands in the fields: the filters as the reader writes them, and what could not be read as it was typed."""
+    read = {name: form_input.shown(name, text, locale) for name, text in state.filters.items()}
+    return read | {name: request.query_params.get(name if name == "at" else f"f.{name}", "") for name in wrong}
+
+
+def _groupings(kind: Kind) -> list[GroupBy]:
+    other = {"expense": ("vendor", "invoice"), "vendor-invoice-line": ("category",)}[kind]
+    return [name for name in GROUPS if name not in other]
+
+
+def _once(ask: Callable[[], Any]) -> Callable[[], Any]:
+    """The answer to a question that is asked where the template comes to it, and then kept."""
+    held: list[Any] = []
+
+    def answer() -> Any:
+        if not held:
+            held.append(ask())
+        return held[0]
+
+    return answer
+
+
+def _totals(snapshot: Snapshot, query: GridQuery) -> dict[str, Any]:
+    sums = snapshot.sums(query)
+    return {
+        "documents": sum(one.documents for one in sums.values()),
+        "by_currency": sorted((currency, one) for currency, one in _by_currency(sums).items()),
+    }
+
+
+def _by_currency(sums: ByCurrency) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for (currency, _), one in sums.items():
+        found[currency] = found[currency] + one if currency in found else one
+    return found
+
+
+def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy) -> dict[str, Any]:
+    """A page of groups, in the order of their values. All are counted anyway, so a page is known by its number."""
+    found = snapshot.groups(query, by)
+    start = min((state.first or 1) - 1, max(len(found) - 1, 0)) // GROUPS_LISTED * GROUPS_LISTED
+    groups = [
+        {
+            "value": group.value,
+            "documents": sum(one.documents for one in group.sums.values()),
+            "by_currency": sorted(_by_currency(group.sums).items()),
+            "address": _of_group(state, by, group.value),
+        }
+        for group in found[start : start + GROUPS_LISTED]
+    ]
+    last = (len(found) - 1) // GROUPS_LISTED * GROUPS_LISTED
+    beside = {"first": 0, "before": start - GROUPS_LISTED, "after": start + GROUPS_LISTED, "last": last}
+    return {
+        "groups": groups,
+        "number": len(found),
+        "first": start + 1,
+        "pages": {
+            name: state.from_start().address(first=at + 1) if 0 <= at <= last and at != start else None
+            for name, at in beside.items()
+        },
+    }
+
+
+def _of_group(state: GridState, by: GroupBy, value: str) -> str | None:
+    """The rows of a group; None where a filter on dates says less than the month does."""
+    if by != "month":
+        return state.filtered(by, f"={value}").address(group=None)
+    return None if "date" in state.filters else state.filtered("date", value or "=").address(group=None)
+
+
+def _row(row: GridRow, columns: list[Shown], around: Frame) -> dict[str, Any]:
+    return {
+        "document": row.document.document,
+        "cells": [(one.column.shape, shown(one.column, row, around.locale, around.zone)) for one in columns],
+        "position": row.document.position,
+        "in_flight": row.in_flight,
+        "actual": row.document.has_actual,
+        "not_computable": row.document.amounts is None,
+    }
+
+
+def _hints(locale: Locale) -> dict[str, str]:
+    """What can be written into a filter, by what its column holds."""
+    days = "2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01"
+    return {
+        "text": "abc begins with, *abc contains, =abc is, !abc is not, = is empty",
+        "amount": f"{locale.digits('1000.50')}, 100..500, >100, <=500, !0 is not",
+        "number": "3, 1..4, >=5, = is none",
+        "date": days,
+        "time": days,
+    }
+
+
+_PIXELS_A_CHARACTER: Final = 7.5
+_PADDING: Final = 22
+
+
+def _widths(columns: list[Shown], rows: list[dict[str, Any]]) -> list[int]:
+    """The columns' widths in pixels. Text may be cut, with its whole beside; an amount, a date, a time never is."""
+    found = []
+    for number, one in enumerate(columns):
+        wide = one.width
+        if one.column.shape in ("amount", "number", "date", "time"):
+            wide = max([wide, *(len(row["cells"][number][1]) for row in rows)])
+        found.append(round(wide * _PIXELS_A_CHARACTER) + _PADDING)
+    return found
+
+
+def _pages(state: GridState, page: Page) -> dict[str, str | None]:
+    """The addresses of the first, previous, next and last page; None where there is none."""
+    rows = len(page.rows)
+    first, turned = state.first, {"opened": "", "was": ""}
+    before = after = None
+    if page.before is not None:
+        number = max(1, first - grid_state.ROWS) if first else None
+        before = state.address(after=grid_state.place_text(page.before), backwards=True, first=number, **turned)
+    if page.after is not None:
+        number = first + rows if first else None
+        after = state.address(after=grid_state.place_text(page.after), backwards=False, first=number, **turned)
+    return {
+        "first": state.address(after="", backwards=False, first=1, **turned) if page.before is not None else None,
+        "before": before,
+        "after": after,
+        "last": state.address(after="", backwards=True, first=None, **turned) if page.after is not None else None,
+    }
+
+
+def _hidden(state: GridState, *without: str) -> list[tuple[str, str]]:
+    """The parts of the state that a form carries along, but for those it sets itself (`f.` for all filters)."""
+    left = state.from_start().parameters()
+    return [
+        (name, text)
+        for name, text in left.items()
+        if name not in without and not ("f." in without and name.startswith("f."))
+    ]
+
+
+def _drawer(request: Request, snapshot: Snapshot, around: Frame, state: GridState) -> dict[str, Any]:
+    """The document in the drawer; a name that leads nowhere is told there, and the grid stays."""
+    closed = state.address(opened="")
+    try:
+        return {**chain_context(request, snapshot, around, state.opened), "closed": closed, "problem": None}
+    except QuestionError as error:
+        return {"problem": str(error), "closed": closed, "name": state.opened}

@@ -1,0 +1,192 @@
+"""The Operation pages: how far the worker is behind, what came in, what was refused, which feeds are silent (R82)."""
+
+import re
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine.events.facts import microseconds
+from engine.sync.actions import DONE_AS
+from engine.sync.attempts import ATTEMPTS_MAX, Sync
+from engine.sync.general_journals import ACTION, name_of
+from store.queries.snapshot import Snapshot
+from streams.log import EventLog, LogError
+from streams.projector import read_rejection
+from streams.topics import PROJECTED, REJECTED
+from tieout.maintenance.health_checks import check
+from tieout.settings import Settings
+from tieout.sync.general_journals import Standing, needing_attention
+from tieout.workspace.pages.document import SYNC_STATES, address
+from tieout.workspace.web.context import Workspace, age, asked, frame, workspace_of
+from tieout.workspace.web.grid_state import sync_preview
+from tieout.workspace.web.rendering import render
+
+_RATES: Final = (("last hour", timedelta(hours=1)), ("last day", timedelta(days=1)), ("last week", timedelta(days=7)))
+_SHOWN: Final = 100
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """A partition: where it begins and ends, how far the worker is, and what came in lately."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+    next: int
+    came: list[int]
+
+    @property
+    def lag(self) -> int:
+        """Events that are not applied yet."""
+        return max(0, self.end - self.next)
+
+
+def operation(request: Request) -> Response:
+    """What an operator looks at first."""
+    workspace = workspace_of(request)
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, request.query_params.get("company") or None)
+        partitions, problem = _partitions(workspace, snapshot)
+        rejected = _rejected_number(workspace) if problem is None else 0
+        oldest = snapshot.oldest_open()
+        states, journals = snapshot.sync_states(), needing_attention(snapshot)
+        counts = {state: sum(number for (of, _), number in states.items() if of == state) for state in SYNC_STATES}
+        # Of general journals also those that Finance attempts itself.
+        counts["stopped"] += len(journals) - states.get(("stopped", ACTION), 0)
+        context = {
+            "frame": around,
+            "tab": "operation",
+            "partitions": partitions,
+            "rates": [name for name, _ in _RATES],
+            "lag": sum(one.lag for one in partitions),
+            "problem": problem,
+            "rejected": rejected,
+            "oldest": oldest,
+            "oldest_age": None if oldest is None else age(oldest, snapshot.present),
+            "settings": secrets_hidden(workspace.settings),
+            "syncs": [(title, counts[state]) for state, title in SYNC_STATES.items()],
+            "stopped": _attention(snapshot, journals),
+            "of": ATTEMPTS_MAX,
+            "more": max(0, counts["stopped"] - _SHOWN),
+            "writer": snapshot.writer(),
+            "loops": snapshot.loops(),
+            "not_read": snapshot.not_read(),
+            "embedded": workspace.settings.log_file is not None,
+        }
+        return render(request, "operation.html", context)
+
+
+def _attention(snapshot: Snapshot, journals: list[Standing]) -> list[dict[str, Any]]:
+    """The first of what needs attention: documents and errors after five attempts, and general journals, whoever
+    attempted them.
+    """
+    syncs = snapshot.stopped(_SHOWN, without=ACTION)
+    documents = {row.document.document for row in snapshot.named({sync.document for sync in syncs})}
+    found = [_stopped(sync, of_document=sync.document in documents) for sync in syncs]
+    return (found + [_journal(one) for one in journals])[:_SHOWN]
+
+
+def _stopped(sync: Sync, *, of_document: bool) -> dict[str, Any]:
+    errors = f"/{quote(sync.company)}/errors"
+    retry = sync_preview(sync.company, {"document": sync.document})
+    return {
+        "name": sync.document,
+        "address": address(sync.document) if of_document else errors,
+        "tried": DONE_AS.get(sync.action, sync.action),
+        "made": sync.attempts.made,
+        "last": sync.last_at,
+        "outcome": f"{sync.last_outcome}: {sync.last_text}" if sync.last_text else sync.last_outcome,
+        "retry": retry if of_document else errors,
+    }
+
+
+def _journal(one: Standing) -> dict[str, Any]:
+    return {
+        "name": name_of(one.company, one.journal),
+        "address": f"/{quote(one.company)}/general-journals",
+        "tried": DONE_AS[ACTION],
+        "made": one.count,
+        "last": one.last,
+        "outcome": " ".join(text for text in (one.error, one.reason) if text) or one.outcome,
+        "retry": sync_preview(one.company, {"journal": one.journal}),
+    }
+
+
+def _partitions(workspace: Workspace, snapshot: Snapshot) -> tuple[list[Partition], str | None]:
+    """The partitions of what is projected; or why the log cannot be asked, with what the store knows."""
+    places = snapshot.places()
+    try:
+        log = workspace.log
+        found = [
+            _partition(log, topic.full_name(workspace.settings.prefix), number, places, snapshot)
+            for topic in PROJECTED
+            for number in range(log.partitions(topic.full_name(workspace.settings.prefix)))
+        ]
+    except LogError as error:
+        return [Partition(topic, number, 0, next_, next_, []) for (topic, number), next_ in places.items()], str(error)
+    return found, None
+
+
+def _partition(
+    log: EventLog, topic: str, number: int, places: dict[tuple[str, int], int], snapshot: Snapshot
+) -> Partition:
+    start, end = log.start_offset(topic, number), log.end_offset(topic, number)
+    came = [
+        end - max(start, log.offset_at(topic, number, microseconds(snapshot.now - span) // 1_000)) for _, span in _RATES
+    ]
+    return Partition(topic, number, start, end, places.get((topic, number), start), came)
+
+
+def _rejected_number(workspace: Workspace) -> int:
+    log, topic = workspace.log, REJECTED.full_name(workspace.settings.prefix)
+    return sum(
+        log.end_offset(topic, number) - log.start_offset(topic, number) for number in range(log.partitions(topic))
+    )
+
+
+def rejected(request: Request) -> Response:
+    """The events that could not be understood, newest first."""
+    workspace = workspace_of(request)
+    log, topic = workspace.log, REJECTED.full_name(workspace.settings.prefix)
+    found = []
+    for number in range(log.partitions(topic)):
+        first = max(log.start_offset(topic, number), log.end_offset(topic, number) - _SHOWN)
+        while first < log.end_offset(topic, number) and (
+            records := log.read(topic, number, first, _SHOWN, 8 * 1024 * 1024)
+        ):
+            first = records[-1].offset + 1
+            found += [
+                (record.timestamp * 1_000, read_rejection(record.value))
+                for record in records
+                if record.value is not None
+            ]
+    found.sort(key=lambda one: -one[0])
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, request.query_params.get("company") or None)
+        total = _rejected_number(workspace)
+        context = {"frame": around, "tab": "operation", "rejected": found[:_SHOWN], "total": total}
+        return render(request, "rejected.html", context)
+
+
+def checks(request: Request) -> Response:
+    """Everything that `tieout check` looks at, each line as soon as it is known."""
+    with asked(request) as snapshot:
+        around = frame(request, snapshot, request.query_params.get("company") or None)
+    lines = check(workspace_of(request).settings)
+    return render(request, "checks.html", {"frame": around, "tab": "operation", "lines": lines})
+
+
+def secrets_hidden(settings: Settings) -> list[tuple[str, str]]:
+    """The settings in force as the environment names them, without what stands before the `@` of an address."""
+    several = {name for name in settings.__struct_fields__ if isinstance(getattr(settings, name), tuple)}
+    return [
+        (
+            f"TIEOUT_{name.upper()}",
+            ", ".join(getattr(settings, name)) if name in several else re.sub(r"(?<=://)[^/@]*@", "…@", text),
+        )
+        for name, text in settings.shown().items()
+    ]

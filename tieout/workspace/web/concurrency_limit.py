@@ -1,0 +1,145 @@
+"""How much of the server one client may hold: connections, time, the size of a form, and pages at once."""
+
+import asyncio
+from typing import Any, Final
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from tieout.workspace.web.posted_form import FORM_BYTES_MAX
+
+PAGES_AT_ONCE: Final = 12
+"""Fewer than the store has connections for readers (15)."""
+
+CONNECTIONS_MAX: Final = 200
+"""Beyond them a connection is closed at once; a browser opens six."""
+
+REQUEST_SECONDS: Final = 10.0
+"""How long the headers of a request may take to arrive, from the connection or the response before; a connection
+without a request is closed then.
+"""
+
+IDLE_SECONDS: Final = 60.0
+"""How long a client may take none of a response that waits for it."""
+
+FORM_SECONDS: Final = 10.0
+"""How long the body of a form may take to arrive."""
+
+_WITHOUT_STORE: Final = ("/static/", "/health")
+
+
+class BoundedProtocol(H11Protocol):
+    """HTTP/1.1 with a limit on connections, and time-outs for requests that do not arrive and responses not taken."""
+
+    _arriving: asyncio.TimerHandle | None = None
+    _taking: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            transport.abort()
+        else:
+            self._arriving = self._close_after(REQUEST_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._arriving, self._taking):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        if self._responding() and self._arriving is not None:
+            self._arriving.cancel()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._responding():
+            self._arriving = self._close_after(REQUEST_SECONDS)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._taking = self._close_after(IDLE_SECONDS)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._taking is not None:
+            self._taking.cancel()
+
+    def _responding(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _close_after(self, seconds: float) -> asyncio.TimerHandle:
+        return self.loop.call_later(seconds, self.transport.abort)
+
+
+class WholeForms:
+    """Reads the body of a request before it is passed on, so that a slow sender holds nothing but its connection.
+
+    Answers 408 to a body that does not arrive in time, and 413 to one that is larger than any form.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on once it is whole."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(FORM_SECONDS):
+                body = await _body(receive)
+        except TimeoutError:
+            await _refusal(408, "The form did not arrive in time.")(scope, receive, send)
+            return
+        if body is None:
+            return
+        if len(body) > FORM_BYTES_MAX:
+            await _refusal(413, "The form is larger than any of this workspace's.")(scope, receive, send)
+            return
+        whole = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+        async def received() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self._app(scope, received, send)
+
+
+async def _body(receive: Receive) -> bytearray | None:
+    """The body, as far as it fits; None when the client has left."""
+    body = bytearray()
+    while len(body) <= FORM_BYTES_MAX:
+        message: dict[str, Any] = dict(await receive())
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+    return body
+
+
+def _refusal(status: int, text: str) -> PlainTextResponse:
+    # What is left of the body is not read: the connection cannot be used again.
+    return PlainTextResponse(f"{text}\n", status_code=status, headers={"Connection": "close"})
+
+
+class InTurn:
+    """Lets a page wait, without a thread, until another one is done.
+
+    A page that is sent in pieces keeps its connection, and needs a thread again for each piece. Where all threads wait
+    for a connection, no page would ever give one back.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._places = asyncio.Semaphore(PAGES_AT_ONCE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on in its turn."""
+        if scope["type"] != "http" or scope["path"].startswith(_WITHOUT_STORE):
+            await self._app(scope, receive, send)
+            return
+        async with self._places:
+            await self._app(scope, receive, send)

@@ -1,0 +1,63 @@
+"""What a refresh tells: the amounts as they were when the page was made before, carried in the address."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from engine.events.facts import microseconds, moment
+from store.queries.summary import Amount, Summary
+
+TILES: Final = (
+    ("vendor_invoice_missing_journal_lines", "Vendor invoice missing journal lines"),
+    ("vendor_invoice_missing_actuals", "Vendor invoice missing actuals"),
+    ("expense_missing_journal_lines", "Expense missing journal lines"),
+    ("expense_missing_actuals", "Expense missing actuals"),
+)
+"""The tiles in their order, with the captions of the workspace in Finance (R32)."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """By how much an amount changed."""
+
+    caption: str
+    amount: int
+    documents: int
+
+
+class Since(msgspec.Struct, frozen=True):
+    """What changed since an earlier page: the amounts that did, and how many events were applied meanwhile."""
+
+    at: datetime
+    changes: list[Change]
+    events: int
+
+
+def told(summary: Summary, events: int) -> str:
+    """The state of the amounts as short text for an address: the time, the events applied, then amount and number of
+    each.
+    """
+    parts = (f"{one.amount}.{one.documents}" for _, one in _amounts(summary))
+    return "~".join([str(microseconds(summary.as_of)), str(events), *parts])
+
+
+def since(was: str, summary: Summary, events: int) -> Since | None:
+    """What changed since the page whose address said `was`; None when it said nothing that can be read."""
+    if not re.fullmatch(r"\d{1,17}~\d{1,17}(~-?\d{1,24}\.\d{1,12}){6}", was, re.ASCII):
+        return None
+    at, before, *parts = was.split("~")
+    changes = []
+    for (caption, now), part in zip(_amounts(summary), parts, strict=True):
+        amount, _, documents = part.partition(".")
+        if now != Amount(int(amount), int(documents)):
+            changes.append(Change(caption, now.amount - int(amount), now.documents - int(documents)))
+    return Since(moment(int(at)).astimezone(UTC), changes, events - int(before))
+
+
+def _amounts(summary: Summary) -> list[tuple[str, Amount]]:
+    return [
+        *((caption, summary.tiles[name]) for name, caption in TILES),
+        ("Not synced from Dataverse to Finance", summary.not_synced),
+        ("Difference between documents and actuals", summary.difference),
+    ]
