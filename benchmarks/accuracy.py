@@ -360,13 +360,13 @@ def _markdown(found: Sequence[Accuracy]) -> str:
 _INTRODUCTION: Final = """\
 # Accuracy
 
-Measured by `make accuracy`: groups of made-up companies, each from a fresh seed, told by {stories} kinds of stories
-([docs/simulator.md](../../docs/simulator.md)). The worker processes their events, and every document, every finding
-and every figure of each company's summary is compared with the true outcome, which the story states by itself.
+Measured by `make accuracy`: groups of made-up companies, each from a new seed, generated from {stories} kinds of
+stories ([docs/simulator.md](../../docs/simulator.md)). The worker processes their events. Every document, every
+finding and every figure of each company's summary is compared with the true outcome, which the story states itself.
 
-The events are delivered in four ways: in order; late, twice and out of order; so, with some lost, cut for size or
-damaged besides, whose rows are sent again at the end; so, with a feed from Dataverse that falls silent. In the third
-way they have the shapes in which the systems send them, else they are CloudEvents.
+The events are delivered in four ways: in order; late, repeated and out of order; disordered, with some events lost,
+truncated or damaged, whose rows are sent again at the end; disordered, with a feed from Dataverse that falls
+silent. In the third way events have the payloads of the systems, otherwise they are CloudEvents.
 """
 
 

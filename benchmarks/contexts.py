@@ -144,8 +144,9 @@ def save(one: Result) -> Path:
 _INTRODUCTION: Final = """\
 # Contexts of Dataverse from Kafka to PostgreSQL
 
-Measured by `python -m benchmarks --contexts` on {one.machine}, with broker and database on it: {one.events:,} events as
-Dataverse sends them (`RemoteExecutionContext`), with an image and shared variables that say nothing new. Each is
-decoded, merged, linked and decided; that none was rejected and each row is there is checked outside the timed part.
+Measured by `python -m benchmarks --contexts` on {one.machine}, with broker and database on the same machine:
+{one.events:,} events as Dataverse sends them (`RemoteExecutionContext`), with an image and shared variables that
+contain nothing new. Each is decoded, merged, linked and evaluated. A check outside the timed part confirms that
+none was rejected and that each row exists.
 
 """

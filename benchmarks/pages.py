@@ -311,9 +311,8 @@ def save(one: Result) -> Path:
 _INTRODUCTION: Final = """\
 # The workspace over {one.documents:,} documents
 
-Measured by `python -m benchmarks --pages` on {one.machine}, from an embedded log;
-with `--servers` on PostgreSQL, too, which has cleared up (`VACUUM`) before it is asked. While a worker makes the store,
-people read it by turns of {seconds:g} seconds. Questions are asked two hundred times. Each page is opened cold, in a
-window of a Chromium that never saw it.
+Measured by `python -m benchmarks --pages` on {one.machine}, from an embedded log; with `--servers` also on
+PostgreSQL, after a `VACUUM`. While a worker builds the store, readers are active in alternating turns of
+{seconds:g} seconds. Each query runs two hundred times. Each page is opened cold, in a new window of Chromium.
 
 """

@@ -162,9 +162,9 @@ def save(one: Result, on: str) -> Path:
 _INTRODUCTION: Final = """\
 # A replay of {one.events:,} events
 
-Measured by `python -m benchmarks --replay` on {one.machine}. A store of {one.documents:,} documents was
-built under maps with a wrong link, choice and column; then it was replayed under the right ones and put in place. It is
-the same, line by line of the canonical dump, as a store that was built under the right maps from the start. A reader
-asked for the summary all the while, and saw two states: the one before and the one after.
+Measured by `python -m benchmarks --replay` on {one.machine}. A store of {one.documents:,} documents was built under
+maps with a wrong link, choice and column, then replayed under the correct ones and swapped in. It is identical,
+line by line of the canonical dump, to a store built under the correct maps from the start. A reader requested the
+summary throughout, and saw two states: the one before and the one after.
 
 """

@@ -129,12 +129,12 @@ _INTRODUCTION: Final = """\
 # Speed, memory and growth
 
 Measured by `make bench` on {machine}. One worker process reads an embedded log and commits to a SQLite store, with
-everything it does: linking, deciding, explaining, publishing. A document has eight events of some {bytes:.0f} bytes.
-Every phase runs in a process of its own, one after the other, and results are checked outside the timed parts.
+all its work: linking, evaluation, explanations, publishing. A document has eight events of about {bytes:.0f} bytes.
+Each phase runs in its own process, one after the other, and results are checked outside the timed parts.
 
-The raw limit reads the same log, parses each event and appends it to a bare table, in batches of the same size. The two
-peers merge the events into rows, one event a transaction, and decide nothing; their rate is that of a sample. Questions
-are asked {calls} times each, after a few calls that do not count, and include the answer as JSON.
+The raw limit reads the same log, parses each event and appends it to a bare table, in batches of the same size. The
+two peers merge the events into rows, one event a transaction, without evaluation; their rate is that of a sample.
+Each query runs {calls} times after a few calls that do not count, and includes the result as JSON.
 """
 
 

@@ -150,12 +150,12 @@ def save(one: Result) -> Path:
 _INTRODUCTION: Final = """\
 # Speed on Apache Kafka and PostgreSQL
 
-Measured by `python -m benchmarks --servers` on {one.machine}, with the broker, the database (waiting for the disk at
-each commit) and the worker on it: {one.documents:,} documents,
-{one.events:,} events of {one.bytes_per_event:.0f} bytes.
-The worker does everything it does: lease, linking, deciding, explaining, publishing through the outbox; its result is
-checked outside the timed part. The raw limit reads the same topics, parses each event and appends it by COPY. Plain
-Faust is an agent as its guide shows it, one event at a time, with the same work for each; its rate is that of a sample.
-The time to a committed row is from the append on the broker to when another session sees it.
+Measured by `python -m benchmarks --servers` on {one.machine}, with the broker, the database (which flushes each
+commit to disk) and the worker on the same machine: {one.documents:,} documents, {one.events:,} events of
+{one.bytes_per_event:.0f} bytes. The worker does all its work: lease, linking, evaluation, explanations, publishing
+through the outbox. Its result is checked outside the timed part. The raw limit reads the same topics, parses each
+event and appends it by COPY. Plain Faust is an agent as in its guide, one event at a time, with the same work for
+each; its rate is that of a sample. The time to a committed row runs from the append on the broker until another
+session sees the row.
 
 """
