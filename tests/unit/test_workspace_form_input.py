@@ -4,15 +4,18 @@ from datetime import date
 from typing import Any
 
 import pytest
+from babel import localedata
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import money
 from engine.errors import QuestionError
 from tieout.workspace.web import form_input
-from tieout.workspace.web.locales import KNOWN, Locale, preferred
+from tieout.workspace.web.locales import Locale, preferred
 
-LOCALES = st.sampled_from(KNOWN)
+LOCALES = st.sampled_from(["", *sorted(localedata.locale_identifiers())]).map(
+    lambda tag: preferred(tag.replace("_", "-"))
+)
 UNITS = st.integers(-money.LARGEST, money.LARGEST)
 
 
@@ -22,7 +25,7 @@ def test_an_amount_that_a_page_shows_can_be_typed_as_it_stands_there(locale: Loc
     shown = locale.amount(units, currency)
     assert form_input.amount(shown, locale) == money.text(units, currency)
     assert form_input.amount(
-        shown.replace("\u2212", "-").replace("\u202f", " ").replace("’", "'"), locale
+        shown.replace("\u2212", "-").replace("\u202f", " ").replace("\xa0", " ").replace("’", "'"), locale
     ) == money.text(units, currency)
 
 

@@ -1,6 +1,5 @@
 """What every page of a company has around it: company, window, today, the time it was made, silent feeds, tabs."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
@@ -9,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
+from cachetools import TLRUCache
 from starlette.requests import Request
 
 from engine.calendar import Company, Window
@@ -29,6 +29,11 @@ READY_SECONDS: Final = 30.0
 FAILED_SECONDS: Final = 3.0
 
 
+def _until(_kind: Kind, reasons: list[str], now: float) -> float:
+    """When the answer to whether a sync can start expires: reasons against it sooner, for somebody may remove them."""
+    return now + (FAILED_SECONDS if reasons else READY_SECONDS)
+
+
 class Workspace:
     """The store, the log, the settings and the way to ask for something, behind the pages. The log is opened when it
     is first asked for.
@@ -42,7 +47,7 @@ class Workspace:
         self._lock = Lock()
         self._log: EventLog | None = None
         self._opened: Any = None
-        self._obstacles: dict[Kind, tuple[float, list[str]]] = {}
+        self._obstacles: TLRUCache[Kind, list[str]] = TLRUCache(maxsize=8, ttu=_until)
 
     @property
     def log(self) -> EventLog:
@@ -58,13 +63,12 @@ class Workspace:
         it must be `fresh`.
         """
         with self._lock:
-            at, known = self._obstacles.get(kind, (0.0, []))
-        keeps = FAILED_SECONDS if known else READY_SECONDS
-        if fresh or not at or time.monotonic() - at > keeps:
-            known = obstacles(self.settings, kind)
+            reasons = self._obstacles.get(kind)
+        if fresh or reasons is None:
+            reasons = obstacles(self.settings, kind)
             with self._lock:
-                self._obstacles[kind] = (time.monotonic(), known)
-        return known
+                self._obstacles[kind] = reasons
+        return reasons
 
     def close(self) -> None:
         """Let go of the log."""
