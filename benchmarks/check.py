@@ -11,7 +11,7 @@ from benchmarks.figures import Checked
 from benchmarks.job import Job
 from benchmarks.workload import COMPANY, Expected, Part, Workload
 from engine.money import UNITS
-from store.projection.tile_totals import Sums
+from store.projection.tile_totals import Totals
 from store.queries.grids import GridQuery
 from store.queries.snapshot import Reader, Snapshot
 from store.queries.summary import Amount
@@ -90,9 +90,9 @@ def _sums(snapshot: Snapshot) -> Values:
     }
 
 
-def _total(sums: dict[tuple[str, str], Sums]) -> Sums:
+def _total(sums: dict[tuple[str, str], Totals]) -> Totals:
     """The sum over all currencies, of which only the accounting amounts mean something."""
-    return sum(sums.values(), Sums())
+    return sum(sums.values(), Totals())
 
 
 def _left(engine: Engine, log: EventLog, job: Job) -> Values:

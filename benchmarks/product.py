@@ -50,8 +50,8 @@ def _worker(settings: Settings) -> Iterator[tuple[EventLog, Projector]]:
         return
     with open_log(settings, write=True) as log, open_store(settings, write=True) as engine:
         lease = Lease(engine, "benchmark")
-        assert lease.take()
-        with lease.kept(), projecting(engine, log, settings, lease) as projector:
+        assert lease.acquire()
+        with lease.kept_alive(), projecting(engine, log, settings, lease) as projector:
             yield log, projector
 
 

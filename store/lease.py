@@ -2,7 +2,7 @@
 
 The writer renews its lease while it lives; another takes it once it has run out. Time is the database's, so the clocks
 of the workers play no part. The lease keeps workers from doing the same work twice; what keeps a store right is that
-every transaction of the writer asserts its epoch as its last statement (`Lease.hold`): a worker that slept through its
+every transaction of the writer asserts its epoch as its last statement (`Lease.renew`): a worker that slept through its
 time commits nothing.
 """
 
@@ -42,7 +42,7 @@ class Lease:
         self.seconds = seconds
         self._lost: Overtaken | None = None
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Take the lease if nobody holds it; True when it is ours now."""
         table = tables.leases
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
@@ -63,10 +63,10 @@ class Lease:
         self._lost = None
         if self._engine.dialect.name == "postgresql":
             self._name_sessions()
-            self._end_sessions_before()
+            self._end_earlier_sessions()
         return True
 
-    def hold(self, connection: Connection) -> None:
+    def renew(self, connection: Connection) -> None:
         """Renew the lease within a transaction. Raises `Overtaken` when another writer has it."""
         table = tables.leases
         renewed = connection.execute(
@@ -99,10 +99,10 @@ class Lease:
             )
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def kept_alive(self) -> Iterator[None]:
         """Renew the lease from a thread of its own, and release it at the end."""
         ended = threading.Event()
-        keeper = threading.Thread(target=self._keep, args=(ended,), name="lease", daemon=True)
+        keeper = threading.Thread(target=self._keep_alive, args=(ended,), name="lease", daemon=True)
         keeper.start()
         try:
             yield
@@ -114,11 +114,11 @@ class Lease:
             except DBAPIError:
                 log.info("lease_left_to_expire", holder=self.holder)
 
-    def _keep(self, ended: threading.Event) -> None:
+    def _keep_alive(self, ended: threading.Event) -> None:
         while not ended.wait(self.seconds / 3):
             try:
                 with self._engine.begin() as connection:
-                    self.hold(connection)
+                    self.renew(connection)
             except Overtaken as lost:
                 self._lost = lost
                 return
@@ -137,7 +137,7 @@ class Lease:
                 cursor.execute(f"SET idle_in_transaction_session_timeout = {self._microseconds // 1000}")
             connection.commit()
 
-    def _end_sessions_before(self) -> None:
+    def _end_earlier_sessions(self) -> None:
         """End the sessions of earlier writers: one that was stopped in the middle of a COPY would keep its locks, and
         make its successor wait until it wakes.
         """
@@ -160,7 +160,7 @@ class Holder(NamedTuple):
     held: float
 
 
-def holder_of(connection: Connection) -> Holder | None:
+def lease_holder(connection: Connection) -> Holder | None:
     """Who holds the lease, or held it last; None when nobody ever did."""
     table = tables.leases
     row = connection.execute(select(table).where(table.c.name == WRITER)).first()

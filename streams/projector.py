@@ -17,8 +17,7 @@ from engine.events.facts import Change, Heartbeat, ProcessMessage
 from engine.mapping.compiler import Maps
 from engine.sync import commands
 from store.operational.state_topic import StateOutbox
-from store.projection.batch_plan import Asked, Move, Plan
-from store.projection.batch_plan import Batch as Effects
+from store.projection.batch_plan import DecodedBatch, OffsetAdvance, Plan, ReceivedRequest
 from store.projection.outgoing import Outgoing
 from store.projection.writer import Writer
 from streams.codec import PartlyRejected, change_json, decode
@@ -92,9 +91,9 @@ class Projector:
         When it overlaps, that transaction may still be under way when this returns; the next call waits for it, and
         raises what it raised.
         """
-        effects = Effects(
-            moves=[
-                Move(batch.topic, batch.partition, batch.follows, batch.next, digest(batch.records[-1]))
+        effects = DecodedBatch(
+            advances=[
+                OffsetAdvance(batch.topic, batch.partition, batch.follows, batch.next, digest(batch.records[-1]))
                 for batch in batches
             ]
         )
@@ -106,7 +105,7 @@ class Projector:
             effects.pins = self._environments.news()
         plan = self._writer.prepare(effects)
         self._wait()
-        self._writer.expect(plan)
+        self._writer.stage(plan)
         if self._committer is None:
             self._finish(plan)
         else:
@@ -122,9 +121,9 @@ class Projector:
         """
         if self._publish_state() or self._look():
             return True
-        if self._writer.left_over:
+        if self._writer.has_leftovers:
             self._wait()
-            self._publish(self._writer.outgoing(PUBLISHED_AT_ONCE))
+            self._publish(self._writer.outbox_records(PUBLISHED_AT_ONCE))
             return True
         if self._writer.recomputing:
             self._wait()
@@ -135,11 +134,11 @@ class Projector:
 
     def _publish_state(self) -> bool:
         """First of all: somebody may wait with a call until its attempt is on the topic."""
-        if self._state is None or not (waiting := self._state.waiting(PUBLISHED_AT_ONCE)):
+        if self._state is None or not (waiting := self._state.pending(PUBLISHED_AT_ONCE)):
             return False
         self._wait()
         placed = self._log.append([self._record(one.outgoing) for one in waiting])
-        if not self._state.sent(waiting, placed[-1][1] + 1):
+        if not self._state.acknowledge(waiting, placed[-1][1] + 1):
             log.warning("state_published_again", topic=f"{self._prefix}.{STATE.name}")
         return True
 
@@ -151,7 +150,7 @@ class Projector:
         self._writer.check_generation()
         if self._environments is not None and self._pinned is not None:
             self._environments.pin(self._pinned())
-        waiting = self._writer.inbox()
+        waiting = self._writer.inbox_commands()
         new = [one for one in waiting if one.id not in self._taken]
         if new:
             # What a worker before this one put there and did not apply comes twice, and counts once by its own id.
@@ -165,7 +164,7 @@ class Projector:
         if time.monotonic() < self._tell_at:
             return False
         self._wait()
-        if self._writer.tell():
+        if self._writer.publish_error_states():
             return True
         self._tell_at = time.monotonic() + TELL_SECONDS
         return False
@@ -184,7 +183,7 @@ class Projector:
         self._wait()
         while self._publish_state():
             pass
-        self._writer.tidy()
+        self._writer.delete_acknowledged()
 
     def close(self) -> None:
         """Let go of the committing thread, after its last transaction."""
@@ -198,12 +197,12 @@ class Projector:
 
     def _finish(self, plan: Plan) -> None:
         self._writer.commit(plan)
-        log.debug("batches_applied", places={f"{move.topic}/{move.partition}": move.next for move in plan.moves})
+        log.debug("batches_applied", places={f"{move.topic}/{move.partition}": move.next for move in plan.advances})
         self._publish_plan(plan)
 
     def _publish_plan(self, plan: Plan) -> None:
         """Publish what a plan put into the outbox, unless older things wait there: those must go first."""
-        if not self._writer.left_over:
+        if not self._writer.has_leftovers:
             first = plan.last - len(plan.outgoing) + 1
             self._publish(list(enumerate(plan.outgoing, first)))
 
@@ -211,13 +210,13 @@ class Projector:
         for start in range(0, len(waiting), PUBLISHED_AT_ONCE):
             part = waiting[start : start + PUBLISHED_AT_ONCE]
             self._log.append([self._record(item) for _, item in part])
-            self._writer.sent(part[-1][0])
+            self._writer.acknowledge(part[-1][0])
 
     def _record(self, item: Outgoing) -> NewRecord:
         return NewRecord(f"{self._prefix}.{item.topic}", item.key, item.value)
 
 
-def take(record: LogRecord, effects: Effects, maps: Maps, environments: Environments | None = None) -> str | None:
+def take(record: LogRecord, effects: DecodedBatch, maps: Maps, environments: Environments | None = None) -> str | None:
     """Sort what an event says to where it is applied; return why it, or a part of it, cannot be."""
     if is_lost(record):
         return "the event was lost when the log was damaged (`tieout log salvage`): have its source send it again"
@@ -240,7 +239,7 @@ def take(record: LogRecord, effects: Effects, maps: Maps, environments: Environm
             entity_map = maps.by_name.get(fact.entity) or maps.find(fact.entity)
             if fact.operation == "notify" and (entity_map is not None or not fact.id):
                 effects.notices.append(notice(fact))
-                effects.noticed.append(notices.of_change(fact, entity_map))
+                effects.reread_requests.append(notices.of_change(fact, entity_map))
             elif entity_map is None:
                 unmapped[fact.entity] = None
             else:
@@ -254,20 +253,20 @@ def take(record: LogRecord, effects: Effects, maps: Maps, environments: Environm
     return "; ".join([*([reason] if reason else []), *map(_in_no_map, unmapped)])
 
 
-def _take_command(record: LogRecord, effects: Effects, maps: Maps) -> str | None:
+def _take_command(record: LogRecord, effects: DecodedBatch, maps: Maps) -> str | None:
     waited = [value.decode("ascii", "replace") for name, value in record.headers if name == INBOX]
     # Anybody may write to the topic, and no database keeps every character.
-    effects.taken += [one for one in waited if one.isprintable()]
+    effects.applied_commands += [one for one in waited if one.isprintable()]
     try:
         command = commands.read(record.value)
         if isinstance(command, commands.DeleteError):
             effects.deletions.append(command.deletion)
             if (retry := command.retry) is not None:
-                effects.requests.append(Asked(record.topic, record.partition, record.offset, retry))
+                effects.requests.append(ReceivedRequest(record.topic, record.partition, record.offset, retry))
         elif isinstance(command, commands.RowRead):
-            effects.answered.append(command.notice(maps.find(command.entity)))
+            effects.reread_answers.append(command.notice(maps.find(command.entity)))
         elif command is not None:
-            effects.requests.append(Asked(record.topic, record.partition, record.offset, command.request))
+            effects.requests.append(ReceivedRequest(record.topic, record.partition, record.offset, command.request))
     except Rejected as refused:
         return str(refused)
     return None

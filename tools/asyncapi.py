@@ -183,7 +183,7 @@ MESSAGES: Final[dict[str, tuple[Any, str]]] = {
     "sync": (commands.SyncDocuments, "Calls that somebody wants made for documents"),
     "position": (Position, "A document line after a change; no value when the document is gone"),
     "error": (Error, "A message of a process in Finance, and where it stands; no value when nothing is known of it"),
-    "state": (state_topic.Record, "What events do not say of one subject; no value when it is over"),
+    "state": (state_topic.StateRecord, "What events do not say of one subject; no value when it is over"),
     "rejection": (RejectedEvent, "An event that could not be understood, and why; bytes in base64"),
 }
 _CARRIED: Final = {

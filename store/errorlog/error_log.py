@@ -48,7 +48,7 @@ class ErrorEntry(msgspec.Struct, frozen=True):
     """An error and where it stands; how often its subject failed, first and last (microseconds since 1970 UTC)."""
 
     message: ProcessMessage
-    standing: Standing
+    status: Standing
     count: int
     first_seen: int
     last_seen: int
@@ -57,18 +57,18 @@ class ErrorEntry(msgspec.Struct, frozen=True):
 
     @property
     def current(self) -> bool:
-        return self.standing.state == "current"
+        return self.status.state == "current"
 
     def as_json(self) -> dict[str, Any]:
         """For programs: the error as on its topic, and its standing."""
         return {
             **error_json(self.message),
             "advice": self.advice,
-            "standing": self.standing.state,
+            "standing": self.status.state,
             "count": self.count,
             "first_seen": iso(self.first_seen),
             "last_seen": iso(self.last_seen),
-            **state_json(self.standing),
+            **state_json(self.status),
         }
 
 
@@ -77,7 +77,7 @@ def entries(connection: Connection, query: ErrorQuery, now: int) -> Iterator[Err
     found = _all(connection, query) if query.history else _newest(connection, query)
     left = query.limit
     for some in chunks(found, AT_ONCE):
-        for entry in standings(connection, some, now):
+        for entry in with_status(connection, some, now):
             if left and (query.history or entry.current):
                 left -= 1
                 yield entry
@@ -150,10 +150,10 @@ def _newest_of(connection: Connection, subjects: Sequence[tuple[str, int]]) -> d
 # --- where they stand ------------------------------------------------------------------------------------------------
 
 
-def standings(connection: Connection, errors: Sequence[ProcessMessage], now: int) -> Iterator[ErrorEntry]:
+def with_status(connection: Connection, errors: Sequence[ProcessMessage], now: int) -> Iterator[ErrorEntry]:
     """These errors as they stand at `now`."""
     subjects = [subject_of(error).key for error in errors]
-    seen = _seen(connection, set(subjects))
+    seen = _occurrences(connection, set(subjects))
     newest = _newest_of(connection, [(about, last) for about, (_, _, last) in seen.items()])
     deleted = deletions(connection, seen)
     runs = _Runs(connection, errors)
@@ -164,10 +164,10 @@ def standings(connection: Connection, errors: Sequence[ProcessMessage], now: int
 
 def newest_of(connection: Connection, subjects: Iterable[str]) -> dict[str, ProcessMessage]:
     """The most recent error of each of these subjects that has any, by the subject's key."""
-    return _newest_of(connection, [(about, last) for about, (_, _, last) in _seen(connection, subjects).items()])
+    return _newest_of(connection, [(about, last) for about, (_, _, last) in _occurrences(connection, subjects).items()])
 
 
-def _seen(connection: Connection, subjects: Iterable[str]) -> dict[str, tuple[int, int, int]]:
+def _occurrences(connection: Connection, subjects: Iterable[str]) -> dict[str, tuple[int, int, int]]:
     """How often errors of these subjects were reported, first and last."""
     rows = connection.execute(
         select(_said.about, func.count().label("number"), func.min(_said.at), func.max(_said.at))
@@ -239,7 +239,7 @@ def history(connection: Connection, company: str | None, process: str, subject: 
     ]
 
 
-def known(connection: Connection, source: str, events: Collection[str]) -> set[str]:
+def known_events(connection: Connection, source: str, events: Collection[str]) -> set[str]:
     """Those of a source's events that the log holds."""
     found: set[str] = set()
     for some in chunks(sorted(events), AT_ONCE):
@@ -250,15 +250,15 @@ def known(connection: Connection, source: str, events: Collection[str]) -> set[s
 
 # --- purging ---------------------------------------------------------------------------------------------------------
 
-Place = tuple[int, str, str]
+TimeKey = tuple[int, str, str]
 """Where a message stands in the order of time: (time, source, event)."""
 
-FIRST: Final[Place] = (-(2**63), "", "")
+FIRST: Final[TimeKey] = (-(2**63), "", "")
 
 
 def purgeable(
-    connection: Connection, before: int, after: Place, limit: int
-) -> tuple[list[tuple[str, str]], Place | None]:
+    connection: Connection, before: int, after: TimeKey, limit: int
+) -> tuple[list[tuple[str, str]], TimeKey | None]:
     """Of the next `limit` messages after a place, those before a time that nothing depends on any more: their keys, and
     the place to go on at, None at the end.
 
@@ -285,7 +285,7 @@ def purgeable(
 def every_purgeable(connection: Connection, before: int) -> set[tuple[str, str]]:
     """The keys of all messages that purging up to a time deletes."""
     found: set[tuple[str, str]] = set()
-    after: Place | None = FIRST
+    after: TimeKey | None = FIRST
     while after is not None:
         some, after = purgeable(connection, before, after, _SCANNED)
         found.update(some)
@@ -295,7 +295,7 @@ def every_purgeable(connection: Connection, before: int) -> set[tuple[str, str]]
 def _over(connection: Connection, messages: Iterable[ProcessMessage], runs: "_Runs") -> list[ProcessMessage]:
     """The errors among these messages that are history for good."""
     errors = {message: subject_of(message).key for message in messages if message.text}
-    seen = _seen(connection, set(errors.values()))
+    seen = _occurrences(connection, set(errors.values()))
     newest = newest_of(connection, seen)
     deleted = deletions(connection, seen)
     return [error for error, about in errors.items() if over(error, newest[about], runs.after(error), deleted[about])]

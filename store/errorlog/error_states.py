@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select, tuple_
 from engine.errorlog.lifecycle import Deletion, order, subject_of, takes_up
 from engine.events.facts import ProcessMessage
 from engine.serialization import error_json, state_json
-from store.errorlog.error_log import AT_ONCE, ErrorEntry, begun, newest_of, standings
+from store.errorlog.error_log import AT_ONCE, ErrorEntry, begun, newest_of, with_status
 from store.projection.outgoing import Outgoing
 from store.schema import tables
 from store.schema.bulk_sql import chunks, delete, upsert
@@ -39,7 +39,7 @@ def key_of(message: ProcessMessage) -> bytes:
     return "/".join((message.company or "", message.process, about)).encode()
 
 
-def news(connection: Connection, messages: Iterable[ProcessMessage]) -> list[ProcessMessage]:
+def new_errors(connection: Connection, messages: Iterable[ProcessMessage]) -> list[ProcessMessage]:
     """The errors among some messages that are not in the log yet."""
     errors = {(message.evidence.source, message.evidence.event): message for message in messages if message.text}
     known: dict[tuple[str, str], bytes] = {}
@@ -51,7 +51,7 @@ def news(connection: Connection, messages: Iterable[ProcessMessage]) -> list[Pro
     return [error for key, error in errors.items() if known.get(key) != _encode(error)]
 
 
-def changed(
+def changed_states(
     connection: Connection,
     new: Iterable[ProcessMessage],
     messages: Sequence[ProcessMessage],
@@ -68,13 +68,13 @@ def changed(
     return _published(connection, subjects, errors, now)
 
 
-def overdue(connection: Connection, now: int) -> list[Outgoing]:
+def time_dependent_states(connection: Connection, now: int) -> list[Outgoing]:
     """What is to be published because time has passed: of runs that died, errors return."""
     open_ones = connection.execute(select(_states.about).where(_states.open == BY_TIME).order_by(_states.about))
     return _published(connection, open_ones.scalars().all(), {}, now)
 
 
-def untold(connection: Connection, now: int) -> list[Outgoing]:
+def unpublished_states(connection: Connection, now: int) -> list[Outgoing]:
     """The states of a bounded number of subjects of which nothing was published yet."""
     told = select(_states.about)
     about = _said.about
@@ -84,12 +84,12 @@ def untold(connection: Connection, now: int) -> list[Outgoing]:
     return _published(connection, found.scalars().all(), {}, now)
 
 
-def look_again(connection: Connection) -> None:
+def mark_all_for_review(connection: Connection) -> None:
     """Look at every subject again: the log was changed other than by events."""
     connection.execute(tables.error_states.update().values(open=BY_TIME))
 
 
-def forget_purged(connection: Connection) -> None:
+def delete_purged(connection: Connection) -> None:
     """Forget the settled subjects of which the log holds nothing any more. The topic keeps its last word of them."""
     kept = select(_said.about).where(_said.code.is_not(None))
     connection.execute(tables.error_states.delete().where(_states.open == 0, _states.about.not_in(kept)))
@@ -137,7 +137,7 @@ def _published(
         }
         errors = [error for about in newest for error in (*covered[about], newest[about])]
         written = []
-        for entry in standings(connection, errors, now):
+        for entry in with_status(connection, errors, now):
             error = entry.message
             about = subject_of(error).key
             outgoing = Outgoing("errors", key_of(error), value_of(entry))
@@ -160,10 +160,10 @@ def _published(
 
 def value_of(entry: ErrorEntry) -> bytes:
     """An error and where it stands, as on the topic."""
-    return _json({**error_json(entry.message), **state_json(entry.standing)})
+    return _json({**error_json(entry.message), **state_json(entry.status)})
 
 
 def _open(entry: ErrorEntry) -> int:
-    if entry.standing.settled:
+    if entry.status.settled:
         return 0
     return BY_EVENT if entry.current else BY_TIME

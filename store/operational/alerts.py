@@ -29,7 +29,7 @@ class SqlAlerts:
             rows = connection.execute(select(tables.alerts).order_by(_table.began, _table.key))
             return [_told(row) for row in rows]
 
-    def stand(self, standing: Iterable[Alert], looked_at: Iterable[Kind], now: int) -> tuple[list[Alert], list[str]]:
+    def record(self, standing: Iterable[Alert], looked_at: Iterable[Kind], now: int) -> tuple[list[Alert], list[str]]:
         """Keep what stands now; what began, and the keys of what ended, of the kinds that were looked at.
 
         One that stands again before its end was told begins anew once it is. What two workers do at one time counts
@@ -75,7 +75,7 @@ class SqlAlerts:
                 if row is not None:
                     return _told(row)
 
-    def tell(self, alert: Told, stage: Stage) -> None:
+    def mark_sent(self, alert: Told, stage: Stage) -> None:
         """A stage was told: the next one may be claimed; an alert whose end was told is gone."""
         mine = and_(_table.key == alert.alert.key, _table.began == alert.began)
         with self._engine.begin() as connection:

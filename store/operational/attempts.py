@@ -19,7 +19,7 @@ from store.schema.bulk_sql import chunks, upsert
 
 _json: Final = msgspec.json.Encoder().encode
 _FOUND_AT_ONCE: Final = 100
-LOCKS: Final = 256
+MAX_LOCKS: Final = 256
 """So many advisory locks at most has a transaction: one that asks for 40,000 subjects would need more than a server
 with its usual settings has for all."""
 _LOCK_SPACE: Final = 0x7469656F  # "tieo"
@@ -101,9 +101,9 @@ class SqlAttempts:
         last = (attempt.document == syncs.document) & (attempt.action == syncs.action) & (attempt.call == syncs.calls)
         calls = select(attempt.document, attempt.action, attempt.call).join_from(tables.attempts, tables.syncs, last)
         with self._engine.begin() as connection:
-            if state_topic.noted(connection, "sync", select(syncs.document, syncs.action).where(own)):
+            if state_topic.is_unpublished(connection, "sync", select(syncs.document, syncs.action).where(own)):
                 return False
-            if state_topic.noted(connection, "attempt", calls.where(own)):
+            if state_topic.is_unpublished(connection, "attempt", calls.where(own)):
                 return False
             _held(connection, claim)
             return True
@@ -156,14 +156,14 @@ class SqlAttempts:
             due = connection.execute(select(func.min(when)).where(table.state.in_(("waiting", "running")))).scalar()
         return None if due is None else int(due)
 
-    def take_turn(self, job: str, day: str) -> bool:
+    def claim_job(self, job: str, day: str) -> bool:
         """Whether a recurring job is still to be done for a day (YYYY-MM-DD); whoever asks first does it.
 
         Days before the first one that was asked for count as done: an installation begins with tomorrow's.
         """
         table = tables.settings
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        name = turn_name(job)
+        name = job_setting(job)
         with self._engine.begin() as connection:
             begun = connection.execute(insert(table).values(name=name, value=day).on_conflict_do_nothing())
             if begun.rowcount == 1:
@@ -192,14 +192,16 @@ class SqlAttempts:
             return [(row.action, row.subject) for row in rows]
 
 
-def turn_name(job: str) -> str:
+def job_setting(job: str) -> str:
     """The name under which `tables.settings` keeps the last day of a recurring job."""
     return f"job {job}"
 
 
 def ask(connection: Connection, request: Request) -> list[str]:
-    """Ask for tasks within a transaction; returns the names of the documents that will be tried. A request of a run is
-    kept with its documents, and those that the run requested before are left out: it may arrive twice.
+    """Request tasks within a transaction. Return the names of the documents that will be attempted.
+
+    A request of a run is recorded with its documents. Those that the run has requested already are skipped: delivery is
+    at least once.
     """
     names = [document for task in request.tasks for document in task.documents]
     _lock_all(connection, {_lock_of(*task.key) for task in request.tasks})
@@ -256,8 +258,8 @@ def stopped_syncs(connection: Connection, limit: int | None = None, *, without: 
     return [_sync(row) for row in connection.execute(query)]
 
 
-def states_of_syncs(connection: Connection) -> dict[tuple[str, str], int]:
-    """How many documents wait, are tried, are done, are blocked, wait for a person: by state and action."""
+def sync_counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many documents wait, are attempted, are done, are blocked, wait for a person: by state and action."""
     table = tables.syncs.c
     query = select(table.state, table.action, func.count().label("number")).group_by(table.state, table.action)
     return {(row.state, row.action): row.number for row in connection.execute(query)}
@@ -287,24 +289,24 @@ def syncs_of(
     return sorted(found, key=lambda sync: (sync.document, sync.action))
 
 
-class Tried(msgspec.Struct, frozen=True):
+class LastAttempt(msgspec.Struct, frozen=True):
     """When the last attempt for a document ended, and how many its current round has: the most of any action."""
 
     last_at: int | None
     made: int | None
 
 
-def tried(connection: Connection, documents: Sequence[str]) -> dict[str, Tried]:
+def last_attempts(connection: Connection, documents: Sequence[str]) -> dict[str, LastAttempt]:
     """What is known of attempts for these documents, of those that a sync was requested for."""
     table = tables.syncs.c
-    found: dict[str, Tried] = {}
+    found: dict[str, LastAttempt] = {}
     for some in chunks(documents, _FOUND_AT_ONCE):
         rows = connection.execute(
             select(table.document, func.max(table.last_at).label("at"), func.max(table.made).label("made"))
             .where(table.document.in_(some))
             .group_by(table.document)
         )
-        found.update({row.document: Tried(row.at, row.made) for row in rows})
+        found.update({row.document: LastAttempt(row.at, row.made) for row in rows})
     return found
 
 
@@ -322,7 +324,7 @@ def _lock(connection: Connection, action: str, subject: str) -> None:
 
 def _lock_of(action: str, subject: str) -> int:
     """The lock of a subject. Several share one: PostgreSQL has room for some thousands in all."""
-    return int.from_bytes(blake2b(f"{action}\0{subject}".encode(), digest_size=8).digest()) % LOCKS
+    return int.from_bytes(blake2b(f"{action}\0{subject}".encode(), digest_size=8).digest()) % MAX_LOCKS
 
 
 def _lock_all(connection: Connection, locks: Iterable[int]) -> None:

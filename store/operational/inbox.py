@@ -11,11 +11,11 @@ from sqlalchemy import Connection, func, select
 from store.schema import tables
 from store.schema.bulk_sql import chunks, insert
 
-TAKEN_AT_ONCE: Final = 100
+INBOX_BATCH: Final = 100
 _FOUND_AT_ONCE: Final = 500
 
 
-class Waiting(NamedTuple):
+class QueuedCommand(NamedTuple):
     """A command that waits: key and value of its record."""
 
     id: str
@@ -23,7 +23,7 @@ class Waiting(NamedTuple):
     value: bytes
 
 
-def put_in(connection: Connection, commands: Iterable[tuple[bytes, bytes]], at: int) -> list[str]:
+def enqueue(connection: Connection, commands: Iterable[tuple[bytes, bytes]], at: int) -> list[str]:
     """Leave commands, each the key and the value of its record, at a time (microseconds since 1970 UTC); returns their
     ids.
     """
@@ -32,14 +32,14 @@ def put_in(connection: Connection, commands: Iterable[tuple[bytes, bytes]], at: 
     return [row[0] for row in rows]
 
 
-def in_inbox(connection: Connection) -> list[Waiting]:
+def queued_commands(connection: Connection) -> list[QueuedCommand]:
     """The first commands that wait."""
     table = tables.inbox
-    rows = connection.execute(select(table).order_by(table.c.at, table.c.id).limit(TAKEN_AT_ONCE))
-    return [Waiting(row.id, row.key, row.value) for row in rows]
+    rows = connection.execute(select(table).order_by(table.c.at, table.c.id).limit(INBOX_BATCH))
+    return [QueuedCommand(row.id, row.key, row.value) for row in rows]
 
 
-def left_of(connection: Connection, ids: Collection[str]) -> int:
+def count_queued(connection: Connection, ids: Collection[str]) -> int:
     """How many of these commands are not applied yet."""
     key = tables.inbox.c.id
     counts = (select(func.count()).where(key.in_(some)) for some in chunks(ids, _FOUND_AT_ONCE))

@@ -6,7 +6,7 @@ from store.operational.state_topic import PIN
 from store.schema import tables
 
 
-def setting_of(pin: tuple[str, str]) -> str:
+def setting_name(pin: tuple[str, str]) -> str:
     """The name of the setting of a pin: the system and the kind of name."""
     return f"{PIN}{pin[0]} {pin[1]}"
 
@@ -26,6 +26,6 @@ def unpin(engine: Engine, name: str) -> list[tuple[str, str]]:
     """Remove a pinned name, in any case; returns what it was pinned as."""
     with engine.begin() as connection:
         gone = [pin for pin, value in pins(connection).items() if value.lower() == name.lower()]
-        names = [setting_of(pin) for pin in gone]
+        names = [setting_name(pin) for pin in gone]
         connection.execute(delete(tables.settings).where(tables.settings.c.name.in_(names)))
     return gone

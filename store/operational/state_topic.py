@@ -1,8 +1,8 @@
-"""What events do not say, kept on the state topic: attempts, sync runs, cursors, alerts, and what people decided.
+"""The state topic: operational data that no event carries (attempts, sync runs, cursors, alerts, decisions of people).
 
-The tables of `KEPT` are the truth, and the topic is their copy: a store that is made anew is filled from it. Triggers
-of the database note every row that changes in `state_outbox`, whichever process changes it; the worker that projects
-publishes the rows as they are then. Each record carries the number of its change, which grows from store to store.
+The tables of `STATE_TABLES` are authoritative and the topic is their copy: a new store is restored from it. Database
+triggers record every changed row in `state_outbox`, whichever process changes it. The projecting worker publishes the
+current contents of those rows. Each record carries the number of its change, which increases across stores.
 """
 
 from collections import defaultdict
@@ -38,11 +38,11 @@ from store.schema.bulk_sql import chunks, delete, select_keys, upsert
 
 TOPIC: Final = "state"
 """The topic's name without the prefix."""
-PLACE: Final = "state place"
-"""The setting that says how far the store and the topic are one: a `Place`."""
+OFFSET_SETTING: Final = "state place"
+"""The setting that says how far the store and the topic are one: a `StateTopicOffset`."""
 APPLIED: Final = "applied "
 """The settings that say up to which place of the commands topic requests were handed to the attempt log."""
-TURNS: Final = "job sync "
+JOB_DAYS: Final = "job sync "
 """The settings with the last day of each company's recurring job. Turns of other jobs last a moment."""
 PIN: Final = "pin "
 """The settings that say which environment events come from: `store.operational.pins`."""
@@ -64,33 +64,33 @@ Key = tuple[Any, ...]
 """The kind of a row and its primary key."""
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """A table that is kept. Its columns `of_the_moment` are not published; the values are what they become when a row
+class StateTable(msgspec.Struct, frozen=True):
+    """A table that is kept. Its columns `transient` are not published; the values are what they become when a row
     is read back. `objects` hold JSON objects as text. `names`: of the settings, those whose names begin so.
     """
 
     table: Table
-    of_the_moment: Mapping[str, Any] = {}
-    objects: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
+    transient: Mapping[str, Any] = {}
+    json_columns: tuple[str, ...] = ()
+    name_prefixes: tuple[str, ...] = ()
 
 
-KEPT: Final[Mapping[str, Kept]] = {
-    "sync": Kept(tables.syncs, {"holder": "", "until": 0}, objects=("parameters",)),
-    "attempt": Kept(tables.attempts),
-    "run": Kept(tables.sync_runs),
-    "run-document": Kept(tables.sync_run_documents),
-    "cursor": Kept(tables.cursors),
-    "alert": Kept(tables.alerts, {"until": 0}, objects=("detail",)),
-    "deletion": Kept(tables.deletions),
-    "setting": Kept(tables.settings, names=(APPLIED, TURNS, PIN)),
+STATE_TABLES: Final[Mapping[str, StateTable]] = {
+    "sync": StateTable(tables.syncs, {"holder": "", "until": 0}, json_columns=("parameters",)),
+    "attempt": StateTable(tables.attempts),
+    "run": StateTable(tables.sync_runs),
+    "run-document": StateTable(tables.sync_run_documents),
+    "cursor": StateTable(tables.cursors),
+    "alert": StateTable(tables.alerts, {"until": 0}, json_columns=("detail",)),
+    "deletion": StateTable(tables.deletions),
+    "setting": StateTable(tables.settings, name_prefixes=(APPLIED, JOB_DAYS, PIN)),
 }
 """By kind, the first part of a record's key. A table comes in, or a column goes out, with a migration that makes the
 triggers again (0017).
 """
 
 
-class Place(msgspec.Struct, frozen=True):
+class StateTopicOffset(msgspec.Struct, frozen=True):
     """Up to where a store and its state topic are one: the topic's identity, the next offset, and a digest of the
     record before it, None where that is not known.
     """
@@ -100,22 +100,22 @@ class Place(msgspec.Struct, frozen=True):
     last: str | None = None
 
 
-class Record(msgspec.Struct, frozen=True):
+class StateRecord(msgspec.Struct, frozen=True):
     """The value of a record: the number of the change, and the row as JSON has it. A row that is gone has none."""
 
     number: int
     row: dict[str, Any]
 
 
-class Changed(msgspec.Struct, frozen=True):
+class PendingRecord(msgspec.Struct, frozen=True):
     """A row that changed since the topic got it, with the number of its last change, and what is published of it."""
 
     number: int
     outgoing: Outgoing
 
 
-_decode: Final = msgspec.json.Decoder(Record).decode
-_decode_place: Final = msgspec.json.Decoder(Place).decode
+_decode: Final = msgspec.json.Decoder(StateRecord).decode
+_decode_offset: Final = msgspec.json.Decoder(StateTopicOffset).decode
 
 
 def key_of(key: Key) -> bytes:
@@ -123,7 +123,7 @@ def key_of(key: Key) -> bytes:
     return _json(list(key))
 
 
-def digest(key: bytes | None, value: bytes | None) -> str:
+def record_digest(key: bytes | None, value: bytes | None) -> str:
     """What tells a record from any other."""
     return blake2b(_pack((key, value)), digest_size=16).hexdigest()
 
@@ -135,7 +135,7 @@ class StateOutbox:
         self._engine = engine
         self._lease = lease
 
-    def waiting(self, limit: int) -> list[Changed]:
+    def pending(self, limit: int) -> list[PendingRecord]:
         """The rows that changed, in the order of their last changes, those of sync runs last: no call waits for them.
         Each is as it is now, be that later.
         """
@@ -146,31 +146,34 @@ class StateOutbox:
             keys = {row.number: tuple(_read(row.key)) for row in found}
             rows = _rows_of(connection, keys.values())
         return [
-            Changed(
+            PendingRecord(
                 number,
-                Outgoing(TOPIC, key_of(key), _json(Record(number, rows[key])) if key in rows else None),
+                Outgoing(TOPIC, key_of(key), _json(StateRecord(number, rows[key])) if key in rows else None),
             )
             for number, key in keys.items()
         ]
 
-    def sent(self, changed: Sequence[Changed], next_: int) -> bool:
+    def acknowledge(self, changed: Sequence[PendingRecord], next_: int) -> bool:
         """These were acknowledged by the topic, which goes on at offset `next_`. False when that is no further than
         before: the topic was made again, and all of the state is to be published once more.
         """
         last = changed[-1].outgoing
         with self._engine.begin() as connection:
-            known = place(connection) or Place()
+            known = load_offset(connection) or StateTopicOffset()
             goes_on = next_ > known.next
-            _forget(connection, [one.number for one in changed])
+            _delete_published(connection, [one.number for one in changed])
             if not goes_on:
-                publish_again(connection)
-            keep_place(connection, Place(known.identity if goes_on else None, next_, digest(last.key, last.value)))
+                republish(connection)
+            save_offset(
+                connection,
+                StateTopicOffset(known.identity if goes_on else None, next_, record_digest(last.key, last.value)),
+            )
             if self._lease is not None:
-                self._lease.hold(connection)
+                self._lease.renew(connection)
         return goes_on
 
 
-def _forget(connection: Connection, numbers: Sequence[int]) -> None:
+def _delete_published(connection: Connection, numbers: Sequence[int]) -> None:
     """Delete changes that were published. One that somebody is replacing at this moment stays, and is published again:
     to wait for him could be to wait for each other.
     """
@@ -181,19 +184,19 @@ def _forget(connection: Connection, numbers: Sequence[int]) -> None:
         connection.execute(table.delete().where(table.c.number.in_(free)))
 
 
-def place(connection: Connection) -> Place | None:
+def load_offset(connection: Connection) -> StateTopicOffset | None:
     """Up to where the store and the topic are one; None for a store that has read nothing of it yet."""
     value = tables.settings.c.value
-    found = connection.execute(select(value).where(tables.settings.c.name == PLACE)).scalar()
-    return None if found is None else _decode_place(found)
+    found = connection.execute(select(value).where(tables.settings.c.name == OFFSET_SETTING)).scalar()
+    return None if found is None else _decode_offset(found)
 
 
-def keep_place(connection: Connection, now: Place) -> None:
+def save_offset(connection: Connection, now: StateTopicOffset) -> None:
     """Keep up to where the store and the topic are one."""
-    upsert(connection, tables.settings, [(PLACE, _json(now).decode())])
+    upsert(connection, tables.settings, [(OFFSET_SETTING, _json(now).decode())])
 
 
-def noted(connection: Connection, kind: str, rows: Select[Any]) -> bool:
+def is_unpublished(connection: Connection, kind: str, rows: Select[Any]) -> bool:
     """Whether one of these rows, each given by its primary key, changed since the topic got it."""
     own = rows.subquery()
     array = func.jsonb_build_array if connection.dialect.name == "postgresql" else func.json_array
@@ -201,14 +204,14 @@ def noted(connection: Connection, kind: str, rows: Select[Any]) -> bool:
     return connection.scalar(select(exists().where(tables.state_outbox.c.key.in_(select(key))))) or False
 
 
-def adopt(connection: Connection, records: Mapping[bytes, bytes | None], *, all_of_them: bool) -> list[str]:
+def restore(connection: Connection, records: Mapping[bytes, bytes | None], *, overwrite: bool) -> list[str]:
     """Take over what the topic says: by key the newest value, None for a tombstone. A row that changed here since, and
-    was not published, stays as it is, unless `all_of_them` are to be taken.
+    was not published, stays as it is, unless `overwrite` are to be taken.
 
     Returns what cannot be read, each with the reason. A record of a kind, or with a column, that is unknown here comes
     from another version, and is left to it.
     """
-    newer = {} if all_of_them else _unpublished(connection)
+    newer = {} if overwrite else _unpublished(connection)
     unreadable: list[str] = []
     found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     gone: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
@@ -216,7 +219,7 @@ def adopt(connection: Connection, records: Mapping[bytes, bytes | None], *, all_
     for name, value in records.items():
         try:
             key, record = tuple(_read(name)), None if value is None else _decode(value)
-            kept = KEPT.get(key[0])
+            kept = STATE_TABLES.get(key[0])
             if kept is not None:
                 _check_key(kept, key)
             row = _row(kept, key, record.row) if kept is not None and record is not None else None
@@ -229,21 +232,25 @@ def adopt(connection: Connection, records: Mapping[bytes, bytes | None], *, all_
             continue
         (found if row is not None else gone)[key[0]].append(key[1:] if row is None else row)
     # So that changes from now on have numbers above those on the topic.
-    _go_on_after(connection, highest)
+    _continue_numbers_after(connection, highest)
     for kind, rows in found.items():
-        upsert(connection, KEPT[kind].table, rows)
+        upsert(connection, STATE_TABLES[kind].table, rows)
     for kind, keys in gone.items():
-        table = KEPT[kind].table
+        table = STATE_TABLES[kind].table
         delete(connection, table, [column.name for column in table.primary_key.columns], keys)
-    taken = {(kind, *row[: len(KEPT[kind].table.primary_key.columns)]) for kind, rows in found.items() for row in rows}
+    taken = {
+        (kind, *row[: len(STATE_TABLES[kind].table.primary_key.columns)])
+        for kind, rows in found.items()
+        for row in rows
+    }
     taken |= {(kind, *key) for kind, keys in gone.items() for key in keys}
     # The triggers noted what was just taken, and the topic has it. Left there, these notes would count as changes of
     # this store, and keep what the topic says of the same rows further on.
-    _forget(connection, [number for key, number in _unpublished(connection).items() if key in taken])
+    _delete_published(connection, [number for key, number in _unpublished(connection).items() if key in taken])
     return unreadable
 
 
-def publish_again(connection: Connection) -> None:
+def republish(connection: Connection) -> None:
     """Have all of the state published, for a topic that lacks some of it."""
     known = {tuple(_read(row.key)) for row in connection.execute(select(tables.state_outbox.c.key))}
     for some in chunks((key for key, _ in contents(connection) if key not in known), _AT_ONCE):
@@ -252,17 +259,17 @@ def publish_again(connection: Connection) -> None:
 
 def contents(connection: Connection) -> Iterator[tuple[Key, dict[str, Any]]]:
     """The state, kind by kind in the order of the keys: the key of each row and the row as JSON has it."""
-    for kind, kept in KEPT.items():
+    for kind, kept in STATE_TABLES.items():
         table = kept.table
         query = select(table).order_by(*table.primary_key.columns).execution_options(yield_per=1_000)
-        if kept.names:
-            query = query.where(_begins(kept))
+        if kept.name_prefixes:
+            query = query.where(_has_prefix(kept))
         width = len(table.primary_key.columns)
         for row in connection.execute(query):
             yield (kind, *row[:width]), _as_json(kept, row)
 
 
-def waiting_records(connection: Connection) -> int:
+def pending_count(connection: Connection) -> int:
     """How many rows the topic does not have yet as they are."""
     return connection.execute(select(func.count()).select_from(tables.state_outbox)).scalar_one()
 
@@ -272,18 +279,18 @@ def unpublished(connection: Connection) -> set[Key]:
     return set(_unpublished(connection))
 
 
-def read_back(records: Mapping[bytes, bytes | None]) -> dict[Key, dict[str, Any]]:
+def decode_records(records: Mapping[bytes, bytes | None]) -> dict[Key, dict[str, Any]]:
     """What records of the topic say, by key the newest value: as `contents`, without what cannot be read here."""
     found = {}
     for name, value in records.items():
         with suppress(*_UNREADABLE):
             key = tuple(_read(name))
-            if value is not None and key[0] in KEPT:
+            if value is not None and key[0] in STATE_TABLES:
                 found[key] = _decode(value).row
     return found
 
 
-def line(key: Key, row: Mapping[str, Any]) -> dict[str, Any]:
+def dump_line(key: Key, row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the state as a line of `tieout dump --state`."""
     return {"state": key[0], "key": list(key[1:]), "row": dict(row)}
 
@@ -300,29 +307,29 @@ def _rows_of(connection: Connection, keys: Iterable[Key]) -> dict[Key, dict[str,
         by_kind[key[0]].append(key[1:])
     found = {}
     for kind, own in by_kind.items():
-        kept, width = KEPT[kind], len(KEPT[kind].table.primary_key.columns)
+        kept, width = STATE_TABLES[kind], len(STATE_TABLES[kind].table.primary_key.columns)
         for some in chunks(own, _AT_ONCE):
             for row in select_keys(connection, kept.table, some):
                 found[kind, *row[:width]] = _as_json(kept, row)
     return found
 
 
-def _as_json(kept: Kept, row: Sequence[Any]) -> dict[str, Any]:
+def _as_json(kept: StateTable, row: Sequence[Any]) -> dict[str, Any]:
     return {
         column.name: _unpack(value) if isinstance(column.type, LargeBinary) else value
         for column, value in zip(kept.table.columns, row, strict=True)
-        if column.name not in kept.of_the_moment
+        if column.name not in kept.transient
     }
 
 
-def _check_key(kept: Kept, key: Key) -> None:
+def _check_key(kept: StateTable, key: Key) -> None:
     """Raise `ValueError` for a key that is none of the table's rows."""
     columns = kept.table.primary_key.columns
     if len(key) != 1 + len(columns):
         raise ValueError(f"the key has {len(key) - 1} parts and must have {len(columns)}")
     for column, value in zip(columns, key[1:], strict=True):
         _check_value(column, value)
-    if kept.names and not key[1].startswith(kept.names):
+    if kept.name_prefixes and not key[1].startswith(kept.name_prefixes):
         raise ValueError("the setting is none that is kept")
 
 
@@ -336,18 +343,18 @@ def _check_value(column: Column[Any], value: Any) -> None:
         raise ValueError(f"the column {column.name!r} holds the character NUL")
 
 
-def _row(kept: Kept, key: Key, row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _row(kept: StateTable, key: Key, row: Mapping[str, Any]) -> tuple[Any, ...]:
     """A row of the table from one of the topic. Raises `ValueError` for what is none."""
     values = []
     for column in kept.table.columns:
-        value = kept.of_the_moment.get(column.name, row.get(column.name))
+        value = kept.transient.get(column.name, row.get(column.name))
         if value is None and not column.nullable:
             raise ValueError(f"the column {column.name!r} is missing")
         if value is not None and isinstance(column.type, LargeBinary):
             value = _pack(value)
         elif value is not None:
             _check_value(column, value)
-        if column.name in kept.objects and not isinstance(_read(value), dict):
+        if column.name in kept.json_columns and not isinstance(_read(value), dict):
             raise ValueError(f"the column {column.name!r} is no JSON object")
         values.append(value)
     width = len(kept.table.primary_key.columns)
@@ -356,13 +363,13 @@ def _row(kept: Kept, key: Key, row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def _begins(kept: Kept) -> Any:
+def _has_prefix(kept: StateTable) -> Any:
     """As the triggers have it: SQLite's LIKE takes capitals for small letters."""
     column = kept.table.primary_key.columns[0]
-    return or_(*(func.substr(column, 1, len(name)) == name for name in kept.names))
+    return or_(*(func.substr(column, 1, len(name)) == name for name in kept.name_prefixes))
 
 
-def _go_on_after(connection: Connection, number: int) -> None:
+def _continue_numbers_after(connection: Connection, number: int) -> None:
     """Give changes from now on numbers above this one."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT number_state_after(:number)"), {"number": number})

@@ -19,17 +19,17 @@ from engine.mapping.compiler import EntityMap
 from engine.reconciliation.documents import Chain, Document, Finding
 from engine.serialization import document_json
 from engine.sync.attempts import Request
-from store.operational.pins import setting_of
-from store.projection.batch_projection import Unit, _decode_chain, encode
+from store.operational.pins import setting_name
+from store.projection.batch_projection import BatchProjection, _decode_chain, encode
 from store.projection.outgoing import Outgoing
-from store.projection.read_your_writes import Rows, Written
-from store.projection.recent_cache import Recent
+from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
+from store.projection.recent_cache import RecentCache
 from store.projection.tile_totals import (
     SUMMED,
     ReconciliationKey,
-    Sums,
     TotalKey,
-    numbers,
+    Totals,
+    contribution,
     reconciliation_key,
     total_key,
     views_of,
@@ -38,7 +38,7 @@ from store.schema import tables
 from store.schema.bulk_sql import delete, insert, upsert
 
 _json = msgspec.json.Encoder().encode
-_NO_SUMS: Final = Sums()
+_NO_SUMS: Final = Totals()
 # Their places in a row of the table of notices.
 _NOTICED: Final = 4
 _ANSWERED: Final = 5
@@ -47,7 +47,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Move(msgspec.Struct, frozen=True):
+class OffsetAdvance(msgspec.Struct, frozen=True):
     """A step through one partition: from the record that `follows` the last one applied to the `next` one to read."""
 
     topic: str
@@ -58,7 +58,7 @@ class Move(msgspec.Struct, frozen=True):
     """A digest of the record before `next`, by which the log is known again."""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class ReceivedRequest(msgspec.Struct, frozen=True):
     """A sync request and its place on the commands topic."""
 
     topic: str
@@ -67,22 +67,22 @@ class Asked(msgspec.Struct, frozen=True):
     request: Request
 
 
-class Batch(msgspec.Struct):
+class DecodedBatch(msgspec.Struct):
     """What one read from the log came to."""
 
     changes: list[tuple[Change, EntityMap]] = []
     heartbeats: list[Heartbeat] = []
     messages: list[ProcessMessage] = []
     deletions: list[Deletion] = []
-    requests: list[Asked] = []
+    requests: list[ReceivedRequest] = []
     rejected: list[Outgoing] = []
     notices: list[Outgoing] = []
-    noticed: list[Notice] = []
-    answered: list[Notice] = []
+    reread_requests: list[Notice] = []
+    reread_answers: list[Notice] = []
     """Notices that were answered, each as of its own time."""
-    taken: list[str] = []
+    applied_commands: list[str] = []
     """Commands that waited in the inbox."""
-    moves: list[Move] = []
+    advances: list[OffsetAdvance] = []
     pins: Mapping[tuple[str, str], str] = {}
     """Environments that are pinned from now on: `store.operational.pins`."""
 
@@ -90,8 +90,8 @@ class Batch(msgspec.Struct):
 class Plan(msgspec.Struct):
     """The statements of one transaction, what it publishes, and what it leaves for the next batch to read."""
 
-    unit: Unit
-    moves: list[Move]
+    unit: BatchProjection
+    advances: list[OffsetAdvance]
     publishes: bool
     """Whether anything is put into the outbox and asked for: not by a rebuilt store; what changes is published when it
     takes over."""
@@ -106,9 +106,9 @@ class Plan(msgspec.Struct):
     """What may change where errors stand. That is looked up within the transaction, so that it rests on everything
     that was written before; it is rare.
     """
-    requests: list[Asked] = []
+    requests: list[ReceivedRequest] = []
     """What is asked of the attempt log."""
-    written: Written = msgspec.field(default_factory=Written)
+    written: UncommittedWrites = msgspec.field(default_factory=UncommittedWrites)
     known_chains: dict[str, bytes] = {}
     sources: dict[str, int] = {}
 
@@ -131,21 +131,23 @@ class Plan(msgspec.Struct):
             self.rows += len(keys)
 
 
-def planned(unit: Unit, rows: Rows, batch: Batch, sources: Mapping[str, int], *, publishes: bool) -> Plan:
+def plan_batch(
+    unit: BatchProjection, rows: ReadYourWrites, batch: DecodedBatch, sources: Mapping[str, int], *, publishes: bool
+) -> Plan:
     """The plan of a batch whose changes `unit` has taken; `sources` is how far each has said to have sent."""
     unit.decide()
-    plan = Plan(unit, batch.moves, publishes)
+    plan = Plan(unit, batch.advances, publishes)
     _plan_records(plan)
     _plan_decisions(plan, rows)
     _plan_reference_findings(plan)
     _plan_heartbeats(plan, batch.heartbeats, sources)
-    plan.delete(tables.inbox, ["id"], [(one,) for one in sorted(set(batch.taken))])
+    plan.delete(tables.inbox, ["id"], [(one,) for one in sorted(set(batch.applied_commands))])
     _plan_messages(plan, batch.messages)
     _plan_deletions(plan, batch.deletions)
     _plan_notices(plan, rows, batch)
     if publishes:
         plan.requests += batch.requests
-        plan.upsert(tables.settings, [(setting_of(pin), name) for pin, name in batch.pins.items()])
+        plan.upsert(tables.settings, [(setting_name(pin), name) for pin, name in batch.pins.items()])
         plan.outgoing += batch.rejected
         plan.outgoing += batch.notices
     return plan
@@ -165,7 +167,7 @@ def _plan_records(plan: Plan) -> None:
 # --- chains ----------------------------------------------------------------------------------------------------------
 
 
-def _plan_decisions(plan: Plan, rows: Rows) -> None:
+def _plan_decisions(plan: Plan, rows: ReadYourWrites) -> None:
     """Write what is decided differently now."""
     unit = plan.unit
     bodies: dict[str, bytes] = {}
@@ -190,7 +192,7 @@ def _plan_decisions(plan: Plan, rows: Rows) -> None:
     old_documents, new_documents = _documents(old), _documents(new)
     _plan_documents(plan, new, old_documents, new_documents)
     plan.known_chains = {**unit.old_chains, **bodies}
-    plan.written = Written(
+    plan.written = UncommittedWrites(
         records={key: unit.records[key] for key in unit.changed},
         chains=bodies,
         chains_gone=frozenset(gone),
@@ -225,7 +227,7 @@ def _positions(old: Documents, new: Documents) -> list[Outgoing]:
     gone = sorted({document.document for document in old.values()} - names)
     return [
         *(
-            Outgoing("positions", document.document.encode(), position_of(document))
+            Outgoing("positions", document.document.encode(), position_json(document))
             for key, document in new.items()
             if old.get(key) != document
         ),
@@ -233,7 +235,7 @@ def _positions(old: Documents, new: Documents) -> list[Outgoing]:
     ]
 
 
-def position_of(document: Document) -> bytes:
+def position_json(document: Document) -> bytes:
     """The JSON of `tieout documents`, without the members that are null: a large part of the log's bytes would say
     nothing.
     """
@@ -298,14 +300,14 @@ def document_row(chain: str, document: Document) -> tuple[Any, ...]:
     )
 
 
-def _plan_totals(plan: Plan, rows: Rows, old: Documents, new: Documents) -> dict[TotalKey, Sums]:
+def _plan_totals(plan: Plan, rows: ReadYourWrites, old: Documents, new: Documents) -> dict[TotalKey, Totals]:
     """Write the sums that the tiles are made of; returns those that change."""
     gained, lost = _numbers(new), _numbers(old)
-    changes: dict[TotalKey, Sums] = {}
+    changes: dict[TotalKey, Totals] = {}
     for key in gained.keys() | lost.keys():
         change = [one - other for one, other in zip(_added(gained.get(key)), _added(lost.get(key)), strict=True)]
         if any(change):
-            changes[key] = Sums(*change)
+            changes[key] = Totals(*change)
     known = _known(plan.unit.state.totals, changes.keys(), rows.totals)
     totals = {key: known.get(key, _NO_SUMS) + change for key, change in changes.items()}
     table = tables.totals
@@ -316,7 +318,9 @@ def _plan_totals(plan: Plan, rows: Rows, old: Documents, new: Documents) -> dict
     return totals
 
 
-def _plan_reconciliations(plan: Plan, rows: Rows, old: Documents, new: Documents) -> dict[ReconciliationKey, int]:
+def _plan_reconciliations(
+    plan: Plan, rows: ReadYourWrites, old: Documents, new: Documents
+) -> dict[ReconciliationKey, int]:
     """Write what left the balance by day; returns the amounts that change."""
     changes: dict[ReconciliationKey, int] = {}
     for sign, documents in ((1, new), (-1, old)):
@@ -333,7 +337,7 @@ def _plan_reconciliations(plan: Plan, rows: Rows, old: Documents, new: Documents
     return amounts
 
 
-def _known(recent: Recent[K, V], keys: Set[K], read: Callable[[Set[K]], dict[K, V]]) -> dict[K, V]:
+def _known(recent: RecentCache[K, V], keys: Set[K], read: Callable[[Set[K]], dict[K, V]]) -> dict[K, V]:
     """What is kept under these keys: as remembered, else as `read`."""
     found = {key: value for key in keys if (value := recent.get(key)) is not None}
     return found | read(keys - found.keys())
@@ -342,7 +346,7 @@ def _known(recent: Recent[K, V], keys: Set[K], read: Callable[[Set[K]], dict[K, 
 def _numbers(documents: Documents) -> dict[TotalKey, list[tuple[int, ...]]]:
     found: dict[TotalKey, list[tuple[int, ...]]] = {}
     for document in documents.values():
-        found.setdefault(total_key(document), []).append(numbers(document))
+        found.setdefault(total_key(document), []).append(contribution(document))
     return found
 
 
@@ -394,10 +398,10 @@ def _plan_heartbeats(plan: Plan, heartbeats: Iterable[Heartbeat], known: Mapping
     plan.upsert(tables.sources, list(latest.items()))
 
 
-def _plan_notices(plan: Plan, rows: Rows, batch: Batch) -> None:
+def _plan_notices(plan: Plan, rows: ReadYourWrites, batch: DecodedBatch) -> None:
     """The last notice about each row and as of when it was read: the maximum of each, in whatever order they come."""
     unit = plan.unit
-    notices = {notice.key: notice for notice in (*batch.answered, *batch.noticed)}
+    notices = {notice.key: notice for notice in (*batch.reread_answers, *batch.reread_requests)}
     # Those that a row of this batch may answer.
     known = rows.notices(notices.keys() | (unit.changed & unit.state.waiting))
     if not notices and not known:
@@ -405,7 +409,7 @@ def _plan_notices(plan: Plan, rows: Rows, batch: Batch) -> None:
     found = {key: list(row) for key, row in known.items()}
     for key, notice in notices.items():
         found.setdefault(key, [key, notice.source, notice.entity, int(notice.named), UNDATED, UNDATED])
-    for place, several in ((_NOTICED, batch.noticed), (_ANSWERED, batch.answered)):
+    for place, several in ((_NOTICED, batch.reread_requests), (_ANSWERED, batch.reread_answers)):
         for notice in several:
             row = found[notice.key]
             row[place] = max(row[place], notice.at)
@@ -419,7 +423,7 @@ def _plan_notices(plan: Plan, rows: Rows, batch: Batch) -> None:
     plan.written.notices = changed
 
 
-def waits(notice: Sequence[Any]) -> bool:
+def is_waiting(notice: Sequence[Any]) -> bool:
     """Whether a row of the table of notices was not read since its last notice."""
     return bool(notice[_NOTICED] > notice[_ANSWERED])
 

@@ -1,7 +1,7 @@
 """One batch of changes against the store: merge, link, decide, and find out what to write.
 
-Everything happens on copies; `State`, which outlives the batch, takes over what changed only after the commit
-(`Unit.remember`).
+Everything happens on copies; `ProjectionCache`, which outlives the batch, takes over what changed only after the commit
+(`BatchProjection.remember`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,9 +18,9 @@ from engine.mapping.compiler import EntityMap, Maps
 from engine.reconciliation import findings as checks
 from engine.reconciliation.documents import Chain, Finding
 from engine.reconciliation.evaluate import evaluate
-from store.projection.read_your_writes import Rows
-from store.projection.recent_cache import Recent
-from store.projection.tile_totals import ReconciliationKey, Sums, TotalKey
+from store.projection.read_your_writes import ReadYourWrites
+from store.projection.recent_cache import RecentCache
+from store.projection.tile_totals import ReconciliationKey, TotalKey, Totals
 
 FANOUT: Final = 1_000
 """Dependents of a changed reference that are decided in the same batch; more are left to `recomputations`, a chunk at
@@ -49,22 +49,22 @@ They change a few times a year, so no row keeps a link to them; every chain is d
 """
 
 
-class State:
+class ProjectionCache:
     """What the writer keeps between batches. Empty at the start of a writer's reign, except for the resident rows."""
 
     def __init__(self, records: int, chains: int) -> None:
-        self.records: Recent[str, Record] = Recent(records)
-        self.chains: Recent[str, bytes] = Recent(chains)
-        self.offers: Recent[str, list[str]] = Recent(records // 4)
-        self.totals: Recent[TotalKey, Sums] = Recent(records)
-        self.reconciliations: Recent[ReconciliationKey, int] = Recent(records)
+        self.records: RecentCache[str, Record] = RecentCache(records)
+        self.chains: RecentCache[str, bytes] = RecentCache(chains)
+        self.offers: RecentCache[str, list[str]] = RecentCache(records // 4)
+        self.totals: RecentCache[TotalKey, Totals] = RecentCache(records)
+        self.reconciliations: RecentCache[ReconciliationKey, int] = RecentCache(records)
         self.resident: dict[str, Row] = {}
         self.directory = Directory()
         self.waiting: set[str] = set()
         """The keys of the notices whose rows were not read yet."""
 
 
-def load_resident(rows: Rows, maps: Maps, state: State) -> None:
+def load_resident(rows: ReadYourWrites, maps: Maps, state: ProjectionCache) -> None:
     """Read the resident rows (companies, currencies, ledger calendars) into memory."""
     resident = [entity_map for entity_map in maps.entities.values() if entity_map.role.resident]
     for key, record in rows.records_of(resident):
@@ -73,10 +73,12 @@ def load_resident(rows: Rows, maps: Maps, state: State) -> None:
     state.directory = Directory(state.resident.values())
 
 
-class Unit:
+class BatchProjection:
     """The work of one batch. Call `change`, then `decide`, then read what to write."""
 
-    def __init__(self, rows: Rows, maps: Maps, state: State, companies: Collection[str] | None = None) -> None:
+    def __init__(
+        self, rows: ReadYourWrites, maps: Maps, state: ProjectionCache, companies: Collection[str] | None = None
+    ) -> None:
         self.rows = rows
         self.maps = maps
         self.state = state
@@ -403,7 +405,7 @@ class Unit:
         for offer in offers:
             self._offers[offer].sort()
 
-    def surroundings(self, chains: Iterable[str]) -> dict[str, tuple[list[Row], list[Record]]]:
+    def chain_inputs(self, chains: Iterable[str]) -> dict[str, tuple[list[Row], list[Record]]]:
         """The rows of chains as they are, and the records that what is done about them rests on: their own and those
         they point to.
         """

@@ -14,9 +14,9 @@ from sqlalchemy import select as select_of
 from engine.chains import links
 from engine.chains.records import Record
 from engine.mapping.compiler import EntityMap
-from store.projection.tile_totals import ReconciliationKey, Sums, TotalKey
+from store.projection.tile_totals import ReconciliationKey, TotalKey, Totals
 from store.schema import tables
-from store.schema.bulk_sql import select, select_keys, select_ranges, select_some
+from store.schema.bulk_sql import select, select_keys, select_limited, select_ranges
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 
@@ -24,7 +24,7 @@ Link = tuple[str, str]
 """A token and the key of the record that has it."""
 
 
-class Written(msgspec.Struct):
+class UncommittedWrites(msgspec.Struct):
     """What a batch leaves behind, by key; nothing at all before the first."""
 
     records: Mapping[str, Record] = {}
@@ -32,7 +32,7 @@ class Written(msgspec.Struct):
     chains_gone: Collection[str] = ()
     links_added: Collection[Link] = frozenset()
     links_removed: Collection[Link] = frozenset()
-    totals: Mapping[TotalKey, Sums] = {}
+    totals: Mapping[TotalKey, Totals] = {}
     reconciliations: Mapping[ReconciliationKey, int] = {}
     notices: Mapping[str, tuple[Any, ...]] = {}
     _added: dict[str, list[str]] | None = None
@@ -46,10 +46,10 @@ class Written(msgspec.Struct):
         return self._added.get(token, [])
 
 
-class Rows:
+class ReadYourWrites:
     """The rows of the store as the batch before leaves them (`written`)."""
 
-    def __init__(self, connection: Connection, written: Written) -> None:
+    def __init__(self, connection: Connection, written: UncommittedWrites) -> None:
         self._connection = connection
         self._written = written
 
@@ -113,17 +113,17 @@ class Rows:
         found: dict[str, set[str]] = {token: set(written.added(token)) for token in tokens}
         # What the batch before takes away may still be among the committed ones.
         most = limit + len(written.links_removed)
-        for token, record in select_some(self._connection, tables.links, ["token", "record"], "token", tokens, most):
+        for token, record in select_limited(self._connection, tables.links, ["token", "record"], "token", tokens, most):
             if (token, record) not in written.links_removed:
                 found[token].add(record)
         return found
 
-    def totals(self, keys: Collection[TotalKey]) -> dict[TotalKey, Sums]:
+    def totals(self, keys: Collection[TotalKey]) -> dict[TotalKey, Totals]:
         """The sums kept under these keys, of those that there are."""
         found = {key: sums for key in keys if (sums := self._written.totals.get(key)) is not None}
         wanted = [msgspec.structs.astuple(key) for key in keys if key not in found]
         for *key, sums in select_keys(self._connection, tables.totals, wanted):
-            found[TotalKey(*key)] = Sums.from_text(sums)
+            found[TotalKey(*key)] = Totals.from_text(sums)
         return found
 
     def reconciliations(self, keys: Collection[ReconciliationKey]) -> dict[ReconciliationKey, int]:

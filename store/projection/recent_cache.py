@@ -9,7 +9,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class RecentCache(Generic[K, V]):
     """Some of the values used last, at least half of `size` and at most `size` of them.
 
     Two generations instead of a list in order of use: when the young one is full it becomes the old one, and what was

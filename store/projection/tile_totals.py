@@ -54,7 +54,7 @@ def views_of(document: Document) -> int:
     return bits
 
 
-class Sums(msgspec.Struct, gc=False):
+class Totals(msgspec.Struct, gc=False):
     """Numbers of documents and exact sums of their amounts, in transaction and in accounting currency (units of
     1/10000).
     """
@@ -72,20 +72,20 @@ class Sums(msgspec.Struct, gc=False):
     accounting_reconciled: int = 0
     accounting_difference: int = 0
 
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(*map(add, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
+    def __add__(self, other: "Totals") -> "Totals":
+        return Totals(*map(add, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
     def as_text(self) -> str:
         """The numbers separated by blanks."""
         return " ".join(map(str, msgspec.structs.astuple(self)))
 
     @classmethod
-    def from_text(cls, text: str) -> "Sums":
+    def from_text(cls, text: str) -> "Totals":
         """The numbers that `as_text` wrote."""
         return cls(*map(int, text.split()))
 
     @classmethod
-    def of_texts(cls, number: int, texts: str) -> "Sums":
+    def sum_texts(cls, number: int, texts: str) -> "Totals":
         """The sums of this number of texts that `as_text` wrote, separated by blanks. Raises `StoreError` where one of
         them holds another number of sums.
         """
@@ -140,8 +140,8 @@ def reconciliation_key(company: str, date: str, since: int) -> ReconciliationKey
     return ReconciliationKey(company, date, max(date, moment(since).date().isoformat()))
 
 
-def numbers(document: Document) -> tuple[int, ...]:
-    """What a document adds to its `Sums`, in their order; one that cannot be computed counts without an amount."""
+def contribution(document: Document) -> tuple[int, ...]:
+    """What a document adds to its `Totals`, in their order; one that cannot be computed counts without an amount."""
     amounts = document.amounts or _NOTHING
     accounting = document.accounting or _NOTHING
     return (

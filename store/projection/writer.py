@@ -19,29 +19,29 @@ from store.errorlog import error_log, error_states
 from store.lease import Lease
 from store.notices import waiting_keys
 from store.operational.attempts import ask
-from store.operational.inbox import Waiting, in_inbox
+from store.operational.inbox import QueuedCommand, queued_commands
 from store.operational.state_topic import APPLIED
-from store.projection.batch_plan import Asked, Batch, Move, Plan, planned, waits
-from store.projection.batch_projection import EVERY_CHAIN, FANOUT, State, Unit, load_resident
+from store.projection.batch_plan import DecodedBatch, OffsetAdvance, Plan, ReceivedRequest, is_waiting, plan_batch
+from store.projection.batch_projection import EVERY_CHAIN, FANOUT, BatchProjection, ProjectionCache, load_resident
 from store.projection.outgoing import Outgoing
-from store.projection.read_your_writes import Rows, Written
+from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.schema import tables
 from store.schema.bulk_sql import insert as insert_rows
-from store.schema.bulk_sql import upsert, without_waiting
+from store.schema.bulk_sql import pipelined, upsert
 
 GENERATION: Final = "generation"
 """The setting that says which rebuilding of the store this is."""
 PURGED_TO: Final = "history purged to"
 """The setting that says up to which time the error log's history was deleted."""
-PURGED_AT_ONCE: Final = 500
-RECORDS_REMEMBERED: Final = 10_000
-CHAINS_REMEMBERED: Final = 4_000
+PURGE_CHUNK: Final = 500
+CACHED_RECORDS: Final = 10_000
+CACHED_CHAINS: Final = 4_000
 """What the writer keeps in memory: a few batches' worth, for the events of a document mostly come close together."""
-CHAINS_AT_ONCE: Final = 1_000
+RECOMPUTED_CHAINS: Final = 1_000
 """When every chain is to be decided again, so many are before the next events are looked at: a fraction of a second."""
-WISHES_LAST: Final = 24 * 3600 * 1_000_000
+REQUEST_VALIDITY: Final = 24 * 3600 * 1_000_000
 """A sync is asked for now: one that comes from a topic read anew, so many microseconds later, is not followed."""
-COPIED_FROM: Final = 4_000
+COPY_THRESHOLD: Final = 4_000
 """From so many rows on, what PostgreSQL's COPY gains outweighs waiting for the answer to each statement."""
 
 
@@ -74,18 +74,18 @@ class Writer:
         self._load()
 
     def _load(self) -> None:
-        self._state = State(RECORDS_REMEMBERED, CHAINS_REMEMBERED)
-        self._written = Written()
+        self._state = ProjectionCache(CACHED_RECORDS, CACHED_CHAINS)
+        self._written = UncommittedWrites()
         self._recomputing = True
         with self._engine.begin() as connection:
-            settings = built_under(self._maps, self._companies)
-            check_built_under(connection, settings)
+            settings = build_settings(self._maps, self._companies)
+            check_build_settings(connection, settings)
             upsert(connection, tables.settings, list(settings.items()))
-            load_resident(Rows(connection, self._written), self._maps, self._state)
+            load_resident(ReadYourWrites(connection, self._written), self._maps, self._state)
             self._sources = {row.source: row.until for row in connection.execute(select(tables.sources))}
             self._state.waiting = waiting_keys(connection)
             self._generation = generation(connection)
-            self._numbered = last_number(connection)
+            self._numbered = last_outbox_id(connection)
         # What was sent and not cleared is sent again: at least once.
         self._sent = self._cleared = 0
         self._left_over = self._numbered > 0
@@ -99,45 +99,45 @@ class Writer:
             rows = connection.execute(select(tables.offsets)).all()
         return {(row.topic, row.partition): row.next for row in rows}
 
-    def apply(self, batch: Batch) -> Plan:
+    def apply(self, batch: DecodedBatch) -> Plan:
         """Prepare a batch and commit it.
 
-        Raises `Overtaken` when the offsets are not where `batch.moves` follow: another writer was here. Then, and on
+        Raises `Overtaken` when the offsets are not where `batch.advances` follow: another writer was here. Then, and on
         any error, nothing of the batch stays.
         """
         plan = self.prepare(batch)
-        self.expect(plan)
+        self.stage(plan)
         self.commit(plan)
         return plan
 
-    def prepare(self, batch: Batch) -> Plan:
+    def prepare(self, batch: DecodedBatch) -> Plan:
         """Work out what a batch writes. Changes nothing."""
         if self._stale:
             self._load()
         with self._engine.connect() as connection:
-            rows = Rows(connection, self._written)
-            unit = Unit(rows, self._maps, self._state, self._companies)
+            rows = ReadYourWrites(connection, self._written)
+            unit = BatchProjection(rows, self._maps, self._state, self._companies)
             unit.change(batch.changes)
-            return self._planned(unit, rows, batch)
+            return self._plan(unit, rows, batch)
 
-    def _planned(self, unit: Unit, rows: Rows, batch: Batch) -> Plan:
-        return planned(unit, rows, batch, self._sources, publishes=self._publishes)
+    def _plan(self, unit: BatchProjection, rows: ReadYourWrites, batch: DecodedBatch) -> Plan:
+        return plan_batch(unit, rows, batch, self._sources, publishes=self._publishes)
 
-    def forget(self) -> None:
+    def invalidate_caches(self) -> None:
         """Read anew what is remembered, before the next batch: something else wrote to the store."""
         self._stale = True
 
     def seed(self, records: Iterable[Record]) -> None:
         """Begin a store with records whose events are no longer in the log."""
         with self._engine.connect() as connection:
-            rows = Rows(connection, self._written)
-            unit = Unit(rows, self._maps, self._state, self._companies)
+            rows = ReadYourWrites(connection, self._written)
+            unit = BatchProjection(rows, self._maps, self._state, self._companies)
             unit.adopt(records)
-            plan = self._planned(unit, rows, Batch())
-        self.expect(plan)
+            plan = self._plan(unit, rows, DecodedBatch())
+        self.stage(plan)
         self.commit(plan)
 
-    def expect(self, plan: Plan) -> None:
+    def stage(self, plan: Plan) -> None:
         """From now on `plan` counts as written: prepare the next batch upon it. Call it once the one before it is
         committed.
         """
@@ -149,7 +149,7 @@ class Writer:
         self._state.reconciliations.update(plan.written.reconciliations)
         self._sources.update(plan.sources)
         for key, notice in plan.written.notices.items():
-            (self._state.waiting.add if waits(notice) else self._state.waiting.discard)(key)
+            (self._state.waiting.add if is_waiting(notice) else self._state.waiting.discard)(key)
         self._recomputing = self._recomputing or bool(plan.unit.postponed)
 
     def commit(self, plan: Plan) -> None:
@@ -160,27 +160,27 @@ class Writer:
         """
         try:
             with self._engine.begin() as connection:
-                _move(connection, plan.moves)
+                _advance_offsets(connection, plan.advances)
                 self._check_generation(connection)
                 if plan.requests:
-                    _ask(connection, plan.requests)
+                    _request_syncs(connection, plan.requests)
                 tells = self._publishes and bool(plan.messages or plan.deletions)
-                new = error_states.news(connection, plan.messages) if tells else []
-                with without_waiting(connection) if plan.rows < COPIED_FROM else nullcontext():
+                new = error_states.new_errors(connection, plan.messages) if tells else []
+                with pipelined(connection) if plan.rows < COPY_THRESHOLD else nullcontext():
                     for step in plan.steps:
                         step(connection)
-                    cleared = self._clear_outbox(connection)
-                    plan.last = self._numbered = put_out(connection, plan.outgoing, self._numbered)
+                    cleared = self._delete_acknowledged(connection)
+                    plan.last = self._numbered = write_outbox(connection, plan.outgoing, self._numbered)
                 if tells:
-                    states = error_states.changed(connection, new, plan.messages, plan.deletions, self._clock())
-                    plan.last = self._numbered = put_out(connection, states, self._numbered)
+                    states = error_states.changed_states(connection, new, plan.messages, plan.deletions, self._clock())
+                    plan.last = self._numbered = write_outbox(connection, states, self._numbered)
                     plan.outgoing += states
                 # Last, for it locks the row that another worker would take.
                 if self._lease is not None:
-                    self._lease.hold(connection)
+                    self._lease.renew(connection)
             self._cleared = cleared
             if self._written is plan.written:
-                self._written = Written()  # the committed rows say it now
+                self._written = UncommittedWrites()  # the committed rows say it now
         except BaseException:
             self._stale = True
             raise
@@ -202,15 +202,15 @@ class Writer:
                 if every
                 else _dependents(connection, waiting.token, waiting.cursor)
             )
-            rows = Rows(connection, self._written)
-            unit = Unit(rows, self._maps, self._state, self._companies)
+            rows = ReadYourWrites(connection, self._written)
+            unit = BatchProjection(rows, self._maps, self._state, self._companies)
             (unit.decide_again if every else unit.derive_again)(keys)
-            plan = self._planned(unit, rows, Batch())
-            if len(keys) < (CHAINS_AT_ONCE if every else FANOUT):
+            plan = self._plan(unit, rows, DecodedBatch())
+            if len(keys) < (RECOMPUTED_CHAINS if every else FANOUT):
                 plan.delete(tables.recomputations, ["token"], [(waiting.token,)])
             else:
                 plan.upsert(tables.recomputations, [(waiting.token, keys[-1])])
-        self.expect(plan)
+        self.stage(plan)
         self.commit(plan)
         return plan
 
@@ -221,19 +221,19 @@ class Writer:
         if self._stale:
             self._load()
         with self._engine.connect() as connection:
-            keys, after = error_log.purgeable(connection, before, self._purged, PURGED_AT_ONCE)
-            rows = Rows(connection, self._written)
-            plan = self._planned(Unit(rows, self._maps, self._state, self._companies), rows, Batch())
+            keys, after = error_log.purgeable(connection, before, self._purged, PURGE_CHUNK)
+            rows = ReadYourWrites(connection, self._written)
+            plan = self._plan(BatchProjection(rows, self._maps, self._state, self._companies), rows, DecodedBatch())
         if keys:
             plan.delete(tables.process_messages, ["source", "event"], sorted(set(keys)))
             plan.upsert(tables.settings, [(PURGED_TO, str(before))])
-            plan.steps.append(error_states.forget_purged)
-            self.expect(plan)
+            plan.steps.append(error_states.delete_purged)
+            self.stage(plan)
             self.commit(plan)
         self._purged = after or error_log.FIRST
         return after is not None
 
-    def tell(self) -> bool:
+    def publish_error_states(self) -> bool:
         """Put into the outbox where errors stand that changed with the time alone, or of which nothing was published
         yet; True while some may be left. Call it when all plans are committed. Raises `Rebuilt` as `commit`.
         """
@@ -244,11 +244,11 @@ class Writer:
         try:
             with self._engine.begin() as connection:
                 self._check_generation(connection)
-                states = error_states.overdue(connection, self._clock())
-                first = [] if self._told_all else error_states.untold(connection, self._clock())
-                numbered = put_out(connection, [*states, *first], self._numbered)
+                states = error_states.time_dependent_states(connection, self._clock())
+                first = [] if self._told_all else error_states.unpublished_states(connection, self._clock())
+                numbered = write_outbox(connection, [*states, *first], self._numbered)
                 if self._lease is not None:
-                    self._lease.hold(connection)
+                    self._lease.renew(connection)
         except BaseException:
             self._stale = True
             raise
@@ -266,13 +266,13 @@ class Writer:
         if generation(connection) != self._generation:
             raise Rebuilt("a replay put a rebuilt store in place: this worker starts again on it.")
 
-    def inbox(self) -> list[Waiting]:
-        """The first commands that wait for their topic; deleted with the batch that has them (`Batch.taken`)."""
+    def inbox_commands(self) -> list[QueuedCommand]:
+        """Return the oldest commands in the inbox. The batch that applies one deletes it (`applied_commands`)."""
         with self._engine.connect() as connection:
-            return in_inbox(connection)
+            return queued_commands(connection)
 
     @property
-    def left_over(self) -> bool:
+    def has_leftovers(self) -> bool:
         """Whether the outbox may hold what no plan of this writer publishes: left by one before it, or that failed."""
         return self._stale or self._left_over
 
@@ -281,7 +281,7 @@ class Writer:
         """Whether documents may wait to be decided again."""
         return self._recomputing
 
-    def outgoing(self, limit: int = 5_000) -> list[tuple[int, Outgoing]]:
+    def outbox_records(self, limit: int = 5_000) -> list[tuple[int, Outgoing]]:
         """What waits to be published, oldest first, with its number in the outbox."""
         if self._stale:
             self._load()
@@ -292,32 +292,32 @@ class Writer:
         self._left_over = len(waiting) == limit
         return waiting
 
-    def sent(self, last: int) -> None:
+    def acknowledge(self, last: int) -> None:
         """Everything up to number `last` of the outbox was acknowledged by the log. It is deleted with the next batch
         (or `tidy`).
         """
         self._sent = last
 
-    def tidy(self) -> None:
+    def delete_acknowledged(self) -> None:
         """Delete what was sent from the outbox, when no batch comes to do it. Raises `Overtaken`."""
         if self._lease is not None:
             self._lease.check()
         if self._cleared < self._sent:
             with self._engine.begin() as connection:
-                cleared = self._clear_outbox(connection)
+                cleared = self._delete_acknowledged(connection)
                 # Another writer may have used these numbers again.
                 if self._lease is not None:
-                    self._lease.hold(connection)
+                    self._lease.renew(connection)
             self._cleared = cleared
 
-    def _clear_outbox(self, connection: Connection) -> int:
+    def _delete_acknowledged(self, connection: Connection) -> int:
         sent = self._sent
         if self._cleared < sent:
             connection.execute(tables.outbox.delete().where(tables.outbox.c.id <= sent))
         return sent
 
 
-def _ask(connection: Connection, requests: Sequence[Asked]) -> None:
+def _request_syncs(connection: Connection, requests: Sequence[ReceivedRequest]) -> None:
     """Hand requests to the attempt log, each once: a new store, which reads them again, knows from the state topic up
     to where one before it did.
     """
@@ -329,18 +329,18 @@ def _ask(connection: Connection, requests: Sequence[Asked]) -> None:
         name = f"{APPLIED}{asked.topic}/{asked.partition}"
         if asked.offset < applied.get(name, 0):
             continue
-        if asked.request.at > time.time_ns() // 1_000 - WISHES_LAST:
+        if asked.request.at > time.time_ns() // 1_000 - REQUEST_VALIDITY:
             ask(connection, asked.request)
         applied[name] = asked.offset + 1
     upsert(connection, tables.settings, [(name, str(offset)) for name, offset in applied.items()])
 
 
-def last_number(connection: Connection) -> int:
+def last_outbox_id(connection: Connection) -> int:
     """The number of the last record in the outbox."""
     return connection.execute(select(func.max(tables.outbox.c.id))).scalar() or 0
 
 
-def put_out(connection: Connection, outgoing: Iterable[Outgoing], last: int) -> int:
+def write_outbox(connection: Connection, outgoing: Iterable[Outgoing], last: int) -> int:
     """Put records into the outbox after number `last`; returns the number of the last one now."""
     now = time.time_ns() // 1_000
     rows = [(number, item.topic, item.key, item.value, now) for number, item in enumerate(outgoing, last + 1)]
@@ -357,21 +357,21 @@ def _dependents(connection: Connection, token: str, cursor: str) -> list[str]:
 
 def _chains_after(connection: Connection, cursor: str) -> list[str]:
     key = tables.chains.c.id
-    return list(connection.execute(select(key).where(key > cursor).order_by(key).limit(CHAINS_AT_ONCE)).scalars())
+    return list(connection.execute(select(key).where(key > cursor).order_by(key).limit(RECOMPUTED_CHAINS)).scalars())
 
 
 _MAPS: Final = "maps"
 _COMPANIES: Final = "companies (TIEOUT_COMPANIES)"
 
 
-def built_under(maps: Maps, companies: Collection[str] | None) -> dict[str, str]:
+def build_settings(maps: Maps, companies: Collection[str] | None) -> dict[str, str]:
     """What a store's rows rest on besides its events, by the names of its settings."""
     listed = "all" if companies is None else ", ".join(sorted(companies))
     return {_MAPS: maps.digest, _COMPANIES: listed}
 
 
-def check_built_under(connection: Connection, settings: Mapping[str, str]) -> None:
-    """Raises `BuiltOtherwise` for a store that was built under others than these (`built_under`)."""
+def check_build_settings(connection: Connection, settings: Mapping[str, str]) -> None:
+    """Raises `BuiltOtherwise` for a store that was built under others than these (`build_settings`)."""
     kept = tables.settings.c
     rows = connection.execute(select(kept.name, kept.value).where(kept.name.in_(settings)))
     built = {row.name: row.value for row in rows}
@@ -401,10 +401,10 @@ def generation(connection: Connection) -> str:
     return connection.execute(select(value).where(tables.settings.c.name == GENERATION)).scalar() or "0"
 
 
-def _move(connection: Connection, moves: Iterable[Move]) -> None:
+def _advance_offsets(connection: Connection, advances: Iterable[OffsetAdvance]) -> None:
     """Compare-and-set of the offsets, first of all: a writer that was overtaken must write nothing."""
     table = tables.offsets
-    for move in moves:
+    for move in advances:
         here = (table.c.topic == move.topic) & (table.c.partition == move.partition)
         moved = connection.execute(
             update(table).where(here, table.c.next == move.follows).values(next=move.next, last=move.last)

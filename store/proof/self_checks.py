@@ -6,27 +6,27 @@ from typing import Final, TypeVar
 import msgspec
 from sqlalchemy import Connection, func, select, text
 
-from store.projection.tile_totals import BITS, SUMMED, ReconciliationKey, Sums, TotalKey, reconciliation_key
+from store.projection.tile_totals import BITS, SUMMED, ReconciliationKey, TotalKey, Totals, reconciliation_key
 from store.queries.common import exact_sum, joined
 from store.schema import tables
 
 _KEY: Final = TotalKey.__struct_fields__
-_AMOUNTS: Final = tuple(name for name in Sums.__struct_fields__ if name not in ("documents", "with_difference"))
+_AMOUNTS: Final = tuple(name for name in Totals.__struct_fields__ if name not in ("documents", "with_difference"))
 _MICROSECONDS_A_DAY: Final = 86_400 * 1_000_000
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-def unequal_sums(connection: Connection) -> Iterator[str]:
+def totals_mismatches(connection: Connection) -> Iterator[str]:
     """Where the sums kept by day, which tiles and the trend are made of, differ from those over all documents, which
     grids show: the place and both numbers. Exact, and in two statements over every document: some seconds for millions.
     """
-    for where, kept, summed in _differing(_kept(connection), _summed(connection), Sums()):
+    for where, kept, summed in _differing(_kept(connection), _summed(connection), Totals()):
         place = " ".join(str(value) for value in (*msgspec.structs.astuple(where)[:3], where.currency))
         members = [
             f"{name} {getattr(kept, name)} unlike {getattr(summed, name)}"
-            for name in Sums.__struct_fields__
+            for name in Totals.__struct_fields__
             if getattr(kept, name) != getattr(summed, name)
         ]
         yield f"{place}: {', '.join(members)}"
@@ -44,12 +44,12 @@ def _differing(kept: Iterable[tuple[K, V]], summed: Iterable[tuple[K, V]], nothi
         yield where, before, nothing
 
 
-def _kept(connection: Connection) -> Iterator[tuple[TotalKey, Sums]]:
+def _kept(connection: Connection) -> Iterator[tuple[TotalKey, Totals]]:
     for row in connection.execute(select(tables.totals)):
-        yield TotalKey(*(getattr(row, name) for name in _KEY)), Sums.from_text(row.sums)
+        yield TotalKey(*(getattr(row, name) for name in _KEY)), Totals.from_text(row.sums)
 
 
-def _summed(connection: Connection) -> Iterator[tuple[TotalKey, Sums]]:
+def _summed(connection: Connection) -> Iterator[tuple[TotalKey, Totals]]:
     table = tables.documents
     by = [func.coalesce(table.c[name], "") if table.c[name].nullable else table.c[name] for name in _KEY]
     different = func.count().filter(table.c.difference != 0)
@@ -57,7 +57,7 @@ def _summed(connection: Connection) -> Iterator[tuple[TotalKey, Sums]]:
     for row in connection.execute(select(*by, func.count(), different, *halves).group_by(*by)):
         key, (documents, with_difference, *sums) = row[: len(_KEY)], row[len(_KEY) :]
         amounts = [joined(high, low) for high, low in zip(sums[::2], sums[1::2], strict=True)]
-        yield TotalKey(*key), Sums(documents, with_difference, *amounts)
+        yield TotalKey(*key), Totals(documents, with_difference, *amounts)
 
 
 def _kept_reconciliations(connection: Connection) -> Iterator[tuple[ReconciliationKey, int]]:
@@ -80,7 +80,7 @@ def _summed_reconciliations(connection: Connection) -> dict[ReconciliationKey, i
     return {place: amount for place, amount in found.items() if amount}
 
 
-def in_outbox(connection: Connection) -> tuple[int, int | None]:
+def outbox_backlog(connection: Connection) -> tuple[int, int | None]:
     """How many records wait to be published, and since when the oldest does (microseconds since 1970)."""
     table = tables.outbox
     waiting, oldest = connection.execute(select(func.count(), func.min(table.c.at))).one()

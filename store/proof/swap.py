@@ -12,10 +12,10 @@ from sqlalchemy import Column, Connection, Table, Text, select
 from engine import money
 from engine.reconciliation.documents import Document
 from store.errorlog import error_states
-from store.projection.batch_plan import position_of
+from store.projection.batch_plan import position_json
 from store.projection.outgoing import Outgoing
 from store.projection.tile_totals import SUMMED
-from store.projection.writer import last_number, put_out
+from store.projection.writer import last_outbox_id, write_outbox
 from store.queries.common import document_of
 from store.schema import tables
 from store.schema.bulk_sql import delete, insert, upsert
@@ -38,19 +38,19 @@ REBUILT: Final = (
 """What follows from the events alone; everything else (people's actions, the lease, the outbox) stays."""
 
 ROWS_AT_ONCE: Final = 5_000
-PARTS: Final = ("missing_actual", "missing_journal_line", "reconciled", "difference")
+PART_NAMES: Final = ("missing_actual", "missing_journal_line", "reconciled", "difference")
 
 Row = tuple[Any, ...]
 
 
-class Change(NamedTuple):
+class RowChange(NamedTuple):
     """A row that differs: as it is in use, and as it was rebuilt; None where there is none."""
 
     used: Row | None
     rebuilt: Row | None
 
 
-def differing(used: Connection, rebuilt: Connection, table: Table) -> Iterator[Change]:
+def changed_rows(used: Connection, rebuilt: Connection, table: Table) -> Iterator[RowChange]:
     """The rows of a table that differ, in key order."""
     width = len(table.primary_key.columns)
     places = [list(table.columns).index(column) for column in table.primary_key.columns]
@@ -59,14 +59,14 @@ def differing(used: Connection, rebuilt: Connection, table: Table) -> Iterator[C
     one, other = next(left, None), next(right, None)
     while one is not None or other is not None:
         if other is None or (one is not None and one[:width] < other[:width]):
-            yield Change(one, None)
+            yield RowChange(one, None)
             one = next(left, None)
         elif one is None or other[:width] < one[:width]:
-            yield Change(None, other)
+            yield RowChange(None, other)
             other = next(right, None)
         else:
             if one != other:
-                yield Change(one, other)
+                yield RowChange(one, other)
             one, other = next(left, None), next(right, None)
 
 
@@ -82,14 +82,14 @@ def _by_bytes(connection: Connection, column: Column[Any]) -> Any:
     return column.collate("C") if text else column
 
 
-def take_over(using: Connection, used: Connection, rebuilt: Connection, on_row: Callable[[], None]) -> None:
+def swap_in(using: Connection, used: Connection, rebuilt: Connection, on_row: Callable[[], None]) -> None:
     """Make the tables in use those that were rebuilt, through `using`, a transaction that locked out the writer; `used`
     reads beside it. Documents that change are put into the outbox, those that are gone as tombstones; errors that
     stand elsewhere are published by the next worker.
     """
     for table in REBUILT:
-        changes: list[Change] = []
-        for change in differing(used, rebuilt, table):
+        changes: list[RowChange] = []
+        for change in changed_rows(used, rebuilt, table):
             changes.append(change)
             on_row()
             if len(changes) == ROWS_AT_ONCE:
@@ -98,24 +98,24 @@ def take_over(using: Connection, used: Connection, rebuilt: Connection, on_row: 
         _write(using, rebuilt, table, changes)
 
 
-def _write(using: Connection, rebuilt: Connection, table: Table, changes: Sequence[Change]) -> None:
+def _write(using: Connection, rebuilt: Connection, table: Table, changes: Sequence[RowChange]) -> None:
     keys = [column.name for column in table.primary_key.columns]
     delete(using, table, keys, [used[: len(keys)] for used, new in changes if used and not new])
     insert(using, table, [new for used, new in changes if new and not used])
     upsert(using, table, [new for used, new in changes if new and used])
     if table is tables.documents:
-        put_out(using, _published(rebuilt, changes), last_number(using))
+        write_outbox(using, _published(rebuilt, changes), last_outbox_id(using))
     if changes and table in (tables.process_messages, tables.deletions):
-        error_states.look_again(using)
+        error_states.mark_all_for_review(using)
 
 
-def _published(rebuilt: Connection, changes: Sequence[Change]) -> Iterator[Outgoing]:
+def _published(rebuilt: Connection, changes: Sequence[RowChange]) -> Iterator[Outgoing]:
     name = _place("document")
     kept = {change.rebuilt[name] for change in changes if change.rebuilt}
     for change in changes:
         if change.rebuilt is not None:
             document = _document(rebuilt, change.rebuilt)
-            yield Outgoing("positions", document.document.encode(), position_of(document))
+            yield Outgoing("positions", document.document.encode(), position_json(document))
         elif change.used is not None and change.used[name] not in kept:
             yield Outgoing("positions", change.used[name].encode(), None)
 
@@ -133,7 +133,7 @@ def _place(column: str) -> int:
 # --- what people are shown before ------------------------------------------------------------------------------------
 
 
-class Parts(msgspec.Struct):
+class PartTotals(msgspec.Struct):
     """Documents and the accounting amounts of their parts (units of 1/10000), before and after."""
 
     documents: list[int] = msgspec.field(default_factory=lambda: [0, 0])
@@ -143,7 +143,7 @@ class Parts(msgspec.Struct):
     difference: list[int] = msgspec.field(default_factory=lambda: [0, 0])
 
 
-class Shift(msgspec.Struct, frozen=True):
+class ChangedDocument(msgspec.Struct, frozen=True):
     """A document that changes: its name, where it stood and where it will stand; None where it is not there."""
 
     document: str
@@ -163,8 +163,8 @@ class Difference(msgspec.Struct):
     new: int = 0
     gone: int = 0
     outside: int = 0
-    money: dict[tuple[str, str, str], Parts] = {}
-    shifts: list[Shift] = []
+    money: dict[tuple[str, str, str], PartTotals] = {}
+    shifts: list[ChangedDocument] = []
     """The first of them."""
 
     @property
@@ -178,7 +178,7 @@ def compare(
 ) -> Difference:
     """What differs between the documents of two stores; `within` tells whether a company and a date are looked at."""
     found = Difference()
-    for change in differing(used, rebuilt, tables.documents):
+    for change in changed_rows(used, rebuilt, tables.documents):
         rows = [_named(row) if row is not None else None for row in change]
         # The chain's id alone is no change that anybody sees.
         if rows[0] and rows[1] and {**rows[0], "chain": ""} == {**rows[1], "chain": ""}:
@@ -204,15 +204,17 @@ def _count(found: Difference, rows: Sequence[dict[str, Any] | None], most_shifts
         found.changed += 1
     for side, row in enumerate(rows):
         if row is not None and row["views"] & SUMMED:
-            parts = found.money.setdefault((row["company"], row["kind"], row["accounting_currency"] or ""), Parts())
+            parts = found.money.setdefault(
+                (row["company"], row["kind"], row["accounting_currency"] or ""), PartTotals()
+            )
             parts.documents[side] += 1
-            for part in PARTS:
+            for part in PART_NAMES:
                 getattr(parts, part)[side] += row[f"accounting_{part}"]
     if len(found.shifts) < most_shifts:
         known = after or before
         assert known is not None
         found.shifts.append(
-            Shift(
+            ChangedDocument(
                 known["document"],
                 known["company"],
                 known["kind"],

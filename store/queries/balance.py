@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 from engine.calendar import Company, Window
 from engine.mapping.compiler import Maps
 from engine.reconciliation.documents import Kind
-from store.projection.batch_projection import State
-from store.projection.tile_totals import BITS, MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums, View
-from store.queries.common import exact_sum, joined, kept_sums, within
+from store.projection.batch_projection import ProjectionCache
+from store.projection.tile_totals import BITS, MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals, View
+from store.queries.common import exact_sum, joined, materialised_totals, within
 from store.queries.summary import KINDS, Amount
 from store.queries.unmatched import orphan_lines
 from store.schema import tables
@@ -23,7 +23,7 @@ _MISSING: Final[tuple[View, ...]] = ("missing-actuals", "missing-journal-lines")
 _IS_OPEN: Final = text("views & 3 <> 0")
 
 
-class Work(msgspec.Struct, frozen=True):
+class CauseTotal(msgspec.Struct, frozen=True):
     """What is unreconciled for one cause: in units of the accounting currency, with the date of the oldest."""
 
     kind: Kind
@@ -34,7 +34,7 @@ class Work(msgspec.Struct, frozen=True):
     oldest: str
 
 
-class Part(msgspec.Struct, frozen=True):
+class UnreconciledPart(msgspec.Struct, frozen=True):
     """What is unreconciled of a month (`YYYY-MM`) or a project, '' for none, in a view of a grid: in units of the
     accounting currency. A document in both views is in two parts, with what each misses.
     """
@@ -46,7 +46,7 @@ class Part(msgspec.Struct, frozen=True):
     documents: int
 
 
-class Age(msgspec.Struct, frozen=True):
+class AgeBucket(msgspec.Struct, frozen=True):
     """What is unreconciled among documents between two ages, in days at the end of the window; `to` None is open."""
 
     start: int
@@ -55,7 +55,7 @@ class Age(msgspec.Struct, frozen=True):
     vendor_invoice: Amount
 
 
-class Day(msgspec.Struct, frozen=True):
+class TrendDay(msgspec.Struct, frozen=True):
     """The unreconciled amount at the end of a day."""
 
     date: str
@@ -94,7 +94,7 @@ class Balance(msgspec.Struct, frozen=True):
     undated: int
 
     @property
-    def together(self) -> Account:
+    def total(self) -> Account:
         """Both accounts, without the orphans."""
         accounts = self.by_kind.values()
         return Account(
@@ -106,18 +106,18 @@ class Balance(msgspec.Struct, frozen=True):
     @property
     def explained(self) -> int:
         """The balance that the parts make."""
-        return self.together.explained + self.orphans.amount
+        return self.total.explained + self.orphans.amount
 
 
-def causes(connection: Connection, company: str, window: Window) -> list[Work]:
+def causes(connection: Connection, company: str, window: Window) -> list[CauseTotal]:
     """What is unreconciled by cause, the largest amount first."""
     table = tables.totals.c
     by = [table.kind, table.position, table.cause]
     dates = select(*by, func.min(func.nullif(table.date, ""))).where(*_is_open(company, window)).group_by(*by)
     oldest = {tuple(key): day or "" for *key, day in connection.execute(dates)}
-    kept = kept_sums(connection, by, *_is_open(company, window))
+    kept = materialised_totals(connection, by, *_is_open(company, window))
     found = [
-        Work(
+        CauseTotal(
             *(kind, position, cause),
             sums.accounting_missing_actual + sums.accounting_missing_journal_line,
             sums.documents,
@@ -128,11 +128,11 @@ def causes(connection: Connection, company: str, window: Window) -> list[Work]:
     return sorted(found, key=lambda work: (-abs(work.amount), work.oldest, work.kind, work.cause))
 
 
-def by_month(connection: Connection, company: str, window: Window) -> list[Part]:
+def by_month(connection: Connection, company: str, window: Window) -> list[UnreconciledPart]:
     """What is unreconciled by month, kind and view, from the sums kept by day."""
     table = tables.totals.c
     by = [func.substr(table.date, 1, 7), table.kind, table.views]
-    found = kept_sums(connection, by, *_is_open(company, window))
+    found = materialised_totals(connection, by, *_is_open(company, window))
     return _parts(
         (month, kind, views, sums.documents, sums.accounting_missing_actual, sums.accounting_missing_journal_line)
         for (month, kind, views), sums in found.items()
@@ -145,7 +145,7 @@ _MISSING_SUMS: Final = (
 )
 
 
-def by_project(connection: Connection, company: str, window: Window) -> list[Part]:
+def by_project(connection: Connection, company: str, window: Window) -> list[UnreconciledPart]:
     """What is unreconciled by project, kind and view: of each document that is open, from its index."""
     table = tables.documents.c
     rows = connection.execute(
@@ -159,7 +159,7 @@ def by_project(connection: Connection, company: str, window: Window) -> list[Par
     )
 
 
-def _parts(found: Iterable[tuple[str, Kind, int, int, int, int]]) -> list[Part]:
+def _parts(found: Iterable[tuple[str, Kind, int, int, int, int]]) -> list[UnreconciledPart]:
     """The parts of sums by views, by kind and view."""
     parts: dict[tuple[Kind, View, str], list[int]] = {}
     for value, kind, views, documents, *amounts in found:
@@ -168,7 +168,7 @@ def _parts(found: Iterable[tuple[str, Kind, int, int, int, int]]) -> list[Part]:
                 part = parts.setdefault((kind, view, value), [0, 0])
                 part[0] += amount
                 part[1] += documents
-    return [Part(value, kind, view, *part) for (kind, view, value), part in sorted(parts.items())]
+    return [UnreconciledPart(value, kind, view, *part) for (kind, view, value), part in sorted(parts.items())]
 
 
 def _is_open(company: str, window: Window) -> tuple[ColumnElement[bool], ...]:
@@ -181,7 +181,7 @@ _Bucket = tuple[int, int | None]
 AGES: Final[tuple[_Bucket, ...]] = ((0, 7), (8, 30), (31, 60), (61, 90), (91, 180), (181, None))
 
 
-def ageing(connection: Connection, company: str, window: Window) -> list[Age]:
+def ageing(connection: Connection, company: str, window: Window) -> list[AgeBucket]:
     """What is unreconciled by age, from the sums kept by day; a document without a date counts as the oldest."""
     table = tables.totals.c
     end = date.fromisoformat(window.end)
@@ -190,21 +190,24 @@ def ageing(connection: Connection, company: str, window: Window) -> list[Age]:
         age = (end - date.fromisoformat(day)).days if day else AGES[-1][0]
         return next(one for one in reversed(AGES) if age >= one[0])
 
-    found: dict[tuple[Kind, _Bucket], Sums] = {}
-    for (kind, day), sums in kept_sums(connection, [table.kind, table.date], *_is_open(company, window)).items():
+    found: dict[tuple[Kind, _Bucket], Totals] = {}
+    for (kind, day), sums in materialised_totals(
+        connection, [table.kind, table.date], *_is_open(company, window)
+    ).items():
         key = (kind, bucket_of(day))
-        found[key] = found.get(key, Sums()) + sums
+        found[key] = found.get(key, Totals()) + sums
 
     def amount(kind: Kind, bucket: _Bucket) -> Amount:
-        sums = found.get((kind, bucket), Sums())
+        sums = found.get((kind, bucket), Totals())
         return Amount(sums.accounting_missing_actual + sums.accounting_missing_journal_line, sums.documents)
 
     return [
-        Age(start, to, amount("expense", (start, to)), amount("vendor-invoice-line", (start, to))) for start, to in AGES
+        AgeBucket(start, to, amount("expense", (start, to)), amount("vendor-invoice-line", (start, to)))
+        for start, to in AGES
     ]
 
 
-def trend(connection: Connection, company: str, window: Window) -> list[Day]:
+def trend(connection: Connection, company: str, window: Window) -> list[TrendDay]:
     """The unreconciled amount (tiles and difference) at the end of each day of the window.
 
     A document enters on its date and leaves on the day of the step that reconciled it, so the last day is what the
@@ -219,7 +222,9 @@ def trend(connection: Connection, company: str, window: Window) -> list[Day]:
 
     totals = tables.totals.c
     in_sums = totals.views.op("&")(SUMMED) != 0
-    entered = kept_sums(connection, [totals.date], totals.company == company, within(totals.date, window), in_sums)
+    entered = materialised_totals(
+        connection, [totals.date], totals.company == company, within(totals.date, window), in_sums
+    )
     for (day,), sums in entered.items():
         # Not the amounts themselves: a document whose parts cannot be computed is in no tile.
         put = sums.accounting_missing_actual + sums.accounting_missing_journal_line + sums.accounting_difference
@@ -232,7 +237,7 @@ def trend(connection: Connection, company: str, window: Window) -> list[Day]:
     result = []
     for day in days:
         amount += moved[day]
-        result.append(Day(day, amount))
+        result.append(TrendDay(day, amount))
     return result
 
 
@@ -241,14 +246,14 @@ def _days(window: Window) -> list[str]:
     return [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
 
 
-def balance(connection: Connection, company: Company, window: Window, maps: Maps, state: State) -> Balance:
+def balance(connection: Connection, company: Company, window: Window, maps: Maps, state: ProjectionCache) -> Balance:
     """What the balance is made of."""
     table = tables.totals.c
     is_before = and_(table.date != "", table.date < window.start)
     in_sums = table.views.op("&")(SUMMED) != 0
     by = [is_before, table.date == "", table.kind, table.views]
-    kept = kept_sums(connection, by, table.company == company.code, table.date <= window.end, in_sums)
-    inside, before = dict.fromkeys(KINDS, Sums()), dict.fromkeys(KINDS, Sums())
+    kept = materialised_totals(connection, by, table.company == company.code, table.date <= window.end, in_sums)
+    inside, before = dict.fromkeys(KINDS, Totals()), dict.fromkeys(KINDS, Totals())
     earlier = dict.fromkeys(KINDS, 0)
     counted: set[int] = set()
     undated = 0
@@ -270,7 +275,7 @@ def balance(connection: Connection, company: Company, window: Window, maps: Maps
     )
 
 
-def _account(inside: Sums, before: Sums, earlier: int) -> Account:
+def _account(inside: Totals, before: Totals, earlier: int) -> Account:
     return Account(
         tiles=inside.accounting_missing_actual + inside.accounting_missing_journal_line,
         difference=inside.accounting_difference,
@@ -281,7 +286,7 @@ def _account(inside: Sums, before: Sums, earlier: int) -> Account:
     )
 
 
-def _orphans(connection: Connection, company: Company, maps: Maps, state: State) -> tuple[Amount, int]:
+def _orphans(connection: Connection, company: Company, maps: Maps, state: ProjectionCache) -> tuple[Amount, int]:
     """The sum of the postings without a document, and how many of them are in another currency."""
     amount = documents = not_convertible = 0
     for line in orphan_lines(connection, maps, state, company.code):

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, func, literal_column, or_, sel
 
 from engine.calendar import Window
 from engine.reconciliation.documents import Chain, Document, Kind
-from store.projection.tile_totals import Sums
+from store.projection.tile_totals import Totals
 from store.schema import tables
 
 decode_chain: Final = msgspec.msgpack.Decoder(Chain).decode
@@ -23,25 +23,25 @@ def document_of(body: bytes, key: str) -> Document:
     return next(document for document in decode_chain(body).documents if document.key == key)
 
 
-def kept_sums(
+def materialised_totals(
     connection: Connection, by: Sequence[ColumnElement[Any]], *conditions: ColumnElement[bool]
-) -> dict[tuple[Any, ...], Sums]:
+) -> dict[tuple[Any, ...], Totals]:
     """The sums kept by day in the rows of `totals` that meet the conditions, added up by what they have in common."""
     # The database puts the texts together, and they are read at once: there are thousands of rows, and a few sums.
     texts = func.aggregate_strings(tables.totals.c.sums, " ")
     rows = connection.execute(select(*by, func.count(), texts).where(*conditions).group_by(*by))
-    return {tuple(key): Sums.of_texts(number, text) for *key, number, text in rows if number}
+    return {tuple(key): Totals.sum_texts(number, text) for *key, number, text in rows if number}
 
 
-Kept = dict[tuple[Kind, int, str, str], Sums]
+TotalsByView = dict[tuple[Kind, int, str, str], Totals]
 """The sums of a company in a window by kind, views, transaction and accounting currency ('' for none)."""
 
 
-def kept_within(connection: Connection, company: str, window: Window) -> Kept:
+def totals_within(connection: Connection, company: str, window: Window) -> TotalsByView:
     """The sums of a window: those of its tiles, and of each grid without filters."""
     table = tables.totals.c
     by = [table.kind, table.views, table.currency, table.accounting_currency]
-    found = kept_sums(connection, by, table.company == company, within(table.date, window))
+    found = materialised_totals(connection, by, table.company == company, within(table.date, window))
     return {(kind, views, currency, accounting): sums for (kind, views, currency, accounting), sums in found.items()}
 
 

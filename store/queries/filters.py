@@ -33,7 +33,7 @@ class Column(msgspec.Struct, frozen=True):
 
 _TABLE: Final = tables.documents.c
 
-STANDING: Final = func.coalesce(_TABLE.cause, _TABLE.excluded, _TABLE.position)
+STATUS: Final = func.coalesce(_TABLE.cause, _TABLE.excluded, _TABLE.position)
 """Why a document is where it is, as one word: its cause, its exclusion, else its position."""
 
 _OF: Final[Mapping[Of, Iterable[str]]] = {
@@ -49,7 +49,7 @@ _OF: Final[Mapping[Of, Iterable[str]]] = {
 
 COLUMNS: Final[Mapping[str, Column]] = {
     **{name: Column(of, _TABLE[name]) for of, names in _OF.items() for name in names},
-    "standing": Column("text", STANDING),
+    "standing": Column("text", STATUS),
     "actual": Column("flag", _TABLE.has_actual),
     # Shown as 0.00 where there is no line, as in Finance.
     "journal_line_amount": Column("amount", func.coalesce(_TABLE.journal_line_amount, 0)),
@@ -58,22 +58,22 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "attempts": Column("number", func.max(tables.syncs.c.made)),
 }
 
-NAMES: Final = ("project", "voucher", "vendor", "invoice", "journal")
+NAME_COLUMNS: Final = ("project", "voucher", "vendor", "invoice", "journal")
 """The columns whose index holds names without regard to case (`folded`), and leads to those that begin alike."""
 
-SEARCHED: Final = ("document", "voucher", "project", "category", "vendor", "invoice", "journal")
+SEARCH_COLUMNS: Final = ("document", "voucher", "project", "category", "vendor", "invoice", "journal")
 """The columns that a quick search looks into."""
 
 
 Stored = Mapping[str, ColumnElement[Any]]
 """Where columns are, by name, that are not to be taken as they stand in `documents`."""
 
-UNLED: Final[Stored] = {
+NOT_INDEXED: Final[Stored] = {
     name: literal_column(f"+documents.{name}", _TABLE[name].type) for name in ("company", "category", "amount", "since")
 }
 """With a unary plus, SQLite takes no index of the column."""
 
-KEPT: Final[Stored] = {
+TOTALS_COLUMNS: Final[Stored] = {
     **{name: tables.totals.c[name] for name in ("date", "position")},
     # Where a document has none, a key has ''.
     **{name: func.nullif(tables.totals.c[name], "") for name in ("currency", "cause")},
@@ -81,14 +81,14 @@ KEPT: Final[Stored] = {
 """What the sums kept by day can be asked by."""
 
 
-def meeting(conditions: Iterable[Condition], search: str, stored: Stored) -> ColumnElement[bool]:
+def matching(conditions: Iterable[Condition], search: str, stored: Stored) -> ColumnElement[bool]:
     """The rows that meet the conditions, and have the text that is searched for in some name."""
     asked = [
-        _tried(condition) if condition.column in _OF_ATTEMPTS else _clause(_column(condition, stored), condition)
+        _attempted(condition) if condition.column in _OF_ATTEMPTS else _clause(_column(condition, stored), condition)
         for condition in conditions
     ]
     if search:
-        asked.append(or_(*(_TABLE[name].icontains(search, autoescape=True) for name in SEARCHED)))
+        asked.append(or_(*(_TABLE[name].icontains(search, autoescape=True) for name in SEARCH_COLUMNS)))
     return and_(True, *asked)
 
 
@@ -101,14 +101,16 @@ _OF_ATTEMPTS: Final = {"last_retried": tables.syncs.c.last_at, "attempts": table
 """The columns of the attempt log; a document that it does not know has none."""
 
 
-def _tried(condition: Condition) -> ColumnElement[bool]:
+def _attempted(condition: Condition) -> ColumnElement[bool]:
     table = tables.syncs.c
-    tried = select(table.document).where(_OF_ATTEMPTS[condition.column].is_not(None)).group_by(table.document)
+    last_attempts = select(table.document).where(_OF_ATTEMPTS[condition.column].is_not(None)).group_by(table.document)
     if condition.value == "":
-        return _TABLE.document.not_in(tried) if condition.operator == "is" else _TABLE.document.in_(tried)
+        return (
+            _TABLE.document.not_in(last_attempts) if condition.operator == "is" else _TABLE.document.in_(last_attempts)
+        )
     if condition.operator == "not":
-        return _TABLE.document.not_in(tried.having(COLUMNS[condition.column].stored == condition.value))
-    return _TABLE.document.in_(tried.having(_clause(COLUMNS[condition.column], condition)))
+        return _TABLE.document.not_in(last_attempts.having(COLUMNS[condition.column].stored == condition.value))
+    return _TABLE.document.in_(last_attempts.having(_clause(COLUMNS[condition.column], condition)))
 
 
 def _column(condition: Condition, stored: Stored) -> Column:
@@ -128,11 +130,11 @@ def _clause(asked: Column, condition: Condition) -> ColumnElement[bool]:
             return empty if condition.operator == "is" else ~empty
         case "is":
             same = column == value
-            return and_(folded(column) == folded(literal(value)), same) if condition.column in NAMES else same
+            return and_(folded(column) == folded(literal(value)), same) if condition.column in NAME_COLUMNS else same
         case "not":
             return or_(column.is_(None), column != value)
         case "starts":
-            if condition.column in NAMES:
+            if condition.column in NAME_COLUMNS:
                 # As PostgreSQL's index of names has them; for ILIKE, it would take none.
                 return func.lower(column).like(func.lower(first_letters(str(value))), escape="/")
             return column.istartswith(str(value), autoescape=True)

@@ -11,15 +11,15 @@ from sqlalchemy import Connection, select
 from engine.chains.records import Record, Row
 from engine.mapping.compiler import Maps
 from engine.reconciliation.documents import Document
-from store.projection.batch_projection import State, Unit, load_resident
-from store.projection.read_your_writes import Rows, Written
+from store.projection.batch_projection import BatchProjection, ProjectionCache, load_resident
+from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.schema import tables
 from store.schema.bulk_sql import chunks
 
 _AT_ONCE = 500
 
 
-class Surroundings(msgspec.Struct, frozen=True):
+class InputFingerprint(msgspec.Struct, frozen=True):
     """The rows of a document's chain, and the digest of them, of the rows they point to, of companies, currencies and
     calendars, and of the settings.
     """
@@ -28,12 +28,12 @@ class Surroundings(msgspec.Struct, frozen=True):
     change: str
 
 
-def around(
+def input_fingerprints(
     connection: Connection, maps: Maps, documents: Collection[Document], settings: str
-) -> dict[str, Surroundings]:
+) -> dict[str, InputFingerprint]:
     """The surroundings of documents, by their keys."""
-    rows = Rows(connection, Written())
-    state = State(0, 0)
+    rows = ReadYourWrites(connection, UncommittedWrites())
+    state = ProjectionCache(0, 0)
     load_resident(rows, maps, state)
     told = settings.encode() + _evidence(row.record for _, row in sorted(state.resident.items()))
     found = {}
@@ -42,11 +42,11 @@ def around(
         chains = {
             row.key: row.chain for row in connection.execute(select(table.key, table.chain).where(table.key.in_(some)))
         }
-        unit = Unit(rows, maps, state)
-        seen = unit.surroundings(set(chains.values()))
+        unit = BatchProjection(rows, maps, state)
+        seen = unit.chain_inputs(set(chains.values()))
         for key, chain in chains.items():
             own, records = seen[chain]
-            found[key] = Surroundings(own, blake2b(told + _evidence(records), digest_size=12).hexdigest())
+            found[key] = InputFingerprint(own, blake2b(told + _evidence(records), digest_size=12).hexdigest())
     return found
 
 

@@ -9,8 +9,8 @@ from engine.chains.records import Record, Row
 from engine.mapping.compiler import Maps
 from engine.reconciliation.chain_facts import ChainFacts
 from engine.reconciliation.invoice_proposals import Proposal, unbilled, waiting, waits
-from store.projection.batch_projection import State, Unit, load_resident
-from store.projection.read_your_writes import Rows, Written
+from store.projection.batch_projection import BatchProjection, ProjectionCache, load_resident
+from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 
 
 def waiting_proposals(connection: Connection, maps: Maps, company: str | None) -> list[Proposal]:
@@ -35,8 +35,8 @@ class _Look:
 
     def __init__(self, connection: Connection, maps: Maps) -> None:
         self._maps = maps
-        self._rows = Rows(connection, Written())
-        self._state = State(0, 0)
+        self._rows = ReadYourWrites(connection, UncommittedWrites())
+        self._state = ProjectionCache(0, 0)
         load_resident(self._rows, maps, self._state)
 
     def proposals(self, company: str | None) -> dict[str, Row]:
@@ -68,9 +68,9 @@ class _Look:
     def chains(self, actuals: Iterable[str]) -> dict[str, ChainFacts]:
         """The chains of actuals, by the actuals' ids."""
         of = {record.id: record.chain for _, record in self._rows.records(self._actuals(actuals)) if record.chain}
-        unit = Unit(self._rows, self._maps, self._state)
+        unit = BatchProjection(self._rows, self._maps, self._state)
         facts = {
-            chain: ChainFacts(chain, rows, unit) for chain, (rows, _) in unit.surroundings(set(of.values())).items()
+            chain: ChainFacts(chain, rows, unit) for chain, (rows, _) in unit.chain_inputs(set(of.values())).items()
         }
         return {actual: facts[chain] for actual, chain in of.items()}
 

@@ -25,32 +25,32 @@ from engine.serialization import document_json
 from engine.sync.attempts import Sync
 from store.errorlog import error_log
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
-from store.lease import Holder, holder_of
+from store.lease import Holder, lease_holder
 from store.notices import waiting_rows
 from store.operational.attempts import (
     Attempt,
-    Tried,
+    LastAttempt,
     attempts_of,
+    job_setting,
+    last_attempts,
     queued,
-    states_of_syncs,
     stopped_syncs,
+    sync_counts,
     syncs_of,
-    tried,
-    turn_name,
 )
-from store.operational.inbox import left_of
-from store.operational.loops import LoopTurn, last_turns
+from store.operational.inbox import count_queued
+from store.operational.loops import LoopRun, last_runs
 from store.operational.sync_runs import RunDocument, RunProgress, documents_of, run_of, runs_of
-from store.projection.batch_projection import State, load_resident
-from store.projection.read_your_writes import Rows, Written
+from store.projection.batch_projection import ProjectionCache, load_resident
+from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.queries import balance, grids, unmatched
-from store.queries.balance import Age, Balance, Day, Part, Work
-from store.queries.common import Kept, decode_chain, document_of, kept_within
-from store.queries.fingerprints import Surroundings, around
-from store.queries.grids import ByCurrency, GridQuery, Group, GroupBy, Place
+from store.queries.balance import AgeBucket, Balance, CauseTotal, TrendDay, UnreconciledPart
+from store.queries.common import TotalsByView, decode_chain, document_of, totals_within
+from store.queries.fingerprints import InputFingerprint, input_fingerprints
+from store.queries.grids import GridQuery, Group, GroupBy, PageKey, TotalsByCurrency
 from store.queries.invoice_proposals import waiting_proposals
 from store.queries.summary import Summary, summarise
-from store.queries.unmatched import CHAINS, NotSynced, NotSyncedPage, Posting
+from store.queries.unmatched import CHAINS, NotSynced, NotSyncedPage, UnmatchedPosting
 from store.schema import tables
 from store.schema.bulk_sql import chunks
 
@@ -58,8 +58,10 @@ _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 
 
 class GridRow(msgspec.Struct, frozen=True):
-    """A document with what depends on the time it is looked at, when it was last tried to sync it (microseconds since
-    1970), and the attempts of its current round (None where no sync was ever requested).
+    """A document with the values that depend on the time of reading, and its sync attempts.
+
+    `last_retried` is the time of the last attempt (microseconds since 1970 UTC) and `attempts` the number of attempts
+    in the current attempt cycle; both are None if no sync was ever requested.
     """
 
     document: Document
@@ -87,8 +89,8 @@ class Page(msgspec.Struct, frozen=True):
     """Rows of a grid. `before` and `after` are where the pages on both sides go on, None where there is none."""
 
     rows: list[GridRow]
-    before: Place | None
-    after: Place | None
+    before: PageKey | None
+    after: PageKey | None
 
 
 class ChainView(msgspec.Struct, frozen=True):
@@ -143,9 +145,9 @@ class Snapshot:
         self._maps = maps
         self._today = today
         self.now = now
-        self._state: State | None = None
+        self._state: ProjectionCache | None = None
         self._companies: list[str] | None = None
-        self._kept_within: dict[tuple[str, Window], Kept] = {}
+        self._kept_within: dict[tuple[str, Window], TotalsByView] = {}
         self._moment: Moment | None = None
 
     # --- companies and windows ---------------------------------------------------------------------------------------
@@ -156,10 +158,10 @@ class Snapshot:
         return self._resident.directory
 
     @property
-    def _resident(self) -> State:
+    def _resident(self) -> ProjectionCache:
         if self._state is None:
-            self._state = State(0, 0)
-            load_resident(Rows(self._connection, Written()), self._maps, self._state)
+            self._state = ProjectionCache(0, 0)
+            load_resident(ReadYourWrites(self._connection, UncommittedWrites()), self._maps, self._state)
         return self._state
 
     def companies(self) -> list[str]:
@@ -224,7 +226,7 @@ class Snapshot:
                     seen[entity] = self._observed(entity)
                 return seen[entity]
 
-            unread = {one.entity: one.since for one in self.not_read()}
+            unread = {one.entity: one.since for one in self.unread_rows()}
             now = None if self._today is not None else microseconds(self.now)
             self._moment = Moment(now, until, observed, unread)
         return self._moment
@@ -246,10 +248,10 @@ class Snapshot:
         """The tiles of a company and a window."""
         return summarise(self._connection, company, window, self._kept(company.code, window), self.moment, self.now)
 
-    def _kept(self, company: str, window: Window) -> Kept:
+    def _kept(self, company: str, window: Window) -> TotalsByView:
         """Tiles and the foot of a grid stand on one page."""
         if (company, window) not in self._kept_within:
-            self._kept_within[company, window] = kept_within(self._connection, company, window)
+            self._kept_within[company, window] = totals_within(self._connection, company, window)
         return self._kept_within[company, window]
 
     # --- grids -------------------------------------------------------------------------------------------------------
@@ -260,8 +262,8 @@ class Snapshot:
         documents = found.documents
         return Page(
             self._rows(documents),
-            grids.place(documents[0], query.sort) if found.before and documents else None,
-            grids.place(documents[-1], query.sort) if found.after and documents else None,
+            grids.page_key(documents[0], query.sort) if found.before and documents else None,
+            grids.page_key(documents[-1], query.sort) if found.after and documents else None,
         )
 
     def rows(self, query: GridQuery) -> Iterator[GridRow]:
@@ -273,7 +275,7 @@ class Snapshot:
                 return
             query = msgspec.structs.replace(query, after=page.after)
 
-    def sums(self, query: GridQuery) -> ByCurrency:
+    def sums(self, query: GridQuery) -> TotalsByCurrency:
         """Numbers and exact sums over all filtered rows, by (currency, accounting currency)."""
         if query.filtered:
             return grids.sums(self._connection, query)
@@ -285,23 +287,23 @@ class Snapshot:
 
     # --- pictures ----------------------------------------------------------------------------------------------------
 
-    def causes(self, company: Company, window: Window) -> list[Work]:
+    def causes(self, company: Company, window: Window) -> list[CauseTotal]:
         """What is unreconciled by cause, the largest amount first: what to do first."""
         return balance.causes(self._connection, company.code, window)
 
-    def by_month(self, company: Company, window: Window) -> list[Part]:
+    def by_month(self, company: Company, window: Window) -> list[UnreconciledPart]:
         """What is unreconciled by month, kind and view."""
         return balance.by_month(self._connection, company.code, window)
 
-    def by_project(self, company: Company, window: Window) -> list[Part]:
+    def by_project(self, company: Company, window: Window) -> list[UnreconciledPart]:
         """What is unreconciled by project, kind and view."""
         return balance.by_project(self._connection, company.code, window)
 
-    def ageing(self, company: Company, window: Window) -> list[Age]:
+    def ageing(self, company: Company, window: Window) -> list[AgeBucket]:
         """What is unreconciled by age at the end of the window."""
         return balance.ageing(self._connection, company.code, window)
 
-    def trend(self, company: Company, window: Window) -> list[Day]:
+    def trend(self, company: Company, window: Window) -> list[TrendDay]:
         """The unreconciled amount at the end of each day of the window."""
         return balance.trend(self._connection, company.code, window)
 
@@ -315,7 +317,7 @@ class Snapshot:
         """The actuals that never reached Finance, those of so many chains on a page: what the summary counts (R32)."""
         return unmatched.not_synced(self._connection, self._maps, self._resident, company.code, after, chains)
 
-    def every_not_synced(self, company: Company) -> Iterator[NotSynced]:
+    def all_not_synced(self, company: Company) -> Iterator[NotSynced]:
         """All of them, page by page."""
         page = self.not_synced(company)
         yield from page.rows
@@ -323,31 +325,31 @@ class Snapshot:
             page = self.not_synced(company, page.after)
             yield from page.rows
 
-    def postings(self, company: Company) -> Iterator[Posting]:
+    def unmatched_postings(self, company: Company) -> Iterator[UnmatchedPosting]:
         """The postings without a document that the balance counts (R37), the last one first."""
-        return unmatched.postings(self._connection, self._maps, self._resident, company.code)
+        return unmatched.unmatched_postings(self._connection, self._maps, self._resident, company.code)
 
     # --- where the store stands --------------------------------------------------------------------------------------
 
-    def places(self) -> dict[tuple[str, int], int]:
+    def offsets(self) -> dict[tuple[str, int], int]:
         """The next offset to read, by topic and partition."""
         return {(row.topic, row.partition): row.next for row in self._connection.execute(select(tables.offsets))}
 
-    def left_in_inbox(self, ids: Collection[str]) -> int:
+    def count_queued_commands(self, ids: Collection[str]) -> int:
         """How many of these commands wait to be applied."""
-        return left_of(self._connection, ids)
+        return count_queued(self._connection, ids)
 
     def writer(self) -> Holder | None:
         """Who holds the lease of the writer, or held it last; None when nobody ever did."""
-        return holder_of(self._connection)
+        return lease_holder(self._connection)
 
     def oldest_open(self, company: str | None = None) -> int | None:
         """Since when the oldest document stands that is not reconciled, in microseconds since 1970."""
         return balance.oldest_open(self._connection, company)
 
     def _rows(self, documents: Sequence[Document]) -> list[GridRow]:
-        known = tried(self._connection, [document.document for document in documents])
-        never = Tried(None, None)
+        known = last_attempts(self._connection, [document.document for document in documents])
+        never = LastAttempt(None, None)
         return [
             GridRow(
                 document,
@@ -386,7 +388,7 @@ class Snapshot:
             )
         return [self._chain_view(row.key, row.body) for row in rows]
 
-    def named(self, names: Collection[str]) -> list[GridRow]:
+    def documents_named(self, names: Collection[str]) -> list[GridRow]:
         """The documents of these names that there are, by name and key."""
         table = tables.documents
         found: list[GridRow] = []
@@ -410,9 +412,9 @@ class Snapshot:
 
     # --- what surrounds documents ------------------------------------------------------------------------------------
 
-    def surroundings(self, documents: Collection[Document], settings: str) -> dict[str, Surroundings]:
-        """What is around documents, by their keys. `settings` are those that what is done rests on."""
-        return around(self._connection, self._maps, documents, settings)
+    def input_fingerprints(self, documents: Collection[Document], settings: str) -> dict[str, InputFingerprint]:
+        """The input fingerprints of documents, by their keys. `settings` are those that what is done rests on."""
+        return input_fingerprints(self._connection, self._maps, documents, settings)
 
     def syncs(
         self, documents: Sequence[str] | None = None, *, action: str | None = None, without_done: bool = False
@@ -427,8 +429,8 @@ class Snapshot:
         return stopped_syncs(self._connection, limit, without=without)
 
     def sync_states(self) -> dict[tuple[str, str], int]:
-        """How many documents wait, are tried, are done, are blocked, wait for a person: by state and action."""
-        return states_of_syncs(self._connection)
+        """How many documents wait, are attempted, are done, are blocked, wait for a person: by state and action."""
+        return sync_counts(self._connection)
 
     def queued(self, calls: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of these calls, by action and subject, that are queued or in progress."""
@@ -446,18 +448,18 @@ class Snapshot:
         """The documents of a sync run, those first that need somebody."""
         return documents_of(self._connection, run, microseconds(self.now), limit, skip)
 
-    def loops(self) -> list[LoopTurn]:
+    def loops(self) -> list[LoopRun]:
         """The last turn of every loop of the workers, by name."""
-        return last_turns(self._connection)
+        return last_runs(self._connection)
 
-    def not_read(self) -> list[Waiting]:
+    def unread_rows(self) -> list[Waiting]:
         """How many rows of each table wait to be read again, the one that waits longest first (R5)."""
         return waiting_rows(self._connection)
 
-    def turn(self, job: str) -> str | None:
+    def last_job_day(self, job: str) -> str | None:
         """The last day (YYYY-MM-DD) for which a recurring job was done; None when no worker looked for it yet."""
         table = tables.settings.c
-        value = self._connection.execute(select(table.value).where(table.name == turn_name(job))).scalar()
+        value = self._connection.execute(select(table.value).where(table.name == job_setting(job))).scalar()
         return None if value is None else str(value)
 
     def attempts(self, document: str) -> list[Attempt]:
@@ -508,7 +510,7 @@ class Snapshot:
 
     def reported(self, source: str, events: Collection[str]) -> set[str]:
         """Those of a source's process messages that have arrived in the error log, by their ids."""
-        return error_log.known(self._connection, source, events)
+        return error_log.known_events(self._connection, source, events)
 
 
 def _upper_company(name: str) -> str:

@@ -11,8 +11,8 @@ from engine.calendar import Company, Window
 from engine.errors import QuestionError
 from engine.reconciliation.documents import Kind
 from engine.reconciliation.grace import Moment, in_flight
-from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Sums
-from store.queries.common import Kept, document_of, exact_sum, joined, within
+from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals
+from store.queries.common import TotalsByView, document_of, exact_sum, joined, within
 from store.schema import tables
 
 KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
@@ -61,7 +61,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summarise(
-    connection: Connection, company: Company, window: Window, kept: Kept, moment: Moment, as_of: datetime
+    connection: Connection, company: Company, window: Window, kept: TotalsByView, moment: Moment, as_of: datetime
 ) -> Summary:
     """The tiles. Each is the sum of its part over the rows of its view, from the sums kept of the window."""
     by_kind = {kind: _Tiles() for kind in KINDS}
@@ -135,13 +135,13 @@ class _Tiles:
     """The sums of one kind that the summary shows."""
 
     def __init__(self) -> None:
-        self._all = Sums()
+        self._all = Totals()
         self._actuals = 0
         self._lines = 0
         self._open = 0
         self._different = 0
 
-    def add(self, views: int, sums: Sums) -> None:
+    def add(self, views: int, sums: Totals) -> None:
         if not views & SUMMED:
             return
         self._all = self._all + sums

@@ -16,8 +16,8 @@ from engine.mapping.compiler import COMPANY, Maps
 from engine.reconciliation.chain_facts import journal_decides, line_state
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.unsynced_actuals import UnsyncedActual, unsynced_of
-from store.projection.batch_projection import State, Unit
-from store.projection.read_your_writes import Rows, Written
+from store.projection.batch_projection import BatchProjection, ProjectionCache
+from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.queries.common import decode_chain
 from store.schema import tables
 from store.schema.bulk_sql import chunks
@@ -57,7 +57,7 @@ class NotSyncedPage(msgspec.Struct, frozen=True):
     after: str | None
 
 
-class Posting(msgspec.Struct, frozen=True):
+class UnmatchedPosting(msgspec.Struct, frozen=True):
     """A posted integration journal line that no staging row names; `evidence` is the event that says so."""
 
     id: str
@@ -71,7 +71,7 @@ class Posting(msgspec.Struct, frozen=True):
 
 
 def not_synced(
-    connection: Connection, maps: Maps, state: State, company: str, after: str | None, limit: int
+    connection: Connection, maps: Maps, state: ProjectionCache, company: str, after: str | None, limit: int
 ) -> NotSyncedPage:
     """The actuals of a company that are not synced: those of `limit` chains, which follow each other by their keys."""
     table = tables.unsynced.c
@@ -79,9 +79,9 @@ def not_synced(
     if after is not None:
         wanted = wanted.where(table.chain < after)
     chains = connection.execute(wanted).scalars().all()
-    rows = Rows(connection, Written())
-    unit = Unit(rows, maps, state)
-    told = unit.surroundings(chains[:limit])
+    rows = ReadYourWrites(connection, UncommittedWrites())
+    unit = BatchProjection(rows, maps, state)
+    told = unit.chain_inputs(chains[:limit])
     found = [
         _not_synced(one, unit)
         for chain, body in rows.chains(chains[:limit])
@@ -111,11 +111,11 @@ def _not_synced(actual: UnsyncedActual, world: World) -> NotSynced:
     )
 
 
-def orphan_lines(connection: Connection, maps: Maps, state: State, company: str) -> Iterator[Row]:
+def orphan_lines(connection: Connection, maps: Maps, state: ProjectionCache, company: str) -> Iterator[Row]:
     """The posted journal lines of a company that no staging row names, by key, the last one first."""
     table = tables.findings.c
     found = connection.execute(select(table.body).where(table.code == "orphan-journal-line")).scalars()
-    rows = Rows(connection, Written())
+    rows = ReadYourWrites(connection, UncommittedWrites())
     for keys in chunks(sorted({_decode_finding(body).subject for body in found}, reverse=True), _AT_ONCE):
         records = dict(rows.records(keys))
         lines = []
@@ -128,24 +128,28 @@ def orphan_lines(connection: Connection, maps: Maps, state: State, company: str)
         yield from (line for line in lines if line_state(line, journals.get(line.record.key)) == "posted")
 
 
-def _journals(connection: Connection, maps: Maps, state: State, lines: Sequence[Row]) -> dict[str, Row | None]:
+def _journals(
+    connection: Connection, maps: Maps, state: ProjectionCache, lines: Sequence[Row]
+) -> dict[str, Row | None]:
     """The journals of lines, by the lines' keys: read with their chains, all at once."""
-    unit = Unit(Rows(connection, Written()), maps, state)
-    unit.surroundings({line.record.chain for line in lines if line.record.chain is not None})
+    unit = BatchProjection(ReadYourWrites(connection, UncommittedWrites()), maps, state)
+    unit.chain_inputs({line.record.chain for line in lines if line.record.chain is not None})
     return {line.record.key: referred(unit, line, "journal") for line in lines}
 
 
-def postings(connection: Connection, maps: Maps, state: State, company: str) -> Iterator[Posting]:
+def unmatched_postings(
+    connection: Connection, maps: Maps, state: ProjectionCache, company: str
+) -> Iterator[UnmatchedPosting]:
     """The same with their journals."""
     for some in chunks(orphan_lines(connection, maps, state, company), _AT_ONCE):
-        yield from _postings(some, _journals(connection, maps, state, some))
+        yield from _with_journals(some, _journals(connection, maps, state, some))
 
 
-def _postings(lines: Sequence[Row], journals: Mapping[str, Row | None]) -> Iterator[Posting]:
+def _with_journals(lines: Sequence[Row], journals: Mapping[str, Row | None]) -> Iterator[UnmatchedPosting]:
     for line in lines:
         journal = journals[line.record.key]
         says = journal if journal is not None and journal_decides(line) else line
-        yield Posting(
+        yield UnmatchedPosting(
             id=row_id_of(line.id),
             journal=journal["number"] if journal is not None else None,
             voucher=line["voucher"],

@@ -30,7 +30,7 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 @contextmanager
-def without_waiting(connection: Connection) -> Iterator[None]:
+def pipelined(connection: Connection) -> Iterator[None]:
     """Let the statements within follow each other to PostgreSQL without waiting for the answer to each, which is most
     of the time that a few rows take. Only for statements whose answers nobody looks at; what fails is raised at the
     end. SQLite has nobody to wait for.
@@ -92,17 +92,17 @@ def select(
         yield from connection.exec_driver_sql(query, (*chunk, *chunk[-1:] * (size - len(chunk))))
 
 
-def select_some(
+def select_limited(
     connection: Connection, table: Table, columns: Sequence[str], by: str, values: Collection[str], limit: int
 ) -> Iterator[Row]:
     """For each of `values`, at most `limit` rows whose column `by` is that value."""
     if _is_postgres(connection):
         if values:
-            query = _select_some_array_sql(table, tuple(columns), by)
+            query = _select_limited_array_sql(table, tuple(columns), by)
             yield from connection.exec_driver_sql(query, (list(values), limit))
         return
     for value in values:
-        yield from connection.exec_driver_sql(_select_some_sql(table, tuple(columns), by), (value, limit))
+        yield from connection.exec_driver_sql(_select_limited_sql(table, tuple(columns), by), (value, limit))
 
 
 def select_ranges(
@@ -202,7 +202,7 @@ def _select_sql(table: Table, columns: tuple[str, ...], by: str, size: int) -> s
 
 
 @lru_cache(maxsize=64)
-def _select_some_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
+def _select_limited_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
     return f'SELECT {", ".join(_quoted(columns))} FROM "{table.name}" WHERE "{by}" = ? LIMIT ?'  # noqa: S608
 
 
@@ -265,7 +265,7 @@ def _select_array_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _select_some_array_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
+def _select_limited_array_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
     names = ", ".join(_quoted(columns))
     return (
         f"SELECT found.* FROM unnest({_arrays(table, [by])}) AS wanted(value) CROSS JOIN LATERAL "  # noqa: S608

@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, Oper
 
 from engine.errors import StoreAway, StoreError
 from store.schema.sqlite_files import make_private, reading_uri
-from store.schema.wal_checkpoints import checkpoint_beside
+from store.schema.wal_checkpoints import checkpoint_in_background
 
 _PAGE_CACHE_KIB = 24 * 1024  # of the writer; what keeps it within 250 MiB while millions of rows stay quick
 _READER_CACHE_KIB = 16 * 1024
@@ -136,9 +136,9 @@ def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
             cursor.execute("PRAGMA wal_autocheckpoint=32000")
         cursor.close()
 
-    serialise(engine, write=write)
+    begin_explicitly(engine, write=write)
     if write:
-        checkpoint_beside(engine)
+        checkpoint_in_background(engine)
 
 
 def _refuse_foreign(cursor: sqlite3.Cursor, shown: str) -> None:
@@ -154,7 +154,7 @@ def _refuse_foreign(cursor: sqlite3.Cursor, shown: str) -> None:
     raise StoreError(f"the store {shown} {what}: check TIEOUT_STORE. The file was left as it is.")
 
 
-def serialise(engine: Engine, *, write: bool) -> None:
+def begin_explicitly(engine: Engine, *, write: bool) -> None:
     """Have SQLite's transactions begin when SQLAlchemy says so: writing ones with the write lock, reading ones with a
     snapshot.
     """

@@ -117,7 +117,7 @@ documents = Table(
         sqlite_where=text("views & 3 <> 0"),
         postgresql_where=text("views & 3 <> 0"),
     ),
-    # Sums that are filtered on what it holds are told from this index alone, in its order.
+    # Totals that are filtered on what it holds are told from this index alone, in its order.
     Index(
         "ix_documents_category",
         *("company", "kind", "category", "currency", "accounting_currency", "date", "views"),
@@ -161,7 +161,7 @@ totals = Table(
     Column("accounting_currency", Text, primary_key=True),
     Column("position", Text, primary_key=True),
     Column("cause", Text, primary_key=True, comment="'' for none"),
-    # Text, for sums have no limit of 64 bits: the numbers of store.projection.tile_totals.Sums, separated by blanks.
+    # Text, for sums have no limit of 64 bits: the numbers of store.projection.tile_totals.Totals, separated by blanks.
     Column("sums", Text, nullable=False),
     sqlite_with_rowid=False,
     comment="Sums over documents by day, kept with every change for a summary of millions is a few hundred rows",

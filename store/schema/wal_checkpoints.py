@@ -11,17 +11,17 @@ from typing import Any, Final
 from sqlalchemy import Engine, event
 
 # Seldom enough that a page which every batch changes is not copied for each of them.
-COMMITS_BETWEEN: Final = 4
-LONG: Final = 16_000
+CHECKPOINT_INTERVAL: Final = 4
+RESTART_PAGES: Final = 16_000
 """From so many pages on (64 MB) the log is begun anew, even if the writer must wait for that. It does so by itself when
 nobody reads; where somebody reads at every moment, it would grow for ever, and each read and commit take longer.
 """
-PATIENCE_SECONDS: Final = 1.0
+RESTART_TIMEOUT_SECONDS: Final = 1.0
 """How long the writer waits then for those who read at most. A page is read much sooner, a file of all rows is not."""
 
 
-class Checkpoints:
-    """Checkpoints the SQLite file `path` from a thread of its own, each time some commits were made. `stop` ends it."""
+class BackgroundCheckpointer:
+    """Checkpoints the SQLite file `path` from its own thread after every few commits. `stop` ends it."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -34,7 +34,7 @@ class Checkpoints:
     def committed(self) -> None:
         """A transaction was committed."""
         self._commits += 1
-        if self._commits % COMMITS_BETWEEN == 0:
+        if self._commits % CHECKPOINT_INTERVAL == 0:
             self._due.set()
 
     def stop(self) -> None:
@@ -44,8 +44,8 @@ class Checkpoints:
         self._thread.join()
 
     def _run(self) -> None:
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=PATIENCE_SECONDS)
-        long = LONG
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=RESTART_TIMEOUT_SECONDS)
+        long = RESTART_PAGES
         try:
             while self._due.wait() and not self._stopping:
                 self._due.clear()
@@ -54,24 +54,24 @@ class Checkpoints:
                     ((_, pages, _),) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                     if pages >= long:
                         ((waited_in_vain, _, _),) = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-                        long = pages + LONG if waited_in_vain else LONG
+                        long = pages + RESTART_PAGES if waited_in_vain else RESTART_PAGES
                 except sqlite3.Error:
                     continue
         finally:
             connection.close()
 
 
-def checkpoint_beside(engine: Engine) -> None:
+def checkpoint_in_background(engine: Engine) -> None:
     """Have the commits of `engine`, a SQLite file, checkpointed beside the writer until the engine is disposed of."""
     path = engine.url.database
     if not path or path == ":memory:":
         return
-    running: list[Checkpoints] = []
+    running: list[BackgroundCheckpointer] = []
 
     @event.listens_for(engine, "commit")
     def _(_connection: Any) -> None:
         if not running:
-            running.append(Checkpoints(path))
+            running.append(BackgroundCheckpointer(path))
         running[0].committed()
 
     @event.listens_for(engine, "engine_disposed")

@@ -191,7 +191,7 @@ def test_line_failed(desk: Desk) -> None:
 def test_lines_of_one_journal_that_fail_are_listed_each(desk: Desk) -> None:
     press_sync(desk, IMPORTABLE)
     with desk.reader.snapshot() as snapshot:
-        (row,) = snapshot.named([IMPORTABLE])
+        (row,) = snapshot.documents_named([IMPORTABLE])
     journal = row.document.journal
     for project in ("P-001002-D", "P-001003-D"):
         desk.site.pair.journals.refusals[project] = "The project does not allow postings"

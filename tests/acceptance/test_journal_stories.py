@@ -185,7 +185,7 @@ def test_a_failure_is_logged_with_its_count_waits_at_five_and_goes_when_a_person
     assert NUMBER not in desk.standing()
     assert [entry for entry in desk.errors() if entry.message.subject == NUMBER] == []
     gone = [entry for entry in desk.errors(history=True) if entry.message.subject == NUMBER]
-    assert {(entry.standing.state, entry.count) for entry in gone} == {("history", ATTEMPTS_MAX)}
+    assert {(entry.status.state, entry.count) for entry in gone} == {("history", ATTEMPTS_MAX)}
 
 
 @pytest.mark.requirement("R61")

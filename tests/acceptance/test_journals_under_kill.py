@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from engine.sync.attempts import ATTEMPTS_MAX, Sync
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
 from store.operational.attempts import SqlAttempts
-from store.projection.batch_plan import Batch
+from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries.snapshot import Reader
 from store.schema.database import connect, migrate
@@ -72,7 +72,7 @@ def worker(tmp_path: Path, served: Served, engine: Engine) -> Worker:
 
 def arrive(engine: Engine, reports: Path) -> None:
     """Let what was reported arrive in the error log, once more all of it: it counts once."""
-    batch = Batch()
+    batch = DecodedBatch()
     for line in reports.read_bytes().splitlines():
         for fact in decode(line, [("content-type", b"application/cloudevents+json")]):
             add(batch, fact)

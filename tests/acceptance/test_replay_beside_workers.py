@@ -112,10 +112,10 @@ class Projecting:
 
 def failures(settings: Settings) -> dict[str, str]:
     """What the pages say of the loops that failed."""
-    from store.operational.loops import last_turns
+    from store.operational.loops import last_runs
 
     with open_store(settings, write=False) as engine, engine.connect() as connection:
-        return {turn.name: turn.failed for turn in last_turns(connection)}
+        return {turn.name: turn.failed for turn in last_runs(connection)}
 
 
 def as_new(settings: Settings, events: list[Event], folder: Path, maps: str) -> list[str]:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from engine.reconciliation.documents import Document
-from store.queries.grids import SORTS, GridQuery, Sort, place
+from store.queries.grids import SORTS, GridQuery, Sort, page_key
 from tests.support.workspace import Served, project, served, settings_in, small_company
 from tieout.bootstrap import open_reader
 from tieout.workspace.web.grid_state import PATHS
@@ -32,7 +32,7 @@ def in_order(workspace: Served, kind: Any, sort: Sort, *, descending: bool) -> l
         window = snapshot.window(snapshot.company("USPM"), None, None)
         query = GridQuery(company="USPM", kind=kind, window=window, view="all")
         every = [row.document for row in snapshot.rows(query)]
-    return sorted(every, key=lambda one: (place(one, sort)[0] is not None, *place(one, sort)), reverse=descending)
+    return sorted(every, key=lambda one: (page_key(one, sort)[0] is not None, *page_key(one, sort)), reverse=descending)
 
 
 @pytest.mark.parametrize("kind", PATHS)

@@ -132,7 +132,7 @@ def test_the_recurring_job_asks_by_the_commands_topic(tieout: Tieout, monkeypatc
     settings, stop = load(), threading.Event()
     with open_store(settings, write=True) as engine:
         # An installation of some days ago: its first day counts as done.
-        SqlAttempts(engine).take_turn("sync USPM", "2025-01-01")
+        SqlAttempts(engine).claim_job("sync USPM", "2025-01-01")
     deadline = time.monotonic() + 60
     with handling(settings, stop, Outlet(settings)):
         while not (asked := commands(settings)) and time.monotonic() < deadline:

@@ -126,7 +126,7 @@ def test_being_throttled_uses_no_attempt(desk: Desk, exported: str) -> None:
 def test_what_is_set_up_wrongly_is_tried_again_once_that_has_changed(desk: Desk, exported: str) -> None:
     """A currency that Dataverse does not have stops the export; the recurring job takes it up when it is there."""
     with desk.reader.snapshot() as snapshot:
-        (row,) = snapshot.named([exported])
+        (row,) = snapshot.documents_named([exported])
     currency = desk.site.pair.books.reference("transactioncurrency", row.document.currency or "")
     assert currency is not None
     desk.site.pair.delete("transactioncurrency", currency.id)

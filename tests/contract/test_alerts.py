@@ -24,46 +24,46 @@ class AlertsContract:
 
     def test_an_alert_is_told_when_it_begins_and_when_it_ends_and_then_is_gone(self, engine: Engine) -> None:
         kept = SqlAlerts(engine)
-        assert kept.stand([SILENT], ["feed-silent"], 1) == ([SILENT], [])
-        assert kept.stand([SILENT], ["feed-silent"], 2) == ([], [])
+        assert kept.record([SILENT], ["feed-silent"], 1) == ([SILENT], [])
+        assert kept.record([SILENT], ["feed-silent"], 2) == ([], [])
         assert told(kept, 3) == [("feed-silent finance", "began")]
         assert told(kept, 4) == []
-        assert kept.stand([], ["feed-silent"], 5) == ([], ["feed-silent finance"])
-        assert kept.stand([], ["feed-silent"], 6) == ([], [])
+        assert kept.record([], ["feed-silent"], 5) == ([], ["feed-silent finance"])
+        assert kept.record([], ["feed-silent"], 6) == ([], [])
         assert told(kept, 7) == [("feed-silent finance", "ended")]
         assert kept.all() == []
 
     def test_a_worker_that_starts_again_does_not_tell_again(self, engine: Engine) -> None:
-        assert SqlAlerts(engine).stand([SILENT], ["feed-silent"], 1)[0]
+        assert SqlAlerts(engine).record([SILENT], ["feed-silent"], 1)[0]
         assert told(SqlAlerts(engine), 2)
         again = SqlAlerts(engine)
-        assert again.stand([SILENT], ["feed-silent"], 3) == ([], [])
+        assert again.record([SILENT], ["feed-silent"], 3) == ([], [])
         assert told(again, 4) == []
         assert again.all() == [Told(SILENT, 1, None, "began")]
 
     def test_what_ended_before_it_was_told_is_told_in_order(self, engine: Engine) -> None:
         kept = SqlAlerts(engine)
-        kept.stand([SILENT], ["feed-silent"], 1)
-        kept.stand([], ["feed-silent"], 2)
+        kept.record([SILENT], ["feed-silent"], 1)
+        kept.record([], ["feed-silent"], 2)
         assert told(kept, 3) == [("feed-silent finance", "began"), ("feed-silent finance", "ended")]
 
     def test_what_stands_again_before_its_end_was_told_begins_anew_after_that(self, engine: Engine) -> None:
         kept = SqlAlerts(engine)
-        kept.stand([SILENT], ["feed-silent"], 1)
+        kept.record([SILENT], ["feed-silent"], 1)
         told(kept, 2)
-        kept.stand([], ["feed-silent"], 3)
-        assert kept.stand([SILENT], ["feed-silent"], 4) == ([], [])
+        kept.record([], ["feed-silent"], 3)
+        assert kept.record([SILENT], ["feed-silent"], 4) == ([], [])
         assert told(kept, 5) == [("feed-silent finance", "ended")]
-        assert kept.stand([SILENT], ["feed-silent"], 6) == ([SILENT], [])
+        assert kept.record([SILENT], ["feed-silent"], 6) == ([SILENT], [])
 
     def test_what_was_not_looked_at_goes_on(self, engine: Engine) -> None:
         kept = SqlAlerts(engine)
-        kept.stand([SILENT, REJECTED], ["feed-silent", "events-rejected"], 1)
-        assert kept.stand([], ["feed-silent"], 2) == ([], [SILENT.key])
+        kept.record([SILENT, REJECTED], ["feed-silent", "events-rejected"], 1)
+        assert kept.record([], ["feed-silent"], 2) == ([], [SILENT.key])
 
     def test_an_alert_is_one_tellers_at_a_time_and_comes_again_when_he_is_silent(self, engine: Engine) -> None:
         one, other = SqlAlerts(engine), SqlAlerts(engine)
-        one.stand([SILENT], ["feed-silent"], 1)
+        one.record([SILENT], ["feed-silent"], 1)
         assert one.claim(10, 10 + SECOND) is not None
         assert other.claim(11, 11 + SECOND) is None
         assert other.claim(10 + SECOND, 10 + 2 * SECOND) is not None
@@ -73,7 +73,7 @@ class AlertsContract:
 
         def work(_: int) -> list[tuple[str, str]]:
             kept = SqlAlerts(engine)
-            kept.stand(many, ["events-rejected"], 1)
+            kept.record(many, ["events-rejected"], 1)
             return told(kept, 2)
 
         with ThreadPoolExecutor(4) as pool:
@@ -86,7 +86,7 @@ def told(kept: SqlAlerts, now: int) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     while (one := kept.claim(now, now + SECOND)) is not None:
         assert one.due is not None
-        kept.tell(one, one.due)
+        kept.mark_sent(one, one.due)
         found.append((one.alert.key, one.due))
     return found
 

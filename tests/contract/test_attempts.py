@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from engine.sync.actions import Task
 from engine.sync.attempts import ATTEMPTS_MAX, SECOND, Claim, ClaimLost, Outcome, Request, Sync, SyncRun
 from handlers.attempts import AttemptLog, MemoryAttempts
-from store.operational.attempts import LOCKS, SqlAttempts, ask, attempts_of
+from store.operational.attempts import MAX_LOCKS, SqlAttempts, ask, attempts_of
 from tests.support.soak import examples
 from tests.support.stores import memory_store
 
@@ -348,7 +348,7 @@ class TestPostgresAttempts(AttemptLogContract):
             assert len(ask(connection, request(*tasks))) == len(tasks)
             held = connection.execute(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")).scalar_one()
         # Of some 6,400 in all.
-        assert 0 < held <= LOCKS
+        assert 0 < held <= MAX_LOCKS
 
     @pytest.mark.requirement("R45")
     def test_of_many_workers_that_race_each_subject_has_one(self, engine: Engine) -> None:

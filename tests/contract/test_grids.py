@@ -16,11 +16,11 @@ from sqlalchemy import Connection, Engine, event, update
 from engine.calendar import Window
 from engine.errors import QuestionError
 from engine.reconciliation.documents import Document
-from store.projection.tile_totals import BITS, PROCESSED, Sums, View, numbers, views_of
+from store.projection.tile_totals import BITS, PROCESSED, Totals, View, contribution, views_of
 from store.projection.writer import Writer
 from store.queries.balance import by_project, oldest_open
-from store.queries.filters import COLUMNS, NAMES, Condition
-from store.queries.grids import SORTS, GridQuery, GroupBy, Sort, groups, page, place, sums
+from store.queries.filters import COLUMNS, NAME_COLUMNS, Condition
+from store.queries.grids import SORTS, GridQuery, GroupBy, Sort, groups, page, page_key, sums
 from store.queries.snapshot import Snapshot
 from store.queries.summary import KINDS
 from store.schema import tables
@@ -93,7 +93,7 @@ def test_pages_hold_every_row_once_in_order_in_both_directions(
         every = documents(asked, msgspec.structs.replace(query, sort="date", conditions=()))
         expected = sorted(
             [document for document in every if condition is None or holds(document, condition)],
-            key=lambda document: (place(document, sort)[0] is not None, *place(document, sort)),
+            key=lambda document: (page_key(document, sort)[0] is not None, *page_key(document, sort)),
             reverse=descending,
         )
         assert [row.key for row in rows] == [row.key for row in expected]
@@ -239,12 +239,12 @@ def holds(document: Document, condition: Condition) -> bool:
     return met[condition.operator]
 
 
-def added_up(documents: list[Document]) -> dict[tuple[str, str], Sums]:
-    found: dict[tuple[str, str], Sums] = {}
+def added_up(documents: list[Document]) -> dict[tuple[str, str], Totals]:
+    found: dict[tuple[str, str], Totals] = {}
     for document in documents:
         if views_of(document) & PROCESSED:
             key = (document.currency or "", document.accounting_currency or "")
-            found[key] = found.get(key, Sums()) + Sums(*numbers(document))
+            found[key] = found.get(key, Totals()) + Totals(*contribution(document))
     return found
 
 
@@ -265,7 +265,7 @@ def test_sums_of_a_view_and_of_its_groups_are_those_of_its_rows(asked: Snapshot)
 @pytest.mark.parametrize(
     ("operator", "value"), [("is", "USPM-000"), ("starts", "USPM-0004"), ("starts", "000"), ("starts", "2024-")]
 )
-@pytest.mark.parametrize("column", NAMES)
+@pytest.mark.parametrize("column", NAME_COLUMNS)
 def test_an_index_leads_to_the_documents_of_a_name(engine: Engine, column: str, operator: Any, value: str) -> None:
     with reader(engine).snapshot() as asked:
         found = queries(asked, conditions=(Condition(column, operator, value),))
@@ -298,7 +298,7 @@ def test_sums_of_a_filter_are_exact_beyond_64_bits(engine: Engine) -> None:
     with engine.connect() as connection, connection.begin() as transaction:
         before = sum(one.documents for one in sums(connection, query).values())
         connection.execute(update(table).values(reconciled=largest, accounting_reconciled=-largest))
-        found = Sums()
+        found = Totals()
         for one in sums(connection, query).values():
             found += one
         transaction.rollback()
@@ -366,7 +366,7 @@ def test_causes_ages_and_the_trend_add_up_to_the_tiles(asked: Snapshot) -> None:
     assert (days[0].date, days[-1].date) == (window.start, window.end)
     assert days[-1].amount == total + summary.difference.amount
     balance = asked.balance(company, window)
-    together = balance.together
+    together = balance.total
     assert (together.tiles, together.difference, together.before.amount) == (total, 125_000, 25_000_000)
     assert balance.explained == 395_125_000
 
@@ -392,7 +392,7 @@ def test_the_balance_of_each_account_is_what_its_documents_leave_in_it_and_both_
     # The Summary of the days before, to which the sum leads, says the same.
     summary = asked.summary(company, earlier)
     tiles = sum(tile.amount for tile in summary.tiles.values())
-    assert tiles + summary.difference.amount == balance.together.before.amount
+    assert tiles + summary.difference.amount == balance.total.before.amount
     assert asked.balance(company, earlier).first is None
 
 

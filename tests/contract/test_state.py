@@ -21,10 +21,10 @@ from store.operational import state_topic
 from store.operational.alerts import SqlAlerts
 from store.operational.attempts import SqlAttempts
 from store.operational.cursors import SqlCursors
-from store.operational.state_topic import KEPT, Kept, StateOutbox
+from store.operational.state_topic import STATE_TABLES, StateOutbox, StateTable
 from store.schema import tables
 from store.schema.bulk_sql import upsert
-from store.schema.database import connect, migrate, serialise
+from store.schema.database import begin_explicitly, connect, migrate
 from tests.contract.test_attempts import claim, request, task
 from tests.support.soak import examples
 from tests.support.stores import publish_state
@@ -60,25 +60,25 @@ def contents(engine: Engine) -> list[Any]:
 
 def noted(engine: Engine) -> list[tuple[Any, ...]]:
     """The keys of what waits to be published, in the order of the changes."""
-    return [tuple(state_topic._read(one.outgoing.key)) for one in StateOutbox(engine).waiting(1_000)]
+    return [tuple(state_topic._read(one.outgoing.key)) for one in StateOutbox(engine).pending(1_000)]
 
 
 def published(engine: Engine, onto: Records | None = None) -> Records:
     """Publish what waits, as a worker does; what the topic then says, by key the newest."""
     topic = {} if onto is None else onto
     outbox = StateOutbox(engine)
-    while waiting := outbox.waiting(2):
+    while waiting := outbox.pending(2):
         topic |= {one.outgoing.key: one.outgoing.value for one in waiting}
-        outbox.sent(waiting, next(OFFSETS))
+        outbox.acknowledge(waiting, next(OFFSETS))
     return topic
 
 
-def adopted(engine: Engine, records: Records, *, all_of_them: bool = False) -> list[str]:
+def adopted(engine: Engine, records: Records, *, overwrite: bool = False) -> list[str]:
     with engine.begin() as connection:
-        return state_topic.adopt(connection, records, all_of_them=all_of_them)
+        return state_topic.restore(connection, records, overwrite=overwrite)
 
 
-def example(kept: Kept, number: int = 1) -> dict[str, Any]:
+def example(kept: StateTable, number: int = 1) -> dict[str, Any]:
     """A row with a value in every column; another number makes another value in each."""
     values: dict[str, Any] = {}
     for column in kept.table.columns:
@@ -87,18 +87,18 @@ def example(kept: Kept, number: int = 1) -> dict[str, Any]:
         elif column.type.python_type is int:
             values[column.name] = number
         else:
-            values[column.name] = f'{kept.names[0] if kept.names else ""}ü "x" {number}'
+            values[column.name] = f'{kept.name_prefixes[0] if kept.name_prefixes else ""}ü "x" {number}'
     return values
 
 
 def key_of(kind: str, values: dict[str, Any]) -> tuple[Any, ...]:
-    return (kind, *(values[column.name] for column in KEPT[kind].table.primary_key.columns))
+    return (kind, *(values[column.name] for column in STATE_TABLES[kind].table.primary_key.columns))
 
 
 @pytest.mark.requirement("R71")
-@pytest.mark.parametrize("kind", KEPT)
+@pytest.mark.parametrize("kind", STATE_TABLES)
 def test_every_change_of_a_row_is_noted_once_and_what_is_of_the_moment_never(engine: Engine, kind: str) -> None:
-    kept = KEPT[kind]
+    kept = STATE_TABLES[kind]
     table, values, others = kept.table, example(kept), example(kept, 2)
     key = key_of(kind, values)
     own = [column == values[column.name] for column in table.primary_key.columns]
@@ -114,12 +114,12 @@ def test_every_change_of_a_row_is_noted_once_and_what_is_of_the_moment_never(eng
         assert noted(engine) == [], f"{column.name} did not change"
         with engine.begin() as connection:
             connection.execute(update(table).where(*own).values({column.name: others[column.name]}))
-        assert noted(engine) == ([] if column.name in kept.of_the_moment else [key]), column.name
+        assert noted(engine) == ([] if column.name in kept.transient else [key]), column.name
         publish_state(engine)
     with engine.begin() as connection:
         upsert(connection, table, [tuple(values[column.name] for column in table.columns)])
         connection.execute(table.delete().where(*own))
-    (gone,) = StateOutbox(engine).waiting(10)
+    (gone,) = StateOutbox(engine).pending(10)
     assert (gone.outgoing.key, gone.outgoing.value) == (state_topic.key_of(key), None)
 
 
@@ -134,15 +134,15 @@ def test_a_temporary_table_takes_no_notes(postgres_store: Engine) -> None:
     """The function behind the triggers runs as the owner: what it writes to must not be a table of whoever calls it."""
     with postgres_store.begin() as connection:
         connection.execute(text("CREATE TEMPORARY TABLE state_outbox (number bigserial, key text UNIQUE)"))
-        connection.execute(insert(tables.alerts).values(example(KEPT["alert"])))
+        connection.execute(insert(tables.alerts).values(example(STATE_TABLES["alert"])))
         assert connection.execute(text("SELECT * FROM pg_temp.state_outbox")).all() == []
         connection.execute(text("DROP TABLE pg_temp.state_outbox"))
-    assert noted(postgres_store) == [key_of("alert", example(KEPT["alert"]))]
+    assert noted(postgres_store) == [key_of("alert", example(STATE_TABLES["alert"]))]
 
 
 def test_what_fails_is_not_noted(engine: Engine) -> None:
     with engine.connect() as connection, connection.begin() as transaction:
-        connection.execute(insert(tables.alerts).values(example(KEPT["alert"])))
+        connection.execute(insert(tables.alerts).values(example(STATE_TABLES["alert"])))
         transaction.rollback()
     assert noted(engine) == []
 
@@ -156,9 +156,9 @@ def test_a_call_may_leave_once_its_attempt_is_published(engine: Engine) -> None:
     log.begin(held, now=1, until=HOUR)
     assert not log.is_safe(held)
     # Somebody else's change comes later and holds nobody up.
-    waiting = StateOutbox(engine).waiting(10)
+    waiting = StateOutbox(engine).pending(10)
     SqlCursors(engine).save(Cursor(table="dataverse/msdyn_actual"))
-    StateOutbox(engine).sent(waiting, next(OFFSETS))
+    StateOutbox(engine).acknowledge(waiting, next(OFFSETS))
     assert log.is_safe(held)
 
 
@@ -166,10 +166,10 @@ def test_a_call_may_leave_once_its_attempt_is_published(engine: Engine) -> None:
 def test_a_row_that_changes_while_it_is_published_is_published_again(engine: Engine) -> None:
     log = SqlAttempts(engine)
     log.ask(request(task()))
-    waiting = StateOutbox(engine).waiting(10)
+    waiting = StateOutbox(engine).pending(10)
     held = claim(log, 0)
     log.begin(held, now=1, until=HOUR)
-    StateOutbox(engine).sent(waiting, next(OFFSETS))
+    StateOutbox(engine).acknowledge(waiting, next(OFFSETS))
     assert not log.is_safe(held)
     assert noted(engine) == [("sync", "USPM/1", "export"), ("attempt", "USPM/1", "export", 1)]
 
@@ -180,7 +180,7 @@ def test_a_handler_loses_its_claim_to_what_the_topic_knew_better(engine: Engine,
     log = SqlAttempts(engine)
     log.ask(request(task()))
     before = published(engine)
-    adopted(other, before, all_of_them=True)
+    adopted(other, before, overwrite=True)
     published(other)
     further = SqlAttempts(other)
     for number in range(3):
@@ -217,13 +217,13 @@ def test_a_store_that_knows_nothing_takes_all_whatever_was_written_to_it_before(
     early = SqlCursors(other)
     for number in range(9):
         early.save(Cursor(table="finance/Vendors", rows=100 + number))
-    adopted(other, topic, all_of_them=True)
+    adopted(other, topic, overwrite=True)
     assert contents(other) == contents(engine)
     # The topic has all of it; what changes from now on has numbers above those that were taken over.
-    assert StateOutbox(other).waiting(10) == []
+    assert StateOutbox(other).pending(10) == []
     highest = max(json.loads(value)["number"] for value in topic.values() if value is not None)
     early.save(Cursor(table="finance/Vendors", rows=2))
-    assert StateOutbox(other).waiting(10)[0].number > highest
+    assert StateOutbox(other).pending(10)[0].number > highest
 
 
 @pytest.mark.requirement("R43", "R71")
@@ -239,9 +239,9 @@ def test_what_is_taken_over_in_pieces_is_what_came_last(engine: Engine, other: E
         pieces.append(published(engine))
     for number, piece in enumerate(pieces):
         # The first start ends after the first piece; the next one knows that it has begun.
-        adopted(other, piece, all_of_them=number == 0)
+        adopted(other, piece, overwrite=number == 0)
     assert contents(other) == contents(engine)
-    assert StateOutbox(other).waiting(10) == []
+    assert StateOutbox(other).pending(10) == []
 
 
 def test_records_that_cannot_be_read_are_named_and_keep_no_other(engine: Engine) -> None:
@@ -250,8 +250,8 @@ def test_records_that_cannot_be_read_are_named_and_keep_no_other(engine: Engine)
         upsert(connection, tables.settings, [("log of tieout.finance.changes", "log:1")])
     ((key, value),) = published(engine).items()
     assert value is not None
-    sync = example(KEPT["sync"])
-    for name in KEPT["sync"].of_the_moment:
+    sync = example(STATE_TABLES["sync"])
+    for name in STATE_TABLES["sync"].transient:
         del sync[name]
 
     def synced(**more: Any) -> bytes:
@@ -309,8 +309,8 @@ def test_all_of_it_can_be_published_again(engine: Engine) -> None:
     log.ask(request(task("USPM/1", "USPM/1", "USPM/2"), run="r1"))
     topic = published(engine)
     with engine.begin() as connection:
-        state_topic.publish_again(connection)
-        state_topic.publish_again(connection)
+        state_topic.republish(connection)
+        state_topic.republish(connection)
     assert len(noted(engine)) == len(topic)
     assert set(published(engine)) == set(topic)
 
@@ -349,9 +349,9 @@ class Keeping(RuleBasedStateMachine):
     @rule(stands=st.booleans())
     def look(self, stands: bool) -> None:
         alerts = SqlAlerts(self.engine)
-        alerts.stand([Alert("a", "feed-silent", None, "silent")] if stands else [], {"feed-silent"}, self.now)
+        alerts.record([Alert("a", "feed-silent", None, "silent")] if stands else [], {"feed-silent"}, self.now)
         if (told := alerts.claim(self.now, self.now)) is not None and told.due is not None:
-            alerts.tell(told, told.due)
+            alerts.mark_sent(told, told.due)
 
     @rule()
     def purge(self) -> None:
@@ -360,10 +360,10 @@ class Keeping(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 5), acknowledged=st.booleans())
     def publish(self, limit: int, acknowledged: bool) -> None:
         outbox = StateOutbox(self.engine)
-        if waiting := outbox.waiting(limit):
+        if waiting := outbox.pending(limit):
             self.topic |= {one.outgoing.key: one.outgoing.value for one in waiting}
             if acknowledged:
-                outbox.sent(waiting, next(OFFSETS))
+                outbox.acknowledge(waiting, next(OFFSETS))
 
     @rule()
     def back_up(self) -> None:
@@ -384,7 +384,7 @@ class Keeping(RuleBasedStateMachine):
         published(self.engine, self.topic)
         expected = contents(self.engine)
         self.engine, self.backup = new_store(), None
-        adopted(self.engine, self.topic, all_of_them=True)
+        adopted(self.engine, self.topic, overwrite=True)
         self.compare(expected)
 
     def compare(self, expected: list[Any]) -> None:
@@ -397,7 +397,7 @@ class Keeping(RuleBasedStateMachine):
             return
         with self.engine.connect() as connection:
             stored, waiting = dict(state_topic.contents(connection)), state_topic.unpublished(connection)
-        told = state_topic.read_back(self.topic)
+        told = state_topic.decode_records(self.topic)
         assert {key for key in stored.keys() | told.keys() if stored.get(key) != told.get(key)} <= waiting
 
 
@@ -414,7 +414,7 @@ def new_store() -> Engine:
 
 def in_memory() -> Engine:
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    serialise(engine, write=True)
+    begin_explicitly(engine, write=True)
     return engine
 
 
@@ -432,11 +432,11 @@ TestKeeping.settings = settings(deadline=None, max_examples=examples(30))
 
 def test_the_place_of_the_topic_is_kept_with_what_was_published(engine: Engine) -> None:
     with engine.connect() as connection:
-        assert state_topic.place(connection) is None
+        assert state_topic.load_offset(connection) is None
     SqlCursors(engine).save(Cursor(table="finance/Vendors"))
     publish_state(engine)
     with engine.connect() as connection:
-        place = state_topic.place(connection)
+        place = state_topic.load_offset(connection)
         assert place is not None
         assert connection.execute(select(tables.state_outbox)).all() == []
     assert place.last is not None

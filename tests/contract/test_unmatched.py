@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from engine.events.facts import Change
-from store.projection.batch_plan import Batch
+from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries.snapshot import Snapshot
 from tests.support.stores import MAPS, reader
@@ -59,8 +59,8 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return store
 
 
-def batch(told: list[Change]) -> Batch:
-    found = Batch()
+def batch(told: list[Change]) -> DecodedBatch:
+    found = DecodedBatch()
     for change in told:
         entity_map = MAPS.find(change.entity)
         assert entity_map is not None
@@ -74,7 +74,7 @@ def test_the_actuals_that_never_reached_finance_make_the_sum_of_the_summary(engi
         for code, records in (("USPM", 6), ("GBPM", 1)):
             company = asked.company(code)
             counted = asked.summary(company, asked.window(company, "2024-01-01", "2025-01-08")).not_synced
-            found = list(asked.every_not_synced(company))
+            found = list(asked.all_not_synced(company))
             assert counted.documents == len(found) == records
             assert counted.amount == sum(one.accounting_amount or 0 for one in found)
 
@@ -82,7 +82,7 @@ def test_the_actuals_that_never_reached_finance_make_the_sum_of_the_summary(engi
 @pytest.mark.requirement("R32", "R36")
 def test_an_actual_that_never_reached_finance_says_what_it_is_whose_it_is_and_since_when(engine: Engine) -> None:
     with reader(engine).snapshot() as asked:
-        found = list(asked.every_not_synced(asked.company("USPM")))
+        found = list(asked.all_not_synced(asked.company("USPM")))
     told = {
         one.id: (one.type, one.date, one.project, one.amount, one.currency, one.accounting_amount, one.document)
         for one in found
@@ -104,7 +104,7 @@ def test_an_actual_that_never_reached_finance_says_what_it_is_whose_it_is_and_si
 def test_pages_of_actuals_hold_each_once(engine: Engine, chains: int) -> None:
     with reader(engine).snapshot() as asked:
         company = asked.company("USPM")
-        everything = {one.id for one in asked.every_not_synced(company)}
+        everything = {one.id for one in asked.all_not_synced(company)}
         pages = [asked.not_synced(company, None, chains)]
         while pages[-1].after is not None:
             pages.append(asked.not_synced(company, pages[-1].after, chains))
@@ -125,12 +125,12 @@ def test_the_postings_without_a_document_make_their_part_of_the_balance(engine: 
         company = asked.company("USPM")
         balance = asked.balance(company, asked.window(company, "2024-01-01", "2025-01-08"))
         assert (balance.orphans.amount, balance.orphans.documents, balance.not_convertible) == (-255_0000, 3, 1)
-        assert balance.explained == balance.together.explained - 255_0000
+        assert balance.explained == balance.total.explained - 255_0000
 
 
 def posted(asked: Snapshot, company: str) -> list[tuple[object, ...]]:
     """The postings of a company, but for their events."""
     return [
         (one.voucher, one.journal, one.date, one.amount, one.currency, one.project)
-        for one in asked.postings(asked.company(company))
+        for one in asked.unmatched_postings(asked.company(company))
     ]

@@ -11,7 +11,7 @@ from store.operational import state_topic
 from store.operational.alerts import SqlAlerts
 from store.operational.attempts import SqlAttempts
 from store.operational.cursors import SqlCursors
-from store.operational.state_topic import Place
+from store.operational.state_topic import StateTopicOffset
 from store.projection.writer import Writer
 from store.proof.dump import contents as dump
 from store.schema import tables
@@ -69,7 +69,7 @@ def test_all_of_the_state_of_an_older_store_is_published(engine: Engine) -> None
     held = claim(log, 0)
     log.begin(held, now=1, until=HOUR)
     SqlCursors(engine).save(Cursor(table="finance/Vendors", rows=1))
-    SqlAlerts(engine).stand([Alert("a", "feed-silent", None, "silent")], {"feed-silent"}, 1)
+    SqlAlerts(engine).record([Alert("a", "feed-silent", None, "silent")], {"feed-silent"}, 1)
     with engine.begin() as connection:
         upsert(connection, tables.settings, [("job sync USPM", "2025-01-07"), ("job alerts", "now")])
         upsert(connection, tables.offsets, [("tieout.finance.changes", 0, 7, None)])
@@ -80,7 +80,7 @@ def test_all_of_the_state_of_an_older_store_is_published(engine: Engine) -> None
     with engine.connect() as connection:
         assert state_topic.unpublished(connection) == set(before)
         # It has nothing to learn from the topic but what is newer.
-        assert state_topic.place(connection) == Place()
+        assert state_topic.load_offset(connection) == StateTopicOffset()
     assert not log.is_safe(held)
 
 

@@ -96,8 +96,8 @@ def test_what_is_as_it_must_be_is_ok(filled: Place, writer: Lease) -> None:
     told = filled.checks()
     assert list(told) == ["writer"]
     assert "nobody holds the lease" in told["writer"]
-    assert writer.take()
-    with writer.kept():
+    assert writer.acquire()
+    with writer.kept_alive():
         told = filled.checks()
     assert "somebody/1 holds the lease for" in told["writer"]
     assert "9 partitions" in told["offsets"]

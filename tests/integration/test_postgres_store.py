@@ -57,7 +57,7 @@ def apply_overlapping(writer: Writer, events: Sequence[Event], cuts: Sequence[in
         plan = writer.prepare(batch_of(piece))
         if ahead is not None:
             writer.commit(ahead)
-        writer.expect(plan)
+        writer.stage(plan)
         ahead = plan
     if ahead is not None:
         writer.commit(ahead)

@@ -39,7 +39,7 @@ TEXTS = st.sampled_from(
     ]
 ) | st.text(max_size=12)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
-NAMES = st.sampled_from(
+NAME_COLUMNS = st.sampled_from(
     """
     __type __value Value Id Key key value Attributes Entities Ids LogicalName MessageName @odata.etag specversion
     Body ContentData EnqueuedTimeUtc body data eventType payload schema
@@ -47,7 +47,7 @@ NAMES = st.sampled_from(
 ) | st.text(max_size=6)
 JSON = st.recursive(
     SCALARS,
-    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(NAMES, inside, max_size=4),
+    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(NAME_COLUMNS, inside, max_size=4),
     max_leaves=10,
 )
 ANSWERS = st.sampled_from([b"2025-01-09T12:00:00Z", b"\xff", b""]).map(lambda content: [(ANSWERED, content)])

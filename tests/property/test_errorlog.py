@@ -135,16 +135,16 @@ class ErrorLog(RuleBasedStateMachine):
         events came; and looking again publishes nothing.
         """
         writer = Writer(engine, MAPS, clock=lambda: at(self.now))
-        writer.tell()
+        writer.publish_error_states()
         told, known = states_on_topic(engine), states_in_store(engine, at(self.now))
         # Of several runs that took an error up, the one is told that was known first.
         for state in (*told.values(), *known.values()):
             state["taken_up"] = state["taken_up"] is not None
         assert told == known
         assert {error["text"] for error in told.values() if error["state"] in OPEN} == self.current()
-        numbers = len(writer.outgoing(1_000_000))
-        writer.tell()
-        assert len(writer.outgoing(1_000_000)) == numbers
+        numbers = len(writer.outbox_records(1_000_000))
+        writer.publish_error_states()
+        assert len(writer.outbox_records(1_000_000)) == numbers
 
     @precondition(lambda self: len(self.rows) > 3)
     @rule(seed=st.integers(0, 2**16), cuts=st.lists(st.integers(1, 20), min_size=1, max_size=3))

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.reconciliation.documents import Amounts
-from store.proof.self_checks import unequal_sums
+from store.proof.self_checks import totals_mismatches
 from store.queries.grids import GridQuery
 from store.queries.snapshot import Reader
 from store.queries.summary import KINDS
@@ -64,7 +64,7 @@ def test_decisions_that_are_put_off_come_to_the_same(case: tuple[list[Event], li
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("store.projection.batch_projection.FANOUT", 1)
         patch.setattr("store.projection.writer.FANOUT", 1)
-        patch.setattr("store.projection.writer.CHAINS_AT_ONCE", 1)
+        patch.setattr("store.projection.writer.RECOMPUTED_CHAINS", 1)
         late = canonical(project(arrived, cuts))
     assert late == canonical(project(events))
 
@@ -102,7 +102,7 @@ def compare_company(model: NaiveModel, questions: Reader, company: str) -> None:
             key: told[key] for key in told if key != "as_of"
         }
         # What was not synced, record by record.
-        records = list(asked.every_not_synced(asked.company(company)))
+        records = list(asked.all_not_synced(asked.company(company)))
         known = sum(one.accounting_amount or 0 for one in records)
         assert (known, len(records)) == msgspec.structs.astuple(
             asked.summary(asked.company(company), window).not_synced
@@ -150,7 +150,7 @@ def test_amounts_add_up_and_tiles_equal_grids(case: tuple[list[Event], list[Even
 def test_the_sums_kept_by_day_are_those_of_the_documents(case: tuple[list[Event], list[Event], list[int]]) -> None:
     _, arrived, cuts = case
     with project(arrived, cuts).connect() as connection:
-        assert list(unequal_sums(connection)) == []
+        assert list(totals_mismatches(connection)) == []
 
 
 def assert_adds_up(position: str, amounts: Amounts | None) -> None:

@@ -13,7 +13,7 @@ from engine.sync.attempts import SECOND, Sync
 from handlers.sync_executor import Syncing
 from store.errorlog.error_log import ErrorQuery
 from store.operational.attempts import SqlAttempts
-from store.projection.batch_plan import Batch
+from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries.snapshot import Reader
 from tests.support.pairs import HOST, Site
@@ -60,7 +60,7 @@ class Desk:
         return int(self.site.clock.now().timestamp() * SECOND)
 
     def _apply(self, events: list[Any]) -> None:
-        batch = Batch()
+        batch = DecodedBatch()
         for fact in facts(events):
             if not hasattr(fact, "entity") or MAPS.find(fact.entity):
                 add(batch, fact)
@@ -76,7 +76,7 @@ class Desk:
         """Let an event about an unknown row of an entity arrive that was cut for its size."""
         row = "0f1c0000-0000-4000-8000-000000000001"
         notice = notice_of("dataverse", entity, row, None, self.now(), MAPS.entities[entity])
-        self._writer.apply(Batch(noticed=[notice]))
+        self._writer.apply(DecodedBatch(reread_requests=[notice]))
 
     def plan(self, document: str | None = None) -> Plan:
         """What Sync would do."""
@@ -140,5 +140,5 @@ class Desk:
     def standing(self, document: str) -> str:
         """Where a document stands, and why."""
         with self.reader.snapshot() as snapshot:
-            (row,) = snapshot.named([document])
+            (row,) = snapshot.documents_named([document])
         return f"{row.document.position}: {row.cause}" if row.cause else row.document.position

@@ -14,7 +14,7 @@ from handlers.general_journals import GeneralJournals
 from handlers.sync_executor import Syncing
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
 from store.operational.attempts import SqlAttempts
-from store.projection.batch_plan import Batch
+from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries.snapshot import Reader
 from streams.codec import decode
@@ -78,7 +78,7 @@ class JournalDesk:
         self.arrive(events)
 
     def arrive(self, events: Iterable[SourceEvent]) -> None:
-        batch = Batch()
+        batch = DecodedBatch()
         for event in events:
             for fact in decode(event.value, event.headers):
                 add(batch, fact)
@@ -114,7 +114,7 @@ class JournalDesk:
         """A person deletes what is logged, as a worker that projects takes it."""
         for _, command in deletions(self.errors(), "anna", "it is mended"):
             value = msgspec.json.encode(command)
-            batch = Batch()
+            batch = DecodedBatch()
             assert take(LogRecord(COMMANDS.full_name("tieout"), 0, 0, 0, b"", value, ()), batch, MAPS, None) is None
             wishes, batch.requests = batch.requests, []
             self.writer.apply(batch)

@@ -25,22 +25,22 @@ from tieout.settings import load
 from tieout.worker import projecting
 
 POINTS: Final[dict[str, tuple[Any, str]]] = {
-    "before the lease is taken": (Lease, "take"),
+    "before the lease is taken": (Lease, "acquire"),
     "before the store is read": (Writer, "_load"),
     "before a batch is prepared": (Writer, "prepare"),
-    "before it is expected": (Writer, "expect"),
+    "before it is expected": (Writer, "stage"),
     "before its transaction": (Writer, "commit"),
-    "before offsets are moved": (store.projection.writer, "_move"),
+    "before offsets are moved": (store.projection.writer, "_advance_offsets"),
     "before rows are inserted": (store.projection.batch_plan, "insert"),
     "before rows are replaced": (store.projection.batch_plan, "upsert"),
     "before rows are deleted": (store.projection.batch_plan, "delete"),
-    "before the outbox is written": (store.projection.writer, "put_out"),
-    "before the lease is asserted": (Lease, "hold"),
-    "before the commit": (Lease, "hold"),
+    "before the outbox is written": (store.projection.writer, "write_outbox"),
+    "before the lease is asserted": (Lease, "renew"),
+    "before the commit": (Lease, "renew"),
     "before it is published": (KafkaLog, "append"),
-    "before it is marked as sent": (Writer, "sent"),
+    "before it is marked as sent": (Writer, "acknowledge"),
     "before documents are decided again": (Writer, "recompute"),
-    "before the outbox is tidied": (Writer, "tidy"),
+    "before the outbox is tidied": (Writer, "delete_acknowledged"),
     "before the lease is released": (Lease, "release"),
 }
 """What a worker is about to do, by what it calls for it."""

@@ -11,12 +11,12 @@ from sqlalchemy.pool import StaticPool
 from engine.errors import Rejected
 from engine.mapping.compiler import Maps
 from store.operational.state_topic import StateOutbox
-from store.projection.batch_plan import Batch, Move
+from store.projection.batch_plan import DecodedBatch, OffsetAdvance
 from store.projection.writer import Writer
 from store.proof.dump import dump
 from store.queries.snapshot import Reader
 from store.schema import tables
-from store.schema.database import serialise
+from store.schema.database import begin_explicitly
 from streams.codec import Nowhere, decode
 from tieout.bootstrap import load_maps
 from tieout.settings import Settings
@@ -35,7 +35,7 @@ def body(event: Event) -> bytes:
 def memory_store() -> Engine:
     """An empty store in memory."""
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    serialise(engine, write=True)
+    begin_explicitly(engine, write=True)
     tables.metadata.create_all(engine)
     return engine
 
@@ -43,24 +43,24 @@ def memory_store() -> Engine:
 def publish_state(engine: Engine) -> None:
     """Do what a worker that projects does with the state that changed; nobody reads the topic."""
     outbox = StateOutbox(engine)
-    while waiting := outbox.waiting(1_000):
-        outbox.sent(waiting, waiting[-1].number)  # which grows, as offsets do
+    while waiting := outbox.pending(1_000):
+        outbox.acknowledge(waiting, waiting[-1].number)  # which grows, as offsets do
 
 
-def batch_of(events: Iterable[Event], topic: str = "", follows: int = 0) -> Batch:
+def batch_of(events: Iterable[Event], topic: str = "", follows: int = 0) -> DecodedBatch:
     """Decoded events as one batch; with a topic, the step through it."""
-    batch = Batch()
+    batch = DecodedBatch()
     place = follows
     for event in events:
         for fact in decode(body(event), (), Nowhere(topic or event["topic"], 0, place)):
             add(batch, fact)
         place += 1
     if topic:
-        batch.moves.append(Move(topic, 0, follows, place))
+        batch.advances.append(OffsetAdvance(topic, 0, follows, place))
     return batch
 
 
-def add(batch: Batch, fact: Any) -> None:
+def add(batch: DecodedBatch, fact: Any) -> None:
     """Sort a fact into a batch as the projector does."""
     if hasattr(fact, "entity"):
         entity_map = MAPS.find(fact.entity)

@@ -10,7 +10,7 @@ from sqlalchemy import delete
 from engine.errorlog.lifecycle import Deletion
 from store.projection.outgoing import Outgoing
 from store.projection.writer import Writer
-from store.proof.swap import take_over
+from store.proof.swap import swap_in
 from store.schema import tables
 from tests.support.reports import at, deleted, failed, ran, report, state_of, states_in_store, states_on_topic
 from tests.support.stores import MAPS, Event, batch_of, memory_store
@@ -39,7 +39,7 @@ class Topic:
 
     def tell(self, hours: float) -> list[tuple[str, str | None]]:
         self.now = hours
-        self.writer.tell()
+        self.writer.publish_error_states()
         return self.told()
 
     def told(self) -> list[tuple[str, str | None]]:
@@ -162,7 +162,7 @@ def test_what_a_replay_changes_is_published_by_the_next_worker() -> None:
     rebuilt = memory_store()
     Writer(rebuilt, MAPS, publishes=False).apply(batch_of([kept, *ran(2, 3, "r2", "J-1")]))
     with topic.engine.begin() as using, rebuilt.connect() as other:
-        take_over(using, using, other, lambda: None)
+        swap_in(using, using, other, lambda: None)
     topic.told()
     topic.writer = topic.opened()
     found = topic.tell(11)

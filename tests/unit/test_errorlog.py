@@ -29,7 +29,7 @@ def test_the_most_recent_error_of_a_subject_is_current_and_counts_those_before_i
 @pytest.mark.requirement("R53")
 def test_every_error_stays_in_the_history_with_where_it_stands() -> None:
     events = [failed(1), failed(2), failed(3, "J-2"), *ran(4, 5, "r2", "J-2")]
-    told = [(entry.message.subject, entry.standing.state) for entry in log_of(events, 6, history=True)]
+    told = [(entry.message.subject, entry.status.state) for entry in log_of(events, 6, history=True)]
     assert told == [("J-2", "history"), ("J-1", "current"), ("J-1", "history")]
 
 
@@ -107,8 +107,8 @@ def test_a_run_without_an_end_is_interrupted_after_a_day_and_its_errors_return()
     events = [failed(1), *ran(2, None, "r2", "J-1")]
     assert log_of(events, 2 + DAY) == []
     (back,) = log_of(events, 2 + DAY + 0.01)
-    assert back.standing.interrupted is not None
-    assert (back.standing.interrupted.run, back.standing.interrupted.started) == ("r2", at(2))
+    assert back.status.interrupted is not None
+    assert (back.status.interrupted.run, back.status.interrupted.started) == ("r2", at(2))
     assert at(DAY) - at(0) == INTERRUPTED_AFTER
 
 
@@ -239,7 +239,7 @@ def test_history_of_more_than_its_days_is_purged_and_nothing_else(
 
 @pytest.mark.requirement("R55")
 def test_purging_goes_a_bounded_piece_at_a_time_and_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.projection.writer.PURGED_AT_ONCE", 7)
+    monkeypatch.setattr("store.projection.writer.PURGE_CHUNK", 7)
     engine = memory_store()
     writer = Writer(engine, MAPS)
     writer.apply(batch_of([failed(number / 10, f"J-{number % 3}") for number in range(50)]))

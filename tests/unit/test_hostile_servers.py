@@ -378,7 +378,7 @@ def test_what_a_server_says_is_repeated_in_one_short_line_of_printable_text() ->
 
 # --- the others go on -------------------------------------------------------------------------------------------------
 
-NAMES = reply(
+NAME_COLUMNS = reply(
     msgspec.json.encode(
         {
             "value": [
@@ -408,7 +408,7 @@ FAILURES: dict[str, Script] = {
 def test_a_table_that_fails_is_named_and_the_others_go_on(failure: str) -> None:
     def script(path: str) -> Iterable[bytes]:
         if "EntityDefinitions" in path:
-            return [NAMES]
+            return [NAME_COLUMNS]
         if "expenses_of_this_service" in path:
             return [rows(HEALTHY, deltaLink="expenses_of_this_service?$deltatoken=1")]
         return FAILURES[failure](path)
@@ -435,7 +435,9 @@ def test_a_system_that_asks_for_a_long_wait_does_not_keep_the_tables_of_the_othe
     finance_rows = rows({"@odata.etag": 'W/"1"'})
     document = reply(b'{"value": [{"name": "ProjTables"}]}')
     with (
-        hostile(lambda path: [NAMES] if "EntityDefinitions" in path else refusal(Retry_After="1799")(path)) as waiting,
+        hostile(
+            lambda path: [NAME_COLUMNS] if "EntityDefinitions" in path else refusal(Retry_After="1799")(path)
+        ) as waiting,
         hostile(lambda path: [document if path == f"{API}/" else finance_rows]) as healthy,
     ):
         dataverse = Dataverse(connection(waiting, limiter=Limiter(time.monotonic, slept.append)))
@@ -459,7 +461,9 @@ def test_a_read_that_was_too_long_is_continued_by_the_next_poll() -> None:
         number = int(path.rpartition("=")[2]) if "skiptoken" in path else 0
         link = f"msdyn_actuals?$skiptoken={number + 1}"
         return [
-            NAMES if "EntityDefinitions" in path else rows({"n": number}, **({"nextLink": link} if number < 9 else {}))
+            NAME_COLUMNS
+            if "EntityDefinitions" in path
+            else rows({"n": number}, **({"nextLink": link} if number < 9 else {}))
         ]
 
     sent: list[SourceEvent] = []
@@ -478,7 +482,7 @@ def test_a_cursor_of_another_address_begins_anew() -> None:
 
     def script(path: str) -> list[bytes]:
         return [
-            NAMES
+            NAME_COLUMNS
             if "Definitions" in path
             else rows({"n": 1}, deltaLink=f"{servers[-1]}{API}/msdyn_actuals?$deltatoken=1")
         ]

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from engine.errors import QuestionError
-from store.operational.loops import last_turns
+from store.operational.loops import last_runs
 from tests.support.stores import memory_store
 from tieout.worker.loops import repeat
 
@@ -25,7 +25,7 @@ def test_a_turn_that_fails_in_any_way_is_kept_with_its_reason_and_the_next_one_c
 
     def turn() -> bool:
         with engine.connect() as connection:
-            seen.extend(one.failed for one in last_turns(connection))
+            seen.extend(one.failed for one in last_runs(connection))
         step = next(script)
         if isinstance(step, Exception):
             raise step
@@ -36,5 +36,5 @@ def test_a_turn_that_fails_in_any_way_is_kept_with_its_reason_and_the_next_one_c
     repeat("recurring sync", turn, engine, stop, 0.0)
     assert seen == ["no period is open", "the server is away", "KeyError", "KeyError"]
     with engine.connect() as connection:
-        (last,) = last_turns(connection)
+        (last,) = last_runs(connection)
     assert (last.name, last.failed, last.at > 0) == ("recurring sync", "", True)

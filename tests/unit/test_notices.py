@@ -16,7 +16,7 @@ from engine.events.facts import microseconds, moment
 from engine.events.notices import PATIENCE, Waiting, late
 from engine.mapping.values import parse_time
 from store.notices import waiting_rows
-from store.projection.batch_plan import Batch
+from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.schema import tables
 from streams.codec import ANSWERED
@@ -91,7 +91,7 @@ def taken(records: Sequence[Record], cuts: Sequence[int] = (1,)) -> Engine:
     while left:
         size = cuts[number % len(cuts)]
         some, left, number = left[:size], left[size:], number + 1
-        batch = Batch()
+        batch = DecodedBatch()
         for offset, (topic, value, headers) in some:
             assert take(LogRecord(f"tieout.{topic}", 0, offset, 0, None, value, headers), batch, MAPS) is None
         writer.apply(batch)

@@ -6,7 +6,7 @@ import pytest
 
 from engine.mapping.compiler import EntityMap
 from engine.reconciliation.invoice_proposals import Proposal
-from store.projection.batch_plan import Batch
+from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries.snapshot import Reader
 from tests.support.stores import MAPS, TODAY, memory_store
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.requirement("R56")
 def proposals(table: str, company: str | None = None) -> list[Proposal]:
     """The proposals that wait after what a table tells."""
     engine = memory_store()
-    batch = Batch()
+    batch = DecodedBatch()
     for change in (*changes(REFERENCE), *changes(table)):
         entity_map = MAPS.find(change.entity)
         assert isinstance(entity_map, EntityMap)

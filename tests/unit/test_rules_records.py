@@ -123,13 +123,13 @@ def test_a_row_updated_for_years_keeps_only_the_events_it_still_rests_on() -> No
 
 # --- merging is free of order and repetition --------------------------------------------------------------------------
 
-NAMES = ["ProjId", "CostType", "Voucher"]
+NAME_COLUMNS = ["ProjId", "CostType", "Voucher"]
 RANKS = st.tuples(st.integers(0, 4), st.integers(0, 2), st.sampled_from("abc"))
 EVENTS = st.builds(
     lambda rank, delete, told: change(*rank, delete=delete, **({} if delete else told)),
     RANKS,
     st.booleans(),
-    st.dictionaries(st.sampled_from(NAMES), st.sampled_from([None, "x", "y", "z"])),
+    st.dictionaries(st.sampled_from(NAME_COLUMNS), st.sampled_from([None, "x", "y", "z"])),
 )
 # Two different events of one rank have one digest, so they are the same event: one of each rank is drawn.
 HISTORIES = st.lists(EVENTS, max_size=8, unique_by=lambda event: event.evidence.rank)

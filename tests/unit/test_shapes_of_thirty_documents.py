@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from engine.calendar import Window
-from store.projection.batch_plan import Batch
+from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries.grids import GridQuery
 from store.queries.snapshot import Reader
@@ -204,7 +204,7 @@ SHAPES: dict[str, Shape] = {
 def test_thirty_documents_stand_where_their_stories_say_in_whatever_shape_their_events_come(
     story: Story, shape: Shape
 ) -> None:
-    batch, reasons = Batch(), list[str]()
+    batch, reasons = DecodedBatch(), list[str]()
     events = [one for sent in story.events for one in shape(sent)]
     if shape is not SHAPES["as the systems send them"]:
         assert len({body(event) for event in events} - {body(event) for event in story.events}) >= DOCUMENTS

@@ -245,7 +245,7 @@ def test_the_small_company_has_current_errors_one_of_them_repeated_and_some_that
     made = simulate("small", 1)
     reports = [json.loads(line) for line in ingest_lines(made.events) if b"tieout.process." in line]
     told = log_of(reports, 24 * 3, history=True)
-    standing = {(entry.as_json()["code"], entry.standing.state) for entry in told}
+    standing = {(entry.as_json()["code"], entry.status.state) for entry in told}
     assert standing == {
         ("NO_OPEN_PERIOD", "current"),
         ("NO_OPEN_PERIOD", "history"),

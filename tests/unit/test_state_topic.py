@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from engine.cursors import Cursor
 from store.operational import state_topic
 from store.operational.cursors import SqlCursors
-from store.operational.state_topic import Place, StateOutbox
+from store.operational.state_topic import StateOutbox, StateTopicOffset
 from store.schema.database import connect, migrate
 from streams.embedded.log import EmbeddedLog
 from streams.log import LOST, NewRecord
@@ -41,24 +41,24 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 def publish(engine: Engine, event_log: EmbeddedLog) -> None:
     outbox = StateOutbox(engine)
-    while waiting := outbox.waiting(100):
+    while waiting := outbox.pending(100):
         placed = event_log.append([NewRecord(TOPIC, one.outgoing.key, one.outgoing.value) for one in waiting])
-        outbox.sent(waiting, placed[-1][1] + 1)
+        outbox.acknowledge(waiting, placed[-1][1] + 1)
 
 
-def at(engine: Engine) -> Place:
+def at(engine: Engine) -> StateTopicOffset:
     with engine.connect() as connection:
-        found = state_topic.place(connection)
+        found = state_topic.load_offset(connection)
     assert found is not None
     return found
 
 
-def set_place(engine: Engine, place: Place) -> None:
+def set_place(engine: Engine, place: StateTopicOffset) -> None:
     with engine.begin() as connection:
-        state_topic.keep_place(connection, place)
+        state_topic.save_offset(connection, place)
 
 
-def kept(engine: Engine, event_log: EmbeddedLog) -> Place:
+def kept(engine: Engine, event_log: EmbeddedLog) -> StateTopicOffset:
     """A store with one cursor that is on the topic."""
     take_over(engine, event_log, "tieout")
     SqlCursors(engine).save(FIRST)
@@ -76,24 +76,26 @@ def test_a_later_start_takes_nothing_that_it_knows(engine: Engine, event_log: Em
     place = kept(engine, event_log)
     take_over(engine, event_log, "tieout")
     assert at(engine) == place
-    assert StateOutbox(engine).waiting(10) == []
+    assert StateOutbox(engine).pending(10) == []
 
 
 @pytest.mark.parametrize(
     "lacking",
     [
-        Place("log:another", 1, None),
-        Place(None, 7, None),
-        Place(None, 1, state_topic.digest(b"another", b"record")),
+        StateTopicOffset("log:another", 1, None),
+        StateTopicOffset(None, 7, None),
+        StateTopicOffset(None, 1, state_topic.record_digest(b"another", b"record")),
     ],
     ids=["another topic", "one that ends before", "one with another record there"],
 )
-def test_a_topic_that_lacks_something_gets_everything(engine: Engine, event_log: EmbeddedLog, lacking: Place) -> None:
+def test_a_topic_that_lacks_something_gets_everything(
+    engine: Engine, event_log: EmbeddedLog, lacking: StateTopicOffset
+) -> None:
     place = kept(engine, event_log)
-    set_place(engine, Place(lacking.identity or place.identity, lacking.next, lacking.last))
+    set_place(engine, StateTopicOffset(lacking.identity or place.identity, lacking.next, lacking.last))
     take_over(engine, event_log, "tieout")
     assert [
-        state_topic.read_back({one.outgoing.key: one.outgoing.value}) for one in StateOutbox(engine).waiting(10)
+        state_topic.decode_records({one.outgoing.key: one.outgoing.value}) for one in StateOutbox(engine).pending(10)
     ] != []
     publish(engine, event_log)
     assert event_log.end_offset(TOPIC, 0) == 2
@@ -107,13 +109,13 @@ def test_a_topic_that_is_made_again_beneath_a_worker_gets_everything(engine: Eng
     kept(engine, event_log)
     SqlCursors(engine).save(Cursor(table="finance/Customers", rows=1))
     outbox = StateOutbox(engine)
-    waiting = outbox.waiting(10)
+    waiting = outbox.pending(10)
     # It begins at offset 0 again.
-    assert not outbox.sent(waiting, len(waiting))
-    names = {one.outgoing.key for one in outbox.waiting(10)}
+    assert not outbox.acknowledge(waiting, len(waiting))
+    names = {one.outgoing.key for one in outbox.pending(10)}
     assert names == {b'["cursor","finance/Customers"]', b'["cursor","finance/Vendors"]'}
-    assert outbox.sent(outbox.waiting(10), 3)
-    assert outbox.waiting(10) == []
+    assert outbox.acknowledge(outbox.pending(10), 3)
+    assert outbox.pending(10) == []
 
 
 def test_a_new_store_whose_worker_is_killed_while_it_reads_goes_on_reading(
@@ -127,7 +129,7 @@ def test_a_new_store_whose_worker_is_killed_while_it_reads_goes_on_reading(
     monkeypatch.setattr(worker_state_topic, "RECORDS_AT_ONCE", 4)
     other = connect(f"sqlite:///{tmp_path / 'other.sqlite'}", write=True)
     migrate(other)
-    adopt, left = state_topic.adopt, [2]
+    adopt, left = state_topic.restore, [2]
 
     def dying(*arguments: Any, **named: Any) -> list[str]:
         left[0] -= 1
@@ -136,13 +138,13 @@ def test_a_new_store_whose_worker_is_killed_while_it_reads_goes_on_reading(
         return adopt(*arguments, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(state_topic, "adopt", dying)
+        patched.setattr(state_topic, "restore", dying)
         with pytest.raises(KeyboardInterrupt):
             take_over(other, event_log, "tieout")
     assert at(other).next == 8
     take_over(other, event_log, "tieout")
     assert list(SqlCursors(other).all()) == list(SqlCursors(engine).all())
-    assert StateOutbox(other).waiting(10) == []
+    assert StateOutbox(other).pending(10) == []
     assert unlike(other, event_log, "tieout") == []
     other.dispose()
 
@@ -152,7 +154,7 @@ def test_what_was_acknowledged_and_not_noted_is_published_twice_and_counts_once(
 ) -> None:
     kept(engine, event_log)
     SqlCursors(engine).save(SECOND)
-    waiting = StateOutbox(engine).waiting(10)
+    waiting = StateOutbox(engine).pending(10)
     event_log.append([NewRecord(TOPIC, one.outgoing.key, one.outgoing.value) for one in waiting])
     take_over(engine, event_log, "tieout")
     publish(engine, event_log)

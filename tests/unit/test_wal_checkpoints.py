@@ -35,7 +35,7 @@ def log_of(store: Path) -> bytes:
 def test_the_log_is_begun_anew_while_somebody_reads_at_every_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wal_checkpoints, "LONG", 100)
+    monkeypatch.setattr(wal_checkpoints, "RESTART_PAGES", 100)
     store = tmp_path / "store.sqlite"
     writer, readers = connect(f"sqlite:///{store}", write=True), connect(f"sqlite:///{store}")
     migrate(writer)

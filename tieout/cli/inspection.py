@@ -107,7 +107,7 @@ def dump(
             return
         with engine.connect() as connection, connection.begin():
             for key, row in kept.contents(connection):
-                emit(kept.line(key, row))
+                emit(kept.dump_line(key, row))
 
 
 VERIFY_EXAMPLES = examples("tieout verify", "tieout verify --json")

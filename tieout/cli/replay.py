@@ -92,7 +92,7 @@ def _json(found: "Difference") -> dict[str, Any]:
     import msgspec
 
     from engine import money
-    from store.proof.swap import PARTS
+    from store.proof.swap import PART_NAMES
 
     return {
         "documents": {"changed": found.changed, "new": found.new, "gone": found.gone, "outside": found.outside},
@@ -104,7 +104,7 @@ def _json(found: "Difference") -> dict[str, Any]:
                 **{
                     side: {
                         "documents": parts.documents[place],
-                        **{part: money.text(getattr(parts, part)[place], currency or None) for part in PARTS},
+                        **{part: money.text(getattr(parts, part)[place], currency or None) for part in PART_NAMES},
                     }
                     for place, side in enumerate(("before", "after"))
                 },

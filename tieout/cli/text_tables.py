@@ -16,7 +16,7 @@ from tieout.cli.output import counted, grouped, plain
 
 if TYPE_CHECKING:
     from engine.chains.explain_event import Reading
-    from store.projection.tile_totals import Sums
+    from store.projection.tile_totals import Totals
     from store.queries.grids import GridQuery
 
 # Where nobody watches, nothing is wrapped or left out: a file has no width.
@@ -164,7 +164,7 @@ COLUMNS = {
 
 
 def show_documents(
-    screen: Console, query: "GridQuery", rows: Sequence[Row], sums: "dict[tuple[str, str], Sums]", *, more: bool
+    screen: Console, query: "GridQuery", rows: Sequence[Row], sums: "dict[tuple[str, str], Totals]", *, more: bool
 ) -> None:
     """The rows of a grid, then the number and the sums over all of them by currency (R33)."""
     title = f"{query.company} · {query.kind} · {query.view} · {query.window.start} to {query.window.end}"
@@ -203,7 +203,7 @@ def _show_rows(screen: Console, columns: Sequence[Column], rows: Sequence[Row]) 
         left_out.append(least.title)
 
 
-def _sums(sums: "dict[tuple[str, str], Sums]") -> Table:
+def _sums(sums: "dict[tuple[str, str], Totals]") -> Table:
     table = _table("Total", "Currency")
     for header in ("Amount", "Missing actual", "Missing journal line", "Reconciled", "Difference"):
         table.add_column(header, justify="right", no_wrap=True)

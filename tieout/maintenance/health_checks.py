@@ -17,13 +17,13 @@ from engine.errors import MapError, TieoutError
 from engine.events.facts import iso
 from engine.events.notices import REMEDY, in_all, late
 from engine.mapping.compiler import Maps
-from store.lease import LEASE_SECONDS, holder_of
+from store.lease import LEASE_SECONDS, lease_holder
 from store.notices import waiting_rows
 from store.operational.cursors import cursors
 from store.operational.pins import pins
-from store.operational.state_topic import waiting_records
-from store.projection.writer import built_under, check_built_under
-from store.proof.self_checks import in_outbox, unequal_sums
+from store.operational.state_topic import pending_count
+from store.projection.writer import build_settings, check_build_settings
+from store.proof.self_checks import outbox_backlog, totals_mismatches
 from store.schema import tables
 from store.schema.database import shown_url
 from streams.log import EventLog, LogError, Place
@@ -168,7 +168,7 @@ def _store(settings: Settings, maps: Maps | None, stack: ExitStack) -> Lines[Con
         connection = stack.enter_context(engine.connect())
         stack.enter_context(connection.begin())
         if maps is not None:
-            check_built_under(connection, built_under(maps, settings.companies))
+            check_build_settings(connection, build_settings(maps, settings.companies))
     except (TieoutError, DBAPIError) as error:
         yield Line("store", False, _said(error))
         return None
@@ -183,7 +183,7 @@ def _writer(connection: Connection, settings: Settings) -> Iterator[Line]:
     if settings.log_file is not None:
         yield Line("writer", True, "an embedded log has one worker at a time, and no lease")
         return
-    current = holder_of(connection)
+    current = lease_holder(connection)
     if current is None or not current.holder:
         yield Line("writer", False, "no worker has ever written here: start `tieout run`")
         return
@@ -213,7 +213,7 @@ def _environments(connection: Connection, settings: Settings) -> Line:
 
 
 def _outbox(connection: Connection) -> Line:
-    waiting, oldest = in_outbox(connection)
+    waiting, oldest = outbox_backlog(connection)
     age = 0.0 if oldest is None else max(0.0, time.time() - oldest / 1_000_000)
     detail = {"waiting": waiting, "age": age}
     if not waiting:
@@ -232,7 +232,7 @@ def _state(connection: Connection, log: EventLog | None, settings: Settings) -> 
             "projects again: it publishes all of the state from the store. Until then keep the store"
         )
         return Line("state", False, says)
-    waiting = waiting_records(connection)
+    waiting = pending_count(connection)
     if not waiting:
         return Line("state", True, "the state topic has all that it keeps of the store", {"waiting": 0})
     changes = "change waits" if waiting == 1 else "changes wait"
@@ -347,7 +347,7 @@ def _lag(log: EventLog, places: dict[Place, int]) -> Line:
 
 def tiles_line(connection: Connection) -> Line:
     """Tiles and the trend against grids: they come from the same documents, by two ways."""
-    unequal = list(islice(unequal_sums(connection), 100))
+    unequal = list(islice(totals_mismatches(connection), 100))
     if not unequal:
         return Line("tiles", True, "the sums kept by day are those of the documents")
     listed = "; ".join(unequal[:_SHOWN])

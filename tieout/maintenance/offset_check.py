@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, tuple_
 from engine.chains.records import Record, record_key
 from engine.events.facts import Change, Evidence
 from engine.mapping.compiler import EntityMap, Maps
-from store.projection.batch_plan import Batch as Effects
+from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import purged_to
 from store.schema import tables
 from streams.codec.environments import Environments
@@ -45,7 +45,7 @@ def without_effect(
     Raises `LogError`.
     """
     for place, stored in offsets.items():
-        effects = Effects()
+        effects = DecodedBatch()
         came: dict[int, LogRecord] = {}
         refused: dict[bytes, LogRecord] = {}
         commanded: dict[str, LogRecord] = {}
@@ -95,7 +95,7 @@ def _changes(connection: Connection, changes: Collection[tuple[Change, EntityMap
             yield change.evidence, f"the record {key} is not there as late as that"
 
 
-def _others(connection: Connection, effects: Effects) -> Iterator[tuple[Evidence, str]]:
+def _others(connection: Connection, effects: DecodedBatch) -> Iterator[tuple[Evidence, str]]:
     """Heartbeats and messages of processes that the store does not know."""
     until = {row.source: row.until for row in connection.execute(select(tables.sources))}
     for heartbeat in effects.heartbeats:

@@ -103,7 +103,7 @@ class Rebuilding:
             for rows in chunks(self._messages(), SEEDED_AT_ONCE):
                 upsert(connection, tables.process_messages, rows)
             upsert(connection, tables.deletions, self._deletions())
-        self._writer.forget()
+        self._writer.invalidate_caches()
 
     def go_on(self, reached: Mapping[Place, int], report: Report) -> None:
         """Read on to these places, and decide everything that waits."""

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Engine, select
 from engine.errors import QuestionError
 from engine.mapping.compiler import Maps
 from store.lease import WRITER
-from store.projection.writer import GENERATION, built_under, generation
-from store.proof.swap import Difference, compare, take_over
+from store.projection.writer import GENERATION, build_settings, generation
+from store.proof.swap import Difference, compare, swap_in
 from store.schema import tables
 from store.schema.bulk_sql import upsert
 from streams.log import EventLog
@@ -59,8 +59,8 @@ class Replay:
                 self._rebuilding.check_pins(used)
                 self._rebuilding.go_on(reached(used), report)
                 with self._rebuilt.connect() as rebuilt:
-                    take_over(using, used, rebuilt, count)
-            upsert(using, tables.settings, list(built_under(self._maps, self._settings.companies).items()))
+                    swap_in(using, used, rebuilt, count)
+            upsert(using, tables.settings, list(build_settings(self._maps, self._settings.companies).items()))
             upsert(using, tables.settings, [(GENERATION, str(int(generation(using)) + 1))])
         on_rows(written)
 

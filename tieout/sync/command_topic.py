@@ -23,7 +23,7 @@ from engine.sync.attempts import Request
 from engine.sync.commands import Command, DeleteError, delete_error, sync_documents
 from handlers.change_events import SourceEvent
 from store.errorlog.error_log import ErrorEntry
-from store.operational.inbox import left_of, put_in
+from store.operational.inbox import count_queued, enqueue
 from store.queries.snapshot import Reader
 from store.schema.bulk_sql import chunks
 from streams import faust_app
@@ -103,7 +103,7 @@ class Outlet:
         """Leave commands in the store for the worker that writes to the log."""
         with open_store(self._settings, write=True) as engine, engine.begin() as connection:
             rows = [(key.encode(), _json(command)) for key, command in commands]
-            return Sent(waiting=tuple(put_in(connection, rows, time.time_ns() // 1_000)))
+            return Sent(waiting=tuple(enqueue(connection, rows, time.time_ns() // 1_000)))
 
     def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
         """Put records onto their topics, and return their places. Raises `QuestionError` when another process writes to
@@ -145,7 +145,7 @@ class Outlet:
         with open_store(self._settings, write=False) as engine:
             while time.monotonic() < until:
                 with engine.connect() as connection:
-                    if not left_of(connection, sent.waiting):
+                    if not count_queued(connection, sent.waiting):
                         return
                 try:
                     self._apply([])
@@ -178,7 +178,7 @@ def applied(reader: Reader, sent: Sent, seconds: float = PATIENCE_SECONDS) -> bo
     until = time.monotonic() + seconds
     while True:
         with reader.snapshot() as snapshot:
-            reached, waiting = snapshot.places(), snapshot.left_in_inbox(sent.waiting)
+            reached, waiting = snapshot.offsets(), snapshot.count_queued_commands(sent.waiting)
         if not waiting and all(reached.get(place, 0) >= offset for place, offset in sent.places.items()):
             return True
         if time.monotonic() >= until:

@@ -126,7 +126,7 @@ def plan_rows(snapshot: Snapshot, settings: Settings, rows: Iterable[GridRow], *
     asked for.
     """
     rows = list(rows)
-    around = snapshot.surroundings([row.document for row in rows], rests_on(settings))
+    around = snapshot.input_fingerprints([row.document for row in rows], rests_on(settings))
     found = []
     for row in rows:
         own = around[row.document.key]
@@ -152,7 +152,7 @@ def sync_every_company(
     with reader.snapshot() as snapshot:
         companies = [snapshot.company(code) for code in snapshot.companies() if settings.has(code)]
         days = [day_of_job(now.astimezone(snapshot.zone(company)), at).isoformat() for company in companies]
-        turns = [snapshot.turn(f"sync {company.code}") for company in companies]
+        turns = [snapshot.last_job_day(f"sync {company.code}") for company in companies]
     for company, day, last in zip(companies, days, turns, strict=True):
         if last is not None and last >= day:
             continue
@@ -165,7 +165,7 @@ def sync_every_company(
                 log.warning("company_not_synced", company=company.code, day=day, reason=str(error))
                 scope = f"{RECURRING_SCOPE}, not run: {error}"
         # Taken once it is planned: a database that goes away meanwhile leaves the day to be done.
-        if attempts.take_turn(f"sync {company.code}", day):
+        if attempts.claim_job(f"sync {company.code}", day):
             request = request_of(
                 found.tasks, found.changes, who=RECURRING, scope=scope, company=company.code, by_person=False
             )
@@ -185,7 +185,7 @@ def looking(reader: Reader, settings: Settings) -> Callable[[Claim], Needed]:
 
     def needed(claim: Claim) -> Needed:
         with reader.snapshot() as snapshot:
-            rows = snapshot.named(claim.documents)
+            rows = snapshot.documents_named(claim.documents)
             now = plan_rows(snapshot, settings, rows)
             errors = set(claim.documents) - {row.document.document for row in rows}
             erring = bool(errors) and still_current(snapshot, claim, errors)

@@ -314,7 +314,7 @@ def _again(snapshot: Snapshot, settings: Settings, company: Company, shown: Show
     names = set(shown.names)
     match shown.kind:
         case "documents":
-            planned = plan_rows(snapshot, settings, snapshot.named(shown.names))
+            planned = plan_rows(snapshot, settings, snapshot.documents_named(shown.names))
             found = _of_documents(snapshot, company.code, shown.scope, planned, settings=settings).candidates
             return [one for one in found if one.company == company.code]
         case "journals":

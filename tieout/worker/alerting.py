@@ -68,7 +68,7 @@ class Look:
         with self._reader.snapshot() as snapshot:
             found = [*_silent(snapshot, self._settings), *alerts.waiting(snapshot.stopped())]
             found += _amounts(snapshot, self._settings)
-            found += alerts.not_read(late(snapshot.not_read(), _now()))
+            found += alerts.not_read(late(snapshot.unread_rows(), _now()))
         looked_at: set[Kind] = {"feed-silent", "waits-for-person", "rows-not-read", "amount-before-close"}
         try:
             with open_log(self._settings, write=False) as event_log:
@@ -163,7 +163,7 @@ class Alarm:
     def look(self) -> None:
         """Look what stands, and keep it."""
         standing, looked_at = self._look()
-        began, ended = self._kept.stand(standing, looked_at, self._clock())
+        began, ended = self._kept.record(standing, looked_at, self._clock())
         for alert in began:
             log.warning("alert_began", alert=alert.key)
         for key in ended:
@@ -179,7 +179,7 @@ class Alarm:
             except TargetError as error:
                 log.warning("alert_not_told", alert=found.alert.key, reason=str(error))
                 return
-            self._kept.tell(found, stage)
+            self._kept.mark_sent(found, stage)
 
 
 @contextmanager
@@ -216,7 +216,7 @@ def _run(settings: Settings, stop: threading.Event) -> None:
 
 def _turn(turns: SqlAttempts, alarm: Alarm) -> bool:
     """Look if it is this worker's turn, and tell what is to be told; whether it looked."""
-    looks = turns.take_turn("alerts", this_turn())
+    looks = turns.claim_job("alerts", this_turn())
     if looks:
         alarm.look()
     alarm.tell()

@@ -179,7 +179,7 @@ def handling(
         def take_journals(desk: Desk) -> bool:
             slot = _now() // SECOND // settings.journals_every * settings.journals_every
             # One of the workers takes them, whichever comes first.
-            if not attempts.take_turn("general journals", iso(slot * SECOND)):
+            if not attempts.claim_job("general journals", iso(slot * SECOND)):
                 return False
             log.info("journals_taken", journals=len(desk.journals.take()))
             return True
@@ -228,7 +228,7 @@ def reading_rows(
     def turn() -> bool:
         slot = _now() // SECOND // ROWS_SECONDS * ROWS_SECONDS
         # One of the workers reads them, whichever comes first.
-        if not turns.take_turn("rows read again", iso(slot * SECOND)):
+        if not turns.claim_job("rows read again", iso(slot * SECOND)):
             return False
         with open_log(settings, write=False) as event_log:
             done = read_again(event_log, settings.prefix, rereader, cursors, outlet.append, enough)

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import TieoutError
-from store.operational.loops import LoopTurn, record
+from store.operational.loops import LoopRun, record
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ def keep(engine: Engine, name: str, failed: str) -> None:
     at = int(datetime.now(UTC).timestamp() * 1_000_000)
     try:
         with engine.begin() as connection:
-            record(connection, LoopTurn(name=name, at=at, failed=failed))
+            record(connection, LoopRun(name=name, at=at, failed=failed))
     except DBAPIError as error:
         log.warning("loop_not_recorded", loop=name, reason=reason_of(error))
 

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine
 
 from engine.errors import BuiltOtherwise, MapError
 from engine.mapping.compiler import Maps
-from store.operational.loops import forget
-from store.projection.writer import built_under, check_built_under
+from store.operational.loops import delete_run
+from store.projection.writer import build_settings, check_build_settings
 from tieout.maintenance.map_files import load_maps
 from tieout.settings import Settings
 from tieout.worker.loops import keep
@@ -91,8 +91,8 @@ class MapsInForce:
             keep(engine, self.part, f"{socket.gethostname()}/{os.getpid()}: {self.unfit}")
         else:
             with engine.begin() as connection:
-                forget(connection, self.part)
+                delete_run(connection, self.part)
         self._kept = self.unfit
 
     def _check(self, connection: Connection, maps: Maps) -> None:
-        check_built_under(connection, built_under(maps, self._settings.companies))
+        check_build_settings(connection, build_settings(maps, self._settings.companies))

@@ -26,9 +26,9 @@ from sqlalchemy.exc import DBAPIError
 from engine.errors import SettingError, TieoutError
 from engine.events.notices import Waiting
 from store.notices import waiting_rows
-from store.operational.attempts import states_of_syncs
-from store.operational.state_topic import waiting_records
-from store.proof.self_checks import attempts_by_outcome, documents_by_view, in_outbox
+from store.operational.attempts import sync_counts
+from store.operational.state_topic import pending_count
+from store.proof.self_checks import attempts_by_outcome, documents_by_view, outbox_backlog
 from store.queries.balance import oldest_open
 from store.schema import tables
 from tieout.bootstrap import open_log, open_store
@@ -102,18 +102,18 @@ class Samples:
 
 
 def _sample(connection: Connection) -> Sample:
-    waiting, oldest = in_outbox(connection)
+    waiting, oldest = outbox_backlog(connection)
     oldest_open_at = oldest_open(connection, None)
     return Sample(
         at=time.time(),
         outbox=waiting,
         outbox_since=None if oldest is None else oldest / 1_000_000,
-        state=waiting_records(connection),
+        state=pending_count(connection),
         documents=documents_by_view(connection),
         complete={row.source: row.until / 1_000_000 for row in connection.execute(select(tables.sources))},
         oldest_open=None if oldest_open_at is None else oldest_open_at / 1_000_000,
         not_read=waiting_rows(connection),
-        syncs=states_of_syncs(connection),
+        syncs=sync_counts(connection),
         attempts=attempts_by_outcome(connection),
         size=_size(connection),
     )

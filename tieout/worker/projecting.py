@@ -22,7 +22,7 @@ from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
 from engine.errors import BuiltOtherwise, MapError, Overtaken, Rebuilt, StoreAway
-from store.lease import Lease, holder_of
+from store.lease import Lease, lease_holder
 from streams import faust_app
 from streams.log import EventLog, LogBusy, LogFailed, LogRefused
 from streams.projector import Projector
@@ -164,7 +164,7 @@ def _reign(
         if not _stand_by(lease, engine, in_force, stop, watch):
             return
         log.info("lease_taken", holder=lease.holder, epoch=lease.epoch)
-        with lease.kept():
+        with lease.kept_alive():
             event_log.begin_publishing()
             with projecting(engine, event_log, settings, lease, in_force) as projector:
                 in_force.keep(engine)
@@ -177,10 +177,10 @@ def _stand_by(lease: Lease, engine: Engine, in_force: MapsInForce, stop: threadi
     while not stop.is_set():
         with engine.connect() as connection:
             in_force.fitting(connection)
-        if lease.take():
+        if lease.acquire():
             return True
         with engine.connect() as connection:
-            current = holder_of(connection)
+            current = lease_holder(connection)
         writer = current.holder if current else None
         watch.stands_by(writer)
         if writer != told:

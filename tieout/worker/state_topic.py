@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from store.lease import Lease
 from store.operational import state_topic
-from store.operational.state_topic import Key, Place
+from store.operational.state_topic import Key, StateTopicOffset
 from streams.log import EventLog, LogRecord, TopicMissing, is_lost
 from streams.topics import STATE
 
@@ -30,32 +30,32 @@ def take_over(engine: Engine, event_log: EventLog, prefix: str, lease: Lease | N
     topic = STATE.full_name(prefix)
     identity = event_log.identities([topic]).get(topic)
     with engine.connect() as connection:
-        before = state_topic.place(connection)
-    known = before or Place()
-    place = Place(identity, known.next, known.last)
+        before = state_topic.load_offset(connection)
+    known = before or StateTopicOffset()
+    place = StateTopicOffset(identity, known.next, known.last)
     if _lacks(event_log, topic, identity, known):
         log.warning("state_published_again", topic=topic)
-        place = Place(identity)
+        place = StateTopicOffset(identity)
         with engine.begin() as connection:
-            state_topic.publish_again(connection)
-            state_topic.keep_place(connection, place)
+            state_topic.republish(connection)
+            state_topic.save_offset(connection, place)
             _hold(connection, lease)
     read = 0
     for records in _following(event_log, topic, place.next):
         last = records[-1]
-        place = Place(identity, last.offset + 1, state_topic.digest(last.key, last.value))
+        place = StateTopicOffset(identity, last.offset + 1, state_topic.record_digest(last.key, last.value))
         told = {record.key: record.value for record in records if record.key is not None and not is_lost(record)}
         with engine.begin() as connection:
-            for fault in state_topic.adopt(connection, told, all_of_them=before is None):
+            for fault in state_topic.restore(connection, told, overwrite=before is None):
                 log.error("state_record_unreadable", topic=topic, record=fault)
-            state_topic.keep_place(connection, place)
+            state_topic.save_offset(connection, place)
             _hold(connection, lease)
         read += len(records)
     if read:
         log.info("state_read", topic=topic, records=read)
     elif place != before:
         with engine.begin() as connection:
-            state_topic.keep_place(connection, place)
+            state_topic.save_offset(connection, place)
             _hold(connection, lease)
 
 
@@ -99,17 +99,17 @@ def _published(event_log: EventLog, topic: str) -> dict[Key, dict[str, Any]]:
             newest |= {record.key: record.value for record in records if record.key is not None}
     except TopicMissing:
         return {}
-    return state_topic.read_back(newest)
+    return state_topic.decode_records(newest)
 
 
 def lacking(connection: Connection, event_log: EventLog, prefix: str) -> bool:
     """Whether the topic lacks what the store put there; a worker publishes it again when it starts."""
     topic = STATE.full_name(prefix)
-    known = state_topic.place(connection)
+    known = state_topic.load_offset(connection)
     return known is not None and _lacks(event_log, topic, event_log.identities([topic]).get(topic), known)
 
 
-def _lacks(event_log: EventLog, topic: str, identity: str | None, known: Place) -> bool:
+def _lacks(event_log: EventLog, topic: str, identity: str | None, known: StateTopicOffset) -> bool:
     """Whether a topic lacks what the store put there: it was made again, or is an older copy."""
     if known.identity is not None and known.identity != identity:
         return True
@@ -120,7 +120,11 @@ def _lacks(event_log: EventLog, topic: str, identity: str | None, known: Place) 
     if known.last is None or offset < event_log.start_offset(topic, 0):
         return False
     found = event_log.read(topic, 0, offset, 1, 1)
-    return bool(found) and found[0].offset == offset and state_topic.digest(found[0].key, found[0].value) != known.last
+    return (
+        bool(found)
+        and found[0].offset == offset
+        and state_topic.record_digest(found[0].key, found[0].value) != known.last
+    )
 
 
 def _following(event_log: EventLog, topic: str, offset: int) -> Iterator[list[LogRecord]]:
@@ -133,4 +137,4 @@ def _following(event_log: EventLog, topic: str, offset: int) -> Iterator[list[Lo
 
 def _hold(connection: Connection, lease: Lease | None) -> None:
     if lease is not None:
-        lease.hold(connection)
+        lease.renew(connection)

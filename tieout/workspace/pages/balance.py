@@ -15,7 +15,7 @@ from engine import money
 from engine.errors import QuestionError
 from engine.reconciliation.documents import Kind
 from store.projection.tile_totals import View
-from store.queries.balance import Age, Balance
+from store.queries.balance import AgeBucket, Balance
 from store.queries.snapshot import Snapshot
 from tieout.workspace.pages.summary import KIND_NAMES, amounts, behind, work
 from tieout.workspace.web import charts, form_input
@@ -52,7 +52,7 @@ def balance(request: Request) -> Response:
             context |= {
                 **behind(around),
                 "balance": explained,
-                "columns": [*explained.by_kind.items(), ("", explained.together)],
+                "columns": [*explained.by_kind.items(), ("", explained.total)],
                 "explained": sums,
                 "before_link": _before(around, explained),
                 "ledger": around.locale.amount(ledger, context["currency"]),
@@ -79,7 +79,7 @@ def _before(around: Frame, explained: Balance) -> str | None:
     return f"/{quote(around.code)}" + around.dated({"from": explained.first, "to": end.isoformat()})
 
 
-def _of_age(around: Frame, age: Age) -> str | None:
+def _of_age(around: Frame, age: AgeBucket) -> str | None:
     """The Summary of the documents of an age; None where there is none in the window."""
     assert around.window is not None
     if not age.expense.documents + age.vendor_invoice.documents:

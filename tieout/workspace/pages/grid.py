@@ -13,7 +13,7 @@ from engine import money
 from engine.errors import QuestionError
 from engine.events.facts import iso
 from engine.reconciliation.documents import Cause, Excluded, Kind
-from store.queries.grids import GROUPS, ByCurrency, GridQuery, GroupBy
+from store.queries.grids import GROUPS, GridQuery, GroupBy, TotalsByCurrency
 from store.queries.snapshot import GridRow, Page, Snapshot
 from tieout.workspace.pages.document import PARTS, chain_context
 from tieout.workspace.pages.summary import KIND_NAMES, amounts
@@ -232,7 +232,7 @@ def _totals(snapshot: Snapshot, query: GridQuery) -> dict[str, Any]:
     }
 
 
-def _by_currency(sums: ByCurrency) -> dict[str, Any]:
+def _by_currency(sums: TotalsByCurrency) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for (currency, _), one in sums.items():
         found[currency] = found[currency] + one if currency in found else one

@@ -74,7 +74,7 @@ def operation(request: Request) -> Response:
             "more": max(0, counts["stopped"] - _SHOWN),
             "writer": snapshot.writer(),
             "loops": snapshot.loops(),
-            "not_read": snapshot.not_read(),
+            "not_read": snapshot.unread_rows(),
             "embedded": workspace.settings.log_file is not None,
         }
         return render(request, "operation.html", context)
@@ -85,7 +85,7 @@ def _attention(snapshot: Snapshot, journals: list[Standing]) -> list[dict[str, A
     attempted them.
     """
     syncs = snapshot.stopped(_SHOWN, without=ACTION)
-    documents = {row.document.document for row in snapshot.named({sync.document for sync in syncs})}
+    documents = {row.document.document for row in snapshot.documents_named({sync.document for sync in syncs})}
     found = [_stopped(sync, of_document=sync.document in documents) for sync in syncs]
     return (found + [_journal(one) for one in journals])[:_SHOWN]
 
@@ -118,7 +118,7 @@ def _journal(one: Standing) -> dict[str, Any]:
 
 def _partitions(workspace: Workspace, snapshot: Snapshot) -> tuple[list[Partition], str | None]:
     """The partitions of what is projected; or why the log cannot be asked, with what the store knows."""
-    places = snapshot.places()
+    places = snapshot.offsets()
     try:
         log = workspace.log
         found = [

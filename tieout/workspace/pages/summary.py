@@ -13,8 +13,8 @@ from engine.reconciliation.documents import Kind, PositionName
 from engine.reconciliation.explanations import CAUSES
 from engine.sync.actions import SYNCED
 from store.projection.tile_totals import View
-from store.queries.balance import Work
-from store.queries.grids import ByCurrency
+from store.queries.balance import CauseTotal
+from store.queries.grids import TotalsByCurrency
 from store.queries.snapshot import Snapshot
 from store.queries.summary import KINDS
 from tieout.workspace.web import grid_state, refresh_diff
@@ -155,7 +155,7 @@ def work(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
     ]
 
 
-def _of_cause(around: Frame, one: Work) -> GridState:
+def _of_cause(around: Frame, one: CauseTotal) -> GridState:
     """The documents of a cause."""
     return GridState(
         company=around.code,
@@ -188,6 +188,6 @@ def _news(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
     return found
 
 
-def _in_total(sums: ByCurrency) -> tuple[int, int]:
+def _in_total(sums: TotalsByCurrency) -> tuple[int, int]:
     """Documents and their amount in accounting currency."""
     return sum(one.documents for one in sums.values()), sum(one.accounting_amount for one in sums.values())

@@ -280,7 +280,7 @@ def run(request: Request) -> Response:
         page = int(text) if re.fullmatch(r"[1-9]\d{0,5}", text := query.get("page", "1"), re.ASCII) else 1
         page = min(page, max(1, -(-found.arrived // LISTED))) if found else 1
         documents = snapshot.run_documents(found.id, LISTED, (page - 1) * LISTED) if found else []
-        known = {row.document.document: row for row in snapshot.named({one.document for one in documents})}
+        known = {row.document.document: row for row in snapshot.documents_named({one.document for one in documents})}
         now = microseconds(snapshot.now)
         context |= {
             "section": "sync",
@@ -441,6 +441,6 @@ def runs(request: Request) -> Response:
 
 
 def _next(snapshot: Snapshot, around: Frame, at: time) -> str:
-    turn = snapshot.turn(f"sync {around.code}")
+    turn = snapshot.last_job_day(f"sync {around.code}")
     following = next_job(snapshot.now.astimezone(around.zone), at, date.fromisoformat(turn) if turn else None)
     return "" if following is None else around.locale.time(microseconds(following), around.zone)

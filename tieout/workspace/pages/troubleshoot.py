@@ -268,7 +268,7 @@ def _row(entry: ErrorEntry, around: Frame, journal: str, project: str) -> ErrorR
 
 def _standing(entry: ErrorEntry) -> str:
     """In words; an error that an interrupted run took up is current again, and why is worth knowing."""
-    return "interrupted" if entry.standing.interrupted else entry.standing.state
+    return "interrupted" if entry.status.interrupted else entry.status.state
 
 
 def _history_address(company: str, message: ProcessMessage) -> str:

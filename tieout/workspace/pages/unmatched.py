@@ -74,7 +74,7 @@ def not_synced_csv(request: Request) -> Response:
                 *(digits(one.accounting_amount, one.accounting_currency), one.accounting_currency),
                 *(iso(one.evidence.at), one.id, one.evidence.event),
             ]
-            for one in snapshot.every_not_synced(company)
+            for one in snapshot.all_not_synced(company)
         )
         return csv_response(f"{company.code}-not-synced", titles, lines, stack.pop_all())
 
@@ -85,7 +85,7 @@ def postings(request: Request) -> Response:
         around = _frame(request, snapshot)
         context: dict[str, Any] = {**amounts(request, snapshot, around), "section": "postings-without-document"}
         if around.company is not None and around.window is not None:
-            found = islice(snapshot.postings(around.company), LISTED)
+            found = islice(snapshot.unmatched_postings(around.company), LISTED)
             words = FINDINGS["orphan-journal-line"]
             context |= {
                 "balance": snapshot.balance(around.company, around.window),
@@ -109,6 +109,6 @@ def postings_csv(request: Request) -> Response:
                 *(one.id, one.journal, one.voucher, one.date, digits(one.amount, one.currency), one.currency),
                 *(one.project, iso(one.evidence.at), one.evidence.event),
             ]
-            for one in snapshot.postings(company)
+            for one in snapshot.unmatched_postings(company)
         )
         return csv_response(f"{company.code}-postings-without-document", titles, lines, stack.pop_all())

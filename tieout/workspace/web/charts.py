@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from markupsafe import Markup, escape
 
-from store.queries.balance import Age, Day
+from store.queries.balance import AgeBucket, TrendDay
 from tieout.workspace.web.locales import Locale
 
 _WIDTH: Final = 720
@@ -26,7 +26,7 @@ class Bar(msgspec.Struct, frozen=True):
     second: int
 
 
-def trend(days: Sequence[Day], locale: Locale, currency: str | None) -> Markup:
+def trend(days: Sequence[TrendDay], locale: Locale, currency: str | None) -> Markup:
     """The unreconciled amount day by day, as steps: between two days nothing happens."""
     if not days:
         return Markup()
@@ -59,7 +59,7 @@ def trend(days: Sequence[Day], locale: Locale, currency: str | None) -> Markup:
     )
 
 
-def ageing(ages: Sequence[Age], locale: Locale, currency: str | None) -> Markup:
+def ageing(ages: Sequence[AgeBucket], locale: Locale, currency: str | None) -> Markup:
     """The unreconciled amount by age, expenses and vendor invoice lines on top of each other."""
     bars = [Bar(age_name(age), age.expense.amount, age.vendor_invoice.amount) for age in ages]
     scale = _Scale(
@@ -84,7 +84,7 @@ def ageing(ages: Sequence[Age], locale: Locale, currency: str | None) -> Markup:
     return _svg("Unreconciled amount by age of the document in days", parts)
 
 
-def age_name(age: Age) -> str:
+def age_name(age: AgeBucket) -> str:
     """An age in words: `0–7 days`."""
     return f"{age.start}–{age.to} days" if age.to is not None else f"over {age.start - 1} days"
 

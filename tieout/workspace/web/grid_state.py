@@ -25,7 +25,7 @@ from engine.events.facts import microseconds
 from engine.reconciliation.documents import Kind
 from store.projection.tile_totals import BITS, View
 from store.queries.filters import COLUMNS, Condition, Operator
-from store.queries.grids import GROUPS, SORTS, GridQuery, GroupBy, Place, Sort
+from store.queries.grids import GROUPS, SORTS, GridQuery, GroupBy, PageKey, Sort
 from tieout.workspace.web.grid_columns import GRIDS, Column
 
 ROWS: Final = 50
@@ -241,13 +241,13 @@ def _at(state: GridState, value: str) -> GridState:
     return msgspec.structs.replace(state, after=f"{value}~{key}", backwards=False, first=None, opened="", was="")
 
 
-def place_text(place: Place) -> str:
+def place_text(place: PageKey) -> str:
     """A row's place as an address has it."""
     value, key = place
     return f"{'' if value is None else value}~{key}"
 
 
-def _place(text: str, sort: Sort) -> Place:
+def _place(text: str, sort: Sort) -> PageKey:
     value, tilde, key = text.partition("~")
     if not tilde or (sort in ("amount", "since") and not re.fullmatch(r"-?\d{0,18}", value)):
         raise QuestionError(f"{text!r} is no place in a grid sorted by {sort}: open the first page again.")
