@@ -31,6 +31,71 @@ class Explanation(msgspec.Struct, frozen=True):
     event: str
 
 
+LABELS: Final[dict[str, str]] = {
+    # Positions.
+    "missing-actual": "Missing actual",
+    "missing-journal-line": "Missing journal line",
+    "reconciled": "Reconciled",
+    "excluded": "Excluded",
+    "not-posted": "Not posted",
+    # Causes of a missing actual, then of a missing journal line.
+    "not-synced-to-dataverse": "Not synced to Dataverse",
+    "not-approved": "Not approved",
+    "not-confirmed": "Not confirmed",
+    "awaiting-manual-verification": "Awaiting manual verification",
+    "no-actual-made": "No actual created",
+    "actual-reversed": "Actual reversed",
+    "cancelled-in-dataverse": "Cancelled in Dataverse",
+    "actual-not-synced-back": "Actual not synced to Finance",
+    "not-imported": "Not imported from staging",
+    "line-not-seen": "Journal line not found",
+    "draft": "Journal in draft",
+    "error": "Posting failed",
+    "processing": "Posting in progress",
+    "unrecoverable": "Unrecoverable in Finance",
+    "invalid-actual": "Invalid actual",
+    # Shown in place of a cause that may not be claimed (R21).
+    "not-observed": "Not observed",
+    "feed-silent": "Feed silent",
+    "not-read-yet": "Not read yet",
+    # Exclusions.
+    "no-project": "No project",
+    "cancelled": "Cancelled in Finance",
+    "intercompany-cost": "Intercompany cost",
+    "skip-sync": "Skip Sync",
+    "other-company": "Company out of scope",
+    # States of a transaction in Finance that are no cause.
+    "posted": "Posted",
+    "not-synced-back": "Not synced to Finance",
+    "not-seen": "Not received",
+    # Findings.
+    "amount-differs": "Amount differs",
+    "currency-differs": "Currency differs",
+    "category-differs": "Category differs",
+    "project-differs": "Project differs",
+    "date-differs": "Accounting period differs",
+    "rate-differs": "Exchange rate differs",
+    "duplicate-record": "Duplicate record",
+    "duplicate-actual": "Duplicate actual",
+    "duplicate-staging-row": "Duplicate staging row",
+    "duplicate-journal-line": "Duplicate journal line",
+    "orphan-in-dataverse": "No line in Finance",
+    "orphan-in-finance": "No actual in Dataverse",
+    "orphan-journal-line": "Journal line without staging",
+    "not-written-back": "Voucher not synced back",
+    "header-before-lines": "Invoice without lines",
+    "ambiguous-link": "Ambiguous key",
+    "unknown-value": "Unknown value",
+    "not-computable": "Amounts not computable",
+    "chain-too-large": "Too many records",
+    "clock-ahead": "Event in the future",
+    "processing-too-long": "Posting stuck",
+}
+"""The English label of each code of a position, cause, exclusion, state or finding, in sentence case.
+
+Screens, exports and the command line take their labels from here; JSON carries the codes.
+"""
+
 CAUSES: Final[dict[str, Words]] = {
     "not-synced-to-dataverse": Words(
         "The document is posted in Finance.",

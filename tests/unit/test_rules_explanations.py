@@ -8,9 +8,20 @@ from typing import get_args
 import pytest
 
 from engine.reconciliation import findings
+from engine.reconciliation.chain_facts import STATES
 from engine.reconciliation.documents import Cause, Excluded, PositionName
-from engine.reconciliation.explanations import CAUSES, EXCLUDED, FINDINGS, POSITIONS, Words, explain, explain_finding
-from engine.reconciliation.grace import Moment, shown_cause
+from engine.reconciliation.explanations import (
+    CAUSES,
+    EXCLUDED,
+    FINDINGS,
+    LABELS,
+    POSITIONS,
+    UNKNOWN,
+    Words,
+    explain,
+    explain_finding,
+)
+from engine.reconciliation.grace import Moment, ShownCause, shown_cause
 from tests.support.story import ALL_KNOWN, MINUTE, Story, tell
 
 pytestmark = pytest.mark.requirement("R20")
@@ -60,6 +71,26 @@ def test_words_and_codes_are_the_same_set() -> None:
 @pytest.mark.parametrize("code", sorted(FINDINGS))
 def test_every_finding_has_words(code: str) -> None:
     assert all(sentences(FINDINGS[code]))
+
+
+def test_every_code_has_a_label_and_every_label_a_code() -> None:
+    shown = {code for choice in get_args(ShownCause) for code in get_args(choice)}
+    codes = {*get_args(PositionName), *get_args(Excluded), *CAUSES, *UNKNOWN, *FINDINGS, *STATES}
+    assert shown == CAUSES.keys() | UNKNOWN.keys()
+    assert codes | {"not-synced-back", "not-seen"} == LABELS.keys()
+
+
+def test_no_two_codes_share_a_label() -> None:
+    assert len(set(LABELS.values())) == len(LABELS)
+
+
+@pytest.mark.parametrize("label", LABELS.values())
+def test_a_label_is_a_few_words_in_sentence_case(label: str) -> None:
+    proper = {"Dataverse", "Finance", "Sync"}
+    first, *others = label.split()
+    assert first[0].isupper()
+    assert len(others) < 5
+    assert all(word.islower() or word in proper for word in others)
 
 
 @pytest.mark.parametrize("words", [*CAUSES.values(), *EXCLUDED.values(), *POSITIONS.values()])
