@@ -21,6 +21,7 @@ import msgspec
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from engine.conversion import ConversionError, convert
 from engine.errors import SettingError
 from engine.money import units
 from engine.sync.prerequisites import NAMES as PREREQUISITES
@@ -284,11 +285,12 @@ def _checked(values: dict[str, Any]) -> Settings:
             f"unknown setting {', '.join(sorted(unknown))}; known are {', '.join(Settings.__struct_fields__)}."
         )
     try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        name = str(error).rpartition("$.")[2].rstrip("`")
-        held = _held(name.partition("[")[0], values.get(name.partition("[")[0], ""))
-        raise SettingError(f"TIEOUT_{name.upper()}{held}: {str(error).partition(' - at')[0]}.") from None
+        settings = convert(values, Settings, strict=False)
+    except ConversionError as error:
+        name = error.path[0]
+        secret = _held(name, values[name]) == ""
+        reason = str(error).partition(", got ")[0] if secret else str(error)
+        raise SettingError(f"TIEOUT_{' '.join((name.upper(), *error.path[1:]))}: {reason}.") from None
     _check_places(settings)
     if settings.companies is not None:
         settings = msgspec.structs.replace(settings, companies=tuple(code.upper() for code in settings.companies))

@@ -154,7 +154,7 @@ def compile_maps(shipped: Files, own: Files = ()) -> Maps:
 def _role(layered: Layered, entity: str) -> Role:
     record = layered.entry.record
     if record is None:
-        raise MapError(f"{layered.where(entity)}: The table missing required key `record`")
+        raise MapError(f"{layered.where(entity)}: the key 'record' is missing")
     if record not in ROLES:
         known = ", ".join(sorted(ROLES))
         raise MapError(f"{layered.where(entity, 'record')} = {record!r} is not one of {known}")

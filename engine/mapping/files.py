@@ -5,11 +5,11 @@ A map file is TOML: a `schema` number, a `version`, the `source` it describes, a
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from types import UnionType
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final
 
 import msgspec
 
+from engine.conversion import ConversionError, convert
 from engine.errors import MapError
 from engine.events.facts import Source
 
@@ -88,45 +88,15 @@ def read_file(name: str, content: Mapping[str, Any]) -> WrittenFile:
     """A parsed file, checked key by key. Raises `MapError`."""
     if content.get("schema") != SCHEMA:
         raise MapError(f"{name}: schema is {content.get('schema')!r}, this version of tieout reads schema = {SCHEMA}")
-    if mistake := _mistake(content, WrittenFile):
-        path, words = mistake
-        match path:
-            case ["entities", entity, *keys]:
-                raise MapError(f"{name}: [entities.{entity}]{' ' * bool(keys)}{'.'.join(keys)}: {words}")
-            case _:
-                raise MapError(f"{name}: {'.'.join(path)}{': ' * bool(path)}{words}")
-    return msgspec.convert(content, WrittenFile)
-
-
-def _mistake(value: Any, kind: Any) -> tuple[list[str], str] | None:
-    """Where `value` is not of the type `kind`, as keys from the outside in, and what is wrong there; None when all is
-    well.
-
-    msgspec says only "somewhere in this table" of a key that is not a struct's.
-    """
     try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        for key, inner, its_kind in _parts(value, kind):
-            if found := _mistake(inner, its_kind):
-                return [key, *found[0]], found[1]
-        words = str(error).partition(" - at ")[0].replace("Object ", "The table ").replace("field", "key")
-        return [], words.replace(" | null", "")
-    return None
-
-
-def _parts(value: Any, kind: Any) -> list[tuple[str, Any, Any]]:
-    """The keys of a table or a list with what they hold and what they should."""
-    if isinstance(value, Mapping):
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            kinds = {field.name: field.type for field in msgspec.structs.fields(kind)}
-            return [(key, inner, kinds[key]) for key, inner in value.items() if key in kinds]
-        if get_origin(kind) is dict:
-            return [(key, inner, get_args(kind)[1]) for key, inner in value.items()]
-    of = [inner for inner in get_args(kind) if inner is not type(None)] if isinstance(kind, UnionType) else [kind]
-    if isinstance(value, list) and len(of) == 1 and get_origin(of[0]) is list:
-        return [(f"{number}", inner, get_args(of[0])[0]) for number, inner in enumerate(value, 1)]
-    return []
+        return convert(content, WrittenFile)
+    except ConversionError as error:
+        match error.path:
+            case ["entities", entity, *keys]:
+                where = f"[entities.{entity}]{' ' * bool(keys)}{'.'.join(keys)}: "
+            case path:
+                where = f"{'.'.join(path)}{': ' * bool(path)}"
+        raise MapError(f"{name}: {where}{error}") from None
 
 
 # --- one over the other -----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import MapError
 from engine.mapping.compiler import Maps, compile_maps
+from engine.mapping.files import WrittenEntity
 from engine.mapping.roles import CHOICES, ROLES
 from tests.support.story import shipped_maps
 
@@ -268,6 +269,8 @@ GOOD: dict[str, Any] = {
     },
 }
 # What is set where, and what the message must name besides the file.
+AMOUNT = "[entities.Line] columns.amount"
+
 MISTAKES: dict[str, tuple[str, Any, list[str]]] = {
     "no schema": ("schema", None, ["schema"]),
     "another schema": ("schema", 2, ["schema is 2", "schema = 1"]),
@@ -420,22 +423,30 @@ def test_a_mistake_in_a_map_is_named_by_file_entity_and_key(path: str, value: An
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("entities.Line.columns.amount", 5, "[entities.Line] columns.amount: Expected `str | array`, got `int`"),
-        ("entities.Line.columns.amount", ["A", 5], "[entities.Line] columns.amount: Expected `str`, got `int`"),
+        (
+            "entities.Line.columns.amount",
+            5,
+            f"{AMOUNT}: expected text or a list, got a whole number",
+        ),
+        ("entities.Line.columns.amount", ["A", 5], f"{AMOUNT}.2: expected text, got a whole number"),
         (
             "entities.Line.choices.status.error",
             1.5,
-            "[entities.Line] choices.status.error: Expected `int | str | array`, got `float`",
+            "[entities.Line] choices.status.error: expected a whole number or text or a list, got a decimal number",
         ),
-        ("entities.Line.colums", {}, "[entities.Line]: The table contains unknown key `colums`"),
-        ("entities.Line.record", None, "[entities.Line]: The table missing required key `record`"),
+        (
+            "entities.Line.colums",
+            {},
+            f"[entities.Line]: the key 'colums' is unknown; known are {', '.join(WrittenEntity.__struct_fields__)}",
+        ),
+        ("entities.Line.record", None, "[entities.Line]: the key 'record' is missing"),
         (
             "entities.Line.identity",
             [{"link": "x", "by": "id"}, {"by": "id"}],
-            "[entities.Line] identity.2: The table missing required key `link`",
+            "[entities.Line] identity.2: the key 'link' is missing",
         ),
-        ("source", "sap", "source: Invalid enum value 'sap'"),
-        ("owner", "me", "The table contains unknown key `owner`"),
+        ("source", "sap", "source: expected 'dataverse' or 'finance', got 'sap'"),
+        ("owner", "me", "the key 'owner' is unknown; known are schema, version, source, entities, virtual_prefix"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_named_by_its_whole_path(path: str, value: Any, message: str) -> None:
@@ -550,7 +561,7 @@ CONTRADICTIONS: dict[str, tuple[list[dict[str, Any]], str]] = {
     ),
     "an entity without a record": (
         [{"Header": {"columns": {"number": "Number"}}}],
-        "own1.toml: [entities.Header]: The table missing required key `record`",
+        "own1.toml: [entities.Header]: the key 'record' is missing",
     ),
     "a field taken away that nobody feeds": (
         [{"Line": {"columns": {"amout": []}}}],

@@ -49,7 +49,7 @@ def test_a_secret_of_the_wrong_type_is_named_and_not_repeated(tmp_path: Path, na
     (tmp_path / "tieout.toml").write_text(f"{name} = {value}\n", encoding="utf-8")
     with pytest.raises(SettingError) as refused:
         load({}, tmp_path)
-    assert f"TIEOUT_{name.upper()}: Expected" in str(refused.value)
+    assert f"TIEOUT_{name.upper()}: expected text" in str(refused.value)
     assert SECRET not in str(refused.value)
 
 
