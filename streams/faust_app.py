@@ -20,7 +20,7 @@ from faust.types import AppT, EventT, Message
 from mode import ServiceT
 
 from streams.agents import Projection, project
-from streams.log import Batch, EventLog, Place
+from streams.log import Batch, EventLog, PartitionId
 from streams.transport import BatchSource, LogTransport
 
 # Records of all partitions together. A larger batch decides a document less often, but a crash or a stop has more to do
@@ -46,7 +46,7 @@ class Progress:
 
     done: int
     """Records applied by this run."""
-    lag: Mapping[Place, int]
+    lag: Mapping[PartitionId, int]
     """Records in the log that are not applied yet, by partition."""
     rate: float
     """Records a second, over the last seconds."""
@@ -332,7 +332,7 @@ class _Worker:
         self._projection.apply(batches)
         self._projection.work()
 
-    def _lag(self) -> dict[Place, int]:
+    def _lag(self) -> dict[PartitionId, int]:
         ends = self._log.ends(list(self._applied))
         return {place: ends[place] - offset for place, offset in self._applied.items()}
 
@@ -347,7 +347,7 @@ class _Meter:
     def add(self, records: int) -> None:
         self.done += records
 
-    def progress(self, lag: Mapping[Place, int]) -> Progress:
+    def progress(self, lag: Mapping[PartitionId, int]) -> Progress:
         now = time.monotonic()
         while len(self._seen) > 1 and self._seen[1][0] <= now - RATE_SECONDS:
             self._seen.popleft()

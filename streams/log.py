@@ -29,8 +29,8 @@ from streams.topics import DEFAULT_PREFIX, Topic
 
 Headers = tuple[tuple[str, bytes], ...]
 
-Place = tuple[str, int]
-"""A partition: the topic's full name and its number."""
+PartitionId = tuple[str, int]
+"""A partition: full topic name and partition number."""
 
 # Both systems cut their events well below a megabyte. The limit only keeps a mistake, a whole export sent as one event,
 # from filling the memory of every reader.
@@ -228,7 +228,7 @@ class EventLog(Protocol):
         """Return the offset to stop at: nothing is there from it on."""
         ...
 
-    def ends(self, places: Sequence[Place]) -> Mapping[Place, int]:
+    def ends(self, places: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         """Return the end offsets of several partitions, in one question."""
         ...
 

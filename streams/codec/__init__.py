@@ -21,12 +21,12 @@ from engine.events.facts import Fact
 from streams.codec import business, cloudevents, contexts, envelopes, exports, odata_pages
 from streams.codec.common import (
     LONGEST_NAME,
+    NO_LOCATION,
     NOT_JSON,
-    NOWHERE,
     Event,
+    EventLocation,
     Headers,
-    Nowhere,
-    Place,
+    StaticLocation,
     clean,
     named,
     plain,
@@ -37,7 +37,17 @@ from streams.codec.environments import Environments
 from streams.codec.exports import TABLE
 from streams.codec.printed import change_json
 
-__all__ = ["ANSWERED", "NOWHERE", "TABLE", "Headers", "Nowhere", "PartlyRejected", "Place", "change_json", "decode"]
+__all__ = [
+    "ANSWERED",
+    "NO_LOCATION",
+    "TABLE",
+    "EventLocation",
+    "Headers",
+    "PartlyRejected",
+    "StaticLocation",
+    "change_json",
+    "decode",
+]
 
 ANSWERED: Final = "tieout-answered-at"
 """The header in which a poller says when the API gave the answer that is the body: an RFC 3339 time."""
@@ -60,7 +70,7 @@ class PartlyRejected(Rejected):
 def decode(
     value: bytes | None,
     headers: Headers = (),
-    place: Place = NOWHERE,
+    location: EventLocation = NO_LOCATION,
     environments: Environments | None = None,
     *,
     undated: bool = False,
@@ -77,21 +87,23 @@ def decode(
         value = value[len(_BYTE_ORDER_MARK) :]
     if headers and (kind := cloudevents.binary_type(headers)) is not None:
         if cloudevents.is_known(kind):
-            return cloudevents.binary(value, headers, place, environments)
+            return cloudevents.binary(value, headers, location, environments)
         foreign = f"a CloudEvent of the type {shown(kind)}, which is not ours"
-        event = _event(value, headers, place, environments, undated=undated)
+        event = _event(value, headers, location, environments, undated=undated)
         event = msgspec.structs.replace(event, headers=(), inside=foreign)
         return _unwrapped(event, f"unknown event type {shown(kind)} in the header ce_type, and in its data: ")
     # What the bytes hold somewhere only says what to try first; the top level decides.
     if contexts.HINT not in value:
         try:
-            return cloudevents.structured(value, headers, place, environments)
+            return cloudevents.structured(value, headers, location, environments)
         except NOT_JSON:
             pass
-    return _sorted(_event(value, headers, place, environments, undated=undated))
+    return _sorted(_event(value, headers, location, environments, undated=undated))
 
 
-def _event(value: bytes, headers: Headers, place: Place, environments: Environments | None, *, undated: bool) -> Event:
+def _event(
+    value: bytes, headers: Headers, location: EventLocation, environments: Environments | None, *, undated: bool
+) -> Event:
     """Build an event, with the answer time and the table from its headers."""
     answered, table = None, ""
     for name, content in headers:
@@ -103,7 +115,7 @@ def _event(value: bytes, headers: Headers, place: Place, environments: Environme
             table = clean(text, LONGEST_NAME)
         elif (answered := time_of(text)) is None:
             raise Rejected(f"{shown(text)} in the header {ANSWERED} is no RFC 3339 time")
-    return Event(value, headers, place, environments, answered, undated, table)
+    return Event(value, headers, location, environments, answered, undated, table)
 
 
 class _Top(msgspec.Struct, gc=False):
@@ -171,7 +183,7 @@ def _sorted(event: Event) -> list[Fact]:
 def _cloud_event(event: Event) -> list[Fact]:
     """Decode a CloudEvent of ours, or the event inside a CloudEvent of another type."""
     try:
-        return cloudevents.structured(event.value, event.headers, event.place, event.environments)
+        return cloudevents.structured(event.value, event.headers, event.location, event.environments)
     except NOT_JSON as error:
         content = _content(event.value)
         refused = cloudevents.refuse(content, error)

@@ -39,7 +39,7 @@ def decode(content: dict[str, Any], event: Event) -> list[Change]:
     if not name:
         raise Rejected(f"{shown(content['BusinessEventId'])} at $.BusinessEventId names no business event")
     if _ENDPOINT_TEST in name.lower():
-        log.info("endpoint_test_received", event_id=row_guid(content.get("EventId")), topic=event.place.topic)
+        log.info("endpoint_test_received", event_id=row_guid(content.get("EventId")), topic=event.location.topic)
         return []
     # The newer member says fractions of a second as well.
     at = operation_time(content.get("EventTimeIso8601"))
@@ -56,15 +56,15 @@ def decode(content: dict[str, Any], event: Event) -> list[Change]:
         if member not in _ENVELOPE
     }
     unknown = tuple(member for member, value in columns.items() if type(value) in (dict, list))
-    place = event.place
+    location = event.location
     evidence = Evidence(
         at,
         0,
         event.digest(),
         "/finance",
         row_guid(content.get("EventId")),
-        place.topic,
-        place.partition,
-        place.offset,
+        location.topic,
+        location.partition,
+        location.offset,
     )
     return [Change("notify", "finance", name, "", evidence, columns, company.upper() or None, unknown=unknown)]

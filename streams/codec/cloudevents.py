@@ -16,8 +16,8 @@ from streams.codec.common import (
     LONGEST_NAME,
     NOT_JSON,
     SMALLEST_INTEGER,
+    EventLocation,
     Headers,
-    Place,
     columns_time,
     not_zero,
     plain,
@@ -100,16 +100,18 @@ _STAGES: Final[dict[type, Literal["started", "message", "finished", "failed"]]] 
 _decoder: Final = msgspec.json.Decoder(CloudEvent, float_hook=str)
 
 
-def structured(value: bytes, headers: Headers, place: Place, environments: Environments | None) -> list[Fact]:
+def structured(
+    value: bytes, headers: Headers, location: EventLocation, environments: Environments | None
+) -> list[Fact]:
     """What a CloudEvent in structured mode says.
 
     Raises `Rejected`, and what the parser raises when the bytes are no CloudEvent that it knows; `refuse` says why.
     """
     event: CloudEvent = _decoder.decode(value)
-    return [_fact(event, _digest(value, headers), place, environments)]
+    return [_fact(event, _digest(value, headers), location, environments)]
 
 
-def binary(value: bytes, headers: Headers, place: Place, environments: Environments | None) -> list[Fact]:
+def binary(value: bytes, headers: Headers, location: EventLocation, environments: Environments | None) -> list[Fact]:
     """What a CloudEvent in binary mode says: attributes in headers `ce_…`, the data as the body. Raises `Rejected`."""
     attributes: dict[str, Any] = {}
     for name, content in headers:
@@ -122,7 +124,7 @@ def binary(value: bytes, headers: Headers, place: Place, environments: Environme
         raise Rejected(f"{attributes['type']}: {error}") from None
     except NOT_JSON as error:
         raise Rejected(f"not JSON: {error}") from None
-    return [_fact(event, _digest(value, headers), place, environments)]
+    return [_fact(event, _digest(value, headers), location, environments)]
 
 
 def binary_type(headers: Headers) -> str | None:
@@ -165,7 +167,7 @@ def _digest(value: bytes, headers: Headers) -> bytes:
     return digest.digest()
 
 
-def _fact(event: CloudEvent, digest: bytes, place: Place, environments: Environments | None) -> Fact:
+def _fact(event: CloudEvent, digest: bytes, location: EventLocation, environments: Environments | None) -> Fact:
     if not event.specversion.startswith("1."):
         raise Rejected(f"CloudEvents {shown(event.specversion)} at $.specversion is not a version 1")
     if not event.id or len(event.id) > LONGEST_ID or "\0" in event.id:
@@ -174,8 +176,8 @@ def _fact(event: CloudEvent, digest: bytes, place: Place, environments: Environm
     if environments is not None:
         environments.check(source, (name,), "$.source")
     if isinstance(event, RowChanged):
-        return _row(event, source, digest, place)
-    evidence = _evidence(event, _time_of(event.time), 0, digest, place)
+        return _row(event, source, digest, location)
+    evidence = _evidence(event, _time_of(event.time), 0, digest, location)
     if isinstance(event, SourceComplete):
         until = parse_time(event.data.until)
         if until is None:
@@ -201,11 +203,13 @@ def _time_of(time: str | None) -> int:
     return at
 
 
-def _evidence(event: CloudEvent, at: int, version: int, digest: bytes, place: Place) -> Evidence:
-    return Evidence(at, version, digest, event.source, not_zero(event.id), place.topic, place.partition, place.offset)
+def _evidence(event: CloudEvent, at: int, version: int, digest: bytes, location: EventLocation) -> Evidence:
+    return Evidence(
+        at, version, digest, event.source, not_zero(event.id), location.topic, location.partition, location.offset
+    )
 
 
-def _row(event: RowChanged, source: Source, digest: bytes, place: Place) -> Change:
+def _row(event: RowChanged, source: Source, digest: bytes, location: EventLocation) -> Change:
     data = event.data
     identifier = row_id((data.id if type(data.id) is str else str(data.id)).strip())
     if not identifier or len(identifier) > LONGEST_ID or "\0" in identifier:
@@ -231,7 +235,7 @@ def _row(event: RowChanged, source: Source, digest: bytes, place: Place) -> Chan
         source,
         data.entity,
         identifier,
-        _evidence(event, at, version, digest, place),
+        _evidence(event, at, version, digest, location),
         data.columns,
         company,
         not_zero(event.correlationid or "") or None,

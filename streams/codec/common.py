@@ -1,4 +1,4 @@
-"""What every family of events shares: the place and digest of an event, its environment, texts and dates."""
+"""What every family of events shares: the location and digest of an event, its environment, texts and dates."""
 
 import re
 from collections.abc import Sequence
@@ -34,31 +34,31 @@ REC_ID_COLUMNS: Final = ("RecId", "recid", "RecordId")
 Headers = Sequence[tuple[str, bytes]]
 
 
-class Place(Protocol):
-    """Where an event stands in the log; a record of the log is one."""
+class EventLocation(Protocol):
+    """Location of an event in the log. `streams.log.LogRecord` implements it."""
 
     @property
     def topic(self) -> str:
-        """The full name of its topic."""
+        """Full topic name."""
 
     @property
     def partition(self) -> int:
-        """Its partition."""
+        """Partition number."""
 
     @property
     def offset(self) -> int:
-        """Its offset."""
+        """Offset in the partition."""
 
 
-class Nowhere(msgspec.Struct, frozen=True):
-    """The place of an event that does not come from a log."""
+class StaticLocation(msgspec.Struct, frozen=True):
+    """An `EventLocation` without a record; the default is that of an event that does not come from a log."""
 
     topic: str = ""
     partition: int = 0
     offset: int = 0
 
 
-NOWHERE: Final = Nowhere()
+NO_LOCATION: Final = StaticLocation()
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -66,7 +66,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     value: bytes
     headers: Headers
-    place: Place
+    location: EventLocation
     environments: "Environments | None"
     """Those that an event may come from, None for any."""
     answered: int | None = None

@@ -300,16 +300,16 @@ def _change(context: Context, message: str, target: _Target | None, row: str, en
         at = _time(context)
     company = _company(context, columns, operation) if source == "finance" else None
     organization = clean(context.organization_name) or row_guid(context.organization)
-    place = event.place
+    location = event.location
     evidence = Evidence(
         at,
         _version(target, columns),
         event.digest(),
         f"/{source}/{organization}",
         row_guid(context.operation) or row_guid(context.event),
-        place.topic,
-        place.partition,
-        place.offset,
+        location.topic,
+        location.partition,
+        location.offset,
     )
     correlation = row_guid(context.correlation) or None
     change = Change(operation, source, entity, identifier, evidence, columns, company, correlation, truncated, unknown)

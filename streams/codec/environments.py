@@ -83,7 +83,7 @@ class Environments:
         self.pin(pins)
 
     def pin(self, pins: Mapping[Pin, str]) -> None:
-        """Take these pins in the place of those that are known."""
+        """Replace the current pins."""
         self._pins = dict(pins)
         self._accepted.clear()
         # Kept as well: a rebuild may have other settings.

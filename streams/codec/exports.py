@@ -63,16 +63,16 @@ def decode(row: dict[str, Any], event: Event) -> Change:
     for name in COMPANY_COLUMNS if source == "finance" else ():
         if name in columns:
             columns[COMPANY] = company = clean(columns[name]).upper() or None
-    place = event.place
+    location = event.location
     evidence = Evidence(
         UNDATED if at is None else at,
         version_of(row),
         event.digest(),
         f"/{source}",
         "",
-        place.topic,
-        place.partition,
-        place.offset,
+        location.topic,
+        location.partition,
+        location.offset,
     )
     unknown = tuple(name for name, value in columns.items() if type(value) in (dict, list))
     operation = "delete" if deleted else "upsert"

@@ -121,16 +121,16 @@ class _Page:
             if self.source == "finance" and name in columns:
                 company = clean(columns[name]).upper() or None
                 columns[COMPANY] = company
-        place = self.event.place
+        location = self.event.location
         evidence = Evidence(
             UNDATED if at is None else at,
             self._version(row),
             self.digest,
             self.origin,
             "",
-            place.topic,
-            place.partition,
-            place.offset,
+            location.topic,
+            location.partition,
+            location.offset,
         )
         read = self.event.answered
         return Change(

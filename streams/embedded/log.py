@@ -60,7 +60,7 @@ from streams.log import (
     LogRecord,
     NewRecord,
     OffsetOutOfRange,
-    Place,
+    PartitionId,
     RecordTooLarge,
     TopicMismatch,
     TopicMissing,
@@ -289,7 +289,7 @@ class EmbeddedLog:
         with self._using() as connection:
             return end_of(connection, self._path, own, self._checked)
 
-    def ends(self, places: Sequence[Place]) -> Mapping[Place, int]:
+    def ends(self, places: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         return {place: self.end_offset(*place) for place in places}
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:

@@ -15,7 +15,7 @@ from streams.kafka.loop import STOP_SECONDS, Loop, started
 from streams.kafka.publishing import Publishing
 from streams.kafka.reading import Reading
 from streams.kafka.topics import Topics
-from streams.log import RECORD_BYTES_MAX, Batch, LogRecord, NewRecord, OffsetOutOfRange, Place
+from streams.log import RECORD_BYTES_MAX, Batch, LogRecord, NewRecord, OffsetOutOfRange, PartitionId
 from streams.topics import DEFAULT_PREFIX, Topic
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ class KafkaLog:
     def end_offset(self, topic: str, partition: int) -> int:
         return self.ends([(topic, partition)])[topic, partition]
 
-    def ends(self, places: Sequence[Place]) -> Mapping[Place, int]:
+    def ends(self, places: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         for place in places:
             self._topics.check_place(*place)
         found = self._run(self._ask("end_offsets", [TopicPartition(*place) for place in places])) if places else {}

@@ -17,7 +17,7 @@ from store.proof.dump import dump
 from store.queries.snapshot import Reader
 from store.schema import tables
 from store.schema.database import begin_explicitly
-from streams.codec import Nowhere, decode
+from streams.codec import StaticLocation, decode
 from tieout.bootstrap import load_maps
 from tieout.settings import Settings
 
@@ -52,7 +52,7 @@ def batch_of(events: Iterable[Event], topic: str = "", follows: int = 0) -> Deco
     batch = DecodedBatch()
     place = follows
     for event in events:
-        for fact in decode(body(event), (), Nowhere(topic or event["topic"], 0, place)):
+        for fact in decode(body(event), (), StaticLocation(topic or event["topic"], 0, place)):
             add(batch, fact)
         place += 1
     if topic:

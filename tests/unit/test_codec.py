@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.chains.records import merged, new_record, record_key
 from engine.errors import Rejected
 from engine.events.facts import Change, Evidence, Heartbeat, ProcessMessage
-from streams.codec import Nowhere, change_json, decode
+from streams.codec import StaticLocation, change_json, decode
 from streams.codec.environments import Environments
 from tests.support.story import shipped_maps
 
@@ -79,7 +79,7 @@ def row(path: str = "id", value: Any = "9f") -> Change:
 @pytest.mark.requirement("R4")
 def test_a_row_says_what_changed_and_how_it_ranks() -> None:
     value = json.dumps(ROW).encode()
-    (fact,) = decode(value, place=Nowhere("tieout.finance.changes", 3, 42))
+    (fact,) = decode(value, location=StaticLocation("tieout.finance.changes", 3, 42))
     assert isinstance(fact, Change)
     assert (fact.operation, fact.source, fact.entity, fact.id) == ("upsert", "finance", "TrvExpTrans", "5637144576")
     assert fact.company == "USPM"

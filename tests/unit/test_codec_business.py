@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from engine.errors import Rejected
 from engine.events.facts import Change
-from streams.codec import ANSWERED, Nowhere, change_json, decode
+from streams.codec import ANSWERED, StaticLocation, change_json, decode
 from tests.support.payloads import ACTUAL, DATAVERSE, MISSING, business, context, encoded, page
 from tests.unit.test_codec_families import ROW
 
@@ -128,7 +128,7 @@ TEST: Final = {
 @pytest.mark.parametrize("members", [{}, {"EventTime": "/Date(1736333998000)/"}, {"EventId": None}])
 def test_the_test_of_an_endpoint_is_accepted_says_nothing_and_is_one_line_in_the_log(members: dict[str, Any]) -> None:
     with capture_logs() as lines:
-        assert decode(encoded({**TEST, **members}), (), Nowhere("tieout.finance.changes", 0, 7)) == []
+        assert decode(encoded({**TEST, **members}), (), StaticLocation("tieout.finance.changes", 0, 7)) == []
     assert [line["event"] for line in lines] == ["endpoint_test_received"]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import Rejected
 from engine.events.facts import Change, Fact
-from streams.codec import ANSWERED, Nowhere, PartlyRejected, decode
+from streams.codec import ANSWERED, PartlyRejected, StaticLocation, decode
 from tests.support.payloads import ACTUAL, DATAVERSE, business, context, encoded, page
 
 ROW = {
@@ -38,7 +38,7 @@ def told(facts: list[Fact]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("topic", ["tieout.finance.changes", "tieout.dataverse.changes"])
 @pytest.mark.parametrize("event", FAMILIES.values(), ids=FAMILIES.keys())
 def test_the_topic_does_not_tell_the_family(event: dict[str, Any], topic: str) -> None:
-    (fact, *_) = decode(encoded(event), HEADERS, Nowhere(topic, 3, 7))
+    (fact, *_) = decode(encoded(event), HEADERS, StaticLocation(topic, 3, 7))
     assert (fact.evidence.topic, fact.evidence.partition, fact.evidence.offset) == (topic, 3, 7)
     assert told([fact]) == told(decode(encoded(event), HEADERS)[:1])
 

@@ -26,7 +26,7 @@ from store.projection.writer import build_settings, check_build_settings
 from store.proof.self_checks import outbox_backlog, totals_mismatches
 from store.schema import tables
 from store.schema.database import shown_url
-from streams.log import EventLog, LogError, Place
+from streams.log import EventLog, LogError, PartitionId
 from streams.topics import PROJECTED, TOPICS
 from tieout.bootstrap import environments_of, load_maps, open_log, open_store
 from tieout.maintenance.offset_check import LAST, without_effect
@@ -286,7 +286,7 @@ def _tables(connection: Connection) -> Line:
 # --- offsets ---------------------------------------------------------------------------------------------------------
 
 
-def _offsets(connection: Connection, log: EventLog, settings: Settings) -> Lines[dict[Place, int] | None]:
+def _offsets(connection: Connection, log: EventLog, settings: Settings) -> Lines[dict[PartitionId, int] | None]:
     """How far each partition is applied; None when that is not a place the log still has."""
     try:
         places = _places(connection, log, settings)
@@ -312,7 +312,7 @@ def _offsets(connection: Connection, log: EventLog, settings: Settings) -> Lines
     return places
 
 
-def _places(connection: Connection, log: EventLog, settings: Settings) -> dict[Place, int]:
+def _places(connection: Connection, log: EventLog, settings: Settings) -> dict[PartitionId, int]:
     stored = {(row.topic, row.partition): row.next for row in connection.execute(select(tables.offsets))}
     topics = [topic.full_name(settings.prefix) for topic in PROJECTED]
     places = [(topic, partition) for topic in topics for partition in range(log.partitions(topic))]
@@ -321,7 +321,7 @@ def _places(connection: Connection, log: EventLog, settings: Settings) -> dict[P
     return {**begun, **stored}
 
 
-def _unread(log: EventLog, place: Place, stored: int) -> str | None:
+def _unread(log: EventLog, place: PartitionId, stored: int) -> str | None:
     start = log.start_offset(*place)
     if stored >= start:
         return None
@@ -331,7 +331,7 @@ def _unread(log: EventLog, place: Place, stored: int) -> str | None:
     )
 
 
-def _lag(log: EventLog, places: dict[Place, int]) -> Line:
+def _lag(log: EventLog, places: dict[PartitionId, int]) -> Line:
     ends = log.ends(list(places))
     lag = {f"{topic}/{partition}": ends[topic, partition] - stored for (topic, partition), stored in places.items()}
     behind = {place: left for place, left in lag.items() if left}

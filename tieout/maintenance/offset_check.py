@@ -17,7 +17,7 @@ from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import purged_to
 from store.schema import tables
 from streams.codec.environments import Environments
-from streams.log import EventLog, LogRecord, Place, is_lost
+from streams.log import EventLog, LogRecord, PartitionId, is_lost
 from streams.projector import rejection, take
 from streams.topics import REJECTED
 
@@ -38,7 +38,7 @@ def without_effect(
     maps: Maps,
     prefix: str,
     environments: Environments,
-    offsets: dict[Place, int],
+    offsets: dict[PartitionId, int],
 ) -> Iterator[tuple[LogRecord, str]]:
     """The last events before the stored offsets (as `connection` sees them) whose effect is not there, and which one.
 
@@ -71,7 +71,7 @@ def without_effect(
             yield refused[key], "it was to be rejected, and is neither on the rejected topic nor in the outbox"
 
 
-def _last(log: EventLog, place: Place, stored: int) -> list[LogRecord]:
+def _last(log: EventLog, place: PartitionId, stored: int) -> list[LogRecord]:
     start = max(log.start_offset(*place), stored - LAST)
     found = log.read(*place, start, stored - start, _BYTES) if start < stored else []
     return [record for record in found if record.offset < stored and not is_lost(record)]

@@ -24,7 +24,7 @@ from store.schema import tables
 from store.schema.bulk_sql import chunks, upsert
 from store.schema.database import connect, migrate
 from streams.faust_app import BATCH_BYTES, BATCH_RECORDS
-from streams.log import Batch, EventLog, Place
+from streams.log import Batch, EventLog, PartitionId
 from streams.projector import Projector
 from tieout.bootstrap import environments_of, spare_the_collector
 from tieout.settings import Settings
@@ -74,7 +74,7 @@ class Rebuilding:
         environments = environments_of(settings, self._pins)
         self._projector = Projector(self._writer, log, maps, prefix=settings.prefix, environments=environments)
         self._maps = maps
-        self.places: dict[Place, int] = {}
+        self.places: dict[PartitionId, int] = {}
         self._done = 0
         self._purged_to: int | None = None
 
@@ -86,7 +86,7 @@ class Rebuilding:
                 "changed. Replay again."
             )
 
-    def begin(self, reached: Mapping[Place, int]) -> None:
+    def begin(self, reached: Mapping[PartitionId, int]) -> None:
         """Take over what the events before the log's start left in the store in use; `reached` has its partitions."""
         self.places = {place: self._log.start_offset(*place) for place in reached}
         self._purged_to = purged_to(self._used)
@@ -105,7 +105,7 @@ class Rebuilding:
             upsert(connection, tables.deletions, self._deletions())
         self._writer.invalidate_caches()
 
-    def go_on(self, reached: Mapping[Place, int], report: Report) -> None:
+    def go_on(self, reached: Mapping[PartitionId, int], report: Report) -> None:
         """Read on to these places, and decide everything that waits."""
         for place in reached.keys() - self.places.keys():
             self.places[place] = self._log.start_offset(*place)
@@ -125,7 +125,7 @@ class Rebuilding:
         # A log that deletes or compacts has gaps: the place is reached all the same.
         self.places.update(reached)
 
-    def _read(self, reached: Mapping[Place, int]) -> list[Batch]:
+    def _read(self, reached: Mapping[PartitionId, int]) -> list[Batch]:
         """The next events of all partitions, as far as they lie before where it goes on to."""
         left = [(*place, offset) for place, offset in self.places.items() if offset < reached[place]]
         read = self._log.read_together(left, BATCH_RECORDS, BATCH_BYTES) if left else []
@@ -171,6 +171,6 @@ class Rebuilding:
         return start is not None and evidence.offset < start
 
 
-def reached(connection: Connection) -> dict[Place, int]:
+def reached(connection: Connection) -> dict[PartitionId, int]:
     """Where the store in use has read to."""
     return {(row.topic, row.partition): row.next for row in connection.execute(select(tables.offsets))}

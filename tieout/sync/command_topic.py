@@ -27,7 +27,7 @@ from store.operational.inbox import count_queued, enqueue
 from store.queries.snapshot import Reader
 from store.schema.bulk_sql import chunks
 from streams import faust_app
-from streams.log import EventLog, LogBusy, NewRecord, Place
+from streams.log import EventLog, LogBusy, NewRecord, PartitionId
 from streams.topics import COMMANDS
 from tieout.bootstrap import open_log, open_projector, open_store, projected_topics
 from tieout.settings import Settings
@@ -43,7 +43,7 @@ _json: Final = msgspec.json.Encoder().encode
 class Sent(msgspec.Struct, frozen=True):
     """Commands that were sent: where their topic goes on after them, or under which ids they wait in the store."""
 
-    places: dict[Place, int] = {}
+    places: dict[PartitionId, int] = {}
     waiting: tuple[str, ...] = ()
 
 
@@ -166,8 +166,8 @@ def record_of(event: SourceEvent, prefix: str) -> NewRecord:
     return NewRecord(f"{prefix}.{event.topic}", key, event.value, event.headers)
 
 
-def _after(topic: str, placed: Iterable[tuple[int, int]]) -> dict[Place, int]:
-    found: dict[Place, int] = {}
+def _after(topic: str, placed: Iterable[tuple[int, int]]) -> dict[PartitionId, int]:
+    found: dict[PartitionId, int] = {}
     for partition, offset in placed:
         found[topic, partition] = max(found.get((topic, partition), 0), offset + 1)
     return found

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select, update
 
 from store.schema import tables
 from store.schema.bulk_sql import upsert
-from streams.log import EventLog, LogDiffers, LogRecord, OffsetOutOfRange, Place, digest, is_lost
+from streams.log import EventLog, LogDiffers, LogRecord, OffsetOutOfRange, PartitionId, digest, is_lost
 
 IDENTITY: Final = "log of "
 """The setting that says which log a topic (by its full name) was read from."""
@@ -34,7 +34,7 @@ class Found(msgspec.Struct):
     """Where the identity alone could be compared, and why."""
     identities: dict[str, str] = {}
     """Of topics whose identity the store does not know yet."""
-    digests: dict[Place, str] = {}
+    digests: dict[PartitionId, str] = {}
     """Of the last records before offsets that have none yet."""
 
 
@@ -98,7 +98,7 @@ def _learned(before: str, here: str) -> bool:
     return before.startswith("cluster:") and here.startswith("topic:")
 
 
-def _compare_last(log: EventLog, place: Place, offset: int, known: str | None, found: Found) -> None:
+def _compare_last(log: EventLog, place: PartitionId, offset: int, known: str | None, found: Found) -> None:
     name = f"{place[0]}/{place[1]}"
     last = _record_at(log, place, offset - 1)
     if last is None and log.start_offset(*place) >= offset:
@@ -114,7 +114,7 @@ def _compare_last(log: EventLog, place: Place, offset: int, known: str | None, f
         )
 
 
-def _record_at(log: EventLog, place: Place, offset: int) -> LogRecord | None:
+def _record_at(log: EventLog, place: PartitionId, offset: int) -> LogRecord | None:
     try:
         records = log.read(*place, offset, 1, 1)
     except OffsetOutOfRange:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from store.lease import Lease
 from streams.faust_app import Progress
-from streams.log import Place
+from streams.log import PartitionId
 from streams.projector import Projector
 
 State = Literal["starting", "standing-by", "projecting", "handling", "waiting", "stopped"]
@@ -33,7 +33,7 @@ class Watch:
         self.lease: Lease | None = None
         self.restarts = 0
         self.rate = 0.0
-        self.lag: Mapping[Place, int] = {}
+        self.lag: Mapping[PartitionId, int] = {}
         self.applied_at: float | None = None
         """When something was last applied: seconds since 1970."""
         self._rejected_before = self._applied_before = 0
