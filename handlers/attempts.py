@@ -14,7 +14,7 @@ from engine.sync.attempts import Claim, Outcome, Request, Sync
 class AttemptLog(Protocol):
     """Counts attempts. Each call is one transaction; times are microseconds since 1970."""
 
-    def ask(self, request: Request) -> list[str]:
+    def request(self, request: Request) -> list[str]:
         """Ask for tasks; returns the names of the documents that will be tried. A document of a run that was asked for
         before is left out.
         """
@@ -33,15 +33,15 @@ class AttemptLog(Protocol):
         """Count an attempt for each document, before the call leaves. Raises `ClaimLost`."""
         ...
 
-    def is_safe(self, claim: Claim) -> bool:
+    def is_acknowledged(self, claim: Claim) -> bool:
         """Whether what `begin` counted outlives the log itself, so that the call may leave. Raises `ClaimLost`."""
         ...
 
-    def keep(self, claim: Claim, *, until: int) -> None:
+    def renew(self, claim: Claim, *, until: int) -> None:
         """Say that the holder is still at it: an attempt of many calls. Raises `ClaimLost`."""
         ...
 
-    def throttled(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
+    def refund(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
         """Give the attempts back that `begin` counted, and let go of the subject for so long. Raises `ClaimLost`."""
         ...
 
@@ -84,7 +84,7 @@ class MemoryAttempts:
         self._runs: set[tuple[str, str, str]] = set()
         self._lock = threading.Lock()
 
-    def ask(self, request: Request) -> list[str]:
+    def request(self, request: Request) -> list[str]:
         with self._lock:
             found = [
                 sync
@@ -121,17 +121,17 @@ class MemoryAttempts:
         with self._lock:
             self._save(attempts.all_begun(self._held(claim), until))
 
-    def is_safe(self, claim: Claim) -> bool:
+    def is_acknowledged(self, claim: Claim) -> bool:
         """It ends with its process, and so do the calls."""
         with self._lock:
             self._held(claim)
         return True
 
-    def keep(self, claim: Claim, *, until: int) -> None:
+    def renew(self, claim: Claim, *, until: int) -> None:
         with self._lock:
             self._save(attempts.all_kept(self._held(claim), until))
 
-    def throttled(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
+    def refund(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
         with self._lock:
             self._save(attempts.all_throttled(self._held(claim), text, now, wait))
 

@@ -42,7 +42,7 @@ _read: Final = msgspec.json.Decoder(_Answer).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def of_page(system: System, entity: str, body: bytes, answered: datetime) -> Iterator[SourceEvent]:
+def events_of_page(system: System, entity: str, body: bytes, answered: datetime) -> Iterator[SourceEvent]:
     """The rows of a page of a table, in events of bounded size; links are left out, so that a page read twice is the
     same event.
 
@@ -66,25 +66,25 @@ def _event(system: System, entity: str, context: str, rows: list[msgspec.Raw], a
     return SourceEvent(system, None, _encode(_Answer(context, rows)), _answered(answered, entity))
 
 
-def of_row(system: System, entity: str, row_id: str, body: bytes, answered: datetime) -> SourceEvent:
+def event_of_row(system: System, entity: str, row_id: str, body: bytes, answered: datetime) -> SourceEvent:
     """One row of a table as the API gave it."""
     return SourceEvent(system, row_id, body, _answered(answered, entity))
 
 
-def of_missing_row(api: str, entity: str, entity_set: str, row_id: str, gone: datetime) -> SourceEvent:
+def event_of_deleted_row(api: str, entity: str, entity_set: str, row_id: str, gone: datetime) -> SourceEvent:
     """A deleted row of Dataverse in the format of change tracking; `gone` is the time that ranks the delete."""
     deleted = {"@odata.context": f"{api}$metadata#{entity_set}/$deletedEntity", "id": row_id, "reason": "deleted"}
     page: dict[str, Any] = {"@odata.context": f"{api}$metadata#{entity_set}/$delta", "value": [deleted]}
     return SourceEvent("dataverse", row_id, _encode(page), _answered(gone, entity))
 
 
-def complete(system: System, host: str, until: datetime) -> SourceEvent:
+def heartbeat(system: System, host: str, until: datetime) -> SourceEvent:
     """The heartbeat: everything of a system up to a time has been sent (R21)."""
     said, source = until.isoformat(), source_of(system, host)
     return _cloud_event(system, source, f"poll-{said}", source, "tieout.source.complete", said, {"until": said})
 
 
-def reported(host: str, event: str, stage: str, at: str, data: Mapping[str, Any]) -> SourceEvent:
+def process_event(host: str, event: str, stage: str, at: str, data: Mapping[str, Any]) -> SourceEvent:
     """What a process says (R50): `stage` is started, message, finished or failed; `data` as in the README, with its
     `run`. One that is sent again under its `event` counts once.
     """

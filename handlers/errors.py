@@ -17,7 +17,7 @@ what was answered, never of headers; secrets that an answer repeats are hidden (
 from datetime import datetime
 
 from engine.errors import TieoutError
-from handlers.api.secrets import without_secrets
+from handlers.api.secrets import redact
 
 
 class TargetError(TieoutError):
@@ -28,7 +28,7 @@ class TargetError(TieoutError):
     """
 
     def __init__(self, text: str, *, status: int | None = None, code: str = "", outcome_unknown: bool = False) -> None:
-        super().__init__(without_secrets(text))
+        super().__init__(redact(text))
         self.status = status
         self.code = code
         self.outcome_unknown = outcome_unknown

@@ -61,7 +61,7 @@ _TIME_AND_MATERIAL: Final = 192350000
 """Of `msdyn_billingmethod` of a contract line; fixed price is 192350001 (Customer Engagement Web API reference)."""
 
 
-class Names(msgspec.Struct, frozen=True):
+class ColumnNames(msgspec.Struct, frozen=True):
     """By which columns rows are found, where an installation may have its own."""
 
     currency: str = "isocurrencycode"
@@ -73,7 +73,7 @@ class Names(msgspec.Struct, frozen=True):
     """Of `salesorderdetail` in Dataverse."""
 
 
-class Posted(msgspec.Struct, frozen=True):
+class PostedJournal(msgspec.Struct, frozen=True):
     """A journal with project lines that Finance has posted, and when, as Finance writes it."""
 
     company: str
@@ -99,7 +99,7 @@ class ProjectLine(msgspec.Struct, frozen=True):
     contract_line: str
 
 
-class Seen(msgspec.Struct, frozen=True):
+class JournalPair(msgspec.Struct, frozen=True):
     """A journal in both systems. `contract_lines` are the ids of those in Dataverse, by their names."""
 
     journal: Journal
@@ -114,18 +114,18 @@ class Seen(msgspec.Struct, frozen=True):
         return next((line for line in named if line.contract_line not in self.contract_lines), None)
 
 
-class LineNotMade(Configuration):
+class ReferenceMissing(Configuration):
     """Something that a line points to is not in Dataverse; `record` is the line's RecId."""
 
     record: int | None = None
 
 
-def _not_made(line: ProjectLine, what: str, name: str) -> Configuration:
+def _reference_missing(line: ProjectLine, what: str, name: str) -> Configuration:
     """For a category there is no such message: its line is made, and refused."""
     text = f"The {what} {name!r} of the line is not in Dataverse: create or synchronise it."
     if what == "category":
         return Configuration(text)
-    error = LineNotMade(text)
+    error = ReferenceMissing(text)
     error.record = line.record
     return error
 
@@ -134,16 +134,16 @@ class GeneralJournals:
     """General journals of one pair of systems. Every method raises `TargetError`."""
 
     def __init__(
-        self, finance: Finance, dataverse: Dataverse, processes: Processes, names: Names | None = None
+        self, finance: Finance, dataverse: Dataverse, processes: Processes, names: ColumnNames | None = None
     ) -> None:
         self._finance = finance
         self._dataverse = dataverse
         self._processes = processes
-        self._names = names or Names()
+        self._names = names or ColumnNames()
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
-    def posted(self, companies: Sequence[str], known: Collection[tuple[str, str]] = ()) -> list[Posted]:
+    def posted(self, companies: Sequence[str], known: Collection[tuple[str, str]] = ()) -> list[PostedJournal]:
         """The posted journals with project lines, of these companies or of all, without those that are `known` by
         company and number.
         """
@@ -153,7 +153,7 @@ class GeneralJournals:
             if number and (company, number) not in known:
                 numbers.setdefault(company, set()).add(number)
         return [
-            Posted(company, _text(row, "JournalNum"), _text(row, "PostedDateTime"))
+            PostedJournal(company, _text(row, "JournalNum"), _text(row, "PostedDateTime"))
             for company in sorted(numbers)
             for some in _some(sorted(numbers[company]))
             for row in self._of_finance(
@@ -164,7 +164,7 @@ class GeneralJournals:
             )
         ]
 
-    def confirmed(self, journals: Iterable[Posted]) -> list[Posted]:
+    def confirmed(self, journals: Iterable[PostedJournal]) -> list[PostedJournal]:
         """Those that Dataverse has confirmed. It is looked closer at those whose number several companies use."""
         journals = list(journals)
         used = Counter(journal.number for journal in journals)
@@ -181,16 +181,16 @@ class GeneralJournals:
         ]
 
     def _closed(self, company: str, number: str) -> bool:
-        seen = self.look(company, number)
-        return next_of(seen.journal, seen.twin, 0).step == "closed"
+        pair = self.read_pair(company, number)
+        return next_of(pair.journal, pair.twin, 0).step == "closed"
 
-    def look(self, company: str, number: str) -> Seen:
+    def read_pair(self, company: str, number: str) -> JournalPair:
         """A journal as both systems hold it now; one that Finance does not have, or has not posted, has no lines."""
         headers = {_company(row): row for row in self._of_finance(HEADERS, f"JournalNum eq {literal(number)}")}
         header = headers.get(company, {})
         record = int(_record(header) or 0)
         if _text(header, "Posted") not in ("Yes", "1", "True"):
-            return Seen(Journal(number, record, False, ()))
+            return JournalPair(Journal(number, record, False, ()))
         lines = {line.record: line for line in self._lines(company, number)}
         contract_lines, by_time = self._contract_lines({line.contract_line for line in lines.values()} - {""})
         journal = Journal(
@@ -200,7 +200,7 @@ class GeneralJournals:
             tuple(Line(line.record, line.contract_line in by_time) for line in lines.values()),
             shared=len(headers) > 1,
         )
-        return Seen(journal, self._twin(company, journal), lines, contract_lines)
+        return JournalPair(journal, self._twin(company, journal), lines, contract_lines)
 
     def _lines(self, company: str, number: str) -> Iterator[ProjectLine]:
         where = f"JournalNum eq {literal(number)} and {_OF_PROJECTS}"
@@ -274,47 +274,47 @@ class GeneralJournals:
 
         What fails raises with the words of the log on the first line of its text, and what stands behind them below.
         """
-        seen, follows = Seen(Journal(number, 0, False, ())), Next("header")
+        pair, next_step = JournalPair(Journal(number, 0, False, ())), Next("header")
         taken: Next | None = None
         try:
-            seen = self.look(company, number)
-            while not (follows := next_of(seen.journal, seen.twin, attempts)).over:
-                if follows == taken:
+            pair = self.read_pair(company, number)
+            while not (next_step := next_of(pair.journal, pair.twin, attempts)).over:
+                if next_step == taken:
                     raise Transient("Dataverse does not show what was written a moment ago.")
-                self._take(company, seen, follows, keep)
-                taken = follows
+                self._take(company, pair, next_step, keep)
+                taken = next_step
                 # What is posted in Finance does not change.
-                seen = msgspec.structs.replace(seen, twin=self._twin(company, seen.journal))
+                pair = msgspec.structs.replace(pair, twin=self._twin(company, pair.journal))
         except Throttled:
             raise
         except TargetError as error:
-            record = error.record if isinstance(error, LineNotMade) else None
-            words = failure(seen.journal, follows.step, attempts + 1, record)
+            record = error.record if isinstance(error, ReferenceMissing) else None
+            words = failure(pair.journal, next_step.step, attempts + 1, record)
             raise type(error)(
                 f"{words}\n{error}", status=error.status, code=error.code, outcome_unknown=error.outcome_unknown
             ) from error
 
-    def _take(self, company: str, seen: Seen, follows: Next, keep: Callable[[], None]) -> None:
+    def _take(self, company: str, pair: JournalPair, next_step: Next, keep: Callable[[], None]) -> None:
         """Take a step. Raises `TargetError`."""
-        journal, twin = seen.journal, seen.twin
-        if follows.step == "header":
+        journal, twin = pair.journal, pair.twin
+        if next_step.step == "header":
             keep()
             # A confirmed journal makes actuals: of its type no public number is known, so the default, entry, stays.
             columns = {"msdyn_description": journal.number}
             self._dataverse.upsert(self._set(JOURNAL), _id_of(company, journal.number), columns, only="create")
-        elif follows.step == "too-many-lines":
+        elif next_step.step == "too-many-lines":
             raise Permanent(f"It has {len(journal.lines)}: divide it over several journals.")
-        elif follows.step == "foreign-lines":
+        elif next_step.step == "foreign-lines":
             raise Permanent(
                 "Dataverse has lines of this journal that tieout did not write. Confirm it there, or delete them, then "
                 "sync it again."
             )
-        elif unknown := seen.unknown:
-            raise _not_made(unknown, "contract line", unknown.contract_line)
-        elif twin is not None and follows.step == "lines":
+        elif unknown := pair.unknown:
+            raise _reference_missing(unknown, "contract line", unknown.contract_line)
+        elif twin is not None and next_step.step == "lines":
             references = _References(self._dataverse)
-            for record, amount in follows.amounts:
-                columns = self._columns(seen.lines[record], amount, seen, references)
+            for record, amount in next_step.amounts:
+                columns = self._columns(pair.lines[record], amount, pair, references)
                 keep()
                 bound = {"msdyn_journal@odata.bind": f"/{self._set(JOURNAL)}({twin.id})", **columns}
                 self._dataverse.upsert(self._set(JOURNAL_LINE), _id_of(line_key(record, amount)), bound, only="create")
@@ -322,7 +322,9 @@ class GeneralJournals:
             keep()
             self._processes.start("journal", {}, on=f"{self._set(JOURNAL)}({twin.id})")
 
-    def _columns(self, line: ProjectLine, amount: Amount, seen: Seen, references: "_References") -> dict[str, Any]:
+    def _columns(
+        self, line: ProjectLine, amount: Amount, pair: JournalPair, references: "_References"
+    ) -> dict[str, Any]:
         """What a line of Dataverse says."""
         names = self._names
         currency = line.currency if amount == "cost" else line.sales_currency
@@ -332,7 +334,7 @@ class GeneralJournals:
             value = money.rounded(Fraction(line.quantity) * Fraction(price) * money.UNITS, currency)
         columns: dict[str, Any] = {
             "msdyn_externaldescription": line_key(line.record, amount),
-            "msdyn_description": f"{seen.journal.number} {line.voucher}".strip()[:100],
+            "msdyn_description": f"{pair.journal.number} {line.voucher}".strip()[:100],
             "msdyn_transactionclassification": _EXPENSE,
             "msdyn_transactiontypecode": _TYPES[amount],
             "msdyn_accountingdate": line.date,
@@ -348,9 +350,9 @@ class GeneralJournals:
             columns |= references.bound("msdyn_transactioncategory", names.category, line.category, line)
         if line.contract_line:
             columns["msdyn_salescontractline@odata.bind"] = (
-                f"/{self._set(CONTRACT_LINE)}({seen.contract_lines[line.contract_line]})"
+                f"/{self._set(CONTRACT_LINE)}({pair.contract_lines[line.contract_line]})"
             )
-            if any(one.record == line.record and one.time_and_material for one in seen.journal.lines):
+            if any(one.record == line.record and one.time_and_material for one in pair.journal.lines):
                 columns["msdyn_billingtype"] = _CHARGEABLE
         return columns
 
@@ -379,14 +381,14 @@ class _References:
         self._ids: dict[tuple[str, str], str | None] = {}
 
     def bound(self, lookup: str, column: str, code: str, line: ProjectLine) -> dict[str, str]:
-        """A lookup of the row with a code. Raises `LineNotMade` when Dataverse has none."""
+        """A lookup of the row with a code. Raises `ReferenceMissing` when Dataverse has none."""
         entity, what = _LOOKUPS[lookup]
         rows = self._dataverse.entity_set(entity)
         if (lookup, code) not in self._ids:
             pages = self._dataverse.pages(rows, select=(column,), where=f"{column} eq {literal(code)}")
             self._ids[lookup, code] = next((_text(row, f"{entity}id") for page in pages for row in page.rows), None)
         if (found := self._ids[lookup, code]) is None:
-            raise _not_made(line, what, code)
+            raise _reference_missing(line, what, code)
         return {f"{lookup}@odata.bind": f"/{rows}({found})"}
 
 

@@ -15,7 +15,7 @@ from engine.events.facts import microseconds, moment
 from handlers.api.dataverse import Dataverse
 from handlers.api.finance import Finance
 from handlers.api.odata import Page
-from handlers.change_events import SourceEvent, System, complete, of_page
+from handlers.change_events import SourceEvent, System, events_of_page, heartbeat
 from handlers.errors import Permanent, TargetError, Throttled
 
 log = structlog.get_logger(__name__)
@@ -140,13 +140,13 @@ class Poller:
         until = min(time for time in known if time is not None)
         if told.complete_until is None or until > told.complete_until:
             connection = (self._finance if system == "finance" else self._dataverse).connection
-            self._send([complete(system, connection.address.host, moment(until))])
+            self._send([heartbeat(system, connection.address.host, moment(until))])
             self._cursors.save(msgspec.structs.replace(told, complete_until=until))
 
 
 def _events(table: Table, page: Page) -> Iterator[SourceEvent]:
     try:
-        yield from of_page(table.system, table.entity, page.body, page.answered)
+        yield from events_of_page(table.system, table.entity, page.body, page.answered)
     except msgspec.DecodeError:
         raise Permanent(
             f"{table.entity}: the answer has no @odata.context, by which its rows are known. Ask for minimal "

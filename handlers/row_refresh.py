@@ -12,7 +12,7 @@ from engine.mapping.values import parse_time
 from handlers.api.dataverse import Dataverse
 from handlers.api.finance import Finance
 from handlers.api.odata import literal
-from handlers.change_events import SourceEvent, System, of_missing_row, of_page, of_row
+from handlers.change_events import SourceEvent, System, event_of_deleted_row, event_of_row, events_of_page
 from handlers.errors import Missing, Permanent
 
 BUSINESS_EVENTS: Final[Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]] = {
@@ -24,7 +24,7 @@ BUSINESS_EVENTS: Final[Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]] = 
 """Which tables a business event is about, and which of its members find the rows. It carries keys, not data."""
 
 
-class Rereader:
+class RowReader:
     """Reads rows again."""
 
     def __init__(self, finance: Finance, dataverse: Dataverse) -> None:
@@ -60,9 +60,9 @@ class Rereader:
             if missing.code.lower() != "0x80040217" or missing.answered is None or entity.startswith("mserp_"):
                 raise
             gone = missing.answered if noticed is None else min(missing.answered, moment(noticed))
-            return of_missing_row(str(connection.address), entity, name, row_id, gone)
+            return event_of_deleted_row(str(connection.address), entity, name, row_id, gone)
         system: System = "finance" if entity.startswith("mserp_") else "dataverse"
-        return of_row(system, entity, row_id, row.body, row.answered)
+        return event_of_row(system, entity, row_id, row.body, row.answered)
 
     def _of_finance(self, entity: str, record: str, command: Mapping[str, Any]) -> list[SourceEvent]:
         """By its RecId, which the entity must show as a column."""
@@ -85,5 +85,5 @@ class Rereader:
         return [
             event
             for page in self._finance.pages(self._finance.entity_set(table), companies=companies, where=where)
-            for event in of_page("finance", table, page.body, page.answered)
+            for event in events_of_page("finance", table, page.body, page.answered)
         ]

@@ -18,14 +18,14 @@ from engine.sync.attempts import SECOND, Claim, ClaimLost, Outcome
 from handlers.attempts import AttemptLog
 from handlers.errors import Configuration, TargetError, Throttled, Transient
 
-PATIENCE: Final = 20 * SECOND
+IN_PROCESS_WAIT_MAX: Final = 20 * SECOND
 """A subject that may be tried again within so long is waited for; any other is left to whoever comes by then."""
-HELD: Final = 5 * 60 * SECOND
+CLAIM_LEASE: Final = 5 * 60 * SECOND
 """How long a holder may be silent: longer than the limiter's patience and the longest call together."""
-SAFE_SECONDS: Final = 20.0
+ACKNOWLEDGEMENT_SECONDS_MAX: Final = 20.0
 """How long a call waits until its attempt is safe."""
-LOOK_SECONDS: Final = 0.05
-UNSAFE: Final = (
+POLL_SECONDS: Final = 0.05
+NOT_ACKNOWLEDGED: Final = (
     "nothing was sent: the attempt is not on the state topic yet, so a loss of the store would forget it. A worker "
     "that projects puts it there: it may be busy; if this stays, see that one runs and that its broker answers"
 )
@@ -38,7 +38,7 @@ Subject = tuple[str, str]
 """An action and the name of what it is done for."""
 
 
-class Needed(msgspec.Struct, frozen=True):
+class Precondition(msgspec.Struct, frozen=True):
     """Whether a claim's documents still ask for its call, else why not; and the digest of what surrounds each of them,
     by name. `wait`: so many microseconds after a failure it is tried again, where the waits do not grow.
     """
@@ -49,7 +49,7 @@ class Needed(msgspec.Struct, frozen=True):
     wait: int | None = None
 
 
-class Syncing:
+class SyncExecutor:
     """Sees to subjects, one at a time; several of these may share an attempt log.
 
     `call` does what a claim says and raises `TargetError`; `needed` looks whether it is still asked for; `ended` hears
@@ -61,7 +61,7 @@ class Syncing:
         self,
         attempts: AttemptLog,
         call: Callable[[Claim], None],
-        needed: Callable[[Claim], Needed],
+        needed: Callable[[Claim], Precondition],
         *,
         name: str,
         clock: Callable[[], int],
@@ -80,7 +80,7 @@ class Syncing:
         self._sleep = sleep
         self._chance = chance
 
-    def next(self) -> bool:
+    def execute_next(self) -> bool:
         """See to the subject that is due for the longest time; False when none is."""
         claim = self._claim(None)
         if claim is None:
@@ -111,7 +111,7 @@ class Syncing:
     def _claim(self, only: Subject | None) -> Claim | None:
         now = self._clock()
         holder = f"{self._name} {uuid.uuid4().hex[:12]}"
-        return self._attempts.claim(holder, now=now, until=now + HELD, chance=self._chance(), only=only)
+        return self._attempts.claim(holder, now=now, until=now + CLAIM_LEASE, chance=self._chance(), only=only)
 
     def _attempt(self, claim: Claim) -> None:
         """One attempt, recorded before its call leaves. Raises what the call raised."""
@@ -122,14 +122,14 @@ class Syncing:
             log.info("sync_not_needed", action=action, subject=subject, documents=documents, reason=needed.why)
             return
         now = self._clock()
-        self._attempts.begin(claim, now=now, until=now + HELD)
+        self._attempts.begin(claim, now=now, until=now + CLAIM_LEASE)
         log.info("attempt_begun", action=action, subject=subject, documents=documents)
         try:
             self._await_safety(claim)
             self._call(claim)
         except Throttled as error:
             wait = THROTTLED_SECONDS if error.retry_after is None else error.retry_after
-            self._attempts.throttled(claim, str(error), now=self._clock(), wait=int(wait * SECOND))
+            self._attempts.refund(claim, str(error), now=self._clock(), wait=int(wait * SECOND))
             log.info(
                 "attempt_throttled",
                 action=action,
@@ -158,13 +158,13 @@ class Syncing:
         given back, for the call has not left.
         """
         self._publish()
-        for _ in range(int(SAFE_SECONDS / LOOK_SECONDS)):
-            if self._attempts.is_safe(claim):
+        for _ in range(int(ACKNOWLEDGEMENT_SECONDS_MAX / POLL_SECONDS)):
+            if self._attempts.is_acknowledged(claim):
                 return
-            self._sleep(LOOK_SECONDS)
-        raise Throttled(UNSAFE, retry_after=None)
+            self._sleep(POLL_SECONDS)
+        raise Throttled(NOT_ACKNOWLEDGED, retry_after=None)
 
-    def _end(self, claim: Claim, outcome: Outcome, text: str, needed: Needed) -> None:
+    def _end(self, claim: Claim, outcome: Outcome, text: str, needed: Precondition) -> None:
         now, chance = self._clock(), self._chance()
         self._attempts.end(claim, outcome, text, now=now, chance=chance, changes=needed.changes, wait=needed.wait)
         self._ended(claim)
@@ -195,7 +195,7 @@ class _stop_as_recorded(_AsRecorded, stop_base):  # noqa: N801 - as Tenacity nam
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         left = self._left()
-        return left is None or left > PATIENCE
+        return left is None or left > IN_PROCESS_WAIT_MAX
 
 
 class _wait_as_recorded(_AsRecorded, wait_base):  # noqa: N801

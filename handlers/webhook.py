@@ -46,7 +46,7 @@ class Webhook:
     def __repr__(self) -> str:
         return f"Webhook(host={self._host!r})"
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def send(self, event: Mapping[str, Any]) -> None:
         """Send a CloudEvent. Raises `Transient` when the receiver stays away, `Configuration` when it refuses."""
         self._retrying(self._post, msgspec.json.encode(event))
 

@@ -26,9 +26,9 @@ from streams.projector import Projector
 from streams.topics import CHANGES, PROJECTED, TOPICS
 from tieout.maintenance.map_files import load_maps as load_maps
 from tieout.settings import Settings
-from tieout.worker.log_continuity import adopt
+from tieout.worker.log_continuity import verify_and_record
 from tieout.worker.maps_in_force import MapsInForce
-from tieout.worker.state_topic import take_over
+from tieout.worker.state_topic import synchronise_state
 
 if TYPE_CHECKING:
     from streams.kafka import Access
@@ -141,8 +141,8 @@ def projecting(
     in_force = in_force or MapsInForce(settings, "projection")
     with engine.connect() as connection:
         maps = in_force.fitting(connection)
-    adopt(engine, log, projected_topics(settings))
-    take_over(engine, log, settings.prefix, lease)
+    verify_and_record(engine, log, projected_topics(settings))
+    synchronise_state(engine, log, settings.prefix, lease)
 
     def pinned() -> dict[tuple[str, str], str]:
         with engine.connect() as connection:

@@ -10,7 +10,7 @@ from typing import Final
 from engine.sync.attempts import SECOND, Request
 from engine.sync.general_journals import task_of
 from handlers.general_journals import GeneralJournals
-from handlers.sync_executor import Syncing
+from handlers.sync_executor import SyncExecutor
 from store.operational.attempts import SqlAttempts
 from store.queries.snapshot import Reader
 from tieout.bootstrap import load_maps, open_store
@@ -18,9 +18,9 @@ from tieout.maintenance.ingest import read_line
 from tieout.settings import Settings
 from tieout.simulator.pair.general_journals import RETRIED, STUCK, add_journal
 from tieout.simulator.pair.systems import Pair
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.sync.connectors import open_connectors
-from tieout.sync.general_journals import EVERY_SECONDS, JournalSyncing, names_in
+from tieout.sync.general_journals import EVERY_SECONDS, GeneralJournalSync, column_names
 
 _REJECTED: Final = (
     b'{"topic": "finance.changes", "key": "22565421", "value": {"specversion": "1.0", "id": "evt-customer-1", '
@@ -34,13 +34,13 @@ _FIRST: Final = int(datetime(2025, 1, 8, 17, tzinfo=UTC).timestamp()) * SECOND
 """When the first attempt began; the fifth ended before the small company's story does."""
 
 
-def add(settings: Settings, pair: Pair, outlet: Outlet) -> None:
+def add(settings: Settings, pair: Pair, topic_writer: TopicWriter) -> None:
     """Add it to the store and the topics of `settings`, which reach `pair` and permit outgoing calls. A journal stops
-    after five attempts, another one has made one. The events of the pair must go to `outlet`.
+    after five attempts, another one has made one. The events of the pair must go to `topic_writer`.
     """
     record = read_line(_REJECTED, settings.prefix)
     assert record is not None
-    outlet.append([record])
+    topic_writer.append([record])
     for journal in (STUCK, RETRIED):
         add_journal(pair.books, journal)
     now = _FIRST
@@ -51,16 +51,16 @@ def add(settings: Settings, pair: Pair, outlet: Outlet) -> None:
         def clock() -> int:
             return now
 
-        names = names_in(maps, settings)
-        journals = JournalSyncing(
+        names = column_names(maps, settings)
+        journals = GeneralJournalSync(
             GeneralJournals(connectors.finance, connectors.dataverse, connectors.processes, names),
             attempts,
             reader,
             settings,
-            outlet.report,
+            topic_writer.report,
             clock,
         )
-        syncing = Syncing(
+        executor = SyncExecutor(
             attempts,
             journals.call,
             journals.needed,
@@ -69,11 +69,11 @@ def add(settings: Settings, pair: Pair, outlet: Outlet) -> None:
             sleep=lambda seconds: None,
             chance=lambda: 0.0,
             ended=journals.ended,
-            publish=outlet.publish,
+            publish=topic_writer.publish,
         )
         for number, journal in enumerate((STUCK, RETRIED)):
             task = task_of(journal.company, journal.number, f"{journal.day}T17:45:00Z")
-            attempts.ask(
+            attempts.request(
                 Request(
                     id=f"demonstration {number}",
                     at=now,
@@ -83,5 +83,5 @@ def add(settings: Settings, pair: Pair, outlet: Outlet) -> None:
                     changes={},
                 )
             )
-            while syncing.next() and journal is STUCK:
+            while executor.execute_next() and journal is STUCK:
                 now += EVERY_SECONDS * SECOND

@@ -21,8 +21,8 @@ from tieout.settings import Settings
 from tieout.simulator.pair import beside, listen, small_pair
 from tieout.simulator.pair.systems import PORT
 from tieout.simulator.scenario import Event, ingest_line
-from tieout.sync.command_topic import Outlet
-from tieout.worker.signals import told_by_signals
+from tieout.sync.command_topic import TopicWriter
+from tieout.worker.signals import stop_on_signals
 
 AWAY_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.5
@@ -45,7 +45,7 @@ def main() -> None:
     # Other ids than those of a pair before this one, whose events are in the topics.
     pair.books.world.chance.seed()
     publisher = threading.Thread(target=publish, args=(events, settings, stop), name="publisher")
-    with told_by_signals(stop), beside(pair, listen(options.port)) as address:
+    with stop_on_signals(stop), beside(pair, listen(options.port)) as address:
         publisher.start()
         log.info("pair_started", address=address)
         stop.wait()
@@ -56,12 +56,12 @@ def publish(events: "SimpleQueue[Event]", settings: Settings, stop: threading.Ev
     """Append events to the topics in the order in which they come, until `stop` is set and none is left. While the log
     does not answer, they wait.
     """
-    outlet = Outlet(settings)
+    topic_writer = TopicWriter(settings)
     while not (stop.is_set() and events.empty()):
         records = _waiting(events, settings.prefix)
         while records:
             try:
-                outlet.append(records)
+                topic_writer.append(records)
                 break
             except TieoutError as error:
                 log.warning("pair_events_wait", events=len(records), reason=str(error), seconds=AWAY_SECONDS)

@@ -17,7 +17,7 @@ import httpcore
 import httpx
 import msgspec
 
-from handlers.api.classify import unanswered
+from handlers.api.classify import error_of_missing_response
 from handlers.errors import Configuration, Transient
 
 
@@ -84,7 +84,7 @@ def exchange(call: str, http: httpx.Client, request: httpx.Request, bounds: Boun
         finally:
             response.close()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise unanswered(call, host, error) from None
+        raise error_of_missing_response(call, host, error) from None
     finally:
         _deadline.reset(reset)
     # Bytes, for they need not be ASCII.

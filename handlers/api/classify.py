@@ -87,19 +87,19 @@ _NO_SUCH_NAME: Final = re.compile(
 _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
-def refused(call: str, response: httpx.Response) -> TargetError:
+def error_of_response(call: str, response: httpx.Response) -> TargetError:
     """The error that an answer other than 2xx is; `call` names it, such as `PATCH msdyn_journals(…)`."""
     code, said = _said(response)
     status = response.status_code
     kind, todo = _kind(status, code, said)
-    text = f"{answered(call, response)} {todo}"
+    text = f"{describe_response(call, response)} {todo}"
     if kind is Throttled:
         return Throttled(text, retry_after=_retry_after(response), status=status, code=code)
     # A gateway gave up on a call that may be under way behind it.
     return kind(text, status=status, code=code, outcome_unknown=status in (502, 504))
 
 
-def answered(call: str, response: httpx.Response) -> str:
+def describe_response(call: str, response: httpx.Response) -> str:
     """What was answered to a call, as a sentence: `GET accounts: 403 Forbidden (0x80040220: missing privilege).`"""
     text = f"{call}: {response.status_code} {_short(response.reason_phrase)}".rstrip()
     told = ": ".join(part for part in _said(response) if part)
@@ -185,7 +185,7 @@ def _retry_after(response: httpx.Response) -> float | None:
     return min(float(written), _RETRY_AFTER_MAX)
 
 
-def unanswered(call: str, host: str, error: httpx.HTTPError | httpx.InvalidURL) -> TargetError:
+def error_of_missing_response(call: str, host: str, error: httpx.HTTPError | httpx.InvalidURL) -> TargetError:
     """The error that no answer at all is: unknown host, TLS, timeouts, lost connections."""
     cause = _root(error)
     unknown = not isinstance(error, _UNSENT)
@@ -212,7 +212,7 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def decoded(call: str, response: httpx.Response) -> dict[str, Any]:
+def decode_object(call: str, response: httpx.Response) -> dict[str, Any]:
     """The JSON object in a good answer, numbers with a fraction as their digits: they may be money.
 
     Raises `Configuration` for a page meant for people, as of a proxy or a sign-in; `Transient` for JSON that was cut.

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from handlers.api.bounded_exchange import DEFAULT, Bounds, exchange
-from handlers.api.classify import decoded, refused
+from handlers.api.classify import decode_object, error_of_response
 from handlers.api.service_limits import Limiter
 from handlers.errors import Configuration, Missing, OutgoingOff, Permanent
 
@@ -45,7 +45,7 @@ class Tokens(Protocol):
         """The system refused this token; the next one must be new."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ApiResponse(msgspec.Struct, frozen=True):
     """What a system answered.
 
     `answered` is a moment before the rows in it were read, by the system's own clock where it tells the time: a row
@@ -93,11 +93,11 @@ class Connection:
 
     def get(
         self, path: str, *, parameters: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> ApiResponse:
         """Read; `path` is relative to the API. Raises `TargetError`."""
         return self.send("GET", path, parameters=parameters, headers=headers)
 
-    def follow(self, link: str, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def follow(self, link: str, *, headers: Mapping[str, str] | None = None) -> ApiResponse:
         """Read what a link leads to that an answer gave, and `check_link` took. Raises `TargetError`."""
         return self._send("GET", self.check_link(link), headers or {}, None)
 
@@ -135,7 +135,7 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         body: object = None,
         changes: bool = True,
-    ) -> Answer:
+    ) -> ApiResponse:
         """Make one call; `body` is sent as JSON. Raises `TargetError`.
 
         Whatever is no GET needs the switch, unless it is known that it `changes` nothing.
@@ -154,7 +154,7 @@ class Connection:
     def _call(self, method: str, address: httpx.URL) -> str:
         return f"{method} {address.path.removeprefix(self.address.path)}"
 
-    def _send(self, method: str, address: httpx.URL, headers: Mapping[str, str], body: object) -> Answer:
+    def _send(self, method: str, address: httpx.URL, headers: Mapping[str, str], body: object) -> ApiResponse:
         call = self._call(method, address)
         request = self._http.build_request(
             method,
@@ -172,12 +172,12 @@ class Connection:
             self._sign(request)
             response, answered = self._once(call, request)
         if not response.is_success:
-            error = refused(call, response)
+            error = error_of_response(call, response)
             if isinstance(error, Missing):
                 error.answered = answered
             raise error
-        content = decoded(call, response) if response.content else {}
-        return Answer(call, response.status_code, response.content, response.headers, content, answered)
+        content = decode_object(call, response) if response.content else {}
+        return ApiResponse(call, response.status_code, response.content, response.headers, content, answered)
 
     def _sign(self, request: httpx.Request) -> str:
         """Put a token into the request; returns it."""
@@ -194,7 +194,7 @@ class Connection:
             took = time.monotonic() - started
             log.debug("call_answered", call=call, status=response.status_code, seconds=round(took, 3))
             if response.status_code == 429:
-                raise refused(call, response)
+                raise error_of_response(call, response)
         return response, _read_at(response, took, before)
 
     def _joined(self, path: str) -> httpx.URL:

@@ -77,7 +77,7 @@ class Dataverse:
         *,
         only: Literal["create", "update"] | None = None,
         etag: str | None = None,
-    ) -> Literal["made", "changed", "there"]:
+    ) -> Literal["created", "updated", "exists"]:
         """Make the row with this key, or change it; a repeated call makes no second row (R45).
 
         `only="create"` leaves an existing row alone and answers `there`. `only="update"` raises `Missing` when there is
@@ -92,9 +92,9 @@ class Dataverse:
             answer = self.connection.send("PATCH", addressed(entity_set, key), headers=headers, body=columns)
         except Changed:
             if only == "create":
-                return "there"
+                return "exists"
             raise
-        return "made" if answer.status == 201 else "changed"
+        return "created" if answer.status == 201 else "updated"
 
     def act(self, action: str, parameters: Mapping[str, Any], *, on: str = "") -> dict[str, Any]:
         """Call an action: an unbound one by its name, one of a row with `on` (`msdyn_journals(guid)`); its result."""

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from handlers.api.connection import Answer, Connection
+from handlers.api.connection import ApiResponse, Connection
 from handlers.errors import Configuration, Permanent, TokenExpired, Transient
 
 
@@ -91,7 +91,7 @@ def follow(
     raise Transient(f"{table}: the read has more than {bounds.pages:,} pages. It continues later.")
 
 
-def page(connection: Connection, answer: Answer) -> Page:
+def page(connection: Connection, answer: ApiResponse) -> Page:
     """The rows of an answer.
 
     Raises `Permanent` when it holds none, lest a table be taken for empty; `Transient` when its members are of the
@@ -112,7 +112,7 @@ def page(connection: Connection, answer: Answer) -> Page:
     )
 
 
-def _link(connection: Connection, answer: Answer, name: str) -> str | None:
+def _link(connection: Connection, answer: ApiResponse, name: str) -> str | None:
     link = answer.content.get(name)
     if link is None:
         return None
@@ -122,7 +122,7 @@ def _link(connection: Connection, answer: Answer, name: str) -> str | None:
     return link
 
 
-def row(answer: Answer) -> Row:
+def row(answer: ApiResponse) -> Row:
     """The row of an answer. Raises `Transient` for an etag that is none."""
     etag = answer.content.get("@odata.etag", "")
     if not isinstance(etag, str) or (etag and not _ETAG.fullmatch(etag)):
@@ -130,7 +130,7 @@ def row(answer: Answer) -> Row:
     return Row(answer.content, etag, answer.body, answer.answered)
 
 
-def _wrong(answer: Answer, what: str) -> Transient:
+def _wrong(answer: ApiResponse, what: str) -> Transient:
     return Transient(
         f"{answer.call}: the answer breaks the rules of OData: {what}. Try again later, and look at what answers at "
         "this address.",

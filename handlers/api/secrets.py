@@ -11,15 +11,15 @@ _withheld: LRUCache[str, None] = LRUCache(maxsize=200)
 """The latest secrets: tokens expire after an hour, so the oldest need no redaction."""
 
 
-def withhold(secret: str) -> None:
-    """Register a secret for `without_secrets`, verbatim and as encoded in a form or an address."""
+def register_secret(secret: str) -> None:
+    """Register a secret for `redact`, verbatim and as encoded in a form or an address."""
     if len(secret) < _SHORTEST:
         return
     for spelling in (secret, quote(secret, safe=""), quote_plus(secret)):
         _withheld[spelling] = None
 
 
-def without_secrets(text: str) -> str:
+def redact(text: str) -> str:
     """Return a text with `***` in place of every registered secret."""
     for secret in list(_withheld):
         if secret in text:

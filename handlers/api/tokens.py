@@ -15,8 +15,8 @@ import httpx
 import msgspec
 
 from handlers.api.bounded_exchange import exchange
-from handlers.api.classify import answered, code_of, decoded, refused
-from handlers.api.secrets import withhold
+from handlers.api.classify import code_of, decode_object, describe_response, error_of_response
+from handlers.api.secrets import register_secret
 from handlers.errors import Configuration, Transient
 
 _WRONG: Final = {
@@ -66,7 +66,7 @@ class EntraTokens:
     def __init__(self, http: httpx.Client, identity: Application | ManagedIdentity, resource: str) -> None:
         self._identity = identity
         if isinstance(identity, Application):
-            withhold(identity.secret)
+            register_secret(identity.secret)
         self._http = _Http(http, self._remedy)
         self._resource = resource
         self._lock = threading.Lock()
@@ -90,7 +90,7 @@ class EntraTokens:
             token = answer.get("access_token")
             if not isinstance(token, str) or not _TOKEN.fullmatch(token):
                 raise Configuration(f"sign-in for {self._resource}: the answer holds no token. {self._check()}")
-            withhold(token)
+            register_secret(token)
             return token
 
     def refused(self, token: str) -> None:
@@ -225,7 +225,7 @@ class _Http:
         form = {**(headers or {}), "Content-Type": "application/x-www-form-urlencoded"}
         content = urlencode(data or {}).encode()
         if proof := (data or {}).get("client_assertion"):
-            withhold(proof if isinstance(proof, str) else proof.decode())
+            register_secret(proof if isinstance(proof, str) else proof.decode())
         return self._sent(self._http.build_request("POST", url, params=params or None, content=content, headers=form))
 
     def close(self) -> None:
@@ -236,14 +236,14 @@ class _Http:
         call = f"sign-in at {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         response = exchange(call, self._http, request)
         if response.is_success:
-            decoded(call, response)
+            decode_object(call, response)
         # Azure Arc answers the first call with the name of a file that proves who asks.
         elif response.status_code != 401 or "basic realm=" not in response.headers.get("www-authenticate", "").lower():
             if 300 <= response.status_code < 429 and response.status_code != 408:
                 code = code_of(response)
-                told = f"{answered(call, response)} {self._remedy(code)}"
+                told = f"{describe_response(call, response)} {self._remedy(code)}"
                 raise Configuration(told, status=response.status_code, code=code)
-            raise refused(call, response)
+            raise error_of_response(call, response)
         try:
             text = response.content.decode()
         except UnicodeDecodeError:

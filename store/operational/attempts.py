@@ -50,10 +50,10 @@ class SqlAttempts:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def ask(self, request: Request) -> list[str]:
+    def request(self, request: Request) -> list[str]:
         """See `handlers.attempts.AttemptLog`, as for the other calls."""
         with self._engine.begin() as connection:
-            return ask(connection, request)
+            return save_request(connection, request)
 
     def claim(
         self, holder: str, *, now: int, until: int, chance: float, only: tuple[str, str] | None = None
@@ -94,7 +94,7 @@ class SqlAttempts:
                 ],
             )
 
-    def is_safe(self, claim: Claim) -> bool:
+    def is_acknowledged(self, claim: Claim) -> bool:
         """Whether the attempts are on the state topic: a store that is made anew knows of them."""
         syncs, attempt = tables.syncs.c, tables.attempts.c
         own = (syncs.action == claim.action) & (syncs.subject == claim.subject)
@@ -108,11 +108,11 @@ class SqlAttempts:
             _held(connection, claim)
             return True
 
-    def keep(self, claim: Claim, *, until: int) -> None:
+    def renew(self, claim: Claim, *, until: int) -> None:
         with self._engine.begin() as connection:
             _save(connection, attempts.all_kept(_held(connection, claim), until))
 
-    def throttled(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
+    def refund(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
         with self._engine.begin() as connection:
             told = attempts.all_throttled(_held(connection, claim), text, now, wait)
             for sync in told:
@@ -197,7 +197,7 @@ def job_setting(job: str) -> str:
     return f"job {job}"
 
 
-def ask(connection: Connection, request: Request) -> list[str]:
+def save_request(connection: Connection, request: Request) -> list[str]:
     """Request tasks within a transaction. Return the names of the documents that will be attempted.
 
     A request of a run is recorded with its documents. Those that the run has requested already are skipped: delivery is

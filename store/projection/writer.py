@@ -18,7 +18,7 @@ from engine.mapping.compiler import Maps
 from store.errorlog import error_log, error_states
 from store.lease import Lease
 from store.notices import waiting_keys
-from store.operational.attempts import ask
+from store.operational.attempts import save_request
 from store.operational.inbox import QueuedCommand, queued_commands
 from store.operational.state_topic import APPLIED
 from store.projection.batch_plan import DecodedBatch, OffsetAdvance, Plan, ReceivedRequest, is_waiting, plan_batch
@@ -330,7 +330,7 @@ def _request_syncs(connection: Connection, requests: Sequence[ReceivedRequest]) 
         if asked.offset < applied.get(name, 0):
             continue
         if asked.request.at > time.time_ns() // 1_000 - REQUEST_VALIDITY:
-            ask(connection, asked.request)
+            save_request(connection, asked.request)
         applied[name] = asked.offset + 1
     upsert(connection, tables.settings, [(name, str(offset)) for name, offset in applied.items()])
 

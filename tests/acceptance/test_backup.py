@@ -20,7 +20,7 @@ from tieout.maintenance.ingest import read_line
 from tieout.maintenance.verify import verify
 from tieout.settings import Settings
 from tieout.simulator import ingest_lines, simulate
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 
 
 def settings_in(folder: Path) -> Settings:
@@ -39,7 +39,7 @@ def dumped(settings: Settings) -> list[dict[str, Any]]:
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A backup that was taken while events came in."""
-    outlets: list[Outlet] = []
+    outlets: list[TopicWriter] = []
     with live(tmp_path / "used", handles=False, on_outlet=outlets.append) as site:
         found = (read_line(line, "tieout") for line in ingest_lines(simulate("small", 2).events))
         more = [record for record in found if record is not None]

@@ -27,7 +27,7 @@ from tests.support.workspace import served
 from tieout.bootstrap import open_log, open_store
 from tieout.settings import load
 from tieout.simulator.pair.systems import ACTIONS
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.worker.projecting import project
 
 DELETION = ("errors", "delete", "--subject", "e1", "--why", "mended", "--who", "ann", "--yes")
@@ -156,12 +156,12 @@ def test_a_worker_that_dies_while_it_takes_a_deletion_loses_nothing_and_applies_
 def projecting() -> Iterator[None]:
     """A projecting worker in a thread, whose log nobody else here is lent."""
     settings, stop = load(), threading.Event()
-    outlet = Outlet(settings)
-    thread = threading.Thread(target=project, args=(settings,), kwargs={"stop": stop, "outlet": outlet})
+    topic_writer = TopicWriter(settings)
+    thread = threading.Thread(target=project, args=(settings,), kwargs={"stop": stop, "topic_writer": topic_writer})
     thread.start()
     try:
-        with outlet._changed:
-            assert outlet._changed.wait_for(lambda: outlet._lent is not None, 30)
+        with topic_writer._changed:
+            assert topic_writer._changed.wait_for(lambda: topic_writer._lent is not None, 30)
         yield
     finally:
         stop.set()

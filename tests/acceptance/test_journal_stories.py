@@ -408,7 +408,7 @@ def test_an_attempt_whose_worker_was_killed_is_logged_with_its_count(desk: Journ
     desk.attempts.begin(claim, now=desk.now(), until=desk.now() + SECOND)
     desk.site.clock.seconds += 2
     while desk.of().last_outcome != "interrupted":
-        assert desk.syncing.next()
-    desk.journals.take()
+        assert desk.executor.execute_next()
+    desk.journals.request_unconfirmed()
     entry = next(entry for entry in desk.errors() if entry.message.subject == NUMBER)
     assert entry.message.text == "Failed to sync journal line to Dataverse. Manual synch required at count 5. Count 2."

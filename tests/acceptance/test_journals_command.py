@@ -11,7 +11,7 @@ import pytest
 from tests.support.commandline import Tieout, typist
 from tests.support.pairs import Served, serving
 from tieout.settings import load
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.worker.handling import handling
 
 JOURNAL = "USPM/USPM-000095"
@@ -126,7 +126,7 @@ def test_nothing_is_asked_for_where_nothing_would_be_done(tieout: Tieout) -> Non
 def worker() -> Iterator[None]:
     """A handler in this process."""
     settings, stop = load(), threading.Event()
-    with handling(settings, stop, Outlet(settings)):
+    with handling(settings, stop, TopicWriter(settings)):
         yield
         stop.set()
 

@@ -20,8 +20,7 @@ from tieout.bootstrap import open_reader
 from tieout.settings import Settings
 from tieout.simulator.pair.injected_faults import Faults
 from tieout.simulator.pair.systems import ACTIONS
-from tieout.sync.command_topic import Outlet
-from tieout.sync.command_topic import syncs as syncs_of
+from tieout.sync.command_topic import TopicWriter, sync_commands
 from tieout.sync.planning import plan, plan_for
 
 pytestmark = pytest.mark.requirement("R90")
@@ -45,10 +44,10 @@ def syncs(settings: Settings) -> list[Sync]:
         engine.dispose()
 
 
-def press_sync(site: Live, outlet: Outlet, document: str) -> None:
+def press_sync(site: Live, topic_writer: TopicWriter, document: str) -> None:
     with open_reader(site.settings) as reader, reader.snapshot() as snapshot:
         request = plan_for(snapshot, site.settings, document).request("anna", "a test")
-    outlet.send(syncs_of(request))
+    topic_writer.send(sync_commands(request))
 
 
 def lost_store(folder: Path) -> None:
@@ -70,7 +69,7 @@ def exported(site: Live) -> str:
 
 @pytest.mark.requirement("R43", "R71", "R74")
 def test_five_attempts_stay_five_when_the_store_is_deleted(tmp_path: Path) -> None:
-    outlets: list[Outlet] = []
+    outlets: list[TopicWriter] = []
     with live(tmp_path, on_outlet=outlets.append) as site:
         document = exported(site)
         site.pair.faults.next("unavailable", EXPORT, times=100)
@@ -91,7 +90,7 @@ def test_five_attempts_stay_five_when_the_store_is_deleted(tmp_path: Path) -> No
 
 @pytest.mark.requirement("R43", "R74")
 def test_a_restored_store_learns_of_the_attempts_that_were_made_since_its_backup(tmp_path: Path) -> None:
-    outlets: list[Outlet] = []
+    outlets: list[TopicWriter] = []
     with live(tmp_path, handles=False, on_outlet=outlets.append) as site:
         document = exported(site)
         press_sync(site, outlets[0], document)

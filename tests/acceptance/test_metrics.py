@@ -76,7 +76,7 @@ def test_a_place_that_is_taken_is_named(tmp_path: Path, worker: Worker) -> None:
 
 def test_without_the_setting_nothing_listens() -> None:
     from tieout.worker.metrics import serving
-    from tieout.worker.status import Watch
+    from tieout.worker.status import WorkerStatus
 
-    with serving(Settings(), Watch()) as port:
+    with serving(Settings(), WorkerStatus()) as port:
         assert port is None

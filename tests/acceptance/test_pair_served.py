@@ -42,7 +42,7 @@ def test_answers_that_are_lost_on_a_real_connection_are_told_from_calls_that_nev
         with pytest.raises(Transient) as raised:
             served.dataverse.upsert("msdyn_journals", key, {}, only="create")
         assert raised.value.outcome_unknown
-    assert served.dataverse.upsert("msdyn_journals", key, {}, only="create") == "there"
+    assert served.dataverse.upsert("msdyn_journals", key, {}, only="create") == "exists"
     assert len(served.pair.tables["msdyn_journal"].rows) == 1
     gone = Connection(served.http, "http://127.0.0.1:9/data", served.finance.connection._tokens)
     with pytest.raises(Transient, match=r"connection to 127\.0\.0\.1 failed") as raised:

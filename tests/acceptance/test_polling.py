@@ -21,7 +21,7 @@ from tests.support.payloads import EXAMPLES
 from tieout.bootstrap import open_store
 from tieout.cli import poll
 from tieout.settings import Settings, load
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.worker.handling import handling
 
 
@@ -228,7 +228,7 @@ def test_a_worker_that_handles_reads_the_row_of_a_cut_event_by_itself(
     monkeypatch.setenv("TIEOUT_OUTGOING", "true")
     settings, stop = load(), threading.Event()
     deadline = time.monotonic() + 60
-    with handling(settings, stop, Outlet(settings)):
+    with handling(settings, stop, TopicWriter(settings)):
         while waits(settings) and time.monotonic() < deadline:
             time.sleep(0.1)
         stop.set()
@@ -244,7 +244,10 @@ def test_a_handler_does_not_begin_with_a_table_that_no_map_reads(
     monkeypatch.setenv("TIEOUT_OUTGOING", "true")
     monkeypatch.setenv("TIEOUT_POLL", "CustTable")
     settings = load()
-    with pytest.raises(SettingError, match="is in no map"), handling(settings, threading.Event(), Outlet(settings)):
+    with (
+        pytest.raises(SettingError, match="is in no map"),
+        handling(settings, threading.Event(), TopicWriter(settings)),
+    ):
         pass
 
 

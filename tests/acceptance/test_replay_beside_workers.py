@@ -27,11 +27,11 @@ from tieout.maintenance.replay import rehearsed
 from tieout.settings import Settings, load
 from tieout.simulator import ingest_lines, simulate
 from tieout.simulator.pair.systems import ACTIONS
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.worker import projecting
 from tieout.worker.handling import handling
 from tieout.worker.maps_in_force import FIT_SECONDS
-from tieout.worker.status import Watch
+from tieout.worker.status import WorkerStatus
 
 pytestmark = pytest.mark.requirement("R70", "R82")
 
@@ -70,28 +70,28 @@ class Projecting:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.watch = Watch()
-        self._outlet = Outlet(settings)
+        self.status = WorkerStatus()
+        self._topic_writer = TopicWriter(settings)
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=projecting.project,
             args=(settings,),
-            kwargs={"stop": self._stop, "watch": self.watch, "outlet": self._outlet},
+            kwargs={"stop": self._stop, "status": self.status, "topic_writer": self._topic_writer},
         )
 
     def send(self, event: Event) -> None:
         """Send an event, as a connector of this process does."""
         from streams.log import NewRecord
 
-        self._outlet.append([NewRecord(f"tieout.{event['topic']}", str(event["key"]).encode(), body(event))])
+        self._topic_writer.append([NewRecord(f"tieout.{event['topic']}", str(event["key"]).encode(), body(event))])
 
     def ready(self) -> None:
         """Wait until it is."""
-        self._until(lambda: self.watch.unready() is None)
+        self._until(lambda: self.status.unready_reason() is None)
 
-    def unready(self, words: str) -> None:
+    def unready_reason(self, words: str) -> None:
         """Wait until it is not, for a reason with these words."""
-        self._until(lambda: words in (self.watch.unready() or ""))
+        self._until(lambda: words in (self.status.unready_reason() or ""))
 
     def _until(self, condition: Callable[[], bool]) -> None:
         def met() -> bool:
@@ -139,7 +139,7 @@ def test_a_worker_whose_map_file_was_replaced_loads_it_after_the_replay_and_goes
         until(lambda: any(line["event"] == "maps_loaded" for line in logged), SECONDS)
         running.ready()
         running.send(events[-1])
-        until(lambda: running.watch.applied > 0, SECONDS)
+        until(lambda: running.status.applied > 0, SECONDS)
     assert not [line for line in logged if line["event"] == "maps_do_not_fit"]
     assert canonical(settings) == as_new(settings, events, tmp_path / "new", MENDED_MAP)
 
@@ -152,8 +152,8 @@ def test_a_map_file_that_is_only_edited_keeps_no_worker_from_going_on(
         Path(settings.maps[0]).write_text(MENDED_MAP, encoding="utf-8")
         replay(msgspec.structs.replace(settings, maps=(str(as_before(tmp_path)),)))
         running.send(events[-1])
-        until(lambda: running.watch.applied > 0, SECONDS)
-        assert running.watch.unready() is None
+        until(lambda: running.status.applied > 0, SECONDS)
+        assert running.status.unready_reason() is None
     assert canonical(settings) == as_new(settings, events, tmp_path / "new", WRONG_MAP)
 
 
@@ -172,7 +172,7 @@ def test_a_worker_with_the_old_maps_waits_says_so_once_and_goes_on_when_they_fit
     with Projecting(settings).running() as running, served(settings) as workspace:
         running.ready()
         replay(shipped)
-        running.unready("run `tieout replay` under those in force here")
+        running.unready_reason("run `tieout replay` under those in force here")
         page = httpx.get(f"{workspace.address}/operation?company=USPM").text
         assert "This store was built under other maps than those in force here" in page
         assert "Projection" in page
@@ -180,7 +180,7 @@ def test_a_worker_with_the_old_maps_waits_says_so_once_and_goes_on_when_they_fit
         # Several looks later it is the same worker, and it has said nothing more.
         stood = threading.Event()
         stood.wait(2.5 * FIT_SECONDS)
-        assert running.watch.restarts == 0
+        assert running.status.restarts == 0
         told = [line for line in logged if line["event"] == "maps_do_not_fit"]
         assert sorted(line["part"] for line in told) == ["projection", "workspace"]
         if mended_by == "the file":
@@ -189,7 +189,7 @@ def test_a_worker_with_the_old_maps_waits_says_so_once_and_goes_on_when_they_fit
             replay(settings)
         running.ready()
         running.send(events[-1])
-        until(lambda: running.watch.applied > 0, SECONDS)
+        until(lambda: running.status.applied > 0, SECONDS)
         assert "Other maps." not in httpx.get(f"{workspace.address}/operation?company=USPM").text
         assert "projection" not in failures(settings)
     in_use = MENDED_MAP if mended_by == "the file" else WRONG_MAP
@@ -201,7 +201,7 @@ def test_a_map_file_that_cannot_be_read_any_more_is_named_and_waited_for(setting
         running.ready()
         Path(settings.maps[0]).write_text("half a", encoding="utf-8")
         replay(msgspec.structs.replace(settings, maps=()))
-        running.unready("contoso.toml is not TOML")
+        running.unready_reason("contoso.toml is not TOML")
         Path(settings.maps[0]).write_text(MENDED_MAP, encoding="utf-8")
         running.ready()
 
@@ -210,10 +210,10 @@ def test_a_worker_that_waited_outlives_a_command_that_has_the_log_when_it_goes_o
     with Projecting(settings).running() as running:
         running.ready()
         replay(msgspec.structs.replace(settings, maps=()))
-        running.unready("built under other maps")
+        running.unready_reason("built under other maps")
         with open_log(settings, write=True):
             Path(settings.maps[0]).write_text(MENDED_MAP, encoding="utf-8")
-            running.unready("log.sqlite")
+            running.unready_reason("log.sqlite")
         running.ready()
 
 
@@ -221,7 +221,7 @@ def test_a_worker_for_other_companies_waits_and_names_them(settings: Settings) -
     with Projecting(settings).running() as running:
         running.ready()
         replay(msgspec.structs.replace(settings, companies=("GBPM", "USPM")))
-        running.unready("set TIEOUT_COMPANIES to those that it was built for (GBPM, USPM)")
+        running.unready_reason("set TIEOUT_COMPANIES to those that it was built for (GBPM, USPM)")
         replay(settings)
         running.ready()
 
@@ -231,7 +231,7 @@ def test_a_worker_that_starts_before_the_replay_waits_for_it(settings: Settings)
     with pytest.raises(BuiltOtherwise):
         projecting.project(shipped, until_caught_up=True, stop=threading.Event())
     with Projecting(shipped).running() as running:
-        running.unready("built under other maps")
+        running.unready_reason("built under other maps")
         replay(shipped)
         running.ready()
 
@@ -257,22 +257,22 @@ def test_a_handler_with_the_old_maps_calls_nothing_until_they_fit_again(
         **pair.settings(),
         **processes,
     }
-    settings, watch, stop = load(environ, tmp_path), Watch(), threading.Event()
+    settings, status, stop = load(environ, tmp_path), WorkerStatus(), threading.Event()
     project_lines(settings, small_company())
     (tmp_path / "other.toml").write_text(WRONG_MAP, encoding="utf-8")
     other = msgspec.structs.replace(settings, maps=(str(tmp_path / "other.toml"),))
-    with handling(settings, stop, Outlet(settings), watch):
+    with handling(settings, stop, TopicWriter(settings), status):
         try:
-            until(lambda: watch.state == "handling", SECONDS)
+            until(lambda: status.state == "handling", SECONDS)
             replay(other)
-            until(lambda: "other maps" in (watch.unready() or ""), SECONDS)
+            until(lambda: "other maps" in (status.unready_reason() or ""), SECONDS)
             ask_for_one(settings)
             stop.wait(3)
             assert calls(pair) == []
             assert "this store was built under other maps" in failures(settings)["handler"]
             assert len([line for line in logged if line["event"] == "maps_do_not_fit"]) == 1
             (tmp_path / "contoso.toml").write_text(WRONG_MAP, encoding="utf-8")
-            until(lambda: watch.unready() is None, SECONDS)
+            until(lambda: status.unready_reason() is None, SECONDS)
             replay(msgspec.structs.replace(settings, maps=()))
             (tmp_path / "contoso.toml").write_text(MENDED_MAP, encoding="utf-8")
             until(lambda: calls(pair) != [], SECONDS)
@@ -297,4 +297,4 @@ def ask_for_one(settings: Settings) -> None:
         company = snapshot.company("USPM")
         request = plan(snapshot, shipped, company, snapshot.window(company, None, None), KINDS).request("anna", "all")
     with open_store(settings, write=True) as engine:
-        SqlAttempts(engine).ask(request)
+        SqlAttempts(engine).request(request)

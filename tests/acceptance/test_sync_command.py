@@ -24,7 +24,7 @@ from tieout.cli.sync import progress_note
 from tieout.settings import Settings, load
 from tieout.simulator.pair.systems import ACTIONS
 from tieout.simulator.scenario import Event, ingest_line
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.worker.handling import handling
 
 
@@ -134,7 +134,7 @@ def test_the_recurring_job_asks_by_the_commands_topic(tieout: Tieout, monkeypatc
         # An installation of some days ago: its first day counts as done.
         SqlAttempts(engine).claim_job("sync USPM", "2025-01-01")
     deadline = time.monotonic() + 60
-    with handling(settings, stop, Outlet(settings)):
+    with handling(settings, stop, TopicWriter(settings)):
         while not (asked := commands(settings)) and time.monotonic() < deadline:
             time.sleep(0.1)
         stop.set()
@@ -175,7 +175,7 @@ def test_a_sync_that_is_followed_shows_its_progress_on_the_terminal(tieout: Tieo
     screen, terminal = pty.openpty()
     command = [sys.executable, "-m", "tieout", "sync", "--company", "USPM", "--yes"]
     with (
-        handling(settings, stop, Outlet(settings)),
+        handling(settings, stop, TopicWriter(settings)),
         subprocess.Popen(command, stdin=terminal, stdout=subprocess.DEVNULL, stderr=terminal) as process,
     ):
         os.close(terminal)

@@ -179,7 +179,7 @@ def test_a_document_that_was_mended_meanwhile_is_not_called_for(desk: Desk, expo
 def test_the_recurring_job_syncs_each_company_once_a_day_at_its_own_time(desk: Desk) -> None:
     def due(moment: str) -> list[tuple[str, int]]:
         now = datetime.fromisoformat(moment)
-        asked = sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.ask)
+        asked = sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.request)
         return [
             (day, sum(len(task.documents) for task in request.tasks))
             for company, day, request in asked
@@ -205,7 +205,7 @@ def test_a_company_without_a_calendar_does_not_keep_the_others_from_their_sync()
 
     def due(moment: str) -> dict[str, int]:
         now = datetime.fromisoformat(moment)
-        asked = sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.ask)
+        asked = sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.request)
         return {company: len(request.tasks) for company, _, request in asked}
 
     due("2025-01-08T12:00:00Z")  # the first day of an installation
@@ -224,7 +224,7 @@ def test_a_company_outside_the_settings_is_not_looked_at(desk: Desk) -> None:
     desk.also([posted_expense("1", "10.00", company="AAAA")])
     for moment in ("2025-01-08T12:00:00+00:00", "2025-01-10T12:00:00+00:00"):
         now = datetime.fromisoformat(moment)
-        asked = list(sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.ask))
+        asked = list(sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.request))
     assert {company for company, *_ in asked} == {"USPM"}
 
 
@@ -232,4 +232,4 @@ def test_the_recurring_job_can_be_off() -> None:
     desk = Desk(sync_at="never")
     for moment in ("2025-01-08T12:00:00+00:00", "2025-01-20T12:00:00+00:00"):
         now = datetime.fromisoformat(moment)
-        assert list(sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.ask)) == []
+        assert list(sync_every_company(desk.reader, desk.attempts, desk.settings, now, desk.attempts.request)) == []

@@ -51,7 +51,7 @@ def look(engine: Engine, run: str, now: int) -> RunProgress:
 @pytest.mark.requirement("R47")
 def test_a_run_tells_how_far_each_of_its_documents_is(log: SqlAttempts, engine: Engine) -> None:
     names = [f"USPM/{number}" for number in range(7)]
-    log.ask(request(*names, of=8))
+    log.request(request(*names, of=8))
     attempt(log, names[0], SECOND, "succeeded")
     attempt(log, names[1], SECOND, "permanent")
     attempt(log, names[2], SECOND, "transient")
@@ -84,7 +84,7 @@ def test_a_run_tells_how_far_each_of_its_documents_is(log: SqlAttempts, engine: 
 
 @pytest.mark.requirement("R40")
 def test_a_run_is_finished_once_nothing_happens_any_more_without_a_person(log: SqlAttempts, engine: Engine) -> None:
-    log.ask(request("USPM/1", "USPM/2"))
+    log.request(request("USPM/1", "USPM/2"))
     attempt(log, "USPM/1", 10 * SECOND, "succeeded")
     half = look(engine, "run-1", 11 * SECOND)
     assert (half.finished, half.remaining(11 * SECOND)) == (False, 10 * SECOND)
@@ -95,28 +95,28 @@ def test_a_run_is_finished_once_nothing_happens_any_more_without_a_person(log: S
 
 @pytest.mark.requirement("R47")
 def test_what_waits_for_its_next_attempt_takes_at_least_until_then(log: SqlAttempts, engine: Engine) -> None:
-    log.ask(request("USPM/1", "USPM/2"))
+    log.request(request("USPM/1", "USPM/2"))
     assert look(engine, "run-1", SECOND).remaining(SECOND) is None
     attempt(log, "USPM/1", SECOND, "succeeded")
     held = log.claim("one", now=SECOND, until=HOUR, chance=0.0)
     assert held is not None
     log.begin(held, now=SECOND, until=HOUR)
-    log.throttled(held, "429", now=SECOND, wait=300 * SECOND)
+    log.refund(held, "429", now=SECOND, wait=300 * SECOND)
     assert look(engine, "run-1", 2 * SECOND).remaining(2 * SECOND) == 299 * SECOND
 
 
 @pytest.mark.requirement("R43")
 def test_a_finished_run_keeps_what_it_came_to_when_a_later_one_begins_again(log: SqlAttempts, engine: Engine) -> None:
-    log.ask(request("USPM/1"))
+    log.request(request("USPM/1"))
     attempt(log, "USPM/1", SECOND, "permanent")
-    log.ask(request("USPM/1", run="run-2", at=HOUR))
+    log.request(request("USPM/1", run="run-2", at=HOUR))
     first, second = (look(engine, name, HOUR) for name in ("run-1", "run-2"))
     assert (first.count("blocked"), first.finished, first.ended_at) == (1, True, SECOND)
     with engine.connect() as connection:
         (kept,) = documents_of(connection, "run-1", HOUR, None)
     assert (kept.outcome, kept.text, kept.made) == ("permanent", "permanent!", 1)
     assert (second.count("queued"), second.joined, second.finished) == (1, 0, False)
-    log.ask(request("USPM/1", run="run-3", at=HOUR + 1))
+    log.request(request("USPM/1", run="run-3", at=HOUR + 1))
     third = look(engine, "run-3", HOUR + 1)
     assert (third.joined, third.count("queued")) == (1, 1)
     attempt(log, "USPM/1", HOUR + 2, "succeeded")
@@ -132,13 +132,13 @@ def test_a_document_whose_subject_is_queued_joins_its_call_and_tells_of_no_earli
         made = SyncRun(id=run, company="USPM", scope="a test", calls=1, documents=len(names))
         return Request(id=run, at=at, who="anna", by_person=True, tasks=(task,), changes={}, restart=False, run=made)
 
-    log.ask(imported("USPM/1", "USPM/2", run="run-1", at=0))
+    log.request(imported("USPM/1", "USPM/2", run="run-1", at=0))
     held = log.claim("one", now=1, until=HOUR, chance=0.0)
     assert held is not None
     log.begin(held, now=1, until=HOUR)
     log.end(held, "succeeded", "", now=2, chance=0.0, changes={})
-    log.ask(imported("USPM/1", run="run-2", at=HOUR))
-    log.ask(imported("USPM/2", run="run-3", at=HOUR))
+    log.request(imported("USPM/1", run="run-2", at=HOUR))
+    log.request(imported("USPM/2", run="run-3", at=HOUR))
     third = look(engine, "run-3", HOUR)
     assert (third.joined, third.count("retrying"), third.finished, third.last_at) == (1, 1, False, None)
     held = log.claim("two", now=HOUR, until=2 * HOUR, chance=0.0)
@@ -148,7 +148,7 @@ def test_a_document_whose_subject_is_queued_joins_its_call_and_tells_of_no_earli
 
 @pytest.mark.requirement("R47")
 def test_a_run_that_no_handler_moves_is_stalled(log: SqlAttempts, engine: Engine) -> None:
-    log.ask(request("USPM/1", "USPM/2"))
+    log.request(request("USPM/1", "USPM/2"))
     assert [look(engine, "run-1", now * SECOND).stalled(now * SECOND) for now in (14, 16)] == [False, True]
     attempt(log, "USPM/1", 20 * SECOND, "succeeded")
     assert [look(engine, "run-1", now * SECOND).stalled(now * SECOND) for now in (34, 36)] == [False, True]
@@ -159,8 +159,8 @@ def test_a_run_that_no_handler_moves_is_stalled(log: SqlAttempts, engine: Engine
 
 @pytest.mark.requirement("R41")
 def test_the_last_runs_of_a_company_are_listed_and_a_run_without_calls_is_one(log: SqlAttempts, engine: Engine) -> None:
-    log.ask(request("USPM/1"))
-    log.ask(request(run="run-2", at=HOUR, by_person=False))
+    log.request(request("USPM/1"))
+    log.request(request(run="run-2", at=HOUR, by_person=False))
     with engine.connect() as connection:
         assert [one.id for one in runs_of(connection, "USPM", HOUR, 10)] == ["run-2", "run-1"]
         (job,) = runs_of(connection, "USPM", HOUR, 10, by_person=False)
@@ -169,8 +169,8 @@ def test_the_last_runs_of_a_company_are_listed_and_a_run_without_calls_is_one(lo
 
 
 def test_old_runs_are_purged_with_their_documents(log: SqlAttempts, engine: Engine) -> None:
-    log.ask(request("USPM/1"))
-    log.ask(request("USPM/2", run="run-2", at=HOUR))
+    log.request(request("USPM/1"))
+    log.request(request("USPM/2", run="run-2", at=HOUR))
     assert log.purge_runs(HOUR) == 1
     with engine.connect() as connection:
         assert run_of(connection, "run-1", HOUR) is None

@@ -150,27 +150,27 @@ def test_what_fails_is_not_noted(engine: Engine) -> None:
 @pytest.mark.requirement("R43", "R71")
 def test_a_call_may_leave_once_its_attempt_is_published(engine: Engine) -> None:
     log = SqlAttempts(engine)
-    log.ask(request(task()))
+    log.request(request(task()))
     publish_state(engine)
     held = claim(log, 0)
     log.begin(held, now=1, until=HOUR)
-    assert not log.is_safe(held)
+    assert not log.is_acknowledged(held)
     # Somebody else's change comes later and holds nobody up.
     waiting = StateOutbox(engine).pending(10)
     SqlCursors(engine).save(Cursor(table="dataverse/msdyn_actual"))
     StateOutbox(engine).acknowledge(waiting, next(OFFSETS))
-    assert log.is_safe(held)
+    assert log.is_acknowledged(held)
 
 
 @pytest.mark.requirement("R43", "R71")
 def test_a_row_that_changes_while_it_is_published_is_published_again(engine: Engine) -> None:
     log = SqlAttempts(engine)
-    log.ask(request(task()))
+    log.request(request(task()))
     waiting = StateOutbox(engine).pending(10)
     held = claim(log, 0)
     log.begin(held, now=1, until=HOUR)
     StateOutbox(engine).acknowledge(waiting, next(OFFSETS))
-    assert not log.is_safe(held)
+    assert not log.is_acknowledged(held)
     assert noted(engine) == [("sync", "USPM/1", "export"), ("attempt", "USPM/1", "export", 1)]
 
 
@@ -178,7 +178,7 @@ def test_a_row_that_changes_while_it_is_published_is_published_again(engine: Eng
 def test_a_handler_loses_its_claim_to_what_the_topic_knew_better(engine: Engine, other: Engine) -> None:
     """Another store went on after the backup that this one was restored from."""
     log = SqlAttempts(engine)
-    log.ask(request(task()))
+    log.request(request(task()))
     before = published(engine)
     adopted(other, before, overwrite=True)
     published(other)
@@ -194,7 +194,7 @@ def test_a_handler_loses_its_claim_to_what_the_topic_knew_better(engine: Engine,
     adopted(engine, topic)
     publish_state(engine)
     with pytest.raises(ClaimLost):
-        log.is_safe(held)
+        log.is_acknowledged(held)
     (sync,) = log.syncs()
     assert (sync.attempts.made, sync.attempts.calls) == (3, 3)
 
@@ -229,7 +229,7 @@ def test_a_store_that_knows_nothing_takes_all_whatever_was_written_to_it_before(
 @pytest.mark.requirement("R43", "R71")
 def test_what_is_taken_over_in_pieces_is_what_came_last(engine: Engine, other: Engine) -> None:
     log = SqlAttempts(engine)
-    log.ask(request(task()))
+    log.request(request(task()))
     pieces = [published(engine)]
     for number in range(5):
         held = claim(log, number * HOUR)
@@ -306,7 +306,7 @@ def test_records_that_cannot_be_read_are_named_and_keep_no_other(engine: Engine)
 def test_all_of_it_can_be_published_again(engine: Engine) -> None:
     SqlCursors(engine).save(Cursor(table="finance/Vendors", rows=1))
     log = SqlAttempts(engine)
-    log.ask(request(task("USPM/1", "USPM/1", "USPM/2"), run="r1"))
+    log.request(request(task("USPM/1", "USPM/1", "USPM/2"), run="r1"))
     topic = published(engine)
     with engine.begin() as connection:
         state_topic.republish(connection)
@@ -330,7 +330,7 @@ class Keeping(RuleBasedStateMachine):
     @rule(names=st.sets(st.sampled_from(["USPM/1", "USPM/2"]), min_size=1), person=st.booleans(), run=st.booleans())
     def ask(self, names: set[str], person: bool, run: bool) -> None:
         asked = request(task("USPM/1", *sorted(names)), at=self.now, by_person=person, run=f"r{self.now}" * run)
-        SqlAttempts(self.engine).ask(asked)
+        SqlAttempts(self.engine).request(asked)
 
     @rule(outcome=st.sampled_from(["succeeded", "transient", "configuration", None]), minutes=st.integers(0, 30))
     def attempt(self, outcome: Outcome | None, minutes: int) -> None:

@@ -65,7 +65,7 @@ def take_state_away(connection: Connection) -> None:
 @pytest.mark.requirement("R71", "R74")
 def test_all_of_the_state_of_an_older_store_is_published(engine: Engine) -> None:
     log = SqlAttempts(engine)
-    log.ask(request(task("USPM/1", "USPM/1", "USPM/2"), run="r1"))
+    log.request(request(task("USPM/1", "USPM/1", "USPM/2"), run="r1"))
     held = claim(log, 0)
     log.begin(held, now=1, until=HOUR)
     SqlCursors(engine).save(Cursor(table="finance/Vendors", rows=1))
@@ -81,7 +81,7 @@ def test_all_of_the_state_of_an_older_store_is_published(engine: Engine) -> None
         assert state_topic.unpublished(connection) == set(before)
         # It has nothing to learn from the topic but what is newer.
         assert state_topic.load_offset(connection) == StateTopicOffset()
-    assert not log.is_safe(held)
+    assert not log.is_acknowledged(held)
 
 
 @pytest.mark.requirement("R35", "R74")

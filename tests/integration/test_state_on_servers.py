@@ -22,9 +22,9 @@ from streams.log import NewRecord
 from streams.topics import STATE
 from tests.support.containers import Broker, Database, until
 from tests.support.workers import Environment, environment
-from tieout.sync.command_topic import syncs
+from tieout.sync.command_topic import sync_commands
 from tieout.sync.requests import request_of
-from tieout.worker.state_topic import unlike
+from tieout.worker.state_topic import find_differences
 
 pytestmark = [pytest.mark.containers, pytest.mark.requirement("R43", "R71", "R81", "R90")]
 
@@ -49,7 +49,9 @@ def ask(place: Environment) -> None:
     """Ask for a sync by the commands topic, as a person does."""
     request = request_of((EXPORT,), {}, who="anna", scope="a test")
     topic = f"{place.settings.prefix}.commands"
-    place.log.append([NewRecord(topic, key.encode(), state_topic._json(command)) for key, command in syncs(request)])
+    place.log.append(
+        [NewRecord(topic, key.encode(), state_topic._json(command)) for key, command in sync_commands(request)]
+    )
 
 
 def attempt(engine: Engine, number: int) -> None:
@@ -58,7 +60,7 @@ def attempt(engine: Engine, number: int) -> None:
     held = log.claim(f"handler {now}", now=now, until=now + 60 * SECOND, chance=0.0)
     assert held is not None
     log.begin(held, now=now, until=now + 60 * SECOND)
-    until(lambda: log.is_safe(held), 30)
+    until(lambda: log.is_acknowledged(held), 30)
     log.end(held, "transient", "503", now=now, chance=0.0, changes={})
 
 
@@ -94,10 +96,10 @@ def test_no_call_leaves_while_no_worker_puts_its_attempt_on_the_topic(place: Env
     assert held is not None
     log.begin(held, now=now, until=now + 600 * SECOND)
     time.sleep(1)
-    assert not log.is_safe(held)
+    assert not log.is_acknowledged(held)
     place.expire_lease()
     place.writer()
-    until(lambda: log.is_safe(held), 30)
+    until(lambda: log.is_acknowledged(held), 30)
 
 
 @pytest.mark.requirement("R74")
@@ -107,7 +109,7 @@ def test_five_attempts_stay_five_in_a_new_store(place: Environment, engine: Engi
     before = stopped(place, engine)
     SqlCursors(engine).save(Cursor(table="finance/Vendors", rows=7))
     until(lambda: published(engine), 30)
-    assert unlike(engine, place.log, place.settings.prefix) == []
+    assert find_differences(engine, place.log, place.settings.prefix) == []
     worker.terminate()
     assert worker.ends() == 0
     engine.dispose()
@@ -119,7 +121,7 @@ def test_five_attempts_stay_five_in_a_new_store(place: Environment, engine: Engi
     until(lambda: published(engine), 30)
     assert only(engine) == before
     assert SqlCursors(engine).load("finance/Vendors") == Cursor(table="finance/Vendors", rows=7)
-    assert unlike(engine, place.log, place.settings.prefix) == []
+    assert find_differences(engine, place.log, place.settings.prefix) == []
     place.check()
     ask(place)
     until(lambda: only(engine).attempts.round == 2, 30)
@@ -138,7 +140,7 @@ def test_a_topic_that_was_made_again_gets_all_of_the_state(place: Environment, e
     worker.says("state_published_again")
     until(lambda: published(engine), 30)
     assert only(engine) == before
-    assert unlike(engine, place.log, place.settings.prefix) == []
+    assert find_differences(engine, place.log, place.settings.prefix) == []
 
 
 def test_what_compaction_left_is_all_that_a_new_store_needs(place: Environment, engine: Engine) -> None:

@@ -20,7 +20,7 @@ import structlog
 
 from engine.sync.attempts import SECOND, Claim
 from handlers.errors import Transient
-from handlers.sync_executor import Needed, Syncing
+from handlers.sync_executor import Precondition, SyncExecutor
 from store.operational.attempts import SqlAttempts
 from store.schema.database import connect
 from streams.projector import Projector
@@ -58,16 +58,16 @@ def main(folder: Path, calls: Path, now: int, step: int) -> None:
         for name in ("claim", "begin", "end"):
             setattr(attempts, name, stepping(getattr(attempts, name)))
         event_log.append = stepping(event_log.append)  # type: ignore[method-assign]
-        Syncing(
+        SyncExecutor(
             attempts,
             stepping(call),
-            lambda claim: Needed(True, "", {}),
+            lambda claim: Precondition(True, "", {}),
             name=f"worker {os.getpid()}",
             clock=lambda: now * SECOND,
             sleep=lambda seconds: os._exit(0),  # one attempt a process
             chance=lambda: 0.0,
             publish=lambda: publish(projector),
-        ).next()
+        ).execute_next()
 
 
 def settings_in(folder: Path) -> Settings:

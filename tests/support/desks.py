@@ -10,7 +10,7 @@ import msgspec
 from engine.calendar import Window
 from engine.events.notices import notice_of
 from engine.sync.attempts import SECOND, Sync
-from handlers.sync_executor import Syncing
+from handlers.sync_executor import SyncExecutor
 from store.errorlog.error_log import ErrorQuery
 from store.operational.attempts import SqlAttempts
 from store.projection.batch_plan import DecodedBatch
@@ -46,7 +46,7 @@ class Desk:
         self._writer = Writer(self.engine, MAPS, self.settings.companies)
         self._seen = 0
         self._apply(list(simulate("small", deliver=False).events))
-        self.syncing = Syncing(
+        self.executor = SyncExecutor(
             self.attempts,
             caller(self.site.processes),
             looking(self.reader, self.settings),
@@ -89,11 +89,11 @@ class Desk:
     def ask(self, document: str | None = None, *, by_person: bool = True) -> list[str]:
         """Press Sync, or let the recurring job do so; the documents that will be tried."""
         request = self.plan(document).request("anna", "a test", by_person=by_person)
-        return self.attempts.ask(msgspec.structs.replace(request, at=self.now()))
+        return self.attempts.request(msgspec.structs.replace(request, at=self.now()))
 
     def handle(self) -> None:
         """See to all that is due, and let what the systems send arrive."""
-        while self.syncing.next():
+        while self.executor.execute_next():
             self.arrive()
         self.arrive()
 
@@ -114,7 +114,7 @@ class Desk:
         with self.reader.snapshot() as snapshot:
             entries = snapshot.error_log(ErrorQuery(company=COMPANY, subject=subject))
             request = error_retry.request(snapshot, error_retry.plan(entries, self.settings), "anna")
-        asked = self.attempts.ask(msgspec.structs.replace(request, at=self.now()))
+        asked = self.attempts.request(msgspec.structs.replace(request, at=self.now()))
         self.handle()
         return self.attempts.syncs(asked)
 

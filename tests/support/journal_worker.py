@@ -28,14 +28,14 @@ from handlers.api.finance import Finance
 from handlers.change_events import SourceEvent
 from handlers.general_journals import GeneralJournals
 from handlers.processes import Processes
-from handlers.sync_executor import Syncing
+from handlers.sync_executor import SyncExecutor
 from store.operational.attempts import SqlAttempts
 from store.queries.snapshot import Reader
 from store.schema.database import connect
 from tests.support.pairs import targets
 from tests.support.stores import MAPS, publish_state
 from tieout.settings import Settings
-from tieout.sync.general_journals import JournalSyncing, names_in
+from tieout.sync.general_journals import GeneralJournalSync, column_names
 
 
 def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
@@ -69,15 +69,15 @@ def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
     for name in ("upsert", "act"):
         setattr(dataverse, name, stepping(getattr(dataverse, name)))
     settings = Settings(finance=pair, dataverse=pair, companies=("USPM",), process_journal="contoso_ConfirmJournal")
-    journals = JournalSyncing(
-        GeneralJournals(finance, dataverse, Processes(finance, dataverse, targets()), names_in(MAPS, settings)),
+    journals = GeneralJournalSync(
+        GeneralJournals(finance, dataverse, Processes(finance, dataverse, targets()), column_names(MAPS, settings)),
         attempts,
         Reader(connect(store, write=False), MAPS, today=None),
         settings,
         stepping(report),
         lambda: now * SECOND,
     )
-    syncing = Syncing(
+    executor = SyncExecutor(
         attempts,
         journals.call,
         journals.needed,
@@ -88,8 +88,8 @@ def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
         ended=journals.ended,
         publish=lambda: publish_state(engine),
     )
-    journals.take()
-    while syncing.next():
+    journals.request_unconfirmed()
+    while executor.execute_next():
         pass
 
 

@@ -11,7 +11,7 @@ from engine.sync.attempts import SECOND, Attempts, Sync
 from engine.sync.general_journals import ACTION
 from handlers.change_events import SourceEvent
 from handlers.general_journals import GeneralJournals
-from handlers.sync_executor import Syncing
+from handlers.sync_executor import SyncExecutor
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
 from store.operational.attempts import SqlAttempts
 from store.projection.batch_plan import DecodedBatch
@@ -24,8 +24,14 @@ from streams.topics import COMMANDS
 from tests.support.pairs import HOST, Site
 from tests.support.stores import MAPS, add, memory_store
 from tieout.settings import Settings
-from tieout.sync.command_topic import deletions
-from tieout.sync.general_journals import JournalSyncing, Standing, names_in, standing, wish
+from tieout.sync.command_topic import deletion_commands
+from tieout.sync.general_journals import (
+    GeneralJournalSync,
+    JournalStatus,
+    column_names,
+    journal_statuses,
+    request_journals,
+)
 from tieout.sync.planning import looking
 from tieout.worker.handling import by_action, caller
 
@@ -53,10 +59,10 @@ class JournalDesk:
         self.log_away = False
         self.reports: list[SourceEvent] = []
         journals = GeneralJournals(
-            self.site.finance, self.site.dataverse, self.site.processes, names_in(MAPS, self.settings)
+            self.site.finance, self.site.dataverse, self.site.processes, column_names(MAPS, self.settings)
         )
-        self.journals = JournalSyncing(journals, self.attempts, self.reader, self.settings, self.report, self.now)
-        self.syncing = Syncing(
+        self.journals = GeneralJournalSync(journals, self.attempts, self.reader, self.settings, self.report, self.now)
+        self.executor = SyncExecutor(
             self.attempts,
             by_action(self.journals.call, caller(self.site.processes)),
             by_action(self.journals.needed, looking(self.reader, self.settings)),
@@ -89,12 +95,12 @@ class JournalDesk:
     def run(self, minutes: float = 5) -> None:
         """So much later the worker takes the journals, and sees to all that are due."""
         self.site.clock.seconds += minutes * 60
-        self.journals.take()
+        self.journals.request_unconfirmed()
         self.work()
 
     def work(self) -> None:
         """See to all that is due."""
-        while self.syncing.next():
+        while self.executor.execute_next():
             self.site.clock.seconds += 1
 
     def runs(self, number: int) -> None:
@@ -106,20 +112,20 @@ class JournalDesk:
     def sync(self, *names: str) -> None:
         """A person begins a new round."""
         with self.reader.snapshot() as snapshot:
-            request = wish(snapshot, names or (JOURNAL,), "anna")
-        self.attempts.ask(msgspec.structs.replace(request, at=self.now()))
+            request = request_journals(snapshot, names or (JOURNAL,), "anna")
+        self.attempts.request(msgspec.structs.replace(request, at=self.now()))
         self.work()
 
     def delete(self) -> None:
         """A person deletes what is logged, as a worker that projects takes it."""
-        for _, command in deletions(self.errors(), "anna", "it is mended"):
+        for _, command in deletion_commands(self.errors(), "anna", "it is mended"):
             value = msgspec.json.encode(command)
             batch = DecodedBatch()
             assert take(LogRecord(COMMANDS.full_name("tieout"), 0, 0, 0, b"", value, ()), batch, MAPS, None) is None
             wishes, batch.requests = batch.requests, []
             self.writer.apply(batch)
             for one in wishes:
-                self.attempts.ask(msgspec.structs.replace(one.request, at=self.now()))
+                self.attempts.request(msgspec.structs.replace(one.request, at=self.now()))
 
     # --- what is there ------------------------------------------------------------------------------------------------
 
@@ -131,9 +137,9 @@ class JournalDesk:
         """The texts of the errors that are current."""
         return [entry.message.text or "" for entry in self.errors()]
 
-    def standing(self, *, everything: bool = False) -> dict[str, Standing]:
+    def standing(self, *, everything: bool = False) -> dict[str, JournalStatus]:
         with self.reader.snapshot() as snapshot:
-            return {one.journal: one for one in standing(snapshot, everything=everything)}
+            return {one.journal: one for one in journal_statuses(snapshot, everything=everything)}
 
     def counter(self, name: str = JOURNAL) -> Attempts:
         return self.of(name).attempts

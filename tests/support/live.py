@@ -17,7 +17,7 @@ from tieout.maintenance.ingest import read_line
 from tieout.settings import Settings, load
 from tieout.simulator.pair import Pair, settings_at
 from tieout.simulator.scenario import Event, ingest_line
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.worker import projecting
 from tieout.worker.handling import handling
 from tieout.workspace.server import address, beside, listen
@@ -54,7 +54,7 @@ def live(
     handles: bool = True,
     pair: dict[str, Any] | None = None,
     before: Callable[[Settings], None] = lambda settings: None,
-    on_outlet: Callable[[Outlet], None] = lambda outlet: None,
+    on_outlet: Callable[[TopicWriter], None] = lambda topic_writer: None,
     **changes: Any,
 ) -> Iterator[Live]:
     """The small company, live. `changes` are settings, `pair` what the pair is made with; without `handles` another
@@ -62,7 +62,7 @@ def live(
     onto its topics.
     """
     with ExitStack() as stack:
-        box: list[Outlet] = []
+        box: list[TopicWriter] = []
 
         def send(event: Event) -> None:
             record = read_line(ingest_line(event), "tieout")
@@ -73,21 +73,24 @@ def live(
         settings = replace(load(environment(folder, served.address), folder), **changes)
         project(settings, small_company())
         before(settings)
-        outlet = Outlet(settings)
-        on_outlet(outlet)
-        box.append(outlet)
-        stack.enter_context(outlet.awaited())
+        topic_writer = TopicWriter(settings)
+        on_outlet(topic_writer)
+        box.append(topic_writer)
+        stack.enter_context(topic_writer.expect_worker())
         stop = threading.Event()
         thread = threading.Thread(
-            target=projecting.project, args=(settings,), kwargs={"stop": stop, "outlet": outlet}, name="projecting"
+            target=projecting.project,
+            args=(settings,),
+            kwargs={"stop": stop, "topic_writer": topic_writer},
+            name="projecting",
         )
         thread.start()
         stack.callback(thread.join)
         stack.callback(stop.set)
         if handles:
             done = threading.Event()
-            stack.enter_context(handling(settings, done, outlet))
+            stack.enter_context(handling(settings, done, topic_writer))
             stack.callback(done.set)
         listening = listen(0)
-        stack.enter_context(beside(settings, listening, outlet))
+        stack.enter_context(beside(settings, listening, topic_writer))
         yield Live(address(listening).rstrip("/"), settings, served.pair)

@@ -28,7 +28,7 @@ from tieout.simulator.pair import beside as pair_beside
 from tieout.simulator.pair import listen as pair_listen
 from tieout.simulator.pair import settings_at, small_pair
 from tieout.simulator.scenario import Event, ingest_line
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.workspace.server import address, beside, listen
 
 BROWSER: Final = "/usr/bin/chromium"
@@ -161,7 +161,7 @@ def try_journals(settings: Settings) -> None:
     engine = connect(settings.store, write=True)
     log = SqlAttempts(engine)
     tasks = (task_of("USPM", "USPM-000095", "2025-01-06T17:45:00Z"), task_of("USPM", "USPM-000096", "2025-01-07"))
-    log.ask(Request(id="r", at=noon, who="general journals", by_person=False, tasks=tasks, changes={}))
+    log.request(Request(id="r", at=noon, who="general journals", by_person=False, tasks=tasks, changes={}))
     header = "Failed to sync journal header USPM-000096 to Dataverse. Manual synch required at count 5. Count 1."
     failures = [("USPM-000095", NOT_MADE)] * 5 + [("USPM-000096", f"{header}\n503 Service Unavailable.")]
     for number, (journal, text) in enumerate(failures):
@@ -181,15 +181,15 @@ def demonstrate(settings: Settings) -> None:
     def send(event: Event) -> None:
         record = read_line(ingest_line(event), settings.prefix)
         assert record is not None
-        outlet.append([record])
+        topic_writer.append([record])
 
     def run() -> None:
         pair = small_pair(sink=send, heartbeats=True)
         with pair_beside(pair, pair_listen()) as at:
             own = {name: getattr(settings, name) for name in ("broker", "store", "today", "companies")}
-            demo_content.add(replace(load(settings_at(at)), **own), pair, outlet)
+            demo_content.add(replace(load(settings_at(at)), **own), pair, topic_writer)
 
-    outlet = Outlet(settings)
+    topic_writer = TopicWriter(settings)
     project(settings, list(ingest_lines(simulate("small", 1).events)))
     with ThreadPoolExecutor(1) as thread:
         thread.submit(run).result()

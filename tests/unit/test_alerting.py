@@ -28,7 +28,7 @@ from tests.support.stores import memory_store
 from tests.support.workspace import lines, project, settings_in, small_company
 from tieout.settings import Settings, load
 from tieout.worker import alerting
-from tieout.worker.alerting import HELD, Alarm, Look
+from tieout.worker.alerting import CLAIM_LEASE, AlertConditions, AlertDispatcher
 
 pytestmark = pytest.mark.requirement("R84")
 
@@ -59,8 +59,8 @@ def webhook(*answers: int | Exception) -> tuple[Webhook, list[httpx.Request], li
 
 
 def test_an_alert_is_one_post_of_a_cloud_event() -> None:
-    told, got, _ = webhook(202)
-    told.tell({"specversion": "1.0", "id": "a"})
+    sender, got, _ = webhook(202)
+    sender.send({"specversion": "1.0", "id": "a"})
     (request,) = got
     assert (request.method, str(request.url)) == ("POST", ADDRESS)
     assert request.headers["content-type"] == "application/cloudevents+json"
@@ -69,16 +69,16 @@ def test_an_alert_is_one_post_of_a_cloud_event() -> None:
 
 @pytest.mark.parametrize("away", [503, 429, 408, httpx.ConnectError("away"), httpx.ReadTimeout("slow")])
 def test_a_receiver_that_is_away_is_tried_again_and_waited_for_longer_each_time(away: Any) -> None:
-    told, got, waited = webhook(away, away, 200)
-    told.tell({})
+    sender, got, waited = webhook(away, away, 200)
+    sender.send({})
     assert len(got) == 3
     assert 1 <= waited[0] < waited[1]
 
 
 def test_a_receiver_that_stays_away_is_given_up_for_now() -> None:
-    told, got, _ = webhook(503)
+    sender, got, _ = webhook(503)
     with pytest.raises(Transient, match="answered 503"):
-        told.tell({})
+        sender.send({})
     assert len(got) == ATTEMPTS
 
 
@@ -93,24 +93,24 @@ def test_a_worker_that_ends_does_not_wait_for_a_receiver_that_is_away() -> None:
 
     http = httpx.Client(transport=httpx.MockTransport(answer))
     with pytest.raises(Transient):
-        Webhook(http, ADDRESS, stop=stop, sleep=time.sleep).tell({})
+        Webhook(http, ADDRESS, stop=stop, sleep=time.sleep).send({})
     assert len(got) == 1
 
 
 @pytest.mark.parametrize("refusal", [400, 401, 404, 410, 302])
 def test_a_receiver_that_refuses_is_not_tried_again(refusal: int) -> None:
-    told, got, _ = webhook(refusal)
+    sender, got, _ = webhook(refusal)
     with pytest.raises(Configuration, match="TIEOUT_WEBHOOK"):
-        told.tell({})
+        sender.send({})
     assert len(got) == 1
 
 
 @pytest.mark.parametrize("end", [503, 400, httpx.ConnectError(f"to {ADDRESS}"), httpx.InvalidURL(ADDRESS)])
 def test_no_text_holds_more_of_the_address_than_its_host(end: Any) -> None:
-    told, _, _ = webhook(end)
+    sender, _, _ = webhook(end)
     with pytest.raises(TargetError) as raised:
-        told.tell({})
-    for shown in (str(raised.value), repr(told)):
+        sender.send({})
+    for shown in (str(raised.value), repr(sender)):
         assert "hooks.example.com" in shown
         assert "key-nobody-may-see" not in shown
         assert "secret" not in shown
@@ -118,8 +118,8 @@ def test_no_text_holds_more_of_the_address_than_its_host(end: Any) -> None:
 
 def test_the_client_logs_no_address(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0)
-    told, _, _ = webhook(200)
-    told.tell({})
+    sender, _, _ = webhook(200)
+    sender.send({})
     assert "key-nobody-may-see" not in caplog.text
 
 
@@ -159,7 +159,7 @@ def stands(settings: Settings) -> list[Alert]:
     """The alerts of a store and its log."""
     engine = connect(settings.store, write=True)
     try:
-        return Look(engine, settings)()[0]
+        return AlertConditions(engine, settings)()[0]
     finally:
         engine.dispose()
 
@@ -229,7 +229,7 @@ def test_five_failures_are_an_alert_until_a_person_syncs_again() -> None:
     )
     desk.site.pair.faults.next("unavailable", "exportDocument", times=ATTEMPTS_MAX)
     desk.sync(exported)
-    look = Look(desk.engine, desk.settings)
+    look = AlertConditions(desk.engine, desk.settings)
     assert f"waits-for-person export {exported}" in [alert.key for alert in look()[0]]
     desk.sync(exported)
     assert [alert.key for alert in look()[0] if alert.kind == "waits-for-person"] == []
@@ -239,7 +239,7 @@ def test_a_general_journal_that_failed_five_times_is_an_alert_as_well() -> None:
     desk = JournalDesk()
     desk.site.pair.refusals["msdyn_journal"] = "A privilege is missing."
     desk.runs(ATTEMPTS_MAX)
-    stand = {alert.key: alert.says for alert in Look(desk.engine, desk.settings)()[0]}
+    stand = {alert.key: alert.says for alert in AlertConditions(desk.engine, desk.settings)()[0]}
     says = stand[f"waits-for-person journal {JOURNAL}"]
     assert says.startswith(f"{JOURNAL}: journal was tried 5 times and waits for a person.")
     assert "A privilege is missing" in says
@@ -270,20 +270,24 @@ def engine() -> Engine:
     return memory_store()
 
 
-def alarm(engine: Engine, standing: list[Alert], receiver: Receiver, clock: Callable[[], int] = lambda: 1) -> Alarm:
-    return Alarm(lambda: (list(standing), {"feed-silent"}), SqlAlerts(engine), receiver, prefix="tieout", clock=clock)
+def dispatcher(
+    engine: Engine, standing: list[Alert], receiver: Receiver, clock: Callable[[], int] = lambda: 1
+) -> AlertDispatcher:
+    return AlertDispatcher(
+        lambda: (list(standing), {"feed-silent"}), SqlAlerts(engine), receiver, prefix="tieout", clock=clock
+    )
 
 
 def test_begin_and_end_are_told_once_also_after_a_restart(engine: Engine) -> None:
     standing, receiver = [SILENT], Receiver()
     for _ in range(3):
-        one = alarm(engine, standing, receiver)
+        one = dispatcher(engine, standing, receiver)
         one.look()
         one.tell()
     assert receiver.told == [("feed-silent finance", "began")]
     standing.clear()
     for _ in range(3):
-        one = alarm(engine, standing, receiver)
+        one = dispatcher(engine, standing, receiver)
         one.look()
         one.tell()
     assert receiver.told == [("feed-silent finance", "began"), ("feed-silent finance", "ended")]
@@ -291,14 +295,14 @@ def test_begin_and_end_are_told_once_also_after_a_restart(engine: Engine) -> Non
 
 def test_what_could_not_be_told_is_told_when_the_receiver_is_back(engine: Engine) -> None:
     receiver, now = Receiver(), [1]
-    one = alarm(engine, [SILENT], receiver, lambda: now[0])
+    one = dispatcher(engine, [SILENT], receiver, lambda: now[0])
     receiver.there = False
     one.look()
     one.tell()
     receiver.there = True
     one.tell()
     assert receiver.told == []  # who claimed it may still be telling it
-    now[0] += HELD
+    now[0] += CLAIM_LEASE
     one.tell()
     assert receiver.told == [("feed-silent finance", "began")]
 
@@ -336,7 +340,7 @@ def test_a_worker_tells_an_alert_when_its_turn_comes_and_two_tell_it_once(
     told = msgspec.structs.replace(settings, webhook=address)
     # Turns that are shorter than a minute.
     monkeypatch.setattr(alerting, "ASK_SECONDS", 0.05)
-    monkeypatch.setattr(alerting, "this_turn", lambda: f"{time.time():020.1f}")
+    monkeypatch.setattr(alerting, "current_minute", lambda: f"{time.time():020.1f}")
     with alerting.alerting(told), alerting.alerting(told):
         deadline = time.monotonic() + 30
         while not got and time.monotonic() < deadline:

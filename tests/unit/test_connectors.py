@@ -129,7 +129,7 @@ def test_an_answer_says_what_follows(answer: httpx.Response, kind: type[TargetEr
     assert text.count(". ") >= 1, "what happened, and what to do"
 
 
-def unanswered(error: Exception, cause: BaseException | None = None) -> Handler:
+def error_of_missing_response(error: Exception, cause: BaseException | None = None) -> Handler:
     def handler(request: httpx.Request) -> httpx.Response:
         raise error from cause
 
@@ -137,26 +137,28 @@ def unanswered(error: Exception, cause: BaseException | None = None) -> Handler:
 
 
 SILENCE: list[tuple[str, Handler, type[TargetError], bool]] = [
-    ("timeout", unanswered(httpx.ReadTimeout("slow")), Transient, True),
-    ("lost answer", unanswered(httpx.RemoteProtocolError("closed")), Transient, True),
-    ("connection reset", unanswered(httpx.ReadError("reset")), Transient, True),
-    ("no connection in time", unanswered(httpx.ConnectTimeout("slow")), Transient, False),
-    ("refused", unanswered(httpx.ConnectError("refused"), ConnectionRefusedError()), Transient, False),
+    ("timeout", error_of_missing_response(httpx.ReadTimeout("slow")), Transient, True),
+    ("lost answer", error_of_missing_response(httpx.RemoteProtocolError("closed")), Transient, True),
+    ("connection reset", error_of_missing_response(httpx.ReadError("reset")), Transient, True),
+    ("no connection in time", error_of_missing_response(httpx.ConnectTimeout("slow")), Transient, False),
+    ("refused", error_of_missing_response(httpx.ConnectError("refused"), ConnectionRefusedError()), Transient, False),
     (
         "unknown host",
-        unanswered(httpx.ConnectError("no"), socket.gaierror(socket.EAI_NONAME, "unknown")),
+        error_of_missing_response(httpx.ConnectError("no"), socket.gaierror(socket.EAI_NONAME, "unknown")),
         Configuration,
         False,
     ),
     (
         "no name server for now",
-        unanswered(httpx.ConnectError("no"), socket.gaierror(socket.EAI_AGAIN, "later")),
+        error_of_missing_response(httpx.ConnectError("no"), socket.gaierror(socket.EAI_AGAIN, "later")),
         Transient,
         False,
     ),
     (
         "untrusted certificate",
-        unanswered(httpx.ConnectError("tls"), ssl.SSLCertVerificationError(1, "certificate has expired")),
+        error_of_missing_response(
+            httpx.ConnectError("tls"), ssl.SSLCertVerificationError(1, "certificate has expired")
+        ),
         Configuration,
         False,
     ),
@@ -276,13 +278,13 @@ def test_pages_are_followed_to_the_end_and_the_delta_link_is_for_next_time() -> 
 @pytest.mark.parametrize(
     ("only", "etag", "header", "status", "outcome"),
     [
-        (None, None, None, 201, "made"),
-        (None, None, None, 200, "changed"),
-        ("create", None, ("If-None-Match", "*"), 201, "made"),
-        ("create", None, ("If-None-Match", "*"), 412, "there"),
-        ("update", None, ("If-Match", "*"), 200, "changed"),
-        ("update", 'W/"7"', ("If-Match", 'W/"7"'), 200, "changed"),
-        (None, 'W/"7"', ("If-Match", 'W/"7"'), 200, "changed"),
+        (None, None, None, 201, "created"),
+        (None, None, None, 200, "updated"),
+        ("create", None, ("If-None-Match", "*"), 201, "created"),
+        ("create", None, ("If-None-Match", "*"), 412, "exists"),
+        ("update", None, ("If-Match", "*"), 200, "updated"),
+        ("update", 'W/"7"', ("If-Match", 'W/"7"'), 200, "updated"),
+        (None, 'W/"7"', ("If-Match", 'W/"7"'), 200, "updated"),
     ],
 )
 def test_an_upsert_names_its_row_by_the_alternate_key(

@@ -12,15 +12,15 @@ from engine.errors import QuestionError
 from engine.sync.attempts import Request
 from engine.sync.commands import DeleteError
 from engine.sync.general_journals import task_of
-from handlers.change_events import reported
+from handlers.change_events import process_event
 from streams.embedded.log import EmbeddedLog
 from tests.support.journaling import JOURNAL, NUMBER, JournalDesk
 from tieout.bootstrap import load_maps, open_log
 from tieout.settings import Settings
 from tieout.simulator.pair import general_journals
 from tieout.sync import command_topic
-from tieout.sync.command_topic import Outlet
-from tieout.sync.general_journals import names_in
+from tieout.sync.command_topic import TopicWriter
+from tieout.sync.general_journals import column_names
 
 
 @pytest.mark.requirement("R60")
@@ -62,7 +62,7 @@ def test_what_is_found_by_a_column_is_found_by_the_one_that_maps_and_settings_na
         '[entities.msdyn_project]\ncolumns.number = "contoso_projectnumber"\n'
     )
     settings = Settings(maps=(str(own),), journals_contract_line="ContractLine=contoso_number")
-    names = names_in(load_maps(settings), settings)
+    names = column_names(load_maps(settings), settings)
     assert (names.project, names.currency) == ("contoso_projectnumber", "isocurrencycode")
     assert (names.contract_line, names.contract_line_name) == ("ContractLine", "contoso_number")
 
@@ -105,7 +105,7 @@ def test_deleting_anything_else_asks_for_nothing(changes: dict[str, str | None])
 
 # --- the way out ------------------------------------------------------------------------------------------------------
 
-EVENTS = [reported("contoso.example.com", "e1", "started", "2025-01-08T18:00:00Z", {"process": "x", "run": "r1"})]
+EVENTS = [process_event("contoso.example.com", "e1", "started", "2025-01-08T18:00:00Z", {"process": "x", "run": "r1"})]
 
 
 @pytest.fixture
@@ -114,12 +114,12 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_what_is_reported_while_the_worker_opens_its_log_waits_for_it(settings: Settings) -> None:
-    outlet = Outlet(settings)
-    with outlet.awaited(), open_log(settings, write=True) as log:
-        reporting = threading.Thread(target=outlet.report, args=[EVENTS])
+    topic_writer = TopicWriter(settings)
+    with topic_writer.expect_worker(), open_log(settings, write=True) as log:
+        reporting = threading.Thread(target=topic_writer.report, args=[EVENTS])
         reporting.start()
         time.sleep(0.05)
-        with outlet.lent(log):
+        with topic_writer.lend_log(log):
             reporting.join(10)
         (record,) = log.read("tieout.finance.changes", 0, 0, 10, 10_000)
     assert record.value == EVENTS[0].value
@@ -129,8 +129,8 @@ def test_what_cannot_wait_any_longer_says_so_and_leaves_the_log_to_the_worker(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command_topic, "PATIENCE_SECONDS", 0.01)
-    outlet = Outlet(settings)
-    with outlet.awaited():
+    topic_writer = TopicWriter(settings)
+    with topic_writer.expect_worker():
         with pytest.raises(QuestionError, match="has not opened the log yet"):
-            outlet.report(EVENTS)
+            topic_writer.report(EVENTS)
         EmbeddedLog.open(settings.log_file or Path(), "write").close()

@@ -133,7 +133,7 @@ def test_an_upsert_by_key_makes_one_row_however_often_it_is_called() -> None:
         upsert("msdyn_journals", JOURNAL, {"msdyn_isposted": False}),
         upsert("msdyn_journals", JOURNAL, {"msdyn_isposted": False}, only="update"),
     ]
-    assert outcomes == ["made", "there", "changed", "changed"]
+    assert outcomes == ["created", "exists", "updated", "updated"]
     assert len(site.rows("msdyn_journal")) == 1
     with pytest.raises(Missing):
         upsert("msdyn_journals", {"msdyn_description": "USPM-000096"}, {}, only="update")
@@ -227,7 +227,7 @@ def test_a_fault_has_its_class_and_the_call_repeated_makes_no_second_row(fault: 
     site.pair.faults.next(fault, "msdyn_journals")
     ends = ENDS[fault]
     if ends is None:
-        assert site.dataverse.upsert("msdyn_journals", JOURNAL, {}, only="create") == "made"
+        assert site.dataverse.upsert("msdyn_journals", JOURNAL, {}, only="create") == "created"
         assert (site.clock.seconds > 10) == (fault == "slow")
         return
     with pytest.raises(TargetError) as raised:
@@ -238,7 +238,7 @@ def test_a_fault_has_its_class_and_the_call_repeated_makes_no_second_row(fault: 
     if happened:
         assert raised.value.outcome_unknown
     repeated = site.dataverse.upsert("msdyn_journals", JOURNAL, {}, only="create")
-    assert repeated == ("there" if happened else "made")
+    assert repeated == ("exists" if happened else "created")
     assert len(site.rows("msdyn_journal")) == 1
 
 

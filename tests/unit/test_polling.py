@@ -14,10 +14,10 @@ from engine.events.facts import Change, Evidence, Heartbeat, iso
 from engine.mapping.values import parse_time
 from engine.reconciliation.documents import Document
 from handlers.api.dataverse import Dataverse
-from handlers.change_events import EVENT_BYTES_MAX, SourceEvent, System, of_page
+from handlers.change_events import EVENT_BYTES_MAX, SourceEvent, System, events_of_page
 from handlers.errors import Configuration, Permanent, Transient
 from handlers.poll import Poller, Table
-from handlers.row_refresh import Rereader
+from handlers.row_refresh import RowReader
 from streams.codec import decode
 from streams.embedded.log import EmbeddedLog
 from streams.log import EventLog, NewRecord, RecordTooLarge
@@ -183,7 +183,7 @@ def test_without_every_table_nothing_is_said_to_be_complete() -> None:
 def test_a_large_page_goes_out_in_small_events_with_its_digits() -> None:
     rows = [b'{"@odata.etag":"W/\\"1\\"","msdyn_amount":%d.10,"text":"%s"}' % (n, b"x" * 1_000) for n in range(1_000)]
     body = b'{"@odata.context":"https://o/api/data/v9.2/$metadata#msdyn_actuals","value":[%s]}' % b",".join(rows)
-    events = list(of_page("dataverse", "msdyn_actual", body, Site().clock.now()))
+    events = list(events_of_page("dataverse", "msdyn_actual", body, Site().clock.now()))
     assert len(events) > 3
     assert max(len(event.value) for event in events) < EVENT_BYTES_MAX + 2_000
     assert b"".join(event.value for event in events).count(b".10,") == 1_000
@@ -211,8 +211,8 @@ def command(entity: str, row_id: str, **more: Any) -> dict[str, Any]:
     return written
 
 
-def read_again(site: Site, wanted: dict[str, Any]) -> list[Change]:
-    events = Rereader(site.finance, site.dataverse).read(wanted)
+def reread_rows(site: Site, wanted: dict[str, Any]) -> list[Change]:
+    events = RowReader(site.finance, site.dataverse).read(wanted)
     return [fact for event in events for fact in decode(event.value, event.headers) if isinstance(fact, Change)]
 
 
@@ -220,7 +220,7 @@ def read_again(site: Site, wanted: dict[str, Any]) -> list[Change]:
 def test_a_notice_leads_to_the_whole_row() -> None:
     site = Site()
     row = next(iter(site.pair.tables["msdyn_actual"].rows.values()))
-    (change,) = read_again(site, command("msdyn_actual", row.id))
+    (change,) = reread_rows(site, command("msdyn_actual", row.id))
     assert (change.operation, change.entity, change.id) == ("upsert", "msdyn_actual", row.id)
     assert change.columns["msdyn_amount"] == row.text("msdyn_amount")
 
@@ -230,14 +230,14 @@ GONE = "0f1c0000-0000-4000-8000-000000000001"
 
 @pytest.mark.requirement("R5")
 def test_a_row_that_is_gone_comes_as_deleted_at_the_time_of_its_notice() -> None:
-    (change,) = read_again(Site(), command("msdyn_actual", GONE, at="2025-01-08T12:00:00Z"))
+    (change,) = reread_rows(Site(), command("msdyn_actual", GONE, at="2025-01-08T12:00:00Z"))
     assert (change.operation, change.id, iso(change.evidence.at)) == ("delete", GONE, "2025-01-08T12:00:00Z")
 
 
 @pytest.mark.requirement("R5", "R12")
 def test_a_row_that_was_not_found_never_hides_one_that_was_made_after_the_notice() -> None:
     entity_map = MAPS.entities["msdyn_actual"]
-    (gone,) = read_again(Site(), command("msdyn_actual", GONE, at="2025-01-08T12:00:00Z"))
+    (gone,) = reread_rows(Site(), command("msdyn_actual", GONE, at="2025-01-08T12:00:00Z"))
     record = merged(new_record(entity_map, record_key(entity_map, GONE)), gone, entity_map)
     for at, exists in (("2025-01-08T11:59:59Z", False), ("2025-01-08T12:00:01Z", True)):
         made = context({"modifiedon": at}, MessageName="Create", PrimaryEntityId=GONE)
@@ -249,7 +249,7 @@ def test_a_row_that_was_not_found_never_hides_one_that_was_made_after_the_notice
 
 @pytest.mark.requirement("R5")
 def test_a_notice_from_a_clock_that_runs_ahead_is_no_later_than_the_answer() -> None:
-    (change,) = read_again(Site(), command("msdyn_actual", GONE, at="2031-01-01T00:00:00Z"))
+    (change,) = reread_rows(Site(), command("msdyn_actual", GONE, at="2031-01-01T00:00:00Z"))
     assert iso(change.evidence.at) < "2025-01-08T18:01"
 
 
@@ -261,8 +261,8 @@ def test_several_notices_about_a_row_are_answered_at_once_as_of_the_latest(tmp_p
         log.create_topics([COMMANDS], 1)
         asked = [msgspec.json.encode(command("msdyn_actual", GONE, at=at)) for at in times]
         log.append([NewRecord(COMMANDS.full_name(), GONE.encode(), value) for value in asked])
-        rereader = Rereader(site.finance, site.dataverse)
-        row_refresh.read_again(log, DEFAULT_PREFIX, rereader, MemoryCursors(), sent.extend)
+        row_reader = RowReader(site.finance, site.dataverse)
+        row_refresh.reread_rows(log, DEFAULT_PREFIX, row_reader, MemoryCursors(), sent.extend)
     event, answer = sent
     (fact,) = decode(event.value, event.headers)
     assert iso(fact.evidence.at) == "2025-01-08T12:00:00.500000Z"
@@ -292,8 +292,8 @@ class Notices:
 
     def read(self, enough: Callable[[int], bool] = lambda rows: False) -> dict[str, tuple[int, bool]]:
         """Rows and whether there was a fault, by cursor; what was answered is in `answered`."""
-        rereader = Rereader(self.site.finance, self.site.dataverse)
-        done = row_refresh.read_again(self._log, DEFAULT_PREFIX, rereader, self.cursors, self.sent.extend, enough)
+        row_reader = RowReader(self.site.finance, self.site.dataverse)
+        done = row_refresh.reread_rows(self._log, DEFAULT_PREFIX, row_reader, self.cursors, self.sent.extend, enough)
         return {cursor.table: (cursor.rows, bool(cursor.fault)) for cursor in done}
 
     @property
@@ -346,8 +346,8 @@ def test_a_row_that_is_too_large_for_its_topic_does_not_keep_the_others(notices:
             raise RecordTooLarge("a record has 17 MB and the event log takes 16")
         sent.extend(records)
 
-    rereader = Rereader(notices.site.finance, notices.site.dataverse)
-    (cursor,) = row_refresh.read_again(notices._log, DEFAULT_PREFIX, rereader, notices.cursors, send)
+    row_reader = RowReader(notices.site.finance, notices.site.dataverse)
+    (cursor,) = row_refresh.reread_rows(notices._log, DEFAULT_PREFIX, row_reader, notices.cursors, send)
     assert (cursor.rows, cursor.fault, len(sent)) == (1, "", 2)
     assert notices.read() == {}
 
@@ -369,7 +369,7 @@ def test_a_row_of_finance_is_found_by_its_rec_id() -> None:
     site = Site()
     row = site.pair.tables.first("TrvExpTrans", "ProjTransId", "USPM-PT000487")
     assert row is not None
-    (change,) = read_again(site, command("TrvExpTrans", row.id, source="finance", company="USPM"))
+    (change,) = reread_rows(site, command("TrvExpTrans", row.id, source="finance", company="USPM"))
     assert (change.id, change.columns["ProjTransId"]) == (row.id, "USPM-PT000487")
 
 
@@ -380,7 +380,7 @@ def test_a_business_event_leads_to_the_invoice_and_its_lines() -> None:
     assert posted is not None
     columns = {"InvoiceId": "Inv-6", "InvoiceAccount": posted.text("InvoiceAccount")}
     wanted = command("VendorInvoicePostedBusinessEvent", "", source="finance", company="USPM", columns=columns)
-    assert sorted(change.entity for change in read_again(site, wanted)) == ["VendInvoiceJour", "VendInvoiceTrans"]
+    assert sorted(change.entity for change in reread_rows(site, wanted)) == ["VendInvoiceJour", "VendInvoiceTrans"]
 
 
 @pytest.mark.requirement("R5")
@@ -394,7 +394,7 @@ def test_a_business_event_leads_to_the_invoice_and_its_lines() -> None:
 )
 def test_a_notice_that_says_too_little_is_left_to_the_poller(wanted: dict[str, Any], says: str) -> None:
     with pytest.raises(Permanent, match=says):
-        read_again(Site(), wanted)
+        reread_rows(Site(), wanted)
 
 
 @pytest.mark.requirement("R5")
@@ -404,8 +404,8 @@ def test_what_cannot_be_read_now_is_no_deleted_row() -> None:
     site.dataverse.read("msdyn_actuals", row)
     site.pair.faults.next("unavailable", "msdyn_actuals")
     with pytest.raises(Transient):
-        read_again(site, command("msdyn_actual", row))
-    elsewhere = Rereader(site.finance, Dataverse(site.dataverse.connection, {"msdyn_actual": "nosuchset"}))
+        reread_rows(site, command("msdyn_actual", row))
+    elsewhere = RowReader(site.finance, Dataverse(site.dataverse.connection, {"msdyn_actual": "nosuchset"}))
     with pytest.raises(Configuration):
         elsewhere.read(command("msdyn_actual", row))
 

@@ -98,7 +98,7 @@ def test_a_document_of_another_company_is_neither_previewed_nor_requested() -> N
 @pytest.mark.requirement("R43")
 def test_what_is_queued_already_is_told_and_not_requested_again(desk: Desk) -> None:
     first = previewed(desk)
-    desk.attempts.ask(confirmed(desk, first).request)
+    desk.attempts.request(confirmed(desk, first).request)
     second = previewed(desk)
     assert (second.tasks, len(second.waiting)) == ([], len(first.synced))
     assert len(second.left) == len(first.left)

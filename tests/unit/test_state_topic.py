@@ -16,7 +16,7 @@ from streams.embedded.log import EmbeddedLog
 from streams.log import LOST, NewRecord
 from streams.topics import STATE
 from tieout.worker import state_topic as worker_state_topic
-from tieout.worker.state_topic import take_over, unlike
+from tieout.worker.state_topic import find_differences, synchronise_state
 
 pytestmark = pytest.mark.requirement("R71", "R74", "R90")
 TOPIC = STATE.full_name("tieout")
@@ -60,21 +60,21 @@ def set_place(engine: Engine, place: StateTopicOffset) -> None:
 
 def kept(engine: Engine, event_log: EmbeddedLog) -> StateTopicOffset:
     """A store with one cursor that is on the topic."""
-    take_over(engine, event_log, "tieout")
+    synchronise_state(engine, event_log, "tieout")
     SqlCursors(engine).save(FIRST)
     publish(engine, event_log)
     return at(engine)
 
 
 def test_the_first_start_reads_nothing_and_writes_nothing(engine: Engine, event_log: EmbeddedLog) -> None:
-    take_over(engine, event_log, "tieout")
+    synchronise_state(engine, event_log, "tieout")
     assert (at(engine).next, event_log.end_offset(TOPIC, 0)) == (0, 0)
     assert at(engine).identity == event_log.identities([TOPIC])[TOPIC]
 
 
 def test_a_later_start_takes_nothing_that_it_knows(engine: Engine, event_log: EmbeddedLog) -> None:
     place = kept(engine, event_log)
-    take_over(engine, event_log, "tieout")
+    synchronise_state(engine, event_log, "tieout")
     assert at(engine) == place
     assert StateOutbox(engine).pending(10) == []
 
@@ -93,15 +93,15 @@ def test_a_topic_that_lacks_something_gets_everything(
 ) -> None:
     place = kept(engine, event_log)
     set_place(engine, StateTopicOffset(lacking.identity or place.identity, lacking.next, lacking.last))
-    take_over(engine, event_log, "tieout")
+    synchronise_state(engine, event_log, "tieout")
     assert [
         state_topic.decode_records({one.outgoing.key: one.outgoing.value}) for one in StateOutbox(engine).pending(10)
     ] != []
     publish(engine, event_log)
     assert event_log.end_offset(TOPIC, 0) == 2
     assert SqlCursors(engine).load("finance/Vendors") == FIRST
-    assert unlike(engine, event_log, "tieout") == []
-    take_over(engine, event_log, "tieout")
+    assert find_differences(engine, event_log, "tieout") == []
+    synchronise_state(engine, event_log, "tieout")
     assert event_log.end_offset(TOPIC, 0) == 2
 
 
@@ -121,7 +121,7 @@ def test_a_topic_that_is_made_again_beneath_a_worker_gets_everything(engine: Eng
 def test_a_new_store_whose_worker_is_killed_while_it_reads_goes_on_reading(
     engine: Engine, event_log: EmbeddedLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_over(engine, event_log, "tieout")
+    synchronise_state(engine, event_log, "tieout")
     for rows in range(9):
         for table in ("finance/Vendors", "finance/Customers"):
             SqlCursors(engine).save(Cursor(table=table, rows=rows))
@@ -140,12 +140,12 @@ def test_a_new_store_whose_worker_is_killed_while_it_reads_goes_on_reading(
     with monkeypatch.context() as patched:
         patched.setattr(state_topic, "restore", dying)
         with pytest.raises(KeyboardInterrupt):
-            take_over(other, event_log, "tieout")
+            synchronise_state(other, event_log, "tieout")
     assert at(other).next == 8
-    take_over(other, event_log, "tieout")
+    synchronise_state(other, event_log, "tieout")
     assert list(SqlCursors(other).all()) == list(SqlCursors(engine).all())
     assert StateOutbox(other).pending(10) == []
-    assert unlike(other, event_log, "tieout") == []
+    assert find_differences(other, event_log, "tieout") == []
     other.dispose()
 
 
@@ -156,10 +156,10 @@ def test_what_was_acknowledged_and_not_noted_is_published_twice_and_counts_once(
     SqlCursors(engine).save(SECOND)
     waiting = StateOutbox(engine).pending(10)
     event_log.append([NewRecord(TOPIC, one.outgoing.key, one.outgoing.value) for one in waiting])
-    take_over(engine, event_log, "tieout")
+    synchronise_state(engine, event_log, "tieout")
     publish(engine, event_log)
     assert SqlCursors(engine).load("finance/Vendors") == SECOND
-    assert unlike(engine, event_log, "tieout") == []
+    assert find_differences(engine, event_log, "tieout") == []
 
 
 def test_a_record_that_was_lost_when_the_log_was_damaged_deletes_nothing(
@@ -167,7 +167,7 @@ def test_a_record_that_was_lost_when_the_log_was_damaged_deletes_nothing(
 ) -> None:
     kept(engine, event_log)
     event_log.append([NewRecord(TOPIC, b'["cursor","finance/Vendors"]', None, ((LOST, b"damaged"),))])
-    take_over(engine, event_log, "tieout")
+    synchronise_state(engine, event_log, "tieout")
     assert SqlCursors(engine).load("finance/Vendors") == FIRST
 
 
@@ -180,7 +180,7 @@ def test_rubbish_on_the_topic_keeps_no_worker_from_its_work(engine: Engine, even
             NewRecord(TOPIC, b'["cursor","finance/Vendors"]', b'{"number":99}'),
         ]
     )
-    take_over(engine, event_log, "tieout")
+    synchronise_state(engine, event_log, "tieout")
     assert SqlCursors(engine).load("finance/Vendors") == FIRST
     # `verify` names it, and publishing the row again puts it right.
-    assert [one.key for one in unlike(engine, event_log, "tieout")] == [("cursor", "finance/Vendors")]
+    assert [one.key for one in find_differences(engine, event_log, "tieout")] == [("cursor", "finance/Vendors")]

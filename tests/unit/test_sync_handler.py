@@ -7,7 +7,7 @@ from engine.sync.actions import Task
 from engine.sync.attempts import ATTEMPTS_MAX, SECOND, Claim, Outcome, Request, Sync
 from handlers.attempts import MemoryAttempts
 from handlers.errors import Changed, Configuration, OutgoingOff, Permanent, TargetError, Throttled, Transient
-from handlers.sync_executor import PATIENCE, Needed, Syncing, outcome_of
+from handlers.sync_executor import IN_PROCESS_WAIT_MAX, Precondition, SyncExecutor, outcome_of
 
 
 class World:
@@ -20,10 +20,10 @@ class World:
         self.made_when_called: list[int] = []
         self.log = MemoryAttempts()
         self.still = True
-        self.syncing = Syncing(
+        self.executor = SyncExecutor(
             self.log,
             self.call,
-            lambda claim: Needed(self.still, "it is reconciled", dict.fromkeys(claim.documents, "as it was")),
+            lambda claim: Precondition(self.still, "it is reconciled", dict.fromkeys(claim.documents, "as it was")),
             name="worker",
             clock=lambda: self.now,
             sleep=self.sleep,
@@ -33,7 +33,7 @@ class World:
     def ask(self, *names: str, by_person: bool = True) -> None:
         tasks = tuple(Task("export", name, "USPM", {}, (name,)) for name in names or ("USPM/1",))
         changes = {name: "as it was" for task in tasks for name in task.documents}
-        self.log.ask(Request(id="r", at=self.now, who="anna", by_person=by_person, tasks=tasks, changes=changes))
+        self.log.request(Request(id="r", at=self.now, who="anna", by_person=by_person, tasks=tasks, changes=changes))
 
     def call(self, claim: Claim) -> None:
         self.now += SECOND
@@ -55,14 +55,14 @@ def away() -> Transient:
 
 
 def test_nothing_is_done_when_nothing_is_due() -> None:
-    assert World().syncing.next() is False
+    assert World().executor.execute_next() is False
 
 
 @pytest.mark.requirement("R43")
 def test_an_attempt_is_recorded_before_its_call_leaves() -> None:
     world = World(None)
     world.ask()
-    assert world.syncing.next() is True
+    assert world.executor.execute_next() is True
     assert world.made_when_called == [1]
     assert (world.only().attempts.state, world.only().last_outcome) == ("done", "succeeded")
 
@@ -71,7 +71,7 @@ def test_an_attempt_is_recorded_before_its_call_leaves() -> None:
 def test_a_failure_that_may_pass_is_tried_again_at_growing_distances() -> None:
     world = World(away(), away(), away(), None)
     world.ask()
-    world.syncing.next()
+    world.executor.execute_next()
     assert world.slept == [2, 4, 8]
     assert world.only().attempts.made == 4
 
@@ -80,10 +80,10 @@ def test_a_failure_that_may_pass_is_tried_again_at_growing_distances() -> None:
 def test_five_failures_stop_it_and_no_sixth_call_leaves() -> None:
     world = World(*[away()] * ATTEMPTS_MAX)
     world.ask()
-    while world.syncing.next():
-        world.now += PATIENCE
+    while world.executor.execute_next():
+        world.now += IN_PROCESS_WAIT_MAX
     world.now += 10**12
-    assert world.syncing.next() is False
+    assert world.executor.execute_next() is False
     assert world.answers == []
     assert world.only().attempts.state == "stopped"
 
@@ -95,7 +95,7 @@ def test_five_failures_stop_it_and_no_sixth_call_leaves() -> None:
 def test_a_failure_that_cannot_pass_is_not_tried_again(error: TargetError) -> None:
     world = World(error)
     world.ask()
-    world.syncing.next()
+    world.executor.execute_next()
     assert (world.slept, world.only().attempts.state, world.only().last_text) == ([], "blocked", str(error))
 
 
@@ -103,7 +103,7 @@ def test_a_failure_that_cannot_pass_is_not_tried_again(error: TargetError) -> No
 def test_an_answer_429_uses_no_attempt_and_is_obeyed() -> None:
     world = World(Throttled("too many", retry_after=7.0), Throttled("too many", retry_after=3.0), None)
     world.ask()
-    world.syncing.next()
+    world.executor.execute_next()
     assert world.slept == [7, 3]
     assert (world.made_when_called, world.only().attempts.made, world.only().attempts.calls) == ([1, 1, 1], 1, 3)
 
@@ -112,11 +112,11 @@ def test_an_answer_429_uses_no_attempt_and_is_obeyed() -> None:
 def test_a_long_wait_is_left_to_whoever_comes_by_then() -> None:
     world = World(Throttled("too many", retry_after=300.0), None)
     world.ask()
-    assert world.syncing.next() is True
+    assert world.executor.execute_next() is True
     assert world.slept == []
-    assert world.syncing.next() is False
+    assert world.executor.execute_next() is False
     world.now += 300 * SECOND
-    assert world.syncing.next() is True
+    assert world.executor.execute_next() is True
     assert world.only().attempts.state == "done"
 
 
@@ -125,7 +125,7 @@ def test_waiting_for_429_has_a_deadline() -> None:
     world = World(*[Throttled("too many", retry_after=1_800.0)] * 10)
     world.ask()
     for _ in range(10):
-        world.syncing.next()
+        world.executor.execute_next()
         world.now += 1_800 * SECOND
     assert world.only().attempts.state == "stopped"
     assert world.only().attempts.made == 0
@@ -135,7 +135,7 @@ def test_what_needs_it_no_more_is_not_called() -> None:
     world = World()
     world.ask()
     world.still = False
-    world.syncing.next()
+    world.executor.execute_next()
     assert (world.only().attempts.state, world.only().attempts.calls) == ("done", 0)
     assert world.only().last_text == "it is reconciled"
 
@@ -158,7 +158,7 @@ def test_each_failure_has_its_class(error: TargetError, outcome: Outcome) -> Non
 def test_one_that_fails_does_not_keep_the_others() -> None:
     world = World(Permanent("a rule refuses"), None, None)
     world.ask("USPM/1", "USPM/2", "USPM/3")
-    while world.syncing.next():
+    while world.executor.execute_next():
         pass
     assert [sync.attempts.state for sync in world.log.syncs()] == ["blocked", "done", "done"]
 
@@ -168,7 +168,7 @@ def test_each_attempt_is_in_the_log_with_its_reason() -> None:
     world = World(away(), None)
     world.ask()
     with capture_logs() as told:
-        world.syncing.next()
+        world.executor.execute_next()
     assert [line["event"] for line in told] == [
         "attempt_begun",
         "attempt_failed",
@@ -191,7 +191,7 @@ def test_an_attempt_that_is_given_back_is_in_the_log_with_how_long_it_waits() ->
     world = World(Throttled("busy", retry_after=17.0), None)
     world.ask()
     with capture_logs() as told:
-        world.syncing.next()
+        world.executor.execute_next()
     (throttled,) = [line for line in told if line["event"] == "attempt_throttled"]
     assert (throttled["action"], throttled["subject"], throttled["documents"]) == ("export", "USPM/1", 1)
     assert throttled["seconds"] >= 17

@@ -7,7 +7,7 @@ import pytest
 
 from streams.faust_app import Progress
 from tieout.worker import status as module
-from tieout.worker.status import QUIET_SECONDS, STUCK_SECONDS, Watch
+from tieout.worker.status import QUIET_SECONDS, STUCK_SECONDS, WorkerStatus
 
 PLACE = ("tieout.finance.changes", 0)
 
@@ -47,87 +47,87 @@ def progress(done: int, left: int) -> Progress:
 
 
 def test_a_worker_that_has_just_started_is_not_ready(clock: Clock) -> None:
-    assert Watch().told() == {"ready": False, "state": "starting", "reason": "it is starting"}
+    assert WorkerStatus().as_json() == {"ready": False, "state": "starting", "reason": "it is starting"}
 
 
 def test_one_that_writes_is_ready_while_its_lease_is_renewed(clock: Clock) -> None:
-    watch, held = Watch(), lease(clock)
-    watch.projects(projector(), held)
-    watch.progressed(progress(0, 0))
-    assert watch.told() == {"ready": True, "state": "projecting", "lag": 0, "holder": "here/1", "epoch": 3}
+    status, held = WorkerStatus(), lease(clock)
+    status.record_term(projector(), held)
+    status.record_progress(progress(0, 0))
+    assert status.as_json() == {"ready": True, "state": "projecting", "lag": 0, "holder": "here/1", "epoch": 3}
     clock.now += 7
-    assert not watch.holds
-    assert watch.unready() == "its lease has not been renewed for 7 s: the database does not answer"
+    assert not status.holds_lease
+    assert status.unready_reason() == "its lease has not been renewed for 7 s: the database does not answer"
     held.renewed = clock.now
-    assert (watch.holds, watch.unready()) == (True, None)
+    assert (status.holds_lease, status.unready_reason()) == (True, None)
 
 
 def test_one_that_says_nothing_any_more_is_not_ready(clock: Clock) -> None:
-    watch = Watch()
-    watch.projects(projector(), None)
-    watch.progressed(progress(0, 0))
+    status = WorkerStatus()
+    status.record_term(projector(), None)
+    status.record_progress(progress(0, 0))
     clock.now += QUIET_SECONDS + 1
-    assert watch.unready() == "it has not got on for 16 s: the broker or the database does not answer"
+    assert status.unready_reason() == "it has not got on for 16 s: the broker or the database does not answer"
 
 
 def test_one_that_is_behind_and_applies_nothing_is_stuck(clock: Clock) -> None:
-    watch = Watch()
-    watch.projects(projector(), None)
+    status = WorkerStatus()
+    status.record_term(projector(), None)
     for _ in range(int(STUCK_SECONDS) + 1):
-        watch.progressed(progress(10, 5))
-        assert watch.unready() is None
+        status.record_progress(progress(10, 5))
+        assert status.unready_reason() is None
         clock.now += 1
-    watch.progressed(progress(10, 5))
-    assert watch.unready() == "5 events wait and nothing was applied for 61 s"
-    watch.progressed(progress(11, 4))
-    assert watch.unready() is None
+    status.record_progress(progress(10, 5))
+    assert status.unready_reason() == "5 events wait and nothing was applied for 61 s"
+    status.record_progress(progress(11, 4))
+    assert status.unready_reason() is None
 
 
 def test_one_with_nothing_to_do_is_ready_however_long(clock: Clock) -> None:
-    watch = Watch()
-    watch.projects(projector(), None)
+    status = WorkerStatus()
+    status.record_term(projector(), None)
     for _ in range(1_000):
-        watch.progressed(progress(10, 0))
+        status.record_progress(progress(10, 0))
         clock.now += 1
-    assert watch.unready() is None
+    assert status.unready_reason() is None
 
 
 def test_one_that_stands_by_is_ready_as_long_as_the_database_says_who_writes(clock: Clock) -> None:
-    watch = Watch()
-    watch.stands_by("there/1")
-    assert watch.told() == {"ready": True, "state": "standing-by", "writer": "there/1"}
+    status = WorkerStatus()
+    status.record_standby("there/1")
+    assert status.as_json() == {"ready": True, "state": "standing-by", "writer": "there/1"}
     clock.now += QUIET_SECONDS + 1
-    assert watch.unready() == "it stands by, and the database has not answered for 16 s"
+    assert status.unready_reason() == "it stands by, and the database has not answered for 16 s"
 
 
 def test_one_that_handles_is_ready_while_the_store_answers(clock: Clock) -> None:
-    watch = Watch()
-    watch.handles()
-    assert watch.told() == {"ready": True, "state": "handling"}
-    watch.handles("the database does not answer")
-    assert watch.told() == {"ready": False, "state": "waiting", "reason": "the database does not answer"}
-    watch.handles()
-    assert watch.unready() is None
+    status = WorkerStatus()
+    status.record_handling()
+    assert status.as_json() == {"ready": True, "state": "handling"}
+    status.record_handling("the database does not answer")
+    assert status.as_json() == {"ready": False, "state": "waiting", "reason": "the database does not answer"}
+    status.record_handling()
+    assert status.unready_reason() is None
 
 
 def test_one_that_waits_for_a_server_says_for_which(clock: Clock) -> None:
-    watch = Watch()
-    watch.projects(projector(), lease(clock))
-    watch.waits("Kafka does not answer")
-    assert watch.told() == {"ready": False, "state": "waiting", "reason": "Kafka does not answer"}
-    assert not watch.holds
+    status = WorkerStatus()
+    status.record_term(projector(), lease(clock))
+    status.record_restart("Kafka does not answer")
+    assert status.as_json() == {"ready": False, "state": "waiting", "reason": "Kafka does not answer"}
+    assert not status.holds_lease
 
 
 def test_counts_go_on_over_the_reigns(clock: Clock) -> None:
-    watch, first = Watch(), projector()
-    watch.projects(first, lease(clock))
-    watch.progressed(progress(10, 0))
+    status, first = WorkerStatus(), projector()
+    status.record_term(first, lease(clock))
+    status.record_progress(progress(10, 0))
     first.rejected = 2
-    watch.waits("away")
-    assert (watch.applied, watch.rejected, watch.restarts) == (10, 2, 1)
-    watch.projects(projector(1), lease(clock))
-    watch.progressed(progress(5, 0))
-    assert (watch.applied, watch.rejected) == (15, 3)
-    watch.stopped()
-    assert (watch.applied, watch.rejected) == (15, 3)
-    assert watch.unready() == "it has ended"
+    status.record_restart("away")
+    assert (status.applied, status.rejected, status.restarts) == (10, 2, 1)
+    status.record_term(projector(1), lease(clock))
+    status.record_progress(progress(5, 0))
+    assert (status.applied, status.rejected) == (15, 3)
+    status.record_end()
+    assert (status.applied, status.rejected) == (15, 3)
+    assert status.unready_reason() == "it has ended"

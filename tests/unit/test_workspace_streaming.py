@@ -14,7 +14,7 @@ from store.queries.snapshot import Reader
 from tests.support.workspace import project, settings_in
 from tieout.bootstrap import open_store
 from tieout.simulator import ingest_lines, simulate
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.worker.maps_in_force import MapsInForce
 from tieout.workspace.app import make_app
 from tieout.workspace.web.context import Workspace
@@ -32,7 +32,9 @@ def served(tmp_path: Path) -> Iterator[tuple[Starlette, QueuePool]]:
         assert isinstance(engine.pool, QueuePool)
         yield (
             make_app(
-                Workspace(Reader(engine, in_force.nearest, today=settings.today), in_force, settings, Outlet(settings))
+                Workspace(
+                    Reader(engine, in_force.nearest, today=settings.today), in_force, settings, TopicWriter(settings)
+                )
             ),
             engine.pool,
         )

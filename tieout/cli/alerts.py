@@ -24,11 +24,11 @@ def alerts(context: typer.Context, as_json: JsonOption = False) -> None:
     from store.operational.alerts import SqlAlerts
     from tieout.bootstrap import open_store
     from tieout.cli.output import plain
-    from tieout.worker.alerting import Look
+    from tieout.worker.alerting import AlertConditions
 
     settings = in_force()
     with open_store(settings, write=False) as engine:
-        standing, _ = Look(engine, settings)()
+        standing, _ = AlertConditions(engine, settings)()
         since = {one.alert.key: one.began for one in SqlAlerts(engine).all() if one.ended is None}
     for alert in standing:
         began = iso(since[alert.key]) if alert.key in since else None
@@ -58,11 +58,11 @@ def test() -> None:
 
     from engine.alerts import trial_event
     from engine.errors import SettingError
-    from tieout.worker.alerting import opened
+    from tieout.worker.alerting import open_webhook
 
     settings = in_force()
     if settings.webhook is None:
         raise SettingError("TIEOUT_WEBHOOK is not set: there is nobody to tell.")
-    with opened(settings, threading.Event()) as webhook:
-        webhook.tell(trial_event(str(uuid.uuid4()), settings.prefix, time.time_ns() // 1_000))
+    with open_webhook(settings, threading.Event()) as webhook:
+        webhook.send(trial_event(str(uuid.uuid4()), settings.prefix, time.time_ns() // 1_000))
     typer.echo("The test was taken.")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streams.projector import Projector
     from tieout.settings import Settings
     from tieout.simulator import Delivered
-    from tieout.sync.command_topic import Outlet
+    from tieout.sync.command_topic import TopicWriter
 
 EXAMPLES = examples("tieout demo", "tieout demo --port 8081", "tieout demo --seed 7 --folder another-demo --no-serve")
 
@@ -95,7 +95,7 @@ def demo(
             say_where(workspace)
 
         # A worker with every role, so that Sync has somebody to call.
-        work(systems.settings, set(Role), port, systems.outlet, named=True, ready=ready)
+        work(systems.settings, set(Role), port, systems.topic_writer, named=True, ready=ready)
 
 
 class _Systems(NamedTuple):
@@ -103,7 +103,7 @@ class _Systems(NamedTuple):
 
     settings: "Settings"
     environment: dict[str, str]
-    outlet: "Outlet"
+    topic_writer: "TopicWriter"
 
 
 @contextmanager
@@ -116,21 +116,21 @@ def _both_systems(settings: "Settings", seed: int, folder: Path) -> Iterator[_Sy
     from tieout.maintenance.ingest import read_line
     from tieout.simulator.pair import beside, listen, settings_at, small_pair
     from tieout.simulator.scenario import Event, ingest_line
-    from tieout.sync.command_topic import Outlet
+    from tieout.sync.command_topic import TopicWriter
 
     def send(event: Event) -> None:
         record = read_line(ingest_line(event), settings.prefix)
         if record is not None:
-            outlet.append([record])
+            topic_writer.append([record])
 
-    outlet = Outlet(settings)
+    topic_writer = TopicWriter(settings)
     pair = small_pair(seed, sink=send, heartbeats=True)
     with beside(pair, listen()) as address:
         environment = {**_environment(settings), **settings_at(address), "TIEOUT_SYNC_POSTS": "true"}
         connected = replace(named.load(environment, folder), log_level=settings.log_level)
         with _errors_alone():
-            demo_content.add(connected, pair, outlet)
-        yield _Systems(connected, environment, outlet)
+            demo_content.add(connected, pair, topic_writer)
+        yield _Systems(connected, environment, topic_writer)
 
 
 @contextmanager

@@ -179,10 +179,16 @@ def delete(
     from tieout.bootstrap import open_reader
     from tieout.cli.output import counted
     from tieout.cli.text_tables import console, show_errors
-    from tieout.sync.command_topic import Outlet, applied, deletions, me, retried_by
+    from tieout.sync.command_topic import (
+        TopicWriter,
+        current_user,
+        deletion_commands,
+        retried_journals,
+        wait_until_applied,
+    )
 
     query = _current(company, process, code, subject, start, end, everything=everything)
-    why, who = _said(why, "--why"), _said(me() if who is None else who, "--who")
+    why, who = _said(why, "--why"), _said(current_user() if who is None else who, "--who")
     settings = in_force()
     with asking(settings) as (snapshot, _):
         chosen = snapshot.error_log(query)
@@ -196,16 +202,16 @@ def delete(
         if not dry_run:
             typer.echo("There is no such current error.", err=True)
         return
-    journals = retried_by(chosen)
+    journals = retried_journals(chosen)
     retried = counted(len(journals), "general journal")
     if not yes:
         if journals:
             typer.echo(f"Deleting begins a new round of attempts for {retried}.", err=True)
         typer.confirm(f"Delete {counted(len(chosen), 'current error')}?", abort=True, err=True)
-    sent = Outlet(settings).send(deletions(chosen, who, why))
+    sent = TopicWriter(settings).send(deletion_commands(chosen, who, why))
     what = counted(len(chosen), "error")
     with open_reader(settings) as reader:
-        done = applied(reader, sent)
+        done = wait_until_applied(reader, sent)
     typer.echo(f"{what} deleted." if done else f"{what} to be deleted: the worker does it.", err=True)
     if journals:
         typer.echo(f"A new round of attempts begins for {retried}.", err=True)
@@ -243,14 +249,14 @@ def retry(
     from tieout.cli.output import counted
     from tieout.cli.sync import carry_out, check_ready
     from tieout.cli.text_tables import console, show_retries
-    from tieout.sync.command_topic import me
+    from tieout.sync.command_topic import current_user
     from tieout.sync.error_retry import plan, request
 
     query = _current(company, process, code, subject, start, end, everything=everything)
     settings = in_force()
     with asking(settings) as (snapshot, _):
         retries = plan(snapshot.error_log(query), settings)
-        wished = request(snapshot, retries, me())
+        wished = request(snapshot, retries, current_user())
     told = [
         {
             "error": one.name,

@@ -10,7 +10,7 @@ from tieout.cli.output import counted, emit
 if TYPE_CHECKING:
     from engine.sync.attempts import Sync
     from tieout.settings import Settings
-    from tieout.sync.general_journals import Standing
+    from tieout.sync.general_journals import JournalStatus
 
 EXAMPLES = examples(
     "tieout journals",
@@ -91,19 +91,19 @@ def sync(
 def _check(settings: "Settings") -> None:
     """Raise `SettingError` where no handler would see to it."""
     from engine.errors import SettingError
-    from tieout.sync.general_journals import NOT_HERE
+    from tieout.sync.general_journals import NOT_CONFIGURED
     from tieout.worker.handling import ready
 
-    reason = ready(settings) or (None if settings.process_journal else NOT_HERE)
+    reason = ready(settings) or (None if settings.process_journal else NOT_CONFIGURED)
     if reason is not None:
         raise SettingError(f"nothing was sent: {reason}.")
 
 
-def _known(settings: "Settings", company: str | None, *, everything: bool) -> "list[Standing]":
-    from tieout.sync.general_journals import standing
+def _known(settings: "Settings", company: str | None, *, everything: bool) -> "list[JournalStatus]":
+    from tieout.sync.general_journals import journal_statuses
 
     with asking(settings) as (snapshot, _):
-        return standing(snapshot, company.upper() if company else None, everything=everything)
+        return journal_statuses(snapshot, company.upper() if company else None, everything=everything)
 
 
 def _chosen(settings: "Settings", numbers: list[str], company: str | None) -> list[str]:
@@ -133,11 +133,11 @@ def _chosen(settings: "Settings", numbers: list[str], company: str | None) -> li
 
 def _sync(settings: "Settings", names: list[str], *, wait: bool, as_json: bool) -> None:
     from tieout.cli.sync import ask, until_over
-    from tieout.sync.command_topic import me
-    from tieout.sync.general_journals import wish
+    from tieout.sync.command_topic import current_user
+    from tieout.sync.general_journals import request_journals
 
     with asking(settings) as (snapshot, _):
-        request = wish(snapshot, names, me())
+        request = request_journals(snapshot, names, current_user())
     asked = ask(settings, request)
     journals = counted(len(asked), "journal")
     typer.echo(f"A new round begins for {journals}; a worker with the role `handle` sees to it.", err=True)
@@ -157,7 +157,7 @@ def _tried(sync: "Sync") -> bool:
     return state not in ("waiting", "running") or (state == "waiting" and sync.attempts.made > 0)
 
 
-def _show(found: "list[Standing]", as_json: bool) -> None:
+def _show(found: "list[JournalStatus]", as_json: bool) -> None:
     told: list[dict[str, Any]] = [one.as_json() for one in found]
     if as_json:
         for line in told:

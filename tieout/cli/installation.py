@@ -27,11 +27,11 @@ def migrate(
     from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
     from tieout.maintenance.migrate import prepare
-    from tieout.worker.projecting import passes
+    from tieout.worker.projecting import is_transient
 
     settings = in_force("info")
     attempts = Retrying(
-        retry=retry_if_exception(passes),
+        retry=retry_if_exception(is_transient),
         stop=stop_after_delay(wait),
         wait=wait_fixed(1.0),
         reraise=True,

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import threading
 
     from tieout.settings import Settings
-    from tieout.sync.command_topic import Outlet
-    from tieout.worker.status import Watch
+    from tieout.sync.command_topic import TopicWriter
+    from tieout.worker.status import WorkerStatus
 
 
 class Role(StrEnum):
@@ -76,16 +76,16 @@ def run(
     if roles == {Role.WORKSPACE}:
         serve(settings, port)
         return
-    from tieout.sync.command_topic import Outlet
+    from tieout.sync.command_topic import TopicWriter
 
-    work(settings, roles, port, Outlet(settings), named=bool(role), until_caught_up=until_caught_up)
+    work(settings, roles, port, TopicWriter(settings), named=bool(role), until_caught_up=until_caught_up)
 
 
 def work(
     settings: "Settings",
     roles: set[Role],
     port: int | None,
-    outlet: "Outlet",
+    topic_writer: "TopicWriter",
     *,
     named: bool,
     until_caught_up: bool = False,
@@ -98,41 +98,41 @@ def work(
 
     from tieout.worker.alerting import alerting
     from tieout.worker.metrics import serving
-    from tieout.worker.signals import told_by_signals
-    from tieout.worker.status import Watch
+    from tieout.worker.signals import stop_on_signals
+    from tieout.worker.status import WorkerStatus
 
-    stop, watch = threading.Event(), Watch()
+    stop, status = threading.Event(), WorkerStatus()
     serves = not until_caught_up and Role.WORKSPACE in roles
     projecting = ExitStack()
     if Role.PROJECT in roles:
         # Before the handlers start: what they report must wait for the log.
-        projecting.enter_context(outlet.awaited())
+        projecting.enter_context(topic_writer.expect_worker())
     with (
-        told_by_signals(stop),
-        _workspace(settings, port, outlet, stop, wanted=serves, named=named) as address,
-        _handler(settings, outlet, stop, watch, wanted=Role.HANDLE in roles, named=named, ends=until_caught_up),
+        stop_on_signals(stop),
+        _workspace(settings, port, topic_writer, stop, wanted=serves, named=named) as address,
+        _handler(settings, topic_writer, stop, status, wanted=Role.HANDLE in roles, named=named, ends=until_caught_up),
         nullcontext() if until_caught_up else alerting(settings),
     ):
         ready(address)
         if Role.PROJECT in roles:
             with projecting:
-                _project(settings, outlet, stop, until_caught_up=until_caught_up)
+                _project(settings, topic_writer, stop, until_caught_up=until_caught_up)
         elif not until_caught_up:
             # A worker that projects tells its own metrics.
-            with serving(settings, watch):
+            with serving(settings, status):
                 stop.wait()
     if until_caught_up and not stop.is_set() and {Role.PROJECT, Role.HANDLE} <= roles:
         # What the handler reported when the projection had read everything.
-        with outlet.awaited():
-            _project(settings, outlet, stop, until_caught_up=True)
+        with topic_writer.expect_worker():
+            _project(settings, topic_writer, stop, until_caught_up=True)
 
 
 @contextmanager
 def _handler(
     settings: "Settings",
-    outlet: "Outlet",
+    topic_writer: "TopicWriter",
     told: "threading.Event",
-    watch: "Watch",
+    status: "WorkerStatus",
     *,
     wanted: bool,
     named: bool,
@@ -149,22 +149,22 @@ def _handler(
     import structlog
 
     from engine.errors import SettingError
-    from tieout.sync.connectors import configured
+    from tieout.sync.connectors import is_configured
     from tieout.worker.handling import handling, ready
-    from tieout.worker.projecting import make_store
+    from tieout.worker.projecting import create_store
 
     if (reason := ready(settings)) is not None:
         if named:
             raise SettingError(f"the role handle has nothing to do: {reason}.")
-        if configured(settings):
+        if is_configured(settings):
             log = structlog.get_logger(__name__)
             log.info("nothing_handled", reason=reason)
         yield
         return
     if not ends:
-        make_store(settings, told)
+        create_store(settings, told)
     stop = threading.Event()
-    with handling(settings, stop, outlet, watch, until_done=ends):
+    with handling(settings, stop, topic_writer, status, until_done=ends):
         try:
             yield
         finally:
@@ -176,14 +176,14 @@ def serve(settings: "Settings", port: int | None) -> None:
     """Serve the workspace until it is told to stop, and say where it is. A database that is away is waited for."""
     import threading
 
-    from tieout.worker.projecting import await_store
-    from tieout.worker.signals import told_by_signals
+    from tieout.worker.projecting import wait_for_store
+    from tieout.worker.signals import stop_on_signals
     from tieout.workspace import server
 
     listening = server.listen(server.PORT if port is None else port, settings.expose_without_sign_in)
     stop = threading.Event()
-    with told_by_signals(stop):
-        await_store(settings, stop)
+    with stop_on_signals(stop):
+        wait_for_store(settings, stop)
     if stop.is_set():
         return
     server.serve(settings, listening, lambda: say_where(server.address(listening)))
@@ -199,7 +199,7 @@ def say_where(address: str | None) -> None:
 def _workspace(
     settings: "Settings",
     port: int | None,
-    outlet: "Outlet",
+    topic_writer: "TopicWriter",
     stop: "threading.Event",
     *,
     wanted: bool,
@@ -214,7 +214,7 @@ def _workspace(
     import structlog
 
     from engine.errors import SettingError
-    from tieout.worker.projecting import make_store
+    from tieout.worker.projecting import create_store
     from tieout.workspace import server
 
     log = structlog.get_logger(__name__)
@@ -226,23 +226,30 @@ def _workspace(
         log.warning("workspace_not_served", reason=str(error))
         yield None
         return
-    make_store(settings, stop)
-    with server.beside(settings, listening, outlet):
+    create_store(settings, stop)
+    with server.beside(settings, listening, topic_writer):
         yield server.address(listening)
 
 
-def _project(settings: "Settings", outlet: "Outlet", stop: "threading.Event", *, until_caught_up: bool) -> None:
+def _project(
+    settings: "Settings", topic_writer: "TopicWriter", stop: "threading.Event", *, until_caught_up: bool
+) -> None:
     from tieout.cli.progress import lag
     from tieout.worker import projecting
     from tieout.worker.metrics import serving
-    from tieout.worker.status import Watch
+    from tieout.worker.status import WorkerStatus
 
-    watch = Watch()
+    status = WorkerStatus()
     # Who asked for an end looks at the exit code; and a worker may be serving at that place already.
-    observed = nullcontext() if until_caught_up else serving(settings, watch)
+    observed = nullcontext() if until_caught_up else serving(settings, status)
     with observed, lag("Projecting") as report:
         projecting.project(
-            settings, until_caught_up=until_caught_up, stop=stop, on_progress=report, watch=watch, outlet=outlet
+            settings,
+            until_caught_up=until_caught_up,
+            stop=stop,
+            on_progress=report,
+            status=status,
+            topic_writer=topic_writer,
         )
     # A worker that is told to stop does as it is told; one that was to catch up has not.
     if until_caught_up and stop.is_set():

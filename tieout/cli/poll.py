@@ -79,12 +79,12 @@ def poll(
 def _once(settings: "Settings", to: "Connectors", cursors: "Cursors") -> "list[Cursor]":
     from handlers.errors import Configuration
     from handlers.poll import Poller
-    from handlers.row_refresh import Rereader
+    from handlers.row_refresh import RowReader
     from streams.log import RecordTooLarge
     from tieout.bootstrap import load_maps, open_log
     from tieout.sync.command_topic import record_of
-    from tieout.sync.connectors import polled_tables, polled_wholly
-    from tieout.sync.row_refresh import read_again
+    from tieout.sync.connectors import completely_polled, polled_tables
+    from tieout.sync.row_refresh import reread_rows
 
     maps = load_maps(settings)
     tables = polled_tables(settings, maps)
@@ -97,9 +97,9 @@ def _once(settings: "Settings", to: "Connectors", cursors: "Cursors") -> "list[C
                 # A fault of one table, not of the log.
                 raise Configuration(f"A row is too large for its topic: {error}") from None
 
-        poller = Poller(to.finance, to.dataverse, cursors, send, tables, whole=polled_wholly(tables, maps))
+        poller = Poller(to.finance, to.dataverse, cursors, send, tables, whole=completely_polled(tables, maps))
         done = poller.once()
-        again = read_again(log, settings.prefix, Rereader(to.finance, to.dataverse), cursors, log.append)
+        again = reread_rows(log, settings.prefix, RowReader(to.finance, to.dataverse), cursors, log.append)
         # What notices ask for is of interest where there are any.
         return [*done, *(cursor for cursor in again if cursor.rows or cursor.fault)]
 

@@ -51,12 +51,12 @@ def sync(
     """
     if (company is None) == (document is None):
         raise typer.BadParameter("name a company, or one document.", param_hint="'--company'")
-    from tieout.sync.command_topic import me
+    from tieout.sync.command_topic import current_user
 
     settings = in_force()
     plan = _plan(settings, company, kind, document, start, end)
     chosen = document or f"{(company or '').upper()}{f', {kind}' if kind else ''}"
-    request = plan.request(me(), f"tieout sync: {chosen}")
+    request = plan.request(current_user(), f"tieout sync: {chosen}")
     if dry_run or not request.tasks:
         _show(plan, as_json)
         return
@@ -137,11 +137,11 @@ Wanted = set[tuple[str, str]]
 def ask(settings: "Settings", request: "Request") -> Wanted:
     """Send a request, and return what it is of."""
     from tieout.bootstrap import open_reader
-    from tieout.sync.command_topic import Outlet, applied, syncs
+    from tieout.sync.command_topic import TopicWriter, sync_commands, wait_until_applied
 
-    sent = Outlet(settings).send(syncs(request))
+    sent = TopicWriter(settings).send(sync_commands(request))
     with open_reader(settings) as reader:
-        if not applied(reader, sent):
+        if not wait_until_applied(reader, sent):
             typer.echo("The command is kept; a worker that projects will take it up.", err=True)
     return {(document, task.action) for task in request.tasks for document in task.documents}
 

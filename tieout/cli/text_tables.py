@@ -523,7 +523,7 @@ def show_synced(screen: Console, told: Sequence[dict[str, Any]], what: str) -> N
 
 def show_journals(screen: Console, told: Sequence[Row]) -> None:
     """General journals with their count, and what to do for those that are not through."""
-    from tieout.sync.general_journals import STATE_WORDS
+    from tieout.sync.general_journals import STATE_LABELS
 
     if not told:
         screen.print("No general journal waits for Dataverse; --all shows those that are through.")
@@ -533,7 +533,7 @@ def show_journals(screen: Console, told: Sequence[Row]) -> None:
         table.add_row(
             plain(f"{one['company']}/{one['journal']}"),
             one["posted"] or "",
-            STATE_WORDS[one["state"]] if one["next"] is None else f"next attempt {one['next']}",
+            STATE_LABELS[one["state"]] if one["next"] is None else f"next attempt {one['next']}",
             f"{one['count']} of {one['of']}",
             one["step"] or "",
             one["last"] or "",

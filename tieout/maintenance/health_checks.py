@@ -31,9 +31,9 @@ from streams.topics import PROJECTED, TOPICS
 from tieout.bootstrap import environments_of, load_maps, open_log, open_store
 from tieout.maintenance.offset_check import LAST, without_effect
 from tieout.settings import Settings, readable_key, readable_secrets
-from tieout.sync.connectors import configured, looked_at
+from tieout.sync.connectors import connection_checks, is_configured
 from tieout.worker.log_continuity import ADVICE, compare
-from tieout.worker.state_topic import lacking
+from tieout.worker.state_topic import topic_lacks_state
 
 PATIENCE_SECONDS: Final = 5.0
 """How long a server that is away is waited for."""
@@ -95,8 +95,8 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
         else:
             yield from _looked_at("lag", lambda: _lag(log, places))
             yield from _looked_at("effects", lambda: effects_line(connection, log, maps, settings))
-    if configured(settings):
-        yield from (Line(*found) for found in looked_at(settings))
+    if is_configured(settings):
+        yield from (Line(*found) for found in connection_checks(settings))
 
 
 def _unchecked(what: str, *checks: str) -> Iterator[Line]:
@@ -226,7 +226,7 @@ def _outbox(connection: Connection) -> Line:
 
 def _state(connection: Connection, log: EventLog | None, settings: Settings) -> Line:
     """What events do not say, and how much of it is not on its topic yet."""
-    if log is not None and lacking(connection, log, settings.prefix):
+    if log is not None and topic_lacks_state(connection, log, settings.prefix):
         says = (
             "the state topic lacks what was put there: it was made again, or is an older copy. Start the worker that "
             "projects again: it publishes all of the state from the store. Until then keep the store"

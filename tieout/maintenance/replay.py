@@ -23,7 +23,7 @@ from streams.log import EventLog
 from tieout.bootstrap import load_maps, open_log, open_store, projected_topics
 from tieout.maintenance.rebuild import Rebuilding, Report, reached, scratch_store
 from tieout.settings import Settings
-from tieout.worker.log_continuity import check_same
+from tieout.worker.log_continuity import require_same_log
 
 ROWS_BETWEEN_REPORTS: Final = 1_000
 
@@ -90,7 +90,7 @@ def rehearsed(
         before.begin(),
     ):
         places = reached(before)
-        check_same(before, log, projected_topics(settings))
+        require_same_log(before, log, projected_topics(settings))
         if not places:
             raise QuestionError("the store has read nothing yet, so there is nothing to replay: start `tieout run`.")
         rebuilding = _begun(log, before, rebuilt, maps, settings)

@@ -20,8 +20,8 @@ from streams.embedded.salvage import check_whole
 from tieout.bootstrap import load_maps, open_log, open_store, projected_topics
 from tieout.maintenance.rebuild import Rebuilding, reached, scratch_store
 from tieout.settings import Settings
-from tieout.worker.log_continuity import check_same
-from tieout.worker.state_topic import unlike
+from tieout.worker.log_continuity import require_same_log
+from tieout.worker.state_topic import find_differences
 
 DIFFERENCES_MAX: Final = 100
 """More are not looked for: a store that differs in a hundred places is rebuilt, not mended."""
@@ -74,14 +74,14 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None] = lambda 
         # The first question fixes the state that all later ones see.
         places = reached(connection)
         _check_comparable(connection, maps)
-        check_same(connection, log, projected_topics(settings))
+        require_same_log(connection, log, projected_topics(settings))
         if settings.log_file is not None:
             check_whole(settings.log_file)
         rebuilding = Rebuilding(log, connection, scratch, maps, settings)
         rebuilding.begin(places)
         rebuilding.go_on(places, on_progress)
         found = differences(contents(connection), dump(scratch))
-        kept = unlike(engine, log, settings.prefix)
+        kept = find_differences(engine, log, settings.prefix)
     return [*found, *(Difference("state", " ".join(map(str, one.key)), one.stored, one.published) for one in kept)][
         :DIFFERENCES_MAX
     ]

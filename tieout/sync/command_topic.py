@@ -51,7 +51,7 @@ class _NotOpened(QuestionError):
     """The worker of this process is starting, or waits for what it needs."""
 
 
-class Outlet:
+class TopicWriter:
     """Where records go out. A worker in this process lends its log for as long as it projects."""
 
     def __init__(self, settings: Settings) -> None:
@@ -61,7 +61,7 @@ class Outlet:
         self._changed = threading.Condition()
 
     @contextmanager
-    def awaited(self) -> Iterator[None]:
+    def expect_worker(self) -> Iterator[None]:
         """For the length of the block a worker of this process opens the embedded log, so that nobody else here may."""
         self._set(worker=True)
         try:
@@ -70,7 +70,7 @@ class Outlet:
             self._set(worker=False)
 
     @contextmanager
-    def lent(self, log: EventLog) -> Iterator[None]:
+    def lend_log(self, log: EventLog) -> Iterator[None]:
         """The log of a worker, for the length of the block."""
         self._set(lent=log)
         try:
@@ -93,13 +93,13 @@ class Outlet:
         try:
             return Sent(_after(topic, self._append(records)))
         except _NotOpened:
-            return self.leave(commands)
+            return self.enqueue(commands)
         except LogBusy:
-            sent = self.leave(commands)
+            sent = self.enqueue(commands)
             self._take_when_free(sent)
             return sent
 
-    def leave(self, commands: Sequence[tuple[str, Command]]) -> Sent:
+    def enqueue(self, commands: Sequence[tuple[str, Command]]) -> Sent:
         """Leave commands in the store for the worker that writes to the log."""
         with open_store(self._settings, write=True) as engine, engine.begin() as connection:
             rows = [(key.encode(), _json(command)) for key, command in commands]
@@ -173,7 +173,7 @@ def _after(topic: str, placed: Iterable[tuple[int, int]]) -> dict[PartitionId, i
     return found
 
 
-def applied(reader: Reader, sent: Sent, seconds: float = PATIENCE_SECONDS) -> bool:
+def wait_until_applied(reader: Reader, sent: Sent, seconds: float = PATIENCE_SECONDS) -> bool:
     """Wait until a worker has applied what was sent; False when it has not by then."""
     until = time.monotonic() + seconds
     while True:
@@ -186,7 +186,7 @@ def applied(reader: Reader, sent: Sent, seconds: float = PATIENCE_SECONDS) -> bo
         time.sleep(_LOOK_SECONDS)
 
 
-def me() -> str:
+def current_user() -> str:
     """Who works here, as the operating system says."""
     try:
         return getpass.getuser()
@@ -194,7 +194,7 @@ def me() -> str:
         return "unknown"
 
 
-def deletions(entries: Iterable[ErrorEntry], who: str, why: str) -> list[tuple[str, Command]]:
+def deletion_commands(entries: Iterable[ErrorEntry], who: str, why: str) -> list[tuple[str, Command]]:
     """The commands that delete errors: each as it was seen, so that one which comes meanwhile stays."""
     found: list[tuple[str, Command]] = []
     at = time.time_ns() // 1_000
@@ -207,9 +207,9 @@ def deletions(entries: Iterable[ErrorEntry], who: str, why: str) -> list[tuple[s
     return found
 
 
-def retried_by(entries: Iterable[ErrorEntry]) -> list[str]:
+def retried_journals(entries: Iterable[ErrorEntry]) -> list[str]:
     """The general journals for which deleting these errors begins a new round of attempts (R62)."""
-    commands = (command for _, command in deletions(entries, "somebody", "to see"))
+    commands = (command for _, command in deletion_commands(entries, "somebody", "to see"))
     requests = (command.retry for command in commands if isinstance(command, DeleteError))
     return sorted({task.subject for request in requests if request is not None for task in request.tasks})
 
@@ -218,7 +218,7 @@ _TASKS_AT_ONCE: Final = 500
 """Of one command: a record of some hundred kilobytes, which every log takes."""
 
 
-def syncs(request: Request) -> list[tuple[str, Command]]:
+def sync_commands(request: Request) -> list[tuple[str, Command]]:
     """The commands that ask for a sync, each for some of its calls. A run without calls is one command: it is kept."""
     found: list[tuple[str, Command]] = []
     for some in chunks(request.tasks, _TASKS_AT_ONCE):

@@ -41,7 +41,7 @@ class Connectors(msgspec.Struct, frozen=True):
     processes: Processes
 
 
-def configured(settings: Settings) -> bool:
+def is_configured(settings: Settings) -> bool:
     """Whether the settings say where both systems are."""
     return bool(settings.finance and settings.dataverse)
 
@@ -125,7 +125,7 @@ def _table(maps: Maps, name: str) -> Table:
     return Table(entity.source, entity.entity)
 
 
-def polled_wholly(tables: list[Table], maps: Maps) -> list[System]:
+def completely_polled(tables: list[Table], maps: Maps) -> list[System]:
     """The systems of which every entity that the maps read is among `tables`: of those alone it may be said that all
     has been sent.
     """
@@ -168,7 +168,7 @@ def _away(to: Connectors) -> Iterator[tuple[str, TargetError | None]]:
             yield system, None
 
 
-def looked_at(settings: Settings) -> Iterator[tuple[str, bool | None, str]]:
+def connection_checks(settings: Settings) -> Iterator[tuple[str, bool | None, str]]:
     """What `tieout check` says of both systems: name, whether it is right, and what was found or what to do."""
     with open_connectors(settings) as to:
         away = False

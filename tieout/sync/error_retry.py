@@ -58,7 +58,7 @@ def request(snapshot: Snapshot, retries: Iterable[Retry], who: str) -> Request:
     wished = tasks(
         (one.name, one.entry.message.company or "", one.step) for one in retries if isinstance(one.step, Step)
     )
-    wished += general_journals.wish(snapshot, [one.name for one in retries if one.journal], who).tasks
+    wished += general_journals.request_journals(snapshot, [one.name for one in retries if one.journal], who).tasks
     number = f"{len(retries)} {'error' if len(retries) == 1 else 'errors'}"
     return request_of(wished, {}, who=who, scope=f"Retry of {number}")
 

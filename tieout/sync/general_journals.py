@@ -32,10 +32,10 @@ from engine.sync.general_journals import (
     task_of,
 )
 from handlers.attempts import AttemptLog
-from handlers.change_events import SourceEvent, reported, source_of
+from handlers.change_events import SourceEvent, process_event, source_of
 from handlers.errors import TargetError
-from handlers.general_journals import GeneralJournals, Names
-from handlers.sync_executor import HELD, Needed
+from handlers.general_journals import ColumnNames, GeneralJournals
+from handlers.sync_executor import CLAIM_LEASE, Precondition
 from store.errorlog.error_log import ErrorQuery
 from store.operational.attempts import Attempt
 from store.queries.snapshot import Reader, Snapshot
@@ -49,7 +49,9 @@ where nothing is taken by itself.
 
 CONFIRMED: Final = "Dataverse has confirmed it"
 NOTHING: Final = "Finance has not posted it, or it has no project lines"
-NOT_HERE: Final = "general journals are not brought to Dataverse here: no setting says how (TIEOUT_PROCESS_JOURNAL)"
+NOT_CONFIGURED: Final = (
+    "general journals are not brought to Dataverse here: no setting says how (TIEOUT_PROCESS_JOURNAL)"
+)
 
 _FAILED: Final = ("transient", "configuration", "permanent", "interrupted")
 _OPEN: Final = ("waiting", "running", "stopped")
@@ -58,14 +60,14 @@ _ERRORS_AT_ONCE: Final = 1_000
 log = structlog.get_logger(__name__)
 
 
-def names_in(maps: Maps, settings: Settings) -> Names:
+def column_names(maps: Maps, settings: Settings) -> ColumnNames:
     """The columns by which rows are found, as the maps and the settings have them."""
 
     def column(entity: str, field: str) -> str:
         return next(found.columns[0] for found in maps.entities[entity].fields if found.name == field)
 
     contract_line, _, name = settings.journals_contract_line.partition("=")
-    return Names(
+    return ColumnNames(
         currency=column("transactioncurrency", "code"),
         project=column("msdyn_project", "number"),
         category=column("msdyn_transactioncategory", "number"),
@@ -74,7 +76,7 @@ def names_in(maps: Maps, settings: Settings) -> Names:
     )
 
 
-class JournalSyncing:
+class GeneralJournalSync:
     """What a worker does for general journals. `report` puts events onto the change topics; `clock` gives microseconds
     since 1970.
     """
@@ -100,7 +102,7 @@ class JournalSyncing:
 
     # --- taking -------------------------------------------------------------------------------------------------------
 
-    def take(self) -> list[str]:
+    def request_unconfirmed(self) -> list[str]:
         """Ask for the journals that Finance has posted and Dataverse not confirmed, and close those that it confirmed
         meanwhile, also after five attempts (R60, R63); the names of those that will be tried. Raises `TargetError`.
         """
@@ -111,7 +113,7 @@ class JournalSyncing:
             name = name_of(journal.company, journal.number)
             if name not in is_open or self._attempts.close(ACTION, name, CONFIRMED, now=self._clock()):
                 self._settled.add((journal.company, journal.number))
-        asked = self._attempts.ask(
+        asked = self._attempts.request(
             Request(
                 id="general journals",
                 at=self._clock(),
@@ -126,26 +128,26 @@ class JournalSyncing:
 
     # --- one journal --------------------------------------------------------------------------------------------------
 
-    def needed(self, claim: Claim) -> Needed:
+    def needed(self, claim: Claim) -> Precondition:
         """Whether a journal still needs an attempt, by what both systems hold. When they cannot be asked, the attempt
         will say so.
         """
         wait = (self._settings.journals_every or EVERY_SECONDS) * SECOND
         if not self._settings.process_journal:
-            return Needed(False, NOT_HERE, {})
+            return Precondition(False, NOT_CONFIGURED, {})
         try:
-            seen = self._journals.look(claim.company, claim.parameters["journal"])
+            pair = self._journals.read_pair(claim.company, claim.parameters["journal"])
         except TargetError:
-            return Needed(True, "", {}, wait)
-        follows = next_of(seen.journal, seen.twin, _made(claim))
-        why = CONFIRMED if follows.step == "closed" else NOTHING
-        return Needed(not follows.over, why if follows.over else "", {}, wait)
+            return Precondition(True, "", {}, wait)
+        next_step = next_of(pair.journal, pair.twin, _made(claim))
+        why = CONFIRMED if next_step.step == "closed" else NOTHING
+        return Precondition(not next_step.over, why if next_step.over else "", {}, wait)
 
     def call(self, claim: Claim) -> None:
         """One attempt. Raises `TargetError`."""
 
         def keep() -> None:
-            self._attempts.keep(claim, until=self._clock() + HELD)
+            self._attempts.renew(claim, until=self._clock() + CLAIM_LEASE)
 
         self._journals.sync(claim.company, claim.parameters["journal"], _made(claim), keep)
 
@@ -214,22 +216,22 @@ class JournalSyncing:
         """
         number = str(sync.parameters["journal"])
         try:
-            seen = self._journals.look(sync.company, number)
+            pair = self._journals.read_pair(sync.company, number)
         except TargetError:
             return failure(Journal(number, 0, False, ()), "header", count)
-        follows = next_of(seen.journal, seen.twin, 0)
-        return None if follows.over else failure(seen.journal, follows.step, count)
+        next_step = next_of(pair.journal, pair.twin, 0)
+        return None if next_step.over else failure(pair.journal, next_step.step, count)
 
     def _run(self, sync: Sync, run: str, started: int, ended: int, text: str | None) -> Iterator[SourceEvent]:
         """The messages of a run on one journal; with a text it failed."""
         number = sync.parameters["journal"]
         said: dict[str, Any] = {"process": PROCESS, "run": run, "company": sync.company, "scope": [number]}
-        yield reported(self._host, _event(run, "start"), "started", iso(started), said)
+        yield process_event(self._host, _event(run, "start"), "started", iso(started), said)
         if text is not None:
             more = {"subject": number, "text": text}
-            yield reported(self._host, _event(run, "message"), "message", iso(ended), said | more)
+            yield process_event(self._host, _event(run, "message"), "message", iso(ended), said | more)
         stage = "finished" if text is None else "failed"
-        yield reported(self._host, _event(run, "end"), stage, iso(ended), said)
+        yield process_event(self._host, _event(run, "end"), stage, iso(ended), said)
 
 
 def _made(claim: Claim) -> int:
@@ -249,7 +251,7 @@ it itself.
 """
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How a general journal stands. Times are microseconds since 1970."""
 
     company: str
@@ -281,10 +283,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         del told["about"]
         for name in ("next", "last"):
             told[name] = None if told[name] is None else iso(told[name])
-        return {**told, "of": ATTEMPTS_MAX, "retry": retry_of(self)}
+        return {**told, "of": ATTEMPTS_MAX, "retry": retry_command(self)}
 
 
-STATE_WORDS: Final[Mapping[State, str]] = {
+STATE_LABELS: Final[Mapping[State, str]] = {
     "waiting": "queued",
     "running": "in progress",
     "waits-for-a-person": "needs attention",
@@ -294,13 +296,15 @@ STATE_WORDS: Final[Mapping[State, str]] = {
 """How a general journal stands, for people."""
 
 
-def retry_of(standing: Standing) -> str | None:
+def retry_command(standing: JournalStatus) -> str | None:
     """The command that begins a new round; None for a journal that is through."""
     name = name_of(standing.company, standing.journal)
     return None if standing.state == "through" else f"tieout journals sync {name}"
 
 
-def standing(snapshot: Snapshot, company: str | None = None, *, everything: bool = False) -> list[Standing]:
+def journal_statuses(
+    snapshot: Snapshot, company: str | None = None, *, everything: bool = False
+) -> list[JournalStatus]:
     """The general journals that are not through, of a company or of all, with those that Finance reports about by
     itself; with `everything` also those that are through. By company and number.
     """
@@ -318,7 +322,7 @@ def standing(snapshot: Snapshot, company: str | None = None, *, everything: bool
         if number and (name not in found or _said_since(found[name], message)):
             known = recognise(message.text or "")
             count = min(int(known.parameters.get("count", entry.count)), ATTEMPTS_MAX)
-            found[name] = Standing(
+            found[name] = JournalStatus(
                 company=message.company or "",
                 journal=number,
                 posted=None,
@@ -342,9 +346,9 @@ def standing(snapshot: Snapshot, company: str | None = None, *, everything: bool
     return sorted(wanted, key=lambda one: (one.company, one.journal))
 
 
-def needing_attention(snapshot: Snapshot, company: str | None = None) -> list[Standing]:
+def journals_needing_attention(snapshot: Snapshot, company: str | None = None) -> list[JournalStatus]:
     """The general journals that a person must see to, whoever attempted them."""
-    return [one for one in standing(snapshot, company) if one.state == "waits-for-a-person"]
+    return [one for one in journal_statuses(snapshot, company) if one.state == "waits-for-a-person"]
 
 
 _STATES: Final[dict[str, State]] = {
@@ -356,7 +360,7 @@ _STATES: Final[dict[str, State]] = {
 }
 
 
-def _of_sync(sync: Sync) -> Standing:
+def _of_sync(sync: Sync) -> JournalStatus:
     words, _, reason = sync.last_text.partition("\n")
     if not reason and sync.last_outcome not in _FAILED:
         words, reason = "", words  # throttled, or not needed: nothing was logged
@@ -365,7 +369,7 @@ def _of_sync(sync: Sync) -> Standing:
     code = recognise(words).code if words else ""
     state = _STATES[sync.attempts.state]
     posted = str(sync.parameters.get("posted") or "")[:10]
-    return Standing(
+    return JournalStatus(
         company=sync.company,
         journal=str(sync.parameters["journal"]),
         posted=posted or None,
@@ -384,12 +388,12 @@ def _of_sync(sync: Sync) -> Standing:
     )
 
 
-def _said_since(through: Standing, error: ProcessMessage) -> bool:
+def _said_since(through: JournalStatus, error: ProcessMessage) -> bool:
     """Whether an error came after a journal was through: until our own report arrives, that before it is current."""
     return through.state == "through" and error.evidence.at > (through.last or 0)
 
 
-def wish(snapshot: Snapshot, names: Iterable[str], who: str) -> Request:
+def request_journals(snapshot: Snapshot, names: Iterable[str], who: str) -> Request:
     """A person's wish that journals (`USPM/USPM-000095`) be synced: each begins a new round (R62)."""
     wanted = sorted(set(names))
     known = {sync.document: sync for sync in snapshot.syncs(wanted, action=ACTION)}

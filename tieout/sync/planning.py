@@ -13,7 +13,7 @@ from engine.errors import QuestionError, TieoutError
 from engine.reconciliation.documents import Kind
 from engine.sync.actions import Left, Step, Task, step_for, tasks
 from engine.sync.attempts import Claim, Request
-from handlers.sync_executor import Needed
+from handlers.sync_executor import Precondition
 from store.operational.attempts import SqlAttempts
 from store.projection.tile_totals import View
 from store.queries.grids import GridQuery
@@ -180,10 +180,10 @@ def rests_on(settings: Settings) -> str:
     return repr([getattr(settings, name) for name in names + processes])
 
 
-def looking(reader: Reader, settings: Settings) -> Callable[[Claim], Needed]:
+def looking(reader: Reader, settings: Settings) -> Callable[[Claim], Precondition]:
     """A look, just before a call, whether the documents of a claim, or the errors it is to clear, still ask for it."""
 
-    def needed(claim: Claim) -> Needed:
+    def needed(claim: Claim) -> Precondition:
         with reader.snapshot() as snapshot:
             rows = snapshot.documents_named(claim.documents)
             now = plan_rows(snapshot, settings, rows)
@@ -196,8 +196,8 @@ def looking(reader: Reader, settings: Settings) -> Callable[[Claim], Needed]:
         ]
         changes = {one.row.document.document: one.change for one in now.documents}
         if asking or erring:
-            return Needed(True, "", changes)
+            return Precondition(True, "", changes)
         causes = sorted({row.cause or row.document.position for row in rows}) or ["not there any more"]
-        return Needed(False, f"nothing asks for it any more: {', '.join(causes)}", changes)
+        return Precondition(False, f"nothing asks for it any more: {', '.join(causes)}", changes)
 
     return needed

@@ -27,9 +27,9 @@ from store.queries.grids import GridQuery
 from store.queries.snapshot import Snapshot
 from tieout.settings import Settings
 from tieout.sync import connectors, error_retry
-from tieout.sync.command_topic import me
-from tieout.sync.connectors import configured
-from tieout.sync.general_journals import NOT_HERE, STATE_WORDS, Standing, standing
+from tieout.sync.command_topic import current_user
+from tieout.sync.connectors import is_configured
+from tieout.sync.general_journals import NOT_CONFIGURED, STATE_LABELS, JournalStatus, journal_statuses
 from tieout.sync.planning import NARROW, RECURRING_SCOPE, Limits, Plan, TooManyCalls, plan, plan_of, plan_rows
 from tieout.sync.requests import request_of
 from tieout.worker.handling import ready
@@ -222,7 +222,7 @@ def of_journals(snapshot: Snapshot, company: Company, numbers: Collection[str] |
     """General journals that are not confirmed in Dataverse: those of these numbers, or all of a company. Raises
     `QuestionError` for a number that is not among them.
     """
-    known = {one.journal: one for one in standing(snapshot, company.code)}
+    known = {one.journal: one for one in journal_statuses(snapshot, company.code)}
     if unknown := sorted(set(numbers or ()) - set(known)):
         raise QuestionError(
             f"there is no unconfirmed general journal {unknown[0]!r} here: it may have been confirmed meanwhile."
@@ -232,10 +232,10 @@ def of_journals(snapshot: Snapshot, company: Company, numbers: Collection[str] |
     return _made("journals", snapshot, company.code, scope, [_of_journal(one) for one in chosen])
 
 
-def _of_journal(one: Standing) -> Candidate:
+def _of_journal(one: JournalStatus) -> Candidate:
     task = task_of(one.company, one.journal, one.posted)
     step = Step(task.action, task.subject, task.parameters)
-    return Candidate(name=task.subject, company=one.company, cause=STATE_WORDS[one.state], step=step)
+    return Candidate(name=task.subject, company=one.company, cause=STATE_LABELS[one.state], step=step)
 
 
 def of_errors(
@@ -300,7 +300,7 @@ def confirm(snapshot: Snapshot, settings: Settings, company: Company, shown: Sho
     request = request_of(
         calls,
         changes,
-        who=me(),
+        who=current_user(),
         scope=shown.scope,
         company=company.code,
         by_person=not shown.job,
@@ -335,13 +335,13 @@ def obstacles(settings: Settings, kind: Kind) -> list[str]:
     if (reason := ready(settings)) is not None:
         return [_sentence(reason)]
     if kind == "journals" and not settings.process_journal:
-        return [_sentence(NOT_HERE)]
+        return [_sentence(NOT_CONFIGURED)]
     return [_sentence(reason) for reason in connectors.obstacles(settings)]
 
 
 def _available(settings: Settings, step: Step | Left) -> Step | Left:
     """A step, or why its call cannot be made: where the systems are connected, but no setting says how to call."""
-    if isinstance(step, Left) or not configured(settings) or getattr(settings, f"process_{step.action}"):
+    if isinstance(step, Left) or not is_configured(settings) or getattr(settings, f"process_{step.action}"):
         return step
     return Left(f"No setting says how to {DONE_AS[step.action]}: set TIEOUT_PROCESS_{step.action.upper()}.")
 

@@ -11,7 +11,7 @@ from engine.events.facts import UNDATED
 from engine.mapping.values import parse_time
 from engine.sync.commands import RowRead
 from handlers.errors import Configuration, TargetError, Throttled, Transient
-from handlers.row_refresh import Rereader
+from handlers.row_refresh import RowReader
 from streams.log import EventLog, LogRecord, NewRecord, RecordTooLarge
 from streams.topics import COMMANDS
 from tieout.sync.command_topic import record_of
@@ -22,22 +22,23 @@ AT_ONCE: Final = 500
 _BYTES_AT_ONCE: Final = 8 * 1024 * 1024
 
 
-def read_again(
+def reread_rows(
     event_log: EventLog,
     prefix: str,
-    rereader: Rereader,
+    row_reader: RowReader,
     cursors: Cursors,
     send: Callable[[Sequence[NewRecord]], object],
-    enough: Callable[[int], bool] = lambda rows: False,
+    limit_reached: Callable[[int], bool] = lambda rows: False,
 ) -> list[Cursor]:
-    """Read every row that was asked for since last time, until `enough`, which is asked how many were read. Returns the
-    cursor of each partition of the commands topic, and of each table that could not be read before.
+    """Read every row requested since the last pass and return the cursors that moved: one for each partition of the
+    commands topic, and one for each table that could not be read before.
 
-    A table that cannot be read now does not keep the others: it has a cursor of its own until it can. A notice whose
-    row can never be read is logged and passed over: the poller brings its row. What was read goes out (`send`) with
-    word that the notice is answered, whatever there was of the row.
+    `limit_reached` receives the number of rows read so far and ends the pass when it returns True. A table that cannot
+    be read now does not block the others: it has a cursor of its own until it can be read. A notice whose row can never
+    be read is logged and skipped, and the poller reads its row. `send` publishes the rows together with a `row-read`
+    command, which confirms the notice even if there was no row.
     """
-    reading = _Reading(event_log, prefix, rereader, cursors, send, enough)
+    reading = _Reading(event_log, prefix, row_reader, cursors, send, limit_reached)
     for number in range(event_log.partitions(reading.topic)):
         reading.partition(number)
     return reading.done
@@ -50,19 +51,19 @@ class _Reading:
         self,
         event_log: EventLog,
         prefix: str,
-        rereader: Rereader,
+        row_reader: RowReader,
         cursors: Cursors,
         send: Callable[[Sequence[NewRecord]], object],
-        enough: Callable[[int], bool],
+        limit_reached: Callable[[int], bool],
     ) -> None:
         self.topic = COMMANDS.full_name(prefix)
         self.done: list[Cursor] = []
         self._log = event_log
         self._prefix = prefix
-        self._rereader = rereader
+        self._rereader = row_reader
         self._cursors = cursors
         self._send = send
-        self._enough = enough
+        self._enough = limit_reached
         self._rows = 0
         self._failed: dict[str, str] = {}
 

@@ -44,14 +44,14 @@ ASK_SECONDS: Final = 10.0
 """How often a worker asks whether it is its turn; a turn is a minute."""
 CHECK_SECONDS: Final = 300.0
 """How often the self-checks are made: they read every document."""
-HELD: Final = 5 * 60 * 1_000_000
+CLAIM_LEASE: Final = 5 * 60 * 1_000_000
 """For how long (microseconds) an alert is one worker's to tell, and then anybody's again."""
 TIMEOUT_SECONDS: Final = 10.0
 
 log = structlog.get_logger(__name__)
 
 
-class Look:
+class AlertConditions:
     """Looks what stands. The list of rejected events is read again only when it has changed."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
@@ -139,7 +139,7 @@ _PARTS: Final[Mapping[View, str]] = {
 }
 
 
-class Alarm:
+class AlertDispatcher:
     """Keeps what stands, and tells what began and what ended, each once for all workers on a store.
 
     `tell` sends an event and raises `TargetError`; `clock` gives microseconds since 1970.
@@ -171,7 +171,7 @@ class Alarm:
 
     def tell(self) -> None:
         """Tell what is to be told. Where the receiver is away the rest waits: what was claimed comes again later."""
-        while (found := self._kept.claim(self._clock(), self._clock() + HELD)) is not None:
+        while (found := self._kept.claim(self._clock(), self._clock() + CLAIM_LEASE)) is not None:
             stage = found.due
             assert stage is not None
             try:
@@ -200,36 +200,40 @@ def alerting(settings: Settings) -> Iterator[None]:
 
 def _run(settings: Settings, stop: threading.Event) -> None:
     """Until told to stop. Neither a database that is away nor a fault of our own ends it: nobody would notice."""
-    with opened(settings, stop) as webhook:
+    with open_webhook(settings, stop) as webhook:
         while not stop.is_set():
             try:
                 with open_store(settings, write=True) as engine:
                     turns = SqlAttempts(engine)
-                    alarm = Alarm(
-                        Look(engine, settings), SqlAlerts(engine), webhook.tell, prefix=settings.prefix, clock=_now
+                    dispatcher = AlertDispatcher(
+                        AlertConditions(engine, settings),
+                        SqlAlerts(engine),
+                        webhook.send,
+                        prefix=settings.prefix,
+                        clock=_now,
                     )
-                    repeat("alerts", partial(_turn, turns, alarm), engine, stop, ASK_SECONDS)
+                    repeat("alerts", partial(_turn, turns, dispatcher), engine, stop, ASK_SECONDS)
             except (TieoutError, DBAPIError) as error:
                 log.warning("alerts_wait", reason=reason_of(error), seconds=ASK_SECONDS)
                 stop.wait(ASK_SECONDS)
 
 
-def _turn(turns: SqlAttempts, alarm: Alarm) -> bool:
+def _turn(turns: SqlAttempts, dispatcher: AlertDispatcher) -> bool:
     """Look if it is this worker's turn, and tell what is to be told; whether it looked."""
-    looks = turns.claim_job("alerts", this_turn())
+    looks = turns.claim_job("alerts", current_minute())
     if looks:
-        alarm.look()
-    alarm.tell()
+        dispatcher.look()
+    dispatcher.tell()
     return looks
 
 
-def this_turn() -> str:
+def current_minute() -> str:
     """The turn that it is now: this minute."""
     return datetime.now(UTC).isoformat(timespec="minutes")
 
 
 @contextmanager
-def opened(settings: Settings, stop: threading.Event) -> Iterator[Webhook]:
+def open_webhook(settings: Settings, stop: threading.Event) -> Iterator[Webhook]:
     """The receiver of the settings; a stop ends its waits."""
     assert settings.webhook is not None
     with client(timeout=TIMEOUT_SECONDS) as http:

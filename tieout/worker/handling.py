@@ -23,27 +23,27 @@ from engine.sync.general_journals import ACTION
 from handlers.errors import Transient
 from handlers.general_journals import GeneralJournals
 from handlers.processes import Processes
-from handlers.row_refresh import Rereader
-from handlers.sync_executor import Syncing
+from handlers.row_refresh import RowReader
+from handlers.sync_executor import SyncExecutor
 from store.operational.attempts import SqlAttempts
 from store.operational.cursors import SqlCursors
 from store.queries.snapshot import Reader
 from tieout.bootstrap import open_log, open_store
 from tieout.settings import Settings
-from tieout.sync.command_topic import Outlet, syncs
-from tieout.sync.connectors import Connectors, configured, open_connectors, polled_tables
-from tieout.sync.general_journals import JournalSyncing, names_in
+from tieout.sync.command_topic import TopicWriter, sync_commands
+from tieout.sync.connectors import Connectors, is_configured, open_connectors, polled_tables
+from tieout.sync.general_journals import GeneralJournalSync, column_names
 from tieout.sync.planning import looking, sync_every_company
-from tieout.sync.row_refresh import read_again
+from tieout.sync.row_refresh import reread_rows
 from tieout.worker.loops import repeat
 from tieout.worker.maps_in_force import MapsInForce
-from tieout.worker.status import Watch
+from tieout.worker.status import WorkerStatus
 
 AT_ONCE: Final = 8
 """Calls under way together: well below what one user may have (`handlers.api.service_limits`), for others share the
 user.
 """
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 5.0
 JOB_SECONDS: Final = 30.0
 """How often is looked whether the recurring job of a company is due."""
@@ -61,7 +61,7 @@ log = structlog.get_logger(__name__)
 
 def ready(settings: Settings) -> str | None:
     """Why nothing can be handled under these settings; None when it can."""
-    if not configured(settings):
+    if not is_configured(settings):
         return "TIEOUT_FINANCE and TIEOUT_DATAVERSE do not say where the two systems are"
     if not settings.outgoing:
         return "outgoing calls are off for this environment: an administrator sets TIEOUT_OUTGOING=true"
@@ -72,20 +72,25 @@ class Desk(NamedTuple):
     """What of the work depends on the maps."""
 
     maps: Maps
-    journals: JournalSyncing
+    journals: GeneralJournalSync
     rows: Callable[[], bool]
 
 
 @contextmanager
 def handling(
-    settings: Settings, stop: threading.Event, outlet: Outlet, watch: Watch | None = None, *, until_done: bool = False
+    settings: Settings,
+    stop: threading.Event,
+    topic_writer: TopicWriter,
+    status: WorkerStatus | None = None,
+    *,
+    until_done: bool = False,
 ) -> Iterator[None]:
-    """Handle beside whatever the block does, and report through the outlet. With `until_done` it ends when the block
-    has ended and nothing waits any more, else once `stop` is set. `watch` is told whether the store answers.
+    """Run the handling role while the block runs, and report through `topic_writer`. With `until_done` it ends once the
+    block has ended and nothing is queued, otherwise when `stop` is set. `status` records whether the store responds.
 
     While the store was built under other maps or companies than those of this process, nothing is attempted.
     """
-    watch = watch or Watch()
+    status = status or WorkerStatus()
     # The block may still bring work.
     nothing_more_comes = threading.Event()
     in_force = MapsInForce(settings, "handler")
@@ -95,17 +100,17 @@ def handling(
         name = f"{socket.gethostname()}/{os.getpid()}"
 
         def desk_under(maps: Maps) -> Desk:
-            journals = JournalSyncing(
+            journals = GeneralJournalSync(
                 GeneralJournals(
-                    connectors.finance, connectors.dataverse, connectors.processes, names_in(maps, settings)
+                    connectors.finance, connectors.dataverse, connectors.processes, column_names(maps, settings)
                 ),
                 attempts,
                 reader,
                 settings,
-                outlet.report,
+                topic_writer.report,
                 _now,
             )
-            return Desk(maps, journals, reading_rows(settings, maps, connectors, engine, outlet, stop))
+            return Desk(maps, journals, reading_rows(settings, maps, connectors, engine, topic_writer, stop))
 
         # Before the threads begin: what is wrong with the settings must end them all.
         desk = desk_under(in_force.maps)
@@ -116,14 +121,14 @@ def handling(
             nonlocal desk
             with looking_at_maps:
                 if not in_force.fit(engine):
-                    watch.misfits(in_force.unfit or "")
+                    status.record_incompatibility(in_force.unfit or "")
                     return None
                 if desk.maps is not in_force.maps:
                     desk = desk_under(in_force.maps)
                 return desk
 
-        def syncing_at(desk: Desk, number: int) -> Syncing:
-            return Syncing(
+        def syncing_at(desk: Desk, number: int) -> SyncExecutor:
+            return SyncExecutor(
                 attempts,
                 by_action(desk.journals.call, caller(connectors.processes)),
                 by_action(desk.journals.needed, looking(reader, settings)),
@@ -132,24 +137,24 @@ def handling(
                 sleep=_until(stop),
                 chance=random.random,
                 ended=by_action(desk.journals.ended, lambda claim: None),
-                publish=outlet.publish,
+                publish=topic_writer.publish,
             )
 
         def work(number: int) -> None:
             while not stop.is_set():
                 try:
-                    if (desk := at_hand()) is not None and syncing_at(desk, number).next():
+                    if (desk := at_hand()) is not None and syncing_at(desk, number).execute_next():
                         continue
                     due = None if desk is None else attempts.next_due()
                     if desk is not None:
-                        watch.handles()
+                        status.record_handling()
                     if due is None and until_done and nothing_more_comes.is_set():
                         return
-                    stop.wait(LOOK_SECONDS if due is None else min(max((due - _now()) / SECOND, 0.05), LOOK_SECONDS))
+                    stop.wait(POLL_SECONDS if due is None else min(max((due - _now()) / SECOND, 0.05), POLL_SECONDS))
                 except BuiltOtherwise:
                     continue  # a replay came between: nothing was called, and the next look tells
                 except DBAPIError as error:
-                    watch.handles(str(error.orig).strip())
+                    status.record_handling(str(error.orig).strip())
                     log.warning("handler_waits", reason=str(error.orig).strip(), seconds=AWAY_SECONDS)
                     stop.wait(AWAY_SECONDS)
                 except Exception as error:  # noqa: BLE001 - one document must not keep the others; its attempt counts
@@ -160,12 +165,12 @@ def handling(
             """By the commands topic, as a person does; left for the worker while the broker is away, for the day's turn
             is taken.
             """
-            commands = syncs(request)
+            commands = sync_commands(request)
             try:
-                outlet.send(commands)
+                topic_writer.send(commands)
             except TieoutError as error:
                 log.info("sync_left_for_worker", reason=str(error))
-                outlet.leave(commands)
+                topic_writer.enqueue(commands)
 
         def recur(_: Desk) -> bool:
             done = False
@@ -181,7 +186,7 @@ def handling(
             # One of the workers takes them, whichever comes first.
             if not attempts.claim_job("general journals", iso(slot * SECOND)):
                 return False
-            log.info("journals_taken", journals=len(desk.journals.take()))
+            log.info("journals_taken", journals=len(desk.journals.request_unconfirmed()))
             return True
 
         def turn_of(work: Callable[[Desk], bool]) -> Callable[[], bool]:
@@ -213,16 +218,21 @@ def handling(
 
 
 def reading_rows(
-    settings: Settings, maps: Maps, connectors: Connectors, engine: Engine, outlet: Outlet, stop: threading.Event
+    settings: Settings,
+    maps: Maps,
+    connectors: Connectors,
+    engine: Engine,
+    topic_writer: TopicWriter,
+    stop: threading.Event,
 ) -> Callable[[], bool]:
     """A turn of the loop that reads the rows which notices ask for (R5), a bounded number of them; it tells whether
     there were any. Raises `Transient` that names the tables that could not be read; the others are.
     """
     polled_tables(settings, maps)  # raises for a table that no map reads
-    rereader = Rereader(connectors.finance, connectors.dataverse)
+    row_reader = RowReader(connectors.finance, connectors.dataverse)
     turns, cursors = SqlAttempts(engine), SqlCursors(engine)
 
-    def enough(rows: int) -> bool:
+    def limit_reached(rows: int) -> bool:
         return rows >= ROWS_AT_ONCE or stop.is_set()
 
     def turn() -> bool:
@@ -231,7 +241,7 @@ def reading_rows(
         if not turns.claim_job("rows read again", iso(slot * SECOND)):
             return False
         with open_log(settings, write=False) as event_log:
-            done = read_again(event_log, settings.prefix, rereader, cursors, outlet.append, enough)
+            done = reread_rows(event_log, settings.prefix, row_reader, cursors, topic_writer.append, limit_reached)
         if rows := sum(cursor.rows for cursor in done):
             log.info("rows_read_again", rows=rows)
         if faults := [f"{cursor.table.rpartition('/')[2]}: {cursor.fault}" for cursor in done if cursor.fault]:

@@ -122,7 +122,7 @@ def _record_at(log: EventLog, place: PartitionId, offset: int) -> LogRecord | No
     return records[0] if records and records[0].offset == offset else None
 
 
-def check_same(connection: Connection, log: EventLog, topics: Sequence[str]) -> Found:
+def require_same_log(connection: Connection, log: EventLog, topics: Sequence[str]) -> Found:
     """Compare, and raise `LogDiffers` when it is another log."""
     found = compare(connection, log, topics)
     if found.problems:
@@ -130,12 +130,12 @@ def check_same(connection: Connection, log: EventLog, topics: Sequence[str]) -> 
     return found
 
 
-def adopt(engine: Engine, log: EventLog, topics: Sequence[str]) -> None:
+def verify_and_record(engine: Engine, log: EventLog, topics: Sequence[str]) -> None:
     """Make sure that it is the log that the store was filled from, and have the store know what it does not know of it
     yet. Raises `LogDiffers`.
     """
     with engine.connect() as connection:
-        found = check_same(connection, log, topics)
+        found = require_same_log(connection, log, topics)
     if not found.identities and not found.digests:
         return
     table = tables.offsets

@@ -1,6 +1,6 @@
 """A worker's metrics for Prometheus, and whether it lives and is ready, at `TIEOUT_METRICS`.
 
-* `/metrics`  what `Watch` knows of the worker, and what was last asked of the store
+* `/metrics`  what `WorkerStatus` knows of the worker, and what was last asked of the store
 * `/healthz`  200 as long as the process answers: for restarting it
 * `/readyz`   200 when the worker writes, or stands by for one that does; else 503 with the reason
 
@@ -35,7 +35,7 @@ from tieout.bootstrap import open_log, open_store
 from tieout.maintenance.health_checks import effects_line, tiles_line
 from tieout.settings import Settings
 from tieout.worker.maps_in_force import MapsInForce
-from tieout.worker.status import Watch
+from tieout.worker.status import WorkerStatus
 
 SAMPLE_SECONDS: Final = 15.0
 SELF_CHECK_SECONDS: Final = 300.0
@@ -63,9 +63,9 @@ class Sample(msgspec.Struct, frozen=True):
 class Samples:
     """Asks the store now and then, and remembers the last answer."""
 
-    def __init__(self, settings: Settings, watch: Watch) -> None:
+    def __init__(self, settings: Settings, status: WorkerStatus) -> None:
         self._settings = settings
-        self._watch = watch
+        self._status = status
         self._in_force: MapsInForce | None = None
         self._check_at = time.monotonic() + SAMPLE_SECONDS
         self.last: Sample | None = None
@@ -89,7 +89,7 @@ class Samples:
 
     def _check(self, connection: Connection) -> None:
         """The writer looks at its own work; `tieout check` says more about what it finds."""
-        if self._watch.state != "projecting" or time.monotonic() < self._check_at:
+        if self._status.state != "projecting" or time.monotonic() < self._check_at:
             return
         self._check_at = time.monotonic() + SELF_CHECK_SECONDS
         self._in_force = self._in_force or MapsInForce(self._settings, "self-checks")
@@ -128,10 +128,10 @@ def _size(connection: Connection) -> int:
 
 
 class _Metrics:
-    """What a scrape gets: made from `Watch` and the last sample, when it is asked for."""
+    """What a scrape gets: made from `WorkerStatus` and the last sample, when it is asked for."""
 
-    def __init__(self, watch: Watch, samples: Samples) -> None:
-        self._watch = watch
+    def __init__(self, status: WorkerStatus, samples: Samples) -> None:
+        self._status = status
         self._samples = samples
 
     def collect(self) -> Iterable[Metric]:
@@ -146,22 +146,24 @@ class _Metrics:
         yield checks
 
     def _of_worker(self) -> Iterable[Metric]:
-        watch = self._watch
+        status = self._status
         version = importlib.metadata.version("tieout")
-        yield InfoMetricFamily("tieout", "What runs here", {"version": version, "state": watch.state})
-        yield _gauge("ready", "Whether the worker writes, or stands by for one that does", watch.unready() is None)
-        yield _gauge("lease_held", "Whether this worker is the one that writes", watch.holds)
-        yield _gauge("lease_epoch", "How many writers there have been", watch.lease.epoch if watch.lease else 0)
+        yield InfoMetricFamily("tieout", "What runs here", {"version": version, "state": status.state})
+        yield _gauge(
+            "ready", "Whether the worker writes, or stands by for one that does", status.unready_reason() is None
+        )
+        yield _gauge("lease_held", "Whether this worker is the one that writes", status.holds_lease)
+        yield _gauge("lease_epoch", "How many writers there have been", status.lease.epoch if status.lease else 0)
         lag = _labelled("lag_records", "Records in the log that are not applied yet", "topic", "partition")
-        for (topic, partition), left in watch.lag.items() if watch.state == "projecting" else ():
+        for (topic, partition), left in status.lag.items() if status.state == "projecting" else ():
             lag.add_metric([topic, str(partition)], left)
         yield lag
-        yield _counter("applied_records", "Records applied since the process started", watch.applied)
-        yield _gauge("applied_records_per_second", "The rate of the last seconds", watch.rate)
-        yield _counter("rejected_events", "Events put on the rejected topic since the process started", watch.rejected)
-        yield _counter("restarts", "How often the worker started again within the process", watch.restarts)
-        if watch.applied_at is not None:
-            yield _gauge("last_applied_timestamp_seconds", "When something was last applied", watch.applied_at)
+        yield _counter("applied_records", "Records applied since the process started", status.applied)
+        yield _gauge("applied_records_per_second", "The rate of the last seconds", status.rate)
+        yield _counter("rejected_events", "Events put on the rejected topic since the process started", status.rejected)
+        yield _counter("restarts", "How often the worker started again within the process", status.restarts)
+        if status.applied_at is not None:
+            yield _gauge("last_applied_timestamp_seconds", "When something was last applied", status.applied_at)
 
 
 def _of_store(sample: Sample) -> Iterable[Metric]:
@@ -211,7 +213,7 @@ def _labelled(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
 
 
 @contextmanager
-def serving(settings: Settings, watch: Watch) -> Iterator[int | None]:
+def serving(settings: Settings, status: WorkerStatus) -> Iterator[int | None]:
     """Answer at `TIEOUT_METRICS` for as long as the block lasts, if it is set; yields the port.
 
     Raises `SettingError` when that place is taken.
@@ -219,14 +221,14 @@ def serving(settings: Settings, watch: Watch) -> Iterator[int | None]:
     if settings.metrics_place is None:
         yield None
         return
-    samples = Samples(settings, watch)
+    samples = Samples(settings, status)
     registry = CollectorRegistry()
-    registry.register(_Metrics(watch, samples))
+    registry.register(_Metrics(status, samples))
     ProcessCollector(registry=registry)
     ended = threading.Event()
     with ExitStack() as stack:
         try:
-            server = stack.enter_context(ThreadingHTTPServer(settings.metrics_place, _handler(registry, watch)))
+            server = stack.enter_context(ThreadingHTTPServer(settings.metrics_place, _handler(registry, status)))
         except (OSError, OverflowError) as error:
             raise SettingError(f"TIEOUT_METRICS={settings.metrics!r}: nothing can listen there ({error}).") from None
         stack.callback(ended.set)
@@ -236,7 +238,7 @@ def serving(settings: Settings, watch: Watch) -> Iterator[int | None]:
         yield server.server_port
 
 
-def _handler(registry: CollectorRegistry, watch: Watch) -> type[BaseHTTPRequestHandler]:
+def _handler(registry: CollectorRegistry, status: WorkerStatus) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """Answers the three addresses."""
 
@@ -249,7 +251,7 @@ def _handler(registry: CollectorRegistry, watch: Watch) -> type[BaseHTTPRequestH
                 case "/healthz":
                     self._json(200, {"alive": True})
                 case "/readyz":
-                    told = watch.told()
+                    told = status.as_json()
                     self._json(200 if told["ready"] else 503, told)
                 case _:
                     self._json(404, {"error": "use /metrics, /healthz or /readyz"})

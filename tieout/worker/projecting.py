@@ -28,10 +28,10 @@ from streams.log import EventLog, LogBusy, LogFailed, LogRefused
 from streams.projector import Projector
 from tieout.bootstrap import open_log, open_store, projected_topics, projecting
 from tieout.settings import Settings
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.worker.maps_in_force import FIT_SECONDS, MapsInForce
-from tieout.worker.signals import told_by_signals
-from tieout.worker.status import Watch
+from tieout.worker.signals import stop_on_signals
+from tieout.worker.status import WorkerStatus
 
 STAND_BY_SECONDS: Final = 1.0
 RETRY_SECONDS_MAX: Final = 5.0
@@ -47,24 +47,24 @@ def project(
     until_caught_up: bool = False,
     stop: threading.Event,
     on_progress: Callable[[faust_app.Progress], None] = lambda progress: None,
-    watch: Watch | None = None,
-    outlet: Outlet | None = None,
+    status: WorkerStatus | None = None,
+    topic_writer: TopicWriter | None = None,
 ) -> None:
     """Project the events of the topics into the store, until told to stop or, if asked for, until all are read.
 
     After a replay it loads the maps of the files again. While the store was built under other maps or companies than
-    these it waits, and `watch` says why; asked for an end it raises `BuiltOtherwise`.
+    these it waits, and `status` says why; asked for an end it raises `BuiltOtherwise`.
 
     On an embedded log this is the only worker, and whatever fails is raised. On Kafka it stands by until it holds the
     lease of the store, and goes on when the broker or the database comes back; what is raised then is for a person.
-    `watch` is told how it stands; `outlet` may use its log meanwhile.
+    `status` is told how it stands; `topic_writer` may use its log meanwhile.
     """
     topics = projected_topics(settings)
-    watch = watch or Watch()
+    status = status or WorkerStatus()
     in_force = MapsInForce(settings, "projection")
 
     def report(progress: faust_app.Progress) -> None:
-        watch.progressed(progress)
+        status.record_progress(progress)
         on_progress(progress)
 
     begun = False
@@ -72,8 +72,8 @@ def project(
     def run(event_log: EventLog, projector: Projector, lease: Lease | None) -> None:
         nonlocal begun
         begun = True
-        watch.projects(projector, lease)
-        with outlet.lent(event_log) if outlet is not None else nullcontext():
+        status.record_term(projector, lease)
+        with topic_writer.lend_log(event_log) if topic_writer is not None else nullcontext():
             faust_app.run(
                 event_log, projector, topics=topics, until_caught_up=until_caught_up, on_progress=report, stop=stop
             )
@@ -82,17 +82,17 @@ def project(
         nonlocal begun
         while True:
             try:
-                return _alone(settings, in_force, run) if alone else _reign(settings, in_force, stop, run, watch)
+                return _alone(settings, in_force, run) if alone else _reign(settings, in_force, stop, run, status)
             except (BuiltOtherwise, MapError):
                 if until_caught_up:
                     raise
                 begun = True
-                _await_fit(settings, in_force, stop, watch)
+                _await_fit(settings, in_force, stop, status)
             except LogBusy as busy:
                 # A command may do a worker's part while this one has let go of the log.
                 if not begun:
                     raise
-                watch.waits(str(busy))
+                status.record_restart(str(busy))
                 stop.wait(STAND_BY_SECONDS)
             if stop.is_set():
                 return None
@@ -100,16 +100,16 @@ def project(
     alone = settings.log_file is not None
     try:
         # While it projects, `streams.faust_app` sees to signals itself.
-        with told_by_signals(stop):
+        with stop_on_signals(stop):
             if alone:
                 reign()
             else:
-                _retrying(until_caught_up, stop, watch)(reign)
+                _retrying(until_caught_up, stop, status)(reign)
     finally:
-        watch.stopped()
+        status.record_end()
 
 
-def make_store(settings: Settings, stop: threading.Event) -> None:
+def create_store(settings: Settings, stop: threading.Event) -> None:
     """Make a store where there is none, for readers. A database that is away is waited for, until told to stop."""
 
     def make() -> None:
@@ -119,24 +119,24 @@ def make_store(settings: Settings, stop: threading.Event) -> None:
     if settings.log_file is not None:
         make()
     else:
-        _retrying(False, stop, Watch())(make)
+        _retrying(False, stop, WorkerStatus())(make)
 
 
-def await_store(settings: Settings, stop: threading.Event) -> None:
+def wait_for_store(settings: Settings, stop: threading.Event) -> None:
     """Return once the store can be read. A database that is away is waited for, until told to stop."""
 
     def read() -> None:
         with open_store(settings, write=False):
             pass
 
-    _retrying(False, stop, Watch())(read)
+    _retrying(False, stop, WorkerStatus())(read)
 
 
-def _await_fit(settings: Settings, in_force: MapsInForce, stop: threading.Event, watch: Watch) -> None:
+def _await_fit(settings: Settings, in_force: MapsInForce, stop: threading.Event, status: WorkerStatus) -> None:
     """Wait until the store was built under the maps and companies of this process, or until told to stop."""
     with open_store(settings, write=True) as engine:
         while not stop.is_set() and not in_force.fit(engine):
-            watch.misfits(in_force.unfit or "")
+            status.record_incompatibility(in_force.unfit or "")
             stop.wait(FIT_SECONDS)
 
 
@@ -156,12 +156,12 @@ def _alone(settings: Settings, in_force: MapsInForce, run: Callable[..., None]) 
 
 
 def _reign(
-    settings: Settings, in_force: MapsInForce, stop: threading.Event, run: Callable[..., None], watch: Watch
+    settings: Settings, in_force: MapsInForce, stop: threading.Event, run: Callable[..., None], status: WorkerStatus
 ) -> None:
     """Project for as long as the lease is held."""
     with open_log(settings, write=True, publish=True) as event_log, open_store(settings, write=True) as engine:
         lease = Lease(engine, f"{socket.gethostname()}/{os.getpid()}")
-        if not _stand_by(lease, engine, in_force, stop, watch):
+        if not _stand_by(lease, engine, in_force, stop, status):
             return
         log.info("lease_taken", holder=lease.holder, epoch=lease.epoch)
         with lease.kept_alive():
@@ -171,7 +171,7 @@ def _reign(
                 run(event_log, projector, lease)
 
 
-def _stand_by(lease: Lease, engine: Engine, in_force: MapsInForce, stop: threading.Event, watch: Watch) -> bool:
+def _stand_by(lease: Lease, engine: Engine, in_force: MapsInForce, stop: threading.Event, status: WorkerStatus) -> bool:
     """Wait for the lease; False when told to stop before. Raises `BuiltOtherwise` when it could not write."""
     told: str | None = None
     while not stop.is_set():
@@ -182,7 +182,7 @@ def _stand_by(lease: Lease, engine: Engine, in_force: MapsInForce, stop: threadi
         with engine.connect() as connection:
             current = lease_holder(connection)
         writer = current.holder if current else None
-        watch.stands_by(writer)
+        status.record_standby(writer)
         if writer != told:
             log.info("standing_by", holder=lease.holder, writer=writer)
             told = writer
@@ -190,14 +190,14 @@ def _stand_by(lease: Lease, engine: Engine, in_force: MapsInForce, stop: threadi
     return False
 
 
-def _retrying(until_caught_up: bool, stop: threading.Event, watch: Watch) -> Retrying:
+def _retrying(until_caught_up: bool, stop: threading.Event, status: WorkerStatus) -> Retrying:
     ends = stop_after_attempt(ATTEMPTS_UNTIL_CAUGHT_UP) if until_caught_up else stop_never
     return Retrying(
-        retry=retry_if_exception(passes),
+        retry=retry_if_exception(is_transient),
         wait=_wait,
         stop=ends | stop_when_event_set(stop),
         sleep=sleep_using_event(stop),
-        before_sleep=lambda state: _tell(state, watch),
+        before_sleep=lambda state: _tell(state, status),
         reraise=True,
     )
 
@@ -210,7 +210,7 @@ def _wait(state: RetryCallState) -> float:
     return 0 if isinstance(_error(state), Overtaken) else _backing_off(state)
 
 
-def passes(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether waiting helps: a server that is away, a transaction that it gave up, a lease that was lost."""
     if isinstance(error, DBAPIError):
         return (
@@ -225,10 +225,10 @@ def _sqlstate(error: DBAPIError) -> str:
     return getattr(error.orig, "sqlstate", None) or ""
 
 
-def _tell(state: RetryCallState, watch: Watch) -> None:
+def _tell(state: RetryCallState, status: WorkerStatus) -> None:
     error = _error(state)
     reason = str(error.orig).strip() if isinstance(error, DBAPIError) else str(error)
-    watch.waits(reason)
+    status.record_restart(reason)
     log.warning("worker_starts_again", reason=reason, seconds=round(state.upcoming_sleep, 1))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @contextmanager
-def told_by_signals(stop: threading.Event) -> Iterator[None]:
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     """Have SIGINT and SIGTERM set `stop`; a second one has its usual effect. Signals come to the main thread: in any
     other one this does nothing.
     """

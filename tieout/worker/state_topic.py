@@ -21,7 +21,7 @@ LOOK_AGAIN_SECONDS: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-def take_over(engine: Engine, event_log: EventLog, prefix: str, lease: Lease | None = None) -> None:
+def synchronise_state(engine: Engine, event_log: EventLog, prefix: str, lease: Lease | None = None) -> None:
     """Have a store know what the state topic says, and the topic what it lacks.
 
     A new store takes all of it. One that was in use takes what came after the place that it knows: a store that was
@@ -59,7 +59,7 @@ def take_over(engine: Engine, event_log: EventLog, prefix: str, lease: Lease | N
             _hold(connection, lease)
 
 
-class Unlike(msgspec.Struct, frozen=True):
+class StateDifference(msgspec.Struct, frozen=True):
     """A row of the state that the store and its topic say differently; None where it is missing."""
 
     key: Key
@@ -67,25 +67,25 @@ class Unlike(msgspec.Struct, frozen=True):
     published: dict[str, Any] | None
 
 
-def unlike(engine: Engine, event_log: EventLog, prefix: str) -> list[Unlike]:
+def find_differences(engine: Engine, event_log: EventLog, prefix: str) -> list[StateDifference]:
     """Where the store and its topic differ in what is not still to be published. Workers may go on meanwhile: what
     differs twice in the same way does differ.
     """
-    found = _unlike(engine, event_log, prefix)
+    found = _differences(engine, event_log, prefix)
     if found:
         time.sleep(LOOK_AGAIN_SECONDS)
-        again = _unlike(engine, event_log, prefix)
+        again = _differences(engine, event_log, prefix)
         found = [one for one in found if one in again]
     return found
 
 
-def _unlike(engine: Engine, event_log: EventLog, prefix: str) -> list[Unlike]:
+def _differences(engine: Engine, event_log: EventLog, prefix: str) -> list[StateDifference]:
     with engine.connect() as connection, connection.begin():
         stored = dict(state_topic.contents(connection))
         waiting = state_topic.unpublished(connection)
     published = _published(event_log, STATE.full_name(prefix))
     return [
-        Unlike(key, stored.get(key), published.get(key))
+        StateDifference(key, stored.get(key), published.get(key))
         for key in sorted(stored.keys() | published.keys(), key=repr)
         if key not in waiting and stored.get(key) != published.get(key)
     ]
@@ -102,7 +102,7 @@ def _published(event_log: EventLog, topic: str) -> dict[Key, dict[str, Any]]:
     return state_topic.decode_records(newest)
 
 
-def lacking(connection: Connection, event_log: EventLog, prefix: str) -> bool:
+def topic_lacks_state(connection: Connection, event_log: EventLog, prefix: str) -> bool:
     """Whether the topic lacks what the store put there; a worker publishes it again when it starts."""
     topic = STATE.full_name(prefix)
     known = state_topic.load_offset(connection)

@@ -22,7 +22,7 @@ STUCK_SECONDS: Final = 60.0
 """With events to apply, one that commits nothing for so long is stuck."""
 
 
-class Watch:
+class WorkerStatus:
     """One worker, from its start to its end, over all its reigns."""
 
     def __init__(self) -> None:
@@ -43,19 +43,19 @@ class Watch:
 
     # --- what the worker tells ---------------------------------------------------------------------------------------
 
-    def stands_by(self, writer: str | None) -> None:
+    def record_standby(self, writer: str | None) -> None:
         """Another worker, `writer`, holds the lease, as the database just said."""
         self.state, self.writer = "standing-by", writer
         self._heard = time.monotonic()
 
-    def projects(self, projector: Projector, lease: Lease | None) -> None:
+    def record_term(self, projector: Projector, lease: Lease | None) -> None:
         """A reign begins; without a lease on an embedded log."""
         self._settle()
         self._projector, self.lease = projector, lease
         self._heard = self._current = time.monotonic()
         self.state = "projecting"
 
-    def progressed(self, progress: Progress) -> None:
+    def record_progress(self, progress: Progress) -> None:
         """How far this reign is."""
         self._heard = time.monotonic()
         if progress.done != self._applied_now:
@@ -64,23 +64,23 @@ class Watch:
             self._current = self._heard
         self._applied_now, self.lag, self.rate = progress.done, progress.lag, progress.rate
 
-    def waits(self, reason: str) -> None:
+    def record_restart(self, reason: str) -> None:
         """A server is away, or the lease was lost: the worker starts again."""
         self._settle()
         self.restarts += 1
         self.state, self.reason = "waiting", reason
 
-    def misfits(self, reason: str) -> None:
+    def record_incompatibility(self, reason: str) -> None:
         """The store was built under other maps or companies: the worker waits until they fit."""
         self.state, self.reason = "waiting", reason
 
-    def handles(self, failure: str | None = None) -> None:
+    def record_handling(self, failure: str | None = None) -> None:
         """A handler asked the store for work; `failure` says why the store did not answer."""
         if failure is not None:
             self.reason = failure
         self.state = "handling" if failure is None else "waiting"
 
-    def stopped(self) -> None:
+    def record_end(self) -> None:
         """The worker ends."""
         self._settle()
         self.state = "stopped"
@@ -106,12 +106,12 @@ class Watch:
         return self._rejected_before + (projector.rejected if projector is not None else 0)
 
     @property
-    def holds(self) -> bool:
+    def holds_lease(self) -> bool:
         """Whether it may write, as far as it knows: its lease is not older than it lasts."""
         lease = self.lease
         return lease is not None and time.monotonic() - lease.renewed < lease.seconds
 
-    def unready(self) -> str | None:
+    def unready_reason(self) -> str | None:
         """Why this worker does not do its part; None when it does: it writes, stands by for one that does, or handles
         what Sync asks for.
         """
@@ -125,7 +125,7 @@ class Watch:
             return None
         if self.state != "projecting":
             return {"starting": "it is starting", "stopped": "it has ended"}.get(self.state, self.reason)
-        if self.lease is not None and not self.holds:
+        if self.lease is not None and not self.holds_lease:
             return f"its lease has not been renewed for {now - self.lease.renewed:.0f} s: the database does not answer"
         if quiet > QUIET_SECONDS:
             return f"it has not got on for {quiet:.0f} s: the broker or the database does not answer"
@@ -134,9 +134,9 @@ class Watch:
             return f"{behind:,} events wait and nothing was applied for {now - self._current:.0f} s"
         return None
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """The state in short, for `/readyz`."""
-        reason = self.unready()
+        reason = self.unready_reason()
         told: dict[str, Any] = {"ready": reason is None, "state": self.state}
         if reason is not None:
             told["reason"] = reason

@@ -17,9 +17,9 @@ from engine.errors import SettingError
 from store.queries.snapshot import Reader
 from tieout.bootstrap import open_store
 from tieout.settings import Settings
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.worker.maps_in_force import MapsInForce
-from tieout.worker.signals import told_by_signals
+from tieout.worker.signals import stop_on_signals
 from tieout.workspace.app import make_app
 from tieout.workspace.web.concurrency_limit import BoundedProtocol
 from tieout.workspace.web.context import Workspace
@@ -64,7 +64,7 @@ def address(listening: socket.socket) -> str:
 def serve(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> None:
     """Serve until SIGINT or SIGTERM; a second one has its usual effect. `ready` is called once it answers."""
     stop = threading.Event()
-    with told_by_signals(stop), beside(settings, listening) as thread:
+    with stop_on_signals(stop), beside(settings, listening) as thread:
         # What is there now stays: a page must not wait for a look through all of it.
         gc.collect()
         gc.freeze()
@@ -74,11 +74,11 @@ def serve(settings: Settings, listening: socket.socket, ready: Callable[[], None
 
 
 @contextmanager
-def beside(settings: Settings, listening: socket.socket, outlet: Outlet | None = None) -> Iterator[threading.Thread]:
-    """Serve beside something else, in a thread, for as long as the context lasts. `outlet` is that of a worker in this
-    process.
-    """
-    with _server(settings, outlet or Outlet(settings)) as server:
+def beside(
+    settings: Settings, listening: socket.socket, topic_writer: TopicWriter | None = None
+) -> Iterator[threading.Thread]:
+    """Serve in a thread for as long as the context lasts. `topic_writer` is that of a worker in this process."""
+    with _server(settings, topic_writer or TopicWriter(settings)) as server:
         # Not the main thread: signals stay with those who do the work.
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="workspace", daemon=True)
         thread.start()
@@ -93,11 +93,11 @@ def beside(settings: Settings, listening: socket.socket, outlet: Outlet | None =
 
 
 @contextmanager
-def _server(settings: Settings, outlet: Outlet) -> Iterator[uvicorn.Server]:
+def _server(settings: Settings, topic_writer: TopicWriter) -> Iterator[uvicorn.Server]:
     with open_store(settings, write=False) as engine:
         in_force = MapsInForce(settings, "workspace")
         reader = Reader(engine, in_force.nearest, today=settings.today)
-        workspace = Workspace(reader, in_force, settings, outlet)
+        workspace = Workspace(reader, in_force, settings, topic_writer)
         config = uvicorn.Config(
             make_app(workspace),
             http=BoundedProtocol,

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from engine.errorlog.lifecycle import subject_of
 from engine.errors import QuestionError
 from store.errorlog.error_log import ErrorEntry
-from tieout.sync.command_topic import applied, deletions, me, retried_by
+from tieout.sync.command_topic import current_user, deletion_commands, retried_journals, wait_until_applied
 from tieout.workspace.pages.troubleshoot import State, read_state, rows_of, sections
 from tieout.workspace.web.context import Frame, asked, frame, workspace_of
 from tieout.workspace.web.posted_form import Form, read_form
@@ -30,7 +30,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 def confirm(request: Request) -> Response:
     """The page before: the errors of the list's address, or one of them, and the form."""
-    return _page(request, _current(request), request.query_params.getlist("error"), Asked(me(), ""))
+    return _page(request, _current(request), request.query_params.getlist("error"), Asked(current_user(), ""))
 
 
 async def delete(request: Request) -> Response:
@@ -58,7 +58,7 @@ def _page(request: Request, state: State, chosen: Sequence[str], told: Asked) ->
             "state": state,
             "rows": rows,
             "seen": [_seen(row.entry) for row in rows],
-            "retried": retried_by(row.entry for row in rows),
+            "retried": retried_journals(row.entry for row in rows),
             "told": told,
         }
         response = render(request, "error_delete.html", context)
@@ -79,8 +79,8 @@ def _delete(request: Request, form: Form) -> Response:
         chosen = [row.entry for row in rows_of(snapshot, around, state) if _seen(row.entry) in seen]
     if not chosen:
         raise QuestionError("nothing was deleted: none of these errors is current any more.")
-    sent = workspace.outlet.send(deletions(chosen, who, why))
-    if not applied(workspace.reader, sent):
+    sent = workspace.topic_writer.send(deletion_commands(chosen, who, why))
+    if not wait_until_applied(workspace.reader, sent):
         return _to_come(request, around, len(chosen))
     return RedirectResponse(state.address(), status_code=303)
 

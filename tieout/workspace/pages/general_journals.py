@@ -9,7 +9,7 @@ from engine.errorlog.lifecycle import Subject
 from engine.events.facts import iso
 from engine.sync.attempts import ATTEMPTS_MAX
 from engine.sync.general_journals import PROCESS
-from tieout.sync.general_journals import STATE_WORDS, Standing, standing
+from tieout.sync.general_journals import STATE_LABELS, JournalStatus, journal_statuses
 from tieout.workspace.pages.troubleshoot import sections
 from tieout.workspace.web.context import asked, frame
 from tieout.workspace.web.csv_export import csv_response
@@ -21,7 +21,7 @@ def journals(request: Request) -> Response:
     """The journals, each with its count, what failed last, what to do, and how a new round begins."""
     with asked(request) as snapshot:
         around = frame(request, snapshot, request.path_params["company"])
-        found = standing(snapshot, around.code)
+        found = journal_statuses(snapshot, around.code)
         context = {
             "frame": around,
             "tab": "troubleshoot",
@@ -29,14 +29,14 @@ def journals(request: Request) -> Response:
             "sections": sections(around),
             "journals": [(one, sync_preview(one.company, {"journal": one.journal}), *_entry(one)) for one in found],
             "sync_all": sync_preview(around.code, {"journal": "all"}),
-            "states": STATE_WORDS,
+            "states": STATE_LABELS,
             "of": ATTEMPTS_MAX,
             "csv": f"/{quote(around.code)}/general-journals.csv",
         }
         return render(request, "journals.html", context)
 
 
-def _entry(one: Standing) -> tuple[str, str]:
+def _entry(one: JournalStatus) -> tuple[str, str]:
     """The addresses of the history of what was logged, and of the page that deletes it; '' where nothing was."""
     if not one.error:
         return "", ""
@@ -49,14 +49,14 @@ def journals_csv(request: Request) -> Response:
     """The list as a file."""
     with asked(request) as snapshot:
         around = frame(request, snapshot, request.path_params["company"])
-        found = standing(snapshot, around.code)
+        found = journal_statuses(snapshot, around.code)
     titles = [
         *("Journal", "Company", "Posted", "State", "Step", "Count", "Last tried", "Tried again"),
         *("Code", "Error message", "Reason", "What to do"),
     ]
     lines = (
         [
-            *(one.journal, one.company, one.posted or "", sentence(STATE_WORDS[one.state]), one.step or "", one.count),
+            *(one.journal, one.company, one.posted or "", sentence(STATE_LABELS[one.state]), one.step or "", one.count),
             *(iso(at) if at else "" for at in (one.last, one.next)),
             *(one.code, one.error, one.reason, one.todo),
         ]

@@ -19,7 +19,7 @@ from streams.projector import read_rejection
 from streams.topics import PROJECTED, REJECTED
 from tieout.maintenance.health_checks import check
 from tieout.settings import Settings
-from tieout.sync.general_journals import Standing, needing_attention
+from tieout.sync.general_journals import JournalStatus, journals_needing_attention
 from tieout.workspace.pages.document import SYNC_STATES, address
 from tieout.workspace.web.context import Workspace, age, asked, frame, workspace_of
 from tieout.workspace.web.grid_state import sync_preview
@@ -53,7 +53,7 @@ def operation(request: Request) -> Response:
         partitions, problem = _partitions(workspace, snapshot)
         rejected = _rejected_number(workspace) if problem is None else 0
         oldest = snapshot.oldest_open()
-        states, journals = snapshot.sync_states(), needing_attention(snapshot)
+        states, journals = snapshot.sync_states(), journals_needing_attention(snapshot)
         counts = {state: sum(number for (of, _), number in states.items() if of == state) for state in SYNC_STATES}
         # Of general journals also those that Finance attempts itself.
         counts["stopped"] += len(journals) - states.get(("stopped", ACTION), 0)
@@ -80,7 +80,7 @@ def operation(request: Request) -> Response:
         return render(request, "operation.html", context)
 
 
-def _attention(snapshot: Snapshot, journals: list[Standing]) -> list[dict[str, Any]]:
+def _attention(snapshot: Snapshot, journals: list[JournalStatus]) -> list[dict[str, Any]]:
     """The first of what needs attention: documents and errors after five attempts, and general journals, whoever
     attempted them.
     """
@@ -104,7 +104,7 @@ def _stopped(sync: Sync, *, of_document: bool) -> dict[str, Any]:
     }
 
 
-def _journal(one: Standing) -> dict[str, Any]:
+def _journal(one: JournalStatus) -> dict[str, Any]:
     return {
         "name": name_of(one.company, one.journal),
         "address": f"/{quote(one.company)}/general-journals",

@@ -22,7 +22,7 @@ from engine.sync.general_journals import ACTION as JOURNAL
 from store.operational.sync_runs import DONE, FAILED, WAITING, RunDocument, RunProgress, RunState
 from store.queries.snapshot import Snapshot
 from tieout.sync import previews
-from tieout.sync.command_topic import applied, syncs
+from tieout.sync.command_topic import sync_commands, wait_until_applied
 from tieout.sync.planning import RECURRING, VIEWS
 from tieout.sync.previews import Candidate, Preview, read_token
 from tieout.workspace.pages.document import address as document_address
@@ -252,7 +252,7 @@ def _confirm(request: Request, form: Form) -> Response:
             request,
             "Everything that the preview showed needs nothing, or something else, by now. Open the preview again.",
         )
-    applied(workspace.reader, workspace.outlet.send(syncs(confirmed.request)))
+    wait_until_applied(workspace.reader, workspace.topic_writer.send(sync_commands(confirmed.request)))
     changed = len(confirmed.changed)
     at = int(time_now())
     return RedirectResponse(f"{page}?requested={at}" + (f"&changed={changed}" if changed else ""), status_code=303)

@@ -18,7 +18,7 @@ from store.queries.snapshot import Reader, Snapshot
 from streams.log import EventLog
 from tieout.bootstrap import open_log
 from tieout.settings import Settings
-from tieout.sync.command_topic import Outlet
+from tieout.sync.command_topic import TopicWriter
 from tieout.sync.previews import Kind, obstacles
 from tieout.worker.feed_status import Feed, companies_of, feeds_of
 from tieout.worker.maps_in_force import MapsInForce
@@ -39,11 +39,11 @@ class Workspace:
     is first asked for.
     """
 
-    def __init__(self, reader: Reader, in_force: MapsInForce, settings: Settings, outlet: Outlet) -> None:
+    def __init__(self, reader: Reader, in_force: MapsInForce, settings: Settings, topic_writer: TopicWriter) -> None:
         self.reader = reader
         self.in_force = in_force
         self.settings = settings
-        self.outlet = outlet
+        self.topic_writer = topic_writer
         self._lock = Lock()
         self._log: EventLog | None = None
         self._opened: Any = None
