@@ -5,15 +5,17 @@
 `docs/domain/documents.md` §0, §1, §2, §5.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from engine import money
 from engine.calendar import Company
 from engine.chains.records import Row
 from engine.chains.references import World, referred
 from engine.events.facts import Evidence, row_id_of
-from engine.reconciliation.documents import Kind
+from engine.reconciliation.documents import Awaited, Cause
+from engine.reconciliation.kinds import KINDS, DocumentKind
 
 # How far an actual in Finance got, least advanced first (R16).
 STATES: Final = (
@@ -28,11 +30,8 @@ STATES: Final = (
 )
 _ADVANCE: Final = {state: number for number, state in enumerate(STATES)}
 
-_KINDS: Final[dict[str, tuple[Kind, str]]] = {
-    "expense-line": ("expense", "dataverse-expense"),
-    "invoice-line": ("vendor-invoice-line", "dataverse-invoice-line"),
-}
-
+Stop = tuple[Cause, Evidence, Awaited | None]
+"""Why no actual was created: the cause, the event of the step reached last, and what is awaited."""
 
 _NONE: Final[list[Row]] = []
 
@@ -144,7 +143,7 @@ class ChainFacts:
         self.by_role: dict[str, list[Row]] = {}
         for row in rows:
             self.by_role.setdefault(row.role, []).append(row)
-        self.lines = self.of("expense-line") + self.of("invoice-line")
+        self.lines = [row for kind in KINDS.values() for row in self.of(kind.line_role)]
         """The Finance lines: the documents of this chain, by key."""
         self.staging = self._staging()
         self.cost_actuals = [row for row in self.of("actual") if row["type"] == "cost"]
@@ -190,7 +189,7 @@ class ChainFacts:
         ]
 
 
-class DocumentFacts:
+class DocumentFacts(ABC):
     """One Finance line and what its chain says about it.
 
     Only the line with the smallest key owns the chain's Dataverse record and actuals; a second line that claims the
@@ -204,14 +203,11 @@ class DocumentFacts:
     def __init__(self, chain: ChainFacts, line: Row) -> None:
         self.chain = chain
         self.line = line
-        self.kind, record_role = _KINDS[line.role]
         self.owns_chain = line.key == chain.lines[0].key
         self.pending = self._pending()
-        self.holder = line if self.kind == "expense" else self.pending
-        """The row that has the project and the transaction id."""
         self.header = referred(chain.world, line, "header")
         # An active record before a cancelled one: the cancelled one was put right by it.
-        records = chain.of(record_role) if self.owns_chain else []
+        records = chain.of(self.kind.record_role) if self.owns_chain else []
         self.records = sorted(records, key=lambda row: row["state"] == "inactive") if len(records) > 1 else records
         self.record = self.records[0] if self.records else None
         self.dataverse_header = referred(chain.world, self.record, "header") if self.record else None
@@ -219,7 +215,8 @@ class DocumentFacts:
         self.effective = [actual for actual in self.actuals if actual.effective]
         self.company: Company | None = chain.world.directory.company(line.company)
         # Asked for by many rules; worked out once.
-        self.project: str | None = self.holder["project"] if self.holder is not None else None
+        holder = self.holder
+        self.project: str | None = holder["project"] if holder is not None else None
         self.currency: str | None = line["currency"]
         self.accounting_currency = (self.company.currency if self.company else None) or self.currency
         self.rate = self._rate()
@@ -245,26 +242,70 @@ class DocumentFacts:
         return referred(self.chain.world, self.holder, "project") if self.holder is not None else None
 
     @property
-    def voucher(self) -> str | None:
-        """The voucher of the document's own posting."""
-        if self.kind == "expense":
-            return self.line["voucher"]  # type: ignore[no-any-return]
-        return self.header["voucher"] if self.header is not None else None
-
-    @property
     def charged_elsewhere(self) -> bool:
         """Charged to another company: its cost actual is Skip Sync by design (`docs/domain/documents.md` §0)."""
-        if self.kind == "expense":
-            other = self.line["intercompany"]
-        else:
-            other = self.pending["project_company"] if self.pending is not None else None
+        other = self.project_company
         return other is not None and other != self.line.company
+
+    # --- what differs between kinds ------------------------------------------------------------------------------
+
+    kind: ClassVar[DocumentKind]
+    record_has_amount: ClassVar[bool] = False
+    """Whether the Dataverse record has the document's amount, so that both can be compared."""
+
+    @property
+    @abstractmethod
+    def holder(self) -> Row | None:
+        """The row that has the project and the transaction id."""
+
+    @property
+    @abstractmethod
+    def rate_row(self) -> Row | None:
+        """The row that has the exchange rate."""
+
+    @property
+    @abstractmethod
+    def voucher(self) -> str | None:
+        """The voucher of the document's own posting."""
+
+    @property
+    @abstractmethod
+    def project_company(self) -> str | None:
+        """The company that owns the project; None if it is not recorded."""
+
+    @property
+    @abstractmethod
+    def entered_amount(self) -> int | None:
+        """The amount as it was entered, in units of 1/10000."""
+
+    @property
+    @abstractmethod
+    def posting(self) -> Evidence:
+        """The event that says the line is posted."""
+
+    @property
+    @abstractmethod
+    def posted(self) -> bool:
+        """Whether the line is posted in Finance."""
+
+    @property
+    @abstractmethod
+    def to_be_posted(self) -> bool:
+        """Whether a line that is not posted will be: a draft, a rejected or a cancelled one has no row in the grids."""
+
+    @abstractmethod
+    def unapproved(self, record: Row) -> Stop | None:
+        """Why Dataverse did not approve or confirm the record; None when it did, so that actuals are due."""
+
+    @abstractmethod
+    def approval(self, record: Row) -> Evidence:
+        """The event that says the record is approved or confirmed."""
 
     # --- money -------------------------------------------------------------------------------------------------------
 
     def _rate(self) -> str | None:
-        holder = self.line if self.kind == "expense" else self.header
-        rate = holder["exchange_rate"] if holder is not None else None
+        row = self.rate_row
+        rate = row["exchange_rate"] if row is not None else None
         if rate is not None and rate != "0":
             return str(rate)
         return "100" if self.currency is not None and self.currency == self.accounting_currency else None

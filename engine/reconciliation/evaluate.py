@@ -11,6 +11,7 @@ from engine.chains.references import World, referred
 from engine.events.facts import iso
 from engine.reconciliation import findings
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts, StagingFacts
+from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Chain, Document, Finding, Unsynced
 from engine.reconciliation.positions import Verdict, divide, judge
 from engine.reconciliation.unsynced_actuals import unsynced_actuals
@@ -26,7 +27,7 @@ def evaluate(chain: str, rows: Sequence[Row], world: World, companies: Collectio
     found: list[Finding] = []
     owner: DocumentFacts | None = None
     for line in facts.lines:
-        document = DocumentFacts(facts, line)
+        document = document_facts(facts, line)
         verdict = judge(document, companies)
         if verdict is None:
             continue
@@ -56,7 +57,7 @@ def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Fi
     document = Document(
         line.key,
         facts.name,
-        facts.kind,
+        facts.kind.code,
         line.company,
         verdict.position,
         verdict.excluded,
@@ -74,7 +75,7 @@ def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Fi
         project["name"] if project is not None else None,
         _category(facts),
         facts.rate,
-        line["entered_amount"] if facts.kind == "expense" else line["amount"],
+        facts.entered_amount,
         header["vendor"] if header is not None else None,
         vendor["name"] if vendor is not None else None,
         line["invoice"],

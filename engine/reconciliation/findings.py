@@ -15,6 +15,7 @@ from engine.chains.records import Row
 from engine.chains.references import referred
 from engine.events.facts import Evidence, row_id_of
 from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts
+from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.positions import Division, Verdict, posted_evidence
 
@@ -68,7 +69,7 @@ def _record_differs(found: _Found, facts: DocumentFacts, verdict: Verdict, divis
     currency = facts.chain.world.directory.currency(record["currency"])
     if currency is not None and facts.currency is not None and currency != facts.currency:
         _currency_unlike(found, facts, record, facts.currency, currency)
-    elif facts.kind == "expense":
+    elif facts.record_has_amount:
         _record_amount_differs(found, facts, record)
     _project_differs(found, facts, record, _dataverse_project(facts.chain, record))
 
@@ -286,7 +287,7 @@ def _not_written_back(found: _Found, facts: DocumentFacts, verdict: Verdict, div
 
 def _ambiguous(found: _Found, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
     if not facts.owns_chain:
-        other = DocumentFacts(facts.chain, facts.chain.lines[0]).name
+        other = document_facts(facts.chain, facts.chain.lines[0]).name
         found.add("ambiguous-link", facts.line, facts.name, other=other)
 
 

@@ -14,7 +14,8 @@ import msgspec
 from engine import money
 from engine.chains.records import Row
 from engine.events.facts import row_id_of
-from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts
+from engine.reconciliation.chain_facts import ActualFacts, ChainFacts
+from engine.reconciliation.document_facts import document_facts
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -162,5 +163,5 @@ def _transaction(sale: str, chain: ChainFacts | None) -> Transaction | None:
         amount=row["amount"],
         currency=chain.world.directory.currency(row["currency"]),
         journal=journal["number"] if journal is not None else None,
-        document=DocumentFacts(chain, chain.lines[0]).name if chain.lines else None,
+        document=document_facts(chain, chain.lines[0]).name if chain.lines else None,
     )

@@ -13,8 +13,6 @@ from engine.events.facts import Evidence
 from engine.reconciliation.chain_facts import ActualFacts, DocumentFacts
 from engine.reconciliation.documents import Amounts, Awaited, Cause, Excluded, PositionName
 
-_APPROVED: Final = frozenset(["approved", "posted", "paid"])
-_DATAVERSE_RECORDS: Final = {"expense": "msdyn_expense", "vendor-invoice-line": "msdyn_projectvendorinvoiceline"}
 _ACTUALS: Final = Awaited("dataverse", ("msdyn_actual",))
 _STAGING: Final = Awaited("finance", ("ProjCDSActualsImport",))
 _LINES: Final = Awaited("finance", ("ProjAdvancedJournalLine",))
@@ -40,12 +38,9 @@ def judge(facts: DocumentFacts, companies: Collection[str] | None) -> Verdict | 
 
     `companies` are those of the environment's settings, None when it names none.
     """
-    step = facts.line.evidence("voucher", "status") if facts.kind == "expense" else facts.line.existence
-    if facts.kind == "expense" and not facts.line["voucher"]:
-        if facts.line["status"] in ("approved", "ready"):
-            return Verdict("not-posted", step)
-        if facts.line["status"] != "processed":
-            return None
+    step = facts.posting
+    if not facts.posted:
+        return Verdict("not-posted", step) if facts.to_be_posted else None
     if excluded := _exclusion(facts, companies):
         return Verdict("excluded", step, excluded=excluded)
     if not facts.effective or any(not actual.counts for actual in facts.actuals):
@@ -81,39 +76,10 @@ def _missing_actual(facts: DocumentFacts, step: Evidence) -> Verdict:
         return _missing("actual-reversed", last)
     record = facts.record
     if record is None:
-        return _missing("not-synced-to-dataverse", step, Awaited("dataverse", (_DATAVERSE_RECORDS[facts.kind],)))
+        return _missing("not-synced-to-dataverse", step, Awaited("dataverse", (facts.kind.record_entity,)))
     if record["state"] == "inactive":
         return _missing("cancelled-in-dataverse", record.evidence("state"))
-    if facts.kind == "expense":
-        if record["status"] not in _APPROVED:
-            return _missing("not-approved", record.evidence("status"), _awaiting(facts))
-        return _missing("no-actual-made", record.evidence("status"), _ACTUALS)
-    return _unconfirmed(facts) or _missing("no-actual-made", _header_evidence(facts), _ACTUALS)
-
-
-def _unconfirmed(facts: DocumentFacts) -> Verdict | None:
-    """Why the Dataverse header of an invoice line made no actuals; None when it is confirmed."""
-    header = facts.dataverse_header
-    if header is not None and (header["status"] == "cancelled" or header["state"] == "inactive"):
-        return _missing("cancelled-in-dataverse", header.evidence("status", "state"))
-    if header is not None and header["status"] == "confirmed":
-        return None
-    if header is not None and header["automatic_confirmation"] is False:
-        return _missing("awaiting-manual-verification", header.evidence("status"))
-    return _missing("not-confirmed", _header_evidence(facts), _awaiting(facts))
-
-
-def _header_evidence(facts: DocumentFacts) -> Evidence:
-    header = facts.dataverse_header
-    if header is not None:
-        return header.evidence("status")
-    return facts.record.existence if facts.record is not None else facts.line.existence
-
-
-def _awaiting(facts: DocumentFacts) -> Awaited:
-    if facts.kind == "expense":
-        return Awaited("dataverse", ("msdyn_expense",))
-    return Awaited("dataverse", ("msdyn_projectvendorinvoice",))
+    return _missing(*(facts.unapproved(record) or ("no-actual-made", facts.approval(record), _ACTUALS)))
 
 
 def _missing(cause: Cause, evidence: Evidence, awaited: Awaited | None = None) -> Verdict:

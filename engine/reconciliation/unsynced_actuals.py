@@ -7,6 +7,7 @@ from engine import money
 from engine.chains.records import Row
 from engine.chains.references import World
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
+from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Chain
 
 
@@ -40,7 +41,7 @@ def unsynced_of(decided: Chain, rows: Sequence[Row], world: World) -> Iterator[U
     facts = ChainFacts(decided.id, rows, world)
     # The first line owns the actuals, unless it is no document: a draft.
     owner = {line.key for line in facts.lines[:1]}.intersection(document.key for document in decided.documents)
-    return unsynced_actuals(facts, DocumentFacts(facts, facts.lines[0]) if owner else None)
+    return unsynced_actuals(facts, document_facts(facts, facts.lines[0]) if owner else None)
 
 
 def _accounting_amount(chain: ChainFacts, row: Row, currency: str | None, document: DocumentFacts | None) -> int | None:

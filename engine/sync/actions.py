@@ -13,6 +13,7 @@ from engine.chains.records import Row
 from engine.events.facts import row_id_of
 from engine.reconciliation.documents import Document
 from engine.reconciliation.explanations import CAUSES
+from engine.reconciliation.kinds import KINDS
 
 Action = Literal["export", "approval", "confirmation", "resend", "import", "posting", "journal"]
 """Write the Finance document to Dataverse again; run approval or confirmation again; send the actual to Finance again;
@@ -42,8 +43,6 @@ SYNCED: Final = frozenset(
     }
 )
 """The causes for which Sync may have a step; whether it has one depends on the document (`step_for`)."""
-
-EXPORTED: Final = {"expense": "TrvExpTrans", "vendor-invoice-line": "VendInvoiceTrans"}
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -91,7 +90,7 @@ def step_for(
     company = document.company or ""
     match cause:
         case "not-synced-to-dataverse":
-            table, record = EXPORTED[document.kind], int(document.key.split(":", 2)[2])
+            table, record = KINDS[document.kind].line_table, int(document.key.split(":", 2)[2])
             # An invoice goes as a whole, so its lines share a call.
             subject = f"{company}/{document.invoice} {document.voucher}" if document.invoice else document.document
             return Step("export", subject, {"company": company, "table": table, "recId": record})
@@ -135,14 +134,15 @@ def _posted(company: str, journal: str, permitted: bool) -> Step | Left:
 
 
 def _approved_again(document: Document, rows: Sequence[Row]) -> Step | Left:
-    if document.kind == "expense":
-        for row in _of(rows, "dataverse-expense"):
+    kind = KINDS[document.kind]
+    if kind.approval == "approval":
+        for row in _of(rows, kind.record_role):
             if row["status"] in ("rejected", "recall-requested"):
                 return Left("It was rejected or recalled in Dataverse: its owner submits it again.")
             expense = row_id_of(row.id)
             return Step("approval", expense, {"expense": expense})
         return Left("Its record in Dataverse is not known.")
-    for row in _of(rows, "dataverse-invoice-line"):
+    for row in _of(rows, kind.record_role):
         if row["header"] is not None:
             invoice = row_id_of(row["header"])
             return Step("confirmation", invoice, {"invoice": invoice})

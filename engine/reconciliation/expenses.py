@@ -1,0 +1,61 @@
+"""The facts of an expense: a Finance line (`TrvExpTrans`) that has its project, voucher and rate itself.
+
+Rules: `docs/domain/documents.md` §1.
+"""
+
+from typing import Final
+
+from engine.chains.records import Row
+from engine.events.facts import Evidence
+from engine.reconciliation.chain_facts import DocumentFacts, Stop
+from engine.reconciliation.documents import Awaited
+from engine.reconciliation.kinds import EXPENSE
+
+_APPROVED: Final = frozenset(["approved", "posted", "paid"])
+
+
+class ExpenseFacts(DocumentFacts):
+    """An expense line and what its chain says about it."""
+
+    kind = EXPENSE
+    record_has_amount = True
+
+    @property
+    def holder(self) -> Row:
+        return self.line
+
+    @property
+    def rate_row(self) -> Row:
+        return self.line
+
+    @property
+    def voucher(self) -> str | None:
+        return self.line["voucher"]  # type: ignore[no-any-return]
+
+    @property
+    def project_company(self) -> str | None:
+        return self.line["intercompany"]  # type: ignore[no-any-return]
+
+    @property
+    def entered_amount(self) -> int | None:
+        return self.line["entered_amount"]  # type: ignore[no-any-return]
+
+    @property
+    def posting(self) -> Evidence:
+        return self.line.evidence("voucher", "status")
+
+    @property
+    def posted(self) -> bool:
+        return bool(self.line["voucher"]) or self.line["status"] == "processed"
+
+    @property
+    def to_be_posted(self) -> bool:
+        return self.line["status"] in ("approved", "ready")
+
+    def unapproved(self, record: Row) -> Stop | None:
+        if record["status"] in _APPROVED:
+            return None
+        return "not-approved", record.evidence("status"), Awaited("dataverse", (self.kind.approved_entity,))
+
+    def approval(self, record: Row) -> Evidence:
+        return record.evidence("status")

@@ -1,0 +1,92 @@
+"""The kinds of documents: everything that differs between them, but for how their facts are read.
+
+A document kind is a Finance line that is posted to an integration account, copied to Dataverse, approved there and
+brought back as actuals. Tiles, grids, command-line choices, pages and Sync loop over `KINDS`.
+
+To add a kind: its roles (`engine.mapping.roles`), its entry here, its facts (a module like
+`engine.reconciliation.expenses`), and the class of its facts in `engine.reconciliation.evaluate`; then map tables.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from engine.reconciliation.documents import Kind
+
+
+class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
+    """What the product knows of a kind of documents, beside the rules for its facts."""
+
+    code: Kind
+    """The code in JSON, tables, addresses of rows and command-line options."""
+
+    line_role: str
+    """The role of its Finance line (`engine.mapping.roles`)."""
+
+    line_table: str
+    """The Finance table of the line, by which a re-export names it."""
+
+    record_role: str
+    """The role of its Dataverse record."""
+
+    record_entity: str
+    """The Dataverse table of the record: awaited after posting."""
+
+    approved_entity: str
+    """The Dataverse table of the row whose approval creates the actuals: the record itself, or its header."""
+
+    approval: Literal["approval", "confirmation"]
+    """The Sync action that runs that approval again."""
+
+    summary_name: str
+    """The prefix of its tiles, and its member of `unreconciled`, in the JSON of the summary."""
+
+    path: str
+    """The last part of its grid's address."""
+
+    label: str
+    """Its name in lists of pages."""
+
+    noun: str
+    """Its name within a label, singular, in lower case: `Unreconciled … amount`."""
+
+    plural: str
+    """The documents within a label: `All …`."""
+
+    ungrouped: frozenset[str]
+    """The fields by which its grid cannot be grouped, as its documents do not have them."""
+
+
+EXPENSE: Final = DocumentKind(
+    code="expense",
+    line_role="expense-line",
+    line_table="TrvExpTrans",
+    record_role="dataverse-expense",
+    record_entity="msdyn_expense",
+    approved_entity="msdyn_expense",
+    approval="approval",
+    summary_name="expense",
+    path="expense",
+    label="Expense",
+    noun="expense",
+    plural="expenses",
+    ungrouped=frozenset({"vendor", "invoice"}),
+)
+VENDOR_INVOICE_LINE: Final = DocumentKind(
+    code="vendor-invoice-line",
+    line_role="invoice-line",
+    line_table="VendInvoiceTrans",
+    record_role="dataverse-invoice-line",
+    record_entity="msdyn_projectvendorinvoiceline",
+    approved_entity="msdyn_projectvendorinvoice",
+    approval="confirmation",
+    summary_name="vendor_invoice",
+    path="vendor-invoice-lines",
+    label="Vendor invoice lines",
+    noun="vendor invoice",
+    plural="vendor invoices",
+    ungrouped=frozenset({"category"}),
+)
+
+KINDS: Final[dict[Kind, DocumentKind]] = {kind.code: kind for kind in (EXPENSE, VENDOR_INVOICE_LINE)}
+"""The kinds by code, in the order in which lists show them."""

@@ -1,0 +1,62 @@
+"""The facts of a vendor invoice line: its project is on its pending row, its voucher and rate are on its header.
+
+Rules: `docs/domain/documents.md` §2.
+"""
+
+from engine.chains.records import Row
+from engine.events.facts import Evidence
+from engine.reconciliation.chain_facts import DocumentFacts, Stop
+from engine.reconciliation.documents import Awaited
+from engine.reconciliation.kinds import VENDOR_INVOICE_LINE
+
+
+class InvoiceLineFacts(DocumentFacts):
+    """A posted vendor invoice line and what its chain says about it."""
+
+    kind = VENDOR_INVOICE_LINE
+
+    @property
+    def holder(self) -> Row | None:
+        return self.pending
+
+    @property
+    def rate_row(self) -> Row | None:
+        return self.header
+
+    @property
+    def voucher(self) -> str | None:
+        return self.header["voucher"] if self.header is not None else None
+
+    @property
+    def project_company(self) -> str | None:
+        return self.pending["project_company"] if self.pending is not None else None
+
+    @property
+    def entered_amount(self) -> int | None:
+        return self.line["amount"]  # type: ignore[no-any-return]
+
+    @property
+    def posting(self) -> Evidence:
+        return self.line.existence
+
+    @property
+    def posted(self) -> bool:
+        return True
+
+    @property
+    def to_be_posted(self) -> bool:
+        return False
+
+    def unapproved(self, record: Row) -> Stop | None:
+        header = self.dataverse_header
+        if header is not None and (header["status"] == "cancelled" or header["state"] == "inactive"):
+            return "cancelled-in-dataverse", header.evidence("status", "state"), None
+        if header is not None and header["status"] == "confirmed":
+            return None
+        if header is not None and header["automatic_confirmation"] is False:
+            return "awaiting-manual-verification", header.evidence("status"), None
+        return "not-confirmed", self.approval(record), Awaited("dataverse", (self.kind.approved_entity,))
+
+    def approval(self, record: Row) -> Evidence:
+        header = self.dataverse_header
+        return header.evidence("status") if header is not None else record.existence
