@@ -35,7 +35,7 @@ from tieout.worker.status import WorkerStatus
 
 pytestmark = pytest.mark.requirement("R70", "R82")
 
-SECONDS = 30
+SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -102,12 +102,13 @@ class Projecting:
 
     @contextmanager
     def running(self) -> Iterator["Projecting"]:
-        self._thread.start()
-        try:
-            yield self
-        finally:
-            self._stop.set()
-            self._thread.join()
+        with self._outlet.awaited():
+            self._thread.start()
+            try:
+                yield self
+            finally:
+                self._stop.set()
+                self._thread.join()
 
 
 def failures(settings: Settings) -> dict[str, str]:

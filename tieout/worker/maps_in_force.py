@@ -40,6 +40,9 @@ class MapsInForce:
         self._kept: str | None = "by another process"
         self._settings = settings
         self._lock = Lock()
+        self._writing = Lock()
+        # Comparisons are numbered as they begin: of several threads' results the latest counts.
+        self._begun = self._compared = 0
 
     def fitting(self, connection: Connection) -> Maps:
         """The maps that the store was built under. Raises `BuiltOtherwise` when these are others, or the companies are;
@@ -64,11 +67,18 @@ class MapsInForce:
         When that changes it is logged.
         """
         reason = None
+        with self._lock:
+            self._begun += 1
+            number = self._begun
         try:
             self.fitting(connection)
         except (BuiltOtherwise, MapError) as error:
             reason = str(error)
         with self._lock:
+            if number < self._compared:
+                # Another thread began to compare later, and knows better.
+                return self.maps
+            self._compared = number
             before, self.unfit = self.unfit, reason
         if reason is not None and before is None:
             log.warning("maps_do_not_fit", part=self.part, reason=reason)
@@ -85,14 +95,16 @@ class MapsInForce:
 
     def keep(self, engine: Engine) -> None:
         """Keep for the pages why store and maps do not fit, or that they do."""
-        if self.unfit == self._kept:
-            return
-        if self.unfit is not None:
-            keep(engine, self.part, f"{socket.gethostname()}/{os.getpid()}: {self.unfit}")
-        else:
-            with engine.begin() as connection:
-                delete_run(connection, self.part)
-        self._kept = self.unfit
+        with self._writing:
+            unfit = self.unfit
+            if unfit == self._kept:
+                return
+            if unfit is not None:
+                keep(engine, self.part, f"{socket.gethostname()}/{os.getpid()}: {unfit}")
+            else:
+                with engine.begin() as connection:
+                    delete_run(connection, self.part)
+            self._kept = unfit
 
     def _check(self, connection: Connection, maps: Maps) -> None:
         check_build_settings(connection, build_settings(maps, self._settings.companies))
