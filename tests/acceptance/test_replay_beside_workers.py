@@ -102,7 +102,7 @@ class Projecting:
 
     @contextmanager
     def running(self) -> Iterator["Projecting"]:
-        with self._outlet.awaited():
+        with self._topic_writer.expect_worker():
             self._thread.start()
             try:
                 yield self
