@@ -22,7 +22,7 @@ from sqlalchemy import select
 
 from engine import money
 from engine.calendar import Window
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.events.facts import time_order
 from store.projection.tile_totals import View
 from store.queries.grids import GridQuery
@@ -213,7 +213,7 @@ def _compared(settings: Settings, truth: dict[str, bytes], play: LargeCompany) -
             try:
                 company = snapshot.company(code)
                 window = snapshot.window(company, None, None)
-            except QuestionError as error:
+            except QueryError as error:
                 yield "summary", str(error)
                 continue
             shown = snapshot.summary(company, window).as_json()

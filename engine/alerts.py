@@ -13,13 +13,13 @@ import msgspec
 from engine import money
 from engine.calendar import Company, Period
 from engine.events.facts import iso
-from engine.events.notices import REMEDY, Waiting
+from engine.events.notices import REMEDY, UnreadRows
 from engine.sync.attempts import Sync
 
-Kind = Literal[
+AlertKind = Literal[
     "feed-silent", "waits-for-person", "events-rejected", "rows-not-read", "self-check-failed", "amount-before-close"
 ]
-Stage = Literal["began", "ended"]
+AlertStage = Literal["began", "ended"]
 
 CLOSING_DAYS: Final = 5
 """So many days before its end a period is about to be closed, and from then on until it is."""
@@ -29,13 +29,13 @@ class Alert(msgspec.Struct, frozen=True):
     """Something that stands; `says` is for people: what it is, and what to do."""
 
     key: str
-    kind: Kind
+    kind: AlertKind
     company: str | None
-    says: str
+    text: str
     detail: dict[str, Any] = {}
 
 
-class Told(msgspec.Struct, frozen=True):
+class TrackedAlert(msgspec.Struct, frozen=True):
     """An alert since when it stands, and until when it stood (microseconds since 1970 UTC); `told` is what was told of
     it last, None while nothing was.
     """
@@ -43,16 +43,16 @@ class Told(msgspec.Struct, frozen=True):
     alert: Alert
     began: int
     ended: int | None = None
-    told: Stage | None = None
+    sent: AlertStage | None = None
 
     @property
-    def due(self) -> Stage | None:
+    def due(self) -> AlertStage | None:
         """What is to be told next: of one that has ended already first that it began."""
-        if self.told is None:
+        if self.sent is None:
             return "began"
         return "ended" if self.ended is not None else None
 
-    def event(self, stage: Stage, prefix: str) -> dict[str, Any]:
+    def event(self, stage: AlertStage, prefix: str) -> dict[str, Any]:
         """What is told, as a CloudEvent. Told twice, it has the same id."""
         at = self.began if stage == "began" or self.ended is None else self.ended
         return _event(f"{self.alert.key} {self.began} {stage}", prefix, stage, at, self.as_json())
@@ -63,7 +63,7 @@ class Told(msgspec.Struct, frozen=True):
             "alert": self.alert.key,
             "kind": self.alert.kind,
             "company": self.alert.company,
-            "text": self.alert.says,
+            "text": self.alert.text,
             "since": iso(self.began),
             "until": None if self.ended is None else iso(self.ended),
             "detail": self.alert.detail,
@@ -88,8 +88,8 @@ def _event(identifier: str, prefix: str, what: str, at: int, data: dict[str, Any
     }
 
 
-def changed(
-    before: Mapping[str, Kind], standing: Iterable[Alert], looked_at: Collection[Kind]
+def compare(
+    before: Mapping[str, AlertKind], standing: Iterable[Alert], looked_at: Collection[AlertKind]
 ) -> tuple[list[Alert], list[str]]:
     """What began, and the keys of what ended, given the keys that stood before. What was not looked at goes on."""
     now = {alert.key: alert for alert in standing}
@@ -107,7 +107,7 @@ def silent_feeds(until: Mapping[str, int]) -> list[Alert]:
             key=f"feed-silent {source}",
             kind="feed-silent",
             company=None,
-            says=f"{source.capitalize()} is known complete up to {iso(at)} only. Nothing later is called missing: look "
+            text=f"{source.capitalize()} is known complete up to {iso(at)} only. Nothing later is called missing: look "
             "at its feed.",
             detail={"source": source, "complete_until": iso(at)},
         )
@@ -129,7 +129,7 @@ def waiting(stopped: Iterable[Sync]) -> list[Alert]:
                 key=f"waits-for-person {action} {subject}",
                 kind="waits-for-person",
                 company=last.company,
-                says=f"{subject}: {action} was tried {last.attempts.made} times and waits for a person. Last answer: "
+                text=f"{subject}: {action} was tried {last.attempts.made} times and waits for a person. Last answer: "
                 f"{last.last_text or 'none'}",
                 detail={"action": action, "subject": subject, "documents": names, "made": last.attempts.made},
             )
@@ -144,7 +144,7 @@ def rejected(numbers: Mapping[str, int]) -> list[Alert]:
             key=f"events-rejected {day}",
             kind="events-rejected",
             company=None,
-            says=f"{number:,} {'event' if number == 1 else 'events'} of {day} could not be understood: `tieout "
+            text=f"{number:,} {'event' if number == 1 else 'events'} of {day} could not be understood: `tieout "
             "rejected list` names them.",
             detail={"day": day, "events": number},
         )
@@ -152,14 +152,14 @@ def rejected(numbers: Mapping[str, int]) -> list[Alert]:
     ]
 
 
-def not_read(waiting: Iterable[Waiting]) -> list[Alert]:
+def not_read(waiting: Iterable[UnreadRows]) -> list[Alert]:
     """Of tables with rows that wait to be read again."""
     return [
         Alert(
             key=f"rows-not-read {one.entity}",
             kind="rows-not-read",
             company=None,
-            says=f"{one.entity}: {one.rows:,} {'row was' if one.rows == 1 else 'rows were'} not read since "
+            text=f"{one.entity}: {one.rows:,} {'row was' if one.rows == 1 else 'rows were'} not read since "
             f"{iso(one.since)}, after an event that was cut or carries keys only. {REMEDY}",
             detail={"table": one.entity, "rows": one.rows, "since": iso(one.since)},
         )
@@ -170,8 +170,8 @@ def not_read(waiting: Iterable[Waiting]) -> list[Alert]:
 def failed_checks(found: Mapping[str, str]) -> list[Alert]:
     """Of self-checks, by name, with what they found."""
     return [
-        Alert(f"self-check-failed {name}", "self-check-failed", None, says, {"check": name})
-        for name, says in sorted(found.items())
+        Alert(f"self-check-failed {name}", "self-check-failed", None, text, {"check": name})
+        for name, text in sorted(found.items())
     ]
 
 
@@ -193,7 +193,7 @@ def unreconciled(company: Company, period: Period, amount: int, limit: int) -> l
             key=f"amount-before-close {company.code} {period.start}",
             kind="amount-before-close",
             company=company.code,
-            says=f"{company.code}: {shown} of the period {period.start} to {period.end} are unreconciled, and it is "
+            text=f"{company.code}: {shown} of the period {period.start} to {period.end} are unreconciled, and it is "
             "about to be closed.",
             detail={
                 "start": period.start,

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from engine.errors import QuestionError
+from engine.errors import QueryError
 
 PeriodStatus = Literal["on-hold", "open", "closed"]
 
@@ -40,14 +40,14 @@ class Window(msgspec.Struct, frozen=True, gc=False):
 def default_window(company: Company, today: date) -> Window:
     """From the first day of the earliest open period of the current and the previous fiscal year to `today` (R30).
 
-    Raises `QuestionError`, saying what to do, when no fiscal year holds `today` or none of those periods is open.
+    Raises `QueryError`, saying what to do, when no fiscal year holds `today` or none of those periods is open.
     """
     day = today.isoformat()
     years = sorted({period.year_start for period in company.periods})
     # The year itself, not its operating periods: today may fall between two of them, or into a closing period.
     current = [period.year_start for period in company.periods if period.year_start <= day <= period.year_end]
     if not current:
-        raise QuestionError(
+        raise QueryError(
             f"{company.code}: no fiscal year with operating periods holds {day}. Send the ledger calendar of the "
             "company (FiscalCalendarYear, FiscalCalendarPeriod, LedgerFiscalCalendarPeriod), "
             "or name the dates with --from and --to."
@@ -56,14 +56,14 @@ def default_window(company: Company, today: date) -> Window:
     looked_at = years[max(0, position - 1) : position + 1]
     starts = [period.start for period in company.periods if period.status == "open" and period.year_start in looked_at]
     if not starts:
-        raise QuestionError(
+        raise QueryError(
             f"{company.code}: no period of the current and the previous fiscal year is open. Open a period in Finance, "
             "or name the dates with --from and --to."
         )
     return Window(min(starts), day)
 
 
-def accounted_on(company: Company, day: str, *, automatic: bool) -> str | None:
+def accounting_date(company: Company, day: str, *, automatic: bool) -> str | None:
     """The day on which the ledger takes what is dated `day` (R57): that day when its period is open; else, where
     "Automatically set accounting date to open ledger period" is on, the first day of the next open period. None when
     posting fails.
@@ -74,7 +74,7 @@ def accounted_on(company: Company, day: str, *, automatic: bool) -> str | None:
     return min(later) if automatic and later else None
 
 
-def present(today: date | None, now: datetime) -> datetime:
+def present_time(today: date | None, now: datetime) -> datetime:
     """The time that ages are counted to: now, or the end of the day that was set by hand."""
     return now if today is None else datetime(today.year, today.month, today.day, tzinfo=UTC) + timedelta(days=1)
 
@@ -90,16 +90,16 @@ def _period_of(company: Company | None, day: str) -> str | None:
     return next((period.start for period in periods if period.start <= day <= period.end), None)
 
 
-def next_job(local: datetime, at: time, done: date | None) -> datetime | None:
+def next_run(local: datetime, at: time, done: date | None) -> datetime | None:
     """The local time of the next run of a recurring job; None when it is due now: the last day that is `done` lies
     before the last one that is due. No `done` day is an installation whose first day counts as done.
     """
-    due = day_of_job(local, at)
+    due = last_due_day(local, at)
     if done is not None and done < due:
         return None
     return datetime.combine(due + timedelta(days=1), at, local.tzinfo)
 
 
-def day_of_job(local: datetime, at: time) -> date:
+def last_due_day(local: datetime, at: time) -> date:
     """The last day whose recurring job is due at a local time: today once it is `at`, else yesterday."""
     return local.date() if local.time() >= at else local.date() - timedelta(days=1)

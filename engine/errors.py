@@ -7,10 +7,10 @@
     - MapError            a map file that contradicts the schema, or itself
     - SettingError        a setting that is missing or cannot be read
     - StoreError          a store that is not there, is newer than the code, or belongs to other maps
-      . StoreAway         its database does not answer: waiting may help
-      . BuiltOtherwise    it was built under other maps or companies than those in force here
-  + QuestionError         a question that has no answer: an unknown company, no open period, an unknown document
-  + Overtaken             another writer moved the offsets: this one stops, its transaction is rolled back
+      . StoreUnavailable         its database does not answer: waiting may help
+      . StoreMismatch    it was built under other maps or companies than those in force here
+  + QueryError         a question that has no answer: an unknown company, no open period, an unknown document
+  + LeaseLost             another writer moved the offsets: this one stops, its transaction is rolled back
     - Rebuilt             a replay put a rebuilt store in place: this writer begins again on it
   + handlers.errors.TargetError  a call to Finance or Dataverse failed; a tree of its own says what follows
 """
@@ -44,21 +44,21 @@ class StoreError(SetupError):
     """The store is not there, is newer than the code, or was made under other maps."""
 
 
-class StoreAway(StoreError):
+class StoreUnavailable(StoreError):
     """The database of the store does not answer: waiting may help."""
 
 
-class BuiltOtherwise(StoreError):
+class StoreMismatch(StoreError):
     """The store was built under other maps or companies than those in force here: its rows mean something else."""
 
 
-class QuestionError(TieoutError):
+class QueryError(TieoutError):
     """A question that has no answer: an unknown company, no open period, an unknown document."""
 
 
-class Overtaken(TieoutError):
+class LeaseLost(TieoutError):
     """Another writer moved the offsets; the transaction of this one is rolled back, and it stops."""
 
 
-class Rebuilt(Overtaken):
+class StoreReplaced(LeaseLost):
     """A replay put a rebuilt store in place; the writer begins again on that one."""

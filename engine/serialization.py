@@ -6,7 +6,7 @@ from typing import Any
 
 from engine import money
 from engine.errorlog.known_messages import catalogued, recognise
-from engine.errorlog.lifecycle import Run, Standing
+from engine.errorlog.lifecycle import ErrorStatus, Run
 from engine.events.facts import ProcessMessage, iso
 from engine.reconciliation.documents import Amounts, Document
 
@@ -84,7 +84,7 @@ def error_json(message: ProcessMessage) -> dict[str, Any]:
     }
 
 
-def state_json(standing: Standing) -> dict[str, Any]:
+def state_json(standing: ErrorStatus) -> dict[str, Any]:
     """Where an error stands: its state in one word, and who or what brought it there (R53-R55)."""
     deletion = standing.deletion
     return {

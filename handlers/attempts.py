@@ -95,7 +95,7 @@ class MemoryAttempts:
                 for document in task.documents
                 if self._is_new(request, document, task.action)
                 and (
-                    sync := attempts.asked_for(
+                    sync := attempts.request_document(
                         self._syncs.get((document, task.action)), task, document, request, queued=queued
                     )
                 )
@@ -119,7 +119,7 @@ class MemoryAttempts:
 
     def begin(self, claim: Claim, *, now: int, until: int) -> None:
         with self._lock:
-            self._save(attempts.all_begun(self._held(claim), until))
+            self._save(attempts.start_all(self._held(claim), until))
 
     def is_acknowledged(self, claim: Claim) -> bool:
         """It ends with its process, and so do the calls."""
@@ -129,11 +129,11 @@ class MemoryAttempts:
 
     def renew(self, claim: Claim, *, until: int) -> None:
         with self._lock:
-            self._save(attempts.all_kept(self._held(claim), until))
+            self._save(attempts.extend_all(self._held(claim), until))
 
     def refund(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
         with self._lock:
-            self._save(attempts.all_throttled(self._held(claim), text, now, wait))
+            self._save(attempts.throttle_all(self._held(claim), text, now, wait))
 
     def end(
         self,
@@ -147,11 +147,11 @@ class MemoryAttempts:
         wait: int | None = None,
     ) -> None:
         with self._lock:
-            self._save(attempts.all_ended(self._held(claim), outcome, text, now, chance, changes, wait))
+            self._save(attempts.end_all(self._held(claim), outcome, text, now, chance, changes, wait))
 
     def close(self, action: str, subject: str, why: str, *, now: int) -> list[str]:
         with self._lock:
-            closed = attempts.all_closed(self._of(action, subject), why, now)
+            closed = attempts.close_all(self._of(action, subject), why, now)
             self._save(closed)
         return [sync.document for sync in closed]
 

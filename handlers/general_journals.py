@@ -19,15 +19,15 @@ from engine import money
 from engine.events.facts import etag_record
 from engine.sync.general_journals import (
     Amount,
+    DataverseJournal,
     Journal,
-    Line,
-    Next,
-    Twin,
+    JournalLine,
+    NextStep,
+    decide_next_step,
     failure,
     line_key,
-    next_of,
+    matching_journal,
     read_line_key,
-    twin_of,
 )
 from handlers.api.dataverse import Dataverse
 from handlers.api.finance import Finance
@@ -103,7 +103,7 @@ class JournalPair(msgspec.Struct, frozen=True):
     """A journal in both systems. `contract_lines` are the ids of those in Dataverse, by their names."""
 
     journal: Journal
-    twin: Twin | None = None
+    twin: DataverseJournal | None = None
     lines: Mapping[int, ProjectLine] = {}
     contract_lines: Mapping[str, str] = {}
 
@@ -182,7 +182,7 @@ class GeneralJournals:
 
     def _closed(self, company: str, number: str) -> bool:
         pair = self.read_pair(company, number)
-        return next_of(pair.journal, pair.twin, 0).step == "closed"
+        return decide_next_step(pair.journal, pair.twin, 0).step == "closed"
 
     def read_pair(self, company: str, number: str) -> JournalPair:
         """A journal as both systems hold it now; one that Finance does not have, or has not posted, has no lines."""
@@ -197,7 +197,7 @@ class GeneralJournals:
             number,
             record,
             True,
-            tuple(Line(line.record, line.contract_line in by_time) for line in lines.values()),
+            tuple(JournalLine(line.record, line.contract_line in by_time) for line in lines.values()),
             shared=len(headers) > 1,
         )
         return JournalPair(journal, self._twin(company, journal), lines, contract_lines)
@@ -247,10 +247,10 @@ class GeneralJournals:
         by_time = {_text(row, column) for row in rows if _text(row, "msdyn_billingmethod") == str(_TIME_AND_MATERIAL)}
         return {_text(row, column): _text(row, "salesorderdetailid") for row in rows}, by_time
 
-    def _twin(self, company: str, journal: Journal) -> Twin | None:
-        return twin_of(journal, self._twins(company, journal.number))
+    def _twin(self, company: str, journal: Journal) -> DataverseJournal | None:
+        return matching_journal(journal, self._twins(company, journal.number))
 
-    def _twins(self, company: str, number: str) -> Iterator[Twin]:
+    def _twins(self, company: str, number: str) -> Iterator[DataverseJournal]:
         where = f"msdyn_description eq {literal(number)}"
         for row in self._of_dataverse(JOURNAL, where, select=("msdyn_description", "msdyn_isposted")):
             twin = _text(row, "msdyn_journalid").lower()
@@ -258,7 +258,7 @@ class GeneralJournals:
                 JOURNAL_LINE, f"_msdyn_journal_value eq {twin}", select=("msdyn_externaldescription",)
             )
             keys = [read_line_key(line.get("msdyn_externaldescription")) for line in lines]
-            yield Twin(
+            yield DataverseJournal(
                 twin,
                 frozenset(key for key in keys if key is not None),
                 confirmed=row.get("msdyn_isposted") is True,
@@ -274,11 +274,11 @@ class GeneralJournals:
 
         What fails raises with the words of the log on the first line of its text, and what stands behind them below.
         """
-        pair, next_step = JournalPair(Journal(number, 0, False, ())), Next("header")
-        taken: Next | None = None
+        pair, next_step = JournalPair(Journal(number, 0, False, ())), NextStep("header")
+        taken: NextStep | None = None
         try:
             pair = self.read_pair(company, number)
-            while not (next_step := next_of(pair.journal, pair.twin, attempts)).over:
+            while not (next_step := decide_next_step(pair.journal, pair.twin, attempts)).over:
                 if next_step == taken:
                     raise Transient("Dataverse does not show what was written a moment ago.")
                 self._take(company, pair, next_step, keep)
@@ -294,7 +294,7 @@ class GeneralJournals:
                 f"{words}\n{error}", status=error.status, code=error.code, outcome_unknown=error.outcome_unknown
             ) from error
 
-    def _take(self, company: str, pair: JournalPair, next_step: Next, keep: Callable[[], None]) -> None:
+    def _take(self, company: str, pair: JournalPair, next_step: NextStep, keep: Callable[[], None]) -> None:
         """Take a step. Raises `TargetError`."""
         journal, twin = pair.journal, pair.twin
         if next_step.step == "header":

@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, event, lit
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from engine.errors import Overtaken
+from engine.errors import LeaseLost
 from store.schema import tables
 
 WRITER: Final = "writer"
@@ -40,7 +40,7 @@ class Lease:
         self.renewed = -math.inf
         """When it was last renewed, by the monotonic clock of this process."""
         self.seconds = seconds
-        self._lost: Overtaken | None = None
+        self._lost: LeaseLost | None = None
 
     def acquire(self) -> bool:
         """Take the lease if nobody holds it; True when it is ours now."""
@@ -67,7 +67,7 @@ class Lease:
         return True
 
     def renew(self, connection: Connection) -> None:
-        """Renew the lease within a transaction. Raises `Overtaken` when another writer has it."""
+        """Renew the lease within a transaction. Raises `LeaseLost` when another writer has it."""
         table = tables.leases
         renewed = connection.execute(
             update(table)
@@ -75,14 +75,14 @@ class Lease:
             .values(until=_now(connection) + self._microseconds)
         )
         if renewed.rowcount != 1:
-            raise Overtaken(
+            raise LeaseLost(
                 f"this worker ({self.holder}) held the lease of the store and did not renew it in time; another has it "
                 "now. Nothing of its batch was written."
             )
         self.renewed = time.monotonic()
 
     def check(self) -> None:
-        """Raise `Overtaken` once it is known that another writer has the lease: one with nothing to write would not
+        """Raise `LeaseLost` once it is known that another writer has the lease: one with nothing to write would not
         notice.
         """
         if self._lost is not None:
@@ -119,7 +119,7 @@ class Lease:
             try:
                 with self._engine.begin() as connection:
                     self.renew(connection)
-            except Overtaken as lost:
+            except LeaseLost as lost:
                 self._lost = lost
                 return
             except DBAPIError as error:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, func, or_, select
 
-from engine.events.notices import Waiting
+from engine.events.notices import UnreadRows
 from store.schema import tables
 
 _table = tables.notices.c
@@ -14,7 +14,7 @@ def waiting_keys(connection: Connection) -> set[str]:
     return set(connection.execute(select(_table.key).where(_WAITS)).scalars())
 
 
-def waiting_rows(connection: Connection) -> list[Waiting]:
+def waiting_rows(connection: Connection) -> list[UnreadRows]:
     """How many rows of each table were not read yet, the one that waits longest first. An event that names no row is
     answered, too, once its source has sent everything up to then (R21).
     """
@@ -26,4 +26,4 @@ def waiting_rows(connection: Connection) -> list[Waiting]:
         .group_by(_table.entity)
         .order_by(oldest, _table.entity)
     )
-    return [Waiting(*row) for row in found]
+    return [UnreadRows(*row) for row in found]

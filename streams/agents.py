@@ -16,7 +16,7 @@ class Projection(Protocol):
     def apply(self, batches: Sequence[Batch]) -> None:
         """Apply batches of different partitions and store each `next` as its partition's offset, in one transaction.
 
-        Raises `engine.errors.Overtaken` when a stored offset is not the batch's `follows`: another writer was here.
+        Raises `engine.errors.LeaseLost` when a stored offset is not the batch's `follows`: another writer was here.
         May return while the transaction is under way; then the next call raises what it raised. Whatever is raised
         stops the run, with nothing of the batches applied.
         """

@@ -49,7 +49,7 @@ class Projector:
     commits and publishes this one, which pays where the database is another process. `purge_before` tells up to which
     time (microseconds since 1970 UTC) history of the error log is deleted; by default none is. `state` is what the
     state topic is kept from; a store that is computed beside the one in use has none. Raises what the store raises:
-    `Overtaken`, or a failed transaction.
+    `LeaseLost`, or a failed transaction.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Projector:
     def work(self) -> bool:
         """Publish the state that changed, put commands of the inbox on their topic, publish what was left over, decide
         again a bounded number of documents, look which errors return, or purge some history; True while some of it is
-        left. Raises `Rebuilt` when a replay has put another store in place.
+        left. Raises `StoreReplaced` when a replay has put another store in place.
         """
         if self._publish_state() or self._look():
             return True
@@ -239,7 +239,7 @@ def take(record: LogRecord, effects: DecodedBatch, maps: Maps, environments: Env
             entity_map = maps.by_name.get(fact.entity) or maps.find(fact.entity)
             if fact.operation == "notify" and (entity_map is not None or not fact.id):
                 effects.notices.append(notice(fact))
-                effects.reread_requests.append(notices.of_change(fact, entity_map))
+                effects.reread_requests.append(notices.request_of_change(fact, entity_map))
             elif entity_map is None:
                 unmapped[fact.entity] = None
             else:
@@ -264,7 +264,7 @@ def _take_command(record: LogRecord, effects: DecodedBatch, maps: Maps) -> str |
             if (retry := command.retry) is not None:
                 effects.requests.append(ReceivedRequest(record.topic, record.partition, record.offset, retry))
         elif isinstance(command, commands.RowRead):
-            effects.reread_answers.append(command.notice(maps.find(command.entity)))
+            effects.reread_answers.append(command.reread_request(maps.find(command.entity)))
         elif command is not None:
             effects.requests.append(ReceivedRequest(record.topic, record.partition, record.offset, command.request))
     except Rejected as refused:

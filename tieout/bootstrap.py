@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Engine, make_url
 
-from engine.calendar import present
+from engine.calendar import present_time
 from engine.errors import SettingError
 from engine.events.facts import Source, microseconds
 from store.lease import Lease
@@ -135,7 +135,7 @@ def projecting(
     in_force: MapsInForce | None = None,
 ) -> Iterator[Projector]:
     """The projection of a log onto a store, by the maps `in_force` if some are loaded. Raises `LogDiffers` when the
-    store was filled from another log, `BuiltOtherwise` when it was built under other maps or companies.
+    store was filled from another log, `StoreMismatch` when it was built under other maps or companies.
     """
     spare_the_collector()
     in_force = in_force or MapsInForce(settings, "projection")
@@ -186,7 +186,7 @@ def _purge_before(settings: Settings) -> int:
 
 def _now(settings: Settings) -> datetime:
     """The time that ages are counted to, as in `Snapshot.now`."""
-    return present(settings.today, datetime.now(UTC))
+    return present_time(settings.today, datetime.now(UTC))
 
 
 def change_topics(settings: Settings) -> list[str]:

@@ -11,7 +11,7 @@ from engine.events.facts import Evidence, guid, iso, row_id_of
 from engine.mapping.compiler import COMPANY, EntityMap, Maps
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.explanations import explain, explain_finding
-from engine.reconciliation.grace import Moment, claimed
+from engine.reconciliation.grace import Moment, is_reportable
 from store.operational.attempts import Attempt
 from store.queries.snapshot import ChainView
 
@@ -39,7 +39,7 @@ def chain_json(view: ChainView, maps: Maps, moment: Moment, raw: RawEvent | None
         **view.row.as_json(),
         "explanation": msgspec.to_builtins(explain(view.row.document, moment)),
         "chain": [record_json(record, maps, raw) for record in view.records],
-        "findings": [finding_json(finding) for finding in findings_of(view) if claimed(finding, moment)],
+        "findings": [finding_json(finding) for finding in findings_of(view) if is_reportable(finding, moment)],
         "attempts": [attempt_json(attempt) for attempt in view.attempts],
     }
 
@@ -95,8 +95,11 @@ def record_json(record: Record, maps: Maps, raw: RawEvent | None = None) -> dict
 
 
 def _events(record: Record) -> list[Evidence]:
-    found = {*record.evidence, *(evidence for evidence in (record.seen, record.deleted) if evidence is not None)}
-    return sorted(found, key=lambda evidence: evidence.rank)
+    found = {
+        *record.evidence,
+        *(evidence for evidence in (record.latest_upsert, record.deleted) if evidence is not None),
+    }
+    return sorted(found, key=lambda evidence: evidence.precedence)
 
 
 def event_json(evidence: Evidence, raw: RawEvent | None = None) -> dict[str, Any]:

@@ -100,7 +100,7 @@ FAMILIES: Final = ("context", "data", "business", "page", "cloudevent", "binary"
 def taken(value: bytes, headers: Any, maps: Any) -> None:
     """Decode, and use what comes out as the projector, `tieout decode` and `tieout maps explain` would."""
     from engine.chains.explain_event import reading
-    from engine.chains.records import merged, new_record, record_key
+    from engine.chains.records import merge, new_record, record_key
     from engine.errors import Rejected
     from engine.events.facts import Change
     from streams.codec import PartlyRejected, change_json, decode
@@ -117,7 +117,7 @@ def taken(value: bytes, headers: Any, maps: Any) -> None:
             reading(fact, maps)
             entity_map = maps.find(fact.entity)
             if entity_map is not None and fact.operation != "notify":
-                merged(new_record(entity_map, record_key(entity_map, fact.id)), fact, entity_map)
+                merge(new_record(entity_map, record_key(entity_map, fact.id)), fact, entity_map)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from engine import money
 from engine.chains.links import joins, row, target
-from engine.chains.records import Row, first, meaning, record_key
+from engine.chains.records import Row, first_record, meaning, record_key
 from engine.events.facts import Change, iso, row_id_of
 from engine.mapping.compiler import COMPANY, EntityMap, Maps
 from engine.mapping.values import is_unfit
@@ -59,7 +59,7 @@ def reading(change: Change, maps: Maps) -> Reading | None:
     where = maps.written[entity_map.entity].where
     key = record_key(entity_map, change.id)
     # A delete carries no values that count; what it carries is shown all the same.
-    record = first(entity_map, key, msgspec.structs.replace(change, operation="upsert"))
+    record = first_record(entity_map, key, msgspec.structs.replace(change, operation="upsert"))
     seen = row(record, entity_map, lambda _: None)
     return Reading(
         entity_map.entity,

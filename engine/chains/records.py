@@ -44,7 +44,7 @@ class Record(msgspec.Struct, array_like=True, gc=False):
         return bool(self.evidence)
 
     @property
-    def seen(self) -> Evidence | None:
+    def latest_upsert(self) -> Evidence | None:
         """The highest upsert: the evidence that the row is there."""
         return self.evidence[-1] if self.evidence else None
 
@@ -53,7 +53,7 @@ class Record(msgspec.Struct, array_like=True, gc=False):
         """The row id as the key spells it (`row_id_of` gives the source's spelling)."""
         return self.key.split(":", 2)[2]
 
-    def told_by(self, column: str) -> Evidence:
+    def evidence_of(self, column: str) -> Evidence:
         """The event that a column's value comes from."""
         return self.evidence[self.by.get(column, 0)]
 
@@ -68,13 +68,13 @@ def new_record(entity_map: EntityMap, key: str) -> Record:
     return Record(key, entity_map.entity)
 
 
-def first(entity_map: EntityMap, key: str, change: Change) -> Record:
+def first_record(entity_map: EntityMap, key: str, change: Change) -> Record:
     """The record that a change makes of a row nothing is known of: what `merged` would, at half the price.
 
     Most events are the first about their row.
     """
     if change.operation == "delete":
-        return merged(new_record(entity_map, key), change, entity_map)
+        return merge(new_record(entity_map, key), change, entity_map)
     columns = entity_map.columns
     values = {
         found[0]: None if value is None else found[1](value)
@@ -84,22 +84,22 @@ def first(entity_map: EntityMap, key: str, change: Change) -> Record:
     return Record(key, entity_map.entity, None, None, [change.evidence], values, {}, [], [], change.whole)
 
 
-def merged(record: Record, change: Change, entity_map: EntityMap) -> Record:
+def merge(record: Record, change: Change, entity_map: EntityMap) -> Record:
     """`record` after `change`; the same object when the change says nothing new (a duplicate, or outranked)."""
     evidence = change.evidence
     if change.operation == "delete":
         return record if entity_map.keep_on_delete else _deleted(record, evidence)
-    rank, read = evidence.rank, _later(record.read, change.whole)
-    if record.deleted is not None and rank < record.deleted.rank:
+    precedence, read = evidence.precedence, _later(record.read, change.whole)
+    if record.deleted is not None and precedence < record.deleted.precedence:
         return _read(record, read)
     versions, values, by = record.evidence, record.values, record.by
     columns = entity_map.columns
-    newest = not versions or versions[-1].rank < rank
+    newest = not versions or versions[-1].precedence < precedence
     told: dict[str, Any] = {}
     for name, value in change.columns.items():
         if (found := columns.get(name)) is not None:
             column, keep = found
-            if newest or column not in values or versions[by.get(column, 0)].rank < rank:
+            if newest or column not in values or versions[by.get(column, 0)].precedence < precedence:
                 told[column] = None if value is None else keep(value)
     if not told and not newest:
         return _read(record, read)
@@ -135,7 +135,7 @@ def _read(record: Record, read: int | None) -> Record:
 def _compact(record: Record, used: set[int]) -> Record:
     """The record with only the evidence that is used, by rank: a row updated for years must not grow."""
     versions, by = record.evidence, record.by
-    order = sorted(used, key=lambda index: versions[index].rank)
+    order = sorted(used, key=lambda index: versions[index].precedence)
     moved = {old: new for new, old in enumerate(order)}
     record.evidence = [versions[index] for index in order]
     record.by = {column: place for column in record.values if (place := moved[by.get(column, 0)])}
@@ -144,10 +144,10 @@ def _compact(record: Record, used: set[int]) -> Record:
 
 def _deleted(record: Record, evidence: Evidence) -> Record:
     """The record after a delete: what ranks below it is gone."""
-    rank = evidence.rank
-    if record.deleted is not None and record.deleted.rank >= rank:
+    precedence = evidence.precedence
+    if record.deleted is not None and record.deleted.precedence >= precedence:
         return record
-    hidden = sum(version.rank <= rank for version in record.evidence)
+    hidden = sum(version.precedence <= precedence for version in record.evidence)
     left = {column: place - hidden for column in record.values if (place := record.by.get(column, 0)) >= hidden}
     return Record(
         record.key,
@@ -193,13 +193,13 @@ class Row(dict[str, Any]):
             if value is None or self[field] is not None:
                 continue
             if type(value) is dict:
-                self.misfits += ((field, column, value["unfit"], record.told_by(column)),)
+                self.misfits += ((field, column, value["unfit"], record.evidence_of(column)),)
             elif choices is None:
                 self[field] = value
             elif named := choices.get(value) or meaning(choices, value):
                 self[field] = named
             else:
-                self.misfits += ((field, column, str(value), record.told_by(column)),)
+                self.misfits += ((field, column, str(value), record.evidence_of(column)),)
 
     def __missing__(self, field: str) -> None:
         """A field of another role."""
@@ -208,9 +208,9 @@ class Row(dict[str, Any]):
     @property
     def existence(self) -> Evidence:
         """The evidence that the row is there."""
-        if self.record.seen is None:
+        if self.record.latest_upsert is None:
             raise Rejected(f"{self.key} does not exist")
-        return self.record.seen
+        return self.record.latest_upsert
 
     def evidence(self, *fields: str) -> Evidence:
         """The evidence of the first of `fields` that has a value; of the row's existence when none has."""
@@ -222,5 +222,5 @@ class Row(dict[str, Any]):
                 if field != wanted or (value := values.get(column)) is None or is_unfit(value):
                     continue
                 if choices is None or meaning(choices, value) is not None:
-                    return self.record.told_by(column)
+                    return self.record.evidence_of(column)
         return self.existence

@@ -83,7 +83,7 @@ def _periods(
     return sorted(periods)
 
 
-class World(Protocol):
+class ReferenceData(Protocol):
     """What a decision may ask beyond the rows of its chain."""
 
     @property
@@ -97,7 +97,7 @@ class World(Protocol):
         """The rows that offer `+link:…`, by key."""
 
 
-def referred(world: World, row: Row, name: str) -> Row | None:
+def resolve_reference(world: ReferenceData, row: Row, name: str) -> Row | None:
     """The one row that the reference `name` of `row` points to; None when there is none or more than one (no key)."""
     reference = row.map.by_name.get(name)
     if reference is None or (token := target(row, reference)) is None:

@@ -40,7 +40,7 @@ def subject_of(message: ProcessMessage) -> Subject:
     return Subject(message.company, message.process, message.subject or message.text or "")
 
 
-def order(message: ProcessMessage) -> tuple[int, str, str]:
+def recency(message: ProcessMessage) -> tuple[int, str, str]:
     """Of two errors of a subject the greater is the more recent."""
     return message.evidence.at, message.evidence.source, message.evidence.event
 
@@ -87,15 +87,15 @@ class Deletion(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
-State = Literal["current", "history", "deleted"]
+ErrorState = Literal["current", "history", "deleted"]
 
 
-class Standing(msgspec.Struct, frozen=True):
+class ErrorStatus(msgspec.Struct, frozen=True):
     """Where an error stands. `interrupted` is the run that took it up and never ended, so that it is current again;
     `taken_up` is the run for which it is history, None where a later error of its subject came.
     """
 
-    state: State
+    state: ErrorState
     interrupted: Run | None = None
     deletion: Deletion | None = None
     taken_up: Run | None = None
@@ -111,7 +111,7 @@ class Standing(msgspec.Struct, frozen=True):
         return self.state != "current" and (self.taken_up is None or self.taken_up.ended)
 
 
-def takes_up(run: Run, error: ProcessMessage) -> bool:
+def reprocesses(run: Run, error: ProcessMessage) -> bool:
     """Whether a run works again on what an earlier error is about."""
     if (run.company, run.process) != (error.company, error.process):
         return False
@@ -126,30 +126,32 @@ def takes_up(run: Run, error: ProcessMessage) -> bool:
     return bool(error.scope) and set(error.scope) <= set(run.scope)
 
 
-def standing(
+def error_status(
     error: ProcessMessage, newest: ProcessMessage, runs: Iterable[Run], deletions: Iterable[Deletion], now: int
-) -> Standing:
+) -> ErrorStatus:
     """Where an error stands at `now` (microseconds since 1970 UTC).
 
     `newest` is the most recent error of its subject, `deletions` are those of the subject, and `runs` hold all that
     started after the error in its company and process.
     """
     if (deletion := _deletion(error, deletions)) is not None:
-        return Standing("deleted", deletion=deletion)
-    if order(error) < order(newest):
-        return Standing("history")
-    taken_up = [run for run in runs if takes_up(run, error)]
+        return ErrorStatus("deleted", deletion=deletion)
+    if recency(error) < recency(newest):
+        return ErrorStatus("history")
+    taken_up = [run for run in runs if reprocesses(run, error)]
     if at_work := [run for run in taken_up if not run.interrupted(now)]:
-        return Standing("history", taken_up=min(at_work, key=lambda run: (not run.ended, run.started, run.run)))
-    return Standing("current", max(taken_up, key=lambda run: run.started, default=None))
+        return ErrorStatus("history", taken_up=min(at_work, key=lambda run: (not run.ended, run.started, run.run)))
+    return ErrorStatus("current", max(taken_up, key=lambda run: run.started, default=None))
 
 
-def over(error: ProcessMessage, newest: ProcessMessage, runs: Iterable[Run], deletions: Iterable[Deletion]) -> bool:
+def is_permanent_history(
+    error: ProcessMessage, newest: ProcessMessage, runs: Iterable[Run], deletions: Iterable[Deletion]
+) -> bool:
     """Whether an error is history for good: nothing that is still to come, or comes late, makes it current again."""
     return (
-        order(error) < order(newest)
+        recency(error) < recency(newest)
         or _deletion(error, deletions) is not None
-        or any(run.ended and takes_up(run, error) for run in runs)
+        or any(run.ended and reprocesses(run, error) for run in runs)
     )
 
 
@@ -159,7 +161,7 @@ def _deletion(error: ProcessMessage, deletions: Iterable[Deletion]) -> Deletion 
     return min(found, key=lambda deletion: (deletion.at, deletion.id), default=None)
 
 
-def needless(run: Run, runs: Sequence[Run]) -> bool:
+def is_superseded(run: Run, runs: Sequence[Run]) -> bool:
     """Whether a later run that has ended took up all that this one did, so that nothing depends on this one."""
     return any(
         other.ended

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
-from engine.calendar import Company, Period, accounted_on
+from engine.calendar import Company, Period, accounting_date
 
 AUTOMATIC: Final = {"NO_OPEN_PERIOD": False, "NO_OPEN_PERIOD_AFTER": True}
 """The errors that posting ends with where no period is open, and whether Finance looked for a later one by itself."""
@@ -19,7 +19,7 @@ _PARTS: Final = re.compile(r"(\d{1,4})\D{1,2}(\d{1,2})\D{1,2}(\d{1,4})(?:\D.*)?"
 
 def posting_error(company: Company, day: str, *, automatic: bool) -> str | None:
     """The error that posting on `day` ends with, None when it is posted; `automatic` is the parameter of R57."""
-    if accounted_on(company, day, automatic=automatic) is not None:
+    if accounting_date(company, day, automatic=automatic) is not None:
         return None
     return "NO_OPEN_PERIOD_AFTER" if automatic else "NO_OPEN_PERIOD"
 
@@ -37,7 +37,7 @@ def advice(code: str, written: str, company: Company | None) -> str | None:
     told = {_told(company, day) for day in days if posting_error(company, day, automatic=automatic) == code}
     if told:
         return " ".join(sorted(told)) if len(told) == 1 else None
-    accounted = sorted({accounted_on(company, day, automatic=automatic) or day for day in days})
+    accounted = sorted({accounting_date(company, day, automatic=automatic) or day for day in days})
     return f"By now it would be posted on {' or '.join(accounted)}: post again." if accounted else None
 
 
@@ -45,7 +45,7 @@ def _told(company: Company, day: str) -> str:
     period = _period(company, day)
     assert period is not None
     standing = f"The period of {day}, {period.start} to {period.end}, is {period.status.replace('-', ' ')}"
-    later = accounted_on(company, day, automatic=True)
+    later = accounting_date(company, day, automatic=True)
     if later is None:
         return f"{standing}, and no later one is open."
     return f"{standing}; with that parameter on it is posted on {later}, the first day of the next open period."

@@ -37,7 +37,7 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
     offset: int = 0
 
     @property
-    def rank(self) -> tuple[int, int, bytes]:
+    def precedence(self) -> tuple[int, int, bytes]:
         """The order of evidence: time, version, digest."""
         return (self.at, self.version, self.digest)
 

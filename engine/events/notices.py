@@ -22,7 +22,7 @@ REMEDY: Final = (
 )
 
 
-class Notice(msgspec.Struct, frozen=True):
+class RereadRequest(msgspec.Struct, frozen=True):
     """A row of `entity` is to be read as of `at` (microseconds since 1970 UTC), or was.
 
     `key` is the key of its record. A business event names no row (`named`), and is known by its own id.
@@ -31,11 +31,11 @@ class Notice(msgspec.Struct, frozen=True):
     key: str
     source: str
     entity: str
-    named: bool
+    has_id: bool
     at: int
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class UnreadRows(msgspec.Struct, frozen=True):
     """How many rows of a table were not read yet since a notice, and since when the first of them waits."""
 
     entity: str
@@ -43,27 +43,27 @@ class Waiting(msgspec.Struct, frozen=True):
     since: int
 
 
-def of_change(change: Change, entity_map: EntityMap | None) -> Notice:
+def request_of_change(change: Change, entity_map: EntityMap | None) -> RereadRequest:
     """The notice that an event is."""
     evidence = change.evidence
-    return notice_of(change.source, change.entity, change.id, evidence.event, evidence.at, entity_map)
+    return reread_request(change.source, change.entity, change.id, evidence.event, evidence.at, entity_map)
 
 
-def notice_of(
+def reread_request(
     source: str, entity: str, row: str | None, event: str | None, at: int, entity_map: EntityMap | None
-) -> Notice:
+) -> RereadRequest:
     """A notice about the row of an id, or about those that the keys of an event name."""
     if row and entity_map is not None:
-        return Notice(record_key(entity_map, row_id(row)), source, entity_map.entity, True, at)
-    return Notice(f"event:{source}:{entity}:{event or at}", source, entity, False, at)
+        return RereadRequest(record_key(entity_map, row_id(row)), source, entity_map.entity, True, at)
+    return RereadRequest(f"event:{source}:{entity}:{event or at}", source, entity, False, at)
 
 
-def late(waiting: Iterable[Waiting], now: int) -> list[Waiting]:
+def overdue(waiting: Iterable[UnreadRows], now: int) -> list[UnreadRows]:
     """Those that wait for longer than they should."""
     return [one for one in waiting if now - one.since > PATIENCE]
 
 
-def in_all(waiting: Iterable[Waiting]) -> str:
+def row_counts(waiting: Iterable[UnreadRows]) -> str:
     """How many rows of which tables, for people.
 
     >>> in_all([Waiting("msdyn_actual", 2, 0), Waiting("VendInvoiceJour", 1, 0)])

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-Kind = Literal[
+ValueType = Literal[
     "text",  # trimmed; empty means none
     "code",  # text that compares without case and shows in upper case: companies, currencies
     "guid",  # a row id of Dataverse, also from a lookup, in time order as in record keys; the zero guid means none
@@ -33,7 +33,7 @@ class Role(msgspec.Struct, frozen=True, dict=True):
 
     name: str
     stage: int
-    fields: dict[str, Kind]
+    fields: dict[str, ValueType]
     chained: bool = False
     resident: bool = False
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from engine import money
 from engine.events.facts import guid, microseconds, time_order
-from engine.mapping.roles import Kind
+from engine.mapping.roles import ValueType
 
 _SHOWN: Final = 200  # characters of a value that does not fit which are worth keeping; the event has the rest
 # In bytes. The numbers, names and codes of both systems are shorter; longer ones fit no index of PostgreSQL (2,704
@@ -211,7 +211,7 @@ def _choice(value: Any) -> Any:
     return unfit(value)
 
 
-_KEEPERS: Final[dict[Kind, Callable[[Any], Any]]] = {
+_KEEPERS: Final[dict[ValueType, Callable[[Any], Any]]] = {
     "text": _text,
     "code": _code,
     "guid": _guid,
@@ -225,7 +225,7 @@ _KEEPERS: Final[dict[Kind, Callable[[Any], Any]]] = {
 }
 
 
-def keeper(kind: Kind) -> Callable[[Any], Any]:
+def keeper(kind: ValueType) -> Callable[[Any], Any]:
     """The function that brings a value of an event into the form of `kind`; it takes anything but None and never
     raises.
     """

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 from engine import money
 from engine.calendar import Company
 from engine.chains.records import Row
-from engine.chains.references import World, referred
+from engine.chains.references import ReferenceData, resolve_reference
 from engine.events.facts import Evidence, row_id_of
 from engine.reconciliation.documents import Awaited, Cause
 from engine.reconciliation.kinds import KINDS, DocumentKind
@@ -137,7 +137,7 @@ class ActualFacts:
 class ChainFacts:
     """The rows of one chain by role, each list by key, and its cost actuals."""
 
-    def __init__(self, chain: str, rows: Sequence[Row], world: World) -> None:
+    def __init__(self, chain: str, rows: Sequence[Row], world: ReferenceData) -> None:
         self.id = chain
         self.world = world
         self.by_role: dict[str, list[Row]] = {}
@@ -158,7 +158,7 @@ class ChainFacts:
         by_actual: dict[str | None, list[StagingFacts]] = {}
         for row in self.of("staging"):
             line = lines.get(row["line"])
-            journal = referred(self.world, line, "journal") if line is not None else None
+            journal = resolve_reference(self.world, line, "journal") if line is not None else None
             by_actual.setdefault(row["actual"], []).append(StagingFacts(row, line, journal))
         return by_actual
 
@@ -205,12 +205,12 @@ class DocumentFacts(ABC):
         self.line = line
         self.owns_chain = line.key == chain.lines[0].key
         self.pending = self._pending()
-        self.header = referred(chain.world, line, "header")
+        self.header = resolve_reference(chain.world, line, "header")
         # An active record before a cancelled one: the cancelled one was put right by it.
         records = chain.of(self.kind.record_role) if self.owns_chain else []
         self.records = sorted(records, key=lambda row: row["state"] == "inactive") if len(records) > 1 else records
         self.record = self.records[0] if self.records else None
-        self.dataverse_header = referred(chain.world, self.record, "header") if self.record else None
+        self.dataverse_header = resolve_reference(chain.world, self.record, "header") if self.record else None
         self.actuals = chain.actuals if self.owns_chain else []
         self.effective = [actual for actual in self.actuals if actual.effective]
         self.company: Company | None = chain.world.directory.company(line.company)
@@ -239,7 +239,7 @@ class DocumentFacts(ABC):
     @property
     def project_row(self) -> Row | None:
         """Finance's row of the project."""
-        return referred(self.chain.world, self.holder, "project") if self.holder is not None else None
+        return resolve_reference(self.chain.world, self.holder, "project") if self.holder is not None else None
 
     @property
     def charged_elsewhere(self) -> bool:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from engine import money
 from engine.chains.records import Row
-from engine.chains.references import World, referred
+from engine.chains.references import ReferenceData, resolve_reference
 from engine.events.facts import iso
 from engine.reconciliation import findings
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts, StagingFacts
@@ -17,7 +17,7 @@ from engine.reconciliation.positions import Verdict, divide, judge
 from engine.reconciliation.unsynced_actuals import unsynced_actuals
 
 
-def evaluate(chain: str, rows: Sequence[Row], world: World, companies: Collection[str] | None = None) -> Chain:
+def evaluate(chain: str, rows: Sequence[Row], world: ReferenceData, companies: Collection[str] | None = None) -> Chain:
     """Decide everything about one chain. A pure function of its rows (sorted by key) and the rows they point to.
 
     `companies` are those of the environment's settings, None when it names none (R13, `other-company`).
@@ -52,7 +52,7 @@ def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Fi
     shown = _shown_line(verdict)
     journal_line = shown.line if shown is not None else None
     journal = shown.journal if shown is not None else None
-    vendor = referred(facts.chain.world, header, "vendor") if header is not None else None
+    vendor = resolve_reference(facts.chain.world, header, "vendor") if header is not None else None
     # In the order of the fields: naming thirty of them takes longer than deciding some.
     document = Document(
         line.key,

@@ -12,7 +12,7 @@ from engine import money
 from engine.calendar import same_period
 from engine.chains.links import LARGEST_CHAIN
 from engine.chains.records import Row
-from engine.chains.references import referred
+from engine.chains.references import resolve_reference
 from engine.events.facts import Evidence, row_id_of
 from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts
 from engine.reconciliation.document_facts import document_facts
@@ -108,7 +108,7 @@ def _currency_unlike(found: _Found, facts: DocumentFacts, row: Row, currency: st
 
 
 def _dataverse_project(chain: ChainFacts, row: Row) -> str | None:
-    project = referred(chain.world, row, "project")
+    project = resolve_reference(chain.world, row, "project")
     return project["number"] if project is not None else None
 
 
@@ -212,7 +212,7 @@ def _document_category(facts: DocumentFacts) -> str | None:
 
 def _sent_category(facts: DocumentFacts, actual: ActualFacts) -> str | None:
     """An actual's transaction category of Dataverse, as staging rows name it too."""
-    sent = referred(facts.chain.world, actual.row, "category")
+    sent = resolve_reference(facts.chain.world, actual.row, "category")
     return sent["number"] if sent is not None else None
 
 

@@ -89,7 +89,7 @@ def shown_cause(document: Document, moment: Moment) -> ShownCause | None:
     return document.cause if moment.read(awaited) else "not-read-yet"
 
 
-def claimed(finding: Finding, moment: Moment) -> bool:
+def is_reportable(finding: Finding, moment: Moment) -> bool:
     """Whether a finding may be told now: one that rests on absence only as far as its source is known complete.
 
     Where the source sends no heartbeats, after a grace, and never for what the environment does not send at all. None

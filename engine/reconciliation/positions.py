@@ -72,7 +72,7 @@ def _missing_actual(facts: DocumentFacts, step: Evidence) -> Verdict:
     if lost:
         return _missing("actual-not-synced-back", lost[0].row.existence, _STAGING)
     if facts.actuals:
-        last = max((actual.row.existence for actual in facts.actuals), key=lambda evidence: evidence.rank)
+        last = max((actual.row.existence for actual in facts.actuals), key=lambda evidence: evidence.precedence)
         return _missing("actual-reversed", last)
     record = facts.record
     if record is None:

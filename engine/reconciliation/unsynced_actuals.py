@@ -5,7 +5,7 @@ from typing import NamedTuple, cast
 
 from engine import money
 from engine.chains.records import Row
-from engine.chains.references import World
+from engine.chains.references import ReferenceData
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
 from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Chain
@@ -36,7 +36,7 @@ def unsynced_actuals(chain: ChainFacts, document: DocumentFacts | None) -> Itera
         yield UnsyncedActual(row, document, company, currency, _accounting_amount(chain, row, currency, document))
 
 
-def unsynced_of(decided: Chain, rows: Sequence[Row], world: World) -> Iterator[UnsyncedActual]:
+def unsynced_actuals_of(decided: Chain, rows: Sequence[Row], world: ReferenceData) -> Iterator[UnsyncedActual]:
     """The same of a chain that is decided, from its rows: what the sums of `decided` are made of."""
     facts = ChainFacts(decided.id, rows, world)
     # The first line owns the actuals, unless it is no document: a draft.

@@ -20,7 +20,7 @@ Action = Literal["export", "approval", "confirmation", "resend", "import", "post
 Import from staging; post integration journals; bring a general journal to Dataverse (`engine.sync.general_journals`).
 """
 
-DONE_AS: Final[dict[str, str]] = {
+ACTION_TEXTS: Final[dict[str, str]] = {
     "export": "export the document to Dataverse again",
     "approval": "run the automatic approval again",
     "confirmation": "run the automatic confirmation again",
@@ -56,10 +56,10 @@ class Step(msgspec.Struct, frozen=True):
     parameters: dict[str, Any]
 
 
-class Left(msgspec.Struct, frozen=True):
+class Skipped(msgspec.Struct, frozen=True):
     """A document that Sync leaves alone, and why: mostly what a person does instead."""
 
-    why: str
+    reason: str
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -79,7 +79,7 @@ class Task(msgspec.Struct, frozen=True):
 
 def step_for(
     document: Document, cause: str | None, rows: Sequence[Row], *, posting_permitted: bool = False
-) -> Step | Left | None:
+) -> Step | Skipped | None:
     """What Sync does for a document with this cause (as shown, `engine.reconciliation.grace`), given the rows of its
     chain.
 
@@ -103,17 +103,19 @@ def step_for(
         case "draft" if document.journal is not None:
             return _posted(company, document.journal, posting_permitted)
         case "draft":
-            return Left("Its journal is not known: post it in Finance.")
+            return Skipped("Its journal is not known: post it in Finance.")
         case "not-observed":
-            return Left("Nothing was ever received of the step that is missing: connect its feed first.")
+            return Skipped("Nothing was ever received of the step that is missing: connect its feed first.")
         case "feed-silent":
-            return Left("The feed of the step that is missing is silent: see to it first.")
+            return Skipped("The feed of the step that is missing is silent: see to it first.")
         case "not-read-yet":
-            return Left("Rows of the step that is missing changed and were not read yet: they may be the ones.")
-    return Left(CAUSES[cause].do)
+            return Skipped("Rows of the step that is missing changed and were not read yet: they may be the ones.")
+    return Skipped(CAUSES[cause].do)
 
 
-def step_for_error(process: str, company: str, subject: str | None, *, posting_permitted: bool = False) -> Step | Left:
+def step_for_error(
+    process: str, company: str, subject: str | None, *, posting_permitted: bool = False
+) -> Step | Skipped:
     """What a retry does for an error that is current, once a person mended what it names: its process runs again. An
     invoice proposal gets its lines from Import from staging (`docs/domain/documents.md` §4).
 
@@ -124,39 +126,39 @@ def step_for_error(process: str, company: str, subject: str | None, *, posting_p
             return Step("import", company, {"company": company})
         case "integration-journal-posting" if subject is not None:
             return _posted(company, subject, posting_permitted)
-    return Left("Which journal it is about is not known: run the process in Finance.")
+    return Skipped("Which journal it is about is not known: run the process in Finance.")
 
 
-def _posted(company: str, journal: str, permitted: bool) -> Step | Left:
+def _posted(company: str, journal: str, permitted: bool) -> Step | Skipped:
     if not permitted:
-        return Left("Post the journal; Sync may do it where TIEOUT_SYNC_POSTS permits it.")
+        return Skipped("Post the journal; Sync may do it where TIEOUT_SYNC_POSTS permits it.")
     return Step("posting", f"{company}/{journal}", {"company": company, "journals": [journal]})
 
 
-def _approved_again(document: Document, rows: Sequence[Row]) -> Step | Left:
+def _approved_again(document: Document, rows: Sequence[Row]) -> Step | Skipped:
     kind = KINDS[document.kind]
     if kind.approval == "approval":
         for row in _of(rows, kind.record_role):
             if row["status"] in ("rejected", "recall-requested"):
-                return Left("It was rejected or recalled in Dataverse: its owner submits it again.")
+                return Skipped("It was rejected or recalled in Dataverse: its owner submits it again.")
             expense = row_id_of(row.id)
             return Step("approval", expense, {"expense": expense})
-        return Left("Its record in Dataverse is not known.")
+        return Skipped("Its record in Dataverse is not known.")
     for row in _of(rows, kind.record_role):
         if row["header"] is not None:
             invoice = row_id_of(row["header"])
             return Step("confirmation", invoice, {"invoice": invoice})
-    return Left("The invoice of its line in Dataverse is not known: it may not have arrived whole.")
+    return Skipped("The invoice of its line in Dataverse is not known: it may not have arrived whole.")
 
 
-def _sent_again(rows: Sequence[Row]) -> Step | Left:
+def _sent_again(rows: Sequence[Row]) -> Step | Skipped:
     """The first cost actual that Finance does not have; when it has arrived, the next one is first."""
     arrived = {row["actual"] for row in _of(rows, "staging")}
     for row in _of(rows, "actual"):
         if row["type"] == "cost" and not row["skip_sync"] and row.id not in arrived:
             actual = row_id_of(row.id)
             return Step("resend", actual, {"actual": actual})
-    return Left("All its cost actuals have reached Finance meanwhile.")
+    return Skipped("All its cost actuals have reached Finance meanwhile.")
 
 
 def _of(rows: Iterable[Row], role: str) -> list[Row]:

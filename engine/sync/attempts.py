@@ -18,16 +18,16 @@ from engine.sync.actions import Task
 ATTEMPTS_MAX: Final = 5
 """As often as Finance itself tries a general journal (`docs/domain/limits.md`, "Project Operations processes")."""
 SECOND: Final = 1_000_000
-FIRST_WAIT: Final = 2 * SECOND
-LONGEST_WAIT: Final = 15 * 60 * SECOND
-THROTTLED_AT_MOST: Final = 2 * 3600 * SECOND
+INITIAL_BACKOFF: Final = 2 * SECOND
+BACKOFF_MAX: Final = 15 * 60 * SECOND
+THROTTLED_MAX: Final = 2 * 3600 * SECOND
 """What is answered nothing but 429 for so long waits for a person: something else uses up the limits."""
 
-ALWAYS: Final = frozenset({"journal"})
+ALWAYS_RETRIED: Final = frozenset({"journal"})
 """Actions that are tried five times whatever the failure: general journals (R44)."""
 INTERRUPTED: Final = "the worker ended before the answer came; the call may have taken effect"
 
-State = Literal["waiting", "running", "done", "blocked", "stopped"]
+AttemptState = Literal["waiting", "running", "done", "blocked", "stopped"]
 """Waiting until it is due; being tried; done, as far as calls can tell; blocked until something changes; stopped, so
 that only a person starts it again.
 """
@@ -52,13 +52,15 @@ class Attempts(msgspec.Struct, frozen=True):
     round: int = 1
     made: int = 0
     calls: int = 0
-    state: State = "waiting"
+    state: AttemptState = "waiting"
     due: int = 0
     since: int = 0
     change: str = ""
 
 
-def asked(before: Attempts | None, now: int, *, by_person: bool, change: str, once: bool = False) -> Attempts | None:
+def requested(
+    before: Attempts | None, now: int, *, by_person: bool, change: str, once: bool = False
+) -> Attempts | None:
     """After somebody asked for it at a time `now`; None when that changes nothing.
 
     `change` tells the surroundings now: a digest of the chain, its reference rows and the settings. A person begins a
@@ -84,7 +86,7 @@ def asked(before: Attempts | None, now: int, *, by_person: bool, change: str, on
     return None
 
 
-def begun(before: Attempts) -> Attempts:
+def started(before: Attempts) -> Attempts:
     """After an attempt began: it counts from now on. Raises `Exhausted`."""
     if before.made >= ATTEMPTS_MAX:
         raise Exhausted(f"{ATTEMPTS_MAX} attempts were made in this round")
@@ -94,7 +96,7 @@ def begun(before: Attempts) -> Attempts:
 def throttled(before: Attempts, now: int, wait: int) -> Attempts:
     """After the answer 429: the attempt is given back, and the subject waits so many microseconds."""
     given_back = replace(before, made=before.made - 1, state="waiting", due=now + wait)
-    return replace(given_back, state="stopped") if now + wait - before.since > THROTTLED_AT_MOST else given_back
+    return replace(given_back, state="stopped") if now + wait - before.since > THROTTLED_MAX else given_back
 
 
 def ended(
@@ -118,12 +120,12 @@ def ended(
         return replace(before, state="blocked", change=change)
     if before.made >= ATTEMPTS_MAX:
         return replace(before, state="stopped")
-    return replace(before, state="waiting", due=now + (wait_after(before.made, chance) if wait is None else wait))
+    return replace(before, state="waiting", due=now + (backoff(before.made, chance) if wait is None else wait))
 
 
-def wait_after(made: int, chance: float) -> int:
+def backoff(made: int, chance: float) -> int:
     """How long to wait after so many attempts: twice as long each time, spread over as much again."""
-    longest = min(FIRST_WAIT * 2 ** max(made - 1, 0), LONGEST_WAIT)
+    longest = min(INITIAL_BACKOFF * 2 ** max(made - 1, 0), BACKOFF_MAX)
     return int(longest * (1 + chance))
 
 
@@ -203,7 +205,9 @@ class ClaimLost(TieoutError):
     """Somebody else sees to the subject: this holder was silent for too long."""
 
 
-def asked_for(before: Sync | None, task: Task, document: str, request: Request, *, queued: bool = False) -> Sync | None:
+def request_document(
+    before: Sync | None, task: Task, document: str, request: Request, *, queued: bool = False
+) -> Sync | None:
     """A document of a task after somebody asked for it; None when that changes nothing: it is being seen to.
 
     `queued`: some document of the subject, this one included, is queued or in progress. A request without `restart`
@@ -215,7 +219,7 @@ def asked_for(before: Sync | None, task: Task, document: str, request: Request, 
     joins = queued and not request.restart
     if before is not None and joins and (before.attempts.state != "done" or before.attempts.made >= ATTEMPTS_MAX):
         return None
-    counter = asked(
+    counter = requested(
         before.attempts if before is not None else None,
         request.at,
         by_person=request.by_person and not joins,
@@ -256,7 +260,7 @@ def claimed(syncs: Sequence[Sync], holder: str, now: int, until: int, chance: fl
     for sync in syncs:
         if sync.attempts.state == "running":
             attempts = ended(sync.attempts, "interrupted", now, chance=chance, change="")
-            changed.append(told(sync, attempts, "interrupted", INTERRUPTED, now))
+            changed.append(with_outcome(sync, attempts, "interrupted", INTERRUPTED, now))
         elif is_free(sync, now):
             changed.append(replace(sync, holder=holder, until=until))
     return changed
@@ -276,22 +280,22 @@ def held(syncs: Sequence[Sync], claim: Claim) -> list[Sync]:
     return found
 
 
-def all_begun(syncs: Sequence[Sync], until: int) -> list[Sync]:
+def start_all(syncs: Sequence[Sync], until: int) -> list[Sync]:
     """Documents whose attempt begins; their holder has until then."""
-    return [replace(sync, attempts=begun(sync.attempts), until=until) for sync in syncs]
+    return [replace(sync, attempts=started(sync.attempts), until=until) for sync in syncs]
 
 
-def all_kept(syncs: Sequence[Sync], until: int) -> list[Sync]:
+def extend_all(syncs: Sequence[Sync], until: int) -> list[Sync]:
     """Documents whose holder is still at it, and has until then."""
     return [replace(sync, until=until) for sync in syncs]
 
 
-def all_throttled(syncs: Sequence[Sync], text: str, now: int, wait: int) -> list[Sync]:
+def throttle_all(syncs: Sequence[Sync], text: str, now: int, wait: int) -> list[Sync]:
     """Documents whose attempt was answered 429."""
-    return [told(sync, throttled(sync.attempts, now, wait), "throttled", text, now) for sync in syncs]
+    return [with_outcome(sync, throttled(sync.attempts, now, wait), "throttled", text, now) for sync in syncs]
 
 
-def all_ended(
+def end_all(
     syncs: Sequence[Sync],
     outcome: Outcome,
     text: str,
@@ -302,7 +306,7 @@ def all_ended(
 ) -> list[Sync]:
     """Documents whose attempt ended; `changes` are the digests of their surroundings, by name; `wait` as `ended`."""
     return [
-        told(
+        with_outcome(
             sync,
             ended(
                 sync.attempts,
@@ -310,7 +314,7 @@ def all_ended(
                 now,
                 chance=chance,
                 change=changes.get(sync.document, ""),
-                always=sync.action in ALWAYS,
+                always=sync.action in ALWAYS_RETRIED,
                 wait=wait,
             ),
             outcome,
@@ -321,15 +325,15 @@ def all_ended(
     ]
 
 
-def all_closed(syncs: Sequence[Sync], why: str, now: int) -> list[Sync]:
+def close_all(syncs: Sequence[Sync], why: str, now: int) -> list[Sync]:
     """Of these documents those that needed an attempt, and need none any more; one that is being seen to stays."""
     return [
-        told(sync, replace(sync.attempts, state="done", change=""), "not-needed", why, now)
+        with_outcome(sync, replace(sync.attempts, state="done", change=""), "not-needed", why, now)
         for sync in syncs
         if sync.attempts.state not in ("done", "running") and sync.until <= now
     ]
 
 
-def told(sync: Sync, attempts: Attempts, outcome: str, text: str, now: int) -> Sync:
+def with_outcome(sync: Sync, attempts: Attempts, outcome: str, text: str, now: int) -> Sync:
     """A document after an attempt ended, held by nobody."""
     return replace(sync, attempts=attempts, holder="", until=0, last_at=now, last_outcome=outcome, last_text=text)

@@ -11,7 +11,7 @@ import msgspec
 from engine.errorlog.lifecycle import Deletion, Subject
 from engine.errors import Rejected
 from engine.events.facts import PROCESSES, Source, iso
-from engine.events.notices import Notice, notice_of
+from engine.events.notices import RereadRequest, reread_request
 from engine.mapping.compiler import EntityMap
 from engine.mapping.values import parse_time
 from engine.sync import general_journals
@@ -122,9 +122,11 @@ class RowRead(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", ta
     at: str
     event_id: str | None
 
-    def notice(self, entity_map: EntityMap | None) -> Notice:
+    def reread_request(self, entity_map: EntityMap | None) -> RereadRequest:
         """The notice that it answers. Raises `Rejected` for a time that is none."""
-        return notice_of(self.source, self.entity, self.id, self.event_id, _time(self.at, "row-read: at"), entity_map)
+        return reread_request(
+            self.source, self.entity, self.id, self.event_id, _time(self.at, "row-read: at"), entity_map
+        )
 
 
 Command = DeleteError | SyncDocuments | RowRead

@@ -29,7 +29,7 @@ LINES_MAX: Final = 200
 Amount = Literal["cost", "sales"]
 
 
-class Line(msgspec.Struct, frozen=True):
+class JournalLine(msgspec.Struct, frozen=True):
     """A project line of a journal in Finance: its RecId, and whether its contract bills by time and material."""
 
     record: int
@@ -42,11 +42,11 @@ class Journal(msgspec.Struct, frozen=True):
     number: str
     record: int
     posted: bool
-    lines: tuple[Line, ...]
+    lines: tuple[JournalLine, ...]
     shared: bool = False
 
 
-class Twin(msgspec.Struct, frozen=True):
+class DataverseJournal(msgspec.Struct, frozen=True):
     """A journal of Dataverse whose description is a batch number, and the amounts it holds by Finance's lines.
 
     `foreign` of its lines were written by somebody else, so nobody knows which amounts they are; `ours` is one whose id
@@ -60,13 +60,13 @@ class Twin(msgspec.Struct, frozen=True):
     ours: bool = False
 
 
-Step = Literal["nothing", "header", "lines", "confirm", "closed", "waits", "too-many-lines", "foreign-lines"]
+JournalStep = Literal["nothing", "header", "lines", "confirm", "closed", "waits", "too-many-lines", "foreign-lines"]
 
 
-class Next(msgspec.Struct, frozen=True):
+class NextStep(msgspec.Struct, frozen=True):
     """What is to be done next, and for which amounts."""
 
-    step: Step
+    step: JournalStep
     amounts: tuple[tuple[int, Amount], ...] = ()
 
     @property
@@ -89,7 +89,7 @@ def amounts_of(journal: Journal) -> tuple[tuple[int, Amount], ...]:
     )
 
 
-def twin_of(journal: Journal, found: Iterable[Twin]) -> Twin | None:
+def matching_journal(journal: Journal, found: Iterable[DataverseJournal]) -> DataverseJournal | None:
     """Which of Dataverse's journals of the batch number goes on: one that is confirmed, else the fullest, else the
     first.
 
@@ -106,27 +106,27 @@ def twin_of(journal: Journal, found: Iterable[Twin]) -> Twin | None:
     return min(twins, key=lambda twin: (not twin.confirmed, -len(twin.lines), twin.id), default=None)
 
 
-def next_of(journal: Journal, twin: Twin | None, attempts: int) -> Next:
+def decide_next_step(journal: Journal, twin: DataverseJournal | None, attempts: int) -> NextStep:
     """What follows for a journal after so many attempts that failed. Dataverse is asked before the counter: a journal
     that it confirmed meanwhile is closed without another attempt, also at the fifth.
     """
     if not journal.posted or not journal.lines:
-        return Next("nothing")
+        return NextStep("nothing")
     # Whose journal it is that somebody else wrote, nobody knows while the number is shared.
     unknown = twin is not None and twin.foreign and not twin.lines and journal.shared
     if twin is not None and twin.confirmed and not unknown:
-        return Next("closed")
+        return NextStep("closed")
     if attempts >= ATTEMPTS_MAX:
-        return Next("waits")
+        return NextStep("waits")
     if len(journal.lines) > LINES_MAX:
-        return Next("too-many-lines")
+        return NextStep("too-many-lines")
     if twin is None:
-        return Next("header")
+        return NextStep("header")
     if twin.foreign:
         # Our own lines beside them could bill an amount twice.
-        return Next("foreign-lines")
+        return NextStep("foreign-lines")
     missing = tuple(amount for amount in amounts_of(journal) if amount not in twin.lines)
-    return Next("lines", missing) if missing else Next("confirm")
+    return NextStep("lines", missing) if missing else NextStep("confirm")
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def number_in(subject: str) -> str | None:
 # --- what is logged --------------------------------------------------------------------------------------------------
 
 
-def failure(journal: Journal, step: Step, attempts: int, line: int | None = None) -> str:
+def failure(journal: Journal, step: JournalStep, attempts: int, line: int | None = None) -> str:
     """What the log says of a step that failed, in the product's words; `attempts` counts this one. `line` is the RecId
     of a line that could not even be made, for its currency, project or contract line is missing in Dataverse.
     """
@@ -197,7 +197,7 @@ def failure(journal: Journal, step: Step, attempts: int, line: int | None = None
             raise ValueError(f"{step} is no step that fails")
 
 
-STEP_OF: Final[Mapping[str, Step]] = {
+STEP_OF: Final[Mapping[str, JournalStep]] = {
     "GJ_HEADER": "header",
     "GJ_LINE": "lines",
     "GJ_LINE_CREATE": "lines",

@@ -43,7 +43,7 @@ class Prerequisite(msgspec.Struct, frozen=True):
 
     name: str
     met: bool | None
-    says: str
+    text: str
 
 
 def check(observed: Observed, confirmed: Collection[str] = ()) -> list[Prerequisite]:

@@ -13,7 +13,17 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, case, func, select, tuple_
 
 from engine.errorlog.known_messages import recognise
-from engine.errorlog.lifecycle import Deletion, Run, Standing, Subject, needless, order, over, standing, subject_of
+from engine.errorlog.lifecycle import (
+    Deletion,
+    ErrorStatus,
+    Run,
+    Subject,
+    error_status,
+    is_permanent_history,
+    is_superseded,
+    recency,
+    subject_of,
+)
 from engine.events.facts import ProcessMessage, iso, microseconds
 from engine.serialization import error_json, state_json
 from store.schema import tables
@@ -48,7 +58,7 @@ class ErrorEntry(msgspec.Struct, frozen=True):
     """An error and where it stands; how often its subject failed, first and last (microseconds since 1970 UTC)."""
 
     message: ProcessMessage
-    status: Standing
+    status: ErrorStatus
     count: int
     first_seen: int
     last_seen: int
@@ -142,7 +152,7 @@ def _newest_of(connection: Connection, subjects: Sequence[tuple[str, int]]) -> d
     found: dict[str, ProcessMessage] = {}
     for row in rows:
         message = _decode(row.body)
-        if row.about not in found or order(found[row.about]) < order(message):
+        if row.about not in found or recency(found[row.about]) < recency(message):
             found[row.about] = message
     return found
 
@@ -158,7 +168,7 @@ def with_status(connection: Connection, errors: Sequence[ProcessMessage], now: i
     deleted = deletions(connection, seen)
     runs = _Runs(connection, errors)
     for error, about in zip(errors, subjects, strict=True):
-        found = standing(error, newest[about], runs.after(error), deleted[about], now)
+        found = error_status(error, newest[about], runs.after(error), deleted[about], now)
         yield ErrorEntry(error, found, *seen[about])
 
 
@@ -276,7 +286,7 @@ def purgeable(
     runs = _Runs(connection, messages)
     gone = [_key(message) for message in _over(connection, messages, runs) if message.stage == "message"]
     for start in messages:
-        if start.stage == "started" and needless(begun(start), list(runs.after(start))):
+        if start.stage == "started" and is_superseded(begun(start), list(runs.after(start))):
             gone += _whole_run(connection, start, before, runs)
     last = rows[-1] if len(rows) == limit else None
     return gone, None if last is None else (last.at, last.source, last.event)
@@ -298,7 +308,11 @@ def _over(connection: Connection, messages: Iterable[ProcessMessage], runs: "_Ru
     seen = _occurrences(connection, set(errors.values()))
     newest = newest_of(connection, seen)
     deleted = deletions(connection, seen)
-    return [error for error, about in errors.items() if over(error, newest[about], runs.after(error), deleted[about])]
+    return [
+        error
+        for error, about in errors.items()
+        if is_permanent_history(error, newest[about], runs.after(error), deleted[about])
+    ]
 
 
 def begun(start: ProcessMessage) -> Run:

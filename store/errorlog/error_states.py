@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, select, tuple_
 
-from engine.errorlog.lifecycle import Deletion, order, subject_of, takes_up
+from engine.errorlog.lifecycle import Deletion, recency, reprocesses, subject_of
 from engine.events.facts import ProcessMessage
 from engine.serialization import error_json, state_json
 from store.errorlog.error_log import AT_ONCE, ErrorEntry, begun, newest_of, with_status
@@ -116,7 +116,7 @@ def _heard(connection: Connection, messages: Iterable[ProcessMessage]) -> list[s
         )
         for some in chunks(open_ones.scalars().all(), AT_ONCE):
             newest = newest_of(connection, some)
-            found += [about for about, error in newest.items() if any(takes_up(run, error) for run in starts)]
+            found += [about for about, error in newest.items() if any(reprocesses(run, error) for run in starts)]
     return found
 
 
@@ -132,7 +132,9 @@ def _published(
         rows = connection.execute(select(tables.error_states).where(_states.about.in_(some)))
         told = {row.about: row for row in rows}
         covered = {
-            about: sorted((error for error in new.get(about, ()) if order(error) < order(newest[about])), key=order)
+            about: sorted(
+                (error for error in new.get(about, ()) if recency(error) < recency(newest[about])), key=recency
+            )
             for about in newest
         }
         errors = [error for about in newest for error in (*covered[about], newest[about])]

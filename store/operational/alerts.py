@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Engine, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.alerts import Alert, Kind, Stage, Told, changed
+from engine.alerts import Alert, AlertKind, AlertStage, TrackedAlert, compare
 from store.schema import tables
 
 _json: Final = msgspec.json.Encoder().encode
@@ -23,13 +23,15 @@ class SqlAlerts:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def all(self) -> list[Told]:
+    def all(self) -> list[TrackedAlert]:
         """Those that stand, and those whose end was not told yet, the oldest first."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(tables.alerts).order_by(_table.began, _table.key))
             return [_told(row) for row in rows]
 
-    def record(self, standing: Iterable[Alert], looked_at: Iterable[Kind], now: int) -> tuple[list[Alert], list[str]]:
+    def record(
+        self, standing: Iterable[Alert], looked_at: Iterable[AlertKind], now: int
+    ) -> tuple[list[Alert], list[str]]:
         """Keep what stands now; what began, and the keys of what ended, of the kinds that were looked at.
 
         One that stands again before its end was told begins anew once it is. What two workers do at one time counts
@@ -38,7 +40,7 @@ class SqlAlerts:
         with self._engine.begin() as connection:
             rows = list(connection.execute(select(_table.key, _table.kind, _table.ended)))
             before = {row.key: row.kind for row in rows}
-            began, gone = changed(before, standing, frozenset(looked_at))
+            began, gone = compare(before, standing, frozenset(looked_at))
             over = {row.key for row in rows if row.ended is not None}
             ended = [key for key in gone if key not in over]
             if ended:
@@ -50,7 +52,7 @@ class SqlAlerts:
                     "key": alert.key,
                     "kind": alert.kind,
                     "company": alert.company,
-                    "says": alert.says,
+                    "says": alert.text,
                     "detail": _json(alert.detail).decode(),
                     "began": now,
                     "until": 0,
@@ -58,7 +60,7 @@ class SqlAlerts:
                 connection.execute(_insert(connection.dialect.name).values(row).on_conflict_do_nothing())
         return began, ended
 
-    def claim(self, now: int, until: int) -> Told | None:
+    def claim(self, now: int, until: int) -> TrackedAlert | None:
         """The oldest alert of which something is to be told, for one caller alone until a time; None when there is
         none.
         """
@@ -75,7 +77,7 @@ class SqlAlerts:
                 if row is not None:
                     return _told(row)
 
-    def mark_sent(self, alert: Told, stage: Stage) -> None:
+    def mark_sent(self, alert: TrackedAlert, stage: AlertStage) -> None:
         """A stage was told: the next one may be claimed; an alert whose end was told is gone."""
         mine = and_(_table.key == alert.alert.key, _table.began == alert.began)
         with self._engine.begin() as connection:
@@ -89,6 +91,6 @@ def _insert(dialect: str) -> Any:
     return (postgresql.insert if dialect == "postgresql" else sqlite.insert)(tables.alerts)
 
 
-def _told(row: Any) -> Told:
+def _told(row: Any) -> TrackedAlert:
     alert = Alert(row.key, row.kind, row.company, row.says, msgspec.json.decode(row.detail))
-    return Told(alert, row.began, row.ended, row.told)
+    return TrackedAlert(alert, row.began, row.ended, row.told)

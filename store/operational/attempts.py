@@ -74,7 +74,7 @@ class SqlAttempts:
     def begin(self, claim: Claim, *, now: int, until: int) -> None:
         table = tables.attempts
         with self._engine.begin() as connection:
-            begun = attempts.all_begun(_held(connection, claim), until)
+            begun = attempts.start_all(_held(connection, claim), until)
             _save(connection, begun)
             connection.execute(
                 table.insert(),
@@ -110,11 +110,11 @@ class SqlAttempts:
 
     def renew(self, claim: Claim, *, until: int) -> None:
         with self._engine.begin() as connection:
-            _save(connection, attempts.all_kept(_held(connection, claim), until))
+            _save(connection, attempts.extend_all(_held(connection, claim), until))
 
     def refund(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
         with self._engine.begin() as connection:
-            told = attempts.all_throttled(_held(connection, claim), text, now, wait)
+            told = attempts.throttle_all(_held(connection, claim), text, now, wait)
             for sync in told:
                 _close(connection, sync, "throttled", text, now, given_back=True)
             _save(connection, told)
@@ -135,12 +135,12 @@ class SqlAttempts:
             for sync in held:
                 if sync.attempts.state == "running":
                     _close(connection, sync, outcome, text, now)
-            _save(connection, attempts.all_ended(held, outcome, text, now, chance, changes, wait))
+            _save(connection, attempts.end_all(held, outcome, text, now, chance, changes, wait))
 
     def close(self, action: str, subject: str, why: str, *, now: int) -> list[str]:
         with self._engine.begin() as connection:
             _lock(connection, action, subject)
-            closed = attempts.all_closed(_of_subject(connection, action, subject), why, now)
+            closed = attempts.close_all(_of_subject(connection, action, subject), why, now)
             _save(connection, closed)
         return [sync.document for sync in closed]
 
@@ -209,7 +209,7 @@ def save_request(connection: Connection, request: Request) -> list[str]:
     before = {(sync.document, sync.action): sync for sync in syncs_of(connection, names)}
     under_way = set() if request.restart else queued(connection, {task.key for task in request.tasks})
     found: dict[tuple[str, str], Sync | None] = {
-        (document, task.action): attempts.asked_for(
+        (document, task.action): attempts.request_document(
             before.get((document, task.action)),
             task,
             document,

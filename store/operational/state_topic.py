@@ -129,7 +129,7 @@ def record_digest(key: bytes | None, value: bytes | None) -> str:
 
 
 class StateOutbox:
-    """What the worker that projects publishes of the state. Raises what the database raises, and `Overtaken`."""
+    """What the worker that projects publishes of the state. Raises what the database raises, and `LeaseLost`."""
 
     def __init__(self, engine: Engine, lease: Lease | None = None) -> None:
         self._engine = engine

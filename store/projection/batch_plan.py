@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table
 from engine.errorlog.known_messages import recognise
 from engine.errorlog.lifecycle import Deletion, subject_of
 from engine.events.facts import UNDATED, Change, Heartbeat, ProcessMessage
-from engine.events.notices import Notice
+from engine.events.notices import RereadRequest
 from engine.mapping.compiler import EntityMap
 from engine.reconciliation.documents import Chain, Document, Finding
 from engine.serialization import document_json
@@ -77,8 +77,8 @@ class DecodedBatch(msgspec.Struct):
     requests: list[ReceivedRequest] = []
     rejected: list[Outgoing] = []
     notices: list[Outgoing] = []
-    reread_requests: list[Notice] = []
-    reread_answers: list[Notice] = []
+    reread_requests: list[RereadRequest] = []
+    reread_answers: list[RereadRequest] = []
     """Notices that were answered, each as of its own time."""
     applied_commands: list[str] = []
     """Commands that waited in the inbox."""
@@ -408,7 +408,7 @@ def _plan_notices(plan: Plan, rows: ReadYourWrites, batch: DecodedBatch) -> None
         return
     found = {key: list(row) for key, row in known.items()}
     for key, notice in notices.items():
-        found.setdefault(key, [key, notice.source, notice.entity, int(notice.named), UNDATED, UNDATED])
+        found.setdefault(key, [key, notice.source, notice.entity, int(notice.has_id), UNDATED, UNDATED])
     for place, several in ((_NOTICED, batch.reread_requests), (_ANSWERED, batch.reread_answers)):
         for notice in several:
             row = found[notice.key]

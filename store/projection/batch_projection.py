@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from engine.chains import links
-from engine.chains.records import Record, Row, first, merged, record_key
+from engine.chains.records import Record, Row, first_record, merge, record_key
 from engine.chains.references import Directory
 from engine.events.facts import Change
 from engine.mapping.compiler import EntityMap, Maps
@@ -113,10 +113,10 @@ class BatchProjection:
         for key, change, entity_map in keyed:
             old = records.get(key)
             if old is None:
-                new = first(entity_map, key, change)
+                new = first_record(entity_map, key, change)
                 if not new.exists and new.deleted is None:
                     continue  # a delete that is to be ignored, of a row that was never seen
-            elif (new := merged(old, change, entity_map)) is old:
+            elif (new := merge(old, change, entity_map)) is old:
                 continue
             before.setdefault(key, old)
             records[key] = new

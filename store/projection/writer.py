@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from engine.chains.records import Record
-from engine.errors import BuiltOtherwise, Overtaken, Rebuilt
+from engine.errors import LeaseLost, StoreMismatch, StoreReplaced
 from engine.mapping.compiler import Maps
 from store.errorlog import error_log, error_states
 from store.lease import Lease
@@ -47,7 +47,7 @@ COPY_THRESHOLD: Final = 4_000
 
 class Writer:
     """Prepares and commits batches, one after the other. A second writer elsewhere is refused by the offsets
-    (`Overtaken`).
+    (`LeaseLost`).
 
     A batch may be prepared while the one before it is still being committed by another thread, once `expect` was told
     of that one; `commit` itself is for one thread at a time. One that does not publish (`publishes`) leaves out what
@@ -102,7 +102,7 @@ class Writer:
     def apply(self, batch: DecodedBatch) -> Plan:
         """Prepare a batch and commit it.
 
-        Raises `Overtaken` when the offsets are not where `batch.advances` follow: another writer was here. Then, and on
+        Raises `LeaseLost` when the offsets are not where `batch.advances` follow: another writer was here. Then, and on
         any error, nothing of the batch stays.
         """
         plan = self.prepare(batch)
@@ -156,7 +156,7 @@ class Writer:
         """Write a plan that was expected, move the offsets past it and put what it publishes into the outbox, in one
         transaction.
 
-        Raises `Overtaken` as `apply`. After any error the writer forgets what it knows, and reads it again.
+        Raises `LeaseLost` as `apply`. After any error the writer forgets what it knows, and reads it again.
         """
         try:
             with self._engine.begin() as connection:
@@ -235,7 +235,7 @@ class Writer:
 
     def publish_error_states(self) -> bool:
         """Put into the outbox where errors stand that changed with the time alone, or of which nothing was published
-        yet; True while some may be left. Call it when all plans are committed. Raises `Rebuilt` as `commit`.
+        yet; True while some may be left. Call it when all plans are committed. Raises `StoreReplaced` as `commit`.
         """
         if not self._publishes:
             return False
@@ -257,14 +257,14 @@ class Writer:
         return self._left_over or not self._told_all
 
     def check_generation(self) -> None:
-        """Raise `Rebuilt` when a replay has put another store in place."""
+        """Raise `StoreReplaced` when a replay has put another store in place."""
         if not self._stale:
             with self._engine.connect() as connection:
                 self._check_generation(connection)
 
     def _check_generation(self, connection: Connection) -> None:
         if generation(connection) != self._generation:
-            raise Rebuilt("a replay put a rebuilt store in place: this worker starts again on it.")
+            raise StoreReplaced("a replay put a rebuilt store in place: this worker starts again on it.")
 
     def inbox_commands(self) -> list[QueuedCommand]:
         """Return the oldest commands in the inbox. The batch that applies one deletes it (`applied_commands`)."""
@@ -299,7 +299,7 @@ class Writer:
         self._sent = last
 
     def delete_acknowledged(self) -> None:
-        """Delete what was sent from the outbox, when no batch comes to do it. Raises `Overtaken`."""
+        """Delete what was sent from the outbox, when no batch comes to do it. Raises `LeaseLost`."""
         if self._lease is not None:
             self._lease.check()
         if self._cleared < self._sent:
@@ -371,7 +371,7 @@ def build_settings(maps: Maps, companies: Collection[str] | None) -> dict[str, s
 
 
 def check_build_settings(connection: Connection, settings: Mapping[str, str]) -> None:
-    """Raises `BuiltOtherwise` for a store that was built under others than these (`build_settings`)."""
+    """Raises `StoreMismatch` for a store that was built under others than these (`build_settings`)."""
     kept = tables.settings.c
     rows = connection.execute(select(kept.name, kept.value).where(kept.name.in_(settings)))
     built = {row.name: row.value for row in rows}
@@ -381,7 +381,7 @@ def check_build_settings(connection: Connection, settings: Mapping[str, str]) ->
     }
     for name, value in settings.items():
         if built.get(name, value) != value:
-            raise BuiltOtherwise(
+            raise StoreMismatch(
                 f"this store was built under other {name} than those in force here, so its rows mean something else. "
                 f"Either {remedies[name]}; or run `tieout replay` under those in force here: it rebuilds the store "
                 "from the topics and shows first what changes."
@@ -413,7 +413,7 @@ def _advance_offsets(connection: Connection, advances: Iterable[OffsetAdvance]) 
             continue
         stored = connection.execute(select(table.c.next).where(here)).scalar()
         if stored is not None:
-            raise Overtaken(
+            raise LeaseLost(
                 f"{move.topic}/{move.partition}: this worker continues at {move.follows}, but the store is at "
                 f"{stored}. "
                 "Another worker writes to this store; stop one of them."

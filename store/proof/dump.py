@@ -46,10 +46,10 @@ def _records(connection: Connection) -> Iterator[dict[str, Any]]:
         yield {
             "record": record.key,
             "chain": record.chain,
-            "seen": _event(record.seen),
+            "seen": _event(record.latest_upsert),
             "deleted": _event(record.deleted),
             "columns": {
-                name: {"value": value, "by": _event(record.told_by(name))}
+                name: {"value": value, "by": _event(record.evidence_of(name))}
                 for name, value in sorted(record.values.items())
             },
             "joins": record.joins,

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, select
 
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from store.schema import tables
 from store.schema.case_folding import folded
 
@@ -116,7 +116,7 @@ def _attempted(condition: Condition) -> ColumnElement[bool]:
 def _column(condition: Condition, stored: Stored) -> Column:
     found = COLUMNS.get(condition.column)
     if found is None:
-        raise QuestionError(f"a grid cannot be filtered on {condition.column!r}; it can on {', '.join(COLUMNS)}.")
+        raise QueryError(f"a grid cannot be filtered on {condition.column!r}; it can on {', '.join(COLUMNS)}.")
     return Column(found.of, stored.get(condition.column, found.stored))
 
 

@@ -55,6 +55,6 @@ def _evidence(records: Iterable[Record]) -> bytes:
     return "".join(
         f"{record.key} {last.source} {last.event};"
         for record in records
-        for last in (record.seen, record.deleted)
+        for last in (record.latest_upsert, record.deleted)
         if last is not None
     ).encode()

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal, literal_c
 from sqlalchemy.exc import OperationalError
 
 from engine.calendar import Window
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.reconciliation.documents import Document, Kind
 from store.projection.tile_totals import BITS, PROCESSED, Totals, View
 from store.queries.common import TotalsByView, document_of, exact_sum, joined, materialised_totals, within
@@ -410,7 +410,7 @@ class Group(msgspec.Struct, frozen=True):
 def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]:
     """The groups of the filtered rows with their subtotals, in the order of their values."""
     if by not in GROUPS:
-        raise QuestionError(f"a grid cannot be grouped by {by!r}; it can by {', '.join(GROUPS)}.")
+        raise QueryError(f"a grid cannot be grouped by {by!r}; it can by {', '.join(GROUPS)}.")
     found: dict[str, list[tuple[tuple[str, str], Totals]]] = {}
     for value, key, one in _parts(connection, query, by):
         found.setdefault(value, []).append((key, one))

@@ -9,14 +9,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from sqlalchemy import Connection, Engine, select, text
 
-from engine.calendar import Company, Window, default_window, present
+from engine.calendar import Company, Window, default_window, present_time
 from engine.chains.records import Record
 from engine.chains.references import Directory
 from engine.errorlog.known_messages import recognise
 from engine.errorlog.posting_periods import AUTOMATIC, advice
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.events.facts import ProcessMessage, iso, microseconds
-from engine.events.notices import Waiting
+from engine.events.notices import UnreadRows
 from engine.mapping.compiler import Maps
 from engine.reconciliation.documents import Document, Finding
 from engine.reconciliation.grace import Moment, in_flight, shown_cause, timed_findings
@@ -172,10 +172,10 @@ class Snapshot:
         return self._companies
 
     def company(self, code: str) -> Company:
-        """A company by its code, whatever the case. Raises `QuestionError`, naming those there are."""
+        """A company by its code, whatever the case. Raises `QueryError`, naming those there are."""
         known = self.companies()
         if code.upper() not in known:
-            raise QuestionError(
+            raise QueryError(
                 f"there is no company {code!r} here; known are {', '.join(known)}."
                 if known
                 else f"there is no company {code!r} here: the store holds no documents yet. "
@@ -197,7 +197,7 @@ class Snapshot:
     @property
     def present(self) -> datetime:
         """The time that ages are counted to: now, or the end of the day that was set by hand."""
-        return present(self._today, self.now)
+        return present_time(self._today, self.now)
 
     def window(self, company: Company, start: str | None, end: str | None) -> Window:
         """The window asked for; a date that is not named is the default's (R30)."""
@@ -209,9 +209,7 @@ class Snapshot:
             default = default_window(company, self.today(company))
             window = Window(default.start, end or default.end)
         if window.start > window.end:
-            raise QuestionError(
-                f"the window from {window.start} to {window.end} is empty: its start lies after its end."
-            )
+            raise QueryError(f"the window from {window.start} to {window.end} is empty: its start lies after its end.")
         return window
 
     @property
@@ -371,7 +369,7 @@ class Snapshot:
     # --- one document ------------------------------------------------------------------------------------------------
 
     def chain(self, name: str) -> list[ChainView]:
-        """The documents of a name (`USPM/000123`) with their chains; mostly one. Raises `QuestionError` when there is
+        """The documents of a name (`USPM/000123`) with their chains; mostly one. Raises `QueryError` when there is
         none.
         """
         table = tables.documents
@@ -382,7 +380,7 @@ class Snapshot:
             .order_by(table.c.key)
         ).all()
         if not rows:
-            raise QuestionError(
+            raise QueryError(
                 f"there is no document {name!r}. A document is COMPANY/TRANSACTION-ID, as `tieout documents` shows it; "
                 "a line that is neither approved nor posted in Finance has none."
             )
@@ -452,7 +450,7 @@ class Snapshot:
         """The last turn of every loop of the workers, by name."""
         return last_runs(self._connection)
 
-    def unread_rows(self) -> list[Waiting]:
+    def unread_rows(self) -> list[UnreadRows]:
         """How many rows of each table wait to be read again, the one that waits longest first (R5)."""
         return waiting_rows(self._connection)
 

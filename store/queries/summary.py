@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select, text
 
 from engine import money
 from engine.calendar import Company, Window
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.reconciliation.documents import Kind
 from engine.reconciliation.grace import Moment, in_flight
 from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals
@@ -174,7 +174,7 @@ def _one_currency(company: Company, found: set[str]) -> str | None:
         return company.currency
     named = {currency for currency in found if currency}
     if len(named) > 1:
-        raise QuestionError(
+        raise QueryError(
             f"{company.code}: the ledger's currency is not known and the documents are in "
             f"{', '.join(sorted(named))}; sums never mix "
             "currencies. Send the rows of CompanyInfo and Ledger for this company."

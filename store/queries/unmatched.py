@@ -10,12 +10,12 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from engine.chains.records import Row
-from engine.chains.references import World, referred
+from engine.chains.references import ReferenceData, resolve_reference
 from engine.events.facts import Evidence, row_id_of
 from engine.mapping.compiler import COMPANY, Maps
 from engine.reconciliation.chain_facts import journal_decides, line_state
 from engine.reconciliation.documents import Finding
-from engine.reconciliation.unsynced_actuals import UnsyncedActual, unsynced_of
+from engine.reconciliation.unsynced_actuals import UnsyncedActual, unsynced_actuals_of
 from store.projection.batch_projection import BatchProjection, ProjectionCache
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.queries.common import decode_chain
@@ -85,16 +85,16 @@ def not_synced(
     found = [
         _not_synced(one, unit)
         for chain, body in rows.chains(chains[:limit])
-        for one in unsynced_of(decode_chain(body), told[chain][0], unit)
+        for one in unsynced_actuals_of(decode_chain(body), told[chain][0], unit)
         if one.company == company
     ]
     found.sort(key=lambda one: (-one.evidence.at, one.id))
     return NotSyncedPage(found, chains[limit - 1] if len(chains) > limit else None)
 
 
-def _not_synced(actual: UnsyncedActual, world: World) -> NotSynced:
+def _not_synced(actual: UnsyncedActual, world: ReferenceData) -> NotSynced:
     row, document = actual.row, actual.document
-    project = referred(world, row, "project")
+    project = resolve_reference(world, row, "project")
     own = world.directory.currency(row["currency"]) or (document.currency if document is not None else None)
     return NotSynced(
         entity=row.record.entity,
@@ -134,7 +134,7 @@ def _journals(
     """The journals of lines, by the lines' keys: read with their chains, all at once."""
     unit = BatchProjection(ReadYourWrites(connection, UncommittedWrites()), maps, state)
     unit.chain_inputs({line.record.chain for line in lines if line.record.chain is not None})
-    return {line.record.key: referred(unit, line, "journal") for line in lines}
+    return {line.record.key: resolve_reference(unit, line, "journal") for line in lines}
 
 
 def unmatched_postings(

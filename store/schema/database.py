@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 
-from engine.errors import StoreAway, StoreError
+from engine.errors import StoreError, StoreUnavailable
 from store.schema.sqlite_files import make_private, reading_uri
 from store.schema.wal_checkpoints import checkpoint_in_background
 
@@ -169,8 +169,8 @@ def begin_explicitly(engine: Engine, *, write: bool) -> None:
 
 
 def migrate(engine: Engine) -> tuple[str | None, str]:
-    """Bring the store to the shape of this code; a new one is made. Returns the shape it had, None if none, and the one
-    it has now. Raises `StoreError` for one that is newer or no store at all, `StoreAway` when it does not answer.
+    """Bring the store to the shape of this code; a new one is made. Returns the shape it had, None if none, and the
+    one it has now. Raises `StoreError` for a newer one or none, `StoreUnavailable` when it does not answer.
     """
     before = check(engine, allow_old=True)
     with as_file(files("store") / "migrations") as scripts, engine.begin() as connection:
@@ -238,4 +238,6 @@ def _unopened(shown: str, error: DatabaseError, *, server: bool) -> StoreError:
     for words, remedy in _REMEDIES:
         if words in said:
             return StoreError(f"the store {shown} cannot be opened ({said}): {remedy}.")
-    return StoreAway(f"the store {shown} does not answer ({said}): check TIEOUT_STORE, and that its database runs.")
+    return StoreUnavailable(
+        f"the store {shown} does not answer ({said}): check TIEOUT_STORE, and that its database runs."
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from engine.errors import QuestionError, StoreError
+from engine.errors import QueryError, StoreError
 from store.proof.dump import dump
 from streams.log import LogDamaged, LogDiffers
 from tests.support.commandline import Tieout, typist
@@ -98,14 +98,14 @@ def test_nothing_is_restored_over_what_is_there_or_beside_what_is_left(saved: Pa
     folder = tmp_path / "restored"
     folder.mkdir()
     (folder / "store.sqlite-wal").touch()
-    with pytest.raises(QuestionError, match=r"store\.sqlite-wal is left of a store that is gone: move it away first"):
+    with pytest.raises(QueryError, match=r"store\.sqlite-wal is left of a store that is gone: move it away first"):
         list(restore(settings_in(folder), saved))
     assert [path.name for path in folder.iterdir()] == ["store.sqlite-wal"]
-    with pytest.raises(QuestionError, match=r"store\.sqlite exists: name another folder"):
+    with pytest.raises(QueryError, match=r"store\.sqlite exists: name another folder"):
         list(back_up(settings_in(tmp_path / "used"), saved))
-    with pytest.raises(QuestionError, match="there is no backup of the store in"):
+    with pytest.raises(QueryError, match="there is no backup of the store in"):
         list(restore(settings_in(tmp_path / "other"), tmp_path))
-    with pytest.raises(QuestionError, match="`pg_dump`"):
+    with pytest.raises(QueryError, match="`pg_dump`"):
         list(back_up(replace(Settings(), broker="kafka://b:1", store="postgresql+psycopg://u@h/d"), tmp_path))
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
-from engine.errors import QuestionError, Rebuilt
+from engine.errors import QueryError, StoreReplaced
 from store.projection.tile_totals import SUMMED
 from store.proof.dump import dump
 from store.schema import tables
@@ -183,7 +183,7 @@ def test_events_that_arrive_during_a_replay_are_in_the_rebuilt_store_and_the_wor
             run(log, projector, topics=projected_topics(other), until_caught_up=True)
             replay.put_in_place(lambda done, total: None)
         ingest(log, late[:1])
-        with pytest.raises(Rebuilt):
+        with pytest.raises(StoreReplaced):
             run(log, projector, topics=projected_topics(other), until_caught_up=True)
     project(other)
     assert canonical(other) == canonical(settings)
@@ -213,7 +213,7 @@ def test_an_empty_store_has_nothing_to_replay(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     with open_log(settings, write=True), open_store(settings, write=True):
         pass
-    with pytest.raises(QuestionError, match="read nothing yet"), rehearsed(settings, everything):
+    with pytest.raises(QueryError, match="read nothing yet"), rehearsed(settings, everything):
         pass
 
 

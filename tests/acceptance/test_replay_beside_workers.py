@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import structlog
 
-from engine.errors import BuiltOtherwise
+from engine.errors import StoreMismatch
 from store.operational.attempts import SqlAttempts
 from tests.acceptance.test_replay import canonical, everything, ingest, project, settings_in
 from tests.support.containers import until
@@ -229,7 +229,7 @@ def test_a_worker_for_other_companies_waits_and_names_them(settings: Settings) -
 
 def test_a_worker_that_starts_before_the_replay_waits_for_it(settings: Settings) -> None:
     shipped = msgspec.structs.replace(settings, maps=())
-    with pytest.raises(BuiltOtherwise):
+    with pytest.raises(StoreMismatch):
         projecting.project(shipped, until_caught_up=True, stop=threading.Event())
     with Projecting(shipped).running() as running:
         running.unready_reason("built under other maps")

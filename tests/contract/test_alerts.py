@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Engine
 
-from engine.alerts import Alert, Told
+from engine.alerts import Alert, TrackedAlert
 from store.operational.alerts import SqlAlerts
 
 pytestmark = pytest.mark.requirement("R84")
@@ -39,7 +39,7 @@ class AlertsContract:
         again = SqlAlerts(engine)
         assert again.record([SILENT], ["feed-silent"], 3) == ([], [])
         assert told(again, 4) == []
-        assert again.all() == [Told(SILENT, 1, None, "began")]
+        assert again.all() == [TrackedAlert(SILENT, 1, None, "began")]
 
     def test_what_ended_before_it_was_told_is_told_in_order(self, engine: Engine) -> None:
         kept = SqlAlerts(engine)

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, update
 
 from engine.calendar import Window
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.reconciliation.documents import Document
 from store.projection.tile_totals import BITS, PROCESSED, Totals, View, contribution, views_of
 from store.projection.writer import Writer
@@ -533,9 +533,9 @@ def test_sums_filtered_on_categories_and_amounts_are_told_from_one_index_in_its_
 
 def test_what_cannot_be_asked_is_named(asked: Snapshot) -> None:
     query = next(queries(asked))
-    with pytest.raises(QuestionError, match="cannot be filtered on 'luck'"):
+    with pytest.raises(QueryError, match="cannot be filtered on 'luck'"):
         asked.sums(msgspec.structs.replace(query, conditions=(Condition("luck", "is", "1"),)))
-    with pytest.raises(QuestionError, match="cannot be grouped by 'luck'"):
+    with pytest.raises(QueryError, match="cannot be grouped by 'luck'"):
         asked.groups(query, "luck")  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.chains.records import merged, new_record, record_key
+from engine.chains.records import merge, new_record, record_key
 from engine.errors import Rejected
 from engine.events.facts import Change, Evidence
 from streams.codec import ANSWERED, change_json, decode
@@ -66,7 +66,7 @@ def taken(value: bytes, headers: Any = ()) -> None:
             assert json.loads(json.dumps(change_json(fact)))["operation"] == fact.operation
             entity_map = MAPS.find(fact.entity)
             if entity_map is not None and fact.operation != "notify":
-                merged(new_record(entity_map, record_key(entity_map, fact.id)), fact, entity_map)
+                merge(new_record(entity_map, record_key(entity_map, fact.id)), fact, entity_map)
 
 
 @given(JSON, HEADERS)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
-from engine.errors import Overtaken
+from engine.errors import LeaseLost
 from store.projection.writer import Writer
 from tests.support.histories import deliveries, histories
 from tests.support.stores import MAPS, Event, batch_of, canonical, memory_store, project, sizes
@@ -112,6 +112,6 @@ def test_a_writer_that_was_overtaken_writes_nothing() -> None:
     events = [{"topic": "t", "value": {**value, "time": "2025-01-08T09:00:00Z"}}]
     early.apply(batch_of(events, "t", 0))
     before = canonical(engine)
-    with pytest.raises(Overtaken, match=r"t/0: this worker continues at 0, but the store is at 1"):
+    with pytest.raises(LeaseLost, match=r"t/0: this worker continues at 0, but the store is at 1"):
         late.apply(batch_of(events, "t", 0))
     assert canonical(engine) == before

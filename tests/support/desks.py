@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from engine.calendar import Window
-from engine.events.notices import notice_of
+from engine.events.notices import reread_request
 from engine.sync.attempts import SECOND, Sync
 from handlers.sync_executor import SyncExecutor
 from store.errorlog.error_log import ErrorQuery
@@ -75,7 +75,7 @@ class Desk:
     def notice(self, entity: str) -> None:
         """Let an event about an unknown row of an entity arrive that was cut for its size."""
         row = "0f1c0000-0000-4000-8000-000000000001"
-        notice = notice_of("dataverse", entity, row, None, self.now(), MAPS.entities[entity])
+        notice = reread_request("dataverse", entity, row, None, self.now(), MAPS.entities[entity])
         self._writer.apply(DecodedBatch(reread_requests=[notice]))
 
     def plan(self, document: str | None = None) -> Plan:

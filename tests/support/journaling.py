@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.sync.attempts import SECOND, Attempts, Sync
 from engine.sync.general_journals import ACTION
 from handlers.change_events import SourceEvent
@@ -79,7 +79,7 @@ class JournalDesk:
     def report(self, events: Sequence[SourceEvent]) -> None:
         """Put events onto their topic, and let them arrive."""
         if self.log_away:
-            raise QuestionError("another process writes to the log.")
+            raise QueryError("another process writes to the log.")
         self.reports += events
         self.arrive(events)
 

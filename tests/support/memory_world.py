@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from engine.chains import links
-from engine.chains.records import Record, Row, merged, new_record, record_key
+from engine.chains.records import Record, Row, merge, new_record, record_key
 from engine.chains.references import Directory
 from engine.events.facts import Change
 from engine.mapping.compiler import Maps
@@ -80,5 +80,5 @@ def _merge(changes: Iterable[Change], maps: Maps) -> dict[str, Record]:
         entity_map = maps.find(change.entity)
         assert entity_map is not None, change.entity
         key = record_key(entity_map, change.id)
-        records[key] = merged(records.get(key) or new_record(entity_map, key), change, entity_map)
+        records[key] = merge(records.get(key) or new_record(entity_map, key), change, entity_map)
     return records

@@ -239,7 +239,7 @@ def test_a_general_journal_that_failed_five_times_is_an_alert_as_well() -> None:
     desk = JournalDesk()
     desk.site.pair.refusals["msdyn_journal"] = "A privilege is missing."
     desk.runs(ATTEMPTS_MAX)
-    stand = {alert.key: alert.says for alert in AlertConditions(desk.engine, desk.settings)()[0]}
+    stand = {alert.key: alert.text for alert in AlertConditions(desk.engine, desk.settings)()[0]}
     says = stand[f"waits-for-person journal {JOURNAL}"]
     assert says.startswith(f"{JOURNAL}: journal was tried 5 times and waits for a person.")
     assert "A privilege is missing" in says

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.chains.records import merged, new_record, record_key
+from engine.chains.records import merge, new_record, record_key
 from engine.errors import Rejected
 from engine.events.facts import Change, Evidence, Heartbeat, ProcessMessage
 from streams.codec import StaticLocation, change_json, decode
@@ -465,7 +465,7 @@ def test_whatever_a_column_holds_the_row_can_be_merged_and_shown(entity: str, da
     event = changed(changed(ROW, "data.entity", entity), "data.columns", columns)
     fact = decoded(json.dumps(event).encode(), [])
     assert isinstance(fact, Change)
-    record = merged(new_record(entity_map, record_key(entity_map, fact.id)), fact, entity_map)
+    record = merge(new_record(entity_map, record_key(entity_map, fact.id)), fact, entity_map)
     assert record.exists
     assert json.dumps(change_json(fact))
 

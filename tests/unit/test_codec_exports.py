@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.chains.records import first, record_key
+from engine.chains.records import first_record, record_key
 from engine.errors import Rejected
 from engine.events.facts import Change
 from streams.codec import ANSWERED, TABLE, PartlyRejected, change_json, decode
@@ -60,7 +60,7 @@ def test_columns_in_small_letters_are_those_of_the_map() -> None:
     entity_map = MAPS.find("trvexptrans")
     assert entity_map is MAPS.entities["TrvExpTrans"]
     change = one(row())
-    record = first(entity_map, record_key(entity_map, change.id), change)
+    record = first_record(entity_map, record_key(entity_map, change.id), change)
     assert record.values["TransDate"] == "2025-01-08"
     assert record.values["ProjTransId"] == "EX-77"
     assert record.values["ApprovalStatus"] == 6

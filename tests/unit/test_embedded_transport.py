@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import Overtaken
+from engine.errors import LeaseLost
 from streams.embedded.log import EmbeddedLog
 from streams.faust_app import Progress, run
 from streams.log import Batch, LogDamaged, NewRecord, OffsetOutOfRange, TopicMissing
@@ -46,7 +46,7 @@ class Ledger:
         for batch in batches:
             place = batch.topic, batch.partition
             if self.next.get(place, 0) != batch.follows:
-                raise Overtaken(f"{place} stands at {self.next.get(place, 0)}, not {batch.follows}")
+                raise LeaseLost(f"{place} stands at {self.next.get(place, 0)}, not {batch.follows}")
             self.before_apply(batch)
             assert [record.offset for record in batch.records] == list(range(batch.first, batch.next))
             assert (batch.follows, batch.last) == (batch.first, batch.next - 1)
@@ -171,7 +171,7 @@ def test_a_writer_that_was_overtaken_stops(log: EmbeddedLog) -> None:
             ledger.next[place] = 777
 
     ledger.before_apply = overtake
-    with pytest.raises(Overtaken):
+    with pytest.raises(LeaseLost):
         run(log, ledger, topics=TOPICS, until_caught_up=True, batch_records=100)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.sync.attempts import Request
 from engine.sync.commands import DeleteError
 from engine.sync.general_journals import task_of
@@ -131,6 +131,6 @@ def test_what_cannot_wait_any_longer_says_so_and_leaves_the_log_to_the_worker(
     monkeypatch.setattr(command_topic, "PATIENCE_SECONDS", 0.01)
     topic_writer = TopicWriter(settings)
     with topic_writer.expect_worker():
-        with pytest.raises(QuestionError, match="has not opened the log yet"):
+        with pytest.raises(QueryError, match="has not opened the log yet"):
             topic_writer.report(EVENTS)
         EmbeddedLog.open(settings.log_file or Path(), "write").close()

@@ -5,7 +5,7 @@ import threading
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from store.operational.loops import last_runs
 from tests.support.stores import memory_store
 from tieout.worker.loops import repeat
@@ -15,7 +15,7 @@ from tieout.worker.loops import repeat
 def test_a_turn_that_fails_in_any_way_is_kept_with_its_reason_and_the_next_one_comes() -> None:
     engine, stop = memory_store(), threading.Event()
     failures: list[Exception] = [
-        QuestionError("no period is open"),
+        QueryError("no period is open"),
         OperationalError("SELECT a secret", {}, Exception("the server is away")),
         KeyError("a secret"),
     ]

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select
 
 from engine import alerts
 from engine.events.facts import microseconds, moment
-from engine.events.notices import PATIENCE, Waiting, late
+from engine.events.notices import PATIENCE, UnreadRows, overdue
 from engine.mapping.values import parse_time
 from store.notices import waiting_rows
 from store.projection.batch_plan import DecodedBatch
@@ -98,15 +98,15 @@ def taken(records: Sequence[Record], cuts: Sequence[int] = (1,)) -> Engine:
     return store
 
 
-def waiting(records: Sequence[Record], cuts: Sequence[int] = (1,)) -> list[Waiting]:
+def waiting(records: Sequence[Record], cuts: Sequence[int] = (1,)) -> list[UnreadRows]:
     with taken(records, cuts).connect() as connection:
         return waiting_rows(connection)
 
 
-ACTUAL_WAITS = [Waiting("msdyn_actual", 1, time(NOTICED))]
-POSTED_WAITS = [Waiting("VendorInvoicePostedBusinessEvent", 1, time(POSTED_AT))]
+ACTUAL_WAITS = [UnreadRows("msdyn_actual", 1, time(NOTICED))]
+POSTED_WAITS = [UnreadRows("VendorInvoicePostedBusinessEvent", 1, time(POSTED_AT))]
 
-CASES: list[tuple[str, list[Record], list[Waiting]]] = [
+CASES: list[tuple[str, list[Record], list[UnreadRows]]] = [
     ("an event that was cut", [cut(NOTICED)], ACTUAL_WAITS),
     ("twice the same", [cut(NOTICED), cut(NOTICED)], ACTUAL_WAITS),
     ("the row was read before", [read("2025-01-09T02:00:10.9Z"), cut(NOTICED)], ACTUAL_WAITS),
@@ -143,7 +143,7 @@ CASES: list[tuple[str, list[Record], list[Waiting]]] = [
 @pytest.mark.requirement("R11")
 @pytest.mark.parametrize(("records", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_row_waits_until_it_was_read_at_or_after_its_notice_in_whatever_order(
-    records: list[Record], expected: list[Waiting]
+    records: list[Record], expected: list[UnreadRows]
 ) -> None:
     for order in (records, records[::-1], [*records, *records], [*records[::-1], *records]):
         for cuts in ((1,), (100,)):
@@ -173,17 +173,19 @@ def test_what_a_rebuilt_store_counts_is_what_the_one_in_use_counts() -> None:
 def test_the_oldest_of_several_rows_says_since_when_they_wait() -> None:
     second = context(PrimaryEntityId=ROW.replace("ff", "ee", 1), InputParameters=MISSING)
     created = time("2025-01-08T09:38:03Z")
-    assert waiting([cut(NOTICED), ("dataverse.changes", encoded(second), ())]) == [Waiting("msdyn_actual", 2, created)]
+    assert waiting([cut(NOTICED), ("dataverse.changes", encoded(second), ())]) == [
+        UnreadRows("msdyn_actual", 2, created)
+    ]
 
 
 @pytest.mark.requirement("R84")
 def test_of_rows_that_wait_too_long_an_alert_names_the_table_and_what_to_do() -> None:
     now = time(NOTICED) + PATIENCE
-    assert alerts.not_read(late(ACTUAL_WAITS, now)) == []
-    (alert,) = alerts.not_read(late(ACTUAL_WAITS, now + 1))
+    assert alerts.not_read(overdue(ACTUAL_WAITS, now)) == []
+    (alert,) = alerts.not_read(overdue(ACTUAL_WAITS, now + 1))
     assert (alert.key, alert.kind) == ("rows-not-read msdyn_actual", "rows-not-read")
-    assert alert.says.startswith(f"msdyn_actual: 1 row was not read since {NOTICED}")
-    assert "`tieout poll`" in alert.says
+    assert alert.text.startswith(f"msdyn_actual: 1 row was not read since {NOTICED}")
+    assert "`tieout poll`" in alert.text
     assert alert.detail == {"table": "msdyn_actual", "rows": 1, "since": NOTICED}
 
 

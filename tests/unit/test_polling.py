@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.chains.records import merged, new_record, record_key
+from engine.chains.records import merge, new_record, record_key
 from engine.cursors import Cursor, MemoryCursors
 from engine.events.facts import Change, Evidence, Heartbeat, iso
 from engine.mapping.values import parse_time
@@ -238,13 +238,13 @@ def test_a_row_that_is_gone_comes_as_deleted_at_the_time_of_its_notice() -> None
 def test_a_row_that_was_not_found_never_hides_one_that_was_made_after_the_notice() -> None:
     entity_map = MAPS.entities["msdyn_actual"]
     (gone,) = reread_rows(Site(), command("msdyn_actual", GONE, at="2025-01-08T12:00:00Z"))
-    record = merged(new_record(entity_map, record_key(entity_map, GONE)), gone, entity_map)
+    record = merge(new_record(entity_map, record_key(entity_map, GONE)), gone, entity_map)
     for at, exists in (("2025-01-08T11:59:59Z", False), ("2025-01-08T12:00:01Z", True)):
         made = context({"modifiedon": at}, MessageName="Create", PrimaryEntityId=GONE)
         made["InputParameters"][0]["value"]["Id"] = GONE
         (change,) = decode(encoded(made))
         assert isinstance(change, Change)
-        assert merged(record, change, entity_map).exists is exists
+        assert merge(record, change, entity_map).exists is exists
 
 
 @pytest.mark.requirement("R5")

@@ -35,7 +35,7 @@ def test_with_just_what_is_needed_nothing_is_missing() -> None:
 def test_versions_are_compared_by_their_numbers(name: str, found: str, met: bool) -> None:
     missing = unmet(check(Observed(found={**ALL, name: found})))
     assert [one.name for one in missing] == ([] if met else [name])
-    assert all(found in one.says for one in missing if found != "off")
+    assert all(found in one.text for one in missing if found != "off")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,8 +44,8 @@ def test_what_nobody_knows_keeps_the_sync_from_starting_until_somebody_looked(na
     observed = Observed(found=found, unknown={name: "403 Forbidden"})
     (missing,) = unmet(check(observed))
     assert (missing.name, missing.met) == (name, None)
-    assert "403 Forbidden" in missing.says
-    assert f"add {name} to TIEOUT_CONFIRMED" in missing.says
+    assert "403 Forbidden" in missing.text
+    assert f"add {name} to TIEOUT_CONFIRMED" in missing.text
     assert unmet(check(observed, [name])) == []
 
 
@@ -79,14 +79,14 @@ def test_what_is_missing_or_cannot_be_read_is_named() -> None:
         if "msdyn_expenses" in row.text("msdyn_displayname"):
             del maps[row_id]
     observed = observe(site.finance, site.dataverse)
-    missing = {one.name: one.says for one in unmet(check(observed, ["feature"]))}
+    missing = {one.name: one.text for one in unmet(check(observed, ["feature"]))}
     assert "10.0.39 is too old: 10.0.43 or later is needed" in missing.pop("finance")
     assert "not installed" in missing.pop("msdyn_expenses")
     assert missing == {}
     site.pair.revoked.add("dataverse")
     unseen = unmet(check(observe(site.finance, site.dataverse), ["feature"]))
     assert {one.name for one in unseen if one.met is None} == {"solution", *MAPS}
-    assert all("403" in one.says for one in unseen if one.met is None)
+    assert all("403" in one.text for one in unseen if one.met is None)
 
 
 @pytest.mark.requirement("R49")

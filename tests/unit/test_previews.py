@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.calendar import Company, Window
-from engine.errors import QuestionError
-from engine.sync.actions import Left
+from engine.errors import QueryError
+from engine.sync.actions import Skipped
 from store.queries.grids import GridQuery
 from store.queries.snapshot import Snapshot
 from tests.support.desks import COMPANY, Desk
@@ -71,7 +71,7 @@ def test_what_changed_since_the_preview_is_left_out_and_named(desk: Desk) -> Non
 @pytest.mark.requirement("R42")
 def test_a_form_that_asks_for_what_is_left_to_a_person_requests_nothing(desk: Desk) -> None:
     preview = previewed(desk)
-    rejected = next(one for one in preview.left if isinstance(one.step, Left) and one.cause == "not-approved")
+    rejected = next(one for one in preview.left if isinstance(one.step, Skipped) and one.cause == "not-approved")
     forged = Shown(preview.id, "documents", COMPANY, "forged", [("approval", "0", [rejected.name])])
     with desk.reader.snapshot() as snapshot:
         done = previews.confirm(snapshot, desk.settings, snapshot.company(COMPANY), forged)
@@ -83,7 +83,7 @@ def test_a_document_of_another_company_is_neither_previewed_nor_requested() -> N
     desk.also([posted_expense("1", "10.00", company="AAAA")])
     with desk.reader.snapshot() as snapshot:
         company = snapshot.company(COMPANY)
-        with pytest.raises(QuestionError, match="there is no document 'AAAA/1' in USPM"):
+        with pytest.raises(QueryError, match="there is no document 'AAAA/1' in USPM"):
             previews.of_document(snapshot, desk.settings, company, "AAAA/1")
         own = previews.of_document(snapshot, desk.settings, snapshot.company("AAAA"), "AAAA/1")
         calls: list[tuple[str, str, list[str]]] = [
@@ -109,7 +109,7 @@ def test_a_call_that_no_setting_says_how_to_make_is_left_with_the_setting(desk: 
     with desk.reader.snapshot() as snapshot:
         preview = previews.of_window(snapshot, settings, *window_of(snapshot))
     assert "export" not in {task.action for task in preview.tasks}
-    assert any("TIEOUT_PROCESS_EXPORT" in one.step.why for one in preview.left if isinstance(one.step, Left))
+    assert any("TIEOUT_PROCESS_EXPORT" in one.step.reason for one in preview.left if isinstance(one.step, Skipped))
 
 
 def test_a_scope_is_cut_to_what_a_run_keeps(desk: Desk) -> None:
@@ -127,19 +127,19 @@ def test_a_form_with_a_character_that_no_database_keeps_is_refused() -> None:
         Shown("0" * 36, "documents", COMPANY, "all", calls),
     ):
         packed = base64.urlsafe_b64encode(zlib.compress(msgspec.json.encode(shown))).decode()
-        with pytest.raises(QuestionError, match="cannot be read"):
+        with pytest.raises(QueryError, match="cannot be read"):
             read_token(packed)
 
 
 def test_a_form_of_very_many_small_calls_is_refused_before_it_is_decoded() -> None:
     body = b'["' + b"0" * 36 + b'","documents","USPM","s",[' + b'["a","b",[]],' * 1_000_000 + b'["a","b",[]]],false]'
-    with pytest.raises(QuestionError, match="cannot be read"):
+    with pytest.raises(QueryError, match="cannot be read"):
         read_token(base64.urlsafe_b64encode(zlib.compress(body)).decode())
 
 
 def test_a_form_of_another_company_is_refused(desk: Desk) -> None:
     shown = msgspec.structs.replace(read_token(previewed(desk).token), company="GBPM")
-    with desk.reader.snapshot() as snapshot, pytest.raises(QuestionError, match="another company"):
+    with desk.reader.snapshot() as snapshot, pytest.raises(QueryError, match="another company"):
         previews.confirm(snapshot, desk.settings, snapshot.company(COMPANY), shown)
 
 
@@ -162,13 +162,13 @@ def test_whatever_a_form_carries_is_read_or_refused(data: bytes) -> None:
         base64.urlsafe_b64encode(data).decode(),
         base64.urlsafe_b64encode(zlib.compress(data)).decode(),
     ):
-        with pytest.raises(QuestionError, match="cannot be read"):
+        with pytest.raises(QueryError, match="cannot be read"):
             read_token(token)
 
 
 def test_a_form_that_unpacks_into_more_than_it_may_is_refused() -> None:
     bomb = base64.urlsafe_b64encode(zlib.compress(b" " * (80 * 1024 * 1024))).decode()
-    with pytest.raises(QuestionError, match="cannot be read"):
+    with pytest.raises(QueryError, match="cannot be read"):
         read_token(bomb)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine import alerts
-from engine.alerts import Alert, Kind, Told, changed
+from engine.alerts import Alert, AlertKind, TrackedAlert, compare
 from engine.calendar import Company, Period, PeriodStatus
 from engine.sync.attempts import Attempts, Sync
 
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.requirement("R84")
 MINUTE = 60_000_000
 
 
-def alert(key: str, kind: Kind = "feed-silent") -> Alert:
+def alert(key: str, kind: AlertKind = "feed-silent") -> Alert:
     return Alert(key, kind, None, f"{key} stands.")
 
 
-CASES: list[tuple[str, dict[str, Kind], list[str], set[Kind], list[str], list[str]]] = [
+CASES: list[tuple[str, dict[str, AlertKind], list[str], set[AlertKind], list[str], list[str]]] = [
     ("nothing stood, nothing stands", {}, [], {"feed-silent"}, [], []),
     ("one begins", {}, ["a"], {"feed-silent"}, ["a"], []),
     ("it goes on", {"a": "feed-silent"}, ["a"], {"feed-silent"}, [], []),
@@ -33,9 +33,9 @@ CASES: list[tuple[str, dict[str, Kind], list[str], set[Kind], list[str], list[st
     ("before", "standing", "looked_at", "began", "ended"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
 def test_an_alert_begins_once_and_ends_once(
-    before: dict[str, Kind], standing: list[str], looked_at: set[Kind], began: list[str], ended: list[str]
+    before: dict[str, AlertKind], standing: list[str], looked_at: set[AlertKind], began: list[str], ended: list[str]
 ) -> None:
-    found, gone = changed(before, [alert(key) for key in standing], looked_at)
+    found, gone = compare(before, [alert(key) for key in standing], looked_at)
     assert ([one.key for one in found], gone) == (began, ended)
 
 
@@ -44,11 +44,11 @@ def test_an_alert_begins_once_and_ends_once(
     [(None, None, "began"), ("began", None, None), ("began", 2, "ended"), (None, 2, "began")],
 )
 def test_first_is_told_that_it_began_then_that_it_ended(told: Any, ended: int | None, due: str | None) -> None:
-    assert Told(alert("a"), 1, ended, told).due == due
+    assert TrackedAlert(alert("a"), 1, ended, told).due == due
 
 
 def test_what_is_told_twice_has_the_same_id_and_begin_and_end_have_their_own() -> None:
-    one = Told(alert("a"), MINUTE, 3 * MINUTE)
+    one = TrackedAlert(alert("a"), MINUTE, 3 * MINUTE)
     began, ended = one.event("began", "tieout"), one.event("ended", "tieout")
     assert one.event("began", "tieout") == began
     assert began == {
@@ -91,12 +91,12 @@ def test_what_was_stopped_after_five_attempts_waits_for_a_person_one_alert_a_sub
         ("waits-for-person export USPM/1", ["USPM/1"]),
         ("waits-for-person export USPM/Inv-1", ["USPM/4", "USPM/5"]),
     ]
-    assert found[0].says == "USPM/1: export was tried 5 times and waits for a person. Last answer: 503"
+    assert found[0].text == "USPM/1: export was tried 5 times and waits for a person. Last answer: 503"
 
 
 def test_rejected_events_are_one_alert_a_day() -> None:
     found = alerts.rejected({"2025-01-08": 1, "2025-01-07": 1_200})
-    assert [(one.key, one.says.partition(":")[0]) for one in found] == [
+    assert [(one.key, one.text.partition(":")[0]) for one in found] == [
         ("events-rejected 2025-01-07", "1,200 events of 2025-01-07 could not be understood"),
         ("events-rejected 2025-01-08", "1 event of 2025-01-08 could not be understood"),
     ]
@@ -104,9 +104,9 @@ def test_rejected_events_are_one_alert_a_day() -> None:
 
 def test_silent_feeds_and_failed_checks_say_what_to_look_at() -> None:
     (silent,) = alerts.silent_feeds({"dataverse": MINUTE})
-    assert silent.says.startswith("Dataverse is known complete up to 1970-01-01T00:01:00Z only.")
+    assert silent.text.startswith("Dataverse is known complete up to 1970-01-01T00:01:00Z only.")
     (failed,) = alerts.failed_checks({"tiles": "kept sums are not those of the documents"})
-    assert (failed.key, failed.says) == ("self-check-failed tiles", "kept sums are not those of the documents")
+    assert (failed.key, failed.text) == ("self-check-failed tiles", "kept sums are not those of the documents")
 
 
 def company(*statuses: PeriodStatus) -> Company:

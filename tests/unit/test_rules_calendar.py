@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from engine.calendar import Company, Period, PeriodStatus, Window, default_window
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from tests.support.story import tell
 
 pytestmark = pytest.mark.requirement("R30")
@@ -87,16 +87,14 @@ def test_a_fiscal_year_need_not_be_a_calendar_year() -> None:
     ids=["all closed", "on hold", "open only before the previous year"],
 )
 def test_no_open_period_gives_a_message_that_says_what_to_do(periods: list[Period]) -> None:
-    with pytest.raises(
-        QuestionError, match=r"USPM: no period .* is open\. Open a period in Finance, or name the dates"
-    ):
+    with pytest.raises(QueryError, match=r"USPM: no period .* is open\. Open a period in Finance, or name the dates"):
         default_window(company(*periods), TODAY)
 
 
 @pytest.mark.parametrize("periods", [[], months(2023, jan="open")], ids=["no calendar", "none that holds today"])
 def test_without_a_calendar_for_today_the_message_says_which_rows_are_missing(periods: list[Period]) -> None:
     with pytest.raises(
-        QuestionError, match=r"USPM: no fiscal year with operating periods holds 2025-01-08\..*FiscalCalendarPeriod"
+        QueryError, match=r"USPM: no fiscal year with operating periods holds 2025-01-08\..*FiscalCalendarPeriod"
     ):
         default_window(company(*periods), TODAY)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.reconciliation.documents import Document
-from engine.reconciliation.grace import FINDING_GRACE, GRACE, Moment, claimed, in_flight, shown_cause
+from engine.reconciliation.grace import FINDING_GRACE, GRACE, Moment, in_flight, is_reportable, shown_cause
 from tests.support.story import MINUTE, tell
 
 INVOICE = """
@@ -156,28 +156,28 @@ def test_a_finding_that_rests_on_absence_is_told_as_far_as_its_source_is_complet
     table, source, entity = told
     finding = tell(table).finding(code.split()[0])
     at_once, later = finding.evidence.at, finding.evidence.at + FINDING_GRACE
-    assert claimed(finding, at(None))
-    assert claimed(finding, at(None, {source: at_once}))
-    assert not claimed(finding, at(None, {source: at_once - 1, OTHER[source]: later}))
-    assert not claimed(finding, at(later + LATER, {source: later - 1}))
-    assert claimed(finding, at(later + LATER, {source: later}))
-    assert not claimed(finding, Moment(None, {}, lambda name: name != entity))
-    assert claimed(finding, Moment(None, {}, lambda name: name == entity))
+    assert is_reportable(finding, at(None))
+    assert is_reportable(finding, at(None, {source: at_once}))
+    assert not is_reportable(finding, at(None, {source: at_once - 1, OTHER[source]: later}))
+    assert not is_reportable(finding, at(later + LATER, {source: later - 1}))
+    assert is_reportable(finding, at(later + LATER, {source: later}))
+    assert not is_reportable(finding, Moment(None, {}, lambda name: name != entity))
+    assert is_reportable(finding, Moment(None, {}, lambda name: name == entity))
     # Nor while the row that it misses may be one that was not read yet.
-    assert not claimed(finding, Moment(None, {source: later}, lambda _name: True, {entity: 1}))
+    assert not is_reportable(finding, Moment(None, {source: later}, lambda _name: True, {entity: 1}))
 
 
 @pytest.mark.requirement("R18", "R19")
 def test_the_other_half_of_an_orphan_has_its_grace() -> None:
     finding = tell("staging S1").finding("orphan-in-finance")
-    assert not claimed(finding, at(finding.evidence.at + FINDING_GRACE - 1))
-    assert claimed(finding, at(finding.evidence.at + FINDING_GRACE))
+    assert not is_reportable(finding, at(finding.evidence.at + FINDING_GRACE - 1))
+    assert is_reportable(finding, at(finding.evidence.at + FINDING_GRACE))
 
 
 @pytest.mark.requirement("R21")
 def test_a_finding_about_what_was_seen_is_told_whoever_is_silent() -> None:
     finding = tell("expense E1\n record R1 amount=99.00").finding("amount-differs")
-    assert claimed(finding, at(finding.evidence.at, {"dataverse": 0, "finance": 0}, seen=False))
+    assert is_reportable(finding, at(finding.evidence.at, {"dataverse": 0, "finance": 0}, seen=False))
 
 
 # --- R19 --------------------------------------------------------------------------------------------------------------

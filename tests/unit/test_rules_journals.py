@@ -7,55 +7,67 @@ import pytest
 from engine.errorlog.known_messages import recognise
 from engine.sync.attempts import ATTEMPTS_MAX
 from engine.sync.general_journals import (
+    DataverseJournal,
     Journal,
-    Line,
-    Next,
-    Step,
-    Twin,
+    JournalLine,
+    JournalStep,
+    NextStep,
     amounts_of,
+    decide_next_step,
     failure,
     line_key,
-    next_of,
+    matching_journal,
     number_in,
     read_line_key,
-    twin_of,
 )
 
-LINES = (Line(11, True), Line(12, False))
+LINES = (JournalLine(11, True), JournalLine(12, False))
 JOURNAL = Journal("USPM-000095", 5541230, True, LINES)
 WHOLE = frozenset(amounts_of(JOURNAL))
-EMPTY = Twin("a")
+EMPTY = DataverseJournal("a")
 SHARED = Journal("USPM-000095", 5541230, True, LINES, shared=True)
 
-CASES: list[tuple[str, Journal, Twin | None, int, Next]] = [
-    ("not posted", Journal("J", 1, False, LINES), None, 0, Next("nothing")),
-    ("without project lines", Journal("J", 1, True, ()), None, 0, Next("nothing")),
-    ("nothing there", JOURNAL, None, 0, Next("header")),
-    ("found by its batch number", JOURNAL, EMPTY, 0, Next("lines", ((11, "cost"), (11, "sales"), (12, "cost")))),
+CASES: list[tuple[str, Journal, DataverseJournal | None, int, NextStep]] = [
+    ("not posted", Journal("J", 1, False, LINES), None, 0, NextStep("nothing")),
+    ("without project lines", Journal("J", 1, True, ()), None, 0, NextStep("nothing")),
+    ("nothing there", JOURNAL, None, 0, NextStep("header")),
+    ("found by its batch number", JOURNAL, EMPTY, 0, NextStep("lines", ((11, "cost"), (11, "sales"), (12, "cost")))),
     (
         "some lines there",
         JOURNAL,
-        Twin("a", frozenset({(11, "cost"), (12, "cost")})),
+        DataverseJournal("a", frozenset({(11, "cost"), (12, "cost")})),
         2,
-        Next("lines", ((11, "sales"),)),
+        NextStep("lines", ((11, "sales"),)),
     ),
-    ("all lines there", JOURNAL, Twin("a", WHOLE), 4, Next("confirm")),
-    ("confirmed meanwhile", JOURNAL, Twin("a", WHOLE, confirmed=True), 0, Next("closed")),
-    ("confirmed at count five", JOURNAL, Twin("a", WHOLE, confirmed=True), 5, Next("closed")),
-    ("count five", JOURNAL, Twin("a", WHOLE), 5, Next("waits")),
-    ("200 lines", Journal("J", 1, True, tuple(Line(n, True) for n in range(200))), None, 0, Next("header")),
-    ("201 lines", Journal("J", 1, True, tuple(Line(n, True) for n in range(201))), None, 0, Next("too-many-lines")),
+    ("all lines there", JOURNAL, DataverseJournal("a", WHOLE), 4, NextStep("confirm")),
+    ("confirmed meanwhile", JOURNAL, DataverseJournal("a", WHOLE, confirmed=True), 0, NextStep("closed")),
+    ("confirmed at count five", JOURNAL, DataverseJournal("a", WHOLE, confirmed=True), 5, NextStep("closed")),
+    ("count five", JOURNAL, DataverseJournal("a", WHOLE), 5, NextStep("waits")),
+    ("200 lines", Journal("J", 1, True, tuple(JournalLine(n, True) for n in range(200))), None, 0, NextStep("header")),
+    (
+        "201 lines",
+        Journal("J", 1, True, tuple(JournalLine(n, True) for n in range(201))),
+        None,
+        0,
+        NextStep("too-many-lines"),
+    ),
     (
         "201 lines at count five",
-        Journal("J", 1, True, tuple(Line(n, True) for n in range(201))),
+        Journal("J", 1, True, tuple(JournalLine(n, True) for n in range(201))),
         None,
         5,
-        Next("waits"),
+        NextStep("waits"),
     ),
-    ("begun by Finance itself", JOURNAL, Twin("a", foreign=2), 0, Next("foreign-lines")),
-    ("confirmed by Finance itself", JOURNAL, Twin("a", foreign=3, confirmed=True), 5, Next("closed")),
-    ("confirmed, whose is not known", SHARED, Twin("a", foreign=3, confirmed=True), 0, Next("foreign-lines")),
-    ("shared number, our lines", SHARED, Twin("a", WHOLE, confirmed=True), 0, Next("closed")),
+    ("begun by Finance itself", JOURNAL, DataverseJournal("a", foreign=2), 0, NextStep("foreign-lines")),
+    ("confirmed by Finance itself", JOURNAL, DataverseJournal("a", foreign=3, confirmed=True), 5, NextStep("closed")),
+    (
+        "confirmed, whose is not known",
+        SHARED,
+        DataverseJournal("a", foreign=3, confirmed=True),
+        0,
+        NextStep("foreign-lines"),
+    ),
+    ("shared number, our lines", SHARED, DataverseJournal("a", WHOLE, confirmed=True), 0, NextStep("closed")),
 ]
 
 
@@ -64,27 +76,27 @@ CASES: list[tuple[str, Journal, Twin | None, int, Next]] = [
     ("journal", "twin", "attempts", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
 def test_what_follows_comes_from_what_both_systems_hold(
-    journal: Journal, twin: Twin | None, attempts: int, expected: Next
+    journal: Journal, twin: DataverseJournal | None, attempts: int, expected: NextStep
 ) -> None:
-    assert next_of(journal, twin, attempts) == expected
+    assert decide_next_step(journal, twin, attempts) == expected
 
 
 @pytest.mark.requirement("R60")
 def test_of_several_journals_of_a_batch_number_the_one_that_got_farthest_goes_on() -> None:
-    fuller, done = Twin("b", frozenset({(11, "cost")})), Twin("c", WHOLE, confirmed=True)
-    assert twin_of(JOURNAL, []) is None
-    assert twin_of(JOURNAL, [Twin("b"), EMPTY]) == EMPTY
-    assert twin_of(JOURNAL, [EMPTY, fuller]) == fuller
-    assert twin_of(JOURNAL, [EMPTY, fuller, done]) == done
+    fuller, done = DataverseJournal("b", frozenset({(11, "cost")})), DataverseJournal("c", WHOLE, confirmed=True)
+    assert matching_journal(JOURNAL, []) is None
+    assert matching_journal(JOURNAL, [DataverseJournal("b"), EMPTY]) == EMPTY
+    assert matching_journal(JOURNAL, [EMPTY, fuller]) == fuller
+    assert matching_journal(JOURNAL, [EMPTY, fuller, done]) == done
 
 
 @pytest.mark.requirement("R60")
 def test_a_journal_of_another_company_with_the_same_number_is_not_taken_for_this_one() -> None:
-    others = Twin("a", frozenset({(99, "cost")}), confirmed=True)
-    assert twin_of(JOURNAL, [others]) is None
-    assert twin_of(SHARED, [EMPTY]) is None
-    ours = Twin("b", ours=True)
-    assert twin_of(SHARED, [EMPTY, ours, others]) == ours
+    others = DataverseJournal("a", frozenset({(99, "cost")}), confirmed=True)
+    assert matching_journal(JOURNAL, [others]) is None
+    assert matching_journal(SHARED, [EMPTY]) is None
+    ours = DataverseJournal("b", ours=True)
+    assert matching_journal(SHARED, [EMPTY, ours, others]) == ours
 
 
 @pytest.mark.parametrize(
@@ -135,7 +147,7 @@ def test_what_an_error_is_about_names_its_journal_or_nobody_knows(subject: str, 
     ],
 )
 def test_a_failure_is_logged_as_the_product_words_it(
-    step: Step, line: int | None, code: str, parameters: dict[str, str]
+    step: JournalStep, line: int | None, code: str, parameters: dict[str, str]
 ) -> None:
     found = recognise(failure(JOURNAL, step, 3, line))
     assert (found.code, found.parameters) == (code, parameters)
@@ -146,9 +158,9 @@ def test_a_failure_is_logged_as_the_product_words_it(
 def test_whatever_is_lost_nothing_is_written_twice_and_the_journal_ends_closed_or_waits(seed: int) -> None:
     """Calls fail, and answers get lost after the effect: what is asked for is only ever what is not there."""
     chance = Random(seed)
-    twins: list[Twin] = []
+    twins: list[DataverseJournal] = []
     attempts = calls = 0
-    while (follows := next_of(JOURNAL, twin := twin_of(JOURNAL, twins), attempts)).calls:
+    while (follows := decide_next_step(JOURNAL, twin := matching_journal(JOURNAL, twins), attempts)).calls:
         calls += 1
         happens = chance.random() < 0.6
         if happens and follows.step == "header":
@@ -158,9 +170,9 @@ def test_whatever_is_lost_nothing_is_written_twice_and_the_journal_ends_closed_o
             assert twin is not None
             assert twin.lines.isdisjoint(follows.amounts)
             written = follows.amounts[: chance.randint(1, len(follows.amounts))]
-            twins = [Twin("a", twin.lines | set(written))]
+            twins = [DataverseJournal("a", twin.lines | set(written))]
         elif happens:
-            twins = [Twin("a", WHOLE, confirmed=True)]
+            twins = [DataverseJournal("a", WHOLE, confirmed=True)]
         attempts += not happens or chance.random() < 0.3
     assert attempts <= ATTEMPTS_MAX
     assert len(twins) <= 1

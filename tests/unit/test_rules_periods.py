@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.calendar import Company, Period, PeriodStatus, accounted_on
+from engine.calendar import Company, Period, PeriodStatus, accounting_date
 from engine.errorlog.posting_periods import advice, posting_error
 
 pytestmark = pytest.mark.requirement("R57")
@@ -39,7 +39,7 @@ CASES: list[tuple[Company, str, bool, str | None, str | None]] = [
 def test_the_next_open_period_is_used_where_finance_may_and_else_the_matching_error_is_logged(
     ledger: Company, day: str, automatic: bool, accounted: str | None, error: str | None
 ) -> None:
-    assert accounted_on(ledger, day, automatic=automatic) == accounted
+    assert accounting_date(ledger, day, automatic=automatic) == accounted
     assert posting_error(ledger, day, automatic=automatic) == error
 
 

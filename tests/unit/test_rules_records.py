@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.chains.records import Record, first, merged, new_record, record_key
+from engine.chains.records import Record, first_record, merge, new_record, record_key
 from engine.events.facts import Change, Evidence
 from tests.support.story import shipped_maps
 
@@ -26,7 +26,7 @@ def record_of(*changes: Change, entity: str = "TrvExpTrans") -> Record:
     entity_map = MAPS.entities[entity]
     record = new_record(entity_map, record_key(entity_map, ROW))
     for one in changes:
-        record = merged(record, one, entity_map)
+        record = merge(record, one, entity_map)
     return record
 
 
@@ -103,7 +103,7 @@ def test_of_two_values_of_a_column_the_one_that_ranks_higher_stays(changes: list
 )
 def test_an_event_that_says_nothing_new_leaves_the_very_same_record(before: list[Change], after: Change) -> None:
     record = record_of(*before)
-    assert merged(record, after, MAPS.entities["TrvExpTrans"]) is record
+    assert merge(record, after, MAPS.entities["TrvExpTrans"]) is record
 
 
 def test_pending_rows_outlive_their_deletion_because_the_map_says_so() -> None:
@@ -132,12 +132,12 @@ EVENTS = st.builds(
     st.dictionaries(st.sampled_from(NAME_COLUMNS), st.sampled_from([None, "x", "y", "z"])),
 )
 # Two different events of one rank have one digest, so they are the same event: one of each rank is drawn.
-HISTORIES = st.lists(EVENTS, max_size=8, unique_by=lambda event: event.evidence.rank)
+HISTORIES = st.lists(EVENTS, max_size=8, unique_by=lambda event: event.evidence.precedence)
 
 
 def told_plainly(history: list[Change]) -> tuple[dict[str, tuple[Any, Any]] | None, Any]:
     """The rule as it reads: sort, forget everything up to the last delete, let each event overwrite its columns."""
-    ordered = sorted(history, key=lambda event: event.evidence.rank)
+    ordered = sorted(history, key=lambda event: event.evidence.precedence)
     deletes = [n for n, event in enumerate(ordered) if event.operation == "delete"]
     after = ordered[deletes[-1] + 1 :] if deletes else ordered
     held: dict[str, tuple[Any, Any]] = {}
@@ -147,8 +147,8 @@ def told_plainly(history: list[Change]) -> tuple[dict[str, tuple[Any, Any]] | No
 
 
 def held_by(record: Record) -> tuple[dict[str, tuple[Any, Any]] | None, Any]:
-    held = {name: (value, record.told_by(name)) for name, value in record.values.items()}
-    return (held, record.seen) if record.exists else (None, None)
+    held = {name: (value, record.evidence_of(name)) for name, value in record.values.items()}
+    return (held, record.latest_upsert) if record.exists else (None, None)
 
 
 @given(st.data(), HISTORIES)
@@ -178,4 +178,4 @@ def test_every_value_points_to_evidence_that_is_kept(data: st.DataObject, histor
 def test_the_first_event_about_a_row_makes_what_merging_it_would(event: Change) -> None:
     entity_map = MAPS.entities["TrvExpTrans"]
     key = record_key(entity_map, ROW)
-    assert first(entity_map, key, event) == merged(new_record(entity_map, key), event, entity_map)
+    assert first_record(entity_map, key, event) == merge(new_record(entity_map, key), event, entity_map)

@@ -3,12 +3,12 @@
 import pytest
 
 from engine.reconciliation.explanations import CAUSES, UNKNOWN
-from engine.sync.actions import Left, Step, Task, step_for, step_for_error, tasks
+from engine.sync.actions import Skipped, Step, Task, step_for, step_for_error, tasks
 from tests.support.story import Story, id_of, tell
 from tests.unit.test_rules_causes import EXPENSE, IN_A_JOURNAL, IN_STAGING, INVOICE
 
 
-def step(table: str, *, posts: bool = False, cause: str | None = None) -> Step | Left | None:
+def step(table: str, *, posts: bool = False, cause: str | None = None) -> Step | Skipped | None:
     story: Story = tell(table)
     rows = [row for key in story.chain.members if (row := story.world.row(key)) is not None]
     return step_for(story.document, cause or story.document.cause, rows, posting_permitted=posts)
@@ -78,8 +78,8 @@ LEFT_ALONE = {
 @pytest.mark.parametrize(("table", "why"), LEFT_ALONE.values(), ids=LEFT_ALONE.keys())
 def test_what_is_left_to_a_person_says_what_that_person_does(table: str, why: str) -> None:
     left = step(table)
-    assert isinstance(left, Left), left
-    assert why in left.why
+    assert isinstance(left, Skipped), left
+    assert why in left.reason
 
 
 @pytest.mark.requirement("R42")
@@ -92,15 +92,15 @@ def test_a_draft_is_posted_where_that_is_permitted() -> None:
 @pytest.mark.parametrize("cause", ["not-observed", "feed-silent"])
 def test_where_nothing_was_ever_heard_the_feed_comes_first(cause: str) -> None:
     left = step(EXPENSE, cause=cause)
-    assert isinstance(left, Left)
-    assert "feed" in left.why
+    assert isinstance(left, Skipped)
+    assert "feed" in left.reason
 
 
 @pytest.mark.requirement("R5", "R42")
 def test_what_may_rest_on_a_row_that_was_not_read_yet_is_left_alone() -> None:
     left = step(EXPENSE, cause="not-read-yet")
-    assert isinstance(left, Left)
-    assert "not read yet" in left.why
+    assert isinstance(left, Skipped)
+    assert "not read yet" in left.reason
 
 
 def test_what_is_reconciled_needs_nothing() -> None:
@@ -110,7 +110,7 @@ def test_what_is_reconciled_needs_nothing() -> None:
 def test_every_cause_has_something_that_is_done_or_somebody_who_does_it() -> None:
     for cause in CAUSES.keys() | UNKNOWN.keys():
         found = step(EXPENSE, cause=cause)
-        assert isinstance(found, Step) or (isinstance(found, Left) and found.why), cause
+        assert isinstance(found, Step) or (isinstance(found, Skipped) and found.reason), cause
 
 
 ERRORS = {
@@ -131,8 +131,8 @@ def test_what_ended_in_an_error_runs_again(process: str, subject: str, done: tup
 def test_a_journal_of_an_error_is_posted_only_where_that_is_permitted_and_when_it_is_known() -> None:
     for subject, permitted, why in (("USPM-041", False, "TIEOUT_SYNC_POSTS"), (None, True, "not known")):
         found = step_for_error("integration-journal-posting", "USPM", subject, posting_permitted=permitted)
-        assert isinstance(found, Left)
-        assert why in found.why
+        assert isinstance(found, Skipped)
+        assert why in found.reason
 
 
 def test_documents_of_one_subject_share_a_call() -> None:

@@ -121,7 +121,7 @@ def test_a_row_that_was_deleted_and_inserted_again_within_one_export_is_there(la
     (table / "2026.csv").write_text(written(*rows), encoding="utf-8")
     lake.read()
     told: dict[str, list[str]] = {}
-    for change in sorted(lake.changes(), key=lambda change: change.evidence.rank):
+    for change in sorted(lake.changes(), key=lambda change: change.evidence.precedence):
         told.setdefault(change.id, []).append(change.operation)
     assert told == {
         "1": ["upsert", "delete", "upsert"],

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.events.facts import iso, row_id_of, time_order
-from engine.mapping.roles import Kind
+from engine.mapping.roles import ValueType
 from engine.mapping.values import is_unfit, keeper, parse_time, unfit
 
 pytestmark = pytest.mark.requirement("R8")
@@ -18,7 +18,7 @@ ZERO = "00000000-0000-0000-0000-000000000000"
 NEW_YEAR = 1_735_689_600_000_000  # 2025-01-01T00:00:00Z
 
 # Kind, value of the event, value as kept.
-FITTING: list[tuple[Kind, Any, Any]] = [
+FITTING: list[tuple[ValueType, Any, Any]] = [
     ("text", " P-001 ", "P-001"),
     ("text", "0031", "0031"),
     ("text", 42, "42"),
@@ -69,7 +69,7 @@ FITTING: list[tuple[Kind, Any, Any]] = [
     ("choice", " Approved ", "Approved"),
 ]
 
-NONES: list[tuple[Kind, Any]] = [
+NONES: list[tuple[ValueType, Any]] = [
     ("text", ""),
     ("text", "   "),
     ("code", ""),
@@ -94,7 +94,7 @@ NONES: list[tuple[Kind, Any]] = [
     ("choice", " "),
 ]
 
-MISFITS: list[tuple[Kind, Any]] = [
+MISFITS: list[tuple[ValueType, Any]] = [
     ("text", True),
     ("text", {"id": "x"}),
     ("text", ["a", "b"]),
@@ -150,20 +150,20 @@ def ids(cases: list[Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(("kind", "value", "kept"), FITTING, ids=ids(FITTING))
-def test_a_value_of_a_kind_is_kept_in_its_one_form(kind: Kind, value: Any, kept: Any) -> None:
+def test_a_value_of_a_kind_is_kept_in_its_one_form(kind: ValueType, value: Any, kept: Any) -> None:
     found = keeper(kind)(value)
     assert found == kept
     assert type(found) is type(kept)
 
 
 @pytest.mark.parametrize(("kind", "value"), NONES, ids=ids(NONES))
-def test_empty_text_recid_0_and_the_zero_guid_mean_none(kind: Kind, value: Any) -> None:
+def test_empty_text_recid_0_and_the_zero_guid_mean_none(kind: ValueType, value: Any) -> None:
     assert keeper(kind)(value) is None
 
 
 @pytest.mark.requirement("R2")
 @pytest.mark.parametrize(("kind", "value"), MISFITS, ids=ids(MISFITS))
-def test_a_value_that_does_not_fit_is_kept_as_it_came_and_marked(kind: Kind, value: Any) -> None:
+def test_a_value_that_does_not_fit_is_kept_as_it_came_and_marked(kind: ValueType, value: Any) -> None:
     found = keeper(kind)(value)
     assert is_unfit(found)
     assert found["unfit"] in str(value) or found["unfit"] == "out of range"
@@ -171,8 +171,8 @@ def test_a_value_that_does_not_fit_is_kept_as_it_came_and_marked(kind: Kind, val
 
 def test_every_kind_has_cases_of_each_sort() -> None:
     for cases in (FITTING, MISFITS):
-        assert {case[0] for case in cases} == set(get_args(Kind))
-    assert {kind for kind, _ in NONES} == set(get_args(Kind))
+        assert {case[0] for case in cases} == set(get_args(ValueType))
+    assert {kind for kind, _ in NONES} == set(get_args(ValueType))
 
 
 def test_a_guid_is_read_back_as_it_is_written() -> None:
@@ -186,18 +186,18 @@ JSON = st.recursive(
     ),
     max_leaves=12,
 )
-KINDS: st.SearchStrategy[Kind] = st.sampled_from(get_args(Kind))
+KINDS: st.SearchStrategy[ValueType] = st.sampled_from(get_args(ValueType))
 
 
 @pytest.mark.requirement("R2")
 @given(KINDS, JSON.filter(lambda value: value is not None))
-def test_no_json_value_whatever_is_refused(kind: Kind, value: Any) -> None:
+def test_no_json_value_whatever_is_refused(kind: ValueType, value: Any) -> None:
     kept = keeper(kind)(value)
     assert kept is None or is_unfit(kept) or type(kept) in (str, int, bool)
 
 
 @given(KINDS, JSON.filter(lambda value: value is not None))
-def test_what_is_kept_fits_again(kind: Kind, value: Any) -> None:
+def test_what_is_kept_fits_again(kind: ValueType, value: Any) -> None:
     kept = keeper(kind)(value)
     if kept is None or is_unfit(kept) or kind in ("guid", "money", "time"):  # kept in another spelling or unit
         return
@@ -205,7 +205,7 @@ def test_what_is_kept_fits_again(kind: Kind, value: Any) -> None:
 
 
 @given(KINDS, st.integers(-(2**80), 2**80))
-def test_a_whole_number_is_kept_within_64_bits_or_as_text(kind: Kind, value: int) -> None:
+def test_a_whole_number_is_kept_within_64_bits_or_as_text(kind: ValueType, value: int) -> None:
     kept = keeper(kind)(value)
     assert type(kept) is not int or abs(kept) <= 2**63
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import money
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from tieout.workspace.web import form_input
 from tieout.workspace.web.locales import Locale, preferred
 
@@ -97,7 +97,7 @@ def test_an_amount_written_into_an_address_by_hand_is_shown_as_it_would_be_typed
 
 @pytest.mark.parametrize("text", ["", "much", "1/8/25"])
 def test_a_place_that_is_neither_date_nor_amount_is_refused(text: str) -> None:
-    with pytest.raises(QuestionError, match="is no amount"):
+    with pytest.raises(QueryError, match="is no amount"):
         form_input.place(text, preferred("en-US"))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.calendar import Window
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.reconciliation.documents import Kind
 from store.projection.tile_totals import BITS
 from store.queries.filters import COLUMNS, Condition
@@ -107,7 +107,7 @@ def test_a_filter_means_what_the_page_says_it_means(name: str, text: str, expect
     ],
 )
 def test_a_filter_that_cannot_be_read_is_named(name: str, text: str) -> None:
-    with pytest.raises(QuestionError, match=text.split("-")[0]):
+    with pytest.raises(QueryError, match=text.split("-")[0]):
         conditions_of(name, text, UTC)
 
 

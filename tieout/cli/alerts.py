@@ -38,13 +38,13 @@ def alerts(context: typer.Context, as_json: JsonOption = False) -> None:
                     "alert": alert.key,
                     "kind": alert.kind,
                     "company": alert.company,
-                    "text": alert.says,
+                    "text": alert.text,
                     "since": began,
                     "detail": alert.detail,
                 }
             )
         else:
-            typer.echo(f"{plain(alert.says)}" + (f"  (since {began})" if began else ""))
+            typer.echo(f"{plain(alert.text)}" + (f"  (since {began})" if began else ""))
     if not as_json:
         typer.echo(f"{counted(len(standing), 'alert')}." if standing else "No alert stands.")
 

@@ -245,7 +245,7 @@ def retry(
 
     When the run goes well, the error is not current any more.
     """
-    from engine.sync.actions import Left
+    from engine.sync.actions import Skipped
     from tieout.cli.output import counted
     from tieout.cli.sync import carry_out, check_ready
     from tieout.cli.text_tables import console, show_retries
@@ -262,8 +262,8 @@ def retry(
             "error": one.name,
             "process": one.entry.message.process,
             "code": one.entry.as_json()["code"],
-            "action": None if isinstance(one.step, Left) else "journal" if one.step is None else one.step.action,
-            "why": one.step.why if isinstance(one.step, Left) else "",
+            "action": None if isinstance(one.step, Skipped) else "journal" if one.step is None else one.step.action,
+            "why": one.step.reason if isinstance(one.step, Skipped) else "",
         }
         for one in retries
     ]

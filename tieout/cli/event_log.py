@@ -75,10 +75,10 @@ def salvage(
 
 
 def _log_of(settings: "Settings") -> Path:
-    from engine.errors import QuestionError
+    from engine.errors import QueryError
 
     if settings.log_file is None:
-        raise QuestionError(
+        raise QueryError(
             "TIEOUT_BROKER names a broker, and this is about the file of an embedded log: Kafka keeps checksums of its "
             "own. `tieout check` says whether its topics are those that the store was filled from."
         )

@@ -108,9 +108,9 @@ def _known(settings: "Settings", company: str | None, *, everything: bool) -> "l
 
 def _chosen(settings: "Settings", numbers: list[str], company: str | None) -> list[str]:
     """The journals, by company and number: those that are named, else all that are not through. Raises
-    `QuestionError` for a number of which nobody knows the company.
+    `QueryError` for a number of which nobody knows the company.
     """
-    from engine.errors import QuestionError
+    from engine.errors import QueryError
     from engine.sync.general_journals import name_of
 
     known = _known(settings, company, everything=bool(numbers))
@@ -124,9 +124,7 @@ def _chosen(settings: "Settings", numbers: list[str], company: str | None) -> li
             owners = [company]
         if len(owners) != 1 or not rest:
             why = "several companies have it" if owners else "it is not listed by `tieout journals`"
-            raise QuestionError(
-                f"of which company the journal {number!r} is, is not known: {why}. Name COMPANY/NUMBER."
-            )
+            raise QueryError(f"of which company the journal {number!r} is, is not known: {why}. Name COMPANY/NUMBER.")
         chosen.append(name_of(owners[0].upper(), rest))
     return sorted(set(chosen))
 

@@ -83,14 +83,14 @@ def check(
 
 
 def _unpin(name: str) -> None:
-    from engine.errors import QuestionError
+    from engine.errors import QueryError
     from store.operational import pins
     from tieout.bootstrap import open_store
 
     with open_store(in_force(), write=True) as engine:
         gone = pins.unpin(engine, name)
     if not gone:
-        raise QuestionError(f"{name!r} is not pinned; `tieout check` lists what is.")
+        raise QueryError(f"{name!r} is not pinned; `tieout check` lists what is.")
     kinds = " and ".join(f"{kind} of {system}" for system, kind in gone)
     sys.stderr.write(
         f"{name} is no longer pinned as {kinds}. Workers know within seconds. Rows of its events stay until `tieout "

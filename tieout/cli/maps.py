@@ -47,13 +47,13 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show the maps in force, each key with the file that says it."""
-    from engine.errors import QuestionError
+    from engine.errors import QueryError
     from tieout.maintenance.map_files import load_maps
 
     maps = load_maps(in_force())
     found = maps.find(entity) if entity is not None else None
     if entity is not None and found is None:
-        raise QuestionError(f"no map describes the entity {entity!r}; `tieout maps show` lists all.")
+        raise QueryError(f"no map describes the entity {entity!r}; `tieout maps show` lists all.")
     for name in [found.entity] if found is not None else sorted(maps.entities):
         if as_json:
             emit({"entity": name, **_for_programs(maps.written[name])})

@@ -14,7 +14,7 @@ from tieout.cli.output import counted, emit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from engine.sync.attempts import Request, State, Sync
+    from engine.sync.attempts import AttemptState, Request, Sync
     from tieout.settings import Settings
     from tieout.sync.planning import Plan
 
@@ -117,7 +117,7 @@ def _show(plan: "Plan", as_json: bool) -> None:
             "cause": one.row.cause,
             "action": one.step.action if isinstance(one.step, Step) else None,
             "subject": one.step.subject if isinstance(one.step, Step) else None,
-            "why": "" if isinstance(one.step, Step) else one.step.why,
+            "why": "" if isinstance(one.step, Step) else one.step.reason,
         }
         for one in plan.documents
     ]
@@ -175,7 +175,7 @@ def carry_out(settings: "Settings", request: "Request", *, what: str, wait: bool
         raise typer.Exit(1)
 
 
-def progress_note(states: "Mapping[State, int]", over: int, total: int, seconds: float) -> str:
+def progress_note(states: "Mapping[AttemptState, int]", over: int, total: int, seconds: float) -> str:
     """How far a sync of `total` documents is (R47): so many done, failed, in progress and waiting, and the estimated
     time that is left once `over` of them took so many seconds; documents that are not requested yet wait.
     """

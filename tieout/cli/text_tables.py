@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import money
-from engine.sync.actions import DONE_AS
+from engine.sync.actions import ACTION_TEXTS
 from tieout.cli.output import counted, grouped, plain
 
 if TYPE_CHECKING:
@@ -247,7 +247,9 @@ def show_chain(screen: Console, told: Row) -> None:
         for attempt in told["attempts"]:
             outcome = ": ".join(part for part in (attempt["outcome"] or "not known yet", attempt["text"]) if part)
             number = str(attempt["number"] or "given back")
-            table.add_row(attempt["begun"], DONE_AS.get(attempt["action"], attempt["action"]), number, plain(outcome))
+            table.add_row(
+                attempt["begun"], ACTION_TEXTS.get(attempt["action"], attempt["action"]), number, plain(outcome)
+            )
         screen.print(table)
     screen.print()
 
@@ -474,7 +476,7 @@ def show_sync(screen: Console, told: Sequence[dict[str, Any]], calls: int, docum
     if done:
         table = _table("Document", "Cause", "What is done")
         for line in done:
-            table.add_row(plain(line["document"]), line["cause"], DONE_AS[line["action"]])
+            table.add_row(plain(line["document"]), line["cause"], ACTION_TEXTS[line["action"]])
         screen.print(table)
     others = [line for line in told if line["action"] is None]
     if others:
@@ -498,7 +500,7 @@ def show_retries(screen: Console, told: Sequence[dict[str, Any]], calls: int) ->
         return
     table = _table("Error", "Message", "What is done")
     for line in told:
-        done = DONE_AS[line["action"]] if line["action"] else f"nothing: {line['why']}"
+        done = ACTION_TEXTS[line["action"]] if line["action"] else f"nothing: {line['why']}"
         table.add_row(plain(line["error"]), line["code"], plain(done))
     screen.print(table)
     screen.print(f"\n{counted(calls, 'call')} for {counted(len(told), 'error')}.")

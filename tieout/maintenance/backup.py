@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import make_url
 
-from engine.errors import QuestionError, StoreError
+from engine.errors import QueryError, StoreError
 from store.schema.database import shown_url
 from store.schema.sqlite_files import make_private, reading_uri
 from streams.embedded.salvage import check_whole
@@ -44,14 +44,14 @@ class Copied(msgspec.Struct, frozen=True):
 
 def back_up(settings: Settings, folder: Path, on_progress: Report = lambda what, done, total: None) -> Iterator[Copied]:
     """Copy what is in files into a folder, which is made if need be, and hold each copy to its own checks. Raises
-    `QuestionError` where nothing is in files or the folder has a copy already, and what the checks raise.
+    `QueryError` where nothing is in files or the folder has a copy already, and what the checks raise.
     """
     files = _files(settings)
     for what, source in files.items():
         if not source.exists():
-            raise QuestionError(f"the {what} {source} does not exist: there is nothing to back up.")
+            raise QueryError(f"the {what} {source} does not exist: there is nothing to back up.")
         if (target := _copy_of(folder, what)).exists():
-            raise QuestionError(f"{target} exists: name another folder, or move it away.")
+            raise QueryError(f"{target} exists: name another folder, or move it away.")
     for what, source in files.items():
         yield _copied(settings, what, source, _copy_of(folder, what), on_progress)
 
@@ -61,11 +61,11 @@ def restore(settings: Settings, folder: Path, on_progress: Report = lambda what,
     files = _files(settings)
     for what, target in files.items():
         if not target.exists() and not (source := _copy_of(folder, what)).exists():
-            raise QuestionError(f"there is no backup of the {what} in {folder}: {source.name} is missing.")
+            raise QueryError(f"there is no backup of the {what} in {folder}: {source.name} is missing.")
         for beside in (target.with_name(f"{target.name}{end}") for end in ("-wal", "-shm")):
             # SQLite would take it for the newest part of the file that is restored.
             if beside.exists() and not target.exists():
-                raise QuestionError(f"{beside} is left of a {what} that is gone: move it away first.")
+                raise QueryError(f"{beside} is left of a {what} that is gone: move it away first.")
     for what, target in files.items():
         source = _copy_of(folder, what)
         if target.exists():
@@ -77,7 +77,7 @@ def restore(settings: Settings, folder: Path, on_progress: Report = lambda what,
 def _files(settings: Settings) -> dict[str, Path]:
     files = {name: path for name, path in (("store", _store_file(settings)), ("log", settings.log_file)) if path}
     if not files:
-        raise QuestionError(BY_THEIR_OWN_TOOLS)
+        raise QueryError(BY_THEIR_OWN_TOOLS)
     return files
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from engine.errors import MapError, TieoutError
 from engine.events.facts import iso
-from engine.events.notices import REMEDY, in_all, late
+from engine.events.notices import REMEDY, overdue, row_counts
 from engine.mapping.compiler import Maps
 from store.lease import LEASE_SECONDS, lease_holder
 from store.notices import waiting_rows
@@ -249,10 +249,10 @@ def _notices(connection: Connection) -> Line:
     number = sum(one.rows for one in waiting)
     rows = "row was" if number == 1 else "rows were"
     says = (
-        f"{number:,} {rows} not read yet since an event that was cut or carries keys only ({in_all(waiting)}), "
+        f"{number:,} {rows} not read yet since an event that was cut or carries keys only ({row_counts(waiting)}), "
         f"the first since {iso(waiting[0].since)}"
     )
-    if late(waiting, time.time_ns() // 1_000):
+    if overdue(waiting, time.time_ns() // 1_000):
         return Line("notices", False, f"{says}. {REMEDY}", detail)
     return Line("notices", True, says, detail)
 

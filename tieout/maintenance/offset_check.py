@@ -90,8 +90,8 @@ def _changes(connection: Connection, changes: Collection[tuple[Change, EntityMap
         key = record_key(entity_map, change.id)
         record = records.get(key)
         # A delete hides what ranks below it, upserts too; an upsert hides no delete.
-        seen = [] if record is None else [record.deleted, None if deletes else record.seen]
-        if not any(one is not None and one.rank >= change.evidence.rank for one in seen):
+        seen = [] if record is None else [record.deleted, None if deletes else record.latest_upsert]
+        if not any(one is not None and one.precedence >= change.evidence.precedence for one in seen):
             yield change.evidence, f"the record {key} is not there as late as that"
 
 

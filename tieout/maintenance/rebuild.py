@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, event, select
 
 from engine.chains.records import Record
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.events.facts import Evidence, ProcessMessage
 from engine.mapping.compiler import Maps
 from store.operational.pins import pins
@@ -79,9 +79,9 @@ class Rebuilding:
         self._purged_to: int | None = None
 
     def check_pins(self, used: Connection) -> None:
-        """Raise `QuestionError` when other environments are pinned now: their events were read otherwise here."""
+        """Raise `QueryError` when other environments are pinned now: their events were read otherwise here."""
         if pins(used) != self._pins:
-            raise QuestionError(
+            raise QueryError(
                 "another environment was pinned, or one was unpinned, while the store was rebuilt: nothing was "
                 "changed. Replay again."
             )

@@ -7,7 +7,7 @@ An event that was sent again leaves a tombstone under its key, its original plac
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.events.facts import iso
 from streams.log import EventLog, LogRecord, NewRecord
 from streams.projector import RejectedEvent, as_json, read_rejection
@@ -58,12 +58,12 @@ def _rejection(record: LogRecord, value: bytes) -> Rejection:
 
 
 def find(log: EventLog, prefix: str, identifier: str) -> Rejection:
-    """A rejected event by its id, with or without the prefix. Raises `QuestionError`."""
+    """A rejected event by its id, with or without the prefix. Raises `QueryError`."""
     wanted = {identifier, f"{prefix}.{identifier}"}
     for event in rejections(log, prefix):
         if event.id in wanted:
             return event
-    raise QuestionError(f"there is no rejected event {identifier!r}; `tieout rejected list` shows those there are.")
+    raise QueryError(f"there is no rejected event {identifier!r}; `tieout rejected list` shows those there are.")
 
 
 def alike(events: Iterable[Rejection], reason: str) -> Iterator[Rejection]:
@@ -84,13 +84,13 @@ def page(
 ) -> tuple[list[Rejection], int]:
     """At most `limit` of the events that meet all filters, and how many more follow: those after the id `after` whose
     reason contains a text, of a topic with or without the prefix, rejected from `start` to `end` (dates in UTC, both
-    included). Raises `QuestionError` where no event has the id.
+    included). Raises `QueryError` where no event has the id.
     """
     if after is not None:
         ids = [event.id for event in events]
         known = next((name for name in (after, f"{prefix}.{after}") if name in ids), None)
         if known is None:
-            raise QuestionError(f"there is no rejected event {after!r} to go on after: list without --after.")
+            raise QueryError(f"there is no rejected event {after!r} to go on after: list without --after.")
         events = events[ids.index(known) + 1 :]
     found = [
         event

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, select
 
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.mapping.compiler import Maps
 from store.lease import WRITER
 from store.projection.writer import GENERATION, build_settings, generation
@@ -43,7 +43,7 @@ class Replay:
 
     def put_in_place(self, report: Report, on_rows: Callable[[int], None] = lambda rows: None) -> None:
         """Follow the log to where the store in use is, and make the rebuilt one that, in one transaction. Raises
-        `QuestionError` when another environment was pinned since it was rebuilt.
+        `QueryError` when another environment was pinned since it was rebuilt.
         """
         written = 0
 
@@ -77,7 +77,7 @@ def rehearsed(
     """Rebuild the store up to where the one in use has read, and compare; `within` tells by company and date which
     documents are looked at. At the end everything is removed that was not put in place.
 
-    Raises `QuestionError` when the store in use was never written, and `LogDiffers` when it was filled from another
+    Raises `QueryError` when the store in use was never written, and `LogDiffers` when it was filled from another
     log.
     """
     maps = load_maps(settings)
@@ -92,7 +92,7 @@ def rehearsed(
         places = reached(before)
         require_same_log(before, log, projected_topics(settings))
         if not places:
-            raise QuestionError("the store has read nothing yet, so there is nothing to replay: start `tieout run`.")
+            raise QueryError("the store has read nothing yet, so there is nothing to replay: start `tieout run`.")
         rebuilding = _begun(log, before, rebuilt, maps, settings)
         rebuilding.go_on(places, report)
         with rebuilt.connect() as after:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, select
 
-from engine.errors import QuestionError, StoreError
+from engine.errors import QueryError, StoreError
 from engine.mapping.compiler import Maps
 from store.proof.dump import contents, dump
 from store.schema import tables
@@ -60,7 +60,7 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None] = lambda 
     the log itself is checked.
 
     `on_progress` is told how many of how many events are read. A worker may go on meanwhile. Raises `StoreError` when
-    the store was built under other maps, `QuestionError` while a worker has decisions to make again, `LogDiffers` when
+    the store was built under other maps, `QueryError` while a worker has decisions to make again, `LogDiffers` when
     it is not the log that the store was filled from, and `LogDamaged`.
     """
     maps = load_maps(settings)
@@ -95,7 +95,7 @@ def _check_comparable(connection: Connection, maps: Maps) -> None:
             "`tieout replay` shows what the maps of the settings would change."
         )
     if connection.execute(select(tables.recomputations.c.token).limit(1)).first() is not None:
-        raise QuestionError(
+        raise QueryError(
             "the worker has not finished deciding again after a change: let `tieout run --until-caught-up` end first."
         )
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.errorlog.lifecycle import Deletion, subject_of
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.sync.attempts import Request
 from engine.sync.commands import Command, DeleteError, delete_error, sync_documents
 from handlers.change_events import SourceEvent
@@ -47,7 +47,7 @@ class Sent(msgspec.Struct, frozen=True):
     waiting: tuple[str, ...] = ()
 
 
-class _NotOpened(QuestionError):
+class _NotOpened(QueryError):
     """The worker of this process is starting, or waits for what it needs."""
 
 
@@ -106,13 +106,13 @@ class TopicWriter:
             return Sent(waiting=tuple(enqueue(connection, rows, time.time_ns() // 1_000)))
 
     def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
-        """Put records onto their topics, and return their places. Raises `QuestionError` when another process writes to
+        """Put records onto their topics, and return their places. Raises `QueryError` when another process writes to
         an embedded log.
         """
         try:
             return self._append(records)
         except LogBusy as busy:
-            raise QuestionError(
+            raise QueryError(
                 f"{str(busy).partition(':')[0]}, so nothing can be put there from here: use the workspace that this "
                 "process serves, or stop it first."
             ) from None

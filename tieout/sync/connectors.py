@@ -151,7 +151,7 @@ def obstacles(settings: Settings) -> list[str]:
     """Why no sync can start: the systems that do not answer, else the prerequisites that are missing or not known."""
     with open_connectors(settings) as to:
         away = [f"{system.capitalize()} cannot be asked: {error}" for system, error in _away(to) if error is not None]
-        return away or [one.says for one in unmet(prerequisites(to, settings))]
+        return away or [one.text for one in unmet(prerequisites(to, settings))]
 
 
 def _away(to: Connectors) -> Iterator[tuple[str, TargetError | None]]:
@@ -181,4 +181,4 @@ def connection_checks(settings: Settings) -> Iterator[tuple[str, bool | None, st
             yield "needed", None, "not looked at: both systems must answer first"
             return
         for one in prerequisites(to, settings):
-            yield "needed", one.met, one.says
+            yield "needed", one.met, one.text

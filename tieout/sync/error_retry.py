@@ -10,7 +10,7 @@ import msgspec
 from engine.errorlog.known_messages import recognise
 from engine.errorlog.lifecycle import subject_of
 from engine.events.facts import ProcessMessage
-from engine.sync.actions import Left, Step, step_for_error, tasks
+from engine.sync.actions import Skipped, Step, step_for_error, tasks
 from engine.sync.attempts import Claim, Request
 from engine.sync.general_journals import PROCESS as JOURNALS
 from engine.sync.general_journals import name_of, number_in
@@ -28,7 +28,7 @@ class Retry(msgspec.Struct, frozen=True):
 
     name: str
     entry: ErrorEntry
-    step: Step | Left | None
+    step: Step | Skipped | None
     journal: str | None = None
 
 
@@ -39,11 +39,11 @@ def plan(entries: Iterable[ErrorEntry], settings: Settings) -> list[Retry]:
         message = entry.message
         if message.process == JOURNALS:
             number = number_in(message.subject or message.text or "")
-            left = None if number else Left("Which journal it is about is not known.")
+            left = None if number else Skipped("Which journal it is about is not known.")
             found.append(Retry(name_of(message.company or "", number or "?"), entry, left, number))
             continue
         if message.company is None:
-            found.append(Retry(_name(message), entry, Left("Its company is not known: run the process in Finance.")))
+            found.append(Retry(_name(message), entry, Skipped("Its company is not known: run the process in Finance.")))
             continue
         # The subject of a line that failed is the line; its text names the journal.
         subject = recognise(message.text or "").parameters.get("journal", message.subject)

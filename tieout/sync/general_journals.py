@@ -24,10 +24,10 @@ from engine.sync.general_journals import (
     PROCESS,
     STEP_OF,
     Journal,
-    Step,
+    JournalStep,
+    decide_next_step,
     failure,
     name_of,
-    next_of,
     number_in,
     task_of,
 )
@@ -139,7 +139,7 @@ class GeneralJournalSync:
             pair = self._journals.read_pair(claim.company, claim.parameters["journal"])
         except TargetError:
             return Precondition(True, "", {}, wait)
-        next_step = next_of(pair.journal, pair.twin, _made(claim))
+        next_step = decide_next_step(pair.journal, pair.twin, _made(claim))
         why = CONFIRMED if next_step.step == "closed" else NOTHING
         return Precondition(not next_step.over, why if next_step.over else "", {}, wait)
 
@@ -219,7 +219,7 @@ class GeneralJournalSync:
             pair = self._journals.read_pair(sync.company, number)
         except TargetError:
             return failure(Journal(number, 0, False, ()), "header", count)
-        next_step = next_of(pair.journal, pair.twin, 0)
+        next_step = decide_next_step(pair.journal, pair.twin, 0)
         return None if next_step.over else failure(pair.journal, next_step.step, count)
 
     def _run(self, sync: Sync, run: str, started: int, ended: int, text: str | None) -> Iterator[SourceEvent]:
@@ -259,7 +259,7 @@ class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
     posted: str | None
     """The day on which Finance posted it."""
     state: State
-    step: Step | None
+    step: JournalStep | None
     """The step that failed last."""
     count: int
     """Attempts of this round, of five."""

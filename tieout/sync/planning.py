@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 import structlog
 
-from engine.calendar import Company, Window, day_of_job
-from engine.errors import QuestionError, TieoutError
+from engine.calendar import Company, Window, last_due_day
+from engine.errors import QueryError, TieoutError
 from engine.reconciliation.documents import Kind
-from engine.sync.actions import Left, Step, Task, step_for, tasks
+from engine.sync.actions import Skipped, Step, Task, step_for, tasks
 from engine.sync.attempts import Claim, Request
 from handlers.sync_executor import Precondition
 from store.operational.attempts import SqlAttempts
@@ -42,7 +42,7 @@ class Limits(msgspec.Struct, frozen=True):
     documents: int
 
 
-class TooManyCalls(QuestionError):
+class TooManyCalls(QueryError):
     """A sync of more than is started at once."""
 
 
@@ -50,7 +50,7 @@ class Planned(msgspec.Struct, frozen=True):
     """A document and what Sync does for it, or why it is left alone; `change` is the digest of its surroundings."""
 
     row: GridRow
-    step: Step | Left
+    step: Step | Skipped
     change: str
 
 
@@ -68,7 +68,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def left(self) -> list[Planned]:
         """The documents that are left alone."""
-        return [one for one in self.documents if isinstance(one.step, Left)]
+        return [one for one in self.documents if isinstance(one.step, Skipped)]
 
     @property
     def changes(self) -> dict[str, str]:
@@ -117,7 +117,7 @@ def plan_of(snapshot: Snapshot, settings: Settings, queries: Iterable[GridQuery]
 
 
 def plan_for(snapshot: Snapshot, settings: Settings, document: str) -> Plan:
-    """What Sync does for one document that is asked for. Raises `QuestionError` when there is none of that name."""
+    """What Sync does for one document that is asked for. Raises `QueryError` when there is none of that name."""
     return plan_rows(snapshot, settings, [view.row for view in snapshot.chain(document)])
 
 
@@ -130,7 +130,7 @@ def plan_rows(snapshot: Snapshot, settings: Settings, rows: Iterable[GridRow], *
     found = []
     for row in rows:
         own = around[row.document.key]
-        step: Step | Left | None = Left(IN_FLIGHT)
+        step: Step | Skipped | None = Skipped(IN_FLIGHT)
         if on_its_way_too or not row.in_flight:
             step = step_for(row.document, row.cause, own.rows, posting_permitted=settings.sync_posts)
         if step is not None:
@@ -151,7 +151,7 @@ def sync_every_company(
     at = time_of_day.fromisoformat(settings.sync_at)
     with reader.snapshot() as snapshot:
         companies = [snapshot.company(code) for code in snapshot.companies() if settings.has(code)]
-        days = [day_of_job(now.astimezone(snapshot.zone(company)), at).isoformat() for company in companies]
+        days = [last_due_day(now.astimezone(snapshot.zone(company)), at).isoformat() for company in companies]
         turns = [snapshot.last_job_day(f"sync {company.code}") for company in companies]
     for company, day, last in zip(companies, days, turns, strict=True):
         if last is not None and last >= day:

@@ -17,9 +17,9 @@ import msgspec
 
 from engine.calendar import Company, Window
 from engine.errorlog.known_messages import recognise
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.reconciliation.documents import Document
-from engine.sync.actions import DONE_AS, Left, Step, Task, tasks
+from engine.sync.actions import ACTION_TEXTS, Skipped, Step, Task, tasks
 from engine.sync.attempts import Request
 from engine.sync.general_journals import task_of
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
@@ -59,7 +59,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     company: str
     cause: str
-    step: Step | Left
+    step: Step | Skipped
     change: str = ""
     amount: int | None = None
     currency: str | None = None
@@ -99,7 +99,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def left(self) -> list[Candidate]:
         """The candidates that are left unchanged."""
-        return [one for one in self.candidates if isinstance(one.step, Left)]
+        return [one for one in self.candidates if isinstance(one.step, Skipped)]
 
     @property
     def token(self) -> str:
@@ -130,7 +130,7 @@ class Shown(msgspec.Struct, frozen=True, array_like=True):
 
 
 def read_token(token: str) -> Shown:
-    """What a form carries. Raises `QuestionError` for what no preview of ours made."""
+    """What a form carries. Raises `QueryError` for what no preview of ours made."""
     try:
         if len(token) > TOKEN_MAX:
             raise ValueError
@@ -148,9 +148,9 @@ def read_token(token: str) -> Shown:
         ):
             raise ValueError
     except (ValueError, binascii.Error, zlib.error, msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        raise QuestionError("this form cannot be read: open the preview again.") from None
+        raise QueryError("this form cannot be read: open the preview again.") from None
     if len(shown.calls) > CALLS_MAX:
-        raise QuestionError(f"this form has more than {CALLS_MAX:,} calls: open the preview again.")
+        raise QueryError(f"this form has more than {CALLS_MAX:,} calls: open the preview again.")
     return shown
 
 
@@ -187,10 +187,10 @@ def of_rows(
 
 
 def of_document(snapshot: Snapshot, settings: Settings, company: Company, name: str) -> Preview:
-    """One document, also while it is on its way. Raises `QuestionError` where there is none."""
+    """One document, also while it is on its way. Raises `QueryError` where there is none."""
     rows = [view.row for view in snapshot.chain(name)]
     if any(row.document.company not in (None, company.code) for row in rows):
-        raise QuestionError(f"there is no document {name!r} in {company.code}: open it in its own company.")
+        raise QueryError(f"there is no document {name!r} in {company.code}: open it in its own company.")
     planned = plan_rows(snapshot, settings, rows)
     return _of_documents(snapshot, company.code, f"Document {name}", planned, settings=settings)
 
@@ -220,11 +220,11 @@ def _open_amount(document: Document) -> int | None:
 
 def of_journals(snapshot: Snapshot, company: Company, numbers: Collection[str] | None = None) -> Preview:
     """General journals that are not confirmed in Dataverse: those of these numbers, or all of a company. Raises
-    `QuestionError` for a number that is not among them.
+    `QueryError` for a number that is not among them.
     """
     known = {one.journal: one for one in journal_statuses(snapshot, company.code)}
     if unknown := sorted(set(numbers or ()) - set(known)):
-        raise QuestionError(
+        raise QueryError(
             f"there is no unconfirmed general journal {unknown[0]!r} here: it may have been confirmed meanwhile."
         )
     chosen = [known[number] for number in sorted(known if numbers is None else set(numbers))]
@@ -241,10 +241,10 @@ def _of_journal(one: JournalStatus) -> Candidate:
 def of_errors(
     snapshot: Snapshot, settings: Settings, company: Company, chosen: Callable[[ErrorEntry], bool]
 ) -> Preview:
-    """Current errors: their processes run again. Raises `QuestionError` where none of those chosen is current."""
+    """Current errors: their processes run again. Raises `QueryError` where none of those chosen is current."""
     entries = [entry for entry in snapshot.error_log(ErrorQuery(company=company.code, limit=_EVERY)) if chosen(entry)]
     if not entries:
-        raise QuestionError("there is no error like this that is current: it was resolved or deleted meanwhile.")
+        raise QueryError("there is no error like this that is current: it was resolved or deleted meanwhile.")
     found = [_of_error(one) for one in error_retry.plan(entries, settings)]
     scope = f"Error of {found[0].name}" if len(found) == 1 else f"{len(found)} errors"
     return _made("errors", snapshot, company.code, scope, found)
@@ -286,9 +286,9 @@ class Confirmed(msgspec.Struct, frozen=True):
 
 
 def confirm(snapshot: Snapshot, settings: Settings, company: Company, shown: Shown) -> Confirmed:
-    """The request of what was shown and is still to be done in the same way. Raises `QuestionError` as the preview."""
+    """The request of what was shown and is still to be done in the same way. Raises `QueryError` as the preview."""
     if shown.company != company.code:
-        raise QuestionError("this form is of another company: open the preview again.")
+        raise QueryError("this form is of another company: open the preview again.")
     now: dict[tuple[str, str, str], Candidate] = {}
     for one in _again(snapshot, settings, company, shown):
         if isinstance(one.step, Step):
@@ -339,11 +339,11 @@ def obstacles(settings: Settings, kind: Kind) -> list[str]:
     return [_sentence(reason) for reason in connectors.obstacles(settings)]
 
 
-def _available(settings: Settings, step: Step | Left) -> Step | Left:
+def _available(settings: Settings, step: Step | Skipped) -> Step | Skipped:
     """A step, or why its call cannot be made: where the systems are connected, but no setting says how to call."""
-    if isinstance(step, Left) or not is_configured(settings) or getattr(settings, f"process_{step.action}"):
+    if isinstance(step, Skipped) or not is_configured(settings) or getattr(settings, f"process_{step.action}"):
         return step
-    return Left(f"No setting says how to {DONE_AS[step.action]}: set TIEOUT_PROCESS_{step.action.upper()}.")
+    return Skipped(f"No setting says how to {ACTION_TEXTS[step.action]}: set TIEOUT_PROCESS_{step.action.upper()}.")
 
 
 def _sentence(text: str) -> str:

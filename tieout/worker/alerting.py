@@ -17,10 +17,10 @@ from sqlalchemy.exc import DBAPIError
 from tenacity.nap import sleep_using_event
 
 from engine import alerts
-from engine.alerts import Alert, Kind
+from engine.alerts import Alert, AlertKind
 from engine.calendar import Company, Window
 from engine.errors import TieoutError
-from engine.events.notices import late
+from engine.events.notices import overdue
 from handlers.api.bounded_exchange import client
 from handlers.errors import TargetError
 from handlers.webhook import Webhook
@@ -63,13 +63,13 @@ class AlertConditions:
         self._ends: object = None
         self._rejected: Counter[str] = Counter()
 
-    def __call__(self) -> tuple[list[Alert], set[Kind]]:
+    def __call__(self) -> tuple[list[Alert], set[AlertKind]]:
         """What stands, and the kinds that were looked at: without the log, those that the store tells."""
         with self._reader.snapshot() as snapshot:
             found = [*_silent(snapshot, self._settings), *alerts.waiting(snapshot.stopped())]
             found += _amounts(snapshot, self._settings)
-            found += alerts.not_read(late(snapshot.unread_rows(), _now()))
-        looked_at: set[Kind] = {"feed-silent", "waits-for-person", "rows-not-read", "amount-before-close"}
+            found += alerts.not_read(overdue(snapshot.unread_rows(), _now()))
+        looked_at: set[AlertKind] = {"feed-silent", "waits-for-person", "rows-not-read", "amount-before-close"}
         try:
             with open_log(self._settings, write=False) as event_log:
                 found += alerts.rejected(self._rejections(event_log))
@@ -147,7 +147,7 @@ class AlertDispatcher:
 
     def __init__(
         self,
-        look: Callable[[], tuple[list[Alert], set[Kind]]],
+        look: Callable[[], tuple[list[Alert], set[AlertKind]]],
         kept: SqlAlerts,
         tell: Callable[[Mapping[str, Any]], None],
         *,

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from engine.errors import BuiltOtherwise, TieoutError
+from engine.errors import StoreMismatch, TieoutError
 from engine.events.facts import iso
 from engine.mapping.compiler import Maps
 from engine.sync.attempts import SECOND, Claim, Request
@@ -151,7 +151,7 @@ def handling(
                     if due is None and until_done and nothing_more_comes.is_set():
                         return
                     stop.wait(POLL_SECONDS if due is None else min(max((due - _now()) / SECOND, 0.05), POLL_SECONDS))
-                except BuiltOtherwise:
+                except StoreMismatch:
                     continue  # a replay came between: nothing was called, and the next look tells
                 except DBAPIError as error:
                     status.record_handling(str(error.orig).strip())

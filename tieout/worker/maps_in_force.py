@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Engine
 
-from engine.errors import BuiltOtherwise, MapError
+from engine.errors import MapError, StoreMismatch
 from engine.mapping.compiler import Maps
 from store.operational.loops import delete_run
 from store.projection.writer import build_settings, check_build_settings
@@ -45,13 +45,13 @@ class MapsInForce:
         self._begun = self._compared = 0
 
     def fitting(self, connection: Connection) -> Maps:
-        """The maps that the store was built under. Raises `BuiltOtherwise` when these are others, or the companies are;
+        """The maps that the store was built under. Raises `StoreMismatch` when these are others, or the companies are;
         `MapError` when their files cannot be read any more.
         """
         maps = self.maps
         try:
             self._check(connection, maps)
-        except BuiltOtherwise:
+        except StoreMismatch:
             maps = load_maps(self._settings)
             self._check(connection, maps)
             # No lock around the questions: on SQLite each waits for the other's transaction.
@@ -72,7 +72,7 @@ class MapsInForce:
             number = self._begun
         try:
             self.fitting(connection)
-        except (BuiltOtherwise, MapError) as error:
+        except (StoreMismatch, MapError) as error:
             reason = str(error)
         with self._lock:
             if number < self._compared:

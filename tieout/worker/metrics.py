@@ -24,7 +24,7 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import SettingError, TieoutError
-from engine.events.notices import Waiting
+from engine.events.notices import UnreadRows
 from store.notices import waiting_rows
 from store.operational.attempts import sync_counts
 from store.operational.state_topic import pending_count
@@ -54,7 +54,7 @@ class Sample(msgspec.Struct, frozen=True):
     documents: dict[tuple[str, str, str], int]
     complete: dict[str, float]
     oldest_open: float | None
-    not_read: list[Waiting]
+    not_read: list[UnreadRows]
     syncs: dict[tuple[str, str], int]
     attempts: dict[tuple[str, str], int]
     size: int

@@ -21,7 +21,7 @@ from tenacity import (
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
-from engine.errors import BuiltOtherwise, MapError, Overtaken, Rebuilt, StoreAway
+from engine.errors import LeaseLost, MapError, StoreMismatch, StoreReplaced, StoreUnavailable
 from store.lease import Lease, lease_holder
 from streams import faust_app
 from streams.log import EventLog, LogBusy, LogFailed, LogRefused
@@ -53,7 +53,7 @@ def project(
     """Project the events of the topics into the store, until told to stop or, if asked for, until all are read.
 
     After a replay it loads the maps of the files again. While the store was built under other maps or companies than
-    these it waits, and `status` says why; asked for an end it raises `BuiltOtherwise`.
+    these it waits, and `status` says why; asked for an end it raises `StoreMismatch`.
 
     On an embedded log this is the only worker, and whatever fails is raised. On Kafka it stands by until it holds the
     lease of the store, and goes on when the broker or the database comes back; what is raised then is for a person.
@@ -83,7 +83,7 @@ def project(
         while True:
             try:
                 return _alone(settings, in_force, run) if alone else _reign(settings, in_force, stop, run, status)
-            except (BuiltOtherwise, MapError):
+            except (StoreMismatch, MapError):
                 if until_caught_up:
                     raise
                 begun = True
@@ -151,7 +151,7 @@ def _alone(settings: Settings, in_force: MapsInForce, run: Callable[..., None]) 
                 in_force.keep(engine)
                 run(event_log, projector, None)
                 return
-        except Rebuilt as reason:
+        except StoreReplaced as reason:
             log.info("store_rebuilt", reason=str(reason))
 
 
@@ -172,7 +172,7 @@ def _reign(
 
 
 def _stand_by(lease: Lease, engine: Engine, in_force: MapsInForce, stop: threading.Event, status: WorkerStatus) -> bool:
-    """Wait for the lease; False when told to stop before. Raises `BuiltOtherwise` when it could not write."""
+    """Wait for the lease; False when told to stop before. Raises `StoreMismatch` when it could not write."""
     told: str | None = None
     while not stop.is_set():
         with engine.connect() as connection:
@@ -207,7 +207,7 @@ _backing_off: Final = wait_exponential_jitter(multiplier=0.5, max=RETRY_SECONDS_
 
 def _wait(state: RetryCallState) -> float:
     """Who was overtaken stands by at once; who met a server that is away waits longer each time."""
-    return 0 if isinstance(_error(state), Overtaken) else _backing_off(state)
+    return 0 if isinstance(_error(state), LeaseLost) else _backing_off(state)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -218,7 +218,7 @@ def is_transient(error: BaseException) -> bool:
             or isinstance(error, OperationalError | InterfaceError | InternalError)
             or _sqlstate(error).startswith("P0")  # a trigger of the owner's refuses
         )
-    return isinstance(error, LogFailed | Overtaken | StoreAway) and not isinstance(error, LogRefused)
+    return isinstance(error, LogFailed | LeaseLost | StoreUnavailable) and not isinstance(error, LogRefused)
 
 
 def _sqlstate(error: DBAPIError) -> str:

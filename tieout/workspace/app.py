@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from engine.errors import QuestionError, SetupError, TieoutError
+from engine.errors import QueryError, SetupError, TieoutError
 from streams.log import LogError
 from tieout.sync.planning import TooManyCalls
 from tieout.workspace.pages import (
@@ -161,7 +161,7 @@ def _fault(request: Request, error: Exception) -> Response:
 
 
 _HANDLERS: Mapping[Any, Callable[[Request, Exception], Response]] = {
-    QuestionError: _question,
+    QueryError: _question,
     HTTPException: _http,
     SetupError: _unavailable,
     LogError: _unavailable,

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from engine import money
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.reconciliation.documents import Kind
 from store.projection.tile_totals import View
 from store.queries.balance import AgeBucket, Balance
@@ -45,7 +45,7 @@ def balance(request: Request) -> Response:
             ledger = _ledger(query["ledger"]) if query.get("ledger") else None
             account = query.get("account", "")
             if account not in ACCOUNTS:
-                raise QuestionError(f"there is no account {account!r}; there are {', '.join(filter(None, ACCOUNTS))}.")
+                raise QueryError(f"there is no account {account!r}; there are {', '.join(filter(None, ACCOUNTS))}.")
             sums: dict[str, int] = {kind: one.explained for kind, one in explained.by_kind.items()}
             sums[""] = explained.explained
             ages = snapshot.ageing(around.company, around.window)
@@ -105,7 +105,7 @@ def _compared(request: Request) -> str:
 def _ledger(text: str) -> int:
     found = money.units(text)
     if found is None:
-        raise QuestionError(f"{text!r} is no amount. Write the ledger's balance as 39512.50.")
+        raise QueryError(f"{text!r} is no amount. Write the ledger's balance as 39512.50.")
     return found
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from engine.errorlog.lifecycle import subject_of
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from store.errorlog.error_log import ErrorEntry
 from tieout.sync.command_topic import current_user, deletion_commands, retried_journals, wait_until_applied
 from tieout.workspace.pages.troubleshoot import State, read_state, rows_of, sections
@@ -78,7 +78,7 @@ def _delete(request: Request, form: Form) -> Response:
         around = frame(request, snapshot, state.company)
         chosen = [row.entry for row in rows_of(snapshot, around, state) if _seen(row.entry) in seen]
     if not chosen:
-        raise QuestionError("nothing was deleted: none of these errors is current any more.")
+        raise QueryError("nothing was deleted: none of these errors is current any more.")
     sent = workspace.topic_writer.send(deletion_commands(chosen, who, why))
     if not wait_until_applied(workspace.reader, sent):
         return _to_come(request, around, len(chosen))

@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.chains.records import Record
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.events.facts import Evidence
 from engine.reconciliation.documents import Amounts
 from engine.reconciliation.explanations import explain, explain_finding
-from engine.reconciliation.grace import claimed
-from engine.sync.actions import DONE_AS
-from engine.sync.attempts import ATTEMPTS_MAX, State, Sync
+from engine.reconciliation.grace import is_reportable
+from engine.sync.actions import ACTION_TEXTS
+from engine.sync.attempts import ATTEMPTS_MAX, AttemptState, Sync
 from store.operational.attempts import Attempt
 from store.queries.snapshot import ChainView, Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
@@ -68,7 +68,7 @@ def address(name: str, dated: str = "") -> str:
 
 
 def chain_context(request: Request, snapshot: Snapshot, around: Frame, name: str) -> dict[str, Any]:
-    """What the drawer and the page show of a document. Raises `QuestionError` when there is none of that name."""
+    """What the drawer and the page show of a document. Raises `QueryError` when there is none of that name."""
     return {
         "name": name,
         "address": address(name, around.dated()),
@@ -78,7 +78,7 @@ def chain_context(request: Request, snapshot: Snapshot, around: Frame, name: str
     }
 
 
-SYNC_STATES: Final[Mapping[State, str]] = {
+SYNC_STATES: Final[Mapping[AttemptState, str]] = {
     "waiting": "Queued",
     "running": "In progress",
     "done": "Done",
@@ -90,7 +90,7 @@ SYNC_STATES: Final[Mapping[State, str]] = {
 def _sync(sync: Sync) -> dict[str, Any]:
     """How far the current cycle of attempts for an action is: the next attempt and the last answer included."""
     return {
-        "done_as": DONE_AS.get(sync.action, sync.action),
+        "done_as": ACTION_TEXTS.get(sync.action, sync.action),
         "state": SYNC_STATES[sync.attempts.state],
         "made": sync.attempts.made,
         "of": ATTEMPTS_MAX,
@@ -105,7 +105,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     outcome = attempt.outcome or "not known yet"
     return {
         "begun": attempt.begun,
-        "done_as": DONE_AS.get(attempt.action, attempt.action),
+        "done_as": ACTION_TEXTS.get(attempt.action, attempt.action),
         "count": f"{attempt.number} of {ATTEMPTS_MAX}" if attempt.number else "given back",
         "outcome": f"{outcome}: {attempt.text}" if attempt.text else outcome,
     }
@@ -138,7 +138,7 @@ def _told(request: Request, view: ChainView, snapshot: Snapshot, around: Frame) 
         "findings": [
             {"code": finding.code, "told": explain_finding(finding), "event": event_address(finding.evidence, around)}
             for finding in findings_of(view)
-            if claimed(finding, snapshot.moment)
+            if is_reportable(finding, snapshot.moment)
         ],
     }
 
@@ -158,8 +158,8 @@ def _timeline(request: Request, records: list[Record], around: Frame) -> list[di
     for record in records:
         told = record_json(record, workspace.in_force.maps)
         evidence = sorted(
-            {*record.evidence, *(one for one in (record.seen, record.deleted) if one is not None)},
-            key=lambda one: one.rank,
+            {*record.evidence, *(one for one in (record.latest_upsert, record.deleted) if one is not None)},
+            key=lambda one: one.precedence,
         )
         steps.append(
             {
@@ -172,7 +172,7 @@ def _timeline(request: Request, records: list[Record], around: Frame) -> list[di
                 "last": evidence[-1].at if evidence else 0,
                 "events": [_event(one, around) for one in evidence],
                 "cells": [
-                    (name, _text(value), event_address(record.told_by(name), around))
+                    (name, _text(value), event_address(record.evidence_of(name), around))
                     for name, value in told["columns"].items()
                 ],
             }
@@ -244,7 +244,7 @@ def _event_record(request: Request) -> LogRecord:
         with suppress(OffsetOutOfRange, TopicMissing):
             found = log.read(topic, partition, offset, 1, 1) if partition < log.partitions(topic) else []
     if not found or found[0].offset != offset:
-        raise QuestionError(f"there is no event at {where}: the log does not reach there, or no longer holds it.")
+        raise QueryError(f"there is no event at {where}: the log does not reach there, or no longer holds it.")
     return found[0]
 
 

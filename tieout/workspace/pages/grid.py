@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from engine import money
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.events.facts import iso
 from engine.reconciliation.documents import Cause, Excluded, Kind
 from store.queries.grids import GROUPS, GridQuery, GroupBy, TotalsByCurrency
@@ -68,7 +68,7 @@ def grid(request: Request) -> Response:
             return RedirectResponse(
                 grid_state.jumped(state, form_input.place(query["at"], locale)).address(), status_code=303
             )
-        except QuestionError as error:
+        except QueryError as error:
             wrong = {"at": str(error)}
     if not wrong and (clean := _cleaned(request, state)):
         return RedirectResponse(clean, status_code=303)
@@ -97,7 +97,7 @@ def grid_csv(request: Request) -> Response:
         snapshot = stack.enter_context(asked(request))
         around = frame(request, snapshot, state.company, state.start, state.end)
         if around.window is None:
-            raise QuestionError(around.problem or "there is no window.")
+            raise QueryError(around.problem or "there is no window.")
         state = msgspec.structs.replace(state.from_start(), company=around.code)
         query = msgspec.structs.replace(state.query(around.window, around.zone), limit=1_000)
         name = f"{around.code}-{PATHS[kind]}-{around.window.start}-{around.window.end}"
@@ -183,7 +183,7 @@ def _grid(
     }
     try:
         query = state.query(around.window, around.zone)
-    except QuestionError as error:
+    except QueryError as error:
         common["wrong"] = wrong or {"": str(error)}
     if common["wrong"]:
         return common
@@ -344,5 +344,5 @@ def _drawer(request: Request, snapshot: Snapshot, around: Frame, state: GridStat
     closed = state.address(opened="")
     try:
         return {**chain_context(request, snapshot, around, state.opened), "closed": closed, "problem": None}
-    except QuestionError as error:
+    except QueryError as error:
         return {"problem": str(error), "closed": closed, "name": state.opened}

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.events.facts import microseconds
-from engine.sync.actions import DONE_AS
+from engine.sync.actions import ACTION_TEXTS
 from engine.sync.attempts import ATTEMPTS_MAX, Sync
 from engine.sync.general_journals import ACTION, name_of
 from store.queries.snapshot import Snapshot
@@ -96,7 +96,7 @@ def _stopped(sync: Sync, *, of_document: bool) -> dict[str, Any]:
     return {
         "name": sync.document,
         "address": address(sync.document) if of_document else errors,
-        "tried": DONE_AS.get(sync.action, sync.action),
+        "tried": ACTION_TEXTS.get(sync.action, sync.action),
         "made": sync.attempts.made,
         "last": sync.last_at,
         "outcome": f"{sync.last_outcome}: {sync.last_text}" if sync.last_text else sync.last_outcome,
@@ -108,7 +108,7 @@ def _journal(one: JournalStatus) -> dict[str, Any]:
     return {
         "name": name_of(one.company, one.journal),
         "address": f"/{quote(one.company)}/general-journals",
-        "tried": DONE_AS[ACTION],
+        "tried": ACTION_TEXTS[ACTION],
         "made": one.count,
         "last": one.last,
         "outcome": " ".join(text for text in (one.error, one.reason) if text) or one.outcome,

@@ -12,11 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from engine.calendar import Company, next_job
+from engine.calendar import Company, next_run
 from engine.errorlog.lifecycle import subject_of
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.events.facts import iso, microseconds
-from engine.sync.actions import DONE_AS, SYSTEMS, Left, Step
+from engine.sync.actions import ACTION_TEXTS, SYSTEMS, Skipped, Step
 from engine.sync.attempts import ATTEMPTS_MAX, SECOND
 from engine.sync.general_journals import ACTION as JOURNAL
 from store.operational.sync_runs import DONE, FAILED, WAITING, RunDocument, RunProgress, RunState
@@ -67,7 +67,7 @@ def _around(request: Request, snapshot: Snapshot, around: Frame) -> dict[str, An
     """
     try:
         return amounts(request, snapshot, around)
-    except QuestionError:
+    except QueryError:
         return amounts(request, snapshot, msgspec.structs.replace(around, window=None))
 
 
@@ -94,7 +94,7 @@ def preview(request: Request) -> Response:
         "left": _left(found),
         "synced": found.synced[:LISTED],
         "address_of": lambda name: _address(around, name, documents=found.kind == "documents"),
-        "done_as": DONE_AS,
+        "done_as": ACTION_TEXTS,
         "obstacles": lambda: workspace.obstacles(found.kind) if found.tasks else [],
         "csv": f"/{quote(around.code, safe='')}/sync/preview.csv?{request.url.query}",
         "of": ATTEMPTS_MAX,
@@ -112,8 +112,8 @@ def preview_csv(request: Request) -> Response:
 
 
 def _line(one: Candidate) -> list[Any]:
-    if isinstance(one.step, Left):
-        return [one.name, one.cause, "", "", "", one.step.why]
+    if isinstance(one.step, Skipped):
+        return [one.name, one.cause, "", "", "", one.step.reason]
     return [one.name, one.cause, one.step.action, SYSTEMS[one.step.action], one.step.subject, ""]
 
 
@@ -125,7 +125,7 @@ def _chosen(request: Request, snapshot: Snapshot, around: Frame) -> tuple[Previe
     if "document" in query:
         name = query["document"]
         if not name:
-            raise QuestionError("there is no document without a name.")
+            raise QueryError("there is no document without a name.")
         return previews.of_document(snapshot, settings, company, name), document_address(name, around.dated()), None
     if journals := query.getlist("journal"):
         numbers = None if journals == ["all"] else journals
@@ -135,11 +135,11 @@ def _chosen(request: Request, snapshot: Snapshot, around: Frame) -> tuple[Previe
         found = previews.of_errors(snapshot, settings, company, lambda entry: subject_of(entry.message).key in wanted)
         return found, f"{base}/errors", None
     if around.window is None:
-        raise QuestionError(around.problem or "choose both dates of the window.")
+        raise QueryError(around.problem or "choose both dates of the window.")
     kind = query.get("kind", "")
     if kind:
         if kind not in PATHS:
-            raise QuestionError(f"there is no kind {kind!r}; there are {', '.join(PATHS)}.")
+            raise QueryError(f"there is no kind {kind!r}; there are {', '.join(PATHS)}.")
         state = msgspec.structs.replace(grid_state.read(around.code, kind, query).from_start(), opened="")
         state = msgspec.structs.replace(state, company=around.code, sort="date")
         asked_for = state.query(around.window, around.zone)
@@ -210,8 +210,8 @@ def _left(found: Preview) -> list[dict[str, Any]]:
     """What is left unchanged by cause and reason, with the first documents of each."""
     rows: dict[tuple[str, str], list[Candidate]] = {}
     for one in found.left:
-        assert isinstance(one.step, Left)
-        rows.setdefault((one.cause, one.step.why), []).append(one)
+        assert isinstance(one.step, Skipped)
+        rows.setdefault((one.cause, one.step.reason), []).append(one)
     return [
         {"cause": cause, "why": why, "documents": len(some), "amounts": _amounts(some), "first": some[:LISTED]}
         for (cause, why), some in sorted(rows.items(), key=lambda item: -len(item[1]))
@@ -275,7 +275,7 @@ def run(request: Request) -> Response:
         found = _run(request, snapshot, around)
         waits = _waits(query.get("requested", ""), snapshot.now)
         if found is None and not waits:
-            raise QuestionError("there is no sync run of this address.")
+            raise QueryError("there is no sync run of this address.")
         context = _around(request, snapshot, around)
         page = int(text) if re.fullmatch(r"[1-9]\d{0,5}", text := query.get("page", "1"), re.ASCII) else 1
         page = min(page, max(1, -(-found.arrived // LISTED))) if found else 1
@@ -297,7 +297,7 @@ def run(request: Request) -> Response:
                 )
                 for one in documents
             ],
-            "done_as": DONE_AS,
+            "done_as": ACTION_TEXTS,
             "of": ATTEMPTS_MAX,
             "result": result(found) if found else "",
             "remaining": _remaining(found, now) if found else None,
@@ -334,7 +334,7 @@ def run_csv(request: Request) -> Response:
         around = frame(request, snapshot, request.path_params["company"])
         found = _run(request, snapshot, around)
         if found is None:
-            raise QuestionError("there is no sync run of this address.")
+            raise QueryError("there is no sync run of this address.")
         documents = snapshot.run_documents(found.id)
     titles = ["Document", "Action", "Status", "Attempts", "Last attempt", "Outcome", "Answer", "Next attempt"]
     return csv_response(f"{around.code}-sync-{found.id}", titles, (_told(one) for one in documents))
@@ -442,5 +442,5 @@ def runs(request: Request) -> Response:
 
 def _next(snapshot: Snapshot, around: Frame, at: time) -> str:
     turn = snapshot.last_job_day(f"sync {around.code}")
-    following = next_job(snapshot.now.astimezone(around.zone), at, date.fromisoformat(turn) if turn else None)
+    following = next_run(snapshot.now.astimezone(around.zone), at, date.fromisoformat(turn) if turn else None)
     return "" if following is None else around.locale.time(microseconds(following), around.zone)

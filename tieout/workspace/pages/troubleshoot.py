@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from engine.errorlog.known_messages import catalogued, recognise
 from engine.errorlog.lifecycle import subject_of
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.events.facts import PROCESSES, ProcessMessage, iso
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
 from store.queries.snapshot import Snapshot
@@ -140,9 +140,9 @@ def read_state(request: Request) -> State:
     query = request.query_params
     sort, group = query.get("sort", "-time"), query.get("group", "")
     if sort.removeprefix("-") not in _SORTS:
-        raise QuestionError(f"errors cannot be sorted by {sort!r}; they can by {', '.join(_SORTS)}.")
+        raise QueryError(f"errors cannot be sorted by {sort!r}; they can by {', '.join(_SORTS)}.")
     if group and group not in GROUPINGS:
-        raise QuestionError(f"errors cannot be grouped by {group!r}; they can by {', '.join(GROUPINGS)}.")
+        raise QueryError(f"errors cannot be grouped by {group!r}; they can by {', '.join(GROUPINGS)}.")
     start, end = dates(query)
     return State(
         company=request.path_params["company"],
@@ -290,12 +290,12 @@ def history(request: Request) -> Response:
     """Everything that was said of one subject, newest first, with first seen, last seen and count."""
     process, about = request.query_params.get("process", ""), request.query_params.get("about", "")
     if process not in PROCESSES:
-        raise QuestionError(f"there is no process {process!r}; there are {', '.join(PROCESSES)}.")
+        raise QueryError(f"there is no process {process!r}; there are {', '.join(PROCESSES)}.")
     with asked(request) as snapshot:
         around = frame(request, snapshot, request.path_params["company"])
         said = snapshot.error_history(around.code, process, about)
         if not said:
-            raise QuestionError(f"nothing was reported about {about!r} by {PROCESS_NAMES[process]}.")
+            raise QueryError(f"nothing was reported about {about!r} by {PROCESS_NAMES[process]}.")
         reported = [message for message in said if message.text is not None]
         newest = recognise(reported[0].text or "") if reported else None
         known = catalogued(newest.code) if newest else None

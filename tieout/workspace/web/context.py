@@ -12,7 +12,7 @@ from cachetools import TLRUCache
 from starlette.requests import Request
 
 from engine.calendar import Company, Window
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.events.facts import moment
 from store.queries.snapshot import Reader, Snapshot
 from streams.log import EventLog
@@ -144,7 +144,7 @@ def locale_of(request: Request) -> Locale:
 
 
 def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "", end: str = "") -> Frame:
-    """What stands around a page of a company. Raises `QuestionError` when there is no such company."""
+    """What stands around a page of a company. Raises `QueryError` when there is no such company."""
     settings = workspace_of(request).settings
     companies = companies_of(snapshot, settings)
     company = snapshot.company(code) if code is not None else None
@@ -153,7 +153,7 @@ def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "
     if company is not None:
         try:
             window = snapshot.window(company, start or None, end or None)
-        except QuestionError as error:
+        except QueryError as error:
             told = str(error).replace("name the dates with --from and --to", "choose both dates above")
             problem = told[:1].upper() + told[1:]
     where = zone(company.time_zone if company else None)

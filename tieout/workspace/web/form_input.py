@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC
 
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from store.queries.filters import COLUMNS
 from tieout.workspace.web.grid_state import conditions_of, plain
 from tieout.workspace.web.locales import Locale
@@ -14,10 +14,10 @@ _PLAIN = re.compile(r"-?\d{1,30}(\.\d+)?", re.ASCII)
 
 
 def amount(text: str, locale: Locale) -> str:
-    """An amount as plain digits. Raises `QuestionError`, saying how the language writes one."""
+    """An amount as plain digits. Raises `QueryError`, saying how the language writes one."""
     found = locale.plain(text)
     if found is None:
-        raise QuestionError(f"{text.strip()!r} is no amount. Write it as {locale.digits('1000.50')}.")
+        raise QueryError(f"{text.strip()!r} is no amount. Write it as {locale.digits('1000.50')}.")
     return found
 
 
@@ -34,7 +34,7 @@ def filters(texts: Mapping[str, str], locale: Locale) -> tuple[dict[str, str], d
         try:
             read[name] = _filter(name, text, locale)
             conditions_of(name, read[name], UTC)
-        except QuestionError as error:
+        except QueryError as error:
             read.pop(name, None)
             wrong[name] = str(error)
     return read, wrong

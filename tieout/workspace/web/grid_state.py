@@ -20,7 +20,7 @@ import msgspec
 
 from engine import money
 from engine.calendar import Window
-from engine.errors import QuestionError
+from engine.errors import QueryError
 from engine.events.facts import microseconds
 from engine.reconciliation.documents import Kind
 from store.projection.tile_totals import BITS, View
@@ -55,7 +55,7 @@ _MAX_WIDTH: Final = 80
 
 
 def day(text: str) -> str:
-    """A date of an address; '' stays ''. Raises `QuestionError`, saying how to write one."""
+    """A date of an address; '' stays ''. Raises `QueryError`, saying how to write one."""
     try:
         if text and (not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII) or not date.fromisoformat(text)):
             raise ValueError
@@ -65,7 +65,7 @@ def day(text: str) -> str:
 
 
 def dates(query: Mapping[str, str]) -> tuple[str, str]:
-    """The two dates of an address, each '' where it has none. Raises `QuestionError`, saying how to write one."""
+    """The two dates of an address, each '' where it has none. Raises `QueryError`, saying how to write one."""
     return day(query.get("from", "")), day(query.get("to", ""))
 
 
@@ -149,13 +149,13 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
         return self.from_start(filters={key: value for key, value in filters.items() if value})
 
     def query(self, window: Window, zone: tzinfo) -> GridQuery:
-        """What to ask of the store. Raises `QuestionError`, naming the filter that cannot be read."""
+        """What to ask of the store. Raises `QueryError`, naming the filter that cannot be read."""
         conditions = []
         for name, text in self.filters.items():
             try:
                 conditions += conditions_of(name, text, zone)
-            except QuestionError as error:
-                raise QuestionError(f"{name.replace('_', ' ')}: {error}") from None
+            except QueryError as error:
+                raise QueryError(f"{name.replace('_', ' ')}: {error}") from None
         return GridQuery(
             company=self.company,
             kind=self.kind,
@@ -183,16 +183,16 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
-    """The state of an address. Raises `QuestionError`, saying which part cannot be read."""
+    """The state of an address. Raises `QueryError`, saying which part cannot be read."""
     sort = query.get("sort", "-date")
     group = query.get("group") or None
     view = query.get("view") or "missing-actuals"
     if view not in BITS:
-        raise QuestionError(f"there is no view {view!r}; there are {', '.join(BITS)}.")
+        raise QueryError(f"there is no view {view!r}; there are {', '.join(BITS)}.")
     if sort.removeprefix("-") not in SORTS:
-        raise QuestionError(f"a grid cannot be sorted by {sort!r}; it can by {', '.join(SORTS)}.")
+        raise QueryError(f"a grid cannot be sorted by {sort!r}; it can by {', '.join(SORTS)}.")
     if group is not None and group not in get_args(GroupBy):
-        raise QuestionError(f"a grid cannot be grouped by {group!r}; it can by {', '.join(GROUPS)}.")
+        raise QueryError(f"a grid cannot be grouped by {group!r}; it can by {', '.join(GROUPS)}.")
     before = query.get("before", "")
     number = query.get("n", "")
     after = "" if before == "end" else before or query.get("after", "")
@@ -217,14 +217,14 @@ def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
     )
     for name, text in (*state.filters.items(), ("", state.search)):
         if name and name not in COLUMNS:
-            raise QuestionError(f"there is no column {name!r} to filter on; there are {', '.join(COLUMNS)}.")
+            raise QueryError(f"there is no column {name!r} to filter on; there are {', '.join(COLUMNS)}.")
         if len(text) > FILTER_CHARACTERS_MAX:
-            raise QuestionError(f"a filter has at most {FILTER_CHARACTERS_MAX:,} characters; this has {len(text):,}.")
+            raise QueryError(f"a filter has at most {FILTER_CHARACTERS_MAX:,} characters; this has {len(text):,}.")
     return state
 
 
 def jumped(state: GridState, text: str) -> GridState:
-    """The page that begins at a date or an amount. Raises `QuestionError` when it is neither."""
+    """The page that begins at a date or an amount. Raises `QueryError` when it is neither."""
     typed = text.strip()
     if re.fullmatch(r"\d{4}(-\d{2}){0,2}", typed) and "-" in typed:
         start, end = _span(typed)
@@ -250,7 +250,7 @@ def place_text(place: PageKey) -> str:
 def _place(text: str, sort: Sort) -> PageKey:
     value, tilde, key = text.partition("~")
     if not tilde or (sort in ("amount", "since") and not re.fullmatch(r"-?\d{0,18}", value)):
-        raise QuestionError(f"{text!r} is no place in a grid sorted by {sort}: open the first page again.")
+        raise QueryError(f"{text!r} is no place in a grid sorted by {sort}: open the first page again.")
     if sort in ("amount", "since"):
         return (int(value) if value else None), key
     return value, key
@@ -262,13 +262,13 @@ _RANGES: Final[Sequence[tuple[str, Operator]]] = ((">=", "from"), ("<=", "to"), 
 
 
 def conditions_of(name: str, text: str, zone: tzinfo) -> list[Condition]:
-    """The conditions that a filter's text means. Raises `QuestionError`, naming the text and what to write."""
+    """The conditions that a filter's text means. Raises `QueryError`, naming the text and what to write."""
     match COLUMNS[name].of:
         case "text":
             return [_of_text(name, text)]
         case "flag":
             if text not in ("yes", "no"):
-                raise QuestionError(f"{text!r} is neither yes nor no.")
+                raise QueryError(f"{text!r} is neither yes nor no.")
             return [Condition(name, "is", text)]
         case "amount":
             return _of_range(name, text, lambda part: (_amount(part),) * 2)
@@ -312,7 +312,7 @@ def _of_range(name: str, text: str, read: Callable[[str], tuple[Any, Any]]) -> l
         # By value: an index may lead to it.
         return [Condition(name, "not" if text.startswith("!") else "is", first)]
     if text.startswith("!"):
-        raise QuestionError(f"{text!r} names a span; after ! stands one value, such as !0.")
+        raise QueryError(f"{text!r} names a span; after ! stands one value, such as !0.")
     return [Condition(name, "from", first), Condition(name, "to", last)]
 
 
@@ -325,13 +325,13 @@ def plain(text: str) -> str:
 def _amount(text: str) -> int:
     found = money.units(plain(text))
     if found is None:
-        raise QuestionError(f"{text!r} is no amount. Write 100, 1000.50, 100..500, >100 or <=500.")
+        raise QueryError(f"{text!r} is no amount. Write 100, 1000.50, 100..500, >100 or <=500.")
     return found
 
 
 def _number(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise QuestionError(f"{text!r} is no whole number. Write 3, 1..4 or >=5.")
+        raise QueryError(f"{text!r} is no whole number. Write 3, 1..4 or >=5.")
     return int(text)
 
 
@@ -363,5 +363,5 @@ def _midnight(day: date, zone: tzinfo) -> int:
     return microseconds(datetime(day.year, day.month, day.day, tzinfo=zone))
 
 
-def _no_date(text: str) -> QuestionError:
-    return QuestionError(f"{text!r} is no date. Write 2024-12-24, 2024-12, 2024-12-01..2024-12-15 or >=2024-12-01.")
+def _no_date(text: str) -> QueryError:
+    return QueryError(f"{text!r} is no date. Write 2024-12-24, 2024-12, 2024-12-01..2024-12-15 or >=2024-12-01.")
