@@ -72,7 +72,7 @@ class TrackedAlert(msgspec.Struct, frozen=True):
 
 def trial_event(identifier: str, prefix: str, at: int) -> dict[str, Any]:
     """A CloudEvent that says nothing but that it has come."""
-    data = {"text": "A test: alerts of tieout come here."}
+    data = {"text": "Test alert of tieout: this receiver works."}
     return _event(identifier, prefix, "test", at, data)
 
 
@@ -107,8 +107,8 @@ def silent_feeds(until: Mapping[str, int]) -> list[Alert]:
             key=f"feed-silent {source}",
             kind="feed-silent",
             company=None,
-            text=f"{source.capitalize()} is known complete up to {iso(at)} only. Nothing later is called missing: look "
-            "at its feed.",
+            text=f"{source.capitalize()} is known complete up to {iso(at)} only. Nothing later is reported as "
+            "missing. Check its feed.",
             detail={"source": source, "complete_until": iso(at)},
         )
         for source, at in sorted(until.items())
@@ -129,8 +129,8 @@ def waiting(stopped: Iterable[Sync]) -> list[Alert]:
                 key=f"waits-for-person {action} {subject}",
                 kind="waits-for-person",
                 company=last.company,
-                text=f"{subject}: {action} was tried {last.attempts.made} times and waits for a person. Last answer: "
-                f"{last.last_text or 'none'}",
+                text=f"{subject}: {action} stopped after {last.attempts.made} attempts and needs attention. "
+                f"Last response: {last.last_text or 'none'}",
                 detail={"action": action, "subject": subject, "documents": names, "made": last.attempts.made},
             )
         )
@@ -144,8 +144,8 @@ def rejected(numbers: Mapping[str, int]) -> list[Alert]:
             key=f"events-rejected {day}",
             kind="events-rejected",
             company=None,
-            text=f"{number:,} {'event' if number == 1 else 'events'} of {day} could not be understood: `tieout "
-            "rejected list` names them.",
+            text=f"{number:,} {'event' if number == 1 else 'events'} of {day} could not be understood. Run "
+            "`tieout rejected list` to list them.",
             detail={"day": day, "events": number},
         )
         for day, number in sorted(numbers.items())
@@ -160,7 +160,7 @@ def not_read(waiting: Iterable[UnreadRows]) -> list[Alert]:
             kind="rows-not-read",
             company=None,
             text=f"{one.entity}: {one.rows:,} {'row was' if one.rows == 1 else 'rows were'} not read since "
-            f"{iso(one.since)}, after an event that was cut or carries keys only. {REMEDY}",
+            f"{iso(one.since)}, after a truncated event or one that carries keys only. {REMEDY}",
             detail={"table": one.entity, "rows": one.rows, "since": iso(one.since)},
         )
         for one in waiting
@@ -193,8 +193,8 @@ def unreconciled(company: Company, period: Period, amount: int, limit: int) -> l
             key=f"amount-before-close {company.code} {period.start}",
             kind="amount-before-close",
             company=company.code,
-            text=f"{company.code}: {shown} of the period {period.start} to {period.end} are unreconciled, and it is "
-            "about to be closed.",
+            text=f"{company.code}: {shown} of the period {period.start} to {period.end} are unreconciled, and the "
+            "period is about to be closed.",
             detail={
                 "start": period.start,
                 "end": period.end,

@@ -48,7 +48,7 @@ def default_window(company: Company, today: date) -> Window:
     current = [period.year_start for period in company.periods if period.year_start <= day <= period.year_end]
     if not current:
         raise QueryError(
-            f"{company.code}: no fiscal year with operating periods holds {day}. Send the ledger calendar of the "
+            f"{company.code}: no fiscal year with operating periods contains {day}. Send the ledger calendar of the "
             "company (FiscalCalendarYear, FiscalCalendarPeriod, LedgerFiscalCalendarPeriod), "
             "or name the dates with --from and --to."
         )

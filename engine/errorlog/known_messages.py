@@ -47,8 +47,8 @@ CATALOGUE: Final = (
         r"Invoice proposal was(?:n't| not) processed because of mismatched billed sales actuals with Dataverse\. "
         r"(?:Please try|Try) again later\. Contact your administrator if (?:the )?issue still exists\.",
         "import-from-staging",
-        "The billed sales actuals in Finance are not yet the complete set that Dataverse confirmed.",
-        "Wait until all actuals have arrived and run Import from staging again. Try again two or three times, "
+        "Finance does not have all billed sales actuals that Dataverse confirmed yet.",
+        "Wait until all actuals have arrived, then run Import from staging again. Try again two or three times, "
         "then ask for support.",
     ),
     Message(
@@ -57,7 +57,7 @@ CATALOGUE: Final = (
         r"set up between legal entity "
         r"(?P<lending>\S+) and (?P<borrowing>\S+?) in Project Management and Accounting Parameters\.?",
         "import-from-staging",
-        "The actual was made for a project of another company, and the two companies are not set up to trade.",
+        "The actual belongs to a project of another company, and the two companies have no intercompany setup.",
         "Set up lending and borrowing between the two legal entities in Project management and accounting "
         "parameters, then import again.",
     ),
@@ -65,7 +65,7 @@ CATALOGUE: Final = (
         "NO_OPEN_PERIOD",
         r"No open fiscal period was found for the specified accounting date (?P<date>.+?)\.",
         "integration-journal-posting",
-        "The accounting date lies in a ledger period that is not open.",
+        "The accounting date is in a ledger period that is not open.",
         'Open the period, or turn on "Automatically set accounting date to open ledger period", then post again.',
     ),
     Message(
@@ -81,9 +81,9 @@ CATALOGUE: Final = (
         r"\((?P<voucher>[^)]*)\) failed to post due to "
         r"\((?P<reason>.*)\)\.?",
         "integration-journal-posting",
-        "One line of the journal could not be posted; the reason is the one Finance gave.",
-        "Look for a second, more specific message about the same line, mend its cause, then post the line's new "
-        "journal.",
+        "One line of the journal could not be posted, for the reason in the message.",
+        "Find a second, more specific message about the same line and correct its cause. Then post the new journal of "
+        "the line.",
     ),
     Message(
         "GJ_HEADER",
@@ -91,8 +91,8 @@ CATALOGUE: Final = (
         r"(?P<limit>\d+)\. Count (?P<count>\d+)\.?",
         "general-journal-sync",
         "The header of a general journal could not be written to Dataverse.",
-        "Check the connection to Dataverse and the rights there. It is tried again by itself up to the limit; after "
-        "that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
+        "Check the connection to Dataverse and the privileges there. It is retried automatically up to the limit. "
+        "After that, select Sync (`tieout journals sync`). Deleting this entry retries as well.",
     ),
     Message(
         "GJ_LINE",
@@ -100,16 +100,16 @@ CATALOGUE: Final = (
         r"(?P<count>\d+)\.?",
         "general-journal-sync",
         "A line of a general journal could not be written to Dataverse.",
-        "Check project, category and currency of the line in Dataverse. It is tried again by itself up to the "
-        "limit; after that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
+        "Check project, category and currency of the line in Dataverse. It is retried automatically up to the "
+        "limit. After that, select Sync (`tieout journals sync`). Deleting this entry retries as well.",
     ),
     Message(
         "GJ_CONFIRM",
         r"Failed to confirm journal (?P<journal>\d+) in Dataverse\.",
         "general-journal-sync",
-        "Dataverse did not confirm the journal; a large one may need several tries.",
-        "If the journal is already posted in Dataverse there is nothing to do. It is tried again by itself up to five "
-        "times; after that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
+        "Dataverse did not confirm the journal. A large journal may need several attempts.",
+        "Check the journal in Dataverse: if it is posted there, no action is needed. It is retried automatically up to "
+        "five times. After that, select Sync (`tieout journals sync`). Deleting this entry retries as well.",
     ),
     Message(
         "GJ_LINE_CREATE",
@@ -117,8 +117,8 @@ CATALOGUE: Final = (
         r"retrieve data from Dataverse\.",
         "general-journal-sync",
         "The currency, project or contract line of the journal line is missing in Dataverse.",
-        "Create or synchronise what is missing in Dataverse. It is tried again by itself up to five times; after "
-        "that, press Sync (`tieout journals sync`). Deleting this entry retries as well.",
+        "Create the missing row in Dataverse, or sync it. It is retried automatically up to five times. After "
+        "that, select Sync (`tieout journals sync`). Deleting this entry retries as well.",
     ),
 )
 

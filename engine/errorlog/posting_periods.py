@@ -38,7 +38,7 @@ def advice(code: str, written: str, company: Company | None) -> str | None:
     if told:
         return " ".join(sorted(told)) if len(told) == 1 else None
     accounted = sorted({accounting_date(company, day, automatic=automatic) or day for day in days})
-    return f"By now it would be posted on {' or '.join(accounted)}: post again." if accounted else None
+    return f"Post again: it is now posted on {' or '.join(accounted)}." if accounted else None
 
 
 def _told(company: Company, day: str) -> str:
@@ -48,7 +48,7 @@ def _told(company: Company, day: str) -> str:
     later = accounting_date(company, day, automatic=True)
     if later is None:
         return f"{standing}, and no later one is open."
-    return f"{standing}; with that parameter on it is posted on {later}, the first day of the next open period."
+    return f"{standing}. With that parameter on, it is posted on {later}, the first day of the next open period."
 
 
 def _period(company: Company, day: str) -> Period | None:

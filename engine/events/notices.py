@@ -17,8 +17,8 @@ PATIENCE: Final = 15 * 60 * 1_000_000
 """For so long (microseconds) a row may wait before somebody is told: it is read within a minute or so."""
 
 REMEDY: Final = (
-    "A worker with the role handle reads them, and so does `tieout poll`; `tieout poll --show` says why a table cannot "
-    "be read. A row that another poller reads counts as read, too."
+    "Run a worker with the role handle, or `tieout poll`, to read them. `tieout poll --show` shows why a table cannot "
+    "be read. A row that another poller reads counts as read."
 )
 
 

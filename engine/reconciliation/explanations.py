@@ -100,44 +100,44 @@ CAUSES: Final[dict[str, Words]] = {
     "not-synced-to-dataverse": Words(
         "The document is posted in Finance.",
         "Dataverse has no record of it: dual-write did not deliver it, or the map was stopped or paused.",
-        "Sync the document. If it fails again, look at the dual-write errors of its map "
+        "Sync the document. If it fails again, check the dual-write errors of its map "
         "(unit, category, vendor or task missing in Dataverse).",
     ),
     "not-approved": Words(
         "The expense arrived in Dataverse.",
-        "It is not approved there, so no actual is made.",
-        "Look at the system job of automatic approval for this expense, and approve it again.",
+        "It is not approved there, so no actual is created.",
+        "Check the system job of automatic approval for this expense, then approve the expense again.",
     ),
     "not-confirmed": Words(
         "The vendor invoice line arrived in Dataverse.",
-        "Its invoice is not confirmed there, so no actual is made.",
-        "Look at the system job of automatic confirmation for this invoice, and confirm it again.",
+        "Its invoice is not confirmed there, so no actual is created.",
+        "Check the system job of automatic confirmation for this invoice, then confirm the invoice again.",
     ),
     "awaiting-manual-verification": Words(
-        "The vendor invoice arrived in Dataverse and is left to the project manager.",
+        "The vendor invoice arrived in Dataverse and awaits verification by the project manager.",
         "The project manager has not verified and confirmed it yet.",
         "Ask the project manager to verify its lines and confirm the invoice in Dataverse.",
     ),
     "no-actual-made": Words(
         "Dataverse approved or confirmed the record.",
-        "It made no cost actual from it.",
-        "Re-run the approval or confirmation; if no actual comes, it is a fault for support, with the event below.",
+        "No cost actual was created.",
+        "Run the approval or confirmation again. If no actual is created, open a support ticket with the event below.",
     ),
     "cancelled-in-dataverse": Words(
         "The record is cancelled or inactive in Dataverse.",
-        "No actual will come, but the cost is still in the integration account in Finance.",
-        "Reverse the document in Finance, or bring the record back in Dataverse.",
+        "No actual will be created, but the cost is still in the integration account in Finance.",
+        "Reverse the document in Finance, or reactivate the record in Dataverse.",
     ),
     "actual-not-synced-back": Words(
-        "The actual was made in Dataverse.",
+        "The actual was created in Dataverse.",
         "It has not reached Finance's staging table.",
-        "Sync the actual; if it fails, look at the dual-write errors of the map for actuals.",
+        "Sync the actual. If it fails, check the dual-write errors of the map for actuals.",
     ),
     "actual-reversed": Words(
-        "The actual was made and then reversed; the two cancel.",
-        "No actual that holds the cost has taken its place.",
-        "Find out why it was reversed in Dataverse (a deleted task does this too) "
-        "and approve or confirm the document again.",
+        "The actual was created and then reversed; the two cancel out.",
+        "No other actual holds the cost.",
+        "Find out why it was reversed in Dataverse (deleting a task also reverses it), "
+        "then approve or confirm the document again.",
     ),
     "not-imported": Words(
         "The actual is in Finance's staging table.",
@@ -146,8 +146,8 @@ CAUSES: Final[dict[str, Words]] = {
     ),
     "line-not-seen": Words(
         "The staging row names an integration journal line.",
-        "That line is not there: it was deleted, or has not been read yet.",
-        "Run Import from staging again; a deleted line is made anew.",
+        "The line was not found: it was deleted, or has not been read yet.",
+        "Run Import from staging again. Deleted lines are re-created.",
     ),
     "draft": Words(
         "The integration journal line is a draft.",
@@ -157,50 +157,53 @@ CAUSES: Final[dict[str, Words]] = {
     "error": Words(
         "The integration journal line failed to post.",
         "It is not posted.",
-        "Read the error of the line in the error log, mend it, reset the line to draft and post its journal.",
+        "Read the error of the line in the error log and correct it, "
+        "then reset the line to draft and post its journal.",
     ),
     "processing": Words(
         "The integration journal line is being posted.",
         "It is not posted yet.",
-        "Wait. After 24 hours reset the line to draft and post its journal again.",
+        "Wait for the posting. After 24 hours, reset the line to draft and post its journal again.",
     ),
     "unrecoverable": Words(
         "Finance marked the integration journal line as unrecoverable.",
-        "It will not be posted as it is.",
-        "Delete the line and run Import from staging; if it comes back, ask for support.",
+        "It cannot be posted in this state.",
+        "Delete the line and run Import from staging. If the state returns, open a support ticket.",
     ),
     "invalid-actual": Words(
         "Finance's validation found that the actual behind the line is not valid in Dataverse.",
         "The line cannot be posted.",
-        "Check the actual in Dataverse: it may have been rolled back. Delete the line when it has.",
+        "Check the actual in Dataverse. If it was rolled back, delete the line.",
     ),
 }
 
 EXCLUDED: Final[dict[str, Words]] = {
     "no-project": Words(
-        "The line names no project.", "Nothing: it does not pass through the integration account.", "Nothing."
+        "The line has no project.", "Nothing: it does not pass through the integration account.", "No action."
     ),
-    "cancelled": Words("The line was cancelled in Finance.", "Nothing.", "Nothing."),
+    "cancelled": Words("The line was cancelled in Finance.", "Nothing.", "No action."),
     "intercompany-cost": Words(
         "The line is charged to another company.",
         "Nothing here: its cost returns with the intercompany invoice.",
-        "Nothing.",
+        "No action.",
     ),
     "skip-sync": Words(
-        "Its only cost actuals are marked Skip Sync.", "Nothing: they are kept out of Finance on purpose.", "Nothing."
+        "All its cost actuals are marked Skip Sync.",
+        "Nothing: they are intentionally not sent to Finance.",
+        "No action.",
     ),
     "other-company": Words(
-        "Its company is outside this environment's settings.",
+        "Its company is not in the settings of this environment.",
         "Nothing.",
         "Add the company to the settings to include it.",
     ),
 }
 
 POSITIONS: Final[dict[str, Words]] = {
-    "reconciled": Words("Its actual is posted by the integration journal.", "Nothing.", "Nothing."),
+    "reconciled": Words("Its actual is posted by the integration journal.", "Nothing.", "No action."),
     "not-posted": Words(
         "The expense is approved in Finance.",
-        "It is not posted yet, so nothing is in the account.",
+        "It is not posted yet, so the account has no amount of it.",
         "Post the expense report.",
     ),
 }
@@ -208,57 +211,61 @@ POSITIONS: Final[dict[str, Words]] = {
 UNKNOWN: Final[dict[str, Words]] = {
     "not-observed": Words(
         "",
-        "Not observed: this environment does not send {entities}, so nothing is known about what comes next.",
+        "Not observed: this environment does not send {entities}, so the next step is unknown.",
         "Register the change events of {entities}, or let the poller read them.",
     ),
     "feed-silent": Words(
         "",
-        "Nothing can be said yet about what comes next: feed silent since {until} ({source}).",
-        "Look at the feed of {source}: its lag, its service, its last event.",
+        "The next step is unknown: feed silent since {until} ({source}).",
+        "Check the feed of {source}: its lag, its service and its last event.",
     ),
     "not-read-yet": Words(
         "",
-        "Nothing can be said yet about what comes next: rows of {entities} changed and were not read, since {unread}.",
-        "Have the rows read: by a worker with the role handle, or by `tieout poll`.",
+        "The next step is unknown: rows of {entities} changed and have not been read since {unread}.",
+        "Read the rows: run a worker with the role handle, or `tieout poll`.",
     ),
 }
 """What is said instead of a cause that may not be claimed (R21); what was seen stays."""
 
 FINDINGS: Final[dict[str, Words]] = {
     "amount-differs": Words(
-        "The document says {document_amount} {currency}.",
-        "Here it is {other_amount}.",
-        "Find out which is right; correct it where it is wrong.",
+        "The document amount is {document_amount} {currency}.",
+        "Here the amount is {other_amount}.",
+        "Find out which amount is right, and correct the other one.",
     ),
     "currency-differs": Words(
-        "The document is in {document_currency}.",
-        "Here it is in {other_currency}.",
+        "The document currency is {document_currency}.",
+        "Here the currency is {other_currency}.",
         "Correct the currency in Dataverse, then sync again.",
     ),
     "category-differs": Words(
-        "The category is {document_category}.",
-        "Here it is {other_category}.",
+        "The document category is {document_category}.",
+        "Here the category is {other_category}.",
         "Check the project categories of the company.",
     ),
     "project-differs": Words(
-        "The project is {document_project}.", "Here it is {other_project}.", "Check the project of the document."
+        "The document project is {document_project}.",
+        "Here the project is {other_project}.",
+        "Check the project of the document.",
     ),
     "date-differs": Words(
-        "{of} is of {document_date}.",
-        "Here it is accounted on {other_date}, in another period.",
-        "Check the accounting date; cost and clearing fall into different months.",
+        "{of} is dated {document_date}.",
+        "Here the accounting date is {other_date}, in another period.",
+        "Check the accounting date: cost and clearing fall into different periods.",
     ),
     "rate-differs": Words(
-        "The document's rate is {document_rate}.", "Here it is {other_rate}.", "Check the exchange rates of both dates."
+        "The document rate is {document_rate}.",
+        "Here the rate is {other_rate}.",
+        "Check the exchange rates of both dates.",
     ),
     "duplicate-record": Words(
-        "Dataverse has the document already.",
+        "Dataverse already has a record of the document.",
         "This is a second record of it.",
         "Cancel the second record in Dataverse.",
     ),
     "duplicate-actual": Words(
         "The document has its actuals.",
-        "This is one more, beyond its amount, that nothing reverses.",
+        "This actual exceeds the document amount and is not reversed.",
         "Reverse the second actual in Dataverse.",
     ),
     "duplicate-staging-row": Words(
@@ -267,10 +274,10 @@ FINDINGS: Final[dict[str, Words]] = {
     "duplicate-journal-line": Words(
         "The actual has its journal line.",
         "This is another line of it.",
-        "Delete this line in Finance, or reverse it when it is posted.",
+        "Delete this line in Finance, or reverse it if it is posted.",
     ),
     "orphan-in-dataverse": Words(
-        "Dataverse has a record with Finance's id {external_id}.",
+        "Dataverse has a record with the Finance id {external_id}.",
         "Finance has no such line.",
         "Check whether the line was deleted or renumbered.",
     ),
@@ -282,11 +289,11 @@ FINDINGS: Final[dict[str, Words]] = {
     "orphan-journal-line": Words(
         "Finance has an integration journal line {voucher}.",
         "No staging row names it.",
-        "Check where it came from. If nothing stands behind it, delete it in Finance, or reverse it when it is posted.",
+        "Find out who created it. If it has no source, delete it in Finance, or reverse it if it is posted.",
     ),
     "not-written-back": Words(
         "Finance posted the actual with voucher {voucher}.",
-        "Dataverse's actual has no voucher.",
+        "The actual in Dataverse has no voucher.",
         "Sync the staging row to Dataverse again.",
     ),
     "header-before-lines": Words(
@@ -295,33 +302,33 @@ FINDINGS: Final[dict[str, Words]] = {
         "Sync the lines of the invoice.",
     ),
     "ambiguous-link": Words(
-        "Another Finance line, {other}, shares a key with this one, mostly its transaction id.",
+        "Another Finance line, {other}, has the same key, usually the transaction id.",
         "Its record and actuals are counted there.",
-        "Correct the transaction id of one of them.",
+        "Correct the transaction id of one of the two lines.",
     ),
     "unknown-value": Words(
         "{column} holds {value}.",
-        "That is no {field} this map knows; the value counts as not there.",
+        "The map has no such {field}, so the value is ignored.",
         "Correct the value at its source, or add it to the map.",
     ),
     "not-computable": Words(
-        "The position of the document is known.",
-        "Its amounts are not: one is missing, does not fit, or is in a currency without a rate.",
-        "See the other findings of the document.",
+        "The status of the document is known.",
+        "Its amounts are not: one is missing, is out of range, or is in a currency without a rate.",
+        "Check the other findings of the document.",
     ),
     "chain-too-large": Words(
-        "{records} records claim to be one document.",
+        "{records} records are linked to one document.",
         "One of their keys is wrong.",
-        "Look for an id that many rows share.",
+        "Find the id that many rows share, and correct it.",
     ),
     "clock-ahead": Words(
-        "An event of the document says that it happened after today.",
-        "Whatever is corrected until then counts as older, and does not show.",
-        "Set the clock of the system that sent it right; the row's own time, modifiedon, may be wrong as well.",
+        "An event of the document has a time in the future.",
+        "Corrections made before that time count as older and have no effect.",
+        "Correct the clock of the system that sent it. The time of the row, modifiedon, may be wrong as well.",
     ),
     "processing-too-long": Words(
-        "The integration journal line has been in processing for over 24 hours.",
-        "It is stuck.",
+        "The integration journal line has been in processing for more than 24 hours.",
+        "Its posting did not finish.",
         "Reset the line to draft and post its journal again.",
     ),
 }

@@ -57,23 +57,23 @@ class Proposal(msgspec.Struct, frozen=True):
     def message(self, day: Callable[[str], str] = str, amount: Callable[[int, str | None], str] = money.text) -> str:
         """What it waits for, with the dates and amounts of the transactions to post."""
         if not self.billed and not self.unknown:
-            return "None of its billed sales has been seen in Finance."
+            return "None of its billed sales has arrived in Finance."
         told = (
             [f"Not posted yet: {'; '.join(_told(one, day, amount) for one in self.to_post)}."] if self.to_post else []
         )
         if self.unknown:
-            told.append(f"Not known: what {self.unknown} of its billed sales bill.")
+            told.append(f"Unbilled sales not known of {self.unknown} billed sales.")
         return " ".join(told) or "All its transactions are posted."
 
     @property
     def resolution(self) -> str:
         """What a person does."""
         if self.to_post:
-            return "Import what is not imported, post the integration journals, then run Import from staging again."
+            return "Import the missing transactions, post the integration journals, then run Import from staging again."
         if self.unknown:
-            return "Look whether the actuals and connections of Dataverse have been read."
+            return "Check that the actuals and transaction connections of Dataverse have been read."
         if not self.billed:
-            return "Send its actuals to Finance again; if it fails, look at the dual-write errors of their map."
+            return "Sync its actuals to Finance again. If it fails, check the dual-write errors of their map."
         return "Run Import from staging."
 
     def as_json(self) -> dict[str, Any]:

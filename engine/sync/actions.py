@@ -27,7 +27,7 @@ ACTION_TEXTS: Final[dict[str, str]] = {
     "resend": "send the actual to Finance again",
     "import": "run Import from staging",
     "posting": "post the journal",
-    "journal": "bring the general journal to Dataverse",
+    "journal": "sync the general journal to Dataverse",
 }
 
 SYSTEMS: Final[dict[str, str]] = {
@@ -103,13 +103,15 @@ def step_for(
         case "draft" if document.journal is not None:
             return _posted(company, document.journal, posting_permitted)
         case "draft":
-            return Skipped("Its journal is not known: post it in Finance.")
+            return Skipped("Post the journal in Finance: its number is not known here.")
         case "not-observed":
-            return Skipped("Nothing was ever received of the step that is missing: connect its feed first.")
+            return Skipped("Connect the feed of the missing step first: no event of it was ever received.")
         case "feed-silent":
-            return Skipped("The feed of the step that is missing is silent: see to it first.")
+            return Skipped("Restore the feed of the missing step first: it is silent.")
         case "not-read-yet":
-            return Skipped("Rows of the step that is missing changed and were not read yet: they may be the ones.")
+            return Skipped(
+                "Wait until the changed rows of the missing step are read: the missing row may be among them."
+            )
     return Skipped(CAUSES[cause].do)
 
 
@@ -126,12 +128,12 @@ def step_for_error(
             return Step("import", company, {"company": company})
         case "integration-journal-posting" if subject is not None:
             return _posted(company, subject, posting_permitted)
-    return Skipped("Which journal it is about is not known: run the process in Finance.")
+    return Skipped("Run the process in Finance: the error names no journal.")
 
 
 def _posted(company: str, journal: str, permitted: bool) -> Step | Skipped:
     if not permitted:
-        return Skipped("Post the journal; Sync may do it where TIEOUT_SYNC_POSTS permits it.")
+        return Skipped("Post the journal in Finance, or permit Sync to post it with TIEOUT_SYNC_POSTS.")
     return Step("posting", f"{company}/{journal}", {"company": company, "journals": [journal]})
 
 
@@ -140,15 +142,15 @@ def _approved_again(document: Document, rows: Sequence[Row]) -> Step | Skipped:
     if kind.approval == "approval":
         for row in _of(rows, kind.record_role):
             if row["status"] in ("rejected", "recall-requested"):
-                return Skipped("It was rejected or recalled in Dataverse: its owner submits it again.")
+                return Skipped("Ask its owner to submit it again: it was rejected or recalled in Dataverse.")
             expense = row_id_of(row.id)
             return Step("approval", expense, {"expense": expense})
-        return Skipped("Its record in Dataverse is not known.")
+        return Skipped("Check the document in Dataverse: its record is not known here.")
     for row in _of(rows, kind.record_role):
         if row["header"] is not None:
             invoice = row_id_of(row["header"])
             return Step("confirmation", invoice, {"invoice": invoice})
-    return Skipped("The invoice of its line in Dataverse is not known: it may not have arrived whole.")
+    return Skipped("Check the invoice in Dataverse: its line has no known header, so the invoice may be incomplete.")
 
 
 def _sent_again(rows: Sequence[Row]) -> Step | Skipped:
@@ -158,7 +160,7 @@ def _sent_again(rows: Sequence[Row]) -> Step | Skipped:
         if row["type"] == "cost" and not row["skip_sync"] and row.id not in arrived:
             actual = row_id_of(row.id)
             return Step("resend", actual, {"actual": actual})
-    return Skipped("All its cost actuals have reached Finance meanwhile.")
+    return Skipped("No action: all its cost actuals have reached Finance.")
 
 
 def _of(rows: Iterable[Row], role: str) -> list[Row]:

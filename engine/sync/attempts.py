@@ -25,7 +25,7 @@ THROTTLED_MAX: Final = 2 * 3600 * SECOND
 
 ALWAYS_RETRIED: Final = frozenset({"journal"})
 """Actions that are tried five times whatever the failure: general journals (R44)."""
-INTERRUPTED: Final = "the worker ended before the answer came; the call may have taken effect"
+INTERRUPTED: Final = "the worker ended before it received the response; the call may have taken effect"
 
 AttemptState = Literal["waiting", "running", "done", "blocked", "stopped"]
 """Waiting until it is due; being tried; done, as far as calls can tell; blocked until something changes; stopped, so

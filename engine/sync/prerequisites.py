@@ -63,18 +63,18 @@ def _one(name: str, observed: Observed, confirmed: bool) -> Prerequisite:
     if found is None:
         if confirmed:
             return Prerequisite(name, True, f"{_WHAT[name]}: confirmed by the administrator")
-        why = observed.unknown.get(name, "it was not looked at")
+        why = observed.unknown.get(name, "it was not checked")
         return Prerequisite(
-            name, None, f"{_WHAT[name]}: not known ({why}). Look yourself, then add {name} to TIEOUT_CONFIRMED"
+            name, None, f"{_WHAT[name]}: not known ({why}). Check it manually, then add {name} to TIEOUT_CONFIRMED"
         )
     if name == "feature":
         if found == "on":
             return Prerequisite(name, True, f"{_WHAT[name]} is on")
-        return Prerequisite(name, False, f"{_WHAT[name]} is off: turn it on in Finance, Feature management")
+        return Prerequisite(name, False, f"{_WHAT[name]} is off. Turn it on in Finance, Feature management")
     needed = _LEAST[name]
     if version(found) >= version(needed):
         return Prerequisite(name, True, f"{_WHAT[name]} {found}")
-    return Prerequisite(name, False, f"{_WHAT[name]} {found} is too old: {needed} or later is needed. Update it")
+    return Prerequisite(name, False, f"{_WHAT[name]} {found} is too old. Update it to {needed} or later")
 
 
 _LEAST: Final = {"solution": SOLUTION, "finance": FINANCE, **MAPS}

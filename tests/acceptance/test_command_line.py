@@ -677,7 +677,7 @@ def test_who_follows_the_errors_sees_what_becomes_of_each(tieout: Tieout, as_jso
 def test_an_error_of_a_closed_period_says_what_the_calendar_knows(demonstrated: Tieout) -> None:
     (error,) = demonstrated("errors", "--code", "NO_OPEN_PERIOD", "--json").lines
     assert error["advice"] == (
-        "The period of 2024-02-12, 2024-02-01 to 2024-02-29, is closed; with that parameter on it is posted on "
+        "The period of 2024-02-12, 2024-02-01 to 2024-02-29, is closed. With that parameter on, it is posted on "
         "2024-03-01, the first day of the next open period."
     )
     assert error["advice"] in demonstrated("errors").out

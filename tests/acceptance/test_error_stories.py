@@ -88,7 +88,7 @@ def test_no_open_period(desk: Desk) -> None:
     assert (error["parameters"], error["count"]) == ({"date": "12/30/2024"}, 1)
     assert error["resolution"] == RESOLUTIONS["NO_OPEN_PERIOD"]
     assert error["advice"] == (
-        "The period of 2024-12-30, 2024-12-01 to 2024-12-31, is closed; with that parameter on it is posted on "
+        "The period of 2024-12-30, 2024-12-01 to 2024-12-31, is closed. With that parameter on, it is posted on "
         "2025-01-01, the first day of the next open period."
     )
     assert of("LINE_FAILED", desk.errors(), line.id)["parameters"]["reason"] == error["text"].rstrip(".")
@@ -149,7 +149,7 @@ def test_no_open_period_in_or_after(desk: Desk) -> None:
     assert of("NO_OPEN_PERIOD_AFTER", desk.errors(), journal)["count"] == 2
     set_periods(desk, 1, "2025-01-01")
     advice = of("NO_OPEN_PERIOD_AFTER", desk.errors(), journal)["advice"]
-    assert advice == "By now it would be posted on 2025-01-01: post again."
+    assert advice == "Post again: it is now posted on 2025-01-01."
     reset_to_draft(desk)
     press_sync(desk)
     assert codes(desk.errors()) == before

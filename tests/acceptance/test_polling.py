@@ -182,7 +182,7 @@ def test_the_check_says_whether_both_systems_have_what_sync_needs(tieout: Tieout
     served.pair.version = "10.0.42"
     confirmed = looked_at(confirmed="feature").values()
     assert [says for ok, says in confirmed if not ok] == [
-        "needed: Finance 10.0.42 is too old: 10.0.43 or later is needed. Update it"
+        "needed: Finance 10.0.42 is too old. Update it to 10.0.43 or later"
     ]
 
 

@@ -212,7 +212,7 @@ def test_postings_without_a_document_are_listed_and_make_their_part_of_the_balan
         expect(page.locator("#balance")).to_contain_text("what they took from this one is in its remainder")
         page.get_by_role("link", name="Postings without a document").click()
         expect(page.locator("#postings")).to_contain_text("\u2212299.90 USD of the balance in 2 lines of all dates")
-        expect(page.locator("#postings")).to_contain_text("Check where it came from.")
+        expect(page.locator("#postings")).to_contain_text("Find out who created it.")
         table = page.locator("#postings table")
         assert cells(table, "Voucher") == ["PJ-68719490002", "PJ-68719490001"]
         assert cells(table, "Amount") == ["49.90", "250.00"]

@@ -512,7 +512,7 @@ def test_a_row_leads_to_its_chain_and_each_fact_down_to_the_bytes_of_its_event(p
     page.goto(f"{served.address}/USPM/expense")
     page.get_by_role("link", name="USPM/USPM-PT000487").click()
     drawer = page.locator("#drawer")
-    expect(drawer).to_contain_text("The actual was made in Dataverse.")
+    expect(drawer).to_contain_text("The actual was created in Dataverse.")
     expect(drawer).to_contain_text("It has not reached Finance's staging table.")
     expect(drawer).to_contain_text("Sync the actual")
     titles = drawer.locator(".timeline > li").all()

@@ -51,7 +51,7 @@ def why_is_the_expense_integration_account_nine_thousand(person: Person) -> None
 def which_step_lost_the_expense(person: Person) -> None:
     person.click("Expense missing actuals")
     person.click("USPM/USPM-PT000487")
-    person.told("The actual was made in Dataverse.", "#drawer")
+    person.told("The actual was created in Dataverse.", "#drawer")
     person.told("It has not reached Finance's staging table.", "#drawer .timeline .missing")
 
 

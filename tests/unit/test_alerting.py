@@ -241,7 +241,7 @@ def test_a_general_journal_that_failed_five_times_is_an_alert_as_well() -> None:
     desk.runs(ATTEMPTS_MAX)
     stand = {alert.key: alert.text for alert in AlertConditions(desk.engine, desk.settings)()[0]}
     says = stand[f"waits-for-person journal {JOURNAL}"]
-    assert says.startswith(f"{JOURNAL}: journal was tried 5 times and waits for a person.")
+    assert says.startswith(f"{JOURNAL}: journal stopped after 5 attempts and needs attention.")
     assert "A privilege is missing" in says
 
 

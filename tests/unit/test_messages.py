@@ -150,7 +150,7 @@ def test_each_message_belongs_to_the_process_that_writes_it(code: str, process: 
         ("BILLED_MISMATCH", "Try again two or three times, then ask for support"),
         ("NO_OPEN_PERIOD", "Automatically set accounting date to open ledger"),
         ("LINE_FAILED", "more specific message"),
-        ("GJ_CONFIRM", "already posted in Dataverse there is nothing to do"),
+        ("GJ_CONFIRM", "if it is posted there, no action is needed"),
     ],
 )
 def test_the_resolution_says_what_the_documents_advise(code: str, advice: str) -> None:

@@ -201,7 +201,7 @@ def test_check_names_the_tables_the_numbers_since_when_and_what_to_do(
     told = tieout("check", "--json")
     (line,) = [line for line in msgspec.json.decode(told.out)["checks"] if line["check"] == "notices"]
     assert (told.code, line["ok"]) == (1, False)
-    assert f"(msdyn_actual: 1), the first since {NOTICED}. A worker with the role handle reads them" in line["says"]
+    assert f"(msdyn_actual: 1), the first since {NOTICED}. Run a worker with the role handle" in line["says"]
     assert line["detail"] == {"msdyn_actual": {"rows": 1, "since": NOTICED}}
     assert tieout("verify").code == 0
     rows = page(DATAVERSE + "msdyn_actuals", ACTUAL)

@@ -80,7 +80,7 @@ def test_what_is_missing_or_cannot_be_read_is_named() -> None:
             del maps[row_id]
     observed = observe(site.finance, site.dataverse)
     missing = {one.name: one.text for one in unmet(check(observed, ["feature"]))}
-    assert "10.0.39 is too old: 10.0.43 or later is needed" in missing.pop("finance")
+    assert "10.0.39 is too old. Update it to 10.0.43 or later" in missing.pop("finance")
     assert "not installed" in missing.pop("msdyn_expenses")
     assert missing == {}
     site.pair.revoked.add("dataverse")

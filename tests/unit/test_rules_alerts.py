@@ -91,12 +91,12 @@ def test_what_was_stopped_after_five_attempts_waits_for_a_person_one_alert_a_sub
         ("waits-for-person export USPM/1", ["USPM/1"]),
         ("waits-for-person export USPM/Inv-1", ["USPM/4", "USPM/5"]),
     ]
-    assert found[0].text == "USPM/1: export was tried 5 times and waits for a person. Last answer: 503"
+    assert found[0].text == "USPM/1: export stopped after 5 attempts and needs attention. Last response: 503"
 
 
 def test_rejected_events_are_one_alert_a_day() -> None:
     found = alerts.rejected({"2025-01-08": 1, "2025-01-07": 1_200})
-    assert [(one.key, one.text.partition(":")[0]) for one in found] == [
+    assert [(one.key, one.text.partition(".")[0]) for one in found] == [
         ("events-rejected 2025-01-07", "1,200 events of 2025-01-07 could not be understood"),
         ("events-rejected 2025-01-08", "1 event of 2025-01-08 could not be understood"),
     ]

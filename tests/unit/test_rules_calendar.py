@@ -94,7 +94,7 @@ def test_no_open_period_gives_a_message_that_says_what_to_do(periods: list[Perio
 @pytest.mark.parametrize("periods", [[], months(2023, jan="open")], ids=["no calendar", "none that holds today"])
 def test_without_a_calendar_for_today_the_message_says_which_rows_are_missing(periods: list[Period]) -> None:
     with pytest.raises(
-        QueryError, match=r"USPM: no fiscal year with operating periods holds 2025-01-08\..*FiscalCalendarPeriod"
+        QueryError, match=r"USPM: no fiscal year with operating periods contains 2025-01-08\..*FiscalCalendarPeriod"
     ):
         default_window(company(*periods), TODAY)
 

@@ -117,7 +117,7 @@ def test_a_missing_journal_line_is_told_with_its_journal() -> None:
 def test_a_finding_is_told_with_its_values_and_its_event() -> None:
     story = tell(STORY)
     words = explain_finding(story.finding("rate-differs"))
-    assert (words.seen, words.missing) == ("The document's rate is 100.", "Here it is 110.")
+    assert (words.seen, words.missing) == ("The document rate is 100.", "Here the rate is 110.")
     assert (words.since, words.event) == ("2025-01-08T09:15:00Z", "/finance/story S1@09:15")
 
 
@@ -166,7 +166,7 @@ def test_a_silent_feed_is_told_with_the_time_since_which_it_is_silent() -> None:
     assert shown_cause(document, moment) == "feed-silent"
     assert "feed silent since 2025-01-08T08:10:00Z (Dataverse)" in words.missing
     assert words.seen == CAUSES["not-approved"].seen
-    assert words.do == "Look at the feed of Dataverse: its lag, its service, its last event."
+    assert words.do == "Check the feed of Dataverse: its lag, its service and its last event."
     assert "approve it again" not in words.do
 
 
@@ -187,7 +187,7 @@ def test_of_rows_that_were_not_read_yet_the_table_and_the_time_are_told() -> Non
     moment = Moment(None, {}, lambda _entity: True, {"msdyn_expense": document.since + MINUTE})
     words = explain(document, moment)
     assert shown_cause(document, moment) == "not-read-yet"
-    assert "rows of msdyn_expense changed and were not read, since 2025-01-08T08:16:00Z" in words.missing
+    assert "rows of msdyn_expense changed and have not been read since 2025-01-08T08:16:00Z" in words.missing
     assert "`tieout poll`" in words.do
     assert words.seen == CAUSES["not-approved"].seen
 

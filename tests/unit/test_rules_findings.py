@@ -331,7 +331,7 @@ def test_the_event_of_a_posting_that_was_not_written_back_is_the_posting() -> No
 
 def test_a_second_line_names_the_document_that_has_the_actuals() -> None:
     finding = tell("expense E1\n expense E2 id=T1").finding("ambiguous-link")
-    assert explain_finding(finding).seen.startswith("Another Finance line, USPM/T1, shares a key")
+    assert explain_finding(finding).seen.startswith("Another Finance line, USPM/T1, has the same key")
 
 
 def test_a_line_is_in_processing_since_its_journal_is_when_it_has_no_state_of_its_own() -> None:

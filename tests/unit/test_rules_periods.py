@@ -43,36 +43,36 @@ def test_the_next_open_period_is_used_where_finance_may_and_else_the_matching_er
     assert posting_error(ledger, day, automatic=automatic) == error
 
 
-NEXT = "with that parameter on it is posted on 2024-03-01, the first day of the next open period."
+NEXT = "With that parameter on, it is posted on 2024-03-01, the first day of the next open period."
 ADVICE: list[tuple[str, str, Company | None, str | None]] = [
     (
         "NO_OPEN_PERIOD",
         "2/12/2024",
         CLOSED_THEN_OPEN,
-        f"The period of 2024-02-12, 2024-02-01 to 2024-02-29, is on hold; {NEXT}",
+        f"The period of 2024-02-12, 2024-02-01 to 2024-02-29, is on hold. {NEXT}",
     ),
     (
         "NO_OPEN_PERIOD",
         "15.01.2024 00:00:00",
         CLOSED_THEN_OPEN,
-        f"The period of 2024-01-15, 2024-01-01 to 2024-01-31, is closed; {NEXT}",
+        f"The period of 2024-01-15, 2024-01-01 to 2024-01-31, is closed. {NEXT}",
     ),
     # April is open, so the error can only mean the first reading.
     (
         "NO_OPEN_PERIOD",
         "1/4/2024",
         CLOSED_THEN_OPEN,
-        f"The period of 2024-01-04, 2024-01-01 to 2024-01-31, is closed; {NEXT}",
+        f"The period of 2024-01-04, 2024-01-01 to 2024-01-31, is closed. {NEXT}",
     ),
     ("NO_OPEN_PERIOD", "1/2/2024", CLOSED_THEN_OPEN, None),
-    ("NO_OPEN_PERIOD", "2024-03-15", CLOSED_THEN_OPEN, "By now it would be posted on 2024-03-15: post again."),
+    ("NO_OPEN_PERIOD", "2024-03-15", CLOSED_THEN_OPEN, "Post again: it is now posted on 2024-03-15."),
     (
         "NO_OPEN_PERIOD_AFTER",
         "2024-02-10",
         ALL_CLOSED,
         "The period of 2024-02-10, 2024-02-01 to 2024-02-29, is closed, and no later one is open.",
     ),
-    ("NO_OPEN_PERIOD_AFTER", "2024-02-10", CLOSED_THEN_OPEN, "By now it would be posted on 2024-03-01: post again."),
+    ("NO_OPEN_PERIOD_AFTER", "2024-02-10", CLOSED_THEN_OPEN, "Post again: it is now posted on 2024-03-01."),
     ("NO_OPEN_PERIOD", "2019-02-10", CLOSED_THEN_OPEN, None),
     ("NO_OPEN_PERIOD", "8 janv. 2024", CLOSED_THEN_OPEN, None),
     ("NO_OPEN_PERIOD", "31/31/2024", CLOSED_THEN_OPEN, None),

@@ -42,7 +42,7 @@ BILLED = """
 """
 """A proposal of one transaction, whose unbilled sale is not imported."""
 
-NOTHING_SEEN = "None of its billed sales has been seen in Finance."
+NOTHING_SEEN = "None of its billed sales has arrived in Finance."
 ALL_POSTED = "All its transactions are posted."
 
 CASES: list[tuple[str, str, str | None]] = [
@@ -87,8 +87,8 @@ CASES: list[tuple[str, str, str | None]] = [
         "actual A1 delete\nstaging S1 delete",
         f"Not posted yet: actual {id_of('A1')} (not seen).",
     ),
-    ("a connection that has not come", "billing C1 delete", "Not known: what 1 of its billed sales bill."),
-    ("an actual that has not come", "actual A2 delete", "Not known: what 1 of its billed sales bill."),
+    ("a connection that has not come", "billing C1 delete", "Unbilled sales not known of 1 billed sales."),
+    ("an actual that has not come", "actual A2 delete", "Unbilled sales not known of 1 billed sales."),
     ("no billed sale has come", "staging S2 delete", NOTHING_SEEN),
     ("another company's proposal of this number", "staging S2 @GBPM", NOTHING_SEEN),
     ("lines are made", "proposal B1 120.00", None),
@@ -131,7 +131,8 @@ def test_a_proposal_says_what_to_do_and_leads_to_the_documents() -> None:
             }
         ],
         "message": "Not posted yet: 2024-12-30 120.00 USD (not imported).",
-        "resolution": "Import what is not imported, post the integration journals, then run Import from staging again.",
+        "resolution": "Import the missing transactions, post the integration journals, "
+        "then run Import from staging again.",
     }
     (told,) = proposals(f"{BILLED}\nrecord R1 approved")
     assert [one.document for one in told.to_post] == ["USPM/T1"]
@@ -141,8 +142,8 @@ def test_a_proposal_says_what_to_do_and_leads_to_the_documents() -> None:
     ("then", "resolution"),
     [
         ("staging S1 voucher=V-1", "Run Import from staging."),
-        ("staging S2 delete", "Send its actuals to Finance again"),
-        ("billing C1 delete", "Look whether the actuals and connections of Dataverse have been read."),
+        ("staging S2 delete", "Sync its actuals to Finance again"),
+        ("billing C1 delete", "Check that the actuals and transaction connections of Dataverse have been read."),
     ],
 )
 def test_what_a_person_does_follows_what_is_missing(then: str, resolution: str) -> None:

@@ -57,9 +57,9 @@ def test_what_is_done_follows_the_cause(table: str, action: str, parameters: dic
 
 
 LEFT_ALONE = {
-    "rejected by its approver": (EXPENSE + "record R1 rejected", "its owner submits it again"),
-    "recalled by its owner": (EXPENSE + "record R1 recall-requested", "its owner submits it again"),
-    "left to the project manager": (INVOICE + "header H1 draft automatic=false", "the project manager to verify"),
+    "rejected by its approver": (EXPENSE + "record R1 rejected", "Ask its owner to submit it again"),
+    "recalled by its owner": (EXPENSE + "record R1 recall-requested", "Ask its owner to submit it again"),
+    "left to the project manager": (INVOICE + "header H1 draft automatic=false", "Ask the project manager to verify"),
     "cancelled": (EXPENSE + "record R1 approved state=inactive", "Reverse the document in Finance"),
     "reversed": (
         EXPENSE + "record R1 approved\n actual A1\n staging S1\n actual A2 of=\n staging S2\n reversal C1 A2 of=A1",
@@ -70,7 +70,7 @@ LEFT_ALONE = {
     "unrecoverable": (IN_A_JOURNAL + "line L1 unrecoverable", "Delete the line"),
     "an invalid actual": (IN_A_JOURNAL + "line L1 invalid-actual", "Check the actual"),
     "a draft, where posting is not permitted": (IN_A_JOURNAL + "line L1 draft", "TIEOUT_SYNC_POSTS"),
-    "a line that names no header": (INVOICE + "invoice-record N1 header=", "is not known"),
+    "a line that names no header": (INVOICE + "invoice-record N1 header=", "no known header"),
 }
 
 
@@ -100,7 +100,7 @@ def test_where_nothing_was_ever_heard_the_feed_comes_first(cause: str) -> None:
 def test_what_may_rest_on_a_row_that_was_not_read_yet_is_left_alone() -> None:
     left = step(EXPENSE, cause="not-read-yet")
     assert isinstance(left, Skipped)
-    assert "not read yet" in left.reason
+    assert "are read" in left.reason
 
 
 def test_what_is_reconciled_needs_nothing() -> None:
@@ -129,7 +129,7 @@ def test_what_ended_in_an_error_runs_again(process: str, subject: str, done: tup
 
 
 def test_a_journal_of_an_error_is_posted_only_where_that_is_permitted_and_when_it_is_known() -> None:
-    for subject, permitted, why in (("USPM-041", False, "TIEOUT_SYNC_POSTS"), (None, True, "not known")):
+    for subject, permitted, why in (("USPM-041", False, "TIEOUT_SYNC_POSTS"), (None, True, "names no journal")):
         found = step_for_error("integration-journal-posting", "USPM", subject, posting_permitted=permitted)
         assert isinstance(found, Skipped)
         assert why in found.reason
