@@ -1,7 +1,7 @@
-"""Alerts: what a person should hear of without looking (R84). Which stand, from facts; which began and which ended.
+"""Alerts: conditions that a person is notified of (R84), derived from facts, and their beginning and end.
 
-An alert is known by its key: while the same key stands it is the same alert, told once when it begins and once when it
-ends.
+An alert is identified by its key. While its condition holds it is the same alert: one event is sent when it begins and
+one when it ends.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -22,11 +22,11 @@ AlertKind = Literal[
 AlertStage = Literal["began", "ended"]
 
 CLOSING_DAYS: Final = 5
-"""So many days before its end a period is about to be closed, and from then on until it is."""
+"""Number of days before its end from which an open period counts as about to be closed."""
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """Something that stands; `says` is for people: what it is, and what to do."""
+    """A condition that holds. `text` is for people: the condition, and what to do."""
 
     key: str
     kind: AlertKind
@@ -36,8 +36,10 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class TrackedAlert(msgspec.Struct, frozen=True):
-    """An alert since when it stands, and until when it stood (microseconds since 1970 UTC); `told` is what was told of
-    it last, None while nothing was.
+    """An alert with its beginning and end, in microseconds since 1970 UTC, and the stage of which an event was sent
+    last.
+
+    `ended` is None while the condition holds, `sent` is None until the first event was sent.
     """
 
     alert: Alert
@@ -47,18 +49,20 @@ class TrackedAlert(msgspec.Struct, frozen=True):
 
     @property
     def due(self) -> AlertStage | None:
-        """What is to be told next: of one that has ended already first that it began."""
+        """The stage of the next event to send. An alert that has already ended sends its beginning first."""
         if self.sent is None:
             return "began"
         return "ended" if self.ended is not None else None
 
     def event(self, stage: AlertStage, prefix: str) -> dict[str, Any]:
-        """What is told, as a CloudEvent. Told twice, it has the same id."""
+        """Return the CloudEvent of a stage. Its id depends on alert, beginning and stage alone, so receivers can
+        deduplicate.
+        """
         at = self.began if stage == "began" or self.ended is None else self.ended
         return _event(f"{self.alert.key} {self.began} {stage}", prefix, stage, at, self.as_json())
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the data of the CloudEvent."""
         return {
             "alert": self.alert.key,
             "kind": self.alert.kind,
@@ -71,17 +75,17 @@ class TrackedAlert(msgspec.Struct, frozen=True):
 
 
 def trial_event(identifier: str, prefix: str, at: int) -> dict[str, Any]:
-    """A CloudEvent that says nothing but that it has come."""
+    """Return a CloudEvent that tests the receiver."""
     data = {"text": "Test alert of tieout: this receiver works."}
     return _event(identifier, prefix, "test", at, data)
 
 
-def _event(identifier: str, prefix: str, what: str, at: int, data: dict[str, Any]) -> dict[str, Any]:
+def _event(identifier: str, prefix: str, stage: str, at: int, data: dict[str, Any]) -> dict[str, Any]:
     return {
         "specversion": "1.0",
         "id": identifier,
         "source": f"/tieout/{prefix}",
-        "type": f"tieout.alert.{what}",
+        "type": f"tieout.alert.{stage}",
         "time": iso(at),
         "datacontenttype": "application/json",
         "data": data,
@@ -89,19 +93,25 @@ def _event(identifier: str, prefix: str, what: str, at: int, data: dict[str, Any
 
 
 def compare(
-    before: Mapping[str, AlertKind], standing: Iterable[Alert], looked_at: Collection[AlertKind]
+    before: Mapping[str, AlertKind], current: Iterable[Alert], evaluated: Collection[AlertKind]
 ) -> tuple[list[Alert], list[str]]:
-    """What began, and the keys of what ended, given the keys that stood before. What was not looked at goes on."""
-    now = {alert.key: alert for alert in standing}
+    """Compare the alerts before with those that hold now; return the alerts that began and the keys of those that
+    ended.
+
+    An alert whose kind is not among `evaluated` continues.
+    """
+    now = {alert.key: alert for alert in current}
     began = [alert for key, alert in now.items() if key not in before]
-    return began, [key for key, kind in before.items() if kind in looked_at and key not in now]
+    return began, [key for key, kind in before.items() if kind in evaluated and key not in now]
 
 
 # --- from facts to alerts ---------------------------------------------------------------------------------------------
 
 
 def silent_feeds(until: Mapping[str, int]) -> list[Alert]:
-    """Of sources that are silent, with the time up to which each is known complete."""
+    """Return an alert for each silent source, given the time up to which each is complete, in microseconds since 1970
+    UTC.
+    """
     return [
         Alert(
             key=f"feed-silent {source}",
@@ -116,12 +126,12 @@ def silent_feeds(until: Mapping[str, int]) -> list[Alert]:
 
 
 def waiting(stopped: Iterable[Sync]) -> list[Alert]:
-    """Of what was tried five times, or throttled for hours, and is tried again only when a person asks for it."""
-    found: dict[tuple[str, str], list[Sync]] = {}
+    """Return an alert for each subject whose attempts stopped: all five failed, or it was throttled for hours."""
+    by_subject: dict[tuple[str, str], list[Sync]] = {}
     for sync in stopped:
-        found.setdefault((sync.action, sync.subject), []).append(sync)
+        by_subject.setdefault((sync.action, sync.subject), []).append(sync)
     alerts = []
-    for (action, subject), syncs in sorted(found.items()):
+    for (action, subject), syncs in sorted(by_subject.items()):
         names = sorted(sync.document for sync in syncs)
         last = max(syncs, key=lambda sync: sync.last_at or 0)
         alerts.append(
@@ -138,7 +148,7 @@ def waiting(stopped: Iterable[Sync]) -> list[Alert]:
 
 
 def rejected(numbers: Mapping[str, int]) -> list[Alert]:
-    """Of events that could not be understood, by the day (YYYY-MM-DD) on which they were rejected."""
+    """Return an alert for each day (YYYY-MM-DD) with events on the rejected topic, given their number."""
     return [
         Alert(
             key=f"events-rejected {day}",
@@ -152,38 +162,40 @@ def rejected(numbers: Mapping[str, int]) -> list[Alert]:
     ]
 
 
-def not_read(waiting: Iterable[UnreadRows]) -> list[Alert]:
-    """Of tables with rows that wait to be read again."""
+def not_read(tables: Iterable[UnreadRows]) -> list[Alert]:
+    """Return an alert for each table with overdue rows."""
     return [
         Alert(
-            key=f"rows-not-read {one.entity}",
+            key=f"rows-not-read {table.entity}",
             kind="rows-not-read",
             company=None,
-            text=f"{one.entity}: {one.rows:,} {'row was' if one.rows == 1 else 'rows were'} not read since "
-            f"{iso(one.since)}, after a truncated event or one that carries keys only. {REMEDY}",
-            detail={"table": one.entity, "rows": one.rows, "since": iso(one.since)},
+            text=f"{table.entity}: {table.rows:,} {'row was' if table.rows == 1 else 'rows were'} not read since "
+            f"{iso(table.since)}, after a truncated event or one that carries keys only. {REMEDY}",
+            detail={"table": table.entity, "rows": table.rows, "since": iso(table.since)},
         )
-        for one in waiting
+        for table in tables
     ]
 
 
-def failed_checks(found: Mapping[str, str]) -> list[Alert]:
-    """Of self-checks, by name, with what they found."""
+def failed_checks(results: Mapping[str, str]) -> list[Alert]:
+    """Return an alert for each failed self-check, given its name and result."""
     return [
         Alert(f"self-check-failed {name}", "self-check-failed", None, text, {"check": name})
-        for name, text in sorted(found.items())
+        for name, text in sorted(results.items())
     ]
 
 
 def closing(company: Company, today: date) -> list[Period]:
-    """The open periods of a company that end within days, or have ended."""
+    """Return the open periods of a company that end within `CLOSING_DAYS` days or have ended."""
     last = (today + timedelta(days=CLOSING_DAYS)).isoformat()
     return [period for period in company.periods if period.status == "open" and period.end <= last]
 
 
 def unreconciled(company: Company, period: Period, amount: int, limit: int) -> list[Alert]:
-    """Of a period that is about to be closed with more than `limit` unreconciled, in units of the accounting currency;
-    of an amount below zero as well.
+    """Return an alert for a period that is about to be closed if its unreconciled amount exceeds `limit` in absolute
+    value.
+
+    Both are in units of 1/10000 of the accounting currency.
     """
     if abs(amount) <= limit:
         return []

@@ -1,4 +1,4 @@
-"""The ledger calendar of a company: its operating periods, which of them are open, the window of documents (R30)."""
+"""The ledger calendar of a company: its operating periods with their status, and the window of documents (R30)."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
@@ -11,7 +11,7 @@ PeriodStatus = Literal["on-hold", "open", "closed"]
 
 
 class Period(msgspec.Struct, frozen=True, order=True, gc=False):
-    """An operating period and its fiscal year, both ends included, dates as `YYYY-MM-DD`, in time order."""
+    """An operating period and its fiscal year; dates are `YYYY-MM-DD`, both ends inclusive. Sorts by time."""
 
     start: str
     end: str
@@ -21,7 +21,7 @@ class Period(msgspec.Struct, frozen=True, order=True, gc=False):
 
 
 class Company(msgspec.Struct, frozen=True, gc=False):
-    """What the rules need of a company: its ledger's currency, its time zone, its operating periods in order."""
+    """The company data that the rules need: ledger currency, time zone, operating periods in order of time."""
 
     code: str
     name: str | None
@@ -31,20 +31,21 @@ class Company(msgspec.Struct, frozen=True, gc=False):
 
 
 class Window(msgspec.Struct, frozen=True, gc=False):
-    """The documents looked at: from `start` to `end`, both included."""
+    """A range of document dates, both ends inclusive."""
 
     start: str
     end: str
 
 
 def default_window(company: Company, today: date) -> Window:
-    """From the first day of the earliest open period of the current and the previous fiscal year to `today` (R30).
+    """Return the window from the first day of the earliest open period of the current and previous fiscal year to
+    `today` (R30).
 
-    Raises `QueryError`, saying what to do, when no fiscal year holds `today` or none of those periods is open.
+    Raises `QueryError` if no fiscal year contains `today` or none of those periods is open.
     """
     day = today.isoformat()
     years = sorted({period.year_start for period in company.periods})
-    # The year itself, not its operating periods: today may fall between two of them, or into a closing period.
+    # Compare with the year, not its operating periods: today may be between two of them, or in a closing period.
     current = [period.year_start for period in company.periods if period.year_start <= day <= period.year_end]
     if not current:
         raise QueryError(
@@ -52,9 +53,9 @@ def default_window(company: Company, today: date) -> Window:
             "company (FiscalCalendarYear, FiscalCalendarPeriod, LedgerFiscalCalendarPeriod), "
             "or name the dates with --from and --to."
         )
-    position = years.index(current[0])
-    looked_at = years[max(0, position - 1) : position + 1]
-    starts = [period.start for period in company.periods if period.status == "open" and period.year_start in looked_at]
+    index = years.index(current[0])
+    considered = years[max(0, index - 1) : index + 1]
+    starts = [period.start for period in company.periods if period.status == "open" and period.year_start in considered]
     if not starts:
         raise QueryError(
             f"{company.code}: no period of the current and the previous fiscal year is open. Open a period in Finance, "
@@ -64,9 +65,10 @@ def default_window(company: Company, today: date) -> Window:
 
 
 def accounting_date(company: Company, day: str, *, automatic: bool) -> str | None:
-    """The day on which the ledger takes what is dated `day` (R57): that day when its period is open; else, where
-    "Automatically set accounting date to open ledger period" is on, the first day of the next open period. None when
-    posting fails.
+    """Return the date on which the ledger posts a transaction dated `day` (R57); None if posting fails.
+
+    That is `day` itself if its period is open. Otherwise, if the parameter "Automatically set accounting date to open
+    ledger period" is on (`automatic`), it is the first day of the next open period.
     """
     if any(period.start <= day <= period.end and period.status == "open" for period in company.periods):
         return day
@@ -75,14 +77,14 @@ def accounting_date(company: Company, day: str, *, automatic: bool) -> str | Non
 
 
 def present_time(today: date | None, now: datetime) -> datetime:
-    """The time that ages are counted to: now, or the end of the day that was set by hand."""
+    """Return the time up to which ages are counted: now, or the end of the simulated business date."""
     return now if today is None else datetime(today.year, today.month, today.day, tzinfo=UTC) + timedelta(days=1)
 
 
 def same_period(company: Company | None, one: str, other: str) -> bool:
-    """Whether two days fall into one operating period; without a calendar that holds them, into one calendar month."""
-    found = {_period_of(company, day) for day in (one, other)}
-    return one[:7] == other[:7] if None in found else len(found) == 1
+    """Return True if two dates are in one operating period, or in one calendar month if no period contains both."""
+    periods = {_period_of(company, day) for day in (one, other)}
+    return one[:7] == other[:7] if None in periods else len(periods) == 1
 
 
 def _period_of(company: Company | None, day: str) -> str | None:
@@ -91,8 +93,10 @@ def _period_of(company: Company | None, day: str) -> str | None:
 
 
 def next_run(local: datetime, at: time, done: date | None) -> datetime | None:
-    """The local time of the next run of a recurring job; None when it is due now: the last day that is `done` lies
-    before the last one that is due. No `done` day is an installation whose first day counts as done.
+    """Return the local time of the next run of a recurring job; None if a run is due now.
+
+    A run is due if the last completed day, `done`, is before the last due day. `done` is None for a new installation,
+    whose first day counts as completed.
     """
     due = last_due_day(local, at)
     if done is not None and done < due:
@@ -101,5 +105,5 @@ def next_run(local: datetime, at: time, done: date | None) -> datetime | None:
 
 
 def last_due_day(local: datetime, at: time) -> date:
-    """The last day whose recurring job is due at a local time: today once it is `at`, else yesterday."""
+    """Return the last day for which a recurring job is due at a local time: today from `at` on, otherwise yesterday."""
     return local.date() if local.time() >= at else local.date() - timedelta(days=1)

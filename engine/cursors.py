@@ -1,4 +1,6 @@
-"""How far the initial load and the poller got, table by table (R9): visible, and where they go on after a restart."""
+"""Read cursors of the initial load and the poller, one for each table (R9). Reading continues from them after a
+restart.
+"""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -7,48 +9,52 @@ import msgspec
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the reading of one table stands. Times are microseconds since 1970 UTC, by the clock of its system."""
+    """The progress of reading one table. Times are microseconds since 1970 UTC, by the clock of the source."""
 
     table: str
-    """System and table, such as `dataverse/msdyn_actual`; the system alone for what was said of all its tables."""
+    """Source and table, such as `dataverse/msdyn_actual`; the source alone for a state of all its tables."""
     link: str | None = None
-    """The address to ask next, None to begin anew: the next page of a pass, or what changed since the last one."""
+    """The address of the next request: the next page of a pass, or the changes since the last pass. None starts over.
+    """
     began: int | None = None
-    """When the pass under way began; None between two."""
+    """The start time of the current pass; None between passes."""
     rows: int = 0
-    """Rows of the pass under way, or of the last one."""
+    """The number of rows of the current pass, or of the last one."""
     passes: int = 0
-    """How many passes came to their end."""
+    """The number of completed passes."""
     complete_until: int | None = None
-    """Everything up to then has been read."""
+    """The time up to which every change has been read."""
     fault: str = ""
-    """What ended the last pass before its time; empty when nothing did."""
+    """The error that aborted the last pass; empty if it completed."""
 
 
 class Cursors(Protocol):
-    """Keeps cursors. What is saved is there after any crash."""
+    """Port of a durable cursor store: a saved cursor survives any crash."""
 
     def load(self, table: str) -> Cursor | None:
-        """The cursor of a table; None when it was never read."""
+        """Return the cursor of a table; None if the table was never read."""
 
     def save(self, cursor: Cursor) -> None:
-        """Keep a cursor in the place of the one of the same table."""
+        """Save a cursor, replacing the one of the same table."""
 
     def all(self) -> Iterable[Cursor]:
-        """Every cursor, by table."""
+        """Return every cursor, by table."""
 
 
 class MemoryCursors:
-    """Cursors for tests and dry runs."""
+    """In-memory cursor store, for tests and dry runs."""
 
     def __init__(self) -> None:
         self._cursors: dict[str, Cursor] = {}
 
     def load(self, table: str) -> Cursor | None:
+        """Return the cursor of a table; None if the table was never read."""
         return self._cursors.get(table)
 
     def save(self, cursor: Cursor) -> None:
+        """Save a cursor, replacing the one of the same table."""
         self._cursors[cursor.table] = cursor
 
     def all(self) -> Iterable[Cursor]:
+        """Return every cursor, by table."""
         return [self._cursors[table] for table in sorted(self._cursors)]

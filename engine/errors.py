@@ -1,35 +1,35 @@
-"""Every error this project raises.
+"""The exceptions of the project.
 
 * TieoutError
-  + InputError            what came in is at fault: kept on the rejected topic, never retried by itself
-    - Rejected            an event that cannot be understood or ordered
-  + SetupError            the installation is at fault: a person changes something and starts again
+  + InputError            the input is invalid: it goes to the rejected topic and is never retried automatically
+    - Rejected            an event that cannot be decoded or ordered
+  + SetupError            the installation is invalid: an operator corrects it and starts again
     - MapError            a map file that contradicts the schema, or itself
-    - SettingError        a setting that is missing or cannot be read
-    - StoreError          a store that is not there, is newer than the code, or belongs to other maps
-      . StoreUnavailable         its database does not answer: waiting may help
-      . StoreMismatch    it was built under other maps or companies than those in force here
-  + QueryError         a question that has no answer: an unknown company, no open period, an unknown document
-  + LeaseLost             another writer moved the offsets: this one stops, its transaction is rolled back
-    - Rebuilt             a replay put a rebuilt store in place: this writer begins again on it
-  + handlers.errors.TargetError  a call to Finance or Dataverse failed; a tree of its own says what follows
+    - SettingError        a setting that is missing or invalid
+    - StoreError          a store that does not exist, is newer than the code, or was built under other maps
+      . StoreUnavailable  the database does not respond: retry later
+      . StoreMismatch     it was built under other maps or companies than the current ones
+  + QueryError            a query that cannot be answered: an unknown company, no open period, an unknown document
+  + LeaseLost             another writer advanced the offsets: this one rolls back and stops
+    - StoreReplaced       a replay swapped in a rebuilt store: the writer starts again on it
+  + handlers.errors.TargetError  a call to Finance or Dataverse failed; its subclasses determine the retry
 """
 
 
 class TieoutError(Exception):
-    """The root of every error of this project; its text names what, where and what to do."""
+    """Base class of the exceptions of the project. The message states the problem, its location and the remedy."""
 
 
 class InputError(TieoutError):
-    """What came in is at fault."""
+    """The input is invalid."""
 
 
 class Rejected(InputError):
-    """An event that cannot be understood or ordered (R7); the text is the reason kept with its bytes."""
+    """An event cannot be decoded or ordered (R7). The message is stored as the reason with the bytes of the event."""
 
 
 class SetupError(TieoutError):
-    """The installation is at fault: a person changes something and starts again."""
+    """The installation is invalid: an operator corrects it and starts again."""
 
 
 class MapError(SetupError):
@@ -37,28 +37,28 @@ class MapError(SetupError):
 
 
 class SettingError(SetupError):
-    """A setting is missing or cannot be read."""
+    """A setting is missing or invalid."""
 
 
 class StoreError(SetupError):
-    """The store is not there, is newer than the code, or was made under other maps."""
+    """The store does not exist, is newer than the code, or was built under other maps."""
 
 
 class StoreUnavailable(StoreError):
-    """The database of the store does not answer: waiting may help."""
+    """The database of the store does not respond: retry later."""
 
 
 class StoreMismatch(StoreError):
-    """The store was built under other maps or companies than those in force here: its rows mean something else."""
+    """The store was built under other maps or companies than the current ones, so its rows have another meaning."""
 
 
 class QueryError(TieoutError):
-    """A question that has no answer: an unknown company, no open period, an unknown document."""
+    """A query cannot be answered: an unknown company, no open period, an unknown document."""
 
 
 class LeaseLost(TieoutError):
-    """Another writer moved the offsets; the transaction of this one is rolled back, and it stops."""
+    """Another writer advanced the offsets. The transaction is rolled back, and this writer stops."""
 
 
 class StoreReplaced(LeaseLost):
-    """A replay put a rebuilt store in place; the writer begins again on that one."""
+    """A replay swapped in a rebuilt store. The writer starts again on it."""

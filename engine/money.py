@@ -1,8 +1,7 @@
-"""Exact money: whole numbers of ten-thousandths of a currency's unit.
+"""Exact money: integers in units of 1/10000 of a currency's main unit.
 
-Four decimals hold every ISO 4217 currency and what both systems send for amounts; a value with more digits, or beyond
-`LARGEST`, does not fit and is not an amount (it stays in the record as it came, with a finding). Nothing here is ever a
-float.
+Four decimals represent every ISO 4217 currency and the amounts that both systems send. A value with more decimals, or
+beyond `LARGEST`, is not an amount: it stays in the record as it was sent, with a finding. No value is ever a float.
 """
 
 import re
@@ -12,12 +11,12 @@ from fractions import Fraction
 from functools import lru_cache
 
 UNITS = 10_000
-"""Units in one whole of a currency: amounts are integers of 1/10000."""
+"""Units per main unit of a currency: amounts are integers of 1/10000."""
 
 LARGEST = 10**13 * UNITS
-"""The largest amount, told or computed: ten trillion, which no document line reaches in any currency.
+"""The largest amount, received or computed: ten trillion, which no document line reaches in any currency.
 
-Stores keep amounts in 64 bits. Each one that is kept stays within this bound, with room for some ninety to be added up.
+Stores hold amounts in 64 bits. With this bound, the sum of some ninety amounts cannot overflow.
 """
 
 _DECIMALS = {
@@ -29,18 +28,19 @@ _DECIMALS = {
     **dict.fromkeys("CLF UYW".split(), 4),
 }
 _PLAIN = re.compile(r"(-?)(\d{1,12})(?:\.(\d{0,4})0*)?", re.ASCII)
-# What both systems write; `Decimal` alone would also take 1_000, other scripts' digits and NaN.
+# The notation of both systems; `Decimal` alone would also accept 1_000, digits of other scripts and NaN.
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
 
 
 def decimals(currency: str | None) -> int:
-    """Digits after the point in `currency` (ISO 4217: 2 unless listed otherwise)."""
+    """Return the number of decimals of `currency` (ISO 4217: 2 unless listed otherwise)."""
     return _DECIMALS.get(currency or "", 2)
 
 
 @lru_cache(maxsize=4096)
 def units(digits: str) -> int | None:
-    """The amount written as `digits`, in units of 1/10000; None when it does not fit exactly.
+    """Return the amount written as `digits`, in units of 1/10000; None if it has no exact representation within the
+    bound.
 
     >>> units("100.00"), units("-0.0001"), units("1e2"), units("0.00001"), units("ten")
     (1000000, -1, 1000000, None, None)
@@ -56,7 +56,7 @@ def _units_of_decimal(digits: str) -> int | None:
     if not _NUMBER.fullmatch(digits):
         return None
     number = Decimal(digits)
-    # The exponent is looked at before any arithmetic: 1e999999999 must cost nothing.
+    # Check the exponent before any arithmetic: 1e999999999 must be cheap to refuse.
     if number.adjusted() > 20 or (number and number.adjusted() < -5):
         return None
     with localcontext() as exact:
@@ -68,12 +68,12 @@ def _units_of_decimal(digits: str) -> int | None:
 
 
 def fits(*amounts: int | None) -> bool:
-    """Whether each of `amounts` (units) is one that a store can keep; one that is not known does not fit.
+    """Return True if every amount (units) is within `LARGEST`. None, an unknown amount, does not fit.
 
     >>> fits(0, -LARGEST), fits(LARGEST + 1), fits(None)
     (True, False, False)
     """
-    for amount in amounts:  # noqa: SIM110 - several times a decision, where a generator costs as much as the rest
+    for amount in amounts:  # noqa: SIM110 - on the hot path, where a generator costs as much as the comparisons
         if amount is None or not -LARGEST <= amount <= LARGEST:
             return False
     return True
@@ -81,27 +81,26 @@ def fits(*amounts: int | None) -> bool:
 
 @lru_cache(maxsize=8192)
 def text(amount: int, currency: str | None) -> str:
-    """`amount` (units) as digits with the decimals of `currency`, with more when the value needs them; never cut.
+    """Format `amount` (units) with the decimals of `currency`, or more if the value needs them; never truncated.
 
     >>> text(1000000, "USD"), text(-5, "USD"), text(1000000, "JPY"), text(12345, "JPY")
     ('100.00', '-0.0005', '100', '1.2345')
     """
     sign = "-" if amount < 0 else ""
     whole, fraction = divmod(abs(amount), UNITS)
-    shown = decimals(currency)
     digits = f"{fraction:04d}"
-    keep = max(shown, len(digits.rstrip("0")))
-    return f"{sign}{whole}.{digits[:keep]}" if keep else f"{sign}{whole}"
+    places = max(decimals(currency), len(digits.rstrip("0")))
+    return f"{sign}{whole}.{digits[:places]}" if places else f"{sign}{whole}"
 
 
 @lru_cache(maxsize=512)
 def smallest(currency: str | None) -> int:
-    """The smallest unit of `currency`, in units of 1/10000: 100 for a cent."""
+    """Return the smallest unit of `currency`, in units of 1/10000: 100 for a cent."""
     return int(10 ** (4 - decimals(currency)))
 
 
 def rounded(value: Fraction, currency: str | None) -> int:
-    """`value` (units) rounded half away from zero to the smallest unit of `currency`."""
+    """Round `value` (units) half away from zero to the smallest unit of `currency`."""
     step = smallest(currency)
     steps = abs(value) / step
     whole = (2 * steps.numerator + steps.denominator) // (2 * steps.denominator)
@@ -109,9 +108,10 @@ def rounded(value: Fraction, currency: str | None) -> int:
 
 
 def converted(amount: int, rate: str | None, currency: str | None) -> int | None:
-    """`amount` by a rate, which Finance keeps times 100 (`docs/domain/documents.md` §0), rounded to `currency`.
+    """Convert `amount` by a rate and round to `currency`. Finance stores rates times 100 (`docs/domain/documents.md`
+    §0).
 
-    None without a rate, and when the result does not fit.
+    None without a rate, and if the result does not fit.
     """
     if rate is None:
         return None
@@ -119,12 +119,12 @@ def converted(amount: int, rate: str | None, currency: str | None) -> int | None
 
 
 def at_rate(amount: int, rate: str) -> Fraction:
-    """`amount` at a rate, exactly."""
+    """Return `amount` converted by a rate, exactly."""
     return amount * Fraction(rate) / 100
 
 
 def converted_back(amount: int, rate: str | None, currency: str | None) -> int | None:
-    """What `converted` makes `amount` from, rounded to `currency`; None as there, or at a rate of 0."""
+    """Return the amount that `converted` turns into `amount`, rounded to `currency`; None also at a rate of 0."""
     if rate is None or rate == "0":
         return None
     return _fitting(rounded(amount * 100 / Fraction(rate), currency))
@@ -135,10 +135,11 @@ def _fitting(amount: int) -> int | None:
 
 
 def split(total: int, parts: Sequence[int], whole: int, currency: str) -> list[int]:
-    """`total` (units of `currency`) divided as `parts` divide `whole`; the result adds up to `total` exactly (R14).
+    """Divide `total` (units of `currency`) in the proportions in which `parts` divide `whole`. The sum is exactly
+    `total` (R14).
 
-    Each part is rounded half away from zero, the remainder goes to the part that is then largest in absolute value, at
-    a tie to the first. `whole` is not zero. A share may be too large to keep (`fits`).
+    Each share is rounded half away from zero; the remainder goes to the largest share in absolute value, on a tie to
+    the first. `whole` is not zero. A share may exceed `LARGEST` (see `fits`).
     """
     step = smallest(currency)
     if total == whole and not any(part % step for part in parts):
@@ -152,9 +153,9 @@ def split(total: int, parts: Sequence[int], whole: int, currency: str) -> list[i
 
 
 def plain_decimal(digits: str) -> str | None:
-    """A rate or quantity in one canonical spelling: `1.50` and `1.5` are one value.
+    """Return a rate or quantity in canonical form: `1.50` and `1.5` are one value.
 
-    None when it is no number of reasonable size: whatever is computed with one that passes stays cheap.
+    None if it is not a number of reasonable size, which bounds the cost of computing with it.
     """
     if len(digits) > 60 or not _NUMBER.fullmatch(digits):
         return None
@@ -168,7 +169,7 @@ def plain_decimal(digits: str) -> str | None:
 
 
 def fixed(digits: str, places: int) -> str:
-    """A decimal with exactly `places` digits after the point, as the grids show rates (12) and line numbers (10)."""
+    """Format a decimal with exactly `places` decimals, as the grids show rates (12) and line numbers (10)."""
     with localcontext() as exact:
         exact.prec = 80
         return f"{Decimal(digits).quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP):f}"

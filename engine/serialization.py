@@ -1,5 +1,6 @@
-"""Documents and errors as programs get them: the JSON of the command line, of the topics and of exports. Names are
-fixed (`docs/topics.md`).
+"""JSON of documents and errors, for the command line, the topics and the exports.
+
+Member names are a public contract (`docs/topics.md`).
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ _PARTS = ("amount", "missing_actual", "missing_journal_line", "reconciled", "dif
 
 
 def amounts_json(amounts: Amounts | None, currency: str | None) -> dict[str, str | None]:
-    """The five amounts as digits with the currency's decimals; null where they cannot be computed."""
+    """Return the five amounts as digits with the currency's decimals; null if they cannot be computed."""
     if amounts is None:
         return dict.fromkeys(_PARTS)
     return {
@@ -27,7 +28,9 @@ def amounts_json(amounts: Amounts | None, currency: str | None) -> dict[str, str
 
 
 def document_json(document: Document) -> dict[str, Any]:
-    """A document line as one JSON object, without what depends on the time of day (`in_flight`, `feed-silent`)."""
+    """Return a document as a JSON object, without the members that depend on the time of day (`in_flight`,
+    `feed-silent`).
+    """
     line_amount = document.journal_line_amount
     return {
         "document": document.document,
@@ -56,14 +59,14 @@ def document_json(document: Document) -> dict[str, Any]:
         "journal_line_currency": document.journal_line_currency,
         "journal_voucher": document.journal_voucher,
         "posted_date": document.posted_date,
-        "last_retried": None,  # of the attempt log, which no event tells of
+        "last_retried": None,  # from the attempt log, not from events
         "since": iso(document.since),
         "findings": list(document.findings),
     }
 
 
 def error_json(message: ProcessMessage) -> dict[str, Any]:
-    """A message of a Finance process, complete, with what it means and what to do (R50, R51)."""
+    """Return a message of a Finance process with the details and resolution of its catalogue entry (R50, R51)."""
     recognised = recognise(message.text or "")
     entry = catalogued(recognised.code)
     return {
@@ -84,13 +87,13 @@ def error_json(message: ProcessMessage) -> dict[str, Any]:
     }
 
 
-def state_json(standing: ErrorStatus) -> dict[str, Any]:
-    """Where an error stands: its state in one word, and who or what brought it there (R53-R55)."""
-    deletion = standing.deletion
+def state_json(status: ErrorStatus) -> dict[str, Any]:
+    """Return the status of an error, with the run or the deletion that caused it (R53-R55)."""
+    deletion = status.deletion
     return {
-        "state": standing.name,
-        "taken_up": _run_json(standing.taken_up),
-        "interrupted": _run_json(standing.interrupted),
+        "state": status.name,
+        "taken_up": _run_json(status.taken_up),
+        "interrupted": _run_json(status.interrupted),
         "deleted": None if deletion is None else {"at": iso(deletion.at), "who": deletion.who, "why": deletion.why},
     }
 

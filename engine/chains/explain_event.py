@@ -1,4 +1,4 @@
-"""What the maps make of one event, and which key of which file decided it: for people who write maps (R6)."""
+"""Explain what the maps make of one event, and which key of which file decided it, for authors of map files (R6)."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -14,10 +14,9 @@ from engine.mapping.values import is_unfit
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """A column of an event: the field that reads it, what it reads, and why.
+    """A column of an event: the field that reads it, the value, and the reason.
 
-    `field` is None when nothing reads the column. `because` names the file and the key that decided, or says what is
-    the matter with the value.
+    `field` is None if no field reads the column. `because` names the deciding file and key, or the fault of the value.
     """
 
     column: str
@@ -27,7 +26,7 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Tie(msgspec.Struct, frozen=True):
-    """A link or reference of a row: what it is called, its value, and the file and key that say so."""
+    """A link or reference of a row: its kind, name and value, and the file and key that define it."""
 
     kind: str
     name: str
@@ -36,7 +35,7 @@ class Tie(msgspec.Struct, frozen=True):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a row of an event becomes."""
+    """What the maps make of the row of an event."""
 
     entity: str
     record: str
@@ -52,13 +51,13 @@ _COMPANY_COLUMNS: Final = ("dataareaid", "mserp_dataareaid")
 
 
 def reading(change: Change, maps: Maps) -> Reading | None:
-    """What `change` becomes, as if nothing were known of its row yet; None when no map describes its entity."""
+    """Return what the maps make of `change`, as the first change of its row; None if no map describes its entity."""
     entity_map = maps.find(change.entity)
     if entity_map is None:
         return None
     where = maps.written[entity_map.entity].where
     key = record_key(entity_map, change.id)
-    # A delete carries no values that count; what it carries is shown all the same.
+    # A delete carries no effective values; explain those that it carries nevertheless.
     record = first_record(entity_map, key, msgspec.structs.replace(change, operation="upsert"))
     seen = row(record, entity_map, lambda _: None)
     return Reading(
@@ -74,34 +73,37 @@ def reading(change: Change, maps: Maps) -> Reading | None:
 
 
 def _cells(name: str, seen: Row, maps: Maps, change: Change) -> Iterator[Cell]:
-    """What the fields that read a column make of it."""
+    """Yield a cell for each field that reads a column."""
     entity_map = seen.map
     where = maps.written[entity_map.entity].where
     column, _ = entity_map.columns.get(name, (None, None))
     readers = [field for field in entity_map.fields if column in field.columns]
     if column is None or not readers:
         if name.lower() in _COMPANY_COLUMNS and COMPANY in change.columns:
-            yield Cell(name, "company", change.company, "the company of every row of Finance stands here")
+            yield Cell(name, "company", change.company, "this column holds the company of each Finance row")
         else:
             yield Cell(name, None, None, "no field reads this column")
         return
-    held = seen.record.values[column]
+    stored = seen.record.values[column]
     alias = "" if name == column else f", as {column}"
     for field in readers:
         because = where(entity_map.entity, f"columns.{field.name}") + alias
         kind = entity_map.role.fields[field.name]
-        before = next((other for other in field.columns if _usable(seen, other)), column)
-        if held is None:
+        first = next((other for other in field.columns if _usable(seen, other)), column)
+        if stored is None:
             yield Cell(name, field.name, None, f"{because}; empty, so no value")
-        elif is_unfit(held):
+        elif is_unfit(stored):
             yield Cell(name, field.name, None, f"{because}; the value is no {kind}")
-        elif before != column:
-            yield Cell(name, field.name, None, f"{because}; {before} comes first")
+        elif first != column:
+            yield Cell(name, field.name, None, f"{because}; {first} takes precedence")
         elif field.choices is None:
-            yield Cell(name, field.name, shown(kind, held), because)
-        elif (named := meaning(field.choices, held)) is None:
+            yield Cell(name, field.name, shown(kind, stored), because)
+        elif (named := meaning(field.choices, stored)) is None:
             yield Cell(
-                name, field.name, None, f"{where(entity_map.entity, f'choices.{field.name}')}: {held} is not there"
+                name,
+                field.name,
+                None,
+                f"{where(entity_map.entity, f'choices.{field.name}')}: {stored} is not among the choices",
             )
         else:
             yield Cell(name, field.name, named, where(entity_map.entity, f"choices.{field.name}.{named}"))
@@ -115,9 +117,9 @@ def _usable(seen: Row, column: str) -> bool:
 def _ties(seen: Row, maps: Maps) -> Iterator[Tie]:
     entity_map = seen.map
     where = maps.written[entity_map.entity].where
-    made = joins(seen)
+    tokens = joins(seen)
     for identity in entity_map.identity:
-        values = [token for token in made if token.startswith(f"{identity.link}:")]
+        values = [token for token in tokens if token.startswith(f"{identity.link}:")]
         because = f"{where(entity_map.entity, 'identity')} {identity.link} by {', '.join(identity.by)}"
         if identity.when:
             conditions = " and ".join(f"{field} is {' or '.join(sorted(texts))}" for field, texts in identity.when)
@@ -134,17 +136,17 @@ def _ties(seen: Row, maps: Maps) -> Iterator[Tie]:
 
 
 def _of(entity_map: EntityMap, seen: Row, by: tuple[str, ...], values: list[str]) -> list[str | None]:
-    """Of the values of a link those that these fields gave; None when they have none."""
+    """Select the values of a link that its fields `by` gave; [None] if they gave none."""
     for field in by:
         value = seen.id if field == "id" else seen[field]
         if value is not None:
-            wanted = str(value).upper()
-            return [token for token in values if token.partition(":")[2].partition("|")[0].upper() == wanted] or [None]
+            text = str(value).upper()
+            return [token for token in values if token.partition(":")[2].partition("|")[0].upper() == text] or [None]
     return [None]
 
 
 def shown(kind: str, value: Any) -> str:
-    """A value as it is kept, for people."""
+    """Format a normalised value for people."""
     if kind == "money":
         return money.text(value, None)
     if kind == "guid":

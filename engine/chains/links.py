@@ -1,8 +1,8 @@
-"""Which records belong to one document line, and which rows they point to (`docs/how-it-decides.md`).
+"""Identity links, which join the records of one document line, and references to other rows (`docs/how-it-decides.md`).
 
-An identity link is a text: records with the same text belong to one chain. A link whose value counts within a company
-reads `link:VALUE|COMPANY`; when the company of a row is not known it reads `link:VALUE|`, and joins the one company
-the other system has the value in.
+An identity value is a text: records with the same text belong to one chain. A value that is unique within a company has
+the form `link:VALUE|COMPANY`. While the company of a row is unknown the form is `link:VALUE|`; it then joins the one
+company in which the other system has the value.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,49 +13,49 @@ from engine.mapping.compiler import COMPANY, EntityMap, Maps, Reference, When
 from engine.mapping.values import is_unfit
 
 LARGEST_CHAIN: Final = 200
-"""Records in a chain beyond which something is wrong with its keys: a finding."""
+"""The number of records beyond which the keys of a chain must be wrong, which is a finding."""
 
 CompanyOf = Callable[[str], str | None]
-"""The company code of a `cdm_company` row by its guid; None while the row or its code is not known."""
+"""Maps the guid of a `cdm_company` row to its company code; None while the row or its code is unknown."""
 
 
 def row(record: Record, entity_map: EntityMap, company_of: CompanyOf) -> Row:
-    """`record` as the rules see it, with its company: the owning company column, else the one its events named."""
+    """Return `record` as a `Row` with its company: from the owning company column, otherwise the company its events
+    named.
+    """
     seen = Row(record, entity_map, None)
     owner = seen.get("company")
     code = company_of(owner) if owner is not None else None
     if code is None:
-        told = record.values.get(COMPANY)
-        code = None if is_unfit(told) else told
+        value = record.values.get(COMPANY)
+        code = None if is_unfit(value) else value
     seen.company = code
     return seen
 
 
 def joins(seen: Row) -> list[str]:
-    """The identity values of a row, sorted; a value that is none never links (R8)."""
-    found = set()
+    """Return the identity values of a row, sorted. A field without value never links (R8)."""
+    tokens = set()
     for identity in seen.map.identity:
         if identity.when and not _applies(identity.when, seen):
             continue
         for field in identity.by:
             if (value := _value(seen, field)) is not None:
-                found.add(
+                tokens.add(
                     f"{identity.link}:{value}|{seen.company or ''}" if identity.scoped else f"{identity.link}:{value}"
                 )
                 break
-    return sorted(found)
+    return sorted(tokens)
 
 
 def refers(seen: Row) -> list[str]:
-    """The rows a row points to and the values it offers for others to point to, sorted."""
+    """Return the reference and offer tokens of a row, sorted."""
     pointers = seen.map.pointers
     return sorted({token for pointer in pointers if (token := target(seen, pointer))}) if pointers else []
 
 
 def target(seen: Row, reference: Reference) -> str | None:
-    """Where `reference` of this row leads: a record key, or `=link:…` (`+link:…` for an offer); None when a part is
-    missing.
-    """
+    """Return the token of a reference: a record key, `=link:…`, or `+link:…` for an offer; None if a part is absent."""
     if reference.when and not _applies(reference.when, seen):
         return None
     if len(reference.by) == 1:
@@ -71,12 +71,12 @@ def target(seen: Row, reference: Reference) -> str | None:
 
 
 def offer_of(token: str) -> str:
-    """What a row that `=link:…` points to offers: `+link:…`."""
+    """Return the offer token `+link:…` that a reference token `=link:…` matches."""
     return "+" + token[1:]
 
 
 def pointer_to(offer: str) -> str:
-    """What points to a row that offers `+link:…`: `=link:…`."""
+    """Return the reference token `=link:…` that matches an offer token `+link:…`."""
     return "=" + offer[1:]
 
 
@@ -85,7 +85,7 @@ def _applies(when: When, seen: Row) -> bool:
 
 
 def _value(seen: Row, field: str) -> str | None:
-    """A field as a link compares it: text without case."""
+    """Return a field as links compare it: text in upper case."""
     if field == "id":
         return seen.id
     value = seen[field]
@@ -93,16 +93,19 @@ def _value(seen: Row, field: str) -> str | None:
 
 
 def scoped(token: str) -> tuple[str, str] | None:
-    """A company-scoped link value as (value with its `|`, company, empty when unknown); None for any other link."""
+    """Split a company-scoped identity value into the value with its `|` and the company, which is empty while unknown.
+
+    None for any other identity value.
+    """
     head, bar, company = token.rpartition("|")
     return (head + bar, company) if bar else None
 
 
 def components(records: Mapping[str, Record], maps: Maps) -> list[list[str]]:
-    """The chains that `records` form by their identity values: lists of record keys, each sorted, in order of the
-    smallest.
+    """Return the chains of `records`, the connected components of their identity values: sorted lists of keys, by first
+    key.
 
-    Complete only when `records` holds every record of every chain it touches.
+    Complete only if `records` contains every record of every chain that it touches.
     """
     parent: dict[str, str] = {key: key for key in records}
 
@@ -131,7 +134,9 @@ def components(records: Mapping[str, Record], maps: Maps) -> list[list[str]]:
 
 
 def _adopted(records: Mapping[str, Record], unknown: list[tuple[str, str]], maps: Maps) -> Iterable[tuple[str, str]]:
-    """Pairs that an id without a company makes: with the one company (or no company) the other system has it in."""
+    """Yield the pairs that identity values without a company join: with the only company of that value in the other
+    system.
+    """
     if not unknown:
         return
     heads = {token for token, _ in unknown}

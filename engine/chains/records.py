@@ -1,8 +1,8 @@
-"""Records: a row of either system as last seen, merged column by column from the events about it.
+"""Records: rows of either system, merged column by column from the events about them.
 
-A record is a function of the set of its events (`docs/how-it-decides.md`): of two values of a column the one with the
-higher evidence stays, a delete hides what ranks below it, and a later upsert starts clean (R12). Merging is therefore
-associative, commutative and idempotent.
+A record is a function of the set of its events (`docs/how-it-decides.md`). Of two values of a column, the one with the
+higher precedence wins. A delete hides what has a lower precedence, and a later upsert starts from an empty row (R12).
+Merging is therefore associative, commutative and idempotent.
 """
 
 from typing import Any
@@ -17,14 +17,14 @@ from engine.mapping.values import is_unfit
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):
-    """A merged row. Treated as immutable by all but the batch that makes it: `merged` makes a new one.
+    """A merged row. Immutable, except to the batch that creates it: `merge` returns a new one.
 
-    `key` is stage, entity and the row id in time order, so keys sort by step, then by age. `values` holds the value of
-    each mapped column, `evidence` the upserts they come from, by rank: the last one is the highest upsert of all, and
-    none means that the row does not exist. `by` is the index of a column's evidence, where that is not the first.
-    `deleted` is the highest delete. `joins` are the identity values that make chains, `refers` the rows it points to,
-    both as last derived; `chain` is the chain it belongs to, none while it does not exist. `read` is the latest
-    time as of which an event told the whole row (R5).
+    `key` consists of stage, entity and the row id in time order, so keys sort by process step, then by age. `values`
+    maps each mapped column to its value. `evidence` holds the upserts that the values come from, by precedence: the
+    last is the latest upsert, and an empty list means that the row does not exist. `by` maps a column to the index of
+    its evidence, if not 0. `deleted` is the latest delete. `joins` are the identity values, `refers` the reference
+    tokens, both as last derived. `chain` is the id of its chain, None while the row does not exist. `read` is the
+    latest time at which an event contained the whole row (R5).
     """
 
     key: str
@@ -40,52 +40,52 @@ class Record(msgspec.Struct, array_like=True, gc=False):
 
     @property
     def exists(self) -> bool:
-        """Whether the row is there: an upsert outranks every delete."""
+        """Return True if the row exists: its latest upsert has a higher precedence than every delete."""
         return bool(self.evidence)
 
     @property
     def latest_upsert(self) -> Evidence | None:
-        """The highest upsert: the evidence that the row is there."""
+        """The upsert with the highest precedence: the evidence that the row exists."""
         return self.evidence[-1] if self.evidence else None
 
     @property
     def id(self) -> str:
-        """The row id as the key spells it (`row_id_of` gives the source's spelling)."""
+        """The row id as the key spells it (`row_id_of` returns the spelling of the source)."""
         return self.key.split(":", 2)[2]
 
     def evidence_of(self, column: str) -> Evidence:
-        """The event that a column's value comes from."""
+        """Return the event that the value of a column comes from."""
         return self.evidence[self.by.get(column, 0)]
 
 
 def record_key(entity_map: EntityMap, row: str) -> str:
-    """The key of the record of `row` (an id in one spelling, see `changes.row_id`)."""
+    """Return the record key of `row`, a row id as normalised by `facts.row_id`."""
     return entity_map.prefix + (time_order(row) if len(row) == 36 else row)
 
 
 def new_record(entity_map: EntityMap, key: str) -> Record:
-    """A record nothing is known of yet."""
+    """Return an empty record."""
     return Record(key, entity_map.entity)
 
 
 def first_record(entity_map: EntityMap, key: str, change: Change) -> Record:
-    """The record that a change makes of a row nothing is known of: what `merged` would, at half the price.
+    """Return the record after the first change of its row: equal to `merge` with an empty record, at half the cost.
 
-    Most events are the first about their row.
+    Most events are the first of their row.
     """
     if change.operation == "delete":
         return merge(new_record(entity_map, key), change, entity_map)
     columns = entity_map.columns
     values = {
-        found[0]: None if value is None else found[1](value)
+        target[0]: None if value is None else target[1](value)
         for name, value in change.columns.items()
-        if (found := columns.get(name)) is not None
+        if (target := columns.get(name)) is not None
     }
     return Record(key, entity_map.entity, None, None, [change.evidence], values, {}, [], [], change.whole)
 
 
 def merge(record: Record, change: Change, entity_map: EntityMap) -> Record:
-    """`record` after `change`; the same object when the change says nothing new (a duplicate, or outranked)."""
+    """Return `record` after `change`; the same object if the change is a duplicate or of a lower precedence."""
     evidence = change.evidence
     if change.operation == "delete":
         return record if entity_map.keep_on_delete else _deleted(record, evidence)
@@ -95,68 +95,70 @@ def merge(record: Record, change: Change, entity_map: EntityMap) -> Record:
     versions, values, by = record.evidence, record.values, record.by
     columns = entity_map.columns
     newest = not versions or versions[-1].precedence < precedence
-    told: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     for name, value in change.columns.items():
-        if (found := columns.get(name)) is not None:
-            column, keep = found
+        if (target := columns.get(name)) is not None:
+            column, normalise = target
             if newest or column not in values or versions[by.get(column, 0)].precedence < precedence:
-                told[column] = None if value is None else keep(value)
-    if not told and not newest:
+                changed[column] = None if value is None else normalise(value)
+    if not changed and not newest:
         return _read(record, read)
-    place = len(versions)
+    index = len(versions)
     now = Record(
         record.key,
         record.entity,
         record.chain,
         record.deleted,
         [*versions, evidence],
-        {**values, **told},
-        {**by, **dict.fromkeys(told, place)} if place else by,
+        {**values, **changed},
+        {**by, **dict.fromkeys(changed, index)} if index else by,
         record.joins,
         record.refers,
         read,
     )
-    used = {*now.by.values(), place if newest else place - 1}
+    used = {*now.by.values(), index if newest else index - 1}
     if len(now.by) < len(now.values):
         used.add(0)
-    # By far the most events are the newest about their row, and leave something of each before them.
-    return now if newest and len(used) == place + 1 else _compact(now, used)
+    # On the hot path most events have the highest precedence, and values of each earlier event remain.
+    return now if newest and len(used) == index + 1 else _compact(now, used)
 
 
-def _later(one: int | None, other: int | None) -> int | None:
-    return one if other is None or (one is not None and one >= other) else other
+def _later(first: int | None, second: int | None) -> int | None:
+    return first if second is None or (first is not None and first >= second) else second
 
 
 def _read(record: Record, read: int | None) -> Record:
-    """The record as read last at `read`; the same object when that is no news."""
+    """Return the record with a new read time; the same object if it is unchanged."""
     return record if read == record.read else msgspec.structs.replace(record, read=read)
 
 
 def _compact(record: Record, used: set[int]) -> Record:
-    """The record with only the evidence that is used, by rank: a row updated for years must not grow."""
+    """Drop unused evidence and sort the rest by precedence, so that a record does not grow with the number of its
+    updates.
+    """
     versions, by = record.evidence, record.by
     order = sorted(used, key=lambda index: versions[index].precedence)
     moved = {old: new for new, old in enumerate(order)}
     record.evidence = [versions[index] for index in order]
-    record.by = {column: place for column in record.values if (place := moved[by.get(column, 0)])}
+    record.by = {column: index for column in record.values if (index := moved[by.get(column, 0)])}
     return record
 
 
 def _deleted(record: Record, evidence: Evidence) -> Record:
-    """The record after a delete: what ranks below it is gone."""
+    """Return the record after a delete, without the values of lower precedence."""
     precedence = evidence.precedence
     if record.deleted is not None and record.deleted.precedence >= precedence:
         return record
     hidden = sum(version.precedence <= precedence for version in record.evidence)
-    left = {column: place - hidden for column in record.values if (place := record.by.get(column, 0)) >= hidden}
+    remaining = {column: index - hidden for column in record.values if (index := record.by.get(column, 0)) >= hidden}
     return Record(
         record.key,
         record.entity,
         record.chain,
         evidence,
         record.evidence[hidden:],
-        {column: record.values[column] for column in left},
-        {column: place for column, place in left.items() if place},
+        {column: record.values[column] for column in remaining},
+        {column: index for column, index in remaining.items() if index},
         record.joins,
         record.refers,
         record.read,
@@ -164,15 +166,16 @@ def _deleted(record: Record, evidence: Evidence) -> Record:
 
 
 def meaning(choices: dict[Number, str], value: Number) -> str | None:
-    """What a choice means, said by its number or by its name in any case; None when the map does not tell."""
+    """Return the meaning of a choice by its number, or by its name in any case; None if the map does not define it."""
     return choices.get(value.lower() if type(value) is str else value)
 
 
 class Row(dict[str, Any]):
-    """A record read by its role's fields: what the rules see. `row["voucher"]` is None when there is no usable value.
+    """A record with its values by the fields of its role, as the rules read it. `row["voucher"]` is None without a
+    usable value.
 
-    A dictionary, for it is asked tens of times for each event. `key` and `id` are the record's, `role` the name of its
-    role. `misfits` names what could not be read: (field, column, value as kept, evidence). Do not change one.
+    A dictionary, because the rules read tens of fields for each event. `key` and `id` are those of the record, `role`
+    is the name of its role. `misfits` lists unusable values: (field, column, value as stored, evidence). Immutable.
     """
 
     __slots__ = ("company", "id", "key", "map", "misfits", "record", "role")
@@ -202,24 +205,24 @@ class Row(dict[str, Any]):
                 self.misfits += ((field, column, str(value), record.evidence_of(column)),)
 
     def __missing__(self, field: str) -> None:
-        """A field of another role."""
+        """Return None for a field of another role."""
         return
 
     @property
     def existence(self) -> Evidence:
-        """The evidence that the row is there."""
+        """The evidence that the row exists. Raises `Rejected` if it does not."""
         if self.record.latest_upsert is None:
             raise Rejected(f"{self.key} does not exist")
         return self.record.latest_upsert
 
     def evidence(self, *fields: str) -> Evidence:
-        """The evidence of the first of `fields` that has a value; of the row's existence when none has."""
+        """Return the evidence of the first of `fields` that has a value; of the existence of the row if none has."""
         values = self.record.values
-        for wanted in fields:
-            if self[wanted] is None:
+        for name in fields:
+            if self[name] is None:
                 continue
             for field, column, choices in self.map.readers:
-                if field != wanted or (value := values.get(column)) is None or is_unfit(value):
+                if field != name or (value := values.get(column)) is None or is_unfit(value):
                     continue
                 if choices is None or meaning(choices, value) is not None:
                     return self.record.evidence_of(column)

@@ -1,6 +1,7 @@
-"""The rows that documents point to but do not own: companies, currencies, the ledger calendar, headers, projects.
+"""Reference data: rows that documents refer to but do not own, such as companies, currencies, ledger calendars and
+headers.
 
-The few that are asked for at every turn stand in a `Directory` in memory; the others are looked up in a `World`.
+The few rows that are needed constantly are resident in a `Directory`; the others are looked up through `ReferenceData`.
 """
 
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from engine.chains.records import Row
 
 
 class Directory:
-    """The resident rows, by what they are asked for. Made anew when one of them changes."""
+    """An index of the resident rows. Re-created when one of them changes."""
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         by_role: dict[str, list[Row]] = {}
@@ -23,19 +24,21 @@ class Directory:
         self.companies: dict[str, Company] = dict(_companies(by_role))
 
     def currency(self, guid: str | None) -> str | None:
-        """The ISO code of a `transactioncurrency` row (its id in time order); None while it is not known."""
+        """Return the ISO code of a `transactioncurrency` row (id in time order); None while it is unknown."""
         return self._currencies.get(guid) if guid else None
 
     def owner(self, guid: str) -> str | None:
-        """The code of a `cdm_company` row (its id in time order); None while it is not known."""
+        """Return the code of a `cdm_company` row (id in time order); None while it is unknown."""
         return self._owners.get(guid)
 
     def company(self, code: str | None) -> Company | None:
-        """The company of a code (upper case); None while Finance has not told of it."""
+        """Return the company with a code (upper case); None until Finance has sent it."""
         return self.companies.get(code) if code else None
 
     def decides_like(self, other: "Directory") -> bool:
-        """Whether chains are decided alike under both: names, time zones and the state of periods decide nothing."""
+        """Return True if both lead to the same decisions. Names, time zones and the status of periods have no
+        influence.
+        """
         return self._deciding() == other._deciding()
 
     def _deciding(self) -> tuple[object, ...]:
@@ -51,12 +54,12 @@ def _companies(by_role: dict[str, list[Row]]) -> Iterable[tuple[str, Company]]:
     ledgers: dict[str, Row] = {}
     for row in by_role.get("ledger", []):
         ledgers.setdefault(row["company"], row)
-    known: set[str] = set()
+    yielded: set[str] = set()
     for info in by_role.get("company-info", []):
         code = info["code"]
-        if code is None or code in known:
+        if code is None or code in yielded:
             continue
-        known.add(code)
+        yielded.add(code)
         ledger = ledgers.get(info.id)
         periods = tuple(_periods(by_role, ledger, status)) if ledger is not None else ()
         yield code, Company(code, info["name"], ledger["currency"] if ledger else None, info["time_zone"], periods)
@@ -73,7 +76,7 @@ def _periods(
             by_year.setdefault(row["year"], []).append(row)
     periods = []
     for year, rows in by_year.items():
-        # As the year says itself; one that does not say it spans its periods.
+        # A year without own dates spans its periods.
         start = years[year]["start"] or min(row["start"] for row in rows)
         end = years[year]["end"] or max(row["end"] for row in rows)
         for row in rows:
@@ -84,25 +87,25 @@ def _periods(
 
 
 class ReferenceData(Protocol):
-    """What a decision may ask beyond the rows of its chain."""
+    """Port: the reference data that a decision reads besides the rows of its chain."""
 
     @property
     def directory(self) -> Directory:
-        """Companies, currencies, calendars."""
+        """Companies, currencies and ledger calendars."""
 
     def row(self, key: str) -> Row | None:
-        """The existing row of a record key; None while it was not seen or is deleted."""
+        """Return the row with a record key; None if it was never received or is deleted."""
 
     def offered(self, token: str) -> list[Row]:
-        """The rows that offer `+link:…`, by key."""
+        """Return the rows that offer `+link:…`, by key."""
 
 
-def resolve_reference(world: ReferenceData, row: Row, name: str) -> Row | None:
-    """The one row that the reference `name` of `row` points to; None when there is none or more than one (no key)."""
+def resolve_reference(reference_data: ReferenceData, row: Row, name: str) -> Row | None:
+    """Return the row that the reference `name` of `row` points to; None if there is none, or more than one."""
     reference = row.map.by_name.get(name)
     if reference is None or (token := target(row, reference)) is None:
         return None
     if not reference.natural:
-        return world.row(token)
-    found = world.offered(offer_of(token))
-    return found[0] if len(found) == 1 else None
+        return reference_data.row(token)
+    rows = reference_data.offered(offer_of(token))
+    return rows[0] if len(rows) == 1 else None

@@ -1,6 +1,6 @@
-"""What one event says, before any map is applied.
+"""The decoded facts of one event, before any map is applied.
 
-A codec (`streams.codec`) turns bytes into these; everything after it works on these alone.
+A codec (`streams.codec`) decodes bytes into these types; everything downstream works on them alone.
 """
 
 import base64
@@ -16,15 +16,15 @@ Operation = Literal["create", "update", "upsert", "delete", "notify"]
 Source = Literal["dataverse", "finance"]
 
 UNDATED: Final = -(2**63)
-"""The time of evidence that has none: it can be looked at, and never be applied."""
+"""The time of evidence without a time. Such an event can be shown, but never applied."""
 
 
 class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Which event says so, and how it ranks against others about the same column.
+    """The event that a value comes from, with its precedence over other values of the same column.
 
-    `at` is the source's own time of the change in microseconds since 1970 UTC, `version` its row version or 0,
-    `digest` the digest of the event: in this order they rank two values of a column
-    (`docs/how-it-decides.md`, "Record: a row as last seen"). The place is where its bytes are found again.
+    `at` is the time of the change by the source, in microseconds since 1970 UTC; `version` its row version, or 0;
+    `digest` the digest of the event. Two values of a column are ordered by these three (`docs/how-it-decides.md`,
+    "Record: a row as last seen"). `topic`, `partition` and `offset` locate the bytes of the event.
     """
 
     at: int
@@ -38,19 +38,19 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def precedence(self) -> tuple[int, int, bytes]:
-        """The order of evidence: time, version, digest."""
+        """The last-writer-wins order of values: time, version, digest."""
         return (self.at, self.version, self.digest)
 
 
 class Change(msgspec.Struct, gc=False):
-    """A row of one system was made, changed or deleted, or should be read again (`notify`; `id` may be empty then).
+    """A row of one system was created, changed or deleted, or must be re-read (`notify`; `id` may then be empty).
 
-    `columns` stand under the source's own names with values as the event wrote them: text, integers, booleans, None
+    `columns` maps the column names of the source to values as the event wrote them: text, integers, booleans, None
     (cleared), lookups as `{"entity", "id", "name"}`, numbers with a fraction as their digits. An absent column is
-    unchanged. A company the event named stands among them as well, as `maps.COMPANY`. `truncated`: the event was cut
-    for its size (R5). `unknown` names columns whose values are of a kind the codec does not know (R2). `sent_id` is the
-    id as it was sent, where `id` is the RecId within it. `read` is when an API answered with the row
-    (microseconds since 1970 UTC), where one did.
+    unchanged. The company that the event named is also a column, `compiler.COMPANY`. `truncated`: the event was
+    truncated for its size (R5). `unknown` names columns with values of a type that the codec does not know (R2).
+    `sent_id` is the original id if `id` is the RecId within it. `read` is the time at which an API returned the row
+    (microseconds since 1970 UTC), if one did.
     """
 
     operation: Operation
@@ -68,14 +68,14 @@ class Change(msgspec.Struct, gc=False):
 
     @property
     def whole(self) -> int | None:
-        """As of when this is all of the row, a part of it lacking nothing (R5); None for what changed alone."""
+        """The time as of which this is the complete row, without missing columns (R5); None for a partial change."""
         if self.operation not in ("create", "upsert"):
             return None
         return self.evidence.at if self.read is None else self.read
 
 
 class Heartbeat(msgspec.Struct, frozen=True, gc=False):
-    """Everything the source has up to `until` (microseconds since 1970 UTC) has been sent (R21)."""
+    """The source has sent all its changes up to `until` (microseconds since 1970 UTC) (R21)."""
 
     source: Source
     until: int
@@ -83,7 +83,7 @@ class Heartbeat(msgspec.Struct, frozen=True, gc=False):
 
 
 class ProcessMessage(msgspec.Struct, frozen=True, gc=False):
-    """A Finance process reported: it started, finished, failed, or has a message about a subject (R50)."""
+    """A Finance process started, finished, failed, or reported a message about a subject (R50)."""
 
     stage: Literal["started", "message", "finished", "failed"]
     process: str
@@ -108,13 +108,13 @@ _GUID = re.compile(r"\{?([0-9a-fA-F]{8})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME_ORDERED = re.compile(r"[0-9a-f]{32}")
 _FINANCE_ETAG = re.compile(r'W/"([A-Za-z0-9+/=]{1,400})"', re.ASCII)
-# RecVersion and RecId of each table behind the entity, its root first.
+# RecVersion and RecId of each table of the entity, its root table first.
 _RECORDS = re.compile(rb"'?-?\d+,(\d{1,19})[;']?", re.ASCII)
 _NO_GUID: Final = "00000000-0000-0000-0000-000000000000"
 
 
 def guid(text: str) -> str | None:
-    """`text` as a guid in lower case without braces; None when it is none, or all zeros (which means "no row")."""
+    """Normalise a guid to lower case without braces; None if it is none, or all zeros, which means "no row"."""
     if _CANONICAL.fullmatch(text):
         return None if text == _NO_GUID else text
     if found := _GUID.fullmatch(text):
@@ -124,15 +124,16 @@ def guid(text: str) -> str | None:
 
 
 def row_id(text: str) -> str:
-    """A row id in one spelling: guids in lower case without braces, anything else as it came."""
+    """Normalise a row id: guids to lower case without braces, anything else unchanged."""
     return text if text.isdigit() else guid(text) or text
 
 
 def rec_id(identifier: str) -> str | None:
-    """The RecId in the guid of a Finance row that Dataverse shows as a virtual row; None when it holds none.
+    """Return the RecId within the guid of a Finance row that Dataverse shows as a virtual row; None if it contains
+    none.
 
-    The first four bytes number the entity, the last eight are the RecId, the lowest byte first:
-    `docs/domain/events.md` §3.
+    The first four bytes number the entity; the last eight are the RecId in little-endian order: `docs/domain/events.md`
+    §3.
     """
     if len(identifier) != 36 or not _CANONICAL.fullmatch(identifier):
         return None
@@ -141,7 +142,7 @@ def rec_id(identifier: str) -> str | None:
 
 
 def etag_record(etag: object) -> str | None:
-    """The RecId in the etag of a row of Finance's OData, whose entities do not show it; None when it holds none."""
+    """Return the RecId within the etag of a row of Finance OData, whose entities do not expose it; None if absent."""
     tag = _FINANCE_ETAG.fullmatch(etag) if type(etag) is str else None
     if tag is None:
         return None
@@ -154,11 +155,11 @@ def etag_record(etag: object) -> str | None:
 
 @lru_cache(maxsize=16_384)
 def time_order(identifier: str) -> str:
-    """A spelling of a row id that sorts by age.
+    """Return a spelling of a row id that sorts by age.
 
-    Dataverse's guids are made in sequence, but their first eight bytes are written fastest-changing first; reversing
-    them makes rows that were made together stand together in the store's trees (keys without locality cost a table of
-    millions most of its speed). The mapping is one to one. Other ids (RecIds) already grow.
+    Dataverse creates guids in sequence, but writes their first eight bytes with the fastest-changing byte first.
+    Reversed, rows that were created together are adjacent in the B-trees of the store; keys without locality cost a
+    table of millions most of its speed. The mapping is one to one. Other ids (RecIds) already ascend.
     """
     if len(identifier) != 36 or not _CANONICAL.fullmatch(identifier):
         return identifier
@@ -167,7 +168,7 @@ def time_order(identifier: str) -> str:
 
 
 def row_id_of(spelled: str) -> str:
-    """The row id that `time_order` spelled."""
+    """Return the row id that `time_order` spelled."""
     if len(spelled) != 32 or not _TIME_ORDERED.fullmatch(spelled):
         return spelled
     raw = bytes.fromhex(spelled)
@@ -180,17 +181,17 @@ _NAIVE_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - for text that ends 
 
 
 def microseconds(moment: datetime) -> int:
-    """A moment with a zone as whole microseconds since 1970 UTC; exact."""
+    """Return a time with a zone as whole microseconds since 1970 UTC, exactly."""
     delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def moment(at: int) -> datetime:
-    """The moment `at` microseconds after 1970 UTC."""
+    """Return the time `at` microseconds after 1970 UTC."""
     return datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000)
 
 
 def iso(at: int) -> str:
-    """`at` (microseconds since 1970) in ISO 8601, UTC, `Z`; fractions of a second only when there are any."""
-    shown = _NAIVE_EPOCH + timedelta(microseconds=at)
-    return shown.isoformat(timespec="microseconds" if at % 1_000_000 else "seconds") + "Z"
+    """Format `at` (microseconds since 1970) in ISO 8601, UTC, `Z`; with a fraction of a second only if it is not 0."""
+    time = _NAIVE_EPOCH + timedelta(microseconds=at)
+    return time.isoformat(timespec="microseconds" if at % 1_000_000 else "seconds") + "Z"

@@ -1,7 +1,8 @@
-"""Notices (R5): events that were cut, or that carry keys only, so that their row must be read again.
+"""Re-read requests, from notices (R5): events that were truncated or carry keys only, so that their row must be
+re-read.
 
-A notice waits until its row was read at or after it. Both are the latest of their kind, so neither order nor repetition
-changes whether a row waits.
+A request is open until its row was read at or after its time. Both times are maxima, so neither order nor repetition of
+events changes the result.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from engine.events.facts import Change, row_id
 from engine.mapping.compiler import EntityMap
 
 PATIENCE: Final = 15 * 60 * 1_000_000
-"""For so long (microseconds) a row may wait before somebody is told: it is read within a minute or so."""
+"""The time in microseconds after which an unread row is reported. Normally it is read within a minute."""
 
 REMEDY: Final = (
     "Run a worker with the role handle, or `tieout poll`, to read them. `tieout poll --show` shows why a table cannot "
@@ -23,9 +24,9 @@ REMEDY: Final = (
 
 
 class RereadRequest(msgspec.Struct, frozen=True):
-    """A row of `entity` is to be read as of `at` (microseconds since 1970 UTC), or was.
+    """A row of `entity` must be re-read as of `at` (microseconds since 1970 UTC), or has been.
 
-    `key` is the key of its record. A business event names no row (`named`), and is known by its own id.
+    `key` is its record key. A business event has no row id (`has_id` is False); its key is derived from the event id.
     """
 
     key: str
@@ -36,7 +37,7 @@ class RereadRequest(msgspec.Struct, frozen=True):
 
 
 class UnreadRows(msgspec.Struct, frozen=True):
-    """How many rows of a table were not read yet since a notice, and since when the first of them waits."""
+    """The number of rows of a table with open re-read requests, and the time of the oldest."""
 
     entity: str
     rows: int
@@ -44,7 +45,7 @@ class UnreadRows(msgspec.Struct, frozen=True):
 
 
 def request_of_change(change: Change, entity_map: EntityMap | None) -> RereadRequest:
-    """The notice that an event is."""
+    """Return the re-read request of an event."""
     evidence = change.evidence
     return reread_request(change.source, change.entity, change.id, evidence.event, evidence.at, entity_map)
 
@@ -52,21 +53,21 @@ def request_of_change(change: Change, entity_map: EntityMap | None) -> RereadReq
 def reread_request(
     source: str, entity: str, row: str | None, event: str | None, at: int, entity_map: EntityMap | None
 ) -> RereadRequest:
-    """A notice about the row of an id, or about those that the keys of an event name."""
+    """Return the re-read request for a row id, or for the rows that the keys of an event identify."""
     if row and entity_map is not None:
         return RereadRequest(record_key(entity_map, row_id(row)), source, entity_map.entity, True, at)
     return RereadRequest(f"event:{source}:{entity}:{event or at}", source, entity, False, at)
 
 
-def overdue(waiting: Iterable[UnreadRows], now: int) -> list[UnreadRows]:
-    """Those that wait for longer than they should."""
-    return [one for one in waiting if now - one.since > PATIENCE]
+def overdue(tables: Iterable[UnreadRows], now: int) -> list[UnreadRows]:
+    """Return the tables whose rows have been unread for longer than `PATIENCE`."""
+    return [table for table in tables if now - table.since > PATIENCE]
 
 
-def row_counts(waiting: Iterable[UnreadRows]) -> str:
-    """How many rows of which tables, for people.
+def row_counts(tables: Iterable[UnreadRows]) -> str:
+    """Format the number of unread rows by table.
 
-    >>> in_all([Waiting("msdyn_actual", 2, 0), Waiting("VendInvoiceJour", 1, 0)])
+    >>> row_counts([UnreadRows("msdyn_actual", 2, 0), UnreadRows("VendInvoiceJour", 1, 0)])
     'msdyn_actual: 2, VendInvoiceJour: 1'
     """
-    return ", ".join(f"{one.entity}: {one.rows:,}" for one in waiting)
+    return ", ".join(f"{table.entity}: {table.rows:,}" for table in tables)
