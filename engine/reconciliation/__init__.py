@@ -1,12 +1,16 @@
-"""What is decided about a chain, and why.
+"""The decision about each chain, and its reasons.
 
-* `documents`: the results of a decision: chains, documents, findings.
-* `chain_facts`: what the rows of a chain say, sorted by role, before anything is judged.
-* `positions`: the position of a document, its cause, and how its amount is divided.
-* `findings`: what is wrong with a chain beyond the position of its documents.
+* `documents`: the result of a decision: chain, documents, findings.
+* `kinds`: the document kinds, and what differs between them.
+* `chain_facts`: the rows of a chain sorted by role, with derived facts, before any decision.
+* `document_facts`: the facts of a document by the role of its Finance line.
+* `expenses`: the facts of an expense.
+* `vendor_invoices`: the facts of a vendor invoice line.
+* `positions`: the position of a document, its cause, and the division of its amount.
+* `findings`: inconsistencies of a chain besides the positions of its documents.
 * `evaluate`: the entry point, from the rows of a chain to its decision.
-* `explanations`: the texts for causes and findings.
-* `grace`: when something that has not arrived counts as missing.
-* `unsynced_actuals`: actuals that are meant for Finance and never reached it.
-* `invoice_proposals`: invoice proposals that wait for postings.
+* `explanations`: labels, explanations and remedies, by code.
+* `grace`: when a missing step may be reported.
+* `unsynced_actuals`: actuals without a staging row.
+* `invoice_proposals`: invoice proposals without lines.
 """

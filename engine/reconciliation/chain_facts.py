@@ -1,7 +1,7 @@
-"""What a chain's rows say about its documents, before anything is judged.
+"""The facts of a chain and its documents, before any decision.
 
-`ChainFacts` sorts the rows by role once; a `DocumentFacts` then answers, for one Finance line, the questions of
-`positions` and `findings`: its Dataverse record, its actuals, how far each of them got. Rules:
+`ChainFacts` sorts the rows by role once. `DocumentFacts` then provides, for one Finance line, the facts that
+`positions` and `findings` need: its Dataverse record, its actuals, and their states in Finance. Rules:
 `docs/domain/documents.md` §0, §1, §2, §5.
 """
 
@@ -17,7 +17,7 @@ from engine.events.facts import Evidence, row_id_of
 from engine.reconciliation.documents import Awaited, Cause
 from engine.reconciliation.kinds import KINDS, DocumentKind
 
-# How far an actual in Finance got, least advanced first (R16).
+# The states of an actual in Finance, least advanced first (R16).
 STATES: Final = (
     "not-imported",
     "line-not-seen",
@@ -28,7 +28,7 @@ STATES: Final = (
     "processing",
     "posted",
 )
-_ADVANCE: Final = {state: number for number, state in enumerate(STATES)}
+_PROGRESS: Final = {state: number for number, state in enumerate(STATES)}
 
 Stop = tuple[Cause, Evidence, Awaited | None]
 """Why no actual was created: the cause, the event of the step reached last, and what is awaited."""
@@ -37,7 +37,7 @@ _NONE: Final[list[Row]] = []
 
 
 class StagingFacts:
-    """A staging row, the journal line it names, that line's journal, and how far they got."""
+    """A staging row, the journal line that it names, the journal of that line, and the state that they reached."""
 
     __slots__ = ("journal", "line", "line_posted", "row", "state")
 
@@ -52,7 +52,7 @@ class StagingFacts:
 
     @property
     def evidence(self) -> Evidence:
-        """The event that set the state: of the line, or of its journal where that speaks for it."""
+        """The event that determined the state: of the line, or of its journal if that determines the state."""
         if self.line is None:
             return self.row.evidence("line")
         if self.journal is not None and self.journal["status"] is not None and journal_decides(self.line):
@@ -68,44 +68,56 @@ class StagingFacts:
 
 
 def line_state(line: Row, journal: Row | None) -> str:
-    """The state of a journal line: its own, else its journal's; one that the map does not know counts as draft."""
+    """Return the state of a journal line: its own, otherwise that of its journal. A state unknown to the map counts as
+    draft.
+    """
     if journal_decides(line):
         return str(journal["status"] or "draft") if journal is not None else "draft"
     return str(line["status"] or "draft")
 
 
 def journal_decides(line: Row) -> bool:
-    """Whether a journal line has no state of its own, so that its journal's is taken."""
+    """Return True if a journal line has no state of its own, so that the state of its journal applies."""
     return line["status"] is None and all(field != "status" for field, *_ in line.misfits)
 
 
 def _furthest_first(item: StagingFacts) -> tuple[int, bool, bool, int, str]:
-    """The order in which the staging rows of an actual are judged.
+    """Sort key of the staging rows of an actual, the most advanced first.
 
-    Of two that are posted the posted line says more than a voucher: it names the journal that was posted. At a tie the
-    line that was made first, which has the smaller RecId.
+    Of two posted rows, one with a posted line precedes one with a voucher only, because the line names the posted
+    journal. On a tie, the older line, with the smaller RecId, comes first.
     """
     line = item.line.id if item.line is not None else ""
-    return -_ADVANCE[item.state], not item.line_posted, item.line is None, len(line), line
+    return -_PROGRESS[item.state], not item.line_posted, item.line is None, len(line), line
 
 
 class ActualFacts:
-    """A cost actual: whether it reached Finance, is posted, whether it reverses or is reversed.
+    """A cost actual: whether it reached Finance, is posted, and is a reversal or reversed.
 
-    `posted`: its journal line is posted, or a voucher stands on the staging row or on the actual (R22). `counts`: it
-    has reached Finance (R14). `reversed_by` is a reversal that counts. `corrected` says that a reversal or a
-    replacement was made, whether or not it counts yet; `original` is what a reversal reverses. `best` is the staging
-    row that got furthest; its journal line is shown.
+    `posted`: its journal line is posted, or the staging row or the actual has a voucher (R22). `reached_finance`: it
+    has a staging row or is posted, so that it counts for R14. `reversed_by` is a reversal that reached Finance.
+    `corrected`: a reversal or replacement exists, even if that has not reached Finance yet. `original` is the actual
+    that a reversal reverses. `most_advanced` is the most advanced staging row, whose journal line is shown.
     """
 
-    __slots__ = ("best", "corrected", "counts", "original", "posted", "reversal", "reversed_by", "row", "staging")
+    __slots__ = (
+        "corrected",
+        "most_advanced",
+        "original",
+        "posted",
+        "reached_finance",
+        "reversal",
+        "reversed_by",
+        "row",
+        "staging",
+    )
 
     def __init__(self, row: Row, staging: Sequence[StagingFacts]) -> None:
         self.row = row
         self.staging = staging
-        self.best = min(staging, key=_furthest_first, default=None)
-        self.posted = bool(row["voucher"]) or (self.best is not None and self.best.state == "posted")
-        self.counts = self.posted or bool(staging)
+        self.most_advanced = min(staging, key=_furthest_first, default=None)
+        self.posted = bool(row["voucher"]) or (self.most_advanced is not None and self.most_advanced.state == "posted")
+        self.reached_finance = self.posted or bool(staging)
         self.reversal = False
         self.reversed_by: ActualFacts | None = None
         self.original: ActualFacts | None = None
@@ -113,44 +125,44 @@ class ActualFacts:
 
     @property
     def effective(self) -> bool:
-        """It counts and stands."""
-        return self.counts and self.stands
+        """Return True if it reached Finance, and is neither a reversal nor reversed."""
+        return self.reached_finance and self.unreversed
 
     @property
-    def stands(self) -> bool:
-        """It reverses nothing, and no reversal that counts cancels it."""
+    def unreversed(self) -> bool:
+        """Return True if it is not a reversal and no reversal that reached Finance cancels it."""
         return not self.reversal and self.reversed_by is None
 
     @property
     def state(self) -> str:
-        """How far it got in Finance: one of `STATES`; for one that counts."""
-        if self.posted or self.best is None:
+        """The state that it reached in Finance, one of `STATES`. Only valid if it reached Finance."""
+        if self.posted or self.most_advanced is None:
             return "posted"
-        return self.best.state
+        return self.most_advanced.state
 
     @property
-    def advance(self) -> int:
-        """`state` as a number that grows with it."""
-        return _ADVANCE[self.state]
+    def progress(self) -> int:
+        """The index of `state` in `STATES`."""
+        return _PROGRESS[self.state]
 
 
 class ChainFacts:
     """The rows of one chain by role, each list by key, and its cost actuals."""
 
-    def __init__(self, chain: str, rows: Sequence[Row], world: ReferenceData) -> None:
+    def __init__(self, chain: str, rows: Sequence[Row], reference_data: ReferenceData) -> None:
         self.id = chain
-        self.world = world
+        self.reference_data = reference_data
         self.by_role: dict[str, list[Row]] = {}
         for row in rows:
             self.by_role.setdefault(row.role, []).append(row)
         self.lines = [row for kind in KINDS.values() for row in self.of(kind.line_role)]
-        """The Finance lines: the documents of this chain, by key."""
+        """The Finance lines, which are the documents of the chain, by key."""
         self.staging = self._staging()
         self.cost_actuals = [row for row in self.of("actual") if row["type"] == "cost"]
         self.actuals = self._actuals()
 
     def of(self, role: str) -> list[Row]:
-        """The rows of a role, by key."""
+        """Return the rows of a role, by key."""
         return self.by_role.get(role, _NONE)
 
     def _staging(self) -> dict[str | None, list[StagingFacts]]:
@@ -158,29 +170,29 @@ class ChainFacts:
         by_actual: dict[str | None, list[StagingFacts]] = {}
         for row in self.of("staging"):
             line = lines.get(row["line"])
-            journal = resolve_reference(self.world, line, "journal") if line is not None else None
+            journal = resolve_reference(self.reference_data, line, "journal") if line is not None else None
             by_actual.setdefault(row["actual"], []).append(StagingFacts(row, line, journal))
         return by_actual
 
     def _actuals(self) -> list[ActualFacts]:
-        """The cost actuals that are meant to reach Finance, with their reversals marked."""
-        found = {
+        """Return the cost actuals that are to reach Finance, with their reversals marked."""
+        actuals = {
             row.id: ActualFacts(row, self.staging.get(row.id, ())) for row in self.cost_actuals if not row["skip_sync"]
         }
         for role, first, second in self._corrections():
-            correction, original = found.get(first), found.get(second)
+            correction, original = actuals.get(first), actuals.get(second)
             if original is not None:
                 original.corrected = True
             if correction is None or role != "REVERSING":
                 continue
             correction.reversal = True
             correction.original = original
-            if original is not None and correction.counts:
+            if original is not None and correction.reached_finance:
                 original.reversed_by = correction
-        return list(found.values())
+        return list(actuals.values())
 
     def _corrections(self) -> list[tuple[str, str, str]]:
-        """What corrects what: role (in upper case), the reversal or replacement, its original."""
+        """Return the corrections: role (upper case), id of the reversal or replacement, id of its original."""
         return [
             (role, row["first"], row["second"])
             for row in self.of("connection")
@@ -190,14 +202,14 @@ class ChainFacts:
 
 
 class DocumentFacts(ABC):
-    """One Finance line and what its chain says about it.
+    """One Finance line with the facts that its chain contains about it.
 
-    Only the line with the smallest key owns the chain's Dataverse record and actuals; a second line that claims the
-    same keys has none. `project` is the project on the line (for an invoice line that of its pending row), `currency`
-    the document's own, `accounting_currency` that of the company's ledger (the document's own while no ledger is
-    known), `rate` the accounting units for 100 units of the document's currency ("100" within one currency), `amount`
-    what is compared with the actuals (with tax where a column for it is mapped; None when there is no usable one),
-    and `name` company and transaction id (RecId where there is none, or another line has it already).
+    Only the line with the smallest key owns the Dataverse record and the actuals of the chain; another line with the
+    same keys has none. `project` is the project of the line (of an invoice line: of its pending row). `currency` is the
+    document currency, `accounting_currency` that of the company's ledger, or the document currency while no ledger is
+    known. `rate` is the number of accounting units for 100 units of the document currency ("100" within one currency).
+    `amount` is the amount that actuals are compared with: including tax if a tax column is mapped, None if unusable.
+    `name` consists of company and transaction id, or the RecId if there is none or another line already has it.
     """
 
     def __init__(self, chain: ChainFacts, line: Row) -> None:
@@ -205,16 +217,16 @@ class DocumentFacts(ABC):
         self.line = line
         self.owns_chain = line.key == chain.lines[0].key
         self.pending = self._pending()
-        self.header = resolve_reference(chain.world, line, "header")
-        # An active record before a cancelled one: the cancelled one was put right by it.
+        self.header = resolve_reference(chain.reference_data, line, "header")
+        # An active record precedes a cancelled one, which it replaced.
         records = chain.of(self.kind.record_role) if self.owns_chain else []
         self.records = sorted(records, key=lambda row: row["state"] == "inactive") if len(records) > 1 else records
         self.record = self.records[0] if self.records else None
-        self.dataverse_header = resolve_reference(chain.world, self.record, "header") if self.record else None
+        self.dataverse_header = resolve_reference(chain.reference_data, self.record, "header") if self.record else None
         self.actuals = chain.actuals if self.owns_chain else []
         self.effective = [actual for actual in self.actuals if actual.effective]
-        self.company: Company | None = chain.world.directory.company(line.company)
-        # Asked for by many rules; worked out once.
+        self.company: Company | None = chain.reference_data.directory.company(line.company)
+        # Read by many rules, so computed once.
         holder = self.holder
         self.project: str | None = holder["project"] if holder is not None else None
         self.currency: str | None = line["currency"]
@@ -224,7 +236,7 @@ class DocumentFacts(ABC):
         self.name = self._name()
 
     def _pending(self) -> Row | None:
-        """The pending invoice line's project row: the only place of its project and transaction id."""
+        """Return the project row of the pending invoice line, the only row with its project and transaction id."""
         source = self.line["source_line"]
         if source is None:
             return None
@@ -238,12 +250,14 @@ class DocumentFacts(ABC):
 
     @property
     def project_row(self) -> Row | None:
-        """Finance's row of the project."""
-        return resolve_reference(self.chain.world, self.holder, "project") if self.holder is not None else None
+        """The project row of Finance."""
+        return resolve_reference(self.chain.reference_data, self.holder, "project") if self.holder is not None else None
 
     @property
     def charged_elsewhere(self) -> bool:
-        """Charged to another company: its cost actual is Skip Sync by design (`docs/domain/documents.md` §0)."""
+        """Return True if it is charged to another company: its cost actual is Skip Sync by design
+        (`docs/domain/documents.md` §0).
+        """
         other = self.project_company
         return other is not None and other != self.line.company
 
@@ -251,22 +265,22 @@ class DocumentFacts(ABC):
 
     kind: ClassVar[DocumentKind]
     record_has_amount: ClassVar[bool] = False
-    """Whether the Dataverse record has the document's amount, so that both can be compared."""
+    """True if the Dataverse record has the amount of the document, so that both can be compared."""
 
     @property
     @abstractmethod
     def holder(self) -> Row | None:
-        """The row that has the project and the transaction id."""
+        """The row with the project and the transaction id."""
 
     @property
     @abstractmethod
     def rate_row(self) -> Row | None:
-        """The row that has the exchange rate."""
+        """The row with the exchange rate."""
 
     @property
     @abstractmethod
     def voucher(self) -> str | None:
-        """The voucher of the document's own posting."""
+        """The voucher of the posting of the document."""
 
     @property
     @abstractmethod
@@ -276,30 +290,32 @@ class DocumentFacts(ABC):
     @property
     @abstractmethod
     def entered_amount(self) -> int | None:
-        """The amount as it was entered, in units of 1/10000."""
+        """The amount as entered, in units of 1/10000."""
 
     @property
     @abstractmethod
     def posting(self) -> Evidence:
-        """The event that says the line is posted."""
+        """The event that posted the line."""
 
     @property
     @abstractmethod
     def posted(self) -> bool:
-        """Whether the line is posted in Finance."""
+        """Return True if the line is posted in Finance."""
 
     @property
     @abstractmethod
     def to_be_posted(self) -> bool:
-        """Whether a line that is not posted will be: a draft, a rejected or a cancelled one has no row in the grids."""
+        """Return True if an unposted line awaits posting. Drafts, rejected and cancelled lines do not, and have no row
+        in the grids.
+        """
 
     @abstractmethod
     def unapproved(self, record: Row) -> Stop | None:
-        """Why Dataverse did not approve or confirm the record; None when it did, so that actuals are due."""
+        """Return why Dataverse has not approved or confirmed the record; None if it has, so that actuals are due."""
 
     @abstractmethod
     def approval(self, record: Row) -> Evidence:
-        """The event that says the record is approved or confirmed."""
+        """Return the event that approved or confirmed the record."""
 
     # --- money -------------------------------------------------------------------------------------------------------
 
@@ -318,22 +334,23 @@ class DocumentFacts(ABC):
 
     @property
     def accounting_amount(self) -> int | None:
-        """The document's amount in accounting currency: its own, else by its rate."""
+        """The amount in accounting currency: as sent, otherwise converted by the rate."""
         if self.line["accounting_amount"] is not None:
             return int(self.line["accounting_amount"])
         amount = self.amount
         return None if amount is None else money.converted(amount, self.rate, self.accounting_currency)
 
     def amount_of(self, actual: ActualFacts) -> int | None:
-        """An actual's amount in the document's currency; None when it cannot be known.
+        """Return the amount of an actual in the document currency; None if it is unknown.
 
-        An actual in another currency enters by its accounting amount (the actual's, else its staging row's) through the
-        document's rate. One whose currency row was not seen counts in the document's currency.
+        For an actual in another currency, the accounting amount (of the actual, otherwise of its staging row) is
+        converted back by the rate of the document. An actual whose currency row is unknown counts in the document
+        currency.
         """
-        currency = self.chain.world.directory.currency(actual.row["currency"])
+        currency = self.chain.reference_data.directory.currency(actual.row["currency"])
         if currency is None or self.currency is None or currency == self.currency:
             return actual.row["amount"]  # type: ignore[no-any-return]
         accounting = actual.row["accounting_amount"]
-        if accounting is None and actual.best is not None:
-            accounting = actual.best.row["accounting_amount"]
+        if accounting is None and actual.most_advanced is not None:
+            accounting = actual.most_advanced.row["accounting_amount"]
         return None if accounting is None else money.converted_back(accounting, self.rate, self.currency)

@@ -1,7 +1,6 @@
-"""What is known of a document line and its chain after a decision: the values that stores keep and screens show.
+"""The result of a decision about a chain: the values that stores keep and screens show.
 
-A document is a Finance line: an expense line or a posted vendor invoice line. Further kinds (general journals,
-invoice proposals) are further values of `Kind`, with a module beside `facts` that reads their rows.
+A document is a Finance line: an expense line or a posted vendor invoice line (`engine.reconciliation.kinds`).
 """
 
 from typing import Any, Literal
@@ -33,10 +32,10 @@ Cause = Literal[
 
 
 class Amounts(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A document's amount and how it is divided (R14), in units of 1/10000 of one currency.
+    """The amount of a document and its division (R14), in units of 1/10000 of one currency.
 
-    Always: difference = amount − (missing_actual + missing_journal_line + reconciled), unless the document is in no
-    sum: then all four are 0, and the amount may be None.
+    Invariant: difference = amount − (missing_actual + missing_journal_line + reconciled). A document that is excluded
+    or not posted is in no total: all four parts are 0, and the amount may be None.
     """
 
     amount: int | None
@@ -47,18 +46,18 @@ class Amounts(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Awaited(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a cause that rests on absence waits for: rows of `entities` from `source` (R21)."""
+    """The rows whose absence is the cause: rows of `entities` from `source` (R21)."""
 
     source: Source
     entities: tuple[str, ...]
 
 
 class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A document line, where it stands, why, and what the grids show of it.
+    """A document line: its position, cause and amounts, and the columns of the grids.
 
-    `key` is its line's record key, `document` its name (company and transaction id). `amounts` and `accounting` are
-    None when they cannot be computed. `since` is the time of the step that decided, microseconds since 1970;
-    `evidence` the event that says so.
+    `key` is the record key of its line, `document` its name (company and transaction id). `amounts` and `accounting`
+    are None if they cannot be computed. `since` is the time of the last completed step, in microseconds since 1970;
+    `evidence` is the event of that step.
     """
 
     key: str
@@ -97,10 +96,10 @@ class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Finding(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Something wrong with a record: `code` names what, `subject` the record's key, `document` the document it
+    """An inconsistency of a record. `code` identifies it, `subject` is the record key, `document` the document it
     belongs to.
 
-    `parameters` fill the explanation's words; `evidence` is the event that says so.
+    `parameters` fill the placeholders of the explanation; `evidence` is the source event.
     """
 
     code: str
@@ -111,8 +110,8 @@ class Finding(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Unsynced(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Actuals of a chain that never reached Finance's staging table: company, currency, how many, and their amount as
-    far as it is known.
+    """Totals of the actuals of a chain that have no staging row: company, currency, number, and the sum of the known
+    amounts.
     """
 
     company: str
@@ -122,9 +121,7 @@ class Unsynced(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Chain(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What was decided about one chain: its records by key, its documents by key, its findings in order, its actuals
-    that are not synced.
-    """
+    """The decision about one chain: its record keys, documents by key, findings in order, and unsynced actuals."""
 
     id: str
     members: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""From the rows of a chain to what is decided about it: documents with positions, findings, actuals not synced."""
+"""Decide one chain: from its rows to documents with positions, findings and unsynced actuals."""
 
 from collections.abc import Collection, Sequence
 from typing import cast
@@ -13,36 +13,38 @@ from engine.reconciliation import findings
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts, StagingFacts
 from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Chain, Document, Finding, Unsynced
-from engine.reconciliation.positions import Verdict, divide, judge
+from engine.reconciliation.positions import Verdict, decide_position, divide
 from engine.reconciliation.unsynced_actuals import unsynced_actuals
 
 
-def evaluate(chain: str, rows: Sequence[Row], world: ReferenceData, companies: Collection[str] | None = None) -> Chain:
-    """Decide everything about one chain. A pure function of its rows (sorted by key) and the rows they point to.
+def evaluate(
+    chain: str, rows: Sequence[Row], reference_data: ReferenceData, companies: Collection[str] | None = None
+) -> Chain:
+    """Decide one chain. A pure function of its rows (sorted by key) and of the rows that they refer to.
 
-    `companies` are those of the environment's settings, None when it names none (R13, `other-company`).
+    `companies` are those of the settings, None if all are included (R13, `other-company`).
     """
-    facts = ChainFacts(chain, rows, world)
+    facts = ChainFacts(chain, rows, reference_data)
     documents: list[Document] = []
-    found: list[Finding] = []
+    all_findings: list[Finding] = []
     owner: DocumentFacts | None = None
     for line in facts.lines:
         document = document_facts(facts, line)
-        verdict = judge(document, companies)
+        verdict = decide_position(document, companies)
         if verdict is None:
             continue
         if document.owns_chain:
             owner = document
-        decided, its_findings = _document(document, verdict)
+        decided, document_findings = _document(document, verdict)
         documents.append(decided)
-        found += its_findings
+        all_findings += document_findings
     of_chain = findings.of_chain(facts, rows, documents[0].document if documents else None)
     if codes := {finding.code for finding in of_chain if finding.document is not None}:
         documents[0] = replace(documents[0], findings=tuple(sorted(codes.union(documents[0].findings))))
-    found += of_chain
-    found.sort(key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))))
+    all_findings += of_chain
+    all_findings.sort(key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))))
     members = tuple([row.key for row in rows])
-    return Chain(chain, members, tuple(documents), tuple(found), tuple(_unsynced(facts, owner)))
+    return Chain(chain, members, tuple(documents), tuple(all_findings), tuple(_unsynced(facts, owner)))
 
 
 def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Finding]]:
@@ -52,8 +54,8 @@ def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Fi
     shown = _shown_line(verdict)
     journal_line = shown.line if shown is not None else None
     journal = shown.journal if shown is not None else None
-    vendor = resolve_reference(facts.chain.world, header, "vendor") if header is not None else None
-    # In the order of the fields: naming thirty of them takes longer than deciding some.
+    vendor = resolve_reference(facts.chain.reference_data, header, "vendor") if header is not None else None
+    # Positional, in the order of the fields: on this hot path keyword arguments cost more than some decisions.
     document = Document(
         line.key,
         facts.name,
@@ -93,15 +95,15 @@ def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Fi
 
 
 def _category(facts: DocumentFacts) -> str | None:
-    """The expense category; of an invoice line its project category, else its procurement category."""
+    """Return the expense category; of an invoice line the project category, otherwise the procurement category."""
     if facts.pending is not None and facts.pending["category"] is not None:
         return cast(str, facts.pending["category"])
     return cast("str | None", facts.line["category"])
 
 
 def _shown_line(verdict: Verdict) -> StagingFacts | None:
-    """The journal line a grid shows: that of the actual which decided."""
-    return verdict.deciding.best if verdict.deciding is not None else None
+    """Return the staging row whose journal line the grid shows: that of the deciding actual."""
+    return verdict.deciding.most_advanced if verdict.deciding is not None else None
 
 
 def _posted_date(shown: StagingFacts | None) -> str | None:
@@ -111,9 +113,9 @@ def _posted_date(shown: StagingFacts | None) -> str | None:
 
 
 def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynced]:
-    """The sums of the actuals that are not synced.
+    """Return the totals of the unsynced actuals.
 
-    One whose amount is not known, or would make the sum too large to keep, is counted without it.
+    An actual whose amount is unknown, or would make the sum exceed the limit, is counted without amount.
     """
     totals: dict[tuple[str, str | None], list[int]] = {}
     for actual in unsynced_actuals(chain, document):

@@ -15,47 +15,57 @@ _APPROVED: Final = frozenset(["approved", "posted", "paid"])
 
 
 class ExpenseFacts(DocumentFacts):
-    """An expense line and what its chain says about it."""
+    """An expense line and the facts of its chain."""
 
     kind = EXPENSE
     record_has_amount = True
 
     @property
     def holder(self) -> Row:
+        """The line itself."""
         return self.line
 
     @property
     def rate_row(self) -> Row:
+        """The line itself."""
         return self.line
 
     @property
     def voucher(self) -> str | None:
+        """The voucher on the line."""
         return self.line["voucher"]  # type: ignore[no-any-return]
 
     @property
     def project_company(self) -> str | None:
+        """The intercompany company on the line."""
         return self.line["intercompany"]  # type: ignore[no-any-return]
 
     @property
     def entered_amount(self) -> int | None:
+        """The amount as entered on the line."""
         return self.line["entered_amount"]  # type: ignore[no-any-return]
 
     @property
     def posting(self) -> Evidence:
+        """The event that set the voucher, otherwise the status."""
         return self.line.evidence("voucher", "status")
 
     @property
     def posted(self) -> bool:
+        """Return True if it has a voucher or is processed."""
         return bool(self.line["voucher"]) or self.line["status"] == "processed"
 
     @property
     def to_be_posted(self) -> bool:
+        """Return True if it is approved or ready for posting."""
         return self.line["status"] in ("approved", "ready")
 
     def unapproved(self, record: Row) -> Stop | None:
+        """Return `not-approved` unless the record is approved, posted or paid."""
         if record["status"] in _APPROVED:
             return None
         return "not-approved", record.evidence("status"), Awaited("dataverse", (self.kind.approved_entity,))
 
     def approval(self, record: Row) -> Evidence:
+        """The event that set the status of the record."""
         return record.evidence("status")

@@ -1,7 +1,6 @@
-"""The words for what was decided: what was seen, what is missing, since when, what to do (R20).
+"""Labels, explanations and remedies: what was observed, what is missing, since when, and what to do (R20).
 
-Positions and findings carry codes and parameters; the sentences are here alone, so that a screen, an export and a log
-say the same.
+Positions and findings carry codes and parameters. Their texts are here alone, so that screens, exports and logs agree.
 """
 
 from typing import Final
@@ -14,7 +13,7 @@ from engine.reconciliation.grace import Moment, shown_cause
 
 
 class Words(msgspec.Struct, frozen=True):
-    """What was seen, what is missing, and what to do about it."""
+    """The texts of a code: last observed step, missing step, and remedy."""
 
     seen: str
     missing: str
@@ -22,7 +21,7 @@ class Words(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """Why a document stands where it stands: sentences, the time since (ISO 8601 UTC), and the event that says so."""
+    """The texts of a document or finding, the time since when (ISO 8601 UTC), and the source event."""
 
     seen: str
     missing: str
@@ -225,7 +224,7 @@ UNKNOWN: Final[dict[str, Words]] = {
         "Read the rows: run a worker with the role handle, or `tieout poll`.",
     ),
 }
-"""What is said instead of a cause that may not be claimed (R21); what was seen stays."""
+"""Texts in place of those of a cause that may not be reported (R21). The observed step remains."""
 
 FINDINGS: Final[dict[str, Words]] = {
     "amount-differs": Words(
@@ -340,19 +339,19 @@ class _Blank(dict[str, object]):
 
 
 def explain(document: Document, moment: Moment) -> Explanation:
-    """Why `document` stands where it stands, as far as that may be claimed at `moment` (R21)."""
+    """Return the explanation of a document, as far as it may be reported at `moment` (R21)."""
     words = _words(document)
     awaited, shown = document.awaited, shown_cause(document, moment)
     if awaited is not None and shown in UNKNOWN:
         until = moment.until.get(awaited.source)
-        known = {
+        parameters = {
             "entities": ", ".join(awaited.entities),
             "source": awaited.source.capitalize(),
             "until": None if until is None else iso(until),
             "unread": ", ".join(iso(moment.unread[name]) for name in awaited.entities if name in moment.unread),
         }
         unknown = UNKNOWN[shown]
-        words = Words(words.seen, unknown.missing.format_map(known), unknown.do.format_map(known))
+        words = Words(words.seen, unknown.missing.format_map(parameters), unknown.do.format_map(parameters))
     return _explanation(words, document.evidence)
 
 
@@ -369,11 +368,11 @@ def _words(document: Document) -> Words:
 
 
 def explain_finding(finding: Finding) -> Explanation:
-    """What a finding means, with its parameters filled in."""
+    """Return the explanation of a finding, with its parameters filled in."""
     words = FINDINGS[finding.code]
-    filled = _Blank(finding.parameters)
+    parameters = _Blank(finding.parameters)
     return _explanation(
-        Words(words.seen.format_map(filled), words.missing.format_map(filled), words.do.format_map(filled)),
+        Words(words.seen.format_map(parameters), words.missing.format_map(parameters), words.do.format_map(parameters)),
         finding.evidence,
     )
 

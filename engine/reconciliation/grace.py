@@ -1,7 +1,7 @@
-"""What may be said of something that is not there (R21), and what is only under way (R19).
+"""When a missing step may be reported (R21), and which documents are in progress (R19).
 
-These depend on the time of day and on what a source has sent, so they are asked when a document is shown and never
-stored with it.
+Both depend on the time of day and on the watermarks of the sources. They are therefore evaluated when a document is
+shown, and never stored.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,23 +16,23 @@ ShownCause = Cause | Literal["not-observed", "feed-silent", "not-read-yet"]
 MINUTE: Final = 60 * 1_000_000
 
 GRACE: Final[Mapping[str, int]] = {
-    # Dual-write and the system jobs of Dataverse are near real time, but run in queues.
+    # Dual-write and the system jobs of Dataverse are near real time, but queued.
     "not-synced-to-dataverse": 15 * MINUTE,
     "not-approved": 15 * MINUTE,
     "not-confirmed": 15 * MINUTE,
     "no-actual-made": 15 * MINUTE,
-    # Microsoft's own page waits an hour before it calls an actual out of sync (`docs/domain/workspace.md`).
+    # The page of Microsoft reports an actual as out of sync after an hour (`docs/domain/workspace.md`).
     "actual-not-synced-back": 60 * MINUTE,
-    # Imports and postings are batches, mostly daily.
+    # Imports and postings are batch jobs, usually daily.
     "not-imported": 24 * 60 * MINUTE,
     "line-not-seen": 60 * MINUTE,
     "draft": 24 * 60 * MINUTE,
     "processing": 24 * 60 * MINUTE,
 }
-"""How long a step may take before its absence means something, by cause, in microseconds."""
+"""The grace period of each cause, in microseconds: the normal duration of the missing step."""
 
 FINDING_GRACE: Final = 60 * MINUTE
-"""How long the other half of what looks like an orphan may take, in microseconds."""
+"""The grace period of findings that rest on a missing row, in microseconds."""
 
 _AWAITED: Final[Mapping[str, Awaited]] = {
     "orphan-in-finance": Awaited("dataverse", ("msdyn_actual",)),
@@ -42,22 +42,23 @@ _AWAITED: Final[Mapping[str, Awaited]] = {
     "orphan-in-dataverse msdyn_expense": Awaited("finance", ("TrvExpTrans",)),
     "orphan-in-dataverse msdyn_projectvendorinvoiceline": Awaited("finance", ("VendInvoiceTrans",)),
 }
-"""What the findings that rest on absence wait for, by code (and entity, where that decides)."""
+"""The rows that findings of a missing row wait for, by code, and by entity where it matters."""
 
 STUCK: Final = 24 * 60 * MINUTE
-"""After this long in processing Finance allows a line to be reset (`docs/domain/documents.md` §0)."""
-
+"""The time in processing after which Finance allows a line to be reset (`docs/domain/documents.md` §0), in
+microseconds.
+"""
 
 AHEAD: Final = 24 * 60 * MINUTE
-"""So far may a source's clock, and its day, run ahead of ours."""
+"""The tolerated clock skew of a source, including its time zone, in microseconds."""
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """What is known of time when documents are shown.
+    """The time and the watermarks at which documents are shown.
 
-    `now` is None while today is set by hand: then nothing is in flight and every grace is 0. `until` says up to when
-    each source that sends heartbeats has sent everything; `observed` whether an entity was ever seen; `unread` since
-    when an entity has rows that changed and were not read yet (R5).
+    `now` is None if the business date is simulated: then no document is in progress and every grace period is 0.
+    `until` maps each source that sends heartbeats to the time up to which it is complete, `observed` returns whether an
+    entity was ever received, and `unread` maps entities to the time since when changed rows have not been read (R5).
     """
 
     now: int | None
@@ -66,17 +67,19 @@ class Moment(msgspec.Struct, frozen=True):
     unread: Mapping[str, int] = {}
 
     def read(self, awaited: Awaited) -> bool:
-        """Whether every row is read that is known to have changed, of what is waited for."""
+        """Return True if no changed row of the awaited entities is unread."""
         return not any(entity in self.unread for entity in awaited.entities)
 
     def grace(self, cause: str | None) -> int:
-        """The grace of a step, in microseconds."""
+        """Return the grace period of a cause, in microseconds."""
         return 0 if self.now is None or cause is None else GRACE.get(cause, 0)
 
 
 def shown_cause(document: Document, moment: Moment) -> ShownCause | None:
-    """The cause as far as it may be claimed: an absence only up to the time its source is known complete, and not while
-    a row of what is awaited changed and was not read yet, for it may be the one.
+    """Return the cause that may be reported.
+
+    A missing row is reported only up to the watermark of its source, and not while a changed row of an awaited entity
+    is unread, because that may be the missing row.
     """
     awaited = document.awaited
     if awaited is None or document.cause is None:
@@ -90,10 +93,11 @@ def shown_cause(document: Document, moment: Moment) -> ShownCause | None:
 
 
 def is_reportable(finding: Finding, moment: Moment) -> bool:
-    """Whether a finding may be told now: one that rests on absence only as far as its source is known complete.
+    """Return True if a finding may be reported now. One that rests on a missing row needs a watermark after its grace
+    period.
 
-    Where the source sends no heartbeats, after a grace, and never for what the environment does not send at all. None
-    while rows of what it misses wait to be read.
+    Without heartbeats, it is reported after the grace period, but never for entities that the environment does not
+    send. It is not reported while changed rows of an awaited entity are unread.
     """
     entity = finding.subject.split(":", 2)[1]
     awaited = _AWAITED.get(finding.code) or _AWAITED.get(f"{finding.code} {entity}")
@@ -101,23 +105,27 @@ def is_reportable(finding: Finding, moment: Moment) -> bool:
         return True
     if not moment.read(awaited):
         return False
-    grown = finding.evidence.at + (0 if moment.now is None else FINDING_GRACE)
+    mature = finding.evidence.at + (0 if moment.now is None else FINDING_GRACE)
     until = moment.until.get(awaited.source)
     if until is not None:
-        return until >= grown
-    return (moment.now is None or moment.now >= grown) and all(map(moment.observed, awaited.entities))
+        return until >= mature
+    return (moment.now is None or moment.now >= mature) and all(map(moment.observed, awaited.entities))
 
 
 def in_flight(document: Document, moment: Moment) -> bool:
-    """Whether the document is younger than the grace of its step: in the tiles, but no reason for alarm."""
+    """Return True if a document is within the grace period of its step: in progress, counted in the tiles,
+    no warning.
+    """
     if moment.now is None or document.position not in ("missing-actual", "missing-journal-line"):
         return False
     return moment.now < document.since + moment.grace(document.cause)
 
 
 def timed_findings(document: Document, end_of_today: int) -> tuple[str, ...]:
-    """The findings that only time makes: a line that has been in processing for too long; an event from days to come,
-    beside which whatever is corrected until then counts as older.
+    """Return the codes of findings that depend on the time alone.
+
+    A line in processing for too long; an event in the future, which has precedence over every correction until that
+    time.
     """
     if document.cause == "processing" and end_of_today - document.since > STUCK:
         return ("processing-too-long",)

@@ -1,9 +1,9 @@
-"""Invoice proposals that wait: the transactions to post before Finance can make their lines (R56).
+"""Invoice proposals without lines, and the transactions to post before Finance can create them (R56).
 
-Import from staging makes the lines of a proposal all at once, when the unbilled sales that it bills are posted by the
-integration journal (`docs/domain/documents.md` §4, step 5). Until then its amount is 0.00. Billed sales name their
-proposal on the staging row; a transaction connection says which unbilled sales each of them bills. The cost beside
-an unbilled sale is no part of it: where that stands, its document says.
+Import from staging creates all lines of a proposal at once, when the integration journal has posted the unbilled sales
+that it bills (`docs/domain/documents.md` §4, step 5). Until then its amount is 0.00. Billed sales name their proposal
+on the staging row; a transaction connection identifies the unbilled sales that each of them bills. The cost of an
+unbilled sale is not part of the proposal: its document has its own position.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,11 +19,10 @@ from engine.reconciliation.document_facts import document_facts
 
 
 class Transaction(msgspec.Struct, frozen=True):
-    """An unbilled sale that is not posted: how far it got (`engine.reconciliation.chain_facts.STATES`,
-    `not-synced-back` while Finance does not have it, `not-seen` when nothing but its id is known), in which journal it
-    lies and of which document it is.
+    """An unposted unbilled sale, with its journal and its document.
 
-    `amount` in units of its currency.
+    `state` is one of `engine.reconciliation.chain_facts.STATES`, `not-synced-back` if it has not reached Finance, or
+    `not-seen` if only its id is known. `amount` is in units of 1/10000 of its currency.
     """
 
     actual: str
@@ -36,8 +35,10 @@ class Transaction(msgspec.Struct, frozen=True):
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """An invoice proposal of amount 0.00; `billed` is how many transactions it is known to bill, `unknown` of how many
-    billed sales it is not known what they bill.
+    """An invoice proposal of amount 0.00.
+
+    `billed` is the number of transactions that it is known to bill, `unknown` the number of billed sales whose unbilled
+    sales are unknown.
     """
 
     number: str
@@ -51,23 +52,25 @@ class Proposal(msgspec.Struct, frozen=True):
 
     @property
     def documents(self) -> list[str]:
-        """The documents that the transactions to post are of."""
+        """The documents of the transactions to post."""
         return sorted({one.document for one in self.to_post if one.document is not None})
 
     def message(self, day: Callable[[str], str] = str, amount: Callable[[int, str | None], str] = money.text) -> str:
-        """What it waits for, with the dates and amounts of the transactions to post."""
+        """Return what it waits for, with the dates and amounts of the transactions to post."""
         if not self.billed and not self.unknown:
             return "None of its billed sales has arrived in Finance."
-        told = (
-            [f"Not posted yet: {'; '.join(_told(one, day, amount) for one in self.to_post)}."] if self.to_post else []
+        sentences = (
+            [f"Not posted yet: {'; '.join(_transaction_text(one, day, amount) for one in self.to_post)}."]
+            if self.to_post
+            else []
         )
         if self.unknown:
-            told.append(f"Unbilled sales not known of {self.unknown} billed sales.")
-        return " ".join(told) or "All its transactions are posted."
+            sentences.append(f"Unbilled sales not known of {self.unknown} billed sales.")
+        return " ".join(sentences) or "All its transactions are posted."
 
     @property
     def resolution(self) -> str:
-        """What a person does."""
+        """The recommended action."""
         if self.to_post:
             return "Import the missing transactions, post the integration journals, then run Import from staging again."
         if self.unknown:
@@ -77,7 +80,7 @@ class Proposal(msgspec.Struct, frozen=True):
         return "Run Import from staging."
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the JSON of the command line and the pages."""
         return {
             "proposal": self.number,
             "company": self.company,
@@ -104,20 +107,24 @@ class Proposal(msgspec.Struct, frozen=True):
         }
 
 
-def _told(one: Transaction, day: Callable[[str], str], amount: Callable[[int, str | None], str]) -> str:
-    where = one.state.replace("-", " ") + (f" in journal {one.journal}" if one.journal else "")
-    if one.date is None or one.amount is None:
-        return f"actual {one.actual} ({where})"
-    return f"{day(one.date)} {amount(one.amount, one.currency)} {one.currency or ''} ({where})".replace("  ", " ")
+def _transaction_text(
+    transaction: Transaction, day: Callable[[str], str], amount: Callable[[int, str | None], str]
+) -> str:
+    where = transaction.state.replace("-", " ") + (f" in journal {transaction.journal}" if transaction.journal else "")
+    if transaction.date is None or transaction.amount is None:
+        return f"actual {transaction.actual} ({where})"
+    currency = transaction.currency
+    amount_text = amount(transaction.amount, currency)
+    return f"{day(transaction.date)} {amount_text} {currency or ''} ({where})".replace("  ", " ")
 
 
 def waits(proposal: Row) -> bool:
-    """Whether a proposal has no lines yet, and no invoice came of it."""
+    """Return True if a proposal has no lines yet and was not invoiced."""
     return proposal["number"] is not None and proposal["amount"] == 0 and proposal["invoice"] is None
 
 
 def unbilled(billed: Row, connections: Iterable[Row]) -> list[str]:
-    """The unbilled sales, by their ids, that an actual named by a proposal stands for."""
+    """Return the ids of the unbilled sales that an actual named by a proposal bills."""
     if billed["type"] == "unbilled-sales":
         return [billed.id]
     return [
@@ -130,11 +137,14 @@ def unbilled(billed: Row, connections: Iterable[Row]) -> list[str]:
 
 
 def waiting(proposal: Row, sales: Sequence[Sequence[str]], chains: Mapping[str, ChainFacts]) -> Proposal:
-    """What a proposal waits for, given the unbilled sales behind each row in Finance that names it; `chains` has the
-    chain of each that was seen.
+    """Return what a proposal waits for.
+
+    `sales` holds the unbilled sales of each staging row that names the proposal, `chains` the known chains by unbilled
+    sale.
     """
-    ids = sorted({sale for behind in sales for sale in behind})
-    found = [one for one in (_transaction(sale, chains.get(sale)) for sale in ids) if one is not None]
+    ids = sorted({sale for unbilled_sales in sales for sale in unbilled_sales})
+    transactions = [_transaction(sale, chains.get(sale)) for sale in ids]
+    to_post = [transaction for transaction in transactions if transaction is not None]
     return Proposal(
         number=str(proposal["number"]),
         company=proposal.company,
@@ -142,26 +152,26 @@ def waiting(proposal: Row, sales: Sequence[Sequence[str]], chains: Mapping[str, 
         currency=proposal["currency"],
         contract=proposal["contract"],
         billed=len(ids),
-        unknown=sum(not behind for behind in sales),
-        to_post=tuple(sorted(found, key=lambda one: (one.date or "", one.amount or 0, one.actual))),
+        unknown=sum(not unbilled_sales for unbilled_sales in sales),
+        to_post=tuple(sorted(to_post, key=lambda sale: (sale.date or "", sale.amount or 0, sale.actual))),
     )
 
 
 def _transaction(sale: str, chain: ChainFacts | None) -> Transaction | None:
-    """An unbilled sale, unless it is posted."""
+    """Return an unbilled sale; None if it is posted."""
     row = next((row for row in chain.of("actual") if row.id == sale), None) if chain is not None else None
     if row is None or chain is None:
         return Transaction(row_id_of(sale), "not-seen")
     facts = ActualFacts(row, chain.staging.get(sale, ()))
     if facts.posted:
         return None
-    journal = facts.best.journal if facts.best is not None else None
+    journal = facts.most_advanced.journal if facts.most_advanced is not None else None
     return Transaction(
         actual=row_id_of(sale),
-        state=facts.state if facts.counts else "not-synced-back",
+        state=facts.state if facts.reached_finance else "not-synced-back",
         date=row["document_date"] or row["accounting_date"],
         amount=row["amount"],
-        currency=chain.world.directory.currency(row["currency"]),
+        currency=chain.reference_data.directory.currency(row["currency"]),
         journal=journal["number"] if journal is not None else None,
         document=document_facts(chain, chain.lines[0]).name if chain.lines else None,
     )

@@ -1,10 +1,10 @@
-"""The kinds of documents: everything that differs between them, but for how their facts are read.
+"""The document kinds: everything that differs between them, except how their facts are read.
 
 A document kind is a Finance line that is posted to an integration account, copied to Dataverse, approved there and
-brought back as actuals. Tiles, grids, command-line choices, pages and Sync loop over `KINDS`.
+returned as actuals. Tiles, grids, command-line choices, pages and Sync loop over `KINDS`.
 
 To add a kind: its roles (`engine.mapping.roles`), its entry here, its facts (a module like
-`engine.reconciliation.expenses`), and the class of its facts in `engine.reconciliation.evaluate`; then map tables.
+`engine.reconciliation.expenses`), the class of its facts in `engine.reconciliation.document_facts`, and its map tables.
 """
 
 from typing import Final, Literal
@@ -15,7 +15,7 @@ from engine.reconciliation.documents import Kind
 
 
 class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
-    """What the product knows of a kind of documents, beside the rules for its facts."""
+    """The attributes of a document kind, besides the rules for its facts."""
 
     code: Kind
     """The code in JSON, tables, addresses of rows and command-line options."""
@@ -36,7 +36,7 @@ class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
     """The Dataverse table of the row whose approval creates the actuals: the record itself, or its header."""
 
     approval: Literal["approval", "confirmation"]
-    """The Sync action that runs that approval again."""
+    """The Sync action that repeats that approval."""
 
     summary_name: str
     """The prefix of its tiles, and its member of `unreconciled`, in the JSON of the summary."""
@@ -54,7 +54,7 @@ class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
     """The documents within a label: `All …`."""
 
     ungrouped: frozenset[str]
-    """The fields by which its grid cannot be grouped, as its documents do not have them."""
+    """The fields that its grid cannot be grouped by, because its documents do not have them."""
 
 
 EXPENSE: Final = DocumentKind(

@@ -1,6 +1,6 @@
-"""Where a document stands, why, and how its amount is divided (R13–R16).
+"""The position of a document, its cause, and the division of its amount (R13–R16).
 
-The heart of the product: read it top to bottom.
+The core of the product; read it top to bottom.
 """
 
 from collections.abc import Collection
@@ -21,8 +21,8 @@ _LINES: Final = Awaited("finance", ("ProjAdvancedJournalLine",))
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """A position with its reason.
 
-    `evidence` is the event of the step that was reached last, `awaited` what the cause misses if it rests on absence,
-    `deciding` the actual in Finance that decided.
+    `evidence` is the event of the last completed step, `awaited` the missing rows if the cause rests on absence,
+    `deciding` the actual in Finance that determined the position.
     """
 
     position: PositionName
@@ -33,26 +33,26 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     deciding: ActualFacts | None = None
 
 
-def judge(facts: DocumentFacts, companies: Collection[str] | None) -> Verdict | None:
-    """Where the document stands; None when it has no row: a draft, a rejected or a cancelled line, never posted.
+def decide_position(facts: DocumentFacts, companies: Collection[str] | None) -> Verdict | None:
+    """Return the position of a document; None if it has no row: an unposted draft, rejected or cancelled line.
 
-    `companies` are those of the environment's settings, None when it names none.
+    `companies` are those of the settings, None if all are included.
     """
     step = facts.posting
     if not facts.posted:
         return Verdict("not-posted", step) if facts.to_be_posted else None
     if excluded := _exclusion(facts, companies):
         return Verdict("excluded", step, excluded=excluded)
-    if not facts.effective or any(not actual.counts for actual in facts.actuals):
+    if not facts.effective or any(not actual.reached_finance for actual in facts.actuals):
         return _missing_actual(facts, step)
     waiting = [actual for actual in facts.actuals if not actual.posted]
     if waiting:
-        return _missing_journal_line(min(waiting, key=lambda actual: actual.advance))
-    return Verdict("reconciled", posted_evidence(facts.effective[0]), deciding=facts.effective[0])
+        return _missing_journal_line(min(waiting, key=lambda actual: actual.progress))
+    return Verdict("reconciled", posting_evidence(facts.effective[0]), deciding=facts.effective[0])
 
 
 def _exclusion(facts: DocumentFacts, companies: Collection[str] | None) -> Excluded | None:
-    """The first reason that applies, in the order of R13."""
+    """Return the first applicable exclusion, in the order of R13."""
     if facts.project is None:
         return "no-project"
     if facts.line["status"] == "cancelled":
@@ -67,8 +67,8 @@ def _exclusion(facts: DocumentFacts, companies: Collection[str] | None) -> Exclu
 
 
 def _missing_actual(facts: DocumentFacts, step: Evidence) -> Verdict:
-    """The cause by how far the chain got (R15), the furthest step first."""
-    lost = [actual for actual in facts.actuals if not actual.counts]
+    """Return the cause by the progress of the chain (R15), the most advanced step first."""
+    lost = [actual for actual in facts.actuals if not actual.reached_finance]
     if lost:
         return _missing("actual-not-synced-back", lost[0].row.existence, _STAGING)
     if facts.actuals:
@@ -87,8 +87,8 @@ def _missing(cause: Cause, evidence: Evidence, awaited: Awaited | None = None) -
 
 
 def _missing_journal_line(actual: ActualFacts) -> Verdict:
-    """The cause is the state of the least advanced actual (R16)."""
-    best = actual.best
+    """Return the state of the least advanced actual as cause (R16)."""
+    best = actual.most_advanced
     if best is None or best.state == "not-imported":
         evidence = best.row.existence if best is not None else actual.row.existence
         return Verdict("missing-journal-line", evidence, cause="not-imported", awaited=_STAGING, deciding=actual)
@@ -97,8 +97,8 @@ def _missing_journal_line(actual: ActualFacts) -> Verdict:
     return Verdict("missing-journal-line", best.evidence, cause=cast(Cause, best.state), deciding=actual)
 
 
-def posted_evidence(actual: ActualFacts) -> Evidence:
-    """The event that says an actual is posted; the journal line's before the vouchers'."""
+def posting_evidence(actual: ActualFacts) -> Evidence:
+    """Return the event that posted an actual: of the journal line, otherwise of a voucher."""
     for item in actual.staging:
         if item.line_posted:
             return item.evidence
@@ -112,14 +112,14 @@ def posted_evidence(actual: ActualFacts) -> Evidence:
 
 
 class Division(NamedTuple):
-    """A document's amount by position, in its own and in accounting currency; None where it cannot be computed."""
+    """The amount of a document by position, in document and in accounting currency; None if it cannot be computed."""
 
     amounts: Amounts | None
     accounting: Amounts | None
 
 
 def divide(facts: DocumentFacts, verdict: Verdict) -> Division:
-    """The document's amount by position (R14). One that leads to a number too large to keep cannot be computed."""
+    """Divide the amount of a document by position (R14). A part beyond `money.LARGEST` makes it not computable."""
     if verdict.position in ("excluded", "not-posted"):
         return Division(Amounts(facts.amount), Amounts(facts.accounting_amount))
     amounts = _transaction_amounts(facts)
@@ -137,7 +137,7 @@ def _transaction_amounts(facts: DocumentFacts) -> Amounts | None:
             return None
         if actual.posted:
             reconciled += amount
-        elif actual.counts:
+        elif actual.reached_finance:
             unposted += amount
         else:
             lost += amount
@@ -161,7 +161,7 @@ def _accounting_amounts(facts: DocumentFacts, amounts: Amounts) -> Amounts | Non
 
 
 def _converted_parts(rate: str | None, total: int, parts: list[int], currency: str) -> Amounts | None:
-    """A document amount of 0 cannot be divided in proportion: its parts are converted by its rate."""
+    """Convert the parts by the rate: an amount of 0 cannot be divided in proportion."""
     shares = [money.converted(part, rate, currency) if part else 0 for part in parts]
     known = [share for share in shares if share is not None]
     return _amounts(total, *known, total - sum(known)) if len(known) == len(shares) else None

@@ -1,4 +1,4 @@
-"""Actuals, cost and sales alike, that are meant for Finance and never reached its staging table (R32)."""
+"""Actuals, cost and sales, that are to be sent to Finance and have no staging row (R32)."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
@@ -12,8 +12,10 @@ from engine.reconciliation.documents import Chain
 
 
 class UnsyncedActual(NamedTuple):
-    """An actual without a staging row, and the document that it belongs to: the company it counts in, that company's
-    currency, and its amount in it, as far as they are known.
+    """An actual without a staging row, with the document it belongs to.
+
+    `company` is the company it counts in, `currency` the accounting currency of that company, `amount` the amount in
+    that currency; None if unknown.
     """
 
     row: Row
@@ -24,22 +26,22 @@ class UnsyncedActual(NamedTuple):
 
 
 def unsynced_actuals(chain: ChainFacts, document: DocumentFacts | None) -> Iterator[UnsyncedActual]:
-    """The actuals of a chain that are not synced, by key. `document` is the one that owns them, if any."""
+    """Yield the unsynced actuals of a chain, by key. `document` is the document that owns them, if any."""
     for row in chain.of("actual"):
         if row["skip_sync"] or row["type"] is None or chain.staging.get(row.id):
             continue
         company = row.company or (document.line.company if document is not None else None)
         if company is None:
             continue
-        known = chain.world.directory.company(company)
+        known = chain.reference_data.directory.company(company)
         currency = known.currency if known is not None else None
         yield UnsyncedActual(row, document, company, currency, _accounting_amount(chain, row, currency, document))
 
 
-def unsynced_actuals_of(decided: Chain, rows: Sequence[Row], world: ReferenceData) -> Iterator[UnsyncedActual]:
-    """The same of a chain that is decided, from its rows: what the sums of `decided` are made of."""
-    facts = ChainFacts(decided.id, rows, world)
-    # The first line owns the actuals, unless it is no document: a draft.
+def unsynced_actuals_of(decided: Chain, rows: Sequence[Row], reference_data: ReferenceData) -> Iterator[UnsyncedActual]:
+    """Yield the unsynced actuals of a decided chain, from its rows: the items of its totals."""
+    facts = ChainFacts(decided.id, rows, reference_data)
+    # The first line owns the actuals, unless it is a draft and so not a document.
     owner = {line.key for line in facts.lines[:1]}.intersection(document.key for document in decided.documents)
     return unsynced_actuals(facts, document_facts(facts, facts.lines[0]) if owner else None)
 
@@ -47,7 +49,9 @@ def unsynced_actuals_of(decided: Chain, rows: Sequence[Row], world: ReferenceDat
 def _accounting_amount(chain: ChainFacts, row: Row, currency: str | None, document: DocumentFacts | None) -> int | None:
     if row["accounting_amount"] is not None or row["amount"] is None:
         return cast("int | None", row["accounting_amount"])
-    own = chain.world.directory.currency(row["currency"]) or (document.currency if document is not None else None)
+    own = chain.reference_data.directory.currency(row["currency"]) or (
+        document.currency if document is not None else None
+    )
     if own is not None and own == currency:
         return cast(int, row["amount"])
     if document is not None and own == document.currency:

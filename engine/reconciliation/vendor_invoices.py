@@ -11,43 +11,52 @@ from engine.reconciliation.kinds import VENDOR_INVOICE_LINE
 
 
 class InvoiceLineFacts(DocumentFacts):
-    """A posted vendor invoice line and what its chain says about it."""
+    """A posted vendor invoice line and the facts of its chain."""
 
     kind = VENDOR_INVOICE_LINE
 
     @property
     def holder(self) -> Row | None:
+        """The project row of the pending line."""
         return self.pending
 
     @property
     def rate_row(self) -> Row | None:
+        """The invoice header in Finance."""
         return self.header
 
     @property
     def voucher(self) -> str | None:
+        """The voucher on the invoice header."""
         return self.header["voucher"] if self.header is not None else None
 
     @property
     def project_company(self) -> str | None:
+        """The project company on the pending row."""
         return self.pending["project_company"] if self.pending is not None else None
 
     @property
     def entered_amount(self) -> int | None:
+        """The amount of the line."""
         return self.line["amount"]  # type: ignore[no-any-return]
 
     @property
     def posting(self) -> Evidence:
+        """The event that created the line: only posted lines exist."""
         return self.line.existence
 
     @property
     def posted(self) -> bool:
+        """Always True: only posted lines exist."""
         return True
 
     @property
     def to_be_posted(self) -> bool:
+        """Always False: only posted lines exist."""
         return False
 
     def unapproved(self, record: Row) -> Stop | None:
+        """Return the reason by the status of the Dataverse header; None if it is confirmed."""
         header = self.dataverse_header
         if header is not None and (header["status"] == "cancelled" or header["state"] == "inactive"):
             return "cancelled-in-dataverse", header.evidence("status", "state"), None
@@ -58,5 +67,6 @@ class InvoiceLineFacts(DocumentFacts):
         return "not-confirmed", self.approval(record), Awaited("dataverse", (self.kind.approved_entity,))
 
     def approval(self, record: Row) -> Evidence:
+        """The event that set the status of the header, otherwise that of the record."""
         header = self.dataverse_header
         return header.evidence("status") if header is not None else record.existence
