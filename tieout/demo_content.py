@@ -80,7 +80,7 @@ def add(settings: Settings, pair: Pair, topic_writer: TopicWriter) -> None:
                     who="general journals",
                     by_person=False,
                     tasks=(task,),
-                    changes={},
+                    input_fingerprints={},
                 )
             )
             while executor.execute_next() and journal is STUCK:

@@ -1,6 +1,6 @@
-"""The log of errors that Finance's processes report.
+"""The log of errors that the processes of Finance report.
 
-* `known_messages`: the catalogue of messages, recognised in both spellings, with their parameters.
-* `lifecycle`: whether an error is current or history.
-* `posting_periods`: what the ledger calendar says about a posting error.
+* `known_messages`: the catalogue of messages, recognised in both published spellings, with their parameters.
+* `lifecycle`: whether an error is current, history or deleted.
+* `posting_periods`: what the ledger calendar adds to a posting error.
 """

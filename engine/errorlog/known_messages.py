@@ -1,8 +1,7 @@
-"""The error catalogue: what Finance's processes say, recognised with its parameters, and what it means (R51).
+"""The catalogue of messages of Finance processes: recognition, parameters, meaning and resolution (R51).
 
-The texts are the product's, in both published spellings (`docs/domain/workspace.md`, "Error catalogue"); the details
-and resolutions are in our words. A text that is none of them is kept as `UNKNOWN`. To add a message: one entry in
-`CATALOGUE`.
+The patterns are the texts of the product, in both published spellings (`docs/domain/workspace.md`, "Error catalogue");
+details and resolutions are ours. Any other text has the code `UNKNOWN`. To add a message: one entry in `CATALOGUE`.
 """
 
 import re
@@ -15,14 +14,14 @@ from engine.events.facts import guid
 
 
 class Recognised(msgspec.Struct, frozen=True):
-    """A message of the product: its code, and the parameters its text carried."""
+    """A recognised message: its code, and the parameters in its text."""
 
     code: str
     parameters: dict[str, str]
 
 
 class Message(msgspec.Struct, frozen=True):
-    """An entry of the catalogue: how the text is recognised, what it means, and what a person does."""
+    """A catalogue entry: the pattern of the text, the process, the meaning, and the resolution for a person."""
 
     code: str
     pattern: str
@@ -127,29 +126,29 @@ _BY_CODE: Final = {message.code: message for message in CATALOGUE}
 
 CODES: Final = (*_BY_CODE, UNKNOWN)
 
-_NORMAL: Final[dict[str, Callable[[str], str | None]]] = {"actual": guid}
+_NORMALISERS: Final[dict[str, Callable[[str], str | None]]] = {"actual": guid}
 
 
 def recognise(text: str) -> Recognised:
-    """The catalogue's entry for a message and the parameters in it; `UNKNOWN` when it is none of them.
+    """Return the code of a message and the parameters in it; `UNKNOWN` if it is not in the catalogue.
 
     >>> recognise("Failed to confirm journal 5541230 in Dataverse.")
     Recognised(code='GJ_CONFIRM', parameters={'journal': '5541230'})
     """
-    # Both kinds of apostrophe and any run of blanks occur in logs that were copied through mail and web pages.
+    # Logs copied through mail and web pages contain both apostrophes and runs of blanks.
     plain = " ".join(text.replace("\u2019", "'").split())
     for message, pattern in _PATTERNS:
-        if found := pattern.fullmatch(plain):
+        if match := pattern.fullmatch(plain):
             return Recognised(
                 message.code,
                 {
-                    name: (_NORMAL[name](value) or value) if name in _NORMAL else value
-                    for name, value in found.groupdict().items()
+                    name: (_NORMALISERS[name](value) or value) if name in _NORMALISERS else value
+                    for name, value in match.groupdict().items()
                 },
             )
     return Recognised(UNKNOWN, {})
 
 
 def catalogued(code: str) -> Message | None:
-    """The catalogue's entry of a code; None for `UNKNOWN`."""
+    """Return the catalogue entry of a code; None for `UNKNOWN`."""
     return _BY_CODE.get(code)

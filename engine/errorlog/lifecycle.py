@@ -1,7 +1,7 @@
-"""The life of an error: current until a later run takes it up, then history (R53-R55).
+"""The lifecycle of an error: current until a later run reprocesses its subject, then history (R53-R55).
 
-An error is what a process of Finance said in words. Nothing here keeps a state: whether an error is current follows
-from the set of what was said and deleted, and from the time at which somebody looks, in whatever order it all came.
+An error is a message of a Finance process. No status is stored: it is a function of the set of messages and deletions
+and of the time of the query, independent of the order in which they arrived.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -14,16 +14,17 @@ from engine.errorlog.known_messages import recognise
 from engine.events.facts import ProcessMessage
 
 INTERRUPTED_AFTER: Final = 24 * 3600 * 1_000_000
-"""A run that has not ended and said nothing for so long (microseconds) is interrupted. Finance itself takes a posting
-for stuck after a day (`docs/domain/limits.md`).
+"""The time in microseconds without a message after which an unfinished run counts as interrupted.
+
+Finance itself treats a posting as stuck after a day (`docs/domain/limits.md`).
 """
 
 IMPORT: Final = "import-from-staging"
-"""The process whose runs take up all of a company, whatever scope they name."""
+"""The process whose runs always cover the whole company, whatever scope they name."""
 
 
 class Subject(NamedTuple):
-    """What an error is about: what the process named, else its own text."""
+    """The subject of an error: what the process named, otherwise the text of the message."""
 
     company: str | None
     process: str
@@ -31,22 +32,22 @@ class Subject(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The subject under a short name: a text may be longer than the key of a table."""
+        """A fixed-size digest of the subject, because a text may exceed the size of an index key."""
         return blake2b(msgspec.json.encode(self), digest_size=16).hexdigest()
 
 
 def subject_of(message: ProcessMessage) -> Subject:
-    """The subject of a message."""
+    """Return the subject of a message."""
     return Subject(message.company, message.process, message.subject or message.text or "")
 
 
 def recency(message: ProcessMessage) -> tuple[int, str, str]:
-    """Of two errors of a subject the greater is the more recent."""
+    """Sort key of the errors of a subject; the greatest is the most recent."""
     return message.evidence.at, message.evidence.source, message.evidence.event
 
 
 class RunName(NamedTuple):
-    """Which run of which process."""
+    """The identity of a run: company, process, run id."""
 
     company: str | None
     process: str
@@ -54,7 +55,9 @@ class RunName(NamedTuple):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A start of a process and how it went on: when something was last heard of the run, and whether it has ended."""
+    """A run of a process: its start, the time of its last message, and whether it has ended. Times are microseconds
+    since 1970 UTC.
+    """
 
     company: str | None
     process: str
@@ -66,17 +69,19 @@ class Run(msgspec.Struct, frozen=True):
 
     @property
     def everything(self) -> bool:
-        """Whether it works on the whole company rather than on journals or proposals that it names."""
+        """Return True if it covers the whole company instead of the journals or proposals that it names."""
         return self.process == IMPORT or not self.scope
 
     def interrupted(self, now: int) -> bool:
-        """Whether it must be taken for dead at `now`; should it end later after all, it was not."""
+        """Return True if it counts as interrupted at `now`. If its end arrives later, it was not."""
         return not self.ended and now - self.heard > INTERRUPTED_AFTER
 
 
 class Deletion(msgspec.Struct, frozen=True, kw_only=True):
-    """A person took the errors of a subject off the current list: those there were up to `until`, and none that came
-    after. Times are microseconds since 1970 UTC.
+    """A person deleted the errors of a subject from the current list, up to the one of the time `until`; later ones are
+    unaffected.
+
+    Times are microseconds since 1970 UTC. `who` is the actor, `why` the reason.
     """
 
     id: str
@@ -91,8 +96,10 @@ ErrorState = Literal["current", "history", "deleted"]
 
 
 class ErrorStatus(msgspec.Struct, frozen=True):
-    """Where an error stands. `interrupted` is the run that took it up and never ended, so that it is current again;
-    `taken_up` is the run for which it is history, None where a later error of its subject came.
+    """The status of an error.
+
+    `interrupted` is the run that reprocessed it and never ended, so that it is current again. `taken_up` is the run
+    that reprocessed it, None if it is history because of a later error of its subject.
     """
 
     state: ErrorState
@@ -102,17 +109,17 @@ class ErrorStatus(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> Literal["current", "interrupted", "history", "deleted"]:
-        """The state in one word."""
+        """The status as one word."""
         return "interrupted" if self.interrupted is not None else self.state
 
     @property
-    def settled(self) -> bool:
-        """Whether it is no longer current for good, unless a new error of its subject comes (`over`)."""
+    def is_final(self) -> bool:
+        """Return True if it stays history or deleted, unless a new error of its subject arrives."""
         return self.state != "current" and (self.taken_up is None or self.taken_up.ended)
 
 
 def reprocesses(run: Run, error: ProcessMessage) -> bool:
-    """Whether a run works again on what an earlier error is about."""
+    """Return True if a run reprocesses the subject of an earlier error."""
     if (run.company, run.process) != (error.company, error.process):
         return False
     if run.started <= error.evidence.at or run.run == error.run:
@@ -122,32 +129,32 @@ def reprocesses(run: Run, error: ProcessMessage) -> bool:
     named = {error.subject, recognise(error.text or "").parameters.get("journal")} - {None, ""}
     if named:
         return not named.isdisjoint(run.scope)
-    # It is about all that its own run worked on, so another run must work on all of that.
+    # The error concerns the whole scope of its run, so another run must cover that scope.
     return bool(error.scope) and set(error.scope) <= set(run.scope)
 
 
 def error_status(
     error: ProcessMessage, newest: ProcessMessage, runs: Iterable[Run], deletions: Iterable[Deletion], now: int
 ) -> ErrorStatus:
-    """Where an error stands at `now` (microseconds since 1970 UTC).
+    """Return the status of an error at `now` (microseconds since 1970 UTC).
 
-    `newest` is the most recent error of its subject, `deletions` are those of the subject, and `runs` hold all that
-    started after the error in its company and process.
+    `newest` is the most recent error of its subject, `deletions` are those of the subject. `runs` contains all runs of
+    its company and process that started after the error.
     """
     if (deletion := _deletion(error, deletions)) is not None:
         return ErrorStatus("deleted", deletion=deletion)
     if recency(error) < recency(newest):
         return ErrorStatus("history")
-    taken_up = [run for run in runs if reprocesses(run, error)]
-    if at_work := [run for run in taken_up if not run.interrupted(now)]:
-        return ErrorStatus("history", taken_up=min(at_work, key=lambda run: (not run.ended, run.started, run.run)))
-    return ErrorStatus("current", max(taken_up, key=lambda run: run.started, default=None))
+    later_runs = [run for run in runs if reprocesses(run, error)]
+    if effective := [run for run in later_runs if not run.interrupted(now)]:
+        return ErrorStatus("history", taken_up=min(effective, key=lambda run: (not run.ended, run.started, run.run)))
+    return ErrorStatus("current", max(later_runs, key=lambda run: run.started, default=None))
 
 
 def is_permanent_history(
     error: ProcessMessage, newest: ProcessMessage, runs: Iterable[Run], deletions: Iterable[Deletion]
 ) -> bool:
-    """Whether an error is history for good: nothing that is still to come, or comes late, makes it current again."""
+    """Return True if no event that arrives later, in whatever order, can make the error current again."""
     return (
         recency(error) < recency(newest)
         or _deletion(error, deletions) is not None
@@ -156,13 +163,15 @@ def is_permanent_history(
 
 
 def _deletion(error: ProcessMessage, deletions: Iterable[Deletion]) -> Deletion | None:
-    """The first deletion that holds for an error."""
-    found = [deletion for deletion in deletions if error.evidence.at <= deletion.until]
-    return min(found, key=lambda deletion: (deletion.at, deletion.id), default=None)
+    """Return the first deletion that covers an error."""
+    covering = [deletion for deletion in deletions if error.evidence.at <= deletion.until]
+    return min(covering, key=lambda deletion: (deletion.at, deletion.id), default=None)
 
 
 def is_superseded(run: Run, runs: Sequence[Run]) -> bool:
-    """Whether a later run that has ended took up all that this one did, so that nothing depends on this one."""
+    """Return True if a later run that has ended reprocessed everything that this one did, so that no status depends on
+    this one.
+    """
     return any(
         other.ended
         and (other.company, other.process) == (run.company, run.process)
@@ -173,9 +182,9 @@ def is_superseded(run: Run, runs: Sequence[Run]) -> bool:
 
 
 def runs_of(messages: Iterable[ProcessMessage]) -> list[Run]:
-    """The runs in a set of messages; one that started twice under one name is there twice.
+    """Return the runs in a set of messages. A run id that started twice yields two runs.
 
-    A message that names no company belongs to the runs of its name in any.
+    A message without company belongs to the runs of its id in any company.
     """
     starts: list[ProcessMessage] = []
     heard: dict[RunName, int] = {}

@@ -1,7 +1,7 @@
-"""What Sync does for a document that is not reconciled: it follows the cause (R42).
+"""The action of Sync for a document that is not reconciled, by its cause (R42).
 
-It never makes an actual, and never approves or confirms what is left to a person (`docs/domain/limits.md`, "What may be
-written at all"): it asks the two systems to do again what they do themselves.
+Sync never creates an actual, and never approves or confirms what is left to a person (`docs/domain/limits.md`, "What
+may be written at all"). It makes the two systems repeat their own processing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,8 +16,8 @@ from engine.reconciliation.explanations import CAUSES
 from engine.reconciliation.kinds import KINDS
 
 Action = Literal["export", "approval", "confirmation", "resend", "import", "posting", "journal"]
-"""Write the Finance document to Dataverse again; run approval or confirmation again; send the actual to Finance again;
-Import from staging; post integration journals; bring a general journal to Dataverse (`engine.sync.general_journals`).
+"""Export the Finance document to Dataverse again; repeat approval or confirmation; resend the actual to Finance; run
+Import from staging; post integration journals; sync a general journal to Dataverse (`engine.sync.general_journals`).
 """
 
 ACTION_TEXTS: Final[dict[str, str]] = {
@@ -42,11 +42,11 @@ SYNCED: Final = frozenset(
         *("not-imported", "line-not-seen", "draft"),
     }
 )
-"""The causes for which Sync may have a step; whether it has one depends on the document (`step_for`)."""
+"""The causes for which Sync may have a step. Whether it has one depends on the document (`step_for`)."""
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What is done for a document: `parameters` are those of `handlers.processes`.
+    """The action for a document. `parameters` are those of `handlers.processes`.
 
     Documents of one `subject` share one call.
     """
@@ -57,13 +57,13 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """A document that Sync leaves alone, and why: mostly what a person does instead."""
+    """A document that Sync skips, and the reason: usually the action that a person must take."""
 
     reason: str
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One call for all the documents (their names, sorted) that it may move on."""
+    """One call for all documents (their names, sorted) that it may advance."""
 
     action: Action
     subject: str
@@ -73,17 +73,17 @@ class Task(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from other calls: its action and its subject."""
+        """The identity of a call: action and subject."""
         return self.action, self.subject
 
 
 def step_for(
     document: Document, cause: str | None, rows: Sequence[Row], *, posting_permitted: bool = False
 ) -> Step | Skipped | None:
-    """What Sync does for a document with this cause (as shown, `engine.reconciliation.grace`), given the rows of its
+    """Return the step for a document with this cause (as shown, `engine.reconciliation.grace`), given the rows of its
     chain.
 
-    None for one that needs nothing. Journals are posted only where that is permitted.
+    None if nothing needs to be done. Journals are posted only if permitted.
     """
     if document.position not in ("missing-actual", "missing-journal-line") or cause is None:
         return None
@@ -91,17 +91,17 @@ def step_for(
     match cause:
         case "not-synced-to-dataverse":
             table, record = KINDS[document.kind].line_table, int(document.key.split(":", 2)[2])
-            # An invoice goes as a whole, so its lines share a call.
+            # An invoice is exported as a whole, so its lines share one call.
             subject = f"{company}/{document.invoice} {document.voucher}" if document.invoice else document.document
             return Step("export", subject, {"company": company, "table": table, "recId": record})
         case "not-approved" | "not-confirmed" | "no-actual-made":
-            return _approved_again(document, rows)
+            return _approval_step(document, rows)
         case "actual-not-synced-back":
-            return _sent_again(rows)
+            return _resend_step(rows)
         case "not-imported" | "line-not-seen":
             return Step("import", company, {"company": company})
         case "draft" if document.journal is not None:
-            return _posted(company, document.journal, posting_permitted)
+            return _posting_step(company, document.journal, posting_permitted)
         case "draft":
             return Skipped("Post the journal in Finance: its number is not known here.")
         case "not-observed":
@@ -118,26 +118,26 @@ def step_for(
 def step_for_error(
     process: str, company: str, subject: str | None, *, posting_permitted: bool = False
 ) -> Step | Skipped:
-    """What a retry does for an error that is current, once a person mended what it names: its process runs again. An
-    invoice proposal gets its lines from Import from staging (`docs/domain/documents.md` §4).
+    """Return the step that retries a current error, after a person corrected its cause: its process runs again.
 
-    General journals have a way of their own (`engine.sync.general_journals`).
+    Import from staging creates the lines of an invoice proposal (`docs/domain/documents.md` §4). General journals are
+    handled by `engine.sync.general_journals`.
     """
     match process:
         case "import-from-staging" | "invoice-proposal":
             return Step("import", company, {"company": company})
         case "integration-journal-posting" if subject is not None:
-            return _posted(company, subject, posting_permitted)
+            return _posting_step(company, subject, posting_permitted)
     return Skipped("Run the process in Finance: the error names no journal.")
 
 
-def _posted(company: str, journal: str, permitted: bool) -> Step | Skipped:
+def _posting_step(company: str, journal: str, permitted: bool) -> Step | Skipped:
     if not permitted:
         return Skipped("Post the journal in Finance, or permit Sync to post it with TIEOUT_SYNC_POSTS.")
     return Step("posting", f"{company}/{journal}", {"company": company, "journals": [journal]})
 
 
-def _approved_again(document: Document, rows: Sequence[Row]) -> Step | Skipped:
+def _approval_step(document: Document, rows: Sequence[Row]) -> Step | Skipped:
     kind = KINDS[document.kind]
     if kind.approval == "approval":
         for row in _of(rows, kind.record_role):
@@ -153,8 +153,8 @@ def _approved_again(document: Document, rows: Sequence[Row]) -> Step | Skipped:
     return Skipped("Check the invoice in Dataverse: its line has no known header, so the invoice may be incomplete.")
 
 
-def _sent_again(rows: Sequence[Row]) -> Step | Skipped:
-    """The first cost actual that Finance does not have; when it has arrived, the next one is first."""
+def _resend_step(rows: Sequence[Row]) -> Step | Skipped:
+    """Resend the first cost actual that Finance does not have; once it has arrived, the next one is the first."""
     arrived = {row["actual"] for row in _of(rows, "staging")}
     for row in _of(rows, "actual"):
         if row["type"] == "cost" and not row["skip_sync"] and row.id not in arrived:
@@ -168,14 +168,14 @@ def _of(rows: Iterable[Row], role: str) -> list[Row]:
 
 
 def tasks(steps: Iterable[tuple[str, str, Step]]) -> list[Task]:
-    """The calls that steps come to, each once, in the order in which they first appear: for each step the name of what
-    it is done for, and its company.
+    """Return the calls of steps, each once, in order of first appearance. Each step comes with the name of its document
+    and its company.
     """
-    found: dict[tuple[Action, str], tuple[Step, str, set[str]]] = {}
+    calls: dict[tuple[Action, str], tuple[Step, str, set[str]]] = {}
     for name, company, step in steps:
-        _, _, names = found.setdefault((step.action, step.subject), (step, company, set()))
+        _, _, names = calls.setdefault((step.action, step.subject), (step, company, set()))
         names.add(name)
     return [
         Task(step.action, step.subject, company, step.parameters, tuple(sorted(names)))
-        for step, company, names in found.values()
+        for step, company, names in calls.values()
     ]

@@ -1,9 +1,10 @@
-"""How often something was tried, and what follows: pure, with the time as an argument (R43, R44).
+"""The attempt counter and the state after each attempt: pure functions, with the time as an argument (R43, R44).
 
-One counter for each document and action. An attempt counts from before its call leaves; a call that was answered 429
-did not happen, so its attempt is given back. Five attempts make a round, then the document waits for a person; a person
-who asks for it begins a new round, the recurring job never does. Documents of one subject (the lines of an invoice, all
-that a company has to import) share their calls, and nobody else calls for a subject meanwhile.
+There is one counter for each document and action. An attempt counts before its call is sent. A call that was throttled
+(429) had no effect, so its attempt is given back. Five attempts are one attempt cycle; then the document needs a
+person. A request of a person starts a new attempt cycle, the recurring job never does. Documents of one subject (the
+lines of an invoice, everything that a company has to import) share their calls, and no other worker calls for that
+subject meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,37 +17,40 @@ from engine.errors import TieoutError
 from engine.sync.actions import Task
 
 ATTEMPTS_MAX: Final = 5
-"""As often as Finance itself tries a general journal (`docs/domain/limits.md`, "Project Operations processes")."""
+"""The number of attempts of a cycle, as in Finance for general journals (`docs/domain/limits.md`, "Project Operations
+processes").
+"""
 SECOND: Final = 1_000_000
 INITIAL_BACKOFF: Final = 2 * SECOND
 BACKOFF_MAX: Final = 15 * 60 * SECOND
 THROTTLED_MAX: Final = 2 * 3600 * SECOND
-"""What is answered nothing but 429 for so long waits for a person: something else uses up the limits."""
+"""The time after which a subject that receives only 429 stops: another client exhausts the limits."""
 
 ALWAYS_RETRIED: Final = frozenset({"journal"})
-"""Actions that are tried five times whatever the failure: general journals (R44)."""
+"""Actions that are attempted five times whatever the failure: general journals (R44)."""
 INTERRUPTED: Final = "the worker ended before it received the response; the call may have taken effect"
 
 AttemptState = Literal["waiting", "running", "done", "blocked", "stopped"]
-"""Waiting until it is due; being tried; done, as far as calls can tell; blocked until something changes; stopped, so
-that only a person starts it again.
+"""waiting: queued until it is due. running: in progress. done: completed, as far as calls can tell. blocked: until its
+input fingerprint changes. stopped: until a person requests it.
 """
 
 QUEUED: Final = ("waiting", "running")
-"""The states of what is queued or in progress: it is attempted without anybody's doing."""
+"""The states that proceed without action of a person: queued or in progress."""
 
 Outcome = Literal["succeeded", "not-needed", "transient", "configuration", "permanent", "interrupted"]
 
 
 class Exhausted(TieoutError):
-    """Five attempts of this round were made: a person decides."""
+    """All attempts of the cycle were made: a person decides."""
 
 
 class Attempts(msgspec.Struct, frozen=True):
     """The counter of one document and action. Times are microseconds since 1970.
 
-    `made` attempts of this `round` count; `calls` is the number of all calls ever begun. `due` is when it may be tried
-    next; `since` when it was asked for; `change` what the surroundings looked like (a digest) when it was blocked.
+    `round` is the number of the attempt cycle, `made` the number of its attempts that count, `calls` the number of all
+    calls. `due` is the time of the next attempt, `since` that of the request, `change` the input fingerprint when it
+    was blocked. The names are those of the columns.
     """
 
     round: int = 1
@@ -59,42 +63,44 @@ class Attempts(msgspec.Struct, frozen=True):
 
 
 def requested(
-    before: Attempts | None, now: int, *, by_person: bool, change: str, once: bool = False
+    before: Attempts | None, now: int, *, by_person: bool, input_fingerprint: str, once: bool = False
 ) -> Attempts | None:
-    """After somebody asked for it at a time `now`; None when that changes nothing.
+    """Return the counter after a request at `now`; None if the request has no effect.
 
-    `change` tells the surroundings now: a digest of the chain, its reference rows and the settings. A person begins a
-    new round, unless it is being tried or waits for its first attempt. The recurring job goes on with the round there
-    is, and with what is blocked only once its surroundings changed.
+    `input_fingerprint` is the current digest of the inputs of the call: the chain, its reference data and the settings.
+    A person starts a new attempt cycle, unless an attempt is running or the first one is due. The recurring job
+    continues the current cycle, and a blocked counter only if its input fingerprint has changed.
 
-    `once`: the request is known to be new, whatever the clock of who made it says.
+    `once`: the request is known to be new, whatever the clock of its sender.
     """
     if before is None:
         return Attempts(due=now, since=now)
     if before.state == "running":
         return None
     if by_person:
-        # The request that began this round comes again, or one before it late.
+        # A duplicate of the request that started this cycle, or an older one that arrives late.
         if not once and now <= before.since:
             return None
         if before.state == "waiting" and before.made == 0:
             return None
         return replace(before, round=before.round + 1, made=0, state="waiting", due=now, since=now)
-    left = before.made < ATTEMPTS_MAX
-    if before.state == "done" or (before.state == "blocked" and before.change != change):
-        return replace(before, state="waiting", due=now, since=now) if left else replace(before, state="stopped")
+    has_attempts = before.made < ATTEMPTS_MAX
+    if before.state == "done" or (before.state == "blocked" and before.change != input_fingerprint):
+        return (
+            replace(before, state="waiting", due=now, since=now) if has_attempts else replace(before, state="stopped")
+        )
     return None
 
 
 def started(before: Attempts) -> Attempts:
-    """After an attempt began: it counts from now on. Raises `Exhausted`."""
+    """Return the counter after an attempt started; it counts from now on. Raises `Exhausted`."""
     if before.made >= ATTEMPTS_MAX:
-        raise Exhausted(f"{ATTEMPTS_MAX} attempts were made in this round")
+        raise Exhausted(f"{ATTEMPTS_MAX} attempts were made in this cycle")
     return replace(before, made=before.made + 1, calls=before.calls + 1, state="running")
 
 
 def throttled(before: Attempts, now: int, wait: int) -> Attempts:
-    """After the answer 429: the attempt is given back, and the subject waits so many microseconds."""
+    """Return the counter after a 429: the attempt is given back, and the subject waits for `wait` microseconds."""
     given_back = replace(before, made=before.made - 1, state="waiting", due=now + wait)
     return replace(given_back, state="stopped") if now + wait - before.since > THROTTLED_MAX else given_back
 
@@ -105,38 +111,40 @@ def ended(
     now: int,
     *,
     chance: float,
-    change: str,
+    input_fingerprint: str,
     always: bool = False,
     wait: int | None = None,
 ) -> Attempts:
-    """After an attempt ended. `chance` in [0, 1) spreads the waits of many subjects.
+    """Return the counter after an attempt ended. `chance` in [0, 1) is the jitter.
 
-    `always`: every failure is tried again up to the last attempt, as general journals are. `wait`: after so many
-    microseconds, where the waits do not grow.
+    `always`: every failure is retried up to the last attempt, as for general journals. `wait` is a fixed delay in
+    microseconds instead of the backoff.
     """
     if outcome in ("succeeded", "not-needed"):
         return replace(before, state="done", change="")
     if outcome in ("configuration", "permanent") and not always:
-        return replace(before, state="blocked", change=change)
+        return replace(before, state="blocked", change=input_fingerprint)
     if before.made >= ATTEMPTS_MAX:
         return replace(before, state="stopped")
     return replace(before, state="waiting", due=now + (backoff(before.made, chance) if wait is None else wait))
 
 
 def backoff(made: int, chance: float) -> int:
-    """How long to wait after so many attempts: twice as long each time, spread over as much again."""
-    longest = min(INITIAL_BACKOFF * 2 ** max(made - 1, 0), BACKOFF_MAX)
-    return int(longest * (1 + chance))
+    """Return the delay after so many attempts, in microseconds: exponential backoff with jitter of up to the same
+    length.
+    """
+    delay = min(INITIAL_BACKOFF * 2 ** max(made - 1, 0), BACKOFF_MAX)
+    return int(delay * (1 + chance))
 
 
 # --- documents of one subject ----------------------------------------------------------------------------------------
 
 
 class Sync(msgspec.Struct, frozen=True, kw_only=True):
-    """A document that is to be synced, by its name, with what is done for it (`engine.sync.actions`) and its counter.
+    """A document to sync, by name, with its action (`engine.sync.actions`) and counter.
 
-    `by` asked for it. While it is being seen to, `holder` does so until `until` (microseconds since 1970). `last_at`,
-    `last_outcome` and `last_text` tell of the attempt before.
+    `by` is the actor of the request. While it is claimed, `holder` holds it until `until` (microseconds since 1970).
+    `last_at`, `last_outcome` and `last_text` describe the previous attempt.
     """
 
     document: str
@@ -154,10 +162,10 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A sync run: what one person, or the recurring job, requested at once, kept with its result.
+    """A sync run: the documents that a person or the recurring job requested together, kept with its result.
 
-    `scope` describes in words what was chosen; `calls` and `documents` count the whole run, of which a request may be
-    one part of several.
+    `scope` describes the selection in words. `calls` and `documents` count the whole run, which may consist of several
+    requests.
     """
 
     id: str
@@ -168,11 +176,11 @@ class SyncRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """That tasks be done: who asks when, a person or the recurring job.
+    """A request to execute tasks, by a person or the recurring job.
 
-    `changes` are digests of what surrounds each document, by its name: the chain, its reference rows, the settings.
-    Without `restart` no document of a subject that is queued or in progress begins a new round. With a `run` each of
-    its documents is requested once, however often the request arrives.
+    `input_fingerprints` maps documents to digests of the inputs of their call: the chain, its reference data, the
+    settings. Without `restart`, no document of a subject that is queued or in progress starts a new attempt cycle. With
+    a `run`, each of its documents is requested once, however often the request arrives.
     """
 
     id: str
@@ -180,13 +188,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     who: str
     by_person: bool
     tasks: tuple[Task, ...]
-    changes: dict[str, str]
+    input_fingerprints: dict[str, str]
     restart: bool = True
     run: SyncRun | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The right of one holder to call for a subject: what is done, and the documents it is done for."""
+    """The exclusive right of a holder to call for a subject, with the action and the documents."""
 
     holder: str
     action: str
@@ -202,17 +210,16 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class ClaimLost(TieoutError):
-    """Somebody else sees to the subject: this holder was silent for too long."""
+    """Another worker has claimed the subject, because this one did not extend its claim in time."""
 
 
 def request_document(
     before: Sync | None, task: Task, document: str, request: Request, *, queued: bool = False
 ) -> Sync | None:
-    """A document of a task after somebody asked for it; None when that changes nothing: it is being seen to.
+    """Return a document of a task after a request; None if the request has no effect, for example while it is claimed.
 
-    `queued`: some document of the subject, this one included, is queued or in progress. A request without `restart`
-    begins no new round for any of them then: what was done joins the call in the round that it has, if attempts are
-    left.
+    `queued`: a document of the subject, possibly this one, is queued or in progress. A request without `restart` then
+    starts no new cycle for any of them: a completed document joins the call within its cycle, if attempts are left.
     """
     if before is not None and before.until > request.at:
         return None
@@ -223,7 +230,7 @@ def request_document(
         before.attempts if before is not None else None,
         request.at,
         by_person=request.by_person and not joins,
-        change=request.changes.get(document, ""),
+        input_fingerprint=request.input_fingerprints.get(document, ""),
         once=request.run is not None,
     )
     if counter is None:
@@ -233,7 +240,7 @@ def request_document(
         action=task.action,
         subject=task.subject,
         company=task.company,
-        # Who asks again may know less of it than who asked first.
+        # A repeated request may have fewer parameters than the first one.
         parameters={**(before.parameters if before else {}), **task.parameters},
         attempts=counter,
         by=request.who,
@@ -244,22 +251,23 @@ def request_document(
 
 
 def is_free(sync: Sync, now: int) -> bool:
-    """Whether it may be claimed: it is due, or was being tried, and nobody holds it."""
+    """Return True if it may be claimed: it is due, or was running, and its claim has expired."""
     due = sync.attempts.state == "running" or (sync.attempts.state == "waiting" and sync.attempts.due <= now)
     return due and sync.until <= now
 
 
 def claimed(syncs: Sequence[Sync], holder: str, now: int, until: int, chance: float) -> list[Sync]:
-    """What changes when `holder` claims a subject, given all its documents; nothing while another holds it.
+    """Return the changed documents when `holder` claims a subject, given all its documents; empty while another worker
+    holds it.
 
-    An attempt whose holder fell silent was interrupted: nobody knows its outcome, so it counts.
+    A running attempt whose claim expired was interrupted. Its outcome is unknown, so it counts.
     """
     if any(sync.until > now for sync in syncs):
         return []
     changed = []
     for sync in syncs:
         if sync.attempts.state == "running":
-            attempts = ended(sync.attempts, "interrupted", now, chance=chance, change="")
+            attempts = ended(sync.attempts, "interrupted", now, chance=chance, input_fingerprint="")
             changed.append(with_outcome(sync, attempts, "interrupted", INTERRUPTED, now))
         elif is_free(sync, now):
             changed.append(replace(sync, holder=holder, until=until))
@@ -267,31 +275,36 @@ def claimed(syncs: Sequence[Sync], holder: str, now: int, until: int, chance: fl
 
 
 def claim_of(holder: str, syncs: Sequence[Sync]) -> Claim | None:
-    """The claim to those of a subject's documents that `holder` holds."""
-    held = tuple(sync for sync in syncs if sync.holder == holder)
-    return Claim(holder, held[0].action, held[0].subject, held[0].company, held[0].parameters, held) if held else None
+    """Return the claim of `holder` to a subject's documents; None if it holds none."""
+    documents = tuple(sync for sync in syncs if sync.holder == holder)
+    if not documents:
+        return None
+    first = documents[0]
+    return Claim(holder, first.action, first.subject, first.company, first.parameters, documents)
 
 
 def held(syncs: Sequence[Sync], claim: Claim) -> list[Sync]:
-    """The documents of a claim, given all of its subject. Raises `ClaimLost` when it holds one of them no more."""
-    found = [sync for sync in syncs if sync.holder == claim.holder]
-    if len(found) < len(claim.syncs):
-        raise ClaimLost(f"{claim.action} of {claim.subject}: somebody else sees to it now.")
-    return found
+    """Return the documents of a claim, given all documents of its subject. Raises `ClaimLost` if it no longer holds one
+    of them.
+    """
+    documents = [sync for sync in syncs if sync.holder == claim.holder]
+    if len(documents) < len(claim.syncs):
+        raise ClaimLost(f"{claim.action} of {claim.subject}: another worker has claimed it.")
+    return documents
 
 
 def start_all(syncs: Sequence[Sync], until: int) -> list[Sync]:
-    """Documents whose attempt begins; their holder has until then."""
+    """Return the documents with a started attempt, claimed until `until`."""
     return [replace(sync, attempts=started(sync.attempts), until=until) for sync in syncs]
 
 
 def extend_all(syncs: Sequence[Sync], until: int) -> list[Sync]:
-    """Documents whose holder is still at it, and has until then."""
+    """Return the documents with their claim extended until `until`."""
     return [replace(sync, until=until) for sync in syncs]
 
 
 def throttle_all(syncs: Sequence[Sync], text: str, now: int, wait: int) -> list[Sync]:
-    """Documents whose attempt was answered 429."""
+    """Return the documents after a 429."""
     return [with_outcome(sync, throttled(sync.attempts, now, wait), "throttled", text, now) for sync in syncs]
 
 
@@ -301,10 +314,10 @@ def end_all(
     text: str,
     now: int,
     chance: float,
-    changes: Mapping[str, str],
+    input_fingerprints: Mapping[str, str],
     wait: int | None = None,
 ) -> list[Sync]:
-    """Documents whose attempt ended; `changes` are the digests of their surroundings, by name; `wait` as `ended`."""
+    """Return the documents after their attempt ended. `input_fingerprints` are by name; `wait` as in `ended`."""
     return [
         with_outcome(
             sync,
@@ -313,7 +326,7 @@ def end_all(
                 outcome,
                 now,
                 chance=chance,
-                change=changes.get(sync.document, ""),
+                input_fingerprint=input_fingerprints.get(sync.document, ""),
                 always=sync.action in ALWAYS_RETRIED,
                 wait=wait,
             ),
@@ -325,15 +338,15 @@ def end_all(
     ]
 
 
-def close_all(syncs: Sequence[Sync], why: str, now: int) -> list[Sync]:
-    """Of these documents those that needed an attempt, and need none any more; one that is being seen to stays."""
+def close_all(syncs: Sequence[Sync], reason: str, now: int) -> list[Sync]:
+    """Return those documents that needed an attempt and need none any more. A running one is unchanged."""
     return [
-        with_outcome(sync, replace(sync.attempts, state="done", change=""), "not-needed", why, now)
+        with_outcome(sync, replace(sync.attempts, state="done", change=""), "not-needed", reason, now)
         for sync in syncs
         if sync.attempts.state not in ("done", "running") and sync.until <= now
     ]
 
 
 def with_outcome(sync: Sync, attempts: Attempts, outcome: str, text: str, now: int) -> Sync:
-    """A document after an attempt ended, held by nobody."""
+    """Return a document with the outcome of its attempt, released."""
     return replace(sync, attempts=attempts, holder="", until=0, last_at=now, last_outcome=outcome, last_text=text)

@@ -1,7 +1,8 @@
-"""What people ask for, as it stands on the commands topic.
+"""Commands: requests of people, as the commands topic carries them.
 
-A command is an event like any other: it is kept on its topic, comes at least once, in any order, and what it does
-follows from the set of them. To add one: a struct with its own tag in `Command`, and what applies it in the worker.
+A command is an event like any other: durable on its topic, delivered at least once and in any order, and its effect is
+a function of the set of all commands. To add one: a struct with its own tag in `Command`, and its execution in the
+worker.
 """
 
 from typing import Any, Final
@@ -20,9 +21,10 @@ from engine.sync.attempts import Request, SyncRun
 
 
 class DeleteError(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="delete-error"):
-    """Take the errors of a subject off the current list, up to the one of the time `until`.
+    """Delete the errors of a subject from the current list, up to the one of the time `until`.
 
-    `at` is when `who` asked for it. A subject that the process did not name is the error's own text.
+    `at` is the time of the request, `who` the actor, `why` the reason. A subject that the process did not name is the
+    text of the error.
     """
 
     id: str
@@ -36,7 +38,7 @@ class DeleteError(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"
 
     @property
     def deletion(self) -> Deletion:
-        """What it does. Raises `Rejected` for what cannot be meant."""
+        """The deletion to apply. Raises `Rejected` for an invalid command."""
         if not (self.id and self.who.strip() and self.why.strip()):
             raise Rejected("delete-error: a deletion says its id, who asks for it and why")
         if self.process not in PROCESSES:
@@ -52,8 +54,9 @@ class DeleteError(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"
 
     @property
     def retry(self) -> Request | None:
-        """The sync that it asks for beside: deleting what is logged of a general journal begins a new round of
-        attempts for it, as pressing Sync does (R62). Raises as `deletion`.
+        """The sync request that the deletion implies, if any. Raises as `deletion`.
+
+        Deleting an error of a general journal starts a new attempt cycle for it, as Sync does (R62).
         """
         if self.process != general_journals.PROCESS or self.company is None:
             return None
@@ -61,13 +64,14 @@ class DeleteError(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"
             return None
         tasks = (general_journals.task_of(self.company, number),)
         at = _time(self.at, "delete-error: at")
-        return Request(id=self.id, at=at, who=self.who, by_person=True, tasks=tasks, changes={})
+        return Request(id=self.id, at=at, who=self.who, by_person=True, tasks=tasks, input_fingerprints={})
 
 
 class SyncDocuments(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="sync"):
-    """Do these calls for these documents (R40): `who` asks for it at `at`, a person or the recurring job.
+    """Execute these calls for these documents (R40). `who` is the actor, a person or the recurring job, `at` the time
+    of the request.
 
-    `changes`, `restart` and `run` are those of `engine.sync.attempts.Request`.
+    `changes` are the input fingerprints, `restart` and `run` are those of `engine.sync.attempts.Request`.
     """
 
     id: str
@@ -81,7 +85,7 @@ class SyncDocuments(msgspec.Struct, frozen=True, kw_only=True, tag_field="comman
 
     @property
     def request(self) -> Request:
-        """What is asked for. Raises `Rejected` for what cannot be meant."""
+        """The request to execute. Raises `Rejected` for an invalid command."""
         if not (self.id and self.who.strip()):
             raise Rejected("sync: a sync says its id and who asks for it")
         return Request(
@@ -90,30 +94,30 @@ class SyncDocuments(msgspec.Struct, frozen=True, kw_only=True, tag_field="comman
             who=self.who,
             by_person=self.by_person,
             tasks=self.tasks,
-            changes=self.changes,
+            input_fingerprints=self.changes,
             restart=self.restart,
             run=self.run,
         )
 
 
 def sync_documents(request: Request) -> SyncDocuments:
-    """The command that asks for a sync."""
+    """Return the command that carries a sync request."""
     return SyncDocuments(
         id=request.id,
         at=iso(request.at),
         who=request.who,
         by_person=request.by_person,
         tasks=request.tasks,
-        changes=request.changes,
+        changes=request.input_fingerprints,
         restart=request.restart,
         run=request.run,
     )
 
 
 class RowRead(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="row-read"):
-    """A command `read` was answered: its row was asked for, and what there was of it is on the change topics (R5).
+    """A `read` command is completed: its row was requested, and the result is on the change topics (R5).
 
-    `at` is the time of the notice, `event_id` its event, as the command said them.
+    `at` is the time of the re-read request and `event_id` its event, as in the command.
     """
 
     source: Source
@@ -123,18 +127,18 @@ class RowRead(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", ta
     event_id: str | None
 
     def reread_request(self, entity_map: EntityMap | None) -> RereadRequest:
-        """The notice that it answers. Raises `Rejected` for a time that is none."""
+        """Return the re-read request that it completes. Raises `Rejected` for an invalid time."""
         return reread_request(
             self.source, self.entity, self.id, self.event_id, _time(self.at, "row-read: at"), entity_map
         )
 
 
 Command = DeleteError | SyncDocuments | RowRead
-"""Those that the projecting worker applies. Others on the topic are for others."""
+"""The commands that the projecting worker applies. The topic has others, for other workers."""
 
 
 def delete_error(deletion: Deletion) -> DeleteError:
-    """The command that asks for a deletion."""
+    """Return the command that carries a deletion."""
     return DeleteError(
         id=deletion.id,
         at=iso(deletion.at),
@@ -157,21 +161,21 @@ _APPLIED: Final = ("delete-error", "sync", "row-read")
 
 
 def read(value: bytes | None) -> Command | None:
-    """The command in a record; None when it is not for the projecting worker. Raises `Rejected`."""
+    """Decode the command of a log record; None if it is not for the projecting worker. Raises `Rejected`."""
     try:
         command = _decode(value or b"") if _kind(value or b"").command in _APPLIED else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Rejected(f"not a command: {error}") from None
-    # Only so can JSON write it; a database that cannot keep it would refuse the batch again and again.
+    # NUL can only be escaped in JSON. A database that cannot store it would fail every retry of the batch.
     if command is not None and b"\\u0000" in (value or b"") and "\0" in _texts(msgspec.to_builtins(command)):
         raise Rejected("not a command: one of its texts holds the character NUL")
     return command
 
 
 def _texts(value: Any) -> str:
-    """All texts within a value, one after the other."""
+    """Concatenate all texts within a value."""
     if isinstance(value, dict):
-        return "".join(f"{_texts(name)}{_texts(one)}" for name, one in value.items())
+        return "".join(f"{_texts(name)}{_texts(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
         return "".join(map(_texts, value))
     return value if isinstance(value, str) else ""

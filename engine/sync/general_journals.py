@@ -1,8 +1,8 @@
-"""The way of a general journal from Finance to Dataverse: header, lines, confirm (R60, R61, R63).
+"""The steps of a general journal from Finance to Dataverse: header, lines, confirm (R60, R61, R63).
 
-Finance posts the cost of a journal at once; Dataverse must hear of it to bill it. What is to be done next follows from
-what both systems hold, never from what was tried: a call whose answer was lost is not made again when its effect is
-there. One counter belongs to the journal, whichever step fails (R43).
+Finance posts the cost of a journal immediately; Dataverse needs it for billing. The next step is a function of the
+state of both systems, never of earlier calls: a call whose response was lost is not repeated if its effect exists.
+There is one counter for a journal, whichever step fails (R43).
 
 Sources: `docs/domain/documents.md` §3, `docs/domain/workspace.md`, "Error catalogue".
 """
@@ -18,26 +18,28 @@ from engine.sync.actions import Action, Task
 from engine.sync.attempts import ATTEMPTS_MAX
 
 PROCESS: Final = "general-journal-sync"
-"""Under this name the process reports to the error log."""
+"""The process name of its messages in the error log."""
 
 ACTION: Final[Action] = "journal"
-"""Under this name attempts are counted."""
+"""The action name of its attempt counter."""
 
 LINES_MAX: Final = 200
-"""So many project lines a journal may have; Finance's own limit."""
+"""The maximum number of project lines of a journal, a limit of Finance."""
 
 Amount = Literal["cost", "sales"]
 
 
 class JournalLine(msgspec.Struct, frozen=True):
-    """A project line of a journal in Finance: its RecId, and whether its contract bills by time and material."""
+    """A project line of a journal in Finance: its RecId, and whether its contract line bills time and material."""
 
     record: int
     time_and_material: bool
 
 
 class Journal(msgspec.Struct, frozen=True):
-    """A general journal in Finance, with its project lines. `shared`: another company has a journal of this number."""
+    """A general journal in Finance with its project lines. `shared`: another company has a journal with the same
+    number.
+    """
 
     number: str
     record: int
@@ -47,10 +49,10 @@ class Journal(msgspec.Struct, frozen=True):
 
 
 class DataverseJournal(msgspec.Struct, frozen=True):
-    """A journal of Dataverse whose description is a batch number, and the amounts it holds by Finance's lines.
+    """A journal in Dataverse whose description is the batch number, with the amounts that it holds by Finance line.
 
-    `foreign` of its lines were written by somebody else, so nobody knows which amounts they are; `ours` is one whose id
-    we gave it.
+    `foreign` is the number of lines written by another client, whose amounts are therefore unknown. `ours`: the product
+    assigned its id.
     """
 
     id: str
@@ -64,24 +66,27 @@ JournalStep = Literal["nothing", "header", "lines", "confirm", "closed", "waits"
 
 
 class NextStep(msgspec.Struct, frozen=True):
-    """What is to be done next, and for which amounts."""
+    """The next step, and the amounts to write."""
 
     step: JournalStep
     amounts: tuple[tuple[int, Amount], ...] = ()
 
     @property
     def calls(self) -> bool:
-        """Whether there is something to write."""
+        """Return True if the step writes to Dataverse."""
         return self.step in ("header", "lines", "confirm")
 
     @property
     def over(self) -> bool:
-        """Whether it needs no attempt: there is nothing to bring, or Dataverse has it all."""
+        """Return True if no attempt is needed: there is nothing to sync, or Dataverse has it all."""
         return self.step in ("nothing", "closed")
 
 
 def amounts_of(journal: Journal) -> tuple[tuple[int, Amount], ...]:
-    """The lines that Dataverse must have: for time and material a pair, also where sales are 0, else the cost alone."""
+    """Return the lines that Dataverse must have.
+
+    Time and material needs a pair of cost and sales, even if sales are 0; any other line needs the cost alone.
+    """
     return tuple(
         (line.record, amount)
         for line in journal.lines
@@ -89,17 +94,17 @@ def amounts_of(journal: Journal) -> tuple[tuple[int, Amount], ...]:
     )
 
 
-def matching_journal(journal: Journal, found: Iterable[DataverseJournal]) -> DataverseJournal | None:
-    """Which of Dataverse's journals of the batch number goes on: one that is confirmed, else the fullest, else the
-    first.
+def matching_journal(journal: Journal, candidates: Iterable[DataverseJournal]) -> DataverseJournal | None:
+    """Return the journal in Dataverse to continue: a confirmed one, otherwise the one with the most lines, otherwise
+    the first.
 
-    Two companies may use a number, and a journal of Dataverse names no company: one that holds lines of others is not
-    this journal's, nor an empty one that somebody else made while the number is shared.
+    Two companies may share a number, and a journal in Dataverse has no company. A journal with lines of other journals
+    does not match, nor does an empty journal of another client while the number is shared.
     """
     own = {line.record for line in journal.lines}
     twins = [
         twin
-        for twin in found
+        for twin in candidates
         if own.issuperset(record for record, _ in twin.lines)
         and (twin.lines or twin.foreign or twin.ours or not journal.shared)
     ]
@@ -107,12 +112,14 @@ def matching_journal(journal: Journal, found: Iterable[DataverseJournal]) -> Dat
 
 
 def decide_next_step(journal: Journal, twin: DataverseJournal | None, attempts: int) -> NextStep:
-    """What follows for a journal after so many attempts that failed. Dataverse is asked before the counter: a journal
-    that it confirmed meanwhile is closed without another attempt, also at the fifth.
+    """Return the next step of a journal after so many failed attempts.
+
+    The state of Dataverse precedes the counter: a journal that is confirmed meanwhile is closed without another
+    attempt, even after the fifth.
     """
     if not journal.posted or not journal.lines:
         return NextStep("nothing")
-    # Whose journal it is that somebody else wrote, nobody knows while the number is shared.
+    # While the number is shared, the company of a journal written by another client is unknown.
     unknown = twin is not None and twin.foreign and not twin.lines and journal.shared
     if twin is not None and twin.confirmed and not unknown:
         return NextStep("closed")
@@ -123,7 +130,7 @@ def decide_next_step(journal: Journal, twin: DataverseJournal | None, attempts: 
     if twin is None:
         return NextStep("header")
     if twin.foreign:
-        # Our own lines beside them could bill an amount twice.
+        # Adding our own lines could bill an amount twice.
         return NextStep("foreign-lines")
     missing = tuple(amount for amount in amounts_of(journal) if amount not in twin.lines)
     return NextStep("lines", missing) if missing else NextStep("confirm")
@@ -133,28 +140,28 @@ def decide_next_step(journal: Journal, twin: DataverseJournal | None, attempts: 
 
 
 def name_of(company: str, number: str) -> str:
-    """What a journal is called among subjects: `USPM/USPM-000095`."""
+    """Return the subject name of a journal: `USPM/USPM-000095`."""
     return f"{company}/{number}"
 
 
 def task_of(company: str, number: str, posted: str | None = None) -> Task:
-    """The wish that a journal be brought to Dataverse; `posted` is when Finance posted it, as it writes that."""
+    """Return the task that syncs a journal. `posted` is the posting time as Finance writes it."""
     name = name_of(company, number)
     parameters = {"journal": number} | ({"posted": posted} if posted else {})
     return Task(ACTION, name, company, parameters, (name,))
 
 
 def line_key(record: int, amount: Amount) -> str:
-    """By which a line of Dataverse says which amount of which line of Finance it is."""
+    """Return the idempotency key of a Dataverse journal line: `<RecId>/<cost|sales>`."""
     return f"{record}/{amount}"
 
 
 def read_line_key(text: object) -> tuple[int, Amount] | None:
-    """The RecId and the amount of a `line_key`; None for what is none."""
+    """Parse a `line_key` into RecId and amount; None if it is not one."""
     record, _, amount = text.partition("/") if isinstance(text, str) else ("", "", "")
-    for known in get_args(Amount):
-        if amount == known and record.isascii() and record.isdigit():
-            return int(record), known
+    for choice in get_args(Amount):
+        if amount == choice and record.isascii() and record.isdigit():
+            return int(record), choice
     return None
 
 
@@ -162,21 +169,24 @@ _NUMBER = re.compile(r"(?=\D*\d)\S{1,20}")
 
 
 def number_in(subject: str) -> str | None:
-    """The batch number of a journal that an error is about; None where its process named none. A subject that was not
-    named is the error's own text.
+    """Return the batch number of the journal that an error is about; None if unknown.
+
+    If the process named no subject, the subject is the text of the error.
     """
     if _NUMBER.fullmatch(subject):
         return subject
-    found = recognise(subject)
-    return found.parameters["journal"] if found.code == "GJ_HEADER" else None
+    message = recognise(subject)
+    return message.parameters["journal"] if message.code == "GJ_HEADER" else None
 
 
 # --- what is logged --------------------------------------------------------------------------------------------------
 
 
 def failure(journal: Journal, step: JournalStep, attempts: int, line: int | None = None) -> str:
-    """What the log says of a step that failed, in the product's words; `attempts` counts this one. `line` is the RecId
-    of a line that could not even be made, for its currency, project or contract line is missing in Dataverse.
+    """Return the error message of a failed step, in the words of the product. `attempts` includes this one.
+
+    `line` is the RecId of a line that could not be created because its currency, project or contract line is missing in
+    Dataverse.
     """
     count = f"Manual synch required at count {ATTEMPTS_MAX}. Count {attempts}."
     if line is not None:
@@ -194,7 +204,7 @@ def failure(journal: Journal, step: JournalStep, attempts: int, line: int | None
         case "too-many-lines":
             return f"A maximum of {LINES_MAX} project-based lines are supported"
         case _:
-            raise ValueError(f"{step} is no step that fails")
+            raise ValueError(f"{step} is not a step that can fail")
 
 
 STEP_OF: Final[Mapping[str, JournalStep]] = {
@@ -203,4 +213,4 @@ STEP_OF: Final[Mapping[str, JournalStep]] = {
     "GJ_LINE_CREATE": "lines",
     "GJ_CONFIRM": "confirm",
 }
-"""The step that failed, by the code of what was logged."""
+"""The failed step by the code of its message."""

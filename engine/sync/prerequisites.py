@@ -1,4 +1,4 @@
-"""What Sync needs in both systems (R48), against what was found there.
+"""The prerequisites of Sync in both systems (R48), compared with the observed state.
 
 The versions are those of the article on the Project Operations integration workspace (`docs/domain/workspace.md`).
 """
@@ -10,28 +10,29 @@ from typing import Final
 import msgspec
 
 SOLUTION: Final = "4.124.0.690"
-"""The least version of Project Operations in Dataverse."""
+"""The minimum version of Project Operations in Dataverse."""
 
 FINANCE: Final = "10.0.43"
-"""The least version of Finance."""
+"""The minimum version of Finance."""
 
 MAPS: Final[Mapping[str, str]] = {
     "msdyn_expenses": "1.0.0.5",
     "msdyn_projectvendorinvoices": "1.0.0.1",
     "msdyn_projectvendorinvoicelines": "1.0.0.8",
 }
-"""The least version of each dual-write map; that of the vendor invoices is the one of V2."""
+"""The minimum version of each dual-write map; for vendor invoices that of V2."""
 
 FEATURE: Final = "Project Operations integration workspace"
-"""The feature that must be on in Finance's feature management."""
+"""The feature that must be enabled in feature management of Finance."""
 
 NAMES: Final = ("feature", "solution", "finance", *MAPS)
-"""What is looked at; also what an administrator may confirm by these names."""
+"""The prerequisites by name; an administrator may confirm them by these names."""
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, by the names of `NAMES`: a version, `on` or `off` for the feature. `unknown` says of what could
-    not be seen why not.
+    """The observed state, by the names of `NAMES`: a version, or `on` or `off` for the feature.
+
+    `unknown` maps what could not be observed to the reason.
     """
 
     found: dict[str, str] = {}
@@ -39,7 +40,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prerequisite(msgspec.Struct, frozen=True):
-    """One of them. `met` is None when it is not known; `says` is what was found, and what to do when it is not met."""
+    """A prerequisite. `met` is None if unknown; `text` is the observed state, with the remedy if it is not met."""
 
     name: str
     met: bool | None
@@ -47,38 +48,39 @@ class Prerequisite(msgspec.Struct, frozen=True):
 
 
 def check(observed: Observed, confirmed: Collection[str] = ()) -> list[Prerequisite]:
-    """Each prerequisite. What could not be seen counts as met when it is among `confirmed`; what was seen and is too
-    old does not.
+    """Check each prerequisite.
+
+    One that could not be observed counts as met if it is among `confirmed`; an outdated version does not.
     """
-    return [_one(name, observed, name in confirmed) for name in NAMES]
+    return [_prerequisite(name, observed, name in confirmed) for name in NAMES]
 
 
 def unmet(prerequisites: Collection[Prerequisite]) -> list[Prerequisite]:
-    """Those for which the sync does not start: what is missing, and what nobody knows."""
-    return [one for one in prerequisites if not one.met]
+    """Return the prerequisites that prevent Sync: unmet or unknown."""
+    return [prerequisite for prerequisite in prerequisites if not prerequisite.met]
 
 
-def _one(name: str, observed: Observed, confirmed: bool) -> Prerequisite:
-    found = observed.found.get(name)
-    if found is None:
+def _prerequisite(name: str, observed: Observed, confirmed: bool) -> Prerequisite:
+    value = observed.found.get(name)
+    if value is None:
         if confirmed:
-            return Prerequisite(name, True, f"{_WHAT[name]}: confirmed by the administrator")
-        why = observed.unknown.get(name, "it was not checked")
+            return Prerequisite(name, True, f"{_TITLES[name]}: confirmed by the administrator")
+        reason = observed.unknown.get(name, "it was not checked")
         return Prerequisite(
-            name, None, f"{_WHAT[name]}: not known ({why}). Check it manually, then add {name} to TIEOUT_CONFIRMED"
+            name, None, f"{_TITLES[name]}: not known ({reason}). Check it manually, then add {name} to TIEOUT_CONFIRMED"
         )
     if name == "feature":
-        if found == "on":
-            return Prerequisite(name, True, f"{_WHAT[name]} is on")
-        return Prerequisite(name, False, f"{_WHAT[name]} is off. Turn it on in Finance, Feature management")
-    needed = _LEAST[name]
-    if version(found) >= version(needed):
-        return Prerequisite(name, True, f"{_WHAT[name]} {found}")
-    return Prerequisite(name, False, f"{_WHAT[name]} {found} is too old. Update it to {needed} or later")
+        if value == "on":
+            return Prerequisite(name, True, f"{_TITLES[name]} is on")
+        return Prerequisite(name, False, f"{_TITLES[name]} is off. Turn it on in Finance, Feature management")
+    needed = _MINIMUM[name]
+    if version(value) >= version(needed):
+        return Prerequisite(name, True, f"{_TITLES[name]} {value}")
+    return Prerequisite(name, False, f"{_TITLES[name]} {value} is too old. Update it to {needed} or later")
 
 
-_LEAST: Final = {"solution": SOLUTION, "finance": FINANCE, **MAPS}
-_WHAT: Final = {
+_MINIMUM: Final = {"solution": SOLUTION, "finance": FINANCE, **MAPS}
+_TITLES: Final = {
     "feature": f"the feature {FEATURE}",
     "solution": "Project Operations in Dataverse",
     "finance": "Finance",
@@ -87,10 +89,10 @@ _WHAT: Final = {
 
 
 def version(text: str) -> tuple[int, ...]:
-    """The numbers of a version, by which versions compare.
+    """Return the numbers of a version, for comparison.
 
     >>> version("10.0.43 (10.0.2177.37)")
     (10, 0, 43)
     """
-    found = re.match(r"\s*v?(\d{1,9}(?:\.\d{1,9})*)", text, re.ASCII)
-    return tuple(int(part) for part in found[1].split(".")) if found else ()
+    match = re.match(r"\s*v?(\d{1,9}(?:\.\d{1,9})*)", text, re.ASCII)
+    return tuple(int(part) for part in match[1].split(".")) if match else ()

@@ -166,6 +166,6 @@ def value_of(entry: ErrorEntry) -> bytes:
 
 
 def _open(entry: ErrorEntry) -> int:
-    if entry.status.settled:
+    if entry.status.is_final:
         return 0
     return BY_EVENT if entry.current else BY_TIME

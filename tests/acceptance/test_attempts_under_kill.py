@@ -58,7 +58,7 @@ def worker(tmp_path: Path, calls: Path, log: SqlAttempts) -> Worker:
 
 def ask(log: SqlAttempts) -> None:
     export = Task("export", "USPM/1", "USPM", {}, ("USPM/1",))
-    log.request(Request(id="r", at=0, who="anna", by_person=True, tasks=(export,), changes={}))
+    log.request(Request(id="r", at=0, who="anna", by_person=True, tasks=(export,), input_fingerprints={}))
 
 
 def only(log: SqlAttempts) -> Sync:

@@ -32,7 +32,7 @@ def request(
         who="anna",
         by_person=by_person,
         tasks=tasks,
-        changes=dict.fromkeys(names, change),
+        input_fingerprints=dict.fromkeys(names, change),
         restart=restart,
         run=SyncRun(id=run, company="USPM", scope="a test", calls=len(tasks), documents=len(names)) if run else None,
     )

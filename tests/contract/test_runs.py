@@ -29,7 +29,9 @@ def request(
 ) -> Request:
     tasks = tuple(Task("export", name, "USPM", {}, (name,)) for name in names)
     made = SyncRun(id=run, company="USPM", scope="a test", calls=len(names), documents=of or len(names))
-    return Request(id=run, at=at, who="anna", by_person=by_person, tasks=tasks, changes={}, restart=restart, run=made)
+    return Request(
+        id=run, at=at, who="anna", by_person=by_person, tasks=tasks, input_fingerprints={}, restart=restart, run=made
+    )
 
 
 def attempt(log: SqlAttempts, name: str, now: int, outcome: Outcome | None) -> None:
@@ -130,7 +132,9 @@ def test_a_document_whose_subject_is_queued_joins_its_call_and_tells_of_no_earli
     def imported(*names: str, run: str, at: int) -> Request:
         task = Task("import", "USPM", "USPM", {}, names)
         made = SyncRun(id=run, company="USPM", scope="a test", calls=1, documents=len(names))
-        return Request(id=run, at=at, who="anna", by_person=True, tasks=(task,), changes={}, restart=False, run=made)
+        return Request(
+            id=run, at=at, who="anna", by_person=True, tasks=(task,), input_fingerprints={}, restart=False, run=made
+        )
 
     log.request(imported("USPM/1", "USPM/2", run="run-1", at=0))
     held = log.claim("one", now=1, until=HOUR, chance=0.0)

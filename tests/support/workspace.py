@@ -161,7 +161,7 @@ def try_journals(settings: Settings) -> None:
     engine = connect(settings.store, write=True)
     log = SqlAttempts(engine)
     tasks = (task_of("USPM", "USPM-000095", "2025-01-06T17:45:00Z"), task_of("USPM", "USPM-000096", "2025-01-07"))
-    log.request(Request(id="r", at=noon, who="general journals", by_person=False, tasks=tasks, changes={}))
+    log.request(Request(id="r", at=noon, who="general journals", by_person=False, tasks=tasks, input_fingerprints={}))
     header = "Failed to sync journal header USPM-000096 to Dataverse. Manual synch required at count 5. Count 1."
     failures = [("USPM-000095", NOT_MADE)] * 5 + [("USPM-000096", f"{header}\n503 Service Unavailable.")]
     for number, (journal, text) in enumerate(failures):

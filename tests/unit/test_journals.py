@@ -85,7 +85,12 @@ DELETED = DeleteError(
 def test_who_deletes_an_entry_of_a_general_journal_asks_for_a_new_round() -> None:
     retry = DELETED.retry
     assert retry == Request(
-        id="d1", at=1_736_362_800_000_000, who="anna", by_person=True, tasks=(task_of("USPM", NUMBER),), changes={}
+        id="d1",
+        at=1_736_362_800_000_000,
+        who="anna",
+        by_person=True,
+        tasks=(task_of("USPM", NUMBER),),
+        input_fingerprints={},
     )
     assert retry.tasks[0].documents == (JOURNAL,)
 

@@ -49,7 +49,7 @@ def test_a_preview_says_what_the_dry_run_says_and_its_confirmation_requests_just
     ]
     done = confirmed(desk, preview)
     assert sorted(done.request.tasks, key=str) == sorted(dry.tasks, key=str)
-    assert done.request.changes == dry.changes
+    assert done.request.input_fingerprints == dry.changes
     assert (done.changed, done.request.restart, done.request.by_person) == ([], False, True)
     assert done.request.run is not None
     assert (done.request.id, done.request.run.id) == (preview.id, preview.id)

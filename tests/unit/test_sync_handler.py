@@ -33,7 +33,9 @@ class World:
     def ask(self, *names: str, by_person: bool = True) -> None:
         tasks = tuple(Task("export", name, "USPM", {}, (name,)) for name in names or ("USPM/1",))
         changes = {name: "as it was" for task in tasks for name in task.documents}
-        self.log.request(Request(id="r", at=self.now, who="anna", by_person=by_person, tasks=tasks, changes=changes))
+        self.log.request(
+            Request(id="r", at=self.now, who="anna", by_person=by_person, tasks=tasks, input_fingerprints=changes)
+        )
 
     def call(self, claim: Claim) -> None:
         self.now += SECOND

@@ -223,8 +223,8 @@ def sync_commands(request: Request) -> list[tuple[str, Command]]:
     found: list[tuple[str, Command]] = []
     for some in chunks(request.tasks, _TASKS_AT_ONCE):
         names = {document for task in some for document in task.documents}
-        changes = {name: change for name, change in request.changes.items() if name in names}
-        part = replace(request, id=f"{request.id}/{len(found)}", tasks=tuple(some), changes=changes)
+        changes = {name: change for name, change in request.input_fingerprints.items() if name in names}
+        part = replace(request, id=f"{request.id}/{len(found)}", tasks=tuple(some), input_fingerprints=changes)
         found.append((some[0].subject, sync_documents(part)))
     if not found and request.run is not None:
         found.append((request.run.company, sync_documents(request)))

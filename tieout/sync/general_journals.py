@@ -120,7 +120,7 @@ class GeneralJournalSync:
                 who="general journals",
                 by_person=False,
                 tasks=tuple(task_of(one.company, one.number, one.at) for one in posted if one not in confirmed),
-                changes={},
+                input_fingerprints={},
             )
         )
         self._tell_what_is_left(is_open)

@@ -32,7 +32,7 @@ def request_of(
         who=who,
         by_person=by_person,
         tasks=wanted,
-        changes=changes,
+        input_fingerprints=changes,
         restart=restart,
         run=SyncRun(id=name, company=companies.pop(), scope=scope, calls=len(wanted), documents=documents)
         if len(companies) == 1
