@@ -25,7 +25,7 @@ from engine.calendar import Window
 from engine.errors import QueryError
 from engine.events.facts import time_order
 from store.projection.tile_totals import View
-from store.queries.grids import GridQuery
+from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Snapshot
 from store.queries.summary import KINDS
 from store.schema import tables

@@ -12,7 +12,7 @@ from benchmarks.job import Job
 from benchmarks.workload import COMPANY, Expected, Part, Workload
 from engine.money import UNITS
 from store.projection.tile_totals import Totals
-from store.queries.grids import GridQuery
+from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Reader, Snapshot
 from store.queries.summary import Amount
 from store.schema import tables
@@ -83,9 +83,9 @@ def _sums(snapshot: Snapshot) -> Values:
     window = snapshot.window(snapshot.company(COMPANY), None, None)
     everything = GridQuery(company=COMPANY, kind="expense", window=window)
     reconciled = GridQuery(company=COMPANY, kind="expense", window=window, view="reconciled")
-    total = _total(snapshot.sums(reconciled))
+    total = _total(snapshot.totals(reconciled))
     return {
-        "documents": _total(snapshot.sums(everything)).documents,
+        "documents": _total(snapshot.totals(everything)).documents,
         "reconciled": _part(Amount(total.accounting_reconciled, total.documents)),
     }
 

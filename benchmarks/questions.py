@@ -15,7 +15,7 @@ from benchmarks.workload import COMPANY
 from engine.calendar import Window
 from store.projection.tile_totals import BITS, View
 from store.queries.filters import Condition
-from store.queries.grids import GridQuery
+from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Reader, Snapshot
 from store.schema import tables
 from tieout.bootstrap import load_maps, open_store
@@ -154,7 +154,7 @@ def _page(query: GridQuery) -> Question:
 
 
 def _sums(query: GridQuery) -> Question:
-    return lambda snapshot: list(snapshot.sums(query).values())
+    return lambda snapshot: list(snapshot.totals(query).values())
 
 
 def _chains(names: list[str]) -> Question:

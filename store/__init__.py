@@ -2,10 +2,10 @@
 
 * `schema`: tables, databases, bulk statements; `migrations` creates the tables.
 * `projection`: the write side: one batch in, one transaction out.
-* `queries`: the read side: what pages and commands ask.
-* `operational`: what people and workers did, which no event of the two systems says.
+* `queries`: the read side, for pages and commands.
+* `operational`: data about actions of people and workers, which no event carries.
 * `errorlog`: the error log of Finance's processes.
-* `proof`: the canonical dump, self-checks, and the replacement of a store by a rebuilt one.
-* `lease`: which worker writes.
-* `notices`: rows that must be read again.
+* `proof`: the canonical dump, self-checks, and the swap to a rebuilt store.
+* `lease`: the writer's lease, with a fencing token.
+* `notices`: re-read requests.
 """

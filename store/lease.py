@@ -1,9 +1,9 @@
-"""Which worker writes to a store: a row that names it, with an epoch that grows with each new writer.
+"""The writer's lease: one row that names the current writer, with an epoch as fencing token.
 
-The writer renews its lease while it lives; another takes it once it has run out. Time is the database's, so the clocks
-of the workers play no part. The lease keeps workers from doing the same work twice; what keeps a store right is that
-every transaction of the writer asserts its epoch as its last statement (`Lease.renew`): a worker that slept through its
-time commits nothing.
+The writer renews the lease while it runs; another worker acquires it once it has expired. Time is that of the database,
+so the clocks of the workers are irrelevant. The lease only avoids duplicate work. Correctness rests on the fencing
+token: every transaction of the writer asserts its epoch in the last statement (`Lease.renew`), so a worker that was
+suspended beyond its term commits nothing.
 """
 
 import math
@@ -24,13 +24,13 @@ from store.schema import tables
 WRITER: Final = "writer"
 WRITER_SESSION: Final = "tieout writer"
 LEASE_SECONDS: Final = 6.0
-"""How long a lease lasts that is not renewed: with the start of the next writer, what a fail-over takes."""
+"""Duration of a lease without renewal. With the start of the next writer it is the fail-over time."""
 
 log = structlog.get_logger(__name__)
 
 
 class Lease:
-    """The right of `holder` (text for people) to write. Take it first; each call raises what the database raises."""
+    """The right of `holder` (text for people) to write, once acquired. Every call raises the errors of the database."""
 
     def __init__(self, engine: Engine, holder: str, *, seconds: float = LEASE_SECONDS) -> None:
         self._engine = engine
@@ -38,12 +38,12 @@ class Lease:
         self.holder = holder
         self.epoch = 0
         self.renewed = -math.inf
-        """When it was last renewed, by the monotonic clock of this process."""
+        """Time of the last renewal, by the monotonic clock of this process."""
         self.seconds = seconds
         self._lost: LeaseLost | None = None
 
     def acquire(self) -> bool:
-        """Take the lease if nobody holds it; True when it is ours now."""
+        """Acquire the lease if it is free or expired, with a new epoch. Return True on success."""
         table = tables.leases
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         with self._engine.begin() as connection:
@@ -67,7 +67,7 @@ class Lease:
         return True
 
     def renew(self, connection: Connection) -> None:
-        """Renew the lease within a transaction. Raises `LeaseLost` when another writer has it."""
+        """Renew the lease within a transaction. Raises `LeaseLost` if another writer has acquired it."""
         table = tables.leases
         renewed = connection.execute(
             update(table)
@@ -82,14 +82,14 @@ class Lease:
         self.renewed = time.monotonic()
 
     def check(self) -> None:
-        """Raise `LeaseLost` once it is known that another writer has the lease: one with nothing to write would not
-        notice.
+        """Raise `LeaseLost` if the lease is known to be lost. A writer with nothing to write would not notice
+        otherwise.
         """
         if self._lost is not None:
             raise self._lost
 
     def release(self) -> None:
-        """Let the next worker take over at once. Does nothing when another has the lease."""
+        """Release the lease, so that the next worker can acquire it at once. No effect if another worker holds it."""
         table = tables.leases
         with self._engine.begin() as connection:
             connection.execute(
@@ -100,7 +100,7 @@ class Lease:
 
     @contextmanager
     def kept_alive(self) -> Iterator[None]:
-        """Renew the lease from a thread of its own, and release it at the end."""
+        """Renew the lease in a background thread; release it at the end."""
         ended = threading.Event()
         keeper = threading.Thread(target=self._keep_alive, args=(ended,), name="lease", daemon=True)
         keeper.start()
@@ -126,20 +126,20 @@ class Lease:
                 log.warning("lease_not_renewed", holder=self.holder, error=str(error.orig))
 
     def _name_sessions(self) -> None:
-        """Have every session of the engine say in PostgreSQL which writer it belongs to."""
+        """Set the application name of every PostgreSQL session of the engine to its writer and epoch."""
         self._engine.dispose()
 
         @event.listens_for(self._engine, "connect")
         def _(connection: Any, _record: Any) -> None:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET application_name = '{WRITER_SESSION} {self.epoch}'")
-                # A writer that was stopped between two statements must not keep its locks for longer than its lease.
+                # A writer that was suspended between two statements must not keep its locks beyond its lease.
                 cursor.execute(f"SET idle_in_transaction_session_timeout = {self._microseconds // 1000}")
             connection.commit()
 
     def _end_earlier_sessions(self) -> None:
-        """End the sessions of earlier writers: one that was stopped in the middle of a COPY would keep its locks, and
-        make its successor wait until it wakes.
+        """Terminate the sessions of earlier writers. One that was suspended in the middle of a COPY would keep its
+        locks and block its successor.
         """
         with self._engine.begin() as connection:
             connection.execute(
@@ -152,7 +152,9 @@ class Lease:
 
 
 class Holder(NamedTuple):
-    """Who holds the lease, its epoch, for how many seconds more (below 0: it has run out), and for how many it has."""
+    """Current or last holder of the lease: its name, its epoch, the seconds until expiry (negative once expired) and
+    the seconds since acquisition.
+    """
 
     holder: str
     epoch: int
@@ -161,7 +163,7 @@ class Holder(NamedTuple):
 
 
 def lease_holder(connection: Connection) -> Holder | None:
-    """Who holds the lease, or held it last; None when nobody ever did."""
+    """Return the current or last holder of the lease; None if it was never acquired."""
     table = tables.leases
     row = connection.execute(select(table).where(table.c.name == WRITER)).first()
     if row is None:
@@ -171,7 +173,7 @@ def lease_holder(connection: Connection) -> Holder | None:
 
 
 def _now(connection: Connection) -> ColumnElement[int]:
-    """Microseconds since 1970, by the database's clock."""
+    """Return microseconds since 1970 UTC, by the clock of the database."""
     if connection.dialect.name == "postgresql":
         return literal_column("(extract(epoch FROM clock_timestamp()) * 1000000)::bigint", BigInteger)
     return literal_column("CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)", BigInteger)

@@ -13,7 +13,7 @@ from engine.reconciliation.documents import Finding
 from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import Moment, is_reportable
 from store.operational.attempts import Attempt
-from store.queries.snapshot import ChainView
+from store.queries.rows import ChainView
 
 # What says where a record stands, in this order; other fields say what it is.
 _STATES: Final = (

@@ -1,7 +1,7 @@
-"""The error log of Finance's processes: what is asked of it (R50, R52-R55).
+"""Queries and purging of the error log of Finance's processes (R50, R52-R55).
 
-The tables hold what was said and what was deleted, nothing that follows from it: where an error stands is decided when
-somebody asks (`engine.errorlog.lifecycle`).
+The tables store messages and deletions only. The status of an error is derived on reading
+(`engine.errorlog.lifecycle`).
 """
 
 from collections import defaultdict
@@ -30,18 +30,18 @@ from store.schema import tables
 from store.schema.bulk_sql import chunks
 
 AT_ONCE: Final = 500
-"""How many subjects are looked at before it is known whether more are needed."""
+"""Number of subjects per chunk, before it is known whether more are needed."""
 
 _SCANNED: Final = 10_000
-_said: Final = tables.process_messages.c
-_IS_ERROR: Final = _said.code.is_not(None)
+_messages: Final = tables.process_messages.c
+_IS_ERROR: Final = _messages.code.is_not(None)
 _decode: Final = msgspec.msgpack.Decoder(ProcessMessage).decode
 
 
 class ErrorQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which errors: dates are days in UTC, both included; the other conditions are exact.
+    """Filter on errors. Dates are days in UTC, inclusive; the other conditions are exact.
 
-    Those that are current, or with `history` every error that is kept.
+    Selects current errors, or with `history` every stored error.
     """
 
     company: str | None = None
@@ -55,7 +55,9 @@ class ErrorQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorEntry(msgspec.Struct, frozen=True):
-    """An error and where it stands; how often its subject failed, first and last (microseconds since 1970 UTC)."""
+    """An error with its status, and the number, first and last time of the errors of its subject (microseconds since
+    1970 UTC).
+    """
 
     message: ProcessMessage
     status: ErrorStatus
@@ -63,14 +65,15 @@ class ErrorEntry(msgspec.Struct, frozen=True):
     first_seen: int
     last_seen: int
     advice: str | None = None
-    """What the ledger calendar adds to the resolution."""
+    """Addition of the ledger calendar to the resolution."""
 
     @property
     def current(self) -> bool:
+        """True if the error is current."""
         return self.status.state == "current"
 
     def as_json(self) -> dict[str, Any]:
-        """For programs: the error as on its topic, and its standing."""
+        """Return the JSON for programs: the error as on its topic, and its status."""
         return {
             **error_json(self.message),
             "advice": self.advice,
@@ -83,15 +86,15 @@ class ErrorEntry(msgspec.Struct, frozen=True):
 
 
 def entries(connection: Connection, query: ErrorQuery, now: int) -> Iterator[ErrorEntry]:
-    """The most recent errors as they stand at `now`, newest first."""
-    found = _all(connection, query) if query.history else _newest(connection, query)
-    left = query.limit
-    for some in chunks(found, AT_ONCE):
-        for entry in with_status(connection, some, now):
-            if left and (query.history or entry.current):
-                left -= 1
+    """Yield the most recent errors with their status at `now`, newest first."""
+    messages = _all(connection, query) if query.history else _newest(connection, query)
+    remaining = query.limit
+    for chunk in chunks(messages, AT_ONCE):
+        for entry in with_status(connection, chunk, now):
+            if remaining and (query.history or entry.current):
+                remaining -= 1
                 yield entry
-        if not left:
+        if not remaining:
             return
 
 
@@ -99,55 +102,55 @@ def entries(connection: Connection, query: ErrorQuery, now: int) -> Iterator[Err
 
 
 def _conditions(query: ErrorQuery) -> list[ColumnElement[bool]]:
-    """What is the same of all errors of a subject."""
-    found: list[ColumnElement[bool]] = [_IS_ERROR]
+    """Return the conditions that all errors of a subject share."""
+    conditions: list[ColumnElement[bool]] = [_IS_ERROR]
     if query.company is not None:
-        found.append(_said.company == query.company.upper())
+        conditions.append(_messages.company == query.company.upper())
     if query.process is not None:
-        found.append(_said.process == query.process)
+        conditions.append(_messages.process == query.process)
     if query.subject is not None:
-        found.append(_said.subject == query.subject)
-    return found
+        conditions.append(_messages.subject == query.subject)
+    return conditions
 
 
 def _within(query: ErrorQuery, at: ColumnElement[Any]) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
+    conditions: list[ColumnElement[bool]] = []
     if query.start is not None:
-        found.append(at >= _midnight(query.start))
+        conditions.append(at >= _midnight(query.start))
     if query.end is not None:
-        found.append(at < _midnight(query.end) + 86_400 * 1_000_000)
-    return found
+        conditions.append(at < _midnight(query.end) + 86_400 * 1_000_000)
+    return conditions
 
 
 def _all(connection: Connection, query: ErrorQuery) -> Iterator[ProcessMessage]:
-    where = [*_conditions(query), *_within(query, _said.at)]
+    where = [*_conditions(query), *_within(query, _messages.at)]
     if query.code is not None:
-        where.append(_said.code == query.code)
-    newest_first = (_said.at.desc(), _said.source.desc(), _said.event.desc())
-    rows = connection.execute(select(_said.body).where(*where).order_by(*newest_first).limit(query.limit))
+        where.append(_messages.code == query.code)
+    newest_first = (_messages.at.desc(), _messages.source.desc(), _messages.event.desc())
+    rows = connection.execute(select(_messages.body).where(*where).order_by(*newest_first).limit(query.limit))
     return (_decode(row.body) for row in rows)
 
 
 def _newest(connection: Connection, query: ErrorQuery) -> Iterator[ProcessMessage]:
-    """The most recent error of each subject; only that one can be current."""
-    last = func.max(_said.at)
+    """Yield the most recent error of each subject, the only one that can be current."""
+    last = func.max(_messages.at)
     subjects = connection.execute(
-        select(_said.about, last.label("last"))
+        select(_messages.about, last.label("last"))
         .where(*_conditions(query))
-        .group_by(_said.about)
+        .group_by(_messages.about)
         .having(*_within(query, last))
-        .order_by(last.desc(), _said.about)
+        .order_by(last.desc(), _messages.about)
     )
-    for some in chunks(((row.about, row.last) for row in subjects), AT_ONCE):
-        newest = _newest_of(connection, some)
-        for about, _ in some:
+    for chunk in chunks(((row.about, row.last) for row in subjects), AT_ONCE):
+        newest = _newest_of(connection, chunk)
+        for about, _ in chunk:
             if query.code is None or recognise(newest[about].text or "").code == query.code:
                 yield newest[about]
 
 
 def _newest_of(connection: Connection, subjects: Sequence[tuple[str, int]]) -> dict[str, ProcessMessage]:
     rows = connection.execute(
-        select(_said.about, _said.body).where(_IS_ERROR, tuple_(_said.about, _said.at).in_(subjects))
+        select(_messages.about, _messages.body).where(_IS_ERROR, tuple_(_messages.about, _messages.at).in_(subjects))
     )
     found: dict[str, ProcessMessage] = {}
     for row in rows:
@@ -157,38 +160,38 @@ def _newest_of(connection: Connection, subjects: Sequence[tuple[str, int]]) -> d
     return found
 
 
-# --- where they stand ------------------------------------------------------------------------------------------------
+# --- status ------------------------------------------------------------------------------------------------
 
 
 def with_status(connection: Connection, errors: Sequence[ProcessMessage], now: int) -> Iterator[ErrorEntry]:
-    """These errors as they stand at `now`."""
+    """Yield these errors with their status at `now`."""
     subjects = [subject_of(error).key for error in errors]
-    seen = _occurrences(connection, set(subjects))
-    newest = _newest_of(connection, [(about, last) for about, (_, _, last) in seen.items()])
-    deleted = deletions(connection, seen)
+    occurrences = _occurrences(connection, set(subjects))
+    newest = _newest_of(connection, [(about, last) for about, (_, _, last) in occurrences.items()])
+    deleted = deletions(connection, occurrences)
     runs = _Runs(connection, errors)
     for error, about in zip(errors, subjects, strict=True):
-        found = error_status(error, newest[about], runs.after(error), deleted[about], now)
-        yield ErrorEntry(error, found, *seen[about])
+        status = error_status(error, newest[about], runs.after(error), deleted[about], now)
+        yield ErrorEntry(error, status, *occurrences[about])
 
 
 def newest_of(connection: Connection, subjects: Iterable[str]) -> dict[str, ProcessMessage]:
-    """The most recent error of each of these subjects that has any, by the subject's key."""
+    """Return the most recent error of each of these subjects, by key of the subject."""
     return _newest_of(connection, [(about, last) for about, (_, _, last) in _occurrences(connection, subjects).items()])
 
 
 def _occurrences(connection: Connection, subjects: Iterable[str]) -> dict[str, tuple[int, int, int]]:
-    """How often errors of these subjects were reported, first and last."""
+    """Return number, first and last time of the errors of these subjects."""
     rows = connection.execute(
-        select(_said.about, func.count().label("number"), func.min(_said.at), func.max(_said.at))
-        .where(_IS_ERROR, _said.about.in_(list(subjects)))
-        .group_by(_said.about)
+        select(_messages.about, func.count().label("number"), func.min(_messages.at), func.max(_messages.at))
+        .where(_IS_ERROR, _messages.about.in_(list(subjects)))
+        .group_by(_messages.about)
     )
     return {about: (number, first, last) for about, number, first, last in rows}
 
 
 def deletions(connection: Connection, subjects: Iterable[str]) -> defaultdict[str, list[Deletion]]:
-    """What was deleted of these subjects."""
+    """Return the deletions of these subjects."""
     found: defaultdict[str, list[Deletion]] = defaultdict(list)
     table = tables.deletions.c
     for row in connection.execute(select(tables.deletions).where(table.about.in_(list(subjects)))):
@@ -199,7 +202,7 @@ def deletions(connection: Connection, subjects: Iterable[str]) -> defaultdict[st
 
 
 class _Runs:
-    """The runs that started after the oldest of some errors, by what they may have taken up."""
+    """Runs that started after the oldest of some errors, by company and process."""
 
     def __init__(self, connection: Connection, errors: Iterable[ProcessMessage]) -> None:
         oldest: dict[tuple[str | None, str], int] = {}
@@ -209,6 +212,7 @@ class _Runs:
         self._runs = {group: runs(connection, *group, after) for group, after in oldest.items()}
 
     def after(self, error: ProcessMessage) -> Iterator[Run]:
+        """Yield the runs that started after an error, newest first."""
         for run in self._runs[error.company, error.process]:
             if run.started <= error.evidence.at:
                 return
@@ -216,29 +220,40 @@ class _Runs:
 
 
 def runs(connection: Connection, company: str | None, process: str, after: int) -> list[Run]:
-    """The runs of a process in a company that started after a moment, newest first."""
-    starts = (_of(company, process), _said.stage == "started", _said.at > after)
-    names = select(_said.run).where(*starts)
-    said = connection.execute(
-        select(_said.run, func.max(_said.at), func.max(case((_said.stage.in_(("finished", "failed")), 1), else_=0)))
-        # One that names no company belongs to the run of its name.
-        .where(_said.process == process, _of(company, process) | _said.company.is_(None), _said.run.in_(names))
-        .group_by(_said.run)
+    """Return the runs of a process in a company that started after a time, newest first."""
+    starts = (_of(company, process), _messages.stage == "started", _messages.at > after)
+    names = select(_messages.run).where(*starts)
+    ends = connection.execute(
+        select(
+            _messages.run,
+            func.max(_messages.at),
+            func.max(case((_messages.stage.in_(("finished", "failed")), 1), else_=0)),
+        )
+        # A message without a company belongs to the run of the same name.
+        .where(
+            _messages.process == process, _of(company, process) | _messages.company.is_(None), _messages.run.in_(names)
+        )
+        .group_by(_messages.run)
     )
-    heard = {run: (last, bool(ended)) for run, last, ended in said}
-    rows = connection.execute(select(_said.run, _said.at, _said.body).where(*starts).order_by(_said.at.desc()))
-    return [Run(company, process, row.run, _decode(row.body).scope, row.at, *heard[row.run]) for row in rows]
+    last_heard = {run: (last, bool(ended)) for run, last, ended in ends}
+    rows = connection.execute(
+        select(_messages.run, _messages.at, _messages.body).where(*starts).order_by(_messages.at.desc())
+    )
+    return [Run(company, process, row.run, _decode(row.body).scope, row.at, *last_heard[row.run]) for row in rows]
 
 
 def _of(company: str | None, process: str) -> ColumnElement[bool]:
-    own = _said.company == company if company is not None else _said.company.is_(None)
-    return own & (_said.process == process)
+    own = _messages.company == company if company is not None else _messages.company.is_(None)
+    return own & (_messages.process == process)
 
 
 def history(connection: Connection, company: str | None, process: str, subject: str) -> list[ProcessMessage]:
-    """Every error of a subject, newest first, and the runs of its process that took it up."""
+    """Return every error of a subject, newest first, and the runs of its process that took it up."""
     rows = connection.execute(
-        select(_said.body).where(_of(company, process)).order_by(_said.at.desc(), _said.event).limit(_SCANNED)
+        select(_messages.body)
+        .where(_of(company, process))
+        .order_by(_messages.at.desc(), _messages.event)
+        .limit(_SCANNED)
     )
     return [
         message
@@ -250,10 +265,10 @@ def history(connection: Connection, company: str | None, process: str, subject: 
 
 
 def known_events(connection: Connection, source: str, events: Collection[str]) -> set[str]:
-    """Those of a source's events that the log holds."""
+    """Return those of a source's events that are in the log."""
     found: set[str] = set()
-    for some in chunks(sorted(events), AT_ONCE):
-        rows = connection.execute(select(_said.event).where(_said.source == source, _said.event.in_(some)))
+    for chunk in chunks(sorted(events), AT_ONCE):
+        rows = connection.execute(select(_messages.event).where(_messages.source == source, _messages.event.in_(chunk)))
         found.update(rows.scalars())
     return found
 
@@ -261,7 +276,7 @@ def known_events(connection: Connection, source: str, events: Collection[str]) -
 # --- purging ---------------------------------------------------------------------------------------------------------
 
 TimeKey = tuple[int, str, str]
-"""Where a message stands in the order of time: (time, source, event)."""
+"""Key of a message in chronological order: (time, source, event)."""
 
 FIRST: Final[TimeKey] = (-(2**63), "", "")
 
@@ -269,45 +284,49 @@ FIRST: Final[TimeKey] = (-(2**63), "", "")
 def purgeable(
     connection: Connection, before: int, after: TimeKey, limit: int
 ) -> tuple[list[tuple[str, str]], TimeKey | None]:
-    """Of the next `limit` messages after a place, those before a time that nothing depends on any more: their keys, and
-    the place to go on at, None at the end.
+    """Return the keys of purgeable messages among the next `limit` messages after a key and before a time, and the key
+    to continue at (None at the end).
 
-    An error goes when it is history for good. A run goes, start, end and all, when a later one has taken up all that it
-    did: until then it says why errors are history.
+    An error is purgeable once it is permanently history. A run, with all its messages, is purgeable once a later run
+    has taken up everything it did: until then it is the reason why errors are history.
     """
-    place = tuple_(_said.at, _said.source, _said.event)
+    time_key = tuple_(_messages.at, _messages.source, _messages.event)
     rows = connection.execute(
-        select(_said.at, _said.source, _said.event, _said.body)
-        .where(_said.at < before, _said.at >= after[0], place > after)
-        .order_by(_said.at, _said.source, _said.event)
+        select(_messages.at, _messages.source, _messages.event, _messages.body)
+        .where(_messages.at < before, _messages.at >= after[0], time_key > after)
+        .order_by(_messages.at, _messages.source, _messages.event)
         .limit(limit)
     ).all()
     messages = [_decode(row.body) for row in rows]
     runs = _Runs(connection, messages)
-    gone = [_key(message) for message in _over(connection, messages, runs) if message.stage == "message"]
+    purgeable_keys = [
+        _key(message) for message in _permanent_history(connection, messages, runs) if message.stage == "message"
+    ]
     for start in messages:
         if start.stage == "started" and is_superseded(begun(start), list(runs.after(start))):
-            gone += _whole_run(connection, start, before, runs)
+            purgeable_keys += _whole_run(connection, start, before, runs)
     last = rows[-1] if len(rows) == limit else None
-    return gone, None if last is None else (last.at, last.source, last.event)
+    return purgeable_keys, None if last is None else (last.at, last.source, last.event)
 
 
 def every_purgeable(connection: Connection, before: int) -> set[tuple[str, str]]:
-    """The keys of all messages that purging up to a time deletes."""
+    """Return the keys of all messages that purging up to a time deletes."""
     found: set[tuple[str, str]] = set()
     after: TimeKey | None = FIRST
     while after is not None:
-        some, after = purgeable(connection, before, after, _SCANNED)
-        found.update(some)
+        keys, after = purgeable(connection, before, after, _SCANNED)
+        found.update(keys)
     return found
 
 
-def _over(connection: Connection, messages: Iterable[ProcessMessage], runs: "_Runs") -> list[ProcessMessage]:
-    """The errors among these messages that are history for good."""
+def _permanent_history(
+    connection: Connection, messages: Iterable[ProcessMessage], runs: "_Runs"
+) -> list[ProcessMessage]:
+    """Return the errors among these messages that are permanently history."""
     errors = {message: subject_of(message).key for message in messages if message.text}
-    seen = _occurrences(connection, set(errors.values()))
-    newest = newest_of(connection, seen)
-    deleted = deletions(connection, seen)
+    occurrences = _occurrences(connection, set(errors.values()))
+    newest = newest_of(connection, occurrences)
+    deleted = deletions(connection, occurrences)
     return [
         error
         for error, about in errors.items()
@@ -316,23 +335,25 @@ def _over(connection: Connection, messages: Iterable[ProcessMessage], runs: "_Ru
 
 
 def begun(start: ProcessMessage) -> Run:
-    """A run of which no more than its start matters."""
+    """Return the run of a start message, without its end."""
     at = start.evidence.at
     return Run(start.company, start.process, start.run, start.scope, at, at, ended=False)
 
 
 def _whole_run(connection: Connection, start: ProcessMessage, before: int, runs: "_Runs") -> Iterator[tuple[str, str]]:
-    """The keys of a run's start and end, and of what it said without a text; none while a part of it must stay."""
+    """Yield the keys of the start and end of a run and of its messages without text; none while part of the run must
+    stay.
+    """
     rows = connection.execute(
-        select(_said.body).where(
-            _of(start.company, start.process), _said.run == start.run, ~(_IS_ERROR & (_said.stage == "message"))
+        select(_messages.body).where(
+            _of(start.company, start.process), _messages.run == start.run, ~(_IS_ERROR & (_messages.stage == "message"))
         )
     )
-    said = [_decode(row.body) for row in rows]
-    if max(message.evidence.at for message in said) >= before:
+    messages = [_decode(row.body) for row in rows]
+    if max(message.evidence.at for message in messages) >= before:
         return
-    if len(_over(connection, said, runs)) == sum(1 for message in said if message.text):
-        yield from map(_key, said)
+    if len(_permanent_history(connection, messages, runs)) == sum(1 for message in messages if message.text):
+        yield from map(_key, messages)
 
 
 def _key(message: ProcessMessage) -> tuple[str, str]:

@@ -1,13 +1,13 @@
-"""Operational data: what people and workers did, which no event of the two systems says.
+"""Operational data: actions of people and workers, which no event of the two systems carries.
 
-Kept on the state topic, so that a new store gets it back; a replay does not change it.
+Copied to the state topic, from which a new store is restored; a replay leaves it unchanged.
 
-* `attempts`: attempt counters and claims.
-* `sync_runs`: requests to sync, and their progress.
+* `attempts`: the attempt log: counters, claims, attempts.
+* `sync_runs`: sync runs and their progress.
 * `cursors`: the cursors of the pollers.
 * `alerts`: the alerts in force.
 * `pins`: the pinned environments.
-* `state_topic`: the records of the state topic, written and read back.
+* `state_topic`: the records of the state topic, written and restored.
 * `inbox`: commands that wait to be written to their topic.
-* `loops`: when each loop of a worker last ran.
+* `loops`: the last run of each loop of a worker.
 """

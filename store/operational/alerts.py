@@ -1,6 +1,6 @@
-"""The alerts that stand, and what of them was told (R84).
+"""Alerts in force, and the stages that were sent (R84).
 
-All workers on a store share them: a key stands once, and each stage of it is told by one of them.
+All workers on a store share them: a key occurs once, and one worker sends each stage.
 """
 
 from collections.abc import Iterable
@@ -24,25 +24,26 @@ class SqlAlerts:
         self._engine = engine
 
     def all(self) -> list[TrackedAlert]:
-        """Those that stand, and those whose end was not told yet, the oldest first."""
+        """Return the alerts in force and those whose end was not sent, oldest first."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(tables.alerts).order_by(_table.began, _table.key))
             return [_told(row) for row in rows]
 
     def record(
-        self, standing: Iterable[Alert], looked_at: Iterable[AlertKind], now: int
+        self, in_force: Iterable[Alert], evaluated: Iterable[AlertKind], now: int
     ) -> tuple[list[Alert], list[str]]:
-        """Keep what stands now; what began, and the keys of what ended, of the kinds that were looked at.
+        """Record the alerts in force, of the kinds that were evaluated. Return those that began and the keys of those
+        that ended.
 
-        One that stands again before its end was told begins anew once it is. What two workers do at one time counts
+        An alert that returns before its end was sent begins again afterwards. Concurrent calls of two workers count
         once.
         """
         with self._engine.begin() as connection:
             rows = list(connection.execute(select(_table.key, _table.kind, _table.ended)))
             before = {row.key: row.kind for row in rows}
-            began, gone = compare(before, standing, frozenset(looked_at))
-            over = {row.key for row in rows if row.ended is not None}
-            ended = [key for key in gone if key not in over]
+            began, missing = compare(before, in_force, frozenset(evaluated))
+            already_ended = {row.key for row in rows if row.ended is not None}
+            ended = [key for key in missing if key not in already_ended]
             if ended:
                 connection.execute(
                     update(tables.alerts).where(_table.key.in_(ended), _table.ended.is_(None)).values(ended=now)
@@ -61,9 +62,7 @@ class SqlAlerts:
         return began, ended
 
     def claim(self, now: int, until: int) -> TrackedAlert | None:
-        """The oldest alert of which something is to be told, for one caller alone until a time; None when there is
-        none.
-        """
+        """Claim the oldest alert with an unsent stage until a time, for one caller. Return None if there is none."""
         free = and_(or_(_table.told.is_(None), _table.ended.is_not(None)), _table.until <= now)
         oldest = select(_table.key).where(free).order_by(_table.began, _table.key).limit(1)
         while True:
@@ -71,20 +70,21 @@ class SqlAlerts:
                 key = connection.execute(oldest).scalar()
                 if key is None:
                     return None
-                # Looked at again in the same statement: another may have claimed, and told, it meanwhile.
+                # The condition is checked again in this statement: another worker may have claimed and sent it
+                # meanwhile.
                 claimed = update(tables.alerts).where(_table.key == key, free).values(until=until)
                 row = connection.execute(claimed.returning(tables.alerts)).first()
                 if row is not None:
                     return _told(row)
 
     def mark_sent(self, alert: TrackedAlert, stage: AlertStage) -> None:
-        """A stage was told: the next one may be claimed; an alert whose end was told is gone."""
-        mine = and_(_table.key == alert.alert.key, _table.began == alert.began)
+        """Record that a stage was sent, so that the next can be claimed. An alert whose end was sent is deleted."""
+        own = and_(_table.key == alert.alert.key, _table.began == alert.began)
         with self._engine.begin() as connection:
             if stage == "ended":
-                connection.execute(delete(tables.alerts).where(mine))
+                connection.execute(delete(tables.alerts).where(own))
             else:
-                connection.execute(update(tables.alerts).where(mine).values(told=stage, until=0))
+                connection.execute(update(tables.alerts).where(own).values(told=stage, until=0))
 
 
 def _insert(dialect: str) -> Any:

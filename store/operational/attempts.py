@@ -1,6 +1,7 @@
-"""The attempt log in the store (`handlers.attempts.AttemptLog`): counters, claims, and what came of each attempt.
+"""The attempt log in the store (`handlers.attempts.AttemptLog`): counters, claims, and the outcome of each attempt.
 
-It is no projection: events do not say it, so it is kept on the state topic, and a replay leaves it as it is.
+It is not part of the projection: no event carries it, so it is copied to the state topic, and a replay leaves it
+unchanged.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,18 +19,20 @@ from store.schema import tables
 from store.schema.bulk_sql import chunks, upsert
 
 _json: Final = msgspec.json.Encoder().encode
-_FOUND_AT_ONCE: Final = 100
+_CHUNK: Final = 100
 MAX_LOCKS: Final = 256
-"""So many advisory locks at most has a transaction: one that asks for 40,000 subjects would need more than a server
-with its usual settings has for all."""
+"""Maximum number of advisory locks of a transaction. A request for 40,000 subjects would otherwise exceed the lock
+table of a server with default settings.
+"""
 _LOCK_SPACE: Final = 0x7469656F  # "tieo"
 _COUNTER: Final = Attempts.__struct_fields__
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One call for a document: the `call`th of all; its number in its round, None when it was given back.
+    """One call for a document: `call` counts all calls, `number` those of the attempt cycle (None if the attempt does
+    not count).
 
-    Times are microseconds since 1970; `ended` is None while the outcome is not known.
+    Times are microseconds since 1970 UTC; `ended` is None until the outcome is known.
     """
 
     document: str
@@ -45,13 +48,13 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class SqlAttempts:
-    """An attempt log that all workers on the store share."""
+    """Attempt log in the store, shared by all workers. `handlers.attempts.AttemptLog` documents the methods."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def request(self, request: Request) -> list[str]:
-        """See `handlers.attempts.AttemptLog`, as for the other calls."""
+        """Request syncs; see `handlers.attempts.AttemptLog`, as for the other methods."""
         with self._engine.begin() as connection:
             return save_request(connection, request)
 
@@ -95,7 +98,7 @@ class SqlAttempts:
             )
 
     def is_acknowledged(self, claim: Claim) -> bool:
-        """Whether the attempts are on the state topic: a store that is made anew knows of them."""
+        """Return True once the attempts are on the state topic, so that a restored store contains them."""
         syncs, attempt = tables.syncs.c, tables.attempts.c
         own = (syncs.action == claim.action) & (syncs.subject == claim.subject)
         last = (attempt.document == syncs.document) & (attempt.action == syncs.action) & (attempt.call == syncs.calls)
@@ -114,10 +117,10 @@ class SqlAttempts:
 
     def refund(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
         with self._engine.begin() as connection:
-            told = attempts.throttle_all(_held(connection, claim), text, now, wait)
-            for sync in told:
+            throttled = attempts.throttle_all(_held(connection, claim), text, now, wait)
+            for sync in throttled:
                 _close(connection, sync, "throttled", text, now, given_back=True)
-            _save(connection, told)
+            _save(connection, throttled)
 
     def end(
         self,
@@ -150,34 +153,34 @@ class SqlAttempts:
 
     def next_due(self) -> int | None:
         table = tables.syncs.c
-        # SQLite's max takes two values; PostgreSQL's name for that is greatest.
+        # A portable maximum of two values: max() of SQLite is greatest() on PostgreSQL.
         when = case((table.due > table.until, table.due), else_=table.until)
         with self._engine.connect() as connection:
             due = connection.execute(select(func.min(when)).where(table.state.in_(("waiting", "running")))).scalar()
         return None if due is None else int(due)
 
     def claim_job(self, job: str, day: str) -> bool:
-        """Whether a recurring job is still to be done for a day (YYYY-MM-DD); whoever asks first does it.
+        """Claim a recurring job for a day (YYYY-MM-DD): True for the first caller.
 
-        Days before the first one that was asked for count as done: an installation begins with tomorrow's.
+        The first day that is ever claimed counts as done: an installation begins with the next one.
         """
         table = tables.settings
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         name = job_setting(job)
         with self._engine.begin() as connection:
-            begun = connection.execute(insert(table).values(name=name, value=day).on_conflict_do_nothing())
-            if begun.rowcount == 1:
+            inserted = connection.execute(insert(table).values(name=name, value=day).on_conflict_do_nothing())
+            if inserted.rowcount == 1:
                 return False
             later = (table.c.name == name) & (table.c.value < day)
             return connection.execute(update(table).where(later).values(value=day)).rowcount == 1
 
     def purge_runs(self, before: int) -> int:
-        """Delete the sync runs that were requested before then, in microseconds since 1970; returns how many."""
+        """Delete the sync runs requested before a time (microseconds since 1970 UTC). Return their number."""
         with self._engine.begin() as connection:
             return sync_runs.purge(connection, before)
 
     def _free(self, now: int) -> list[tuple[str, str]]:
-        """Subjects that may be claimed, the one that is due for the longest time first."""
+        """Return the subjects that may be claimed, longest due first."""
         table = tables.syncs.c
         free = table.state.in_(("waiting", "running")) & (table.until <= now)
         free &= (table.state == "running") | (table.due <= now)
@@ -187,13 +190,13 @@ class SqlAttempts:
                 .where(free)
                 .group_by(table.action, table.subject)
                 .order_by(func.min(table.due), table.action, table.subject)
-                .limit(_FOUND_AT_ONCE)
+                .limit(_CHUNK)
             )
             return [(row.action, row.subject) for row in rows]
 
 
 def job_setting(job: str) -> str:
-    """The name under which `tables.settings` keeps the last day of a recurring job."""
+    """Return the name of the setting with the last day of a recurring job."""
     return f"job {job}"
 
 
@@ -207,21 +210,21 @@ def save_request(connection: Connection, request: Request) -> list[str]:
     _lock_all(connection, {_lock_of(*task.key) for task in request.tasks})
     done = sync_runs.recorded(connection, request.run.id, names) if request.run is not None else set()
     before = {(sync.document, sync.action): sync for sync in syncs_of(connection, names)}
-    under_way = set() if request.restart else queued(connection, {task.key for task in request.tasks})
+    in_progress = set() if request.restart else queued(connection, {task.key for task in request.tasks})
     found: dict[tuple[str, str], Sync | None] = {
         (document, task.action): attempts.request_document(
             before.get((document, task.action)),
             task,
             document,
             request,
-            queued=task.key in under_way,
+            queued=task.key in in_progress,
         )
         for task in request.tasks
         for document in task.documents
         if (document, task.action) not in done
     }
     changed = [sync for sync in found.values() if sync is not None]
-    # What earlier runs came to stays theirs.
+    # Earlier runs keep their outcome.
     sync_runs.settle(connection, [known for sync in changed if (known := before.get((sync.document, sync.action)))])
     _save(connection, changed)
     if request.run is not None:
@@ -230,19 +233,19 @@ def save_request(connection: Connection, request: Request) -> list[str]:
 
 
 def _begins(before: Sync | None, after: Sync | None) -> bool:
-    """Whether a request began a new round for a document, or its first."""
+    """Return True if a request began an attempt cycle for a document."""
     return after is not None and (before is None or after.attempts.round > before.attempts.round)
 
 
 def queued(connection: Connection, calls: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those of these calls, by action and subject, of which a document is queued or in progress."""
+    """Return those of these calls (action, subject) that have a queued or running document."""
     table = tables.syncs.c
     actions = sorted({action for action, _ in calls})
     found: set[tuple[str, str]] = set()
-    for some in chunks(sorted({subject for _, subject in calls}), _FOUND_AT_ONCE):
+    for chunk in chunks(sorted({subject for _, subject in calls}), _CHUNK):
         rows = connection.execute(
             select(table.action, table.subject)
-            .where(table.action.in_(actions), table.subject.in_(some), table.state.in_(attempts.QUEUED))
+            .where(table.action.in_(actions), table.subject.in_(chunk), table.state.in_(attempts.QUEUED))
             .distinct()
         )
         found.update((row.action, row.subject) for row in rows)
@@ -250,7 +253,7 @@ def queued(connection: Connection, calls: Collection[tuple[str, str]]) -> set[tu
 
 
 def stopped_syncs(connection: Connection, limit: int | None = None, *, without: str | None = None) -> list[Sync]:
-    """What waits for a person, by name; the first `limit` of it, `without` one action."""
+    """Return the syncs that need attention, by name: the first `limit`, `without` one action."""
     table = tables.syncs
     query = select(table).where(table.c.state == "stopped").order_by(table.c.document, table.c.action).limit(limit)
     if without is not None:
@@ -259,7 +262,7 @@ def stopped_syncs(connection: Connection, limit: int | None = None, *, without: 
 
 
 def sync_counts(connection: Connection) -> dict[tuple[str, str], int]:
-    """How many documents wait, are attempted, are done, are blocked, wait for a person: by state and action."""
+    """Count the documents by state and action."""
     table = tables.syncs.c
     query = select(table.state, table.action, func.count().label("number")).group_by(table.state, table.action)
     return {(row.state, row.action): row.number for row in connection.execute(query)}
@@ -272,8 +275,8 @@ def syncs_of(
     *,
     without_done: bool = False,
 ) -> list[Sync]:
-    """What is known of these documents, or of all, by name and action; of one action if it is named. `without_done`
-    leaves out what is done.
+    """Return the syncs of these documents, or of all, by name and action. `action` restricts the action, `without_done`
+    skips completed ones.
     """
     table = tables.syncs
     query = select(table).order_by(table.c.document, table.c.action)
@@ -284,26 +287,26 @@ def syncs_of(
     if documents is None:
         return [_sync(row) for row in connection.execute(query)]
     found = []
-    for some in chunks(documents, _FOUND_AT_ONCE):
-        found += [_sync(row) for row in connection.execute(query.where(table.c.document.in_(some)))]
+    for chunk in chunks(documents, _CHUNK):
+        found += [_sync(row) for row in connection.execute(query.where(table.c.document.in_(chunk)))]
     return sorted(found, key=lambda sync: (sync.document, sync.action))
 
 
 class LastAttempt(msgspec.Struct, frozen=True):
-    """When the last attempt for a document ended, and how many its current round has: the most of any action."""
+    """End of the last attempt for a document, and attempts in its current cycle: the maximum over all actions."""
 
     last_at: int | None
     made: int | None
 
 
 def last_attempts(connection: Connection, documents: Sequence[str]) -> dict[str, LastAttempt]:
-    """What is known of attempts for these documents, of those that a sync was requested for."""
+    """Return the last attempts of those documents that a sync was requested for."""
     table = tables.syncs.c
     found: dict[str, LastAttempt] = {}
-    for some in chunks(documents, _FOUND_AT_ONCE):
+    for chunk in chunks(documents, _CHUNK):
         rows = connection.execute(
             select(table.document, func.max(table.last_at).label("at"), func.max(table.made).label("made"))
-            .where(table.document.in_(some))
+            .where(table.document.in_(chunk))
             .group_by(table.document)
         )
         found.update({row.document: LastAttempt(row.at, row.made) for row in rows})
@@ -311,24 +314,26 @@ def last_attempts(connection: Connection, documents: Sequence[str]) -> dict[str,
 
 
 def attempts_of(connection: Connection, document: str) -> list[Attempt]:
-    """Every attempt for a document, the newest first."""
+    """Return every attempt for a document, newest first."""
     table = tables.attempts
     query = select(table).where(table.c.document == document).order_by(table.c.begun.desc(), table.c.call.desc())
     return [Attempt(**row._mapping) for row in connection.execute(query)]
 
 
 def _lock(connection: Connection, action: str, subject: str) -> None:
-    """Have the subject to ourselves until the transaction ends. On SQLite there is one writer anyway."""
+    """Lock a subject until the end of the transaction. SQLite has a single writer anyway."""
     _lock_all(connection, {_lock_of(action, subject)})
 
 
 def _lock_of(action: str, subject: str) -> int:
-    """The lock of a subject. Several share one: PostgreSQL has room for some thousands in all."""
+    """Return the advisory lock of a subject. Subjects share locks: the lock table of PostgreSQL has a few thousand
+    entries.
+    """
     return int.from_bytes(blake2b(f"{action}\0{subject}".encode(), digest_size=8).digest()) % MAX_LOCKS
 
 
 def _lock_all(connection: Connection, locks: Iterable[int]) -> None:
-    """Take locks in one order, or two requests could wait for each other."""
+    """Acquire locks in a fixed order, which prevents deadlocks between requests."""
     if connection.dialect.name == "postgresql":
         numbers = {"space": _LOCK_SPACE, "numbers": sorted(locks)}
         query = "SELECT pg_advisory_xact_lock(:space, number) FROM unnest(CAST(:numbers AS int[])) AS number"
@@ -362,7 +367,7 @@ def _save(connection: Connection, syncs: Iterable[Sync]) -> None:
 
 
 def _close(connection: Connection, sync: Sync, outcome: str, text: str, now: int, *, given_back: bool = False) -> None:
-    """Say how the last call for a document ended."""
+    """Record the outcome of the last call for a document."""
     table = tables.attempts
     last = (table.c.document == sync.document) & (table.c.action == sync.action)
     values: dict[str, Any] = {"ended": now, "outcome": outcome, "text": text}

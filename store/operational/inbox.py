@@ -1,5 +1,6 @@
-"""Commands that wait for their topic: a process that cannot write to the log leaves them here, and the worker that can
-puts them there. They are deleted in the transaction that applies them.
+"""Inbox of commands from processes that cannot write to the event log.
+
+The projecting worker writes them to their topic and deletes each in the transaction that applies it.
 """
 
 import uuid
@@ -12,11 +13,11 @@ from store.schema import tables
 from store.schema.bulk_sql import chunks, insert
 
 INBOX_BATCH: Final = 100
-_FOUND_AT_ONCE: Final = 500
+_CHUNK: Final = 500
 
 
 class QueuedCommand(NamedTuple):
-    """A command that waits: key and value of its record."""
+    """A command in the inbox: id, and key and value of its record."""
 
     id: str
     key: bytes
@@ -24,23 +25,21 @@ class QueuedCommand(NamedTuple):
 
 
 def enqueue(connection: Connection, commands: Iterable[tuple[bytes, bytes]], at: int) -> list[str]:
-    """Leave commands, each the key and the value of its record, at a time (microseconds since 1970 UTC); returns their
-    ids.
-    """
+    """Insert commands (key and value of a record) at a time (microseconds since 1970 UTC). Return their ids."""
     rows = [(str(uuid.uuid4()), at, key, value) for key, value in commands]
     insert(connection, tables.inbox, rows)
     return [row[0] for row in rows]
 
 
 def queued_commands(connection: Connection) -> list[QueuedCommand]:
-    """The first commands that wait."""
+    """Return the oldest commands."""
     table = tables.inbox
     rows = connection.execute(select(table).order_by(table.c.at, table.c.id).limit(INBOX_BATCH))
     return [QueuedCommand(row.id, row.key, row.value) for row in rows]
 
 
 def count_queued(connection: Connection, ids: Collection[str]) -> int:
-    """How many of these commands are not applied yet."""
+    """Return how many of these commands are not applied yet."""
     key = tables.inbox.c.id
-    counts = (select(func.count()).where(key.in_(some)) for some in chunks(ids, _FOUND_AT_ONCE))
+    counts = (select(func.count()).where(key.in_(chunk)) for chunk in chunks(ids, _CHUNK))
     return sum(connection.execute(count).scalar_one() for count in counts)

@@ -1,4 +1,4 @@
-"""When each loop of a worker ran last, in the table of settings: `loop NAME` is JSON."""
+"""The last run of each loop of a worker, as JSON in the table `settings` under `loop NAME`."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ PREFIX: Final = "loop "
 
 
 class LoopRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The last turn of a loop: when it ended (microseconds since 1970), and why it failed, '' if it did not."""
+    """Last run of a loop: its end (microseconds since 1970 UTC), and why it failed (empty if it succeeded)."""
 
     name: str
     at: int
@@ -23,18 +23,18 @@ _json: Final = msgspec.json.Encoder().encode
 _read: Final = msgspec.json.Decoder(LoopRun).decode
 
 
-def record(connection: Connection, turn: LoopRun) -> None:
-    """Keep the last turn of a loop."""
-    upsert(connection, tables.settings, [(PREFIX + turn.name, _json(turn).decode())])
+def record(connection: Connection, run: LoopRun) -> None:
+    """Record the last run of a loop."""
+    upsert(connection, tables.settings, [(PREFIX + run.name, _json(run).decode())])
 
 
 def delete_run(connection: Connection, name: str) -> None:
-    """Keep nothing of a loop any more."""
+    """Delete the record of a loop."""
     connection.execute(delete(tables.settings).where(tables.settings.c.name == PREFIX + name))
 
 
 def last_runs(connection: Connection) -> list[LoopRun]:
-    """The last turn of every loop, by name."""
+    """Return the last run of every loop, by name."""
     table = tables.settings.c
     rows = connection.execute(select(table.value).where(table.name.startswith(PREFIX)).order_by(table.name))
     return [_read(row.value) for row in rows]

@@ -1,4 +1,4 @@
-"""The environments that are pinned (`streams.codec.environments`), in the table of settings: `pin SYSTEM KIND`."""
+"""Pinned environments (`streams.codec.environments`), in the table `settings` under `pin SYSTEM KIND`."""
 
 from sqlalchemy import Connection, Engine, delete, select
 
@@ -7,25 +7,25 @@ from store.schema import tables
 
 
 def setting_name(pin: tuple[str, str]) -> str:
-    """The name of the setting of a pin: the system and the kind of name."""
+    """Return the name of the setting of a pin (system, kind of name)."""
     return f"{PIN}{pin[0]} {pin[1]}"
 
 
 def pins(connection: Connection) -> dict[tuple[str, str], str]:
-    """The pinned names, by system and kind of name."""
+    """Return the pinned names by (system, kind of name)."""
     table = tables.settings.c
     rows = connection.execute(select(table.name, table.value).where(table.name.startswith(PIN)).order_by(table.name))
-    found = {}
+    pinned = {}
     for row in rows:
         system, _, kind = row.name.removeprefix(PIN).partition(" ")
-        found[system, kind] = row.value
-    return found
+        pinned[system, kind] = row.value
+    return pinned
 
 
 def unpin(engine: Engine, name: str) -> list[tuple[str, str]]:
-    """Remove a pinned name, in any case; returns what it was pinned as."""
+    """Remove a pinned name, ignoring case. Return the pins it had."""
     with engine.begin() as connection:
-        gone = [pin for pin, value in pins(connection).items() if value.lower() == name.lower()]
-        names = [setting_name(pin) for pin in gone]
+        removed = [pin for pin, value in pins(connection).items() if value.lower() == name.lower()]
+        names = [setting_name(pin) for pin in removed]
         connection.execute(delete(tables.settings).where(tables.settings.c.name.in_(names)))
-    return gone
+    return removed

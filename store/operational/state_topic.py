@@ -37,19 +37,19 @@ from store.schema import tables
 from store.schema.bulk_sql import chunks, delete, select_keys, upsert
 
 TOPIC: Final = "state"
-"""The topic's name without the prefix."""
+"""Name of the topic without prefix."""
 OFFSET_SETTING: Final = "state place"
-"""The setting that says how far the store and the topic are one: a `StateTopicOffset`."""
+"""Setting with the offset up to which the store and the topic agree: a `StateTopicOffset`."""
 APPLIED: Final = "applied "
-"""The settings that say up to which place of the commands topic requests were handed to the attempt log."""
+"""Prefix of the settings with the offset of the commands topic up to which requests were handed to the attempt log."""
 JOB_DAYS: Final = "job sync "
-"""The settings with the last day of each company's recurring job. Turns of other jobs last a moment."""
+"""Prefix of the settings with the last day of each company's recurring job. Claims of other jobs are short-lived."""
 PIN: Final = "pin "
-"""The settings that say which environment events come from: `store.operational.pins`."""
+"""Prefix of the settings with the pinned environments: `store.operational.pins`."""
 
 _OF_RUNS: Final = '["run'
-"""How the keys of sync runs and their documents begin."""
-_AT_ONCE: Final = 500
+"""First characters of the keys of sync runs and their documents."""
+_CHUNK: Final = 500
 _json: Final = msgspec.json.Encoder().encode
 _read: Final = msgspec.json.Decoder().decode
 _pack: Final = msgspec.msgpack.Encoder().encode
@@ -57,16 +57,18 @@ _unpack: Final = msgspec.msgpack.Decoder().decode
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, IndexError, RecursionError)
 _LARGEST: Final = {True: 2**63 - 1, False: 2**31 - 1}
-"""Of a column, by whether it is a BigInteger."""
+"""Maximum of a column, by whether it is a BigInteger."""
 _LARGEST_NUMBER: Final = 2**62
 
 Key = tuple[Any, ...]
-"""The kind of a row and its primary key."""
+"""Kind of a row, followed by its primary key."""
 
 
 class StateTable(msgspec.Struct, frozen=True):
-    """A table that is kept. Its columns `transient` are not published; the values are what they become when a row
-    is read back. `objects` hold JSON objects as text. `names`: of the settings, those whose names begin so.
+    """A table that is copied to the topic.
+
+    The columns `transient` are not published; their values are those of a restored row. `json_columns` hold JSON
+    objects as text. `name_prefixes` restricts the settings to names with these prefixes.
     """
 
     table: Table
@@ -85,14 +87,14 @@ STATE_TABLES: Final[Mapping[str, StateTable]] = {
     "deletion": StateTable(tables.deletions),
     "setting": StateTable(tables.settings, name_prefixes=(APPLIED, JOB_DAYS, PIN)),
 }
-"""By kind, the first part of a record's key. A table comes in, or a column goes out, with a migration that makes the
-triggers again (0017).
+"""State tables by kind, the first part of a record key. Adding a table or removing a column needs a migration that
+creates the triggers again (see 0017).
 """
 
 
 class StateTopicOffset(msgspec.Struct, frozen=True):
-    """Up to where a store and its state topic are one: the topic's identity, the next offset, and a digest of the
-    record before it, None where that is not known.
+    """Point up to which a store and its state topic agree: identity of the topic, next offset, and digest of the record
+    before it (None if unknown).
     """
 
     identity: str | None = None
@@ -101,14 +103,14 @@ class StateTopicOffset(msgspec.Struct, frozen=True):
 
 
 class StateRecord(msgspec.Struct, frozen=True):
-    """The value of a record: the number of the change, and the row as JSON has it. A row that is gone has none."""
+    """Value of a record: the number of the change, and the row as JSON. A deleted row has a tombstone."""
 
     number: int
     row: dict[str, Any]
 
 
 class PendingRecord(msgspec.Struct, frozen=True):
-    """A row that changed since the topic got it, with the number of its last change, and what is published of it."""
+    """A row with unpublished changes: the number of the last one, and the record to publish."""
 
     number: int
     outgoing: Outgoing
@@ -119,25 +121,26 @@ _decode_offset: Final = msgspec.json.Decoder(StateTopicOffset).decode
 
 
 def key_of(key: Key) -> bytes:
-    """The key of a row's record: a JSON array of the kind and the primary key."""
+    """Return the record key of a row: a JSON array of kind and primary key."""
     return _json(list(key))
 
 
 def record_digest(key: bytes | None, value: bytes | None) -> str:
-    """What tells a record from any other."""
+    """Return a digest that identifies a record."""
     return blake2b(_pack((key, value)), digest_size=16).hexdigest()
 
 
 class StateOutbox:
-    """What the worker that projects publishes of the state. Raises what the database raises, and `LeaseLost`."""
+    """Outbox of the state topic, for the projecting worker. Raises the errors of the database, and `LeaseLost`."""
 
     def __init__(self, engine: Engine, lease: Lease | None = None) -> None:
         self._engine = engine
         self._lease = lease
 
     def pending(self, limit: int) -> list[PendingRecord]:
-        """The rows that changed, in the order of their last changes, those of sync runs last: no call waits for them.
-        Each is as it is now, be that later.
+        """Return the rows with unpublished changes, in the order of their last changes.
+
+        Rows of sync runs come last, because no call waits for them. Each record has the current contents of its row.
         """
         with self._engine.connect() as connection:
             table = tables.state_outbox
@@ -153,51 +156,54 @@ class StateOutbox:
             for number, key in keys.items()
         ]
 
-    def acknowledge(self, changed: Sequence[PendingRecord], next_: int) -> bool:
-        """These were acknowledged by the topic, which goes on at offset `next_`. False when that is no further than
-        before: the topic was made again, and all of the state is to be published once more.
+    def acknowledge(self, records: Sequence[PendingRecord], next_: int) -> bool:
+        """Delete acknowledged records; the next offset of the topic is `next_`.
+
+        Returns False if the offset did not advance: the topic was re-created, and the complete state is to be published
+        again.
         """
-        last = changed[-1].outgoing
+        last = records[-1].outgoing
         with self._engine.begin() as connection:
-            known = load_offset(connection) or StateTopicOffset()
-            goes_on = next_ > known.next
-            _delete_published(connection, [one.number for one in changed])
-            if not goes_on:
+            stored = load_offset(connection) or StateTopicOffset()
+            advanced = next_ > stored.next
+            _delete_published(connection, [record.number for record in records])
+            if not advanced:
                 republish(connection)
             save_offset(
                 connection,
-                StateTopicOffset(known.identity if goes_on else None, next_, record_digest(last.key, last.value)),
+                StateTopicOffset(stored.identity if advanced else None, next_, record_digest(last.key, last.value)),
             )
             if self._lease is not None:
                 self._lease.renew(connection)
-        return goes_on
+        return advanced
 
 
 def _delete_published(connection: Connection, numbers: Sequence[int]) -> None:
-    """Delete changes that were published. One that somebody is replacing at this moment stays, and is published again:
-    to wait for him could be to wait for each other.
+    """Delete published changes.
+
+    A change that another transaction is replacing is skipped and published again: waiting for it could be a deadlock.
     """
     table = tables.state_outbox
-    for some in chunks(numbers, _AT_ONCE):
-        found = select(table.c.number).where(table.c.number.in_(some)).with_for_update(skip_locked=True)
+    for chunk in chunks(numbers, _CHUNK):
+        found = select(table.c.number).where(table.c.number.in_(chunk)).with_for_update(skip_locked=True)
         free = connection.scalars(found).all()
         connection.execute(table.delete().where(table.c.number.in_(free)))
 
 
 def load_offset(connection: Connection) -> StateTopicOffset | None:
-    """Up to where the store and the topic are one; None for a store that has read nothing of it yet."""
+    """Return the offset up to which store and topic agree; None for a store that has read none of it."""
     value = tables.settings.c.value
     found = connection.execute(select(value).where(tables.settings.c.name == OFFSET_SETTING)).scalar()
     return None if found is None else _decode_offset(found)
 
 
 def save_offset(connection: Connection, now: StateTopicOffset) -> None:
-    """Keep up to where the store and the topic are one."""
+    """Save the offset up to which store and topic agree."""
     upsert(connection, tables.settings, [(OFFSET_SETTING, _json(now).decode())])
 
 
 def is_unpublished(connection: Connection, kind: str, rows: Select[Any]) -> bool:
-    """Whether one of these rows, each given by its primary key, changed since the topic got it."""
+    """Return True if one of these rows, given by primary key, has unpublished changes."""
     own = rows.subquery()
     array = func.jsonb_build_array if connection.dialect.name == "postgresql" else func.json_array
     key = cast(array(literal(kind, Text), *own.columns), Text)
@@ -205,11 +211,10 @@ def is_unpublished(connection: Connection, kind: str, rows: Select[Any]) -> bool
 
 
 def restore(connection: Connection, records: Mapping[bytes, bytes | None], *, overwrite: bool) -> list[str]:
-    """Take over what the topic says: by key the newest value, None for a tombstone. A row that changed here since, and
-    was not published, stays as it is, unless `overwrite` are to be taken.
+    """Restore rows from records of the topic: the newest value by key, None for a tombstone.
 
-    Returns what cannot be read, each with the reason. A record of a kind, or with a column, that is unknown here comes
-    from another version, and is left to it.
+    Unless `overwrite`, rows with unpublished changes are retained. Returns the unreadable records, each with the
+    reason. A record of an unknown kind or with an unknown column comes from another version and is ignored.
     """
     newer = {} if overwrite else _unpublished(connection)
     unreadable: list[str] = []
@@ -219,19 +224,19 @@ def restore(connection: Connection, records: Mapping[bytes, bytes | None], *, ov
     for name, value in records.items():
         try:
             key, record = tuple(_read(name)), None if value is None else _decode(value)
-            kept = STATE_TABLES.get(key[0])
-            if kept is not None:
-                _check_key(kept, key)
-            row = _row(kept, key, record.row) if kept is not None and record is not None else None
+            state_table = STATE_TABLES.get(key[0])
+            if state_table is not None:
+                _check_key(state_table, key)
+            row = _row(state_table, key, record.row) if state_table is not None and record is not None else None
         except _UNREADABLE as error:
             unreadable.append(f"{name[:200]!r}: {str(error)[:200] or type(error).__name__}")
             continue
         number = 0 if record is None else min(record.number, _LARGEST_NUMBER)
         highest = max(highest, number)
-        if kept is None or newer.get(key, -1) >= number:
+        if state_table is None or newer.get(key, -1) >= number:
             continue
         (found if row is not None else gone)[key[0]].append(key[1:] if row is None else row)
-    # So that changes from now on have numbers above those on the topic.
+    # Later changes must have higher numbers than those on the topic.
     _continue_numbers_after(connection, highest)
     for kind, rows in found.items():
         upsert(connection, STATE_TABLES[kind].table, rows)
@@ -244,43 +249,43 @@ def restore(connection: Connection, records: Mapping[bytes, bytes | None], *, ov
         for row in rows
     }
     taken |= {(kind, *key) for kind, keys in gone.items() for key in keys}
-    # The triggers noted what was just taken, and the topic has it. Left there, these notes would count as changes of
-    # this store, and keep what the topic says of the same rows further on.
+    # The triggers also recorded the rows just restored, which the topic has. Left in the outbox, they would count as
+    # local changes and protect the rows from later records of the topic.
     _delete_published(connection, [number for key, number in _unpublished(connection).items() if key in taken])
     return unreadable
 
 
 def republish(connection: Connection) -> None:
-    """Have all of the state published, for a topic that lacks some of it."""
+    """Mark the complete state for publishing, for a topic that lacks part of it."""
     known = {tuple(_read(row.key)) for row in connection.execute(select(tables.state_outbox.c.key))}
-    for some in chunks((key for key, _ in contents(connection) if key not in known), _AT_ONCE):
-        connection.execute(tables.state_outbox.insert(), [{"key": key_of(key).decode()} for key in some])
+    for chunk in chunks((key for key, _ in contents(connection) if key not in known), _CHUNK):
+        connection.execute(tables.state_outbox.insert(), [{"key": key_of(key).decode()} for key in chunk])
 
 
 def contents(connection: Connection) -> Iterator[tuple[Key, dict[str, Any]]]:
-    """The state, kind by kind in the order of the keys: the key of each row and the row as JSON has it."""
-    for kind, kept in STATE_TABLES.items():
-        table = kept.table
+    """Yield the state by kind and key: the key of each row, and the row as JSON."""
+    for kind, state_table in STATE_TABLES.items():
+        table = state_table.table
         query = select(table).order_by(*table.primary_key.columns).execution_options(yield_per=1_000)
-        if kept.name_prefixes:
-            query = query.where(_has_prefix(kept))
+        if state_table.name_prefixes:
+            query = query.where(_has_prefix(state_table))
         width = len(table.primary_key.columns)
         for row in connection.execute(query):
-            yield (kind, *row[:width]), _as_json(kept, row)
+            yield (kind, *row[:width]), _as_json(state_table, row)
 
 
 def pending_count(connection: Connection) -> int:
-    """How many rows the topic does not have yet as they are."""
+    """Return the number of rows with unpublished changes."""
     return connection.execute(select(func.count()).select_from(tables.state_outbox)).scalar_one()
 
 
 def unpublished(connection: Connection) -> set[Key]:
-    """The keys of the rows that changed since the topic got them."""
+    """Return the keys of the rows with unpublished changes."""
     return set(_unpublished(connection))
 
 
 def decode_records(records: Mapping[bytes, bytes | None]) -> dict[Key, dict[str, Any]]:
-    """What records of the topic say, by key the newest value: as `contents`, without what cannot be read here."""
+    """Return the contents of records by key, in the form of `contents`. Unreadable records are skipped."""
     found = {}
     for name, value in records.items():
         with suppress(*_UNREADABLE):
@@ -291,7 +296,7 @@ def decode_records(records: Mapping[bytes, bytes | None]) -> dict[Key, dict[str,
 
 
 def dump_line(key: Key, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the state as a line of `tieout dump --state`."""
+    """Return a row of the state as a line of `tieout dump --state`."""
     return {"state": key[0], "key": list(key[1:]), "row": dict(row)}
 
 
@@ -301,40 +306,40 @@ def _unpublished(connection: Connection) -> dict[Key, int]:
 
 
 def _rows_of(connection: Connection, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
-    """The rows of these keys as JSON has them; none for one that is gone."""
+    """Return the rows of these keys as JSON, without deleted ones."""
     by_kind: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for key in keys:
         by_kind[key[0]].append(key[1:])
     found = {}
     for kind, own in by_kind.items():
-        kept, width = STATE_TABLES[kind], len(STATE_TABLES[kind].table.primary_key.columns)
-        for some in chunks(own, _AT_ONCE):
-            for row in select_keys(connection, kept.table, some):
-                found[kind, *row[:width]] = _as_json(kept, row)
+        state_table, width = STATE_TABLES[kind], len(STATE_TABLES[kind].table.primary_key.columns)
+        for chunk in chunks(own, _CHUNK):
+            for row in select_keys(connection, state_table.table, chunk):
+                found[kind, *row[:width]] = _as_json(state_table, row)
     return found
 
 
-def _as_json(kept: StateTable, row: Sequence[Any]) -> dict[str, Any]:
+def _as_json(state_table: StateTable, row: Sequence[Any]) -> dict[str, Any]:
     return {
         column.name: _unpack(value) if isinstance(column.type, LargeBinary) else value
-        for column, value in zip(kept.table.columns, row, strict=True)
-        if column.name not in kept.transient
+        for column, value in zip(state_table.table.columns, row, strict=True)
+        if column.name not in state_table.transient
     }
 
 
-def _check_key(kept: StateTable, key: Key) -> None:
-    """Raise `ValueError` for a key that is none of the table's rows."""
-    columns = kept.table.primary_key.columns
+def _check_key(state_table: StateTable, key: Key) -> None:
+    """Raise `ValueError` unless a key may be one of the table."""
+    columns = state_table.table.primary_key.columns
     if len(key) != 1 + len(columns):
         raise ValueError(f"the key has {len(key) - 1} parts and must have {len(columns)}")
     for column, value in zip(columns, key[1:], strict=True):
         _check_value(column, value)
-    if kept.name_prefixes and not key[1].startswith(kept.name_prefixes):
-        raise ValueError("the setting is none that is kept")
+    if state_table.name_prefixes and not key[1].startswith(state_table.name_prefixes):
+        raise ValueError("the setting is none that is state_table")
 
 
 def _check_value(column: Column[Any], value: Any) -> None:
-    """Raise `ValueError` for what a column cannot hold, on either database."""
+    """Raise `ValueError` for a value that a column cannot hold on either database."""
     if type(value) is not column.type.python_type:
         raise ValueError(f"the column {column.name!r} is no {column.type.python_type.__name__}")
     if isinstance(value, int) and abs(value) > _LARGEST[isinstance(column.type, BigInteger)]:
@@ -343,34 +348,34 @@ def _check_value(column: Column[Any], value: Any) -> None:
         raise ValueError(f"the column {column.name!r} holds the character NUL")
 
 
-def _row(kept: StateTable, key: Key, row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """A row of the table from one of the topic. Raises `ValueError` for what is none."""
+def _row(state_table: StateTable, key: Key, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the row of the table for the row of a record. Raises `ValueError` if it is invalid."""
     values = []
-    for column in kept.table.columns:
-        value = kept.transient.get(column.name, row.get(column.name))
+    for column in state_table.table.columns:
+        value = state_table.transient.get(column.name, row.get(column.name))
         if value is None and not column.nullable:
             raise ValueError(f"the column {column.name!r} is missing")
         if value is not None and isinstance(column.type, LargeBinary):
             value = _pack(value)
         elif value is not None:
             _check_value(column, value)
-        if column.name in kept.json_columns and not isinstance(_read(value), dict):
+        if column.name in state_table.json_columns and not isinstance(_read(value), dict):
             raise ValueError(f"the column {column.name!r} is no JSON object")
         values.append(value)
-    width = len(kept.table.primary_key.columns)
+    width = len(state_table.table.primary_key.columns)
     if tuple(values[:width]) != key[1:]:
         raise ValueError("the row has another key than its record")
     return tuple(values)
 
 
-def _has_prefix(kept: StateTable) -> Any:
-    """As the triggers have it: SQLite's LIKE takes capitals for small letters."""
-    column = kept.table.primary_key.columns[0]
-    return or_(*(func.substr(column, 1, len(name)) == name for name in kept.name_prefixes))
+def _has_prefix(state_table: StateTable) -> Any:
+    """Return the condition on names, equal to that of the triggers: SQLite's LIKE ignores case."""
+    column = state_table.table.primary_key.columns[0]
+    return or_(*(func.substr(column, 1, len(name)) == name for name in state_table.name_prefixes))
 
 
 def _continue_numbers_after(connection: Connection, number: int) -> None:
-    """Give changes from now on numbers above this one."""
+    """Number later changes above this number."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT number_state_after(:number)"), {"number": number})
         return

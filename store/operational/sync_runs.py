@@ -1,7 +1,7 @@
-"""Sync runs in the store: who requested which sync when, and how far its documents are.
+"""Sync runs: who requested which sync when, and the progress of its documents.
 
-The progress of a run is that of the attempt log, read when somebody looks, so a handler that is killed leaves nothing
-stale behind. What its documents came to is kept when a later request begins again.
+The progress of a run is derived from the attempt log on reading, so a killed handler leaves nothing stale. The outcome
+of its documents is stored when a later request restarts them.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,8 +25,8 @@ RunState = Literal[
     "succeeded",
     "not-needed",
 ]
-"""How far a document is: a person must act; a dependency must change first; a call is under way; it waits for another
-attempt; it waits for its first; its handler ended and the next one takes it up; a later run began again; done.
+"""State of a document in a run: needs a person; blocked by a dependency; call in progress; waiting for another attempt;
+waiting for the first; interrupted, to be resumed by the next handler; restarted by a later run; done.
 """
 
 FAILED: Final[Sequence[RunState]] = ("needs-attention", "blocked")
@@ -34,9 +34,9 @@ WAITING: Final[Sequence[RunState]] = ("retrying", "queued", "interrupted")
 OPEN: Final[Sequence[RunState]] = ("running", *WAITING)
 DONE: Final[Sequence[RunState]] = ("succeeded", "not-needed", "superseded")
 
-_AT_ONCE: Final = 500
+_CHUNK: Final = 500
 _PICKED_UP: Final = 15 * SECOND
-"""A handler looks at least every second for what is due; this is plenty."""
+"""Time in which a handler picks up due work: it polls at least every second."""
 _LONGEST_CALL: Final = 140 * SECOND
 """Both systems end a call after two minutes."""
 _RUNS: Final = tables.sync_runs
@@ -45,11 +45,11 @@ _SYNCS: Final = tables.syncs
 
 
 class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """A run and its progress. Times are microseconds since 1970; `arrived` documents have reached the attempt log,
-    `joined` of them were queued, in progress or blocked before, so that no new round began for them.
+    """A run and its progress. Times are microseconds since 1970 UTC.
 
-    `counts` are documents by action and state; `due` is when the next waiting document is attempted; `last_at` is when
-    an attempt of it began or ended last, `ended_at` when one ended last.
+    `arrived` documents have reached the attempt log. `joined` of them were queued, in progress or blocked before, so
+    that no attempt cycle began for them. `counts` are documents by action and state. `due` is the time of the next
+    attempt of a waiting document, `last_at` the last begin or end of an attempt, `ended_at` the last end.
     """
 
     id: str
@@ -68,17 +68,17 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: int | None = None
 
     def count(self, *states: RunState, action: str | None = None) -> int:
-        """The documents in these states: of one action, or of all."""
+        """Count the documents in these states, of one action or of all."""
         some = self.counts.values() if action is None else [self.counts.get(action, {})]
         return sum(by_state.get(state, 0) for by_state in some for state in states)
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more happens without a person, or a change of what a blocked document depends on."""
+        """True if nothing more happens without a person or a change of a dependency."""
         return self.arrived >= self.documents and not self.count(*OPEN)
 
     def stalled(self, now: int) -> bool:
-        """Whether a handler should have moved something by now and has not: none may be running."""
+        """Return True if a handler should have made progress and has not: none may be running."""
         if self.finished:
             return False
         if self.last_at is None:
@@ -87,9 +87,9 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
         return now - self.last_at > (_PICKED_UP if due and not self.count("running") else _LONGEST_CALL)
 
     def remaining(self, now: int) -> int | None:
-        """The estimated time until the run is finished, in microseconds; None while nothing tells it.
+        """Estimate the time until the run is finished, in microseconds; None if unknown.
 
-        By the pace so far, and not before the next waiting document is due.
+        Based on the pace so far, and at least until the next waiting document is due.
         """
         ended = self.count(*FAILED, *DONE)
         left = self.documents - ended
@@ -104,7 +104,7 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A document of a run, with what came of it. `joined`: no new round began for it."""
+    """A document of a run and its outcome. `joined`: no attempt cycle began for it."""
 
     document: str
     action: str
@@ -118,7 +118,7 @@ class RunDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def record(connection: Connection, request: Request, began: Mapping[tuple[str, str], bool]) -> None:
-    """Keep a request of a run: for each document and action whether a new round began."""
+    """Record a request of a run: for each document and action, whether an attempt cycle began."""
     run = request.run
     assert run is not None
     if connection.execute(select(_RUNS.c.id).where(_RUNS.c.id == run.id)).first() is None:
@@ -133,7 +133,7 @@ def record(connection: Connection, request: Request, began: Mapping[tuple[str, s
 
 
 def settle(connection: Connection, syncs: Collection[Sync]) -> None:
-    """Keep in the runs what these documents came to, before a request begins again with them."""
+    """Store the outcome of these documents in their runs, before a request restarts them."""
     if not syncs:
         return
     own = (_OF_RUN.c.document == bindparam("of_document")) & (_OF_RUN.c.action == bindparam("of_action"))
@@ -144,7 +144,7 @@ def settle(connection: Connection, syncs: Collection[Sync]) -> None:
             {
                 "of_document": sync.document,
                 "of_action": sync.action,
-                "kept_state": _came_to(sync.attempts, sync.last_outcome),
+                "kept_state": _outcome_state(sync.attempts, sync.last_outcome),
                 "kept_made": sync.attempts.made,
                 "kept_last_at": sync.last_at,
                 "kept_outcome": sync.last_outcome,
@@ -155,7 +155,7 @@ def settle(connection: Connection, syncs: Collection[Sync]) -> None:
     )
 
 
-def _came_to(attempts: Attempts, outcome: str) -> RunState:
+def _outcome_state(attempts: Attempts, outcome: str) -> RunState:
     match attempts.state:
         case "done":
             return "not-needed" if outcome == "not-needed" else "succeeded"
@@ -168,16 +168,16 @@ def _came_to(attempts: Attempts, outcome: str) -> RunState:
 
 
 def recorded(connection: Connection, run: str, documents: Collection[str]) -> set[tuple[str, str]]:
-    """Those of these documents, with their actions, that a run has requested already."""
+    """Return the (document, action) pairs that a run has already requested, of these documents."""
     found: set[tuple[str, str]] = set()
-    for some in chunks(documents, _AT_ONCE):
-        known = select(_OF_RUN.c.document, _OF_RUN.c.action).where(_OF_RUN.c.run == run, _OF_RUN.c.document.in_(some))
+    for chunk in chunks(documents, _CHUNK):
+        known = select(_OF_RUN.c.document, _OF_RUN.c.action).where(_OF_RUN.c.run == run, _OF_RUN.c.document.in_(chunk))
         found.update((row.document, row.action) for row in connection.execute(known))
     return found
 
 
 def purge(connection: Connection, before: int) -> int:
-    """Delete the runs that were requested before then; returns how many."""
+    """Delete the runs requested before a time. Return their number."""
     old = select(_RUNS.c.id).where(_RUNS.c.at < before)
     connection.execute(delete(_OF_RUN).where(_OF_RUN.c.run.in_(old)))
     return connection.execute(delete(_RUNS).where(_RUNS.c.at < before)).rowcount
@@ -187,7 +187,7 @@ def purge(connection: Connection, before: int) -> int:
 
 
 def run_of(connection: Connection, run: str, now: int) -> RunProgress | None:
-    """A run with its progress; None when there is none of this id."""
+    """Return a run with its progress, or None."""
     row = connection.execute(select(_RUNS).where(_RUNS.c.id == run)).first()
     return None if row is None else _progress(connection, row, now)
 
@@ -195,7 +195,9 @@ def run_of(connection: Connection, run: str, now: int) -> RunProgress | None:
 def runs_of(
     connection: Connection, company: str, now: int, limit: int, *, by_person: bool | None = None
 ) -> list[RunProgress]:
-    """The last runs of a company, the newest first; those of persons or of the recurring job alone if asked for."""
+    """Return the last runs of a company, newest first. `by_person` restricts them to those of people or of the
+    recurring job.
+    """
     query = select(_RUNS).where(_RUNS.c.company == company).order_by(_RUNS.c.at.desc(), _RUNS.c.id).limit(limit)
     if by_person is not None:
         query = query.where(_RUNS.c.by_person == int(by_person))
@@ -203,7 +205,7 @@ def runs_of(
 
 
 def documents_of(connection: Connection, run: str, now: int, limit: int | None, skip: int = 0) -> list[RunDocument]:
-    """Documents of a run, those first that need somebody, then those under way, then those that are done; by name."""
+    """Return documents of a run: first those that need a person, then those in progress, then those done; by name."""
     state = _state(now)
     order = case({name: number for number, name in enumerate(get_args(RunState))}, value=state)
     query = (
@@ -237,7 +239,7 @@ _RESULT: Final = (
     (_OF_RUN.c.outcome, _SYNCS.c.last_outcome),
     (_OF_RUN.c.text, _SYNCS.c.last_text),
 )
-"""What a document came to, where it is kept, and until then."""
+"""The columns of an outcome: where it is stored, and where it is until then."""
 
 
 def _kept(kept: Any, live: Any) -> Any:
@@ -251,7 +253,7 @@ def _progress(connection: Connection, row: Any, now: int) -> RunProgress:
         select(_OF_RUN.c.action, state.label("state"), func.count().label("number"))
         .add_columns(func.sum(_OF_RUN.c.joined).label("joined"))
         .add_columns(func.min(case((waits & _OF_RUN.c.state.is_(None), _SYNCS.c.due))).label("due"))
-        # What an attempt before this run came to is no movement of it.
+        # Attempts before this run are no progress of it.
         .add_columns(func.max(case((ended >= row.at, ended))).label("ended_at"))
         .select_from(_joined())
         .where(_OF_RUN.c.run == row.id)
@@ -287,12 +289,12 @@ def _joined() -> Any:
 
 
 def _state(now: int) -> Any:
-    """A document's `RunState`."""
+    """Return the SQL expression of the `RunState`."""
     syncs, is_open = _SYNCS.c, _SYNCS.c.state.in_(("waiting", "running"))
     return case(
         (_OF_RUN.c.state.is_not(None), _OF_RUN.c.state),
         (syncs.state.is_(None), "superseded"),
-        # A handler that is alive keeps its claim.
+        # A live handler renews its claim.
         ((syncs.state == "running") & (syncs.until <= now), "interrupted"),
         (syncs.state == "running", "running"),
         (is_open & (syncs.until > now), "running"),

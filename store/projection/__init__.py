@@ -1,10 +1,11 @@
 """The write side: one batch in, one transaction out.
 
 * `batch_projection`: merges the changes of a batch, re-links and re-evaluates the affected chains.
+* `projection_cache`: the caches of the projection that outlive a batch.
 * `batch_plan`: the statements of a batch, computed before its transaction begins.
 * `writer`: the single writer, which commits a plan together with the offsets of its batch.
-* `read_your_writes`: reads for the writer: committed rows, overlaid with uncommitted writes of the batch before.
-* `recent_cache`: a bounded cache between batches.
+* `read_your_writes`: reads of the writer: committed rows, overlaid with the uncommitted writes of the previous batch.
+* `recent_cache`: a bounded cache.
 * `tile_totals`: the views of a grid as bits, and the materialised totals by day.
-* `outgoing`: a record for a topic.
+* `outgoing`: a record to publish.
 """

@@ -1,4 +1,4 @@
-"""What a batch writes: worked out in full before its transaction begins, so that the transaction is nothing but
+"""The writes of a batch, computed completely before its transaction begins, so that the transaction only executes
 statements.
 """
 
@@ -16,7 +16,7 @@ from engine.errorlog.lifecycle import Deletion, subject_of
 from engine.events.facts import UNDATED, Change, Heartbeat, ProcessMessage
 from engine.events.notices import RereadRequest
 from engine.mapping.compiler import EntityMap
-from engine.reconciliation.documents import Chain, Document, Finding
+from engine.reconciliation.documents import Amounts, Chain, Document, Finding
 from engine.serialization import document_json
 from engine.sync.attempts import Request
 from store.operational.pins import setting_name
@@ -38,8 +38,8 @@ from store.schema import tables
 from store.schema.bulk_sql import delete, insert, upsert
 
 _json = msgspec.json.Encoder().encode
-_NO_SUMS: Final = Totals()
-# Their places in a row of the table of notices.
+_NO_TOTALS: Final = Totals()
+# Indexes of columns of the table `notices`.
 _NOTICED: Final = 4
 _ANSWERED: Final = 5
 
@@ -48,18 +48,18 @@ V = TypeVar("V")
 
 
 class OffsetAdvance(msgspec.Struct, frozen=True):
-    """A step through one partition: from the record that `follows` the last one applied to the `next` one to read."""
+    """An advance of the offset of one partition from `follows`, the committed offset, to `next`."""
 
     topic: str
     partition: int
     follows: int
     next: int
     last: str | None = None
-    """A digest of the record before `next`, by which the log is known again."""
+    """Outbox id of the last record, once committed."""
 
 
 class ReceivedRequest(msgspec.Struct, frozen=True):
-    """A sync request and its place on the commands topic."""
+    """A sync request and its location on the commands topic."""
 
     topic: str
     partition: int
@@ -68,7 +68,7 @@ class ReceivedRequest(msgspec.Struct, frozen=True):
 
 
 class DecodedBatch(msgspec.Struct):
-    """What one read from the log came to."""
+    """The decoded contents of one batch of log records."""
 
     changes: list[tuple[Change, EntityMap]] = []
     heartbeats: list[Heartbeat] = []
@@ -79,69 +79,75 @@ class DecodedBatch(msgspec.Struct):
     notices: list[Outgoing] = []
     reread_requests: list[RereadRequest] = []
     reread_answers: list[RereadRequest] = []
-    """Notices that were answered, each as of its own time."""
+    """Answered re-read requests, each with the time as of which its row was read."""
     applied_commands: list[str] = []
-    """Commands that waited in the inbox."""
+    """IDs of inbox commands that the batch applies."""
     advances: list[OffsetAdvance] = []
     pins: Mapping[tuple[str, str], str] = {}
-    """Environments that are pinned from now on: `store.operational.pins`."""
+    """Environments to pin (`store.operational.pins`)."""
 
 
 class Plan(msgspec.Struct):
-    """The statements of one transaction, what it publishes, and what it leaves for the next batch to read."""
+    """The statements of one transaction, the records it publishes, and its uncommitted writes for the next batch."""
 
-    unit: BatchProjection
+    projection: BatchProjection
     advances: list[OffsetAdvance]
     publishes: bool
-    """Whether anything is put into the outbox and asked for: not by a rebuilt store; what changes is published when it
-    takes over."""
-    steps: list[Callable[[Connection], None]] = []
+    """False while a store is rebuilt: nothing is put into the outbox and no sync is requested. Differences are
+    published when the rebuilt store is swapped in.
+    """
+    statements: list[Callable[[Connection], None]] = []
     rows: int = 0
-    """How many rows they write and delete."""
+    """Number of rows that the statements write and delete."""
     outgoing: list[Outgoing] = []
     last: int = 0
     """The number of the last of them in the outbox, once committed."""
     messages: list[ProcessMessage] = []
     deletions: list[Deletion] = []
-    """What may change where errors stand. That is looked up within the transaction, so that it rests on everything
-    that was written before; it is rare.
+    """Messages and deletions may change the status of errors. It is computed within the transaction, after all other
+    statements; this is rare.
     """
     requests: list[ReceivedRequest] = []
-    """What is asked of the attempt log."""
-    written: UncommittedWrites = msgspec.field(default_factory=UncommittedWrites)
-    known_chains: dict[str, bytes] = {}
+    """Requests to hand to the attempt log."""
+    uncommitted: UncommittedWrites = msgspec.field(default_factory=UncommittedWrites)
+    chain_bodies: dict[str, bytes] = {}
     sources: dict[str, int] = {}
 
     def insert(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Write rows that are not there yet."""
+        """Insert rows whose keys do not exist."""
         if rows:
-            self.steps.append(partial(insert, table=table, rows=rows))
+            self.statements.append(partial(insert, table=table, rows=rows))
             self.rows += len(rows)
 
     def upsert(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Write rows, replacing those of the same key."""
+        """Insert rows, replacing those of the same key."""
         if rows:
-            self.steps.append(partial(upsert, table=table, rows=rows))
+            self.statements.append(partial(upsert, table=table, rows=rows))
             self.rows += len(rows)
 
     def delete(self, table: Table, columns: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> None:
         """Delete the rows whose columns have one of these values."""
         if keys:
-            self.steps.append(partial(delete, table=table, columns=columns, keys=keys))
+            self.statements.append(partial(delete, table=table, columns=columns, keys=keys))
             self.rows += len(keys)
 
 
 def plan_batch(
-    unit: BatchProjection, rows: ReadYourWrites, batch: DecodedBatch, sources: Mapping[str, int], *, publishes: bool
+    projection: BatchProjection,
+    rows: ReadYourWrites,
+    batch: DecodedBatch,
+    sources: Mapping[str, int],
+    *,
+    publishes: bool,
 ) -> Plan:
-    """The plan of a batch whose changes `unit` has taken; `sources` is how far each has said to have sent."""
-    unit.decide()
-    plan = Plan(unit, batch.advances, publishes)
+    """Return the plan of a batch whose changes `projection` has merged. `sources` are the known heartbeats."""
+    projection.evaluate_chains()
+    plan = Plan(projection, batch.advances, publishes)
     _plan_records(plan)
     _plan_decisions(plan, rows)
     _plan_reference_findings(plan)
     _plan_heartbeats(plan, batch.heartbeats, sources)
-    plan.delete(tables.inbox, ["id"], [(one,) for one in sorted(set(batch.applied_commands))])
+    plan.delete(tables.inbox, ["id"], [(command,) for command in sorted(set(batch.applied_commands))])
     _plan_messages(plan, batch.messages)
     _plan_deletions(plan, batch.deletions)
     _plan_notices(plan, rows, batch)
@@ -154,35 +160,39 @@ def plan_batch(
 
 
 def _plan_records(plan: Plan) -> None:
-    unit = plan.unit
-    rows = [(key, encode(unit.records[key])) for key in sorted(unit.changed)]
-    plan.insert(tables.records, [row for row in rows if row[0] in unit.created])
-    plan.upsert(tables.records, [row for row in rows if row[0] not in unit.created])
-    plan.delete(tables.links, ["token", "record"], sorted(unit.links_removed))
-    # In the order of the tree, which spares it the search for a page; among records of one token any order will do.
-    plan.insert(tables.links, sorted(unit.links_added, key=itemgetter(0)))
-    plan.upsert(tables.recomputations, [(token, "") for token in unit.postponed])
+    projection = plan.projection
+    rows = [(key, encode(projection.records[key])) for key in sorted(projection.changed)]
+    plan.insert(tables.records, [row for row in rows if row[0] in projection.created])
+    plan.upsert(tables.records, [row for row in rows if row[0] not in projection.created])
+    plan.delete(tables.links, ["token", "record"], sorted(projection.links_removed))
+    # In the order of the B-tree, which saves searching for pages; the order within a token is irrelevant.
+    plan.insert(tables.links, sorted(projection.links_added, key=itemgetter(0)))
+    plan.upsert(tables.recomputations, [(token, "") for token in projection.postponed])
 
 
 # --- chains ----------------------------------------------------------------------------------------------------------
 
 
 def _plan_decisions(plan: Plan, rows: ReadYourWrites) -> None:
-    """Write what is decided differently now."""
-    unit = plan.unit
+    """Write the chains whose result has changed."""
+    projection = plan.projection
     bodies: dict[str, bytes] = {}
     new: dict[str, Chain] = {}
-    for chain, decided in unit.new_chains.items():
+    for chain, decided in projection.new_chains.items():
         body = encode(decided)
-        if unit.old_chains.get(chain) != body:
+        if projection.old_chains.get(chain) != body:
             bodies[chain] = body
             new[chain] = decided
-    gone = [chain for chain in unit.old_chains if chain not in unit.new_chains]
-    old = {chain: _decode_chain(unit.old_chains[chain]) for chain in [*bodies, *gone] if chain in unit.old_chains}
+    deleted = [chain for chain in projection.old_chains if chain not in projection.new_chains]
+    old = {
+        chain: _decode_chain(projection.old_chains[chain])
+        for chain in [*bodies, *deleted]
+        if chain in projection.old_chains
+    }
     changed = sorted(bodies.items())
     plan.insert(tables.chains, [row for row in changed if row[0] not in old])
     plan.upsert(tables.chains, [row for row in changed if row[0] in old])
-    plan.delete(tables.chains, ["id"], [(chain,) for chain in gone])
+    plan.delete(tables.chains, ["id"], [(chain,) for chain in deleted])
     _plan_findings(
         plan,
         [chain for chain, before in old.items() if before.findings],
@@ -191,20 +201,20 @@ def _plan_decisions(plan: Plan, rows: ReadYourWrites) -> None:
     _plan_unsynced(plan, old, new)
     old_documents, new_documents = _documents(old), _documents(new)
     _plan_documents(plan, new, old_documents, new_documents)
-    plan.known_chains = {**unit.old_chains, **bodies}
-    plan.written = UncommittedWrites(
-        records={key: unit.records[key] for key in unit.changed},
+    plan.chain_bodies = {**projection.old_chains, **bodies}
+    plan.uncommitted = UncommittedWrites(
+        records={key: projection.records[key] for key in projection.changed},
         chains=bodies,
-        chains_gone=frozenset(gone),
-        links_added=unit.links_added,
-        links_removed=unit.links_removed,
+        deleted_chains=frozenset(deleted),
+        links_added=projection.links_added,
+        links_removed=projection.links_removed,
         totals=_plan_totals(plan, rows, old_documents, new_documents),
         reconciliations=_plan_reconciliations(plan, rows, old_documents, new_documents),
     )
 
 
 Documents = Mapping[str, Document]
-"""By their keys."""
+"""Documents by key."""
 
 
 def _documents(chains: Mapping[str, Chain]) -> Documents:
@@ -212,7 +222,7 @@ def _documents(chains: Mapping[str, Chain]) -> Documents:
 
 
 def _plan_documents(plan: Plan, chains: Mapping[str, Chain], old: Documents, new: Documents) -> None:
-    """Write documents that are new, other than before, or of another chain."""
+    """Write documents that are new, changed or in another chain."""
     written = sorted(document_row(chain.id, document) for chain in chains.values() for document in chain.documents)
     plan.insert(tables.documents, [row for row in written if row[0] not in old])
     plan.upsert(tables.documents, [row for row in written if row[0] in old])
@@ -222,29 +232,39 @@ def _plan_documents(plan: Plan, chains: Mapping[str, Chain], old: Documents, new
 
 
 def _positions(old: Documents, new: Documents) -> list[Outgoing]:
-    """Each changed document for the positions topic, and a tombstone for each name that is gone."""
+    """Return a record of the positions topic for each changed document, and a tombstone for each deleted name."""
     names = {document.document for document in new.values()}
-    gone = sorted({document.document for document in old.values()} - names)
+    deleted_names = sorted({document.document for document in old.values()} - names)
     return [
         *(
             Outgoing("positions", document.document.encode(), position_json(document))
             for key, document in new.items()
             if old.get(key) != document
         ),
-        *(Outgoing("positions", name.encode(), None) for name in gone),
+        *(Outgoing("positions", name.encode(), None) for name in deleted_names),
     ]
 
 
 def position_json(document: Document) -> bytes:
-    """The JSON of `tieout documents`, without the members that are null: a large part of the log's bytes would say
-    nothing.
-    """
+    """Return the JSON of `tieout documents` without null members, which would be a large part of the topic."""
     return _json({name: value for name, value in document_json(document).items() if value is not None})
 
 
+def _amount_columns(amounts: Amounts | None) -> tuple[int | None, int, int, int, int]:
+    """Return the columns of amounts in one currency; only the total is NULL if they cannot be computed."""
+    if amounts is None:
+        return None, 0, 0, 0, 0
+    return (
+        amounts.amount,
+        amounts.missing_actual,
+        amounts.missing_journal_line,
+        amounts.reconciled,
+        amounts.difference,
+    )
+
+
 def document_row(chain: str, document: Document) -> tuple[Any, ...]:
-    """A document as its row of the table `documents`, in the order of its columns."""
-    amounts, accounting = document.amounts, document.accounting
+    """Return the row of a document in the table `documents`, in the order of its columns."""
     return (
         document.key,
         chain,
@@ -258,29 +278,9 @@ def document_row(chain: str, document: Document) -> tuple[Any, ...]:
         document.cause,
         document.since,
         document.currency,
-        *(
-            (
-                amounts.amount,
-                amounts.missing_actual,
-                amounts.missing_journal_line,
-                amounts.reconciled,
-                amounts.difference,
-            )
-            if amounts
-            else (None, 0, 0, 0, 0)
-        ),
+        *_amount_columns(document.amounts),
         document.accounting_currency,
-        *(
-            (
-                accounting.amount,
-                accounting.missing_actual,
-                accounting.missing_journal_line,
-                accounting.reconciled,
-                accounting.difference,
-            )
-            if accounting
-            else (None, 0, 0, 0, 0)
-        ),
+        *_amount_columns(document.accounting),
         document.voucher,
         document.project,
         document.category,
@@ -301,15 +301,15 @@ def document_row(chain: str, document: Document) -> tuple[Any, ...]:
 
 
 def _plan_totals(plan: Plan, rows: ReadYourWrites, old: Documents, new: Documents) -> dict[TotalKey, Totals]:
-    """Write the sums that the tiles are made of; returns those that change."""
-    gained, lost = _numbers(new), _numbers(old)
+    """Write the materialised totals behind the tiles. Return those that change."""
+    gained, lost = _contributions(new), _contributions(old)
     changes: dict[TotalKey, Totals] = {}
     for key in gained.keys() | lost.keys():
-        change = [one - other for one, other in zip(_added(gained.get(key)), _added(lost.get(key)), strict=True)]
+        change = [plus - minus for plus, minus in zip(_added(gained.get(key)), _added(lost.get(key)), strict=True)]
         if any(change):
             changes[key] = Totals(*change)
-    known = _known(plan.unit.state.totals, changes.keys(), rows.totals)
-    totals = {key: known.get(key, _NO_SUMS) + change for key, change in changes.items()}
+    stored = _stored(plan.projection.cache.totals, changes.keys(), rows.totals)
+    totals = {key: stored.get(key, _NO_TOTALS) + change for key, change in changes.items()}
     table = tables.totals
     kept = [(*msgspec.structs.astuple(key), sums.as_text()) for key, sums in totals.items() if sums.documents]
     plan.upsert(table, kept)
@@ -321,15 +321,15 @@ def _plan_totals(plan: Plan, rows: ReadYourWrites, old: Documents, new: Document
 def _plan_reconciliations(
     plan: Plan, rows: ReadYourWrites, old: Documents, new: Documents
 ) -> dict[ReconciliationKey, int]:
-    """Write what left the balance by day; returns the amounts that change."""
+    """Write the reconciled amounts by day. Return those that change."""
     changes: dict[ReconciliationKey, int] = {}
     for sign, documents in ((1, new), (-1, old)):
         for document in documents.values():
             if document.accounting and document.accounting.reconciled and views_of(document) & SUMMED:
                 key = reconciliation_key(document.company or "", document.date or "", document.since)
                 changes[key] = changes.get(key, 0) + sign * document.accounting.reconciled
-    known = _known(plan.unit.state.reconciliations, changes.keys(), rows.reconciliations)
-    amounts = {key: known.get(key, 0) + change for key, change in changes.items() if change}
+    stored = _stored(plan.projection.cache.reconciliations, changes.keys(), rows.reconciliations)
+    amounts = {key: stored.get(key, 0) + change for key, change in changes.items() if change}
     plan.upsert(tables.reconciliations, [(*key, str(amount)) for key, amount in amounts.items() if amount])
     plan.delete(
         tables.reconciliations, ReconciliationKey._fields, [key for key, amount in amounts.items() if not amount]
@@ -337,41 +337,43 @@ def _plan_reconciliations(
     return amounts
 
 
-def _known(recent: RecentCache[K, V], keys: Set[K], read: Callable[[Set[K]], dict[K, V]]) -> dict[K, V]:
-    """What is kept under these keys: as remembered, else as `read`."""
-    found = {key: value for key in keys if (value := recent.get(key)) is not None}
-    return found | read(keys - found.keys())
+def _stored(cache: RecentCache[K, V], keys: Set[K], read: Callable[[Set[K]], dict[K, V]]) -> dict[K, V]:
+    """Return the stored values of these keys: from the cache, else by `read`."""
+    cached = {key: value for key in keys if (value := cache.get(key)) is not None}
+    return cached | read(keys - cached.keys())
 
 
-def _numbers(documents: Documents) -> dict[TotalKey, list[tuple[int, ...]]]:
-    found: dict[TotalKey, list[tuple[int, ...]]] = {}
+def _contributions(documents: Documents) -> dict[TotalKey, list[tuple[int, ...]]]:
+    contributions: dict[TotalKey, list[tuple[int, ...]]] = {}
     for document in documents.values():
-        found.setdefault(total_key(document), []).append(contribution(document))
-    return found
+        contributions.setdefault(total_key(document), []).append(contribution(document))
+    return contributions
 
 
-def _added(found: list[tuple[int, ...]] | None) -> Iterable[int]:
-    return map(sum, zip(*found, strict=True)) if found else repeat(0, 12)
+def _added(contributions: list[tuple[int, ...]] | None) -> Iterable[int]:
+    return map(sum, zip(*contributions, strict=True)) if contributions else repeat(0, 12)
 
 
-def _plan_findings(plan: Plan, stale: Iterable[str], found: Iterable[tuple[str, Sequence[Finding]]]) -> None:
-    """Put the findings of these owners in place of those they had."""
+def _plan_findings(
+    plan: Plan, stale: Iterable[str], findings_by_owner: Iterable[tuple[str, Sequence[Finding]]]
+) -> None:
+    """Replace the findings of these owners."""
     plan.delete(tables.findings, ["owner"], [(owner,) for owner in stale])
     plan.insert(
         tables.findings,
         [
             (owner, number, finding.code, finding.document, encode(finding))
-            for owner, findings in found
+            for owner, findings in findings_by_owner
             for number, finding in enumerate(findings)
         ],
     )
 
 
 def _plan_reference_findings(plan: Plan) -> None:
-    found = list(plan.unit.reference_findings())
-    # One that is new has none yet.
-    stale = [key for key, _ in found if key not in plan.unit.created]
-    _plan_findings(plan, stale, found)
+    findings = list(plan.projection.reference_findings())
+    # A new row has none yet.
+    stale = [key for key, _ in findings if key not in plan.projection.created]
+    _plan_findings(plan, stale, findings)
 
 
 def _plan_unsynced(plan: Plan, old: Mapping[str, Chain], new: Mapping[str, Chain]) -> None:
@@ -399,37 +401,37 @@ def _plan_heartbeats(plan: Plan, heartbeats: Iterable[Heartbeat], known: Mapping
 
 
 def _plan_notices(plan: Plan, rows: ReadYourWrites, batch: DecodedBatch) -> None:
-    """The last notice about each row and as of when it was read: the maximum of each, in whatever order they come."""
-    unit = plan.unit
+    """Write re-read requests and answers: the maximum time of each by row, in any order of arrival."""
+    projection = plan.projection
     notices = {notice.key: notice for notice in (*batch.reread_answers, *batch.reread_requests)}
-    # Those that a row of this batch may answer.
-    known = rows.notices(notices.keys() | (unit.changed & unit.state.waiting))
+    # Including requests that a row of this batch may answer.
+    known = rows.notices(notices.keys() | (projection.changed & projection.cache.waiting))
     if not notices and not known:
         return
-    found = {key: list(row) for key, row in known.items()}
+    rows_by_key = {key: list(row) for key, row in known.items()}
     for key, notice in notices.items():
-        found.setdefault(key, [key, notice.source, notice.entity, int(notice.has_id), UNDATED, UNDATED])
-    for place, several in ((_NOTICED, batch.reread_requests), (_ANSWERED, batch.reread_answers)):
-        for notice in several:
-            row = found[notice.key]
-            row[place] = max(row[place], notice.at)
-    records = dict(rows.records(key for key in found if key not in unit.records))
-    for key, row in found.items():
-        if (record := unit.records.get(key) or records.get(key)) is not None:
+        rows_by_key.setdefault(key, [key, notice.source, notice.entity, int(notice.has_id), UNDATED, UNDATED])
+    for column, reread_notices in ((_NOTICED, batch.reread_requests), (_ANSWERED, batch.reread_answers)):
+        for notice in reread_notices:
+            row = rows_by_key[notice.key]
+            row[column] = max(row[column], notice.at)
+    records = dict(rows.records(key for key in rows_by_key if key not in projection.records))
+    for key, row in rows_by_key.items():
+        if (record := projection.records.get(key) or records.get(key)) is not None:
             deleted = UNDATED if record.deleted is None else record.deleted.at
             row[_ANSWERED] = max(row[_ANSWERED], UNDATED if record.read is None else record.read, deleted)
-    changed = {key: tuple(row) for key, row in found.items() if known.get(key) != tuple(row)}
+    changed = {key: tuple(row) for key, row in rows_by_key.items() if known.get(key) != tuple(row)}
     plan.upsert(tables.notices, sorted(changed.values()))
-    plan.written.notices = changed
+    plan.uncommitted.notices = changed
 
 
 def is_waiting(notice: Sequence[Any]) -> bool:
-    """Whether a row of the table of notices was not read since its last notice."""
+    """Return True if a row of the table `notices` was not read since the last re-read request."""
     return bool(notice[_NOTICED] > notice[_ANSWERED])
 
 
 def _plan_messages(plan: Plan, messages: Sequence[ProcessMessage]) -> None:
-    """The error log: complete, nothing cut (R50). A message that came twice is kept once."""
+    """Write the error log completely and untruncated (R50). A duplicate message is stored once."""
     rows = {}
     for message in messages:
         code = recognise(message.text).code if message.text else None
@@ -451,7 +453,7 @@ def _plan_messages(plan: Plan, messages: Sequence[ProcessMessage]) -> None:
 
 
 def _plan_deletions(plan: Plan, deletions: Sequence[Deletion]) -> None:
-    """What people took off the current list. A command that came twice counts once."""
+    """Write deletions of errors by people. A duplicate command counts once."""
     plan.deletions = list(deletions)
     rows = {
         deletion.id: (

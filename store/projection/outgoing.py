@@ -1,10 +1,10 @@
-"""What is published: records that wait in the outbox."""
+"""Records to publish through the outbox."""
 
 import msgspec
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A record to publish, by the topic's name without prefix; a value of None is a tombstone."""
+    """A record to publish. `topic` has no prefix; a `value` of None is a tombstone."""
 
     topic: str
     key: bytes

@@ -1,7 +1,7 @@
-"""What the writer reads: the committed rows, and over them what the batch before is just writing.
+"""Reads of the writer: committed rows, overlaid with the uncommitted writes of the previous batch (read-your-writes).
 
-A batch is worked out while the database still commits the one before it. What that one writes is known already, so it
-counts as read, whether the database shows it yet or not.
+A batch is projected while the database still commits the previous one. The writes of that one are known already, so
+reads include them whether the database shows them yet or not.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -25,11 +25,11 @@ Link = tuple[str, str]
 
 
 class UncommittedWrites(msgspec.Struct):
-    """What a batch leaves behind, by key; nothing at all before the first."""
+    """The writes of one batch by key; empty before the first."""
 
     records: Mapping[str, Record] = {}
     chains: Mapping[str, bytes] = {}
-    chains_gone: Collection[str] = ()
+    deleted_chains: Collection[str] = ()
     links_added: Collection[Link] = frozenset()
     links_removed: Collection[Link] = frozenset()
     totals: Mapping[TotalKey, Totals] = {}
@@ -38,7 +38,7 @@ class UncommittedWrites(msgspec.Struct):
     _added: dict[str, list[str]] | None = None
 
     def added(self, token: str) -> list[str]:
-        """The records that got `token`."""
+        """Return the keys of the records that gained `token`."""
         if self._added is None:
             self._added = {}
             for link, record in self.links_added:
@@ -47,99 +47,101 @@ class UncommittedWrites(msgspec.Struct):
 
 
 class ReadYourWrites:
-    """The rows of the store as the batch before leaves them (`written`)."""
+    """The rows of the store including the uncommitted writes of the previous batch (`uncommitted`)."""
 
-    def __init__(self, connection: Connection, written: UncommittedWrites) -> None:
+    def __init__(self, connection: Connection, uncommitted: UncommittedWrites) -> None:
         self._connection = connection
-        self._written = written
+        self._uncommitted = uncommitted
 
     def records(self, keys: Iterable[str]) -> Iterator[tuple[str, Record]]:
-        """The records of these keys that there are."""
-        wanted = []
+        """Yield the existing records among these keys."""
+        missing = []
         for key in keys:
-            if (record := self._written.records.get(key)) is not None:
+            if (record := self._uncommitted.records.get(key)) is not None:
                 yield key, record
             else:
-                wanted.append(key)
-        for key, body in select(self._connection, tables.records, ["key", "body"], "key", wanted):
+                missing.append(key)
+        for key, body in select(self._connection, tables.records, ["key", "body"], "key", missing):
             yield key, _decode_record(body)
 
     def records_of(self, entity_maps: Iterable[EntityMap]) -> Iterator[tuple[str, Record]]:
-        """The committed records of these entities: for a writer that begins."""
+        """Yield the committed records of these entities, for a writer that starts."""
         key = tables.records.c.key
-        # A prefix ends in a colon, which a semicolon follows.
-        ranges = [and_(key >= one.prefix, key < one.prefix[:-1] + ";") for one in entity_maps]
+        # A prefix ends in a colon, whose successor is the semicolon.
+        ranges = [and_(key >= entity_map.prefix, key < entity_map.prefix[:-1] + ";") for entity_map in entity_maps]
         for row in self._connection.execute(select_of(tables.records).where(or_(false(), *ranges))):
             yield row.key, _decode_record(row.body)
 
     def chains(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """The encoded chains of these ids that there are."""
-        wanted = []
+        """Yield the encoded chains that exist among these ids."""
+        missing = []
         for chain in ids:
-            if (body := self._written.chains.get(chain)) is not None:
+            if (body := self._uncommitted.chains.get(chain)) is not None:
                 yield chain, body
-            elif chain not in self._written.chains_gone:
-                wanted.append(chain)
-        yield from select(self._connection, tables.chains, ["id", "body"], "id", wanted)
+            elif chain not in self._uncommitted.deleted_chains:
+                missing.append(chain)
+        yield from select(self._connection, tables.chains, ["id", "body"], "id", missing)
 
-    def any_chain(self) -> bool:
-        """Whether anything was ever decided."""
+    def has_chains(self) -> bool:
+        """Return True if any chain exists."""
         committed = text("SELECT 1 FROM chains LIMIT 1")
-        return bool(self._written.chains) or self._connection.execute(committed).first() is not None
+        return bool(self._uncommitted.chains) or self._connection.execute(committed).first() is not None
 
     def links(self, tokens: Collection[str]) -> Iterator[Link]:
-        """The links of these tokens."""
-        written = self._written
+        """Yield the links of these tokens."""
+        uncommitted = self._uncommitted
         for link in select(self._connection, tables.links, ["token", "record"], "token", tokens):
-            if link not in written.links_added and link not in written.links_removed:
+            if link not in uncommitted.links_added and link not in uncommitted.links_removed:
                 yield link
-        if written.links_added:
+        if uncommitted.links_added:
             for token in tokens:
-                for record in written.added(token):
+                for record in uncommitted.added(token):
                     yield token, record
 
-    def links_whatever_company(self, heads: Collection[str]) -> Iterator[Link]:
-        """The links whose tokens are one of these ids, which end in `|`, and a company or none."""
-        written = self._written
+    def links_in_any_company(self, heads: Collection[str]) -> Iterator[Link]:
+        """Yield the links whose token is one of these ids (ending in `|`), with or without a company."""
+        uncommitted = self._uncommitted
         ranges = [(head, head[:-1] + "}") for head in heads]
         for link in select_ranges(self._connection, tables.links, ["token", "record"], "token", ranges):
-            if link not in written.links_added and link not in written.links_removed and _is_of(heads, link):
+            if link not in uncommitted.links_added and link not in uncommitted.links_removed and _is_of(heads, link):
                 yield link
-        yield from (link for link in written.links_added if _is_of(heads, link))
+        yield from (link for link in uncommitted.links_added if _is_of(heads, link))
 
-    def linked(self, tokens: Collection[str], limit: int) -> dict[str, set[str]]:
-        """For each token the records that have it: all of them, or at least `limit` of them."""
-        written = self._written
-        found: dict[str, set[str]] = {token: set(written.added(token)) for token in tokens}
-        # What the batch before takes away may still be among the committed ones.
-        most = limit + len(written.links_removed)
-        for token, record in select_limited(self._connection, tables.links, ["token", "record"], "token", tokens, most):
-            if (token, record) not in written.links_removed:
-                found[token].add(record)
-        return found
+    def records_by_token(self, tokens: Collection[str], limit: int) -> dict[str, set[str]]:
+        """Return, for each token, the records that have it: all of them, or at least `limit`."""
+        uncommitted = self._uncommitted
+        records: dict[str, set[str]] = {token: set(uncommitted.added(token)) for token in tokens}
+        # Links that the previous batch removes may still be among the committed ones.
+        maximum = limit + len(uncommitted.links_removed)
+        for token, record in select_limited(
+            self._connection, tables.links, ["token", "record"], "token", tokens, maximum
+        ):
+            if (token, record) not in uncommitted.links_removed:
+                records[token].add(record)
+        return records
 
     def totals(self, keys: Collection[TotalKey]) -> dict[TotalKey, Totals]:
-        """The sums kept under these keys, of those that there are."""
-        found = {key: sums for key in keys if (sums := self._written.totals.get(key)) is not None}
-        wanted = [msgspec.structs.astuple(key) for key in keys if key not in found]
-        for *key, sums in select_keys(self._connection, tables.totals, wanted):
-            found[TotalKey(*key)] = Totals.from_text(sums)
-        return found
+        """Return the materialised totals that exist under these keys."""
+        totals = {key: sums for key in keys if (sums := self._uncommitted.totals.get(key)) is not None}
+        missing = [msgspec.structs.astuple(key) for key in keys if key not in totals]
+        for *key, sums in select_keys(self._connection, tables.totals, missing):
+            totals[TotalKey(*key)] = Totals.from_text(sums)
+        return totals
 
     def reconciliations(self, keys: Collection[ReconciliationKey]) -> dict[ReconciliationKey, int]:
-        """The amounts kept under these keys, of those that there are."""
-        found = {key: amount for key in keys if (amount := self._written.reconciliations.get(key)) is not None}
-        wanted = [key for key in keys if key not in found]
-        for *key, amount in select_keys(self._connection, tables.reconciliations, wanted):
-            found[ReconciliationKey(*key)] = int(amount)
-        return found
+        """Return the materialised reconciled amounts that exist under these keys."""
+        amounts = {key: amount for key in keys if (amount := self._uncommitted.reconciliations.get(key)) is not None}
+        missing = [key for key in keys if key not in amounts]
+        for *key, amount in select_keys(self._connection, tables.reconciliations, missing):
+            amounts[ReconciliationKey(*key)] = int(amount)
+        return amounts
 
     def notices(self, keys: Collection[str]) -> dict[str, tuple[Any, ...]]:
-        """The rows of the table of notices under these keys, of those that there are."""
-        found = {key: row for key in keys if (row := self._written.notices.get(key)) is not None}
-        for row in select_keys(self._connection, tables.notices, [(key,) for key in keys if key not in found]):
-            found[row[0]] = tuple(row)
-        return found
+        """Return the rows of the table `notices` that exist under these keys."""
+        rows = {key: row for key in keys if (row := self._uncommitted.notices.get(key)) is not None}
+        for row in select_keys(self._connection, tables.notices, [(key,) for key in keys if key not in rows]):
+            rows[row[0]] = tuple(row)
+        return rows
 
 
 def _is_of(heads: Collection[str], link: Link) -> bool:

@@ -1,6 +1,6 @@
-"""The views of a grid as bits, and the sums that are kept for them.
+"""The views of a grid as bits, and the materialised totals of documents.
 
-A tile is the sum of one part over the rows of its view (R32); both come from the same numbers.
+A tile is the total of one part over the rows of its view (R32); both are computed from the same values.
 """
 
 from operator import add
@@ -17,9 +17,9 @@ View = Literal["missing-actuals", "missing-journal-lines", "all", "reconciled"]
 MISSING_ACTUALS: Final = 1
 MISSING_JOURNAL_LINES: Final = 2
 RECONCILED: Final = 4
-SUMMED: Final = 8  # processed and not excluded: in every sum
-PROCESSED: Final = 16  # everything but approved documents not yet posted
-NOT_COMPUTABLE: Final = 32  # in a view by its position, with no amounts
+SUMMED: Final = 8  # processed and not excluded: in every total
+PROCESSED: Final = 16  # all documents except approved ones that are not posted
+NOT_COMPUTABLE: Final = 32  # in a view by its position, without amounts
 
 BITS: Final[dict[View, int]] = {
     "missing-actuals": MISSING_ACTUALS,
@@ -30,12 +30,12 @@ BITS: Final[dict[View, int]] = {
 
 _NOTHING: Final = Amounts(0)
 
-_decode_numbers: Final = msgspec.json.Decoder(list[int]).decode
+_decode_values: Final = msgspec.json.Decoder(list[int]).decode
 
 
 def views_of(document: Document) -> int:
-    """The views a document is in: its position's, and that of each part which is not zero (R33, judged in transaction
-    currency).
+    """Return the views of a document as bits: that of its position, and that of each part which is not zero (R33, in
+    transaction currency).
     """
     if document.position == "not-posted":
         return 0
@@ -55,8 +55,9 @@ def views_of(document: Document) -> int:
 
 
 class Totals(msgspec.Struct, gc=False):
-    """Numbers of documents and exact sums of their amounts, in transaction and in accounting currency (units of
-    1/10000).
+    """Numbers of documents and exact totals of their amounts, in both currencies (units of 1/10000).
+
+    Amounts are in transaction currency; those named `accounting_` are in accounting currency.
     """
 
     documents: int = 0
@@ -76,29 +77,30 @@ class Totals(msgspec.Struct, gc=False):
         return Totals(*map(add, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
     def as_text(self) -> str:
-        """The numbers separated by blanks."""
+        """Return the values separated by blanks."""
         return " ".join(map(str, msgspec.structs.astuple(self)))
 
     @classmethod
     def from_text(cls, text: str) -> "Totals":
-        """The numbers that `as_text` wrote."""
+        """Parse the result of `as_text`."""
         return cls(*map(int, text.split()))
 
     @classmethod
     def sum_texts(cls, number: int, texts: str) -> "Totals":
-        """The sums of this number of texts that `as_text` wrote, separated by blanks. Raises `StoreError` where one of
-        them holds another number of sums.
+        """Return the sum of `number` results of `as_text`, separated by blanks.
+
+        Raises `StoreError` if one of them has another number of values.
         """
         width = len(cls.__struct_fields__)
-        # As JSON: its decoder reads numbers of any length, and the whole takes a third of the time.
-        numbers = _decode_numbers(f"[{texts.replace(' ', ',')}]")
-        if len(numbers) != width * number:
-            raise StoreError(f"a row of the table totals does not hold {width} numbers: `tieout replay` makes it anew.")
-        return cls(*[sum(numbers[place::width]) for place in range(width)])
+        # The JSON decoder reads integers of any size and takes a third of the time of `int`.
+        values = _decode_values(f"[{texts.replace(' ', ',')}]")
+        if len(values) != width * number:
+            raise StoreError(f"a row of the table totals does not hold {width} numbers: `tieout replay` rebuilds it.")
+        return cls(*[sum(values[index::width]) for index in range(width)])
 
 
 class TotalKey(msgspec.Struct, frozen=True, gc=False):
-    """What sums are kept by."""
+    """Key of materialised totals."""
 
     company: str
     kind: str
@@ -111,7 +113,7 @@ class TotalKey(msgspec.Struct, frozen=True, gc=False):
 
 
 def total_key(document: Document) -> TotalKey:
-    """Where a document is counted."""
+    """Return the key of the totals that include a document."""
     return TotalKey(
         document.company or "",
         document.kind,
@@ -125,7 +127,7 @@ def total_key(document: Document) -> TotalKey:
 
 
 class ReconciliationKey(NamedTuple):
-    """What reconciled amounts are kept by: company and date of the documents, and the day they left the balance on."""
+    """Key of reconciled amounts: company and date of the documents, and the day of their reconciliation."""
 
     company: str
     date: str
@@ -133,15 +135,18 @@ class ReconciliationKey(NamedTuple):
 
 
 def reconciliation_key(company: str, date: str, since: int) -> ReconciliationKey:
-    """Where the reconciled amount of a document is counted that stands as it does `since` then (microseconds).
+    """Return the key of the reconciled amount of a document whose status dates from `since` (microseconds since 1970
+    UTC).
 
-    Not before its own date: a line may be posted ahead of the date it carries.
+    The day is not before the date of the document: a line may be posted before the date it carries.
     """
     return ReconciliationKey(company, date, max(date, moment(since).date().isoformat()))
 
 
 def contribution(document: Document) -> tuple[int, ...]:
-    """What a document adds to its `Totals`, in their order; one that cannot be computed counts without an amount."""
+    """Return what a document adds to its `Totals`, in the order of the fields. A document that cannot be computed
+    counts without an amount.
+    """
     amounts = document.amounts or _NOTHING
     accounting = document.accounting or _NOTHING
     return (

@@ -1,8 +1,7 @@
-"""The one writer of a store: works out what a batch writes, and writes it in one transaction with the place it came
-from (R71).
+"""The single writer of a store: projects batches and commits each in one transaction with its offsets (R71).
 
-Nothing outside this module changes the projection. A batch that fails leaves the store as it was, and the writer
-reads it anew before it goes on.
+No other module changes the projection. A failed batch leaves the store unchanged, and the writer reloads its caches
+before it continues.
 """
 
 import time
@@ -22,37 +21,38 @@ from store.operational.attempts import save_request
 from store.operational.inbox import QueuedCommand, queued_commands
 from store.operational.state_topic import APPLIED
 from store.projection.batch_plan import DecodedBatch, OffsetAdvance, Plan, ReceivedRequest, is_waiting, plan_batch
-from store.projection.batch_projection import EVERY_CHAIN, FANOUT, BatchProjection, ProjectionCache, load_resident
+from store.projection.batch_projection import EVERY_CHAIN, FANOUT, BatchProjection
 from store.projection.outgoing import Outgoing
+from store.projection.projection_cache import ProjectionCache, load_resident
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.schema import tables
 from store.schema.bulk_sql import insert as insert_rows
 from store.schema.bulk_sql import pipelined, upsert
 
 GENERATION: Final = "generation"
-"""The setting that says which rebuilding of the store this is."""
+"""Setting with the number of the rebuild that created the store."""
 PURGED_TO: Final = "history purged to"
-"""The setting that says up to which time the error log's history was deleted."""
+"""Setting with the time up to which the history of the error log was deleted."""
 PURGE_CHUNK: Final = 500
 CACHED_RECORDS: Final = 10_000
 CACHED_CHAINS: Final = 4_000
-"""What the writer keeps in memory: a few batches' worth, for the events of a document mostly come close together."""
+"""Cache sizes: a few batches, because the events of a document usually arrive close together."""
 RECOMPUTED_CHAINS: Final = 1_000
-"""When every chain is to be decided again, so many are before the next events are looked at: a fraction of a second."""
+"""Chains that are re-evaluated between two batches when every chain must be: a fraction of a second."""
 REQUEST_VALIDITY: Final = 24 * 3600 * 1_000_000
-"""A sync is asked for now: one that comes from a topic read anew, so many microseconds later, is not followed."""
+"""A sync request older than this (microseconds) is ignored: it comes from a topic that is read again."""
 COPY_THRESHOLD: Final = 4_000
-"""From so many rows on, what PostgreSQL's COPY gains outweighs waiting for the answer to each statement."""
+"""Number of rows from which COPY to PostgreSQL saves more than pipelined statements."""
 
 
 class Writer:
-    """Prepares and commits batches, one after the other. A second writer elsewhere is refused by the offsets
+    """Prepares and commits batches in sequence. Another writer is detected by compare-and-set of the offsets
     (`LeaseLost`).
 
-    A batch may be prepared while the one before it is still being committed by another thread, once `expect` was told
-    of that one; `commit` itself is for one thread at a time. One that does not publish (`publishes`) leaves out what
-    would go into the outbox; one with a `lease` writes only while it holds it. `clock` tells the time at which errors
-    are published as they stand (microseconds since 1970 UTC).
+    A batch may be prepared while another thread commits the previous one, once that one is staged (`stage`). `commit`
+    is for one thread at a time. With `publishes` False, nothing is put into the outbox. With a `lease`, the writer
+    commits only while it holds the lease. `clock` returns the time for the status of errors (microseconds since 1970
+    UTC).
     """
 
     def __init__(
@@ -74,36 +74,36 @@ class Writer:
         self._load()
 
     def _load(self) -> None:
-        self._state = ProjectionCache(CACHED_RECORDS, CACHED_CHAINS)
-        self._written = UncommittedWrites()
+        self._cache = ProjectionCache(CACHED_RECORDS, CACHED_CHAINS)
+        self._uncommitted = UncommittedWrites()
         self._recomputing = True
         with self._engine.begin() as connection:
             settings = build_settings(self._maps, self._companies)
             check_build_settings(connection, settings)
             upsert(connection, tables.settings, list(settings.items()))
-            load_resident(ReadYourWrites(connection, self._written), self._maps, self._state)
+            load_resident(ReadYourWrites(connection, self._uncommitted), self._maps, self._cache)
             self._sources = {row.source: row.until for row in connection.execute(select(tables.sources))}
-            self._state.waiting = waiting_keys(connection)
+            self._cache.waiting = waiting_keys(connection)
             self._generation = generation(connection)
-            self._numbered = last_outbox_id(connection)
-        # What was sent and not cleared is sent again: at least once.
-        self._sent = self._cleared = 0
-        self._left_over = self._numbered > 0
+            self._last_id = last_outbox_id(connection)
+        # Records that were sent but not deleted are sent again: at least once.
+        self._acknowledged = self._deleted_to = 0
+        self._leftovers = self._last_id > 0
         self._stale = False
         self._purged = error_log.FIRST
-        self._told_all = not self._publishes
+        self._all_states_published = not self._publishes
 
     def offsets(self) -> dict[tuple[str, int], int]:
-        """The next record to read, by topic and partition; one that is not there was never read."""
+        """Return the next offset to read by topic and partition. A missing partition was never read."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(tables.offsets)).all()
         return {(row.topic, row.partition): row.next for row in rows}
 
     def apply(self, batch: DecodedBatch) -> Plan:
-        """Prepare a batch and commit it.
+        """Prepare, stage and commit a batch.
 
-        Raises `LeaseLost` when the offsets are not where `batch.advances` follow: another writer was here. Then, and on
-        any error, nothing of the batch stays.
+        Raises `LeaseLost` if the committed offsets are not those the batch follows: another writer has advanced them.
+        After any error nothing of the batch is written.
         """
         plan = self.prepare(batch)
         self.stage(plan)
@@ -111,52 +111,51 @@ class Writer:
         return plan
 
     def prepare(self, batch: DecodedBatch) -> Plan:
-        """Work out what a batch writes. Changes nothing."""
+        """Compute the plan of a batch without side effects."""
         if self._stale:
             self._load()
         with self._engine.connect() as connection:
-            rows = ReadYourWrites(connection, self._written)
-            unit = BatchProjection(rows, self._maps, self._state, self._companies)
-            unit.change(batch.changes)
-            return self._plan(unit, rows, batch)
+            rows = ReadYourWrites(connection, self._uncommitted)
+            projection = BatchProjection(rows, self._maps, self._cache, self._companies)
+            projection.merge_changes(batch.changes)
+            return self._plan(projection, rows, batch)
 
-    def _plan(self, unit: BatchProjection, rows: ReadYourWrites, batch: DecodedBatch) -> Plan:
-        return plan_batch(unit, rows, batch, self._sources, publishes=self._publishes)
+    def _plan(self, projection: BatchProjection, rows: ReadYourWrites, batch: DecodedBatch) -> Plan:
+        return plan_batch(projection, rows, batch, self._sources, publishes=self._publishes)
 
     def invalidate_caches(self) -> None:
-        """Read anew what is remembered, before the next batch: something else wrote to the store."""
+        """Reload the caches before the next batch, because another process wrote to the store."""
         self._stale = True
 
     def seed(self, records: Iterable[Record]) -> None:
-        """Begin a store with records whose events are no longer in the log."""
+        """Initialise a store with records whose events are no longer in the log."""
         with self._engine.connect() as connection:
-            rows = ReadYourWrites(connection, self._written)
-            unit = BatchProjection(rows, self._maps, self._state, self._companies)
-            unit.adopt(records)
-            plan = self._plan(unit, rows, DecodedBatch())
+            rows = ReadYourWrites(connection, self._uncommitted)
+            projection = BatchProjection(rows, self._maps, self._cache, self._companies)
+            projection.adopt(records)
+            plan = self._plan(projection, rows, DecodedBatch())
         self.stage(plan)
         self.commit(plan)
 
     def stage(self, plan: Plan) -> None:
-        """From now on `plan` counts as written: prepare the next batch upon it. Call it once the one before it is
+        """Make the writes of `plan` visible to the next `prepare` (read-your-writes). Call it once the previous plan is
         committed.
         """
-        self._written = plan.written
-        plan.unit.remember()
-        self._state.chains.update(plan.known_chains)
-        self._state.chains.forget(plan.written.chains_gone)
-        self._state.totals.update(plan.written.totals)
-        self._state.reconciliations.update(plan.written.reconciliations)
+        self._uncommitted = plan.uncommitted
+        plan.projection.update_cache()
+        self._cache.chains.update(plan.chain_bodies)
+        self._cache.chains.invalidate(plan.uncommitted.deleted_chains)
+        self._cache.totals.update(plan.uncommitted.totals)
+        self._cache.reconciliations.update(plan.uncommitted.reconciliations)
         self._sources.update(plan.sources)
-        for key, notice in plan.written.notices.items():
-            (self._state.waiting.add if is_waiting(notice) else self._state.waiting.discard)(key)
-        self._recomputing = self._recomputing or bool(plan.unit.postponed)
+        for key, notice in plan.uncommitted.notices.items():
+            (self._cache.waiting.add if is_waiting(notice) else self._cache.waiting.discard)(key)
+        self._recomputing = self._recomputing or bool(plan.projection.postponed)
 
     def commit(self, plan: Plan) -> None:
-        """Write a plan that was expected, move the offsets past it and put what it publishes into the outbox, in one
-        transaction.
+        """Write a staged plan, advance the offsets and fill the outbox in one transaction.
 
-        Raises `LeaseLost` as `apply`. After any error the writer forgets what it knows, and reads it again.
+        Raises `LeaseLost` like `apply`. After any error the writer reloads its caches.
         """
         try:
             with self._engine.begin() as connection:
@@ -164,29 +163,29 @@ class Writer:
                 self._check_generation(connection)
                 if plan.requests:
                     _request_syncs(connection, plan.requests)
-                tells = self._publishes and bool(plan.messages or plan.deletions)
-                new = error_states.new_errors(connection, plan.messages) if tells else []
+                publishes_states = self._publishes and bool(plan.messages or plan.deletions)
+                new = error_states.new_errors(connection, plan.messages) if publishes_states else []
                 with pipelined(connection) if plan.rows < COPY_THRESHOLD else nullcontext():
-                    for step in plan.steps:
+                    for step in plan.statements:
                         step(connection)
-                    cleared = self._delete_acknowledged(connection)
-                    plan.last = self._numbered = write_outbox(connection, plan.outgoing, self._numbered)
-                if tells:
+                    deleted_to = self._delete_acknowledged(connection)
+                    plan.last = self._last_id = write_outbox(connection, plan.outgoing, self._last_id)
+                if publishes_states:
                     states = error_states.changed_states(connection, new, plan.messages, plan.deletions, self._clock())
-                    plan.last = self._numbered = write_outbox(connection, states, self._numbered)
+                    plan.last = self._last_id = write_outbox(connection, states, self._last_id)
                     plan.outgoing += states
-                # Last, for it locks the row that another worker would take.
+                # Last, because it locks the row that another worker would acquire.
                 if self._lease is not None:
                     self._lease.renew(connection)
-            self._cleared = cleared
-            if self._written is plan.written:
-                self._written = UncommittedWrites()  # the committed rows say it now
+            self._deleted_to = deleted_to
+            if self._uncommitted is plan.uncommitted:
+                self._uncommitted = UncommittedWrites()  # the rows are committed
         except BaseException:
             self._stale = True
             raise
 
     def recompute(self) -> Plan | None:
-        """Decide again a bounded number of documents whose references changed; None when none are left."""
+        """Re-evaluate a bounded number of documents whose references changed. Return None if none are left."""
         if self._stale:
             self._load()
         if not self._recomputing:
@@ -202,10 +201,10 @@ class Writer:
                 if every
                 else _dependents(connection, waiting.token, waiting.cursor)
             )
-            rows = ReadYourWrites(connection, self._written)
-            unit = BatchProjection(rows, self._maps, self._state, self._companies)
-            (unit.decide_again if every else unit.derive_again)(keys)
-            plan = self._plan(unit, rows, DecodedBatch())
+            rows = ReadYourWrites(connection, self._uncommitted)
+            projection = BatchProjection(rows, self._maps, self._cache, self._companies)
+            (projection.reevaluate_chains if every else projection.relink)(keys)
+            plan = self._plan(projection, rows, DecodedBatch())
             if len(keys) < (RECOMPUTED_CHAINS if every else FANOUT):
                 plan.delete(tables.recomputations, ["token"], [(waiting.token,)])
             else:
@@ -215,27 +214,29 @@ class Writer:
         return plan
 
     def purge(self, before: int) -> bool:
-        """Delete a bounded piece of the error log's history from before a time (microseconds since 1970 UTC); True
-        while some may be left. Nothing that is current goes, and nothing that says why something is not.
+        """Delete a bounded part of the history of the error log before a time (microseconds since 1970 UTC).
+
+        Returns True while more may be left. Current errors stay, and so do messages that make an error history.
         """
         if self._stale:
             self._load()
         with self._engine.connect() as connection:
             keys, after = error_log.purgeable(connection, before, self._purged, PURGE_CHUNK)
-            rows = ReadYourWrites(connection, self._written)
-            plan = self._plan(BatchProjection(rows, self._maps, self._state, self._companies), rows, DecodedBatch())
+            rows = ReadYourWrites(connection, self._uncommitted)
+            plan = self._plan(BatchProjection(rows, self._maps, self._cache, self._companies), rows, DecodedBatch())
         if keys:
             plan.delete(tables.process_messages, ["source", "event"], sorted(set(keys)))
             plan.upsert(tables.settings, [(PURGED_TO, str(before))])
-            plan.steps.append(error_states.delete_purged)
+            plan.statements.append(error_states.delete_purged)
             self.stage(plan)
             self.commit(plan)
         self._purged = after or error_log.FIRST
         return after is not None
 
     def publish_error_states(self) -> bool:
-        """Put into the outbox where errors stand that changed with the time alone, or of which nothing was published
-        yet; True while some may be left. Call it when all plans are committed. Raises `StoreReplaced` as `commit`.
+        """Put into the outbox the errors whose status changed with time alone, and those never published.
+
+        Returns True while more may be left. Call it when all plans are committed. Raises `StoreReplaced` like `commit`.
         """
         if not self._publishes:
             return False
@@ -245,19 +246,19 @@ class Writer:
             with self._engine.begin() as connection:
                 self._check_generation(connection)
                 states = error_states.time_dependent_states(connection, self._clock())
-                first = [] if self._told_all else error_states.unpublished_states(connection, self._clock())
-                numbered = write_outbox(connection, [*states, *first], self._numbered)
+                first = [] if self._all_states_published else error_states.unpublished_states(connection, self._clock())
+                numbered = write_outbox(connection, [*states, *first], self._last_id)
                 if self._lease is not None:
                     self._lease.renew(connection)
         except BaseException:
             self._stale = True
             raise
-        self._left_over = self._left_over or numbered > self._numbered
-        self._numbered, self._told_all = numbered, not first
-        return self._left_over or not self._told_all
+        self._leftovers = self._leftovers or numbered > self._last_id
+        self._last_id, self._all_states_published = numbered, not first
+        return self._leftovers or not self._all_states_published
 
     def check_generation(self) -> None:
-        """Raise `StoreReplaced` when a replay has put another store in place."""
+        """Raise `StoreReplaced` if a replay has swapped in another store."""
         if not self._stale:
             with self._engine.connect() as connection:
                 self._check_generation(connection)
@@ -273,75 +274,77 @@ class Writer:
 
     @property
     def has_leftovers(self) -> bool:
-        """Whether the outbox may hold what no plan of this writer publishes: left by one before it, or that failed."""
-        return self._stale or self._left_over
+        """True if the outbox may contain records of a previous writer or of a failed publish."""
+        return self._stale or self._leftovers
 
     @property
     def recomputing(self) -> bool:
-        """Whether documents may wait to be decided again."""
+        """True if documents may be waiting for re-evaluation."""
         return self._recomputing
 
     def outbox_records(self, limit: int = 5_000) -> list[tuple[int, Outgoing]]:
-        """What waits to be published, oldest first, with its number in the outbox."""
+        """Return the unsent records of the outbox, oldest first, with their ids."""
         if self._stale:
             self._load()
         table = tables.outbox
         with self._engine.connect() as connection:
-            rows = connection.execute(select(table).where(table.c.id > self._sent).order_by(table.c.id).limit(limit))
+            rows = connection.execute(
+                select(table).where(table.c.id > self._acknowledged).order_by(table.c.id).limit(limit)
+            )
             waiting = [(row.id, Outgoing(row.topic, row.key, row.value)) for row in rows]
-        self._left_over = len(waiting) == limit
+        self._leftovers = len(waiting) == limit
         return waiting
 
     def acknowledge(self, last: int) -> None:
-        """Everything up to number `last` of the outbox was acknowledged by the log. It is deleted with the next batch
-        (or `tidy`).
+        """Record that the log has acknowledged the outbox up to id `last`. The next batch or `delete_acknowledged`
+        deletes it.
         """
-        self._sent = last
+        self._acknowledged = last
 
     def delete_acknowledged(self) -> None:
-        """Delete what was sent from the outbox, when no batch comes to do it. Raises `LeaseLost`."""
+        """Delete acknowledged records of the outbox if no batch does. Raises `LeaseLost`."""
         if self._lease is not None:
             self._lease.check()
-        if self._cleared < self._sent:
+        if self._deleted_to < self._acknowledged:
             with self._engine.begin() as connection:
-                cleared = self._delete_acknowledged(connection)
-                # Another writer may have used these numbers again.
+                deleted_to = self._delete_acknowledged(connection)
+                # Another writer may have reused these ids.
                 if self._lease is not None:
                     self._lease.renew(connection)
-            self._cleared = cleared
+            self._deleted_to = deleted_to
 
     def _delete_acknowledged(self, connection: Connection) -> int:
-        sent = self._sent
-        if self._cleared < sent:
+        sent = self._acknowledged
+        if self._deleted_to < sent:
             connection.execute(tables.outbox.delete().where(tables.outbox.c.id <= sent))
         return sent
 
 
 def _request_syncs(connection: Connection, requests: Sequence[ReceivedRequest]) -> None:
-    """Hand requests to the attempt log, each once: a new store, which reads them again, knows from the state topic up
-    to where one before it did.
+    """Hand each request to the attempt log once. A new store, which reads the requests again, knows the applied offset
+    from the state topic.
     """
-    names = {f"{APPLIED}{asked.topic}/{asked.partition}" for asked in requests}
+    names = {f"{APPLIED}{received.topic}/{received.partition}" for received in requests}
     settings = tables.settings.c
     rows = connection.execute(select(tables.settings).where(settings.name.in_(names)))
     applied = {row.name: int(row.value) for row in rows}
-    for asked in requests:
-        name = f"{APPLIED}{asked.topic}/{asked.partition}"
-        if asked.offset < applied.get(name, 0):
+    for received in requests:
+        name = f"{APPLIED}{received.topic}/{received.partition}"
+        if received.offset < applied.get(name, 0):
             continue
-        if asked.request.at > time.time_ns() // 1_000 - REQUEST_VALIDITY:
-            save_request(connection, asked.request)
-        applied[name] = asked.offset + 1
+        if received.request.at > time.time_ns() // 1_000 - REQUEST_VALIDITY:
+            save_request(connection, received.request)
+        applied[name] = received.offset + 1
     upsert(connection, tables.settings, [(name, str(offset)) for name, offset in applied.items()])
 
 
 def last_outbox_id(connection: Connection) -> int:
-    """The number of the last record in the outbox."""
+    """Return the id of the last record in the outbox; 0 if empty."""
     return connection.execute(select(func.max(tables.outbox.c.id))).scalar() or 0
 
 
 def write_outbox(connection: Connection, outgoing: Iterable[Outgoing], last: int) -> int:
-    """Put records into the outbox after number `last`; returns the number of the last one now."""
+    """Insert records into the outbox after id `last`. Return the new last id."""
     now = time.time_ns() // 1_000
     rows = [(number, item.topic, item.key, item.value, now) for number, item in enumerate(outgoing, last + 1)]
     insert_rows(connection, tables.outbox, rows)
@@ -349,13 +352,14 @@ def write_outbox(connection: Connection, outgoing: Iterable[Outgoing], last: int
 
 
 def _dependents(connection: Connection, token: str, cursor: str) -> list[str]:
-    """The next records after `cursor` that point to `token`."""
+    """Return the next records after `cursor` that point to `token`."""
     key = tables.links.c.record
-    found = select(key).where(tables.links.c.token == token, key > cursor)
-    return list(connection.execute(found.order_by(key).limit(FANOUT)).scalars())
+    query = select(key).where(tables.links.c.token == token, key > cursor)
+    return list(connection.execute(query.order_by(key).limit(FANOUT)).scalars())
 
 
 def _chains_after(connection: Connection, cursor: str) -> list[str]:
+    """Return the ids of the next chains after `cursor`."""
     key = tables.chains.c.id
     return list(connection.execute(select(key).where(key > cursor).order_by(key).limit(RECOMPUTED_CHAINS)).scalars())
 
@@ -365,13 +369,13 @@ _COMPANIES: Final = "companies (TIEOUT_COMPANIES)"
 
 
 def build_settings(maps: Maps, companies: Collection[str] | None) -> dict[str, str]:
-    """What a store's rows rest on besides its events, by the names of its settings."""
+    """Return the settings that the rows of a store depend on besides its events, by name."""
     listed = "all" if companies is None else ", ".join(sorted(companies))
     return {_MAPS: maps.digest, _COMPANIES: listed}
 
 
 def check_build_settings(connection: Connection, settings: Mapping[str, str]) -> None:
-    """Raises `StoreMismatch` for a store that was built under others than these (`build_settings`)."""
+    """Raise `StoreMismatch` if a store was built under other settings than these (`build_settings`)."""
     kept = tables.settings.c
     rows = connection.execute(select(kept.name, kept.value).where(kept.name.in_(settings)))
     built = {row.name: row.value for row in rows}
@@ -389,34 +393,37 @@ def check_build_settings(connection: Connection, settings: Mapping[str, str]) ->
 
 
 def purged_to(connection: Connection) -> int | None:
-    """Up to when the history of the error log was deleted (microseconds since 1970 UTC)."""
+    """Return the time up to which the error log was purged (microseconds since 1970 UTC), or None."""
     value = tables.settings.c.value
-    found = connection.execute(select(value).where(tables.settings.c.name == PURGED_TO)).scalar()
-    return None if found is None else int(found)
+    purged = connection.execute(select(value).where(tables.settings.c.name == PURGED_TO)).scalar()
+    return None if purged is None else int(purged)
 
 
 def generation(connection: Connection) -> str:
-    """Which rebuilding of the store this is: another one after each replay."""
+    """Return the generation of the store, which changes with each replay."""
     value = tables.settings.c.value
     return connection.execute(select(value).where(tables.settings.c.name == GENERATION)).scalar() or "0"
 
 
 def _advance_offsets(connection: Connection, advances: Iterable[OffsetAdvance]) -> None:
-    """Compare-and-set of the offsets, first of all: a writer that was overtaken must write nothing."""
+    """Advance the offsets by compare-and-set.
+
+    It comes first: a writer that lost the lease must write nothing.
+    """
     table = tables.offsets
-    for move in advances:
-        here = (table.c.topic == move.topic) & (table.c.partition == move.partition)
-        moved = connection.execute(
-            update(table).where(here, table.c.next == move.follows).values(next=move.next, last=move.last)
+    for advance in advances:
+        location = (table.c.topic == advance.topic) & (table.c.partition == advance.partition)
+        result = connection.execute(
+            update(table).where(location, table.c.next == advance.follows).values(next=advance.next, last=advance.last)
         )
-        if moved.rowcount == 1:
+        if result.rowcount == 1:
             continue
-        stored = connection.execute(select(table.c.next).where(here)).scalar()
+        stored = connection.execute(select(table.c.next).where(location)).scalar()
         if stored is not None:
             raise LeaseLost(
-                f"{move.topic}/{move.partition}: this worker continues at {move.follows}, but the store is at "
+                f"{advance.topic}/{advance.partition}: this worker continues at {advance.follows}, but the store is at "
                 f"{stored}. "
                 "Another worker writes to this store; stop one of them."
             )
-        row = {"topic": move.topic, "partition": move.partition, "next": move.next, "last": move.last}
+        row = {"topic": advance.topic, "partition": advance.partition, "next": advance.next, "last": advance.last}
         connection.execute(insert(table).values(row))

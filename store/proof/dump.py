@@ -1,6 +1,6 @@
-"""The canonical dump: everything a store says, in key order, without what differs between two ways to the same state.
+"""The canonical dump: the contents of a store in key order, without anything that depends on how they came about.
 
-Two stores are equal when their dumps are (`README.md`, "Two minutes"): no offsets, no places in a log, no clock, no
+Two stores are equal if their dumps are (`README.md`, "Two minutes"): no offsets, no locations of events, no clock, no
 attempts.
 """
 
@@ -24,15 +24,15 @@ _decode_finding: Final = msgspec.msgpack.Decoder(Finding).decode
 
 
 def dump(engine: Engine) -> Iterator[dict[str, Any]]:
-    """The dump as JSON objects: records, then chains with their documents and findings, then findings of referenced
-    rows, sums kept by day, sources.
+    """Yield the dump as JSON objects: records, chains with their documents and findings, findings of referenced rows,
+    materialised totals, sources.
     """
     with engine.connect() as connection, connection.begin():
         yield from contents(connection)
 
 
 def contents(connection: Connection) -> Iterator[dict[str, Any]]:
-    """The same from a transaction that began before, as the state it sees."""
+    """Yield the dump from the snapshot of an open transaction."""
     yield from _records(connection)
     yield from _chains(connection)
     yield from _reference_findings(connection)
@@ -81,7 +81,7 @@ def _reference_findings(connection: Connection) -> Iterator[dict[str, Any]]:
 
 
 def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
-    """The tables that are kept beside the chains must say the same: names of documents, sums by day, links."""
+    """Yield tables derived from the chains, which must match them: documents, totals by day, links."""
     for table, name in (
         (tables.documents, "document_row"),
         (tables.totals, "total"),
@@ -94,12 +94,12 @@ def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
             yield {name: dict(row)}
     messages = tables.process_messages.c
     before = purged_to(connection)
-    # What is about to be deleted counts as deleted: when the worker comes to it is a matter of its clock.
-    gone = every_purgeable(connection, before) if before is not None else set()
+    # Messages to be purged count as deleted: when the worker purges them depends on its clock.
+    purged = every_purgeable(connection, before) if before is not None else set()
     for message in connection.execute(
         select(messages.source, messages.event, messages.code).order_by(messages.source, messages.event)
     ):
-        if (message.source, message.event) not in gone:
+        if (message.source, message.event) not in purged:
             yield {"process_message": [message.source, message.event, message.code]}
     for deletion in connection.execute(select(tables.deletions).order_by(tables.deletions.c.id)).mappings():
         yield {"deletion": dict(deletion)}
@@ -120,7 +120,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _event(evidence: Evidence | None) -> list[str] | None:
-    """An event by its source and id, else by its digest, with its time."""
+    """Return time, source and id of an event; without an id its digest."""
     if evidence is None:
         return None
     return [iso(evidence.at), evidence.source, evidence.event or evidence.digest.hex()]

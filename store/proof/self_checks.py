@@ -1,4 +1,4 @@
-"""What a store says about itself: whether its sums are those of its documents, and what waits in its outbox."""
+"""Self-checks of a store: whether materialised totals match the documents, and the backlog of the outbox."""
 
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Final, TypeVar
@@ -19,37 +19,39 @@ V = TypeVar("V")
 
 
 def totals_mismatches(connection: Connection) -> Iterator[str]:
-    """Where the sums kept by day, which tiles and the trend are made of, differ from those over all documents, which
-    grids show: the place and both numbers. Exact, and in two statements over every document: some seconds for millions.
+    """Yield where the materialised totals, the source of tiles and trend, differ from totals over all documents: the
+    key and both values.
+
+    Exact, in two statements over every document: seconds for millions.
     """
-    for where, kept, summed in _differing(_kept(connection), _summed(connection), Totals()):
-        place = " ".join(str(value) for value in (*msgspec.structs.astuple(where)[:3], where.currency))
+    for key, stored, computed in _differing(_stored(connection), _computed(connection), Totals()):
+        location = " ".join(str(value) for value in (*msgspec.structs.astuple(key)[:3], key.currency))
         members = [
-            f"{name} {getattr(kept, name)} unlike {getattr(summed, name)}"
+            f"{name} {getattr(stored, name)} unlike {getattr(computed, name)}"
             for name in Totals.__struct_fields__
-            if getattr(kept, name) != getattr(summed, name)
+            if getattr(stored, name) != getattr(computed, name)
         ]
-        yield f"{place}: {', '.join(members)}"
-    reconciled = _differing(_kept_reconciliations(connection), _summed_reconciliations(connection).items(), 0)
+        yield f"{location}: {', '.join(members)}"
+    reconciled = _differing(_stored_reconciliations(connection), _computed_reconciliations(connection).items(), 0)
     for day, before, amount in reconciled:
         yield f"{day.company} {day.date}, reconciled on {day.day}: {before} unlike {amount}"
 
 
-def _differing(kept: Iterable[tuple[K, V]], summed: Iterable[tuple[K, V]], nothing: V) -> Iterator[tuple[K, V, V]]:
-    left = dict(kept)
-    for where, amount in summed:
-        if (before := left.pop(where, nothing)) != amount:
-            yield where, before, amount
-    for where, before in left.items():
-        yield where, before, nothing
+def _differing(stored: Iterable[tuple[K, V]], computed: Iterable[tuple[K, V]], nothing: V) -> Iterator[tuple[K, V, V]]:
+    remaining = dict(stored)
+    for key, amount in computed:
+        if (before := remaining.pop(key, nothing)) != amount:
+            yield key, before, amount
+    for key, before in remaining.items():
+        yield key, before, nothing
 
 
-def _kept(connection: Connection) -> Iterator[tuple[TotalKey, Totals]]:
+def _stored(connection: Connection) -> Iterator[tuple[TotalKey, Totals]]:
     for row in connection.execute(select(tables.totals)):
         yield TotalKey(*(getattr(row, name) for name in _KEY)), Totals.from_text(row.sums)
 
 
-def _summed(connection: Connection) -> Iterator[tuple[TotalKey, Totals]]:
+def _computed(connection: Connection) -> Iterator[tuple[TotalKey, Totals]]:
     table = tables.documents
     by = [func.coalesce(table.c[name], "") if table.c[name].nullable else table.c[name] for name in _KEY]
     different = func.count().filter(table.c.difference != 0)
@@ -60,12 +62,12 @@ def _summed(connection: Connection) -> Iterator[tuple[TotalKey, Totals]]:
         yield TotalKey(*key), Totals(documents, with_difference, *amounts)
 
 
-def _kept_reconciliations(connection: Connection) -> Iterator[tuple[ReconciliationKey, int]]:
-    for *place, amount in connection.execute(select(tables.reconciliations)):
-        yield ReconciliationKey(*place), int(amount)
+def _stored_reconciliations(connection: Connection) -> Iterator[tuple[ReconciliationKey, int]]:
+    for *key, amount in connection.execute(select(tables.reconciliations)):
+        yield ReconciliationKey(*key), int(amount)
 
 
-def _summed_reconciliations(connection: Connection) -> dict[ReconciliationKey, int]:
+def _computed_reconciliations(connection: Connection) -> dict[ReconciliationKey, int]:
     table = tables.documents.c
     day = (table.since // _MICROSECONDS_A_DAY).label("day")
     rows = connection.execute(
@@ -73,22 +75,22 @@ def _summed_reconciliations(connection: Connection) -> dict[ReconciliationKey, i
         .where(table.views.op("&")(SUMMED) != 0)
         .group_by(table.company, table.date, text("day"))
     )
-    found: dict[ReconciliationKey, int] = {}
+    amounts: dict[ReconciliationKey, int] = {}
     for company, date, number, high, low in rows:
-        place = reconciliation_key(company, date, number * _MICROSECONDS_A_DAY)
-        found[place] = found.get(place, 0) + joined(high, low)
-    return {place: amount for place, amount in found.items() if amount}
+        key = reconciliation_key(company, date, number * _MICROSECONDS_A_DAY)
+        amounts[key] = amounts.get(key, 0) + joined(high, low)
+    return {key: amount for key, amount in amounts.items() if amount}
 
 
 def outbox_backlog(connection: Connection) -> tuple[int, int | None]:
-    """How many records wait to be published, and since when the oldest does (microseconds since 1970)."""
+    """Return the number of records in the outbox and the time of the oldest (microseconds since 1970 UTC)."""
     table = tables.outbox
     waiting, oldest = connection.execute(select(func.count(), func.min(table.c.at))).one()
     return waiting, oldest
 
 
 def attempts_by_outcome(connection: Connection) -> dict[tuple[str, str], int]:
-    """How many attempts to sync have ended, by action and outcome; one for each document of a call."""
+    """Count the completed attempts by action and outcome; one for each document of a call."""
     table = tables.attempts.c
     query = select(table.action, table.outcome, func.count().label("number")).where(table.ended.is_not(None))
     return {
@@ -97,11 +99,11 @@ def attempts_by_outcome(connection: Connection) -> dict[tuple[str, str], int]:
 
 
 def documents_by_view(connection: Connection) -> dict[tuple[str, str, str], int]:
-    """How many documents there are, by company, kind and view."""
-    found: dict[tuple[str, str, str], int] = {}
-    for where, sums in _kept(connection):
+    """Count the documents by company, kind and view."""
+    counts: dict[tuple[str, str, str], int] = {}
+    for total_key, totals in _stored(connection):
         for view, bit in BITS.items():
-            if where.views & bit or not bit:
-                key = (where.company, where.kind, view)
-                found[key] = found.get(key, 0) + sums.documents
-    return found
+            if total_key.views & bit or not bit:
+                key = (total_key.company, total_key.kind, view)
+                counts[key] = counts.get(key, 0) + totals.documents
+    return counts

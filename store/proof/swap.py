@@ -1,6 +1,6 @@
-"""A rebuilt store in the place of the one in use: what differs, and one transaction that makes it so (R70).
+"""Swap of a rebuilt store for the used_row in use: the differences, and used_row transaction that applies them (R70).
 
-Both stores are read side by side in key order, so nothing is held in memory; only rows that differ are written.
+Both stores are read in parallel in key order, so memory use is bounded; only rows that differ are written.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +35,7 @@ REBUILT: Final = (
     tables.process_messages,
     tables.deletions,
 )
-"""What follows from the events alone; everything else (people's actions, the lease, the outbox) stays."""
+"""Tables that follow from events alone. All others (actions of people, the lease, the outbox) are kept."""
 
 ROWS_AT_ONCE: Final = 5_000
 PART_NAMES: Final = ("missing_actual", "missing_journal_line", "reconciled", "difference")
@@ -44,30 +44,30 @@ Row = tuple[Any, ...]
 
 
 class RowChange(NamedTuple):
-    """A row that differs: as it is in use, and as it was rebuilt; None where there is none."""
+    """A row that differs: in use and rebuilt; None if missing."""
 
     used: Row | None
     rebuilt: Row | None
 
 
 def changed_rows(used: Connection, rebuilt: Connection, table: Table) -> Iterator[RowChange]:
-    """The rows of a table that differ, in key order."""
+    """Yield the rows of a table that differ, in key order."""
     width = len(table.primary_key.columns)
-    places = [list(table.columns).index(column) for column in table.primary_key.columns]
-    assert places == list(range(width))  # keys stand first, so rows sort as their keys do
+    indexes = [list(table.columns).index(column) for column in table.primary_key.columns]
+    assert indexes == list(range(width))  # key columns come first, so rows sort like their keys
     left, right = _rows(used, table), _rows(rebuilt, table)
-    one, other = next(left, None), next(right, None)
-    while one is not None or other is not None:
-        if other is None or (one is not None and one[:width] < other[:width]):
-            yield RowChange(one, None)
-            one = next(left, None)
-        elif one is None or other[:width] < one[:width]:
-            yield RowChange(None, other)
-            other = next(right, None)
+    used_row, rebuilt_row = next(left, None), next(right, None)
+    while used_row is not None or rebuilt_row is not None:
+        if rebuilt_row is None or (used_row is not None and used_row[:width] < rebuilt_row[:width]):
+            yield RowChange(used_row, None)
+            used_row = next(left, None)
+        elif used_row is None or rebuilt_row[:width] < used_row[:width]:
+            yield RowChange(None, rebuilt_row)
+            rebuilt_row = next(right, None)
         else:
-            if one != other:
-                yield RowChange(one, other)
-            one, other = next(left, None), next(right, None)
+            if used_row != rebuilt_row:
+                yield RowChange(used_row, rebuilt_row)
+            used_row, rebuilt_row = next(left, None), next(right, None)
 
 
 def _rows(connection: Connection, table: Table) -> Iterator[Row]:
@@ -77,15 +77,17 @@ def _rows(connection: Connection, table: Table) -> Iterator[Row]:
 
 
 def _by_bytes(connection: Connection, column: Column[Any]) -> Any:
-    """A key in an order that Python, SQLite and every PostgreSQL agree on."""
+    """Return a key column in the order that Python, SQLite and every PostgreSQL share."""
     text = isinstance(column.type, Text) and connection.dialect.name == "postgresql"
     return column.collate("C") if text else column
 
 
 def swap_in(using: Connection, used: Connection, rebuilt: Connection, on_row: Callable[[], None]) -> None:
-    """Make the tables in use those that were rebuilt, through `using`, a transaction that locked out the writer; `used`
-    reads beside it. Documents that change are put into the outbox, those that are gone as tombstones; errors that
-    stand elsewhere are published by the next worker.
+    """Apply the rebuilt tables to those in use through `using`, a transaction that locks out the writer; `used` reads
+    in parallel.
+
+    Changed documents are put into the outbox, deleted ones as tombstones. The next worker publishes errors whose status
+    changed.
     """
     for table in REBUILT:
         changes: list[RowChange] = []
@@ -110,7 +112,7 @@ def _write(using: Connection, rebuilt: Connection, table: Table, changes: Sequen
 
 
 def _published(rebuilt: Connection, changes: Sequence[RowChange]) -> Iterator[Outgoing]:
-    name = _place("document")
+    name = _column_index("document")
     kept = {change.rebuilt[name] for change in changes if change.rebuilt}
     for change in changes:
         if change.rebuilt is not None:
@@ -122,19 +124,19 @@ def _published(rebuilt: Connection, changes: Sequence[RowChange]) -> Iterator[Ou
 
 def _document(connection: Connection, row: Row) -> Document:
     chains = tables.chains
-    body = connection.execute(select(chains.c.body).where(chains.c.id == row[_place("chain")])).scalar_one()
+    body = connection.execute(select(chains.c.body).where(chains.c.id == row[_column_index("chain")])).scalar_one()
     return document_of(body, row[0])
 
 
-def _place(column: str) -> int:
-    return [found.name for found in tables.documents.columns].index(column)
+def _column_index(column: str) -> int:
+    return [column_.name for column_ in tables.documents.columns].index(column)
 
 
-# --- what people are shown before ------------------------------------------------------------------------------------
+# --- preview for people ------------------------------------------------------------------------------------
 
 
 class PartTotals(msgspec.Struct):
-    """Documents and the accounting amounts of their parts (units of 1/10000), before and after."""
+    """Documents and accounting amounts of their parts (units of 1/10000), before and after."""
 
     documents: list[int] = msgspec.field(default_factory=lambda: [0, 0])
     missing_actual: list[int] = msgspec.field(default_factory=lambda: [0, 0])
@@ -144,7 +146,7 @@ class PartTotals(msgspec.Struct):
 
 
 class ChangedDocument(msgspec.Struct, frozen=True):
-    """A document that changes: its name, where it stood and where it will stand; None where it is not there."""
+    """A document that changes: its name, and its status before and after (None if missing)."""
 
     document: str
     company: str
@@ -155,7 +157,7 @@ class ChangedDocument(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct):
-    """What a replay would change: in the period, by company, kind and accounting currency; and how many documents
+    """Effect of a replay: in the period by company, kind and accounting currency, and the number of changed documents
     outside it.
     """
 
@@ -165,67 +167,67 @@ class Difference(msgspec.Struct):
     outside: int = 0
     money: dict[tuple[str, str, str], PartTotals] = {}
     shifts: list[ChangedDocument] = []
-    """The first of them."""
+    """The first changed documents."""
 
     @property
     def documents(self) -> int:
-        """How many documents of the period change in any way."""
+        """Number of documents of the period that change in any way."""
         return self.changed + self.new + self.gone
 
 
 def compare(
     used: Connection, rebuilt: Connection, within: Callable[[str, str], bool], most_shifts: int = 100
 ) -> Difference:
-    """What differs between the documents of two stores; `within` tells whether a company and a date are looked at."""
-    found = Difference()
+    """Compare the documents of two stores. `within` selects the companies and dates of the period."""
+    difference = Difference()
     for change in changed_rows(used, rebuilt, tables.documents):
         rows = [_named(row) if row is not None else None for row in change]
-        # The chain's id alone is no change that anybody sees.
+        # A change of the chain id alone is invisible to people.
         if rows[0] and rows[1] and {**rows[0], "chain": ""} == {**rows[1], "chain": ""}:
             continue
         if not any(row and within(row["company"], row["date"]) for row in rows):
-            found.outside += 1
+            difference.outside += 1
             continue
-        _count(found, rows, most_shifts)
-    return found
+        _count(difference, rows, most_shifts)
+    return difference
 
 
 def _named(row: Row) -> dict[str, Any]:
     return dict(zip((column.name for column in tables.documents.columns), row, strict=True))
 
 
-def _count(found: Difference, rows: Sequence[dict[str, Any] | None], most_shifts: int) -> None:
+def _count(difference: Difference, rows: Sequence[dict[str, Any] | None], most_shifts: int) -> None:
     before, after = rows
     if before is None:
-        found.new += 1
+        difference.new += 1
     elif after is None:
-        found.gone += 1
+        difference.gone += 1
     else:
-        found.changed += 1
+        difference.changed += 1
     for side, row in enumerate(rows):
         if row is not None and row["views"] & SUMMED:
-            parts = found.money.setdefault(
+            parts = difference.money.setdefault(
                 (row["company"], row["kind"], row["accounting_currency"] or ""), PartTotals()
             )
             parts.documents[side] += 1
             for part in PART_NAMES:
                 getattr(parts, part)[side] += row[f"accounting_{part}"]
-    if len(found.shifts) < most_shifts:
-        known = after or before
-        assert known is not None
-        found.shifts.append(
+    if len(difference.shifts) < most_shifts:
+        shown = after or before
+        assert shown is not None
+        difference.shifts.append(
             ChangedDocument(
-                known["document"],
-                known["company"],
-                known["kind"],
-                known["date"],
-                _standing(before),
-                _standing(after),
+                shown["document"],
+                shown["company"],
+                shown["kind"],
+                shown["date"],
+                _status(before),
+                _status(after),
             )
         )
 
 
-def _standing(row: dict[str, Any] | None) -> str | None:
+def _status(row: dict[str, Any] | None) -> str | None:
     if row is None:
         return None
     detail = row["excluded"] or row["cause"]

@@ -1,4 +1,4 @@
-"""What the pictures show of a company: causes, ageing, trend, and what the balance is made of (R37)."""
+"""Charts and account reconciliation of a company (R37): causes, aging, trend, and the parts of the balance."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 from engine.calendar import Company, Window
 from engine.mapping.compiler import Maps
 from engine.reconciliation.documents import Kind
-from store.projection.batch_projection import ProjectionCache
+from store.projection.projection_cache import ProjectionCache
 from store.projection.tile_totals import BITS, MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals, View
 from store.queries.common import exact_sum, joined, materialised_totals, within
 from store.queries.summary import KINDS, Amount
@@ -19,12 +19,12 @@ from store.schema import tables
 
 _OPEN: Final = MISSING_ACTUALS | MISSING_JOURNAL_LINES
 _MISSING: Final[tuple[View, ...]] = ("missing-actuals", "missing-journal-lines")
-# Written out as in the partial indexes, so that the planner sees that they fit.
+# Literal, as in the partial indexes, so that the planner recognises them.
 _IS_OPEN: Final = text("views & 3 <> 0")
 
 
 class CauseTotal(msgspec.Struct, frozen=True):
-    """What is unreconciled for one cause: in units of the accounting currency, with the date of the oldest."""
+    """Unreconciled total of one cause, in units of the accounting currency, with the date of the oldest document."""
 
     kind: Kind
     position: str
@@ -35,8 +35,10 @@ class CauseTotal(msgspec.Struct, frozen=True):
 
 
 class UnreconciledPart(msgspec.Struct, frozen=True):
-    """What is unreconciled of a month (`YYYY-MM`) or a project, '' for none, in a view of a grid: in units of the
-    accounting currency. A document in both views is in two parts, with what each misses.
+    """Unreconciled total of a month (`YYYY-MM`) or a project ('' for none) in a view, in units of the accounting
+    currency.
+
+    A document in both views contributes to two parts, with the amount missing in each.
     """
 
     value: str
@@ -47,7 +49,9 @@ class UnreconciledPart(msgspec.Struct, frozen=True):
 
 
 class AgeBucket(msgspec.Struct, frozen=True):
-    """What is unreconciled among documents between two ages, in days at the end of the window; `to` None is open."""
+    """Unreconciled totals of documents between two ages, in days at the end of the window; `to` is None in the last
+    bucket.
+    """
 
     start: int
     to: int | None
@@ -63,7 +67,7 @@ class TrendDay(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What the documents of a kind leave in its integration account, in units of the accounting currency.
+    """Contribution of the documents of a kind to its integration account, in units of the accounting currency.
 
     `before` are documents dated before the window.
     """
@@ -74,17 +78,17 @@ class Account(msgspec.Struct, frozen=True):
 
     @property
     def explained(self) -> int:
-        """The balance that the parts make."""
+        """Sum of the parts."""
         return self.tiles + self.difference + self.before.amount
 
 
 class Balance(msgspec.Struct, frozen=True):
-    """What the balance of the integration accounts is made of, in units of the accounting currency.
+    """Parts of the balance of the integration accounts, in units of the accounting currency.
 
-    `orphans` are postings of the integration journal without a document: they took from an account what nobody put in,
-    and from which of the two is not known. `not_convertible` of them are in another currency and count nothing.
-    Documents before the window count from `first` on; None where none does. `undated` are open and without a date: they
-    are in every window.
+    `orphans` are postings of the integration journal without a document: they reduce an account without a matching
+    addition, and it is unknown which of the two. `not_convertible` of them are in another currency and count nothing.
+    `first` is the earliest date of documents before the window, or None. `undated` counts open documents without a
+    date, which are in every window.
     """
 
     by_kind: dict[Kind, Account]
@@ -97,45 +101,49 @@ class Balance(msgspec.Struct, frozen=True):
     def total(self) -> Account:
         """Both accounts, without the orphans."""
         accounts = self.by_kind.values()
+        before = [account.before for account in accounts]
         return Account(
-            sum(one.tiles for one in accounts),
-            sum(one.difference for one in accounts),
-            Amount(sum(one.before.amount for one in accounts), sum(one.before.documents for one in accounts)),
+            sum(account.tiles for account in accounts),
+            sum(account.difference for account in accounts),
+            Amount(
+                sum(amount.amount for amount in before),
+                sum(amount.documents for amount in before),
+            ),
         )
 
     @property
     def explained(self) -> int:
-        """The balance that the parts make."""
+        """Sum of the parts."""
         return self.total.explained + self.orphans.amount
 
 
 def causes(connection: Connection, company: str, window: Window) -> list[CauseTotal]:
-    """What is unreconciled by cause, the largest amount first."""
+    """Return the unreconciled totals by cause, largest amount first."""
     table = tables.totals.c
     by = [table.kind, table.position, table.cause]
     dates = select(*by, func.min(func.nullif(table.date, ""))).where(*_is_open(company, window)).group_by(*by)
     oldest = {tuple(key): day or "" for *key, day in connection.execute(dates)}
-    kept = materialised_totals(connection, by, *_is_open(company, window))
-    found = [
+    totals = materialised_totals(connection, by, *_is_open(company, window))
+    causes = [
         CauseTotal(
             *(kind, position, cause),
             sums.accounting_missing_actual + sums.accounting_missing_journal_line,
             sums.documents,
             oldest[kind, position, cause],
         )
-        for (kind, position, cause), sums in kept.items()
+        for (kind, position, cause), sums in totals.items()
     ]
-    return sorted(found, key=lambda work: (-abs(work.amount), work.oldest, work.kind, work.cause))
+    return sorted(causes, key=lambda total: (-abs(total.amount), total.oldest, total.kind, total.cause))
 
 
 def by_month(connection: Connection, company: str, window: Window) -> list[UnreconciledPart]:
-    """What is unreconciled by month, kind and view, from the sums kept by day."""
+    """Return the unreconciled totals by month, kind and view, from the materialised totals."""
     table = tables.totals.c
     by = [func.substr(table.date, 1, 7), table.kind, table.views]
-    found = materialised_totals(connection, by, *_is_open(company, window))
+    totals = materialised_totals(connection, by, *_is_open(company, window))
     return _parts(
         (month, kind, views, sums.documents, sums.accounting_missing_actual, sums.accounting_missing_journal_line)
-        for (month, kind, views), sums in found.items()
+        for (month, kind, views), sums in totals.items()
     )
 
 
@@ -146,7 +154,7 @@ _MISSING_SUMS: Final = (
 
 
 def by_project(connection: Connection, company: str, window: Window) -> list[UnreconciledPart]:
-    """What is unreconciled by project, kind and view: of each document that is open, from its index."""
+    """Return the unreconciled totals by project, kind and view, from the index of open documents."""
     table = tables.documents.c
     rows = connection.execute(
         select(table.project, table.kind, table.views, func.count(), *_MISSING_SUMS)
@@ -159,10 +167,10 @@ def by_project(connection: Connection, company: str, window: Window) -> list[Unr
     )
 
 
-def _parts(found: Iterable[tuple[str, Kind, int, int, int, int]]) -> list[UnreconciledPart]:
-    """The parts of sums by views, by kind and view."""
+def _parts(rows: Iterable[tuple[str, Kind, int, int, int, int]]) -> list[UnreconciledPart]:
+    """Convert sums by value, kind and views to parts by kind and view."""
     parts: dict[tuple[Kind, View, str], list[int]] = {}
-    for value, kind, views, documents, *amounts in found:
+    for value, kind, views, documents, *amounts in rows:
         for view, amount in zip(_MISSING, amounts, strict=True):
             if views & BITS[view]:
                 part = parts.setdefault((kind, view, value), [0, 0])
@@ -172,7 +180,7 @@ def _parts(found: Iterable[tuple[str, Kind, int, int, int, int]]) -> list[Unreco
 
 
 def _is_open(company: str, window: Window) -> tuple[ColumnElement[bool], ...]:
-    """The kept sums of what is unreconciled."""
+    """Return the conditions for materialised totals of open documents."""
     table = tables.totals.c
     return table.company == company, within(table.date, window), table.views.op("&")(_OPEN) != 0
 
@@ -182,23 +190,25 @@ AGES: Final[tuple[_Bucket, ...]] = ((0, 7), (8, 30), (31, 60), (61, 90), (91, 18
 
 
 def ageing(connection: Connection, company: str, window: Window) -> list[AgeBucket]:
-    """What is unreconciled by age, from the sums kept by day; a document without a date counts as the oldest."""
+    """Return the unreconciled totals by age, from the materialised totals. Documents without a date count as the
+    oldest.
+    """
     table = tables.totals.c
     end = date.fromisoformat(window.end)
 
     def bucket_of(day: str) -> _Bucket:
         age = (end - date.fromisoformat(day)).days if day else AGES[-1][0]
-        return next(one for one in reversed(AGES) if age >= one[0])
+        return next(bucket for bucket in reversed(AGES) if age >= bucket[0])
 
-    found: dict[tuple[Kind, _Bucket], Totals] = {}
+    by_bucket: dict[tuple[Kind, _Bucket], Totals] = {}
     for (kind, day), sums in materialised_totals(
         connection, [table.kind, table.date], *_is_open(company, window)
     ).items():
         key = (kind, bucket_of(day))
-        found[key] = found.get(key, Totals()) + sums
+        by_bucket[key] = by_bucket.get(key, Totals()) + sums
 
     def amount(kind: Kind, bucket: _Bucket) -> Amount:
-        sums = found.get((kind, bucket), Totals())
+        sums = by_bucket.get((kind, bucket), Totals())
         return Amount(sums.accounting_missing_actual + sums.accounting_missing_journal_line, sums.documents)
 
     return [
@@ -208,10 +218,10 @@ def ageing(connection: Connection, company: str, window: Window) -> list[AgeBuck
 
 
 def trend(connection: Connection, company: str, window: Window) -> list[TrendDay]:
-    """The unreconciled amount (tiles and difference) at the end of each day of the window.
+    """Return the unreconciled amount (tiles and difference) at the end of each day of the window.
 
-    A document enters on its date and leaves on the day of the step that reconciled it, so the last day is what the
-    tiles and the difference say. What was posted in several steps leaves with the last one.
+    A document is added on its date and removed on the day of its reconciliation, so the last day equals tiles and
+    difference. A document posted in several steps is removed with the last one.
     """
     days = _days(window)
     moved = dict.fromkeys(days, 0)
@@ -226,7 +236,7 @@ def trend(connection: Connection, company: str, window: Window) -> list[TrendDay
         connection, [totals.date], totals.company == company, within(totals.date, window), in_sums
     )
     for (day,), sums in entered.items():
-        # Not the amounts themselves: a document whose parts cannot be computed is in no tile.
+        # Not the amount itself: a document whose parts cannot be computed is in no tile.
         put = sums.accounting_missing_actual + sums.accounting_missing_journal_line + sums.accounting_difference
         move(day, put + sums.accounting_reconciled)
     table = tables.reconciliations.c
@@ -246,18 +256,18 @@ def _days(window: Window) -> list[str]:
     return [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
 
 
-def balance(connection: Connection, company: Company, window: Window, maps: Maps, state: ProjectionCache) -> Balance:
-    """What the balance is made of."""
+def balance(connection: Connection, company: Company, window: Window, maps: Maps, cache: ProjectionCache) -> Balance:
+    """Return the parts of the balance."""
     table = tables.totals.c
     is_before = and_(table.date != "", table.date < window.start)
     in_sums = table.views.op("&")(SUMMED) != 0
     by = [is_before, table.date == "", table.kind, table.views]
-    kept = materialised_totals(connection, by, table.company == company.code, table.date <= window.end, in_sums)
+    totals = materialised_totals(connection, by, table.company == company.code, table.date <= window.end, in_sums)
     inside, before = dict.fromkeys(KINDS, Totals()), dict.fromkeys(KINDS, Totals())
     earlier = dict.fromkeys(KINDS, 0)
     counted: set[int] = set()
     undated = 0
-    for (earlier_than_window, without_date, kind, views), sums in kept.items():
+    for (earlier_than_window, without_date, kind, views), sums in totals.items():
         if not earlier_than_window:
             inside[kind] += sums
             undated += sums.documents if without_date and views & _OPEN else 0
@@ -269,7 +279,7 @@ def balance(connection: Connection, company: Company, window: Window, maps: Maps
     first = select(func.min(table.date)).where(table.company == company.code, is_before, table.views.in_(counted))
     return Balance(
         {kind: _account(inside[kind], before[kind], earlier[kind]) for kind in KINDS},
-        *_orphans(connection, company, maps, state),
+        *_orphans(connection, company, maps, cache),
         first=connection.execute(first).scalar() if counted else None,
         undated=undated,
     )
@@ -286,10 +296,10 @@ def _account(inside: Totals, before: Totals, earlier: int) -> Account:
     )
 
 
-def _orphans(connection: Connection, company: Company, maps: Maps, state: ProjectionCache) -> tuple[Amount, int]:
-    """The sum of the postings without a document, and how many of them are in another currency."""
+def _orphans(connection: Connection, company: Company, maps: Maps, cache: ProjectionCache) -> tuple[Amount, int]:
+    """Return the total of postings without a document, and the number of those in another currency."""
     amount = documents = not_convertible = 0
-    for line in orphan_lines(connection, maps, state, company.code):
+    for line in orphan_lines(connection, maps, cache, company.code):
         documents += 1
         if line["currency"] == company.currency and line["amount"] is not None:
             amount -= line["amount"]
@@ -299,12 +309,12 @@ def _orphans(connection: Connection, company: Company, maps: Maps, state: Projec
 
 
 def oldest_open(connection: Connection, company: str | None) -> int | None:
-    """Since when the oldest document stands that is not reconciled; None when all are."""
+    """Return the time since when the oldest unreconciled document has its status; None if all are reconciled."""
     if company is None:
-        # The index begins with the company: all of them at once would be a look at each open document.
+        # The index begins with the company: all companies at once would read every open document.
         companies = connection.execute(select(tables.totals.c.company).distinct()).scalars().all()
-        found = [oldest_open(connection, one) for one in companies]
-        return min((since for since in found if since is not None), default=None)
+        times = [oldest_open(connection, code) for code in companies]
+        return min((since for since in times if since is not None), default=None)
     table = tables.documents.c
     oldest: int | None = connection.execute(
         select(func.min(table.since)).where(table.company == company, _IS_OPEN)

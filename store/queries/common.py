@@ -1,4 +1,4 @@
-"""Pieces of queries that several questions share: the window, a document out of its chain, sums."""
+"""Parts of queries that several modules share: the window, decoding of documents, totals."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,34 +15,35 @@ decode_chain: Final = msgspec.msgpack.Decoder(Chain).decode
 
 
 def within(column: ColumnElement[str], window: Window) -> ColumnElement[bool]:
-    """A document without a date is in every window: it must not vanish."""
+    """Return the condition of a window. It includes documents without a date, so that none is lost."""
     return or_(column.between(window.start, window.end), column == "")
 
 
 def document_of(body: bytes, key: str) -> Document:
+    """Return the document with this key from an encoded chain."""
     return next(document for document in decode_chain(body).documents if document.key == key)
 
 
 def materialised_totals(
     connection: Connection, by: Sequence[ColumnElement[Any]], *conditions: ColumnElement[bool]
 ) -> dict[tuple[Any, ...], Totals]:
-    """The sums kept by day in the rows of `totals` that meet the conditions, added up by what they have in common."""
-    # The database puts the texts together, and they are read at once: there are thousands of rows, and a few sums.
+    """Return the sums of the materialised totals that meet the conditions, grouped by `by`."""
+    # The database concatenates the texts of thousands of rows into a few, and each is decoded at once.
     texts = func.aggregate_strings(tables.totals.c.sums, " ")
     rows = connection.execute(select(*by, func.count(), texts).where(*conditions).group_by(*by))
     return {tuple(key): Totals.sum_texts(number, text) for *key, number, text in rows if number}
 
 
 TotalsByView = dict[tuple[Kind, int, str, str], Totals]
-"""The sums of a company in a window by kind, views, transaction and accounting currency ('' for none)."""
+"""Totals of a company in a window by kind, views, transaction and accounting currency ('' for none)."""
 
 
 def totals_within(connection: Connection, company: str, window: Window) -> TotalsByView:
-    """The sums of a window: those of its tiles, and of each grid without filters."""
+    """Return the totals of a window: those of its tiles and of each grid without filters."""
     table = tables.totals.c
     by = [table.kind, table.views, table.currency, table.accounting_currency]
-    found = materialised_totals(connection, by, table.company == company, within(table.date, window))
-    return {(kind, views, currency, accounting): sums for (kind, views, currency, accounting), sums in found.items()}
+    totals = materialised_totals(connection, by, table.company == company, within(table.date, window))
+    return {(kind, views, currency, accounting): one for (kind, views, currency, accounting), one in totals.items()}
 
 
 _LOW_BITS: Final = 20
@@ -50,11 +51,14 @@ _LOW_MASK: Final = (1 << _LOW_BITS) - 1
 
 
 def exact_sum(column: ColumnElement[int]) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    """A sum as two sums of its high and low bits: neither can leave 64 bits, so none turns into a float or fails."""
-    # Written out: PostgreSQL shifts by an integer, and a bound number would be a bigint.
+    """Return a sum as the sums of its high and low bits. Neither exceeds 64 bits, so neither becomes a float or
+    fails.
+    """
+    # Literal: PostgreSQL shifts by an integer, and a bound number would be a bigint.
     high, low = column.op(">>")(literal_column(str(_LOW_BITS))), column.op("&")(literal_column(str(_LOW_MASK)))
     return func.coalesce(func.sum(high), 0), func.coalesce(func.sum(low), 0)
 
 
 def joined(high: int, low: int) -> int:
+    """Return the sum from the two results of `exact_sum`."""
     return (int(high) << _LOW_BITS) + int(low)

@@ -1,4 +1,4 @@
-"""What a grid can be filtered on (R35): every column, by value, by the start of a text, by a range."""
+"""Filters of a grid (R35): every column, by value, prefix, substring or range."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
@@ -15,8 +15,10 @@ Of = Literal["text", "amount", "date", "time", "flag", "number"]
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One condition on a column. An empty text means that there is no value; amounts are units of 1/10000, times
-    microseconds since 1970, flags `yes` or `no`, numbers whole.
+    """One condition on a column.
+
+    An empty text means no value. Amounts are units of 1/10000, times microseconds since 1970 UTC, flags `yes` or `no`,
+    numbers integers.
     """
 
     column: str
@@ -25,7 +27,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column that can be filtered on: what it holds, and where."""
+    """A column for filters: the kind of its values, and its expression."""
 
     of: Of
     stored: ColumnElement[Any]
@@ -34,7 +36,7 @@ class Column(msgspec.Struct, frozen=True):
 _TABLE: Final = tables.documents.c
 
 STATUS: Final = func.coalesce(_TABLE.cause, _TABLE.excluded, _TABLE.position)
-"""Why a document is where it is, as one word: its cause, its exclusion, else its position."""
+"""Why a document has its position, as one code: its cause, else its exclusion, else its position."""
 
 _OF: Final[Mapping[Of, Iterable[str]]] = {
     "text": (
@@ -51,54 +53,54 @@ COLUMNS: Final[Mapping[str, Column]] = {
     **{name: Column(of, _TABLE[name]) for of, names in _OF.items() for name in names},
     "standing": Column("text", STATUS),
     "actual": Column("flag", _TABLE.has_actual),
-    # Shown as 0.00 where there is no line, as in Finance.
+    # Shown as 0.00 without a journal line, as in Finance.
     "journal_line_amount": Column("amount", func.coalesce(_TABLE.journal_line_amount, 0)),
-    # Of the attempt log, which knows few documents.
+    # Columns of the attempt log, which contains few documents.
     "last_retried": Column("time", func.max(tables.syncs.c.last_at)),
     "attempts": Column("number", func.max(tables.syncs.c.made)),
 }
 
 NAME_COLUMNS: Final = ("project", "voucher", "vendor", "invoice", "journal")
-"""The columns whose index holds names without regard to case (`folded`), and leads to those that begin alike."""
+"""Columns with a case-insensitive index (`folded`), which is selective for a prefix."""
 
 SEARCH_COLUMNS: Final = ("document", "voucher", "project", "category", "vendor", "invoice", "journal")
-"""The columns that a quick search looks into."""
+"""Columns of the quick search."""
 
 
 Stored = Mapping[str, ColumnElement[Any]]
-"""Where columns are, by name, that are not to be taken as they stand in `documents`."""
+"""Expressions that replace columns of `documents`, by name."""
 
 NOT_INDEXED: Final[Stored] = {
     name: literal_column(f"+documents.{name}", _TABLE[name].type) for name in ("company", "category", "amount", "since")
 }
-"""With a unary plus, SQLite takes no index of the column."""
+"""Columns with a unary plus, for which SQLite uses no index."""
 
 TOTALS_COLUMNS: Final[Stored] = {
     **{name: tables.totals.c[name] for name in ("date", "position")},
-    # Where a document has none, a key has ''.
+    # Keys of the totals have '' for no value.
     **{name: func.nullif(tables.totals.c[name], "") for name in ("currency", "cause")},
 }
-"""What the sums kept by day can be asked by."""
+"""Filters that the materialised totals support."""
 
 
 def matching(conditions: Iterable[Condition], search: str, stored: Stored) -> ColumnElement[bool]:
-    """The rows that meet the conditions, and have the text that is searched for in some name."""
-    asked = [
+    """Return the condition for rows that meet the conditions and contain the search text in a name."""
+    clauses = [
         _attempted(condition) if condition.column in _OF_ATTEMPTS else _clause(_column(condition, stored), condition)
         for condition in conditions
     ]
     if search:
-        asked.append(or_(*(_TABLE[name].icontains(search, autoescape=True) for name in SEARCH_COLUMNS)))
-    return and_(True, *asked)
+        clauses.append(or_(*(_TABLE[name].icontains(search, autoescape=True) for name in SEARCH_COLUMNS)))
+    return and_(True, *clauses)
 
 
 def first_letters(letters: str) -> str:
-    """The pattern of texts that begin with these letters; `/` escapes."""
+    """Return the LIKE pattern of a prefix, with the escape character `/`."""
     return letters.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
 
 
 _OF_ATTEMPTS: Final = {"last_retried": tables.syncs.c.last_at, "attempts": tables.syncs.c.made}
-"""The columns of the attempt log; a document that it does not know has none."""
+"""Columns of the attempt log. A document without attempts has no value."""
 
 
 def _attempted(condition: Condition) -> ColumnElement[bool]:
@@ -114,37 +116,37 @@ def _attempted(condition: Condition) -> ColumnElement[bool]:
 
 
 def _column(condition: Condition, stored: Stored) -> Column:
-    found = COLUMNS.get(condition.column)
-    if found is None:
+    column = COLUMNS.get(condition.column)
+    if column is None:
         raise QueryError(f"a grid cannot be filtered on {condition.column!r}; it can on {', '.join(COLUMNS)}.")
-    return Column(found.of, stored.get(condition.column, found.stored))
+    return Column(column.of, stored.get(condition.column, column.stored))
 
 
-def _clause(asked: Column, condition: Condition) -> ColumnElement[bool]:
-    column, value = asked.stored, condition.value
-    if asked.of == "flag":
-        return column == int(value == "yes")
+def _clause(column: Column, condition: Condition) -> ColumnElement[bool]:
+    stored, value = column.stored, condition.value
+    if column.of == "flag":
+        return stored == int(value == "yes")
     match condition.operator:
         case "is" | "not" if value == "":
-            empty = or_(column.is_(None), column == "") if asked.of in ("text", "date") else column.is_(None)
+            empty = or_(stored.is_(None), stored == "") if column.of in ("text", "date") else stored.is_(None)
             return empty if condition.operator == "is" else ~empty
         case "is":
-            same = column == value
-            return and_(folded(column) == folded(literal(value)), same) if condition.column in NAME_COLUMNS else same
+            same = stored == value
+            return and_(folded(stored) == folded(literal(value)), same) if condition.column in NAME_COLUMNS else same
         case "not":
-            return or_(column.is_(None), column != value)
+            return or_(stored.is_(None), stored != value)
         case "starts":
             if condition.column in NAME_COLUMNS:
-                # As PostgreSQL's index of names has them; for ILIKE, it would take none.
-                return func.lower(column).like(func.lower(first_letters(str(value))), escape="/")
-            return column.istartswith(str(value), autoescape=True)
+                # The stored of the PostgreSQL index, which does not serve ILIKE.
+                return func.lower(stored).like(func.lower(first_letters(str(value))), escape="/")
+            return stored.istartswith(str(value), autoescape=True)
         case "contains":
-            return column.icontains(str(value), autoescape=True)
+            return stored.icontains(str(value), autoescape=True)
         case "from":
-            return column >= value
+            return stored >= value
         case "above":
-            return column > value
+            return stored > value
         case "to":
-            return column <= value
+            return stored <= value
         case "below":
-            return column < value
+            return stored < value

@@ -1,4 +1,4 @@
-"""The tiles of a company (R31, R32): each the sum of its part over the rows of its view, from sums kept by day."""
+"""The tiles of a company (R31, R32): each the total of its part over the rows of its view."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,14 +19,14 @@ KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
 
 
 class Amount(msgspec.Struct, frozen=True):
-    """A sum in units of 1/10000, and the number of documents in it."""
+    """A total in units of 1/10000, and its number of documents."""
 
     amount: int
     documents: int
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """The tiles of a company and a window (R31, R32), all in the accounting currency and from one state."""
+    """The tiles of a company and a window (R31, R32), in the accounting currency and from one snapshot."""
 
     company: str
     window: Window
@@ -39,7 +39,7 @@ class Summary(msgspec.Struct, frozen=True):
     not_synced: Amount
 
     def as_json(self) -> dict[str, Any]:
-        """The fixed JSON of `tieout summary`."""
+        """Return the JSON of `tieout summary`, whose members are stable."""
         return {
             "company": self.company,
             "from": self.window.start,
@@ -61,12 +61,17 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summarise(
-    connection: Connection, company: Company, window: Window, kept: TotalsByView, moment: Moment, as_of: datetime
+    connection: Connection,
+    company: Company,
+    window: Window,
+    by_view: TotalsByView,
+    moment: Moment,
+    as_of: datetime,
 ) -> Summary:
-    """The tiles. Each is the sum of its part over the rows of its view, from the sums kept of the window."""
+    """Compute the tiles from the totals of the window."""
     by_kind = {kind: _Tiles() for kind in KINDS}
     currencies: set[str] = set()
-    for (kind, views, _, accounting), sums in kept.items():
+    for (kind, views, _, accounting), sums in by_view.items():
         by_kind[kind].add(views, sums)
         if views & SUMMED:
             currencies.add(accounting)
@@ -125,14 +130,14 @@ def _not_synced(connection: Connection, company: str, currency: str | None) -> A
         .group_by(table.currency)
     )
     records = amount = 0
-    for found, number, high, low in rows:
+    for row_currency, number, high, low in rows:
         records += number
-        amount += joined(high, low) if found == (currency or "") else 0
+        amount += joined(high, low) if row_currency == (currency or "") else 0
     return Amount(amount, records)
 
 
 class _Tiles:
-    """The sums of one kind that the summary shows."""
+    """The totals of one kind that the summary shows."""
 
     def __init__(self) -> None:
         self._all = Totals()
@@ -160,7 +165,7 @@ class _Tiles:
 
     @property
     def unreconciled(self) -> Amount:
-        """The sum of both tiles; a document in both views counts once."""
+        """Total of both tiles; a document in both views counts once."""
         return Amount(self._all.accounting_missing_actual + self._all.accounting_missing_journal_line, self._open)
 
     @property
@@ -168,11 +173,11 @@ class _Tiles:
         return Amount(self._all.accounting_difference, self._different)
 
 
-def _one_currency(company: Company, found: set[str]) -> str | None:
-    """The currency of the tiles: the ledger's. Without a ledger, that of the documents if they have but one."""
+def _one_currency(company: Company, currencies: set[str]) -> str | None:
+    """Return the currency of the tiles: that of the ledger, or without a ledger the only one of the documents."""
     if company.currency is not None:
         return company.currency
-    named = {currency for currency in found if currency}
+    named = {currency for currency in currencies if currency}
     if len(named) > 1:
         raise QueryError(
             f"{company.code}: the ledger's currency is not known and the documents are in "

@@ -1,6 +1,6 @@
-"""What one system has and the other has not, beside the documents of the grids: the records behind two sums.
+"""Records that only one of the systems has, beside the documents of the grids.
 
-Actuals that never reached Finance (R32), and postings that no actual stands behind (R37).
+Actuals that did not reach Finance (R32), and postings without an actual (R37).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,25 +16,26 @@ from engine.mapping.compiler import COMPANY, Maps
 from engine.reconciliation.chain_facts import journal_decides, line_state
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.unsynced_actuals import UnsyncedActual, unsynced_actuals_of
-from store.projection.batch_projection import BatchProjection, ProjectionCache
+from store.projection.batch_projection import BatchProjection
+from store.projection.projection_cache import ProjectionCache
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.queries.common import decode_chain
 from store.schema import tables
 from store.schema.bulk_sql import chunks
 
-CHAINS: Final = 100
-"""So many chains are on a page of actuals."""
+CHAINS_PER_PAGE: Final = 100
+"""Chains on a page of actuals."""
 
-_AT_ONCE: Final = 500
+_CHUNK: Final = 500
 
 _decode_finding: Final = msgspec.msgpack.Decoder(Finding).decode
 
 
 class NotSynced(msgspec.Struct, frozen=True):
-    """An actual that is meant for Finance and has no row in its staging table.
+    """An actual for Finance without a row in the staging table.
 
-    `amount` is in its own currency, `accounting_amount` in that of its company. `document` is the one it belongs to,
-    `evidence` the event that says that it is there.
+    `amount` is in its own currency, `accounting_amount` in that of its company. `document` is its document, `evidence`
+    the event that created it.
     """
 
     entity: str
@@ -51,14 +52,14 @@ class NotSynced(msgspec.Struct, frozen=True):
 
 
 class NotSyncedPage(msgspec.Struct, frozen=True):
-    """Some actuals, those of the newest events first; and where the next page goes on, None where there is none."""
+    """Actuals, those of the newest events first, and the key of the next page (None on the last)."""
 
     rows: list[NotSynced]
     after: str | None
 
 
 class UnmatchedPosting(msgspec.Struct, frozen=True):
-    """A posted integration journal line that no staging row names; `evidence` is the event that says so."""
+    """A posted integration journal line that no staging row names; `evidence` is the event of the posting."""
 
     id: str
     journal: str | None
@@ -71,31 +72,31 @@ class UnmatchedPosting(msgspec.Struct, frozen=True):
 
 
 def not_synced(
-    connection: Connection, maps: Maps, state: ProjectionCache, company: str, after: str | None, limit: int
+    connection: Connection, maps: Maps, cache: ProjectionCache, company: str, after: str | None, limit: int
 ) -> NotSyncedPage:
-    """The actuals of a company that are not synced: those of `limit` chains, which follow each other by their keys."""
+    """Return the unsynced actuals of `limit` chains of a company, by descending chain."""
     table = tables.unsynced.c
-    wanted = select(table.chain).where(table.company == company).order_by(table.chain.desc()).limit(limit + 1)
+    query = select(table.chain).where(table.company == company).order_by(table.chain.desc()).limit(limit + 1)
     if after is not None:
-        wanted = wanted.where(table.chain < after)
-    chains = connection.execute(wanted).scalars().all()
+        query = query.where(table.chain < after)
+    chains = connection.execute(query).scalars().all()
     rows = ReadYourWrites(connection, UncommittedWrites())
-    unit = BatchProjection(rows, maps, state)
-    told = unit.chain_inputs(chains[:limit])
-    found = [
-        _not_synced(one, unit)
+    projection = BatchProjection(rows, maps, cache)
+    inputs = projection.chain_inputs(chains[:limit])
+    actuals = [
+        _not_synced(actual, projection)
         for chain, body in rows.chains(chains[:limit])
-        for one in unsynced_actuals_of(decode_chain(body), told[chain][0], unit)
-        if one.company == company
+        for actual in unsynced_actuals_of(decode_chain(body), inputs[chain][0], projection)
+        if actual.company == company
     ]
-    found.sort(key=lambda one: (-one.evidence.at, one.id))
-    return NotSyncedPage(found, chains[limit - 1] if len(chains) > limit else None)
+    actuals.sort(key=lambda actual: (-actual.evidence.at, actual.id))
+    return NotSyncedPage(actuals, chains[limit - 1] if len(chains) > limit else None)
 
 
 def _not_synced(actual: UnsyncedActual, world: ReferenceData) -> NotSynced:
     row, document = actual.row, actual.document
     project = resolve_reference(world, row, "project")
-    own = world.directory.currency(row["currency"]) or (document.currency if document is not None else None)
+    currency = world.directory.currency(row["currency"]) or (document.currency if document is not None else None)
     return NotSynced(
         entity=row.record.entity,
         id=row_id_of(row.id),
@@ -103,7 +104,7 @@ def _not_synced(actual: UnsyncedActual, world: ReferenceData) -> NotSynced:
         date=row["document_date"] or row["accounting_date"],
         project=project["number"] if project is not None else None,
         amount=row["amount"],
-        currency=own,
+        currency=currency,
         accounting_amount=actual.amount,
         accounting_currency=actual.currency,
         document=document.name if document is not None else None,
@@ -111,12 +112,12 @@ def _not_synced(actual: UnsyncedActual, world: ReferenceData) -> NotSynced:
     )
 
 
-def orphan_lines(connection: Connection, maps: Maps, state: ProjectionCache, company: str) -> Iterator[Row]:
-    """The posted journal lines of a company that no staging row names, by key, the last one first."""
+def orphan_lines(connection: Connection, maps: Maps, cache: ProjectionCache, company: str) -> Iterator[Row]:
+    """Yield the posted journal lines of a company that no staging row names, by descending key."""
     table = tables.findings.c
-    found = connection.execute(select(table.body).where(table.code == "orphan-journal-line")).scalars()
+    bodies = connection.execute(select(table.body).where(table.code == "orphan-journal-line")).scalars()
     rows = ReadYourWrites(connection, UncommittedWrites())
-    for keys in chunks(sorted({_decode_finding(body).subject for body in found}, reverse=True), _AT_ONCE):
+    for keys in chunks(sorted({_decode_finding(body).subject for body in bodies}, reverse=True), _CHUNK):
         records = dict(rows.records(keys))
         lines = []
         for record in (records[key] for key in keys if key in records):
@@ -124,31 +125,31 @@ def orphan_lines(connection: Connection, maps: Maps, state: ProjectionCache, com
             if entity_map is not None and record.exists and record.values.get(COMPANY) == company:
                 lines.append(Row(record, entity_map, None))
         of_journal = [line for line in lines if journal_decides(line)]
-        journals = _journals(connection, maps, state, of_journal) if of_journal else {}
+        journals = _journals(connection, maps, cache, of_journal) if of_journal else {}
         yield from (line for line in lines if line_state(line, journals.get(line.record.key)) == "posted")
 
 
 def _journals(
-    connection: Connection, maps: Maps, state: ProjectionCache, lines: Sequence[Row]
+    connection: Connection, maps: Maps, cache: ProjectionCache, lines: Sequence[Row]
 ) -> dict[str, Row | None]:
-    """The journals of lines, by the lines' keys: read with their chains, all at once."""
-    unit = BatchProjection(ReadYourWrites(connection, UncommittedWrites()), maps, state)
-    unit.chain_inputs({line.record.chain for line in lines if line.record.chain is not None})
-    return {line.record.key: resolve_reference(unit, line, "journal") for line in lines}
+    """Return the journals of lines by line key, read together with their chains."""
+    projection = BatchProjection(ReadYourWrites(connection, UncommittedWrites()), maps, cache)
+    projection.chain_inputs({line.record.chain for line in lines if line.record.chain is not None})
+    return {line.record.key: resolve_reference(projection, line, "journal") for line in lines}
 
 
 def unmatched_postings(
-    connection: Connection, maps: Maps, state: ProjectionCache, company: str
+    connection: Connection, maps: Maps, cache: ProjectionCache, company: str
 ) -> Iterator[UnmatchedPosting]:
-    """The same with their journals."""
-    for some in chunks(orphan_lines(connection, maps, state, company), _AT_ONCE):
-        yield from _with_journals(some, _journals(connection, maps, state, some))
+    """Yield the postings of `orphan_lines` with their journals."""
+    for chunk in chunks(orphan_lines(connection, maps, cache, company), _CHUNK):
+        yield from _with_journals(chunk, _journals(connection, maps, cache, chunk))
 
 
 def _with_journals(lines: Sequence[Row], journals: Mapping[str, Row | None]) -> Iterator[UnmatchedPosting]:
     for line in lines:
         journal = journals[line.record.key]
-        says = journal if journal is not None and journal_decides(line) else line
+        decisive = journal if journal is not None and journal_decides(line) else line
         yield UnmatchedPosting(
             id=row_id_of(line.id),
             journal=journal["number"] if journal is not None else None,
@@ -157,5 +158,5 @@ def _with_journals(lines: Sequence[Row], journals: Mapping[str, Row | None]) -> 
             amount=line["amount"],
             currency=line["currency"],
             project=line["project"],
-            evidence=says.evidence("status"),
+            evidence=decisive.evidence("status"),
         )

@@ -1,8 +1,9 @@
-"""The statements of the write path, each for many rows at once.
+"""Bulk statements of the write path.
 
-They go to the driver as plain tuples: building a dictionary of parameters for each of thirty rows a document costs more
-than writing them. PostgreSQL gets new rows by COPY, and rows to replace, delete or find as one array a column, so that
-a batch takes a few round trips, whatever its size; nothing in it outlives a transaction, as a connection pooler asks.
+Rows are passed to the driver as plain tuples: a parameter dictionary for each of thirty rows per document costs more
+than writing the rows. PostgreSQL receives new rows through COPY, and rows to replace, delete or look up as one array
+per column, so that a batch takes a few round trips whatever its size. No session state outlives a transaction, as a
+connection pooler requires.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,8 +15,8 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Table
 from sqlalchemy.exc import DBAPIError
 
-# How many values one question to SQLite asks for: few while events trickle in, many in a batch. They are filled up to
-# these sizes with their own last value, or it would prepare and keep a statement for each number of values there was.
+# Number of parameters of a SQLite lookup: few while events trickle in, many in a batch. A list is padded to one of
+# these sizes with its last value, else SQLite would prepare and cache a statement for every length.
 FEW, MANY = 20, 500
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ Row = tuple[Any, ...]
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """`items` in lists of at most `size`."""
+    """Yield `items` in lists of at most `size`."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
@@ -31,33 +32,34 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 @contextmanager
 def pipelined(connection: Connection) -> Iterator[None]:
-    """Let the statements within follow each other to PostgreSQL without waiting for the answer to each, which is most
-    of the time that a few rows take. Only for statements whose answers nobody looks at; what fails is raised at the
-    end. SQLite has nobody to wait for.
+    """Send the statements of the context to PostgreSQL in pipeline mode, without waiting for each response.
+
+    Only for statements whose results are not read. An error is raised at the end of the context. SQLite has no round
+    trips to save.
     """
     if not _is_postgres(connection):
         yield
         return
     driver: Any = connection.connection.driver_connection
-    with _raised_as_sqlalchemy_does(connection, "one of several statements sent together"), driver.pipeline():
+    with _driver_errors_translated(connection, "one of several statements sent together"), driver.pipeline():
         yield
 
 
 def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Write `rows` (every column in the table's order), none of which is there yet."""
+    """Insert `rows` (every column, in the order of the table). None of their keys may exist."""
     if not rows:
         return
     if not _is_postgres(connection):
         connection.exec_driver_sql(_insert_sql(table), list(rows))
-    elif _waits(connection):
+    elif _not_pipelined(connection):
         _copy(connection, table, rows)
-    else:  # COPY is a conversation
+    else:  # pipeline mode permits no COPY
         arrays = tuple(list(column) for column in zip(*rows, strict=True))
         connection.exec_driver_sql(_insert_arrays_sql(table), arrays)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Write `rows` (every column in the table's order); a row of the same primary key is replaced."""
+    """Insert `rows` (every column, in the order of the table), replacing rows of the same primary key."""
     if not rows:
         return
     if _is_postgres(connection):
@@ -81,10 +83,10 @@ def delete(connection: Connection, table: Table, columns: Sequence[str], keys: S
 def select(
     connection: Connection, table: Table, columns: Sequence[str], by: str, values: Iterable[str]
 ) -> Iterator[Row]:
-    """The `columns` of the rows whose column `by` is one of `values`."""
+    """Yield the `columns` of the rows whose column `by` is one of `values`."""
     if _is_postgres(connection):
-        if wanted := list(values):
-            yield from connection.exec_driver_sql(_select_array_sql(table, tuple(columns), by), (wanted,))
+        if requested := list(values):
+            yield from connection.exec_driver_sql(_select_array_sql(table, tuple(columns), by), (requested,))
         return
     for chunk in chunks(values, MANY):
         size = FEW if len(chunk) <= FEW else MANY
@@ -95,7 +97,7 @@ def select(
 def select_limited(
     connection: Connection, table: Table, columns: Sequence[str], by: str, values: Collection[str], limit: int
 ) -> Iterator[Row]:
-    """For each of `values`, at most `limit` rows whose column `by` is that value."""
+    """Yield, for each of `values`, at most `limit` rows whose column `by` is that value."""
     if _is_postgres(connection):
         if values:
             query = _select_limited_array_sql(table, tuple(columns), by)
@@ -108,7 +110,7 @@ def select_limited(
 def select_ranges(
     connection: Connection, table: Table, columns: Sequence[str], by: str, ranges: Sequence[tuple[str, str]]
 ) -> Iterator[Row]:
-    """The rows whose column `by` lies in one of the ranges (from, up to but not including)."""
+    """Yield the rows whose column `by` is within one of `ranges` (lower bound inclusive, upper bound exclusive)."""
     if _is_postgres(connection):
         if ranges:
             starts, ends = zip(*ranges, strict=True)
@@ -123,7 +125,7 @@ def select_ranges(
 
 
 def select_keys(connection: Connection, table: Table, keys: Sequence[Row]) -> Iterator[Row]:
-    """The rows whose primary key is one of `keys`."""
+    """Yield the rows whose primary key is one of `keys`."""
     if not keys:
         return
     if _is_postgres(connection):
@@ -138,8 +140,8 @@ def _is_postgres(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def _waits(connection: Connection) -> bool:
-    # Only here: SQLite needs no driver of PostgreSQL.
+def _not_pipelined(connection: Connection) -> bool:
+    # Imported lazily: SQLite needs no PostgreSQL driver.
     from psycopg.pq import PipelineStatus
 
     driver: Any = connection.connection.driver_connection
@@ -147,10 +149,10 @@ def _waits(connection: Connection) -> bool:
 
 
 def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Append rows by PostgreSQL's COPY, in its binary format."""
+    """Append rows with a binary COPY."""
     driver: Any = connection.connection.driver_connection
     with (
-        _raised_as_sqlalchemy_does(connection, _copy_sql(table)),
+        _driver_errors_translated(connection, _copy_sql(table)),
         driver.cursor() as cursor,
         cursor.copy(_copy_sql(table)) as copy,
     ):
@@ -161,8 +163,8 @@ def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 
 @contextmanager
-def _raised_as_sqlalchemy_does(connection: Connection, statement: str) -> Iterator[None]:
-    """What goes past SQLAlchemy fails as what does not: the errors of a store are its errors."""
+def _driver_errors_translated(connection: Connection, statement: str) -> Iterator[None]:
+    """Raise errors of the driver as SQLAlchemy raises them: callers handle one family of errors."""
     dialect = connection.dialect
     try:
         yield
@@ -177,7 +179,7 @@ def _raised_as_sqlalchemy_does(connection: Connection, statement: str) -> Iterat
         ) from error
 
 
-# Names below come from our own tables; every value is a bound parameter.
+# Identifiers below come from our own tables; every value is a bound parameter.
 
 
 @lru_cache(maxsize=64)
@@ -208,12 +210,13 @@ def _select_limited_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
 
 @lru_cache(maxsize=64)
 def _select_ranges_sql(table: Table, columns: tuple[str, ...], by: str, size: int) -> str:
-    names = ", ".join(f"found.{name}" for name in _quoted(columns))
-    wanted = ", ".join(["(?, ?)"] * size)
-    # A cross join, so that the ranges come first and each is looked up in the index.
+    names = ", ".join(f"matches.{name}" for name in _quoted(columns))
+    requested = ", ".join(["(?, ?)"] * size)
+    # CROSS JOIN fixes the join order: each range is looked up in the index.
     return (
-        f'WITH wanted("from", past) AS (VALUES {wanted}) SELECT {names} FROM wanted CROSS JOIN "{table.name}" AS found '  # noqa: S608
-        f'WHERE found."{by}" >= wanted."from" AND found."{by}" < wanted.past'
+        f'WITH requested("from", past) AS (VALUES {requested}) SELECT {names} FROM requested '  # noqa: S608
+        f'CROSS JOIN "{table.name}" AS matches '
+        f'WHERE matches."{by}" >= requested."from" AND matches."{by}" < requested.past'
     )
 
 
@@ -247,15 +250,15 @@ def _upsert_arrays_sql(table: Table) -> str:
 
 @lru_cache(maxsize=64)
 def _delete_arrays_sql(table: Table, columns: tuple[str, ...]) -> str:
-    wanted = f"SELECT * FROM unnest({_arrays(table, columns)})"  # noqa: S608
-    return f'DELETE FROM "{table.name}" WHERE ({", ".join(_quoted(columns))}) IN ({wanted})'  # noqa: S608
+    requested = f"SELECT * FROM unnest({_arrays(table, columns)})"  # noqa: S608
+    return f'DELETE FROM "{table.name}" WHERE ({", ".join(_quoted(columns))}) IN ({requested})'  # noqa: S608
 
 
 @lru_cache(maxsize=64)
 def _select_keys_arrays_sql(table: Table) -> str:
     keys = table.primary_key.columns.keys()
-    wanted = f"SELECT * FROM unnest({_arrays(table, keys)})"  # noqa: S608
-    return f'SELECT {_names(table)} FROM "{table.name}" WHERE ({", ".join(_quoted(keys))}) IN ({wanted})'  # noqa: S608
+    requested = f"SELECT * FROM unnest({_arrays(table, keys)})"  # noqa: S608
+    return f'SELECT {_names(table)} FROM "{table.name}" WHERE ({", ".join(_quoted(keys))}) IN ({requested})'  # noqa: S608
 
 
 @lru_cache(maxsize=64)
@@ -268,8 +271,8 @@ def _select_array_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
 def _select_limited_array_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
     names = ", ".join(_quoted(columns))
     return (
-        f"SELECT found.* FROM unnest({_arrays(table, [by])}) AS wanted(value) CROSS JOIN LATERAL "  # noqa: S608
-        f'(SELECT {names} FROM "{table.name}" WHERE "{by}" = wanted.value COLLATE "C" LIMIT %s) AS found'
+        f"SELECT matches.* FROM unnest({_arrays(table, [by])}) AS requested(value) CROSS JOIN LATERAL "  # noqa: S608
+        f'(SELECT {names} FROM "{table.name}" WHERE "{by}" = requested.value COLLATE "C" LIMIT %s) AS matches'
     )
 
 
@@ -277,9 +280,9 @@ def _select_limited_array_sql(table: Table, columns: tuple[str, ...], by: str) -
 def _select_ranges_arrays_sql(table: Table, columns: tuple[str, ...], by: str) -> str:
     names = ", ".join(_quoted(columns))
     return (
-        f"SELECT found.* FROM unnest({_arrays(table, [by, by])}) AS wanted(first, past) CROSS JOIN LATERAL "  # noqa: S608
-        f'(SELECT {names} FROM "{table.name}" WHERE "{by}" >= wanted.first COLLATE "C" '
-        f'AND "{by}" < wanted.past COLLATE "C" OFFSET 0) AS found'
+        f"SELECT matches.* FROM unnest({_arrays(table, [by, by])}) AS requested(first, past) CROSS JOIN LATERAL "  # noqa: S608
+        f'(SELECT {names} FROM "{table.name}" WHERE "{by}" >= requested.first COLLATE "C" '
+        f'AND "{by}" < requested.past COLLATE "C" OFFSET 0) AS matches'
     )
 
 
@@ -293,7 +296,7 @@ _POSTGRES_TYPES: Final = ((LargeBinary, "bytea"), (BigInteger, "int8"), (Integer
 
 @lru_cache(maxsize=64)
 def _types(table: Table) -> list[str]:
-    """PostgreSQL's names of the types of the columns."""
+    """Return the PostgreSQL type names of the columns."""
     return [
         next((name for kind, name in _POSTGRES_TYPES if isinstance(column.type, kind)), "text")
         for column in table.columns

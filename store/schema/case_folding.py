@@ -1,7 +1,7 @@
-"""Names without regard to case, as an index on either database holds them.
+"""Case-insensitive prefix indexes on both databases.
 
-People type the first letters of a voucher or a project, in any case. SQLite's indexes have an order for that, and
-PostgreSQL's hold the letters made small.
+People type the first letters of a voucher or a project in any case. A SQLite index has the collation NOCASE for that; a
+PostgreSQL index stores the lower-case text.
 """
 
 from typing import Any
@@ -12,14 +12,14 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class folded(FunctionElement[str]):  # noqa: N801 - as SQLAlchemy names its functions
-    """A text that is equal to, and begins as, another one that differs in case alone (on SQLite of ASCII letters)."""
+    """Case-folded text: equal for texts that differ in case alone (on SQLite in the case of ASCII letters)."""
 
     type = Text()
     inherit_cache = True
 
     def __init__(self, text: ColumnElement[str]) -> None:
         super().__init__(text)
-        # By which an index names its operators.
+        # `postgresql_ops` of an index refers to the expression by this key.
         self.key = f"{text.key}_folded"
 
 

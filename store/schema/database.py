@@ -1,7 +1,7 @@
-"""Opening a store.
+"""Opens, checks and upgrades a store.
 
-Writing transactions take the database's write lock at their start, so that what they read cannot change under them;
-reading ones see one consistent state for as long as they last and never wait for the writer.
+Writing transactions acquire the write lock of the database at their start, so that their reads stay valid. Reading
+transactions see one consistent snapshot and never wait for the writer.
 """
 
 import os
@@ -22,44 +22,43 @@ from engine.errors import StoreError, StoreUnavailable
 from store.schema.sqlite_files import make_private, reading_uri
 from store.schema.wal_checkpoints import checkpoint_in_background
 
-_PAGE_CACHE_KIB = 24 * 1024  # of the writer; what keeps it within 250 MiB while millions of rows stay quick
+_PAGE_CACHE_KIB = 24 * 1024  # of the writer: fast on millions of rows within 250 MiB of memory
 _READER_CACHE_KIB = 16 * 1024
 CONNECT_SECONDS = 5
 _MIGRATING = 0x7469656F7574  # "tieout"
 
-# Alembic keeps what it works on in variables of its modules: two upgrades at a time would write into each other's
-# store.
-_UPGRADING: Final = threading.Lock()
+# Alembic keeps its context in module globals: two concurrent upgrades would write into each other's store.
+_UPGRADE_LOCK: Final = threading.Lock()
 
-# "TIES" in the file's header tells a store from any other SQLite file, such as the log given by mistake.
+# "TIES" in the header distinguishes a store from other SQLite files, such as the event log given by mistake.
 APPLICATION_ID: Final = 0x54494553
-_LOG_ID: Final = 0x5449454F  # that of `streams.embedded.blocks`
+_LOG_ID: Final = 0x5449454F  # the application id of `streams.embedded.blocks`
 
 
 def connect(url: str, *, write: bool = False) -> Engine:
-    """A connection pool on the store at `url` (a SQLAlchemy URL). Raises `StoreError` when the URL cannot be read."""
+    """Return a connection pool for the store at `url` (a SQLAlchemy URL). Raises `StoreError` if the URL is invalid."""
     try:
         parsed = make_url(url)
         engine = create_engine(parsed, **_options(parsed.get_backend_name(), write=write))
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise _unusable(url, error) from None
+        raise _invalid_url(url, error) from None
     if engine.dialect.name == "sqlite":
-        _place_sqlite(engine, write=write)
+        _open_sqlite_file(engine, write=write)
         _prepare_sqlite(engine, write=write)
     elif not write:
-        _spare_processes(engine)
+        _limit_parallel_plans(engine)
     return engine
 
 
 def shown_url(url: str | URL) -> str:
-    """A store's URL for people: without its password, wherever in the URL that is written."""
+    """Return a store URL for display: passwords are hidden wherever they occur in it."""
     parsed = make_url(url)
     hidden = {name: "hidden" if "pass" in name.lower() else value for name, value in parsed.query.items()}
     return parsed.set(query=hidden).render_as_string(hide_password=True)
 
 
-def _unusable(url: str, error: Exception) -> StoreError:
-    """The error for a URL that names no known database, or one whose driver is not installed."""
+def _invalid_url(url: str, error: Exception) -> StoreError:
+    """Return the error for a URL of an unknown database, or of one whose driver is not installed."""
     if isinstance(error, ImportError) and url.startswith(("postgresql://", "postgresql+psycopg://")):
         return StoreError(
             f"TIEOUT_STORE names a PostgreSQL database, and its driver cannot be loaded ({error}): "
@@ -72,21 +71,21 @@ def _unusable(url: str, error: Exception) -> StoreError:
 
 
 def _options(backend: str, *, write: bool) -> dict[str, Any]:
-    """How connections to a database server are kept. Readers see one state a transaction, and may not write."""
+    """Return the engine options for a database server. Readers get one snapshot per transaction and no write access."""
     if backend == "sqlite":
         return {}
     options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
     if not write:
-        # Each question is planned for what it asks: a plan for any filter takes twice as long for most.
+        # A plan for the actual parameters; a generic plan for any filter takes twice as long for most.
         options["connect_args"]["prepare_threshold"] = None
         options["isolation_level"] = "REPEATABLE READ"
         options["execution_options"] = {"postgresql_readonly": True}
     return options
 
 
-def _spare_processes(engine: Engine) -> None:
-    """Have PostgreSQL take more processes only for questions that take a tenth of a second or more. For a shorter one,
-    starting them takes as long as they save, and twice the processor time, from the worker too.
+def _limit_parallel_plans(engine: Engine) -> None:
+    """Restrict parallel plans of PostgreSQL to queries of a tenth of a second or more. For a shorter query, starting
+    the workers takes as long as they save, and doubles the CPU time, also at the expense of the projecting worker.
     """
 
     @event.listens_for(engine, "connect")
@@ -95,14 +94,14 @@ def _spare_processes(engine: Engine) -> None:
         connection.commit()
 
 
-# Without an adapter of their own, sqlite3 asks each of these values whether it can adapt itself: a fifth of the time
-# that binding a row takes.
+# Without a registered adapter, sqlite3 looks for an adaptation protocol on each of these values: a fifth of the time of
+# binding a row.
 sqlite3.register_adapter(bytes, bytes)
 sqlite3.register_adapter(type(None), lambda none: none)
 
 
-def _place_sqlite(engine: Engine, *, write: bool) -> None:
-    """Create the file if it is missing, or have it read where its folder cannot be written."""
+def _open_sqlite_file(engine: Engine, *, write: bool) -> None:
+    """Create the file if it is missing, or open it for reading where its folder is not writable."""
     database = engine.url.database
     if not database or database.startswith((":memory:", "file:")):
         return
@@ -121,18 +120,19 @@ def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
     @event.listens_for(engine, "connect")
     def _(connection: sqlite3.Connection, _record: Any) -> None:
         cursor = connection.cursor()
-        # Before anything is written to it.
+        # Must precede every write to the file.
         _refuse_foreign(cursor, engine.url.render_as_string())
         if write:
             cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
-        # A writer waits for as long as a replay may take to put a rebuilt store in place.
+        # A writer waits as long as a replay may take to swap in a rebuilt store.
         cursor.execute(f"PRAGMA busy_timeout={300_000 if write else 10_000}")
         cursor.execute(f"PRAGMA cache_size=-{_PAGE_CACHE_KIB if write else _READER_CACHE_KIB}")
         cursor.execute("PRAGMA temp_store=MEMORY")
         if write:
-            # A power failure may take the last transactions, never their consistency: the offsets go with them, and
-            # they are read again. The log is kept short by `store.schema.wal_checkpoints`; this only bounds it.
+            # A power failure may lose the last transactions but not consistency: the offsets are lost with them, and
+            # the events are read again. `store.schema.wal_checkpoints` keeps the log short; this is only the upper
+            # bound.
             cursor.execute("PRAGMA wal_autocheckpoint=32000")
         cursor.close()
 
@@ -142,12 +142,12 @@ def _prepare_sqlite(engine: Engine, *, write: bool) -> None:
 
 
 def _refuse_foreign(cursor: sqlite3.Cursor, shown: str) -> None:
-    """Raise `StoreError` for a file that is not a store, and no new one."""
+    """Raise `StoreError` for a file that is neither a store nor empty."""
     [application] = cursor.execute("PRAGMA application_id").fetchone()
     if application == APPLICATION_ID:
         return
     tables = {name for [name] in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    # A store of a version before this one has no id yet.
+    # A store of an earlier version has no application id.
     if application == 0 and (not tables or {"alembic_version", "offsets"} <= tables):
         return
     what = "is the event log, not a store" if application == _LOG_ID else "is the database of another program"
@@ -155,9 +155,7 @@ def _refuse_foreign(cursor: sqlite3.Cursor, shown: str) -> None:
 
 
 def begin_explicitly(engine: Engine, *, write: bool) -> None:
-    """Have SQLite's transactions begin when SQLAlchemy says so: writing ones with the write lock, reading ones with a
-    snapshot.
-    """
+    """Begin SQLite transactions when SQLAlchemy does: writers acquire the write lock, readers a snapshot."""
 
     @event.listens_for(engine, "connect")
     def _(connection: sqlite3.Connection, _record: Any) -> None:
@@ -169,18 +167,20 @@ def begin_explicitly(engine: Engine, *, write: bool) -> None:
 
 
 def migrate(engine: Engine) -> tuple[str | None, str]:
-    """Bring the store to the shape of this code; a new one is made. Returns the shape it had, None if none, and the
-    one it has now. Raises `StoreError` for a newer one or none, `StoreUnavailable` when it does not answer.
+    """Upgrade the store to the schema revision of this code, creating the tables of an empty one.
+
+    Returns the revision before (None if empty) and now. Raises `StoreError` for a newer store or another database, and
+    `StoreUnavailable` if the server does not respond.
     """
     before = check(engine, allow_old=True)
     with as_file(files("store") / "migrations") as scripts, engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            # Workers that start together must not make the tables together.
+            # Workers that start at the same time must not create the tables concurrently.
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
         config = Config()
         config.set_main_option("script_location", str(scripts))
         config.attributes["connection"] = connection
-        with _UPGRADING:
+        with _UPGRADE_LOCK:
             command.upgrade(config, "head")
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -188,16 +188,16 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
 
 
 def check(engine: Engine, *, allow_old: bool = False) -> str | None:
-    """Refuse a store that is not there, is no database, or has another shape than this code reads and writes (R74).
+    """Raise `StoreError` unless the store exists and has the schema revision of this code (R74).
 
-    Returns its shape; None for an empty one, which only `allow_old` accepts.
+    Returns the revision; None for an empty store, which only `allow_old` accepts.
     """
     shown = shown_url(engine.url)
     try:
         with engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
     except (OperationalError, DatabaseError) as error:
-        raise _unopened(shown, error, server=engine.dialect.name != "sqlite") from None
+        raise _cannot_open(shown, error, server=engine.dialect.name != "sqlite") from None
     with as_file(files("store") / "migrations") as scripts:
         directory = ScriptDirectory(str(scripts))
         known = {script.revision for script in directory.walk_revisions()}
@@ -219,7 +219,7 @@ def check(engine: Engine, *, allow_old: bool = False) -> str | None:
     return current
 
 
-# By the words of the server: a connection that was refused has no code. In other languages the general advice stands.
+# By the text of the server: a refused connection has no code. In other languages the general advice applies.
 _REMEDIES: Final = (
     ("authentication failed", "check user and password in TIEOUT_STORE, or the password in PGPASSWORD"),
     ("no password supplied", "put the password into TIEOUT_STORE or PGPASSWORD"),
@@ -230,14 +230,14 @@ _REMEDIES: Final = (
 )
 
 
-def _unopened(shown: str, error: DatabaseError, *, server: bool) -> StoreError:
-    """What to do about a store that cannot be opened."""
-    said = " ".join(str(error.orig).split())
+def _cannot_open(shown: str, error: DatabaseError, *, server: bool) -> StoreError:
+    """Return the error for a store that cannot be opened, with its remedy."""
+    text = " ".join(str(error.orig).split())
     if not server:
-        return StoreError(f"the store {shown} cannot be opened: {said}")
+        return StoreError(f"the store {shown} cannot be opened: {text}")
     for words, remedy in _REMEDIES:
-        if words in said:
-            return StoreError(f"the store {shown} cannot be opened ({said}): {remedy}.")
+        if words in text:
+            return StoreError(f"the store {shown} cannot be opened ({text}): {remedy}.")
     return StoreUnavailable(
-        f"the store {shown} does not answer ({said}): check TIEOUT_STORE, and that its database runs."
+        f"the store {shown} does not answer ({text}): check TIEOUT_STORE, and that its database runs."
     )

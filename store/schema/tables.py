@@ -1,8 +1,10 @@
-"""Every table on one page.
+"""Schema: every table, column and index of the store.
 
-Amounts are whole units of 1/10000 (`engine.money`), times are microseconds since 1970 UTC, dates are `YYYY-MM-DD`
-text. Bodies are msgpack of the engine's values; the columns beside them are what queries filter, sort and add up. A
-store holds one environment.
+Amounts are integers in units of 1/10000 (`engine.money`). Times are microseconds since 1970 UTC. Dates are `YYYY-MM-DD`
+text. Bodies are MessagePack of the engine's values; the columns beside a body are those that queries filter, sort and
+add up. A store holds one environment.
+
+PostgreSQL shows the comments to integrators, so they name no modules. A changed comment needs a migration.
 """
 
 from sqlalchemy import (
@@ -22,7 +24,7 @@ from store.schema.case_folding import folded
 
 metadata = MetaData()
 
-# Keys sort by their bytes on both databases: paging and "the smallest key" must not depend on a locale.
+# Keys sort bytewise on both databases: pagination and the smallest key must not depend on a locale.
 Key: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
 Id = BigInteger().with_variant(Integer, "sqlite")
 
@@ -31,7 +33,7 @@ records = Table(
     metadata,
     Column("key", Key, primary_key=True),
     Column("body", LargeBinary, nullable=False),
-    comment="A row of either system as last seen: engine.records.Record",
+    comment="Row of either system, merged from its events",
 )
 
 links = Table(
@@ -40,7 +42,7 @@ links = Table(
     Column("token", Key, primary_key=True),
     Column("record", Key, primary_key=True),
     sqlite_with_rowid=False,
-    comment="Identity values, references (a record key, or =link:VALUES) and offers (+link:VALUES) by record",
+    comment="Identity values, references (a record key, or =link:VALUES) and offers (+link:VALUES) of each record",
 )
 
 chains = Table(
@@ -48,7 +50,7 @@ chains = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("body", LargeBinary, nullable=False),
-    comment="What was decided about the records of one document line: engine.documents.Chain",
+    comment="Records of one document line and the result of their reconciliation",
 )
 
 documents = Table(
@@ -57,10 +59,10 @@ documents = Table(
     Column("key", Key, primary_key=True),
     Column("chain", Key, nullable=False),
     Column("document", Key, nullable=False),
-    Column("company", Key, nullable=False, comment="'' when not known"),
+    Column("company", Key, nullable=False, comment="'' if unknown"),
     Column("kind", Text, nullable=False),
-    Column("date", Text, nullable=False, comment="'' when not known"),
-    Column("views", Integer, nullable=False, comment="Bits of store.views"),
+    Column("date", Text, nullable=False, comment="'' if unknown"),
+    Column("views", Integer, nullable=False, comment="Bit field of the views that contain the document"),
     Column("position", Text, nullable=False),
     Column("excluded", Text),
     Column("cause", Text),
@@ -91,13 +93,13 @@ documents = Table(
     Column("journal_line_currency", Text),
     Column("journal_voucher", Text),
     Column("posted_date", Text),
-    Column("findings", Text, comment="Their codes, separated by blanks"),
-    Column("has_actual", Integer, nullable=False, server_default="0", comment="1 or 0"),
+    Column("findings", Text, comment="Codes of the findings, separated by blanks"),
+    Column("has_actual", Integer, nullable=False, server_default="0", comment="1 if an actual exists, else 0"),
     Index("ix_documents_name", "document"),
     Index("ix_documents_all", "company", "kind", "date", "key"),
     Index("ix_documents_amount", "company", "kind", "amount", "key"),
     Index("ix_documents_since", "company", "kind", "since", "key"),
-    # Sorted by amount or time, too, a page of these is found from the index alone.
+    # These columns cover a page that is sorted by amount or time.
     Index(
         "ix_documents_missing_actuals",
         *("company", "kind", "date", "key", "views", "amount", "since"),
@@ -117,7 +119,7 @@ documents = Table(
         sqlite_where=text("views & 3 <> 0"),
         postgresql_where=text("views & 3 <> 0"),
     ),
-    # Totals that are filtered on what it holds are told from this index alone, in its order.
+    # Covers totals that are filtered on its columns, in the order of their groups.
     Index(
         "ix_documents_category",
         *("company", "kind", "category", "currency", "accounting_currency", "date", "views"),
@@ -125,7 +127,7 @@ documents = Table(
         *("accounting_amount", "accounting_missing_actual", "accounting_missing_journal_line"),
         *("accounting_reconciled", "accounting_difference"),
     ),
-    # What is unreconciled by project, too.
+    # Covers unreconciled amounts by project.
     Index(
         "ix_documents_open_projects",
         "company",
@@ -134,11 +136,11 @@ documents = Table(
         sqlite_where=text("views & 3 <> 0"),
         postgresql_where=text("views & 3 <> 0"),
     ),
-    comment="One row for each document line: what the grids filter, sort and add up",
+    comment="Document lines: the values that grids filter, sort and add up",
 )
 
-# Their name first: behind company and kind, SQLite would take such an index for every filter. An expense has no vendor
-# and no invoice, and what waits for its actual no journal.
+# The name comes first: behind company and kind, SQLite would choose the index for every filter. An expense has no
+# vendor and no invoice, and a document that waits for its actual has no journal.
 for _name in ("project", "voucher", "vendor", "invoice", "journal"):
     _named = None if _name in ("project", "voucher") else text(f"{_name} IS NOT NULL")
     Index(
@@ -160,35 +162,35 @@ totals = Table(
     Column("currency", Text, primary_key=True),
     Column("accounting_currency", Text, primary_key=True),
     Column("position", Text, primary_key=True),
-    Column("cause", Text, primary_key=True, comment="'' for none"),
-    # Text, for sums have no limit of 64 bits: the numbers of store.projection.tile_totals.Totals, separated by blanks.
+    Column("cause", Text, primary_key=True, comment="'' if none"),
+    # Text, because totals may exceed 64 bits: the values of `store.projection.tile_totals.Totals`, separated by blanks.
     Column("sums", Text, nullable=False),
     sqlite_with_rowid=False,
-    comment="Sums over documents by day, kept with every change for a summary of millions is a few hundred rows",
+    comment="Materialised totals of documents by day, updated in the transaction of each change",
 )
 
 reconciliations = Table(
     "reconciliations",
     metadata,
     Column("company", Key, primary_key=True),
-    Column("date", Text, primary_key=True, comment="Of the documents; '' when not known"),
-    Column("day", Text, primary_key=True, comment="When they were reconciled, not before their date"),
-    # Text, as the sums of `totals`.
-    Column("amount", Text, nullable=False, comment="Accounting currency; never 0"),
+    Column("date", Text, primary_key=True, comment="Date of the documents; '' if unknown"),
+    Column("day", Text, primary_key=True, comment="Day of the reconciliation, not before the date of the documents"),
+    # Text, because totals may exceed 64 bits.
+    Column("amount", Text, nullable=False, comment="Reconciled amount in accounting currency; never 0"),
     sqlite_with_rowid=False,
-    comment="What left the balance on which day, kept with every change: the trend would read every document",
+    comment="Materialised totals of reconciled amounts by day, for the trend",
 )
 
 findings = Table(
     "findings",
     metadata,
-    Column("owner", Key, primary_key=True, comment="A chain, or the record key of a row that others point to"),
+    Column("owner", Key, primary_key=True, comment="Chain, or record key of a referenced row"),
     Column("number", Integer, primary_key=True),
     Column("code", Text, nullable=False),
     Column("document", Key),
     Column("body", LargeBinary, nullable=False),
     Index("ix_findings_code", "code"),
-    comment="What is wrong: engine.documents.Finding",
+    comment="Findings of chains and of referenced rows",
 )
 
 unsynced = Table(
@@ -196,11 +198,11 @@ unsynced = Table(
     metadata,
     Column("chain", Key, primary_key=True),
     Column("company", Key, primary_key=True),
-    Column("currency", Text, primary_key=True, comment="'' when not known"),
+    Column("currency", Text, primary_key=True, comment="'' if unknown"),
     Column("records", Integer, nullable=False),
     Column("amount", BigInteger, nullable=False),
     Index("ix_unsynced_company", "company"),
-    comment="Actuals that have no staging row, by chain",
+    comment="Actuals without a staging row, by chain",
 )
 
 offsets = Table(
@@ -209,8 +211,8 @@ offsets = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("next", BigInteger, nullable=False),
-    Column("last", Text, comment="A digest of the last record before it; NULL until a worker has seen it"),
-    comment="The next record to read; moved in the transaction of its effect, as compare-and-set",
+    Column("last", Text, comment="Digest of the record before the offset; NULL until a worker has read it"),
+    comment="Committed offsets; advanced by compare-and-set in the transaction of the batch",
 )
 
 sources = Table(
@@ -218,25 +220,25 @@ sources = Table(
     metadata,
     Column("source", Text, primary_key=True),
     Column("until", BigInteger, nullable=False),
-    comment="Up to when a source says that it has sent everything (R21)",
+    comment="Heartbeats: the time up to which a source has sent all events (R21)",
 )
 
 notices = Table(
     "notices",
     metadata,
-    Column("key", Key, primary_key=True, comment="The record key of the row; of one that is not named, the event's"),
+    Column("key", Key, primary_key=True, comment="Record key of the row, or key of the event if it names no row"),
     Column("source", Text, nullable=False),
     Column("entity", Text, nullable=False),
-    Column("named", Integer, nullable=False, comment="1 when the notices name a row, else 0"),
-    Column("noticed", BigInteger, nullable=False, comment="The last notice about it; the lowest number for none"),
-    Column("answered", BigInteger, nullable=False, comment="As of when it was read; the lowest number for never"),
+    Column("named", Integer, nullable=False, comment="1 if the event names a row, else 0"),
+    Column("noticed", BigInteger, nullable=False, comment="Time of the last re-read request; lowest integer if none"),
+    Column("answered", BigInteger, nullable=False, comment="Time as of which the row was read; lowest if never"),
     Index(
         "ix_notices_waiting",
         "entity",
         sqlite_where=text("noticed > answered"),
         postgresql_where=text("noticed > answered"),
     ),
-    comment="Rows that are to be read again, and as of when they were (R5): engine.notices.Notice",
+    comment="Re-read requests for rows whose event was cut or carries keys only (R5)",
 )
 
 cursors = Table(
@@ -244,15 +246,15 @@ cursors = Table(
     metadata,
     Column("table", Key, primary_key=True),
     Column("body", LargeBinary, nullable=False),
-    comment="How far the poller read each table of both systems: engine.cursors.Cursor; kept on the state topic",
+    comment="Cursors of the poller by table of Finance or Dataverse; on the state topic",
 )
 
 recomputations = Table(
     "recomputations",
     metadata,
     Column("token", Key, primary_key=True),
-    Column("cursor", Key, nullable=False, comment="The last record done"),
-    comment="Rows whose many dependents are still to be decided again",
+    Column("cursor", Key, nullable=False, comment="Last record that was re-evaluated"),
+    comment="Changed rows with many dependents that still need re-evaluation",
 )
 
 process_messages = Table(
@@ -266,99 +268,104 @@ process_messages = Table(
     Column("run", Text, nullable=False),
     Column("company", Text),
     Column("subject", Text),
-    Column("code", Text, comment="A code of engine.messages; unknown when the text is none of them"),
+    Column("code", Text, comment="Code of the known message; unknown if the text matches none"),
     Column("body", LargeBinary, nullable=False),
-    Column("about", Key, nullable=False, comment="The subject: engine.errorlog.Subject.key"),
+    Column("about", Key, nullable=False, comment="Key of the subject"),
     Index("ix_process_messages_at", "at"),
     Index("ix_process_messages_about", "about", "at"),
     Index("ix_process_messages_run", "run"),
-    comment="What Finance's processes said: the error log",
+    comment="Error log: messages of Finance's processes",
 )
 
 deletions = Table(
     "deletions",
     metadata,
-    Column("id", Key, primary_key=True, comment="Of the command"),
+    Column("id", Key, primary_key=True, comment="ID of the command"),
     Column("at", BigInteger, nullable=False),
     Column("who", Text, nullable=False),
     Column("why", Text, nullable=False),
     Column("company", Text),
     Column("process", Text, nullable=False),
     Column("subject", Text, nullable=False),
-    Column("about", Key, nullable=False, comment="The subject: engine.errorlog.Subject.key"),
-    Column("until", BigInteger, nullable=False, comment="The last error that is deleted"),
+    Column("about", Key, nullable=False, comment="Key of the subject"),
+    Column("until", BigInteger, nullable=False, comment="Time of the last deleted error"),
     Index("ix_deletions_about", "about"),
-    comment="Errors that a person took off the current list: engine.errorlog.Deletion",
+    comment="Errors that a person removed from the list of current errors",
 )
 
 error_states = Table(
     "error_states",
     metadata,
-    Column("about", Key, primary_key=True, comment="The subject: engine.errorlog.Subject.key"),
+    Column("about", Key, primary_key=True, comment="Key of the subject"),
     Column("process", Text, nullable=False),
-    Column("open", Integer, nullable=False, comment="0: settled; 1: an event may change it; 2: time may, too"),
-    Column("key", LargeBinary, nullable=False, comment="Of its records on the topic"),
-    Column("told", LargeBinary, nullable=False, comment="A digest of the last value published"),
+    Column(
+        "open",
+        Integer,
+        nullable=False,
+        comment="0: final; 1: an event may change it; 2: time may, too",
+    ),
+    Column("key", LargeBinary, nullable=False, comment="Record key on the errors topic"),
+    Column("told", LargeBinary, nullable=False, comment="Digest of the last published value"),
     Index("ix_error_states_open", "open", "process"),
-    comment="What the errors topic says of each subject: store.errorstates; no projection",
+    comment="Last published status of each error subject; not part of the projection",
 )
 
 outbox = Table(
     "outbox",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    Column("topic", Text, nullable=False, comment="Without the environment's prefix"),
+    Column("topic", Text, nullable=False, comment="Topic name without the prefix of the environment"),
     Column("key", LargeBinary, nullable=False),
-    Column("value", LargeBinary, comment="NULL is a tombstone"),
-    Column("at", BigInteger, nullable=False, comment="Since when it waits, by the clock of the worker"),
-    comment="What is to be published; written with its cause, sent after, at least once",
+    Column("value", LargeBinary, comment="NULL for a tombstone"),
+    Column("at", BigInteger, nullable=False, comment="Insertion time, by the worker's clock"),
+    comment="Transactional outbox: records to publish at least once",
 )
 
 inbox = Table(
     "inbox",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("at", BigInteger, nullable=False, comment="Since when it waits, by the clock of who left it"),
+    Column("at", BigInteger, nullable=False, comment="Insertion time, by the clock of the process that inserted it"),
     Column("key", LargeBinary, nullable=False),
     Column("value", LargeBinary, nullable=False),
-    comment="Commands for their topic, from processes that cannot write to the log: store.inbox; no projection",
+    comment="Commands from processes that cannot write to the event log; not part of the projection",
 )
 
-# Who writes to a table that is kept on the state topic says so here by a trigger of the database, so that none forgets
-# it, and no key is written twice for what is published once.
+# Database triggers insert into this table, so that no writer can omit it. A key occurs once: several changes of a row
+# are published together.
 state_outbox = Table(
     "state_outbox",
     metadata,
-    Column("number", Id, primary_key=True, autoincrement=True, comment="Grows with every change, never used again"),
-    Column("key", Key, nullable=False, unique=True, comment="Of the record on the topic: store.state.key_of"),
+    Column("number", Id, primary_key=True, autoincrement=True, comment="Increases with every change; never reused"),
+    Column("key", Key, nullable=False, unique=True, comment="Record key on the state topic"),
     sqlite_autoincrement=True,
-    comment="Rows that changed since the state topic got them: store.state",
+    comment="Rows with changes that are not yet on the state topic",
 )
 
 syncs = Table(
     "syncs",
     metadata,
-    Column("document", Key, primary_key=True, comment="Its name"),
-    Column("action", Text, primary_key=True, comment="engine.syncing.Action"),
+    Column("document", Key, primary_key=True, comment="Name of the document"),
+    Column("action", Text, primary_key=True, comment="Action, such as export"),
     Column("subject", Key, nullable=False, comment="Documents of one subject share their calls"),
     Column("company", Text, nullable=False),
-    Column("parameters", Text, nullable=False, comment="JSON: what the call is given"),
+    Column("parameters", Text, nullable=False, comment="JSON parameters of the call"),
     Column("round", Integer, nullable=False),
-    Column("made", Integer, nullable=False, comment="Attempts of this round that count"),
-    Column("calls", Integer, nullable=False, comment="All calls ever begun"),
+    Column("made", Integer, nullable=False, comment="Counted attempts of the current attempt cycle"),
+    Column("calls", Integer, nullable=False, comment="Calls begun in all attempt cycles"),
     Column("state", Text, nullable=False, comment="waiting, running, done, blocked or stopped"),
     Column("due", BigInteger, nullable=False),
-    Column("since", BigInteger, nullable=False, comment="When it was asked for"),
-    Column("change", Text, nullable=False, comment="A digest of the surroundings when it was blocked"),
+    Column("since", BigInteger, nullable=False, comment="Time of the request"),
+    Column("change", Text, nullable=False, comment="Input fingerprint at the time of blocking"),
     Column("by", Text, nullable=False),
-    Column("holder", Text, nullable=False, comment="Who sees to it, '' for nobody"),
-    Column("until", BigInteger, nullable=False, comment="How long the holder may be silent"),
+    Column("holder", Text, nullable=False, comment="Handler that holds the claim; '' if none"),
+    Column("until", BigInteger, nullable=False, comment="Expiry of the claim unless the holder renews it"),
     Column("last_at", BigInteger),
     Column("last_outcome", Text, nullable=False),
     Column("last_text", Text, nullable=False),
     Index("ix_syncs_subject", "action", "subject"),
     Index("ix_syncs_due", "state", "due"),
-    comment="What is to be synced, with its counter: engine.attempts.Sync; kept on the state topic",
+    comment="Requested syncs and their attempt counters; on the state topic",
 )
 
 attempts = Table(
@@ -368,28 +375,28 @@ attempts = Table(
     Column("action", Text, primary_key=True),
     Column("call", Integer, primary_key=True),
     Column("round", Integer, nullable=False),
-    Column("number", Integer, comment="In its round; NULL when it was given back"),
+    Column("number", Integer, comment="Number in its attempt cycle; NULL if the attempt does not count"),
     Column("begun", BigInteger, nullable=False),
-    Column("ended", BigInteger, comment="NULL while its outcome is not known"),
+    Column("ended", BigInteger, comment="NULL until the outcome is known"),
     Column("outcome", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("holder", Text, nullable=False),
-    comment="Every attempt, recorded before its call leaves; kept on the state topic",
+    comment="Attempts, each recorded before its call is sent; on the state topic",
 )
 
 sync_runs = Table(
     "sync_runs",
     metadata,
-    Column("id", Key, primary_key=True, comment="Of the request"),
-    Column("at", BigInteger, nullable=False, comment="When it was requested"),
+    Column("id", Key, primary_key=True, comment="ID of the request"),
+    Column("at", BigInteger, nullable=False, comment="Time of the request"),
     Column("who", Text, nullable=False),
     Column("by_person", Integer, nullable=False),
     Column("company", Text, nullable=False),
-    Column("scope", Text, nullable=False, comment="What was chosen, in words"),
+    Column("scope", Text, nullable=False, comment="Description of the selected documents"),
     Column("calls", Integer, nullable=False),
     Column("documents", Integer, nullable=False),
     Index("ix_sync_runs_company", "company", "at"),
-    comment="Who requested which sync when: engine.attempts.SyncRun; kept on the state topic",
+    comment="Sync runs: requests for syncs, with requester and time; on the state topic",
 )
 
 sync_run_documents = Table(
@@ -398,14 +405,14 @@ sync_run_documents = Table(
     Column("run", Key, primary_key=True),
     Column("document", Key, primary_key=True),
     Column("action", Text, primary_key=True),
-    Column("joined", Integer, nullable=False, comment="1 when no new round began for it"),
-    Column("state", Text, comment="What it came to, kept when a later request begins again; NULL: as syncs says"),
-    Column("made", Integer, comment="As the next three: of the attempts until then"),
+    Column("joined", Integer, nullable=False, comment="1 if the request began no new attempt cycle"),
+    Column("state", Text, comment="Final state, set when a later request restarts the sync; NULL: see syncs"),
+    Column("made", Integer, comment="Like the next three columns: of the attempts until then"),
     Column("last_at", BigInteger),
     Column("outcome", Text),
     Column("text", Text),
     Index("ix_sync_run_documents_document", "document", "action"),
-    comment="The documents of each sync run; until they are kept here, their progress is in syncs",
+    comment="Documents of sync runs; their progress is in syncs until the state is set",
 )
 
 alerts = Table(
@@ -418,9 +425,9 @@ alerts = Table(
     Column("detail", Text, nullable=False, comment="JSON"),
     Column("began", BigInteger, nullable=False),
     Column("ended", BigInteger),
-    Column("told", Text, comment="The stage that was told last: began"),
-    Column("until", BigInteger, nullable=False, comment="For how long somebody is telling it"),
-    comment="What a person should hear of: engine.alerts.Told; kept on the state topic",
+    Column("told", Text, comment="Last stage that was sent: began"),
+    Column("until", BigInteger, nullable=False, comment="Expiry of the claim to send it"),
+    comment="Alerts in force and those whose end was not yet sent; on the state topic",
 )
 
 leases = Table(
@@ -428,10 +435,10 @@ leases = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
-    Column("epoch", BigInteger, nullable=False, comment="One more with each new holder"),
-    Column("until", BigInteger, nullable=False, comment="By the database's clock"),
-    Column("since", BigInteger, nullable=False, comment="When this holder took it, by the same clock"),
-    comment="Which worker writes: store.lease",
+    Column("epoch", BigInteger, nullable=False, comment="Fencing token: increases with each new holder"),
+    Column("until", BigInteger, nullable=False, comment="Expiry, by the database's clock"),
+    Column("since", BigInteger, nullable=False, comment="Acquisition time, by the same clock"),
+    comment="Lease of the writer",
 )
 
 settings = Table(
@@ -439,5 +446,5 @@ settings = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    comment="What this store was built under: the digest of the maps, the identities of the topics",
+    comment="Settings the store was built under, such as the digest of the maps and the identities of topics",
 )

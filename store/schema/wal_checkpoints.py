@@ -1,7 +1,8 @@
-"""SQLite's checkpoints beside the writer: moving committed pages from the write-ahead log into the database file.
+"""Checkpoints of SQLite's write-ahead log (WAL) in a background thread.
 
-Left to the commit that finds the log full, a checkpoint stops the writer for as long as it copies and syncs, a tenth of
-its time. It needs no lock that the writer holds and no Python, so a thread of its own does it on the other core.
+A checkpoint copies committed pages into the database file. If the commit that fills the log performed it, the writer
+would stop for the copy and the sync, a tenth of its time. A checkpoint needs neither a lock of the writer nor the
+Python interpreter, so a thread runs it on another core.
 """
 
 import sqlite3
@@ -10,18 +11,19 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, event
 
-# Seldom enough that a page which every batch changes is not copied for each of them.
+# Commits between checkpoints: few enough that a page which every batch changes is not copied for each of them.
 CHECKPOINT_INTERVAL: Final = 4
 RESTART_PAGES: Final = 16_000
-"""From so many pages on (64 MB) the log is begun anew, even if the writer must wait for that. It does so by itself when
-nobody reads; where somebody reads at every moment, it would grow for ever, and each read and commit take longer.
+"""Size of the log, in pages (64 MB), from which it is restarted even if the writer must wait. SQLite restarts it when
+no reader is active; with readers at every moment it would grow without bound and slow down every read and commit.
 """
 RESTART_TIMEOUT_SECONDS: Final = 1.0
-"""How long the writer waits then for those who read at most. A page is read much sooner, a file of all rows is not."""
+"""Longest time the writer waits for readers during a restart. Pages are read much sooner; an export of all rows is not.
+"""
 
 
 class BackgroundCheckpointer:
-    """Checkpoints the SQLite file `path` from its own thread after every few commits. `stop` ends it."""
+    """Checkpoints the SQLite file `path` in its own thread after every few commits. `stop` ends it."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -32,29 +34,30 @@ class BackgroundCheckpointer:
         self._thread.start()
 
     def committed(self) -> None:
-        """A transaction was committed."""
+        """Count a committed transaction."""
         self._commits += 1
         if self._commits % CHECKPOINT_INTERVAL == 0:
             self._due.set()
 
     def stop(self) -> None:
-        """End the thread; what is left, SQLite checkpoints when the last connection closes."""
+        """End the thread. SQLite checkpoints the rest when the last connection closes."""
         self._stopping = True
         self._due.set()
         self._thread.join()
 
     def _run(self) -> None:
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=RESTART_TIMEOUT_SECONDS)
-        long = RESTART_PAGES
+        restart_pages = RESTART_PAGES
         try:
             while self._due.wait() and not self._stopping:
                 self._due.clear()
-                # Passive: it copies what it may and nobody waits. A full disk meets the writer as well, who tells.
+                # A passive checkpoint copies what it can and blocks nobody. The writer meets a full disk as well and
+                # reports it.
                 try:
                     ((_, pages, _),) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                    if pages >= long:
-                        ((waited_in_vain, _, _),) = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-                        long = pages + RESTART_PAGES if waited_in_vain else RESTART_PAGES
+                    if pages >= restart_pages:
+                        ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                        restart_pages = pages + RESTART_PAGES if busy else RESTART_PAGES
                 except sqlite3.Error:
                     continue
         finally:
@@ -62,7 +65,7 @@ class BackgroundCheckpointer:
 
 
 def checkpoint_in_background(engine: Engine) -> None:
-    """Have the commits of `engine`, a SQLite file, checkpointed beside the writer until the engine is disposed of."""
+    """Checkpoint the commits of `engine`, a SQLite file, in the background until the engine is disposed of."""
     path = engine.url.database
     if not path or path == ":memory:":
         return

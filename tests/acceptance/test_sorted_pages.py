@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from engine.reconciliation.documents import Document
-from store.queries.grids import SORTS, GridQuery, Sort, page_key
+from store.queries.grid_query import SORTS, GridQuery, Sort
+from store.queries.grids import page_key
 from tests.support.workspace import Served, project, served, settings_in, small_company
 from tieout.bootstrap import open_reader
 from tieout.workspace.web.grid_state import PATHS

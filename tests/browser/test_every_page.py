@@ -149,13 +149,13 @@ def test_a_store_that_does_not_answer_is_told(served: Served, monkeypatch: pytes
 
 @pytest.mark.requirement("R35")
 def test_rows_are_sent_before_the_totals_are_added_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    told, rows_are_here = Snapshot.sums, Event()
+    told, rows_are_here = Snapshot.totals, Event()
 
     def later(*arguments: Any) -> Any:
         assert rows_are_here.wait(10)
         return told(*arguments)
 
-    monkeypatch.setattr(Snapshot, "sums", later)
+    monkeypatch.setattr(Snapshot, "totals", later)
     text = ""
     with httpx.stream(
         "GET", f"{served.address}/USPM/expense?f.amount=>50", headers={"Accept-Encoding": "identity"}

@@ -20,7 +20,9 @@ from store.projection.tile_totals import BITS, PROCESSED, Totals, View, contribu
 from store.projection.writer import Writer
 from store.queries.balance import by_project, oldest_open
 from store.queries.filters import COLUMNS, NAME_COLUMNS, Condition
-from store.queries.grids import SORTS, GridQuery, GroupBy, Sort, groups, page, page_key, sums
+from store.queries.grid_query import SORTS, GridQuery, Sort
+from store.queries.grid_totals import GroupBy, groups, totals
+from store.queries.grids import page, page_key
 from store.queries.snapshot import Snapshot
 from store.queries.summary import KINDS
 from store.schema import tables
@@ -184,9 +186,9 @@ def test_a_filter_gives_the_rows_that_meet_it_and_their_sums(asked: Snapshot, co
         expected = [document for document in documents(asked, query) if holds(document, condition)]
         filtered = msgspec.structs.replace(query, conditions=(condition,))
         assert [document.key for document in documents(asked, filtered)] == [document.key for document in expected]
-        assert asked.sums(filtered) == added_up(expected)
+        assert asked.totals(filtered) == added_up(expected)
         for by in ("month", "position"):
-            groups = {group.value: group.sums for group in asked.groups(filtered, by)}
+            groups = {group.value: group.totals for group in asked.groups(filtered, by)}
             in_sums = [document for document in expected if views_of(document) & PROCESSED]
             assert groups == {
                 value: added_up([document for document in in_sums if value_of(document, by) == value])
@@ -252,9 +254,9 @@ def added_up(documents: list[Document]) -> dict[tuple[str, str], Totals]:
 def test_sums_of_a_view_and_of_its_groups_are_those_of_its_rows(asked: Snapshot) -> None:
     for query in queries(asked):
         rows = documents(asked, query)
-        assert asked.sums(query) == added_up(rows)
+        assert asked.totals(query) == added_up(rows)
         for by in get_args(GroupBy):
-            found = {group.value: group.sums for group in asked.groups(query, by)}
+            found = {group.value: group.totals for group in asked.groups(query, by)}
             values = {value_of(document, by) or "" for document in rows if views_of(document) & PROCESSED}
             assert list(found) == sorted(values)
             for value in values:
@@ -281,7 +283,7 @@ def test_an_index_leads_to_the_documents_of_a_name(engine: Engine, column: str, 
                     index.drop(connection)
         event.listen(connection, "before_cursor_execute", lambda *told: asked_for.append((told[2], told[3])))
         page(connection, query)
-        sums(connection, query)
+        totals(connection, query)
         grids = [one for one in asked_for if "BETWEEN" in one[0] and f".{column}" in one[0]]
         plans = [str(connection.exec_driver_sql(f"{explain} {sql}", values).all()) for sql, values in grids]
     assert plans
@@ -296,10 +298,10 @@ def test_sums_of_a_filter_are_exact_beyond_64_bits(engine: Engine) -> None:
         query = next(queries(asked, conditions=(Condition("document", "contains", "PT"),)))
     table, largest = tables.documents, 2**63 - 1
     with engine.connect() as connection, connection.begin() as transaction:
-        before = sum(one.documents for one in sums(connection, query).values())
+        before = sum(one.documents for one in totals(connection, query).values())
         connection.execute(update(table).values(reconciled=largest, accounting_reconciled=-largest))
         found = Totals()
-        for one in sums(connection, query).values():
+        for one in totals(connection, query).values():
             found += one
         transaction.rollback()
     assert before == found.documents > 2
@@ -416,7 +418,7 @@ def test_what_is_unreconciled_by_period_and_project_is_what_the_grids_say_in_gro
         if query.view in ("missing-actuals", "missing-journal-lines"):
             part_of = "accounting_" + query.view.replace("-", "_").removesuffix("s")
             for group in asked.groups(query, by):
-                sums = group.sums.values()
+                sums = group.totals.values()
                 amount = sum(getattr(one, part_of) for one in sums)
                 grouped[query.kind, query.view, group.value] = (amount, sum(one.documents for one in sums))
     assert told == grouped
@@ -453,9 +455,9 @@ def test_sums_of_a_category_are_told_from_an_index_alone_and_its_pages_walk_by_d
     asked_for: list[Any] = []
     with engine.connect() as connection:
         event.listen(connection, "before_cursor_execute", lambda *told: asked_for.append((told[2], told[3])))
-        sums(connection, query)
+        totals(connection, query)
         page(connection, query)
-        sums(connection, both)
+        totals(connection, both)
         questions = [one for one in asked_for if "GROUP BY" in one[0] or "chains" in one[0]]
         plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", told).all()) for sql, told in questions]
     assert "COVERING INDEX ix_documents_category (company=? AND kind=? AND category=?)" in plans[0]
@@ -505,7 +507,7 @@ def test_a_page_of_what_is_missing_is_found_from_the_index_of_the_view_however_i
     assert all(f"COVERING {led}" in plan for plan in plans(on_sqlite, lambda connection: page(connection, query)))
     for one in filters:
         filtered = msgspec.structs.replace(query, conditions=(one,))
-        for ask in (page, sums):
+        for ask in (page, totals):
             assert all(led in plan for plan in plans(on_sqlite, partial(ask, query=filtered)))
 
 
@@ -524,7 +526,7 @@ def test_sums_filtered_on_categories_and_amounts_are_told_from_one_index_in_its_
 ) -> None:
     with reader(on_sqlite).snapshot() as snapshot:
         query = next(query for query in queries(snapshot, conditions=(condition,)) if query.view == "all")
-    for ask in (sums, partial(groups, by="category"), partial(groups, by="currency")):
+    for ask in (totals, partial(groups, by="category"), partial(groups, by="currency")):
         found = plans(on_sqlite, partial(ask, query=query))
         assert found
         assert all("COVERING INDEX ix_documents_category (company=? AND kind=?" in plan for plan in found)
@@ -534,7 +536,7 @@ def test_sums_filtered_on_categories_and_amounts_are_told_from_one_index_in_its_
 def test_what_cannot_be_asked_is_named(asked: Snapshot) -> None:
     query = next(queries(asked))
     with pytest.raises(QueryError, match="cannot be filtered on 'luck'"):
-        asked.sums(msgspec.structs.replace(query, conditions=(Condition("luck", "is", "1"),)))
+        asked.totals(msgspec.structs.replace(query, conditions=(Condition("luck", "is", "1"),)))
     with pytest.raises(QueryError, match="cannot be grouped by 'luck'"):
         asked.groups(query, "luck")  # type: ignore[arg-type]
 

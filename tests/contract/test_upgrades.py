@@ -34,7 +34,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def make_older(connection: Connection) -> None:
-    """Take away what 0009 fills, and what 0010 to 0017 make."""
+    """Take away what 0009 fills, and what 0010 to 0018 make."""
     take_state_away(connection)
     tables.error_states.drop(connection)
     connection.execute(text("ALTER TABLE offsets DROP COLUMN last"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.reconciliation.documents import Amounts
 from store.proof.self_checks import totals_mismatches
-from store.queries.grids import GridQuery
+from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Reader
 from store.queries.summary import KINDS
 from tests.support.histories import COMPANIES, deliveries, histories
@@ -136,7 +136,7 @@ def test_amounts_add_up_and_tiles_equal_grids(case: tuple[list[Event], list[Even
                         tile = tiles[f"{prefix}_{part}s"]
                         assert tile.documents == len(rows)
                         assert tile.amount == sum(getattr(row.accounting, part) for row in rows if row.accounting)
-                    sums = asked.sums(query).values()
+                    sums = asked.totals(query).values()
                     assert sum(item.documents for item in sums) == len(rows)
                 everything = GridQuery(company=code, kind=kind, window=window)
                 for row in asked.rows(everything):

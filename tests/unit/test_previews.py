@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.calendar import Company, Window
 from engine.errors import QueryError
 from engine.sync.actions import Skipped
-from store.queries.grids import GridQuery
+from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Snapshot
 from tests.support.desks import COMPANY, Desk
 from tests.support.workspace import posted_expense

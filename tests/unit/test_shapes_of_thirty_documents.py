@@ -17,7 +17,7 @@ import pytest
 from engine.calendar import Window
 from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
-from store.queries.grids import GridQuery
+from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Reader
 from store.queries.summary import KINDS
 from streams.codec import TABLE

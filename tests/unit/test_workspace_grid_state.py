@@ -13,7 +13,8 @@ from engine.errors import QueryError
 from engine.reconciliation.documents import Kind
 from store.projection.tile_totals import BITS
 from store.queries.filters import COLUMNS, Condition
-from store.queries.grids import SORTS, GroupBy
+from store.queries.grid_query import SORTS
+from store.queries.grid_totals import GroupBy
 from store.queries.summary import Amount, Summary
 from tieout.workspace.web import refresh_diff
 from tieout.workspace.web.csv_export import safe

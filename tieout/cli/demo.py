@@ -212,7 +212,7 @@ def _play(simulation: "Delivered", log: "EventLog", projector: "Projector", sett
 
 
 def _show(settings: "Settings", company: str, folder: Path) -> None:
-    from store.queries.grids import GridQuery
+    from store.queries.grid_query import GridQuery
     from tieout.cli.text_tables import console, show_summary
 
     screen = console()

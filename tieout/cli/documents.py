@@ -66,7 +66,7 @@ def documents(
     as_json: JsonOption = False,
 ) -> None:
     """List the documents of a grid, newest first."""
-    from store.queries.grids import GridQuery
+    from store.queries.grid_query import GridQuery
 
     if limit is None:
         limit = 0 if as_json else ROWS_SHOWN
@@ -83,7 +83,7 @@ def documents(
         from tieout.cli.text_tables import console, show_documents
 
         shown = [row.as_json() for row in islice(rows, limit or None)]
-        show_documents(console(), query, shown, snapshot.sums(query), more=next(rows, None) is not None)
+        show_documents(console(), query, shown, snapshot.totals(query), more=next(rows, None) is not None)
 
 
 CHAIN_EXAMPLES = examples("tieout chain USPM/USPM-PT000487", "tieout chain USPM/USPM-PT000487 --json --raw")

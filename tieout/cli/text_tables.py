@@ -17,7 +17,7 @@ from tieout.cli.output import counted, grouped, plain
 if TYPE_CHECKING:
     from engine.chains.explain_event import Reading
     from store.projection.tile_totals import Totals
-    from store.queries.grids import GridQuery
+    from store.queries.grid_query import GridQuery
 
 # Where nobody watches, nothing is wrapped or left out: a file has no width.
 UNBOUNDED = 10_000

@@ -16,8 +16,9 @@ from engine.sync.attempts import Claim, Request
 from handlers.sync_executor import Precondition
 from store.operational.attempts import SqlAttempts
 from store.projection.tile_totals import View
-from store.queries.grids import GridQuery
-from store.queries.snapshot import GridRow, Reader, Snapshot
+from store.queries.grid_query import GridQuery
+from store.queries.rows import GridRow
+from store.queries.snapshot import Reader, Snapshot
 from store.queries.summary import KINDS
 from store.schema.bulk_sql import chunks
 from tieout.settings import Settings

@@ -23,7 +23,7 @@ from engine.sync.actions import ACTION_TEXTS, Skipped, Step, Task, tasks
 from engine.sync.attempts import Request
 from engine.sync.general_journals import task_of
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
-from store.queries.grids import GridQuery
+from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Snapshot
 from tieout.settings import Settings
 from tieout.sync import connectors, error_retry

@@ -27,7 +27,7 @@ from handlers.webhook import Webhook
 from store.operational.alerts import SqlAlerts
 from store.operational.attempts import SqlAttempts
 from store.projection.tile_totals import View
-from store.queries.grids import GridQuery
+from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Reader, Snapshot
 from store.queries.summary import KINDS
 from streams.log import EventLog, LogError

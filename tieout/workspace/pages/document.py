@@ -19,7 +19,8 @@ from engine.reconciliation.grace import is_reportable
 from engine.sync.actions import ACTION_TEXTS
 from engine.sync.attempts import ATTEMPTS_MAX, AttemptState, Sync
 from store.operational.attempts import Attempt
-from store.queries.snapshot import ChainView, Snapshot
+from store.queries.rows import ChainView
+from store.queries.snapshot import Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
 from tieout.presenters import findings_of, hexadecimal, record_json
 from tieout.workspace.web.context import Frame, asked, frame, workspace_of

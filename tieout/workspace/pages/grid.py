@@ -13,8 +13,10 @@ from engine import money
 from engine.errors import QueryError
 from engine.events.facts import iso
 from engine.reconciliation.documents import Cause, Excluded, Kind
-from store.queries.grids import GROUPS, GridQuery, GroupBy, TotalsByCurrency
-from store.queries.snapshot import GridRow, Page, Snapshot
+from store.queries.grid_query import GridQuery
+from store.queries.grid_totals import GROUPS, GroupBy, TotalsByCurrency
+from store.queries.rows import GridRow, Page
+from store.queries.snapshot import Snapshot
 from tieout.workspace.pages.document import PARTS, chain_context
 from tieout.workspace.pages.summary import KIND_NAMES, amounts
 from tieout.workspace.web import form_input, grid_state
@@ -119,7 +121,7 @@ def _exported(column: Column, row: GridRow) -> Any:
 
 def _group_lines(snapshot: Snapshot, query: GridQuery, by: GroupBy) -> Iterator[list[Any]]:
     for group in snapshot.groups(query, by):
-        for currency, sums in sorted(_by_currency(group.sums).items()):
+        for currency, sums in sorted(_by_currency(group.totals).items()):
             parts = (sums.amount, *(getattr(sums, part) for part in _PARTS))
             yield [group.value, sums.documents, currency, *(money.text(part, currency) for part in parts)]
 
@@ -225,7 +227,7 @@ def _once(ask: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def _totals(snapshot: Snapshot, query: GridQuery) -> dict[str, Any]:
-    sums = snapshot.sums(query)
+    sums = snapshot.totals(query)
     return {
         "documents": sum(one.documents for one in sums.values()),
         "by_currency": sorted((currency, one) for currency, one in _by_currency(sums).items()),
@@ -246,8 +248,8 @@ def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy)
     groups = [
         {
             "value": group.value,
-            "documents": sum(one.documents for one in group.sums.values()),
-            "by_currency": sorted(_by_currency(group.sums).items()),
+            "documents": sum(one.documents for one in group.totals.values()),
+            "by_currency": sorted(_by_currency(group.totals).items()),
             "address": _of_group(state, by, group.value),
         }
         for group in found[start : start + GROUPS_LISTED]

@@ -14,7 +14,7 @@ from engine.reconciliation.explanations import CAUSES
 from engine.sync.actions import SYNCED
 from store.projection.tile_totals import View
 from store.queries.balance import CauseTotal
-from store.queries.grids import TotalsByCurrency
+from store.queries.grid_totals import TotalsByCurrency
 from store.queries.snapshot import Snapshot
 from store.queries.summary import KINDS
 from tieout.workspace.web import grid_state, refresh_diff
@@ -183,7 +183,7 @@ def _news(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
             sort="since",
         )
         groups = snapshot.groups(state.query(around.window, around.zone), "position")
-        parts = dict.fromkeys(get_args(PositionName), (0, 0)) | {one.value: _in_total(one.sums) for one in groups}
+        parts = dict.fromkeys(get_args(PositionName), (0, 0)) | {one.value: _in_total(one.totals) for one in groups}
         found.append({"kind": KIND_NAMES[kind], "address": state.address(), "parts": parts, "day": yesterday})
     return found
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from engine.events.facts import iso
 from engine.reconciliation.explanations import CAUSES, FINDINGS
 from store.queries.snapshot import Snapshot
-from store.queries.unmatched import CHAINS, NotSynced
+from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced
 from tieout.workspace.pages import document
 from tieout.workspace.pages.summary import amounts
 from tieout.workspace.web.context import Frame, asked, frame, workspace_of
@@ -32,7 +32,7 @@ def not_synced(request: Request) -> Response:
         around = _frame(request, snapshot)
         context: dict[str, Any] = {**amounts(request, snapshot, around), "section": "not-synced"}
         if around.company is not None and around.window is not None:
-            page = snapshot.not_synced(around.company, after, CHAINS)
+            page = snapshot.not_synced(around.company, after, CHAINS_PER_PAGE)
             here = f"/{quote(around.code)}/not-synced"
             context |= {
                 "rows": [_told(request, around, one) for one in page.rows],

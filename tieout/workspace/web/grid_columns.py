@@ -8,8 +8,8 @@ import msgspec
 from engine import money
 from engine.reconciliation.documents import Kind
 from store.queries.filters import COLUMNS as FILTERED
-from store.queries.grids import SORTS
-from store.queries.snapshot import GridRow
+from store.queries.grid_query import SORTS
+from store.queries.rows import GridRow
 from tieout.workspace.web.locales import Locale
 
 Shape = Literal["text", "link", "amount", "number", "date", "time", "flag", "standing", "findings"]

@@ -25,7 +25,8 @@ from engine.events.facts import microseconds
 from engine.reconciliation.documents import Kind
 from store.projection.tile_totals import BITS, View
 from store.queries.filters import COLUMNS, Condition, Operator
-from store.queries.grids import GROUPS, SORTS, GridQuery, GroupBy, PageKey, Sort
+from store.queries.grid_query import SORTS, GridQuery, PageKey, Sort
+from store.queries.grid_totals import GROUPS, GroupBy
 from tieout.workspace.web.grid_columns import GRIDS, Column
 
 ROWS: Final = 50

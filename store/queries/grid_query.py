@@ -1,0 +1,49 @@
+"""A query for the rows, totals or groups of a grid."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from engine.calendar import Window
+from engine.reconciliation.documents import Kind
+from store.projection.tile_totals import View
+from store.queries.filters import Condition
+
+Sort = Literal["date", "amount", "since"]
+SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since")
+
+PageKey = tuple[str | int | None, str]
+"""Keyset pagination key: value in the sort column, and key of the document."""
+
+AFTER_ALL_KEYS: Final = "\U0010ffff"
+"""Sorts after every key of a document."""
+
+
+class GridQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """State of a grid.
+
+    The page begins after the row at `after`, or with `backwards` ends before it. Without `after` it is the first page,
+    or with `backwards` the last.
+    """
+
+    company: str
+    kind: Kind
+    window: Window
+    view: View = "all"
+    conditions: tuple[Condition, ...] = ()
+    search: str = ""
+    sort: Sort = "date"
+    descending: bool = True
+    after: PageKey | None = None
+    backwards: bool = False
+    limit: int = 100
+
+    @property
+    def filtered(self) -> bool:
+        """True if a filter or search restricts the rows of the view."""
+        return bool(self.conditions or self.search)
+
+    def at(self, value: str | int) -> "GridQuery":
+        """Return the query for the page that begins with the first row at or beyond a value of the sort column."""
+        key = AFTER_ALL_KEYS if self.descending else ""
+        return msgspec.structs.replace(self, after=(value, key), backwards=False)

@@ -1,0 +1,85 @@
+"""Rows of a grid, pages and chains, as they are shown."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from engine.chains.records import Record
+from engine.events.facts import iso, microseconds
+from engine.reconciliation.documents import Document, Finding
+from engine.reconciliation.grace import Moment, in_flight, shown_cause, timed_findings
+from engine.serialization import document_json
+from store.operational.attempts import Attempt, LastAttempt, last_attempts
+from store.queries.grid_query import PageKey
+
+
+class GridRow(msgspec.Struct, frozen=True):
+    """A document with the values that depend on the time of reading, and its sync attempts.
+
+    `last_retried` is the time of the last attempt (microseconds since 1970 UTC) and `attempts` the number of attempts
+    in the current attempt cycle; both are None if no sync was ever requested.
+    """
+
+    document: Document
+    cause: str | None
+    in_flight: bool
+    timed: tuple[str, ...]
+    last_retried: int | None = None
+    attempts: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON of `tieout documents`, whose members are stable."""
+        findings = sorted({*self.document.findings, *self.timed})
+        retried = None if self.last_retried is None else iso(self.last_retried)
+        return {
+            **document_json(self.document),
+            "cause": self.cause,
+            "in_flight": self.in_flight,
+            "findings": findings,
+            "last_retried": retried,
+            "attempts": self.attempts,
+        }
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of a grid. `before` and `after` are the keys of the adjacent pages, None where there is none."""
+
+    rows: list[GridRow]
+    before: PageKey | None
+    after: PageKey | None
+
+
+class ChainView(msgspec.Struct, frozen=True):
+    """A document with the records and findings of its chain, and every sync attempt, newest first."""
+
+    row: GridRow
+    chain: str
+    records: list[Record]
+    findings: list[Finding]
+    attempts: list[Attempt] = []
+
+
+def rows_of(connection: Connection, documents: Sequence[Document], moment: Moment, end_of_today: int) -> list[GridRow]:
+    """Return the rows of documents. `end_of_today` is in microseconds since 1970 UTC."""
+    attempts = last_attempts(connection, [document.document for document in documents])
+    never = LastAttempt(None, None)
+    return [
+        GridRow(
+            document,
+            shown_cause(document, moment),
+            in_flight(document, moment),
+            timed_findings(document, end_of_today),
+            *msgspec.structs.astuple(attempts.get(document.document, never)),
+        )
+        for document in documents
+    ]
+
+
+def end_of_day(today: date | None, now: datetime) -> int:
+    """Return the end of a simulated day, or now without one, in microseconds since 1970 UTC."""
+    if today is None:
+        return microseconds(now)
+    return microseconds(datetime(today.year, today.month, today.day, tzinfo=UTC) + timedelta(days=1))
