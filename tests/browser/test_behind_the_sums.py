@@ -21,7 +21,7 @@ WINDOW = "from=2024-06-01&to=2025-01-08"
 
 
 def explained(page: Page, part: str) -> list[str]:
-    """A row of the balance: what it says in the columns Expense, Vendor invoice lines and Together."""
+    """A row of the balance: its amounts in the columns Expense, Vendor invoice lines and Total."""
     row = settled(page).locator(".explained tr").filter(has=page.get_by_role("rowheader", name=re.compile(f"^{part}")))
     return [text.strip() for text in row.locator("td").all_inner_texts()]
 
@@ -53,10 +53,10 @@ def test_a_tile_of_the_balance_leads_to_its_rows_of_the_same_days(page: Page, se
 @pytest.mark.requirement("R37")
 def test_the_columns_of_the_balance_make_what_is_together(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/balance")
-    assert explained(page, "Explained") == ["9,207.50", "30,305.00", "39,512.50"]
-    assert explained(page, "Difference") == ["12.50", "0.00", "12.50"]
+    assert explained(page, "Explained balance") == ["9,207.50", "30,305.00", "39,512.50"]
+    assert explained(page, "Amount differences") == ["12.50", "0.00", "12.50"]
     assert explained(page, "Documents before") == ["195.00", "2,305.00", "2,500.00"]
-    assert explained(page, "Postings without") == ["of which account is not known", "0.00"]
+    assert explained(page, "Unmatched postings") == ["account unknown", "0.00"]
 
 
 @pytest.mark.requirement("R37")
@@ -69,7 +69,7 @@ def test_the_causes_of_the_balance_make_its_tiles_and_lead_to_their_documents(pa
         "Expense": Decimal("9000.00"),
         "Vendor invoice lines": Decimal("28000.00"),
     }
-    causes.get_by_role("link", name="not approved").click()
+    causes.get_by_role("link", name="Not approved").click()
     page.wait_for_url("**f.standing=not-approved**")
     assert totals(page)["USD"][:2] == ["10", "1,000.00"]
 
@@ -77,20 +77,20 @@ def test_the_causes_of_the_balance_make_its_tiles_and_lead_to_their_documents(pa
 @pytest.mark.requirement("R37")
 def test_the_balance_of_one_account_is_compared_with_its_column(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/balance")
-    page.get_by_label("Balance in the ledger").fill("9,207.50")
+    page.get_by_label("Ledger balance").fill("9,207.50")
     page.get_by_label("Account", exact=True).select_option("Expense")
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url("**account=expense")
-    assert explained(page, "Unexplained remainder") == ["0.00", "", ""]
-    expect(page.locator(".explained")).to_contain_text("nothing is left")
+    assert explained(page, "Unexplained difference") == ["0.00", "", ""]
+    expect(page.locator(".explained")).to_contain_text("fully reconciled")
     page.get_by_label("Account", exact=True).select_option("Vendor invoices")
-    page.get_by_label("Balance in the ledger").fill("30000")
+    page.get_by_label("Ledger balance").fill("30000")
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url("**account=vendor-invoice-line")
-    assert explained(page, "Unexplained remainder") == ["", "\u2212305.00", ""]
-    page.get_by_label("Balance in the ledger").fill("much")
+    assert explained(page, "Unexplained difference") == ["", "\u2212305.00", ""]
+    page.get_by_label("Ledger balance").fill("much")
     page.get_by_role("button", name="Compare").click()
-    expect(page.locator("main")).to_contain_text("'much' is no amount. Write it as 1,000.50.")
+    expect(page.locator("main")).to_contain_text('"much" isn\'t an amount. Example: 1,000.50.')
     page.goto(f"{served.address}/USPM/balance?account=cash")
     expect(page.locator("main")).to_contain_text("There is no account 'cash'; there are expense, vendor-invoice-line.")
 
@@ -100,11 +100,11 @@ def test_the_ledgers_balance_is_read_as_the_browser_prefers(browser: Browser, se
     context = browser.new_context(locale="de-DE")
     page = context.new_page()
     page.goto(f"{served.address}/USPM/balance")
-    page.get_by_label("Balance in the ledger").fill("39.600")
+    page.get_by_label("Ledger balance").fill("39.600")
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url("**/balance?ledger=39600")
-    assert explained(page, "Unexplained remainder") == ["", "", "87,50"]
-    expect(page.get_by_label("Balance in the ledger")).to_have_value("39.600,00")
+    assert explained(page, "Unexplained difference") == ["", "", "87,50"]
+    expect(page.get_by_label("Ledger balance")).to_have_value("39.600,00")
     context.close()
 
 
@@ -116,7 +116,7 @@ def test_the_difference_leads_to_the_documents_that_have_one(page: Page, served:
         ("Vendor invoice lines", "0.00", []),
     ):
         page.goto(f"{served.address}/USPM{path}")
-        page.locator("#balance, #beside").get_by_role("link", name=f"{kind}, difference").click()
+        page.locator("#balance, #beside").get_by_role("link", name=f"{kind}, amount differences").click()
         page.wait_for_url("**f.difference=!0")
         assert documents(page) == found
         if found:
@@ -145,7 +145,7 @@ def test_what_is_not_synced_leads_to_its_records_and_these_to_document_event_and
 ) -> None:
     page.goto(f"{served.address}/USPM")
     page.get_by_role("link", name="Not synced from Dataverse to Finance").click()
-    expect(page.locator("main")).to_contain_text("200.00 USD in 2 records of all dates")
+    expect(page.locator("main")).to_contain_text("200.00 USD in 2 records (all dates)")
     table = page.locator("#not-synced table")
     amounts = cells(table, "Amount USD")
     assert amounts == ["100.00", "100.00"]
@@ -161,7 +161,7 @@ def test_what_is_not_synced_leads_to_its_records_and_these_to_document_event_and
     page.get_by_role("link", name=rows[0]["Document"]).click()
     expect(page.locator("main")).to_contain_text("It has not reached Finance's staging table.")
     page.go_back()
-    table.locator("tbody a[title='The event that says so']").first.click()
+    table.locator("tbody a[title='Source event']").first.click()
     expect(page.locator("#raw")).to_contain_text(rows[0]["Actual"])
 
 
@@ -207,11 +207,11 @@ def test_postings_without_a_document_are_listed_and_make_their_part_of_the_balan
     project(settings, [*small_company(), *lines([posting("68719490001", "250.00"), posting("68719490002", "49.90")])])
     with served(settings) as found:
         page.goto(f"{found.address}/USPM/balance?ledger=9207.50&account=expense")
-        assert explained(page, "Postings without") == ["of which account is not known", "\u2212299.90"]
-        assert explained(page, "Explained") == ["9,207.50", "30,305.00", "39,212.60"]
-        expect(page.locator("#balance")).to_contain_text("what they took from this one is in its remainder")
-        page.get_by_role("link", name="Postings without a document").click()
-        expect(page.locator("#postings")).to_contain_text("\u2212299.90 USD of the balance in 2 lines of all dates")
+        assert explained(page, "Unmatched postings") == ["account unknown", "\u2212299.90"]
+        assert explained(page, "Explained balance") == ["9,207.50", "30,305.00", "39,212.60"]
+        expect(page.locator("#balance")).to_contain_text("part of its unexplained difference")
+        page.get_by_role("link", name="Unmatched postings").click()
+        expect(page.locator("#postings")).to_contain_text("\u2212299.90 USD of the balance in 2 lines (all dates)")
         expect(page.locator("#postings")).to_contain_text("Find out who created it.")
         table = page.locator("#postings table")
         assert cells(table, "Voucher") == ["PJ-68719490002", "PJ-68719490001"]
@@ -226,11 +226,11 @@ def test_postings_without_a_document_are_listed_and_make_their_part_of_the_balan
             ("68719490002", "2025-01-06", "49.90"),
             ("68719490001", "2025-01-06", "250.00"),
         ]
-        table.get_by_role("link", name="event of").first.click()
+        table.locator("tbody a").first.click()
         expect(page.locator("#raw")).to_contain_text("PJ-68719490002")
         monkeypatch.setattr(unmatched, "LISTED", 1)
         page.goto(f"{found.address}/USPM/postings-without-document")
-        expect(page.locator("#postings")).to_contain_text("The last 1 of 2; the file has all.")
+        expect(page.locator("#postings")).to_contain_text("Showing the last 1 of 2; the CSV file contains all.")
 
 
 def posting(number: str, amount: str) -> dict[str, Any]:
@@ -263,7 +263,7 @@ def posting(number: str, amount: str) -> dict[str, Any]:
 @pytest.mark.requirement("R32", "R37")
 def test_where_nothing_is_alone_the_pages_say_so(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/balance")
-    page.get_by_role("link", name="Postings without a document").click()
-    expect(page.locator("#postings")).to_contain_text("Nothing: every posted line of the integration journal has")
+    page.get_by_role("link", name="Unmatched postings").click()
+    expect(page.locator("#postings")).to_contain_text("None. All posted integration journal lines have a staging row.")
     page.goto(f"{served.address}/GBPM/not-synced?from=2024-01-01")
-    expect(page.locator("#not-synced")).to_contain_text("Nothing: every actual that is meant for Finance has")
+    expect(page.locator("#not-synced")).to_contain_text("None. All actuals due in Finance are in its staging table.")

@@ -85,7 +85,7 @@ def test_the_page_shows_the_documented_amounts(page: Page, served: Served) -> No
     expect(page.locator("#beside")).to_contain_text(not_synced, use_inner_text=True)
     expect(page.locator("#from")).to_have_value("2024-03-01")
     expect(page.locator("#to")).to_have_value("2025-01-08")
-    expect(page.locator("#moment")).to_contain_text("Today 1/8/2025 (set by hand)")
+    expect(page.locator("#moment")).to_contain_text("Business date 1/8/2025 (simulated)")
     expect(page.locator("#moment")).to_contain_text("As of ")
 
 
@@ -119,7 +119,7 @@ def test_the_window_can_be_set_and_stays(page: Page, served: Served) -> None:
     assert {day.split("/")[0] for day in column(page, "Date")} == {"12"}
     page.get_by_role("link", name="Summary").click()
     expect(page.locator("#from")).to_have_value("2024-12-01")
-    page.get_by_role("link", name="Default window").click()
+    page.get_by_role("link", name="Default dates").click()
     expect(page.locator("#from")).to_have_value("2024-03-01")
 
 
@@ -154,7 +154,7 @@ def test_formats_are_the_documented_ones(page: Page, served: Served) -> None:
     assert set(column(page, "Amount")) == {"100.00"}
     assert set(column(page, "Exchange rate")) == {"100.000000000000"}
     assert set(column(page, "Journal line amount")) == {"0.00"}
-    assert set(column(page, "Actual")) == {"missing"}
+    assert set(column(page, "Actual")) == {"Missing"}
     page.goto(f"{served.address}/USPM/vendor-invoice-lines")
     assert column(page, "Line number") == ["1.0000000000"]
     assert column(page, "Line amount") == ["5,000.00"]
@@ -175,7 +175,7 @@ FILTERS = {
         "journal_line_amount": (">500", "Journal line amount", r"[\d,]{3,}\.\d\d"),
         "journal_voucher": ("=", "Journal voucher", r""),
         "posted_date": ("2024-12", "Posted date", r"12/\d+/2024"),
-        "since": (">=2025-01-07", "Standing since", r"1/[78]/2025 .*"),
+        "since": (">=2025-01-07", "Since", r"1/[78]/2025 .*"),
         "findings": ("amount-differs", "Findings", r"amount-differs"),
         "journal_line_currency": ("=EUR", "Currency", r"EUR"),
         "missing_actual": (">0", "Missing actual", r"[1-9].*"),
@@ -201,7 +201,7 @@ FILTERS = {
         "journal_voucher": ("=", "Journal voucher", r""),
         "journal_line_currency": ("=EUR", "Currency", r"EUR"),
         "posted_date": ("2024-12", "Posted date", r"12/\d+/2024"),
-        "since": (">=2024-12", "Standing since", r"(12/\d+/2024|1/\d/2025) .*"),
+        "since": (">=2024-12", "Since", r"(12/\d+/2024|1/\d/2025) .*"),
         "missing_actual": ("5,000", "Missing actual", r"5,000\.00"),
         "missing_journal_line": (">0", "Missing journal line", r"[1-9].*"),
         "reconciled": ("!0", "Reconciled", r"[1-9].*"),
@@ -237,16 +237,16 @@ def test_documents_that_nobody_tried_to_sync_are_found_by_that(page: Page, serve
 
 
 @pytest.mark.requirement("R35")
-def test_the_lists_of_standing_and_actual_filter_by_themselves(page: Page, served: Served) -> None:
+def test_the_lists_of_status_and_actual_filter_on_selection(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/expense")
-    page.get_by_label("Filter Standing", exact=True).select_option("not-approved")
+    page.get_by_label("Filter Status", exact=True).select_option("not-approved")
     page.wait_for_url("**f.standing=not-approved**")
-    assert set(column(page, "Standing")) == {"not approved"}
+    assert set(column(page, "Status")) == {"Not approved"}
     assert totals(page)["USD"][:2] == ["10", "1,000.00"]
     page.goto(f"{served.address}/USPM/expense?view=all")
     page.get_by_label("Filter Actual").select_option("yes")
     page.wait_for_url("**f.actual=yes**")
-    assert set(column(page, "Actual")) == {"present"}
+    assert set(column(page, "Actual")) == {"Present"}
     page.get_by_role("link", name="Clear").click()
     page.wait_for_url("**/expense?view=all")
 
@@ -311,7 +311,7 @@ def test_a_filter_on_a_column_that_is_not_shown_stays_with_whatever_else_is_aske
     page.wait_for_url("**q=pt**")
     assert totals(page)["USD"][0] == "1"
     page.goto(f"{served.address}/USPM/expense?view=all&group=position")
-    page.get_by_role("link", name="missing-actual").click()
+    page.get_by_role("link", name="Missing actual", exact=True).click()
     page.wait_for_url("**f.position=**")
     page.get_by_label("Filter Amount").fill(">50")
     page.keyboard.press("Enter")
@@ -401,18 +401,18 @@ def test_paging_goes_to_the_end_and_back_and_meets_every_row_once(page: Page, se
 @pytest.mark.requirement("R35")
 def test_one_can_go_to_a_date_and_to_an_amount(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/expense?view=all")
-    page.get_by_label("Go to").fill("2024-06-30")
+    page.get_by_label("Jump to").fill("2024-06-30")
     page.get_by_role("button", name="Go", exact=True).click()
     expect(page.locator("#grid tbody tr").first).to_contain_text("6/")
     assert column(page, "Date")[0].startswith("6/")
     assert settled(page).locator("a[data-page=before]").count() == 1
-    page.get_by_label("Go to").fill("100")
+    page.get_by_label("Jump to").fill("100")
     page.get_by_role("button", name="Go", exact=True).click()
     page.wait_for_url("**sort=-amount**")
     assert column(page, "Amount")[0] == "100.00"
-    page.get_by_label("Go to").fill("soon")
+    page.get_by_label("Jump to").fill("soon")
     page.get_by_role("button", name="Go", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("'soon' is no amount")
+    expect(page.get_by_role("alert")).to_contain_text('"soon" isn\'t an amount')
 
 
 @pytest.mark.requirement("R35")
@@ -422,7 +422,7 @@ def test_chosen_columns_and_widths_are_kept_and_come_back(page: Page, served: Se
     page.get_by_label("Exchange rate", exact=True).uncheck()
     page.get_by_label("Missing actual", exact=True).check()
     page.get_by_label("Width of Voucher").fill("30")
-    page.get_by_role("button", name="Keep these").click()
+    page.get_by_role("button", name="Save").click()
     page.wait_for_url("**columns=**")
     page.goto(f"{served.address}/USPM/expense")
     assert "Exchange rate" not in headers(page)
@@ -442,14 +442,14 @@ def test_chosen_columns_and_widths_are_kept_and_come_back(page: Page, served: Se
     assert narrowed is not None
     assert 130 < narrowed["width"] < 165
     page.locator(".choose summary").click()
-    page.get_by_role("button", name="As at first").click()
+    page.get_by_role("button", name="Reset to default").click()
     page.wait_for_url("**/expense")
     assert "Exchange rate" in headers(page)
 
 
 def test_the_key_that_leads_to_the_filter_can_be_turned_off_for_good(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/expense")
-    turn = page.get_by_role("button", name="/ filters")
+    turn = page.get_by_role("button", name="/ Filter")
     expect(turn).to_have_attribute("aria-pressed", "true")
     turn.click()
     page.goto(f"{served.address}/USPM/expense?view=all")
@@ -524,7 +524,7 @@ def test_a_row_leads_to_its_chain_and_each_fact_down_to_the_bytes_of_its_event(p
     ]
     drawer.locator(".timeline summary").first.click()
     drawer.locator(".timeline .events a").first.click()
-    expect(page.get_by_role("heading", name="Event as it came")).to_be_visible()
+    expect(page.get_by_role("heading", name="Raw event")).to_be_visible()
     found = re.search(r"/event/([^/]+)/(\d+)/(\d+)", page.url)
     assert found is not None
     with open_log(served.settings, write=False) as log:
@@ -532,7 +532,7 @@ def test_a_row_leads_to_its_chain_and_each_fact_down_to_the_bytes_of_its_event(p
     assert record.value is not None
     expect(page.locator("#raw")).to_have_text(record.value.decode(), use_inner_text=False)
     with page.expect_download() as download:
-        page.get_by_role("link", name="Keep the bytes").click()
+        page.get_by_role("link", name="Download").click()
     assert Path(download.value.path()).read_bytes() == record.value
     page.go_back()
     expect(page.locator("#drawer")).to_be_visible()
@@ -596,7 +596,7 @@ def test_paging_filters_groups_columns_and_drawer_work_without_script(browser: B
     page.goto(f"{served.address}/USPM/expense")
     page.locator(".choose summary").click()
     page.get_by_label("Exchange rate", exact=True).uncheck()
-    page.get_by_role("button", name="Keep these").click()
+    page.get_by_role("button", name="Save").click()
     assert "Exchange rate" not in headers(page)
     context.close()
 
@@ -634,7 +634,7 @@ def test_amounts_and_dates_are_read_as_the_browser_prefers_and_addresses_are_the
     expect(page.get_by_label("Filter Line amount")).to_have_value(">=8,000")
     german.get_by_label("Filter Invoice date").fill("soon")
     german.keyboard.press("Enter")
-    expect(german.get_by_role("alert")).to_contain_text("Invoice date: 'soon' is no date.")
+    expect(german.get_by_role("alert")).to_contain_text('Invoice date: "soon" isn\'t a date.')
     expect(german.get_by_role("link", name="CSV")).to_have_count(0)
     german.get_by_role("link", name="Refresh").click()
     german.wait_for_url("**was=**")
@@ -643,7 +643,7 @@ def test_amounts_and_dates_are_read_as_the_browser_prefers_and_addresses_are_the
     german.keyboard.press("Enter")
     german.wait_for_url("**f.amount=%3E=8000")
     german.goto(f"{served.address}/USPM/expense?view=all")
-    german.get_by_label("Go to").fill("30.9.2024")
+    german.get_by_label("Jump to").fill("30.9.2024")
     german.keyboard.press("Enter")
     german.wait_for_url("**after=2024-09-30**")
     assert column(german, "Date")[0] == "30.09.2024"
@@ -683,12 +683,12 @@ def test_on_paper_there_are_all_rows_of_the_page_which_ones_and_nothing_to_press
 
 def test_no_rows_say_why_and_offer_a_way_on(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/expense?f.voucher=nothing")
-    expect(page.locator("#grid")).to_contain_text("No row of this view meets all filters.")
-    page.get_by_role("link", name="Clear the filters").click()
+    expect(page.locator("#grid")).to_contain_text("No rows match your filters in this view.")
+    page.get_by_role("link", name="Clear filters").click()
     page.wait_for_url("**/expense")
     assert len(documents(page)) == 40
     page.goto(f"{served.address}/USPM/expense?from=2024-03-01&to=2024-03-01")
-    expect(page.locator("#grid")).to_contain_text("No rows: nothing between 3/1/2024 and 3/1/2024")
+    expect(page.locator("#grid")).to_contain_text("No rows in the view Missing actuals from 3/1/2024 to 3/1/2024.")
 
 
 @pytest.mark.parametrize(
@@ -703,8 +703,8 @@ def test_no_rows_say_why_and_offer_a_way_on(page: Page, served: Served) -> None:
         ("/USPM/expense?sort=voucher", 400, "cannot be sorted by 'voucher'"),
         ("/USPM/expense?group=luck", 400, "cannot be grouped by 'luck'"),
         ("/USPM/expense?f.luck=1", 400, "There is no column 'luck'"),
-        ("/USPM/expense?from=yesterday", 400, "'yesterday' is no date. Write 2024-12-24"),
-        ("/USPM/balance?ledger=much", 400, "'much' is no amount"),
+        ("/USPM/expense?from=yesterday", 400, '"yesterday" isn\'t a date. Examples: 2024-12-24'),
+        ("/USPM/balance?ledger=much", 400, '"much" isn\'t an amount'),
         ("/USPM/errors?sort=luck", 400, "cannot be sorted by 'luck'"),
     ],
 )
@@ -715,7 +715,7 @@ def test_a_bad_address_is_told_with_what_would_be_right(
     assert answer is not None
     assert answer.status == status
     expect(page.locator("main")).to_contain_text(told)
-    page.get_by_role("link", name="To the workspace").click()
+    page.get_by_role("link", name="Go to workspace").click()
     expect(page.locator("#tiles")).to_be_visible()
 
 
@@ -725,7 +725,7 @@ def test_what_cannot_be_read_is_told_where_the_rows_were_and_can_be_mended(page:
     field = page.get_by_label("Filter Line amount")
     field.fill("much")
     field.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("Line amount: 'much' is no amount. Write it as 1,000.50.")
+    expect(page.get_by_role("alert")).to_contain_text('Line amount: "much" isn\'t an amount. Example: 1,000.50.')
     expect(page.locator("#totals")).to_have_count(0)
     assert documents(page) == []
     expect(page.locator(":focus")).to_have_value("much")
@@ -735,19 +735,19 @@ def test_what_cannot_be_read_is_told_where_the_rows_were_and_can_be_mended(page:
     page.keyboard.press("Enter")
     page.wait_for_url("**f.amount=8000**")
     assert column(page, "Line amount") == ["8,000.00"]
-    page.get_by_label("Go to").fill("never")
+    page.get_by_label("Jump to").fill("never")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("'never' is no amount.")
+    expect(page.get_by_role("alert")).to_contain_text('"never" isn\'t an amount.')
     expect(page.locator(":focus")).to_have_value("never")
 
 
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("f.amount=much", "Amount: 'much' is no amount. Write 100"),
-        ("f.date=2024-13", "Date: '2024-13' is no date. Write 2024-12-24"),
-        ("after=nonsense", "'nonsense' is no place in a grid"),
-        ("at=never", "'never' is no amount. Write it as 1,000.50."),
+        ("f.amount=much", 'Amount: "much" isn\'t an amount. Examples: 100'),
+        ("f.date=2024-13", 'Date: "2024-13" isn\'t a date. Examples: 2024-12-24'),
+        ("after=nonsense", '"nonsense" isn\'t a page of a grid'),
+        ("at=never", '"never" isn\'t an amount. Example: 1,000.50.'),
     ],
 )
 def test_an_address_whose_rows_cannot_be_asked_for_keeps_its_grid(
@@ -757,7 +757,7 @@ def test_an_address_whose_rows_cannot_be_asked_for_keeps_its_grid(
     assert answer is not None
     assert answer.status == 400
     expect(page.get_by_role("alert")).to_contain_text(told)
-    page.get_by_role("link", name="Clear the filters").click()
+    page.get_by_role("link", name="Clear filters").click()
     page.wait_for_url("**/expense")
     assert len(documents(page)) == 40
 
@@ -769,7 +769,7 @@ def test_without_an_open_period_the_page_says_what_to_do(page: Page, tmp_path: P
     project(settings, events)
     with served(settings) as found:
         page.goto(f"{found.address}/USPM")
-        expect(page.locator("main")).to_contain_text("choose both dates above")
+        expect(page.locator("main")).to_contain_text("select both dates above")
         page.fill("#from", "2024-03-01")
         page.fill("#to", "2025-01-08")
         page.get_by_role("button", name="Show").click()
@@ -789,11 +789,13 @@ def test_a_silent_feed_is_told_and_nothing_later_is_called_missing(page: Page, t
     with served(settings) as found:
         page.goto(f"{found.address}/USPM/expense")
         notice = page.get_by_role("status").filter(has_text="Feed silent")
-        expect(notice).to_contain_text("Dataverse is known complete up to 1/7/2025 12:00:00 AM America/Chicago only")
-        assert "feed silent" in column(page, "Standing")
+        expect(notice).to_contain_text(
+            "Data from Dataverse is complete up to 1/7/2025 12:00:00 AM America/Chicago only"
+        )
+        assert "Feed silent" in column(page, "Status")
         notice.get_by_role("link").click()
         expect(page.locator(".tiles")).to_contain_text("Silent feeds")
-        expect(page.locator("main")).to_contain_text("silent")
+        expect(page.locator("main")).to_contain_text("Silent")
 
 
 def test_an_empty_store_says_how_to_begin(page: Page, tmp_path: Path) -> None:
@@ -802,7 +804,7 @@ def test_an_empty_store_says_how_to_begin(page: Page, tmp_path: Path) -> None:
     with served(settings) as found:
         page.goto(found.address)
         expect(page.get_by_role("heading", name="No documents yet")).to_be_visible()
-        page.get_by_role("link", name="Look at the topics").click()
+        page.get_by_role("link", name="View topics").click()
         expect(page.locator("main")).to_contain_text("Lag")
 
 
@@ -813,13 +815,13 @@ def test_a_refresh_tells_what_changed_and_tiles_and_rows_come_from_one_state(pag
     with served(settings) as found:
         page.goto(f"{found.address}/USPM/expense")
         page.get_by_role("link", name="Refresh").click()
-        expect(page.get_by_role("status")).to_contain_text("Nothing has changed since")
+        expect(page.get_by_role("status")).to_contain_text("No changes since")
         silent = {**posted_expense("900003", "1.00"), "topic": "finance.changes"}
         silent["value"]["data"].update(operation="delete", columns={})
         project(settings, lines([silent]))
         page.get_by_role("link", name="Refresh").click()
-        expect(page.get_by_role("status")).to_contain_text("No amount has changed since")
-        expect(page.get_by_role("status")).to_contain_text("1 event came in")
+        expect(page.get_by_role("status")).to_contain_text("No amounts changed since")
+        expect(page.get_by_role("status")).to_contain_text("1 event received")
         project(settings, lines([posted_expense("900001", "250.00")]))
         page.get_by_role("link", name="Refresh").click()
         expect(page.get_by_role("status")).to_contain_text("Expense missing actuals +250.00 (+1 document)")

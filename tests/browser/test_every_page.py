@@ -129,7 +129,7 @@ def test_a_fault_of_ours_is_told_with_the_same_policy(served: Served, monkeypatc
     monkeypatch.setattr(Snapshot, "summary", broken)
     answer = httpx.get(f"{served.address}/USPM")
     assert answer.status_code == 500
-    assert "Something went wrong" in answer.text
+    assert "Internal error" in answer.text
     assert "secret" not in answer.text
     assert answer.headers["content-security-policy"] == CONTENT_POLICY
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -142,7 +142,7 @@ def test_a_store_that_does_not_answer_is_told(served: Served, monkeypatch: pytes
     monkeypatch.setattr(Snapshot, "summary", away)
     answer = httpx.get(f"{served.address}/USPM")
     assert (answer.status_code, answer.headers["content-security-policy"]) == (503, CONTENT_POLICY)
-    assert "The store or the log does not answer" in answer.text
+    assert "Store or event log unavailable" in answer.text
     assert "connection refused" in answer.text
     assert "SELECT" not in answer.text
 

@@ -35,14 +35,14 @@ def test_journals_that_are_not_through_say_count_step_error_and_how_a_new_round_
         ["USPM-000102", "USPM", "1/7/2025"],
     ]
     assert [row[3].split("\n")[0] for row in told] == ["Needs attention", "Queued"]
-    assert [row[4:6] for row in told] == [["lines", "5 of 5"], ["lines", "1 of 5"]]
+    assert [row[4:6] for row in told] == [["Lines", "5 of 5"], ["Lines", "1 of 5"]]
     waits = rows.first
     expect(waits).to_contain_text("GJ_LINE_CREATE")
     expect(waits).to_contain_text("The project 'P-001004-D' of the line is not in Dataverse")
     expect(waits.get_by_role("link", name="Retry USPM-000101")).to_be_visible()
-    waits.get_by_text("What to do").click()
+    waits.get_by_text("Recommended action").click()
     expect(waits).to_contain_text("Deleting this entry retries as well")
-    expect(page.locator(".hint")).to_contain_text("so does deleting its entry")
+    expect(page.locator(".hint")).to_contain_text("so does deleting its error log entry")
     assert violations(page) == []
     page.emulate_media(color_scheme="dark")
     assert violations(page, {"runOnly": ["color-contrast"]}) == []
@@ -57,7 +57,7 @@ def test_journals_that_are_not_through_say_count_step_error_and_how_a_new_round_
 @pytest.mark.requirement("R82")
 def test_the_operation_page_counts_attempts_and_lists_what_waits_for_a_person(page: Page, tried: Served) -> None:
     page.goto(f"{tried.address}/operation?company=USPM")
-    attempts = page.get_by_role("region", name="Attempts to sync")
+    attempts = page.get_by_role("region", name="Sync attempts")
     expect(attempts).to_contain_text("Queued\n1", use_inner_text=True)
     expect(attempts).to_contain_text("Needs attention\n1", use_inner_text=True)
     row = attempts.get_by_role("row", name="USPM/USPM-000101")
@@ -72,13 +72,13 @@ def test_the_operation_page_counts_attempts_and_lists_what_waits_for_a_person(pa
 @pytest.mark.requirement("R62")
 def test_deleting_the_entry_says_that_it_begins_a_new_round_and_does(page: Page, tried: Served) -> None:
     page.goto(f"{tried.address}/USPM/general-journals")
-    page.locator(".journals tbody tr").first.get_by_role("link", name="Delete its entry").click()
+    page.locator(".journals tbody tr").first.get_by_role("link", name="Delete log entry").click()
     expect(page.get_by_role("heading", name="Delete 1 error?")).to_be_visible()
     expect(page.locator("main")).to_contain_text(
-        "This begins a new round of attempts for 1 general journal: USPM/USPM-000101."
+        "Deleting also retries the sync of 1 general journal: USPM/USPM-000101"
     )
-    page.get_by_label("Why").fill("the project is there now")
-    page.get_by_label("Who").fill("ann")
+    page.get_by_label("Reason").fill("the project is there now")
+    page.get_by_label("Your name").fill("ann")
     page.get_by_role("button", name="Delete").click()
     page.wait_for_url(f"{tried.address}/USPM/errors")
     page.goto(f"{tried.address}/USPM/general-journals")
@@ -101,11 +101,11 @@ def test_the_list_is_a_file_too(page: Page, tried: Served) -> None:
         ("USPM-000102", "1", "GJ_LINE_CREATE"),
     ]
     assert rows[0]["Reason"].startswith("The project")
-    assert rows[1]["Last tried"] == "2025-01-08T17:25:00Z"
+    assert rows[1]["Last attempt"] == "2025-01-08T17:25:00Z"
 
 
 def test_where_no_journal_waits_the_page_says_so(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/GBPM/general-journals")
-    expect(page.locator("main")).to_contain_text("No general journal of GBPM waits for Dataverse")
-    page.get_by_role("link", name="the history of the general journal sync").click()
-    expect(page.locator(".errors")).to_contain_text("No error meets these filters.")
+    expect(page.locator("main")).to_contain_text("No general journals of GBPM are waiting for Dataverse")
+    page.get_by_role("link", name="error history of the general journal sync").click()
+    expect(page.locator(".errors")).to_contain_text("No errors match your filters.")

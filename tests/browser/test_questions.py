@@ -35,13 +35,13 @@ def why_is_the_expense_integration_account_nine_thousand(person: Person) -> None
     person.told("Expense missing journal lines 5,000.00")
     person.told("Expense missing actuals 4,000.00")
     person.click("Balance")
-    # What it says is in the columns Expense, Vendor invoice lines, Together.
+    # The columns are Expense, Vendor invoice lines and Total.
     for told in (
         "Expense missing journal lines 9 documents\t5,000.00\t\t5,000.00",
         "Expense missing actuals 40 documents\t4,000.00\t\t4,000.00",
-        "Difference between documents and actuals 1 document\t12.50\t0.00\t12.50",
+        "Amount differences 1 document\t12.50\t0.00\t12.50",
         "Documents before 3/1/2024 6 documents\t195.00\t2,305.00\t2,500.00",
-        "Explained\t9,207.50\t30,305.00\t39,512.50",
+        "Explained balance\t9,207.50\t30,305.00\t39,512.50",
     ):
         person.told(told, "#balance")
     person.click("Expense missing journal lines", "#balance")
@@ -56,10 +56,10 @@ def which_step_lost_the_expense(person: Person) -> None:
 
 
 def what_should_i_do_first(person: Person) -> None:
-    first = person.page.locator("section", has_text="What to do first").locator("tbody tr").first
+    first = person.page.locator("section", has_text="Next actions").locator("tbody tr").first
     expect(first).to_contain_text("8,000.00")
     expect(first).to_contain_text("Run Import from staging for the company.")
-    person.click("not imported")
+    person.click("Not imported from staging")
     assert totals(person.page)["USD"][0] == "1"
     assert column(person.page, "Line amount") == ["8,000.00"]
 
@@ -76,7 +76,7 @@ def how_old_is_the_oldest(person: Person) -> None:
 def what_changed_since_yesterday(person: Person) -> None:
     person.told("Expense changed since 1/7/2025 Missing actual 4,000.00 40 documents")
     person.click("Expense changed since 1/7/2025")
-    assert set(column(person.page, "Standing")) >= {"not synced to dataverse", "not approved"}
+    assert set(column(person.page, "Status")) >= {"Not synced to Dataverse", "Not approved"}
     assert totals(person.page)["USD"][0] == "40"
     assert len(documents(person.page)) >= 40
 
@@ -105,11 +105,11 @@ def test_a_question_is_answered_in_at_most_four_clicks(
 @pytest.mark.requirement("R37")
 def test_the_remainder_of_the_ledgers_balance_is_shown(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/balance")
-    expect(page.locator(".explained")).to_contain_text("not known until the ledger’s balance is given")
-    page.get_by_label("Balance in the ledger").fill("39,600.00")
+    expect(page.locator(".explained")).to_contain_text("Enter the ledger balance")
+    page.get_by_label("Ledger balance").fill("39,600.00")
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url("**ledger=**")
-    expect(page.locator(".explained")).to_contain_text("Unexplained remainder\t\t\t87.50", use_inner_text=True)
+    expect(page.locator(".explained")).to_contain_text("Unexplained difference\t\t\t87.50", use_inner_text=True)
     assert page.locator("svg.chart").count() == 2
 
 

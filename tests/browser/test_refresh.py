@@ -59,7 +59,7 @@ def test_every_text_of_a_page_is_replaced_by_a_refresh(page: Page, served: Serve
     settled(page)
     assert page.evaluate("() => window.loaded"), "the page was opened, not swapped"
     assert main.inner_text() == told
-    expect(moment).to_contain_text("Today 1/8/2025")
+    expect(moment).to_contain_text("Business date 1/8/2025")
     expect(moment).to_contain_text("As of ")
     expect(moment).not_to_contain_text("old")
 
@@ -101,7 +101,7 @@ def test_after_a_refresh_a_page_equals_a_fresh_load_of_its_address(page: Page, o
 
 def test_a_refresh_keeps_focus_scroll_position_and_opened_details(page: Page, own: Served) -> None:
     page.goto(f"{own.address}/USPM/errors")
-    page.locator("tr", has_text="BILLED_MISMATCH").get_by_text("What to do").click()
+    page.locator("tr", has_text="BILLED_MISMATCH").get_by_text("Recommended action").click()
     said = reported(31, "2025-01-08T13:00:00Z", "integration-journal-posting", "J-900002", "The journal is locked.")
     project(own.settings, lines([said]))
     page.get_by_role("link", name="Refresh").focus()

@@ -43,7 +43,7 @@ def test_the_landing_page_has_the_current_errors_newest_first(page: Page, served
     page.get_by_label("Show").select_option("all")
     page.wait_for_url("**show=all**")
     assert "UNKNOWN" in codes(page)
-    expect(page.locator(".errors tbody tr", has_text="UNKNOWN")).to_contain_text("history")
+    expect(page.locator(".errors tbody tr", has_text="UNKNOWN")).to_contain_text("History")
 
 
 @pytest.mark.requirement("R52")
@@ -75,7 +75,7 @@ def test_errors_are_filtered_sorted_and_grouped(page: Page, served: Served) -> N
         page.wait_for_url(f"**group={grouping}**")
         assert settled(page).locator(".errors tr.group").count() == groups, grouping
     page.goto(f"{address}?f.message=nothing")
-    expect(page.locator(".errors")).to_contain_text("No error meets these filters.")
+    expect(page.locator(".errors")).to_contain_text("No errors match your filters.")
 
 
 @pytest.mark.requirement("R52")
@@ -89,7 +89,7 @@ def test_the_hundred_most_recent_errors_are_shown_and_older_ones_by_date(tmp_pat
     with served_at(settings) as found:
         newest = httpx.get(f"{found.address}/USPM/errors").text
         assert newest.count('class="long"') == 100
-        assert "older ones by date" in newest
+        assert "Set the dates to show older errors." in newest
         assert "J-159" in newest
         assert "J-5<" not in newest
         older = httpx.get(f"{found.address}/USPM/errors?to=2025-01-01").text
@@ -101,7 +101,7 @@ def test_the_hundred_most_recent_errors_are_shown_and_older_ones_by_date(tmp_pat
 def test_an_error_says_what_to_do_and_leads_to_the_history_of_its_subject(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/errors")
     row = page.locator(".errors tbody tr", has_text="NO_OPEN_PERIOD")
-    row.get_by_text("What to do").click()
+    row.get_by_text("Recommended action").click()
     expect(row).to_contain_text("Open the period")
     assert row.locator("td").nth(6).text_content() == "2"
     row.get_by_role("link", name=JOURNAL).click()
@@ -159,7 +159,7 @@ def test_a_proposal_that_waits_names_the_dates_and_amounts_to_post(page: Page, s
         "Not posted yet: 12/30/2024 660.00 USD (not imported); 1/3/2025 1,440.00 USD (not imported); 1/6/2025 9,600.00 "
         "USD (not imported)."
     )
-    row.get_by_text("What to do").click()
+    row.get_by_text("Recommended action").click()
     expect(row).to_contain_text("then run Import from staging again")
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()
@@ -173,9 +173,9 @@ def test_a_proposal_that_waits_names_the_dates_and_amounts_to_post(page: Page, s
 @pytest.mark.requirement("R56")
 def test_where_no_proposal_waits_the_page_says_so(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/GBPM/invoice-proposals")
-    expect(page.locator("main")).to_contain_text("No invoice proposal of GBPM waits")
+    expect(page.locator("main")).to_contain_text("No invoice proposals of GBPM are waiting")
     page.get_by_role("link", name="errors of invoice proposals").click()
-    expect(page.locator(".errors")).to_contain_text("No error meets these filters.")
+    expect(page.locator(".errors")).to_contain_text("No errors match your filters.")
 
 
 @pytest.mark.requirement("R7", "R82")
@@ -183,14 +183,14 @@ def test_operation_shows_lag_feeds_settings_and_rejected_events_to_their_bytes(p
     page.goto(f"{served.address}/USPM")
     page.get_by_role("link", name="Operation").click()
     tiles = page.locator(".tiles")
-    expect(tiles).to_contain_text("Lag 0 events not applied yet", use_inner_text=True)
+    expect(tiles).to_contain_text("Lag 0 events not yet applied", use_inner_text=True)
     expect(tiles).to_contain_text("Silent feeds 0 of 2 feeds with heartbeats", use_inner_text=True)
     expect(tiles).to_contain_text("Oldest unreconciled 356 days", use_inner_text=True)
     topic = page.locator("tr", has_text="tieout.finance.changes")
     assert topic.locator("td").nth(2).text_content() == topic.locator("td").nth(3).text_content()
     expect(page.locator("main")).to_contain_text("TIEOUT_TODAY")
     page.get_by_role("link", name="Rejected events").click()
-    expect(page.locator("main")).to_contain_text("1 event could not be understood")
+    expect(page.locator("main")).to_contain_text("1 event rejected")
     page.locator("tbody a").click()
     expect(page.locator("#raw")).to_contain_text("CustTable")
 
@@ -198,27 +198,27 @@ def test_operation_shows_lag_feeds_settings_and_rejected_events_to_their_bytes(p
 @pytest.mark.requirement("R72", "R82")
 def test_everything_is_checked_when_somebody_asks_and_what_is_wrong_says_what_to_do(page: Page, own: Served) -> None:
     page.goto(f"{own.address}/operation")
-    page.get_by_role("link", name="Check everything now").click()
-    expect(page.get_by_role("status")).to_have_text("Everything is as it should be.")
+    page.get_by_role("link", name="Run all checks").click()
+    expect(page.get_by_role("status")).to_have_text("All checks passed.")
     found = settled(page).locator("tbody tr td:nth-child(2)").all_text_contents()
-    assert (set(found), len(found)) == ({"right"}, len(list(check(own.settings))))
+    assert (set(found), len(found)) == ({"Passed"}, len(list(check(own.settings))))
     with open_store(own.settings, write=True) as engine, engine.begin() as connection:
         connection.execute(update(tables.documents).values(missing_actual=tables.documents.c.missing_actual + 1))
-    page.get_by_role("link", name="Check again").click()
-    expect(page.get_by_role("status")).to_have_text("1 thing wrong. Each line says what to do.")
+    page.get_by_role("link", name="Run again").click()
+    expect(page.get_by_role("status")).to_have_text("1 check failed. See the details for the recommended action.")
     expect(page.get_by_role("row", name="Tiles")).to_contain_text("did somebody write to the store?")
 
 
 @pytest.mark.requirement("R5", "R82")
 def test_operation_names_the_tables_whose_rows_were_not_read_yet(page: Page, own: Served) -> None:
     page.goto(f"{own.address}/operation")
-    expect(page.get_by_role("heading", name="Rows not read yet")).to_have_count(0)
+    expect(page.get_by_role("heading", name="Rows pending re-read")).to_have_count(0)
     noticed = 1_736_330_400_000_000
     waits = ("row", "dataverse", "msdyn_actual", 1, noticed, noticed - 1)
     with open_store(own.settings, write=True) as engine, engine.begin() as connection:
         connection.execute(insert(tables.notices).values(waits))
     page.reload()
-    section = page.get_by_role("region", name="Rows not read yet")
+    section = page.get_by_role("region", name="Rows pending re-read")
     expect(section.get_by_role("row", name="msdyn_actual")).to_contain_text(
         "msdyn_actual 1 1/8/2025", use_inner_text=True
     )
@@ -254,13 +254,13 @@ def test_an_error_is_deleted_with_a_reason_and_stays_in_the_history(page: Page, 
     page.goto(f"{own.address}/USPM/errors")
     page.locator(".errors tbody tr", has_text="NO_OPEN_PERIOD").get_by_role("link", name="Delete").click()
     expect(page.get_by_role("heading", name="Delete 1 error?")).to_be_visible()
-    expect(page.locator("main")).to_contain_text("There is nothing to undo")
-    page.get_by_label("Why").fill(" ")
+    expect(page.locator("main")).to_contain_text("An error that occurs again returns to the current list.")
+    page.get_by_label("Reason").fill(" ")
     page.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("alert")).to_contain_text("Say why")
-    page.get_by_label("Why").fill("period opened")
-    page.get_by_label("Who").fill("ann")
-    page.get_by_label("Who").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Enter a reason and your name.")
+    page.get_by_label("Reason").fill("period opened")
+    page.get_by_label("Your name").fill("ann")
+    page.get_by_label("Your name").press("Enter")
     page.wait_for_url(f"{own.address}/USPM/errors")
     assert codes(page) == [code for code in CURRENT if code != "NO_OPEN_PERIOD"]
     page.get_by_label("Show").select_option("all")
@@ -271,16 +271,16 @@ def test_an_error_is_deleted_with_a_reason_and_stays_in_the_history(page: Page, 
 @pytest.mark.requirement("R55")
 def test_all_errors_that_meet_the_filters_are_deleted_after_a_look_at_them(page: Page, own: Served) -> None:
     page.goto(f"{own.address}/USPM/errors?f.process=posting")
-    page.get_by_role("link", name="Delete these").click()
+    page.get_by_role("link", name="Delete filtered").click()
     assert codes(page) == ["NO_OPEN_PERIOD", "LINE_FAILED", "LINE_FAILED"]
-    page.get_by_label("Why").fill("mended")
+    page.get_by_label("Reason").fill("mended")
     page.get_by_role("button", name="Delete").click()
     page.wait_for_url("**/USPM/errors?f.process=posting**")
     assert codes(page) == []
     page.goto(f"{own.address}/USPM/errors")
     page.get_by_role("link", name="Delete all").click()
     assert codes(page) == ["GJ_LINE_CREATE", "GJ_LINE_CREATE", "BILLED_MISMATCH"]
-    page.get_by_role("link", name="Keep them").click()
+    page.get_by_role("link", name="Cancel").click()
     assert codes(page) == ["GJ_LINE_CREATE", "GJ_LINE_CREATE", "BILLED_MISMATCH"]
 
 
@@ -291,7 +291,7 @@ def test_an_error_that_came_after_the_page_was_made_is_not_deleted_with_those_it
     page.goto(f"{own.address}/USPM/errors/delete?f.process=posting")
     again = reported(20, "2025-01-08T09:00:00Z", "integration-journal-posting", JOURNAL, "It fails again.", run="run-9")
     project(own.settings, lines([again]))
-    page.get_by_label("Why").fill("mended")
+    page.get_by_label("Reason").fill("mended")
     page.get_by_role("button", name="Delete").click()
     page.wait_for_url("**/USPM/errors?f.process=posting**")
     assert codes(page) == ["UNKNOWN"]

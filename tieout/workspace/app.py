@@ -115,7 +115,7 @@ class _Of:
         await self._route.app({**scope, **self._names}, receive, send)
 
 
-def _told(request: Request, status: int, title: str, text: str) -> Response:
+def _message(request: Request, status: int, title: str, text: str) -> Response:
     response = render(request, "message.html", {"title": title, "text": text, "status": status})
     response.status_code = status
     return response
@@ -125,37 +125,35 @@ _MISSING: Final = (
     *("there is no company", "there is no document", "there is no event", "there is no sync run"),
     *("there is no unconfirmed", "there is no error", "nothing was"),
 )
-"""How it is said that an address leads nowhere."""
+"""How the text of an error begins when the address names something that does not exist: answered with 404."""
 
 
 def _question(request: Request, error: Exception) -> Response:
-    """Something in the address leads nowhere, or cannot be read."""
+    """Answer an address that names something unknown, or is invalid."""
     text = str(error)
     missing = text.startswith(_MISSING)
-    title = "Not found" if missing else "Too much at once" if isinstance(error, TooManyCalls) else "This cannot be read"
-    return _told(request, 404 if missing else 400, title, text[:1].upper() + text[1:])
+    title = "Not found" if missing else "Sync too large" if isinstance(error, TooManyCalls) else "Invalid request"
+    return _message(request, 404 if missing else 400, title, text[:1].upper() + text[1:])
 
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return _told(request, 404, "Not found", f"There is no page at {request.url.path}.")
-    return _told(request, error.status_code, "This cannot be done", error.detail)
+        return _message(request, 404, "Not found", f"There is no page at {request.url.path}.")
+    return _message(request, error.status_code, "Request refused", error.detail)
 
 
 def _unavailable(request: Request, error: Exception) -> Response:
-    """The store or the log does not answer."""
+    """Answer while the store or the event log is unavailable."""
     log.error("page_failed", path=request.url.path, error=type(error).__name__)
     text = str(error.orig) if isinstance(error, DatabaseError) else str(error)
-    return _told(request, 503, "The store or the log does not answer", text)
+    return _message(request, 503, "Store or event log unavailable", text)
 
 
 def _fault(request: Request, error: Exception) -> Response:
     log.error("page_failed", path=request.url.path, error=type(error).__name__)
-    response = _told(
-        request, 500, "Something went wrong", "It is a fault of this page; the log of the server has more."
-    )
-    # It is sent outside of the middleware that puts them on every other answer.
+    response = _message(request, 500, "Internal error", "This page failed. See the log of the server for details.")
+    # This response bypasses the middleware that adds the headers to all others.
     response.headers.update({**HEADERS, "Cache-Control": "no-store"})
     return response
 

@@ -20,7 +20,7 @@ from store.queries.snapshot import Snapshot
 from tieout.workspace.pages.summary import KIND_NAMES, amounts, behind, work
 from tieout.workspace.web import charts, form_input
 from tieout.workspace.web.context import Frame, asked, frame, locale_of
-from tieout.workspace.web.grid_state import GridState, dates
+from tieout.workspace.web.grid_state import VIEWS, GridState, dates
 from tieout.workspace.web.rendering import render
 
 LISTED: Final = 100
@@ -105,7 +105,7 @@ def _compared(request: Request) -> str:
 def _ledger(text: str) -> int:
     found = money.units(text)
     if found is None:
-        raise QueryError(f"{text!r} is no amount. Write the ledger's balance as 39512.50.")
+        raise QueryError(f'"{text}" isn\'t an amount. Example: 39512.50.')
     return found
 
 
@@ -156,4 +156,4 @@ def _grids(around: Frame, views: Iterable[tuple[Kind, View]]) -> Iterator[tuple[
     """Views of the grids by what they are called, in the order of the tiles."""
     for kind, view in sorted(views):
         state = GridState(company=around.code, kind=kind, start=around.start, end=around.end, view=view)
-        yield f"{KIND_NAMES[kind]}, {view.replace('-', ' ')}", state
+        yield f"{KIND_NAMES[kind]}, {VIEWS[kind][view].lower()}", state

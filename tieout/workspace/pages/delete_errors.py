@@ -19,32 +19,34 @@ from tieout.workspace.web.rendering import render
 
 FORM_BYTES_MAX: Final = 1024 * 1024
 
+INCOMPLETE: Final = "Enter a reason and your name. Both are recorded in the history."
 
-class Asked(msgspec.Struct, frozen=True):
-    """What a form said that cannot be done yet, to be shown again."""
 
-    who: str
-    why: str
+class Entered(msgspec.Struct, frozen=True):
+    """The values of an incomplete form, shown again with the problem."""
+
+    actor: str
+    reason: str
     problem: str = ""
 
 
 def confirm(request: Request) -> Response:
-    """The page before: the errors of the list's address, or one of them, and the form."""
-    return _page(request, _current(request), request.query_params.getlist("error"), Asked(current_user(), ""))
+    """Show the errors of the list's address, or one of them, with the form that deletes them."""
+    return _page(request, _current(request), request.query_params.getlist("error"), Entered(current_user(), ""))
 
 
 async def delete(request: Request) -> Response:
-    """Delete the errors that the page before showed, and go back to the list."""
+    """Delete the errors that the confirmation page listed, and return to the list."""
     form = await read_form(request, FORM_BYTES_MAX)
     return await run_in_threadpool(_delete, request, form)
 
 
 def _current(request: Request) -> State:
-    """The state of the list that the address has, for errors that are current: only those can be deleted."""
+    """Return the state of the list that the address has, without history: only current errors can be deleted."""
     return msgspec.structs.replace(read_state(request), history=False)
 
 
-def _page(request: Request, state: State, chosen: Sequence[str], told: Asked) -> Response:
+def _page(request: Request, state: State, chosen: Sequence[str], entered: Entered) -> Response:
     with asked(request) as snapshot:
         around = frame(request, snapshot, state.company)
         rows = rows_of(snapshot, around, state)
@@ -57,40 +59,40 @@ def _page(request: Request, state: State, chosen: Sequence[str], told: Asked) ->
             "sections": sections(around),
             "state": state,
             "rows": rows,
-            "seen": [_seen(row.entry) for row in rows],
+            "listed": [_reference(row.entry) for row in rows],
             "retried": retried_journals(row.entry for row in rows),
-            "told": told,
+            "entered": entered,
         }
         response = render(request, "error_delete.html", context)
-        response.status_code = 400 if told.problem else 200
+        response.status_code = 400 if entered.problem else 200
         return response
 
 
 def _delete(request: Request, form: Form) -> Response:
     workspace = workspace_of(request)
     state = _current(request)
-    who, why = ("".join(form.get(name, ())).strip() for name in ("who", "why"))
-    seen = frozenset(form.get("seen", ()))
-    if not who or not why:
-        problem = "Say why, and who you are: both stay in the history."
-        return _page(request, state, [one.partition("@")[0] for one in seen], Asked(who, why, problem))
+    actor, reason = ("".join(form.get(name, ())).strip() for name in ("who", "why"))
+    listed = frozenset(form.get("seen", ()))
+    if not actor or not reason:
+        keys = [reference.partition("@")[0] for reference in listed]
+        return _page(request, state, keys, Entered(actor, reason, INCOMPLETE))
     with asked(request) as snapshot:
         around = frame(request, snapshot, state.company)
-        chosen = [row.entry for row in rows_of(snapshot, around, state) if _seen(row.entry) in seen]
+        chosen = [row.entry for row in rows_of(snapshot, around, state) if _reference(row.entry) in listed]
     if not chosen:
         raise QueryError("nothing was deleted: none of these errors is current any more.")
-    sent = workspace.topic_writer.send(deletion_commands(chosen, who, why))
+    sent = workspace.topic_writer.send(deletion_commands(chosen, actor, reason))
     if not wait_until_applied(workspace.reader, sent):
-        return _to_come(request, around, len(chosen))
+        return _requested(request, around, len(chosen))
     return RedirectResponse(state.address(), status_code=303)
 
 
-def _to_come(request: Request, around: Frame, number: int) -> Response:
+def _requested(request: Request, around: Frame, number: int) -> Response:
     text = (
-        f"{around.locale.number(number)} {'error is' if number == 1 else 'errors are'} to be deleted. The worker has "
-        "not come to it yet: look at Operation for how far it is."
+        f"Deletion of {around.locale.number(number)} {'error' if number == 1 else 'errors'} requested. The worker "
+        "hasn't processed the request yet: Operation shows its lag."
     )
-    response = render(request, "message.html", {"title": "Asked for", "text": text, "status": 202})
+    response = render(request, "message.html", {"title": "Request sent", "text": text, "status": 202})
     response.status_code = 202
     return response
 
@@ -99,6 +101,9 @@ def _key(entry: ErrorEntry) -> str:
     return subject_of(entry.message).key
 
 
-def _seen(entry: ErrorEntry) -> str:
-    """An error as somebody saw it: its subject, and when it came; a later one of the subject is another."""
+def _reference(entry: ErrorEntry) -> str:
+    """Return the reference of an error in the form: its subject's key and its time.
+
+    A later error of the same subject has another reference, so it is not deleted unseen.
+    """
     return f"{_key(entry)}@{entry.message.evidence.at}"

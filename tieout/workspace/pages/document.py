@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from engine.chains.records import Record
 from engine.errors import QueryError
-from engine.events.facts import Evidence
+from engine.events.facts import Evidence, moment
 from engine.reconciliation.documents import Amounts
 from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import is_reportable
@@ -26,6 +26,7 @@ from tieout.presenters import findings_of, hexadecimal, record_json
 from tieout.workspace.web.context import Frame, asked, frame, workspace_of
 from tieout.workspace.web.csv_export import as_file
 from tieout.workspace.web.deep_links import form_of
+from tieout.workspace.web.grid_columns import status
 from tieout.workspace.web.grid_state import dates, sync_preview
 from tieout.workspace.web.rendering import render
 
@@ -39,7 +40,7 @@ RECORD_NAMES: Final[Mapping[str, str]] = {
     "staging": "Staging row",
     "journal-line": "Integration journal line",
 }
-"""The records of a chain by their role, in words."""
+"""The label of a record, by its role."""
 
 PARTS: Final = (
     ("missing_actual", "Missing actual"),
@@ -73,7 +74,7 @@ def chain_context(request: Request, snapshot: Snapshot, around: Frame, name: str
     return {
         "name": name,
         "address": address(name, around.dated()),
-        "documents": [_told(request, view, snapshot, around) for view in snapshot.chain(name)],
+        "documents": [_document(request, view, snapshot, around) for view in snapshot.chain(name)],
         "problem": None,
         "closed": None,
     }
@@ -103,16 +104,16 @@ def _sync(sync: Sync) -> dict[str, Any]:
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     """An attempt to sync as a line for people."""
-    outcome = attempt.outcome or "not known yet"
+    outcome = attempt.outcome or "in progress"
     return {
         "begun": attempt.begun,
         "done_as": ACTION_TEXTS.get(attempt.action, attempt.action),
-        "count": f"{attempt.number} of {ATTEMPTS_MAX}" if attempt.number else "given back",
+        "count": f"{attempt.number} of {ATTEMPTS_MAX}" if attempt.number else "not counted",
         "outcome": f"{outcome}: {attempt.text}" if attempt.text else outcome,
     }
 
 
-def _told(request: Request, view: ChainView, snapshot: Snapshot, around: Frame) -> dict[str, Any]:
+def _document(request: Request, view: ChainView, snapshot: Snapshot, around: Frame) -> dict[str, Any]:
     document = view.row.document
     explanation = explain(document, snapshot.moment)
     return {
@@ -123,10 +124,11 @@ def _told(request: Request, view: ChainView, snapshot: Snapshot, around: Frame) 
         else None,
         "document": document,
         "row": view.row,
-        "standing": view.row.cause or document.excluded or document.position,
+        "status": status(view.row),
         "explanation": explanation,
         "event": event_address(document.evidence, around),
         "since": document.since,
+        "age_days": max(0, (snapshot.present - moment(document.since)).days),
         "amounts": [
             _split(document.currency, document.amounts),
             *(
@@ -137,7 +139,11 @@ def _told(request: Request, view: ChainView, snapshot: Snapshot, around: Frame) 
         ],
         "steps": _timeline(request, view.records, around),
         "findings": [
-            {"code": finding.code, "told": explain_finding(finding), "event": event_address(finding.evidence, around)}
+            {
+                "code": finding.code,
+                "explanation": explain_finding(finding),
+                "event": event_address(finding.evidence, around),
+            }
             for finding in findings_of(view)
             if is_reportable(finding, snapshot.moment)
         ],

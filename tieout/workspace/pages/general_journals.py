@@ -51,8 +51,8 @@ def journals_csv(request: Request) -> Response:
         around = frame(request, snapshot, request.path_params["company"])
         found = journal_statuses(snapshot, around.code)
     titles = [
-        *("Journal", "Company", "Posted", "State", "Step", "Count", "Last tried", "Tried again"),
-        *("Code", "Error message", "Reason", "What to do"),
+        *("Journal", "Company", "Posted", "Status", "Step", "Count", "Last attempt", "Next attempt"),
+        *("Code", "Error message", "Reason", "Recommended action"),
     ]
     lines = (
         [

@@ -27,15 +27,15 @@ from tieout.workspace.web.grid_state import PATHS, VIEWS, GridState, Shown
 from tieout.workspace.web.locales import Locale
 from tieout.workspace.web.rendering import render
 
-STANDINGS: Final[dict[str, tuple[str, ...]]] = {
+STATUSES: Final[dict[str, tuple[str, ...]]] = {
     "Missing": get_args(Cause),
     "Other": ("reconciled", "not-posted"),
     "Excluded": get_args(Excluded),
 }
-"""What the filter of the column Standing offers."""
+"""The codes that the filter of the column Status offers, by group."""
 
 GROUP_NAMES: Final[dict[GroupBy, str]] = {
-    "standing": "Standing",
+    "standing": "Status",
     "month": "Month",
     "position": "Position",
     "project": "Project ID",
@@ -170,7 +170,7 @@ def _grid(
         "chosen": {one.column.name: one.width for one in columns},
         "views": VIEWS[state.kind],
         "groupings": {name: GROUP_NAMES[name] for name in _groupings(state.kind)},
-        "standings": STANDINGS,
+        "statuses": STATUSES,
         "csv": f"{state.path}.csv" + state.address().removeprefix(state.path),
         "sync": None if state.view == "reconciled" or wrong else state.sync_address(),
         "hidden": partial(_hidden, state),
@@ -289,9 +289,9 @@ def _hints(locale: Locale) -> dict[str, str]:
     """What can be written into a filter, by what its column holds."""
     days = "2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01"
     return {
-        "text": "abc begins with, *abc contains, =abc is, !abc is not, = is empty",
-        "amount": f"{locale.digits('1000.50')}, 100..500, >100, <=500, !0 is not",
-        "number": "3, 1..4, >=5, = is none",
+        "text": "abc: begins with, *abc: contains, =abc: equals, !abc: not equal, =: empty",
+        "amount": f"{locale.digits('1000.50')}, 100..500, >100, <=500, !0: not equal",
+        "number": "3, 1..4, >=5, =: empty",
         "date": days,
         "time": days,
     }

@@ -38,7 +38,7 @@ def proposals_csv(request: Request) -> Response:
     with asked(request) as snapshot:
         around = frame(request, snapshot, request.path_params["company"])
         found = [one.as_json() for one in snapshot.proposals(around.code)]
-    titles = ["Proposal", "Contract", "Invoice date", "Amount", "Currency", "Error message", "What to do"]
+    titles = ["Proposal", "Contract", "Invoice date", "Amount", "Currency", "Error message", "Recommended action"]
     names = ("proposal", "contract", "date", "amount", "currency", "message", "resolution")
     lines = ([one[name] or "" for name in names] for one in found)
     return csv_response(f"{around.code}-invoice-proposals", titles, lines)

@@ -25,7 +25,7 @@ from tieout.workspace.web.context import Workspace, age, asked, frame, workspace
 from tieout.workspace.web.grid_state import sync_preview
 from tieout.workspace.web.rendering import render
 
-_RATES: Final = (("last hour", timedelta(hours=1)), ("last day", timedelta(days=1)), ("last week", timedelta(days=7)))
+_RATES: Final = (("Last hour", timedelta(hours=1)), ("Last day", timedelta(days=1)), ("Last week", timedelta(days=7)))
 _SHOWN: Final = 100
 
 
@@ -96,7 +96,7 @@ def _stopped(sync: Sync, *, of_document: bool) -> dict[str, Any]:
     return {
         "name": sync.document,
         "address": address(sync.document) if of_document else errors,
-        "tried": ACTION_TEXTS.get(sync.action, sync.action),
+        "action": ACTION_TEXTS.get(sync.action, sync.action),
         "made": sync.attempts.made,
         "last": sync.last_at,
         "outcome": f"{sync.last_outcome}: {sync.last_text}" if sync.last_text else sync.last_outcome,
@@ -108,7 +108,7 @@ def _journal(one: JournalStatus) -> dict[str, Any]:
     return {
         "name": name_of(one.company, one.journal),
         "address": f"/{quote(one.company)}/general-journals",
-        "tried": ACTION_TEXTS[ACTION],
+        "action": ACTION_TEXTS[ACTION],
         "made": one.count,
         "last": one.last,
         "outcome": " ".join(text for text in (one.error, one.reason) if text) or one.outcome,

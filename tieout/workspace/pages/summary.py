@@ -144,7 +144,7 @@ def work(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
             "kind": KIND_NAMES[one.kind],
             "cause": one.cause or one.position,
             "missing": CAUSES[one.cause].missing if one.cause in CAUSES else "",
-            "do": CAUSES[one.cause].do if one.cause in CAUSES else "Open the documents.",
+            "do": CAUSES[one.cause].do if one.cause in CAUSES else "Review the documents.",
             "amount": one.amount,
             "documents": one.documents,
             "oldest": one.oldest,

@@ -30,11 +30,11 @@ from tieout.workspace.pages.summary import KIND_NAMES, amounts
 from tieout.workspace.web import grid_state
 from tieout.workspace.web.context import Frame, age, asked, frame, workspace_of
 from tieout.workspace.web.csv_export import csv_response
-from tieout.workspace.web.grid_columns import GRIDS, standing
+from tieout.workspace.web.grid_columns import GRIDS, status
 from tieout.workspace.web.grid_state import PATHS, GridState, dates, sync_preview
 from tieout.workspace.web.grid_state import VIEWS as VIEW_NAMES
 from tieout.workspace.web.posted_form import Form, read_form
-from tieout.workspace.web.rendering import render
+from tieout.workspace.web.rendering import label, render
 
 LISTED: Final = 200
 """So many documents of a preview or a run are on a page; its file has all of them."""
@@ -49,10 +49,10 @@ STATE_NAMES: Final[Mapping[RunState, str]] = {
     "running": "In progress",
     "retrying": "Retrying",
     "queued": "Queued",
-    "interrupted": "Interrupted, retried soon",
-    "superseded": "Started again by a later run",
+    "interrupted": "Interrupted (will retry)",
+    "superseded": "Superseded by a later run",
     "succeeded": "Succeeded",
-    "not-needed": "Not needed any more",
+    "not-needed": "No longer needed",
 }
 
 
@@ -107,7 +107,7 @@ def preview_csv(request: Request) -> Response:
     with asked(request) as snapshot:
         around = frame(request, snapshot, request.path_params["company"], *dates(request.query_params))
         found, *_ = _chosen(request, snapshot, around)
-    titles = ["Document", "Cause", "Action", "System", "Subject", "Left unchanged because"]
+    titles = ["Document", "Cause", "Action", "System", "Subject", "Reason skipped"]
     return csv_response(f"{around.code}-sync-preview", titles, (_line(one) for one in found.candidates))
 
 
@@ -135,7 +135,7 @@ def _chosen(request: Request, snapshot: Snapshot, around: Frame) -> tuple[Previe
         found = previews.of_errors(snapshot, settings, company, lambda entry: subject_of(entry.message).key in wanted)
         return found, f"{base}/errors", None
     if around.window is None:
-        raise QueryError(around.problem or "choose both dates of the window.")
+        raise QueryError(around.problem or "select a start date and an end date.")
     kind = query.get("kind", "")
     if kind:
         if kind not in PATHS:
@@ -152,12 +152,16 @@ def _chosen(request: Request, snapshot: Snapshot, around: Frame) -> tuple[Previe
 
 
 def _scope(state: GridState) -> str:
-    """A state of a grid in words."""
+    """Describe a state of a grid: its view, filters and search."""
     titles = {column.name: column.title for column in GRIDS[state.kind]}
     parts = [KIND_NAMES[state.kind], VIEW_NAMES[state.kind][state.view]]
-    parts += [f"{titles.get(name, name)} {text}" for name, text in state.filters.items()]
-    parts += [f"containing “{state.search}”"] if state.search else []
+    parts += [f"{titles.get(name, name)}: {_filter_text(name, text)}" for name, text in state.filters.items()]
+    parts += [f"Filter: {state.search}"] if state.search else []
     return " · ".join(parts)
+
+
+def _filter_text(name: str, text: str) -> str:
+    return label(text) if name in ("standing", "position") else text
 
 
 def _facts(found: Preview) -> dict[str, Any]:
@@ -250,7 +254,7 @@ def _confirm(request: Request, form: Form) -> Response:
     if not confirmed.request.tasks:
         return _refused(
             request,
-            "Everything that the preview showed needs nothing, or something else, by now. Open the preview again.",
+            "All documents of the preview have changed and no longer need these calls. Open the preview again.",
         )
     wait_until_applied(workspace.reader, workspace.topic_writer.send(sync_commands(confirmed.request)))
     changed = len(confirmed.changed)
@@ -259,7 +263,7 @@ def _confirm(request: Request, form: Form) -> Response:
 
 
 def _refused(request: Request, text: str) -> Response:
-    response = render(request, "message.html", {"title": "Nothing was requested", "text": text, "status": 409})
+    response = render(request, "message.html", {"title": "Sync not started", "text": text, "status": 409})
     response.status_code = 409
     return response
 
@@ -293,7 +297,7 @@ def run(request: Request) -> Response:
                 (
                     one,
                     _address(around, one.document, documents=one.document in known, action=one.action),
-                    standing(known[one.document]) if one.document in known else "",
+                    status(known[one.document]) if one.document in known else "",
                 )
                 for one in documents
             ],
@@ -336,11 +340,11 @@ def run_csv(request: Request) -> Response:
         if found is None:
             raise QueryError("there is no sync run of this address.")
         documents = snapshot.run_documents(found.id)
-    titles = ["Document", "Action", "Status", "Attempts", "Last attempt", "Outcome", "Answer", "Next attempt"]
-    return csv_response(f"{around.code}-sync-{found.id}", titles, (_told(one) for one in documents))
+    titles = ["Document", "Action", "Status", "Attempts", "Last attempt", "Outcome", "Response", "Next attempt"]
+    return csv_response(f"{around.code}-sync-{found.id}", titles, (_result_line(one) for one in documents))
 
 
-def _told(one: RunDocument) -> list[Any]:
+def _result_line(one: RunDocument) -> list[Any]:
     last, due = iso(one.last_at) if one.last_at else "", iso(one.due) if one.state == "retrying" else ""
     return [one.document, one.action, STATE_NAMES[one.state], one.made, last, one.outcome, one.text, due]
 
@@ -371,10 +375,10 @@ def result(found: RunProgress) -> str:
     """What came of a run so far, in words: `34 succeeded, 2 need attention`."""
     words: Sequence[tuple[str, str, Sequence[RunState]]] = (
         ("succeeded", "succeeded", ("succeeded",)),
-        ("not needed any more", "not needed any more", ("not-needed",)),
+        ("no longer needed", "no longer needed", ("not-needed",)),
         ("needs attention", "need attention", ("needs-attention",)),
         ("blocked", "blocked", ("blocked",)),
-        ("started again later", "started again later", ("superseded",)),
+        ("superseded", "superseded", ("superseded",)),
         ("in progress", "in progress", ("running",)),
         ("waiting", "waiting", WAITING),
     )

@@ -32,12 +32,24 @@ COLUMNS: Final[Mapping[str, str]] = {
     "process": "Process",
     "journal": "Journal",
     "project": "Project ID",
-    "subject": "About",
+    "subject": "Reference",
     "count": "Count",
     "first": "First seen",
-    "standing": "Standing",
+    "standing": "Status",
 }
-GROUPINGS: Final = ("message", "process", "company", "journal", "project")
+GROUPINGS: Final[Mapping[str, str]] = {
+    "message": "Message",
+    "process": "Process",
+    "company": "Company",
+    "journal": "Journal",
+    "project": "Project ID",
+}
+STATUSES: Final[Mapping[str, str]] = {
+    "current": "Current",
+    "interrupted": "Current (run interrupted)",
+    "history": "History",
+    "deleted": "Deleted",
+}
 _SORTS: Final = ("time", "message", "process", "journal", "project", "subject", "count", "first", "standing")
 
 PROCESS_NAMES: Final[Mapping[str, str]] = {
@@ -57,7 +69,7 @@ class ErrorRow(msgspec.Struct, frozen=True):
     resolution: str | None
     journal: str
     project: str
-    standing: str
+    status: str
     event: str
     history: str
     delete: str
@@ -85,7 +97,7 @@ class ErrorRow(msgspec.Struct, frozen=True):
             case "subject":
                 return self.message.subject or ""
             case "standing":
-                return self.standing
+                return STATUSES[self.status]
             case _:
                 return ""
 
@@ -172,6 +184,7 @@ def errors(request: Request) -> Response:
             "state": state,
             "columns": COLUMNS,
             "groupings": GROUPINGS,
+            "statuses": STATUSES,
             "processes": PROCESS_NAMES,
             "parts": _grouped(rows, state),
             "number": len(rows),
@@ -189,8 +202,8 @@ def errors_csv(request: Request) -> Response:
         around = frame(request, snapshot, state.company)
         rows = rows_of(snapshot, around, state, LIMIT)
     titles = [
-        *("Date and time", "Code", "Message", "Process", "Journal", "Project ID", "About", "Count", "First seen"),
-        "Standing",
+        *("Date and time", "Code", "Message", "Process", "Journal", "Project ID", "Reference", "Count", "First seen"),
+        "Status",
     ]
     lines = (
         [
@@ -203,7 +216,7 @@ def errors_csv(request: Request) -> Response:
             row.message.subject or "",
             row.entry.count,
             iso(row.entry.first_seen),
-            row.standing,
+            row.status,
         ]
         for row in rows
     )
@@ -258,7 +271,7 @@ def _row(entry: ErrorEntry, around: Frame, journal: str, project: str) -> ErrorR
         resolution=known.resolution if known else None,
         journal=journal,
         project=project,
-        standing=_standing(entry),
+        status=_status(entry),
         event=event_address(message.evidence, around),
         history=_history_address(around.code, message),
         delete=f"/{quote(around.code)}/errors/delete?error={key}" if entry.current else "",
@@ -266,8 +279,8 @@ def _row(entry: ErrorEntry, around: Frame, journal: str, project: str) -> ErrorR
     )
 
 
-def _standing(entry: ErrorEntry) -> str:
-    """In words; an error that an interrupted run took up is current again, and why is worth knowing."""
+def _status(entry: ErrorEntry) -> str:
+    """Return the key of `STATUSES`: an error that an interrupted run took up is current again, and says so."""
     return "interrupted" if entry.status.interrupted else entry.status.state
 
 
@@ -293,10 +306,10 @@ def history(request: Request) -> Response:
         raise QueryError(f"there is no process {process!r}; there are {', '.join(PROCESSES)}.")
     with asked(request) as snapshot:
         around = frame(request, snapshot, request.path_params["company"])
-        said = snapshot.error_history(around.code, process, about)
-        if not said:
-            raise QueryError(f"nothing was reported about {about!r} by {PROCESS_NAMES[process]}.")
-        reported = [message for message in said if message.text is not None]
+        messages = snapshot.error_history(around.code, process, about)
+        if not messages:
+            raise QueryError(f"there is no error of {about!r} reported by {PROCESS_NAMES[process]}.")
+        reported = [message for message in messages if message.text is not None]
         newest = recognise(reported[0].text or "") if reported else None
         known = catalogued(newest.code) if newest else None
         context = {
@@ -306,7 +319,7 @@ def history(request: Request) -> Response:
             "sections": sections(around),
             "about": about,
             "process": PROCESS_NAMES[process],
-            "said": [(message, event_address(message.evidence, around)) for message in said],
+            "messages": [(message, event_address(message.evidence, around)) for message in messages],
             "count": len(reported),
             "first": reported[-1].evidence.at if reported else None,
             "last": reported[0].evidence.at if reported else None,

@@ -35,7 +35,7 @@ def not_synced(request: Request) -> Response:
             page = snapshot.not_synced(around.company, after, CHAINS_PER_PAGE)
             here = f"/{quote(around.code)}/not-synced"
             context |= {
-                "rows": [_told(request, around, one) for one in page.rows],
+                "rows": [_row(request, around, one) for one in page.rows],
                 "do": CAUSES["actual-not-synced-back"].do,
                 "first": here + around.dated() if after is not None else None,
                 "next": here + around.dated({"after": page.after}) if page.after is not None else None,
@@ -48,7 +48,7 @@ def _frame(request: Request, snapshot: Snapshot) -> Frame:
     return frame(request, snapshot, request.path_params["company"], *dates(request.query_params))
 
 
-def _told(request: Request, around: Frame, one: NotSynced) -> dict[str, Any]:
+def _row(request: Request, around: Frame, one: NotSynced) -> dict[str, Any]:
     return {
         "actual": one,
         "form": form_of(workspace_of(request).settings, "dataverse", one.entity, one.id, around.code),

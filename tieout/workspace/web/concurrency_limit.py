@@ -92,12 +92,12 @@ class WholeForms:
             async with asyncio.timeout(FORM_SECONDS):
                 body = await _body(receive)
         except TimeoutError:
-            await _refusal(408, "The form did not arrive in time.")(scope, receive, send)
+            await _refusal(408, "The form was not received in time.")(scope, receive, send)
             return
         if body is None:
             return
         if len(body) > FORM_BYTES_MAX:
-            await _refusal(413, "The form is larger than any of this workspace's.")(scope, receive, send)
+            await _refusal(413, "The form is too large.")(scope, receive, send)
             return
         whole = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 

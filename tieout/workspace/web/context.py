@@ -154,8 +154,8 @@ def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "
         try:
             window = snapshot.window(company, start or None, end or None)
         except QueryError as error:
-            told = str(error).replace("name the dates with --from and --to", "choose both dates above")
-            problem = told[:1].upper() + told[1:]
+            text = str(error).replace("name the dates with --from and --to", "select both dates above")
+            problem = text[:1].upper() + text[1:]
     where = zone(company.time_zone if company else None)
     return Frame(
         companies=companies,
@@ -184,4 +184,4 @@ def age(at: int, now: datetime) -> str:
         if seconds >= size:
             number = int(seconds // size)
             return f"{number:,} {name}{'' if number == 1 else 's'}"
-    return "a moment"
+    return "less than a minute"

@@ -17,7 +17,7 @@ def amount(text: str, locale: Locale) -> str:
     """An amount as plain digits. Raises `QueryError`, saying how the language writes one."""
     found = locale.plain(text)
     if found is None:
-        raise QueryError(f"{text.strip()!r} is no amount. Write it as {locale.digits('1000.50')}.")
+        raise QueryError(f'"{text.strip()}" isn\'t an amount. Example: {locale.digits("1000.50")}.')
     return found
 
 

@@ -43,7 +43,7 @@ class Column(msgspec.Struct, frozen=True):
 
 _NAMES: Final = (
     Column("document", "Document", "link", 20),
-    Column("standing", "Standing", "standing", 25),
+    Column("standing", "Status", "standing", 29),
 )
 _JOURNAL: Final = (
     Column("journal", "Journal", width=13),
@@ -56,7 +56,7 @@ _JOURNAL: Final = (
 )
 _RATE: Final = Column("exchange_rate", "Exchange rate", "number", 19)
 _MORE: Final = (
-    Column("since", "Standing since", "time", 22),
+    Column("since", "Since", "time", 22),
     Column("findings", "Findings", "findings", 22),
     Column("missing_actual", "Missing actual", "amount", 13, at_first=False),
     Column("missing_journal_line", "Missing journal line", "amount", 13, at_first=False),
@@ -107,7 +107,7 @@ def plain(column: Column, row: GridRow) -> Any:
     document = row.document
     match column.name:
         case "standing":
-            return standing(row)
+            return status(row)
         case "findings":
             return " ".join(sorted({*document.findings, *row.timed}))
         case "actual":
@@ -134,8 +134,8 @@ def digits(units: int | None, currency: str | None) -> str:
     return "" if units is None else money.text(units, currency)
 
 
-def standing(row: GridRow) -> str:
-    """Why the document is where it is: its cause as far as it may be claimed, its exclusion, else its position."""
+def status(row: GridRow) -> str:
+    """Return the code of a document's status: its cause if it may be claimed, its exclusion, else its position."""
     return str(row.cause or row.document.excluded or row.document.position)
 
 

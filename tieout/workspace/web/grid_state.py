@@ -220,7 +220,7 @@ def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
         if name and name not in COLUMNS:
             raise QueryError(f"there is no column {name!r} to filter on; there are {', '.join(COLUMNS)}.")
         if len(text) > FILTER_CHARACTERS_MAX:
-            raise QueryError(f"a filter has at most {FILTER_CHARACTERS_MAX:,} characters; this has {len(text):,}.")
+            raise QueryError(f"a filter has at most {FILTER_CHARACTERS_MAX:,} characters; this one has {len(text):,}.")
     return state
 
 
@@ -251,7 +251,7 @@ def place_text(place: PageKey) -> str:
 def _place(text: str, sort: Sort) -> PageKey:
     value, tilde, key = text.partition("~")
     if not tilde or (sort in ("amount", "since") and not re.fullmatch(r"-?\d{0,18}", value)):
-        raise QueryError(f"{text!r} is no place in a grid sorted by {sort}: open the first page again.")
+        raise QueryError(f'"{text}" isn\'t a page of a grid sorted by {sort}. Open the first page again.')
     if sort in ("amount", "since"):
         return (int(value) if value else None), key
     return value, key
@@ -269,7 +269,7 @@ def conditions_of(name: str, text: str, zone: tzinfo) -> list[Condition]:
             return [_of_text(name, text)]
         case "flag":
             if text not in ("yes", "no"):
-                raise QueryError(f"{text!r} is neither yes nor no.")
+                raise QueryError(f'"{text}" is neither yes nor no.')
             return [Condition(name, "is", text)]
         case "amount":
             return _of_range(name, text, lambda part: (_amount(part),) * 2)
@@ -313,7 +313,7 @@ def _of_range(name: str, text: str, read: Callable[[str], tuple[Any, Any]]) -> l
         # By value: an index may lead to it.
         return [Condition(name, "not" if text.startswith("!") else "is", first)]
     if text.startswith("!"):
-        raise QueryError(f"{text!r} names a span; after ! stands one value, such as !0.")
+        raise QueryError(f'"{text}" is a range. Use a single value after !. Example: !0.')
     return [Condition(name, "from", first), Condition(name, "to", last)]
 
 
@@ -326,13 +326,13 @@ def plain(text: str) -> str:
 def _amount(text: str) -> int:
     found = money.units(plain(text))
     if found is None:
-        raise QueryError(f"{text!r} is no amount. Write 100, 1000.50, 100..500, >100 or <=500.")
+        raise QueryError(f'"{text}" isn\'t an amount. Examples: 100, 1000.50, 100..500, >100, <=500.')
     return found
 
 
 def _number(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise QueryError(f"{text!r} is no whole number. Write 3, 1..4 or >=5.")
+        raise QueryError(f'"{text}" isn\'t a whole number. Examples: 3, 1..4, >=5.')
     return int(text)
 
 
@@ -365,4 +365,4 @@ def _midnight(day: date, zone: tzinfo) -> int:
 
 
 def _no_date(text: str) -> QueryError:
-    return QueryError(f"{text!r} is no date. Write 2024-12-24, 2024-12, 2024-12-01..2024-12-15 or >=2024-12-01.")
+    return QueryError(f'"{text}" isn\'t a date. Examples: 2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01.')

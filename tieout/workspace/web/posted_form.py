@@ -20,11 +20,11 @@ async def read_form(request: Request, most: int = FORM_BYTES_MAX) -> Form:
     async for part in request.stream():
         body += part
         if len(body) > most:
-            raise HTTPException(413, "The form is larger than any of this workspace's.")
+            raise HTTPException(413, "The form is too large.")
     try:
         form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
     except ValueError:
-        raise HTTPException(400, "The form has more fields than any of this workspace's.") from None
+        raise HTTPException(400, "The form has too many fields.") from None
     if any("\0" in text for texts in form.values() for text in texts):
-        raise HTTPException(400, "The form holds a character that no text has (NUL).")
+        raise HTTPException(400, "The form contains an invalid character (NUL).")
     return form

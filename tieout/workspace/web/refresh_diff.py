@@ -59,5 +59,5 @@ def _amounts(summary: Summary) -> list[tuple[str, Amount]]:
     return [
         *((caption, summary.tiles[name]) for name, caption in TILES),
         ("Not synced from Dataverse to Finance", summary.not_synced),
-        ("Difference between documents and actuals", summary.difference),
+        ("Amount differences", summary.difference),
     ]

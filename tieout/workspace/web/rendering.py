@@ -14,6 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from engine.reconciliation.explanations import LABELS
 from tieout.workspace.web.streaming import Pieces
 
 _FLUSH: Final = Markup("<!--flush-->")
@@ -31,14 +32,24 @@ def _environment() -> jinja2.Environment:
         auto_reload=False,
     )
     environment.filters["sentence"] = sentence
+    environment.filters["label"] = label
     environment.globals["flush"] = _FLUSH
     environment.globals["static"] = static_address
     return environment
 
 
 def sentence(text: str) -> str:
-    """Words that begin a line; proper nouns keep their capitals."""
+    """Return a text with its first letter in upper case; proper nouns keep their capitals."""
     return text[:1].upper() + text[1:]
+
+
+def label(code: str) -> str:
+    """Return the label of a status, cause or finding; of a code without one, its words in sentence case.
+
+    A filter that matches the whole code (`=draft`) has the label of the code.
+    """
+    code = code.removeprefix("=")
+    return LABELS.get(code) or sentence(code.replace("-", " "))
 
 
 def render(request: Request, template: str, context: dict[str, Any], stack: ExitStack | None = None) -> Response:

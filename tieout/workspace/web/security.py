@@ -70,7 +70,7 @@ class NoNul:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope["query_string"]):
-            response = PlainTextResponse("The address holds a character that no text has (NUL).\n", status_code=400)
+            response = PlainTextResponse("The address contains an invalid character (NUL).\n", status_code=400)
             await response(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -89,7 +89,7 @@ class OwnPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD") and not _own(RequestHeaders(scope=scope)):
-            response = PlainTextResponse("This form does not come from a page of this workspace.\n", status_code=403)
+            response = PlainTextResponse("This form wasn't sent by a page of this workspace.\n", status_code=403)
             await response(scope, receive, send)
             return
         await self._app(scope, receive, send)
