@@ -9,5 +9,5 @@ of an event:
 * `reconciliation`: the position of each document of a chain, its cause and findings.
 * `errorlog`: the log of errors that Finance's processes report.
 * `sync`: the actions of Sync, and the attempt counter.
-* `alerts`, `calendar`, `cursors`, `money`, `serialization`, `errors`: shared by several of them.
+* `alerts`, `calendar`, `conversion`, `cursors`, `money`, `serialization`, `errors`: shared by several of them.
 """

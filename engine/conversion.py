@@ -27,8 +27,9 @@ _NAMES: Final[Mapping[Any, str]] = {
 
 
 class ConversionError(ValueError):
-    """A value that does not fit its type. `path` leads to it, as keys from the outside in, lists counted from 1; the
-    text says what is expected there.
+    """A value that does not fit its type. `path` locates it, as keys from the outside in, lists counted from 1.
+
+    The text states the expected type.
     """
 
     def __init__(self, path: Sequence[str], reason: str) -> None:
@@ -57,7 +58,7 @@ def _fits(value: Any, kind: Any, strict: bool) -> bool:
 
 
 def _mismatch(value: Any, kind: Any, strict: bool) -> tuple[list[str], str]:
-    """The path to what does not fit, and the reason."""
+    """Return the path of the first mismatch, and the reason."""
     for key, inner, its_kind in _parts(value, kind):
         if not _fits(inner, its_kind, strict):
             path, reason = _mismatch(inner, its_kind, strict)

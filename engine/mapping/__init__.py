@@ -1,7 +1,7 @@
-"""Map files: which entity and column of an environment feeds which field.
+"""Map files: the assignment of entities and columns to roles and fields.
 
-* `roles`: the roles a record can have, with their fields.
-* `files`: map files as they are written, and overlays of an environment.
-* `compiler`: compiles map files into the form that the rules use, and validates them.
+* `roles`: the roles of records, with their fields.
+* `files`: map files as written, and the overlay of an environment.
+* `compiler`: validates map files and compiles them into the form that the rules use.
 * `values`: normalises the values of events.
 """

@@ -1,7 +1,7 @@
-"""Maps: which entity and column of an environment feeds which role, field and link (R6).
+"""The compiled maps: which entity and column of an environment feeds which role, field and link (R6).
 
-`compile_maps` makes the form the rules work with of map files (`engine.mapping.files`); what it refuses, it names by
-file, entity and key.
+`compile_maps` validates map files (`engine.mapping.files`) and compiles them into the form that the rules use. Errors
+name file, entity and key.
 """
 
 import hashlib
@@ -20,25 +20,25 @@ from engine.mapping.files import (
     WrittenEntity,
     WrittenIdentity,
     WrittenReference,
-    laid_over,
     names_of,
+    overlay,
     read_file,
 )
 from engine.mapping.roles import CHOICES, ROLES, Role
-from engine.mapping.values import keeper
+from engine.mapping.values import normaliser
 
 COMPANY: Final = "@company"
-"""The cell that keeps the company an event named beside its columns; no column of either system starts with `@`."""
+"""The column that holds the company that an event named; no column of either system starts with `@`."""
 
 
 When = tuple[tuple[str, frozenset[str]], ...]
-"""Restricts a link to rows whose fields have one of the given texts, in upper case."""
+"""A condition of a link: rows whose fields have one of the given texts, in upper case."""
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """An identity link: rows with the same value of it belong to one chain.
+    """An identity link: rows with the same value belong to one chain.
 
-    `by` names fields, `id` for the row itself: the first that has a value counts. `scoped` values count within their
+    `by` names fields, `id` for the row itself; the first with a value applies. `scoped` values are unique within a
     company.
     """
 
@@ -49,10 +49,10 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A reference link: the row points to another that it does not belong to.
+    """A reference link: the row refers to another one that it does not belong to.
 
-    Either to the row of entity `to` (its record key, which starts with `prefix`) whose id the field `by` holds, or,
-    `natural`, to whatever row offers the same values: `=link:VALUES` points, `+link:VALUES` offers.
+    Either to the row of an entity whose id the field `by` holds; the record key of that row starts with `prefix`. Or,
+    if `natural`, to the row that offers the same values: the token `=link:VALUES` refers, `+link:VALUES` offers.
     """
 
     name: str
@@ -63,9 +63,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class FieldMap(msgspec.Struct, frozen=True):
-    """Where a field's value comes from: the first of `columns` that has one; choices by number, or by name in lower
-    case.
-    """
+    """The source of a field: the first of `columns` with a value. Choices are by number, or by name in lower case."""
 
     name: str
     columns: tuple[str, ...]
@@ -73,11 +71,11 @@ class FieldMap(msgspec.Struct, frozen=True):
 
 
 class EntityMap(msgspec.Struct, frozen=True):
-    """What a row of one entity means."""
+    """The compiled map of one entity."""
 
     entity: str
     prefix: str
-    """What the record keys of this entity start with: stage and name."""
+    """The prefix of the record keys of this entity: stage and name."""
     source: Source
     role: Role
     keep_on_delete: bool
@@ -86,50 +84,50 @@ class EntityMap(msgspec.Struct, frozen=True):
     identity: tuple[Identity, ...]
     references: tuple[Reference, ...]
     by_name: dict[str, Reference]
-    """`references` by their names."""
+    """`references` by name."""
     offers: tuple[Reference, ...]
     pointers: tuple[Reference, ...]
     """`references` and `offers`."""
     readers: tuple[tuple[str, str, dict[Number, str] | None], ...]
-    """`fields` by column, each field's first column first: (field, column, choices), for the one loop that runs for
+    """`fields` by column, the first column of each field first: (field, column, choices), for the loop that runs for
     each event.
     """
     link_columns: frozenset[str]
-    """The columns that links and the company come from: a change of others moves nothing."""
+    """The columns that links and the company depend on. A change of other columns needs no re-linking."""
 
 
 class Maps(msgspec.Struct, frozen=True):
-    """Every entity of an environment by each of its names, and a digest of what the maps say."""
+    """Every entity of an environment by each of its names, and a digest of the maps."""
 
     entities: dict[str, EntityMap]
     by_name: dict[str, EntityMap]
     digest: str
     versions: tuple[str, ...]
     written: dict[str, Layered]
-    """What the files say, and which file says what: for people."""
+    """The merged tables with the origin of each key, for messages."""
 
     def find(self, entity: str) -> EntityMap | None:
-        """The map of an entity by its name or an alias, whatever the case."""
+        """Return the map of an entity by its name or an alias, case-insensitively."""
         return self.by_name.get(entity) or self.by_name.get(entity.lower())
 
     def of_role(self, *roles: str) -> list[EntityMap]:
-        """The maps whose rows are one of `roles`."""
+        """Return the maps whose rows have one of `roles`."""
         return [entity for entity in self.entities.values() if entity.role.name in roles]
 
 
 Files = Iterable[tuple[str, Mapping[str, Any]]]
-"""Parsed files, each with the name to blame."""
+"""Parsed files, each with its name for messages."""
 
 
 def compile_maps(shipped: Files, own: Files = ()) -> Maps:
-    """The maps of an environment: the shipped files, and over them what its `own` files say.
+    """Compile the maps of an environment: the shipped files, overlaid by its `own` files.
 
     Raises `MapError` for an unknown key, role, field, link target or choice, for two entities of one name, and for
-    files, links or references that contradict each other.
+    contradicting files, links or references.
     """
     below = [(name, read_file(name, content)) for name, content in shipped]
     above = [(name, read_file(name, content)) for name, content in own]
-    written = laid_over(below, above)
+    written = overlay(below, above)
     stages = {entity: _role(layered, entity) for entity, layered in written.items()}
     offered = _offered(written)
     entities = {
@@ -144,7 +142,7 @@ def compile_maps(shipped: Files, own: Files = ()) -> Maps:
                     key = f"aliases.{known}"
                     raise MapError(f"{layered.where(entity, key)}: the name already means {other}")
     _check_scopes(entities, written)
-    _check_circles(entities, written)
+    _check_cycles(entities, written)
     meant = {entity: [item.source, item.virtual_prefix, item.entry] for entity, item in written.items()}
     digest = hashlib.blake2b(json.dumps(msgspec.to_builtins(meant), sort_keys=True).encode(), digest_size=16)
     versions = tuple(f"{name} {file.version}" for name, file in (*below, *above))
@@ -162,9 +160,7 @@ def _role(layered: Layered, entity: str) -> Role:
 
 
 def _known_as(entity: str, layered: Layered) -> list[str]:
-    """The names of an entity: its own, those of the data entity and of the virtual entity that show it, and its
-    aliases.
-    """
+    """Return the names of an entity: its own, those of its data entity and virtual entity, and its aliases."""
     names = [entity, *layered.entry.aliases]
     if layered.virtual_prefix:
         data_entity = f"{entity}Entity"
@@ -173,7 +169,7 @@ def _known_as(entity: str, layered: Layered) -> list[str]:
 
 
 def _offered(written: Mapping[str, Layered]) -> dict[str, set[int]]:
-    """The links that entities offer, with how many fields."""
+    """Return the links that entities offer, with the numbers of their fields."""
     offered: dict[str, set[int]] = {}
     for layered in written.values():
         for link, by in layered.entry.offers.items():
@@ -182,7 +178,7 @@ def _offered(written: Mapping[str, Layered]) -> dict[str, set[int]]:
 
 
 def _check_scopes(entities: Mapping[str, EntityMap], written: Mapping[str, Layered]) -> None:
-    """A link counts within a company everywhere or nowhere, or its values would never meet."""
+    """Check that a link is scoped to companies everywhere or nowhere; otherwise its values would never match."""
     scopes: dict[str, tuple[bool, str]] = {}
     for name, entity in entities.items():
         for identity in entity.identity:
@@ -195,19 +191,19 @@ def _check_scopes(entities: Mapping[str, EntityMap], written: Mapping[str, Layer
                 )
 
 
-def _check_circles(entities: Mapping[str, EntityMap], written: Mapping[str, Layered]) -> None:
-    """References may not lead back to where they start: what depends on a row would depend on itself."""
+def _check_cycles(entities: Mapping[str, EntityMap], written: Mapping[str, Layered]) -> None:
+    """Check that references have no cycle: the dependents of a row would include itself."""
     offers: dict[str, list[str]] = {}
     for name, entity in entities.items():
         for offer in entity.offers:
             offers.setdefault(offer.name, []).append(name)
 
-    def leads(name: str) -> list[tuple[str, str]]:
-        found = []
+    def targets_of(name: str) -> list[tuple[str, str]]:
+        edges = []
         for key, reference in written[name].entry.references.items():
             targets = [reference.to] if reference.to else offers.get(reference.link or "", [])
-            found += [(key, target) for target in targets if target in entities]
-        return found
+            edges += [(key, target) for target in targets if target in entities]
+        return edges
 
     done: set[str] = set()
 
@@ -219,7 +215,7 @@ def _check_circles(entities: Mapping[str, EntityMap], written: Mapping[str, Laye
             raise MapError(f"{where}: references lead in a circle: {' → '.join(steps)} → {name}; leave one of them out")
         if name in done:
             return
-        for key, target in leads(name):
+        for key, target in targets_of(name):
             walk(target, [*path, name], [*keys, key])
         done.add(name)
 
@@ -228,7 +224,7 @@ def _check_circles(entities: Mapping[str, EntityMap], written: Mapping[str, Laye
 
 
 def single_links(maps: Maps) -> list[str]:
-    """Where links are declared that only one entity has: they join nothing, which is seldom meant."""
+    """Return the locations of links that only one entity has: they join nothing, which is seldom intended."""
     users: dict[str, set[str]] = {}
     for name, entity in maps.entities.items():
         for identity in entity.identity:
@@ -241,7 +237,7 @@ def _toml(value: bool) -> str:
 
 
 class _Compiler:
-    """Compiles one entity."""
+    """Compiles the map of one entity."""
 
     def __init__(self, layered: Layered, roles: dict[str, Role], offered: dict[str, set[int]]) -> None:
         self.layered = layered
@@ -251,11 +247,11 @@ class _Compiler:
         self.name = ""
 
     def at(self, key: str) -> str:
-        """File, table and key, for messages."""
+        """Return file, table and key for messages."""
         return self.layered.where(self.name, key)
 
     def entity(self, name: str, entry: WrittenEntity) -> EntityMap:
-        """The map of an entity. Raises `MapError`."""
+        """Return the map of an entity. Raises `MapError`."""
         self.name = name
         role = self.roles[name]
         for field in entry.columns:
@@ -300,7 +296,7 @@ class _Compiler:
         return names
 
     def _columns(self, role: Role, entry: WrittenEntity) -> dict[str, tuple[str, Callable[[Any], Any]]]:
-        columns: dict[str, tuple[str, Callable[[Any], Any]]] = {COMPANY: (COMPANY, keeper("code"))}
+        columns: dict[str, tuple[str, Callable[[Any], Any]]] = {COMPANY: (COMPANY, normaliser("code"))}
         kinds: dict[str, str] = {}
         for field, names in entry.columns.items():
             kind = role.fields[field]
@@ -308,7 +304,7 @@ class _Compiler:
                 if kinds.setdefault(column, kind) != kind:
                     raise MapError(f"{self.at(f'columns.{field}')}: {column} is read as {kinds[column]} and as {kind}")
                 for spelled in self._spellings(column, entry):
-                    meant, _ = columns.setdefault(spelled, (column, keeper(kind)))
+                    meant, _ = columns.setdefault(spelled, (column, normaliser(kind)))
                     if meant != column:
                         raise MapError(
                             f"{self.at('column_aliases')}: {spelled} stands for the columns {meant} and {column}"
@@ -319,11 +315,11 @@ class _Compiler:
         return columns
 
     def _spellings(self, column: str, entry: WrittenEntity) -> list[str]:
-        """The names of a column: its own, those it has in a virtual entity and in an export, and its aliases."""
+        """Return the names of a column: its own, those in a virtual entity and in an export, and its aliases."""
         spellings = [column, *names_of(entry.column_aliases.get(column, []))]
         prefix = self.layered.virtual_prefix
         if prefix and not column.startswith(prefix):
-            # Exports of the tables write their columns in small letters.
+            # Exports of the tables write their columns in lower case.
             spellings += [prefix + column.lower(), column.lower()]
         return spellings
 
@@ -339,8 +335,8 @@ class _Compiler:
             if meaning not in known:
                 raise MapError(f"{self.at(key)}: {meaning!r} is not one of {', '.join(sorted(known))}")
             for number in values if isinstance(values, list) else [values]:
-                told = number.strip().lower() if isinstance(number, str) else number
-                other = numbers.setdefault(told, meaning)
+                choice = number.strip().lower() if isinstance(number, str) else number
+                other = numbers.setdefault(choice, meaning)
                 if other != meaning:
                     raise MapError(
                         f"{self.at(key)}: {number} means {meaning!r} here, and {other!r} in "

@@ -1,7 +1,7 @@
-"""Map files as they are written, and files of an environment laid over the shipped ones (R6).
+"""Map files as written, and the overlay of an environment's own files on the shipped ones (R6).
 
 A map file is TOML: a `schema` number, a `version`, the `source` it describes, and a table for each entity
-(docs/maps.md). What is refused here is named by file, entity and key. Reading files is somebody else's job.
+(docs/maps.md). Errors name file, entity and key. Reading files from disk is left to the caller.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from engine.errors import MapError
 from engine.events.facts import Source
 
 SCHEMA: Final = 1
-"""The version of the map files' shape that this code reads."""
+"""The schema version of map files that this code reads."""
 
 Names = str | list[str]
 Number = int | str
@@ -22,7 +22,7 @@ Number = int | str
 
 
 def names_of(names: Names) -> tuple[str, ...]:
-    """One name or several as several."""
+    """Return one or several names as a tuple."""
     return (names,) if isinstance(names, str) else tuple(names)
 
 
@@ -45,7 +45,7 @@ class WrittenReference(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WrittenEntity(msgspec.Struct, forbid_unknown_fields=True):
-    """The table of an entity. In a file that is laid over another every key may be missing."""
+    """The table of an entity as written. In an overlay every key is optional."""
 
     record: str | None = None
     aliases: list[str] = []
@@ -59,7 +59,7 @@ class WrittenEntity(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WrittenFile(msgspec.Struct, forbid_unknown_fields=True):
-    """A map file. Virtual entities show its entities under `virtual_prefix`, when it says one."""
+    """A map file as written. Virtual entities expose its entities under `virtual_prefix`, if given."""
 
     schema: int
     version: str
@@ -69,7 +69,7 @@ class WrittenFile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Layered(msgspec.Struct):
-    """An entity as all files together say it; `origins` tells which file each key is from."""
+    """The merged table of an entity. `origins` maps each key to the file that it comes from."""
 
     source: Source
     entry: WrittenEntity
@@ -77,7 +77,7 @@ class Layered(msgspec.Struct):
     virtual_prefix: str | None = None
 
     def where(self, entity: str, key: str = "") -> str:
-        """File, table and key, as messages name them; a key inside another is from where that one is."""
+        """Return file, table and key for messages. A nested key comes from the file of its parent."""
         inside = key
         while inside and inside not in self.origins:
             inside = inside.rpartition(".")[0]
@@ -85,7 +85,7 @@ class Layered(msgspec.Struct):
 
 
 def read_file(name: str, content: Mapping[str, Any]) -> WrittenFile:
-    """A parsed file, checked key by key. Raises `MapError`."""
+    """Validate a parsed file key by key. Raises `MapError`."""
     if content.get("schema") != SCHEMA:
         raise MapError(f"{name}: schema is {content.get('schema')!r}, this version of tieout reads schema = {SCHEMA}")
     try:
@@ -99,27 +99,27 @@ def read_file(name: str, content: Mapping[str, Any]) -> WrittenFile:
         raise MapError(f"{name}: {where}{error}") from None
 
 
-# --- one over the other -----------------------------------------------------------------------------------------------
+# --- overlay ----------------------------------------------------------------------------------------------------------
 
 
-def laid_over(shipped: Iterable[tuple[str, WrittenFile]], own: Iterable[tuple[str, WrittenFile]]) -> dict[str, Layered]:
-    """Every entity as the files say it together. What `own` files say counts before what the shipped ones say, key by
-    key; a column of `[]` takes a field away.
+def overlay(shipped: Iterable[tuple[str, WrittenFile]], own: Iterable[tuple[str, WrittenFile]]) -> dict[str, Layered]:
+    """Return every entity as merged from all files.
 
-    Raises `MapError` when two files of the same rank say the same key in two ways.
+    Keys of `own` files override those of the shipped ones; a column of `[]` removes a field. Raises `MapError` if two
+    files of the same layer give a key two values.
     """
     entities: dict[str, Layered] = {}
     for name, file in shipped:
         for entity, entry in file.entities.items():
             if entity in entities:
                 raise MapError(f"{name}: [entities.{entity}] is mapped twice, here and in {entities[entity].where('')}")
-            origins = {"": name, **{key: name for key, _ in said(entry)}}
+            origins = {"": name, **{key: name for key, _ in entry_keys(entry)}}
             entities[entity] = Layered(file.source, entry, origins, file.virtual_prefix)
-    told: dict[tuple[str, str], tuple[str, Any]] = {}
+    overrides: dict[tuple[str, str], tuple[str, Any]] = {}
     for name, file in own:
         for entity, entry in file.entities.items():
-            for key, value in said(entry):
-                by, other = told.setdefault((entity, key), (name, value))
+            for key, value in entry_keys(entry):
+                by, other = overrides.setdefault((entity, key), (name, value))
                 if other != value:
                     raise MapError(
                         f"{name}: [entities.{entity}] {key}: {_toml(value)} contradicts {by}, which says "
@@ -127,7 +127,9 @@ def laid_over(shipped: Iterable[tuple[str, WrittenFile]], own: Iterable[tuple[st
                     )
             below = entities.get(entity)
             entities[entity] = (
-                Layered(file.source, entry, {"": name, **{key: name for key, _ in said(entry)}}, file.virtual_prefix)
+                Layered(
+                    file.source, entry, {"": name, **{key: name for key, _ in entry_keys(entry)}}, file.virtual_prefix
+                )
                 if below is None
                 else _over(below, name, file, entity, entry)
             )
@@ -135,14 +137,14 @@ def laid_over(shipped: Iterable[tuple[str, WrittenFile]], own: Iterable[tuple[st
 
 
 def _over(below: Layered, name: str, file: WrittenFile, entity: str, entry: WrittenEntity) -> Layered:
-    """What `entry` says of an entity, and of what it does not say what was said `below`."""
+    """Merge `entry` of an overlay into the table `below`."""
     if file.source != below.source:
         raise MapError(
             f"{name}: [entities.{entity}] is of {file.source} here, and of {below.source} in {below.origins['']}"
         )
     under = below.entry
     if entry.record not in (None, under.record):
-        # Another record has other fields: nothing that was said of them holds.
+        # Another role has other fields, so their keys do not apply.
         under = WrittenEntity(aliases=under.aliases)
     merged = WrittenEntity(
         record=entry.record or under.record,
@@ -162,18 +164,18 @@ def _over(below: Layered, name: str, file: WrittenFile, entity: str, entry: Writ
                 raise MapError(f"{name}: [entities.{entity}] columns.{field}: no column feeds this field as it is")
             del merged.columns[field]
             merged.choices.pop(field, None)
-    # Other names of a column that nothing reads any more say nothing.
+    # Drop the aliases of columns that no field reads any more.
     read = {
         column for columns in merged.columns.values() for column in ([columns] if isinstance(columns, str) else columns)
     }
-    kept = {column: names for column, names in under.column_aliases.items() if column in read}
-    merged.column_aliases = {**kept, **entry.column_aliases}
-    origins = {**below.origins, **{key: name for key, _ in said(entry)}}
+    aliases = {column: names for column, names in under.column_aliases.items() if column in read}
+    merged.column_aliases = {**aliases, **entry.column_aliases}
+    origins = {**below.origins, **{key: name for key, _ in entry_keys(entry)}}
     return Layered(below.source, merged, origins, below.virtual_prefix)
 
 
-def said(entry: WrittenEntity) -> Iterator[tuple[str, Any]]:
-    """The keys of a table, each of which another file may say again, with what they hold."""
+def entry_keys(entry: WrittenEntity) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of a table that an overlay may override, with their values."""
     if entry.record is not None:
         yield "record", entry.record
     for table in ("columns", "column_aliases", "references", "offers"):

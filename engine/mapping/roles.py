@@ -1,8 +1,8 @@
-"""What a record can be, and the fields the rules read from it.
+"""The roles of records, and the fields that the rules read from them.
 
-A map file binds each entity of an environment to one role and its columns to the role's fields (R6); the rules know
-roles and fields only. The stage numbers the steps of a document through both systems (`docs/domain/documents.md` §0):
-records sort by it, so a chain's smallest record key is its document line when it has one.
+A map file assigns each entity of an environment to one role, and its columns to the fields of the role (R6); the rules
+know roles and fields only. The stage numbers the steps of a document through both systems (`docs/domain/documents.md`
+§0). Record keys sort by stage, so the smallest key of a chain is its document line, if it has one.
 """
 
 from functools import cached_property
@@ -12,23 +12,23 @@ import msgspec
 
 ValueType = Literal[
     "text",  # trimmed; empty means none
-    "code",  # text that compares without case and shows in upper case: companies, currencies
-    "guid",  # a row id of Dataverse, also from a lookup, in time order as in record keys; the zero guid means none
+    "code",  # case-insensitive text, stored in upper case: companies, currencies
+    "guid",  # a row id of Dataverse or a lookup, in time order as in record keys; the zero guid means none
     "recid",  # a row id of Finance; 0 means none
     "money",  # units of 1/10000
     "decimal",  # rates and quantities, in one canonical spelling
     "date",  # YYYY-MM-DD; the empty date of Finance, 1900-01-01, means none
     "time",  # microseconds since 1970 UTC
     "flag",  # true or false
-    "choice",  # a number, or a name, that the map's choices tell the meaning of
+    "choice",  # a number or a name whose meaning the choices of the map define
 ]
 
 
 class Role(msgspec.Struct, frozen=True, dict=True):
-    """One thing a record can be: its stage, its fields with their kinds, and whether it belongs to chains.
+    """A role of records: its stage, its fields with their types, and whether it belongs to chains.
 
-    `chained`: identity links join it to a document's chain. `resident`: few and asked for at every turn (companies,
-    currencies, the ledger calendar), so they are kept in memory.
+    `chained`: identity links join its records into the chain of a document. `resident`: few and read constantly
+    (companies, currencies, ledger calendar), so kept in memory.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Role(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def row_ids(self) -> frozenset[str]:
-        """The fields that hold row ids, which are already in one spelling."""
+        """The fields that hold row ids, which are already normalised."""
         return frozenset(field for field, kind in self.fields.items() if kind in ("guid", "recid"))
 
 
@@ -222,13 +222,13 @@ _ROLES = [
     Role("fiscal-year", 9, {"calendar": "recid", "start": "date", "end": "date"}, resident=True),
     Role("fiscal-period", 9, {"year": "recid", "start": "date", "end": "date", "type": "choice"}, resident=True),
     Role("ledger-period", 9, {"ledger": "recid", "period": "recid", "status": "choice"}, resident=True),
-    # A row that is known and waits for the work that will read it: general journals, report headers.
+    # Entities that are known but not read yet: general journals, report headers.
     Role("later", 9, {}),
 ]
 
 ROLES: Final[dict[str, Role]] = {role.name: role for role in _ROLES}
 
-# What the rules ask of a choice; a map's choices lead to these names and to no others.
+# The meanings of choices that the rules know; the choices of a map may define no others.
 CHOICES: Final[dict[tuple[str, str], frozenset[str]]] = {
     ("expense-line", "status"): frozenset(
         ["none", "draft", "submitted", "approved", "rejected", "ready", "processed", "cancelled", "in-review"]

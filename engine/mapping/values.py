@@ -1,7 +1,7 @@
-"""Values as events write them, brought into the one form the rules compare.
+"""Normalisation of the values of events into the one form that the rules compare.
 
-`kept(kind, value)` never refuses: a value that does not fit its kind is kept as `{"unfit": …}`, counts as not there,
-and becomes a finding (R2, R18).
+A normaliser never fails: a value that does not fit its type is stored as `{"unfit": …}`, counts as absent, and leads to
+a finding (R2, R18).
 """
 
 import re
@@ -14,9 +14,9 @@ from engine import money
 from engine.events.facts import guid, microseconds, time_order
 from engine.mapping.roles import ValueType
 
-_SHOWN: Final = 200  # characters of a value that does not fit which are worth keeping; the event has the rest
-# In bytes. The numbers, names and codes of both systems are shorter; longer ones fit no index of PostgreSQL (2,704
-# bytes an entry, with a record's key beside), and one that does not fit would stop the writer for good.
+_SHOWN: Final = 200  # characters stored of a value that does not fit; the event has the rest
+# In bytes. The numbers, names and codes of both systems are shorter. A longer text could exceed an index entry of
+# PostgreSQL (2,704 bytes, including a record key), which would stop the writer permanently.
 _LONGEST: Final = 800
 _LONGEST_CODE: Final = 100
 
@@ -27,30 +27,30 @@ _TIME = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([
 
 
 def unfit(value: Any) -> dict[str, str]:
-    """A value that does not fit, in the form it is kept in."""
+    """Return the stored form of a value that does not fit."""
     shown = value if isinstance(value, str) else repr(value)
     return {"unfit": shown[:_SHOWN].replace("\0", "\ufffd")}
 
 
 def is_unfit(value: Any) -> bool:
-    """Whether `value` was kept without fitting."""
+    """Return True if a stored value does not fit its type."""
     return type(value) is dict
 
 
 def _text(value: Any) -> Any:
     if type(value) is str:
         text = value.strip()
-        # No column of either system holds a NUL, and PostgreSQL's texts cannot.
+        # No column of either system contains NUL, and text in PostgreSQL cannot.
         return text or None if _is_within(text, _LONGEST) and "\0" not in text else unfit(text)
     if type(value) is int:
         return str(value)
     return unfit(value)
 
 
-def _is_within(text: str, most: int) -> bool:
-    # Links hold it in capitals: three characters for one at most, and four bytes for each.
-    return len(text) <= most // 12 or all(
-        len(one.encode(errors="surrogatepass")) <= most for one in (text, text.upper())
+def _is_within(text: str, limit: int) -> bool:
+    # Links hold it in upper case: at most three characters for one, each of at most four bytes.
+    return len(text) <= limit // 12 or all(
+        len(spelling.encode(errors="surrogatepass")) <= limit for spelling in (text, text.upper())
     )
 
 
@@ -70,17 +70,17 @@ def _guid(value: Any) -> Any:
             return None
     if type(value) is not str:
         return unfit(value)
-    if (found := guid(value)) is not None:
-        return time_order(found)
+    if (identifier := guid(value)) is not None:
+        return time_order(identifier)
     if "|" in value:
-        # A virtual row's primary field: the values of its key, of which one may be a guid (`docs/domain/events.md` §3).
+        # The primary field of a virtual row holds its key values, one may be a guid (`docs/domain/events.md` §3).
         guids = [part for part in value.split("|") if guid(part.strip())]
         return _guid(guids[0]) if len(guids) == 1 else unfit(value)
     stripped = value.strip().strip("{}")
     if not stripped.strip("0-"):
         return None
-    found = guid(stripped)
-    return unfit(value) if found is None else time_order(found)
+    identifier = guid(stripped)
+    return unfit(value) if identifier is None else time_order(identifier)
 
 
 def _recid(value: Any) -> Any:
@@ -127,7 +127,7 @@ def _date(value: Any) -> Any:
     if not text:
         return None
     day = text[:10]
-    # A moment stands for its day as written: both systems write dates as midnight or noon UTC.
+    # A time means its date as written: both systems write dates as midnight or noon UTC.
     if not _DATE.fullmatch(day) or (len(text) > 10 and not _TIME.fullmatch(text)):
         return unfit(value)
     try:
@@ -138,9 +138,9 @@ def _date(value: Any) -> Any:
 
 
 def parse_time(text: str) -> int | None:
-    """An RFC 3339 time with any offset as microseconds since 1970 UTC; None when it is none."""
+    """Parse an RFC 3339 time with any offset into microseconds since 1970 UTC; None if invalid."""
     if len(text) == 20 and text[4] + text[7] + text[10] + text[13] + text[16] + text[19] == "--T::Z":
-        # The usual form, at a third of the price; only its digits can still be wrong. No fraction: the float is exact.
+        # The usual form, three times as fast; only its digits can be invalid. Without fraction the float is exact.
         try:
             return int(datetime.fromisoformat(text).timestamp()) * 1_000_000
         except ValueError:
@@ -150,10 +150,10 @@ def parse_time(text: str) -> int | None:
 
 @lru_cache(maxsize=8_192)
 def _parsed_time(text: str) -> int | None:
-    found = _TIME.fullmatch(text.strip())
-    if not found:
+    match = _TIME.fullmatch(text.strip())
+    if not match:
         return None
-    clock, fraction, zone = found.groups()
+    clock, fraction, zone = match.groups()
     try:
         moment = datetime.fromisoformat(clock.upper() + ("+00:00" if zone in "Zz" else zone)).astimezone(UTC)
         return microseconds(moment) + int((fraction or "0")[:6].ljust(6, "0"))
@@ -190,9 +190,9 @@ def _flag(value: Any) -> Any:
         if not value:
             return None
     if type(value) is int or type(value) is str:
-        found = _FLAGS.get(value)
-        if found is not None:
-            return found
+        flag = _FLAGS.get(value)
+        if flag is not None:
+            return flag
     return unfit(value)
 
 
@@ -205,13 +205,13 @@ def _choice(value: Any) -> Any:
             return None
         if _WHOLE.fullmatch(text):
             return _choice(int(text))
-        # Finance's OData says choices by their names, and a map may tell what these mean.
+        # Finance OData writes choices by name, and a map may define their meaning.
         if text.isidentifier() and len(text) <= _SHOWN:
             return text
     return unfit(value)
 
 
-_KEEPERS: Final[dict[ValueType, Callable[[Any], Any]]] = {
+_NORMALISERS: Final[dict[ValueType, Callable[[Any], Any]]] = {
     "text": _text,
     "code": _code,
     "guid": _guid,
@@ -225,8 +225,6 @@ _KEEPERS: Final[dict[ValueType, Callable[[Any], Any]]] = {
 }
 
 
-def keeper(kind: ValueType) -> Callable[[Any], Any]:
-    """The function that brings a value of an event into the form of `kind`; it takes anything but None and never
-    raises.
-    """
-    return _KEEPERS[kind]
+def normaliser(kind: ValueType) -> Callable[[Any], Any]:
+    """Return the function that normalises values of `kind`. It accepts anything but None and never raises."""
+    return _NORMALISERS[kind]

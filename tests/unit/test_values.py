@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.events.facts import iso, row_id_of, time_order
 from engine.mapping.roles import ValueType
-from engine.mapping.values import is_unfit, keeper, parse_time, unfit
+from engine.mapping.values import is_unfit, normaliser, parse_time, unfit
 
 pytestmark = pytest.mark.requirement("R8")
 
@@ -151,20 +151,20 @@ def ids(cases: list[Any]) -> list[str]:
 
 @pytest.mark.parametrize(("kind", "value", "kept"), FITTING, ids=ids(FITTING))
 def test_a_value_of_a_kind_is_kept_in_its_one_form(kind: ValueType, value: Any, kept: Any) -> None:
-    found = keeper(kind)(value)
+    found = normaliser(kind)(value)
     assert found == kept
     assert type(found) is type(kept)
 
 
 @pytest.mark.parametrize(("kind", "value"), NONES, ids=ids(NONES))
 def test_empty_text_recid_0_and_the_zero_guid_mean_none(kind: ValueType, value: Any) -> None:
-    assert keeper(kind)(value) is None
+    assert normaliser(kind)(value) is None
 
 
 @pytest.mark.requirement("R2")
 @pytest.mark.parametrize(("kind", "value"), MISFITS, ids=ids(MISFITS))
 def test_a_value_that_does_not_fit_is_kept_as_it_came_and_marked(kind: ValueType, value: Any) -> None:
-    found = keeper(kind)(value)
+    found = normaliser(kind)(value)
     assert is_unfit(found)
     assert found["unfit"] in str(value) or found["unfit"] == "out of range"
 
@@ -176,7 +176,7 @@ def test_every_kind_has_cases_of_each_sort() -> None:
 
 
 def test_a_guid_is_read_back_as_it_is_written() -> None:
-    assert row_id_of(keeper("guid")("{" + GUID.upper() + "}")) == GUID
+    assert row_id_of(normaliser("guid")("{" + GUID.upper() + "}")) == GUID
 
 
 JSON = st.recursive(
@@ -192,21 +192,21 @@ KINDS: st.SearchStrategy[ValueType] = st.sampled_from(get_args(ValueType))
 @pytest.mark.requirement("R2")
 @given(KINDS, JSON.filter(lambda value: value is not None))
 def test_no_json_value_whatever_is_refused(kind: ValueType, value: Any) -> None:
-    kept = keeper(kind)(value)
+    kept = normaliser(kind)(value)
     assert kept is None or is_unfit(kept) or type(kept) in (str, int, bool)
 
 
 @given(KINDS, JSON.filter(lambda value: value is not None))
 def test_what_is_kept_fits_again(kind: ValueType, value: Any) -> None:
-    kept = keeper(kind)(value)
+    kept = normaliser(kind)(value)
     if kept is None or is_unfit(kept) or kind in ("guid", "money", "time"):  # kept in another spelling or unit
         return
-    assert keeper(kind)(kept) == kept
+    assert normaliser(kind)(kept) == kept
 
 
 @given(KINDS, st.integers(-(2**80), 2**80))
 def test_a_whole_number_is_kept_within_64_bits_or_as_text(kind: ValueType, value: int) -> None:
-    kept = keeper(kind)(value)
+    kept = normaliser(kind)(value)
     assert type(kept) is not int or abs(kept) <= 2**63
 
 

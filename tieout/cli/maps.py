@@ -70,10 +70,10 @@ def _for_programs(layered: "Layered") -> dict[str, Any]:
 
 def _as_toml(name: str, layered: "Layered") -> str:
     """The table of an entity as a map file would say it, one key a line, its file behind."""
-    from engine.mapping.files import said
+    from engine.mapping.files import entry_keys
 
     lines = [f"[entities.{name}]  # {layered.source}"]
-    for key, value in said(layered.entry):
+    for key, value in entry_keys(layered.entry):
         if not key.startswith("aliases."):
             lines.append(f"{key} = {_value(value)}  # {layered.origins[key]}")
     if layered.entry.aliases:
