@@ -1,6 +1,6 @@
-"""The attempt log as a port: who tried what how often, whichever process did (R43, R45).
+"""The attempt log as a port: counters and claims of sync attempts, shared by all processes (R43, R45).
 
-`store.operational.attempts` keeps it in the store; `MemoryAttempts` is its twin for dry runs and tests.
+`store.operational.attempts` implements it in the store; `MemoryAttempts` implements it for dry runs and tests.
 """
 
 import threading
@@ -12,37 +12,43 @@ from engine.sync.attempts import Claim, Outcome, Request, Sync
 
 
 class AttemptLog(Protocol):
-    """Counts attempts. Each call is one transaction; times are microseconds since 1970."""
+    """Attempt counters and claims. Each method is one transaction; times are microseconds since 1970."""
 
     def request(self, request: Request) -> list[str]:
-        """Ask for tasks; returns the names of the documents that will be tried. A document of a run that was asked for
-        before is left out.
+        """Request tasks and return the names of the documents that will be attempted.
+
+        Idempotent for requests with a run: a document that its run requested before is ignored.
         """
         ...
 
     def claim(
         self, holder: str, *, now: int, until: int, chance: float, only: tuple[str, str] | None = None
     ) -> Claim | None:
-        """Claim a subject that is due, or `only` the one of this action and name; nobody else sees to it meanwhile.
+        """Claim a subject that is due and return the claim; None if none is due.
 
-        None when there is none. `holder` is a name that is used once.
+        `only` restricts the claim to one subject, by action and name. No other holder can claim the subject before
+        `until`. `holder` is the fencing token: a name that is used for one claim only.
         """
         ...
 
     def begin(self, claim: Claim, *, now: int, until: int) -> None:
-        """Count an attempt for each document, before the call leaves. Raises `ClaimLost`."""
+        """Count an attempt for each document, before its call is made. Raises `ClaimLost`."""
         ...
 
     def is_acknowledged(self, claim: Claim) -> bool:
-        """Whether what `begin` counted outlives the log itself, so that the call may leave. Raises `ClaimLost`."""
+        """Return True once the attempts that `begin` counted would survive the loss of the log, so that the call may be
+        made. Raises `ClaimLost`.
+        """
         ...
 
     def renew(self, claim: Claim, *, until: int) -> None:
-        """Say that the holder is still at it: an attempt of many calls. Raises `ClaimLost`."""
+        """Extend the claim to `until`, during an attempt of many calls. Raises `ClaimLost`."""
         ...
 
     def refund(self, claim: Claim, text: str, *, now: int, wait: int) -> None:
-        """Give the attempts back that `begin` counted, and let go of the subject for so long. Raises `ClaimLost`."""
+        """Give back the attempts that `begin` counted and release the subject, which is due again after `wait`
+        microseconds. Raises `ClaimLost`.
+        """
         ...
 
     def end(
@@ -56,28 +62,30 @@ class AttemptLog(Protocol):
         changes: Mapping[str, str],
         wait: int | None = None,
     ) -> None:
-        """Say how the attempts ended, and let go of the subject. `changes`: the digest of the surroundings of each
-        document, by name. `wait`: when to try again, where the waits do not grow. Raises `ClaimLost`.
+        """Record the outcome of the attempts and release the subject. Raises `ClaimLost`.
+
+        `changes` are the input fingerprints of the documents, by name. `wait` is a constant retry delay in
+        microseconds; without it the delay grows exponentially. `chance`, in [0, 1), is the jitter.
         """
         ...
 
     def close(self, action: str, subject: str, why: str, *, now: int) -> list[str]:
-        """Say that a subject needs no attempt any more, also one that waits for a person; returns the documents that
-        were open. What is being seen to stays as it is.
+        """Close a subject that needs no further attempt, even one that needs attention, and return the documents that
+        were open. Attempts in progress are not changed.
         """
         ...
 
     def syncs(self, documents: Sequence[str] | None = None, *, action: str | None = None) -> list[Sync]:
-        """What is known of these documents, or of all, by name and action; of one action if it is named."""
+        """Return the counters of these documents, or of all, ordered by name and action; of one action if given."""
         ...
 
     def next_due(self) -> int | None:
-        """When something is due next; None when nothing waits."""
+        """Return the time at which the next subject is due; None if nothing is queued or in progress."""
         ...
 
 
 class MemoryAttempts:
-    """An attempt log that ends with its process."""
+    """An attempt log in memory."""
 
     def __init__(self) -> None:
         self._syncs: dict[tuple[str, str], Sync] = {}
@@ -86,7 +94,7 @@ class MemoryAttempts:
 
     def request(self, request: Request) -> list[str]:
         with self._lock:
-            found = [
+            requested = [
                 sync
                 for task in request.tasks
                 for queued in [
@@ -100,8 +108,8 @@ class MemoryAttempts:
                     )
                 )
             ]
-            self._save(found)
-        return [sync.document for sync in found if sync.attempts.state == "waiting"]
+            self._save(requested)
+        return [sync.document for sync in requested if sync.attempts.state == "waiting"]
 
     def claim(
         self, holder: str, *, now: int, until: int, chance: float, only: tuple[str, str] | None = None
@@ -122,7 +130,7 @@ class MemoryAttempts:
             self._save(attempts.start_all(self._held(claim), until))
 
     def is_acknowledged(self, claim: Claim) -> bool:
-        """It ends with its process, and so do the calls."""
+        """Return True: this log is lost only with the process, and so are its calls."""
         with self._lock:
             self._held(claim)
         return True
@@ -157,10 +165,10 @@ class MemoryAttempts:
 
     def syncs(self, documents: Sequence[str] | None = None, *, action: str | None = None) -> list[Sync]:
         with self._lock:
-            found = [self._syncs[key] for key in sorted(self._syncs)]
+            syncs = [self._syncs[key] for key in sorted(self._syncs)]
         return [
             sync
-            for sync in found
+            for sync in syncs
             if (documents is None or sync.document in documents) and action in (None, sync.action)
         ]
 
@@ -170,13 +178,13 @@ class MemoryAttempts:
         return min((max(sync.attempts.due, sync.until) for sync in waiting), default=None)
 
     def _is_new(self, request: Request, document: str, action: str) -> bool:
-        """Whether a document was not yet requested by this run; it is from now on."""
+        """Return True if the run has not requested this document before, and register that it has now."""
         if request.run is None:
             return True
         key = (request.run.id, document, action)
-        known = key in self._runs
+        is_new = key not in self._runs
         self._runs.add(key)
-        return not known
+        return is_new
 
     def _of(self, action: str, subject: str) -> list[Sync]:
         return [sync for sync in self._syncs.values() if (sync.action, sync.subject) == (action, subject)]

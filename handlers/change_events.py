@@ -1,6 +1,4 @@
-"""What was read, as events for the change topics: in the shape in which any poller puts it there
-(docs/connect-pollers.md).
-"""
+"""Events for the change topics, in the format that any poller publishes (docs/connect-pollers.md)."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -12,9 +10,9 @@ System = Literal["finance", "dataverse"]
 
 ANSWERED_AT: Final = "tieout-answered-at"
 TABLE: Final = "tieout-table"
-"""The header with the table that was asked for: entity sets need not be named after it."""
+"""The header with the name of the table that was read: entity sets need not be named after it."""
 EVENT_BYTES_MAX: Final = 256 * 1024
-"""A page goes out in events of about this size: brokers take a megabyte, and a page has up to 10,000 rows."""
+"""The approximate size of an event, in bytes: brokers accept one megabyte, and a page has up to 10,000 rows."""
 
 
 class SourceEvent(msgspec.Struct, frozen=True):
@@ -27,73 +25,76 @@ class SourceEvent(msgspec.Struct, frozen=True):
 
     @property
     def topic(self) -> str:
-        """The topic without the environment's prefix."""
+        """The name of the topic, without the prefix of the environment."""
         return f"{self.system}.changes"
 
 
-class _Answer(msgspec.Struct):
-    """What of an answer is sent on; rows keep their bytes, and so money its digits."""
+class _PageBody(msgspec.Struct):
+    """The members of a response that are published. Rows keep their bytes, so amounts keep their digits."""
 
     context: str = msgspec.field(name="@odata.context")
     value: list[msgspec.Raw]
 
 
-_read: Final = msgspec.json.Decoder(_Answer).decode
+_decode: Final = msgspec.json.Decoder(_PageBody).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
 def events_of_page(system: System, entity: str, body: bytes, answered: datetime) -> Iterator[SourceEvent]:
-    """The rows of a page of a table, in events of bounded size; links are left out, so that a page read twice is the
-    same event.
+    """Yield the rows of a page of a table in events of bounded size. Links are omitted, so that a page that is read
+    twice yields identical events.
 
-    Raises `msgspec.DecodeError` for a body that is no page with its `@odata.context`.
+    Raises `msgspec.DecodeError` for a body that is not a page with an `@odata.context`.
     """
-    page = _read(body)
-    held: list[msgspec.Raw] = []
+    page = _decode(body)
+    rows: list[msgspec.Raw] = []
     size = 0
     for row in page.value:
         length = len(bytes(row))
-        if held and size + length > EVENT_BYTES_MAX:
-            yield _event(system, entity, page.context, held, answered)
-            held, size = [], 0
-        held.append(row)
+        if rows and size + length > EVENT_BYTES_MAX:
+            yield _event(system, entity, page.context, rows, answered)
+            rows, size = [], 0
+        rows.append(row)
         size += length
-    if held:
-        yield _event(system, entity, page.context, held, answered)
+    if rows:
+        yield _event(system, entity, page.context, rows, answered)
 
 
 def _event(system: System, entity: str, context: str, rows: list[msgspec.Raw], answered: datetime) -> SourceEvent:
-    return SourceEvent(system, None, _encode(_Answer(context, rows)), _answered(answered, entity))
+    return SourceEvent(system, None, _encode(_PageBody(context, rows)), _answered(answered, entity))
 
 
 def event_of_row(system: System, entity: str, row_id: str, body: bytes, answered: datetime) -> SourceEvent:
-    """One row of a table as the API gave it."""
+    """Return the event of one row of a table; `body` is the response of the API."""
     return SourceEvent(system, row_id, body, _answered(answered, entity))
 
 
-def event_of_deleted_row(api: str, entity: str, entity_set: str, row_id: str, gone: datetime) -> SourceEvent:
-    """A deleted row of Dataverse in the format of change tracking; `gone` is the time that ranks the delete."""
+def event_of_deleted_row(api: str, entity: str, entity_set: str, row_id: str, deleted_at: datetime) -> SourceEvent:
+    """Return the event of a deleted row of Dataverse, in the format of change tracking. `deleted_at` determines the
+    precedence of the delete among the changes of the row.
+    """
     deleted = {"@odata.context": f"{api}$metadata#{entity_set}/$deletedEntity", "id": row_id, "reason": "deleted"}
     page: dict[str, Any] = {"@odata.context": f"{api}$metadata#{entity_set}/$delta", "value": [deleted]}
-    return SourceEvent("dataverse", row_id, _encode(page), _answered(gone, entity))
+    return SourceEvent("dataverse", row_id, _encode(page), _answered(deleted_at, entity))
 
 
 def heartbeat(system: System, host: str, until: datetime) -> SourceEvent:
-    """The heartbeat: everything of a system up to a time has been sent (R21)."""
-    said, source = until.isoformat(), source_of(system, host)
-    return _cloud_event(system, source, f"poll-{said}", source, "tieout.source.complete", said, {"until": said})
+    """Return the heartbeat of a system: every change up to `until` has been published (R21)."""
+    time, source = until.isoformat(), source_of(system, host)
+    return _cloud_event(system, source, f"poll-{time}", source, "tieout.source.complete", time, {"until": time})
 
 
 def process_event(host: str, event: str, stage: str, at: str, data: Mapping[str, Any]) -> SourceEvent:
-    """What a process says (R50): `stage` is started, message, finished or failed; `data` as in the README, with its
-    `run`. One that is sent again under its `event` counts once.
+    """Return an event of a process (R50). `stage` is started, message, finished or failed; `data` has the members that
+    docs/topics.md lists, among them `run`. `event` is the idempotency key: an event that is published twice counts
+    once.
     """
     kind = f"tieout.process.{stage}"
     return _cloud_event("finance", data["run"], event, source_of("finance", host), kind, at, data)
 
 
 def source_of(system: System, host: str) -> str:
-    """Who an event of ours comes from."""
+    """Return the CloudEvents `source` of the events that tieout publishes about a system."""
     return f"/{system}/{host}"
 
 

@@ -1,17 +1,17 @@
-"""What a call to Finance or Dataverse can end in, and what follows (R44, `docs/domain/limits.md`).
+"""Errors of calls to Finance and Dataverse, and how each class is handled (R44, `docs/domain/limits.md`).
 
 * TargetError
-  + Throttled        answered 429, or not sent for the sake of the limits: wait, then call again; no attempt used
-  + Transient        the system or the way to it: the same call may succeed in a while
-    - Changed        the row is not as it was read, or is there already: read it again, then decide again
-  + Configuration    a person changes something (rights, an address, a setting, reference data): not retried until then
-    - OutgoingOff    outgoing calls are not switched on for this environment (R49)
-  + Permanent        this call can never succeed as it is
-    - Missing        the row is not there
+  + Throttled        response 429, or not sent to stay within the limits: wait, then retry; no attempt is used
+  + Transient        a fault of the system or the network: the same call may succeed later
+    - Changed        the row has changed since it was read, or already exists: read it again, then re-evaluate
+  + Configuration    a person must change rights, an address, a setting or reference data: no retry before that
+    - OutgoingOff    outgoing calls are switched off for this environment (R49)
+  + Permanent        the same call can never succeed
+    - Missing        the row does not exist
     - TokenExpired   the change tracking token is too old: read the whole table again
 
-Every text says what happened, to which call, and what to do. None holds a secret: texts are made of what was asked and
-what was answered, never of headers; secrets that an answer repeats are hidden (`handlers.api.secrets`).
+Each message names the failure, the call and the remedy. No message contains a secret: messages are built from requests
+and response bodies, never from headers, and secrets that a response repeats are redacted (`handlers.api.secrets`).
 """
 
 from datetime import datetime
@@ -21,10 +21,11 @@ from handlers.api.secrets import redact
 
 
 class TargetError(TieoutError):
-    """A call did not do what it should.
+    """A failed call.
 
-    `status` is that of the answer, None when there was none; `code` the code in its body, as the system wrote it.
-    `outcome_unknown`: no answer came, so the call may have taken effect; look before you call again (R45).
+    `status` is the HTTP status of the response, None without a response; `code` is the error code in its body,
+    verbatim. `outcome_unknown` means that no response arrived: the call may have taken effect, so check before a retry
+    (R45).
     """
 
     def __init__(self, text: str, *, status: int | None = None, code: str = "", outcome_unknown: bool = False) -> None:
@@ -35,7 +36,7 @@ class TargetError(TieoutError):
 
 
 class Throttled(TargetError):
-    """The system asks for less (R46). `retry_after`: seconds to wait, None when it did not say."""
+    """The service protection limits were exceeded (R46). `retry_after` is the delay in seconds, None if not given."""
 
     def __init__(self, text: str, *, retry_after: float | None, status: int | None = None, code: str = "") -> None:
         super().__init__(text, status=status, code=code)
@@ -43,30 +44,30 @@ class Throttled(TargetError):
 
 
 class Transient(TargetError):
-    """The system, or the way to it, is at fault for the moment."""
+    """A temporary fault of the system or of the network."""
 
 
 class Changed(Transient):
-    """The row is not as it was read, or is there already (412): read it again and decide anew."""
+    """The row has changed since it was read, or already exists (412): read it again and re-evaluate."""
 
 
 class Configuration(TargetError):
-    """Something must be set up, or changed by a person, before this call can succeed."""
+    """A person must set up or change something before this call can succeed."""
 
 
 class OutgoingOff(Configuration):
-    """Calls that change something are switched off for this environment (R49): nothing was sent."""
+    """Outgoing calls that change data are switched off for this environment (R49); nothing was sent."""
 
 
 class Permanent(TargetError):
-    """The system refuses this call as it is."""
+    """The system refuses this call, and would refuse it again."""
 
 
 class Missing(Permanent):
-    """The row is not there. `answered`: a moment before the system looked for it, by its own clock."""
+    """The row does not exist. `answered` is a time before the system looked it up, by the clock of the system."""
 
     answered: datetime | None = None
 
 
 class TokenExpired(Permanent):
-    """The change tracking token is older than the system keeps changes: read the whole table again."""
+    """The change tracking token is older than the retention of changes: read the whole table again."""

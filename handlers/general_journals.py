@@ -1,7 +1,7 @@
-"""General journals, from Finance's ledger to Dataverse: header, lines, confirm (R60, R63).
+"""General journals, from the ledger of Finance to Dataverse: header, lines, confirmation (R60, R63).
 
-What both systems hold is asked anew before each step, so a call whose answer was lost is not made again. Headers and
-lines get ids that follow from Finance's own keys: written twice, even by two at once, each is there once (R45).
+Both systems are read before each step, so a call whose response was lost is not repeated. The ids of headers and lines
+are derived from the keys of Finance, so concurrent or repeated writes create each row once (R45).
 
 Sources: `docs/domain/documents.md` §3, `docs/domain/entities.md`.
 """
@@ -48,12 +48,12 @@ _ENUM: Final = "Microsoft.Dynamics.DataEntities"
 _OF_PROJECTS: Final = f"AccountType eq {_ENUM}.LedgerJournalACType'Project'"
 _POSTED: Final = f"Posted eq {_ENUM}.NoYes'Yes'"
 _AT_ONCE: Final = 40
-"""So many values a filter names: an address has some two thousand characters to spare."""
+"""Values in one filter: an address has about two thousand characters to spare."""
 
 _IDS: Final = uuid.UUID("6d0b1f0e-4a0c-5c57-9d3e-3b9f7a2c8e11")
-"""The namespace of the ids that we give."""
+"""The namespace of the ids that tieout generates."""
 
-# `docs/domain/entities.md`, "Option sets (numbers)". A project line of a ledger journal is an expense of the project.
+# `docs/domain/entities.md`, "Option sets (numbers)". A project line of a ledger journal is an expense of its project.
 _EXPENSE: Final = 192350001
 _TYPES: Final[Mapping[Amount, int]] = {"cost": 192350000, "sales": 192350005}
 _CHARGEABLE: Final = 192350001
@@ -62,7 +62,7 @@ _TIME_AND_MATERIAL: Final = 192350000
 
 
 class ColumnNames(msgspec.Struct, frozen=True):
-    """By which columns rows are found, where an installation may have its own."""
+    """The columns that identify rows, where an installation may have its own."""
 
     currency: str = "isocurrencycode"
     project: str = "assumed_projectnumber"
@@ -74,7 +74,7 @@ class ColumnNames(msgspec.Struct, frozen=True):
 
 
 class PostedJournal(msgspec.Struct, frozen=True):
-    """A journal with project lines that Finance has posted, and when, as Finance writes it."""
+    """A posted journal with project lines; `at` is the time of posting in the format of Finance."""
 
     company: str
     number: str
@@ -82,7 +82,7 @@ class PostedJournal(msgspec.Struct, frozen=True):
 
 
 class ProjectLine(msgspec.Struct, frozen=True):
-    """A project line as Finance holds it; amounts in units of 1/10000, quantity and prices as digits."""
+    """A project line in Finance: amounts in units of 1/10000, quantity and prices as decimal digits."""
 
     record: int
     voucher: str
@@ -100,7 +100,7 @@ class ProjectLine(msgspec.Struct, frozen=True):
 
 
 class JournalPair(msgspec.Struct, frozen=True):
-    """A journal in both systems. `contract_lines` are the ids of those in Dataverse, by their names."""
+    """A journal in both systems. `contract_lines` are the ids of its contract lines in Dataverse, by name."""
 
     journal: Journal
     twin: DataverseJournal | None = None
@@ -108,20 +108,22 @@ class JournalPair(msgspec.Struct, frozen=True):
     contract_lines: Mapping[str, str] = {}
 
     @property
-    def unknown(self) -> ProjectLine | None:
-        """A line whose contract line is not in Dataverse, so that nobody knows how it is billed."""
+    def unbillable(self) -> ProjectLine | None:
+        """A line whose contract line is missing in Dataverse, so that its billing method is unknown."""
         named = (line for line in self.lines.values() if line.contract_line)
         return next((line for line in named if line.contract_line not in self.contract_lines), None)
 
 
 class ReferenceMissing(Configuration):
-    """Something that a line points to is not in Dataverse; `record` is the line's RecId."""
+    """A row that a line references is missing in Dataverse; `record` is the RecId of the line."""
 
     record: int | None = None
 
 
 def _reference_missing(line: ProjectLine, what: str, name: str) -> Configuration:
-    """For a category there is no such message: its line is made, and refused."""
+    """Return the error of a missing reference. For a category Finance has no message of its own: it creates the line,
+    and Dataverse refuses it.
+    """
     text = f"The {what} {name!r} of the line is not in Dataverse: create or synchronise it."
     if what == "category":
         return Configuration(text)
@@ -131,7 +133,7 @@ def _reference_missing(line: ProjectLine, what: str, name: str) -> Configuration
 
 
 class GeneralJournals:
-    """General journals of one pair of systems. Every method raises `TargetError`."""
+    """The general journals of one pair of systems. Every method raises `TargetError`."""
 
     def __init__(
         self, finance: Finance, dataverse: Dataverse, processes: Processes, names: ColumnNames | None = None
@@ -141,10 +143,10 @@ class GeneralJournals:
         self._processes = processes
         self._names = names or ColumnNames()
 
-    # --- looking ------------------------------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------------------------------------
 
     def posted(self, companies: Sequence[str], known: Collection[tuple[str, str]] = ()) -> list[PostedJournal]:
-        """The posted journals with project lines, of these companies or of all, without those that are `known` by
+        """Return the posted journals with project lines, of these companies or of all, except those in `known`, by
         company and number.
         """
         numbers: dict[str, set[str]] = {}
@@ -165,18 +167,20 @@ class GeneralJournals:
         ]
 
     def confirmed(self, journals: Iterable[PostedJournal]) -> list[PostedJournal]:
-        """Those that Dataverse has confirmed. It is looked closer at those whose number several companies use."""
+        """Return the journals that Dataverse has confirmed. A number that several companies use is not sufficient: the
+        lines of such a journal are compared.
+        """
         journals = list(journals)
         used = Counter(journal.number for journal in journals)
-        found: set[str] = set()
+        numbers: set[str] = set()
         for some in _some(sorted(used)):
             where = f"({any_of('msdyn_description', some)}) and msdyn_isposted eq true"
             rows = self._of_dataverse(JOURNAL, where, select=("msdyn_description",))
-            found.update(_text(row, "msdyn_description").upper() for row in rows)
+            numbers.update(_text(row, "msdyn_description").upper() for row in rows)
         return [
             journal
             for journal in journals
-            if journal.number.upper() in found
+            if journal.number.upper() in numbers
             and (used[journal.number] == 1 or self._closed(journal.company, journal.number))
         ]
 
@@ -185,7 +189,7 @@ class GeneralJournals:
         return decide_next_step(pair.journal, pair.twin, 0).step == "closed"
 
     def read_pair(self, company: str, number: str) -> JournalPair:
-        """A journal as both systems hold it now; one that Finance does not have, or has not posted, has no lines."""
+        """Read a journal in both systems. A journal that is missing in Finance, or not posted, has no lines."""
         headers = {_company(row): row for row in self._of_finance(HEADERS, f"JournalNum eq {literal(number)}")}
         header = headers.get(company, {})
         record = int(_record(header) or 0)
@@ -212,13 +216,15 @@ class GeneralJournals:
         }
         for record, row in rows.items():
             if record not in parts:
-                raise Permanent(f"Finance shows no LedgerJournalTrans_Project of line {record}: check its entity.")
+                raise Permanent(f"Finance returns no LedgerJournalTrans_Project of line {record}. Check its entity.")
             yield self._line(int(record), row, parts[record])
 
     def _line(self, record: int, row: Mapping[str, Any], part: Mapping[str, Any]) -> ProjectLine:
         debit, credit = (money.units(_text(row, name) or "0") for name in ("AmountCurDebit", "AmountCurCredit"))
         if debit is None or credit is None:
-            raise Permanent(f"The amount of journal line {record} in Finance is none that can be kept exactly.")
+            raise Permanent(
+                f"The amount of journal line {record} in Finance cannot be stored exactly. Check it in Finance."
+            )
         date = _text(row, "TransDate")[:10]
         return ProjectLine(
             record=record,
@@ -237,7 +243,7 @@ class GeneralJournals:
         )
 
     def _contract_lines(self, names: Collection[str]) -> tuple[dict[str, str], set[str]]:
-        """The ids of contract lines in Dataverse, by their names; and which of them bill by time and material."""
+        """Return the ids of contract lines in Dataverse by name, and the names of those billed by time and material."""
         column = self._names.contract_line_name
         rows = [
             row
@@ -268,64 +274,64 @@ class GeneralJournals:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def sync(self, company: str, number: str, attempts: int, keep: Callable[[], None] = lambda: None) -> None:
-        """One attempt to bring a journal to Dataverse, after `attempts` that failed in this round; `keep` is called
-        before each write.
+    def sync(self, company: str, number: str, attempts: int, renew: Callable[[], None] = lambda: None) -> None:
+        """Make one attempt to bring a journal to Dataverse, after `attempts` failures in this attempt cycle. `renew` is
+        called before each write.
 
-        What fails raises with the words of the log on the first line of its text, and what stands behind them below.
+        The message of an error has the text of the error log on its first line and the cause on the following lines.
         """
         pair, next_step = JournalPair(Journal(number, 0, False, ())), NextStep("header")
-        taken: NextStep | None = None
+        last: NextStep | None = None
         try:
             pair = self.read_pair(company, number)
             while not (next_step := decide_next_step(pair.journal, pair.twin, attempts)).over:
-                if next_step == taken:
-                    raise Transient("Dataverse does not show what was written a moment ago.")
-                self._take(company, pair, next_step, keep)
-                taken = next_step
-                # What is posted in Finance does not change.
+                if next_step == last:
+                    raise Transient("Dataverse does not return the rows that were just written. Try again later.")
+                self._execute(company, pair, next_step, renew)
+                last = next_step
+                # A posted journal does not change in Finance, so only Dataverse is read again.
                 pair = msgspec.structs.replace(pair, twin=self._twin(company, pair.journal))
         except Throttled:
             raise
         except TargetError as error:
             record = error.record if isinstance(error, ReferenceMissing) else None
-            words = failure(pair.journal, next_step.step, attempts + 1, record)
+            message = failure(pair.journal, next_step.step, attempts + 1, record)
             raise type(error)(
-                f"{words}\n{error}", status=error.status, code=error.code, outcome_unknown=error.outcome_unknown
+                f"{message}\n{error}", status=error.status, code=error.code, outcome_unknown=error.outcome_unknown
             ) from error
 
-    def _take(self, company: str, pair: JournalPair, next_step: NextStep, keep: Callable[[], None]) -> None:
-        """Take a step. Raises `TargetError`."""
+    def _execute(self, company: str, pair: JournalPair, next_step: NextStep, renew: Callable[[], None]) -> None:
+        """Execute one step. Raises `TargetError`."""
         journal, twin = pair.journal, pair.twin
         if next_step.step == "header":
-            keep()
-            # A confirmed journal makes actuals: of its type no public number is known, so the default, entry, stays.
+            renew()
+            # The number of the journal type that creates actuals is not public, so the default, entry, is kept.
             columns = {"msdyn_description": journal.number}
             self._dataverse.upsert(self._set(JOURNAL), _id_of(company, journal.number), columns, only="create")
         elif next_step.step == "too-many-lines":
-            raise Permanent(f"It has {len(journal.lines)}: divide it over several journals.")
+            raise Permanent(f"It has {len(journal.lines)}: divide it into several journals.")
         elif next_step.step == "foreign-lines":
             raise Permanent(
                 "Dataverse has lines of this journal that tieout did not write. Confirm it there, or delete them, then "
                 "sync it again."
             )
-        elif unknown := pair.unknown:
-            raise _reference_missing(unknown, "contract line", unknown.contract_line)
+        elif line := pair.unbillable:
+            raise _reference_missing(line, "contract line", line.contract_line)
         elif twin is not None and next_step.step == "lines":
             references = _References(self._dataverse)
             for record, amount in next_step.amounts:
                 columns = self._columns(pair.lines[record], amount, pair, references)
-                keep()
+                renew()
                 bound = {"msdyn_journal@odata.bind": f"/{self._set(JOURNAL)}({twin.id})", **columns}
                 self._dataverse.upsert(self._set(JOURNAL_LINE), _id_of(line_key(record, amount)), bound, only="create")
         elif twin is not None:
-            keep()
+            renew()
             self._processes.start("journal", {}, on=f"{self._set(JOURNAL)}({twin.id})")
 
     def _columns(
         self, line: ProjectLine, amount: Amount, pair: JournalPair, references: "_References"
     ) -> dict[str, Any]:
-        """What a line of Dataverse says."""
+        """Return the columns of a line in Dataverse."""
         names = self._names
         currency = line.currency if amount == "cost" else line.sales_currency
         price = line.cost_price if amount == "cost" else line.sales_price
@@ -339,7 +345,7 @@ class GeneralJournals:
             "msdyn_transactiontypecode": _TYPES[amount],
             "msdyn_accountingdate": line.date,
             "msdyn_documentdate": line.project_date,
-            # As numbers with the digits they have: a binary float would not keep them.
+            # Numbers with their exact digits, which a binary float would not preserve.
             "msdyn_quantity": msgspec.Raw(line.quantity.encode()),
             "msdyn_price": msgspec.Raw(price.encode()),
             "msdyn_amount": msgspec.Raw(money.text(value, currency).encode()),
@@ -374,22 +380,22 @@ class GeneralJournals:
 
 
 class _References:
-    """The rows that lines point to, each looked for once."""
+    """The rows that lines reference, each looked up once."""
 
     def __init__(self, dataverse: Dataverse) -> None:
         self._dataverse = dataverse
         self._ids: dict[tuple[str, str], str | None] = {}
 
     def bound(self, lookup: str, column: str, code: str, line: ProjectLine) -> dict[str, str]:
-        """A lookup of the row with a code. Raises `ReferenceMissing` when Dataverse has none."""
+        """Return the lookup of the row with a code. Raises `ReferenceMissing` if Dataverse has no such row."""
         entity, what = _LOOKUPS[lookup]
         rows = self._dataverse.entity_set(entity)
         if (lookup, code) not in self._ids:
             pages = self._dataverse.pages(rows, select=(column,), where=f"{column} eq {literal(code)}")
             self._ids[lookup, code] = next((_text(row, f"{entity}id") for page in pages for row in page.rows), None)
-        if (found := self._ids[lookup, code]) is None:
+        if (row_id := self._ids[lookup, code]) is None:
             raise _reference_missing(line, what, code)
-        return {f"{lookup}@odata.bind": f"/{rows}({found})"}
+        return {f"{lookup}@odata.bind": f"/{rows}({row_id})"}
 
 
 _LOOKUPS: Final[Mapping[str, tuple[str, str]]] = {
@@ -397,19 +403,21 @@ _LOOKUPS: Final[Mapping[str, tuple[str, str]]] = {
     "msdyn_project": ("msdyn_project", "project"),
     "msdyn_transactioncategory": ("msdyn_transactioncategory", "category"),
 }
-"""The entity that a lookup of a line points to, and what it is called."""
+"""The entity that a lookup of a line references, and its label in messages."""
 
 
 def _id_of(*names: str) -> str:
-    """The id of the row that stands for something in Finance: always the same."""
+    """Return the deterministic id of the row in Dataverse for an object of Finance."""
     return str(uuid.uuid5(_IDS, "/".join(names)))
 
 
 def _record(row: Mapping[str, Any]) -> str:
-    """The RecId of a row of Finance; empty when it shows none. Raises `Permanent` for one that is no number."""
+    """Return the RecId of a row of Finance, empty if it has none. Raises `Permanent` if it is not a number."""
     record = _text(row, "RecId") or etag_record(row.get("@odata.etag")) or ""
     if not re.fullmatch(r"\d{0,19}", record, re.ASCII):
-        raise Permanent(f"Finance shows a RecId that is no number ({record[:40]!r}): look at what answers there.")
+        raise Permanent(
+            f"Finance returns a RecId that is not a number ({record[:40]!r}). Check the address of Finance."
+        )
     return record
 
 
@@ -423,7 +431,7 @@ def _text(row: Mapping[str, Any], column: str) -> str:
 
 
 def _number(row: Mapping[str, Any], column: str) -> str:
-    """A quantity or price in plain digits."""
+    """Return a quantity or price in plain decimal digits."""
     return money.plain_decimal(_text(row, column)) or "0"
 
 

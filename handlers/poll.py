@@ -1,7 +1,7 @@
-"""The initial load and the poller (R9): whole tables first, then what changed, page by page onto the change topics.
+"""The initial load and the poller (R9): publishes whole tables first, then changes, page by page, to the change topics.
 
-A page is sent before its cursor moves, so after a crash it is sent again, which counts once. Dataverse tells what
-changed since last time; Finance does not, so each pass reads its tables anew.
+A page is published before its cursor advances. After a crash it is published again, which is idempotent. Dataverse
+supports change tracking; Finance does not, so each pass reads the tables of Finance completely.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,8 +20,8 @@ from handlers.errors import Permanent, TargetError, Throttled
 
 log = structlog.get_logger(__name__)
 
-PATIENCE_SECONDS: Final = 60.0
-"""A system that asks for a longer wait is left for this pass: the tables of the other one must not wait behind it."""
+RETRY_AFTER_SECONDS_MAX: Final = 60.0
+"""A system that demands a longer wait is skipped for this pass, so that it does not block the tables of the other."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -32,15 +32,15 @@ class Table(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The table in cursors."""
+        """The name of the table in cursors."""
         return f"{self.system}/{self.entity}"
 
 
 class Poller:
-    """Reads tables into the change topics.
+    """Publishes the rows of tables to the change topics.
 
-    `send` puts events onto a topic, and returns once they are safe there. `whole` are the systems of which every table
-    that matters is among `tables`: only of those the heartbeat may say that all has been sent.
+    `send` publishes events and returns once they are acknowledged. `complete` are the systems all of whose mapped
+    tables are among `tables`: a heartbeat may be published for those only.
     """
 
     def __init__(
@@ -51,58 +51,58 @@ class Poller:
         send: Callable[[Sequence[SourceEvent]], None],
         tables: Iterable[Table],
         *,
-        whole: Iterable[System] = (),
+        complete: Iterable[System] = (),
     ) -> None:
         self._finance = finance
         self._dataverse = dataverse
         self._cursors = cursors
         self._send = send
         self._tables = tuple(tables)
-        self._whole = tuple(whole)
+        self._complete = tuple(complete)
 
     def once(self, on_page: Callable[[Cursor], None] = lambda cursor: None) -> list[Cursor]:
-        """Read every table once, as far as it goes; `on_page` sees each step.
+        """Read every table once and return its cursor; `on_page` is called after each page.
 
-        A table that cannot be read keeps its fault in its cursor, and the others go on.
+        The error of a table that cannot be read is saved in its cursor, and the next table is read.
         """
-        away: dict[System, str] = {}
-        done = [self._table(table, on_page, away) for table in self._tables]
-        for system in self._whole:
-            self._say_complete(system)
-        return done
+        throttled: dict[System, str] = {}
+        cursors = [self._table(table, on_page, throttled) for table in self._tables]
+        for system in self._complete:
+            self._send_heartbeat(system)
+        return cursors
 
-    def _table(self, table: Table, on_page: Callable[[Cursor], None], away: dict[System, str]) -> Cursor:
-        """Read a table; `away` are the systems that asked for a long wait in this pass, with what they said."""
+    def _table(self, table: Table, on_page: Callable[[Cursor], None], throttled: dict[System, str]) -> Cursor:
+        """Read a table; `throttled` are the systems that demanded a long wait in this pass, with their messages."""
         cursor = self._cursors.load(table.name) or Cursor(table=table.name)
-        if table.system in away:
-            return self._failed(table, cursor, away[table.system])
+        if table.system in throttled:
+            return self._failed(table, cursor, throttled[table.system])
         try:
             try:
                 cursor = self._pass(table, cursor, on_page)
             except Permanent as error:
                 if cursor.link is None:
                     raise
-                # A link that is too old, or that the system does not know any more.
+                # The link is expired or no longer known to the system.
                 log.warning("poll_begins_anew", table=table.name, reason=str(error))
-                cursor = self._pass(table, self._anew(table), on_page)
+                cursor = self._pass(table, self._reset(table), on_page)
         except TargetError as error:
-            if isinstance(error, Throttled) and (error.retry_after or 0.0) > PATIENCE_SECONDS:
-                away[table.system] = str(error)
+            if isinstance(error, Throttled) and (error.retry_after or 0.0) > RETRY_AFTER_SECONDS_MAX:
+                throttled[table.system] = str(error)
             return self._failed(table, cursor, str(error))
         return cursor
 
     def _failed(self, table: Table, cursor: Cursor, fault: str) -> Cursor:
         log.warning("poll_failed", table=table.name, error=fault)
-        # As far as the pass got, it is kept.
-        kept = self._cursors.load(table.name) or cursor
-        cursor = msgspec.structs.replace(kept, fault=fault)
+        # The pages that the pass has published stay published.
+        saved = self._cursors.load(table.name) or cursor
+        cursor = msgspec.structs.replace(saved, fault=fault)
         self._cursors.save(cursor)
         return cursor
 
-    def _anew(self, table: Table) -> Cursor:
-        """The cursor of a table of which everything must be read again."""
-        kept = self._cursors.load(table.name) or Cursor(table=table.name)
-        return msgspec.structs.replace(kept, link=None, began=None)
+    def _reset(self, table: Table) -> Cursor:
+        """Return the cursor of a table that must be read from its beginning."""
+        saved = self._cursors.load(table.name) or Cursor(table=table.name)
+        return msgspec.structs.replace(saved, link=None, began=None)
 
     def _pass(self, table: Table, cursor: Cursor, on_page: Callable[[Cursor], None]) -> Cursor:
         for page in self._pages(table, cursor.link):
@@ -124,24 +124,24 @@ class Poller:
 
     def _pages(self, table: Table, link: str | None) -> Iterator[Page]:
         api = self._dataverse if table.system == "dataverse" else self._finance
-        # A link needs no name: what is asked is in it.
+        # A link contains the whole query, so the entity set is needed for the first page only.
         entity_set = api.entity_set(table.entity) if link is None else table.entity
         if isinstance(api, Dataverse):
             return api.changes(entity_set, since=link)
         return api.pages(entity_set, since=link)
 
-    def _say_complete(self, system: System) -> None:
-        """Say up to when everything of a system has been sent, when that is later than it was."""
-        own = [self._cursors.load(table.name) for table in self._tables if table.system == system]
-        known = [cursor.complete_until if cursor else None for cursor in own]
-        told = self._cursors.load(system) or Cursor(table=system)
-        if not known or None in known:
+    def _send_heartbeat(self, system: System) -> None:
+        """Publish the watermark of a system, if it has advanced: all changes up to it have been published."""
+        cursors = [self._cursors.load(table.name) for table in self._tables if table.system == system]
+        watermarks = [cursor.complete_until if cursor else None for cursor in cursors]
+        last = self._cursors.load(system) or Cursor(table=system)
+        if not watermarks or None in watermarks:
             return
-        until = min(time for time in known if time is not None)
-        if told.complete_until is None or until > told.complete_until:
+        until = min(time for time in watermarks if time is not None)
+        if last.complete_until is None or until > last.complete_until:
             connection = (self._finance if system == "finance" else self._dataverse).connection
             self._send([heartbeat(system, connection.address.host, moment(until))])
-            self._cursors.save(msgspec.structs.replace(told, complete_until=until))
+            self._cursors.save(msgspec.structs.replace(last, complete_until=until))
 
 
 def _events(table: Table, page: Page) -> Iterator[SourceEvent]:
@@ -149,6 +149,6 @@ def _events(table: Table, page: Page) -> Iterator[SourceEvent]:
         yield from events_of_page(table.system, table.entity, page.body, page.answered)
     except msgspec.DecodeError:
         raise Permanent(
-            f"{table.entity}: the answer has no @odata.context, by which its rows are known. Ask for minimal "
-            "metadata, or more."
+            f"{table.entity}: the response has no @odata.context, which identifies its rows. Request minimal metadata, "
+            "or more."
         ) from None

@@ -1,4 +1,4 @@
-"""Looking in both systems for what Sync needs there (R48); `engine.sync.prerequisites` judges it."""
+"""Reads the versions and features of both systems that Sync needs (R48); `engine.sync.prerequisites` evaluates them."""
 
 import re
 from collections.abc import Callable
@@ -10,27 +10,27 @@ from handlers.api.finance import Finance
 from handlers.errors import TargetError
 
 SOLUTION: Final = "ProjectOperations_Anchor"
-"""The solution by which Project Operations is installed, as the article on provisioning names it."""
+"""The solution that installs Project Operations, as the article on provisioning names it."""
 
 
 def observe(finance: Finance, dataverse: Dataverse) -> Observed:
-    """What is there. Whatever cannot be read is unknown, with the reason; nothing is raised."""
-    found: dict[str, str] = {}
+    """Return the versions of both systems. What cannot be read is unknown, with the reason; no error is raised."""
+    versions: dict[str, str] = {}
     unknown = {"feature": f"no public API tells whether {FEATURE} is on"}
 
-    def look(read: Callable[[], dict[str, str]], *names: str) -> None:
+    def read(call: Callable[[], dict[str, str]], *names: str) -> None:
         try:
-            seen = read()
+            installed = call()
         except TargetError as error:
             unknown.update(dict.fromkeys(names, str(error)))
             return
-        found.update(seen)
-        unknown.update({name: "it is not installed" for name in names if name not in seen})
+        versions.update(installed)
+        unknown.update({name: "it is not installed" for name in names if name not in installed})
 
-    look(lambda: _solution(dataverse), "solution")
-    look(lambda: {"finance": finance.version()}, "finance")
-    look(lambda: _maps(dataverse), *MAPS)
-    return Observed(found=found, unknown=unknown)
+    read(lambda: _solution(dataverse), "solution")
+    read(lambda: {"finance": finance.version()}, "finance")
+    read(lambda: _maps(dataverse), *MAPS)
+    return Observed(found=versions, unknown=unknown)
 
 
 def _solution(dataverse: Dataverse) -> dict[str, str]:
@@ -43,19 +43,19 @@ def _solution(dataverse: Dataverse) -> dict[str, str]:
 
 
 def _maps(dataverse: Dataverse) -> dict[str, str]:
-    """The latest version of each map that is installed; every version of a map is a row of its own."""
+    """Return the latest version of each installed map; each version of a map is a row of its own."""
     latest: dict[str, str] = {}
     select = ["msdyn_name", "msdyn_displayname", "msdyn_version"]
     for page in dataverse.pages(dataverse.entity_set("msdyn_dualwriteentitymap"), select=select):
         for row in page.rows:
-            called = f"{row.get('msdyn_displayname') or ''} {row.get('msdyn_name') or ''}"
-            written = str(row.get("msdyn_version") or "")
+            names = f"{row.get('msdyn_displayname') or ''} {row.get('msdyn_name') or ''}"
+            text = str(row.get("msdyn_version") or "")
             for name in MAPS:
-                if _is_map(name, called) and version(written) > version(latest.get(name, "")):
-                    latest[name] = written
+                if _is_map(name, names) and version(text) > version(latest.get(name, "")):
+                    latest[name] = text
     return latest
 
 
-def _is_map(name: str, called: str) -> bool:
-    """Whether a map is the one meant: by the table in its name. The vendor invoices' first version is deprecated."""
-    return bool(re.search(rf"\b{name}\b", called)) and (name != "msdyn_projectvendorinvoices" or "V2" in called)
+def _is_map(name: str, names: str) -> bool:
+    """Return True if the names of a map contain the table `name`. V1 of the vendor invoices is deprecated."""
+    return bool(re.search(rf"\b{name}\b", names)) and (name != "msdyn_projectvendorinvoices" or "V2" in names)

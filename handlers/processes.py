@@ -1,7 +1,7 @@
-"""The processes that Sync starts (R42): each by an OData action or a batch job that the installation names.
+"""The processes that Sync starts (R42), each by an OData action or a batch job that the settings name.
 
-Microsoft documents no public API for them. A customer exposes them, by an X++ extension in Finance or a custom API in
-Dataverse, or schedules a batch job that we let run again.
+Microsoft documents no public API for them. A customer exposes them by an X++ extension in Finance or a custom API in
+Dataverse, or schedules a batch job, which is then requeued.
 """
 
 import re
@@ -12,18 +12,18 @@ import msgspec
 
 from handlers.errors import Configuration
 
-if TYPE_CHECKING:  # The settings read targets, and need no HTTP for that.
+if TYPE_CHECKING:  # The settings import this module to parse targets, and must not import the HTTP client.
     from handlers.api.dataverse import Dataverse
     from handlers.api.finance import Finance
 
 IN_FINANCE: Final = ("import", "posting", "export")
 IN_DATAVERSE: Final = ("approval", "confirmation", "resend", "journal")
 PROCESSES: Final = IN_FINANCE + IN_DATAVERSE
-"""Import from staging, posting of integration journals, re-export of a document to Dataverse; re-run of an expense's
-approval, of an invoice's confirmation, sending an actual to Finance again, confirming a journal.
+"""Import from staging, posting of integration journals, re-export of a document to Dataverse; repeated approval of an
+expense, repeated confirmation of an invoice, resending an actual to Finance, confirmation of a journal.
 """
 
-_WHAT: Final = {
+_LABELS: Final = {
     "import": "Import from staging",
     "posting": "posting of integration journals",
     "export": "re-export of a Finance document",
@@ -38,28 +38,28 @@ _DATAVERSE_ACTION: Final = re.compile(r"\w+")
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a process is reached: an action, on an entity set in Finance; or a batch job."""
+    """The endpoint of a process: an action, in Finance on an entity set, or a batch job of Finance by its number."""
 
     action: str = ""
     on: str = ""
     batch_job: int = 0
 
 
-def read_target(process: str, written: str) -> Target | None:
-    """A setting's value as a target; None when it is none. In Finance `EntitySet/action` or `batch-job:NUMBER`, in
-    Dataverse the name of an action.
+def read_target(process: str, text: str) -> Target | None:
+    """Parse the value of a setting; None if it is invalid. For Finance it is `EntitySet/action` or `batch-job:NUMBER`,
+    for Dataverse the name of an action.
     """
     if process in IN_DATAVERSE:
-        return Target(action=written) if _DATAVERSE_ACTION.fullmatch(written) else None
-    if found := _BATCH_JOB.fullmatch(written):
-        return Target(batch_job=int(found[1]))
-    if found := _FINANCE_ACTION.fullmatch(written):
-        return Target(action=found["name"], on=found["on"])
+        return Target(action=text) if _DATAVERSE_ACTION.fullmatch(text) else None
+    if match := _BATCH_JOB.fullmatch(text):
+        return Target(batch_job=int(match[1]))
+    if match := _FINANCE_ACTION.fullmatch(text):
+        return Target(action=match["name"], on=match["on"])
     return None
 
 
 class Processes:
-    """Starts processes of one pair of systems."""
+    """Starts the processes of one pair of systems."""
 
     def __init__(self, finance: "Finance", dataverse: "Dataverse", targets: Mapping[str, Target]) -> None:
         self._finance = finance
@@ -67,19 +67,19 @@ class Processes:
         self._targets = targets
 
     def names(self) -> frozenset[str]:
-        """The processes that can be started."""
+        """Return the processes that can be started."""
         return frozenset(self._targets)
 
     def start(self, process: str, parameters: Mapping[str, Any], *, on: str = "") -> dict[str, Any]:
-        """Start a process and return what its action answers; a batch job takes no parameters and answers nothing.
+        """Start a process and return the result of its action; a batch job takes no parameters and returns no result.
 
-        `on` is the row of Dataverse that an action is bound to (`msdyn_journals(guid)`). The parameters are those of
-        docs/connectors.md. Raises `Configuration` when no setting says how, and what the call raises.
+        `on` is the row of Dataverse that an action is bound to (`msdyn_journals(guid)`). docs/connectors.md lists the
+        parameters. Raises `Configuration` if no setting names the process, and the errors of the call.
         """
         target = self._targets.get(process)
         if target is None:
             raise Configuration(
-                f"{_WHAT[process]}: not sent, since no setting says how it is reached. Set "
+                f"{_LABELS[process]}: not sent, because no setting names its action. Set "
                 f"TIEOUT_PROCESS_{process.upper()} (docs/connectors.md)."
             )
         if target.batch_job:

@@ -1,7 +1,7 @@
-"""Seeing to what is to be synced: claim a subject, count the attempt, make the call, say how it ended (R42–R45).
+"""The sync executor: claims a subject, persists the attempt, makes the call and persists the outcome (R42–R45).
 
-Tenacity drives the attempts, and whether to stop, how long to wait and whether to go on is read from the attempt log:
-another process may have made the attempts before.
+Tenacity drives the attempts. Whether to stop and how long to wait is read from the attempt log, because another process
+may have made the previous attempts.
 """
 
 import uuid
@@ -19,49 +19,54 @@ from handlers.attempts import AttemptLog
 from handlers.errors import Configuration, TargetError, Throttled, Transient
 
 IN_PROCESS_WAIT_MAX: Final = 20 * SECOND
-"""A subject that may be tried again within so long is waited for; any other is left to whoever comes by then."""
+"""The longest retry delay, in microseconds, that the executor waits itself. A later retry is left in the queue, for any
+executor to claim.
+"""
 CLAIM_LEASE: Final = 5 * 60 * SECOND
-"""How long a holder may be silent: longer than the limiter's patience and the longest call together."""
+"""The duration of a claim, in microseconds: longer than the wait of the limiter and the longest call together."""
 ACKNOWLEDGEMENT_SECONDS_MAX: Final = 20.0
-"""How long a call waits until its attempt is safe."""
+"""How long a call waits until its attempt is on the state topic."""
 POLL_SECONDS: Final = 0.05
 NOT_ACKNOWLEDGED: Final = (
-    "nothing was sent: the attempt is not on the state topic yet, so a loss of the store would forget it. A worker "
-    "that projects puts it there: it may be busy; if this stays, see that one runs and that its broker answers"
+    "nothing was sent: the attempt is not on the state topic yet, so it would be lost with the store. A projecting "
+    "worker publishes it and may be busy; if this persists, check that one is running and that its broker responds"
 )
 THROTTLED_SECONDS: Final = 30.0
-"""What Finance's own sample waits when an answer does not say (`docs/domain/limits.md`)."""
+"""The delay after a response 429 without `Retry-After`, as in the sample code of Finance (`docs/domain/limits.md`)."""
 
 log = structlog.get_logger(__name__)
 
 Subject = tuple[str, str]
-"""An action and the name of what it is done for."""
+"""The action and the name of its subject."""
 
 
 class Precondition(msgspec.Struct, frozen=True):
-    """Whether a claim's documents still ask for its call, else why not; and the digest of what surrounds each of them,
-    by name. `wait`: so many microseconds after a failure it is tried again, where the waits do not grow.
+    """The precondition of a call, checked before it: whether the documents of its claim still need it, and the reason
+    if not.
+
+    `fingerprints` are the input fingerprints of the documents, by name. `retry_delay`, in microseconds, replaces the
+    exponential backoff after a failure.
     """
 
-    still: bool
-    why: str
-    changes: Mapping[str, str]
-    wait: int | None = None
+    holds: bool
+    reason: str
+    fingerprints: Mapping[str, str]
+    retry_delay: int | None = None
 
 
 class SyncExecutor:
-    """Sees to subjects, one at a time; several of these may share an attempt log.
+    """Executes subjects, one at a time; several executors may share an attempt log.
 
-    `call` does what a claim says and raises `TargetError`; `needed` looks whether it is still asked for; `ended` hears
-    of each claim whose end is recorded. `publish` is called once an attempt is counted, and has it made safe where
-    nobody else does. `clock` gives microseconds since 1970, `sleep` waits seconds, `chance` gives a number in [0, 1).
+    `call` makes the call of a claim and raises `TargetError`; `check` returns its precondition; `ended` is called once
+    the outcome of a claim is recorded. `publish` is called once an attempt is counted, and publishes it where no worker
+    does. `clock` returns microseconds since 1970, `sleep` waits seconds, `chance` returns a number in [0, 1).
     """
 
     def __init__(
         self,
         attempts: AttemptLog,
         call: Callable[[Claim], None],
-        needed: Callable[[Claim], Precondition],
+        check: Callable[[Claim], Precondition],
         *,
         name: str,
         clock: Callable[[], int],
@@ -72,7 +77,7 @@ class SyncExecutor:
     ) -> None:
         self._attempts = attempts
         self._call = call
-        self._needed = needed
+        self._check = check
         self._ended = ended
         self._publish = publish
         self._name = name
@@ -81,18 +86,18 @@ class SyncExecutor:
         self._chance = chance
 
     def execute_next(self) -> bool:
-        """See to the subject that is due for the longest time; False when none is."""
+        """Execute the subject that has been due for the longest time; return False if none is due."""
         claim = self._claim(None)
         if claim is None:
             return False
         subject = (claim.action, claim.subject)
-        waiting: list[Claim | None] = [claim]
+        first: list[Claim | None] = [claim]
 
         def attempt() -> None:
-            # The first time round it is claimed already.
-            held = waiting.pop() if waiting else self._claim(subject)
-            if held is not None:
-                self._attempt(held)
+            # The first attempt uses the claim that exists already.
+            current = first.pop() if first else self._claim(subject)
+            if current is not None:
+                self._attempt(current)
 
         try:
             Retrying(
@@ -103,7 +108,7 @@ class SyncExecutor:
                 reraise=True,
             )(attempt)
         except TargetError:
-            pass  # recorded, and told in the log
+            pass  # recorded in the attempt log, and logged
         except ClaimLost as lost:
             log.warning("claim_lost", action=claim.action, subject=claim.subject, reason=str(lost))
         return True
@@ -114,18 +119,18 @@ class SyncExecutor:
         return self._attempts.claim(holder, now=now, until=now + CLAIM_LEASE, chance=self._chance(), only=only)
 
     def _attempt(self, claim: Claim) -> None:
-        """One attempt, recorded before its call leaves. Raises what the call raised."""
+        """Make one attempt, which is recorded before its call. Raises the error of the call."""
         action, subject, documents = claim.action, claim.subject, len(claim.documents)
-        needed = self._needed(claim)
-        if not needed.still:
-            self._end(claim, "not-needed", needed.why, needed)
-            log.info("sync_not_needed", action=action, subject=subject, documents=documents, reason=needed.why)
+        precondition = self._check(claim)
+        if not precondition.holds:
+            self._end(claim, "not-needed", precondition.reason, precondition)
+            log.info("sync_not_needed", action=action, subject=subject, documents=documents, reason=precondition.reason)
             return
         now = self._clock()
         self._attempts.begin(claim, now=now, until=now + CLAIM_LEASE)
         log.info("attempt_begun", action=action, subject=subject, documents=documents)
         try:
-            self._await_safety(claim)
+            self._await_acknowledgement(claim)
             self._call(claim)
         except Throttled as error:
             wait = THROTTLED_SECONDS if error.retry_after is None else error.retry_after
@@ -140,7 +145,7 @@ class SyncExecutor:
             )
             raise
         except TargetError as error:
-            self._end(claim, outcome_of(error), str(error), needed)
+            self._end(claim, outcome_of(error), str(error), precondition)
             log.warning(
                 "attempt_failed",
                 action=action,
@@ -150,12 +155,12 @@ class SyncExecutor:
                 reason=str(error),
             )
             raise
-        self._end(claim, "succeeded", "", needed)
+        self._end(claim, "succeeded", "", precondition)
         log.info("attempt_succeeded", action=action, subject=subject, documents=documents)
 
-    def _await_safety(self, claim: Claim) -> None:
-        """Return once a loss of the attempt log cannot take what `begin` counted. Raises `Throttled`: the attempt is
-        given back, for the call has not left.
+    def _await_acknowledgement(self, claim: Claim) -> None:
+        """Return once the attempts that `begin` counted would survive the loss of the attempt log. Raises `Throttled`
+        otherwise: the attempts are given back, because no call was made.
         """
         self._publish()
         for _ in range(int(ACKNOWLEDGEMENT_SECONDS_MAX / POLL_SECONDS)):
@@ -164,14 +169,15 @@ class SyncExecutor:
             self._sleep(POLL_SECONDS)
         raise Throttled(NOT_ACKNOWLEDGED, retry_after=None)
 
-    def _end(self, claim: Claim, outcome: Outcome, text: str, needed: Precondition) -> None:
+    def _end(self, claim: Claim, outcome: Outcome, text: str, precondition: Precondition) -> None:
+        changes, wait = precondition.fingerprints, precondition.retry_delay
         now, chance = self._clock(), self._chance()
-        self._attempts.end(claim, outcome, text, now=now, chance=chance, changes=needed.changes, wait=needed.wait)
+        self._attempts.end(claim, outcome, text, now=now, chance=chance, changes=changes, wait=wait)
         self._ended(claim)
 
 
 def outcome_of(error: TargetError) -> Outcome:
-    """The class of a failure that used an attempt (R44)."""
+    """Return the outcome of an attempt that failed with this error (R44)."""
     if isinstance(error, Transient):
         return "transient"
     return "configuration" if isinstance(error, Configuration) else "permanent"
@@ -183,23 +189,23 @@ class _AsRecorded:
         self._claim = claim
         self._clock = clock
 
-    def _left(self) -> int | None:
-        """Microseconds until the first of the documents may be tried again; None when none of them will be."""
+    def _delay(self) -> int | None:
+        """Return the microseconds until the first document is due again; None if no retry is left."""
         own = [sync for sync in self._attempts.syncs(self._claim.documents) if sync.action == self._claim.action]
         due = min((sync.attempts.due for sync in own if sync.attempts.state == "waiting"), default=None)
         return None if due is None else max(due - self._clock(), 0)
 
 
 class _stop_as_recorded(_AsRecorded, stop_base):  # noqa: N801 - as Tenacity names its conditions
-    """Stop when the log says that no attempt is left, or that the next one lies further ahead than we wait."""
+    """Stop if the attempt log has no retry, or one that is due later than the executor waits."""
 
     def __call__(self, retry_state: RetryCallState) -> bool:
-        left = self._left()
-        return left is None or left > IN_PROCESS_WAIT_MAX
+        delay = self._delay()
+        return delay is None or delay > IN_PROCESS_WAIT_MAX
 
 
 class _wait_as_recorded(_AsRecorded, wait_base):  # noqa: N801
-    """Wait as long as the log says."""
+    """Wait until the retry in the attempt log is due."""
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        return (self._left() or 0) / SECOND
+        return (self._delay() or 0) / SECOND

@@ -1,6 +1,6 @@
-"""Telling alerts: each as a CloudEvent to the one address that the settings name (R84).
+"""Sends alerts as CloudEvents to the one address in the settings (R84).
 
-The address is a secret: whoever has it can write there. No text and no log names more of it than its host.
+The address is a secret, because it grants access to its receiver. Messages and logs contain its host only.
 """
 
 import logging
@@ -19,18 +19,18 @@ from handlers.errors import Configuration, Transient
 
 CONTENT: Final = "application/cloudevents+json"
 BOUNDS: Final = Bounds(answer_bytes=64 * 1024, exchange_seconds=30.0)
-"""Nobody reads what a receiver answers."""
+"""Limits of a response; its body is not used."""
 ATTEMPTS: Final = 4
-"""As often as one alert is sent before others have their turn; it comes again later."""
+"""Attempts to send one alert before the next alert; it is retried later."""
 
 
 class Webhook:
-    """The receiver of alerts. `sleep` waits seconds between attempts; after `stop` there is no further one."""
+    """The receiver of alerts. `sleep` waits seconds between attempts; once `stop` is set, no attempt follows."""
 
     def __init__(
         self, http: httpx.Client, address: str, *, stop: threading.Event, sleep: Callable[[float], None]
     ) -> None:
-        # It logs every address it calls.
+        # httpx logs every address that it calls, and this one is a secret.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         self._http = http
         self._address = address
@@ -47,7 +47,7 @@ class Webhook:
         return f"Webhook(host={self._host!r})"
 
     def send(self, event: Mapping[str, Any]) -> None:
-        """Send a CloudEvent. Raises `Transient` when the receiver stays away, `Configuration` when it refuses."""
+        """Send a CloudEvent. Raises `Transient` if the receiver does not respond, `Configuration` if it refuses."""
         self._retrying(self._post, msgspec.json.encode(event))
 
     def _post(self, body: bytes) -> None:
@@ -57,8 +57,8 @@ class Webhook:
         except httpx.InvalidURL:
             request = None
         if request is None or request.url.scheme not in ("http", "https"):
-            # What httpx says of it holds the address.
-            raise Configuration(f"{call}: the address is none. Check TIEOUT_WEBHOOK.")
+            # The message of httpx contains the address.
+            raise Configuration(f"{call}: the address is invalid. Check TIEOUT_WEBHOOK.")
         response = exchange(call, self._http, request, BOUNDS)
         if response.is_success:
             return

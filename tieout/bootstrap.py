@@ -140,7 +140,7 @@ def projecting(
     spare_the_collector()
     in_force = in_force or MapsInForce(settings, "projection")
     with engine.connect() as connection:
-        maps = in_force.fitting(connection)
+        maps = in_force.matching(connection)
     verify_and_record(engine, log, projected_topics(settings))
     synchronise_state(engine, log, settings.prefix, lease)
 

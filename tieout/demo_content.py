@@ -63,7 +63,7 @@ def add(settings: Settings, pair: Pair, topic_writer: TopicWriter) -> None:
         executor = SyncExecutor(
             attempts,
             journals.call,
-            journals.needed,
+            journals.check,
             name="demonstration",
             clock=clock,
             sleep=lambda seconds: None,

@@ -1,6 +1,6 @@
 """HTTP access to Finance and Dataverse.
 
-* `connection`: one API as one user: authorisation, limits, retries of refused tokens.
+* `connection`: one API as one user: authorisation, limits, one retry after a refused token.
 * `bounded_exchange`: limits on the size and duration of each response.
 * `tokens`: access tokens of Microsoft Entra ID, by MSAL.
 * `service_limits`: the service protection limits, observed on the client side.

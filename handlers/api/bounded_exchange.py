@@ -1,8 +1,8 @@
-"""Exchanges with a server that may be slow, broken or hostile: every answer is bounded in bytes and in time.
+"""HTTP exchanges with limits on size and time, for servers that may be slow, broken or hostile.
 
-httpx bounds each read from a connection, not the answer: a server that sends a byte now and then is never too late, and
-a compressed answer may be a thousand times as large as what came. Here an exchange ends by its deadline, whatever it
-waits for, and a body is counted while it is decompressed.
+httpx limits each read from a connection, not the response: a server that sends a byte now and then never exceeds a
+timeout, and a compressed response may expand a thousandfold. Here an exchange ends at its deadline, whatever it waits
+for, and the size of a body is counted while it is decompressed.
 """
 
 import math
@@ -22,45 +22,45 @@ from handlers.errors import Configuration, Transient
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """What one exchange, and one read of a table, may take.
+    """Limits of one exchange, and of one read of a table.
 
-    Both systems end a call after two minutes (`docs/domain/limits.md`) and give 5,000 or 10,000 rows a page. A read
+    Both systems end a call after two minutes (`docs/domain/limits.md`) and return 5,000 or 10,000 rows a page. A read
     that reaches `pages` or `read_seconds` fails; the poller continues it at the page that it had reached.
     """
 
     answer_bytes: int = 64 * 1024 * 1024
-    """Of a body, decompressed."""
+    """Size of a body, decompressed."""
     exchange_seconds: float = 240.0
-    """From the connection to the last byte of the answer."""
+    """Duration from the connection to the last byte of the response."""
     pages: int = 10_000
-    """Of one read."""
+    """Pages of one read."""
     read_seconds: float = 3_600.0
-    """From the first page of a read to its last."""
+    """Duration from the first page of a read to its last."""
 
 
 DEFAULT: Final = Bounds()
 
 ENCODING: Final = "gzip"
-"""The one compression that is asked for, and taken."""
+"""The only compression that is requested and accepted."""
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
-"""When the exchange of this thread must have ended, in seconds of `time.monotonic`."""
+"""The deadline of the current exchange, in seconds of `time.monotonic`."""
 
 
 def client(**options: Any) -> httpx.Client:
-    """A client for `exchange`; `options` are those of `httpx.Client`. Redirects are not followed.
+    """Return a client for `exchange`; `options` are those of `httpx.Client`. Redirects are not followed.
 
-    Raises `Configuration` when what the environment says of certificates and proxies is no use.
+    Raises `Configuration` if the certificates or proxies of the environment are invalid.
     """
     try:
         http = httpx.Client(follow_redirects=False, **options)
     except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
-        # What httpx says of a proxy may hold its password.
+        # The message of httpx may contain the password of a proxy.
         raise Configuration(
-            f"no connection can be made ({type(error).__name__}): check the variables SSL_CERT_FILE and SSL_CERT_DIR, "
-            "and HTTPS_PROXY, HTTP_PROXY and ALL_PROXY (http:// proxies only)."
+            f"The HTTP client cannot be created ({type(error).__name__}). Check the variables SSL_CERT_FILE and "
+            "SSL_CERT_DIR, and HTTPS_PROXY, HTTP_PROXY and ALL_PROXY (http:// proxies only)."
         ) from None
-    # httpx offers no public way to choose the network of the proxies that the environment names.
+    # httpx has no public option for the network backend of the proxies that the environment names.
     for transport in (http._transport, *http._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):
             pool = transport._pool
@@ -69,10 +69,10 @@ def client(**options: Any) -> httpx.Client:
 
 
 def exchange(call: str, http: httpx.Client, request: httpx.Request, bounds: Bounds = DEFAULT) -> httpx.Response:
-    """Send a request and read its whole answer, decompressed; `call` names it in errors.
+    """Send a request and return the whole response, decompressed; `call` names the request in errors.
 
-    Raises `Transient` for an answer that does not come, is cut, or exceeds the bounds; `Configuration` for hosts and
-    certificates that are wrong.
+    Raises `Transient` if the response is missing, truncated or exceeds `bounds`; `Configuration` for an unknown host or
+    an untrusted certificate.
     """
     host = request.url.host
     request.headers["Accept-Encoding"] = ENCODING
@@ -87,15 +87,15 @@ def exchange(call: str, http: httpx.Client, request: httpx.Request, bounds: Boun
         raise error_of_missing_response(call, host, error) from None
     finally:
         _deadline.reset(reset)
-    # Bytes, for they need not be ASCII.
-    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_WAY]
+    # Bytes, because header values need not be ASCII.
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _TRANSFER_HEADERS]
     return httpx.Response(
         response.status_code, headers=headers, content=body, request=request, extensions=_phrase(response)
     )
 
 
-_OF_THE_WAY: Final = (b"content-encoding", b"content-length", b"transfer-encoding")
-"""Headers of the body as it travelled."""
+_TRANSFER_HEADERS: Final = (b"content-encoding", b"content-length", b"transfer-encoding")
+"""Headers that describe the body before decompression."""
 
 
 def _phrase(response: httpx.Response) -> dict[str, Any]:
@@ -103,11 +103,11 @@ def _phrase(response: httpx.Response) -> dict[str, Any]:
 
 
 def _raw(response: httpx.Response) -> Iterator[bytes]:
-    # Not `iter_raw`: transports within this process give answers that are read already.
+    # Not `iter_raw`: transports within this process return responses that have been read already.
     assert isinstance(response.stream, httpx.SyncByteStream)
     for chunk in response.stream:
         if time.monotonic() > _deadline.get():
-            raise httpx.ReadTimeout("the answer takes too long")
+            raise httpx.ReadTimeout("the response takes too long")
         yield chunk
 
 
@@ -117,36 +117,36 @@ def _decompressed(
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", ENCODING):
         raise Transient(
-            f"{call}: {host} compressed its answer as {encoding[:40]!r}, which was not asked for. Look at proxies on "
-            "the way.",
+            f"{call}: {host} compressed its response as {encoding[:40]!r}, which was not requested. Check the proxies "
+            "between.",
             status=response.status_code,
             outcome_unknown=True,
         )
     inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if encoding == ENCODING else None
-    came = size = 0
+    received = size = 0
     for chunk in chunks:
-        came += len(chunk)
+        received += len(chunk)
         try:
             data = inflate.decompress(chunk, most - size + 1) if inflate else chunk
         except zlib.error:
-            raise _cut(call, host, response, came) from None
+            raise _truncated(call, host, response, received) from None
         size += len(data)
-        # What comes after the end of a compressed body is counted, too.
-        if max(came, size) > most:
+        # Bytes after the end of a compressed body are counted, too.
+        if max(received, size) > most:
             raise Transient(
-                f"{call}: the answer of {host} is larger than {most:,} bytes, and was not read further. Look at what "
-                "answers at this address.",
+                f"{call}: the response of {host} is larger than {most:,} bytes, and the rest was not read. Check what "
+                "responds at this address.",
                 status=response.status_code,
                 outcome_unknown=True,
             )
         yield data
-    if inflate is not None and came and not inflate.eof:
-        raise _cut(call, host, response, came)
+    if inflate is not None and received and not inflate.eof:
+        raise _truncated(call, host, response, received)
 
 
-def _cut(call: str, host: str, response: httpx.Response, came: int) -> Transient:
+def _truncated(call: str, host: str, response: httpx.Response, received: int) -> Transient:
     return Transient(
-        f"{call}: the compressed answer of {host} is cut or damaged ({came:,} bytes). Try again later.",
+        f"{call}: the compressed response of {host} is truncated or damaged ({received:,} bytes). Try again later.",
         status=response.status_code,
         outcome_unknown=True,
     )
@@ -155,18 +155,18 @@ def _cut(call: str, host: str, response: httpx.Response, came: int) -> Transient
 # --- the deadline of a connection -------------------------------------------------------------------------------------
 
 
-def _left(timeout: float | None, late: type[Exception]) -> float | None:
-    """How long one operation may take: its own time-out, or what is left of the exchange. Raises `late`."""
-    left = _deadline.get() - time.monotonic()
-    if left <= 0:
+def _time_left(timeout: float | None, late: type[Exception]) -> float | None:
+    """Return the timeout of one operation, in seconds, within the deadline of the exchange. Raises `late` after it."""
+    seconds = _deadline.get() - time.monotonic()
+    if seconds <= 0:
         raise late("the exchange takes too long")
-    if math.isinf(left):
+    if math.isinf(seconds):
         return timeout
-    return left if timeout is None else min(timeout, left)
+    return seconds if timeout is None else min(timeout, seconds)
 
 
 class _Network(httpcore.NetworkBackend):
-    """Connects as another does, and holds what it connects to the deadline of each exchange."""
+    """A network backend whose connections observe the deadline of each exchange."""
 
     def __init__(self, network: httpcore.NetworkBackend) -> None:
         self._network = network
@@ -179,8 +179,8 @@ class _Network(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._network.connect_tcp(host, port, left, local_address, socket_options))
+        seconds = _time_left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._network.connect_tcp(host, port, seconds, local_address, socket_options))
 
     def sleep(self, seconds: float) -> None:
         self._network.sleep(seconds)
@@ -191,10 +191,10 @@ class _Stream(httpcore.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        return self._stream.read(max_bytes, _time_left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
+        self._stream.write(buffer, _time_left(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -202,8 +202,8 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        left = _left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
+        seconds = _time_left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -1,8 +1,8 @@
-"""What an answer, or its absence, means: one of `handlers.errors`, by status, code and body (R44).
+"""Maps a response, or its absence, to one of `handlers.errors`, by status, error code and body (R44).
 
-Sources: the Web API's own list of error codes, "Troubleshoot Dataverse Web API client errors", the service protection
-articles of both systems, and `docs/domain/limits.md`. Where two readings are possible, the one that calls less often is
-taken: a wrong "configuration" waits for a person, a wrong "transient" costs attempts.
+Sources: the list of error codes of the Web API, "Troubleshoot Dataverse Web API client errors", the service protection
+articles of both systems, and `docs/domain/limits.md`. An ambiguous response gets the class with fewer calls: a wrong
+"configuration" waits for a person, a wrong "transient" uses attempts.
 """
 
 import re
@@ -25,11 +25,11 @@ from handlers.errors import (
 )
 
 _TEXT_MAX: Final = 500
-"""As much of a system's own words as an error repeats."""
+"""Characters of the message of a system that an error repeats."""
 
 _RETRY_AFTER_MAX: Final = 3_600.0
-"""The longest wait, in seconds, that is obeyed: twelve windows of the limits. A larger number would stop every call of
-the user for as long as a broken server likes.
+"""The longest `Retry-After`, in seconds, that is observed: twelve windows of the limits. Without this limit a broken
+server could stop all calls of the user for any length of time.
 """
 
 _CODES: Final[dict[str, tuple[type[TargetError], str]]] = {
@@ -39,19 +39,19 @@ _CODES: Final[dict[str, tuple[type[TargetError], str]]] = {
     "0x80072326": (Throttled, "Wait."),
     # Concurrency and uniqueness.
     "0x80060882": (Changed, "Read the row again."),
-    "0x80040237": (Changed, "The row is there already: read it."),
-    "0x80060892": (Changed, "The row is there already: read it."),
-    "0x80040333": (Changed, "A duplicate is there already: read it."),
-    # The database behind, at this moment.
+    "0x80040237": (Changed, "Read the row: it exists already."),
+    "0x80060892": (Changed, "Read the row: it exists already."),
+    "0x80040333": (Changed, "Read the row: a duplicate exists already."),
+    # Temporary faults of the database of the system.
     "0x80044150": (Transient, "Try again later."),
     "0x80044151": (Transient, "Try again later."),
     "0x80040216": (Transient, "Try again later."),
-    # Rows and names that are not there.
-    "0x80040217": (Missing, "Look whether the row was deleted."),
-    "0x80060891": (Configuration, "The row that the call names by its key is not there: create or synchronise it."),
+    # Missing rows and names.
+    "0x80040217": (Missing, "Check whether the row was deleted."),
+    "0x80060891": (Configuration, "Create or synchronise the row that the call names by its key: it does not exist."),
     "0x8006088a": (
         Configuration,
-        "Check the name of the table or action in the settings; a custom action must be active.",
+        "Check the name of the table or action in the settings. A custom action must be active.",
     ),
     "0x80044352": (TokenExpired, "Read the whole table again."),
     # Rights.
@@ -63,8 +63,8 @@ _CODES: Final[dict[str, tuple[type[TargetError], str]]] = {
     "0x80042f0a": (Configuration, "Enable the application user in the Dataverse environment."),
 }
 
-_WAITS_FOR_SETUP: Final = [
-    # What dual-write and posting say when reference data or setup is missing (`docs/domain/documents.md` §1 and §2).
+_SETUP_MESSAGES: Final = [
+    # Messages of dual-write and posting about missing reference data or setup (`docs/domain/documents.md` §1 and §2).
     r"currenc\w* .*(?:not|missing|does not exist|could not)",
     r"(?:not|missing|could not|unable to) .*currenc",
     r"unit of measure",
@@ -78,7 +78,7 @@ _WAITS_FOR_SETUP: Final = [
     r"license|licence",
     r"(?:entity )?map .*(?:not running|paused|stopped)",
 ]
-_SETUP: Final = re.compile("|".join(_WAITS_FOR_SETUP), re.IGNORECASE | re.DOTALL)
+_SETUP: Final = re.compile("|".join(_SETUP_MESSAGES), re.IGNORECASE | re.DOTALL)
 _CONFLICT: Final = re.compile(r"update conflict|deadlock|lock request time ?out|sql time ?out", re.IGNORECASE)
 _NO_SUCH_NAME: Final = re.compile(
     r"no HTTP resource was found|resource not found for the segment|could not find a property named", re.IGNORECASE
@@ -88,50 +88,50 @@ _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 def error_of_response(call: str, response: httpx.Response) -> TargetError:
-    """The error that an answer other than 2xx is; `call` names it, such as `PATCH msdyn_journals(…)`."""
-    code, said = _said(response)
+    """Return the error of a response other than 2xx; `call` names the request, such as `PATCH msdyn_journals(…)`."""
+    code, message = _error_of(response)
     status = response.status_code
-    kind, todo = _kind(status, code, said)
-    text = f"{describe_response(call, response)} {todo}"
-    if kind is Throttled:
+    error_class, remedy = _classify(status, code, message)
+    text = f"{describe_response(call, response)} {remedy}"
+    if error_class is Throttled:
         return Throttled(text, retry_after=_retry_after(response), status=status, code=code)
-    # A gateway gave up on a call that may be under way behind it.
-    return kind(text, status=status, code=code, outcome_unknown=status in (502, 504))
+    # After a gateway timeout the call may still be in progress behind the gateway.
+    return error_class(text, status=status, code=code, outcome_unknown=status in (502, 504))
 
 
 def describe_response(call: str, response: httpx.Response) -> str:
-    """What was answered to a call, as a sentence: `GET accounts: 403 Forbidden (0x80040220: missing privilege).`"""
+    """Return a response as a sentence: `GET accounts: 403 Forbidden (0x80040220: missing privilege).`"""
     text = f"{call}: {response.status_code} {_short(response.reason_phrase)}".rstrip()
-    told = ": ".join(part for part in _said(response) if part)
-    return f"{text} ({told})." if told else f"{text}."
+    detail = ": ".join(part for part in _error_of(response) if part)
+    return f"{text} ({detail})." if detail else f"{text}."
 
 
 def code_of(response: httpx.Response) -> str:
-    """The code in the body of a refusal; empty without one."""
-    return _said(response)[0]
+    """Return the error code in the body of a response, empty if it has none."""
+    return _error_of(response)[0]
 
 
-def _kind(status: int, code: str, said: str) -> tuple[type[TargetError], str]:
+def _classify(status: int, code: str, message: str) -> tuple[type[TargetError], str]:
+    """Return the class of an error, and the remedy."""
     if status == 429:
         return Throttled, "Wait."
-    if found := _CODES.get(code.lower()):
-        return found
-    if _CONFLICT.search(said):
+    if known := _CODES.get(code.lower()):
+        return known
+    if _CONFLICT.search(message):
         return Transient, "Try again."
-    if _NO_SUCH_NAME.search(said):
+    if _NO_SUCH_NAME.search(message):
         return Configuration, "Check the names of tables, columns and actions in maps and settings."
     match status:
         case 401:
             return Configuration, (
-                "The system does not know the application: register it as a user (docs/connectors.md), and check "
-                "TIEOUT_CLIENT_ID."
+                "Register the application as a user of the system (docs/connectors.md), and check TIEOUT_CLIENT_ID."
             )
         case 403:
             return Configuration, "Give the application user the rights it lacks (docs/connectors.md)."
         case 404:
-            return Missing, "Look whether the row was deleted, and whether the address is that of the API."
+            return Missing, "Check whether the row was deleted, and whether the address is that of the API."
         case 405:
-            return Configuration, "The address does not take this call: check the settings of addresses and actions."
+            return Configuration, "Check the settings of addresses and actions: the address does not accept this call."
         case 408 | 409:
             return Transient, "Try again."
         case 410:
@@ -139,16 +139,16 @@ def _kind(status: int, code: str, said: str) -> tuple[type[TargetError], str]:
         case 412:
             return Changed, "Read the row again."
     if 300 <= status < 400:
-        return Configuration, "The API sent us elsewhere, as to a sign-in page: check the address."
-    if _SETUP.search(said):
-        return Configuration, "Mend what the message names, then sync again."
+        return Configuration, "Check the address: the API redirects, as to a sign-in page."
+    if _SETUP.search(message):
+        return Configuration, "Correct what the message names, then sync again."
     if status >= 500 and not code.lower().startswith("0x80040265"):
         return Transient, "Try again later."
     return Permanent, "Look at the message: the same call would be refused again."
 
 
-def _said(response: httpx.Response) -> tuple[str, str]:
-    """The code and the message in the body of a refusal; Finance puts what matters into the inner error."""
+def _error_of(response: httpx.Response) -> tuple[str, str]:
+    """Return the error code and the message in the body of a response. Finance has the details in inner errors."""
     try:
         content = msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -161,16 +161,18 @@ def _said(response: httpx.Response) -> tuple[str, str]:
         message = content.get("Message") if isinstance(content, dict) else None
         return "", _short(message)
     inner = error.get("innererror")
-    said = [_short(error.get("message"))]
+    messages = [_short(error.get("message"))]
     while isinstance(inner, dict):
-        said.append(_short(inner.get("message")))
+        messages.append(_short(inner.get("message")))
         inner = inner.get("internalexception")
-    distinct = list(dict.fromkeys(text for text in said if text and text != "An error has occurred."))
+    distinct = list(dict.fromkeys(text for text in messages if text and text != "An error has occurred."))
     return _short(error.get("code")), " / ".join(distinct)[:_TEXT_MAX]
 
 
 def _short(text: object) -> str:
-    """Some of a text in one line. Control characters go: a store refuses NUL, and a terminal obeys escapes."""
+    """Return a text on one line, truncated and without control characters: a store refuses NUL, and a terminal
+    interprets escape sequences.
+    """
     if not isinstance(text, str):
         return ""
     printable = "".join(character if character.isprintable() else " " for character in text[: 4 * _TEXT_MAX])
@@ -178,29 +180,29 @@ def _short(text: object) -> str:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds to wait, an hour at most; both systems write a number of seconds, and anything else counts as none."""
-    written = response.headers.get("Retry-After", "").strip()
-    if not re.fullmatch(r"\d{1,30}(\.\d{1,30})?", written, re.ASCII):
+    """Return `Retry-After` in seconds, at most an hour. Both systems send a number; any other value is ignored."""
+    text = response.headers.get("Retry-After", "").strip()
+    if not re.fullmatch(r"\d{1,30}(\.\d{1,30})?", text, re.ASCII):
         return None
-    return min(float(written), _RETRY_AFTER_MAX)
+    return min(float(text), _RETRY_AFTER_MAX)
 
 
 def error_of_missing_response(call: str, host: str, error: httpx.HTTPError | httpx.InvalidURL) -> TargetError:
-    """The error that no answer at all is: unknown host, TLS, timeouts, lost connections."""
+    """Return the error of a missing response: an unknown host, TLS, a timeout, a lost connection."""
     cause = _root(error)
     unknown = not isinstance(error, _UNSENT)
     if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
-        return Configuration(f"{call}: there is no host {host}. Check the address in the settings.")
+        return Configuration(f"{call}: the host {host} does not exist. Check the address in the settings.")
     if isinstance(cause, ssl.SSLCertVerificationError):
         return Configuration(
             f"{call}: the certificate of {host} is not trusted ({cause}). Check the address, and the "
-            "certificates this machine trusts."
+            "certificates that this machine trusts."
         )
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        # What httpx says of it holds the address, which may be a secret.
-        return Configuration(f"{call}: the address is none ({type(error).__name__}). Write https://….")
+        # The message of httpx contains the address, which may be a secret.
+        return Configuration(f"{call}: the address is invalid ({type(error).__name__}). Write https://….")
     if isinstance(error, httpx.TimeoutException):
-        return Transient(f"{call}: {host} did not answer in time. Try again later.", outcome_unknown=unknown)
+        return Transient(f"{call}: {host} did not respond in time. Try again later.", outcome_unknown=unknown)
     return Transient(
         f"{call}: the connection to {host} failed ({type(error).__name__}). Try again later.", outcome_unknown=unknown
     )
@@ -213,14 +215,15 @@ def _root(error: BaseException) -> BaseException:
 
 
 def decode_object(call: str, response: httpx.Response) -> dict[str, Any]:
-    """The JSON object in a good answer, numbers with a fraction as their digits: they may be money.
+    """Return the JSON object in a successful response. Numbers with a fraction are decoded as text, because they may be
+    amounts.
 
-    Raises `Configuration` for a page meant for people, as of a proxy or a sign-in; `Transient` for JSON that was cut.
+    Raises `Configuration` for a web page, such as that of a proxy or a sign-in, and `Transient` for truncated JSON.
     """
     if "html" in response.headers.get("content-type", "").lower():
         raise Configuration(
-            f"{call}: {response.url.host} answered with a web page, not with JSON. Check the address in the settings, "
-            "and proxies on the way.",
+            f"{call}: {response.url.host} responded with a web page instead of JSON. Check the address in the "
+            "settings, and the proxies between.",
             status=response.status_code,
         )
     try:
@@ -234,8 +237,8 @@ def decode_object(call: str, response: httpx.Response) -> dict[str, Any]:
 
 def _broken(call: str, response: httpx.Response) -> NoReturn:
     raise Transient(
-        f"{call}: the answer of {response.url.host} is no whole JSON object ({len(response.content)} bytes). Try again "
-        "later.",
+        f"{call}: the response of {response.url.host} is not a complete JSON object ({len(response.content)} bytes). "
+        "Try again later.",
         status=response.status_code,
         outcome_unknown=True,
     ) from None

@@ -1,8 +1,9 @@
-"""One API as one user: every call to Finance or Dataverse leaves here, or does not leave.
+"""One API as one user: all calls to Finance and Dataverse are made here.
 
-A call waits for its turn (`handlers.api.service_limits`), needs the switch when it changes something (R49), carries a
-token, and ends in an answer or in one of `handlers.errors`. Nothing is retried here but a call whose token was refused,
-once. Answers are bounded (`handlers.api.bounded_exchange`), and links in them are followed within this API alone.
+A call waits for a slot (`handlers.api.service_limits`), needs `TIEOUT_OUTGOING` if it changes data (R49), carries a
+token, and returns a response or raises one of `handlers.errors`. Only a call whose token was refused is retried here,
+once. Responses are limited in size and time (`handlers.api.bounded_exchange`), and their links are followed within the
+same API only.
 """
 
 import re
@@ -30,43 +31,43 @@ _ODATA: Final = {"Accept": "application/json", "OData-Version": "4.0", "OData-Ma
 
 _LINK_CHARACTERS_MAX: Final = 16_384
 _PLAIN_PATH: Final = re.compile(r"[\w./()=',$:@!*+;~-]*", re.ASCII)
-"""The path of a link: nothing is encoded in it that a server could read as another folder (`%2e%2e`, `%2f`, `%5c`)."""
-_AHEAD_MAX: Final = timedelta(days=1)
-"""A system's clock that is further ahead of ours is wrong: rows read by it would outrank every later change."""
+"""The path of a link, without percent-encoding, which a server could decode as another folder (`%2e%2e`, `%2f`)."""
+_CLOCK_AHEAD_MAX: Final = timedelta(days=1)
+"""A clock of a system that is further ahead is ignored: its rows would take precedence over every later change."""
 
 
 class Tokens(Protocol):
-    """Where the token of a call comes from."""
+    """A source of access tokens."""
 
     def token(self) -> str:
-        """A token that holds. Raises `TargetError`."""
+        """Return a valid token. Raises `TargetError`."""
 
     def refused(self, token: str) -> None:
-        """The system refused this token; the next one must be new."""
+        """Invalidate a token that the system refused; the next one is new."""
 
 
 class ApiResponse(msgspec.Struct, frozen=True):
-    """What a system answered.
+    """A successful response of a system.
 
-    `answered` is a moment before the rows in it were read, by the system's own clock where it tells the time: a row
-    read then does not outrank a change made after (docs/connect-pollers.md).
+    `answered` is a time before its rows were read, by the clock of the system if the response has a `Date`. It is the
+    precedence of the rows, so that they never replace a later change (docs/connect-pollers.md).
     """
 
     call: str
-    """The call that it answers, for messages: `GET msdyn_actuals`."""
+    """The request, for messages: `GET msdyn_actuals`."""
     status: int
     body: bytes
     headers: Mapping[str, str]
     content: dict[str, Any]
-    """The body, numbers with a fraction as digits; empty where there is none."""
+    """The decoded body, numbers with a fraction as text; empty without a body."""
     answered: datetime
 
 
 class Connection:
     """The API at `address` for one application user.
 
-    `tokens` is None where the API asks for none. `may_change` is asked before each call that changes something (R49).
-    `clock` tells the time where the system does not.
+    `tokens` is None for an API without authorisation. `may_change` is called before each call that changes data (R49).
+    `clock` returns the time of a response without a `Date`.
     """
 
     def __init__(
@@ -94,31 +95,31 @@ class Connection:
     def get(
         self, path: str, *, parameters: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> ApiResponse:
-        """Read; `path` is relative to the API. Raises `TargetError`."""
+        """Make a GET request; `path` is relative to the API. Raises `TargetError`."""
         return self.send("GET", path, parameters=parameters, headers=headers)
 
     def follow(self, link: str, *, headers: Mapping[str, str] | None = None) -> ApiResponse:
-        """Read what a link leads to that an answer gave, and `check_link` took. Raises `TargetError`."""
+        """Read the target of a link in a response, which is checked by `check_link`. Raises `TargetError`."""
         return self._send("GET", self.check_link(link), headers or {}, None)
 
     def check_link(self, link: str) -> httpx.URL:
-        """The address that a link of an answer leads to.
+        """Return the address of a link in a response.
 
-        Raises `Configuration` unless it is below this API, at the same scheme, host and port, without user info and
-        with nothing encoded in its path: our token would travel elsewhere.
+        Raises `Configuration` unless it is below this API, with the same scheme, host and port, without user info and
+        without percent-encoding in its path: otherwise the token would be sent elsewhere.
         """
         try:
             address = self.address.join(link) if len(link) <= _LINK_CHARACTERS_MAX else None
         except (httpx.InvalidURL, ValueError):
             address = None
-        if address is None or not self._leads_here(address):
+        if address is None or not self._is_below(address):
             raise Configuration(
-                f"A link in an answer of {self.address.host} leads elsewhere ({link[:200]!r}): not followed, since it "
-                f"is not below {self.address}. Check the address in the settings, and proxies on the way."
+                f"A link in a response of {self.address.host} was not followed ({link[:200]!r}), because it is not "
+                f"below {self.address}. Check the address in the settings, and the proxies between."
             )
         return address
 
-    def _leads_here(self, address: httpx.URL) -> bool:
+    def _is_below(self, address: httpx.URL) -> bool:
         return (
             (address.scheme, address.host, address.port) == (self.address.scheme, self.address.host, self.address.port)
             and not address.userinfo
@@ -138,16 +139,16 @@ class Connection:
     ) -> ApiResponse:
         """Make one call; `body` is sent as JSON. Raises `TargetError`.
 
-        Whatever is no GET needs the switch, unless it is known that it `changes` nothing.
+        Every call except GET and HEAD needs outgoing calls to be switched on, unless `changes` is False.
         """
         address = self._joined(path)
         if parameters:
-            # Not httpx's own encoding: the systems want to see `$select`, not `%24select`.
+            # Not the encoding of httpx: the systems accept `$select`, but not `%24select`.
             address = address.copy_with(query=urlencode(parameters, safe="$,()'", quote_via=quote).encode())
         if changes and method not in _READS and not self._may_change():
             raise OutgoingOff(
-                f"{self._call(method, address)}: not sent, since outgoing calls are switched off for this environment. "
-                "An administrator switches them on with TIEOUT_OUTGOING=true."
+                f"{self._call(method, address)}: not sent, because outgoing calls are switched off for this "
+                "environment. Ask an administrator to set TIEOUT_OUTGOING=true."
             )
         return self._send(method, address, headers or {}, body)
 
@@ -180,7 +181,7 @@ class Connection:
         return ApiResponse(call, response.status_code, response.content, response.headers, content, answered)
 
     def _sign(self, request: httpx.Request) -> str:
-        """Put a token into the request; returns it."""
+        """Add a token to the request and return it."""
         if self._tokens is None:
             return ""
         token = self._tokens.token()
@@ -188,7 +189,7 @@ class Connection:
         return token
 
     def _once(self, call: str, request: httpx.Request) -> tuple[httpx.Response, datetime]:
-        with self._limiter.turn(call) if self._limiter else nullcontext():
+        with self._limiter.slot(call) if self._limiter else nullcontext():
             before, started = self._clock(), time.monotonic()
             response = exchange(call, self._http, request, self.bounds)
             took = time.monotonic() - started
@@ -198,25 +199,26 @@ class Connection:
         return response, _read_at(response, took, before)
 
     def _joined(self, path: str) -> httpx.URL:
-        """The address of a path below this API. Raises `Permanent` for one that leads elsewhere."""
+        """Return the address of a path. Raises `Permanent` unless it is below this API."""
         try:
             address = self.address.join(path)
         except (httpx.InvalidURL, ValueError):
             address = None
         if address is None or address.host != self.address.host or not address.path.startswith(self.address.path):
-            raise Permanent(f"{path[:200]}: not sent, since it is not below {self.address}. Check the address.")
+            raise Permanent(f"{path[:200]}: not sent, because it is not below {self.address}. Check the address.")
         return address
 
 
 def _read_at(response: httpx.Response, took: float, before: datetime) -> datetime:
-    """When the system began to answer, by its own clock: what it says of the end, less what the call took.
+    """Return the time at which the system began to respond, by its own clock: its `Date` minus the duration of the
+    call.
 
-    `before`, by our clock, where it does not say, or says what cannot be.
+    Falls back to `before`, the local time of the request, if `Date` is missing or implausible.
     """
     try:
-        said = parsedate_to_datetime(response.headers["Date"])
-        said = said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
-        began = said - timedelta(seconds=took)
+        date = parsedate_to_datetime(response.headers["Date"])
+        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+        began = date - timedelta(seconds=took)
     except (KeyError, ValueError, OverflowError):
         return before
-    return before if began > before + _AHEAD_MAX else began
+    return before if began > before + _CLOCK_AHEAD_MAX else began

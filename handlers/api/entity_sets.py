@@ -1,6 +1,6 @@
-"""Under which names both APIs offer their tables: entity sets, as the metadata of each service names them.
+"""Entity sets: the names under which both APIs expose their tables, read from the metadata of each service.
 
-Decision 0013 says why a name is taken from the metadata, and what follows where that cannot be read.
+Decision 0013 explains why names are read from the metadata, and the fallback if it cannot be read.
 """
 
 import re
@@ -15,38 +15,38 @@ from handlers.errors import Configuration, Permanent
 
 log = structlog.get_logger(__name__)
 
-KEPT_SECONDS: Final = 3_600.0
-"""How long the names are cached. Tables come and go with deployments."""
-MISSED_SECONDS: Final = 60.0
-"""A table that is not named may have been published since: the names are read again, this often at most."""
+CACHE_SECONDS: Final = 3_600.0
+"""How long the names are cached. Deployments add and remove tables."""
+MISS_SECONDS: Final = 60.0
+"""After a cache miss the names are read again, at most this often: the table may have been published since."""
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w{0,127}", re.ASCII)
-"""What a name must be to be put into an address."""
+"""The form of a name that is safe in an address."""
 
 Names = Mapping[str, str]
-"""Entity sets by what a table is looked up by: its name, or the entity set itself."""
+"""Entity sets by lookup key: the name of the table, or the entity set itself."""
 
 
 def plural(entity: str) -> str:
-    """The entity set of a table by convention."""
+    """Return the entity set of a table by naming convention."""
     return f"{entity[:-1]}ies" if entity.endswith("y") else f"{entity}s"
 
 
 def plurals(entity: str) -> tuple[str, ...]:
-    """What the entity set of a table may be called where only the sets are listed; the most likely first."""
+    """Return the possible entity sets of a table, the most likely first, for metadata that lists entity sets only."""
     return plural(entity), f"{entity}s", f"{entity}es", entity
 
 
 def is_name(name: object) -> bool:
-    """Whether a name from metadata may be put into an address."""
+    """Return True if a name from the metadata is safe in an address."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 class EntitySets:
-    """The entity sets of one system, cached; for several threads.
+    """The cached entity sets of one system; thread-safe.
 
-    `read` reads the names, and raises `TargetError`; `keys` tells by what a table is looked up in them. `named` are
-    those of the settings, which win. `clock` gives seconds that only grow.
+    `read` reads the names and raises `TargetError`; `keys` returns the lookup keys of a table. `named` are the entity
+    sets of the settings, which take precedence. `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -67,32 +67,32 @@ class EntitySets:
         self._at = float("-inf")
 
     def of(self, entity: str) -> str:
-        """The entity set of a table.
+        """Return the entity set of a table.
 
-        Raises `Configuration` when the metadata names none, and what reading it raises but `Configuration` and
-        `Permanent`: where the metadata may not be read, the set is named by convention. The system refuses a name that
-        is wrong, and rows tell their table.
+        Raises `Configuration` if the metadata names none, and the errors of reading the metadata except `Configuration`
+        and `Permanent`: without access to the metadata, the naming convention is used. A wrong name is safe, because
+        the system refuses it, and rows name their table.
         """
         if entity in self._named:
             return self._named[entity]
         with self._lock:
-            names = self._fresh(KEPT_SECONDS)
+            names = self._fresh(CACHE_SECONDS)
             if names is not None and self._find(names, entity) is None:
-                names = self._fresh(MISSED_SECONDS)
+                names = self._fresh(MISS_SECONDS)
         if names is None:
             return plural(entity)
-        if (found := self._find(names, entity)) is None:
+        if (entity_set := self._find(names, entity)) is None:
             raise Configuration(
-                f"{self._system} offers no table {entity}: its metadata names {len(names)} others. Check the maps, "
+                f"{self._system} offers no table {entity}: its metadata names {len(names)} others. Check the maps and "
                 f"the rights of the application user, or name the entity set: TIEOUT_POLL={entity}=EntitySet."
             )
-        return found
+        return entity_set
 
     def _find(self, names: Names, entity: str) -> str | None:
         return next((names[key] for key in self._keys(entity) if key in names), None)
 
     def _fresh(self, seconds: float) -> Names | None:
-        """The names, at most so old; None where they may not be read."""
+        """Return names that were read within the last `seconds`; None if access to the metadata is denied."""
         if self._clock() - self._at >= seconds:
             try:
                 self._names = self._read()

@@ -1,7 +1,8 @@
-"""The service protection limits of one environment and user, kept from our side (R46, `docs/domain/limits.md`).
+"""The service protection limits of one environment and user, observed by the client (R46, `docs/domain/limits.md`).
 
-Both systems count, for each user over the last 300 seconds, requests and their combined execution time, and how many
-run at once; over any of these they answer 429. `Bucket` decides and reads no clock; `Limiter` waits.
+Both systems count, for each user and a sliding window of 300 seconds, the requests, their combined execution time and
+the concurrent requests; above any of these limits they respond with 429. `Bucket` decides without a clock of its own;
+`Limiter` waits.
 """
 
 import math
@@ -16,14 +17,14 @@ import msgspec
 from handlers.errors import Throttled
 
 _MARGIN: Final = 0.001
-"""Seconds by which a call counts longer here: two ways to reckon the end of a window differ by a rounding."""
+"""Seconds by which a call counts longer, because the end of a window is subject to rounding."""
 _LONGEST_GUESSED_WAIT: Final = 300.0
-"""Without `Retry-After` waits double, but after a whole window the allowance is there again."""
+"""The limit of exponential backoff without `Retry-After`: after a whole window the full allowance is available."""
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What the systems document for one user. They count it for each of their web servers; we do not know how many
-    there are, and keep to one.
+    """The documented limits for one user. The systems apply them to each of their web servers; the number of servers is
+    unknown, so one is assumed.
     """
 
     window_seconds: float = 300.0
@@ -36,11 +37,11 @@ DOCUMENTED: Final = Limits()
 
 
 class Bucket:
-    """What one user has used of the limits. Times are seconds of any clock that only grows.
+    """The usage of the limits by one user. Times are seconds of a monotonic clock.
 
-    A call counts from when it is sent until a window after its answer, and a margin: whenever between the two the
-    system counted it, it never counts a call that we have forgotten. While a call runs, its time is taken to be that of
-    the calls before it, or what it has taken already if that is more.
+    A call counts from the moment it is sent until a window and a margin after its response. The system counts it at
+    some moment between the two, so it never counts a call that has expired here. The execution time of a running call
+    is estimated as the average of the calls before it, or as the time it has taken so far if that is more.
     """
 
     def __init__(self, limits: Limits = DOCUMENTED) -> None:
@@ -54,8 +55,8 @@ class Bucket:
         self._throttled_in_a_row = 0
 
     def wait(self, now: float) -> float:
-        """Seconds until one more call may leave, 0 when it may now; infinite when a running one must end first."""
-        self._forget(now)
+        """Return the seconds until another call may be sent: 0 if now, infinite if a running call must end first."""
+        self._expire(now)
         if now < self._stopped_until:
             return self._stopped_until - now
         if len(self._running) >= self._limits.at_once:
@@ -66,39 +67,39 @@ class Bucket:
         over = len(self._done) + len(self._running) + 1 - self._limits.requests
         if over <= 0:
             return 0.0
-        return self._rolls_off(over - 1) - now if over <= len(self._done) else math.inf
+        return self._expires_at(over - 1) - now if over <= len(self._done) else math.inf
 
     def _wait_for_time(self, now: float) -> float:
-        """A call that alone takes longer than the allowance may go when nothing else counts."""
+        """Return the wait for execution time. A call that alone exceeds the limit is sent when no other call counts."""
         running = sum(max(now - sent, self._usual_seconds) for sent in self._running.values())
         over = self._done_seconds + running + self._usual_seconds - self._limits.execution_seconds
         if over <= 0 or not (self._done or self._running):
             return 0.0
-        for place, (_, seconds) in enumerate(self._done):
+        for index, (_, seconds) in enumerate(self._done):
             over -= seconds
             if over <= 0:
-                return self._rolls_off(place) - now
-        return math.inf if self._running else self._rolls_off(len(self._done) - 1) - now
+                return self._expires_at(index) - now
+        return math.inf if self._running else self._expires_at(len(self._done) - 1) - now
 
-    def _rolls_off(self, place: int) -> float:
-        return self._done[place][0] + self._limits.window_seconds + _MARGIN
+    def _expires_at(self, index: int) -> float:
+        return self._done[index][0] + self._limits.window_seconds + _MARGIN
 
     def begin(self, now: float) -> int:
-        """A call leaves; returns its ticket."""
+        """Register a call that is sent and return its ticket."""
         self._calls += 1
         self._running[self._calls] = now
         return self._calls
 
     def end(self, ticket: int, now: float) -> None:
-        """A call was answered, or will never be."""
+        """Register the end of a call, with or without a response."""
         sent = self._count(ticket, now)
         if sent >= self._stopped_until:
             self._throttled_in_a_row = 0
 
     def throttled(self, ticket: int, now: float, retry_after: float | None) -> None:
-        """A call was answered 429: all wait as long as the system says, or 2, 4, 8, … seconds when it does not.
+        """Register a response 429: all calls wait for `retry_after`, or 2, 4, 8, … seconds without it.
 
-        Sending during the wait makes it longer; the answer to a call that left before may only make it longer, too.
+        A call during the wait prolongs it. The response to a call that was sent before can prolong it only as well.
         """
         self._count(ticket, now)
         self._throttled_in_a_row += 1
@@ -110,22 +111,22 @@ class Bucket:
         seconds = now - sent
         self._done.append((now, seconds))
         self._done_seconds += seconds
-        # Follows a change of load within some twenty calls, and one slow call hardly moves it.
+        # A moving average over some twenty calls: it follows a change of load, and one slow call has little effect.
         self._usual_seconds += (seconds - self._usual_seconds) / min(20, self._calls)
         return sent
 
-    def _forget(self, now: float) -> None:
-        while self._done and self._rolls_off(0) <= now:
+    def _expire(self, now: float) -> None:
+        while self._done and self._expires_at(0) <= now:
             self._done_seconds -= self._done.popleft()[1]
         if not self._done:
             self._done_seconds = 0.0
 
 
 class Limiter:
-    """Lets calls of one environment and user leave as the limits allow; for several threads.
+    """Delays the calls of one environment and user to stay within the limits; thread-safe.
 
-    `clock` gives seconds that only grow, `sleep` waits so many. `patience_seconds` is how long a call may wait here
-    before it is given up (R44: obeying `Retry-After` has a deadline).
+    `clock` is monotonic, in seconds, and `sleep` waits seconds. `wait_seconds_max` is how long a call may wait for its
+    slot (R44: observing `Retry-After` has a deadline).
     """
 
     def __init__(
@@ -134,20 +135,20 @@ class Limiter:
         sleep: Callable[[float], None],
         *,
         limits: Limits = DOCUMENTED,
-        patience_seconds: float = 1_800.0,
+        wait_seconds_max: float = 1_800.0,
     ) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._patience = patience_seconds
+        self._wait_max = wait_seconds_max
         self._bucket = Bucket(limits)
         self._changed = threading.Condition()
 
     @contextmanager
-    def turn(self, call: str) -> Iterator[None]:
-        """Waits until `call` may leave, and counts it until the block ends.
+    def slot(self, call: str) -> Iterator[None]:
+        """Wait for a slot and hold it until the block ends; `call` names the request in errors.
 
-        Raises `Throttled` when its turn does not come within the patience: nothing was sent then. A `Throttled` that
-        leaves the block stops all calls.
+        Raises `Throttled` if no slot is free within `wait_seconds_max`; no request was sent then. A `Throttled` that
+        the block raises delays all calls.
         """
         ticket = self._take(call)
         throttled: Throttled | None = None
@@ -165,12 +166,12 @@ class Limiter:
                 self._changed.notify_all()
 
     def wait(self) -> float:
-        """Seconds until a call could leave; infinite while one must come back first."""
+        """Return the seconds until a call may be sent; infinite while a running call must end first."""
         with self._changed:
             return self._bucket.wait(self._clock())
 
     def _take(self, call: str) -> int:
-        deadline = self._clock() + self._patience
+        deadline = self._clock() + self._wait_max
         while True:
             with self._changed:
                 now = self._clock()
@@ -182,8 +183,8 @@ class Limiter:
                     continue
             if now + wait > deadline:
                 raise Throttled(
-                    f"{call}: not sent. The limits of the system leave room in {wait:.0f} seconds only. It goes on by "
-                    "itself then.",
+                    f"{call}: not sent. The limits of the system allow it in {wait:.0f} seconds, when it is retried "
+                    "automatically.",
                     retry_after=wait,
                 )
             self._sleep(wait)

@@ -1,6 +1,6 @@
-"""Access tokens of Microsoft Entra ID, acquired by MSAL: by a client secret, a certificate, or a managed identity.
+"""Access tokens of Microsoft Entra ID, acquired by MSAL with a client secret, a certificate or a managed identity.
 
-MSAL is imported when the first token is needed, since few commands need one. Its calls leave through
+MSAL is imported when the first token is needed, because few commands need one. It makes its calls through
 `handlers.api.bounded_exchange`.
 """
 
@@ -21,21 +21,21 @@ from handlers.errors import Configuration, Transient
 
 _WRONG: Final = {
     "invalid_client": "Check {credential} and TIEOUT_CLIENT_ID: the credential may have expired.",
-    "unauthorized_client": "Check TIEOUT_CLIENT_ID: the directory does not know this application.",
+    "unauthorized_client": "Check TIEOUT_CLIENT_ID: the application is not registered in the directory.",
     "invalid_request": "Check TIEOUT_TENANT.",
     "invalid_scope": "Check the addresses TIEOUT_DATAVERSE and TIEOUT_FINANCE.",
     "invalid_resource": "Check the addresses TIEOUT_DATAVERSE and TIEOUT_FINANCE.",
 }
 _MSAL_FAULTS: Final = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, OSError)
-"""What MSAL raises for an answer that it does not understand; it reads each member as if it were right."""
+"""The exceptions of MSAL for an invalid response, whose members it does not validate."""
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,32768}")
-"""What may be put into a header."""
+"""A token that is safe in a header."""
 _KEY: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL)
 _CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
 
 
 class Application(msgspec.Struct, frozen=True):
-    """An application that is registered in a directory (`tenant`), with a secret or the file of a certificate.
+    """An application that is registered in a directory (`tenant`), with a secret or a certificate file.
 
     `authority` is the https address of the sign-in service. `certificate` is a PEM file with the certificate and its
     private key.
@@ -52,13 +52,13 @@ class Application(msgspec.Struct, frozen=True):
 
 
 class ManagedIdentity(msgspec.Struct, frozen=True):
-    """The identity that Azure gives the machine: the one with this client id, or the machine's own without."""
+    """A managed identity of Azure: user-assigned with a client id, otherwise system-assigned."""
 
     client_id: str = ""
 
 
 class EntraTokens:
-    """Tokens for one system, at `resource` (`https://org.crm4.dynamics.com`); for several threads.
+    """Tokens for one system, at `resource` (`https://org.crm4.dynamics.com`); thread-safe.
 
     MSAL caches a token until five minutes before it expires.
     """
@@ -76,7 +76,7 @@ class EntraTokens:
         return f"EntraTokens({self._identity!r}, resource={self._resource!r})"
 
     def token(self) -> str:
-        """A token that is valid for some minutes. Raises `TargetError`."""
+        """Return a token that is valid for some minutes. Raises `TargetError`."""
         with self._lock:
             try:
                 if self._acquire is None:
@@ -84,18 +84,19 @@ class EntraTokens:
                 answer = self._acquire()
             except _MSAL_FAULTS as error:
                 raise Configuration(
-                    f"sign-in for {self._resource}: what answers is no sign-in service ({type(error).__name__}). "
+                    f"sign-in for {self._resource}: the response is not that of a sign-in service "
+                    f"({type(error).__name__}). "
                     f"{self._check()}"
                 ) from None
             token = answer.get("access_token")
             if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-                raise Configuration(f"sign-in for {self._resource}: the answer holds no token. {self._check()}")
+                raise Configuration(f"sign-in for {self._resource}: the response has no token. {self._check()}")
             register_secret(token)
             return token
 
     def refused(self, token: str) -> None:
-        """The system refused this token, as after it was revoked: the next one is new, for the cache goes with MSAL's
-        client.
+        """Invalidate the cache after the system refused a token, as after it was revoked: the cache belongs to the
+        client of MSAL, which is created again.
         """
         with self._lock:
             self._acquire = None
@@ -113,7 +114,7 @@ class EntraTokens:
             application.client_id,
             client_credential=credential,
             authority=f"{application.authority.rstrip('/')}/{application.tenant}",
-            # Discovery would ask login.microsoftonline.com whether it knows the authority that the settings name.
+            # Discovery would send the authority of the settings to login.microsoftonline.com.
             instance_discovery=False,
             # Not from the environment (MSAL_FORCE_REGION).
             azure_region=False,
@@ -138,7 +139,7 @@ class EntraTokens:
         return "Check TIEOUT_AUTHORITY and TIEOUT_TENANT."
 
     def _remedy(self, code: str) -> str:
-        """What to do about a sign-in that was refused with this code."""
+        """Return the remedy for a sign-in that was refused with this code."""
         if isinstance(self._identity, ManagedIdentity):
             return self._check()
         credential = "TIEOUT_CLIENT_CERTIFICATE" if self._identity.certificate else "TIEOUT_CLIENT_SECRET"
@@ -147,27 +148,27 @@ class EntraTokens:
 
 
 def _certificate(path: Path) -> dict[str, str]:
-    """MSAL's credential of a certificate. Raises `Configuration`."""
+    """Return the MSAL credential of a certificate file. Raises `Configuration`."""
     try:
-        written = path.read_text(encoding="ascii")
+        text = path.read_text(encoding="ascii")
     except OSError as error:
-        # A secret that was put here by mistake is no name of a file.
+        # The value may be a secret that was set here by mistake.
         named = path if path.suffix else "the file"
         raise Configuration(f"{named} (TIEOUT_CLIENT_CERTIFICATE) cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        written = ""
-    key, start = _KEY.search(written), written.find(_CERTIFICATE)
+        text = ""
+    key, start = _KEY.search(text), text.find(_CERTIFICATE)
     if key is None or start < 0:
         raise Configuration(
             f"{path} (TIEOUT_CLIENT_CERTIFICATE) is not a PEM file with a certificate and its private key. Put both "
             "into it, as text; openssl pkcs12 converts a PFX file."
         )
-    _check_pair(path, key[0], written[start:])
-    return {"private_key": key[0], "public_certificate": written[start:]}
+    _check_pair(path, key[0], text[start:])
+    return {"private_key": key[0], "public_certificate": text[start:]}
 
 
 def _check_pair(path: Path, key: str, certificate: str) -> None:
-    """Raise `Configuration` unless the private key is that of the certificate."""
+    """Raise `Configuration` unless the private key belongs to the certificate."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -189,19 +190,19 @@ def _check_pair(path: Path, key: str, certificate: str) -> None:
 
 
 class _Reply(msgspec.Struct, frozen=True):
-    """An answer as MSAL reads it."""
+    """A response in the form that MSAL expects."""
 
     status_code: int
     text: str
     headers: Mapping[str, str]
 
     def raise_for_status(self) -> None:
-        """MSAL sees successful answers, and a challenge, alone."""
+        """Do nothing: MSAL receives successful responses and challenges only."""
 
 
 class _Http:
-    """The HTTP client that MSAL calls. What is refused or broken raises `TargetError`, through MSAL; `remedy` says what
-    to do about a code.
+    """The HTTP client that MSAL calls. A refused or invalid response raises `TargetError` through MSAL; `remedy`
+    returns the remedy for an error code.
     """
 
     def __init__(self, http: httpx.Client, remedy: Callable[[str], str]) -> None:
@@ -221,15 +222,15 @@ class _Http:
         headers: Mapping[str, str] | None = None,
         **_: object,
     ) -> _Reply:
-        # Not httpx's own encoding: the proof of a certificate is bytes.
+        # Not the encoding of httpx: the assertion of a certificate is bytes.
         form = {**(headers or {}), "Content-Type": "application/x-www-form-urlencoded"}
         content = urlencode(data or {}).encode()
-        if proof := (data or {}).get("client_assertion"):
-            register_secret(proof if isinstance(proof, str) else proof.decode())
+        if assertion := (data or {}).get("client_assertion"):
+            register_secret(assertion if isinstance(assertion, str) else assertion.decode())
         return self._sent(self._http.build_request("POST", url, params=params or None, content=content, headers=form))
 
     def close(self) -> None:
-        """The client belongs to the caller."""
+        """Do nothing: the caller owns the client."""
 
     def _sent(self, request: httpx.Request) -> _Reply:
         parts = urlsplit(str(request.url))
@@ -237,15 +238,17 @@ class _Http:
         response = exchange(call, self._http, request)
         if response.is_success:
             decode_object(call, response)
-        # Azure Arc answers the first call with the name of a file that proves who asks.
+        # Azure Arc challenges the first call with the name of a file that only an authorised process can read.
         elif response.status_code != 401 or "basic realm=" not in response.headers.get("www-authenticate", "").lower():
             if 300 <= response.status_code < 429 and response.status_code != 408:
                 code = code_of(response)
-                told = f"{describe_response(call, response)} {self._remedy(code)}"
-                raise Configuration(told, status=response.status_code, code=code)
+                message = f"{describe_response(call, response)} {self._remedy(code)}"
+                raise Configuration(message, status=response.status_code, code=code)
             raise error_of_response(call, response)
         try:
             text = response.content.decode()
         except UnicodeDecodeError:
-            raise Transient(f"{call}: the answer is not UTF-8. Try again later.", status=response.status_code) from None
+            raise Transient(
+                f"{call}: the response is not UTF-8. Try again later.", status=response.status_code
+            ) from None
         return _Reply(response.status_code, text, response.headers)

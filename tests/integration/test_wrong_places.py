@@ -138,7 +138,7 @@ def test_where_retention_deleted_the_event_before_the_place_the_identity_alone_i
     told = place.says("check")
     assert "by its identity alone: " in told
     for (topic, partition), offset in read.items():
-        assert f"{topic}/{partition}, whose event {offset - 1:,} retention has deleted" in told
+        assert f"{topic}/{partition}, whose event {offset - 1:,} was deleted by retention" in told
     assert "FAULT" not in told
 
 

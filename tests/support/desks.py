@@ -23,7 +23,7 @@ from tieout.settings import Settings
 from tieout.simulator import simulate
 from tieout.simulator.pair.systems import ACTIONS
 from tieout.sync import error_retry
-from tieout.sync.planning import Plan, looking, plan, plan_for
+from tieout.sync.planning import Plan, document_precondition, plan, plan_for
 from tieout.worker.handling import caller
 
 COMPANY = "USPM"
@@ -49,7 +49,7 @@ class Desk:
         self.executor = SyncExecutor(
             self.attempts,
             caller(self.site.processes),
-            looking(self.reader, self.settings),
+            document_precondition(self.reader, self.settings),
             name="worker",
             clock=self.now,
             sleep=self.site.clock.sleep,

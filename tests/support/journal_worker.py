@@ -80,7 +80,7 @@ def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
     executor = SyncExecutor(
         attempts,
         journals.call,
-        journals.needed,
+        journals.check,
         name=f"worker {os.getpid()}",
         clock=lambda: now * SECOND,
         sleep=lambda seconds: os._exit(0),  # one attempt a process

@@ -32,7 +32,7 @@ from tieout.sync.general_journals import (
     journal_statuses,
     request_journals,
 )
-from tieout.sync.planning import looking
+from tieout.sync.planning import document_precondition
 from tieout.worker.handling import by_action, caller
 
 COMPANY = "USPM"
@@ -65,7 +65,7 @@ class JournalDesk:
         self.executor = SyncExecutor(
             self.attempts,
             by_action(self.journals.call, caller(self.site.processes)),
-            by_action(self.journals.needed, looking(self.reader, self.settings)),
+            by_action(self.journals.check, document_precondition(self.reader, self.settings)),
             name="worker",
             clock=self.now,
             sleep=self.site.clock.sleep,

@@ -282,14 +282,14 @@ def test_begin_and_end_are_told_once_also_after_a_restart(engine: Engine) -> Non
     standing, receiver = [SILENT], Receiver()
     for _ in range(3):
         one = dispatcher(engine, standing, receiver)
-        one.look()
-        one.tell()
+        one.evaluate()
+        one.send_due()
     assert receiver.told == [("feed-silent finance", "began")]
     standing.clear()
     for _ in range(3):
         one = dispatcher(engine, standing, receiver)
-        one.look()
-        one.tell()
+        one.evaluate()
+        one.send_due()
     assert receiver.told == [("feed-silent finance", "began"), ("feed-silent finance", "ended")]
 
 
@@ -297,13 +297,13 @@ def test_what_could_not_be_told_is_told_when_the_receiver_is_back(engine: Engine
     receiver, now = Receiver(), [1]
     one = dispatcher(engine, [SILENT], receiver, lambda: now[0])
     receiver.there = False
-    one.look()
-    one.tell()
+    one.evaluate()
+    one.send_due()
     receiver.there = True
-    one.tell()
+    one.send_due()
     assert receiver.told == []  # who claimed it may still be telling it
     now[0] += CLAIM_LEASE
-    one.tell()
+    one.send_due()
     assert receiver.told == [("feed-silent finance", "began")]
 
 
@@ -339,7 +339,7 @@ def test_a_worker_tells_an_alert_when_its_turn_comes_and_two_tell_it_once(
     project(settings, [*small_company(), *lines([NOT_UNDERSTOOD])])
     told = msgspec.structs.replace(settings, webhook=address)
     # Turns that are shorter than a minute.
-    monkeypatch.setattr(alerting, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(alerting, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(alerting, "current_minute", lambda: f"{time.time():020.1f}")
     with alerting.alerting(told), alerting.alerting(told):
         deadline = time.monotonic() + 30

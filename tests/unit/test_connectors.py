@@ -415,6 +415,6 @@ def test_a_second_refusal_is_for_a_person() -> None:
         seen.append(request)
         return httpx.Response(401)
 
-    with pytest.raises(Configuration, match="register it as a user"):
+    with pytest.raises(Configuration, match="Register the application as a user"):
         dataverse(handler).read("msdyn_actuals", ROW)
     assert len(seen) == 2

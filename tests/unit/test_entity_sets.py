@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from handlers.api.bounded_exchange import Bounds, client
 from handlers.api.connection import Connection
 from handlers.api.dataverse import Dataverse
-from handlers.api.entity_sets import KEPT_SECONDS, MISSED_SECONDS, EntitySets
+from handlers.api.entity_sets import CACHE_SECONDS, MISS_SECONDS, EntitySets
 from handlers.api.finance import Finance
 from handlers.errors import Configuration, TargetError, Throttled, Transient
 from tests.support.hostile import Hostile, hostile, reply
@@ -124,13 +124,13 @@ def test_names_are_cached_for_a_bounded_time_and_read_again_for_a_table_that_is_
     sets = EntitySets("Finance", names, lambda entity: (entity,), {}, lambda: now)
     assert [sets.of("a"), sets.of("a")] == ["as", "as"]
     known["b"] = "bs"
-    now = MISSED_SECONDS / 2
+    now = MISS_SECONDS / 2
     with pytest.raises(Configuration):
         sets.of("b")
-    now = MISSED_SECONDS
+    now = MISS_SECONDS
     assert sets.of("b") == "bs"
-    assert read == [0.0, MISSED_SECONDS]
-    now += KEPT_SECONDS - 1
+    assert read == [0.0, MISS_SECONDS]
+    now += CACHE_SECONDS - 1
     assert sets.of("a") == "as"
     now += 1
     known["a"] = "renamed"

@@ -159,7 +159,7 @@ def test_a_journal_with_its_lines_is_confirmed_and_one_without_is_not() -> None:
     site.dataverse.act("contoso_ConfirmJournal", {}, on=f"msdyn_journals({journal.id})")
     assert site.dataverse.read("msdyn_journals", JOURNAL).columns["msdyn_isposted"] is True
     missing = {"transactioncurrencyid@odata.bind": "/transactioncurrencies(isocurrencycode='CHF')"}
-    with pytest.raises(Configuration, match="is not there"):
+    with pytest.raises(Configuration, match="does not exist"):
         site.dataverse.upsert("msdyn_journallines", {"msdyn_externaldescription": "2"}, missing)
 
 

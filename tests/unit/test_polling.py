@@ -41,7 +41,7 @@ class Feed:
         self.events: list[SourceEvent] = []
         self.cursors = cursors or MemoryCursors()
         self.poller = Poller(
-            site.finance, site.dataverse, self.cursors, self.events.extend, tables, whole=["finance", "dataverse"]
+            site.finance, site.dataverse, self.cursors, self.events.extend, tables, complete=["finance", "dataverse"]
         )
 
     def facts(self) -> list[Any]:

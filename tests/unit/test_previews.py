@@ -17,7 +17,7 @@ from tests.support.desks import COMPANY, Desk
 from tests.support.workspace import posted_expense
 from tieout.sync import previews
 from tieout.sync.planning import Limits, TooManyCalls, plan_of
-from tieout.sync.previews import Confirmed, Preview, Shown, read_token
+from tieout.sync.previews import Confirmed, Preview, PreviewForm, read_token
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_what_changed_since_the_preview_is_left_out_and_named(desk: Desk) -> Non
 def test_a_form_that_asks_for_what_is_left_to_a_person_requests_nothing(desk: Desk) -> None:
     preview = previewed(desk)
     rejected = next(one for one in preview.left if isinstance(one.step, Skipped) and one.cause == "not-approved")
-    forged = Shown(preview.id, "documents", COMPANY, "forged", [("approval", "0", [rejected.name])])
+    forged = PreviewForm(preview.id, "documents", COMPANY, "forged", [("approval", "0", [rejected.name])])
     with desk.reader.snapshot() as snapshot:
         done = previews.confirm(snapshot, desk.settings, snapshot.company(COMPANY), forged)
     assert (done.request.tasks, done.changed) == ((), [rejected.name])
@@ -89,7 +89,7 @@ def test_a_document_of_another_company_is_neither_previewed_nor_requested() -> N
         calls: list[tuple[str, str, list[str]]] = [
             (task.action, task.subject, list(task.documents)) for task in own.tasks
         ]
-        forged = Shown(own.id, "documents", COMPANY, "forged", calls)
+        forged = PreviewForm(own.id, "documents", COMPANY, "forged", calls)
         done = previews.confirm(snapshot, desk.settings, company, forged)
     assert (done.request.tasks, done.changed) == ((), ["AAAA/1"])
     assert done.request.run is not None
@@ -123,17 +123,17 @@ def test_a_scope_is_cut_to_what_a_run_keeps(desk: Desk) -> None:
 def test_a_form_with_a_character_that_no_database_keeps_is_refused() -> None:
     calls: list[tuple[str, str, list[str]]] = [("export", "a", ["a\0b"])]
     for shown in (
-        Shown("0" * 36, "documents", COMPANY, "a\0b", []),
-        Shown("0" * 36, "documents", COMPANY, "all", calls),
+        PreviewForm("0" * 36, "documents", COMPANY, "a\0b", []),
+        PreviewForm("0" * 36, "documents", COMPANY, "all", calls),
     ):
         packed = base64.urlsafe_b64encode(zlib.compress(msgspec.json.encode(shown))).decode()
-        with pytest.raises(QueryError, match="cannot be read"):
+        with pytest.raises(QueryError, match="form is invalid"):
             read_token(packed)
 
 
 def test_a_form_of_very_many_small_calls_is_refused_before_it_is_decoded() -> None:
     body = b'["' + b"0" * 36 + b'","documents","USPM","s",[' + b'["a","b",[]],' * 1_000_000 + b'["a","b",[]]],false]'
-    with pytest.raises(QueryError, match="cannot be read"):
+    with pytest.raises(QueryError, match="form is invalid"):
         read_token(base64.urlsafe_b64encode(zlib.compress(body)).decode())
 
 
@@ -162,13 +162,13 @@ def test_whatever_a_form_carries_is_read_or_refused(data: bytes) -> None:
         base64.urlsafe_b64encode(data).decode(),
         base64.urlsafe_b64encode(zlib.compress(data)).decode(),
     ):
-        with pytest.raises(QueryError, match="cannot be read"):
+        with pytest.raises(QueryError, match="form is invalid"):
             read_token(token)
 
 
 def test_a_form_that_unpacks_into_more_than_it_may_is_refused() -> None:
     bomb = base64.urlsafe_b64encode(zlib.compress(b" " * (80 * 1024 * 1024))).decode()
-    with pytest.raises(QueryError, match="cannot be read"):
+    with pytest.raises(QueryError, match="form is invalid"):
         read_token(bomb)
 
 
@@ -177,6 +177,6 @@ TEXT = st.text(st.characters(blacklist_categories=("Cs", "Cc")))
 
 @given(st.lists(st.tuples(TEXT, TEXT, st.lists(TEXT, max_size=5)), max_size=20), st.booleans())
 def test_a_token_carries_what_was_shown(calls: list[tuple[str, str, list[str]]], job: bool) -> None:
-    shown = Shown("0" * 36, "errors", "USPM", "all", calls, job)
+    shown = PreviewForm("0" * 36, "errors", "USPM", "all", calls, job)
     packed = base64.urlsafe_b64encode(zlib.compress(msgspec.json.encode(shown))).decode()
     assert read_token(packed) == shown

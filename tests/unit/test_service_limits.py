@@ -140,7 +140,7 @@ class Clock:
 
 
 def throttle(limiter: Limiter, retry_after: float | None) -> None:
-    with pytest.raises(Throttled), limiter.turn("GET x"):
+    with pytest.raises(Throttled), limiter.slot("GET x"):
         raise Throttled("GET x: 429. Wait.", retry_after=retry_after)
 
 
@@ -150,7 +150,7 @@ def test_a_429_stops_every_call_as_long_as_it_says() -> None:
     limiter = Limiter(clock, clock.sleep)
     throttle(limiter, 17)
     assert limiter.wait() == 17
-    with limiter.turn("GET y"):
+    with limiter.slot("GET y"):
         assert clock.now == 1_017
 
 
@@ -163,7 +163,7 @@ def test_without_retry_after_the_wait_doubles_until_a_call_goes_well() -> None:
         throttle(limiter, None)
         waits.append(limiter.wait())
     assert waits == [2, 4, 8, 16]
-    with pytest.raises(Transient), limiter.turn("GET x"):
+    with pytest.raises(Transient), limiter.slot("GET x"):
         raise Transient("GET x: 503. Try again later.")
     throttle(limiter, None)
     assert limiter.wait() == 2
@@ -181,9 +181,9 @@ def test_an_answer_to_a_call_that_left_before_the_429_does_not_end_the_wait() ->
 @pytest.mark.requirement("R44")
 def test_a_wait_beyond_the_deadline_is_given_up_before_anything_is_sent() -> None:
     clock = Clock()
-    limiter = Limiter(clock, clock.sleep, patience_seconds=60)
+    limiter = Limiter(clock, clock.sleep, wait_seconds_max=60)
     throttle(limiter, 300)
-    with pytest.raises(Throttled, match="not sent") as raised, limiter.turn("GET x"):
+    with pytest.raises(Throttled, match="not sent") as raised, limiter.slot("GET x"):
         raise AssertionError("nothing may be sent")
     assert raised.value.retry_after == 300
     assert clock.now == 1_000
@@ -207,7 +207,7 @@ def test_threads_share_the_allowance_of_their_user() -> None:
 
     def call(_number: int) -> None:
         nonlocal most, running
-        with limiter.turn("GET x"):
+        with limiter.slot("GET x"):
             with lock:
                 assert server.arrive(time.monotonic()) is None
                 running += 1

@@ -202,8 +202,8 @@ ANSWERS: list[tuple[str, str, Reply, type[TargetError], str]] = [
     ("throttled", TOKEN, (429, {"Retry-After": "7"}, b""), Throttled, "429"),
     ("unavailable", TOKEN, (503, {}, b""), Transient, "503"),
     ("no token", TOKEN, (200, {}, b'{"token": "?"}'), Configuration, "no token"),
-    ("cut", TOKEN, (200, {}, b'{"token'), Transient, "no whole JSON"),
-    ("a list", TOKEN, (200, {}, b"[]"), Transient, "no whole JSON"),
+    ("cut", TOKEN, (200, {}, b'{"token'), Transient, "not a complete JSON"),
+    ("a list", TOKEN, (200, {}, b"[]"), Transient, "not a complete JSON"),
     ("a token that is a number", TOKEN, (200, {}, b'{"access_token": 1, "expires_in": 3600}'), Configuration, "no "),
     (
         "a token with a new line",
@@ -217,7 +217,7 @@ ANSWERS: list[tuple[str, str, Reply, type[TargetError], str]] = [
         TOKEN,
         (200, {}, b'{"access_token": "a", "expires_in": "soon"}'),
         Configuration,
-        "no sign-in service",
+        "not that of a sign-in service",
     ),
     (
         "a lifetime without end",
@@ -226,20 +226,20 @@ ANSWERS: list[tuple[str, str, Reply, type[TargetError], str]] = [
         TargetError,
         "sign-in",
     ),
-    ("nothing of a directory", CONFIGURATION, (200, {}, b"{}"), Configuration, "no sign-in service"),
+    ("nothing of a directory", CONFIGURATION, (200, {}, b"{}"), Configuration, "not that of a sign-in service"),
     (
         "a token endpoint without TLS",
         CONFIGURATION,
         (200, {}, b'{"authorization_endpoint": "a", "token_endpoint": "http://example.com/t/oauth2/v2.0/token"}'),
         Configuration,
-        "no sign-in service",
+        "not that of a sign-in service",
     ),
     (
         "a token endpoint that is a number",
         CONFIGURATION,
         (200, {}, b'{"authorization_endpoint": 1, "token_endpoint": 1}'),
         Configuration,
-        "no sign-in service",
+        "not that of a sign-in service",
     ),
 ]
 

@@ -33,7 +33,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Starlette, QueuePool]]:
         yield (
             make_app(
                 Workspace(
-                    Reader(engine, in_force.nearest, today=settings.today), in_force, settings, TopicWriter(settings)
+                    Reader(engine, in_force.best, today=settings.today), in_force, settings, TopicWriter(settings)
                 )
             ),
             engine.pool,

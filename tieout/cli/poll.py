@@ -97,7 +97,7 @@ def _once(settings: "Settings", to: "Connectors", cursors: "Cursors") -> "list[C
                 # A fault of one table, not of the log.
                 raise Configuration(f"A row is too large for its topic: {error}") from None
 
-        poller = Poller(to.finance, to.dataverse, cursors, send, tables, whole=completely_polled(tables, maps))
+        poller = Poller(to.finance, to.dataverse, cursors, send, tables, complete=completely_polled(tables, maps))
         done = poller.once()
         again = reread_rows(log, settings.prefix, RowReader(to.finance, to.dataverse), cursors, log.append)
         # What notices ask for is of interest where there are any.

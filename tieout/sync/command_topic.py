@@ -1,9 +1,9 @@
-"""The way onto the topics for what is no event of the two systems: commands of people, from the command line and from
-the workspace (R55), and what our own processes report (R61).
+"""Writes records of tieout to the topics: commands of people, from the command line and the workspace (R55), and events
+of the processes that tieout runs (R61).
 
-Where a worker reads the topics, a record is put there and the worker applies it. An embedded log has one process that
-writes: beside a worker of this process its log is used, and where no worker runs at all, the records are applied here
-and now. Commands for a log that another process writes to wait in the store (`store.operational.inbox`) for its worker.
+On Kafka a record is published and a projecting worker applies it. An embedded log has one writing process. If this
+process runs a worker, the log of that worker is used; if no worker runs, the records are applied here. Commands for a
+log that another process has open are queued in the store (`store.operational.inbox`) for the worker of that process.
 """
 
 import getpass
@@ -33,7 +33,7 @@ from tieout.bootstrap import open_log, open_projector, open_store, projected_top
 from tieout.settings import Settings
 
 PATIENCE_SECONDS: Final = 3.0
-"""How long a page waits for its command to be applied, before it says that this will come."""
+"""How long a page waits for its command to be applied, before it reports that the command is queued."""
 
 _LOOK_SECONDS: Final = 0.05
 
@@ -41,18 +41,18 @@ _json: Final = msgspec.json.Encoder().encode
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """Commands that were sent: where their topic goes on after them, or under which ids they wait in the store."""
+    """Commands that were sent: the offset after them in each partition, or their ids in the queue of the store."""
 
     places: dict[PartitionId, int] = {}
     waiting: tuple[str, ...] = ()
 
 
 class _NotOpened(QueryError):
-    """The worker of this process is starting, or waits for what it needs."""
+    """The worker of this process has not opened the log yet."""
 
 
 class TopicWriter:
-    """Where records go out. A worker in this process lends its log for as long as it projects."""
+    """Writes records to the topics. A worker of this process lends its log while it projects."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -62,7 +62,7 @@ class TopicWriter:
 
     @contextmanager
     def expect_worker(self) -> Iterator[None]:
-        """For the length of the block a worker of this process opens the embedded log, so that nobody else here may."""
+        """Reserve the embedded log for a worker of this process while the block runs."""
         self._set(worker=True)
         try:
             yield
@@ -71,7 +71,7 @@ class TopicWriter:
 
     @contextmanager
     def lend_log(self, log: EventLog) -> Iterator[None]:
-        """The log of a worker, for the length of the block."""
+        """Use the log of a worker while the block runs."""
         self._set(lent=log)
         try:
             yield
@@ -85,9 +85,7 @@ class TopicWriter:
             self._changed.notify_all()
 
     def send(self, commands: Sequence[tuple[str, Command]]) -> Sent:
-        """Put commands, each under the key of its subject, onto their topic, or leave them for the worker that has the
-        embedded log.
-        """
+        """Publish commands, each with the key of its subject, or queue them for the worker with the embedded log."""
         topic = COMMANDS.full_name(self._settings.prefix)
         records = [NewRecord(topic, key.encode(), _json(command)) for key, command in commands]
         try:
@@ -100,14 +98,14 @@ class TopicWriter:
             return sent
 
     def enqueue(self, commands: Sequence[tuple[str, Command]]) -> Sent:
-        """Leave commands in the store for the worker that writes to the log."""
+        """Queue commands in the store for the worker that writes to the log."""
         with open_store(self._settings, write=True) as engine, engine.begin() as connection:
             rows = [(key.encode(), _json(command)) for key, command in commands]
             return Sent(waiting=tuple(enqueue(connection, rows, time.time_ns() // 1_000)))
 
     def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
-        """Put records onto their topics, and return their places. Raises `QueryError` when another process writes to
-        an embedded log.
+        """Publish records and return their partitions and offsets. Raises `QueryError` if another process has the
+        embedded log open.
         """
         try:
             return self._append(records)
@@ -127,20 +125,20 @@ class TopicWriter:
             return self._lent.append(records) if self._lent is not None else self._apply(records)
 
     def report(self, events: Sequence[SourceEvent]) -> None:
-        """Put events of ours onto the change topics. Raises as `append`."""
+        """Publish events to the change topics. Raises as `append`."""
         self.append([record_of(event, self._settings.prefix) for event in events])
 
     def publish(self) -> None:
-        """Have what waits in the store published, where no worker projects that would do it: on an embedded log."""
+        """Publish the outbox of the store, on an embedded log that no worker projects."""
         if self._settings.log_file is None:
             return
         with self._changed:
             if self._lent is None and not self._worker:
-                with suppress(LogBusy), open_projector(self._settings) as (_, projector):  # who has the log publishes
+                with suppress(LogBusy), open_projector(self._settings) as (_, projector):  # its holder publishes
                     projector.settle()
 
     def _take_when_free(self, sent: Sent) -> None:
-        """Do a worker's part if who has the log lets go of it before a worker takes what was left: it was no worker."""
+        """Apply queued commands here once the log is free: the process that had it open may not have been a worker."""
         until = time.monotonic() + PATIENCE_SECONDS
         with open_store(self._settings, write=False) as engine:
             while time.monotonic() < until:
@@ -153,15 +151,15 @@ class TopicWriter:
                     time.sleep(_LOOK_SECONDS)
 
     def _apply(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
-        """Do a worker's part, where there is none. Raises `LogBusy` where there is one."""
+        """Publish and project records in this process. Raises `LogBusy` if another process has the log open."""
         with open_projector(self._settings) as (log, projector):
-            placed = log.append(records)
+            offsets = log.append(records)
             faust_app.run(log, projector, topics=projected_topics(self._settings), until_caught_up=True)
-            return placed
+            return offsets
 
 
 def record_of(event: SourceEvent, prefix: str) -> NewRecord:
-    """An event as a record of its topic."""
+    """Return an event as a record of its topic."""
     key = None if event.key is None else event.key.encode()
     return NewRecord(f"{prefix}.{event.topic}", key, event.value, event.headers)
 
@@ -174,7 +172,7 @@ def _after(topic: str, placed: Iterable[tuple[int, int]]) -> dict[PartitionId, i
 
 
 def wait_until_applied(reader: Reader, sent: Sent, seconds: float = PATIENCE_SECONDS) -> bool:
-    """Wait until a worker has applied what was sent; False when it has not by then."""
+    """Wait until a worker has applied the commands; return False if it has not within `seconds`."""
     until = time.monotonic() + seconds
     while True:
         with reader.snapshot() as snapshot:
@@ -187,7 +185,7 @@ def wait_until_applied(reader: Reader, sent: Sent, seconds: float = PATIENCE_SEC
 
 
 def current_user() -> str:
-    """Who works here, as the operating system says."""
+    """Return the name of the user of this process, from the operating system."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -195,37 +193,39 @@ def current_user() -> str:
 
 
 def deletion_commands(entries: Iterable[ErrorEntry], who: str, why: str) -> list[tuple[str, Command]]:
-    """The commands that delete errors: each as it was seen, so that one which comes meanwhile stays."""
-    found: list[tuple[str, Command]] = []
+    """Return the commands that delete these errors, up to the latest message shown: a later message is not deleted."""
+    commands: list[tuple[str, Command]] = []
     at = time.time_ns() // 1_000
     for entry in entries:
         subject = subject_of(entry.message)
         deletion = Deletion(
             id=str(uuid.uuid4()), at=at, who=who, why=why, subject=subject, until=entry.message.evidence.at
         )
-        found.append((subject.about, delete_error(deletion)))
-    return found
+        commands.append((subject.about, delete_error(deletion)))
+    return commands
 
 
 def retried_journals(entries: Iterable[ErrorEntry]) -> list[str]:
-    """The general journals for which deleting these errors begins a new round of attempts (R62)."""
-    commands = (command for _, command in deletion_commands(entries, "somebody", "to see"))
+    """Return the general journals for which the deletion of these errors starts a new attempt cycle (R62)."""
+    commands = (command for _, command in deletion_commands(entries, "preview", "preview"))
     requests = (command.retry for command in commands if isinstance(command, DeleteError))
     return sorted({task.subject for request in requests if request is not None for task in request.tasks})
 
 
 _TASKS_AT_ONCE: Final = 500
-"""Of one command: a record of some hundred kilobytes, which every log takes."""
+"""Tasks in one command: a record of some hundred kilobytes, which every log accepts."""
 
 
 def sync_commands(request: Request) -> list[tuple[str, Command]]:
-    """The commands that ask for a sync, each for some of its calls. A run without calls is one command: it is kept."""
-    found: list[tuple[str, Command]] = []
+    """Return the commands of a sync request, each with a part of its calls. A run without calls is one command, so that
+    it is recorded.
+    """
+    commands: list[tuple[str, Command]] = []
     for some in chunks(request.tasks, _TASKS_AT_ONCE):
         names = {document for task in some for document in task.documents}
-        changes = {name: change for name, change in request.input_fingerprints.items() if name in names}
-        part = replace(request, id=f"{request.id}/{len(found)}", tasks=tuple(some), input_fingerprints=changes)
-        found.append((some[0].subject, sync_documents(part)))
-    if not found and request.run is not None:
-        found.append((request.run.company, sync_documents(request)))
-    return found
+        own = {name: fingerprint for name, fingerprint in request.input_fingerprints.items() if name in names}
+        part = replace(request, id=f"{request.id}/{len(commands)}", tasks=tuple(some), input_fingerprints=own)
+        commands.append((some[0].subject, sync_documents(part)))
+    if not commands and request.run is not None:
+        commands.append((request.run.company, sync_documents(request)))
+    return commands

@@ -1,4 +1,4 @@
-"""Finance and Dataverse as the settings reach them: sign-in, limits, the switch for outgoing calls, the processes."""
+"""Connections to Finance and Dataverse from the settings: sign-in, limits, the switch for outgoing calls, processes."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -29,12 +29,12 @@ from handlers.processes import PROCESSES, Processes, read_target
 from tieout.maintenance.map_files import load_maps
 from tieout.settings import SYSTEM_ASSIGNED, Settings
 
-# Both systems end a call after two minutes; what takes longer is not answered any more.
+# Both systems end a call after two minutes.
 _TIMEOUT = httpx.Timeout(130.0, connect=10.0)
 
 
 class Connectors(msgspec.Struct, frozen=True):
-    """What an environment is asked through."""
+    """The connections to the two systems of an environment."""
 
     finance: Finance
     dataverse: Dataverse
@@ -42,16 +42,19 @@ class Connectors(msgspec.Struct, frozen=True):
 
 
 def is_configured(settings: Settings) -> bool:
-    """Whether the settings say where both systems are."""
+    """Return True if the settings have the addresses of both systems."""
     return bool(settings.finance and settings.dataverse)
 
 
 @contextmanager
 def open_connectors(settings: Settings) -> Iterator[Connectors]:
-    """The connectors of the settings; nothing is sent before the first call. Raises `SettingError` without address."""
+    """Open the connections of the settings; no request is sent before the first call. Raises `SettingError` if an
+    address is missing.
+    """
     if settings.finance is None or settings.dataverse is None:
         raise SettingError(
-            "TIEOUT_FINANCE and TIEOUT_DATAVERSE say where the two systems are: set both (docs/connectors.md)."
+            "The addresses of the two systems are not set. Set TIEOUT_FINANCE and TIEOUT_DATAVERSE "
+            "(docs/connectors.md)."
         )
     sets = _named_sets(settings)
     with ExitStack() as stack:
@@ -67,14 +70,14 @@ def open_connectors(settings: Settings) -> Iterator[Connectors]:
 
 
 def _calling() -> httpx.Client:
-    # The cookie that ties a caller to one web server would leave the other servers' allowance unused.
+    # An affinity cookie would bind all calls to one web server and leave the limits of the other servers unused.
     refuse_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     connections = httpx.Limits(max_connections=2 * DOCUMENTED.at_once, max_keepalive_connections=DOCUMENTED.at_once)
     return client(timeout=_TIMEOUT, cookies=refuse_cookies, limits=connections)
 
 
 def _signing_in(settings: Settings) -> httpx.Client:
-    """The endpoint of a managed identity is the machine's own, so no proxy leads to it."""
+    """Return the client for sign-in. The endpoint of a managed identity is on this machine, so it bypasses proxies."""
     return client(timeout=_TIMEOUT, trust_env=settings.managed_identity is None)
 
 
@@ -86,7 +89,7 @@ def _connection(http: httpx.Client, sign_in: httpx.Client, settings: Settings, a
 
 
 def _tokens(http: httpx.Client, settings: Settings, address: str) -> Tokens | None:
-    """Tokens for the system at an address; none for one that is called by http, which is on this machine."""
+    """Return the tokens for the system at an address; None for plain http, which is accepted on this machine only."""
     if urlsplit(address).scheme == "http":
         return None
     if settings.managed_identity is not None:
@@ -103,16 +106,18 @@ def _tokens(http: httpx.Client, settings: Settings, address: str) -> Tokens | No
 
 
 def _named_sets(settings: Settings) -> Mapping[str, str]:
-    """The entity sets that the settings name, by the entity of the maps. Raises `SettingError` for an unknown one."""
-    named = dict(entry.split("=") for entry in settings.poll or () if "=" in entry)
-    if not named:
+    """Return the entity sets in the settings, by entity of the maps. Raises `SettingError` for an unknown entity."""
+    entries = dict(entry.split("=") for entry in settings.poll or () if "=" in entry)
+    if not entries:
         return {}
     maps = load_maps(settings)
-    return {_table(maps, name).entity: offered_as for name, offered_as in named.items()}
+    return {_table(maps, name).entity: entity_set for name, entity_set in entries.items()}
 
 
 def polled_tables(settings: Settings, maps: Maps) -> list[Table]:
-    """The tables to poll, by the settings or else all that the maps read. Raises `SettingError` for an unknown one."""
+    """Return the tables to poll: those in the settings, by default all that the maps read. Raises `SettingError` for an
+    unknown entity.
+    """
     if settings.poll is None:
         return [Table(entity.source, entity.entity) for entity in maps.entities.values() if entity.role.name != "later"]
     return [_table(maps, entry.partition("=")[0]) for entry in settings.poll]
@@ -126,9 +131,7 @@ def _table(maps: Maps, name: str) -> Table:
 
 
 def completely_polled(tables: list[Table], maps: Maps) -> list[System]:
-    """The systems of which every entity that the maps read is among `tables`: of those alone it may be said that all
-    has been sent.
-    """
+    """Return the systems all of whose mapped entities are among `tables`: only their watermark may advance."""
     polled = {table.entity for table in tables}
     systems: tuple[System, ...] = ("finance", "dataverse")
     return [
@@ -142,26 +145,32 @@ def completely_polled(tables: list[Table], maps: Maps) -> list[System]:
     ]
 
 
-def prerequisites(to: Connectors, settings: Settings) -> list[Prerequisite]:
-    """What Sync needs in both systems, as found there. Sync starts when `engine.sync.prerequisites.unmet` is empty."""
-    return check(observe(to.finance, to.dataverse), settings.confirmed)
+def prerequisites(connectors: Connectors, settings: Settings) -> list[Prerequisite]:
+    """Read and evaluate what Sync needs in both systems. Sync starts if `engine.sync.prerequisites.unmet` is empty."""
+    return check(observe(connectors.finance, connectors.dataverse), settings.confirmed)
 
 
 def obstacles(settings: Settings) -> list[str]:
-    """Why no sync can start: the systems that do not answer, else the prerequisites that are missing or not known."""
-    with open_connectors(settings) as to:
-        away = [f"{system.capitalize()} cannot be asked: {error}" for system, error in _away(to) if error is not None]
-        return away or [one.text for one in unmet(prerequisites(to, settings))]
+    """Return the reasons why no sync can start: the systems that do not respond, otherwise the prerequisites that are
+    missing or unknown.
+    """
+    with open_connectors(settings) as connectors:
+        unreachable = [
+            f"{system.capitalize()} cannot be called: {error}"
+            for system, error in _probe(connectors)
+            if error is not None
+        ]
+        return unreachable or [missing.text for missing in unmet(prerequisites(connectors, settings))]
 
 
-def _away(to: Connectors) -> Iterator[tuple[str, TargetError | None]]:
-    """Each system, with the error of a call to it."""
-    for system, connection, question in (
-        ("finance", to.finance.connection, ""),
-        ("dataverse", to.dataverse.connection, "WhoAmI"),
+def _probe(connectors: Connectors) -> Iterator[tuple[str, TargetError | None]]:
+    """Call each system once and yield its name with the error, if any."""
+    for system, connection, path in (
+        ("finance", connectors.finance.connection, ""),
+        ("dataverse", connectors.dataverse.connection, "WhoAmI"),
     ):
         try:
-            connection.get(question)
+            connection.get(path)
         except TargetError as error:
             yield system, error
         else:
@@ -169,16 +178,16 @@ def _away(to: Connectors) -> Iterator[tuple[str, TargetError | None]]:
 
 
 def connection_checks(settings: Settings) -> Iterator[tuple[str, bool | None, str]]:
-    """What `tieout check` says of both systems: name, whether it is right, and what was found or what to do."""
-    with open_connectors(settings) as to:
-        away = False
-        for system, error in _away(to):
-            away = away or error is not None
-            yield system, error is None, "answers, and knows the application" if error is None else str(error)
-        switch = "switched on" if settings.outgoing else "switched off: nothing is changed in either system"
-        yield "outgoing", True, f"calls that change something are {switch}"
-        if away:
-            yield "needed", None, "not looked at: both systems must answer first"
+    """Yield the lines of `tieout check` about both systems: name, result (None if unknown), and details or remedy."""
+    with open_connectors(settings) as connectors:
+        unreachable = False
+        for system, error in _probe(connectors):
+            unreachable = unreachable or error is not None
+            yield system, error is None, "responds, and accepts the application" if error is None else str(error)
+        switch = "switched on" if settings.outgoing else "switched off: no data is changed in either system"
+        yield "outgoing", True, f"calls that change data are {switch}"
+        if unreachable:
+            yield "needed", None, "not checked: both systems must respond first"
             return
-        for one in prerequisites(to, settings):
-            yield "needed", one.met, one.text
+        for prerequisite in prerequisites(connectors, settings):
+            yield "needed", prerequisite.met, prerequisite.text

@@ -1,6 +1,6 @@
-"""Retrying what the error log tells: the process of a current error runs again, with a counter of its own (R43, R50).
+"""Retries current errors: the process that reported an error runs again, with a counter of its own (R43, R50).
 
-An error is named by its company and its subject, `USPM/USPM-000041`, where a document has its name.
+An error is identified by its company and its subject, `USPM/USPM-000041`, in place of the name of a document.
 """
 
 from collections.abc import Collection, Iterable
@@ -24,7 +24,9 @@ _EVERY = 1_000_000
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """An error and what is done for it, or why it is left to a person; for a general journal its batch number."""
+    """An error with the step of its retry, or the reason why it is left to a person; `journal` is the batch number of a
+    general journal, which has steps of its own.
+    """
 
     name: str
     entry: ErrorEntry
@@ -33,38 +35,40 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 def plan(entries: Iterable[ErrorEntry], settings: Settings) -> list[Retry]:
-    """What a retry of these errors comes to."""
-    found = []
+    """Plan the retry of these errors."""
+    retries = []
     for entry in entries:
         message = entry.message
         if message.process == JOURNALS:
             number = number_in(message.subject or message.text or "")
-            left = None if number else Skipped("Which journal it is about is not known.")
-            found.append(Retry(name_of(message.company or "", number or "?"), entry, left, number))
+            left = None if number else Skipped("Run the process in Finance: the journal of the error is unknown.")
+            retries.append(Retry(name_of(message.company or "", number or "?"), entry, left, number))
             continue
         if message.company is None:
-            found.append(Retry(_name(message), entry, Skipped("Its company is not known: run the process in Finance.")))
+            unknown = Skipped("Run the process in Finance: the company of the error is unknown.")
+            retries.append(Retry(_name(message), entry, unknown))
             continue
-        # The subject of a line that failed is the line; its text names the journal.
+        # The subject of a failed line is the line; the text names the journal.
         subject = recognise(message.text or "").parameters.get("journal", message.subject)
         step = step_for_error(message.process, message.company, subject, posting_permitted=settings.sync_posts)
-        found.append(Retry(_name(message), entry, step))
-    return found
+        retries.append(Retry(_name(message), entry, step))
+    return retries
 
 
 def request(snapshot: Snapshot, retries: Iterable[Retry], who: str) -> Request:
-    """A person's wish that they be done: each begins a new round."""
+    """Return the request of a person for these retries; each starts a new attempt cycle."""
     retries = list(retries)
-    wished = tasks(
-        (one.name, one.entry.message.company or "", one.step) for one in retries if isinstance(one.step, Step)
+    requested = tasks(
+        (retry.name, retry.entry.message.company or "", retry.step) for retry in retries if isinstance(retry.step, Step)
     )
-    wished += general_journals.request_journals(snapshot, [one.name for one in retries if one.journal], who).tasks
+    journals = [retry.name for retry in retries if retry.journal]
+    requested += general_journals.request_journals(snapshot, journals, who).tasks
     number = f"{len(retries)} {'error' if len(retries) == 1 else 'errors'}"
-    return request_of(wished, {}, who=who, scope=f"Retry of {number}")
+    return request_of(requested, {}, who=who, scope=f"Retry of {number}")
 
 
 def still_current(snapshot: Snapshot, claim: Claim, names: Collection[str]) -> bool:
-    """Whether an error of one of these names is still current, so that its process must run again."""
+    """Return True if an error with one of these names is still current, so that its process must run again."""
     query = ErrorQuery(company=claim.company, limit=_EVERY)
     return any(_name(entry.message) in names for entry in snapshot.error_log(query))
 

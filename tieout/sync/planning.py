@@ -1,4 +1,4 @@
-"""What is to be synced: the rules of `engine.sync.actions` asked of the store (R40, R42)."""
+"""Plans syncs: applies the rules of `engine.sync.actions` to the documents in the store (R40, R42)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -30,25 +30,25 @@ _ROWS_AT_ONCE: Final = 1_000
 RECURRING: Final = "recurring job"
 RECURRING_SCOPE: Final = "Recurring job"
 _PLANNED_AT_ONCE: Final = 5_000
-IN_FLIGHT: Final = "It is on its way: what is missing may still come by itself."
-NARROW: Final = "Narrow it: choose fewer dates, or filter the grid; `tieout sync` has no such limit."
+IN_FLIGHT: Final = "It is within its normal processing time: the missing step may still arrive automatically."
+NARROW: Final = "Choose fewer dates, or filter the grid. `tieout sync` has no such limit."
 
 log = structlog.get_logger(__name__)
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """The most calls and documents of a sync that is started from a page."""
+    """The largest number of calls and documents of a sync that is started from a page."""
 
     calls: int
     documents: int
 
 
 class TooManyCalls(QueryError):
-    """A sync of more than is started at once."""
+    """A sync that exceeds `Limits`."""
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """A document and what Sync does for it, or why it is left alone; `change` is the digest of its surroundings."""
+    """A document with its step, or the reason why it has none; `change` is its input fingerprint."""
 
     row: GridRow
     step: Step | Skipped
@@ -56,28 +56,34 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a sync comes to, in the order of the grids: dry run and run alike."""
+    """The plan of a sync, in the order of the grids; the same for a dry run and a run."""
 
     documents: list[Planned]
 
     @property
     def tasks(self) -> list[Task]:
         """The calls."""
-        documents = [(one.row.document, one.step) for one in self.documents]
-        return tasks((own.document, own.company or "", step) for own, step in documents if isinstance(step, Step))
+        steps = [(planned.row.document, planned.step) for planned in self.documents]
+        return tasks(
+            (document.document, document.company or "", step) for document, step in steps if isinstance(step, Step)
+        )
 
     @property
     def left(self) -> list[Planned]:
-        """The documents that are left alone."""
-        return [one for one in self.documents if isinstance(one.step, Skipped)]
+        """The documents without a step."""
+        return [planned for planned in self.documents if isinstance(planned.step, Skipped)]
 
     @property
     def changes(self) -> dict[str, str]:
-        """The digests of what surrounds the documents that are synced, by their names."""
-        return {one.row.document.document: one.change for one in self.documents if isinstance(one.step, Step)}
+        """The input fingerprints of the documents that are synced, by name."""
+        return {
+            planned.row.document.document: planned.change
+            for planned in self.documents
+            if isinstance(planned.step, Step)
+        }
 
     def request(self, who: str, scope: str, *, by_person: bool = True) -> Request:
-        """The request that this be done; `scope` says in words what was chosen."""
+        """Return the request of this plan; `scope` describes in words what was selected."""
         return request_of(self.tasks, self.changes, who=who, scope=scope, by_person=by_person)
 
 
@@ -89,7 +95,7 @@ def plan(
     kinds: Sequence[Kind] = KINDS,
     limits: Limits | None = None,
 ) -> Plan:
-    """What Sync does for a company: everything in the window that is not reconciled. Raises as `plan_of`."""
+    """Plan the sync of a company: all documents in the window that are not reconciled. Raises as `plan_of`."""
     queries = [
         GridQuery(company=company.code, kind=kind, window=window, view=view, limit=_ROWS_AT_ONCE)
         for kind in kinds
@@ -99,53 +105,56 @@ def plan(
 
 
 def plan_of(snapshot: Snapshot, settings: Settings, queries: Iterable[GridQuery], limits: Limits | None = None) -> Plan:
-    """What Sync does for the rows of grids, each row once. Raises `TooManyCalls` beyond the limits."""
-    found: list[Planned] = []
-    seen: set[str] = set()
+    """Plan the sync of the rows of grids, each row once. Raises `TooManyCalls` beyond the limits."""
+    documents: list[Planned] = []
+    keys: set[str] = set()
     subjects: set[tuple[str, str]] = set()
     for query in queries:
         rows = (row for row in snapshot.rows(msgspec.structs.replace(query, limit=_ROWS_AT_ONCE)))
-        for some in chunks((row for row in rows if row.document.key not in seen), _PLANNED_AT_ONCE):
-            seen.update(row.document.key for row in some)
-            planned = plan_rows(snapshot, settings, some, on_its_way_too=False).documents
+        for some in chunks((row for row in rows if row.document.key not in keys), _PLANNED_AT_ONCE):
+            keys.update(row.document.key for row in some)
+            planned = plan_rows(snapshot, settings, some, include_in_flight=False).documents
             subjects |= {(one.step.action, one.step.subject) for one in planned if isinstance(one.step, Step)}
             if limits is not None and len(subjects) > limits.calls:
                 raise TooManyCalls(f"this sync would make more than {limits.calls:,} calls. {NARROW}")
-            if limits is not None and len(seen) > limits.documents:
-                raise TooManyCalls(f"this sync would look at more than {limits.documents:,} documents. {NARROW}")
-            found += planned
-    return Plan(found)
+            if limits is not None and len(keys) > limits.documents:
+                raise TooManyCalls(f"this sync would read more than {limits.documents:,} documents. {NARROW}")
+            documents += planned
+    return Plan(documents)
 
 
 def plan_for(snapshot: Snapshot, settings: Settings, document: str) -> Plan:
-    """What Sync does for one document that is asked for. Raises `QueryError` when there is none of that name."""
+    """Plan the sync of one requested document. Raises `QueryError` if there is no document of that name."""
     return plan_rows(snapshot, settings, [view.row for view in snapshot.chain(document)])
 
 
-def plan_rows(snapshot: Snapshot, settings: Settings, rows: Iterable[GridRow], *, on_its_way_too: bool = True) -> Plan:
-    """What Sync does for these documents, wherever their dates lie; those on their way are left alone unless they are
-    asked for.
+def plan_rows(
+    snapshot: Snapshot, settings: Settings, rows: Iterable[GridRow], *, include_in_flight: bool = True
+) -> Plan:
+    """Plan the sync of these documents, regardless of their dates. `include_in_flight=False` leaves out documents
+    within normal processing time.
     """
     rows = list(rows)
-    around = snapshot.input_fingerprints([row.document for row in rows], rests_on(settings))
-    found = []
+    inputs = snapshot.input_fingerprints([row.document for row in rows], settings_fingerprint(settings))
+    documents = []
     for row in rows:
-        own = around[row.document.key]
+        own = inputs[row.document.key]
         step: Step | Skipped | None = Skipped(IN_FLIGHT)
-        if on_its_way_too or not row.in_flight:
+        if include_in_flight or not row.in_flight:
             step = step_for(row.document, row.cause, own.rows, posting_permitted=settings.sync_posts)
         if step is not None:
-            found.append(Planned(row, step, own.change))
-    return Plan(found)
+            documents.append(Planned(row, step, own.change))
+    return Plan(documents)
 
 
 def sync_every_company(
-    reader: Reader, attempts: SqlAttempts, settings: Settings, now: datetime, ask: Callable[[Request], object]
+    reader: Reader, attempts: SqlAttempts, settings: Settings, now: datetime, send: Callable[[Request], object]
 ) -> Iterator[tuple[str, str, Request]]:
-    """Have `ask` ask for what the recurring job is due to do (R41): the company, the day and what was asked for.
+    """Run the recurring job for each company for which it is due (R41): `send` its request, and yield the company, the
+    day and the request.
 
-    Whichever worker looks first does it for all of them. A company that cannot be planned, such as one without an open
-    period, does not keep the others: its run says why it is empty.
+    One worker runs the job of a company and day. A company that cannot be planned, such as one without an open period,
+    does not block the others: the scope of its run names the reason.
     """
     if settings.sync_at == "never":
         return
@@ -157,48 +166,48 @@ def sync_every_company(
     for company, day, last in zip(companies, days, turns, strict=True):
         if last is not None and last >= day:
             continue
-        found, scope = Plan([]), RECURRING_SCOPE
+        planned, scope = Plan([]), RECURRING_SCOPE
         if last is not None:
             try:
                 with reader.snapshot() as snapshot:
-                    found = plan(snapshot, settings, company, snapshot.window(company, None, None))
+                    planned = plan(snapshot, settings, company, snapshot.window(company, None, None))
             except TieoutError as error:
                 log.warning("company_not_synced", company=company.code, day=day, reason=str(error))
                 scope = f"{RECURRING_SCOPE}, not run: {error}"
-        # Taken once it is planned: a database that goes away meanwhile leaves the day to be done.
+        # Claimed after planning: if the database fails during planning, the job of this day is still due.
         if attempts.claim_job(f"sync {company.code}", day):
             request = request_of(
-                found.tasks, found.changes, who=RECURRING, scope=scope, company=company.code, by_person=False
+                planned.tasks, planned.changes, who=RECURRING, scope=scope, company=company.code, by_person=False
             )
-            ask(request)
+            send(request)
             yield company.code, day, request
 
 
-def rests_on(settings: Settings) -> str:
-    """The settings that may make a call succeed that failed before: when one of them changes, it is tried again."""
+def settings_fingerprint(settings: Settings) -> str:
+    """Return the settings in the input fingerprint: if one of them changes, a blocked call is attempted again."""
     names = ("finance", "dataverse", "tenant", "client_id", "outgoing", "sync_posts")
     processes = tuple(name for name in Settings.__struct_fields__ if name.startswith("process_"))
     return repr([getattr(settings, name) for name in names + processes])
 
 
-def looking(reader: Reader, settings: Settings) -> Callable[[Claim], Precondition]:
-    """A look, just before a call, whether the documents of a claim, or the errors it is to clear, still ask for it."""
+def document_precondition(reader: Reader, settings: Settings) -> Callable[[Claim], Precondition]:
+    """Return the check of a claim just before its call: whether its documents, or errors to retry, still need it."""
 
-    def needed(claim: Claim) -> Precondition:
+    def check(claim: Claim) -> Precondition:
         with reader.snapshot() as snapshot:
             rows = snapshot.documents_named(claim.documents)
-            now = plan_rows(snapshot, settings, rows)
+            current = plan_rows(snapshot, settings, rows).documents
             errors = set(claim.documents) - {row.document.document for row in rows}
-            erring = bool(errors) and still_current(snapshot, claim, errors)
-        asking = [
-            one
-            for one in now.documents
-            if isinstance(one.step, Step) and (one.step.action, one.step.subject) == (claim.action, claim.subject)
-        ]
-        changes = {one.row.document.document: one.change for one in now.documents}
-        if asking or erring:
-            return Precondition(True, "", changes)
-        causes = sorted({row.cause or row.document.position for row in rows}) or ["not there any more"]
-        return Precondition(False, f"nothing asks for it any more: {', '.join(causes)}", changes)
+            has_error = bool(errors) and still_current(snapshot, claim, errors)
+        has_document = any(
+            isinstance(planned.step, Step)
+            and (planned.step.action, planned.step.subject) == (claim.action, claim.subject)
+            for planned in current
+        )
+        fingerprints = {planned.row.document.document: planned.change for planned in current}
+        if has_document or has_error:
+            return Precondition(True, "", fingerprints)
+        causes = sorted({row.cause or row.document.position for row in rows}) or ["the document no longer exists"]
+        return Precondition(False, f"no longer needed: {', '.join(causes)}", fingerprints)
 
-    return needed
+    return check

@@ -35,25 +35,25 @@ from tieout.sync.requests import request_of
 from tieout.worker.handling import ready
 
 CALLS_MAX: Final = 10_000
-"""More calls than these are not started from a page."""
+"""The largest number of calls that a page starts."""
 DOCUMENTS_MAX: Final = 100_000
-"""Nor more documents: their preview would take a minute."""
+"""The largest number of documents that a page syncs: the preview of more would take over a minute."""
 TOKEN_MAX: Final = 4 * 1024 * 1024
-"""Characters of a form's token."""
+"""Characters in the token of a form."""
 LIMITS: Final = Limits(CALLS_MAX, DOCUMENTS_MAX)
 _UNPACKED_MAX: Final = 16 * 1024 * 1024
 SCOPE_MAX: Final = 300
 _EVERY: Final = 1_000_000
 
 Kind = Literal["documents", "journals", "errors"]
-"""What a sync is requested for."""
+"""The kind of subject that a sync is requested for."""
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A document, a general journal or an error that was chosen: what Sync does for it, or why it is left unchanged.
+    """A selected document, general journal or error, with its step, or the reason why it is left unchanged.
 
-    `cause` is a code: why a document waits, how a journal stands, which message an error is. `amount` is what of a
-    document is not reconciled, in units of 1/10000 of its accounting `currency`.
+    `cause` is a code: the cause of a document, the state of a journal, the message code of an error. `amount` is the
+    unreconciled amount of a document, in units of 1/10000 of its accounting `currency`.
     """
 
     name: str
@@ -66,8 +66,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sync would do. `queued` are the calls, by action and subject, that are queued or in progress already: they
-    are made without this sync.
+    """The preview of a sync. `queued` are the calls, by action and subject, that are queued or in progress already:
+    they are made without this sync.
     """
 
     id: str
@@ -103,19 +103,19 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def token(self) -> str:
-        """What its form carries: the id of the request, and what was shown. Raises `TooManyCalls`."""
-        shown: list[tuple[str, str, list[str]]] = [
+        """The token of its form: the id of the request and the calls shown. Raises `TooManyCalls`."""
+        calls: list[tuple[str, str, list[str]]] = [
             (task.action, task.subject, list(task.documents)) for task in self.tasks
         ]
-        form = msgspec.json.encode(Shown(self.id, self.kind, self.company, self.scope, shown, self.job))
+        form = msgspec.json.encode(PreviewForm(self.id, self.kind, self.company, self.scope, calls, self.job))
         token = base64.urlsafe_b64encode(zlib.compress(form)).decode()
-        if _too_much(form) or len(token) > TOKEN_MAX:
-            raise TooManyCalls(f"this sync names too much for one page. {NARROW}")
+        if _exceeds_limits(form) or len(token) > TOKEN_MAX:
+            raise TooManyCalls(f"this sync has too many names for one page. {NARROW}")
         return token
 
 
-class Shown(msgspec.Struct, frozen=True, array_like=True):
-    """What the form of a preview carries: its calls by action and subject, with the names of their documents."""
+class PreviewForm(msgspec.Struct, frozen=True, array_like=True):
+    """The content of the form of a preview: its calls by action and subject, with the names of their documents."""
 
     id: str
     kind: Kind
@@ -126,48 +126,51 @@ class Shown(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def names(self) -> list[str]:
+        """The names of all documents, sorted."""
         return sorted({name for _, _, names in self.calls for name in names})
 
 
-def read_token(token: str) -> Shown:
-    """What a form carries. Raises `QueryError` for what no preview of ours made."""
+def read_token(token: str) -> PreviewForm:
+    """Decode the token of a form. Raises `QueryError` for a token that no preview created."""
     try:
         if len(token) > TOKEN_MAX:
             raise ValueError
         unpacking = zlib.decompressobj()
         body = unpacking.decompress(base64.urlsafe_b64decode(token.encode("ascii")), _UNPACKED_MAX)
-        if unpacking.unconsumed_tail or not unpacking.eof or _too_much(body):
+        if unpacking.unconsumed_tail or not unpacking.eof or _exceeds_limits(body):
             raise ValueError
-        shown = msgspec.json.decode(body, type=Shown)
-        texts = [shown.scope, shown.company, *(subject for _, subject, _ in shown.calls), *shown.names]
-        # No database keeps NUL, and no name has it.
+        form = msgspec.json.decode(body, type=PreviewForm)
+        texts = [form.scope, form.company, *(subject for _, subject, _ in form.calls), *form.names]
+        # No name contains NUL, and databases cannot store it.
         if (
-            not re.fullmatch(r"[0-9a-f-]{36}", shown.id, re.ASCII)
-            or len(shown.scope) > SCOPE_MAX
+            not re.fullmatch(r"[0-9a-f-]{36}", form.id, re.ASCII)
+            or len(form.scope) > SCOPE_MAX
             or "\0" in "".join(texts)
         ):
             raise ValueError
     except (ValueError, binascii.Error, zlib.error, msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        raise QueryError("this form cannot be read: open the preview again.") from None
-    if len(shown.calls) > CALLS_MAX:
-        raise QueryError(f"this form has more than {CALLS_MAX:,} calls: open the preview again.")
-    return shown
+        raise QueryError("the form is invalid: open the preview again.") from None
+    if len(form.calls) > CALLS_MAX:
+        raise QueryError(f"the form has more than {CALLS_MAX:,} calls: open the preview again.")
+    return form
 
 
-def _too_much(body: bytes) -> bool:
-    """Whether a form holds more than a preview may, judged before it is decoded: small texts take much memory."""
+def _exceeds_limits(body: bytes) -> bool:
+    """Return True if a form exceeds the limits of a preview. Checked before decoding, because many short texts use a
+    lot of memory.
+    """
     texts = 2 * (DOCUMENTS_MAX + 2 * CALLS_MAX)
-    # Names may hold quotes and brackets themselves.
+    # Names may contain quotes and brackets themselves.
     return len(body) > _UNPACKED_MAX or body.count(b"[") > 2 * CALLS_MAX + 10_000 or body.count(b'"') > 2 * texts
 
 
-# --- what is chosen --------------------------------------------------------------------------------------------------
+# --- selections ------------------------------------------------------------------------------------------------------
 
 
 def of_window(
     snapshot: Snapshot, settings: Settings, company: Company, window: Window, *, job: bool = False
 ) -> Preview:
-    """Everything in a window that is not reconciled. Raises `TooManyCalls`."""
+    """Preview the sync of all unreconciled documents in a window. Raises `TooManyCalls`."""
     scope = RECURRING_SCOPE if job else f"All documents, {window.start} to {window.end}"
     return _of_documents(
         snapshot,
@@ -182,12 +185,14 @@ def of_window(
 def of_rows(
     snapshot: Snapshot, settings: Settings, company: Company, queries: Iterable[GridQuery], scope: str
 ) -> Preview:
-    """The rows of grids. Raises `TooManyCalls`."""
+    """Preview the sync of the rows of grids. Raises `TooManyCalls`."""
     return _of_documents(snapshot, company.code, scope, plan_of(snapshot, settings, queries, LIMITS), settings=settings)
 
 
 def of_document(snapshot: Snapshot, settings: Settings, company: Company, name: str) -> Preview:
-    """One document, also while it is on its way. Raises `QueryError` where there is none."""
+    """Preview the sync of one document, even within its normal processing time. Raises `QueryError` if it does not
+    exist.
+    """
     rows = [view.row for view in snapshot.chain(name)]
     if any(row.document.company not in (None, company.code) for row in rows):
         raise QueryError(f"there is no document {name!r} in {company.code}: open it in its own company.")
@@ -198,19 +203,19 @@ def of_document(snapshot: Snapshot, settings: Settings, company: Company, name: 
 def _of_documents(
     snapshot: Snapshot, company: str, scope: str, planned: Plan, *, settings: Settings, job: bool = False
 ) -> Preview:
-    found = [
+    candidates = [
         Candidate(
-            name=one.row.document.document,
-            company=one.row.document.company or company,
-            cause=one.row.cause or one.row.document.position,
-            step=_available(settings, one.step),
-            change=one.change,
-            amount=_open_amount(one.row.document),
-            currency=one.row.document.accounting_currency,
+            name=document.row.document.document,
+            company=document.row.document.company or company,
+            cause=document.row.cause or document.row.document.position,
+            step=_available(settings, document.step),
+            change=document.change,
+            amount=_open_amount(document.row.document),
+            currency=document.row.document.accounting_currency,
         )
-        for one in planned.documents
+        for document in planned.documents
     ]
-    return _made("documents", snapshot, company, scope, found, job=job)
+    return _preview("documents", snapshot, company, scope, candidates, job=job)
 
 
 def _open_amount(document: Document) -> int | None:
@@ -219,118 +224,123 @@ def _open_amount(document: Document) -> int | None:
 
 
 def of_journals(snapshot: Snapshot, company: Company, numbers: Collection[str] | None = None) -> Preview:
-    """General journals that are not confirmed in Dataverse: those of these numbers, or all of a company. Raises
-    `QueryError` for a number that is not among them.
+    """Preview the sync of general journals that are not confirmed in Dataverse: those with these numbers, or all of a
+    company. Raises `QueryError` for a number that is not among them.
     """
-    known = {one.journal: one for one in journal_statuses(snapshot, company.code)}
-    if unknown := sorted(set(numbers or ()) - set(known)):
+    statuses = {status.journal: status for status in journal_statuses(snapshot, company.code)}
+    if unknown := sorted(set(numbers or ()) - set(statuses)):
         raise QueryError(
             f"there is no unconfirmed general journal {unknown[0]!r} here: it may have been confirmed meanwhile."
         )
-    chosen = [known[number] for number in sorted(known if numbers is None else set(numbers))]
-    scope = f"General journal {chosen[0].journal}" if numbers and len(chosen) == 1 else "General journals"
-    return _made("journals", snapshot, company.code, scope, [_of_journal(one) for one in chosen])
+    selected = [statuses[number] for number in sorted(statuses if numbers is None else set(numbers))]
+    scope = f"General journal {selected[0].journal}" if numbers and len(selected) == 1 else "General journals"
+    return _preview("journals", snapshot, company.code, scope, [_of_journal(status) for status in selected])
 
 
-def _of_journal(one: JournalStatus) -> Candidate:
-    task = task_of(one.company, one.journal, one.posted)
+def _of_journal(status: JournalStatus) -> Candidate:
+    task = task_of(status.company, status.journal, status.posted)
     step = Step(task.action, task.subject, task.parameters)
-    return Candidate(name=task.subject, company=one.company, cause=STATE_LABELS[one.state], step=step)
+    return Candidate(name=task.subject, company=status.company, cause=STATE_LABELS[status.state], step=step)
 
 
 def of_errors(
-    snapshot: Snapshot, settings: Settings, company: Company, chosen: Callable[[ErrorEntry], bool]
+    snapshot: Snapshot, settings: Settings, company: Company, is_selected: Callable[[ErrorEntry], bool]
 ) -> Preview:
-    """Current errors: their processes run again. Raises `QueryError` where none of those chosen is current."""
-    entries = [entry for entry in snapshot.error_log(ErrorQuery(company=company.code, limit=_EVERY)) if chosen(entry)]
+    """Preview the retry of the processes of current errors. Raises `QueryError` if no selected error is current."""
+    current = snapshot.error_log(ErrorQuery(company=company.code, limit=_EVERY))
+    entries = [entry for entry in current if is_selected(entry)]
     if not entries:
-        raise QueryError("there is no error like this that is current: it was resolved or deleted meanwhile.")
-    found = [_of_error(one) for one in error_retry.plan(entries, settings)]
-    scope = f"Error of {found[0].name}" if len(found) == 1 else f"{len(found)} errors"
-    return _made("errors", snapshot, company.code, scope, found)
+        raise QueryError("no selected error is current: it may have been resolved or deleted meanwhile.")
+    candidates = [_of_error(retry) for retry in error_retry.plan(entries, settings)]
+    scope = f"Error of {candidates[0].name}" if len(candidates) == 1 else f"{len(candidates)} errors"
+    return _preview("errors", snapshot, company.code, scope, candidates)
 
 
-def _of_error(one: error_retry.Retry) -> Candidate:
-    message = one.entry.message
-    step = one.step
+def _of_error(retry: error_retry.Retry) -> Candidate:
+    message = retry.entry.message
+    step = retry.step
     if step is None:
-        task = task_of(message.company or "", one.journal or "")
+        task = task_of(message.company or "", retry.journal or "")
         step = Step(task.action, task.subject, task.parameters)
     code = recognise(message.text or "").code
-    return Candidate(name=one.name, company=message.company or "", cause=code, step=step)
+    return Candidate(name=retry.name, company=message.company or "", cause=code, step=step)
 
 
-def _made(
-    kind: Kind, snapshot: Snapshot, company: str, scope: str, found: Sequence[Candidate], *, job: bool = False
+def _preview(
+    kind: Kind, snapshot: Snapshot, company: str, scope: str, candidates: Sequence[Candidate], *, job: bool = False
 ) -> Preview:
-    wanted = {(one.step.action, one.step.subject) for one in found if isinstance(one.step, Step)}
-    queued = snapshot.queued(wanted)
+    calls = {(one.step.action, one.step.subject) for one in candidates if isinstance(one.step, Step)}
     return Preview(
-        id=str(uuid.uuid4()), kind=kind, company=company, scope=_cut(scope), candidates=found, queued=queued, job=job
+        id=str(uuid.uuid4()),
+        kind=kind,
+        company=company,
+        scope=_truncated(scope),
+        candidates=candidates,
+        queued=snapshot.queued(calls),
+        job=job,
     )
 
 
-def _cut(scope: str) -> str:
-    """A scope as long as a run keeps one."""
+def _truncated(scope: str) -> str:
+    """Return a scope within the length that a run stores."""
     return scope if len(scope) <= SCOPE_MAX else f"{scope[: SCOPE_MAX - 1]}…"
 
 
-# --- confirmed -------------------------------------------------------------------------------------------------------
+# --- confirmation ----------------------------------------------------------------------------------------------------
 
 
 class Confirmed(msgspec.Struct, frozen=True):
-    """What a confirmed preview becomes: its request, and the names that were shown and need something else now."""
+    """A confirmed preview: its request, and the names that were shown and need another step now."""
 
     request: Request
     changed: list[str]
 
 
-def confirm(snapshot: Snapshot, settings: Settings, company: Company, shown: Shown) -> Confirmed:
-    """The request of what was shown and is still to be done in the same way. Raises `QueryError` as the preview."""
-    if shown.company != company.code:
-        raise QueryError("this form is of another company: open the preview again.")
-    now: dict[tuple[str, str, str], Candidate] = {}
-    for one in _again(snapshot, settings, company, shown):
-        if isinstance(one.step, Step):
-            now[one.name, one.step.action, one.step.subject] = one
-    wanted = [(name, action, subject) for action, subject, names in shown.calls for name in names]
-    kept = [now[key] for key in wanted if key in now]
-    calls = tasks((one.name, one.company, one.step) for one in kept if isinstance(one.step, Step))
-    changes = {one.name: one.change for one in kept if one.change}
+def confirm(snapshot: Snapshot, settings: Settings, company: Company, form: PreviewForm) -> Confirmed:
+    """Return the request of the steps that were shown and are still needed. Raises `QueryError` as the preview."""
+    if form.company != company.code:
+        raise QueryError("the form is of another company: open the preview again.")
+    current: dict[tuple[str, str, str], Candidate] = {}
+    for candidate in _replan(snapshot, settings, company, form):
+        if isinstance(candidate.step, Step):
+            current[candidate.name, candidate.step.action, candidate.step.subject] = candidate
+    shown = [(name, action, subject) for action, subject, names in form.calls for name in names]
+    unchanged = [current[key] for key in shown if key in current]
+    calls = tasks((one.name, one.company, one.step) for one in unchanged if isinstance(one.step, Step))
+    changes = {one.name: one.change for one in unchanged if one.change}
     request = request_of(
         calls,
         changes,
         who=current_user(),
-        scope=shown.scope,
+        scope=form.scope,
         company=company.code,
-        by_person=not shown.job,
+        by_person=not form.job,
         restart=False,
-        run=shown.id,
+        run=form.id,
     )
-    return Confirmed(request, sorted(name for name, action, subject in wanted if (name, action, subject) not in now))
+    return Confirmed(request, sorted(key[0] for key in shown if key not in current))
 
 
-def _again(snapshot: Snapshot, settings: Settings, company: Company, shown: Shown) -> Sequence[Candidate]:
-    names = set(shown.names)
-    match shown.kind:
+def _replan(snapshot: Snapshot, settings: Settings, company: Company, form: PreviewForm) -> Sequence[Candidate]:
+    names = set(form.names)
+    match form.kind:
         case "documents":
-            planned = plan_rows(snapshot, settings, snapshot.documents_named(shown.names))
-            found = _of_documents(snapshot, company.code, shown.scope, planned, settings=settings).candidates
-            return [one for one in found if one.company == company.code]
+            planned = plan_rows(snapshot, settings, snapshot.documents_named(form.names))
+            candidates = _of_documents(snapshot, company.code, form.scope, planned, settings=settings).candidates
+            return [one for one in candidates if one.company == company.code]
         case "journals":
             return [one for one in of_journals(snapshot, company).candidates if one.name in names]
         case "errors":
-            errors = error_retry.plan(snapshot.error_log(ErrorQuery(company=company.code, limit=_EVERY)), settings)
-            return [_of_error(one) for one in errors if one.name in names]
+            retries = error_retry.plan(snapshot.error_log(ErrorQuery(company=company.code, limit=_EVERY)), settings)
+            return [_of_error(retry) for retry in retries if retry.name in names]
 
 
-# --- what stands in the way ------------------------------------------------------------------------------------------
+# --- obstacles -------------------------------------------------------------------------------------------------------
 
 
 def obstacles(settings: Settings, kind: Kind) -> list[str]:
-    """Why no sync can start: outgoing calls are off, a system does not answer, a prerequisite is missing (R48, R49).
-
-    It asks both systems, so it takes as long as their answers.
+    """Return the reasons why no sync can start: outgoing calls are off, a system does not respond, a prerequisite is
+    missing (R48, R49). Calls both systems.
     """
     if (reason := ready(settings)) is not None:
         return [_sentence(reason)]
@@ -340,10 +350,12 @@ def obstacles(settings: Settings, kind: Kind) -> list[str]:
 
 
 def _available(settings: Settings, step: Step | Skipped) -> Step | Skipped:
-    """A step, or why its call cannot be made: where the systems are connected, but no setting says how to call."""
+    """Return the step, or the reason why its call cannot be made: the systems are connected, but no setting names the
+    process.
+    """
     if isinstance(step, Skipped) or not is_configured(settings) or getattr(settings, f"process_{step.action}"):
         return step
-    return Skipped(f"No setting says how to {ACTION_TEXTS[step.action]}: set TIEOUT_PROCESS_{step.action.upper()}.")
+    return Skipped(f"Set TIEOUT_PROCESS_{step.action.upper()}: no setting says how to {ACTION_TEXTS[step.action]}.")
 
 
 def _sentence(text: str) -> str:

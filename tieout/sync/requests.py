@@ -19,22 +19,22 @@ def request_of(
     restart: bool = True,
     run: str | None = None,
 ) -> Request:
-    """The request of a run of these tasks: of a `company`, else of theirs; with the id `run` if it has one. Tasks of
-    several companies are a request without a run.
+    """Return the request of a run of these tasks. The run belongs to `company`, by default to the company of the tasks,
+    and has the id `run`, by default a new one. Tasks of several companies are a request without a run.
     """
-    wanted = tuple(tasks)
-    companies = {company} if company else {task.company for task in wanted}
+    requested = tuple(tasks)
+    companies = {company} if company else {task.company for task in requested}
     name = run or str(uuid.uuid4())
-    documents = sum(len(task.documents) for task in wanted)
+    documents = sum(len(task.documents) for task in requested)
     return Request(
         id=name,
         at=time.time_ns() // 1_000,
         who=who,
         by_person=by_person,
-        tasks=wanted,
+        tasks=requested,
         input_fingerprints=changes,
         restart=restart,
-        run=SyncRun(id=name, company=companies.pop(), scope=scope, calls=len(wanted), documents=documents)
+        run=SyncRun(id=name, company=companies.pop(), scope=scope, calls=len(requested), documents=documents)
         if len(companies) == 1
         else None,
     )

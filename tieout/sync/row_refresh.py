@@ -1,4 +1,4 @@
-"""The rows that notices ask for (R5): from the commands topic to the APIs, and back to the change topics."""
+"""Executes re-read requests (R5): reads the commands topic, calls the APIs and publishes to the change topics."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -38,13 +38,13 @@ def reread_rows(
     be read is logged and skipped, and the poller reads its row. `send` publishes the rows together with a `row-read`
     command, which confirms the notice even if there was no row.
     """
-    reading = _Reading(event_log, prefix, row_reader, cursors, send, limit_reached)
+    reading = _Pass(event_log, prefix, row_reader, cursors, send, limit_reached)
     for number in range(event_log.partitions(reading.topic)):
-        reading.partition(number)
-    return reading.done
+        reading.read_partition(number)
+    return reading.moved
 
 
-class _Reading:
+class _Pass:
     """One pass over the commands topic."""
 
     def __init__(
@@ -57,7 +57,7 @@ class _Reading:
         limit_reached: Callable[[int], bool],
     ) -> None:
         self.topic = COMMANDS.full_name(prefix)
-        self.done: list[Cursor] = []
+        self.moved: list[Cursor] = []
         self._log = event_log
         self._prefix = prefix
         self._rereader = row_reader
@@ -67,36 +67,36 @@ class _Reading:
         self._rows = 0
         self._failed: dict[str, str] = {}
 
-    def partition(self, number: int) -> None:
-        """What was asked for in one partition: first of the tables that could not be read, then of all others."""
+    def read_partition(self, number: int) -> None:
+        """Execute the requests of one partition: first those of tables that could not be read, then all others."""
         self._failed.clear()
         name = f"{COMMANDS.name}/{number}"
         front = self._cursors.load(name) or Cursor(table=name)
         end = max(self._log.start_offset(self.topic, number), int(front.link or 0))
         for cursor in list(self._cursors.all()):
             if cursor.table.startswith(f"{name}/") and cursor.link is not None:
-                self._go_on(number, cursor, cursor.table.removeprefix(f"{name}/"), end)
-        self._go_on(number, front, None, None)
+                self._continue(number, cursor, cursor.table.removeprefix(f"{name}/"), end)
+        self._continue(number, front, None, None)
 
-    def _go_on(self, number: int, cursor: Cursor, entity: str | None, end: int | None) -> None:
-        """Read from a cursor on: of all tables but those that failed to the end of the partition, or of one up to the
-        offset `end`.
+    def _continue(self, number: int, cursor: Cursor, entity: str | None, end: int | None) -> None:
+        """Continue at a cursor: with the requests of one table up to the offset `end`, or with those of all tables that
+        have not failed, up to the end of the partition.
         """
         before = self._rows
         offset = begun = max(self._log.start_offset(self.topic, number), int(cursor.link or 0))
         while (end is None or offset < end) and (
             records := self._log.read(self.topic, number, offset, AT_ONCE, _BYTES_AT_ONCE)
         ):
-            wanted = list(_wanted(record for record in records if end is None or record.offset < end))
-            for place, (_, command) in enumerate(wanted):
+            requests = list(_requests(record for record in records if end is None or record.offset < end))
+            for index, (_, command) in enumerate(requests):
                 table = str(command["entity"])
                 if entity not in (None, table) or table in self._failed:
                     continue
                 if self._enough(self._rows):
-                    self._save(cursor, min(first for first, _ in wanted[place:]), before)
+                    self._save(cursor, min(first for first, _ in requests[index:]), before)
                     return
                 if not self._read(command):
-                    first = min(first for first, other in wanted[place:] if other["entity"] == table)
+                    first = min(first for first, other in requests[index:] if other["entity"] == table)
                     own = Cursor(table=f"{COMMANDS.name}/{number}/{table}")
                     self._save(own, first, self._rows if entity is None else before, self._failed[table])
                     if entity is not None:
@@ -108,7 +108,7 @@ class _Reading:
             self._save(cursor, offset, before)
 
     def _read(self, command: Mapping[str, Any]) -> bool:
-        """Read one row; False when its table cannot be read now, nor the others of it."""
+        """Read one row; return False if its table cannot be read now, so that its other rows are skipped."""
         try:
             events = self._rereader.read(command)
         except (Transient, Throttled, Configuration) as error:
@@ -118,7 +118,7 @@ class _Reading:
             log.warning("notice_not_read", entity=command["entity"], error=str(error))
             return True
         try:
-            self._send([*(record_of(event, self._prefix) for event in events), *_answers(self.topic, command)])
+            self._send([*(record_of(event, self._prefix) for event in events), *_confirmation(self.topic, command)])
         except RecordTooLarge as error:
             log.warning("notice_not_read", entity=command["entity"], error=str(error))
             return True
@@ -129,19 +129,19 @@ class _Reading:
         link = None if offset is None else str(offset)
         cursor = msgspec.structs.replace(cursor, link=link, rows=self._rows - before, fault=fault)
         self._cursors.save(cursor)
-        self.done.append(cursor)
+        self.moved.append(cursor)
 
 
-def _answers(topic: str, command: Mapping[str, Any]) -> Iterator[NewRecord]:
-    """Word that a command is answered; none of one that does not say what is needed to know it again."""
+def _confirmation(topic: str, command: Mapping[str, Any]) -> Iterator[NewRecord]:
+    """Yield the `row-read` record that confirms a request; none if the request lacks the members that identify it."""
     row = command.get("rec_id") or command.get("id")
-    said = {"id": row, **{name: command.get(name) for name in ("source", "entity", "at", "event_id")}}
+    members = {"id": row, **{name: command.get(name) for name in ("source", "entity", "at", "event_id")}}
     try:
-        answer = msgspec.convert(said, RowRead)
+        confirmation = msgspec.convert(members, RowRead)
     except msgspec.ValidationError:
         return
-    key = row or answer.event_id or answer.entity
-    yield NewRecord(topic, str(key).encode(), msgspec.json.encode(answer))
+    key = row or confirmation.event_id or confirmation.entity
+    yield NewRecord(topic, str(key).encode(), msgspec.json.encode(confirmation))
 
 
 def _time(text: object) -> int:
@@ -149,8 +149,8 @@ def _time(text: object) -> int:
     return UNDATED if at is None else at
 
 
-class _Wanted(msgspec.Struct):
-    """What a command must be to be looked at further."""
+class _RereadRequest(msgspec.Struct):
+    """The members of a valid re-read request."""
 
     command: str
     source: str
@@ -161,9 +161,9 @@ class _Wanted(msgspec.Struct):
     columns: dict[str, Any] = {}
 
 
-def _wanted(records: Iterable[LogRecord]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The re-read commands, each with its offset. Of several about one row only the last is returned, with the offset
-    of the first and the latest of their times: one answer serves all.
+def _requests(records: Iterable[LogRecord]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the re-read requests, each with its offset. Several requests for one row are merged into the last, with the
+    offset of the first and the latest time, because one read serves all.
     """
     commands: dict[object, tuple[int, dict[str, Any]]] = {}
     for record in records:
@@ -171,14 +171,14 @@ def _wanted(records: Iterable[LogRecord]) -> Iterator[tuple[int, dict[str, Any]]
             command = msgspec.json.decode(record.value or b"null")
             if not isinstance(command, dict) or command.get("command") != "read":
                 continue
-            msgspec.convert(command, _Wanted)
+            msgspec.convert(command, _RereadRequest)
         except msgspec.MsgspecError:
             continue
         row = (command["source"], command["entity"], command.get("id"))
-        about = row if command.get("id") else record.offset
+        key = row if command.get("id") else record.offset
         first = record.offset
-        if about in commands:
-            first, earlier = commands.pop(about)
+        if key in commands:
+            first, earlier = commands.pop(key)
             command["at"] = max((command.get("at"), earlier.get("at")), key=_time)
-        commands[about] = first, command
+        commands[key] = first, command
     yield from commands.values()

@@ -1,6 +1,4 @@
-"""Alerts, looked for and told (R84): what stands in the store and the log, once a minute, by whichever worker's turn it
-is.
-"""
+"""Evaluates alert conditions in the store and the log once a minute, by one of the workers, and sends alerts (R84)."""
 
 import threading
 import time
@@ -40,54 +38,55 @@ from tieout.worker.feed_status import companies_of, feeds_of
 from tieout.worker.loops import reason_of, repeat
 from tieout.worker.maps_in_force import MapsInForce
 
-ASK_SECONDS: Final = 10.0
-"""How often a worker asks whether it is its turn; a turn is a minute."""
+POLL_SECONDS: Final = 10.0
+"""How often a worker tries to claim the evaluation of the current minute, and sends due alerts."""
 CHECK_SECONDS: Final = 300.0
-"""How often the self-checks are made: they read every document."""
+"""The interval of the self-checks, which read every document."""
 CLAIM_LEASE: Final = 5 * 60 * 1_000_000
-"""For how long (microseconds) an alert is one worker's to tell, and then anybody's again."""
+"""The duration of a claim on an alert, in microseconds, after which another worker may send it."""
 TIMEOUT_SECONDS: Final = 10.0
 
 log = structlog.get_logger(__name__)
 
 
 class AlertConditions:
-    """Looks what stands. The list of rejected events is read again only when it has changed."""
+    """Evaluates the alert conditions. The rejected events are cached until their topic changes."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
         self._in_force = MapsInForce(settings, "alerts")
-        self._reader = Reader(engine, self._in_force.nearest, today=settings.today)
+        self._reader = Reader(engine, self._in_force.best, today=settings.today)
         self._checked = float("-inf")
         self._ends: object = None
         self._rejected: Counter[str] = Counter()
 
     def __call__(self) -> tuple[list[Alert], set[AlertKind]]:
-        """What stands, and the kinds that were looked at: without the log, those that the store tells."""
+        """Return the active alerts, and the kinds that were evaluated: without the log, those of the store only."""
         with self._reader.snapshot() as snapshot:
-            found = [*_silent(snapshot, self._settings), *alerts.waiting(snapshot.stopped())]
-            found += _amounts(snapshot, self._settings)
-            found += alerts.not_read(overdue(snapshot.unread_rows(), _now()))
-        looked_at: set[AlertKind] = {"feed-silent", "waits-for-person", "rows-not-read", "amount-before-close"}
+            active = [*_silent(snapshot, self._settings), *alerts.waiting(snapshot.stopped())]
+            active += _amounts(snapshot, self._settings)
+            active += alerts.not_read(overdue(snapshot.unread_rows(), _now()))
+        evaluated: set[AlertKind] = {"feed-silent", "waits-for-person", "rows-not-read", "amount-before-close"}
         try:
             with open_log(self._settings, write=False) as event_log:
-                found += alerts.rejected(self._rejections(event_log))
-                looked_at.add("events-rejected")
-                # Under other maps than the store's they would tell of no fault of the store.
-                if self._in_force.unfit is None and time.monotonic() - self._checked >= CHECK_SECONDS:
-                    found += alerts.failed_checks(self._failed(event_log))
-                    looked_at.add("self-check-failed")
+                active += alerts.rejected(self._rejections(event_log))
+                evaluated.add("events-rejected")
+                # With maps other than those of the store, a difference would not be a fault of the store.
+                if self._in_force.mismatch is None and time.monotonic() - self._checked >= CHECK_SECONDS:
+                    active += alerts.failed_checks(self._failed(event_log))
+                    evaluated.add("self-check-failed")
                     self._checked = time.monotonic()
         except LogError as error:
             log.info("alerts_without_log", reason=str(error))
-        return found, looked_at
+        return active, evaluated
 
     def _rejections(self, event_log: EventLog) -> Counter[str]:
         name = REJECTED.full_name(self._settings.prefix)
         ends = event_log.ends([(name, partition) for partition in range(event_log.partitions(name))])
         if ends != self._ends:
-            self._rejected = Counter(one.rejected_at[:10] for one in rejections(event_log, self._settings.prefix))
+            days = (rejection.rejected_at[:10] for rejection in rejections(event_log, self._settings.prefix))
+            self._rejected = Counter(days)
             self._ends = ends
         return self._rejected
 
@@ -103,8 +102,8 @@ def _silent(snapshot: Snapshot, settings: Settings) -> list[Alert]:
 
 
 def _amounts(snapshot: Snapshot, settings: Settings) -> Iterator[Alert]:
-    """What is unreconciled in periods that are about to be closed; what is on its way is not counted (R19), nor what
-    waits for rows that were not read yet (R5).
+    """Yield alerts for unreconciled amounts in periods that are about to be closed. Amounts within normal processing
+    time (R19) and amounts that wait for unread rows (R5) do not count.
     """
     limit = settings.alert_limit
     if limit is None:
@@ -112,16 +111,16 @@ def _amounts(snapshot: Snapshot, settings: Settings) -> Iterator[Alert]:
     for code in companies_of(snapshot, settings):
         company = snapshot.company(code)
         if company.currency is None:
-            continue  # nothing says in what currency the limit would be
+            continue  # the currency of the limit is unknown
         for period in alerts.closing(company, snapshot.today(company)):
             summary = snapshot.summary(company, Window(period.start, period.end))
-            amount = sum(one.amount for one in summary.unreconciled.values()) - summary.in_flight.amount
+            amount = sum(tile.amount for tile in summary.unreconciled.values()) - summary.in_flight.amount
             amount -= _not_read(snapshot, company, Window(period.start, period.end))
             yield from alerts.unreconciled(company, period, amount, limit)
 
 
 def _not_read(snapshot: Snapshot, company: Company, window: Window) -> int:
-    """The amount of the documents whose next step may be a row that was not read yet."""
+    """Return the amount of the documents whose missing step may be a row that has not been read yet."""
     if not snapshot.moment.unread:
         return 0
     amount = 0
@@ -140,51 +139,52 @@ _PARTS: Final[Mapping[View, str]] = {
 
 
 class AlertDispatcher:
-    """Keeps what stands, and tells what began and what ended, each once for all workers on a store.
+    """Records active alerts and sends their begin and end, each once for all workers on a store.
 
-    `tell` sends an event and raises `TargetError`; `clock` gives microseconds since 1970.
+    `evaluate` returns the active alerts and the evaluated kinds; `send` sends an event and raises `TargetError`;
+    `clock` returns microseconds since 1970.
     """
 
     def __init__(
         self,
-        look: Callable[[], tuple[list[Alert], set[AlertKind]]],
-        kept: SqlAlerts,
-        tell: Callable[[Mapping[str, Any]], None],
+        evaluate: Callable[[], tuple[list[Alert], set[AlertKind]]],
+        alerts: SqlAlerts,
+        send: Callable[[Mapping[str, Any]], None],
         *,
         prefix: str,
         clock: Callable[[], int],
     ) -> None:
-        self._look = look
-        self._kept = kept
-        self._tell = tell
+        self._evaluate = evaluate
+        self._alerts = alerts
+        self._send = send
         self._prefix = prefix
         self._clock = clock
 
-    def look(self) -> None:
-        """Look what stands, and keep it."""
-        standing, looked_at = self._look()
-        began, ended = self._kept.record(standing, looked_at, self._clock())
+    def evaluate(self) -> None:
+        """Evaluate the conditions and record the active alerts."""
+        active, evaluated = self._evaluate()
+        began, ended = self._alerts.record(active, evaluated, self._clock())
         for alert in began:
             log.warning("alert_began", alert=alert.key)
         for key in ended:
             log.info("alert_ended", alert=key)
 
-    def tell(self) -> None:
-        """Tell what is to be told. Where the receiver is away the rest waits: what was claimed comes again later."""
-        while (found := self._kept.claim(self._clock(), self._clock() + CLAIM_LEASE)) is not None:
-            stage = found.due
+    def send_due(self) -> None:
+        """Send the alerts that are due. After a failure the rest waits; the claimed alert is due again later."""
+        while (claimed := self._alerts.claim(self._clock(), self._clock() + CLAIM_LEASE)) is not None:
+            stage = claimed.due
             assert stage is not None
             try:
-                self._tell(found.event(stage, self._prefix))
+                self._send(claimed.event(stage, self._prefix))
             except TargetError as error:
-                log.warning("alert_not_told", alert=found.alert.key, reason=str(error))
+                log.warning("alert_not_told", alert=claimed.alert.key, reason=str(error))
                 return
-            self._kept.mark_sent(found, stage)
+            self._alerts.mark_sent(claimed, stage)
 
 
 @contextmanager
 def alerting(settings: Settings) -> Iterator[None]:
-    """Look and tell beside whatever the block does, if the settings say to whom."""
+    """Evaluate and send alerts while the block runs, if the settings have a webhook."""
     if settings.webhook is None:
         yield
         return
@@ -199,12 +199,12 @@ def alerting(settings: Settings) -> Iterator[None]:
 
 
 def _run(settings: Settings, stop: threading.Event) -> None:
-    """Until told to stop. Neither a database that is away nor a fault of our own ends it: nobody would notice."""
+    """Run until `stop` is set. Neither an unavailable database nor an unexpected error ends it: nobody would notice."""
     with open_webhook(settings, stop) as webhook:
         while not stop.is_set():
             try:
                 with open_store(settings, write=True) as engine:
-                    turns = SqlAttempts(engine)
+                    jobs = SqlAttempts(engine)
                     dispatcher = AlertDispatcher(
                         AlertConditions(engine, settings),
                         SqlAlerts(engine),
@@ -212,29 +212,29 @@ def _run(settings: Settings, stop: threading.Event) -> None:
                         prefix=settings.prefix,
                         clock=_now,
                     )
-                    repeat("alerts", partial(_turn, turns, dispatcher), engine, stop, ASK_SECONDS)
+                    repeat("alerts", partial(_run_once, jobs, dispatcher), engine, stop, POLL_SECONDS)
             except (TieoutError, DBAPIError) as error:
-                log.warning("alerts_wait", reason=reason_of(error), seconds=ASK_SECONDS)
-                stop.wait(ASK_SECONDS)
+                log.warning("alerts_wait", reason=reason_of(error), seconds=POLL_SECONDS)
+                stop.wait(POLL_SECONDS)
 
 
-def _turn(turns: SqlAttempts, dispatcher: AlertDispatcher) -> bool:
-    """Look if it is this worker's turn, and tell what is to be told; whether it looked."""
-    looks = turns.claim_job("alerts", current_minute())
-    if looks:
-        dispatcher.look()
-    dispatcher.tell()
-    return looks
+def _run_once(jobs: SqlAttempts, dispatcher: AlertDispatcher) -> bool:
+    """Evaluate the conditions if this worker claims the minute, and send due alerts; return True if evaluated."""
+    claimed = jobs.claim_job("alerts", current_minute())
+    if claimed:
+        dispatcher.evaluate()
+    dispatcher.send_due()
+    return claimed
 
 
 def current_minute() -> str:
-    """The turn that it is now: this minute."""
+    """Return the current minute, by which the workers claim the evaluation."""
     return datetime.now(UTC).isoformat(timespec="minutes")
 
 
 @contextmanager
 def open_webhook(settings: Settings, stop: threading.Event) -> Iterator[Webhook]:
-    """The receiver of the settings; a stop ends its waits."""
+    """Open the webhook of the settings; setting `stop` ends its waits."""
     assert settings.webhook is not None
     with client(timeout=TIMEOUT_SECONDS) as http:
         yield Webhook(http, settings.webhook, stop=stop, sleep=sleep_using_event(stop))

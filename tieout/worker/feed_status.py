@@ -1,4 +1,4 @@
-"""What an environment has, by its settings: its companies, and the sources that say how far they are complete."""
+"""The companies of an environment, and the status of its feeds."""
 
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
@@ -10,11 +10,11 @@ from store.queries.snapshot import Snapshot
 from tieout.settings import Settings
 
 SILENT_AFTER: Final = timedelta(hours=1)
-"""A source that sends heartbeats is called silent when its latest is older than this."""
+"""A source is silent if its watermark is older than this."""
 
 
 class Feed(msgspec.Struct, frozen=True):
-    """A source that sends heartbeats: known complete up to `until`, and whether that is too long ago."""
+    """A source that sends heartbeats: its watermark `until`, in microseconds since 1970, and whether it is silent."""
 
     source: str
     until: int
@@ -22,14 +22,15 @@ class Feed(msgspec.Struct, frozen=True):
 
 
 def companies_of(snapshot: Snapshot, settings: Settings) -> list[str]:
-    """The companies to choose from: those of the settings that are known, else all that are."""
-    known = snapshot.companies()
-    chosen = [code for code in known if settings.has(code)]
-    return chosen or known
+    """Return the companies in the store that the settings include; all companies in the store if they include none."""
+    companies = snapshot.companies()
+    return [code for code in companies if settings.has(code)] or companies
 
 
 def feeds_of(snapshot: Snapshot, settings: Settings, where: tzinfo) -> list[Feed]:
-    """The sources that send heartbeats. While today is set by hand, one is silent that has not reached this day."""
+    """Return the sources that send heartbeats. With a simulated business date, a source is silent if its watermark is
+    before that date, in the time zone `where`.
+    """
     if settings.today is None:
         least = microseconds(snapshot.now - SILENT_AFTER)
     else:

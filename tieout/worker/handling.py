@@ -1,4 +1,4 @@
-"""The role that handles: several threads see to what is to be synced, until told to stop (R42–R47)."""
+"""The handling role: executes sync requests in several threads until stopped (R42–R47)."""
 
 import os
 import random
@@ -6,10 +6,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -33,24 +33,25 @@ from tieout.settings import Settings
 from tieout.sync.command_topic import TopicWriter, sync_commands
 from tieout.sync.connectors import Connectors, is_configured, open_connectors, polled_tables
 from tieout.sync.general_journals import GeneralJournalSync, column_names
-from tieout.sync.planning import looking, sync_every_company
+from tieout.sync.planning import document_precondition, sync_every_company
 from tieout.sync.row_refresh import reread_rows
 from tieout.worker.loops import repeat
 from tieout.worker.maps_in_force import MapsInForce
 from tieout.worker.status import WorkerStatus
 
-AT_ONCE: Final = 8
-"""Calls under way together: well below what one user may have (`handlers.api.service_limits`), for others share the
-user.
+CONCURRENT_CALLS: Final = 8
+"""Calls in progress at the same time: well below the limit of one user (`handlers.api.service_limits`), which may be
+shared with other processes.
 """
 POLL_SECONDS: Final = 1.0
-AWAY_SECONDS: Final = 5.0
+UNAVAILABLE_SECONDS: Final = 5.0
+"""The delay after the database did not respond, or after an unexpected error."""
 JOB_SECONDS: Final = 30.0
-"""How often is looked whether the recurring job of a company is due."""
+"""The interval at which a worker checks whether the recurring job of a company is due."""
 
 ROWS_SECONDS: Final = 30
 ROWS_AT_ONCE: Final = 200
-"""So many rows are read again in so many seconds at most: a third of the calls that a user has; Sync has the rest."""
+"""The most rows that are re-read in `ROWS_SECONDS`: a third of the calls of a user, the rest is left to Sync."""
 
 DAY: Final = 86_400 * SECOND
 
@@ -60,20 +61,20 @@ log = structlog.get_logger(__name__)
 
 
 def ready(settings: Settings) -> str | None:
-    """Why nothing can be handled under these settings; None when it can."""
+    """Return the reason why these settings do not permit the handling role; None if they do."""
     if not is_configured(settings):
-        return "TIEOUT_FINANCE and TIEOUT_DATAVERSE do not say where the two systems are"
+        return "the addresses of the two systems are not set: set TIEOUT_FINANCE and TIEOUT_DATAVERSE"
     if not settings.outgoing:
-        return "outgoing calls are off for this environment: an administrator sets TIEOUT_OUTGOING=true"
+        return "outgoing calls are off for this environment: ask an administrator to set TIEOUT_OUTGOING=true"
     return None
 
 
-class Desk(NamedTuple):
-    """What of the work depends on the maps."""
+class MappedWork(NamedTuple):
+    """The parts of the handling role that depend on the maps."""
 
     maps: Maps
     journals: GeneralJournalSync
-    rows: Callable[[], bool]
+    reread: Callable[[], bool]
 
 
 @contextmanager
@@ -88,136 +89,169 @@ def handling(
     """Run the handling role while the block runs, and report through `topic_writer`. With `until_done` it ends once the
     block has ended and nothing is queued, otherwise when `stop` is set. `status` records whether the store responds.
 
-    While the store was built under other maps or companies than those of this process, nothing is attempted.
+    Nothing is attempted while the store was built with other maps or companies than those of this process.
     """
-    status = status or WorkerStatus()
-    # The block may still bring work.
-    nothing_more_comes = threading.Event()
-    in_force = MapsInForce(settings, "handler")
     with open_store(settings, write=True) as engine, open_connectors(settings) as connectors:
-        attempts = SqlAttempts(engine)
-        reader = Reader(engine, in_force.fitting, today=settings.today, clock=lambda: datetime.now(UTC))
-        name = f"{socket.gethostname()}/{os.getpid()}"
-
-        def desk_under(maps: Maps) -> Desk:
-            journals = GeneralJournalSync(
-                GeneralJournals(
-                    connectors.finance, connectors.dataverse, connectors.processes, column_names(maps, settings)
-                ),
-                attempts,
-                reader,
-                settings,
-                topic_writer.report,
-                _now,
-            )
-            return Desk(maps, journals, reading_rows(settings, maps, connectors, engine, topic_writer, stop))
-
-        # Before the threads begin: what is wrong with the settings must end them all.
-        desk = desk_under(in_force.maps)
-        looking_at_maps = threading.Lock()
-
-        def at_hand() -> Desk | None:
-            """What to work with; None while the store was built under other maps or companies."""
-            nonlocal desk
-            with looking_at_maps:
-                if not in_force.fit(engine):
-                    status.record_incompatibility(in_force.unfit or "")
-                    return None
-                if desk.maps is not in_force.maps:
-                    desk = desk_under(in_force.maps)
-                return desk
-
-        def syncing_at(desk: Desk, number: int) -> SyncExecutor:
-            return SyncExecutor(
-                attempts,
-                by_action(desk.journals.call, caller(connectors.processes)),
-                by_action(desk.journals.needed, looking(reader, settings)),
-                name=f"{name}/{number}",
-                clock=_now,
-                sleep=_until(stop),
-                chance=random.random,
-                ended=by_action(desk.journals.ended, lambda claim: None),
-                publish=topic_writer.publish,
-            )
-
-        def work(number: int) -> None:
-            while not stop.is_set():
-                try:
-                    if (desk := at_hand()) is not None and syncing_at(desk, number).execute_next():
-                        continue
-                    due = None if desk is None else attempts.next_due()
-                    if desk is not None:
-                        status.record_handling()
-                    if due is None and until_done and nothing_more_comes.is_set():
-                        return
-                    stop.wait(POLL_SECONDS if due is None else min(max((due - _now()) / SECOND, 0.05), POLL_SECONDS))
-                except StoreMismatch:
-                    continue  # a replay came between: nothing was called, and the next look tells
-                except DBAPIError as error:
-                    status.record_handling(str(error.orig).strip())
-                    log.warning("handler_waits", reason=str(error.orig).strip(), seconds=AWAY_SECONDS)
-                    stop.wait(AWAY_SECONDS)
-                except Exception as error:  # noqa: BLE001 - one document must not keep the others; its attempt counts
-                    log.error("handler_failed", error=type(error).__name__)
-                    stop.wait(AWAY_SECONDS)
-
-        def ask(request: Request) -> None:
-            """By the commands topic, as a person does; left for the worker while the broker is away, for the day's turn
-            is taken.
-            """
-            commands = sync_commands(request)
-            try:
-                topic_writer.send(commands)
-            except TieoutError as error:
-                log.info("sync_left_for_worker", reason=str(error))
-                topic_writer.enqueue(commands)
-
-        def recur(_: Desk) -> bool:
-            done = False
-            for company, day, asked in sync_every_company(reader, attempts, settings, datetime.now(UTC), ask):
-                documents = sum(len(task.documents) for task in asked.tasks)
-                log.info("company_synced", company=company, day=day, calls=len(asked.tasks), documents=documents)
-                attempts.purge_runs(_now() - settings.error_history_days * DAY)
-                done = True
-            return done
-
-        def take_journals(desk: Desk) -> bool:
-            slot = _now() // SECOND // settings.journals_every * settings.journals_every
-            # One of the workers takes them, whichever comes first.
-            if not attempts.claim_job("general journals", iso(slot * SECOND)):
-                return False
-            log.info("journals_taken", journals=len(desk.journals.request_unconfirmed()))
-            return True
-
-        def turn_of(work: Callable[[Desk], bool]) -> Callable[[], bool]:
-            def turn() -> bool:
-                desk = at_hand()
-                return desk is not None and work(desk)
-
-            return turn
-
-        with ThreadPoolExecutor(AT_ONCE + 3, thread_name_prefix="handler") as pool:
-            working = [pool.submit(work, number) for number in range(AT_ONCE)]
-            if not until_done:
-                working.append(pool.submit(repeat, "recurring sync", turn_of(recur), engine, stop, JOB_SECONDS))
-                if settings.process_journal and settings.journals_every:
-                    seconds = min(JOB_SECONDS, settings.journals_every)
-                    working.append(
-                        pool.submit(repeat, "general journals", turn_of(take_journals), engine, stop, seconds)
-                    )
-                rows = turn_of(lambda desk: desk.rows())
-                working.append(pool.submit(repeat, "rows read again", rows, engine, stop, JOB_SECONDS))
+        handler = _Handler(settings, stop, topic_writer, status or WorkerStatus(), engine, connectors)
+        with ThreadPoolExecutor(CONCURRENT_CALLS + 3, thread_name_prefix="handler") as pool:
+            running = handler.start(pool, until_done=until_done)
             try:
                 yield
             except BaseException:
                 stop.set()
                 raise
-            nothing_more_comes.set()
-            for one in working:
-                one.result()
+            handler.requests_ended.set()
+            for future in running:
+                future.result()
 
 
-def reading_rows(
+class _Handler:
+    """The handling role of one process; its methods run in several threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stop: threading.Event,
+        topic_writer: TopicWriter,
+        status: WorkerStatus,
+        engine: Engine,
+        connectors: Connectors,
+    ) -> None:
+        self.requests_ended = threading.Event()
+        """Set once the block has ended, which may request syncs until then."""
+        self._settings = settings
+        self._stop = stop
+        self._topic_writer = topic_writer
+        self._status = status
+        self._engine = engine
+        self._connectors = connectors
+        self._in_force = MapsInForce(settings, "handler")
+        self._attempts = SqlAttempts(engine)
+        self._reader = Reader(engine, self._in_force.matching, today=settings.today, clock=lambda: datetime.now(UTC))
+        self._name = f"{socket.gethostname()}/{os.getpid()}"
+        self._lock = threading.Lock()
+        # Created before the threads start, so that invalid settings raise here.
+        self._work = self._work_with(self._in_force.maps)
+
+    def start(self, pool: ThreadPoolExecutor, *, until_done: bool) -> list[Future[Any]]:
+        """Start the executors and, unless `until_done`, the periodic tasks."""
+        running: list[Future[Any]] = [
+            pool.submit(self._execute, number, until_done=until_done) for number in range(CONCURRENT_CALLS)
+        ]
+        if until_done:
+            return running
+        settings = self._settings
+        tasks: list[tuple[str, Callable[[MappedWork], bool], float]] = [
+            ("recurring sync", self._run_recurring_job, JOB_SECONDS),
+            ("rows read again", lambda work: work.reread(), JOB_SECONDS),
+        ]
+        if settings.process_journal and settings.journals_every:
+            tasks.append(("general journals", self._request_journals, min(JOB_SECONDS, settings.journals_every)))
+        for name, task, seconds in tasks:
+            running.append(pool.submit(repeat, name, self._if_maps_match(task), self._engine, self._stop, seconds))
+        return running
+
+    # --- maps ---------------------------------------------------------------------------------------------------------
+
+    def _work_with(self, maps: Maps) -> MappedWork:
+        settings, connectors = self._settings, self._connectors
+        journals = GeneralJournals(
+            connectors.finance, connectors.dataverse, connectors.processes, column_names(maps, settings)
+        )
+        report = self._topic_writer.report
+        return MappedWork(
+            maps,
+            GeneralJournalSync(journals, self._attempts, self._reader, settings, report, _now),
+            row_reread_task(settings, maps, connectors, self._engine, self._topic_writer, self._stop),
+        )
+
+    def _current_work(self) -> MappedWork | None:
+        """Return the work under the current maps; None while the store was built with other maps or companies."""
+        with self._lock:
+            if not self._in_force.check(self._engine):
+                self._status.record_incompatibility(self._in_force.mismatch or "")
+                return None
+            if self._work.maps is not self._in_force.maps:
+                self._work = self._work_with(self._in_force.maps)
+            return self._work
+
+    def _if_maps_match(self, task: Callable[[MappedWork], bool]) -> Callable[[], bool]:
+        def run() -> bool:
+            work = self._current_work()
+            return work is not None and task(work)
+
+        return run
+
+    # --- sync requests ------------------------------------------------------------------------------------------------
+
+    def _execute(self, number: int, *, until_done: bool) -> None:
+        """Execute sync requests until stopped; with `until_done` until nothing is queued."""
+        while not self._stop.is_set():
+            try:
+                if (work := self._current_work()) is not None and self._executor(work, number).execute_next():
+                    continue
+                due = None if work is None else self._attempts.next_due()
+                if work is not None:
+                    self._status.record_handling()
+                if due is None and until_done and self.requests_ended.is_set():
+                    return
+                self._stop.wait(POLL_SECONDS if due is None else min(max((due - _now()) / SECOND, 0.05), POLL_SECONDS))
+            except StoreMismatch:
+                continue  # a replay replaced the store: no call was made, and the next check reports it
+            except DBAPIError as error:
+                self._status.record_handling(str(error.orig).strip())
+                log.warning("handler_waits", reason=str(error.orig).strip(), seconds=UNAVAILABLE_SECONDS)
+                self._stop.wait(UNAVAILABLE_SECONDS)
+            except Exception as error:  # noqa: BLE001 - one document must not block the others; its attempt counts
+                log.error("handler_failed", error=type(error).__name__)
+                self._stop.wait(UNAVAILABLE_SECONDS)
+
+    def _executor(self, work: MappedWork, number: int) -> SyncExecutor:
+        return SyncExecutor(
+            self._attempts,
+            by_action(work.journals.call, caller(self._connectors.processes)),
+            by_action(work.journals.check, document_precondition(self._reader, self._settings)),
+            name=f"{self._name}/{number}",
+            clock=_now,
+            sleep=_sleep_until(self._stop),
+            chance=random.random,
+            ended=by_action(work.journals.ended, lambda claim: None),
+            publish=self._topic_writer.publish,
+        )
+
+    # --- periodic tasks -----------------------------------------------------------------------------------------------
+
+    def _run_recurring_job(self, _: MappedWork) -> bool:
+        ran = False
+        now = datetime.now(UTC)
+        for company, day, request in sync_every_company(self._reader, self._attempts, self._settings, now, self._send):
+            documents = sum(len(task.documents) for task in request.tasks)
+            log.info("company_synced", company=company, day=day, calls=len(request.tasks), documents=documents)
+            self._attempts.purge_runs(_now() - self._settings.error_history_days * DAY)
+            ran = True
+        return ran
+
+    def _send(self, request: Request) -> None:
+        """Publish a sync request on the commands topic, as a person does. While the broker is unavailable it is queued
+        for the worker, because the job of the day is claimed.
+        """
+        commands = sync_commands(request)
+        try:
+            self._topic_writer.send(commands)
+        except TieoutError as error:
+            log.info("sync_left_for_worker", reason=str(error))
+            self._topic_writer.enqueue(commands)
+
+    def _request_journals(self, work: MappedWork) -> bool:
+        slot = _now() // SECOND // self._settings.journals_every * self._settings.journals_every
+        # One of the workers requests them: the first to claim the slot.
+        if not self._attempts.claim_job("general journals", iso(slot * SECOND)):
+            return False
+        log.info("journals_taken", journals=len(work.journals.request_unconfirmed()))
+        return True
+
+
+def row_reread_task(
     settings: Settings,
     maps: Maps,
     connectors: Connectors,
@@ -225,34 +259,34 @@ def reading_rows(
     topic_writer: TopicWriter,
     stop: threading.Event,
 ) -> Callable[[], bool]:
-    """A turn of the loop that reads the rows which notices ask for (R5), a bounded number of them; it tells whether
-    there were any. Raises `Transient` that names the tables that could not be read; the others are.
+    """Return the periodic task that executes re-read requests (R5), a limited number each time; the task returns True
+    if it ran. It raises `Transient` with the tables that could not be read; the others are read.
     """
     polled_tables(settings, maps)  # raises for a table that no map reads
     row_reader = RowReader(connectors.finance, connectors.dataverse)
-    turns, cursors = SqlAttempts(engine), SqlCursors(engine)
+    jobs, cursors = SqlAttempts(engine), SqlCursors(engine)
 
     def limit_reached(rows: int) -> bool:
         return rows >= ROWS_AT_ONCE or stop.is_set()
 
-    def turn() -> bool:
+    def reread() -> bool:
         slot = _now() // SECOND // ROWS_SECONDS * ROWS_SECONDS
-        # One of the workers reads them, whichever comes first.
-        if not turns.claim_job("rows read again", iso(slot * SECOND)):
+        # One of the workers reads them: the first to claim the slot.
+        if not jobs.claim_job("rows read again", iso(slot * SECOND)):
             return False
         with open_log(settings, write=False) as event_log:
-            done = reread_rows(event_log, settings.prefix, row_reader, cursors, topic_writer.append, limit_reached)
-        if rows := sum(cursor.rows for cursor in done):
+            moved = reread_rows(event_log, settings.prefix, row_reader, cursors, topic_writer.append, limit_reached)
+        if rows := sum(cursor.rows for cursor in moved):
             log.info("rows_read_again", rows=rows)
-        if faults := [f"{cursor.table.rpartition('/')[2]}: {cursor.fault}" for cursor in done if cursor.fault]:
+        if faults := [f"{cursor.table.rpartition('/')[2]}: {cursor.fault}" for cursor in moved if cursor.fault]:
             raise Transient("; ".join(faults))
         return True
 
-    return turn
+    return reread
 
 
 def caller(processes: Processes) -> Callable[[Claim], None]:
-    """What a claim says, done by the processes of the two systems."""
+    """Return the call of a claim on documents: it starts the process of the action."""
 
     def call(claim: Claim) -> None:
         processes.start(claim.action, claim.parameters)
@@ -261,20 +295,20 @@ def caller(processes: Processes) -> Callable[[Claim], None]:
 
 
 def by_action(of_journals: Callable[[Claim], T], of_documents: Callable[[Claim], T]) -> Callable[[Claim], T]:
-    """Does one thing with the claims of general journals, another with those of documents."""
+    """Return a function of a claim that dispatches on its action: general journals or documents."""
 
-    def either(claim: Claim) -> T:
+    def dispatch(claim: Claim) -> T:
         return of_journals(claim) if claim.action == ACTION else of_documents(claim)
 
-    return either
+    return dispatch
 
 
 def _now() -> int:
     return time.time_ns() // 1_000
 
 
-def _until(stop: threading.Event) -> Callable[[float], None]:
-    """A sleep that a stop ends."""
+def _sleep_until(stop: threading.Event) -> Callable[[float], None]:
+    """Return a sleep that ends when `stop` is set."""
 
     def sleep(seconds: float) -> None:
         stop.wait(seconds)

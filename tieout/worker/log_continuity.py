@@ -1,7 +1,7 @@
-"""Is the log the one that the store was filled from, and no older copy of it?
+"""Verifies that the log is the one that the store was filled from, and not an older copy of it.
 
-The store keeps each topic's identity and, beside each offset, a digest of the last record before it. A log that was
-made again has another identity; one that was restored from an older backup ends before the offset or, when it was
+The store has the identity of each topic and, with each offset, a digest of the last record before it. A log that was
+re-created has another identity. A log that was restored from an older backup ends before the offset or, if it was
 written to since, has another record there.
 """
 
@@ -16,62 +16,64 @@ from store.schema.bulk_sql import upsert
 from streams.log import EventLog, LogDiffers, LogRecord, OffsetOutOfRange, PartitionId, digest, is_lost
 
 IDENTITY: Final = "log of "
-"""The setting that says which log a topic (by its full name) was read from."""
+"""The prefix of the stored setting with the identity of a topic, followed by the full name of the topic."""
 
 ADVICE: Final = (
-    "Nothing was changed. If the log that was read still exists, have TIEOUT_BROKER and TIEOUT_PREFIX name it again. "
-    "If not, point TIEOUT_STORE to a new store, which is filled from this log, and keep the old one: it may be the "
-    'only copy of what this log lacks (docs/operating.md, "When a log is refused").'
+    "Nothing was changed. If the previous log still exists, set TIEOUT_BROKER and TIEOUT_PREFIX to it. Otherwise set "
+    "TIEOUT_STORE to a new store, which is filled from this log, and keep the old store: it may be the only copy of "
+    'the records that this log lacks (docs/operating.md, "When a log is refused").'
 )
 
 
-class Found(msgspec.Struct):
-    """What a comparison came to."""
+class Comparison(msgspec.Struct):
+    """The result of the comparison of a log with a store."""
 
     problems: list[str] = []
-    """What says that it is another log; each a clause."""
+    """Evidence that it is another log; each a clause."""
     uncompared: list[str] = []
-    """Where the identity alone could be compared, and why."""
+    """Partitions of which only the identity could be compared, with the reason."""
     identities: dict[str, str] = {}
-    """Of topics whose identity the store does not know yet."""
+    """The identities of topics that the store does not have yet."""
     digests: dict[PartitionId, str] = {}
-    """Of the last records before offsets that have none yet."""
+    """The digests of the last records before offsets that the store does not have yet."""
 
 
-def compare(connection: Connection, log: EventLog, topics: Sequence[str]) -> Found:
-    """Compare the log with what the store knows of the one it was filled from: the topics (full names) that a worker
-    reads, and every place that it has read. Raises `LogError` when the log cannot be asked.
+def compare(connection: Connection, log: EventLog, topics: Sequence[str]) -> Comparison:
+    """Compare the log with the one that the store was filled from: the topics (full names) that a worker reads, and
+    every partition that it has read. Raises `LogError` if the log does not respond.
     """
     stored = {(row.topic, row.partition): row for row in connection.execute(select(tables.offsets))}
     partitions = log.topics()
-    found = Found()
+    comparison = Comparison()
     if others := sorted({topic for topic, _ in stored} - set(topics)):
-        found.problems.append(
+        comparison.problems.append(
             f"{', '.join(others)}: topics of another environment (TIEOUT_PREFIX), which the store was filled from; a "
             "store holds one environment"
         )
-    there = [topic for topic in sorted({*topics, *(topic for topic, _ in stored)}) if topic in partitions]
-    found.problems += _unlike(connection, log, there, found)
-    read = [place for place in stored if place[1] < partitions.get(place[0], 0)]
+    existing = [topic for topic in sorted({*topics, *(topic for topic, _ in stored)}) if topic in partitions]
+    comparison.problems += _compare_identities(connection, log, existing, comparison)
+    read = [partition_id for partition_id in stored if partition_id[1] < partitions.get(partition_id[0], 0)]
     for topic, partition in sorted(stored.keys() - set(read)):
-        found.problems.append(
-            f"{topic}/{partition} was read up to {stored[topic, partition].next:,}, and there is no such partition"
+        comparison.problems.append(
+            f"{topic}/{partition} was read up to {stored[topic, partition].next:,}, and the partition does not exist"
         )
     ends = log.ends(read)
-    for place in sorted(read):
-        name, offset = f"{place[0]}/{place[1]}", stored[place].next
-        if offset > ends[place]:
-            found.problems.append(
-                f"{name} was read up to {offset:,}, and the log ends at {ends[place]:,}: it is an older copy of the "
-                "log, or another one"
+    for partition_id in sorted(read):
+        name, offset = f"{partition_id[0]}/{partition_id[1]}", stored[partition_id].next
+        if offset > ends[partition_id]:
+            comparison.problems.append(
+                f"{name} was read up to {offset:,}, and the log ends at {ends[partition_id]:,}: it is an older copy of "
+                "the log, or another one"
             )
         elif offset > 0:
-            _compare_last(log, place, offset, stored[place].last, found)
-    return found
+            _compare_last(log, partition_id, offset, stored[partition_id].last, comparison)
+    return comparison
 
 
-def _unlike(connection: Connection, log: EventLog, topics: Sequence[str], found: Found) -> Iterator[str]:
-    """The topics whose identity is not the one that the store knows."""
+def _compare_identities(
+    connection: Connection, log: EventLog, topics: Sequence[str], comparison: Comparison
+) -> Iterator[str]:
+    """Yield the topics whose identity differs from the one in the store; add identities that the store lacks."""
     settings = tables.settings.c
     known = {
         row.name.removeprefix(IDENTITY): row.value
@@ -80,67 +82,69 @@ def _unlike(connection: Connection, log: EventLog, topics: Sequence[str], found:
     now = log.identities(topics) if topics else {}
     differing: dict[tuple[str, str], list[str]] = {}
     for topic in topics:
-        before, here = known.get(topic), now.get(topic)
-        if here is not None and (before is None or _learned(before, here)):
-            found.identities[topic] = here
-        elif before is not None and before != here:
-            differing.setdefault((before, here or "one without identity"), []).append(topic)
-    # All topics of an embedded log have the log's own identity.
+        before, current = known.get(topic), now.get(topic)
+        if current is not None and (before is None or _is_more_specific(before, current)):
+            comparison.identities[topic] = current
+        elif before is not None and before != current:
+            differing.setdefault((before, current or "one without identity"), []).append(topic)
+    # All topics of an embedded log have the identity of the log.
     for (before, shown), names in differing.items():
         yield (
-            f"{', '.join(names)}: not what the store was filled from. It was made again since, or it is of another log "
-            f"(the store knows {before}, and this is {shown})"
+            f"{', '.join(names)}: not what the store was filled from. It was re-created since, or it is of another log "
+            f"(the store has {before}, and this is {shown})"
         )
 
 
-def _learned(before: str, here: str) -> bool:
-    """Whether a broker that gave the cluster's id alone now gives those of topics."""
-    return before.startswith("cluster:") and here.startswith("topic:")
+def _is_more_specific(before: str, current: str) -> bool:
+    """Return True if a broker that returned the id of the cluster only now returns the ids of topics."""
+    return before.startswith("cluster:") and current.startswith("topic:")
 
 
-def _compare_last(log: EventLog, place: PartitionId, offset: int, known: str | None, found: Found) -> None:
-    name = f"{place[0]}/{place[1]}"
-    last = _record_at(log, place, offset - 1)
-    if last is None and log.start_offset(*place) >= offset:
-        found.uncompared.append(f"{name}, whose event {offset - 1:,} retention has deleted")
+def _compare_last(
+    log: EventLog, partition_id: PartitionId, offset: int, known: str | None, comparison: Comparison
+) -> None:
+    name = f"{partition_id[0]}/{partition_id[1]}"
+    last = _record_at(log, partition_id, offset - 1)
+    if last is None and log.start_offset(*partition_id) >= offset:
+        comparison.uncompared.append(f"{name}, whose event {offset - 1:,} was deleted by retention")
     elif last is not None and is_lost(last):
-        found.uncompared.append(f"{name}, whose event {offset - 1:,} was lost before the log was salvaged")
+        comparison.uncompared.append(f"{name}, whose event {offset - 1:,} was lost before the log was salvaged")
     elif last is not None and known is None:
-        found.digests[place] = digest(last)
+        comparison.digests[partition_id] = digest(last)
     elif last is None or digest(last) != known:
-        found.problems.append(
-            f"{name} was read up to {offset:,}, and the event before is not the one that was read there: it is an "
-            "older copy of the log that was written to since, or another one"
+        comparison.problems.append(
+            f"{name} was read up to {offset:,}, and the event before that offset is not the one that was read: it is "
+            "an older copy of the log that was written to since, or another one"
         )
 
 
-def _record_at(log: EventLog, place: PartitionId, offset: int) -> LogRecord | None:
+def _record_at(log: EventLog, partition_id: PartitionId, offset: int) -> LogRecord | None:
     try:
-        records = log.read(*place, offset, 1, 1)
+        records = log.read(*partition_id, offset, 1, 1)
     except OffsetOutOfRange:
         return None
     return records[0] if records and records[0].offset == offset else None
 
 
-def require_same_log(connection: Connection, log: EventLog, topics: Sequence[str]) -> Found:
-    """Compare, and raise `LogDiffers` when it is another log."""
-    found = compare(connection, log, topics)
-    if found.problems:
-        raise LogDiffers("\n".join([*(f"{problem}." for problem in found.problems), ADVICE]))
-    return found
+def require_same_log(connection: Connection, log: EventLog, topics: Sequence[str]) -> Comparison:
+    """Compare the log with the store. Raises `LogDiffers` if it is another log."""
+    comparison = compare(connection, log, topics)
+    if comparison.problems:
+        raise LogDiffers("\n".join([*(f"{problem}." for problem in comparison.problems), ADVICE]))
+    return comparison
 
 
 def verify_and_record(engine: Engine, log: EventLog, topics: Sequence[str]) -> None:
-    """Make sure that it is the log that the store was filled from, and have the store know what it does not know of it
-    yet. Raises `LogDiffers`.
+    """Verify that the store was filled from this log, and store the identities and digests that it lacks. Raises
+    `LogDiffers`.
     """
     with engine.connect() as connection:
-        found = require_same_log(connection, log, topics)
-    if not found.identities and not found.digests:
+        comparison = require_same_log(connection, log, topics)
+    if not comparison.identities and not comparison.digests:
         return
     table = tables.offsets
     with engine.begin() as connection:
-        upsert(connection, tables.settings, [(IDENTITY + topic, own) for topic, own in found.identities.items()])
-        for (topic, partition), last in found.digests.items():
-            here = (table.c.topic == topic) & (table.c.partition == partition) & table.c.last.is_(None)
-            connection.execute(update(table).where(here).values(last=last))
+        upsert(connection, tables.settings, [(IDENTITY + topic, own) for topic, own in comparison.identities.items()])
+        for (topic, partition), last in comparison.digests.items():
+            location = (table.c.topic == topic) & (table.c.partition == partition) & table.c.last.is_(None)
+            connection.execute(update(table).where(location).values(last=last))

@@ -1,4 +1,4 @@
-"""The loops of a worker: each turn may fail, none ends its loop, and when each ran last is kept for the pages."""
+"""Periodic tasks of a worker. A failed run does not end its loop; the last run of each is recorded for the pages."""
 
 import threading
 from collections.abc import Callable
@@ -14,22 +14,24 @@ from store.operational.loops import LoopRun, record
 log = structlog.get_logger(__name__)
 
 
-def repeat(name: str, turn: Callable[[], bool], engine: Engine, stop: threading.Event, seconds: float) -> None:
-    """Call `turn` every so many seconds until told to stop. It returns whether it did anything, so that of several
-    workers the one whose turn it was is kept. What it raises is logged and kept; the next turn comes all the same.
+def repeat(name: str, task: Callable[[], bool], engine: Engine, stop: threading.Event, seconds: float) -> None:
+    """Run `task` every `seconds` until `stop` is set.
+
+    The task returns True if it did anything, so that of several workers the run of the active one is recorded. An
+    exception is logged and recorded, and the loop continues.
     """
     while not stop.wait(seconds):
         try:
-            if turn():
-                keep(engine, name, "")
-        except Exception as error:  # noqa: BLE001 - a loop that ends would be noticed by nobody
+            if task():
+                record_run(engine, name, "")
+        except Exception as error:  # noqa: BLE001 - nobody would notice a loop that ends
             reason = reason_of(error)
             log.error("loop_failed", loop=name, reason=reason, seconds=seconds)
-            keep(engine, name, reason)
+            record_run(engine, name, reason)
 
 
-def keep(engine: Engine, name: str, failed: str) -> None:
-    """Keep the last turn of a loop: why it failed, '' if it did not."""
+def record_run(engine: Engine, name: str, failed: str) -> None:
+    """Record the last run of a loop; `failed` is the reason of a failure, empty after a success."""
     at = int(datetime.now(UTC).timestamp() * 1_000_000)
     try:
         with engine.begin() as connection:
@@ -39,7 +41,7 @@ def keep(engine: Engine, name: str, failed: str) -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why something failed, without what a statement or a secret may hold: an unknown error is its type alone."""
+    """Return the reason of a failure without statements or secrets: of an unexpected error the type only."""
     if isinstance(error, DBAPIError):
         return str(error.orig).strip()
     return str(error) if isinstance(error, TieoutError) else type(error).__name__

@@ -1,11 +1,11 @@
-"""A worker's metrics for Prometheus, and whether it lives and is ready, at `TIEOUT_METRICS`.
+"""Prometheus metrics, liveness and readiness of a worker, at `TIEOUT_METRICS`.
 
-* `/metrics`  what `WorkerStatus` knows of the worker, and what was last asked of the store
-* `/healthz`  200 as long as the process answers: for restarting it
-* `/readyz`   200 when the worker writes, or stands by for one that does; else 503 with the reason
+* `/metrics`  the `WorkerStatus`, and the last sample of the store
+* `/healthz`  200 while the process responds: the liveness probe
+* `/readyz`   200 if the worker writes or stands by, otherwise 503 with the reason
 
-An answer asks no server anything, so it comes while the broker or the database is away. The store is asked now and then
-from a thread of its own.
+A response needs no other server, so it is available while the broker or the database is not. A thread samples the store
+at intervals.
 """
 
 import importlib.metadata
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """What the store said when it was last asked; times are seconds since 1970."""
+    """The last sample of the store; times are seconds since 1970."""
 
     at: float
     outbox: int
@@ -61,7 +61,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Samples:
-    """Asks the store now and then, and remembers the last answer."""
+    """Samples the store at intervals and caches the last sample."""
 
     def __init__(self, settings: Settings, status: WorkerStatus) -> None:
         self._settings = settings
@@ -73,7 +73,7 @@ class Samples:
         self.self_checks: dict[str, bool] = {}
 
     def run(self, ended: threading.Event) -> None:
-        """Sample until `ended`. A store that cannot be asked is no reason to end."""
+        """Sample until `ended` is set, also while the store is unavailable."""
         while not ended.is_set():
             try:
                 with open_store(self._settings, write=False) as engine:
@@ -88,25 +88,25 @@ class Samples:
                 ended.wait(SAMPLE_SECONDS)
 
     def _check(self, connection: Connection) -> None:
-        """The writer looks at its own work; `tieout check` says more about what it finds."""
+        """Run the self-checks in the writer; `tieout check` shows the details of a failure."""
         if self._status.state != "projecting" or time.monotonic() < self._check_at:
             return
         self._check_at = time.monotonic() + SELF_CHECK_SECONDS
         self._in_force = self._in_force or MapsInForce(self._settings, "self-checks")
-        maps = self._in_force.fitting(connection)
+        maps = self._in_force.matching(connection)
         with open_log(self._settings, write=False) as event_log:
             lines = tiles_line(connection), effects_line(connection, event_log, maps, self._settings)
         self.self_checks = {line.check: bool(line.ok) for line in lines}
-        for name in [name for name, right in self.self_checks.items() if not right]:
+        for name in [name for name, passed in self.self_checks.items() if not passed]:
             log.error("self_check_failed", check=name)
 
 
 def _sample(connection: Connection) -> Sample:
-    waiting, oldest = outbox_backlog(connection)
+    backlog, oldest = outbox_backlog(connection)
     oldest_open_at = oldest_open(connection, None)
     return Sample(
         at=time.time(),
-        outbox=waiting,
+        outbox=backlog,
         outbox_since=None if oldest is None else oldest / 1_000_000,
         state=pending_count(connection),
         documents=documents_by_view(connection),
@@ -128,21 +128,21 @@ def _size(connection: Connection) -> int:
 
 
 class _Metrics:
-    """What a scrape gets: made from `WorkerStatus` and the last sample, when it is asked for."""
+    """The collector of a scrape: the `WorkerStatus` and the last sample of the store."""
 
     def __init__(self, status: WorkerStatus, samples: Samples) -> None:
         self._status = status
         self._samples = samples
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics of this moment."""
+        """Yield the current metrics."""
         yield from self._of_worker()
         yield _gauge("store_reachable", "Whether the store answered when it was last asked", self._samples.reachable)
         if (sample := self._samples.last) is not None:
             yield from _of_store(sample)
         checks = _labelled("self_check_ok", "Whether a self-check found nothing; `tieout check` says what", "check")
-        for name, right in self._samples.self_checks.items():
-            checks.add_metric([name], right)
+        for name, passed in self._samples.self_checks.items():
+            checks.add_metric([name], passed)
         yield checks
 
     def _of_worker(self) -> Iterable[Metric]:
@@ -155,8 +155,8 @@ class _Metrics:
         yield _gauge("lease_held", "Whether this worker is the one that writes", status.holds_lease)
         yield _gauge("lease_epoch", "How many writers there have been", status.lease.epoch if status.lease else 0)
         lag = _labelled("lag_records", "Records in the log that are not applied yet", "topic", "partition")
-        for (topic, partition), left in status.lag.items() if status.state == "projecting" else ():
-            lag.add_metric([topic, str(partition)], left)
+        for (topic, partition), records in status.lag.items() if status.state == "projecting" else ():
+            lag.add_metric([topic, str(partition)], records)
         yield lag
         yield _counter("applied_records", "Records applied since the process started", status.applied)
         yield _gauge("applied_records_per_second", "The rate of the last seconds", status.rate)
@@ -179,9 +179,9 @@ def _of_store(sample: Sample) -> Iterable[Metric]:
     yield documents
     rows = _labelled("rows_not_read", "Rows that wait to be read again", "table")
     since = _labelled("rows_not_read_since_timestamp_seconds", "Since when the first of them waits", "table")
-    for one in sample.not_read:
-        rows.add_metric([one.entity], one.rows)
-        since.add_metric([one.entity], one.since / 1_000_000)
+    for waiting in sample.not_read:
+        rows.add_metric([waiting.entity], waiting.rows)
+        since.add_metric([waiting.entity], waiting.since / 1_000_000)
     yield from (rows, since)
     syncs = _labelled("syncs", "Documents that were to be synced, by how that stands", "action", "state")
     for (state, action), number in sorted(sample.syncs.items()):
@@ -214,9 +214,9 @@ def _labelled(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
 
 @contextmanager
 def serving(settings: Settings, status: WorkerStatus) -> Iterator[int | None]:
-    """Answer at `TIEOUT_METRICS` for as long as the block lasts, if it is set; yields the port.
+    """Serve at `TIEOUT_METRICS` while the block runs, if it is set; yields the port.
 
-    Raises `SettingError` when that place is taken.
+    Raises `SettingError` if the address is in use.
     """
     if settings.metrics_place is None:
         yield None
@@ -230,7 +230,10 @@ def serving(settings: Settings, status: WorkerStatus) -> Iterator[int | None]:
         try:
             server = stack.enter_context(ThreadingHTTPServer(settings.metrics_place, _handler(registry, status)))
         except (OSError, OverflowError) as error:
-            raise SettingError(f"TIEOUT_METRICS={settings.metrics!r}: nothing can listen there ({error}).") from None
+            raise SettingError(
+                f"TIEOUT_METRICS={settings.metrics!r}: the server cannot listen at this address ({error}). Choose "
+                "another address or port."
+            ) from None
         stack.callback(ended.set)
         threading.Thread(target=samples.run, args=(ended,), name="samples", daemon=True).start()
         threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
@@ -240,7 +243,7 @@ def serving(settings: Settings, status: WorkerStatus) -> Iterator[int | None]:
 
 def _handler(registry: CollectorRegistry, status: WorkerStatus) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        """Answers the three addresses."""
+        """Serves the three paths."""
 
         timeout = _CLIENT_SECONDS
 
@@ -251,8 +254,8 @@ def _handler(registry: CollectorRegistry, status: WorkerStatus) -> type[BaseHTTP
                 case "/healthz":
                     self._json(200, {"alive": True})
                 case "/readyz":
-                    told = status.as_json()
-                    self._json(200 if told["ready"] else 503, told)
+                    content = status.as_json()
+                    self._json(200 if content["ready"] else 503, content)
                 case _:
                     self._json(404, {"error": "use /metrics, /healthz or /readyz"})
 
@@ -267,6 +270,6 @@ def _handler(registry: CollectorRegistry, status: WorkerStatus) -> type[BaseHTTP
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Say nothing: an orchestrator asks every few seconds."""
+            """Log nothing: an orchestrator probes every few seconds."""
 
     return Handler

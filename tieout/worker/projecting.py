@@ -1,4 +1,4 @@
-"""A worker's life: stand by until it may write, project, and start again when a broker or a database was away."""
+"""The projecting role: stands by for the lease, projects, and restarts after a failure of broker or database."""
 
 import os
 import socket
@@ -36,7 +36,7 @@ from tieout.worker.status import WorkerStatus
 STAND_BY_SECONDS: Final = 1.0
 RETRY_SECONDS_MAX: Final = 5.0
 ATTEMPTS_UNTIL_CAUGHT_UP: Final = 8
-"""Who asked for an end waits half a minute for a server, not for ever."""
+"""A run that is to end waits about half a minute for a server, not indefinitely."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,80 +50,159 @@ def project(
     status: WorkerStatus | None = None,
     topic_writer: TopicWriter | None = None,
 ) -> None:
-    """Project the events of the topics into the store, until told to stop or, if asked for, until all are read.
+    """Project the events of the topics into the store until `stop` is set or, with `until_caught_up`, all are read.
 
-    After a replay it loads the maps of the files again. While the store was built under other maps or companies than
-    these it waits, and `status` says why; asked for an end it raises `StoreMismatch`.
+    After a replay the map files are loaded again. While the store was built with other maps or companies, the worker
+    waits and records the reason in `status`; with `until_caught_up` it raises `StoreMismatch`.
 
-    On an embedded log this is the only worker, and whatever fails is raised. On Kafka it stands by until it holds the
-    lease of the store, and goes on when the broker or the database comes back; what is raised then is for a person.
-    `status` is told how it stands; `topic_writer` may use its log meanwhile.
+    On an embedded log this is the only worker, and every error is raised. On Kafka it stands by until it acquires the
+    lease of the store, and retries after a failure of the broker or the database; an error that is raised needs a
+    person. `topic_writer` may use the log while the worker projects.
     """
-    topics = projected_topics(settings)
-    status = status or WorkerStatus()
-    in_force = MapsInForce(settings, "projection")
+    worker = _Projecting(settings, until_caught_up, stop, on_progress, status or WorkerStatus(), topic_writer)
+    try:
+        # While it projects, `streams.faust_app` handles signals itself.
+        with stop_on_signals(stop):
+            worker.run()
+    finally:
+        worker.status.record_end()
 
-    def report(progress: faust_app.Progress) -> None:
-        status.record_progress(progress)
-        on_progress(progress)
 
-    begun = False
+class _Projecting:
+    """The projecting role of one process, over all its terms."""
 
-    def run(event_log: EventLog, projector: Projector, lease: Lease | None) -> None:
-        nonlocal begun
-        begun = True
-        status.record_term(projector, lease)
-        with topic_writer.lend_log(event_log) if topic_writer is not None else nullcontext():
-            faust_app.run(
-                event_log, projector, topics=topics, until_caught_up=until_caught_up, on_progress=report, stop=stop
-            )
+    def __init__(
+        self,
+        settings: Settings,
+        until_caught_up: bool,
+        stop: threading.Event,
+        on_progress: Callable[[faust_app.Progress], None],
+        status: WorkerStatus,
+        topic_writer: TopicWriter | None,
+    ) -> None:
+        self.status = status
+        self._settings = settings
+        self._until_caught_up = until_caught_up
+        self._stop = stop
+        self._on_progress = on_progress
+        self._topic_writer = topic_writer
+        self._topics = projected_topics(settings)
+        self._in_force = MapsInForce(settings, "projection")
+        self._embedded = settings.log_file is not None
+        self._had_term = False
 
-    def reign() -> None:
-        nonlocal begun
+    def run(self) -> None:
+        """Run until stopped or caught up. On Kafka failures of a server are retried."""
+        if self._embedded:
+            self._run_terms()
+        else:
+            _retrying(self._until_caught_up, self._stop, self.status)(self._run_terms)
+
+    def _run_terms(self) -> None:
         while True:
             try:
-                return _alone(settings, in_force, run) if alone else _reign(settings, in_force, stop, run, status)
+                return self._run_embedded() if self._embedded else self._run_term()
             except (StoreMismatch, MapError):
-                if until_caught_up:
+                if self._until_caught_up:
                     raise
-                begun = True
-                _await_fit(settings, in_force, stop, status)
+                self._had_term = True
+                self._await_matching_maps()
             except LogBusy as busy:
-                # A command may do a worker's part while this one has let go of the log.
-                if not begun:
+                # A command may apply records itself while this worker has closed the log.
+                if not self._had_term:
                     raise
-                status.record_restart(str(busy))
-                stop.wait(STAND_BY_SECONDS)
-            if stop.is_set():
+                self.status.record_restart(str(busy))
+                self._stop.wait(STAND_BY_SECONDS)
+            if self._stop.is_set():
                 return None
 
-    alone = settings.log_file is not None
-    try:
-        # While it projects, `streams.faust_app` sees to signals itself.
-        with stop_on_signals(stop):
-            if alone:
-                reign()
-            else:
-                _retrying(until_caught_up, stop, status)(reign)
-    finally:
-        status.record_end()
+    def _run_embedded(self) -> None:
+        """Project an embedded log, which has no lease."""
+        while True:
+            try:
+                with (
+                    open_log(self._settings, write=True) as event_log,
+                    open_store(self._settings, write=True) as engine,
+                    projecting(engine, event_log, self._settings, in_force=self._in_force) as projector,
+                ):
+                    self._in_force.record(engine)
+                    self._project(event_log, projector, None)
+                    return
+            except StoreReplaced as reason:
+                log.info("store_rebuilt", reason=str(reason))
+
+    def _run_term(self) -> None:
+        """Stand by for the lease, and project while it is held."""
+        settings = self._settings
+        with open_log(settings, write=True, publish=True) as event_log, open_store(settings, write=True) as engine:
+            lease = Lease(engine, f"{socket.gethostname()}/{os.getpid()}")
+            if not self._acquire(lease, engine):
+                return
+            log.info("lease_taken", holder=lease.holder, epoch=lease.epoch)
+            with lease.kept_alive():
+                event_log.begin_publishing()
+                with projecting(engine, event_log, settings, lease, self._in_force) as projector:
+                    self._in_force.record(engine)
+                    self._project(event_log, projector, lease)
+
+    def _acquire(self, lease: Lease, engine: Engine) -> bool:
+        """Wait for the lease; return False if stopped before. Raises `StoreMismatch` if the maps do not match."""
+        last: str | None = None
+        while not self._stop.is_set():
+            with engine.connect() as connection:
+                self._in_force.matching(connection)
+            if lease.acquire():
+                return True
+            with engine.connect() as connection:
+                current = lease_holder(connection)
+            writer = current.holder if current else None
+            self.status.record_standby(writer)
+            if writer != last:
+                log.info("standing_by", holder=lease.holder, writer=writer)
+                last = writer
+            self._stop.wait(STAND_BY_SECONDS)
+        return False
+
+    def _project(self, event_log: EventLog, projector: Projector, lease: Lease | None) -> None:
+        self._had_term = True
+        self.status.record_term(projector, lease)
+        with self._topic_writer.lend_log(event_log) if self._topic_writer is not None else nullcontext():
+            faust_app.run(
+                event_log,
+                projector,
+                topics=self._topics,
+                until_caught_up=self._until_caught_up,
+                on_progress=self._report,
+                stop=self._stop,
+            )
+
+    def _report(self, progress: faust_app.Progress) -> None:
+        self.status.record_progress(progress)
+        self._on_progress(progress)
+
+    def _await_matching_maps(self) -> None:
+        """Wait until the store was built with the maps and companies of this process, or until stopped."""
+        with open_store(self._settings, write=True) as engine:
+            while not self._stop.is_set() and not self._in_force.check(engine):
+                self.status.record_incompatibility(self._in_force.mismatch or "")
+                self._stop.wait(FIT_SECONDS)
 
 
 def create_store(settings: Settings, stop: threading.Event) -> None:
-    """Make a store where there is none, for readers. A database that is away is waited for, until told to stop."""
+    """Create the store for readers, if it does not exist. Waits for an unavailable database until `stop` is set."""
 
-    def make() -> None:
+    def create() -> None:
         with open_store(settings, write=True):
             pass
 
     if settings.log_file is not None:
-        make()
+        create()
     else:
-        _retrying(False, stop, WorkerStatus())(make)
+        _retrying(False, stop, WorkerStatus())(create)
 
 
 def wait_for_store(settings: Settings, stop: threading.Event) -> None:
-    """Return once the store can be read. A database that is away is waited for, until told to stop."""
+    """Return once the store can be read. Waits for an unavailable database until `stop` is set."""
 
     def read() -> None:
         with open_store(settings, write=False):
@@ -132,62 +211,7 @@ def wait_for_store(settings: Settings, stop: threading.Event) -> None:
     _retrying(False, stop, WorkerStatus())(read)
 
 
-def _await_fit(settings: Settings, in_force: MapsInForce, stop: threading.Event, status: WorkerStatus) -> None:
-    """Wait until the store was built under the maps and companies of this process, or until told to stop."""
-    with open_store(settings, write=True) as engine:
-        while not stop.is_set() and not in_force.fit(engine):
-            status.record_incompatibility(in_force.unfit or "")
-            stop.wait(FIT_SECONDS)
-
-
-def _alone(settings: Settings, in_force: MapsInForce, run: Callable[..., None]) -> None:
-    while True:
-        try:
-            with (
-                open_log(settings, write=True) as event_log,
-                open_store(settings, write=True) as engine,
-                projecting(engine, event_log, settings, in_force=in_force) as projector,
-            ):
-                in_force.keep(engine)
-                run(event_log, projector, None)
-                return
-        except StoreReplaced as reason:
-            log.info("store_rebuilt", reason=str(reason))
-
-
-def _reign(
-    settings: Settings, in_force: MapsInForce, stop: threading.Event, run: Callable[..., None], status: WorkerStatus
-) -> None:
-    """Project for as long as the lease is held."""
-    with open_log(settings, write=True, publish=True) as event_log, open_store(settings, write=True) as engine:
-        lease = Lease(engine, f"{socket.gethostname()}/{os.getpid()}")
-        if not _stand_by(lease, engine, in_force, stop, status):
-            return
-        log.info("lease_taken", holder=lease.holder, epoch=lease.epoch)
-        with lease.kept_alive():
-            event_log.begin_publishing()
-            with projecting(engine, event_log, settings, lease, in_force) as projector:
-                in_force.keep(engine)
-                run(event_log, projector, lease)
-
-
-def _stand_by(lease: Lease, engine: Engine, in_force: MapsInForce, stop: threading.Event, status: WorkerStatus) -> bool:
-    """Wait for the lease; False when told to stop before. Raises `StoreMismatch` when it could not write."""
-    told: str | None = None
-    while not stop.is_set():
-        with engine.connect() as connection:
-            in_force.fitting(connection)
-        if lease.acquire():
-            return True
-        with engine.connect() as connection:
-            current = lease_holder(connection)
-        writer = current.holder if current else None
-        status.record_standby(writer)
-        if writer != told:
-            log.info("standing_by", holder=lease.holder, writer=writer)
-            told = writer
-        stop.wait(STAND_BY_SECONDS)
-    return False
+# --- retries ---------------------------------------------------------------------------------------------------------
 
 
 def _retrying(until_caught_up: bool, stop: threading.Event, status: WorkerStatus) -> Retrying:
@@ -197,7 +221,7 @@ def _retrying(until_caught_up: bool, stop: threading.Event, status: WorkerStatus
         wait=_wait,
         stop=ends | stop_when_event_set(stop),
         sleep=sleep_using_event(stop),
-        before_sleep=lambda state: _tell(state, status),
+        before_sleep=lambda state: _record_retry(state, status),
         reraise=True,
     )
 
@@ -206,17 +230,17 @@ _backing_off: Final = wait_exponential_jitter(multiplier=0.5, max=RETRY_SECONDS_
 
 
 def _wait(state: RetryCallState) -> float:
-    """Who was overtaken stands by at once; who met a server that is away waits longer each time."""
+    """Return the delay: none after losing the lease, exponential backoff with jitter after a server failure."""
     return 0 if isinstance(_error(state), LeaseLost) else _backing_off(state)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether waiting helps: a server that is away, a transaction that it gave up, a lease that was lost."""
+    """Return True if a retry may succeed: a server failure, a transaction that it aborted, a lost lease."""
     if isinstance(error, DBAPIError):
         return (
             error.connection_invalidated
             or isinstance(error, OperationalError | InterfaceError | InternalError)
-            or _sqlstate(error).startswith("P0")  # a trigger of the owner's refuses
+            or _sqlstate(error).startswith("P0")  # raised by a trigger of the owner
         )
     return isinstance(error, LogFailed | LeaseLost | StoreUnavailable) and not isinstance(error, LogRefused)
 
@@ -225,7 +249,7 @@ def _sqlstate(error: DBAPIError) -> str:
     return getattr(error.orig, "sqlstate", None) or ""
 
 
-def _tell(state: RetryCallState, status: WorkerStatus) -> None:
+def _record_retry(state: RetryCallState, status: WorkerStatus) -> None:
     error = _error(state)
     reason = str(error.orig).strip() if isinstance(error, DBAPIError) else str(error)
     status.record_restart(reason)

@@ -1,4 +1,4 @@
-"""Being told to stop from outside."""
+"""Requests to stop by signals of the operating system."""
 
 import signal
 import threading
@@ -9,20 +9,20 @@ from typing import Any
 
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Have SIGINT and SIGTERM set `stop`; a second one has its usual effect. Signals come to the main thread: in any
-    other one this does nothing.
+    """Set `stop` on SIGINT and SIGTERM while the block runs; a second signal has its default effect. Does nothing
+    outside the main thread, which is the only one that receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def told(number: int, _frame: Any) -> None:
+    def handle(number: int, _frame: Any) -> None:
         stop.set()
-        signal.signal(number, before[signal.Signals(number)])
+        signal.signal(number, previous[signal.Signals(number)])
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,6 +1,6 @@
-"""How a worker stands, for those who look at it from outside: written by the worker as it goes, read at any time.
+"""The status of a worker, for observers: the worker records it, and metrics and probes read it at any time.
 
-Everything here is a plain value that is replaced, so nobody waits for anybody, and nothing is asked of a server.
+All members are plain values that are replaced, so no lock is needed and no server is called.
 """
 
 import math
@@ -16,134 +16,132 @@ from streams.projector import Projector
 State = Literal["starting", "standing-by", "projecting", "handling", "waiting", "stopped"]
 
 QUIET_SECONDS: Final = 15.0
-"""A worker that lives tells how far it is every second; a large batch takes some."""
+"""The longest silence of a healthy worker: it records progress every second, and a large batch takes several."""
 
 STUCK_SECONDS: Final = 60.0
-"""With events to apply, one that commits nothing for so long is stuck."""
+"""A worker with events to apply that commits nothing for this long is stuck."""
 
 
 class WorkerStatus:
-    """One worker, from its start to its end, over all its reigns."""
+    """The status of one worker from its start to its end, over all its terms."""
 
     def __init__(self) -> None:
         self.state: State = "starting"
         self.reason = "it has just been started"
         self.writer: str | None = None
-        """Who holds the lease while this one stands by."""
+        """The holder of the lease while this worker stands by."""
         self.lease: Lease | None = None
         self.restarts = 0
         self.rate = 0.0
         self.lag: Mapping[PartitionId, int] = {}
         self.applied_at: float | None = None
-        """When something was last applied: seconds since 1970."""
+        """The time at which a record was last applied: seconds since 1970."""
         self._rejected_before = self._applied_before = 0
-        self._applied_now = 0
+        self._applied_in_term = 0
         self._projector: Projector | None = None
-        self._heard = self._current = -math.inf
+        self._responded = self._current = -math.inf
 
-    # --- what the worker tells ---------------------------------------------------------------------------------------
+    # --- recorded by the worker --------------------------------------------------------------------------------------
 
     def record_standby(self, writer: str | None) -> None:
-        """Another worker, `writer`, holds the lease, as the database just said."""
+        """Record that another worker, `writer`, holds the lease according to the database."""
         self.state, self.writer = "standing-by", writer
-        self._heard = time.monotonic()
+        self._responded = time.monotonic()
 
     def record_term(self, projector: Projector, lease: Lease | None) -> None:
-        """A reign begins; without a lease on an embedded log."""
-        self._settle()
+        """Record the start of a term. An embedded log has no lease."""
+        self._end_term()
         self._projector, self.lease = projector, lease
-        self._heard = self._current = time.monotonic()
+        self._responded = self._current = time.monotonic()
         self.state = "projecting"
 
     def record_progress(self, progress: Progress) -> None:
-        """How far this reign is."""
-        self._heard = time.monotonic()
-        if progress.done != self._applied_now:
+        """Record the progress of this term."""
+        self._responded = time.monotonic()
+        if progress.done != self._applied_in_term:
             self.applied_at = time.time()
-        if progress.done != self._applied_now or not progress.left:
-            self._current = self._heard
-        self._applied_now, self.lag, self.rate = progress.done, progress.lag, progress.rate
+        if progress.done != self._applied_in_term or not progress.left:
+            self._current = self._responded
+        self._applied_in_term, self.lag, self.rate = progress.done, progress.lag, progress.rate
 
     def record_restart(self, reason: str) -> None:
-        """A server is away, or the lease was lost: the worker starts again."""
-        self._settle()
+        """Record that a server failed or the lease was lost, and that the worker restarts."""
+        self._end_term()
         self.restarts += 1
         self.state, self.reason = "waiting", reason
 
     def record_incompatibility(self, reason: str) -> None:
-        """The store was built under other maps or companies: the worker waits until they fit."""
+        """Record that the store was built with other maps or companies, and that the worker waits until they match."""
         self.state, self.reason = "waiting", reason
 
     def record_handling(self, failure: str | None = None) -> None:
-        """A handler asked the store for work; `failure` says why the store did not answer."""
+        """Record that a handler polled the store; `failure` is the reason if the store did not respond."""
         if failure is not None:
             self.reason = failure
         self.state = "handling" if failure is None else "waiting"
 
     def record_end(self) -> None:
-        """The worker ends."""
-        self._settle()
+        """Record the end of the worker."""
+        self._end_term()
         self.state = "stopped"
 
-    def _settle(self) -> None:
-        """Keep the counts of the reign that ended."""
-        self._applied_before, self._applied_now = self.applied, 0
+    def _end_term(self) -> None:
+        """Add the counts of the term that ended to the totals."""
+        self._applied_before, self._applied_in_term = self.applied, 0
         self._rejected_before = self.rejected
         self._projector = self.lease = None
         self.rate = 0.0
 
-    # --- what is asked -----------------------------------------------------------------------------------------------
+    # --- read by observers -------------------------------------------------------------------------------------------
 
     @property
     def applied(self) -> int:
         """Records applied since the process started."""
-        return self._applied_before + self._applied_now
+        return self._applied_before + self._applied_in_term
 
     @property
     def rejected(self) -> int:
-        """Events put on the rejected topic since the process started."""
+        """Events published to the rejected topic since the process started."""
         projector = self._projector
         return self._rejected_before + (projector.rejected if projector is not None else 0)
 
     @property
     def holds_lease(self) -> bool:
-        """Whether it may write, as far as it knows: its lease is not older than it lasts."""
+        """True while the lease that this worker acquired has not expired by its own clock."""
         lease = self.lease
         return lease is not None and time.monotonic() - lease.renewed < lease.seconds
 
     def unready_reason(self) -> str | None:
-        """Why this worker does not do its part; None when it does: it writes, stands by for one that does, or handles
-        what Sync asks for.
-        """
+        """Return the reason why the worker is not ready; None if it writes, stands by, or executes sync requests."""
         now = time.monotonic()
-        quiet = now - self._heard
+        quiet = now - self._responded
         if self.state == "standing-by":
             return (
-                f"it stands by, and the database has not answered for {quiet:.0f} s" if quiet > QUIET_SECONDS else None
+                f"it stands by, and the database has not responded for {quiet:.0f} s" if quiet > QUIET_SECONDS else None
             )
         if self.state == "handling":
             return None
         if self.state != "projecting":
             return {"starting": "it is starting", "stopped": "it has ended"}.get(self.state, self.reason)
         if self.lease is not None and not self.holds_lease:
-            return f"its lease has not been renewed for {now - self.lease.renewed:.0f} s: the database does not answer"
+            return f"its lease has not been renewed for {now - self.lease.renewed:.0f} s: the database does not respond"
         if quiet > QUIET_SECONDS:
-            return f"it has not got on for {quiet:.0f} s: the broker or the database does not answer"
+            return f"it has made no progress for {quiet:.0f} s: the broker or the database does not respond"
         if now - self._current > STUCK_SECONDS:
             behind = sum(self.lag.values())
-            return f"{behind:,} events wait and nothing was applied for {now - self._current:.0f} s"
+            return f"{behind:,} events are pending and none was applied for {now - self._current:.0f} s"
         return None
 
     def as_json(self) -> dict[str, Any]:
-        """The state in short, for `/readyz`."""
+        """Return the members of the response of `/readyz`."""
         reason = self.unready_reason()
-        told: dict[str, Any] = {"ready": reason is None, "state": self.state}
+        members: dict[str, Any] = {"ready": reason is None, "state": self.state}
         if reason is not None:
-            told["reason"] = reason
+            members["reason"] = reason
         if self.state == "standing-by":
-            told["writer"] = self.writer
+            members["writer"] = self.writer
         if self.state == "projecting":
-            told["lag"] = sum(self.lag.values())
+            members["lag"] = sum(self.lag.values())
             if (lease := self.lease) is not None:
-                told |= {"holder": lease.holder, "epoch": lease.epoch}
-        return told
+                members |= {"holder": lease.holder, "epoch": lease.epoch}
+        return members

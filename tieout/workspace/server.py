@@ -96,7 +96,7 @@ def beside(
 def _server(settings: Settings, topic_writer: TopicWriter) -> Iterator[uvicorn.Server]:
     with open_store(settings, write=False) as engine:
         in_force = MapsInForce(settings, "workspace")
-        reader = Reader(engine, in_force.nearest, today=settings.today)
+        reader = Reader(engine, in_force.best, today=settings.today)
         workspace = Workspace(reader, in_force, settings, topic_writer)
         config = uvicorn.Config(
             make_app(workspace),

@@ -173,7 +173,7 @@ def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "
         zone=where,
         zone_name="UTC" if where is UTC else str(where),
         feeds=feeds_of(snapshot, settings, where),
-        unfit=workspace_of(request).in_force.unfit,
+        unfit=workspace_of(request).in_force.mismatch,
     )
 
 
