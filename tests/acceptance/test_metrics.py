@@ -71,7 +71,7 @@ def test_a_place_that_is_taken_is_named(tmp_path: Path, worker: Worker) -> None:
         [sys.executable, "-m", "tieout", "run", "--role", "project"], cwd=tmp_path, env=environment, capture_output=True
     )
     assert done.returncode == 1
-    assert f"TIEOUT_METRICS='127.0.0.1:{worker.port}': nothing can listen there" in done.stderr.decode()
+    assert f"TIEOUT_METRICS='127.0.0.1:{worker.port}': the server cannot listen at this address" in done.stderr.decode()
 
 
 def test_without_the_setting_nothing_listens() -> None:

@@ -174,7 +174,7 @@ def test_the_check_says_whether_both_systems_have_what_sync_needs(tieout: Tieout
         return {line["says"].partition(":")[0]: (line["ok"], f"{line['check']}: {line['says']}") for line in lines}
 
     found = looked_at()
-    assert found["answers, and knows the application"][0] is True
+    assert found["responds, and accepts the application"][0] is True
     assert any("switched off" in says for _, says in found.values())
     unknown = [says for ok, says in found.values() if ok is None and says.startswith("needed")]
     assert len(unknown) == 1

@@ -31,7 +31,7 @@ def test_two_companies_that_use_a_number_do_not_get_each_others_lines() -> None:
     desk.runs(2)
     # The pair has a key on the description, so that the second one finds no place.
     (waits,) = desk.standing().values()
-    assert "does not show what was written" in waits.reason
+    assert "does not return the rows that were just written" in waits.reason
     count, lines, confirmed = desk.held()
     assert (count, confirmed) == (1, True)
     assert not {"5431130/cost", "5431139/cost"} <= set(lines)

@@ -57,7 +57,7 @@ def test_one_that_writes_is_ready_while_its_lease_is_renewed(clock: Clock) -> No
     assert status.as_json() == {"ready": True, "state": "projecting", "lag": 0, "holder": "here/1", "epoch": 3}
     clock.now += 7
     assert not status.holds_lease
-    assert status.unready_reason() == "its lease has not been renewed for 7 s: the database does not answer"
+    assert status.unready_reason() == "its lease has not been renewed for 7 s: the database does not respond"
     held.renewed = clock.now
     assert (status.holds_lease, status.unready_reason()) == (True, None)
 
@@ -67,7 +67,7 @@ def test_one_that_says_nothing_any_more_is_not_ready(clock: Clock) -> None:
     status.record_term(projector(), None)
     status.record_progress(progress(0, 0))
     clock.now += QUIET_SECONDS + 1
-    assert status.unready_reason() == "it has not got on for 16 s: the broker or the database does not answer"
+    assert status.unready_reason() == "it has made no progress for 16 s: the broker or the database does not respond"
 
 
 def test_one_that_is_behind_and_applies_nothing_is_stuck(clock: Clock) -> None:
@@ -78,7 +78,7 @@ def test_one_that_is_behind_and_applies_nothing_is_stuck(clock: Clock) -> None:
         assert status.unready_reason() is None
         clock.now += 1
     status.record_progress(progress(10, 5))
-    assert status.unready_reason() == "5 events wait and nothing was applied for 61 s"
+    assert status.unready_reason() == "5 events are pending and none was applied for 61 s"
     status.record_progress(progress(11, 4))
     assert status.unready_reason() is None
 
@@ -97,7 +97,7 @@ def test_one_that_stands_by_is_ready_as_long_as_the_database_says_who_writes(clo
     status.record_standby("there/1")
     assert status.as_json() == {"ready": True, "state": "standing-by", "writer": "there/1"}
     clock.now += QUIET_SECONDS + 1
-    assert status.unready_reason() == "it stands by, and the database has not answered for 16 s"
+    assert status.unready_reason() == "it stands by, and the database has not responded for 16 s"
 
 
 def test_one_that_handles_is_ready_while_the_store_answers(clock: Clock) -> None:
