@@ -151,7 +151,7 @@ def test_more_calls_than_a_page_starts_are_refused_with_the_advice_to_narrow(des
         assert len(plan_of(snapshot, desk.settings, [query], Limits(30, 40)).tasks) == 30
         with pytest.raises(TooManyCalls, match=r"more than 29 calls\. Choose fewer"):
             plan_of(snapshot, desk.settings, [query], Limits(29, 40))
-        with pytest.raises(TooManyCalls, match=r"more than 39 documents\. Narrow it"):
+        with pytest.raises(TooManyCalls, match=r"more than 39 documents\. Choose fewer"):
             plan_of(snapshot, desk.settings, [query], Limits(30, 39))
 
 
