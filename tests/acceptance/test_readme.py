@@ -26,7 +26,7 @@ import pytest
 from engine.events.facts import Change, Heartbeat, iso
 from streams.codec import decode
 from streams.topics import TOPICS
-from tests.support.story import tell
+from tests.support.story import decide
 from tests.support.workspace import demonstrated
 from tieout.bootstrap import load_maps
 from tieout.maintenance.ingest import read_line
@@ -294,8 +294,8 @@ def test_every_page_is_in_the_index() -> None:
 
 def test_the_worked_example_is_decided_as_told() -> None:
     (table,) = blocks(page("how-it-decides.md"), "story")
-    story = tell(table)
-    assert story.standing == "missing-actual: actual-not-synced-back"
+    story = decide(table)
+    assert story.status == "missing-actual: actual-not-synced-back"
     assert (story.parts, story.accounting_parts) == ("33.34 33.33 33.33 0.00", "36.13 36.11 36.11 0.00")
     for amount in ("33.34", "33.33", "36.13", "36.11"):
         assert amount in page("how-it-decides.md")

@@ -1,8 +1,8 @@
 """
-The world in memory: from changes, in whatever order, to decided chains, with nothing but the engine.
+An in-memory projection: from changes in any order to decided chains, with the engine alone.
 
-It does by brute force what the store does batch by batch: merge every row, derive every link, form every chain. So a
-rule can be told, run and judged without a database.
+It does by brute force what the store does incrementally: merge every row, derive every link, form every chain.
+Rules can therefore be tested without a database.
 """
 
 from collections.abc import Collection, Iterable
@@ -20,7 +20,7 @@ from engine.reconciliation.evaluate import evaluate
 
 
 class MemoryWorld:
-    """Everything that `changes` say, and what is decided about it."""
+    """The records, chains and decisions of a set of changes."""
 
     def __init__(self, changes: Iterable[Change], maps: Maps, companies: Collection[str] | None = None) -> None:
         self.maps = maps
@@ -42,7 +42,7 @@ class MemoryWorld:
         ]
 
     def _read(self, *, resident: bool = False) -> dict[str, Row]:
-        """The existing rows by key; the resident ones need no directory to be read."""
+        """Return the existing rows by key; resident rows are read without a directory."""
         owner = (lambda _guid: None) if resident else self.directory.owner
         return {
             key: links.row(record, entity_map, owner)
@@ -51,27 +51,29 @@ class MemoryWorld:
         }
 
     def row(self, key: str) -> Row | None:
-        """The existing row of a record key (engine.chains.references.World)."""
+        """Return the existing row of a record key (`engine.chains.references.ReferenceData`)."""
         return self._rows.get(key)
 
     def offered(self, token: str) -> list[Row]:
-        """The rows that offer `+link:…`, by key (engine.chains.references.World)."""
+        """Return the rows that offer `+link:…`, by key (`engine.chains.references.ReferenceData`)."""
         return self._offers.get(token, [])
 
     @property
     def documents(self) -> list[Document]:
         """Every document, by key."""
-        return sorted((document for chain in self.chains for document in chain.documents), key=lambda found: found.key)
+        return sorted(
+            (document for chain in self.chains for document in chain.documents), key=lambda document: document.key
+        )
 
     @property
     def findings(self) -> list[Finding]:
-        """Every finding, of chains and of the rows they point to."""
-        found = [finding for chain in self.chains for finding in chain.findings]
+        """Every finding, of chains and of referenced rows."""
+        all_findings = [finding for chain in self.chains for finding in chain.findings]
         for key, row in self._rows.items():
             if not row.map.role.chained:
                 dependents = sum(key in record.refers for record in self.records.values() if record.exists)
-                found += findings.of_reference(row, dependents)
-        return found
+                all_findings += findings.of_reference(row, dependents)
+        return all_findings
 
 
 def _merge(changes: Iterable[Change], maps: Maps) -> dict[str, Record]:

@@ -1,7 +1,7 @@
 """
-A chain told in a table that a controller could read, and what the engine decides about it.
+A notation for the events of a chain, readable for a controller, and the decision of the engine about it.
 
-One line for each thing that happened, a minute apart from 08:00 UTC on 8 January 2025 (or at the minute in front):
+One line for each event, a minute apart from 08:00 UTC on 8 January 2025 (or at the time in front):
 
             expense    E1   200.00
             record     R1   approved
@@ -10,11 +10,11 @@ One line for each thing that happened, a minute apart from 08:00 UTC on 8 Januar
     17:30   line       L1   posted voucher=PJ-1
             expense    E1   delete
 
-A word, a name, and what is told of it. The letter of a name says what it is, its number what it belongs to: R1 is the
-Dataverse record of the document with the transaction id T1, A1 its actual, S1 the staging row of A1, and so on; `of=`
-says otherwise. The first line about a name tells a whole row (with the usual values), a later one only what changed;
-`column=` clears. A bare amount is the amount, any other bare word the status. `@GBPM` is the company the event names
-(`@` alone: none). What the words mean in columns is the table `WORDS` below.
+A line consists of a word, a name and values. The letter of a name is its kind of row, its number the document it
+belongs to: R1 is the Dataverse record of the document with the transaction id T1, A1 its actual, S1 the staging row of
+A1, and so on; `of=` overrides this. The first line of a name sends a whole row (with the default values), later lines
+only changes; `column=` clears a column. A number alone is the amount, any other value alone the status. `@GBPM` is the
+company that the event names (`@` alone: none). The table `WORDS` below maps words to entities and columns.
 """
 
 import re
@@ -37,7 +37,7 @@ from tests.support.memory_world import MemoryWorld
 MINUTE: Final = 60 * 1_000_000
 BEGINNING: Final = 1_736_323_200_000_000  # 2025-01-08T08:00:00Z
 ALL_KNOWN: Final = Moment(None, {}, lambda _entity: True)
-"""A moment at which whatever was decided may be claimed."""
+"""A moment at which every decision may be reported."""
 
 REFERENCE: Final = """
     00:00   currency   U1   USD
@@ -50,18 +50,19 @@ REFERENCE: Final = """
     00:00   company    K2   GBPM
     00:00   ledger     G2   EUR company=K2
 """
-"""The rows that every story may point to, told a few hours before it begins."""
+"""The reference data of every story, sent a few hours before it starts."""
 
 
 @cache
 def shipped_maps() -> Maps:
+    """Return the compiled maps that are shipped."""
     return compile_maps(
         (name, tomllib.loads((files("tieout") / "maps" / name).read_text(encoding="utf-8")))
         for name in ("finance.toml", "dataverse.toml")
     )
 
 
-# --- what the words mean ----------------------------------------------------------------------------------------------
+# --- words and columns ------------------------------------------------------------------------------------------------
 
 
 def numbered(**numbers: int) -> dict[str, int]:
@@ -90,10 +91,10 @@ OWNERS: Final = {"USPM": "O1", "GBPM": "O2"}
 
 @dataclass(frozen=True)
 class Word:
-    """A kind of row: its entity, the letter of its names, which column each thing told stands in, and the usual values.
+    """A kind of row: its entity, the letter of its names, the columns of its values, and the default values.
 
-    In a usual value `#` is the number of the row's name. `meanings` translate what is told: names of choices into
-    numbers, and names of other rows into their ids.
+    In a default value `#` is the number of the name. `meanings` translate values: names of choices into numbers, names
+    of rows into ids.
     """
 
     source: Source
@@ -392,23 +393,23 @@ _AMOUNT: Final = re.compile(r"-?\d+(\.\d+)?")
 
 
 def row_of(name: str) -> tuple[Word, str]:
-    """What kind of row a name is, and its id: a RecId in Finance, a guid in Dataverse."""
-    found = _NAME.fullmatch(name)
-    assert found is not None, f"{name} is no name of this notation"
-    assert found[1] in _LETTERS, f"{name} has no letter of this notation"
-    word, number = _LETTERS[found[1]], int(found[2])
+    """Return the kind of row of a name, and its id: a RecId in Finance, a guid in Dataverse."""
+    match = _NAME.fullmatch(name)
+    assert match is not None, f"{name} is no name of this notation"
+    assert match[1] in _LETTERS, f"{name} has no letter of this notation"
+    word, number = _LETTERS[match[1]], int(match[2])
     if word.source == "finance":
         return word, str(5637144576 + 1000 * ord(word.letter) + number)
     return word, f"{number:08x}-0000-4000-8000-{ord(word.letter):012x}"
 
 
 def id_of(name: str) -> str:
-    """The row id behind a name."""
+    """Return the row id of a name."""
     return row_of(name)[1]
 
 
 def key_of(name: str) -> str:
-    """The record key behind a name."""
+    """Return the record key of a name."""
     word, row = row_of(name)
     entity_map = shipped_maps().find(word.entity)
     assert entity_map is not None
@@ -416,7 +417,7 @@ def key_of(name: str) -> str:
 
 
 def name_of(key: str) -> str:
-    """The name behind a record key, told in the table or not."""
+    """Return the name of a record key, whether or not it is in the table."""
     _, entity, _ = key.split(":", 2)
     for letter, word in _LETTERS.items():
         if word.entity == entity:
@@ -428,28 +429,28 @@ def name_of(key: str) -> str:
 
 
 def changes(table: str) -> list[Change]:
-    """What the lines of a table say, in their order."""
-    told: set[str] = set()
-    found = []
+    """Parse the lines of a table into changes, in order."""
+    sent: set[str] = set()
+    events = []
     at = BEGINNING
     for line in filter(None, map(str.strip, table.splitlines())):
         first, *rest = line.split()
         if re.fullmatch(r"\d\d:\d\d", first):
             at = BEGINNING + (int(first[:2]) * 60 + int(first[3:]) - 480) * MINUTE
             first, *rest = rest
-        found.append(_change(WORDS[first], rest[0], rest[1:], at, whole=rest[0] not in told))
-        told.add(rest[0])
+        events.append(_change(WORDS[first], rest[0], rest[1:], at, whole=rest[0] not in sent))
+        sent.add(rest[0])
         at += MINUTE
-    return found
+    return events
 
 
-def _change(word: Word, name: str, said: list[str], at: int, *, whole: bool) -> Change:
+def _change(word: Word, name: str, items: list[str], at: int, *, whole: bool) -> Change:
     kind, row = row_of(name)
     assert kind.entity == word.entity, f"{name} is no {word.entity}"
     number = name[1:]
-    company = next((item[1:] for item in said if item.startswith("@")), word.company if whole else None)
+    company = next((item[1:] for item in items if item.startswith("@")), word.company if whole else None)
     values = {column: value.replace("#", number) for column, value in word.usual.items()} if whole else {}
-    for item in said:
+    for item in items:
         if item == "delete" or item.startswith("@"):
             continue
         column, equals, value = item.partition("=")
@@ -460,9 +461,9 @@ def _change(word: Word, name: str, said: list[str], at: int, *, whole: bool) -> 
     columns: dict[str, Any] = {word.columns[column]: _meant(word, column, value) for column, value in values.items()}
     if company is not None:
         columns["@company"] = company or None
-    digest = blake2b(f"{at} {name} {said}".encode(), digest_size=16).digest()
+    digest = blake2b(f"{at} {name} {items}".encode(), digest_size=16).digest()
     evidence = Evidence(at, 0, digest, f"/{word.source}/story", f"{name}@{iso(at)[11:16]}")
-    if "delete" in said:
+    if "delete" in items:
         return Change("delete", word.source, word.entity, row, evidence, {})
     return Change("upsert", word.source, word.entity, row, evidence, columns)
 
@@ -477,11 +478,11 @@ def _meant(word: Word, column: str, value: str) -> Any:
     return value
 
 
-# --- what is decided --------------------------------------------------------------------------------------------------
+# --- decisions --------------------------------------------------------------------------------------------------------
 
 
 class Story:
-    """What the engine decides about a table."""
+    """A table and the decision of the engine about it."""
 
     def __init__(self, table: str, companies: Collection[str] | None, reference: str) -> None:
         self.changes = [*changes(reference), *changes(table)]
@@ -489,65 +490,65 @@ class Story:
 
     @property
     def document(self) -> Document:
-        """The one document of the story."""
+        """The only document of the story."""
         (document,) = self.world.documents
         return document
 
     @property
     def documents(self) -> dict[str, Document]:
-        """The documents by the name the grids show."""
+        """The documents by the name that grids show."""
         return {document.document: document for document in self.world.documents}
 
     @property
     def chain(self) -> Chain:
-        """The chain of the one document."""
+        """The chain of the only document."""
         (chain,) = [chain for chain in self.world.chains if chain.documents]
         return chain
 
     @property
     def chains(self) -> list[str]:
-        """The chains as names: `E1 R1 A1`, in the order of their keys."""
+        """The chains as names, in the order of their keys: `E1 R1 A1`."""
         return [" ".join(name_of(key) for key in keys) for keys in self.world.components]
 
     @property
-    def standing(self) -> str:
-        """Where the document stands and why: `missing-actual: not-approved`."""
-        return standing(self.document)
+    def status(self) -> str:
+        """Position and reason of the only document: `missing-actual: not-approved`."""
+        return status(self.document)
 
     @property
     def parts(self) -> str:
-        """How its amount is divided: missing actual, missing journal line, reconciled, difference."""
+        """The parts of its amount: missing actual, missing journal line, reconciled, difference."""
         return parts(self.document)
 
     @property
     def accounting_parts(self) -> str:
-        """The same in accounting currency."""
+        """The parts in accounting currency."""
         return parts(self.document, accounting=True)
 
     @property
-    def found(self) -> set[str]:
-        """The findings: `rate-differs S1`."""
+    def finding_codes(self) -> set[str]:
+        """The findings with their rows: `rate-differs S1`."""
         return {f"{finding.code} {name_of(finding.subject)}" for finding in self.world.findings}
 
     def finding(self, code: str) -> Finding:
-        """The one finding of a code."""
+        """Return the only finding of a code."""
         (finding,) = [finding for finding in self.world.findings if finding.code == code]
         return finding
 
 
-def tell(table: str, *, companies: Collection[str] | None = None, reference: str = REFERENCE) -> Story:
-    """What the engine decides about a table; `companies` are those of the environment's settings."""
+def decide(table: str, *, companies: Collection[str] | None = None, reference: str = REFERENCE) -> Story:
+    """Return the decision of the engine about a table; `companies` are those of the settings."""
     return Story(table, companies, reference)
 
 
-def standing(document: Document) -> str:
-    """Position and reason in one text."""
+def status(document: Document) -> str:
+    """Return position and reason as one text."""
     reason = document.excluded or document.cause
     return f"{document.position}: {reason}" if reason else document.position
 
 
 def parts(document: Document, *, accounting: bool = False) -> str:
-    """Missing actual, missing journal line, reconciled and difference, as a grid shows them."""
+    """Return missing actual, missing journal line, reconciled and difference as a grid shows them."""
     amounts = document.accounting if accounting else document.amounts
     currency = document.accounting_currency if accounting else document.currency
     _, *shown = amounts_json(amounts, currency).values()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.story import Story, tell
+from tests.support.story import Story, decide
 
 pytestmark = pytest.mark.requirement("R14")
 
@@ -100,7 +100,7 @@ STAGES = {
 
 @pytest.mark.parametrize(("told", "position", "parts"), STAGES.values(), ids=STAGES.keys())
 def test_how_far_the_actuals_got_divides_the_amount(told: str, position: str, parts: str) -> None:
-    story = tell(HUNDRED + told)
+    story = decide(HUNDRED + told)
     assert (story.document.position, story.parts) == (position, parts)
     # The ledger is in the document's currency, so the accounting amounts are the same.
     assert story.accounting_parts == parts
@@ -157,7 +157,7 @@ REVERSALS = {
 
 @pytest.mark.parametrize(("told", "position", "parts"), REVERSALS.values(), ids=REVERSALS.keys())
 def test_a_reversal_cancels_its_original_once_it_counts(told: str, position: str, parts: str) -> None:
-    story = tell(REVERSED + told)
+    story = decide(REVERSED + told)
     assert (story.document.position, story.parts) == (position, parts)
 
 
@@ -174,7 +174,7 @@ def test_a_reversal_cancels_its_original_once_it_counts(told: str, position: str
     ids=["0 missing", "0 staged", "0 posted", "negative missing", "negative staged", "negative posted"],
 )
 def test_zero_and_negative_amounts_have_positions_too(told: str, position: str, parts: str) -> None:
-    story = tell(f"record R1 approved\n {told}")
+    story = decide(f"record R1 approved\n {told}")
     assert (story.document.position, story.parts, story.accounting_parts) == (position, parts, parts)
 
 
@@ -188,16 +188,16 @@ def test_zero_and_negative_amounts_have_positions_too(told: str, position: str, 
     ids=["net when present", "else the amount entered", "a net amount of zero is present"],
 )
 def test_the_compared_amount_of_an_expense_is_net_of_recoverable_tax(line: str, amount: str) -> None:
-    assert tell(line).parts == f"{amount} 0.00 0.00 0.00"
+    assert decide(line).parts == f"{amount} 0.00 0.00 0.00"
 
 
 def test_the_grid_still_shows_the_amount_as_entered() -> None:
-    document = tell("expense E1 amount=120.00 net=100.00").document
+    document = decide("expense E1 amount=120.00 net=100.00").document
     assert document.entered_amount == 120_0000
 
 
 def test_a_vendor_invoice_line_is_compared_by_its_line_amount() -> None:
-    story = tell(
+    story = decide(
         """
         pending-line     P1
         pending-project  X1
@@ -222,7 +222,7 @@ def expense_with(line: str, *actuals: str) -> Story:
         told.append(f"actual A{number} {amount} of=R1")
         if how_far != "sent":
             told.append(f"staging S{number} " + ("voucher=PJ-1" if how_far == "posted" else ""))
-    return tell("\n".join(told))
+    return decide("\n".join(told))
 
 
 IN_ACCOUNTING_CURRENCY = {
@@ -296,7 +296,7 @@ def test_the_booked_amount_is_divided_in_the_same_proportions(line: str, actuals
 
 def test_parts_are_rounded_to_a_currency_without_decimals() -> None:
     told = "expense E1 10.00 booked=1505\n actual A1 3.33\n staging S1 voucher=PJ-1\n actual A2 6.67 of=R1\n staging S2"
-    story = tell(f"ledger G1 JPY\n record R1 approved\n {told}")
+    story = decide(f"ledger G1 JPY\n record R1 approved\n {told}")
     assert story.document.accounting_currency == "JPY"
     assert story.accounting_parts == "0 1004 501 0"
 
@@ -307,7 +307,7 @@ def test_parts_are_rounded_also_when_booked_and_compared_amount_are_the_same_num
 
 
 def test_without_a_ledger_the_documents_own_currency_is_the_accounting_currency() -> None:
-    story = tell("expense E1 100.00 currency=EUR", reference="")
+    story = decide("expense E1 100.00 currency=EUR", reference="")
     assert (story.document.accounting_currency, story.accounting_parts) == ("EUR", "100.00 0.00 0.00 0.00")
 
 
@@ -315,7 +315,7 @@ def test_without_a_ledger_the_documents_own_currency_is_the_accounting_currency(
 
 
 def in_dollars(booked: str) -> Story:
-    return tell(
+    return decide(
         f"""
         expense  E1   100.00 currency=EUR rate=110 booked=110.00
         record   R1   approved
@@ -328,24 +328,24 @@ def in_dollars(booked: str) -> Story:
 def test_an_actual_in_another_currency_enters_by_its_accounting_amount_through_the_documents_rate() -> None:
     story = in_dollars("booked=110.00")
     assert (story.parts, story.accounting_parts) == ("0.00 0.00 100.00 0.00", "0.00 0.00 110.00 0.00")
-    assert "currency-differs A1" in story.found
+    assert "currency-differs A1" in story.finding_codes
 
 
 def test_without_an_accounting_amount_the_position_stands_but_nothing_is_computed() -> None:
     story = in_dollars("")
     assert story.document.position == "reconciled"
     assert (story.parts, story.accounting_parts) == ("None None None None", "None None None None")
-    assert {"not-computable E1", "currency-differs A1"} <= story.found
+    assert {"not-computable E1", "currency-differs A1"} <= story.finding_codes
 
 
 @pytest.mark.parametrize(
     "amount", ["", "1.00001", "ten", "9" * 30], ids=["none", "5 decimals", "no number", "30 digits"]
 )
 def test_an_amount_that_does_not_fit_counts_as_not_there(amount: str) -> None:
-    story = tell(f"expense E1 amount={amount}")
+    story = decide(f"expense E1 amount={amount}")
     assert (story.document.position, story.parts) == ("missing-actual", "None None None None")
-    assert "not-computable E1" in story.found
-    assert ("unknown-value E1" in story.found) == bool(amount)
+    assert "not-computable E1" in story.finding_codes
+    assert ("unknown-value E1" in story.finding_codes) == bool(amount)
 
 
 TOO_LARGE = {
@@ -362,17 +362,17 @@ def test_what_leads_to_a_number_too_large_to_keep_is_not_computable(line: str, a
     story = expense_with(line, actual)
     assert story.document.position == "reconciled"
     assert story.document.accounting is None
-    assert "not-computable E1" in story.found
+    assert "not-computable E1" in story.finding_codes
 
 
 def test_parts_that_add_up_beyond_the_bound_are_not_computable() -> None:
     story = expense_with("expense E1 9000000000000", "9000000000000 posted", "9000000000000 posted")
     assert (story.document.position, story.document.amounts, story.document.accounting) == ("reconciled", None, None)
-    assert "not-computable E1" in story.found
+    assert "not-computable E1" in story.finding_codes
 
 
 def test_an_actual_that_is_too_large_through_the_rate_is_not_computable() -> None:
-    story = tell(
+    story = decide(
         f"""
         expense  E1   100.00 currency=EUR rate=0.{"0" * 28}1 booked=110.00
         record   R1   approved
@@ -381,27 +381,27 @@ def test_an_actual_that_is_too_large_through_the_rate_is_not_computable() -> Non
         """
     )
     assert (story.document.position, story.document.amounts) == ("reconciled", None)
-    assert "not-computable E1" in story.found
+    assert "not-computable E1" in story.finding_codes
 
 
 def test_an_excluded_document_shows_no_amount_that_is_too_large() -> None:
-    story = tell("expense E1 1000000000000 currency=EUR rate=1000000000000000000000000 project=")
-    assert story.standing == "excluded: no-project"
+    story = decide("expense E1 1000000000000 currency=EUR rate=1000000000000000000000000 project=")
+    assert story.status == "excluded: no-project"
     assert story.document.accounting is not None
     assert story.document.accounting.amount is None
-    assert "not-computable E1" not in story.found
+    assert "not-computable E1" not in story.finding_codes
 
 
 def test_without_a_rate_the_sums_leave_a_document_out_and_a_finding_says_so() -> None:
     story = expense_with("expense E1 100.00 currency=EUR", "100.00 staged")
     assert story.parts == "0.00 100.00 0.00 0.00"
-    assert "not-computable E1" in story.found
+    assert "not-computable E1" in story.finding_codes
 
 
 def test_actuals_not_synced_are_counted_without_the_amounts_that_are_too_large_together() -> None:
     told = [f"actual A{n} 9000000000000 booked=9000000000000 of=R1" for n in range(1, 101)]
     told.append("actual A101 5.00 booked=5.00 of=R1")
-    (unsynced,) = tell("\n".join(["expense E1 100.00", "record R1 approved", *told])).chain.unsynced
+    (unsynced,) = decide("\n".join(["expense E1 100.00", "record R1 approved", *told])).chain.unsynced
     assert (unsynced.records, unsynced.amount) == (101, 9000000000005_0000)
 
 
@@ -409,5 +409,5 @@ def test_an_actual_not_synced_at_an_absurd_rate_is_counted_without_its_amount() 
     told = (
         "expense E1 100.00 currency=EUR rate=1000000000000000000000000\n record R1 approved\n actual A1 1000000000000"
     )
-    (unsynced,) = tell(told).chain.unsynced
+    (unsynced,) = decide(told).chain.unsynced
     assert (unsynced.records, unsynced.amount) == (1, 0)

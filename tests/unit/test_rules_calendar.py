@@ -6,7 +6,7 @@ import pytest
 
 from engine.calendar import Company, Period, PeriodStatus, Window, default_window
 from engine.errors import QueryError
-from tests.support.story import tell
+from tests.support.story import decide
 
 pytestmark = pytest.mark.requirement("R30")
 
@@ -131,7 +131,7 @@ CALENDAR = """
 
 
 def window(told: str = "") -> Window:
-    known = tell(CALENDAR + told).world.directory.company("USPM")
+    known = decide(CALENDAR + told).world.directory.company("USPM")
     assert known is not None
     return default_window(known, TODAY)
 
@@ -171,7 +171,7 @@ def test_the_window_follows_what_finance_tells_of_its_periods(told: str, start: 
 )
 def test_a_day_of_a_closing_period_is_in_its_year(told: str) -> None:
     table = CALENDAR + "period M8 2025-12-01 until=2025-12-31 year=F2 type=closing\n" + told
-    known = tell(table).world.directory.company("USPM")
+    known = decide(table).world.directory.company("USPM")
     assert known is not None
     assert default_window(known, date(2025, 12, 31)) == Window("2024-03-01", "2025-12-31")
 
@@ -181,13 +181,13 @@ def test_a_year_that_does_not_say_when_it_starts_spans_its_periods() -> None:
         year    F2   calendar=1 until=2025-12-31 status=
         period  M9   2025-02-01 until=2025-02-28 year=F2
     """
-    known = tell(CALENDAR + told).world.directory.company("USPM")
+    known = decide(CALENDAR + told).world.directory.company("USPM")
     assert known is not None
     assert {(period.year_start, period.year_end) for period in known.periods[-2:]} == {("2025-01-01", "2025-12-31")}
     assert window(told) == Window("2024-03-01", "2025-01-08")
 
 
 def test_a_company_is_known_by_its_ledger() -> None:
-    known = tell("company K1 name=Contoso").world.directory.company("USPM")
+    known = decide("company K1 name=Contoso").world.directory.company("USPM")
     assert known is not None
     assert (known.name, known.currency) == ("Contoso", "USD")

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.reconciliation.explanations import explain
-from tests.support.story import ALL_KNOWN, BEGINNING, MINUTE, tell
+from tests.support.story import ALL_KNOWN, BEGINNING, MINUTE, decide
 
 EXPENSE = """
     08:00   expense  E1   voucher=USPM-463
@@ -79,8 +79,8 @@ MISSING_ACTUAL = {
 @pytest.mark.parametrize(("table", "cause"), MISSING_ACTUAL.values(), ids=MISSING_ACTUAL.keys())
 def test_a_missing_actual_names_how_far_the_chain_got(table: str, cause: str) -> None:
     # The second document gives the record of "another document" its own line.
-    story = tell(table + "\n expense E2 draft")
-    assert story.standing == f"missing-actual: {cause}"
+    story = decide(table + "\n expense E2 draft")
+    assert story.status == f"missing-actual: {cause}"
 
 
 IN_STAGING = """
@@ -118,7 +118,7 @@ MISSING_JOURNAL_LINE = {
 @pytest.mark.requirement("R16")
 @pytest.mark.parametrize(("table", "cause"), MISSING_JOURNAL_LINE.values(), ids=MISSING_JOURNAL_LINE.keys())
 def test_a_missing_journal_line_names_the_state_of_its_line(table: str, cause: str) -> None:
-    assert tell(table).standing == f"missing-journal-line: {cause}"
+    assert decide(table).status == f"missing-journal-line: {cause}"
 
 
 # "Least advanced (R16), in order"; each step is told by what its second actual says.
@@ -142,8 +142,8 @@ STEPS = list(IN_ORDER)
 def test_of_several_actuals_the_least_advanced_is_named(less: str, more: str) -> None:
     further = IN_ORDER[more].replace("S2", "S3").replace("L2", "L3")
     for one, other in ((IN_ORDER[less], further), (further, IN_ORDER[less])):
-        story = tell(f"expense E1\n record R1 approved\n actual A2 of=R1\n actual A3 of=R1\n {one}\n {other}")
-        assert story.standing == f"missing-journal-line: {less}"
+        story = decide(f"expense E1\n record R1 approved\n actual A2 of=R1\n actual A3 of=R1\n {one}\n {other}")
+        assert story.status == f"missing-journal-line: {less}"
 
 
 @pytest.mark.requirement("R16")
@@ -152,13 +152,13 @@ def test_of_several_actuals_the_least_advanced_is_named(less: str, more: str) ->
 )
 def test_of_several_staging_rows_of_one_actual_the_most_advanced_is_judged(less: str, more: str) -> None:
     further = IN_ORDER[more].replace("S2", "S3 of=A2", 1).replace("L2", "L3")
-    story = tell(f"expense E1\n record R1 approved\n actual A2 of=R1\n {IN_ORDER[less]}\n {further}")
-    assert story.standing == ("reconciled" if more == "posted" else f"missing-journal-line: {more}")
+    story = decide(f"expense E1\n record R1 approved\n actual A2 of=R1\n {IN_ORDER[less]}\n {further}")
+    assert story.status == ("reconciled" if more == "posted" else f"missing-journal-line: {more}")
 
 
 @pytest.mark.requirement("R16")
 def test_a_missing_journal_line_names_its_journal_and_the_line_in_it() -> None:
-    document = tell(IN_A_JOURNAL + "line L1 error amount=100.00 currency=USD").document
+    document = decide(IN_A_JOURNAL + "line L1 error amount=100.00 currency=USD").document
     assert (document.journal, document.journal_voucher, document.journal_line_amount) == ("USPM-041", "PJ-1", 100_0000)
     assert "USPM-041" in explain(document, ALL_KNOWN).seen
 
@@ -177,7 +177,7 @@ def test_a_missing_journal_line_names_its_journal_and_the_line_in_it() -> None:
     ],
 )
 def test_a_missing_journal_line_names_the_process_that_would_help(state: str, process: str) -> None:
-    document = tell(f"expense E1\n record R1 approved\n actual A2 of=R1\n {IN_ORDER[state]}").document
+    document = decide(f"expense E1\n record R1 approved\n actual A2 of=R1\n {IN_ORDER[state]}").document
     assert document.cause == state
     assert process in explain(document, ALL_KNOWN).do
 
@@ -218,6 +218,6 @@ SINCE = {
 @pytest.mark.parametrize(("table", "clock"), SINCE.values(), ids=SINCE.keys())
 def test_the_time_of_a_step_is_that_of_the_event_that_set_the_column_which_decided(table: str, clock: str) -> None:
     hours, minutes = map(int, clock.split(":"))
-    document = tell(table).document
+    document = decide(table).document
     assert document.since == BEGINNING + ((hours - 8) * 60 + minutes) * MINUTE
     assert document.evidence.event.endswith(f"@{clock}")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.story import tell
+from tests.support.story import decide
 
 pytestmark = pytest.mark.requirement("R13")
 
@@ -19,38 +19,38 @@ INVOICE = """
     ids=["status 6", "status 6 and a voucher", "a voucher, whatever the status"],
 )
 def test_a_processed_expense_has_a_position(line: str) -> None:
-    assert tell(line).document.position == "missing-actual"
+    assert decide(line).document.position == "missing-actual"
 
 
 @pytest.mark.parametrize("status", ["draft", "submitted", "rejected", "cancelled", "none", "in-review"])
 def test_an_expense_that_was_neither_approved_nor_posted_has_no_row(status: str) -> None:
-    assert tell(f"expense E1 {status}").documents == {}
+    assert decide(f"expense E1 {status}").documents == {}
 
 
 @pytest.mark.parametrize("status", ["approved", "ready"])
 def test_an_approved_expense_shows_as_not_posted_and_outside_every_sum(status: str) -> None:
-    story = tell(f"expense E1 100.00 {status}")
-    assert (story.standing, story.parts) == ("not-posted", "0.00 0.00 0.00 0.00")
+    story = decide(f"expense E1 100.00 {status}")
+    assert (story.status, story.parts) == ("not-posted", "0.00 0.00 0.00 0.00")
     assert story.accounting_parts == "0.00 0.00 0.00 0.00"
 
 
 def test_an_approved_expense_is_not_posted_however_far_its_actual_got() -> None:
-    story = tell("expense E1 approved\n record R1 approved\n actual A1\n staging S1 voucher=PJ-1")
-    assert (story.standing, story.parts) == ("not-posted", "0.00 0.00 0.00 0.00")
+    story = decide("expense E1 approved\n record R1 approved\n actual A1\n staging S1 voucher=PJ-1")
+    assert (story.status, story.parts) == ("not-posted", "0.00 0.00 0.00 0.00")
 
 
 def test_a_posted_vendor_invoice_line_has_a_position() -> None:
-    assert tell(INVOICE).standing == "missing-actual: not-synced-to-dataverse"
+    assert decide(INVOICE).status == "missing-actual: not-synced-to-dataverse"
 
 
 def test_a_pending_vendor_invoice_line_has_no_row() -> None:
-    assert tell("pending-line P1\n pending-project X1").documents == {}
+    assert decide("pending-line P1\n pending-project X1").documents == {}
 
 
 @pytest.mark.parametrize("line", ["expense E1", INVOICE], ids=["expense", "vendor invoice line"])
 def test_a_deleted_line_has_no_row(line: str) -> None:
     name = "expense E1" if "E1" in line else "invoice-line I1"
-    assert tell(f"{line}\n{name} delete").documents == {}
+    assert decide(f"{line}\n{name} delete").documents == {}
 
 
 # Every reason at once; each row below takes away the one above, so the next in order must show.
@@ -73,18 +73,18 @@ EVERY_REASON = """
     ids=["no project", "cancelled", "charged to another company", "skip sync", "company outside the settings"],
 )
 def test_the_first_reason_that_applies_is_the_one_that_shows(without: str, reason: str) -> None:
-    story = tell(EVERY_REASON + without, companies=["GBPM"])
-    assert (story.standing, story.parts) == (f"excluded: {reason}", "0.00 0.00 0.00 0.00")
+    story = decide(EVERY_REASON + without, companies=["GBPM"])
+    assert (story.status, story.parts) == (f"excluded: {reason}", "0.00 0.00 0.00 0.00")
     assert story.accounting_parts == "0.00 0.00 0.00 0.00"
 
 
 def test_when_no_reason_applies_the_document_has_a_position() -> None:
     healed = "expense E1 project=P-1 processed charged-to=\nactual A1 skip-sync=false"
-    assert tell(EVERY_REASON + healed, companies=["USPM"]).standing == "missing-actual: actual-not-synced-back"
+    assert decide(EVERY_REASON + healed, companies=["USPM"]).status == "missing-actual: actual-not-synced-back"
 
 
 def test_an_excluded_document_still_shows_its_amount() -> None:
-    document = tell("expense E1 100.00 project=").document
+    document = decide("expense E1 100.00 project=").document
     assert document.amounts is not None
     assert document.amounts.amount == 100_0000
 
@@ -111,7 +111,7 @@ def test_an_excluded_document_still_shows_its_amount() -> None:
     ],
 )
 def test_charged_to_another_company_means_a_company_unlike_its_own(table: str, standing: str) -> None:
-    assert tell(table).standing == standing
+    assert decide(table).status == standing
 
 
 @pytest.mark.parametrize(
@@ -136,31 +136,31 @@ def test_charged_to_another_company_means_a_company_unlike_its_own(table: str, s
     ],
 )
 def test_skip_sync_excludes_when_it_is_all_the_cost_actuals(table: str, standing: str) -> None:
-    assert tell(f"expense E1\n record R1 approved\n {table}").standing == standing
+    assert decide(f"expense E1\n record R1 approved\n {table}").status == standing
 
 
 def test_an_invoice_line_whose_pending_row_was_never_seen_has_no_project() -> None:
-    story = tell("invoice-line I1\n pending-project X1")
+    story = decide("invoice-line I1\n pending-project X1")
     assert story.document.excluded == "no-project"
     assert story.document.document == f"USPM/{story.document.key.rpartition(':')[2]}"
 
 
 def test_without_a_list_of_companies_every_company_is_inside() -> None:
-    assert tell("expense E1", companies=None).document.excluded is None
-    assert tell("expense E1", companies=[]).document.excluded == "other-company"
+    assert decide("expense E1", companies=None).document.excluded is None
+    assert decide("expense E1", companies=[]).document.excluded == "other-company"
 
 
 @pytest.mark.parametrize("record", ["record R1 approved state=inactive", "record R1 draft state=inactive"])
 def test_cancelled_in_dataverse_is_no_exclusion_for_the_cost_is_still_in_the_account(record: str) -> None:
-    story = tell(f"expense E1 100.00\n {record}")
-    assert (story.standing, story.parts) == ("missing-actual: cancelled-in-dataverse", "100.00 0.00 0.00 0.00")
+    story = decide(f"expense E1 100.00\n {record}")
+    assert (story.status, story.parts) == ("missing-actual: cancelled-in-dataverse", "100.00 0.00 0.00 0.00")
 
 
 def test_of_two_lines_with_one_transaction_id_the_smaller_key_keeps_the_actual() -> None:
-    story = tell("expense E1\n expense E2 id=T1\n record R1 approved\n actual A1\n staging S1 voucher=PJ-1")
+    story = decide("expense E1\n expense E2 id=T1\n record R1 approved\n actual A1\n staging S1 voucher=PJ-1")
     rec_id = story.world.documents[1].key.rpartition(":")[2]
     assert {name: document.position for name, document in story.documents.items()} == {
         "USPM/T1": "reconciled",
         f"USPM/{rec_id}": "missing-actual",
     }
-    assert "ambiguous-link E2" in story.found
+    assert "ambiguous-link E2" in story.finding_codes

@@ -22,7 +22,7 @@ from engine.reconciliation.explanations import (
     explain_finding,
 )
 from engine.reconciliation.grace import Moment, ShownCause, shown_cause
-from tests.support.story import ALL_KNOWN, MINUTE, Story, tell
+from tests.support.story import ALL_KNOWN, MINUTE, Story, decide
 
 pytestmark = pytest.mark.requirement("R20")
 
@@ -104,18 +104,18 @@ def told(story: Story) -> set[str]:
 
 
 def test_a_position_says_since_when_and_which_event_says_so() -> None:
-    story = tell(STORY)
+    story = decide(STORY)
     words = explain(story.document, ALL_KNOWN)
     assert (words.since, words.event) == ("2025-01-08T09:00:00Z", "/finance/story L1@09:00")
     assert words.event in told(story)
 
 
 def test_a_missing_journal_line_is_told_with_its_journal() -> None:
-    assert explain(tell(STORY).document, ALL_KNOWN).seen == "The integration journal line in USPM-041 failed to post."
+    assert explain(decide(STORY).document, ALL_KNOWN).seen == "The integration journal line in USPM-041 failed to post."
 
 
 def test_a_finding_is_told_with_its_values_and_its_event() -> None:
-    story = tell(STORY)
+    story = decide(STORY)
     words = explain_finding(story.finding("rate-differs"))
     assert (words.seen, words.missing) == ("The document rate is 100.", "Here the rate is 110.")
     assert (words.since, words.event) == ("2025-01-08T09:15:00Z", "/finance/story S1@09:15")
@@ -135,7 +135,7 @@ def test_a_finding_is_told_with_its_values_and_its_event() -> None:
     ids=["error", "posted", "excluded", "actual gone", "line gone", "not posted", "a header alone"],
 )
 def test_the_event_that_is_named_is_one_that_was_told(table: str) -> None:
-    story = tell(table)
+    story = decide(table)
     events = told(story)
     for document in story.world.documents:
         assert explain(document, ALL_KNOWN).event in events
@@ -144,12 +144,12 @@ def test_the_event_that_is_named_is_one_that_was_told(table: str) -> None:
 
 
 def test_a_value_may_hold_braces() -> None:
-    finding = tell("record R1 status={0.__class__}{x}").finding("unknown-value")
+    finding = decide("record R1 status={0.__class__}{x}").finding("unknown-value")
     assert "{0.__class__}{x}" in explain_finding(finding).seen
 
 
 def test_the_event_of_an_unknown_value_is_the_one_that_brought_it() -> None:
-    story = tell("expense E1\n 09:00 record R1 status=999\n 09:30 record R1 amount=1.00")
+    story = decide("expense E1\n 09:00 record R1 status=999\n 09:30 record R1 amount=1.00")
     assert explain_finding(story.finding("unknown-value")).event.endswith("R1@09:00")
 
 
@@ -160,7 +160,7 @@ UNAPPROVED = "08:00 expense E1\n 08:15 record R1 submitted"
 
 @pytest.mark.requirement("R21")
 def test_a_silent_feed_is_told_with_the_time_since_which_it_is_silent() -> None:
-    document = tell(UNAPPROVED).document
+    document = decide(UNAPPROVED).document
     moment = Moment(None, {"dataverse": document.since - 5 * MINUTE}, lambda _entity: True)
     words = explain(document, moment)
     assert shown_cause(document, moment) == "feed-silent"
@@ -172,7 +172,7 @@ def test_a_silent_feed_is_told_with_the_time_since_which_it_is_silent() -> None:
 
 @pytest.mark.requirement("R21")
 def test_what_an_environment_does_not_send_is_told_as_not_observed() -> None:
-    document = tell("expense E1").document
+    document = decide("expense E1").document
     moment = Moment(None, {}, lambda _entity: False)
     words = explain(document, moment)
     assert shown_cause(document, moment) == "not-observed"
@@ -183,7 +183,7 @@ def test_what_an_environment_does_not_send_is_told_as_not_observed() -> None:
 
 @pytest.mark.requirement("R5", "R21")
 def test_of_rows_that_were_not_read_yet_the_table_and_the_time_are_told() -> None:
-    document = tell(UNAPPROVED).document
+    document = decide(UNAPPROVED).document
     moment = Moment(None, {}, lambda _entity: True, {"msdyn_expense": document.since + MINUTE})
     words = explain(document, moment)
     assert shown_cause(document, moment) == "not-read-yet"
@@ -201,7 +201,7 @@ def test_of_rows_that_were_not_read_yet_the_table_and_the_time_are_told() -> Non
     ids=["no record", "not approved", "error", "line gone", "posted", "excluded"],
 )
 def test_explanation_and_cause_agree(table: str, observed: bool, until: int | None) -> None:
-    document = tell(table).document
+    document = decide(table).document
     sources = ("dataverse", "finance")
     complete = {} if until is None else dict.fromkeys(sources, document.since + until)
     moment = Moment(None, complete, lambda _entity: observed)

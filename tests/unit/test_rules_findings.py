@@ -4,7 +4,7 @@ import pytest
 
 from engine.reconciliation.explanations import explain_finding
 from engine.reconciliation.grace import AHEAD, STUCK, timed_findings
-from tests.support.story import BEGINNING, MINUTE, tell
+from tests.support.story import BEGINNING, MINUTE, decide
 
 pytestmark = pytest.mark.requirement("R18")
 
@@ -221,15 +221,15 @@ COMPARISONS = {
 @pytest.mark.requirement("R20")
 @pytest.mark.parametrize(("told", "found"), COMPARISONS.values(), ids=COMPARISONS.keys())
 def test_a_finding_names_what_is_wrong_and_where(told: str, found: set[str]) -> None:
-    story = tell(CLEAN + told)
-    assert story.found == found
+    story = decide(CLEAN + told)
+    assert story.finding_codes == found
     for finding in story.world.findings:
         words = explain_finding(finding)
         assert "(none)" not in f"{words.seen} {words.missing} {words.do}", finding.code
 
 
 def test_the_codes_of_its_findings_stand_on_the_document() -> None:
-    document = tell(CLEAN + "staging S1 rate=101.5\n record R1 amount=1.00\n line L5 voucher=PJ-5").document
+    document = decide(CLEAN + "staging S1 rate=101.5\n record R1 amount=1.00\n line L5 voucher=PJ-5").document
     assert document.findings == ("amount-differs", "rate-differs")
 
 
@@ -238,19 +238,21 @@ def test_the_codes_of_its_findings_stand_on_the_document() -> None:
     [("USD", "100.01", True), ("USD", "100.005", False), ("JPY", "101", True), ("JPY", "100.5", False)],
 )
 def test_the_tolerance_is_half_the_smallest_unit_of_the_currency(currency: str, other: str, found: bool) -> None:
-    story = tell(f"expense E1 100 currency={currency} rate=100\n record R1 approved amount={other} currency={currency}")
-    assert ("amount-differs R1" in story.found) == found
+    story = decide(
+        f"expense E1 100 currency={currency} rate=100\n record R1 approved amount={other} currency={currency}"
+    )
+    assert ("amount-differs R1" in story.finding_codes) == found
 
 
 def test_sums_know_no_tolerance() -> None:
-    story = tell("expense E1 100.00\n record R1 approved\n actual A1 99.995\n staging S1 voucher=PJ-1")
-    assert "amount-differs E1" not in story.found
+    story = decide("expense E1 100.00\n record R1 approved\n actual A1 99.995\n staging S1 voucher=PJ-1")
+    assert "amount-differs E1" not in story.finding_codes
     assert story.parts == "0.00 0.00 99.995 0.005"
 
 
 def test_while_an_actual_is_under_way_the_sum_is_not_compared() -> None:
-    story = tell("expense E1 100.00\n record R1 approved\n actual A1 60.00\n staging S1\n actual A2 30.00 of=R1")
-    assert "amount-differs E1" not in story.found
+    story = decide("expense E1 100.00\n record R1 approved\n actual A1 60.00\n staging S1\n actual A2 30.00 of=R1")
+    assert "amount-differs E1" not in story.finding_codes
 
 
 # The company's ledger calendar splits January: its periods decide, not the months.
@@ -275,8 +277,8 @@ CALENDAR = """
     ids=["same period", "next period, same month", "same period, next month", "before the calendar", "no calendar"],
 )
 def test_dates_differ_over_a_boundary_of_the_companys_periods(day: str, accounted: str, found: bool) -> None:
-    story = tell(CALENDAR + f"expense E1 date={day}\n record R1 approved\n actual A1 accounting-date={accounted}")
-    assert ("date-differs A1" in story.found) == found
+    story = decide(CALENDAR + f"expense E1 date={day}\n record R1 approved\n actual A1 accounting-date={accounted}")
+    assert ("date-differs A1" in story.finding_codes) == found
 
 
 @pytest.mark.parametrize(
@@ -284,7 +286,7 @@ def test_dates_differ_over_a_boundary_of_the_companys_periods(day: str, accounte
     [("processing", STUCK, ()), ("processing", STUCK + 1, ("processing-too-long",)), ("draft", 9 * STUCK, ())],
 )
 def test_a_line_is_in_processing_for_too_long_after_a_day(state: str, after: int, found: tuple[str, ...]) -> None:
-    document = tell(f"expense E1\n record R1 approved\n actual A1\n staging S1 line=L1\n line L1 {state}").document
+    document = decide(f"expense E1\n record R1 approved\n actual A1\n staging S1 line=L1\n line L1 {state}").document
     assert STUCK == 24 * 60 * MINUTE
     assert timed_findings(document, document.since + after) == found
 
@@ -293,49 +295,49 @@ def test_a_line_is_in_processing_for_too_long_after_a_day(state: str, after: int
     ("ahead", "found"), [(AHEAD, ()), (AHEAD + 1, ("clock-ahead",)), (9 * 365 * AHEAD, ("clock-ahead",))]
 )
 def test_an_event_from_days_to_come_is_a_finding(ahead: int, found: tuple[str, ...]) -> None:
-    document = tell("expense E1\n record R1 approved").document
+    document = decide("expense E1\n record R1 approved").document
     assert timed_findings(document, document.since - ahead) == found
 
 
 def test_actuals_that_reverse_each_other_end_in_findings_not_in_a_circle() -> None:
     circle = "actual A2 of=R1\n staging S2 of=A2 line=L1\n reversal C1 A2 of=A1\n reversal C2 A1 of=A2"
-    document = tell(CLEAN + circle).document
+    document = decide(CLEAN + circle).document
     assert document.position in ("missing-actual", "missing-journal-line", "reconciled")
 
 
 def test_no_finding_is_told_twice() -> None:
     lines = "line L2 posted in=J1\n staging S2 of=A1 line=L2\n staging S3 of=A1 line=L2"
-    findings = tell(CLEAN + lines).chain.findings
+    findings = decide(CLEAN + lines).chain.findings
     told = [(finding.code, finding.subject) for finding in findings]
     assert sorted(set(told)) == sorted(told)
 
 
 def test_a_document_names_the_findings_of_its_chain_that_are_about_it() -> None:
-    assert tell(CLEAN + "line L1 status=77").document.findings == ("unknown-value",)
+    assert decide(CLEAN + "line L1 status=77").document.findings == ("unknown-value",)
     # A row that another system knows nothing of is no fault of the document beside it.
-    assert tell(CLEAN + "line L9 posted in=J1\n staging S9 of=A9 line=L9").document.findings == ()
+    assert decide(CLEAN + "line L9 posted in=J1\n staging S9 of=A9 line=L9").document.findings == ()
 
 
 def test_more_than_200_records_in_a_chain_are_a_finding() -> None:
     many = "\n".join(f"record R{n} of=T1" for n in range(2, 202))
-    assert "chain-too-large E1" in tell("expense E1\n" + many).found
+    assert "chain-too-large E1" in decide("expense E1\n" + many).finding_codes
     few = "\n".join(f"record R{n} of=T1" for n in range(2, 201))
-    assert "chain-too-large E1" not in tell("expense E1\n" + few).found
+    assert "chain-too-large E1" not in decide("expense E1\n" + few).finding_codes
 
 
 def test_the_event_of_a_posting_that_was_not_written_back_is_the_posting() -> None:
     staged = "08:00 expense E1\n 08:10 record R1 approved\n 08:20 actual A1\n 08:30 staging S1\n"
-    story = tell(staged + "09:00 staging S1 voucher=PJ-1")
+    story = decide(staged + "09:00 staging S1 voucher=PJ-1")
     assert explain_finding(story.finding("not-written-back")).since == "2025-01-08T09:00:00Z"
 
 
 def test_a_second_line_names_the_document_that_has_the_actuals() -> None:
-    finding = tell("expense E1\n expense E2 id=T1").finding("ambiguous-link")
+    finding = decide("expense E1\n expense E2 id=T1").finding("ambiguous-link")
     assert explain_finding(finding).seen.startswith("Another Finance line, USPM/T1, has the same key")
 
 
 def test_a_line_is_in_processing_since_its_journal_is_when_it_has_no_state_of_its_own() -> None:
-    story = tell(
+    story = decide(
         """
         08:00   expense   E1
         08:10   record    R1   approved
@@ -353,7 +355,7 @@ def test_a_line_is_in_processing_since_its_journal_is_when_it_has_no_state_of_it
 def test_a_sum_too_large_to_keep_is_no_duplicate_and_no_exception() -> None:
     nine = "9000000000000"
     told = "\n".join(f"actual A{n} {nine} of=R1 voucher=PJ-{n}\n staging S{n}" for n in (1, 2))
-    assert tell(f"expense E1 {nine}\n record R1 approved\n {told}").found >= {
+    assert decide(f"expense E1 {nine}\n record R1 approved\n {told}").finding_codes >= {
         "not-computable E1",
         "duplicate-actual A2",
     }

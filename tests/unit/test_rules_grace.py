@@ -4,7 +4,7 @@ import pytest
 
 from engine.reconciliation.documents import Document
 from engine.reconciliation.grace import FINDING_GRACE, GRACE, Moment, in_flight, is_reportable, shown_cause
-from tests.support.story import MINUTE, tell
+from tests.support.story import MINUTE, decide
 
 INVOICE = """
     pending-line     P1
@@ -38,7 +38,7 @@ LATER = 365 * 24 * 60 * MINUTE
 
 
 def document_of(cause: str) -> Document:
-    document = tell(CAUSES[cause][0]).document
+    document = decide(CAUSES[cause][0]).document
     assert document.cause == cause
     return document
 
@@ -130,7 +130,7 @@ def test_a_cause_names_the_rows_it_waits_for(cause: str, entity: str) -> None:
 
 @pytest.mark.requirement("R21")
 def test_a_vendor_invoice_line_waits_for_invoice_lines_not_for_expenses() -> None:
-    document = tell(INVOICE.replace("invoice-record   N1", "")).document
+    document = decide(INVOICE.replace("invoice-record   N1", "")).document
     assert document.cause == "not-synced-to-dataverse"
     assert shown_cause(document, Moment(None, {}, lambda name: name == "msdyn_expense")) == "not-observed"
     expected = "msdyn_projectvendorinvoiceline"
@@ -154,7 +154,7 @@ def test_a_finding_that_rests_on_absence_is_told_as_far_as_its_source_is_complet
     code: str, told: tuple[str, str, str]
 ) -> None:
     table, source, entity = told
-    finding = tell(table).finding(code.split()[0])
+    finding = decide(table).finding(code.split()[0])
     at_once, later = finding.evidence.at, finding.evidence.at + FINDING_GRACE
     assert is_reportable(finding, at(None))
     assert is_reportable(finding, at(None, {source: at_once}))
@@ -169,14 +169,14 @@ def test_a_finding_that_rests_on_absence_is_told_as_far_as_its_source_is_complet
 
 @pytest.mark.requirement("R18", "R19")
 def test_the_other_half_of_an_orphan_has_its_grace() -> None:
-    finding = tell("staging S1").finding("orphan-in-finance")
+    finding = decide("staging S1").finding("orphan-in-finance")
     assert not is_reportable(finding, at(finding.evidence.at + FINDING_GRACE - 1))
     assert is_reportable(finding, at(finding.evidence.at + FINDING_GRACE))
 
 
 @pytest.mark.requirement("R21")
 def test_a_finding_about_what_was_seen_is_told_whoever_is_silent() -> None:
-    finding = tell("expense E1\n record R1 amount=99.00").finding("amount-differs")
+    finding = decide("expense E1\n record R1 amount=99.00").finding("amount-differs")
     assert is_reportable(finding, at(finding.evidence.at, {"dataverse": 0, "finance": 0}, seen=False))
 
 
@@ -213,7 +213,7 @@ def test_a_step_that_waits_for_a_person_has_no_grace(cause: str) -> None:
     ids=["reconciled", "not posted", "excluded"],
 )
 def test_what_misses_nothing_is_not_in_flight(table: str) -> None:
-    document = tell(table).document
+    document = decide(table).document
     assert not in_flight(document, at(document.since))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.story import tell
+from tests.support.story import decide
 
 pytestmark = pytest.mark.requirement("R17")
 
@@ -17,24 +17,24 @@ IN_A_JOURNAL = """
 
 
 def test_a_deleted_unposted_line_turns_the_document_back_to_missing_journal_line() -> None:
-    story = tell(IN_A_JOURNAL + "line L1 delete")
-    assert (story.standing, story.parts) == ("missing-journal-line: line-not-seen", "0.00 100.00 0.00 0.00")
+    story = decide(IN_A_JOURNAL + "line L1 delete")
+    assert (story.status, story.parts) == ("missing-journal-line: line-not-seen", "0.00 100.00 0.00 0.00")
     assert (story.document.journal, story.document.journal_voucher) == (None, None)
 
 
 def test_once_the_staging_row_forgets_the_deleted_line_the_import_must_make_it_anew() -> None:
-    story = tell(IN_A_JOURNAL + "line L1 delete\n staging S1 line=0")
-    assert story.standing == "missing-journal-line: not-imported"
+    story = decide(IN_A_JOURNAL + "line L1 delete\n staging S1 line=0")
+    assert story.status == "missing-journal-line: not-imported"
 
 
 def test_the_line_that_the_next_import_makes_takes_its_place() -> None:
-    story = tell(IN_A_JOURNAL + "line L1 delete\n line L2 posted voucher=PJ-2\n staging S1 line=L2")
-    assert (story.standing, story.document.journal_voucher) == ("reconciled", "PJ-2")
+    story = decide(IN_A_JOURNAL + "line L1 delete\n line L2 posted voucher=PJ-2\n staging S1 line=L2")
+    assert (story.status, story.document.journal_voucher) == ("reconciled", "PJ-2")
     assert story.chains == ["E1 R1 A1 S1 L2"]
 
 
 def test_a_deleted_line_of_a_posted_actual_changes_nothing() -> None:
-    story = tell(IN_A_JOURNAL + "line L1 posted\n staging S1 voucher=PJ-1\n line L1 delete")
+    story = decide(IN_A_JOURNAL + "line L1 posted\n staging S1 voucher=PJ-1\n line L1 delete")
     assert story.document.position == "reconciled"
 
 
@@ -56,11 +56,11 @@ def test_a_deleted_line_of_a_posted_actual_changes_nothing() -> None:
     ],
 )
 def test_a_line_that_moved_to_a_new_journal_is_the_same_line(moved: str, standing: str, journal: str | None) -> None:
-    story = tell(IN_A_JOURNAL + "journal J2 number=USPM-042\n" + moved)
-    assert (story.standing, story.document.journal) == (standing, journal)
+    story = decide(IN_A_JOURNAL + "journal J2 number=USPM-042\n" + moved)
+    assert (story.status, story.document.journal) == (standing, journal)
     assert story.chains == ["E1 R1 A1 S1 L1"]
-    assert not any(found.startswith("duplicate") for found in story.found)
+    assert not any(found.startswith("duplicate") for found in story.finding_codes)
 
 
 def test_a_renumbered_journal_shows_its_new_number() -> None:
-    assert tell(IN_A_JOURNAL + "journal J1 number=USPM-099").document.journal == "USPM-099"
+    assert decide(IN_A_JOURNAL + "journal J1 number=USPM-099").document.journal == "USPM-099"

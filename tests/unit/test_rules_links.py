@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engine.chains.links import components, scoped
 from engine.events.facts import row_id, row_id_of, time_order
 from tests.support.memory_world import MemoryWorld
-from tests.support.story import Story, changes, name_of, shipped_maps, tell
+from tests.support.story import Story, changes, decide, name_of, shipped_maps
 
 pytestmark = pytest.mark.requirement("R10")
 
@@ -80,7 +80,7 @@ CHAINS = {
 
 @pytest.mark.parametrize(("table", "found"), CHAINS.values(), ids=CHAINS.keys())
 def test_records_are_joined_by_the_keys_of_their_document(table: str, found: set[str]) -> None:
-    assert chains(tell(table)) == found
+    assert chains(decide(table)) == found
 
 
 @pytest.mark.parametrize("table", [WHOLE_EXPENSE, "record R1\n actual A1\n staging S1\n expense E1\n origin W1"])
@@ -92,9 +92,9 @@ def test_the_order_in_which_records_come_makes_no_difference(table: str) -> None
 
 
 def test_a_chain_is_named_by_its_smallest_key_which_is_its_document_line() -> None:
-    story = tell(WHOLE_EXPENSE)
+    story = decide(WHOLE_EXPENSE)
     assert name_of(story.chain.id) == "E1"
-    assert name_of(tell(WHOLE_INVOICE).chain.id) == "I1"
+    assert name_of(decide(WHOLE_INVOICE).chain.id) == "I1"
 
 
 # --- values that mean "none" ------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ NONES = {
 @pytest.mark.requirement("R8")
 @pytest.mark.parametrize("table", NONES.values(), ids=NONES.keys())
 def test_a_value_that_is_none_never_links(table: str) -> None:
-    assert all(" " not in chain for chain in tell(table).chains)
+    assert all(" " not in chain for chain in decide(table).chains)
 
 
 @pytest.mark.requirement("R8")
@@ -131,7 +131,7 @@ def test_an_identifier_links_however_it_is_spelled(spelled: str) -> None:
     (made,) = changes("actual A1 of=")
     assert made.id == "00000001-0000-4000-8000-000000000041"
     for text in (spelled, spelled.upper()):
-        assert chains(tell(f"actual A1 of=\n staging S1 of={text}")) == {"A1 S1"}
+        assert chains(decide(f"actual A1 of=\n staging S1 of={text}")) == {"A1 S1"}
 
 
 # --- companies --------------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ COMPANIES = {
 
 @pytest.mark.parametrize(("table", "found"), COMPANIES.values(), ids=COMPANIES.keys())
 def test_a_transaction_id_counts_within_its_company(table: str, found: set[str]) -> None:
-    assert chains(tell(table)) == found
+    assert chains(decide(table)) == found
 
 
 @pytest.mark.requirement("R2")
@@ -243,7 +243,7 @@ CORRECTIONS = {
 
 @pytest.mark.parametrize(("table", "found"), CORRECTIONS.values(), ids=CORRECTIONS.keys())
 def test_links_follow_the_current_values(table: str, found: set[str]) -> None:
-    assert chains(tell(table)) == found
+    assert chains(decide(table)) == found
 
 
 # --- references -------------------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_links_follow_the_current_values(table: str, found: set[str]) -> None:
 
 def test_two_lines_of_one_invoice_share_its_header_and_stay_two_documents() -> None:
     second = "pending-line P2\n pending-project X2\n invoice-line I2 invoice=Inv-1\n invoice-record N2 header=H1"
-    story = tell(WHOLE_INVOICE + second)
+    story = decide(WHOLE_INVOICE + second)
     assert chains(story) == {"I1 P1 X1 N1 A1 S1 L1", "I2 P2 X2 N2"}
     assert {document.voucher for document in story.world.documents} == {"USPM-1101"}
 
@@ -276,7 +276,7 @@ def test_two_lines_of_one_invoice_share_its_header_and_stay_two_documents() -> N
     ],
 )
 def test_a_posted_line_finds_its_posted_invoice_by_company_number_and_date(header: str, voucher: str | None) -> None:
-    assert tell(f"pending-line P1\n pending-project X1\n invoice-line I1\n {header}").document.voucher == voucher
+    assert decide(f"pending-line P1\n pending-project X1\n invoice-line I1\n {header}").document.voucher == voucher
 
 
 # --- row ids ----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.story import tell
+from tests.support.story import decide
 
 pytestmark = pytest.mark.requirement("R22")
 
@@ -44,27 +44,27 @@ PROOFS = {
 
 @pytest.mark.parametrize(("told", "outcome"), PROOFS.values(), ids=PROOFS.keys())
 def test_posted_means_line_posted_or_a_voucher_on_either_side(told: str, outcome: str) -> None:
-    story = tell(MADE + told)
+    story = decide(MADE + told)
     position, _, written_back = outcome.partition(", ")
     assert story.document.position == position
-    assert ("not-written-back A1" in story.found) == bool(written_back)
+    assert ("not-written-back A1" in story.finding_codes) == bool(written_back)
     if position == "reconciled":
         assert story.parts == "0.00 0.00 100.00 0.00"
 
 
 def test_the_voucher_that_was_not_written_back_is_named() -> None:
-    story = tell(MADE + "line L1 posted voucher=PJ-1\n staging S1 line=L1")
+    story = decide(MADE + "line L1 posted voucher=PJ-1\n staging S1 line=L1")
     assert story.finding("not-written-back").parameters["voucher"] == "PJ-1"
 
 
 def test_a_reconciled_document_shows_its_journal_voucher_and_day_of_posting() -> None:
     posted = "line L1 posted voucher=PJ-1\n staging S1 line=L1\n journal J1 number=USPM-041 posted=2025-01-09T16:20:00Z"
-    document = tell(MADE + posted).document
+    document = decide(MADE + posted).document
     assert (document.journal, document.journal_voucher, document.posted_date) == ("USPM-041", "PJ-1", "2025-01-09")
 
 
 def test_a_document_that_is_not_posted_shows_no_day_of_posting() -> None:
-    story = tell(MADE + "line L1 draft\n staging S1 line=L1\n journal J1 posted=2025-01-09T16:20:00Z")
+    story = decide(MADE + "line L1 draft\n staging S1 line=L1\n journal J1 posted=2025-01-09T16:20:00Z")
     assert story.document.posted_date is None
 
 
@@ -80,11 +80,11 @@ POSTED_TWICE = {
 
 @pytest.mark.parametrize("told", POSTED_TWICE.values(), ids=POSTED_TWICE.keys())
 def test_of_two_staging_rows_that_are_posted_the_first_posted_line_is_shown(told: str) -> None:
-    story = tell(f"{MADE}{told}\n line L2 posted voucher=PJ-2\n journal J2 number=USPM-042")
+    story = decide(f"{MADE}{told}\n line L2 posted voucher=PJ-2\n journal J2 number=USPM-042")
     assert story.document.position == "reconciled"
     assert (story.document.journal, story.document.journal_voucher) == ("USPM-042", "PJ-2")
 
 
 def test_the_staging_row_whose_line_is_not_shown_is_the_one_too_many() -> None:
-    story = tell(MADE + "staging S1 voucher=PJ-1\n staging S2 of=A1 line=L2\n line L2 posted voucher=PJ-2")
-    assert "duplicate-staging-row S1" in story.found
+    story = decide(MADE + "staging S1 voucher=PJ-1\n staging S2 of=A1 line=L2\n line L2 posted voucher=PJ-2")
+    assert "duplicate-staging-row S1" in story.finding_codes

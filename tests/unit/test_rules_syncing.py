@@ -4,12 +4,12 @@ import pytest
 
 from engine.reconciliation.explanations import CAUSES, UNKNOWN
 from engine.sync.actions import Skipped, Step, Task, step_for, step_for_error, tasks
-from tests.support.story import Story, id_of, tell
+from tests.support.story import Story, decide, id_of
 from tests.unit.test_rules_causes import EXPENSE, IN_A_JOURNAL, IN_STAGING, INVOICE
 
 
 def step(table: str, *, posts: bool = False, cause: str | None = None) -> Step | Skipped | None:
-    story: Story = tell(table)
+    story: Story = decide(table)
     rows = [row for key in story.chain.members if (row := story.world.row(key)) is not None]
     return step_for(story.document, cause or story.document.cause, rows, posting_permitted=posts)
 
