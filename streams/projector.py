@@ -102,7 +102,7 @@ class Projector:
                 if reason := take(record, effects, self._maps, self._environments):
                     effects.rejected.append(rejection(record, reason))
         if self._environments is not None:
-            effects.pins = self._environments.news()
+            effects.pins = self._environments.take_new_pins()
         plan = self._writer.prepare(effects)
         self._wait()
         self._writer.stage(plan)

@@ -1,14 +1,20 @@
-"""From the bytes of an event to what it says. The content tells its family, never the topic:
+"""Decodes the bytes of an event into facts. The content determines the family of an event, never the topic:
 
-* `cloudevents`  CloudEvents 1.0 that carry a row, a heartbeat or a process message: the plain way in (R4)
-* `contexts`     `RemoteExecutionContext` of Dataverse, and of Finance data events, which have the same shape (R2, R3)
-* `business`     Finance business events (R3)
-* `pages`        answers of the Web API and of Finance OData, as a poller puts them on a topic (R9)
-* `exports`      rows as Synapse Link and Fabric Link export them (R3, R9)
+* `cloudevents`: CloudEvents 1.0 with a row, a heartbeat or a process message; the format for own senders (R4).
+* `contexts`: `RemoteExecutionContext` of Dataverse, and Finance data events, which have the same structure (R2, R3).
+* `business`: Finance business events (R3).
+* `odata_pages`: responses of the Dataverse Web API and of Finance OData, as a poller puts them on a topic (R9).
+* `exports`: rows exported by Synapse Link and Fabric Link (R3, R9).
 
-An array is a batch of such events, and so are JSON lines. One envelope of a connector is removed (`envelopes`) before
-the content is classified. `decode` raises nothing but `Rejected`, whatever it is
-given, with a reason that names what is wrong and where.
+and what they share:
+
+* `common`: location and digest of an event; normalisation of text, ids and dates.
+* `envelopes`: removes one envelope of a connector before the content is classified.
+* `environments`: accepts or rejects events by the environment that they come from (R85).
+* `printed`: the JSON of a change, as `tieout decode` prints it.
+
+A JSON array is a batch of events, and so are JSON lines. `decode` raises only `Rejected`, whatever the input, with a
+reason that names the fault and its location in the event.
 """
 
 from collections.abc import Sequence
@@ -28,10 +34,10 @@ from streams.codec.common import (
     Headers,
     StaticLocation,
     clean,
-    named,
-    plain,
-    shown,
-    time_of,
+    excerpt,
+    json_decoder,
+    json_type_name,
+    parse_event_time,
 )
 from streams.codec.environments import Environments
 from streams.codec.exports import TABLE
@@ -50,14 +56,14 @@ __all__ = [
 ]
 
 ANSWERED: Final = "tieout-answered-at"
-"""The header in which a poller says when the API gave the answer that is the body: an RFC 3339 time."""
+"""Header with the time of the API response in the body, set by the poller (RFC 3339)."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _REASONS_SHOWN: Final = 5
 
 
 class PartlyRejected(Rejected):
-    """Some events of a batch, or rows of a page, were not understood; `facts` are what the others say."""
+    """Some events of a batch, or rows of a page, were rejected; `facts` are those of the others."""
 
     def __init__(self, reasons: Sequence[str], facts: list[Fact]) -> None:
         more = len(reasons) - _REASONS_SHOWN
@@ -75,11 +81,11 @@ def decode(
     *,
     undated: bool = False,
 ) -> list[Fact]:
-    """What an event says. `environments` are those an event may come from, None for any.
+    """Return the facts of an event. `environments` are those that are accepted; None accepts any.
 
-    `undated` takes rows of a page without any time, too (they have `UNDATED` then), which cannot be ordered and so
-    cannot be applied. Raises `Rejected`: not JSON, of no family this product knows, a missing or wrong member, no time
-    to order it by; `PartlyRejected` when that holds for a part.
+    With `undated`, rows of a page without a timestamp are returned with the time `UNDATED`. They cannot be ordered, so
+    they must not be applied. Raises `Rejected` if the event is not JSON, belongs to no known family, lacks a member or
+    has no timestamp; `PartlyRejected` if that is true for a part of the event.
     """
     if not value:
         raise Rejected("the event has no body")
@@ -88,20 +94,20 @@ def decode(
     if headers and (kind := cloudevents.binary_type(headers)) is not None:
         if cloudevents.is_known(kind):
             return cloudevents.binary(value, headers, location, environments)
-        foreign = f"a CloudEvent of the type {shown(kind)}, which is not ours"
-        event = _event(value, headers, location, environments, undated=undated)
+        foreign = f"a CloudEvent of the type {excerpt(kind)}, which is not ours"
+        event = _make_event(value, headers, location, environments, undated=undated)
         event = msgspec.structs.replace(event, headers=(), inside=foreign)
-        return _unwrapped(event, f"unknown event type {shown(kind)} in the header ce_type, and in its data: ")
-    # What the bytes hold somewhere only says what to try first; the top level decides.
+        return _decode_content(event, f"unknown event type {excerpt(kind)} in the header ce_type, and in its data: ")
+    # A substring only chooses the decoder to try first; the members of the top level decide.
     if contexts.HINT not in value:
         try:
             return cloudevents.structured(value, headers, location, environments)
         except NOT_JSON:
             pass
-    return _sorted(_event(value, headers, location, environments, undated=undated))
+    return _decode_by_family(_make_event(value, headers, location, environments, undated=undated))
 
 
-def _event(
+def _make_event(
     value: bytes, headers: Headers, location: EventLocation, environments: Environments | None, *, undated: bool
 ) -> Event:
     """Build an event, with the answer time and the table from its headers."""
@@ -113,13 +119,13 @@ def _event(
         text = (content or b"").decode("utf-8", "replace")
         if lower == TABLE:
             table = clean(text, LONGEST_NAME)
-        elif (answered := time_of(text)) is None:
-            raise Rejected(f"{shown(text)} in the header {ANSWERED} is no RFC 3339 time")
+        elif (answered := parse_event_time(text)) is None:
+            raise Rejected(f"{excerpt(text)} in the header {ANSWERED} is no RFC 3339 time")
     return Event(value, headers, location, environments, answered, undated, table)
 
 
 class _Top(msgspec.Struct, gc=False):
-    """The members by which the families know their own. What they hold is somebody else's matter."""
+    """The members that identify the family of an event. Their values are left undecoded."""
 
     specversion: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     message: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="MessageName", default=msgspec.UNSET)
@@ -136,18 +142,18 @@ class _Top(msgspec.Struct, gc=False):
 _top: Final = msgspec.json.Decoder(_Top)
 
 
-def _sorted(event: Event) -> list[Fact]:
-    """What an event of any family says."""
-    if contexts.HINT in event.value and (context := _context(event.value)) is not None:
-        return _understood(*contexts.decode(context, event))
+def _decode_by_family(event: Event) -> list[Fact]:
+    """Determine the family of an event and decode it."""
+    if contexts.HINT in event.value and (context := _parse_context(event.value)) is not None:
+        return _checked(*contexts.decode(context, event))
     try:
         top = _top.decode(event.value)
     except msgspec.ValidationError:
-        return _batch(event)
+        return _decode_array(event)
     except NOT_JSON as error:
-        if lines := _lines(event.value):
-            return _each(lines, event, "line")
-        raise _no_json(event.value, error) from None
+        if lines := _split_lines(event.value):
+            return _decode_each(lines, event, "line")
+        raise _not_json(event.value, error) from None
     if top.specversion is not msgspec.UNSET:
         return _cloud_event(event)
     if top.message is not msgspec.UNSET:
@@ -156,14 +162,14 @@ def _sorted(event: Event) -> list[Fact]:
         except msgspec.ValidationError as error:
             raise contexts.refuse(error) from None
         except NOT_JSON as error:
-            raise _no_json(event.value, error) from None
+            raise _not_json(event.value, error) from None
         assert context is not None
-        return _understood(*contexts.decode(context, event))
-    content = _content(event.value)
+        return _checked(*contexts.decode(context, event))
+    content = _parse_object(event.value)
     if top.business is not msgspec.UNSET:
         return list(business.decode(content, event))
     if top.context is not msgspec.UNSET:
-        return _understood(*odata_pages.decode(content, event))
+        return _checked(*odata_pages.decode(content, event))
     if top.exported is not msgspec.UNSET or (
         top.rec_id is not msgspec.UNSET
         and (top.version is not msgspec.UNSET or top.is_delete is not msgspec.UNSET or event.table)
@@ -171,8 +177,8 @@ def _sorted(event: Event) -> list[Fact]:
         return [exports.decode(content, event)]
     if top.error is not msgspec.UNSET or top.status is not msgspec.UNSET:
         raise odata_pages.refuse(content)
-    if (inside := _opened(event)) is not None:
-        return _unwrapped(inside, f"in {inside.inside}: ")
+    if (inside := _open_envelope(event)) is not None:
+        return _decode_content(inside, f"in {inside.inside}: ")
     raise Rejected(
         "not an event this version knows: it has no member specversion, so it is no CloudEvent, and none of "
         "MessageName (Dataverse, Finance data events), BusinessEventId (Finance business events), @odata.context "
@@ -185,23 +191,23 @@ def _cloud_event(event: Event) -> list[Fact]:
     try:
         return cloudevents.structured(event.value, event.headers, event.location, event.environments)
     except NOT_JSON as error:
-        content = _content(event.value)
+        content = _parse_object(event.value)
         refused = cloudevents.refuse(content, error)
-        if cloudevents.is_known(content.get("type")) or (inside := _opened(event)) is None:
+        if cloudevents.is_known(content.get("type")) or (inside := _open_envelope(event)) is None:
             raise refused from None
-    return _unwrapped(inside, f"{refused}, and in its data: ")
+    return _decode_content(inside, f"{refused}, and in its data: ")
 
 
 # --- envelopes --------------------------------------------------------------------------------------------------------
 
 
-def _opened(event: Event) -> Event | None:
+def _open_envelope(event: Event) -> Event | None:
     """Unwrap an event; None if it is no envelope. Raises `Rejected` if an envelope was removed already."""
-    content = envelopes.opened(event.value)
-    return None if content is None else _taken_out(event, content)
+    content = envelopes.open_envelope(event.value)
+    return None if content is None else _replace_content(event, content)
 
 
-def _taken_out(event: Event, content: envelopes.Opened) -> Event:
+def _replace_content(event: Event, content: envelopes.EnvelopeContent) -> Event:
     if event.inside:
         raise Rejected(f"{content.name} inside of {event.inside}: envelopes are taken off once")
     return msgspec.structs.replace(
@@ -209,43 +215,43 @@ def _taken_out(event: Event, content: envelopes.Opened) -> Event:
     )
 
 
-def _unwrapped(event: Event, where: str) -> list[Fact]:
+def _decode_content(event: Event, where: str) -> list[Fact]:
     """Decode an unwrapped event; rejection reasons get the prefix `where`."""
     if not event.value:
         raise Rejected(f"{where}the event has no body")
     try:
-        return _sorted(event)
+        return _decode_by_family(event)
     except PartlyRejected as part:
         raise PartlyRejected([f"{where}{reason}" for reason in part.reasons], part.facts) from None
     except Rejected as reason:
         raise Rejected(f"{where}{reason}") from None
 
 
-def _understood(facts: Sequence[Fact], reasons: Sequence[str]) -> list[Fact]:
+def _checked(facts: Sequence[Fact], reasons: Sequence[str]) -> list[Fact]:
     """Return the facts of an event of several rows. Raises `PartlyRejected` if some rows were rejected."""
     if reasons:
         raise PartlyRejected(reasons, list(facts))
     return list(facts)
 
 
-def _context(value: bytes) -> contexts.Context | None:
-    """The event as a context at the price of one reading; None when it is none, or not at first sight."""
+def _parse_context(value: bytes) -> contexts.Context | None:
+    """Parse an event as a context in one pass; None if it is not one, or is malformed."""
     try:
         return contexts.parse(value)
     except NOT_JSON:
         return None
 
 
-def _content(value: bytes) -> dict[str, Any]:
+def _parse_object(value: bytes) -> dict[str, Any]:
     try:
-        content = plain.decode(value)
+        content = json_decoder.decode(value)
     except NOT_JSON as error:
-        raise _no_json(value, error) from None
+        raise _not_json(value, error) from None
     assert isinstance(content, dict)
     return content
 
 
-def _no_json(value: bytes, error: Exception) -> Rejected:
+def _not_json(value: bytes, error: Exception) -> Rejected:
     if value.lstrip()[:1] == b"<" or value[:1] == b"@":
         return Rejected("not JSON but XML: choose the message format JSON in the service endpoint of Dataverse")
     for begin, form in envelopes.FORMS.items():
@@ -256,30 +262,30 @@ def _no_json(value: bytes, error: Exception) -> Rejected:
 
 # --- batches ----------------------------------------------------------------------------------------------------------
 
-_several: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def _batch(event: Event) -> list[Fact]:
-    """What the events of an array say, each for itself: an event that came alone and in a batch counts once."""
+def _decode_array(event: Event) -> list[Fact]:
+    """Decode each event of an array. An event has the same digest alone and in a batch, so it is applied once."""
     try:
-        values = _several.decode(event.value)
+        values = _array.decode(event.value)
     except msgspec.ValidationError:
         try:
-            content = plain.decode(event.value)
+            content = json_decoder.decode(event.value)
         except NOT_JSON as error:
-            raise _no_json(event.value, error) from None
+            raise _not_json(event.value, error) from None
         if type(content) is str:
-            inside = _taken_out(event, envelopes.opened_text(content))
-            return _unwrapped(inside, f"in {inside.inside}: ")
-        raise Rejected(f"not an event: a JSON object is expected, this is {named(content)}") from None
+            inside = _replace_content(event, envelopes.open_text(content))
+            return _decode_content(inside, f"in {inside.inside}: ")
+        raise Rejected(f"not an event: a JSON object is expected, this is {json_type_name(content)}") from None
     except NOT_JSON as error:
-        raise _no_json(event.value, error) from None
+        raise _not_json(event.value, error) from None
     if not values:
         raise Rejected("not an event: this is an array with nothing in it")
-    return _each([bytes(value) for value in values], event, "event")
+    return _decode_each([bytes(value) for value in values], event, "event")
 
 
-def _lines(value: bytes) -> list[bytes]:
+def _split_lines(value: bytes) -> list[bytes]:
     """Split JSON lines; empty if neither the first nor the last line is a JSON object."""
     lines = [line for text in value.split(b"\n") if (line := text.strip(b" \t\r\x1e"))]
     if len(lines) > 1:
@@ -292,7 +298,7 @@ def _lines(value: bytes) -> list[bytes]:
     return []
 
 
-def _each(values: list[bytes], event: Event, unit: str) -> list[Fact]:
+def _decode_each(values: list[bytes], event: Event, unit: str) -> list[Fact]:
     """Decode each event of a batch. Raises `PartlyRejected` if some were rejected."""
     facts: list[Fact] = []
     reasons: list[str] = []
@@ -301,8 +307,8 @@ def _each(values: list[bytes], event: Event, unit: str) -> list[Fact]:
             reasons.append(f"{unit} {number} of {len(values)}: a JSON object is expected")
             continue
         try:
-            facts += _sorted(msgspec.structs.replace(event, value=value))
+            facts += _decode_by_family(msgspec.structs.replace(event, value=value))
         except Rejected as reason:
             facts += getattr(reason, "facts", [])
             reasons.append(f"{unit} {number} of {len(values)}: {reason}")
-    return _understood(facts, reasons)
+    return _checked(facts, reasons)

@@ -1,7 +1,7 @@
-"""Finance business events: an envelope and the members of a contract (R3).
+"""Decodes Finance business events: an envelope and the members of a data contract (R3).
 
-They carry keys, not rows, so each is a request to read something again. The test message that Finance sends when an
-endpoint is configured is accepted and has no effect.
+They contain keys, not rows, so each becomes a re-read request. The test message that Finance sends when an endpoint is
+configured is accepted and has no effect.
 """
 
 from typing import Any, Final
@@ -10,7 +10,7 @@ import structlog
 
 from engine.errors import Rejected
 from engine.events.facts import Change, Evidence
-from streams.codec.common import LONGEST_NAME, Event, clean, operation_time, row_guid, shown, text_of_date
+from streams.codec.common import LONGEST_NAME, Event, clean, excerpt, normalize_text, operation_time, row_guid
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +37,11 @@ def decode(content: dict[str, Any], event: Event) -> list[Change]:
     """Decode a business event; empty for an endpoint test. Raises `Rejected` if the name or the time is missing."""
     name = clean(content["BusinessEventId"], LONGEST_NAME)
     if not name:
-        raise Rejected(f"{shown(content['BusinessEventId'])} at $.BusinessEventId names no business event")
+        raise Rejected(f"{excerpt(content['BusinessEventId'])} at $.BusinessEventId names no business event")
     if _ENDPOINT_TEST in name.lower():
         log.info("endpoint_test_received", event_id=row_guid(content.get("EventId")), topic=event.location.topic)
         return []
-    # The newer member says fractions of a second as well.
+    # The newer member includes fractions of a second.
     at = operation_time(content.get("EventTimeIso8601"))
     if at is None:
         at = operation_time(content.get("EventTime"))
@@ -51,7 +51,7 @@ def decode(content: dict[str, Any], event: Event) -> list[Change]:
         )
     company = clean(content.get("BusinessEventLegalEntity")) or clean(content.get("LegalEntity"))
     columns = {
-        member: text_of_date(value) if type(value) is str else value
+        member: normalize_text(value) if type(value) is str else value
         for member, value in content.items()
         if member not in _ENVELOPE
     }

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0, structured and binary: the plain way in for pollers, extensions and tests (R4)."""
+"""CloudEvents 1.0 in structured and binary mode: the format for pollers, extensions and tests (R4)."""
 
 from functools import lru_cache
 from hashlib import blake2b
@@ -18,11 +18,11 @@ from streams.codec.common import (
     SMALLEST_INTEGER,
     EventLocation,
     Headers,
-    columns_time,
-    not_zero,
-    plain,
-    shown,
-    time_of,
+    blank_if_zero_guid,
+    excerpt,
+    json_decoder,
+    modified_time,
+    parse_event_time,
 )
 from streams.codec.environments import Environments, Name, kind_of_source
 
@@ -103,22 +103,23 @@ _decoder: Final = msgspec.json.Decoder(CloudEvent, float_hook=str)
 def structured(
     value: bytes, headers: Headers, location: EventLocation, environments: Environments | None
 ) -> list[Fact]:
-    """What a CloudEvent in structured mode says.
+    """Decode a CloudEvent in structured mode.
 
-    Raises `Rejected`, and what the parser raises when the bytes are no CloudEvent that it knows; `refuse` says why.
+    Raises `Rejected`, or `NOT_JSON` errors of the parser if the bytes are not a known CloudEvent; `refuse` turns these
+    into a reason.
     """
     event: CloudEvent = _decoder.decode(value)
     return [_fact(event, _digest(value, headers), location, environments)]
 
 
 def binary(value: bytes, headers: Headers, location: EventLocation, environments: Environments | None) -> list[Fact]:
-    """What a CloudEvent in binary mode says: attributes in headers `ce_…`, the data as the body. Raises `Rejected`."""
+    """Decode a CloudEvent in binary mode: attributes in headers `ce_…`, data in the body. Raises `Rejected`."""
     attributes: dict[str, Any] = {}
     for name, content in headers:
         if name.lower()[:3] in ("ce_", "ce-"):
             attributes[name.lower()[3:]] = (content or b"").decode("utf-8", "replace")
     try:
-        attributes["data"] = plain.decode(value)
+        attributes["data"] = json_decoder.decode(value)
         event: CloudEvent = msgspec.convert(attributes, CloudEvent)
     except msgspec.ValidationError as error:
         raise Rejected(f"{attributes['type']}: {error}") from None
@@ -128,7 +129,7 @@ def binary(value: bytes, headers: Headers, location: EventLocation, environments
 
 
 def binary_type(headers: Headers) -> str | None:
-    """The type of the CloudEvent whose data is the body, as the headers say; None when they do not."""
+    """Return the type of a CloudEvent in binary mode from the headers; None if there is none."""
     for name, content in headers:
         if name.lower() in ("ce_type", "ce-type"):
             return (content or b"").decode("utf-8", "replace")
@@ -136,15 +137,15 @@ def binary_type(headers: Headers) -> str | None:
 
 
 def is_known(kind: object) -> bool:
-    """Whether a type of CloudEvents is one of ours."""
+    """Return True for the CloudEvent types of this product."""
     return kind in _TYPES
 
 
 def refuse(content: dict[str, Any], error: Exception) -> Rejected:
-    """What is wrong with a CloudEvent, in terms of the event rather than of the parser."""
+    """Return the rejection of a CloudEvent, in terms of the event rather than of the parser."""
     kind = content.get("type")
     if not is_known(kind):
-        return Rejected(f"unknown event type {shown(kind)} at $.type; known are {', '.join(_TYPES)}")
+        return Rejected(f"unknown event type {excerpt(kind)} at $.type; known are {', '.join(_TYPES)}")
     return Rejected(f"{kind}: {error}")
 
 
@@ -169,7 +170,7 @@ def _digest(value: bytes, headers: Headers) -> bytes:
 
 def _fact(event: CloudEvent, digest: bytes, location: EventLocation, environments: Environments | None) -> Fact:
     if not event.specversion.startswith("1."):
-        raise Rejected(f"CloudEvents {shown(event.specversion)} at $.specversion is not a version 1")
+        raise Rejected(f"CloudEvents {excerpt(event.specversion)} at $.specversion is not a version 1")
     if not event.id or len(event.id) > LONGEST_ID or "\0" in event.id:
         raise Rejected(f"the event id at $.id must have 1 to {LONGEST_ID} characters")
     source, name = _source(event.source)
@@ -177,11 +178,11 @@ def _fact(event: CloudEvent, digest: bytes, location: EventLocation, environment
         environments.check(source, (name,), "$.source")
     if isinstance(event, RowChanged):
         return _row(event, source, digest, location)
-    evidence = _evidence(event, _time_of(event.time), 0, digest, location)
+    evidence = _evidence(event, _event_time(event.time), 0, digest, location)
     if isinstance(event, SourceComplete):
         until = parse_time(event.data.until)
         if until is None:
-            raise Rejected(f"{shown(event.data.until)} at $.data.until is no RFC 3339 time")
+            raise Rejected(f"{excerpt(event.data.until)} at $.data.until is no RFC 3339 time")
         return Heartbeat(source, until, evidence)
     return _process(event, evidence)
 
@@ -191,21 +192,30 @@ def _source(source: str) -> tuple[Source, Name]:
     _, _, rest = source.partition("/")
     system, _, environment = rest.partition("/")
     if source[:1] != "/" or system not in ("finance", "dataverse") or not environment or len(source) > LONGEST_NAME:
-        raise Rejected(f"the source {shown(source)} at $.source must be /finance/ENVIRONMENT or /dataverse/ENVIRONMENT")
+        raise Rejected(
+            f"the source {excerpt(source)} at $.source must be /finance/ENVIRONMENT or /dataverse/ENVIRONMENT"
+        )
     return "finance" if system == "finance" else "dataverse", (kind_of_source(environment), environment)
 
 
-def _time_of(time: str | None) -> int:
-    at = time_of(time) if time is not None else None
+def _event_time(time: str | None) -> int:
+    at = parse_event_time(time) if time is not None else None
     if at is None:
-        what = "there is no member time" if time is None else f"{shown(time)} at $.time is no RFC 3339 time"
+        what = "there is no member time" if time is None else f"{excerpt(time)} at $.time is no RFC 3339 time"
         raise Rejected(f"the event cannot be ordered: {what}")
     return at
 
 
 def _evidence(event: CloudEvent, at: int, version: int, digest: bytes, location: EventLocation) -> Evidence:
     return Evidence(
-        at, version, digest, event.source, not_zero(event.id), location.topic, location.partition, location.offset
+        at,
+        version,
+        digest,
+        event.source,
+        blank_if_zero_guid(event.id),
+        location.topic,
+        location.partition,
+        location.offset,
     )
 
 
@@ -214,20 +224,20 @@ def _row(event: RowChanged, source: Source, digest: bytes, location: EventLocati
     identifier = row_id((data.id if type(data.id) is str else str(data.id)).strip())
     if not identifier or len(identifier) > LONGEST_ID or "\0" in identifier:
         raise Rejected(f"the row id at $.data.id must have 1 to {LONGEST_ID} characters")
-    if not not_zero(identifier):
-        raise Rejected(f"the event names no row: {shown(identifier)} at $.data.id means none")
+    if not blank_if_zero_guid(identifier):
+        raise Rejected(f"the event names no row: {excerpt(identifier)} at $.data.id means none")
     if not data.entity or len(data.entity) > LONGEST_NAME:
         raise Rejected(f"the entity at $.data.entity must have 1 to {LONGEST_NAME} characters")
     version = data.version or 0
     if not SMALLEST_INTEGER <= version <= LARGEST_INTEGER:
         raise Rejected("the version at $.data.version is no 64-bit integer")
-    at = columns_time(data.columns)
+    at = modified_time(data.columns)
     if at is None:
-        at = _time_of(event.time)
+        at = _event_time(event.time)
     if isinstance(data.company, msgspec.UnsetType):
         company = None
     else:
-        # A column like any other: not there means unchanged, null means none.
+        # As for any column: absent means unchanged, null clears it.
         company = (data.company or "").strip().upper() or None
         data.columns[COMPANY] = company
     return Change(
@@ -238,14 +248,14 @@ def _row(event: RowChanged, source: Source, digest: bytes, location: EventLocati
         _evidence(event, at, version, digest, location),
         data.columns,
         company,
-        not_zero(event.correlationid or "") or None,
+        blank_if_zero_guid(event.correlationid or "") or None,
     )
 
 
 def _process(event: Process, evidence: Evidence) -> ProcessMessage:
     data = event.data
     if data.process not in PROCESSES:
-        raise Rejected(f"unknown process {shown(data.process)} at $.data.process; known are {', '.join(PROCESSES)}")
+        raise Rejected(f"unknown process {excerpt(data.process)} at $.data.process; known are {', '.join(PROCESSES)}")
     company = data.company.strip().upper() if data.company else None
     return ProcessMessage(
         _STAGES[type(event)],

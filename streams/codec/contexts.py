@@ -26,13 +26,13 @@ from streams.codec.common import (
     REC_ID_COLUMNS,
     Event,
     clean,
-    columns_time,
+    excerpt,
+    modified_time,
+    normalize_text,
     operation_time,
+    parse_rec_id,
     row_guid,
-    shown,
-    text_of_date,
-    unwrapped,
-    whole_rec_id,
+    unwrap_scalar,
 )
 
 HINT: Final = b'"MessageName"'
@@ -50,7 +50,7 @@ _OPERATIONS: Final[dict[str, Operation]] = {
     "OnExternalUpdated": "update",
     "OnExternalDeleted": "delete",
 }
-_OF_SEVERAL: Final = {f"{message}Multiple": message for message in ("Create", "Update", "Upsert", "Delete")}
+_BULK_MESSAGES: Final = {f"{message}Multiple": message for message in ("Create", "Update", "Upsert", "Delete")}
 """Bulk messages, each with the message that it applies to every row."""
 # Before this stage nothing has happened yet.
 _MAIN_OPERATION: Final = 30
@@ -154,14 +154,14 @@ def decode(context: Context, event: Event) -> tuple[Sequence[Fact], list[str]]:
     entity = clean(context.entity, LONGEST_NAME)
     if not entity or entity == "none":
         raise Rejected(
-            f"the event is about no table: PrimaryEntityName is {shown(context.entity)}, MessageName "
-            f"{shown(context.message)}"
+            f"the event is about no table: PrimaryEntityName is {excerpt(context.entity)}, MessageName "
+            f"{excerpt(context.message)}"
         )
-    message = unwrapped(context.message)
+    message = unwrap_scalar(context.message)
     if type(message) is not str:
         message = ""
-    elif message in _OF_SEVERAL:
-        return _several(context, _OF_SEVERAL[message], entity, event)
+    elif message in _BULK_MESSAGES:
+        return _decode_bulk(context, _BULK_MESSAGES[message], entity, event)
     try:
         value = _parameter(context, "Target")
         target = None if value is None or not value.startswith(b"{") else _read_target(value)
@@ -169,8 +169,8 @@ def decode(context: Context, event: Event) -> tuple[Sequence[Fact], list[str]]:
         raise refuse(error) from None
     except NOT_JSON as error:
         raise Rejected(f"not JSON: {error}") from None
-    target = _own(target, entity, context.id)
-    row = row_guid(context.id) or _named(target, entity) or (_created(context) if message == "Create" else "")
+    target = _matching_target(target, entity, context.id)
+    row = row_guid(context.id) or _target_id(target, entity) or (_created_id(context) if message == "Create" else "")
     return [_change(context, message, target, row, entity, event)], []
 
 
@@ -201,21 +201,21 @@ def _read_target(value: bytes) -> _Target:
         return _target.decode(value)
     except msgspec.ValidationError as error:
         try:
-            spelled = _pairs_target.decode(value)
+            parsed = _pairs_target.decode(value)
         except msgspec.ValidationError:
             raise error from None
-        attributes = [_Attribute(key, value) for key, value in _spelled(spelled.attributes or ())]
+        attributes = [_Attribute(key, value) for key, value in _pair_items(parsed.attributes or ())]
         if any(type(attribute.key) is not str for attribute in attributes):
             raise error from None
-        return _Target(spelled.entity, spelled.id, spelled.version, attributes)
+        return _Target(parsed.entity, parsed.id, parsed.version, attributes)
 
 
-def _spelled(pairs: "list[_Pair] | tuple[()]") -> Iterator[tuple[Any, Any]]:
+def _pair_items(pairs: "list[_Pair] | tuple[()]") -> Iterator[tuple[Any, Any]]:
     for pair in pairs:
         yield (pair.key, pair.value) if pair.key is not None else (pair.capital_key, pair.capital_value)
 
 
-def _own(target: _Target | None, entity: str, primary: object) -> _Target | None:
+def _matching_target(target: _Target | None, entity: str, primary: object) -> _Target | None:
     """The target when it is the row that the top level names; of another row it says nothing here."""
     if target is None:
         return None
@@ -232,29 +232,29 @@ def _of_another_table(target: _Target, entity: str) -> bool:
 # --- several rows -----------------------------------------------------------------------------------------------------
 
 
-def _several(context: Context, message: str, entity: str, event: Event) -> tuple[Sequence[Fact], list[str]]:
+def _decode_bulk(context: Context, message: str, entity: str, event: Event) -> tuple[Sequence[Fact], list[str]]:
     """Decode a bulk message: a change for each row of `Targets`, and the reasons for rejected rows.
 
     If a row occurs twice, its columns are merged and the last value counts. Without `Targets` (the event was cut), the
     result is a re-read request for each id in the output parameters, or one without an id.
     """
-    given = _given_out(context)
+    output_ids = _output_ids(context)
     try:
-        rows = _rows_of(_parameter(context, "Targets"))
+        rows = _bulk_rows(_parameter(context, "Targets"))
     except msgspec.ValidationError as error:
         raise refuse(error) from None
     except NOT_JSON as error:
         raise Rejected(f"not JSON: {error}") from None
     if rows is None:
-        return [_change(context, message, None, row, entity, event) for row in given or [""]], []
+        return [_change(context, message, None, row, entity, event) for row in output_ids or [""]], []
     changes: dict[str, Change] = {}
     reasons = []
     for number, value in enumerate(rows):
         try:
             target = _read_target(bytes(value))
             if _of_another_table(target, entity):
-                raise Rejected(f"it is of {shown(target.entity)}, and the event is about {entity}")
-            row = _named(target, entity) or (given[number] if number < len(given) else "")
+                raise Rejected(f"it is of {excerpt(target.entity)}, and the event is about {entity}")
+            row = _target_id(target, entity) or (output_ids[number] if number < len(output_ids) else "")
             change = _change(context, message, target, row, entity, event)
         except msgspec.ValidationError as error:
             reasons.append(f"row {number + 1} of {len(rows)} in Targets: {error}")
@@ -268,7 +268,7 @@ def _several(context: Context, message: str, entity: str, event: Event) -> tuple
     return list(changes.values()), reasons
 
 
-def _rows_of(value: bytes | None) -> list[msgspec.Raw] | None:
+def _bulk_rows(value: bytes | None) -> list[msgspec.Raw] | None:
     """The rows of `Targets`, an `EntityCollection` or a plain list; None if it is neither."""
     if value is None or value[:1] not in (b"{", b"["):
         return None
@@ -286,16 +286,16 @@ def _change(context: Context, message: str, target: _Target | None, row: str, en
     columns, unknown = _columns(target) if target is not None else ({}, ())
     # A row is gone whatever the target says of it; of another change the target alone tells the values.
     told = target is not None or (operation == "delete" and not truncated)
-    if operation is None or _is_early(context.stage) or not told:
+    if operation is None or _is_before_operation(context.stage) or not told:
         operation, columns, unknown = "notify", {}, ()
     virtual = entity.startswith(_VIRTUAL)
     source: Source = "finance" if virtual or _has_business_members(context) else "dataverse"
     identifier = (rec_id(row) if virtual else None) or row
     if source == "finance" and not virtual:
-        identifier = _record(row, columns)
+        identifier = _finance_id(row, columns)
     if not identifier and operation != "notify":
         raise Rejected(f"the event names no row: {message} of {entity} without an id in PrimaryEntityId or Target")
-    at = columns_time(columns)
+    at = modified_time(columns)
     if at is None:
         at = _time(context)
     company = _company(context, columns, operation) if source == "finance" else None
@@ -329,7 +329,7 @@ def _time(context: Context) -> int:
         members = "$.OperationCreatedOn" if context.event_time is None else "$.OperationCreatedOn or $.EventTime"
         told = context.created if context.event_time is None else context.event_time
         raise Rejected(
-            f"the event cannot be ordered: {shown(told)} at {members} is no time, and the row has no modifiedon"
+            f"the event cannot be ordered: {excerpt(told)} at {members} is no time, and the row has no modifiedon"
         )
     return at
 
@@ -346,17 +346,17 @@ def _company(context: Context, columns: dict[str, Any], operation: Operation) ->
     return company
 
 
-def _record(row: str, columns: dict[str, Any]) -> str:
+def _finance_id(row: str, columns: dict[str, Any]) -> str:
     """The RecId of a Finance row of a data entity: its own column, else the RecId in a virtual row's guid, else the id
     as it came.
     """
     for name in REC_ID_COLUMNS:
-        if found := whole_rec_id(columns.get(name)):
+        if found := parse_rec_id(columns.get(name)):
             return found
     return (rec_id(row) if row[8:19] == "-0000-0000-" else None) or row
 
 
-def _is_early(stage: object) -> bool:
+def _is_before_operation(stage: object) -> bool:
     """Return True for stages 10 and 20, which run before the operation: it may never be committed."""
     if type(stage) is not int:
         text = clean(stage)
@@ -366,7 +366,7 @@ def _is_early(stage: object) -> bool:
     return stage < _MAIN_OPERATION
 
 
-def _named(target: _Target | None, entity: str) -> str:
+def _target_id(target: _Target | None, entity: str) -> str:
     """The row id of a target, else that of its key column; empty if both are missing."""
     if target is None:
         return ""
@@ -376,12 +376,12 @@ def _named(target: _Target | None, entity: str) -> str:
     return next((row_guid(item.value) for item in reversed(target.attributes or ()) if item.key == key), "")
 
 
-def _created(context: Context) -> str:
+def _created_id(context: Context) -> str:
     """The id that a create gave out."""
     return row_guid(_output(context, "id"))
 
 
-def _given_out(context: Context) -> list[str]:
+def _output_ids(context: Context) -> list[str]:
     """The ids that `CreateMultiple` returned, in the order of its rows."""
     found = _output(context, "Ids")
     return [row_guid(item) for item in found] if type(found) is list else []
@@ -391,7 +391,7 @@ def _output(context: Context, name: str) -> Any:
     if not isinstance(context.outputs, msgspec.Raw):
         return None
     try:
-        return next((value for key, value in _spelled(_pairs.decode(context.outputs)) if key == name), None)
+        return next((value for key, value in _pair_items(_pairs.decode(context.outputs)) if key == name), None)
     except NOT_JSON:
         return None
 
@@ -418,7 +418,7 @@ def _columns(target: _Target) -> tuple[dict[str, Any], tuple[str, ...]]:
         value = attribute.value
         kind = type(value)
         if kind is str:
-            value = text_of_date(value)
+            value = normalize_text(value)
         elif kind is dict or kind is list:
             value, known = _object(value) if kind is dict else _list(value)
             if not known:
@@ -445,11 +445,11 @@ def _object(value: dict[str, Any]) -> tuple[Any, bool]:
         if row is None or type(row) is str:
             return {"entity": value.get("LogicalName"), "id": row_guid(row) or None, "name": value.get("Name")}, True
     elif kind.startswith("DateTimeOffset:") and type(value.get("DateTime")) is str:
-        return text_of_date(value["DateTime"]), True
-    inner = unwrapped(value)
+        return normalize_text(value["DateTime"]), True
+    inner = unwrap_scalar(value)
     if inner is not value:
-        return text_of_date(inner) if type(inner) is str else inner, True
-    bare = {name: unwrapped(member) for name, member in value.items()}
+        return normalize_text(inner) if type(inner) is str else inner, True
+    bare = {name: unwrap_scalar(member) for name, member in value.items()}
     if bare != value:
         inner, known = _object(bare)
         return (inner, True) if known else (value, False)

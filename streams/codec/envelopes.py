@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.errors import Rejected
-from streams.codec.common import NOT_JSON, shown
+from streams.codec.common import NOT_JSON, excerpt
 
 _Member = msgspec.Raw | msgspec.UnsetType
 
@@ -39,7 +39,7 @@ FORMS: Final = {
 """Binary formats that connectors choose by default: magic bytes, and the remedy for the rejection reason."""
 
 
-class Opened(NamedTuple):
+class EnvelopeContent(NamedTuple):
     """The content of an envelope, and the name of the envelope for a rejection reason."""
 
     value: bytes
@@ -79,42 +79,42 @@ _union: Final = msgspec.json.Decoder(_Union)
 _text: Final = msgspec.json.Decoder(str)
 
 
-def opened(value: bytes) -> Opened | None:
+def open_envelope(value: bytes) -> EnvelopeContent | None:
     """Unwrap a JSON object; None if it is no envelope. Raises `Rejected` if the envelope has no event."""
     members = _members.decode(value)
     if members.specversion is not msgspec.UNSET:
         held = members.data if members.data is not msgspec.UNSET else members.data_base64
-        return None if held is msgspec.UNSET else _opened(held, "a CloudEvent of another type")
+        return None if held is msgspec.UNSET else _open_member(held, "a CloudEvent of another type")
     if members.event_type is not msgspec.UNSET and members.data is not msgspec.UNSET:
-        return _opened(members.data, "an event of Event Grid")
+        return _open_member(members.data, "an event of Event Grid")
     if members.content_data is not msgspec.UNSET:
-        return _opened(members.content_data, "a message of Logic Apps")
+        return _open_member(members.content_data, "a message of Logic Apps")
     if members.schema is not msgspec.UNSET and members.payload is not msgspec.UNSET:
-        return _opened(members.payload, "a record of Kafka Connect")
+        return _open_member(members.payload, "a record of Kafka Connect")
     if members.captured is not msgspec.UNSET and (
         members.sequence is not msgspec.UNSET or members.enqueued is not msgspec.UNSET
     ):
-        return _opened(members.captured, "a record of Event Hubs Capture")
+        return _open_member(members.captured, "a record of Event Hubs Capture")
     if members.message_body is not msgspec.UNSET:
-        return _opened(members.message_body, "a message of a Service Bus connector")
+        return _open_member(members.message_body, "a message of a Service Bus connector")
     if members.body is not msgspec.UNSET:
-        return _opened(members.body, "an output of Logic Apps or Power Automate")
+        return _open_member(members.body, "an output of Logic Apps or Power Automate")
     if members.content is not msgspec.UNSET:
-        return _opened(members.content, "a content of Logic Apps")
+        return _open_member(members.content, "a content of Logic Apps")
     return None
 
 
-def opened_text(text: str) -> Opened:
+def open_text(text: str) -> EnvelopeContent:
     """Unwrap a JSON string, as Kafka Connect's JsonConverter writes without schemas. Raises `Rejected`."""
     try:
-        return Opened(_of_text(text), "a JSON text")
+        return EnvelopeContent(_from_text(text), "a JSON text")
     except Rejected as reason:
         raise Rejected(f"not an event: a JSON object is expected, this is a text: {reason}") from None
 
 
-def _opened(held: _Member, name: str) -> Opened:
+def _open_member(held: _Member, name: str) -> EnvelopeContent:
     try:
-        return Opened(_content(bytes(held) if isinstance(held, msgspec.Raw) else b""), name)
+        return EnvelopeContent(_content(bytes(held) if isinstance(held, msgspec.Raw) else b""), name)
     except NOT_JSON as error:
         raise Rejected(f"in {name}: not JSON: {error}") from None
     except Rejected as reason:
@@ -123,15 +123,15 @@ def _opened(held: _Member, name: str) -> Opened:
 
 def _content(held: bytes) -> bytes:
     if held.startswith(b"{"):
-        return _of_object(held)
+        return _from_object(held)
     if held.startswith(b"["):
         return held
     if held.startswith(b'"'):
-        return _of_text(_text.decode(held))
+        return _from_text(_text.decode(held))
     raise Rejected(f"there is no event in it, but {held[:40].decode('utf-8', 'replace')}")
 
 
-def _of_object(held: bytes) -> bytes:
+def _from_object(held: bytes) -> bytes:
     """Return the event, after removing the message of a connector that the platform's envelope contains."""
     try:
         union = _union.decode(held)
@@ -140,17 +140,17 @@ def _of_object(held: bytes) -> bytes:
         for inner in (members.content_data, members.message_body, members.content):
             if isinstance(inner, msgspec.Raw):
                 value = bytes(inner)
-                return _of_text(_text.decode(value)) if value.startswith(b'"') else value
+                return _from_text(_text.decode(value)) if value.startswith(b'"') else value
         return held
     if isinstance(union.as_bytes, str):
         try:
             return union.as_bytes.encode("latin-1")
         except UnicodeEncodeError:
-            return _of_text(union.as_bytes)
-    return _of_text(union.as_string) if isinstance(union.as_string, str) else held
+            return _from_text(union.as_bytes)
+    return _from_text(union.as_string) if isinstance(union.as_string, str) else held
 
 
-def _of_text(text: str) -> bytes:
+def _from_text(text: str) -> bytes:
     """Return the bytes of a string that contains JSON or base64."""
     begin = text.lstrip("\ufeff \t\r\n")[:1]
     if not begin:
@@ -162,5 +162,5 @@ def _of_text(text: str) -> bytes:
     except (binascii.Error, ValueError):
         value = b""
     if not value.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b"<", *FORMS)):
-        raise Rejected(f"{shown(text)} is neither JSON nor base64 of it")
+        raise Rejected(f"{excerpt(text)} is neither JSON nor base64 of it")
     return value

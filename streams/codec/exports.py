@@ -18,10 +18,10 @@ from streams.codec.common import (
     REC_ID_COLUMNS,
     Event,
     clean,
-    shown,
-    text_of_date,
-    time_of,
-    whole_rec_id,
+    excerpt,
+    normalize_text,
+    parse_event_time,
+    parse_rec_id,
 )
 
 TABLE: Final = "tieout-table"
@@ -31,7 +31,7 @@ _MEMBERS: Final = frozenset(["Id", "SinkCreatedOn", "SinkModifiedOn", "IsDelete"
 _VERSIONS: Final = ("versionnumber", "sysrowversion")
 _MODIFIED: Final = ("modifieddatetime", "modifiedon", "SinkModifiedOn")
 # `modifiedon` of a deleted row is the time of its last update, so the time of the export ranks the delete.
-_GONE: Final = ("SinkModifiedOn", "modifieddatetime", "modifiedon")
+_DELETED_AT: Final = ("SinkModifiedOn", "modifieddatetime", "modifiedon")
 _WITHOUT_ZONE: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?)", re.ASCII)
 _AMERICAN: Final = "%m/%d/%Y %I:%M:%S %p"
 
@@ -39,11 +39,11 @@ _AMERICAN: Final = "%m/%d/%Y %I:%M:%S %p"
 def decode(row: dict[str, Any], event: Event) -> Change:
     """Decode a row. Raises `Rejected` if the table, the row id or the time is missing."""
     table = event.table or clean(row.get("tablename"), LONGEST_NAME)
-    number = next((found for name in REC_ID_COLUMNS if (found := whole_rec_id(row.get(name)))), "")
+    number = next((found for name in REC_ID_COLUMNS if (found := parse_rec_id(row.get(name)))), "")
     if not table:
         raise Rejected(
-            f"a row as Synapse Link or Fabric Link exports it (recid {shown(number)}), which does not name its table: "
-            f"name it in the header {TABLE}, or in a member tablename (docs/connect-finance.md)"
+            f"a row as Synapse Link or Fabric Link exports it (recid {excerpt(number)}), which does not name its "
+            f"table: name it in the header {TABLE}, or in a member tablename (docs/connect-finance.md)"
         )
     virtual = table.lower().startswith("mserp_")
     source: Source = "finance" if virtual or any(name in row for name in REC_ID_COLUMNS) else "dataverse"
@@ -51,7 +51,7 @@ def decode(row: dict[str, Any], event: Event) -> Change:
     if not identifier:
         raise Rejected(f"the row of {table} names no row: neither recid nor Id says which")
     deleted = is_deleted(row.get("IsDelete"))
-    at = _time(row, _GONE) if deleted else changed_at(row)
+    at = _time(row, _DELETED_AT) if deleted else changed_at(row)
     if at is None:
         at = event.answered
     if at is None and not event.undated:
@@ -86,7 +86,7 @@ def is_deleted(value: object) -> bool:
         return False
     if text in ("true", "1", "1.0"):
         return True
-    raise Rejected(f"IsDelete is {shown(value)}, which says neither true nor false")
+    raise Rejected(f"IsDelete is {excerpt(value)}, which says neither true nor false")
 
 
 def _finance_id(row: dict[str, Any], number: str, *, virtual: bool) -> str:
@@ -98,14 +98,14 @@ def _finance_id(row: dict[str, Any], number: str, *, virtual: bool) -> str:
     return found or (identifier if virtual else "")
 
 
-def _first(row: dict[str, Any], names: tuple[str, ...]) -> str:
+def _first_number(row: dict[str, Any], names: tuple[str, ...]) -> str:
     """The first of these columns that is neither empty nor zero; empty if none is."""
     return next((text for name in names if (text := clean(row.get(name))) and text.strip("0")), "")
 
 
 def version_of(row: dict[str, Any]) -> int:
     """The version of a row, which grows with every change of any row of its table; 0 when it has none."""
-    text = _first(row, _VERSIONS)
+    text = _first_number(row, _VERSIONS)
     return int(text) if text.isascii() and text.isdigit() and int(text) <= LARGEST_INTEGER else 0
 
 
@@ -127,7 +127,7 @@ def link_time(text: str) -> int | None:
     """Parse a time of an export into microseconds since 1970 UTC; None if it is no time. Accepts ISO 8601, without a
     zone as UTC, and `1/8/2025 9:41:03 AM`.
     """
-    at = time_of(_zoned(text))
+    at = parse_event_time(_with_zone(text))
     if at is None and text.endswith(("AM", "PM")) and len(text) < 40:
         try:
             at = microseconds(datetime.strptime(text, _AMERICAN).replace(tzinfo=UTC))
@@ -136,10 +136,10 @@ def link_time(text: str) -> int | None:
     return at
 
 
-def _zoned(text: str) -> str:
+def _with_zone(text: str) -> str:
     found = _WITHOUT_ZONE.fullmatch(text) if 19 <= len(text) <= 29 else None
     return f"{found[1]}T{found[2]}Z" if found else text
 
 
 def _value(value: Any) -> Any:
-    return text_of_date(_zoned(value)) if type(value) is str else value
+    return normalize_text(_with_zone(value)) if type(value) is str else value

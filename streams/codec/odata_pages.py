@@ -19,12 +19,12 @@ from streams.codec.common import (
     REC_ID_COLUMNS,
     Event,
     clean,
-    columns_time,
-    named,
+    excerpt,
+    json_type_name,
+    modified_time,
+    normalize_text,
+    parse_rec_id,
     row_guid,
-    shown,
-    text_of_date,
-    whole_rec_id,
 )
 
 # https://org.crm.dynamics.com/api/data/v9.2/$metadata#msdyn_actuals(msdyn_amount)/$delta
@@ -45,7 +45,7 @@ def decode(content: dict[str, Any], event: Event) -> tuple[list[Fact], list[str]
     context = _CONTEXT.fullmatch(address) if type(address) is str and len(address) <= 20_000 else None
     if context is None:
         raise Rejected(
-            f"{shown(address)} at $['@odata.context'] is no address of the Dataverse Web API (/api/data/v…) or of "
+            f"{excerpt(address)} at $['@odata.context'] is no address of the Dataverse Web API (/api/data/v…) or of "
             "Finance (/data/)"
         )
     host = context["host"].lower()
@@ -70,7 +70,7 @@ def _rows(content: dict[str, Any], rest: str) -> Iterator[tuple[int, Any]]:
         return
     rows = content["value"]
     if type(rows) is not list:
-        raise Rejected(f"the rows at $.value must be an array, this is {named(rows)}")
+        raise Rejected(f"the rows at $.value must be an array, this is {json_type_name(rows)}")
     yield from enumerate(rows, 1)
 
 
@@ -90,14 +90,14 @@ class _Page:
     def change(self, row: Any) -> Change:
         """What one row says. Raises `Rejected`."""
         if type(row) is not dict:
-            raise Rejected(f"a row is expected, this is {named(row)}")
+            raise Rejected(f"a row is expected, this is {json_type_name(row)}")
         if _is_deleted(row):
-            return self._made("delete", self.names[0], self._deleted_id(row), {}, (), row)
+            return self._change("delete", self.names[0], self._deleted_id(row), {}, (), row)
         columns, unknown = _columns(row)
         entity, identifier = self._finance_row(row) if self.api == "finance" else self._dataverse_row(row)
-        return self._made("upsert", entity, identifier, columns, unknown, row)
+        return self._change("upsert", entity, identifier, columns, unknown, row)
 
-    def _made(
+    def _change(
         self,
         operation: Any,
         entity: str,
@@ -108,7 +108,7 @@ class _Page:
     ) -> Change:
         if self.source == "finance":
             identifier = rec_id(identifier) or identifier
-        at = columns_time(columns)
+        at = modified_time(columns)
         if at is None:
             at = self.event.answered
         if at is None and not self.event.undated:
@@ -156,7 +156,7 @@ class _Page:
     def _finance_row(self, row: dict[str, Any]) -> tuple[str, str]:
         """Entity and RecId: Finance's entities do not show it, their etags do."""
         for name in REC_ID_COLUMNS:
-            if found := whole_rec_id(row.get(name)):
+            if found := parse_rec_id(row.get(name)):
                 return self.names[0], found
         if record := etag_record(row.get("@odata.etag")):
             return self.names[0], record
@@ -198,7 +198,7 @@ def _columns(row: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
             entity = row.get(f"{name}@Microsoft.Dynamics.CRM.lookuplogicalname")
             columns[lookup[1]] = None if value is None else {"entity": entity, "id": clean(value) or None, "name": None}
         elif type(value) is str:
-            columns[name] = text_of_date(value)
+            columns[name] = normalize_text(value)
         else:
             if type(value) in (dict, list):
                 unknown.append(name)

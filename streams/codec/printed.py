@@ -1,4 +1,4 @@
-"""What `tieout decode` prints of a change."""
+"""The JSON of a change: the output of `tieout decode`, and the body of a re-read command."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from engine.mapping.compiler import COMPANY
 
 
 def change_json(change: Change) -> dict[str, Any]:
-    """A change under the fixed names of `tieout decode` (`docs/topics.md`, "commands").
+    """Return a change as JSON, with the member names documented in `docs/topics.md`, "commands".
 
-    `rec_id` is what a Finance row is known by, where its id was sent as the guid of a virtual row (R3).
-    `unknown` names the columns whose values are of a kind this version does not know, when there are any (R2).
+    `rec_id` is present if the id of a Finance row was sent as the GUID of a virtual row (R3). `unknown` lists columns
+    whose values are of an unsupported kind, if any (R2).
     """
     at = change.evidence.at
     printed: dict[str, Any] = {

@@ -74,14 +74,14 @@ def test_the_first_name_of_each_kind_and_system_is_pinned_and_others_are_refused
     assert takes(here, page("harbour.operations.dynamics.com"))
     assert not takes(here, page("harbour-uat.operations.dynamics.com"))
     assert not takes(here, context(OTHER, "unq0001"))
-    assert here.news() == {
+    assert here.take_new_pins() == {
         ("finance", "source"): "harbour",
         ("dataverse", "source"): "anything",
         ("dataverse", "organisation id"): ONE,
         ("dataverse", "organisation name"): "unq7f1d",
         ("finance", "host"): "harbour.operations.dynamics.com",
     }
-    assert here.news() == {}
+    assert here.take_new_pins() == {}
 
 
 def test_one_name_that_is_pinned_is_enough_and_no_name_at_all_is_accepted() -> None:
@@ -116,7 +116,7 @@ def test_addresses_in_the_settings_are_pinned_from_the_start_without_their_ports
     assert takes(here, row("/finance/harbour"))
     assert not takes(here, row("/finance/harbour-uat"))
     assert not takes(here, row("/dataverse/harbour-uat.crm4.dynamics.com"))
-    assert here.news() == {
+    assert here.take_new_pins() == {
         ("finance", "host"): "127.0.0.1",
         ("dataverse", "host"): "harbour.crm4.dynamics.com",
         ("finance", "source"): "harbour",
@@ -145,14 +145,14 @@ def test_a_host_is_known_however_it_is_written() -> None:
 def test_a_name_with_control_characters_is_never_pinned() -> None:
     here = Environments()
     assert takes(here, row("/finance/har\x1bbour"))
-    assert here.news() == {}
+    assert here.take_new_pins() == {}
 
 
 def test_names_of_the_setting_count_alone() -> None:
     here = Environments(("harbour",), pins={("finance", "source"): "quay"})
     assert takes(here, row("/finance/harbour"))
     assert not takes(here, row("/finance/quay"))
-    assert here.news() == {}
+    assert here.take_new_pins() == {}
 
 
 class World:

@@ -11,7 +11,7 @@ from engine.events.facts import iso, time_order
 from store.operational.attempts import SqlAttempts
 from store.projection.writer import Writer
 from streams.codec import ANSWERED
-from streams.codec.environments import only
+from streams.codec.environments import from_setting
 from streams.embedded.log import EmbeddedLog
 from streams.log import Batch, NewRecord
 from streams.projector import Projector, RejectedEvent, read_rejection
@@ -41,7 +41,7 @@ class World:
         self.log = EmbeddedLog.open(folder / "log.sqlite", "write")
         self.log.create_topics(list(TOPICS.values()), 1, prefix="tieout")
         self.store = memory_store()
-        self.projector = Projector(Writer(self.store, MAPS), self.log, MAPS, environments=only(environments))
+        self.projector = Projector(Writer(self.store, MAPS), self.log, MAPS, environments=from_setting(environments))
         self.read = 0
 
     def take(

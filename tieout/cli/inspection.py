@@ -30,7 +30,7 @@ def decode(
 ) -> None:
     """Show what one event says, as JSON lines. Ends with 1 and the reason when it would be rejected."""
     from streams import codec
-    from streams.codec.environments import only
+    from streams.codec.environments import from_setting
 
     settings = in_force()
     headers = [_header(text) for text in header or ()]
@@ -38,7 +38,7 @@ def decode(
         value = stream.read()
     try:
         # A page as the API gave it has no time yet: it is worth a look all the same.
-        facts = codec.decode(value, headers, environments=only(settings.environments), undated=True)
+        facts = codec.decode(value, headers, environments=from_setting(settings.environments), undated=True)
     except codec.PartlyRejected as part:
         for fact in part.facts:
             emit(_fact_json(fact))

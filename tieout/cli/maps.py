@@ -102,13 +102,13 @@ def explain(file: InputArgument, as_json: JsonOption = False) -> None:
     from engine.chains.explain_event import reading
     from engine.events.facts import Change
     from streams.codec import decode
-    from streams.codec.environments import only
+    from streams.codec.environments import from_setting
     from tieout.maintenance.map_files import load_maps
 
     settings = in_force()
     maps = load_maps(settings)
     with opened(file) as stream:
-        facts = decode(stream.read(), environments=only(settings.environments), undated=True)
+        facts = decode(stream.read(), environments=from_setting(settings.environments), undated=True)
     for fact in facts:
         found = reading(fact, maps) if isinstance(fact, Change) else None
         if as_json:
