@@ -49,7 +49,7 @@ IDS = (
     "journal",
 )
 
-# What can happen to a document beside its lifecycle.
+# Faults of a document besides its lifecycle.
 FAULTS = (
     "actual deleted", "actual in another currency", "actual in another currency with accounting amount",
     "amount differs", "cancelled in dataverse", "cancelled in finance", "company column corrected",
@@ -126,7 +126,7 @@ def finance(entity: str, id_: str, company: str, **columns: Any) -> Step:
 
 
 def row_event(step: Step, number: int, time: datetime, version: int | None = None) -> Event:
-    """The event that says so, as the plain way in."""
+    """The event of the change, in the format of the plain envelope."""
     data: dict[str, Any] = {"entity": step.entity, "id": step.id, "operation": "delete" if step.delete else "upsert"}
     if version is not None:
         data["version"] = version
@@ -175,8 +175,8 @@ class Plan:
     currency: str
     amount: str
     on: str
-    stage: int  # how far the lifecycle goes
-    skipped: tuple[int, ...]  # steps of the lifecycle that nobody sent
+    stage: int  # the last step of the lifecycle
+    skipped: tuple[int, ...]  # steps of the lifecycle that were not sent
     faults: tuple[str, ...]
     borrowed: tuple[str, ...]  # kinds of id taken from the other document
     other: int  # number of the other document
@@ -184,7 +184,7 @@ class Plan:
     link: str  # how actuals say their source: lookup, origin, both
     first_status: int
     line_status: int | None
-    correction_stage: int  # how far a reversal, replacement or second actual goes
+    correction_stage: int  # the last step of a reversal, replacement or second actual
 
     def has(self, fault: str) -> bool:
         return fault in self.faults
@@ -247,7 +247,7 @@ class Plan:
 
 
 def dataverse(plan: Plan, entity: str, id_: str, company_column: str | None = None, **columns: Any) -> Step:
-    """A change of a Dataverse row, with its company where the plan says."""
+    """A change of a Dataverse row, with its company where the plan puts it."""
     if company_column and plan.scope in ("column", "both"):
         columns[company_column] = lookup("cdm_company", COMPANY_GUIDS[plan.company])
     return Step("dataverse", entity, id_, columns, plan.company if plan.scope in ("event", "both") else None)
@@ -262,8 +262,8 @@ def steps_of(plan: Plan) -> list[Step]:
     beginning = expense_beginning(plan) if plan.kind == EXPENSE else invoice_beginning(plan)
     tail = actual_tail(plan, plan.actual, plan.n("actual"), plan.amount if not plan.has("amount differs") else "7.00")
     lifecycle = [*beginning, *tail]
-    told = [step for n, step in enumerate(lifecycle[: plan.stage + 1]) if n not in plan.skipped]
-    return [change for step in told for change in step] + [
+    sent = [step for n, step in enumerate(lifecycle[: plan.stage + 1]) if n not in plan.skipped]
+    return [change for step in sent for change in step] + [
         change for fault in plan.faults for change in consequences(plan, fault)
     ]
 
@@ -455,7 +455,7 @@ def consequences(plan: Plan, fault: str) -> list[Step]:
         return replace(step, columns=columns)
 
     def correction(role: str, amount: str) -> list[Step]:
-        """A reversal or replacement; what it corrects is told by a connection, its source need not be."""
+        """A reversal or replacement; a connection identifies its original, the source is optional."""
         m = again + (100 if role == "Reversing" else 200)
         id_ = guid(0xA0, m)
         connected = dataverse(
@@ -551,7 +551,7 @@ def consequences(plan: Plan, fault: str) -> list[Step]:
     return []
 
 
-# -- what stands around the documents ----------------------------------------------------------------------------------
+# -- reference data of the documents ----------------------------------------------------------------------------------
 
 
 def reference_data(accounting: dict[str, str], open_periods: tuple[bool, ...]) -> list[Step]:

@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import Any
 
 RecordKey = tuple[str, str]
-Rank = tuple[datetime, int, bytes]
+Precedence = tuple[datetime, int, bytes]
 Token = tuple[str, ...]
 
 EXPENSE, INVOICE_LINE = "expense", "vendor-invoice-line"
@@ -99,7 +99,7 @@ MONEY_MAX = Decimal(10**13)
 
 
 def text(value: Any) -> str | None:
-    """The text of a value; None when it says nothing."""
+    """The text of a value; None if it has no value."""
     if value is None:
         return None
     return str(value).strip() or None
@@ -139,7 +139,7 @@ def money(value: Any) -> Decimal | None:
 
 
 def fits(*amounts: Decimal) -> bool:
-    """Whether no amount, told or computed, is too large to keep."""
+    """Return True if every amount, received or computed, is within the limit."""
     return all(abs(amount) <= MONEY_MAX for amount in amounts)
 
 
@@ -194,14 +194,14 @@ def total(amounts: Iterable[Decimal]) -> Decimal:
 
 @dataclass
 class Record:
-    """A row of either system as last seen: of each column the value that ranks highest."""
+    """A row of either system as last seen: of each column the value of highest precedence."""
 
     entity: str
     id: str
     system: str
     columns: dict[str, Any]
     times: dict[str, datetime]  # of each column: when the event that set it happened
-    touched: datetime  # when the latest event that says the row exists happened
+    touched: datetime  # time of the latest event with the row
     company: str | None = None
 
     @property
@@ -213,15 +213,15 @@ class Record:
         return next((self.columns[c] for c in columns if self.columns.get(c) is not None), None)
 
     def text(self, *columns: str) -> str | None:
-        """The first of the columns that says something."""
+        """Return the first of the columns that has a value."""
         return next((found for c in columns if (found := text(self.columns.get(c)))), None)
 
 
 @dataclass
 class Change:
-    """What one row event says."""
+    """The decoded values of one row event."""
 
-    rank: Rank
+    precedence: Precedence
     system: str
     delete: bool
     columns: dict[str, Any]
@@ -243,8 +243,8 @@ def change_of(event: dict[str, Any]) -> tuple[RecordKey, Change] | None:
     if "company" in data:
         columns[COMPANY_OF_EVENT] = data["company"]
     body = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=False).encode()
-    rank = (at, int(data.get("version") or 0), blake2b(body, digest_size=16).digest())
-    change = Change(rank, system_of(value), data["operation"] == "delete", columns)
+    precedence = (at, int(data.get("version") or 0), blake2b(body, digest_size=16).digest())
+    change = Change(precedence, system_of(value), data["operation"] == "delete", columns)
     return (data["entity"], row_id(data["id"]) or ""), change
 
 
@@ -256,17 +256,17 @@ def merge(key: RecordKey, changes: list[Change]) -> Record | None:
     """The row after all its changes; None when a delete hides everything."""
     entity, id_ = key
     if entity not in KEPT_ON_DELETE:
-        deleted = max((c.rank for c in changes if c.delete), default=None)
-        changes = [c for c in changes if deleted is None or c.rank > deleted]
-    changes = sorted((c for c in changes if not c.delete), key=lambda c: c.rank)
+        deleted = max((c.precedence for c in changes if c.delete), default=None)
+        changes = [c for c in changes if deleted is None or c.precedence > deleted]
+    changes = sorted((c for c in changes if not c.delete), key=lambda c: c.precedence)
     if not changes:
         return None
     columns: dict[str, Any] = {}
     times: dict[str, datetime] = {}
-    for change in changes:  # in rank order: the last one to set a column wins
+    for change in changes:  # in order of precedence: the last one to set a column wins
         columns.update(change.columns)
-        times.update(dict.fromkeys(change.columns, change.rank[0]))
-    return Record(entity, id_, changes[-1].system, columns, times, changes[-1].rank[0])
+        times.update(dict.fromkeys(change.columns, change.precedence[0]))
+    return Record(entity, id_, changes[-1].system, columns, times, changes[-1].precedence[0])
 
 
 # -- documents ---------------------------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ class Document:
             **{part: shown(self.parts[part], own) for part in PARTS},
             "accounting_currency": accounting,
             "accounting": {
-                # All five or none: an amount beside parts that nobody can compute would add up to nothing.
+                # All five or none: an amount with parts that are not computable would not add up.
                 "amount": shown(
                     self.accounting_amount if self.accounting["difference"] is not None else None, accounting
                 ),
@@ -594,7 +594,7 @@ class NaiveModel:
         return document
 
     def _describe(self, line: Record, is_keeper: bool) -> Document | None:
-        """What the Finance line says of itself; the position `not-posted` is already decided here."""
+        """The facts of the Finance line; the position `not-posted` is already decided here."""
         company = line.company
         if company is None:
             return None
@@ -910,7 +910,7 @@ class NaiveModel:
 
 
 def complete_until(events: list[dict[str, Any]]) -> dict[str, datetime]:
-    """Up to when each system says it has sent everything; a system that never said so is absent."""
+    """The watermark of each system; a system without heartbeat is absent."""
     until: dict[str, datetime] = {}
     for event in events:
         value = event["value"]

@@ -40,11 +40,11 @@ def test_an_alert_begins_once_and_ends_once(
 
 
 @pytest.mark.parametrize(
-    ("told", "ended", "due"),
+    ("sent", "ended", "due"),
     [(None, None, "began"), ("began", None, None), ("began", 2, "ended"), (None, 2, "began")],
 )
-def test_first_is_told_that_it_began_then_that_it_ended(told: Any, ended: int | None, due: str | None) -> None:
-    assert TrackedAlert(alert("a"), 1, ended, told).due == due
+def test_first_is_told_that_it_began_then_that_it_ended(sent: Any, ended: int | None, due: str | None) -> None:
+    assert TrackedAlert(alert("a"), 1, ended, sent).due == due
 
 
 def test_what_is_told_twice_has_the_same_id_and_begin_and_end_have_their_own() -> None:

@@ -19,7 +19,7 @@ REVERSED = """
     reversal C1   A2 of=A1
 """
 
-# Each case: what is told after the expense of 100.00 and its approved record, where the document stands, and its
+# Each case: the events after the expense of 100.00 and its approved record, where the document stands, and its
 # amount as: missing actual, missing journal line, reconciled, difference.
 STAGES = {
     "no actual": ("", "missing-actual", "100.00 0.00 0.00 0.00"),
@@ -98,9 +98,9 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize(("told", "position", "parts"), STAGES.values(), ids=STAGES.keys())
-def test_how_far_the_actuals_got_divides_the_amount(told: str, position: str, parts: str) -> None:
-    story = decide(HUNDRED + told)
+@pytest.mark.parametrize(("events", "position", "parts"), STAGES.values(), ids=STAGES.keys())
+def test_how_far_the_actuals_got_divides_the_amount(events: str, position: str, parts: str) -> None:
+    story = decide(HUNDRED + events)
     assert (story.document.position, story.parts) == (position, parts)
     # The ledger is in the document's currency, so the accounting amounts are the same.
     assert story.accounting_parts == parts
@@ -155,14 +155,14 @@ REVERSALS = {
 }
 
 
-@pytest.mark.parametrize(("told", "position", "parts"), REVERSALS.values(), ids=REVERSALS.keys())
-def test_a_reversal_cancels_its_original_once_it_counts(told: str, position: str, parts: str) -> None:
-    story = decide(REVERSED + told)
+@pytest.mark.parametrize(("events", "position", "parts"), REVERSALS.values(), ids=REVERSALS.keys())
+def test_a_reversal_cancels_its_original_once_it_counts(events: str, position: str, parts: str) -> None:
+    story = decide(REVERSED + events)
     assert (story.document.position, story.parts) == (position, parts)
 
 
 @pytest.mark.parametrize(
-    ("told", "position", "parts"),
+    ("events", "position", "parts"),
     [
         ("expense E1 0.00", "missing-actual", "0.00 0.00 0.00 0.00"),
         ("expense E1 0.00\n actual A1 0.00\n staging S1", "missing-journal-line", "0.00 0.00 0.00 0.00"),
@@ -173,8 +173,8 @@ def test_a_reversal_cancels_its_original_once_it_counts(told: str, position: str
     ],
     ids=["0 missing", "0 staged", "0 posted", "negative missing", "negative staged", "negative posted"],
 )
-def test_zero_and_negative_amounts_have_positions_too(told: str, position: str, parts: str) -> None:
-    story = decide(f"record R1 approved\n {told}")
+def test_zero_and_negative_amounts_have_positions_too(events: str, position: str, parts: str) -> None:
+    story = decide(f"record R1 approved\n {events}")
     assert (story.document.position, story.parts, story.accounting_parts) == (position, parts, parts)
 
 
@@ -216,13 +216,13 @@ def test_a_vendor_invoice_line_is_compared_by_its_line_amount() -> None:
 
 def expense_with(line: str, *actuals: str) -> Story:
     """An expense with its cost actuals, each told as `AMOUNT posted`, `AMOUNT staged` or `AMOUNT sent`."""
-    told = [line, "record R1 approved"]
+    events = [line, "record R1 approved"]
     for number, actual in enumerate(actuals, 1):
         amount, how_far = actual.split()
-        told.append(f"actual A{number} {amount} of=R1")
+        events.append(f"actual A{number} {amount} of=R1")
         if how_far != "sent":
-            told.append(f"staging S{number} " + ("voucher=PJ-1" if how_far == "posted" else ""))
-    return decide("\n".join(told))
+            events.append(f"staging S{number} " + ("voucher=PJ-1" if how_far == "posted" else ""))
+    return decide("\n".join(events))
 
 
 IN_ACCOUNTING_CURRENCY = {
@@ -295,8 +295,10 @@ def test_the_booked_amount_is_divided_in_the_same_proportions(line: str, actuals
 
 
 def test_parts_are_rounded_to_a_currency_without_decimals() -> None:
-    told = "expense E1 10.00 booked=1505\n actual A1 3.33\n staging S1 voucher=PJ-1\n actual A2 6.67 of=R1\n staging S2"
-    story = decide(f"ledger G1 JPY\n record R1 approved\n {told}")
+    events = (
+        "expense E1 10.00 booked=1505\n actual A1 3.33\n staging S1 voucher=PJ-1\n actual A2 6.67 of=R1\n staging S2"
+    )
+    story = decide(f"ledger G1 JPY\n record R1 approved\n {events}")
     assert story.document.accounting_currency == "JPY"
     assert story.accounting_parts == "0 1004 501 0"
 
@@ -399,15 +401,15 @@ def test_without_a_rate_the_sums_leave_a_document_out_and_a_finding_says_so() ->
 
 
 def test_actuals_not_synced_are_counted_without_the_amounts_that_are_too_large_together() -> None:
-    told = [f"actual A{n} 9000000000000 booked=9000000000000 of=R1" for n in range(1, 101)]
-    told.append("actual A101 5.00 booked=5.00 of=R1")
-    (unsynced,) = decide("\n".join(["expense E1 100.00", "record R1 approved", *told])).chain.unsynced
+    events = [f"actual A{n} 9000000000000 booked=9000000000000 of=R1" for n in range(1, 101)]
+    events.append("actual A101 5.00 booked=5.00 of=R1")
+    (unsynced,) = decide("\n".join(["expense E1 100.00", "record R1 approved", *events])).chain.unsynced
     assert (unsynced.records, unsynced.amount) == (101, 9000000000005_0000)
 
 
 def test_an_actual_not_synced_at_an_absurd_rate_is_counted_without_its_amount() -> None:
-    told = (
+    events = (
         "expense E1 100.00 currency=EUR rate=1000000000000000000000000\n record R1 approved\n actual A1 1000000000000"
     )
-    (unsynced,) = decide(told).chain.unsynced
+    (unsynced,) = decide(events).chain.unsynced
     assert (unsynced.records, unsynced.amount) == (1, 0)

@@ -110,7 +110,7 @@ def test_today_between_two_operating_periods_is_in_the_year_around_it(held: tupl
     assert default_window(company(*months(2023, oct="open"), *months(2024), *year), TODAY).start == held[0]
 
 
-# --- the calendar as Finance tells it ---------------------------------------------------------------------------------
+# --- the calendar as Finance sends it ---------------------------------------------------------------------------------
 
 CALENDAR = """
     year           F1   2024-01-01 until=2024-12-31
@@ -130,8 +130,8 @@ CALENDAR = """
 """
 
 
-def window(told: str = "") -> Window:
-    known = decide(CALENDAR + told).world.directory.company("USPM")
+def window(events: str = "") -> Window:
+    known = decide(CALENDAR + events).world.directory.company("USPM")
     assert known is not None
     return default_window(known, TODAY)
 
@@ -141,7 +141,7 @@ def test_only_operating_periods_of_the_ledgers_own_calendar_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "start"),
+    ("events", "start"),
     [
         ("period-status Q2 closed", "2025-01-01"),
         ("period-status Q6 open", "2024-01-01"),
@@ -160,31 +160,31 @@ def test_only_operating_periods_of_the_ledgers_own_calendar_count() -> None:
         "another calendar",
     ],
 )
-def test_the_window_follows_what_finance_tells_of_its_periods(told: str, start: str) -> None:
-    assert window(told).start == start
+def test_the_window_follows_what_finance_tells_of_its_periods(events: str, start: str) -> None:
+    assert window(events).start == start
 
 
 @pytest.mark.parametrize(
-    "told",
+    "events",
     ["", "year F2 until=", "year F2 2025-01-01 until= \n period M7 2025-12-31 until=2025-12-31 year=F2 type=closing"],
     ids=["the year's own end", "the end of its last period", "also of a closing period"],
 )
-def test_a_day_of_a_closing_period_is_in_its_year(told: str) -> None:
-    table = CALENDAR + "period M8 2025-12-01 until=2025-12-31 year=F2 type=closing\n" + told
+def test_a_day_of_a_closing_period_is_in_its_year(events: str) -> None:
+    table = CALENDAR + "period M8 2025-12-01 until=2025-12-31 year=F2 type=closing\n" + events
     known = decide(table).world.directory.company("USPM")
     assert known is not None
     assert default_window(known, date(2025, 12, 31)) == Window("2024-03-01", "2025-12-31")
 
 
 def test_a_year_that_does_not_say_when_it_starts_spans_its_periods() -> None:
-    told = """
+    events = """
         year    F2   calendar=1 until=2025-12-31 status=
         period  M9   2025-02-01 until=2025-02-28 year=F2
     """
-    known = decide(CALENDAR + told).world.directory.company("USPM")
+    known = decide(CALENDAR + events).world.directory.company("USPM")
     assert known is not None
     assert {(period.year_start, period.year_end) for period in known.periods[-2:]} == {("2025-01-01", "2025-12-31")}
-    assert window(told) == Window("2024-03-01", "2025-01-08")
+    assert window(events) == Window("2024-03-01", "2025-01-08")
 
 
 def test_a_company_is_known_by_its_ledger() -> None:

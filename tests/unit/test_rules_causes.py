@@ -1,4 +1,4 @@
-"""Why an actual (R15) or a journal line (R16) is missing: by how far the chain got."""
+"""The cause of a missing actual (R15) or journal line (R16), by the progress of the chain."""
 
 import pytest
 
@@ -121,7 +121,7 @@ def test_a_missing_journal_line_names_the_state_of_its_line(table: str, cause: s
     assert decide(table).status == f"missing-journal-line: {cause}"
 
 
-# "Least advanced (R16), in order"; each step is told by what its second actual says.
+# "Least advanced (R16), in order"; each step is given by the events of the second actual.
 IN_ORDER = {
     "not-imported": "staging S2",
     "line-not-seen": "staging S2 line=L2",

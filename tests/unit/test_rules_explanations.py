@@ -1,4 +1,4 @@
-"""Positions and findings say what was seen and is missing, since when, what to do, and which event says so (R20)."""
+"""The explanation of each position and finding: observed and missing step, since, remedy and source event (R20)."""
 
 import inspect
 import re
@@ -99,7 +99,7 @@ def test_the_words_of_a_position_need_no_parameters(words: Words) -> None:
         assert [name for _, name, _, _ in Formatter().parse(sentence) if name] == []
 
 
-def told(story: Story) -> set[str]:
+def event_names(story: Story) -> set[str]:
     return {f"{change.evidence.source} {change.evidence.event}" for change in story.changes}
 
 
@@ -107,7 +107,7 @@ def test_a_position_says_since_when_and_which_event_says_so() -> None:
     story = decide(STORY)
     words = explain(story.document, ALL_KNOWN)
     assert (words.since, words.event) == ("2025-01-08T09:00:00Z", "/finance/story L1@09:00")
-    assert words.event in told(story)
+    assert words.event in event_names(story)
 
 
 def test_a_missing_journal_line_is_told_with_its_journal() -> None:
@@ -136,7 +136,7 @@ def test_a_finding_is_told_with_its_values_and_its_event() -> None:
 )
 def test_the_event_that_is_named_is_one_that_was_told(table: str) -> None:
     story = decide(table)
-    events = told(story)
+    events = event_names(story)
     for document in story.world.documents:
         assert explain(document, ALL_KNOWN).event in events
     for finding in story.world.findings:

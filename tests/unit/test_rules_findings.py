@@ -1,4 +1,4 @@
-"""What is wrong with a chain beyond where its document stands (R18), each finding told in words (R20)."""
+"""The findings of a chain (R18), each with its explanation (R20)."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.story import BEGINNING, MINUTE, decide
 
 pytestmark = pytest.mark.requirement("R18")
 
-# A chain with nothing wrong: every value that can be compared is told, and the same everywhere.
+# A chain without findings: every comparable value is present, and the same in all rows.
 CLEAN = """
     project   D1   P-1
     project   D2   P-2
@@ -25,7 +25,7 @@ CLEAN = """
 # The first actual holds a part of the document's amount only.
 SIXTY = "actual A1 60.00\n staging S1 amount=60.00\n line L1 amount=60.00\n"
 
-# Each case: what is told besides, and the findings it makes (code and row).
+# Each case: the additional events, and the resulting findings (code and row).
 COMPARISONS = {
     "nothing wrong": ("", set()),
     "the record tells another amount": ("record R1 amount=99.99", {"amount-differs R1"}),
@@ -219,9 +219,9 @@ COMPARISONS = {
 
 
 @pytest.mark.requirement("R20")
-@pytest.mark.parametrize(("told", "found"), COMPARISONS.values(), ids=COMPARISONS.keys())
-def test_a_finding_names_what_is_wrong_and_where(told: str, found: set[str]) -> None:
-    story = decide(CLEAN + told)
+@pytest.mark.parametrize(("events", "found"), COMPARISONS.values(), ids=COMPARISONS.keys())
+def test_a_finding_names_what_is_wrong_and_where(events: str, found: set[str]) -> None:
+    story = decide(CLEAN + events)
     assert story.finding_codes == found
     for finding in story.world.findings:
         words = explain_finding(finding)
@@ -308,13 +308,13 @@ def test_actuals_that_reverse_each_other_end_in_findings_not_in_a_circle() -> No
 def test_no_finding_is_told_twice() -> None:
     lines = "line L2 posted in=J1\n staging S2 of=A1 line=L2\n staging S3 of=A1 line=L2"
     findings = decide(CLEAN + lines).chain.findings
-    told = [(finding.code, finding.subject) for finding in findings]
-    assert sorted(set(told)) == sorted(told)
+    events = [(finding.code, finding.subject) for finding in findings]
+    assert sorted(set(events)) == sorted(events)
 
 
 def test_a_document_names_the_findings_of_its_chain_that_are_about_it() -> None:
     assert decide(CLEAN + "line L1 status=77").document.findings == ("unknown-value",)
-    # A row that another system knows nothing of is no fault of the document beside it.
+    # A row without counterpart in the other system is no finding of the document.
     assert decide(CLEAN + "line L9 posted in=J1\n staging S9 of=A9 line=L9").document.findings == ()
 
 
@@ -354,8 +354,8 @@ def test_a_line_is_in_processing_since_its_journal_is_when_it_has_no_state_of_it
 
 def test_a_sum_too_large_to_keep_is_no_duplicate_and_no_exception() -> None:
     nine = "9000000000000"
-    told = "\n".join(f"actual A{n} {nine} of=R1 voucher=PJ-{n}\n staging S{n}" for n in (1, 2))
-    assert decide(f"expense E1 {nine}\n record R1 approved\n {told}").finding_codes >= {
+    events = "\n".join(f"actual A{n} {nine} of=R1 voucher=PJ-{n}\n staging S{n}" for n in (1, 2))
+    assert decide(f"expense E1 {nine}\n record R1 approved\n {events}").finding_codes >= {
         "not-computable E1",
         "duplicate-actual A2",
     }

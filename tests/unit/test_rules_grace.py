@@ -1,4 +1,4 @@
-"""What may be said of something that is not there (R21), and what is only under way (R19)."""
+"""When a missing step may be reported (R21), and which documents are in progress (R19)."""
 
 import pytest
 
@@ -149,11 +149,11 @@ ORPHANS: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.requirement("R18", "R21")
-@pytest.mark.parametrize(("code", "told"), ORPHANS.items(), ids=ORPHANS.keys())
+@pytest.mark.parametrize(("code", "case"), ORPHANS.items(), ids=ORPHANS.keys())
 def test_a_finding_that_rests_on_absence_is_told_as_far_as_its_source_is_complete(
-    code: str, told: tuple[str, str, str]
+    code: str, case: tuple[str, str, str]
 ) -> None:
-    table, source, entity = told
+    table, source, entity = case
     finding = decide(table).finding(code.split()[0])
     at_once, later = finding.evidence.at, finding.evidence.at + FINDING_GRACE
     assert is_reportable(finding, at(None))

@@ -1,4 +1,4 @@
-"""A journal number is no stable key: lines are deleted, made anew and moved (R17)."""
+"""A journal number is not a stable key: lines are deleted, re-created and moved (R17)."""
 
 import pytest
 

@@ -85,9 +85,9 @@ def test_records_are_joined_by_the_keys_of_their_document(table: str, found: set
 
 @pytest.mark.parametrize("table", [WHOLE_EXPENSE, "record R1\n actual A1\n staging S1\n expense E1\n origin W1"])
 def test_the_order_in_which_records_come_makes_no_difference(table: str) -> None:
-    told = changes(table)
-    expected = MemoryWorld(told, shipped_maps()).chains
-    for order in list(permutations(told))[::7]:
+    addition = changes(table)
+    expected = MemoryWorld(addition, shipped_maps()).chains
+    for order in list(permutations(addition))[::7]:
         assert MemoryWorld(order, shipped_maps()).chains == expected
 
 
@@ -186,9 +186,9 @@ def test_a_transaction_id_counts_within_its_company(table: str, found: set[str])
 @pytest.mark.requirement("R2")
 @pytest.mark.parametrize("company", ["X" * 3000, {"a": 1}, ["USPM"], True], ids=["endless", "object", "list", "flag"])
 def test_a_company_that_does_not_fit_counts_as_not_known(company: object) -> None:
-    told = changes("expense E1\n record R1")
-    told[0].columns["@company"] = company
-    world = MemoryWorld(told, shipped_maps())
+    addition = changes("expense E1\n record R1")
+    addition[0].columns["@company"] = company
+    world = MemoryWorld(addition, shipped_maps())
     assert [len(keys) for keys in world.components] == [2]
     assert world.documents[0].company is None
 

@@ -1,4 +1,4 @@
-"""Which day the ledger takes, which error there is else, and what the calendar says about it (R57)."""
+"""The accounting date or the posting error, and the advice from the ledger calendar (R57)."""
 
 import pytest
 
@@ -82,8 +82,8 @@ ADVICE: list[tuple[str, str, Company | None, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "written", "ledger", "told"), ADVICE)
+@pytest.mark.parametrize(("code", "written", "ledger", "text"), ADVICE)
 def test_the_calendar_says_which_period_was_meant_and_what_would_help(
-    code: str, written: str, ledger: Company | None, told: str | None
+    code: str, written: str, ledger: Company | None, text: str | None
 ) -> None:
-    assert advice(code, written, ledger) == told
+    assert advice(code, written, ledger) == text

@@ -42,9 +42,9 @@ PROOFS = {
 }
 
 
-@pytest.mark.parametrize(("told", "outcome"), PROOFS.values(), ids=PROOFS.keys())
-def test_posted_means_line_posted_or_a_voucher_on_either_side(told: str, outcome: str) -> None:
-    story = decide(MADE + told)
+@pytest.mark.parametrize(("events", "outcome"), PROOFS.values(), ids=PROOFS.keys())
+def test_posted_means_line_posted_or_a_voucher_on_either_side(events: str, outcome: str) -> None:
+    story = decide(MADE + events)
     position, _, written_back = outcome.partition(", ")
     assert story.document.position == position
     assert ("not-written-back A1" in story.finding_codes) == bool(written_back)
@@ -78,9 +78,9 @@ POSTED_TWICE = {
 }
 
 
-@pytest.mark.parametrize("told", POSTED_TWICE.values(), ids=POSTED_TWICE.keys())
-def test_of_two_staging_rows_that_are_posted_the_first_posted_line_is_shown(told: str) -> None:
-    story = decide(f"{MADE}{told}\n line L2 posted voucher=PJ-2\n journal J2 number=USPM-042")
+@pytest.mark.parametrize("events", POSTED_TWICE.values(), ids=POSTED_TWICE.keys())
+def test_of_two_staging_rows_that_are_posted_the_first_posted_line_is_shown(events: str) -> None:
+    story = decide(f"{MADE}{events}\n line L2 posted voucher=PJ-2\n journal J2 number=USPM-042")
     assert story.document.position == "reconciled"
     assert (story.document.journal, story.document.journal_voucher) == ("USPM-042", "PJ-2")
 

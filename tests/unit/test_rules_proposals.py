@@ -16,7 +16,7 @@ pytestmark = pytest.mark.requirement("R56")
 
 
 def proposals(table: str, company: str | None = None) -> list[Proposal]:
-    """The proposals that wait after what a table tells."""
+    """Return the waiting proposals after the events of a table."""
     engine = memory_store()
     batch = DecodedBatch()
     for change in (*changes(REFERENCE), *changes(table)):
@@ -109,8 +109,8 @@ def test_it_is_told_whatever_came_first() -> None:
 
 
 def test_a_proposal_says_what_to_do_and_leads_to_the_documents() -> None:
-    (told,) = proposals(BILLED)
-    assert told.as_json() == {
+    (proposal,) = proposals(BILLED)
+    assert proposal.as_json() == {
         "proposal": "PI-1",
         "company": "USPM",
         "date": "2025-01-08",
@@ -134,8 +134,8 @@ def test_a_proposal_says_what_to_do_and_leads_to_the_documents() -> None:
         "resolution": "Import the missing transactions, post the integration journals, "
         "then run Import from staging again.",
     }
-    (told,) = proposals(f"{BILLED}\nrecord R1 approved")
-    assert [one.document for one in told.to_post] == ["USPM/T1"]
+    (proposal,) = proposals(f"{BILLED}\nrecord R1 approved")
+    assert [one.document for one in proposal.to_post] == ["USPM/T1"]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_a_proposal_says_what_to_do_and_leads_to_the_documents() -> None:
     ],
 )
 def test_what_a_person_does_follows_what_is_missing(then: str, resolution: str) -> None:
-    (told,) = proposals(f"{BILLED}\n{then}")
-    assert told.resolution.startswith(resolution)
+    (proposal,) = proposals(f"{BILLED}\n{then}")
+    assert proposal.resolution.startswith(resolution)
 
 
 def test_a_company_has_its_own_proposals_the_oldest_first() -> None:
@@ -157,6 +157,6 @@ def test_a_company_has_its_own_proposals_the_oldest_first() -> None:
     proposal B2 date=2025-01-03
     proposal B3 @GBPM date=2025-01-04
     """
-    told: Any = [(one.number, one.company) for one in proposals(table)]
-    assert told == [("PI-2", "USPM"), ("PI-3", "GBPM"), ("PI-1", "USPM")]
+    proposal: Any = [(one.number, one.company) for one in proposals(table)]
+    assert proposal == [("PI-2", "USPM"), ("PI-3", "GBPM"), ("PI-1", "USPM")]
     assert [one.number for one in proposals(table, "USPM")] == ["PI-2", "PI-1"]

@@ -1,4 +1,4 @@
-"""A record is a function of the set of its events: column by column the value that ranks highest (R12)."""
+"""A record is a function of the set of its events: in each column the value of highest precedence (R12)."""
 
 from typing import Any
 
@@ -126,12 +126,12 @@ def test_a_row_updated_for_years_keeps_only_the_events_it_still_rests_on() -> No
 NAME_COLUMNS = ["ProjId", "CostType", "Voucher"]
 RANKS = st.tuples(st.integers(0, 4), st.integers(0, 2), st.sampled_from("abc"))
 EVENTS = st.builds(
-    lambda rank, delete, told: change(*rank, delete=delete, **({} if delete else told)),
+    lambda rank, delete, values: change(*rank, delete=delete, **({} if delete else values)),
     RANKS,
     st.booleans(),
     st.dictionaries(st.sampled_from(NAME_COLUMNS), st.sampled_from([None, "x", "y", "z"])),
 )
-# Two different events of one rank have one digest, so they are the same event: one of each rank is drawn.
+# Two events of one precedence have one digest, so they are the same event: draw one of each precedence.
 HISTORIES = st.lists(EVENTS, max_size=8, unique_by=lambda event: event.evidence.precedence)
 
 
