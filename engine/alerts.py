@@ -199,13 +199,13 @@ def unreconciled(company: Company, period: Period, amount: int, limit: int) -> l
     """
     if abs(amount) <= limit:
         return []
-    shown = f"{money.text(amount, company.currency)} {company.currency or ''}".rstrip()
+    total = f"{money.text(amount, company.currency)} {company.currency or ''}".rstrip()
     return [
         Alert(
             key=f"amount-before-close {company.code} {period.start}",
             kind="amount-before-close",
             company=company.code,
-            text=f"{company.code}: {shown} of the period {period.start} to {period.end} are unreconciled, and the "
+            text=f"{company.code}: {total} of the period {period.start} to {period.end} are unreconciled, and the "
             "period is about to be closed.",
             detail={
                 "start": period.start,

@@ -81,10 +81,10 @@ def present_time(today: date | None, now: datetime) -> datetime:
     return now if today is None else datetime(today.year, today.month, today.day, tzinfo=UTC) + timedelta(days=1)
 
 
-def same_period(company: Company | None, one: str, other: str) -> bool:
+def same_period(company: Company | None, first: str, second: str) -> bool:
     """Return True if two dates are in one operating period, or in one calendar month if no period contains both."""
-    periods = {_period_of(company, day) for day in (one, other)}
-    return one[:7] == other[:7] if None in periods else len(periods) == 1
+    periods = {_period_of(company, day) for day in (first, second)}
+    return first[:7] == second[:7] if None in periods else len(periods) == 1
 
 
 def _period_of(company: Company | None, day: str) -> str | None:

@@ -30,7 +30,7 @@ def observe(finance: Finance, dataverse: Dataverse) -> Observed:
     read(lambda: _solution(dataverse), "solution")
     read(lambda: {"finance": finance.version()}, "finance")
     read(lambda: _maps(dataverse), *MAPS)
-    return Observed(found=versions, unknown=unknown)
+    return Observed(values=versions, unknown=unknown)
 
 
 def _solution(dataverse: Dataverse) -> dict[str, str]:

@@ -60,8 +60,8 @@ def _readings(written: str) -> Iterator[str]:
     match = _PARTS.fullmatch(written.strip())
     if not match:
         return
-    one, two, three = map(int, match.groups())
-    for year, month, day in ((one, two, three), (three, one, two), (three, two, one)):
+    first, second, third = map(int, match.groups())
+    for year, month, day in ((first, second, third), (third, first, second), (third, second, first)):
         if year >= 1900:
             try:
                 yield date(year, month, day).isoformat()

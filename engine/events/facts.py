@@ -117,8 +117,8 @@ def guid(text: str) -> str | None:
     """Normalise a guid to lower case without braces; None if it is none, or all zeros, which means "no row"."""
     if _CANONICAL.fullmatch(text):
         return None if text == _NO_GUID else text
-    if found := _GUID.fullmatch(text):
-        value = "-".join(found.groups()).lower()
+    if match := _GUID.fullmatch(text):
+        value = "-".join(match.groups()).lower()
         return None if value == _NO_GUID else value
     return None
 

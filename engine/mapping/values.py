@@ -28,8 +28,8 @@ _TIME = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([
 
 def unfit(value: Any) -> dict[str, str]:
     """Return the stored form of a value that does not fit."""
-    shown = value if isinstance(value, str) else repr(value)
-    return {"unfit": shown[:_SHOWN].replace("\0", "\ufffd")}
+    text = value if isinstance(value, str) else repr(value)
+    return {"unfit": text[:_SHOWN].replace("\0", "\ufffd")}
 
 
 def is_unfit(value: Any) -> bool:

@@ -49,11 +49,11 @@ def evaluate(
 
 def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Finding]]:
     division = divide(facts, verdict)
-    found = findings.of_document(facts, verdict, division)
+    document_findings = findings.of_document(facts, verdict, division)
     line, header, project = facts.line, facts.header, facts.project_row
-    shown = _shown_line(verdict)
-    journal_line = shown.line if shown is not None else None
-    journal = shown.journal if shown is not None else None
+    staging = _shown_staging(verdict)
+    journal_line = staging.line if staging is not None else None
+    journal = staging.journal if staging is not None else None
     vendor = resolve_reference(facts.chain.reference_data, header, "vendor") if header is not None else None
     # Positional, in the order of the fields: on this hot path keyword arguments cost more than some decisions.
     document = Document(
@@ -88,10 +88,10 @@ def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Fi
         journal_line["currency"] if journal_line is not None else None,
         journal_line["exchange_rate"] if journal_line is not None else None,
         journal_line["voucher"] if journal_line is not None else None,
-        _posted_date(shown),
-        tuple(sorted({finding.code for finding in found})),
+        _posted_date(staging),
+        tuple(sorted({finding.code for finding in document_findings})),
     )
-    return document, found
+    return document, document_findings
 
 
 def _category(facts: DocumentFacts) -> str | None:
@@ -101,15 +101,15 @@ def _category(facts: DocumentFacts) -> str | None:
     return cast("str | None", facts.line["category"])
 
 
-def _shown_line(verdict: Verdict) -> StagingFacts | None:
+def _shown_staging(verdict: Verdict) -> StagingFacts | None:
     """Return the staging row whose journal line the grid shows: that of the deciding actual."""
     return verdict.deciding.most_advanced if verdict.deciding is not None else None
 
 
-def _posted_date(shown: StagingFacts | None) -> str | None:
-    if shown is None or not shown.line_posted or shown.journal is None or shown.journal["posted_at"] is None:
+def _posted_date(staging: StagingFacts | None) -> str | None:
+    if staging is None or not staging.line_posted or staging.journal is None or staging.journal["posted_at"] is None:
         return None
-    return iso(shown.journal["posted_at"])[:10]
+    return iso(staging.journal["posted_at"])[:10]
 
 
 def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynced]:

@@ -341,8 +341,8 @@ class _Blank(dict[str, object]):
 def explain(document: Document, moment: Moment) -> Explanation:
     """Return the explanation of a document, as far as it may be reported at `moment` (R21)."""
     words = _words(document)
-    awaited, shown = document.awaited, shown_cause(document, moment)
-    if awaited is not None and shown in UNKNOWN:
+    awaited, cause = document.awaited, shown_cause(document, moment)
+    if awaited is not None and cause in UNKNOWN:
         until = moment.until.get(awaited.source)
         parameters = {
             "entities": ", ".join(awaited.entities),
@@ -350,7 +350,7 @@ def explain(document: Document, moment: Moment) -> Explanation:
             "until": None if until is None else iso(until),
             "unread": ", ".join(iso(moment.unread[name]) for name in awaited.entities if name in moment.unread),
         }
-        unknown = UNKNOWN[shown]
+        unknown = UNKNOWN[cause]
         words = Words(words.seen, unknown.missing.format_map(parameters), unknown.do.format_map(parameters))
     return _explanation(words, document.evidence)
 

@@ -27,8 +27,8 @@ class _Findings(list[Finding]):
         self, code: str, row: Row, document: str | None, evidence: Evidence | None = None, **parameters: Any
     ) -> None:
         """Add a finding about `row`. Its evidence is that of the existence of the row, unless given."""
-        shown = {name: value for name, value in parameters.items() if value is not None}
-        self.append(Finding(code, row.key, document, shown, evidence or row.existence))
+        present = {name: value for name, value in parameters.items() if value is not None}
+        self.append(Finding(code, row.key, document, present, evidence or row.existence))
 
 
 # --- of a document ---------------------------------------------------------------------------------------------------

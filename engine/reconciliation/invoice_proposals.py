@@ -53,14 +53,14 @@ class Proposal(msgspec.Struct, frozen=True):
     @property
     def documents(self) -> list[str]:
         """The documents of the transactions to post."""
-        return sorted({one.document for one in self.to_post if one.document is not None})
+        return sorted({sale.document for sale in self.to_post if sale.document is not None})
 
     def message(self, day: Callable[[str], str] = str, amount: Callable[[int, str | None], str] = money.text) -> str:
         """Return what it waits for, with the dates and amounts of the transactions to post."""
         if not self.billed and not self.unknown:
             return "None of its billed sales has arrived in Finance."
         sentences = (
-            [f"Not posted yet: {'; '.join(_transaction_text(one, day, amount) for one in self.to_post)}."]
+            [f"Not posted yet: {'; '.join(_transaction_text(sale, day, amount) for sale in self.to_post)}."]
             if self.to_post
             else []
         )
@@ -92,15 +92,15 @@ class Proposal(msgspec.Struct, frozen=True):
             "unknown": self.unknown,
             "to_post": [
                 {
-                    "date": one.date,
-                    "amount": None if one.amount is None else money.text(one.amount, one.currency),
-                    "currency": one.currency,
-                    "state": one.state,
-                    "journal": one.journal,
-                    "document": one.document,
-                    "actual": one.actual,
+                    "date": sale.date,
+                    "amount": None if sale.amount is None else money.text(sale.amount, sale.currency),
+                    "currency": sale.currency,
+                    "state": sale.state,
+                    "journal": sale.journal,
+                    "document": sale.document,
+                    "actual": sale.actual,
                 }
-                for one in self.to_post
+                for sale in self.to_post
             ],
             "message": self.message(),
             "resolution": self.resolution,

@@ -163,5 +163,5 @@ def _accounting_amounts(facts: DocumentFacts, amounts: Amounts) -> Amounts | Non
 def _converted_parts(rate: str | None, total: int, parts: list[int], currency: str) -> Amounts | None:
     """Convert the parts by the rate: an amount of 0 cannot be divided in proportion."""
     shares = [money.converted(part, rate, currency) if part else 0 for part in parts]
-    known = [share for share in shares if share is not None]
-    return _amounts(total, *known, total - sum(known)) if len(known) == len(shares) else None
+    converted = [share for share in shares if share is not None]
+    return _amounts(total, *converted, total - sum(converted)) if len(converted) == len(shares) else None

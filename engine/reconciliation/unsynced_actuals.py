@@ -33,8 +33,8 @@ def unsynced_actuals(chain: ChainFacts, document: DocumentFacts | None) -> Itera
         company = row.company or (document.line.company if document is not None else None)
         if company is None:
             continue
-        known = chain.reference_data.directory.company(company)
-        currency = known.currency if known is not None else None
+        ledger = chain.reference_data.directory.company(company)
+        currency = ledger.currency if ledger is not None else None
         yield UnsyncedActual(row, document, company, currency, _accounting_amount(chain, row, currency, document))
 
 

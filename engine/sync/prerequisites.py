@@ -35,7 +35,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     `unknown` maps what could not be observed to the reason.
     """
 
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     unknown: dict[str, str] = {}
 
 
@@ -61,7 +61,7 @@ def unmet(prerequisites: Collection[Prerequisite]) -> list[Prerequisite]:
 
 
 def _prerequisite(name: str, observed: Observed, confirmed: bool) -> Prerequisite:
-    value = observed.found.get(name)
+    value = observed.values.get(name)
     if value is None:
         if confirmed:
             return Prerequisite(name, True, f"{_TITLES[name]}: confirmed by the administrator")

@@ -279,7 +279,7 @@ def test_prerequisites_of_the_wrong_types_are_unknown() -> None:
     body = {"value": [{"LogicalName": 1}, {"LogicalName": "a", "EntitySetName": ["b"]}, {"name": {}}, {"version": 1}]}
     with hostile(always(reply(msgspec.json.encode(body)))) as server:
         observed = observe(Finance(connection(server)), Dataverse(connection(server)))
-    assert set(observed.found) <= {"finance"}
+    assert set(observed.values) <= {"finance"}
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ ALL = {"feature": "on", "solution": SOLUTION, "finance": FINANCE, **MAPS}
 
 
 def test_with_just_what_is_needed_nothing_is_missing() -> None:
-    assert unmet(check(Observed(found=ALL))) == []
+    assert unmet(check(Observed(values=ALL))) == []
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_with_just_what_is_needed_nothing_is_missing() -> None:
     ],
 )
 def test_versions_are_compared_by_their_numbers(name: str, found: str, met: bool) -> None:
-    missing = unmet(check(Observed(found={**ALL, name: found})))
+    missing = unmet(check(Observed(values={**ALL, name: found})))
     assert [one.name for one in missing] == ([] if met else [name])
     assert all(found in one.text for one in missing if found != "off")
 
@@ -41,7 +41,7 @@ def test_versions_are_compared_by_their_numbers(name: str, found: str, met: bool
 @pytest.mark.parametrize("name", NAMES)
 def test_what_nobody_knows_keeps_the_sync_from_starting_until_somebody_looked(name: str) -> None:
     found = {key: value for key, value in ALL.items() if key != name}
-    observed = Observed(found=found, unknown={name: "403 Forbidden"})
+    observed = Observed(values=found, unknown={name: "403 Forbidden"})
     (missing,) = unmet(check(observed))
     assert (missing.name, missing.met) == (name, None)
     assert "403 Forbidden" in missing.text
@@ -50,7 +50,7 @@ def test_what_nobody_knows_keeps_the_sync_from_starting_until_somebody_looked(na
 
 
 def test_what_is_too_old_cannot_be_confirmed_away() -> None:
-    assert [one.name for one in unmet(check(Observed(found={**ALL, "finance": "10.0.40"}), NAMES))] == ["finance"]
+    assert [one.name for one in unmet(check(Observed(values={**ALL, "finance": "10.0.40"}), NAMES))] == ["finance"]
 
 
 def test_a_text_without_a_version_is_older_than_any() -> None:
@@ -61,7 +61,7 @@ def test_the_pair_is_found_to_have_all_but_what_no_api_tells() -> None:
     site = Site()
     site.on = False
     observed = observe(site.finance, site.dataverse)
-    assert observed.found == {
+    assert observed.values == {
         "solution": "4.160.0.1",
         "finance": "10.0.46",
         "msdyn_expenses": "1.0.0.5",
