@@ -4,7 +4,7 @@ An error is a message of a Finance process. No status is stored: it is a functio
 and of the time of the query, independent of the order in which they arrived.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple
 
@@ -44,14 +44,6 @@ def subject_of(message: ProcessMessage) -> Subject:
 def recency(message: ProcessMessage) -> tuple[int, str, str]:
     """Sort key of the errors of a subject; the greatest is the most recent."""
     return message.evidence.at, message.evidence.source, message.evidence.event
-
-
-class RunName(NamedTuple):
-    """The identity of a run: company, process, run id."""
-
-    company: str | None
-    process: str
-    run: str
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -179,28 +171,3 @@ def is_superseded(run: Run, runs: Sequence[Run]) -> bool:
         and (other.everything or (not run.everything and set(run.scope) <= set(other.scope)))
         for other in runs
     )
-
-
-def runs_of(messages: Iterable[ProcessMessage]) -> list[Run]:
-    """Return the runs in a set of messages. A run id that started twice yields two runs.
-
-    A message without company belongs to the runs of its id in any company.
-    """
-    starts: list[ProcessMessage] = []
-    heard: dict[RunName, int] = {}
-    ended: set[RunName] = set()
-    for message in messages:
-        name = RunName(message.company, message.process, message.run)
-        heard[name] = max(heard.get(name, message.evidence.at), message.evidence.at)
-        if message.stage == "started":
-            starts.append(message)
-        elif message.stage != "message":
-            ended.add(name)
-    return [_run(start, heard, ended) for start in starts]
-
-
-def _run(start: ProcessMessage, heard: Mapping[RunName, int], ended: Set[RunName]) -> Run:
-    name = RunName(start.company, start.process, start.run)
-    names = (name, name._replace(company=None))
-    latest = max(heard.get(name, start.evidence.at) for name in names)
-    return Run(*name, start.scope, start.evidence.at, latest, not ended.isdisjoint(names))
