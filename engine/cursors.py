@@ -39,22 +39,3 @@ class Cursors(Protocol):
 
     def all(self) -> Iterable[Cursor]:
         """Return every cursor, by table."""
-
-
-class MemoryCursors:
-    """In-memory cursor store, for tests and dry runs."""
-
-    def __init__(self) -> None:
-        self._cursors: dict[str, Cursor] = {}
-
-    def load(self, table: str) -> Cursor | None:
-        """Return the cursor of a table; None if the table was never read."""
-        return self._cursors.get(table)
-
-    def save(self, cursor: Cursor) -> None:
-        """Save a cursor, replacing the one of the same table."""
-        self._cursors[cursor.table] = cursor
-
-    def all(self) -> Iterable[Cursor]:
-        """Return every cursor, by table."""
-        return [self._cursors[table] for table in sorted(self._cursors)]

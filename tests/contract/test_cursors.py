@@ -2,8 +2,9 @@
 
 import pytest
 
-from engine.cursors import Cursor, Cursors, MemoryCursors
+from engine.cursors import Cursor, Cursors
 from store.operational.cursors import SqlCursors
+from tests.support.memory_ports import MemoryCursors
 
 ACTUALS = Cursor(
     table="dataverse/msdyn_actual",

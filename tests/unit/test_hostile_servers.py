@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.cursors import MemoryCursors
 from handlers.api.bounded_exchange import Bounds, client
 from handlers.api.connection import Connection
 from handlers.api.dataverse import Dataverse
@@ -30,6 +29,7 @@ from handlers.errors import (
 from handlers.poll import Poller, Table
 from handlers.prerequisites import observe
 from tests.support.hostile import Hostile, Script, hostile, reply, rows, zipped
+from tests.support.memory_ports import MemoryCursors
 
 API = "/api/data/v9.2"
 BOUNDS = Bounds(answer_bytes=1_000_000, exchange_seconds=0.6, pages=20, read_seconds=5.0)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engine.chains.records import merge, new_record, record_key
-from engine.cursors import Cursor, MemoryCursors
+from engine.cursors import Cursor
 from engine.events.facts import Change, Evidence, Heartbeat, iso
 from engine.mapping.values import parse_time
 from engine.reconciliation.documents import Document
@@ -23,6 +23,7 @@ from streams.embedded.log import EmbeddedLog
 from streams.log import EventLog, NewRecord, RecordTooLarge
 from streams.projector import notice
 from streams.topics import COMMANDS, DEFAULT_PREFIX
+from tests.support.memory_ports import MemoryCursors
 from tests.support.memory_world import MemoryWorld
 from tests.support.pairs import Site
 from tests.support.payloads import context, encoded

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from engine.cursors import MemoryCursors
 from engine.errors import InputError
 from engine.events.facts import Change
 from streams.codec import decode
@@ -18,6 +17,7 @@ from streams.embedded.log import EmbeddedLog
 from streams.log import LogRecord
 from streams.topics import CHANGES, DEFAULT_PREFIX
 from tests.support.commandline import Tieout, typist
+from tests.support.memory_ports import MemoryCursors
 from tests.support.stores import MAPS
 from tieout.maintenance.ingest import Ingested
 from tieout.maintenance.synapse import ingest_folder

@@ -5,9 +5,9 @@ from structlog.testing import capture_logs
 
 from engine.sync.actions import Task
 from engine.sync.attempts import ATTEMPTS_MAX, SECOND, Claim, Outcome, Request, Sync
-from handlers.attempts import MemoryAttempts
 from handlers.errors import Changed, Configuration, OutgoingOff, Permanent, TargetError, Throttled, Transient
 from handlers.sync_executor import IN_PROCESS_WAIT_MAX, Precondition, SyncExecutor, outcome_of
+from tests.support.memory_ports import MemoryAttempts
 
 
 class World:
