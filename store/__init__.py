@@ -8,4 +8,5 @@
 * `proof`: the canonical dump, self-checks, and the swap to a rebuilt store.
 * `lease`: the writer's lease, with a fencing token.
 * `notices`: re-read requests.
+* `clock`: the time of this machine, in microseconds.
 """

@@ -4,7 +4,6 @@ No other module changes the projection. A failed batch leaves the store unchange
 before it continues.
 """
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Final
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from engine.chains.records import Record
 from engine.errors import LeaseLost, StoreMismatch, StoreReplaced
 from engine.mapping.compiler import Maps
+from store import clock
 from store.errorlog import error_log, error_states
 from store.lease import Lease
 from store.notices import waiting_keys
@@ -63,7 +63,7 @@ class Writer:
         *,
         publishes: bool = True,
         lease: Lease | None = None,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000,
+        clock: Callable[[], int] = clock.now,
     ) -> None:
         self._engine = engine
         self._publishes = publishes
@@ -332,7 +332,7 @@ def _request_syncs(connection: Connection, requests: Sequence[ReceivedRequest]) 
         name = f"{APPLIED}{received.topic}/{received.partition}"
         if received.offset < applied.get(name, 0):
             continue
-        if received.request.at > time.time_ns() // 1_000 - REQUEST_VALIDITY:
+        if received.request.at > clock.now() - REQUEST_VALIDITY:
             save_request(connection, received.request)
         applied[name] = received.offset + 1
     upsert(connection, tables.settings, [(name, str(offset)) for name, offset in applied.items()])
@@ -345,7 +345,7 @@ def last_outbox_id(connection: Connection) -> int:
 
 def write_outbox(connection: Connection, outgoing: Iterable[Outgoing], last: int) -> int:
     """Insert records into the outbox after id `last`. Return the new last id."""
-    now = time.time_ns() // 1_000
+    now = clock.now()
     rows = [(number, item.topic, item.key, item.value, now) for number, item in enumerate(outgoing, last + 1)]
     insert_rows(connection, tables.outbox, rows)
     return last + len(rows)

@@ -53,16 +53,16 @@ def alerts(context: typer.Context, as_json: JsonOption = False) -> None:
 def test() -> None:
     """Send a test to TIEOUT_WEBHOOK, and say whether it was taken."""
     import threading
-    import time
     import uuid
 
     from engine.alerts import trial_event
     from engine.errors import SettingError
+    from store import clock
     from tieout.worker.alerting import open_webhook
 
     settings = in_force()
     if settings.webhook is None:
         raise SettingError("TIEOUT_WEBHOOK is not set: there is nobody to tell.")
     with open_webhook(settings, threading.Event()) as webhook:
-        webhook.send(trial_event(str(uuid.uuid4()), settings.prefix, time.time_ns() // 1_000))
+        webhook.send(trial_event(str(uuid.uuid4()), settings.prefix, clock.now()))
     typer.echo("The test was taken.")

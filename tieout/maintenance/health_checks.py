@@ -17,6 +17,7 @@ from engine.errors import MapError, TieoutError
 from engine.events.facts import iso
 from engine.events.notices import REMEDY, overdue, row_counts
 from engine.mapping.compiler import Maps
+from store import clock
 from store.lease import LEASE_SECONDS, lease_holder
 from store.notices import waiting_rows
 from store.operational.cursors import cursors
@@ -252,7 +253,7 @@ def _notices(connection: Connection) -> Line:
         f"{number:,} {rows} not read yet since an event that was cut or carries keys only ({row_counts(waiting)}), "
         f"the first since {iso(waiting[0].since)}"
     )
-    if overdue(waiting, time.time_ns() // 1_000):
+    if overdue(waiting, clock.now()):
         return Line("notices", False, f"{says}. {REMEDY}", detail)
     return Line("notices", True, says, detail)
 

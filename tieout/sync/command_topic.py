@@ -22,6 +22,7 @@ from engine.errors import QueryError
 from engine.sync.attempts import Request
 from engine.sync.commands import Command, DeleteError, delete_error, sync_documents
 from handlers.change_events import SourceEvent
+from store import clock
 from store.errorlog.error_log import ErrorEntry
 from store.operational.inbox import count_queued, enqueue
 from store.queries.snapshot import Reader
@@ -101,7 +102,7 @@ class TopicWriter:
         """Queue commands in the store for the worker that writes to the log."""
         with open_store(self._settings, write=True) as engine, engine.begin() as connection:
             rows = [(key.encode(), _json(command)) for key, command in commands]
-            return Sent(waiting=tuple(enqueue(connection, rows, time.time_ns() // 1_000)))
+            return Sent(waiting=tuple(enqueue(connection, rows, clock.now())))
 
     def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
         """Publish records and return their partitions and offsets. Raises `QueryError` if another process has the
@@ -195,7 +196,7 @@ def current_user() -> str:
 def deletion_commands(entries: Iterable[ErrorEntry], who: str, why: str) -> list[tuple[str, Command]]:
     """Return the commands that delete these errors, up to the latest message shown: a later message is not deleted."""
     commands: list[tuple[str, Command]] = []
-    at = time.time_ns() // 1_000
+    at = clock.now()
     for entry in entries:
         subject = subject_of(entry.message)
         deletion = Deletion(

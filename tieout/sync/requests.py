@@ -1,11 +1,11 @@
 """Sync requests of people and of the recurring job (R40, R41)."""
 
-import time
 import uuid
 from collections.abc import Iterable
 
 from engine.sync.actions import Task
 from engine.sync.attempts import Request, SyncRun
+from store import clock
 
 
 def request_of(
@@ -28,7 +28,7 @@ def request_of(
     documents = sum(len(task.documents) for task in requested)
     return Request(
         id=name,
-        at=time.time_ns() // 1_000,
+        at=clock.now(),
         who=who,
         by_person=by_person,
         tasks=requested,

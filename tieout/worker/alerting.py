@@ -22,6 +22,7 @@ from engine.events.notices import overdue
 from handlers.api.bounded_exchange import client
 from handlers.errors import TargetError
 from handlers.webhook import Webhook
+from store import clock
 from store.operational.alerts import SqlAlerts
 from store.operational.attempts import SqlAttempts
 from store.projection.tile_totals import View
@@ -66,7 +67,7 @@ class AlertConditions:
         with self._reader.snapshot() as snapshot:
             active = [*_silent(snapshot, self._settings), *alerts.waiting(snapshot.stopped())]
             active += _amounts(snapshot, self._settings)
-            active += alerts.not_read(overdue(snapshot.unread_rows(), _now()))
+            active += alerts.not_read(overdue(snapshot.unread_rows(), clock.now()))
         evaluated: set[AlertKind] = {"feed-silent", "waits-for-person", "rows-not-read", "amount-before-close"}
         try:
             with open_log(self._settings, write=False) as event_log:
@@ -210,7 +211,7 @@ def _run(settings: Settings, stop: threading.Event) -> None:
                         SqlAlerts(engine),
                         webhook.send,
                         prefix=settings.prefix,
-                        clock=_now,
+                        clock=clock.now,
                     )
                     repeat("alerts", partial(_run_once, jobs, dispatcher), engine, stop, POLL_SECONDS)
             except (TieoutError, DBAPIError) as error:
@@ -238,7 +239,3 @@ def open_webhook(settings: Settings, stop: threading.Event) -> Iterator[Webhook]
     assert settings.webhook is not None
     with client(timeout=TIMEOUT_SECONDS) as http:
         yield Webhook(http, settings.webhook, stop=stop, sleep=sleep_using_event(stop))
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000

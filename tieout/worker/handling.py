@@ -4,7 +4,6 @@ import os
 import random
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from handlers.general_journals import GeneralJournals
 from handlers.processes import Processes
 from handlers.row_refresh import RowReader
 from handlers.sync_executor import SyncExecutor
+from store import clock
 from store.operational.attempts import SqlAttempts
 from store.operational.cursors import SqlCursors
 from store.queries.snapshot import Reader
@@ -161,7 +161,7 @@ class _Handler:
         report = self._topic_writer.report
         return MappedWork(
             maps,
-            GeneralJournalSync(journals, self._attempts, self._reader, settings, report, _now),
+            GeneralJournalSync(journals, self._attempts, self._reader, settings, report, clock.now),
             row_reread_task(settings, maps, connectors, self._engine, self._topic_writer, self._stop),
         )
 
@@ -195,7 +195,9 @@ class _Handler:
                     self._status.record_handling()
                 if due is None and until_done and self.requests_ended.is_set():
                     return
-                self._stop.wait(POLL_SECONDS if due is None else min(max((due - _now()) / SECOND, 0.05), POLL_SECONDS))
+                self._stop.wait(
+                    POLL_SECONDS if due is None else min(max((due - clock.now()) / SECOND, 0.05), POLL_SECONDS)
+                )
             except StoreMismatch:
                 continue  # a replay replaced the store: no call was made, and the next check reports it
             except DBAPIError as error:
@@ -212,7 +214,7 @@ class _Handler:
             by_action(work.journals.call, caller(self._connectors.processes)),
             by_action(work.journals.check, document_precondition(self._reader, self._settings)),
             name=f"{self._name}/{number}",
-            clock=_now,
+            clock=clock.now,
             sleep=_sleep_until(self._stop),
             chance=random.random,
             ended=by_action(work.journals.ended, lambda claim: None),
@@ -227,7 +229,7 @@ class _Handler:
         for company, day, request in sync_every_company(self._reader, self._attempts, self._settings, now, self._send):
             documents = sum(len(task.documents) for task in request.tasks)
             log.info("company_synced", company=company, day=day, calls=len(request.tasks), documents=documents)
-            self._attempts.purge_runs(_now() - self._settings.error_history_days * DAY)
+            self._attempts.purge_runs(clock.now() - self._settings.error_history_days * DAY)
             ran = True
         return ran
 
@@ -243,7 +245,7 @@ class _Handler:
             self._topic_writer.enqueue(commands)
 
     def _request_journals(self, work: MappedWork) -> bool:
-        slot = _now() // SECOND // self._settings.journals_every * self._settings.journals_every
+        slot = clock.now() // SECOND // self._settings.journals_every * self._settings.journals_every
         # One of the workers requests them: the first to claim the slot.
         if not self._attempts.claim_job("general journals", iso(slot * SECOND)):
             return False
@@ -270,7 +272,7 @@ def row_reread_task(
         return rows >= ROWS_AT_ONCE or stop.is_set()
 
     def reread() -> bool:
-        slot = _now() // SECOND // ROWS_SECONDS * ROWS_SECONDS
+        slot = clock.now() // SECOND // ROWS_SECONDS * ROWS_SECONDS
         # One of the workers reads them: the first to claim the slot.
         if not jobs.claim_job("rows read again", iso(slot * SECOND)):
             return False
@@ -301,10 +303,6 @@ def by_action(of_journals: Callable[[Claim], T], of_documents: Callable[[Claim],
         return of_journals(claim) if claim.action == ACTION else of_documents(claim)
 
     return dispatch
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000
 
 
 def _sleep_until(stop: threading.Event) -> Callable[[float], None]:

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import Engine
@@ -32,7 +31,7 @@ def repeat(name: str, task: Callable[[], bool], engine: Engine, stop: threading.
 
 def record_run(engine: Engine, name: str, failed: str) -> None:
     """Record the last run of a loop; `failed` is the reason of a failure, empty after a success."""
-    at = int(datetime.now(UTC).timestamp() * 1_000_000)
+    at = clock.now()
     try:
         with engine.begin() as connection:
             record(connection, LoopRun(name=name, at=at, failed=failed))
