@@ -1,11 +1,12 @@
 """The ledger calendar of a company: its operating periods with their status, and the window of documents (R30)."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
 
 import msgspec
 
 from engine.errors import QueryError
+from engine.events.facts import microseconds
 
 PeriodStatus = Literal["on-hold", "open", "closed"]
 
@@ -79,6 +80,11 @@ def accounting_date(company: Company, day: str, *, automatic: bool) -> str | Non
 def present_time(today: date | None, now: datetime) -> datetime:
     """Return the time up to which ages are counted: now, or the end of the simulated business date."""
     return now if today is None else datetime(today.year, today.month, today.day, tzinfo=UTC) + timedelta(days=1)
+
+
+def midnight(day: date, zone: tzinfo = UTC) -> int:
+    """Return the start of a day in a time zone, in microseconds since 1970 UTC."""
+    return microseconds(datetime(day.year, day.month, day.day, tzinfo=zone))
 
 
 def same_period(company: Company | None, first: str, second: str) -> bool:

@@ -6,12 +6,13 @@ The tables store messages and deletions only. The status of an error is derived 
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import date
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, case, func, select, tuple_
 
+from engine.calendar import midnight
 from engine.errorlog.known_messages import recognise
 from engine.errorlog.lifecycle import (
     Deletion,
@@ -24,7 +25,7 @@ from engine.errorlog.lifecycle import (
     recency,
     subject_of,
 )
-from engine.events.facts import ProcessMessage, iso, microseconds
+from engine.events.facts import ProcessMessage, iso
 from engine.serialization import error_json, state_json
 from store.schema import tables
 from store.schema.bulk_sql import chunks
@@ -116,9 +117,9 @@ def _conditions(query: ErrorQuery) -> list[ColumnElement[bool]]:
 def _within(query: ErrorQuery, at: ColumnElement[Any]) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if query.start is not None:
-        conditions.append(at >= _midnight(query.start))
+        conditions.append(at >= midnight(date.fromisoformat(query.start)))
     if query.end is not None:
-        conditions.append(at < _midnight(query.end) + 86_400 * 1_000_000)
+        conditions.append(at < midnight(date.fromisoformat(query.end)) + 86_400 * 1_000_000)
     return conditions
 
 
@@ -358,7 +359,3 @@ def _whole_run(connection: Connection, start: ProcessMessage, before: int, runs:
 
 def _key(message: ProcessMessage) -> tuple[str, str]:
     return message.evidence.source, message.evidence.event
-
-
-def _midnight(day: str) -> int:
-    return microseconds(datetime.fromisoformat(day).replace(tzinfo=UTC))

@@ -1,6 +1,6 @@
 """The tiles of a company (R31, R32): each the total of its part over the rows of its view."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select, text
 from engine import money
 from engine.calendar import Company, Window
 from engine.errors import QueryError
+from engine.events.facts import iso, microseconds
 from engine.reconciliation.documents import Kind
 from engine.reconciliation.grace import Moment, in_flight
 from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals
@@ -45,7 +46,7 @@ class Summary(msgspec.Struct, frozen=True):
             "from": self.window.start,
             "to": self.window.end,
             "currency": self.currency,
-            "as_of": self.as_of.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "as_of": iso(microseconds(self.as_of.replace(microsecond=0))),
             "unreconciled": {name: self._amount(value) for name, value in self.unreconciled.items()},
             "tiles": {name: self._amount(value) for name, value in self.tiles.items()},
             "difference": self._amount(self.difference),

@@ -22,7 +22,7 @@ from tieout.sync.command_topic import TopicWriter
 from tieout.sync.previews import Kind, obstacles
 from tieout.worker.feed_status import Feed, companies_of, feeds_of
 from tieout.worker.maps_in_force import MapsInForce
-from tieout.workspace.web.locales import Locale, preferred, zone
+from tieout.workspace.web.locales import Locale, preferred
 
 READY_SECONDS: Final = 30.0
 """How long it is taken as known that a sync may start; the confirmation asks anew."""
@@ -156,7 +156,7 @@ def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "
         except QueryError as error:
             text = str(error).replace("name the dates with --from and --to", "select both dates above")
             problem = text[:1].upper() + text[1:]
-    where = zone(company.time_zone if company else None)
+    where = snapshot.zone(company) if company else UTC
     return Frame(
         companies=companies,
         company=company,

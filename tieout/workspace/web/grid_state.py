@@ -12,16 +12,15 @@ What a person types into a filter is what stands in the address (amounts and dat
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, timedelta, tzinfo
 from typing import Any, Final, cast, get_args
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from engine import money
-from engine.calendar import Window
+from engine.calendar import Window, midnight
 from engine.errors import QueryError
-from engine.events.facts import microseconds
 from engine.reconciliation.documents import Kind
 from store.projection.tile_totals import BITS, View
 from store.queries.filters import COLUMNS, Condition, Operator
@@ -357,11 +356,7 @@ def _moments(text: str, zone: tzinfo) -> tuple[int, int]:
         following = date.fromisoformat(end) + timedelta(days=1)
     except OverflowError:
         raise _no_date(text) from None
-    return _midnight(date.fromisoformat(start), zone), _midnight(following, zone) - 1
-
-
-def _midnight(day: date, zone: tzinfo) -> int:
-    return microseconds(datetime(day.year, day.month, day.day, tzinfo=zone))
+    return midnight(date.fromisoformat(start), zone), midnight(following, zone) - 1
 
 
 def _no_date(text: str) -> QueryError:

@@ -6,10 +6,9 @@ thousands of numbers, and Babel's own functions interpret the pattern for each o
 """
 
 import re
-from datetime import UTC, date, datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import babel
 import msgspec
@@ -200,11 +199,3 @@ def _reader(pattern: str) -> re.Pattern[str]:
         return rf"{re.escape(found[0].strip())}\s*"
 
     return re.compile(re.sub(r"d+|M+|y|[^dMy]+", field, pattern), re.ASCII)
-
-
-def zone(name: str | None) -> tzinfo:
-    """Return the time zone of an IANA name; UTC for an unknown name."""
-    try:
-        return ZoneInfo(name) if name else UTC
-    except (ZoneInfoNotFoundError, ValueError):
-        return UTC
