@@ -24,7 +24,7 @@ from engine import money
 from engine.calendar import Window
 from engine.errors import QueryError
 from engine.events.facts import time_order
-from store.projection.tile_totals import View
+from engine.reconciliation.documents import PART_NAMES, TILES
 from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Snapshot
 from store.queries.summary import KINDS
@@ -58,7 +58,7 @@ CAUSES_RIGHT: Final = 0.99
 MISSES_KEPT: Final = 1_000
 
 ALWAYS: Final = Window("0001-01-01", "9999-12-31")
-_AMOUNTS: Final = ("amount", "missing_actual", "missing_journal_line", "reconciled", "difference", "accounting")
+_AMOUNTS: Final = ("amount", *PART_NAMES, "accounting")
 _IDENTITY: Final = ("kind", "company", "date", "currency", "accounting_currency")
 _GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "position": ("position",),
@@ -68,13 +68,6 @@ _GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "findings": ("findings",),
     "identity": _IDENTITY,
 }
-_TILES: Final[tuple[tuple[str, str, View, str], ...]] = (
-    ("vendor_invoice_missing_journal_lines", "vendor-invoice-line", "missing-journal-lines", "missing_journal_line"),
-    ("vendor_invoice_missing_actuals", "vendor-invoice-line", "missing-actuals", "missing_actual"),
-    ("expense_missing_journal_lines", "expense", "missing-journal-lines", "missing_journal_line"),
-    ("expense_missing_actuals", "expense", "missing-actuals", "missing_actual"),
-)
-"""A tile of the summary, and the view and the part of which it is the sum (R32)."""
 
 WHAT: Final = {
     "position": "positions",
@@ -254,16 +247,17 @@ def _differences(row: dict[str, Any], true: dict[str, Any]) -> Iterator[Fault]:
 
 def _tiles(snapshot: Snapshot, company: str, window: Window, shown: dict[str, Any]) -> Iterator[Fault]:
     """Each tile is the sum of its part over the rows of its view, added up row by row."""
-    for tile, kind, view, part in _TILES:
-        query = GridQuery(company=company, kind=kind, window=window, view=view, limit=1_000)  # type: ignore[arg-type]
+    for tile in TILES:
+        query = GridQuery(company=company, kind=tile.kind, window=window, view=tile.view, limit=1_000)
         amount = documents = 0
         for row in snapshot.rows(query):
             documents += 1
             parts = row.document.accounting
-            amount += getattr(parts, part) if parts is not None and row.document.amounts is not None else 0
+            amount += getattr(parts, tile.part) if parts is not None and row.document.amounts is not None else 0
         added = {"amount": money.text(amount, shown["currency"]), "documents": documents}
-        if shown["tiles"][tile] != added:
-            yield "grid", f"{company}: the tile {tile} says {shown['tiles'][tile]}, its grid adds up to {added}"
+        if shown["tiles"][tile.name] != added:
+            said = shown["tiles"][tile.name]
+            yield "grid", f"{company}: the tile {tile.name} says {said}, its grid adds up to {added}"
 
 
 def _strays(settings: Settings, play: LargeCompany) -> Iterator[Fault]:

@@ -9,15 +9,13 @@ from engine import money
 from engine.errorlog.known_messages import catalogued, recognise
 from engine.errorlog.lifecycle import ErrorStatus, Run
 from engine.events.facts import ProcessMessage, iso
-from engine.reconciliation.documents import Amounts, Document
-
-_PARTS = ("amount", "missing_actual", "missing_journal_line", "reconciled", "difference")
+from engine.reconciliation.documents import PART_NAMES, Amounts, Document
 
 
 def amounts_json(amounts: Amounts | None, currency: str | None) -> dict[str, str | None]:
     """Return the five amounts as digits with the currency's decimals; null if they cannot be computed."""
     if amounts is None:
-        return dict.fromkeys(_PARTS)
+        return dict.fromkeys(("amount", *PART_NAMES))
     return {
         "amount": None if amounts.amount is None else money.text(amounts.amount, currency),
         "missing_actual": money.text(amounts.missing_actual, currency),

@@ -73,6 +73,11 @@ class Totals(msgspec.Struct, gc=False):
     accounting_reconciled: int = 0
     accounting_difference: int = 0
 
+    @property
+    def accounting_unreconciled(self) -> int:
+        """What misses an actual or a journal line, in accounting currency."""
+        return self.accounting_missing_actual + self.accounting_missing_journal_line
+
     def __add__(self, other: "Totals") -> "Totals":
         return Totals(*map(add, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Column, Connection, Table, Text, select
 
 from engine import money
-from engine.reconciliation.documents import Document
+from engine.reconciliation.documents import PART_NAMES, Document
 from store.errorlog import error_states
 from store.projection.batch_plan import position_json
 from store.projection.outgoing import Outgoing
@@ -38,7 +38,6 @@ REBUILT: Final = (
 """Tables that follow from events alone. All others (actions of people, the lease, the outbox) are kept."""
 
 ROWS_AT_ONCE: Final = 5_000
-PART_NAMES: Final = ("missing_actual", "missing_journal_line", "reconciled", "difference")
 
 Row = tuple[Any, ...]
 

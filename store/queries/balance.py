@@ -127,7 +127,7 @@ def causes(connection: Connection, company: str, window: Window) -> list[CauseTo
     causes = [
         CauseTotal(
             *(kind, position, cause),
-            sums.accounting_missing_actual + sums.accounting_missing_journal_line,
+            sums.accounting_unreconciled,
             sums.documents,
             oldest[kind, position, cause],
         )
@@ -209,7 +209,7 @@ def ageing(connection: Connection, company: str, window: Window) -> list[AgeBuck
 
     def amount(kind: Kind, bucket: _Bucket) -> Amount:
         sums = by_bucket.get((kind, bucket), Totals())
-        return Amount(sums.accounting_missing_actual + sums.accounting_missing_journal_line, sums.documents)
+        return Amount(sums.accounting_unreconciled, sums.documents)
 
     return [
         AgeBucket(start, to, amount("expense", (start, to)), amount("vendor-invoice-line", (start, to)))
@@ -237,7 +237,7 @@ def trend(connection: Connection, company: str, window: Window) -> list[TrendDay
     )
     for (day,), sums in entered.items():
         # Not the amount itself: a document whose parts cannot be computed is in no tile.
-        put = sums.accounting_missing_actual + sums.accounting_missing_journal_line + sums.accounting_difference
+        put = sums.accounting_unreconciled + sums.accounting_difference
         move(day, put + sums.accounting_reconciled)
     table = tables.reconciliations.c
     left = select(table.day, table.amount).where(table.company == company, within(table.date, window))
@@ -287,10 +287,10 @@ def balance(connection: Connection, company: Company, window: Window, maps: Maps
 
 def _account(inside: Totals, before: Totals, earlier: int) -> Account:
     return Account(
-        tiles=inside.accounting_missing_actual + inside.accounting_missing_journal_line,
+        tiles=inside.accounting_unreconciled,
         difference=inside.accounting_difference,
         before=Amount(
-            before.accounting_missing_actual + before.accounting_missing_journal_line + before.accounting_difference,
+            before.accounting_unreconciled + before.accounting_difference,
             earlier,
         ),
     )

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, select
 
 from engine.errors import QueryError
+from engine.reconciliation.documents import PART_NAMES
 from store.schema import tables
 from store.schema.case_folding import folded
 
@@ -46,7 +47,7 @@ _OF: Final[Mapping[Of, Iterable[str]]] = {
     ),
     "date": ("date", "posted_date"),
     "time": ("since",),
-    "amount": ("amount", "missing_actual", "missing_journal_line", "reconciled", "difference"),
+    "amount": ("amount", *PART_NAMES),
 }
 
 COLUMNS: Final[Mapping[str, Column]] = {

@@ -1,7 +1,7 @@
 """The tiles of a company (R31, R32): each the total of its part over the rows of its view."""
 
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from sqlalchemy import Connection, func, select, text
@@ -10,7 +10,7 @@ from engine import money
 from engine.calendar import Company, Window
 from engine.errors import QueryError
 from engine.events.facts import iso, microseconds
-from engine.reconciliation.documents import Kind
+from engine.reconciliation.documents import TILES, Kind
 from engine.reconciliation.grace import Moment, in_flight
 from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals
 from store.queries.common import TotalsByView, document_of, exact_sum, joined, within
@@ -84,12 +84,7 @@ def summarise(
         currency=currency,
         as_of=as_of,
         unreconciled={"expense": expense.unreconciled, "vendor_invoice": invoice.unreconciled},
-        tiles={
-            "vendor_invoice_missing_journal_lines": invoice.missing_journal_lines,
-            "vendor_invoice_missing_actuals": invoice.missing_actuals,
-            "expense_missing_journal_lines": expense.missing_journal_lines,
-            "expense_missing_actuals": expense.missing_actuals,
-        },
+        tiles={tile.name: by_kind[tile.kind].of_view(tile.view) for tile in TILES},
         difference=Amount(
             expense.difference.amount + invoice.difference.amount,
             expense.difference.documents + invoice.difference.documents,
@@ -119,7 +114,7 @@ def _in_flight(connection: Connection, company: str, window: Window, moment: Mom
         if in_flight(document, moment):
             documents += 1
             parts = document.accounting
-            amount += parts.missing_actual + parts.missing_journal_line if parts else 0
+            amount += parts.unreconciled if parts else 0
     return Amount(amount, documents)
 
 
@@ -156,18 +151,16 @@ class _Tiles:
         self._lines += sums.documents if views & MISSING_JOURNAL_LINES else 0
         self._open += sums.documents if views & (MISSING_ACTUALS | MISSING_JOURNAL_LINES) else 0
 
-    @property
-    def missing_actuals(self) -> Amount:
-        return Amount(self._all.accounting_missing_actual, self._actuals)
-
-    @property
-    def missing_journal_lines(self) -> Amount:
+    def of_view(self, view: Literal["missing-actuals", "missing-journal-lines"]) -> Amount:
+        """The tile that leads to a view."""
+        if view == "missing-actuals":
+            return Amount(self._all.accounting_missing_actual, self._actuals)
         return Amount(self._all.accounting_missing_journal_line, self._lines)
 
     @property
     def unreconciled(self) -> Amount:
         """Total of both tiles; a document in both views counts once."""
-        return Amount(self._all.accounting_missing_actual + self._all.accounting_missing_journal_line, self._open)
+        return Amount(self._all.accounting_unreconciled, self._open)
 
     @property
     def difference(self) -> Amount:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.calendar import Window
 from engine.errors import QueryError
-from engine.reconciliation.documents import Kind
+from engine.reconciliation.documents import TILES, Kind
 from store.projection.tile_totals import BITS
 from store.queries.filters import COLUMNS, Condition
 from store.queries.grid_query import SORTS
@@ -172,7 +172,7 @@ def test_no_cell_of_a_file_is_a_formula(value: Any, cell: str) -> None:
 
 def test_what_changed_is_told_from_what_the_address_kept() -> None:
     def summary(amount: int, documents: int, unsynced: int = 0) -> Summary:
-        tiles = {name: Amount(0, 0) for name, _ in refresh_diff.TILES} | {
+        tiles = {name: Amount(0, 0) for name in (tile.name for tile in TILES)} | {
             "expense_missing_actuals": Amount(amount, documents)
         }
         window = Window("2024-03-01", "2025-01-08")

@@ -92,7 +92,7 @@ def _json(found: "Difference") -> dict[str, Any]:
     import msgspec
 
     from engine import money
-    from store.proof.swap import PART_NAMES
+    from engine.reconciliation.documents import PART_NAMES
 
     return {
         "documents": {"changed": found.changed, "new": found.new, "gone": found.gone, "outside": found.outside},

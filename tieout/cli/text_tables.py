@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import money
+from engine.reconciliation.documents import TILES
 from engine.sync.actions import ACTION_TEXTS
 from tieout.cli.output import counted, grouped, plain
 
@@ -38,13 +39,6 @@ def _table(*headers: str) -> Table:
 
 # --- summary ---------------------------------------------------------------------------------------------------------
 
-_TILES = (
-    ("vendor_invoice_missing_journal_lines", "Vendor invoice missing journal lines"),
-    ("vendor_invoice_missing_actuals", "Vendor invoice missing actuals"),
-    ("expense_missing_journal_lines", "Expense missing journal lines"),
-    ("expense_missing_actuals", "Expense missing actuals"),
-)
-
 
 def show_summary(screen: Console, told: dict[str, Any]) -> None:
     """The two unreconciled amounts, the four tiles and what stands beside them (R31, R32)."""
@@ -66,8 +60,8 @@ def show_summary(screen: Console, told: dict[str, Any]) -> None:
     line("Unreconciled vendor invoice amount", unreconciled["vendor_invoice"])
     table.add_row()
     section("Summary")
-    for name, title in _TILES:
-        line(title, told["tiles"][name])
+    for tile in TILES:
+        line(tile.title, told["tiles"][tile.name])
     table.add_row()
     section("Beside them")
     line("Difference between documents and actuals", told["difference"])

@@ -6,15 +6,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from engine.reconciliation.documents import TILES
 from tieout.simulator.amounts import rounded
 from tieout.simulator.scenario import ZERO, Kind, Label, Summary
-
-_TILES: tuple[tuple[str, Kind, str], ...] = (
-    ("vendor_invoice_missing_journal_lines", "vendor-invoice-line", "missing_journal_line"),
-    ("vendor_invoice_missing_actuals", "vendor-invoice-line", "missing_actual"),
-    ("expense_missing_journal_lines", "expense", "missing_journal_line"),
-    ("expense_missing_actuals", "expense", "missing_actual"),
-)
 
 
 @dataclass(slots=True)
@@ -44,7 +38,7 @@ class Totals:
 
     def __post_init__(self) -> None:
         """Start each tile at nothing."""
-        self.tiles = {(kind, part): Sum() for _, kind, part in _TILES}
+        self.tiles = {(tile.kind, tile.part): Sum() for tile in TILES}
         self.unreconciled = {"expense": Sum(), "vendor-invoice-line": Sum()}
 
     def add(self, label: Label) -> None:
@@ -75,7 +69,7 @@ class Totals:
                 "expense": self._shown(self.unreconciled["expense"]),
                 "vendor_invoice": self._shown(self.unreconciled["vendor-invoice-line"]),
             },
-            "tiles": {name: self._shown(self.tiles[kind, part]) for name, kind, part in _TILES},
+            "tiles": {tile.name: self._shown(self.tiles[tile.kind, tile.part]) for tile in TILES},
             "difference": self._shown(self.difference),
             "in_flight": self._shown(Sum()),
             "not_synced_to_finance": {"amount": unsynced["amount"], "records": unsynced["documents"]},

@@ -220,7 +220,7 @@ def _of_documents(
 
 def _open_amount(document: Document) -> int | None:
     amounts = document.accounting
-    return None if amounts is None else amounts.missing_actual + amounts.missing_journal_line
+    return None if amounts is None else amounts.unreconciled
 
 
 def of_journals(snapshot: Snapshot, company: Company, numbers: Collection[str] | None = None) -> Preview:

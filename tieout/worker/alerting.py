@@ -19,16 +19,15 @@ from engine.alerts import Alert, AlertKind
 from engine.calendar import Company, Window
 from engine.errors import TieoutError
 from engine.events.notices import overdue
+from engine.reconciliation.documents import TILES
 from handlers.api.bounded_exchange import client
 from handlers.errors import TargetError
 from handlers.webhook import Webhook
 from store import clock
 from store.operational.alerts import SqlAlerts
 from store.operational.attempts import SqlAttempts
-from store.projection.tile_totals import View
 from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Reader, Snapshot
-from store.queries.summary import KINDS
 from streams.log import EventLog, LogError
 from streams.topics import REJECTED
 from tieout.bootstrap import open_log, open_store
@@ -125,18 +124,11 @@ def _not_read(snapshot: Snapshot, company: Company, window: Window) -> int:
     if not snapshot.moment.unread:
         return 0
     amount = 0
-    for kind in KINDS:
-        for view, part in _PARTS.items():
-            for row in snapshot.rows(GridQuery(company=company.code, kind=kind, window=window, view=view)):
-                if row.cause == "not-read-yet" and not row.in_flight and row.document.accounting is not None:
-                    amount += getattr(row.document.accounting, part)
+    for tile in TILES:
+        for row in snapshot.rows(GridQuery(company=company.code, kind=tile.kind, window=window, view=tile.view)):
+            if row.cause == "not-read-yet" and not row.in_flight and row.document.accounting is not None:
+                amount += getattr(row.document.accounting, tile.part)
     return amount
-
-
-_PARTS: Final[Mapping[View, str]] = {
-    "missing-actuals": "missing_actual",
-    "missing-journal-lines": "missing_journal_line",
-}
 
 
 class AlertDispatcher:

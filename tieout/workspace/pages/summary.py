@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from engine.reconciliation.documents import Kind, PositionName
+from engine.reconciliation.documents import TILES, Kind, PositionName
 from engine.reconciliation.explanations import CAUSES
 from engine.sync.actions import SYNCED
 from store.projection.tile_totals import View
@@ -53,13 +53,6 @@ def company(request: Request) -> Response:
 
 # --- summary ---------------------------------------------------------------------------------------------------------
 
-_TILE_VIEWS: Final[dict[str, tuple[Kind, View]]] = {
-    "vendor_invoice_missing_journal_lines": ("vendor-invoice-line", "missing-journal-lines"),
-    "vendor_invoice_missing_actuals": ("vendor-invoice-line", "missing-actuals"),
-    "expense_missing_journal_lines": ("expense", "missing-journal-lines"),
-    "expense_missing_actuals": ("expense", "missing-actuals"),
-}
-
 
 def summary(request: Request) -> Response:
     """The two amounts and the four tiles, then what to do first and what is new."""
@@ -86,7 +79,7 @@ def behind(around: Frame) -> dict[str, Any]:
         return GridState(company=around.code, kind=kind, view=view, start=around.start, end=around.end)
 
     return {
-        "tile_links": {name: grid(*shown).address() for name, shown in _TILE_VIEWS.items()},
+        "tile_links": {tile.name: grid(tile.kind, tile.view).address() for tile in TILES},
         "kind_names": KIND_NAMES,
         "difference_links": {kind: grid(kind, "all").filtered("difference", "!0").address() for kind in KINDS},
         "not_synced_link": f"/{quote(around.code)}/not-synced{around.dated()}",
@@ -111,7 +104,7 @@ def amounts(request: Request, snapshot: Snapshot, around: Frame) -> dict[str, An
     return {
         **context,
         "summary": tiles,
-        "tiles": refresh_diff.TILES,
+        "tiles": TILES,
         "currency": tiles.currency,
         "since": refresh_diff.since(was, tiles, around.events),
         "refresh": _refreshed(request, refresh_diff.told(tiles, around.events)),

@@ -2,20 +2,12 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Final
 
 import msgspec
 
 from engine.events.facts import microseconds, moment
+from engine.reconciliation.documents import TILES
 from store.queries.summary import Amount, Summary
-
-TILES: Final = (
-    ("vendor_invoice_missing_journal_lines", "Vendor invoice missing journal lines"),
-    ("vendor_invoice_missing_actuals", "Vendor invoice missing actuals"),
-    ("expense_missing_journal_lines", "Expense missing journal lines"),
-    ("expense_missing_actuals", "Expense missing actuals"),
-)
-"""The tiles in their order, with the captions of the workspace in Finance (R32)."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -57,7 +49,7 @@ def since(was: str, summary: Summary, events: int) -> Since | None:
 
 def _amounts(summary: Summary) -> list[tuple[str, Amount]]:
     return [
-        *((caption, summary.tiles[name]) for name, caption in TILES),
+        *((tile.title, summary.tiles[tile.name]) for tile in TILES),
         ("Not synced from Dataverse to Finance", summary.not_synced),
         ("Amount differences", summary.difference),
     ]
