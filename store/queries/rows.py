@@ -30,6 +30,13 @@ class GridRow(msgspec.Struct, frozen=True):
     last_retried: int | None = None
     attempts: int | None = None
 
+    @property
+    def status(self) -> str:
+        """The code of the status: the cause if it may be claimed, the exclusion, else the position (in SQL
+        `store.queries.filters.STATUS`).
+        """
+        return self.cause or self.document.excluded or self.document.position
+
     def as_json(self) -> dict[str, Any]:
         """Return the JSON of `tieout documents`, whose members are stable."""
         findings = sorted({*self.document.findings, *self.timed})

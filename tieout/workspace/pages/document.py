@@ -26,7 +26,6 @@ from tieout.presenters import findings_of, hexadecimal, record_json
 from tieout.workspace.web.context import Frame, asked, frame, workspace_of
 from tieout.workspace.web.csv_export import as_file
 from tieout.workspace.web.deep_links import form_of
-from tieout.workspace.web.grid_columns import status
 from tieout.workspace.web.grid_state import dates, sync_preview
 from tieout.workspace.web.rendering import render
 
@@ -124,7 +123,7 @@ def _document(request: Request, view: ChainView, snapshot: Snapshot, around: Fra
         else None,
         "document": document,
         "row": view.row,
-        "status": status(view.row),
+        "status": view.row.status,
         "explanation": explanation,
         "event": event_address(document.evidence, around),
         "since": document.since,

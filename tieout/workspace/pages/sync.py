@@ -30,7 +30,7 @@ from tieout.workspace.pages.summary import KIND_NAMES, amounts
 from tieout.workspace.web import grid_state
 from tieout.workspace.web.context import Frame, age, asked, frame, workspace_of
 from tieout.workspace.web.csv_export import csv_response
-from tieout.workspace.web.grid_columns import GRIDS, status
+from tieout.workspace.web.grid_columns import GRIDS
 from tieout.workspace.web.grid_state import PATHS, GridState, dates, sync_preview
 from tieout.workspace.web.grid_state import VIEWS as VIEW_NAMES
 from tieout.workspace.web.posted_form import Form, read_form
@@ -297,7 +297,7 @@ def run(request: Request) -> Response:
                 (
                     one,
                     _address(around, one.document, documents=one.document in known, action=one.action),
-                    status(known[one.document]) if one.document in known else "",
+                    known[one.document].status if one.document in known else "",
                 )
                 for one in documents
             ],

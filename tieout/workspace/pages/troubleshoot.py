@@ -271,17 +271,12 @@ def _row(entry: ErrorEntry, around: Frame, journal: str, project: str) -> ErrorR
         resolution=known.resolution if known else None,
         journal=journal,
         project=project,
-        status=_status(entry),
+        status=entry.status.name,
         event=event_address(message.evidence, around),
         history=_history_address(around.code, message),
         delete=f"/{quote(around.code)}/errors/delete?error={key}" if entry.current else "",
         retry=sync_preview(around.code, {"error": key}) if entry.current else "",
     )
-
-
-def _status(entry: ErrorEntry) -> str:
-    """Return the key of `STATUSES`: an error that an interrupted run took up is current again, and says so."""
-    return "interrupted" if entry.status.interrupted else entry.status.state
 
 
 def _history_address(company: str, message: ProcessMessage) -> str:

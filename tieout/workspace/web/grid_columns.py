@@ -107,7 +107,7 @@ def plain(column: Column, row: GridRow) -> Any:
     document = row.document
     match column.name:
         case "standing":
-            return status(row)
+            return row.status
         case "findings":
             return " ".join(sorted({*document.findings, *row.timed}))
         case "actual":
@@ -132,11 +132,6 @@ def plain(column: Column, row: GridRow) -> Any:
 def digits(units: int | None, currency: str | None) -> str:
     """An amount as exports write it; '' where there is none."""
     return "" if units is None else money.text(units, currency)
-
-
-def status(row: GridRow) -> str:
-    """Return the code of a document's status: its cause if it may be claimed, its exclusion, else its position."""
-    return str(row.cause or row.document.excluded or row.document.position)
 
 
 def shown(column: Column, row: GridRow, locale: Locale, zone: tzinfo) -> str:
