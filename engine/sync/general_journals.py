@@ -72,11 +72,6 @@ class NextStep(msgspec.Struct, frozen=True):
     amounts: tuple[tuple[int, Amount], ...] = ()
 
     @property
-    def calls(self) -> bool:
-        """Return True if the step writes to Dataverse."""
-        return self.step in ("header", "lines", "confirm")
-
-    @property
     def over(self) -> bool:
         """Return True if no attempt is needed: there is nothing to sync, or Dataverse has it all."""
         return self.step in ("nothing", "closed")

@@ -20,7 +20,7 @@ from store.projection.tile_totals import BITS, PROCESSED, Totals, View, contribu
 from store.projection.writer import Writer
 from store.queries.balance import by_project, oldest_open
 from store.queries.filters import COLUMNS, NAME_COLUMNS, Condition
-from store.queries.grid_query import SORTS, GridQuery, Sort
+from store.queries.grid_query import AFTER_ALL_KEYS, SORTS, GridQuery, Sort
 from store.queries.grid_totals import GroupBy, groups, totals
 from store.queries.grids import page, page_key
 from store.queries.snapshot import Snapshot
@@ -110,15 +110,20 @@ def test_pages_hold_every_row_once_in_order_in_both_directions(
         assert backwards == [row.key for row in rows]
 
 
+def at(query: GridQuery, value: str | int) -> GridQuery:
+    """The page that begins with the first row at or beyond a value of the column that sorts."""
+    return msgspec.structs.replace(query, after=(value, AFTER_ALL_KEYS if query.descending else ""))
+
+
 @pytest.mark.requirement("R35")
 def test_a_jump_begins_at_the_place_and_knows_what_stands_before(asked: Snapshot) -> None:
     query = next(query for query in queries(asked) if query.view == "all")
     for value, before in (("2024-06-30", True), ("2025-01-08", False), ("2000-01-01", True)):
-        page = asked.page(query.at(value))
+        page = asked.page(at(query, value))
         assert all((row.document.date or "") <= value for row in page.rows)
         assert (page.before is not None) == (before and bool(page.rows))
     by_amount = msgspec.structs.replace(query, sort="amount")
-    page = asked.page(by_amount.at(1_000_000))
+    page = asked.page(at(by_amount, 1_000_000))
     first = page.rows[0].document.amounts
     assert first is not None
     assert first.amount == 1_000_000

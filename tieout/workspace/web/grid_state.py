@@ -24,7 +24,7 @@ from engine.errors import QueryError
 from engine.reconciliation.documents import Kind
 from store.projection.tile_totals import BITS, View
 from store.queries.filters import COLUMNS, Condition, Operator
-from store.queries.grid_query import SORTS, GridQuery, PageKey, Sort
+from store.queries.grid_query import AFTER_ALL_KEYS, SORTS, GridQuery, PageKey, Sort
 from store.queries.grid_totals import GROUPS, GroupBy
 from tieout.workspace.web.grid_columns import GRIDS, Column
 
@@ -237,7 +237,7 @@ def jumped(state: GridState, text: str) -> GridState:
 
 
 def _at(state: GridState, value: str) -> GridState:
-    key = "\U0010ffff" if state.descending else ""
+    key = AFTER_ALL_KEYS if state.descending else ""
     return msgspec.structs.replace(state, after=f"{value}~{key}", backwards=False, first=None, opened="", was="")
 
 
