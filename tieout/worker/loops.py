@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import TieoutError
+from store import clock
 from store.operational.loops import LoopRun, record
 
 log = structlog.get_logger(__name__)
