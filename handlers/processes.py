@@ -10,28 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from engine.sync.actions import SYNC_ACTIONS
 from handlers.errors import Configuration
 
 if TYPE_CHECKING:  # The settings import this module to parse targets, and must not import the HTTP client.
     from handlers.api.dataverse import Dataverse
     from handlers.api.finance import Finance
 
-IN_FINANCE: Final = ("import", "posting", "export")
-IN_DATAVERSE: Final = ("approval", "confirmation", "resend", "journal")
-PROCESSES: Final = IN_FINANCE + IN_DATAVERSE
-"""Import from staging, posting of integration journals, re-export of a document to Dataverse; repeated approval of an
-expense, repeated confirmation of an invoice, resending an actual to Finance, confirmation of a journal.
-"""
+PROCESSES: Final = tuple(SYNC_ACTIONS)
+"""The names of the processes: each action of the registry calls one."""
+IN_DATAVERSE: Final = tuple(name for name, action in SYNC_ACTIONS.items() if action.system == "Dataverse")
 
-_LABELS: Final = {
-    "import": "Import from staging",
-    "posting": "posting of integration journals",
-    "export": "re-export of a Finance document",
-    "approval": "approval of an expense",
-    "confirmation": "confirmation of a vendor invoice",
-    "resend": "sending an actual to Finance again",
-    "journal": "confirming a journal in Dataverse",
-}
 _BATCH_JOB: Final = re.compile(r"batch-job:(\d{1,19})")
 _FINANCE_ACTION: Final = re.compile(r"(?P<on>\w+(?:\([^()]*\))?)/(?:Microsoft\.Dynamics\.DataEntities\.)?(?P<name>\w+)")
 _DATAVERSE_ACTION: Final = re.compile(r"\w+")
@@ -79,7 +68,7 @@ class Processes:
         target = self._targets.get(process)
         if target is None:
             raise Configuration(
-                f"{_LABELS[process]}: not sent, because no setting names its action. Set "
+                f"{SYNC_ACTIONS[process].process}: not sent, because no setting names its action. Set "
                 f"TIEOUT_PROCESS_{process.upper()} (docs/connectors.md)."
             )
         if target.batch_job:

@@ -6,7 +6,7 @@ may have made the previous attempts.
 
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -54,31 +54,42 @@ class Precondition(msgspec.Struct, frozen=True):
     retry_delay: int | None = None
 
 
+class ActionHandler(Protocol):
+    """Executes an action of the registry `engine.sync.actions.SYNC_ACTIONS` for a claim."""
+
+    def check(self, claim: Claim) -> Precondition:
+        """Return the precondition of the call, checked just before it."""
+        ...
+
+    def call(self, claim: Claim) -> None:
+        """Make the call. Raises `TargetError`."""
+        ...
+
+    def ended(self, claim: Claim) -> None:
+        """Handle the outcome, once it is in the attempt log."""
+        ...
+
+
 class SyncExecutor:
     """Executes subjects, one at a time; several executors may share an attempt log.
 
-    `call` makes the call of a claim and raises `TargetError`; `check` returns its precondition; `ended` is called once
-    the outcome of a claim is recorded. `publish` is called once an attempt is counted, and publishes it where no worker
-    does. `clock` returns microseconds since 1970, `sleep` waits seconds, `chance` returns a number in [0, 1).
+    `handlers` execute the actions, by name. `publish` is called once an attempt is counted, and publishes it where no
+    worker does. `clock` returns microseconds since 1970, `sleep` waits seconds, `chance` returns a number in [0, 1).
     """
 
     def __init__(
         self,
         attempts: AttemptLog,
-        call: Callable[[Claim], None],
-        check: Callable[[Claim], Precondition],
+        handlers: Mapping[str, ActionHandler],
         *,
         name: str,
         clock: Callable[[], int],
         sleep: Callable[[float], None],
         chance: Callable[[], float],
-        ended: Callable[[Claim], None] = lambda claim: None,
         publish: Callable[[], None] = lambda: None,
     ) -> None:
         self._attempts = attempts
-        self._call = call
-        self._check = check
-        self._ended = ended
+        self._handlers = handlers
         self._publish = publish
         self._name = name
         self._clock = clock
@@ -121,7 +132,7 @@ class SyncExecutor:
     def _attempt(self, claim: Claim) -> None:
         """Make one attempt, which is recorded before its call. Raises the error of the call."""
         action, subject, documents = claim.action, claim.subject, len(claim.documents)
-        precondition = self._check(claim)
+        precondition = self._handlers[action].check(claim)
         if not precondition.holds:
             self._end(claim, "not-needed", precondition.reason, precondition)
             log.info("sync_not_needed", action=action, subject=subject, documents=documents, reason=precondition.reason)
@@ -131,7 +142,7 @@ class SyncExecutor:
         log.info("attempt_begun", action=action, subject=subject, documents=documents)
         try:
             self._await_acknowledgement(claim)
-            self._call(claim)
+            self._handlers[action].call(claim)
         except Throttled as error:
             wait = THROTTLED_SECONDS if error.retry_after is None else error.retry_after
             self._attempts.refund(claim, str(error), now=self._clock(), wait=int(wait * SECOND))
@@ -173,7 +184,7 @@ class SyncExecutor:
         changes, wait = precondition.fingerprints, precondition.retry_delay
         now, chance = self._clock(), self._chance()
         self._attempts.end(claim, outcome, text, now=now, chance=chance, changes=changes, wait=wait)
-        self._ended(claim)
+        self._handlers[claim.action].ended(claim)
 
 
 def outcome_of(error: TargetError) -> Outcome:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from engine.sync.attempts import SECOND, Request
-from engine.sync.general_journals import task_of
+from engine.sync.general_journals import ACTION, task_of
 from handlers.general_journals import GeneralJournals
 from handlers.sync_executor import SyncExecutor
 from store.operational.attempts import SqlAttempts
@@ -62,13 +62,11 @@ def add(settings: Settings, pair: Pair, topic_writer: TopicWriter) -> None:
         )
         executor = SyncExecutor(
             attempts,
-            journals.call,
-            journals.check,
+            {ACTION: journals},
             name="demonstration",
             clock=clock,
             sleep=lambda seconds: None,
             chance=lambda: 0.0,
-            ended=journals.ended,
             publish=topic_writer.publish,
         )
         for number, journal in enumerate((STUCK, RETRIED)):

@@ -4,7 +4,7 @@ Sync never creates an actual, and never approves or confirms what is left to a p
 may be written at all"). It makes the two systems repeat their own processing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -16,33 +16,114 @@ from engine.reconciliation.explanations import CAUSES
 from engine.reconciliation.kinds import KINDS
 
 Action = Literal["export", "approval", "confirmation", "resend", "import", "posting", "journal"]
-"""Export the Finance document to Dataverse again; repeat approval or confirmation; resend the actual to Finance; run
-Import from staging; post integration journals; sync a general journal to Dataverse (`engine.sync.general_journals`).
-"""
+"""The names of the actions in `SYNC_ACTIONS`."""
+System = Literal["Finance", "Dataverse"]
 
-ACTION_TEXTS: Final[dict[str, str]] = {
-    "export": "export the document to Dataverse again",
-    "approval": "run the automatic approval again",
-    "confirmation": "run the automatic confirmation again",
-    "resend": "send the actual to Finance again",
-    "import": "run Import from staging",
-    "posting": "post the journal",
-    "journal": "sync the general journal to Dataverse",
-}
 
-SYSTEMS: Final[dict[str, str]] = {
-    **dict.fromkeys(("export", "import", "posting"), "Finance"),
-    **dict.fromkeys(("approval", "confirmation", "resend", "journal"), "Dataverse"),
-}
+class SyncAction(msgspec.Struct, frozen=True, kw_only=True):
+    """An action of Sync. `SYNC_ACTIONS` is the only list of them: workers, commands, pages, settings and docs/sync.md
+    derive theirs from it. `tieout.sync.document_sync` assigns the code that executes each action.
+    """
+
+    name: Action
+    """The name in commands, attempts, JSON and the setting `TIEOUT_PROCESS_<NAME>`."""
+    system: System
+    """The system that the action calls."""
+    process: str
+    """The process of the system that it calls."""
+    text: str
+    """What the action does, as a verb phrase for people."""
+    subject: Literal["document", "general journal"] = "document"
+    """What it is requested for."""
+    causes: tuple[str, ...] = ()
+    """The causes of documents that it can resolve; whether a document gets a step depends on its rows (`step_for`)."""
+    precondition: str
+    """The precondition, which is checked again just before each call."""
+    success: str
+    """What a successful call means."""
+    retries_every_failure: bool = False
+    """Retry up to five times whatever the class of the failure (R44)."""
+
+
+_STILL_PLANNED: Final = "a document or an error of the subject still needs this call"
+
+_REGISTERED: Final = (
+    SyncAction(
+        name="import",
+        system="Finance",
+        process="Import from staging",
+        text="run Import from staging",
+        causes=("not-imported", "line-not-seen"),
+        precondition=_STILL_PLANNED,
+        success="Finance imports the staging rows of the company; the journal lines arrive as events",
+    ),
+    SyncAction(
+        name="posting",
+        system="Finance",
+        process="posting of integration journals",
+        text="post the journal",
+        causes=("draft",),
+        precondition=_STILL_PLANNED,
+        success="Finance posts the journal; its posting arrives as events",
+    ),
+    SyncAction(
+        name="export",
+        system="Finance",
+        process="re-export of a Finance document",
+        text="export the document to Dataverse again",
+        causes=("not-synced-to-dataverse",),
+        precondition=_STILL_PLANNED,
+        success="dual-write sends the document; its record in Dataverse arrives as an event",
+    ),
+    SyncAction(
+        name="approval",
+        system="Dataverse",
+        process="approval of an expense",
+        text="run the automatic approval again",
+        causes=("not-approved", "no-actual-made"),
+        precondition=_STILL_PLANNED,
+        success="Dataverse approves the expense and creates its actuals, which arrive as events",
+    ),
+    SyncAction(
+        name="confirmation",
+        system="Dataverse",
+        process="confirmation of a vendor invoice",
+        text="run the automatic confirmation again",
+        causes=("not-confirmed", "no-actual-made"),
+        precondition=_STILL_PLANNED,
+        success="Dataverse confirms the invoice and creates its actuals, which arrive as events",
+    ),
+    SyncAction(
+        name="resend",
+        system="Dataverse",
+        process="sending an actual to Finance again",
+        text="send the actual to Finance again",
+        causes=("actual-not-synced-back",),
+        precondition=_STILL_PLANNED,
+        success="dual-write sends the actual; its staging row in Finance arrives as an event",
+    ),
+    SyncAction(
+        name="journal",
+        system="Dataverse",
+        process="confirming a journal in Dataverse",
+        text="sync the general journal to Dataverse",
+        subject="general journal",
+        precondition="the journal is posted in Finance and not confirmed in Dataverse",
+        success="Dataverse has confirmed the journal with all its lines; the run is reported to the error log",
+        retries_every_failure=True,
+    ),
+)
+
+SYNC_ACTIONS: Final[Mapping[str, SyncAction]] = {action.name: action for action in _REGISTERED}
+"""The registry: every action of Sync by its name. Names are stored in attempts, so they never change."""
+
+ACTION_TEXTS: Final[dict[str, str]] = {name: action.text for name, action in SYNC_ACTIONS.items()}
+
+SYSTEMS: Final[dict[str, str]] = {name: action.system for name, action in SYNC_ACTIONS.items()}
 """The system that each action calls."""
 
-SYNCED: Final = frozenset(
-    {
-        *("not-synced-to-dataverse", "not-approved", "not-confirmed", "no-actual-made", "actual-not-synced-back"),
-        *("not-imported", "line-not-seen", "draft"),
-    }
-)
-"""The causes for which Sync may have a step. Whether it has one depends on the document (`step_for`)."""
+SYNCED: Final = frozenset(cause for action in SYNC_ACTIONS.values() for cause in action.causes)
+"""The causes for which Sync may have a step; whether it has one depends on the document (`step_for`)."""
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.errors import TieoutError
-from engine.sync.actions import Task
+from engine.sync.actions import SYNC_ACTIONS, Task
 
 ATTEMPTS_MAX: Final = 5
 """The number of attempts of a cycle, as in Finance for general journals (`docs/domain/limits.md`, "Project Operations
@@ -26,7 +26,7 @@ BACKOFF_MAX: Final = 15 * 60 * SECOND
 THROTTLED_MAX: Final = 2 * 3600 * SECOND
 """The time after which a subject that receives only 429 stops: another client exhausts the limits."""
 
-ALWAYS_RETRIED: Final = frozenset({"journal"})
+ALWAYS_RETRIED: Final = frozenset(name for name, action in SYNC_ACTIONS.items() if action.retries_every_failure)
 """Actions that are attempted five times whatever the failure: general journals (R44)."""
 INTERRUPTED: Final = "the worker ended before it received the response; the call may have taken effect"
 

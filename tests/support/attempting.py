@@ -47,10 +47,20 @@ def main(folder: Path, calls: Path, now: int, step: int) -> None:
         if next(passed) == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def call(claim: Claim) -> None:
-        with calls.open("a") as file:
-            file.write(f"{claim.subject}\n")
-        raise Transient("503")
+    class Failing:
+        """An action whose every call fails."""
+
+        @stepping
+        def call(self, claim: Claim) -> None:
+            with calls.open("a") as file:
+                file.write(f"{claim.subject}\n")
+            raise Transient("503")
+
+        def check(self, claim: Claim) -> Precondition:
+            return Precondition(True, "", {})
+
+        def ended(self, claim: Claim) -> None:
+            """Report nothing."""
 
     settings = settings_in(folder)
     with open_projector(settings) as (event_log, projector):
@@ -60,8 +70,7 @@ def main(folder: Path, calls: Path, now: int, step: int) -> None:
         event_log.append = stepping(event_log.append)  # type: ignore[method-assign]
         SyncExecutor(
             attempts,
-            stepping(call),
-            lambda claim: Precondition(True, "", {}),
+            {"export": Failing()},
             name=f"worker {os.getpid()}",
             clock=lambda: now * SECOND,
             sleep=lambda seconds: os._exit(0),  # one attempt a process

@@ -9,6 +9,7 @@ import msgspec
 
 from engine.calendar import Window
 from engine.events.notices import reread_request
+from engine.sync.actions import SYNC_ACTIONS
 from engine.sync.attempts import SECOND, Sync
 from handlers.sync_executor import SyncExecutor
 from store.errorlog.error_log import ErrorQuery
@@ -23,8 +24,8 @@ from tieout.settings import Settings
 from tieout.simulator import simulate
 from tieout.simulator.pair.systems import ACTIONS
 from tieout.sync import error_retry
-from tieout.sync.planning import Plan, document_precondition, plan, plan_for
-from tieout.worker.handling import caller
+from tieout.sync.document_sync import DocumentSync
+from tieout.sync.planning import Plan, plan, plan_for
 
 COMPANY = "USPM"
 
@@ -48,8 +49,7 @@ class Desk:
         self._apply(list(simulate("small", deliver=False).events))
         self.executor = SyncExecutor(
             self.attempts,
-            caller(self.site.processes),
-            document_precondition(self.reader, self.settings),
+            dict.fromkeys(SYNC_ACTIONS, DocumentSync(self.site.processes, self.reader, self.settings)),
             name="worker",
             clock=self.now,
             sleep=self.site.clock.sleep,

@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from engine.sync.attempts import SECOND
+from engine.sync.general_journals import ACTION
 from handlers.api.bounded_exchange import client
 from handlers.api.connection import Connection
 from handlers.api.dataverse import API as DATAVERSE_API
@@ -79,13 +80,11 @@ def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
     )
     executor = SyncExecutor(
         attempts,
-        journals.call,
-        journals.check,
+        {ACTION: journals},
         name=f"worker {os.getpid()}",
         clock=lambda: now * SECOND,
         sleep=lambda seconds: os._exit(0),  # one attempt a process
         chance=lambda: 0.0,
-        ended=journals.ended,
         publish=lambda: publish_state(engine),
     )
     journals.request_unconfirmed()

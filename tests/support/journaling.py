@@ -25,6 +25,7 @@ from tests.support.pairs import HOST, Site
 from tests.support.stores import MAPS, add, memory_store
 from tieout.settings import Settings
 from tieout.sync.command_topic import deletion_commands
+from tieout.sync.document_sync import DocumentSync, action_handlers
 from tieout.sync.general_journals import (
     GeneralJournalSync,
     JournalStatus,
@@ -32,8 +33,6 @@ from tieout.sync.general_journals import (
     journal_statuses,
     request_journals,
 )
-from tieout.sync.planning import document_precondition
-from tieout.worker.handling import by_action, caller
 
 COMPANY = "USPM"
 NUMBER = "USPM-000095"
@@ -64,13 +63,11 @@ class JournalDesk:
         self.journals = GeneralJournalSync(journals, self.attempts, self.reader, self.settings, self.report, self.now)
         self.executor = SyncExecutor(
             self.attempts,
-            by_action(self.journals.call, caller(self.site.processes)),
-            by_action(self.journals.check, document_precondition(self.reader, self.settings)),
+            action_handlers(DocumentSync(self.site.processes, self.reader, self.settings), self.journals),
             name="worker",
             clock=self.now,
             sleep=self.site.clock.sleep,
             chance=lambda: 0.0,
-            ended=by_action(self.journals.ended, lambda claim: None),
         )
 
     def now(self) -> int:

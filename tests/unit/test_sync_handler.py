@@ -20,10 +20,10 @@ class World:
         self.made_when_called: list[int] = []
         self.log = MemoryAttempts()
         self.still = True
+        self.ended_claims: list[str] = []
         self.executor = SyncExecutor(
             self.log,
-            self.call,
-            lambda claim: Precondition(self.still, "it is reconciled", dict.fromkeys(claim.documents, "as it was")),
+            {"export": self},
             name="worker",
             clock=lambda: self.now,
             sleep=self.sleep,
@@ -36,6 +36,12 @@ class World:
         self.log.request(
             Request(id="r", at=self.now, who="anna", by_person=by_person, tasks=tasks, input_fingerprints=changes)
         )
+
+    def check(self, claim: Claim) -> Precondition:
+        return Precondition(self.still, "it is reconciled", dict.fromkeys(claim.documents, "as it was"))
+
+    def ended(self, claim: Claim) -> None:
+        self.ended_claims.append(claim.subject)
 
     def call(self, claim: Claim) -> None:
         self.now += SECOND
@@ -67,6 +73,7 @@ def test_an_attempt_is_recorded_before_its_call_leaves() -> None:
     assert world.executor.execute_next() is True
     assert world.made_when_called == [1]
     assert (world.only().attempts.state, world.only().last_outcome) == ("done", "succeeded")
+    assert world.ended_claims == ["USPM/1"]
 
 
 @pytest.mark.requirement("R44")

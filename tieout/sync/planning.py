@@ -12,8 +12,7 @@ from engine.calendar import Company, Window, last_due_day
 from engine.errors import QueryError, TieoutError
 from engine.reconciliation.documents import Kind
 from engine.sync.actions import Skipped, Step, Task, step_for, tasks
-from engine.sync.attempts import Claim, Request
-from handlers.sync_executor import Precondition
+from engine.sync.attempts import Request
 from store.operational.attempts import SqlAttempts
 from store.projection.tile_totals import View
 from store.queries.grid_query import GridQuery
@@ -22,7 +21,6 @@ from store.queries.snapshot import Reader, Snapshot
 from store.queries.summary import KINDS
 from store.schema.bulk_sql import chunks
 from tieout.settings import Settings
-from tieout.sync.error_retry import still_current
 from tieout.sync.requests import request_of
 
 VIEWS: Final[tuple[View, ...]] = ("missing-actuals", "missing-journal-lines")
@@ -188,26 +186,3 @@ def settings_fingerprint(settings: Settings) -> str:
     names = ("finance", "dataverse", "tenant", "client_id", "outgoing", "sync_posts")
     processes = tuple(name for name in Settings.__struct_fields__ if name.startswith("process_"))
     return repr([getattr(settings, name) for name in names + processes])
-
-
-def document_precondition(reader: Reader, settings: Settings) -> Callable[[Claim], Precondition]:
-    """Return the check of a claim just before its call: whether its documents, or errors to retry, still need it."""
-
-    def check(claim: Claim) -> Precondition:
-        with reader.snapshot() as snapshot:
-            rows = snapshot.documents_named(claim.documents)
-            current = plan_rows(snapshot, settings, rows).documents
-            errors = set(claim.documents) - {row.document.document for row in rows}
-            has_error = bool(errors) and still_current(snapshot, claim, errors)
-        has_document = any(
-            isinstance(planned.step, Step)
-            and (planned.step.action, planned.step.subject) == (claim.action, claim.subject)
-            for planned in current
-        )
-        fingerprints = {planned.row.document.document: planned.change for planned in current}
-        if has_document or has_error:
-            return Precondition(True, "", fingerprints)
-        causes = sorted({row.cause or row.document.position for row in rows}) or ["the document no longer exists"]
-        return Precondition(False, f"no longer needed: {', '.join(causes)}", fingerprints)
-
-    return check

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import structlog
 from sqlalchemy import Engine
@@ -17,11 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from engine.errors import StoreMismatch, TieoutError
 from engine.events.facts import iso
 from engine.mapping.compiler import Maps
-from engine.sync.attempts import SECOND, Claim, Request
-from engine.sync.general_journals import ACTION
+from engine.sync.attempts import SECOND, Request
 from handlers.errors import Transient
 from handlers.general_journals import GeneralJournals
-from handlers.processes import Processes
 from handlers.row_refresh import RowReader
 from handlers.sync_executor import SyncExecutor
 from store import clock
@@ -32,8 +30,9 @@ from tieout.bootstrap import open_log, open_store
 from tieout.settings import Settings
 from tieout.sync.command_topic import TopicWriter, sync_commands
 from tieout.sync.connectors import Connectors, is_configured, open_connectors, polled_tables
+from tieout.sync.document_sync import DocumentSync, action_handlers
 from tieout.sync.general_journals import GeneralJournalSync, column_names
-from tieout.sync.planning import document_precondition, sync_every_company
+from tieout.sync.planning import sync_every_company
 from tieout.sync.row_refresh import reread_rows
 from tieout.worker.loops import repeat
 from tieout.worker.maps_in_force import MapsInForce
@@ -54,8 +53,6 @@ ROWS_AT_ONCE: Final = 200
 """The most rows that are re-read in `ROWS_SECONDS`: a third of the calls of a user, the rest is left to Sync."""
 
 DAY: Final = 86_400 * SECOND
-
-T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -128,6 +125,7 @@ class _Handler:
         self._in_force = MapsInForce(settings, "handler")
         self._attempts = SqlAttempts(engine)
         self._reader = Reader(engine, self._in_force.matching, today=settings.today, clock=lambda: datetime.now(UTC))
+        self._documents = DocumentSync(connectors.processes, self._reader, settings)
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         self._lock = threading.Lock()
         # Created before the threads start, so that invalid settings raise here.
@@ -211,13 +209,11 @@ class _Handler:
     def _executor(self, work: MappedWork, number: int) -> SyncExecutor:
         return SyncExecutor(
             self._attempts,
-            by_action(work.journals.call, caller(self._connectors.processes)),
-            by_action(work.journals.check, document_precondition(self._reader, self._settings)),
+            action_handlers(self._documents, work.journals),
             name=f"{self._name}/{number}",
             clock=clock.now,
             sleep=_sleep_until(self._stop),
             chance=random.random,
-            ended=by_action(work.journals.ended, lambda claim: None),
             publish=self._topic_writer.publish,
         )
 
@@ -285,24 +281,6 @@ def row_reread_task(
         return True
 
     return reread
-
-
-def caller(processes: Processes) -> Callable[[Claim], None]:
-    """Return the call of a claim on documents: it starts the process of the action."""
-
-    def call(claim: Claim) -> None:
-        processes.start(claim.action, claim.parameters)
-
-    return call
-
-
-def by_action(of_journals: Callable[[Claim], T], of_documents: Callable[[Claim], T]) -> Callable[[Claim], T]:
-    """Return a function of a claim that dispatches on its action: general journals or documents."""
-
-    def dispatch(claim: Claim) -> T:
-        return of_journals(claim) if claim.action == ACTION else of_documents(claim)
-
-    return dispatch
 
 
 def _sleep_until(stop: threading.Event) -> Callable[[float], None]:
