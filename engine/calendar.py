@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from engine.errors import QueryError
+from engine.errors import NoOpenPeriod
 from engine.events.facts import microseconds
 
 PeriodStatus = Literal["on-hold", "open", "closed"]
@@ -42,25 +42,23 @@ def default_window(company: Company, today: date) -> Window:
     """Return the window from the first day of the earliest open period of the current and previous fiscal year to
     `today` (R30).
 
-    Raises `QueryError` if no fiscal year contains `today` or none of those periods is open.
+    Raises `NoOpenPeriod` if no fiscal year contains `today` or none of those periods is open.
     """
     day = today.isoformat()
     years = sorted({period.year_start for period in company.periods})
     # Compare with the year, not its operating periods: today may be between two of them, or in a closing period.
     current = [period.year_start for period in company.periods if period.year_start <= day <= period.year_end]
     if not current:
-        raise QueryError(
+        raise NoOpenPeriod(
             f"{company.code}: no fiscal year with operating periods contains {day}. Send the ledger calendar of the "
-            "company (FiscalCalendarYear, FiscalCalendarPeriod, LedgerFiscalCalendarPeriod), "
-            "or name the dates with --from and --to."
+            "company (FiscalCalendarYear, FiscalCalendarPeriod, LedgerFiscalCalendarPeriod)"
         )
     index = years.index(current[0])
     considered = years[max(0, index - 1) : index + 1]
     starts = [period.start for period in company.periods if period.status == "open" and period.year_start in considered]
     if not starts:
-        raise QueryError(
-            f"{company.code}: no period of the current and the previous fiscal year is open. Open a period in Finance, "
-            "or name the dates with --from and --to."
+        raise NoOpenPeriod(
+            f"{company.code}: no period of the current and the previous fiscal year is open. Open a period in Finance"
         )
     return Window(min(starts), day)
 

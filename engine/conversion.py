@@ -32,9 +32,11 @@ class ConversionError(ValueError):
     The text states the expected type.
     """
 
-    def __init__(self, path: Sequence[str], reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, path: Sequence[str], reason: str, given: str | None = None) -> None:
+        """`reason` does not contain the value, which may be a secret; `given` describes the value."""
+        super().__init__(reason if given is None else f"{reason}, got {given}")
         self.path = tuple(path)
+        self.reason = reason
 
 
 def convert(value: Any, kind: type[T], *, strict: bool = True) -> T:
@@ -45,8 +47,8 @@ def convert(value: Any, kind: type[T], *, strict: bool = True) -> T:
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError:
-        path, reason = _mismatch(value, kind, strict)
-    raise ConversionError(path, reason)
+        path, reason, given = _mismatch(value, kind, strict)
+    raise ConversionError(path, reason, given)
 
 
 def _fits(value: Any, kind: Any, strict: bool) -> bool:
@@ -57,20 +59,20 @@ def _fits(value: Any, kind: Any, strict: bool) -> bool:
     return True
 
 
-def _mismatch(value: Any, kind: Any, strict: bool) -> tuple[list[str], str]:
+def _mismatch(value: Any, kind: Any, strict: bool) -> tuple[list[str], str, str | None]:
     """Return the path of the first mismatch, and the reason."""
     for key, inner, its_kind in _parts(value, kind):
         if not _fits(inner, its_kind, strict):
-            path, reason = _mismatch(inner, its_kind, strict)
-            return [key, *path], reason
+            path, reason, given = _mismatch(inner, its_kind, strict)
+            return [key, *path], reason, given
     if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         fields = msgspec.structs.fields(kind)
         if unknown := sorted(value.keys() - {field.name for field in fields}):
             known = ", ".join(field.name for field in fields)
-            return [], f"the key {unknown[0]!r} is unknown; known are {known}"
+            return [], f"the key {unknown[0]!r} is unknown; known are {known}", None
         missing = next((field.name for field in fields if field.required and field.name not in value), "")
-        return [], f"the key {missing!r} is missing"
-    return [], f"expected {_expected(kind)}, got {_given(value)}"
+        return [], f"the key {missing!r} is missing", None
+    return [], f"expected {_expected(kind)}", _given(value)
 
 
 def _parts(value: Any, kind: Any) -> list[tuple[str, Any, Any]]:

@@ -1,64 +1,133 @@
-"""The exceptions of the project.
+"""The base classes of the errors that tieout raises, and the tree of all of them with their codes.
 
-* TieoutError
-  + InputError            the input is invalid: it goes to the rejected topic and is never retried automatically
-    - Rejected            an event that cannot be decoded or ordered
-  + SetupError            the installation is invalid: an operator corrects it and starts again
-    - MapError            a map file that contradicts the schema, or itself
-    - SettingError        a setting that is missing or invalid
-    - StoreError          a store that does not exist, is newer than the code, or was built under other maps
-      . StoreUnavailable  the database does not respond: retry later
-      . StoreMismatch     it was built under other maps or companies than the current ones
-  + QueryError            a query that cannot be answered: an unknown company, no open period, an unknown document
-  + LeaseLost             another writer advanced the offsets: this one rolls back and stops
-    - StoreReplaced       a replay swapped in a rebuilt store: the writer starts again on it
-  + handlers.errors.TargetError  a call to Finance or Dataverse failed; its subclasses determine the retry
+Each class has a `code`: stable, kebab-case, unique. Callers distinguish errors by class or code, and read attributes
+for details. No caller inspects a message, so a message can be reworded or translated freely.
+
+    TieoutError                   error                     the root
+      InputError                  invalid-input             an input is invalid: published to the rejected topic
+        Rejected                  event-rejected            an event that cannot be decoded or ordered
+          PartlyRejected          event-partly-rejected     some parts of an event that carries several
+        LineRefused               line-refused              a line of a file that cannot be ingested
+      SetupError                  invalid-setup             the installation is invalid: a person must correct it
+        MapError                  invalid-map               a map file contradicts the schema, or itself
+        SettingError              invalid-setting           a setting is missing or cannot be read
+        StoreError                store-error               the store is missing, or newer than the code
+          StoreUnavailable        store-unavailable         the database does not respond: a retry may succeed
+          StoreMismatch           store-mismatch            the store was built with other maps or companies
+      QueryError                  invalid-query             a query without an answer: an unknown company or document
+        NoOpenPeriod              no-open-period            the default window of a company cannot be determined
+        TooManyCalls              too-many-calls            a sync exceeds the limits of a page
+        LogNotOpened              log-not-opened            the worker of this process has not opened the log yet
+      LeaseLost                   lease-lost                another writer advanced the offsets: the transaction is
+                                                            rolled back, and this writer stops
+        StoreReplaced             store-replaced            a replay replaced the store: this writer continues on it
+      Exhausted                   attempts-exhausted        the five attempts of an attempt cycle have been made
+      ClaimLost                   claim-lost                another holder claimed the subject
+      LogError                    log-error                 the event log (`streams.log`)
+        LogBusy                   log-busy                  another process has the log open for writing
+        LogMissing                log-missing               the log does not exist
+        LogDamaged                log-damaged               the log cannot be read
+        LogReadOnly               log-read-only             the log was opened for reading
+        LogFailed                 log-failed                the file system or the broker failed: a retry may succeed
+          LogRefused              log-refused               the broker refused the credentials, or the access
+        TopicMissing              topic-missing             a topic or partition does not exist
+        TopicMismatch             topic-mismatch            a topic has other properties than required
+        RecordTooLarge            record-too-large          a record exceeds the limit of the log
+        OffsetOutOfRange          offset-out-of-range       an offset before the first record or after the last
+        LogDiffers                log-differs               the log is not the one that the store was filled from
+      TargetError                 call-failed               a call to Finance or Dataverse (`handlers.errors`)
+        Throttled                 throttled                 the service protection limits: wait, no attempt is used
+        Transient                 transient                 the same call may succeed later
+          Changed                 row-changed               the row has changed since it was read, or exists already
+        Configuration             configuration             a person must set up or change something
+          OutgoingOff             outgoing-off              outgoing calls are switched off
+          ReferenceMissing        reference-missing         a row that a journal line references is missing
+        Permanent                 permanent                 the same call can never succeed
+          Missing                 row-missing               the row does not exist
+          TokenExpired            token-expired             the change tracking token is too old
 """
+
+from typing import ClassVar
 
 
 class TieoutError(Exception):
-    """Base class of the exceptions of the project. The message states the problem, its location and the remedy."""
+    """The root of the errors of tieout. The message names the problem, the place and the remedy."""
+
+    code: ClassVar[str] = "error"
+    """The stable code of the class."""
 
 
 class InputError(TieoutError):
-    """The input is invalid."""
+    """An input is invalid."""
+
+    code = "invalid-input"
 
 
 class Rejected(InputError):
-    """An event cannot be decoded or ordered (R7). The message is stored as the reason with the bytes of the event."""
+    """An event that cannot be decoded or ordered (R7); the message is published with its bytes as the reason."""
+
+    code = "event-rejected"
 
 
 class SetupError(TieoutError):
-    """The installation is invalid: an operator corrects it and starts again."""
+    """The installation is invalid: a person corrects it and restarts."""
+
+    code = "invalid-setup"
 
 
 class MapError(SetupError):
     """A map file contradicts the schema, or itself."""
 
+    code = "invalid-map"
+
 
 class SettingError(SetupError):
-    """A setting is missing or invalid."""
+    """A setting is missing or cannot be read."""
+
+    code = "invalid-setting"
 
 
 class StoreError(SetupError):
-    """The store does not exist, is newer than the code, or was built under other maps."""
+    """The store is missing, or newer than the code."""
+
+    code = "store-error"
 
 
 class StoreUnavailable(StoreError):
-    """The database of the store does not respond: retry later."""
+    """The database of the store does not respond: a retry may succeed."""
+
+    code = "store-unavailable"
 
 
 class StoreMismatch(StoreError):
-    """The store was built under other maps or companies than the current ones, so its rows have another meaning."""
+    """The store was built with other maps or companies than those in force, so its rows have another meaning."""
+
+    code = "store-mismatch"
 
 
 class QueryError(TieoutError):
-    """A query cannot be answered: an unknown company, no open period, an unknown document."""
+    """A query without an answer: an unknown company, no open period, an unknown document."""
+
+    code = "invalid-query"
+
+
+class NoOpenPeriod(QueryError):
+    """The default window of a company cannot be determined. `problem` is the problem with its first remedy."""
+
+    code = "no-open-period"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}, or name the dates with --from and --to.")
+        self.problem = problem
 
 
 class LeaseLost(TieoutError):
-    """Another writer advanced the offsets. The transaction is rolled back, and this writer stops."""
+    """Another writer advanced the offsets; the transaction is rolled back, and this writer stops."""
+
+    code = "lease-lost"
 
 
 class StoreReplaced(LeaseLost):
-    """A replay swapped in a rebuilt store. The writer starts again on it."""
+    """A replay replaced the store; this writer continues on the new one."""
+
+    code = "store-replaced"

@@ -28,46 +28,68 @@ class TargetError(TieoutError):
     (R45).
     """
 
-    def __init__(self, text: str, *, status: int | None = None, code: str = "", outcome_unknown: bool = False) -> None:
+    code = "call-failed"
+
+    def __init__(
+        self, text: str, *, status: int | None = None, system_code: str = "", outcome_unknown: bool = False
+    ) -> None:
         super().__init__(redact(text))
         self.status = status
-        self.code = code
+        self.system_code = system_code
         self.outcome_unknown = outcome_unknown
 
 
 class Throttled(TargetError):
     """The service protection limits were exceeded (R46). `retry_after` is the delay in seconds, None if not given."""
 
-    def __init__(self, text: str, *, retry_after: float | None, status: int | None = None, code: str = "") -> None:
-        super().__init__(text, status=status, code=code)
+    code = "throttled"
+
+    def __init__(
+        self, text: str, *, retry_after: float | None, status: int | None = None, system_code: str = ""
+    ) -> None:
+        super().__init__(text, status=status, system_code=system_code)
         self.retry_after = retry_after
 
 
 class Transient(TargetError):
     """A temporary fault of the system or of the network."""
 
+    code = "transient"
+
 
 class Changed(Transient):
     """The row has changed since it was read, or already exists (412): read it again and re-evaluate."""
+
+    code = "row-changed"
 
 
 class Configuration(TargetError):
     """A person must set up or change something before this call can succeed."""
 
+    code = "configuration"
+
 
 class OutgoingOff(Configuration):
     """Outgoing calls that change data are switched off for this environment (R49); nothing was sent."""
+
+    code = "outgoing-off"
 
 
 class Permanent(TargetError):
     """The system refuses this call, and would refuse it again."""
 
+    code = "permanent"
+
 
 class Missing(Permanent):
     """The row does not exist. `answered` is a time before the system looked it up, by the clock of the system."""
+
+    code = "row-missing"
 
     answered: datetime | None = None
 
 
 class TokenExpired(Permanent):
     """The change tracking token is older than the retention of changes: read the whole table again."""
+
+    code = "token-expired"

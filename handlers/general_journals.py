@@ -117,6 +117,8 @@ class JournalPair(msgspec.Struct, frozen=True):
 class ReferenceMissing(Configuration):
     """A row that a line references is missing in Dataverse; `record` is the RecId of the line."""
 
+    code = "reference-missing"
+
     record: int | None = None
 
 
@@ -297,7 +299,10 @@ class GeneralJournals:
             record = error.record if isinstance(error, ReferenceMissing) else None
             message = failure(pair.journal, next_step.step, attempts + 1, record)
             raise type(error)(
-                f"{message}\n{error}", status=error.status, code=error.code, outcome_unknown=error.outcome_unknown
+                f"{message}\n{error}",
+                status=error.status,
+                system_code=error.system_code,
+                outcome_unknown=error.outcome_unknown,
             ) from error
 
     def _execute(self, company: str, pair: JournalPair, next_step: NextStep, renew: Callable[[], None]) -> None:

@@ -55,7 +55,7 @@ class RowReader:
             row = self._dataverse.read(name, row_id)
         except Missing as missing:
             # Any other 404 is about the address, not about the row.
-            if missing.code.lower() != "0x80040217" or missing.answered is None or entity.startswith("mserp_"):
+            if missing.system_code.lower() != "0x80040217" or missing.answered is None or entity.startswith("mserp_"):
                 raise
             deleted_at = missing.answered if noticed is None else min(missing.answered, moment(noticed))
             return event_of_deleted_row(str(connection.address), entity, name, row_id, deleted_at)

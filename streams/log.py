@@ -40,49 +40,78 @@ RECORD_BYTES_MAX = 16 * 1024 * 1024
 class LogError(TieoutError):
     """The event log is at fault; the text says what to do."""
 
+    code = "log-error"
+
 
 class LogBusy(LogError):
     """Another process writes to the same log."""
+
+    code = "log-busy"
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        """`problem` is the process and the log, `remedy` the advice of the message."""
+        super().__init__(f"{problem}: {remedy}")
+        self.problem = problem
 
 
 class LogMissing(LogError):
     """There is no log at this place yet."""
 
+    code = "log-missing"
+
 
 class LogDamaged(LogError):
     """What is stored is not a log, or cannot be read any more."""
+
+    code = "log-damaged"
 
 
 class LogReadOnly(LogError):
     """This log was opened for reading."""
 
+    code = "log-read-only"
+
 
 class LogFailed(LogError):
     """The file system or the broker failed; it may be better later."""
+
+    code = "log-failed"
 
 
 class LogRefused(LogFailed):
     """The broker refused the credentials, or what they were used for."""
 
+    code = "log-refused"
+
 
 class TopicMissing(LogError):
     """The log has no topic, or no partition, of this name."""
+
+    code = "topic-missing"
 
 
 class TopicMismatch(LogError):
     """A topic exists, but not as it must be."""
 
+    code = "topic-mismatch"
+
 
 class RecordTooLarge(LogError):
     """A record is larger than the log takes."""
+
+    code = "record-too-large"
 
 
 class OffsetOutOfRange(LogError):
     """An offset lies before the first record or after the last."""
 
+    code = "offset-out-of-range"
+
 
 class LogDiffers(LogError):
     """The log is not the one that was read before."""
+
+    code = "log-differs"
 
 
 class LogRecord(msgspec.Struct, frozen=True, gc=False):

@@ -289,7 +289,7 @@ def _checked(values: dict[str, Any]) -> Settings:
     except ConversionError as error:
         name = error.path[0]
         secret = _held(name, values[name]) == ""
-        reason = str(error).partition(", got ")[0] if secret else str(error)
+        reason = error.reason if secret else str(error)
         raise SettingError(f"TIEOUT_{' '.join((name.upper(), *error.path[1:]))}: {reason}.") from None
     _check_places(settings)
     if settings.companies is not None:

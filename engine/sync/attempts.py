@@ -44,6 +44,8 @@ Outcome = Literal["succeeded", "not-needed", "transient", "configuration", "perm
 class Exhausted(TieoutError):
     """All attempts of the cycle were made: a person decides."""
 
+    code = "attempts-exhausted"
+
 
 class Attempts(msgspec.Struct, frozen=True):
     """The counter of one document and action. Times are microseconds since 1970.
@@ -211,6 +213,8 @@ class Claim(msgspec.Struct, frozen=True):
 
 class ClaimLost(TieoutError):
     """Another worker has claimed the subject, because this one did not extend its claim in time."""
+
+    code = "claim-lost"
 
 
 def request_document(

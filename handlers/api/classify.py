@@ -94,9 +94,9 @@ def error_of_response(call: str, response: httpx.Response) -> TargetError:
     error_class, remedy = _classify(status, code, message)
     text = f"{describe_response(call, response)} {remedy}"
     if error_class is Throttled:
-        return Throttled(text, retry_after=_retry_after(response), status=status, code=code)
+        return Throttled(text, retry_after=_retry_after(response), status=status, system_code=code)
     # After a gateway timeout the call may still be in progress behind the gateway.
-    return error_class(text, status=status, code=code, outcome_unknown=status in (502, 504))
+    return error_class(text, status=status, system_code=code, outcome_unknown=status in (502, 504))
 
 
 def describe_response(call: str, response: httpx.Response) -> str:

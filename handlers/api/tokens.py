@@ -243,7 +243,7 @@ class _Http:
             if 300 <= response.status_code < 429 and response.status_code != 408:
                 code = code_of(response)
                 message = f"{describe_response(call, response)} {self._remedy(code)}"
-                raise Configuration(message, status=response.status_code, code=code)
+                raise Configuration(message, status=response.status_code, system_code=code)
             raise error_of_response(call, response)
         try:
             text = response.content.decode()

@@ -65,6 +65,8 @@ _REASONS_SHOWN: Final = 5
 class PartlyRejected(Rejected):
     """Some events of a batch, or rows of a page, were rejected; `facts` are those of the others."""
 
+    code = "event-partly-rejected"
+
     def __init__(self, reasons: Sequence[str], facts: list[Fact]) -> None:
         more = len(reasons) - _REASONS_SHOWN
         listed = "; ".join(reasons[:_REASONS_SHOWN])

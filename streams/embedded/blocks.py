@@ -384,7 +384,7 @@ def _as_log_error(path: Path, error: sqlite3.Error) -> LogError:
         return LogDamaged(f"The event log {path} is damaged ({error}). {ADVICE}")
     if name.startswith("SQLITE_CONSTRAINT"):
         return LogBusy(
-            f"Another process wrote to the event log {path} although this one holds its lock: put the log on a local "
-            "file system, one that keeps locks."
+            f"Another process wrote to the event log {path} although this one holds its lock",
+            "put the log on a local file system, one that keeps locks.",
         )
     return LogFailed(f"The event log {path} cannot be used: {error}. Check the disk, its free space and permissions.")

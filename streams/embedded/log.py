@@ -492,8 +492,8 @@ def take_lock(path: Path) -> IO[str]:
         holder = lock.read().strip() or "unknown"
         lock.close()
         raise LogBusy(
-            f"Another process (id {holder}) writes to the event log {path}: stop it first. An embedded log has one "
-            "writer; where several must write at a time, use Kafka."
+            f"Another process (id {holder}) writes to the event log {path}",
+            "stop it first. An embedded log has one writer; where several must write at a time, use Kafka.",
         ) from error
     lock.truncate(0)
     lock.write(str(os.getpid()))

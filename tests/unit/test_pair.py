@@ -191,7 +191,7 @@ def test_without_the_limiter_the_limits_are_enforced_and_with_it_they_are_never_
         site.dataverse.connection.get("WhoAmI")
     with pytest.raises(Throttled) as raised:
         site.dataverse.connection.get("WhoAmI")
-    assert raised.value.code == "0x80072322"
+    assert raised.value.system_code == "0x80072322"
     assert raised.value.retry_after is not None
     assert 0 < raised.value.retry_after <= 300
     limited = Site(pace=lambda request: 0.02)

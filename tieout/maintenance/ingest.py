@@ -36,6 +36,8 @@ class _Line(msgspec.Struct):
 class LineRefused(InputError):
     """A line that is no event for the topics; the text says what to do."""
 
+    code = "line-refused"
+
 
 class Ingested(msgspec.Struct, frozen=True):
     """How many events are in the log now, and how many lines were refused."""

@@ -48,8 +48,10 @@ class Sent(msgspec.Struct, frozen=True):
     waiting: tuple[str, ...] = ()
 
 
-class _NotOpened(QueryError):
+class LogNotOpened(QueryError):
     """The worker of this process has not opened the log yet."""
+
+    code = "log-not-opened"
 
 
 class TopicWriter:
@@ -91,7 +93,7 @@ class TopicWriter:
         records = [NewRecord(topic, key.encode(), _json(command)) for key, command in commands]
         try:
             return Sent(_after(topic, self._append(records)))
-        except _NotOpened:
+        except LogNotOpened:
             return self.enqueue(commands)
         except LogBusy:
             sent = self.enqueue(commands)
@@ -112,7 +114,7 @@ class TopicWriter:
             return self._append(records)
         except LogBusy as busy:
             raise QueryError(
-                f"{str(busy).partition(':')[0]}, so nothing can be put there from here: use the workspace that this "
+                f"{busy.problem}, so nothing can be put there from here: use the workspace that this "
                 "process serves, or stop it first."
             ) from None
 
@@ -122,7 +124,7 @@ class TopicWriter:
                 return log.append(records)
         with self._changed:
             if not self._changed.wait_for(lambda: self._lent is not None or not self._worker, PATIENCE_SECONDS):
-                raise _NotOpened("the worker of this process has not opened the log yet: ask again in a moment.")
+                raise LogNotOpened("the worker of this process has not opened the log yet: ask again in a moment.")
             return self._lent.append(records) if self._lent is not None else self._apply(records)
 
     def report(self, events: Sequence[SourceEvent]) -> None:

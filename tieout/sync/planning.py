@@ -44,6 +44,8 @@ class Limits(msgspec.Struct, frozen=True):
 class TooManyCalls(QueryError):
     """A sync that exceeds `Limits`."""
 
+    code = "too-many-calls"
+
 
 class Planned(msgspec.Struct, frozen=True):
     """A document with its step, or the reason why it has none; `change` is its input fingerprint."""

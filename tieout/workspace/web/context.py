@@ -12,7 +12,7 @@ from cachetools import TLRUCache
 from starlette.requests import Request
 
 from engine.calendar import Company, Window
-from engine.errors import QueryError
+from engine.errors import NoOpenPeriod, QueryError
 from engine.events.facts import moment
 from store.queries.snapshot import Reader, Snapshot
 from streams.log import EventLog
@@ -154,7 +154,7 @@ def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "
         try:
             window = snapshot.window(company, start or None, end or None)
         except QueryError as error:
-            text = str(error).replace("name the dates with --from and --to", "select both dates above")
+            text = f"{error.problem}, or select both dates above." if isinstance(error, NoOpenPeriod) else str(error)
             problem = text[:1].upper() + text[1:]
     where = snapshot.zone(company) if company else UTC
     return Frame(
