@@ -172,7 +172,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.requirement("R32")
 def test_many_actuals_are_on_several_pages(page: Page, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unmatched, "CHAINS", 1)
+    monkeypatch.setattr(unmatched, "CHAINS_PER_PAGE", 1)
     page.goto(f"{served.address}/USPM/not-synced?{WINDOW}")
     first = cells(page.locator("#not-synced table"), "Actual")
     page.get_by_role("link", name="Next page").click()

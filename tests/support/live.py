@@ -20,7 +20,7 @@ from tieout.simulator.scenario import Event, ingest_line
 from tieout.sync.command_topic import TopicWriter
 from tieout.worker import projecting
 from tieout.worker.handling import handling
-from tieout.workspace.server import address, beside, listen
+from tieout.workspace.server import address, listen, serve_in_background
 
 
 @dataclass(frozen=True)
@@ -92,5 +92,5 @@ def live(
             stack.enter_context(handling(settings, done, topic_writer))
             stack.callback(done.set)
         listening = listen(0)
-        stack.enter_context(beside(settings, listening, topic_writer))
+        stack.enter_context(serve_in_background(settings, listening, topic_writer))
         yield Live(address(listening).rstrip("/"), settings, served.pair)

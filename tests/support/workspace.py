@@ -29,7 +29,7 @@ from tieout.simulator.pair import listen as pair_listen
 from tieout.simulator.pair import settings_at, small_pair
 from tieout.simulator.scenario import Event, ingest_line
 from tieout.sync.command_topic import TopicWriter
-from tieout.workspace.server import address, beside, listen
+from tieout.workspace.server import address, listen, serve_in_background
 
 BROWSER: Final = "/usr/bin/chromium"
 FLAGS: Final = [
@@ -199,7 +199,7 @@ def demonstrate(settings: Settings) -> None:
 def served(settings: Settings) -> Iterator[Served]:
     """Serve a workspace on a free port."""
     listening = listen(0)
-    with beside(settings, listening):
+    with serve_in_background(settings, listening):
         yield Served(address(listening).rstrip("/"), settings)
 
 

@@ -31,8 +31,8 @@ def test_an_amount_that_a_page_shows_can_be_typed_as_it_stands_there(locale: Loc
 
 @given(LOCALES, st.dates())
 def test_a_date_that_a_page_shows_can_be_typed_as_it_stands_there(locale: Locale, day: date) -> None:
-    assert form_input.place(locale.day(day.isoformat()), locale) == day.isoformat()
-    assert form_input.place(day.isoformat(), locale) == day.isoformat()
+    assert form_input.jump_target(locale.day(day.isoformat()), locale) == day.isoformat()
+    assert form_input.jump_target(day.isoformat(), locale) == day.isoformat()
 
 
 @pytest.mark.requirement("R35")
@@ -41,7 +41,10 @@ def test_a_filter_that_a_page_shows_means_what_stands_in_the_address(
     locale: Locale, first: int, second: int, pattern: str
 ) -> None:
     text = pattern.format(money.text(first, "USD"), money.text(second, "USD"))
-    assert form_input.filters({"amount": form_input.shown("amount", text, locale)}, locale) == ({"amount": text}, {})
+    assert form_input.filters({"amount": form_input.filter_text("amount", text, locale)}, locale) == (
+        {"amount": text},
+        {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_what_cannot_be_read_is_named_and_never_guessed(language: str, name: str
 @pytest.mark.parametrize("text", [">=39,600", ">= 39600", ">=39,600.00"])
 def test_an_amount_written_into_an_address_by_hand_is_shown_as_it_would_be_typed(text: str) -> None:
     german = preferred("de")
-    shown = form_input.shown("amount", text, german)
+    shown = form_input.filter_text("amount", text, german)
     assert shown.startswith(">=39.600")
     read, wrong = form_input.filters({"amount": shown}, german)
     assert (read["amount"].removesuffix(".00"), wrong) == (">=39600", {})
@@ -98,7 +101,7 @@ def test_an_amount_written_into_an_address_by_hand_is_shown_as_it_would_be_typed
 @pytest.mark.parametrize("text", ["", "much", "1/8/25"])
 def test_a_place_that_is_neither_date_nor_amount_is_refused(text: str) -> None:
     with pytest.raises(QueryError, match="isn't an amount"):
-        form_input.place(text, preferred("en-US"))
+        form_input.jump_target(text, preferred("en-US"))
 
 
 @given(LOCALES, st.text(max_size=12))

@@ -19,7 +19,7 @@ from store.queries.summary import Amount, Summary
 from tieout.workspace.web import refresh_diff
 from tieout.workspace.web.csv_export import safe
 from tieout.workspace.web.grid_columns import GRIDS
-from tieout.workspace.web.grid_state import GridState, conditions_of, jumped, read
+from tieout.workspace.web.grid_state import GridState, conditions_of, jump_to, read
 from tieout.workspace.web.locales import preferred
 
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).map(str.strip).filter(bool)
@@ -114,8 +114,8 @@ def test_a_filter_that_cannot_be_read_is_named(name: str, text: str) -> None:
 
 def test_a_jump_to_an_amount_sorts_by_it() -> None:
     state = GridState(company="USPM", kind="expense")
-    assert jumped(state, "2024-06").after.startswith("2024-06-30~")
-    found = jumped(state, "1,000")
+    assert jump_to(state, "2024-06").after.startswith("2024-06-30~")
+    found = jump_to(state, "1,000")
     assert (found.sort, found.descending, found.after.partition("~")[0]) == ("amount", True, "10000000")
 
 
@@ -180,15 +180,15 @@ def test_what_changed_is_told_from_what_the_address_kept() -> None:
         nothing = Amount(0, 0)
         return Summary("USPM", window, "USD", at, {}, tiles, nothing, nothing, Amount(unsynced, 1))
 
-    was = refresh_diff.told(summary(1_000_000, 1), 100)
-    found = refresh_diff.since(was, summary(-500_000, 3, 7), 103)
+    was = refresh_diff.encode(summary(1_000_000, 1), 100)
+    found = refresh_diff.changes_since(was, summary(-500_000, 3, 7), 103)
     assert found is not None
     assert found.changes == [
         refresh_diff.Change("Expense missing actuals", -1_500_000, 2),
         refresh_diff.Change("Not synced from Dataverse to Finance", 7, 0),
     ]
     assert found.events == 3
-    assert refresh_diff.since(was, summary(1_000_000, 1), 100) == refresh_diff.Since(
+    assert refresh_diff.changes_since(was, summary(1_000_000, 1), 100) == refresh_diff.Since(
         datetime(2025, 1, 8, tzinfo=UTC), [], 0
     )
-    assert refresh_diff.since("yesterday", summary(0, 0), 0) is None
+    assert refresh_diff.changes_since("yesterday", summary(0, 0), 0) is None

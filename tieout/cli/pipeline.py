@@ -227,7 +227,7 @@ def _workspace(
         yield None
         return
     create_store(settings, stop)
-    with server.beside(settings, listening, topic_writer):
+    with server.serve_in_background(settings, listening, topic_writer):
         yield server.address(listening)
 
 

@@ -1,5 +1,5 @@
-"""The accountants' workspace: pages made on the server, each state an address, one small script of ours beside them.
+"""The accountants' workspace: server-rendered pages whose state is their address, and one small script.
 
-`app.make_app` makes the web application, `server` serves it. A page works without the script; the script only saves
-loading what stays the same, and adds the keyboard.
+`app.make_app` builds the ASGI application, `server` serves it. Pages work without the script; it only saves loading
+what stays the same and adds keyboard control.
 """

@@ -1,4 +1,4 @@
-"""The workspace as a web application."""
+"""The workspace as an ASGI application: routes, middleware, error pages."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -31,19 +31,29 @@ from tieout.workspace.pages import (
     troubleshoot,
     unmatched,
 )
-from tieout.workspace.web.concurrency_limit import InTurn, WholeForms
+from tieout.workspace.web.concurrency_limit import BufferedForms, ConcurrencyLimit
 from tieout.workspace.web.context import Workspace
 from tieout.workspace.web.grid_state import PATHS
 from tieout.workspace.web.rendering import render, static_response
-from tieout.workspace.web.security import HEADERS, LOOPBACK, Headers, NoNul, OwnPages
+from tieout.workspace.web.security import HEADERS, LOOPBACK, RejectNul, SameOriginForms, SecurityHeaders
 
 log = structlog.get_logger(__name__)
 
 Endpoint = Callable[[Request], Response]
 
 
+_MIDDLEWARE: Final = (
+    Middleware(SecurityHeaders),
+    Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)),
+    Middleware(RejectNul),
+    Middleware(SameOriginForms),
+    Middleware(BufferedForms),
+    Middleware(ConcurrencyLimit),
+)
+
+
 def make_app(workspace: Workspace) -> Starlette:
-    """The application over a store and a log. It reads them; what people ask for goes out as commands."""
+    """Build the application over a store and a log. It only reads them; requests of people go out as commands."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -51,52 +61,8 @@ def make_app(workspace: Workspace) -> Starlette:
         workspace.close()
 
     app = Starlette(
-        routes=[
-            Route("/", summary.home),
-            Route("/static/{name}", static_response),
-            Route("/health", lambda request: PlainTextResponse("ok")),
-            Route("/company", summary.company),
-            Route("/operation", operation.operation),
-            Route("/operation/checks", operation.checks),
-            Route("/operation/rejected", operation.rejected),
-            Route("/event/{topic}/{partition}/{offset}", document.event),
-            Route("/event/{topic}/{partition}/{offset}/bytes", document.event_bytes),
-            Route("/{company}", summary.summary),
-            *(
-                Route(f"/{{company}}/{path}{suffix}", _Of(endpoint, kind=kind), methods=["GET"])
-                for kind, path in PATHS.items()
-                for suffix, endpoint in (("", grid.grid), (".csv", grid.grid_csv))
-            ),
-            Route("/{company}/balance", balance.balance),
-            Route("/{company}/not-synced", unmatched.not_synced),
-            Route("/{company}/not-synced.csv", unmatched.not_synced_csv),
-            Route("/{company}/postings-without-document", unmatched.postings),
-            Route("/{company}/postings-without-document.csv", unmatched.postings_csv),
-            Route("/{company}/document/{name:path}", document.page),
-            Route("/{company}/sync", sync.runs, methods=["GET"]),
-            Route("/{company}/sync", sync.confirm, methods=["POST"]),
-            Route("/{company}/sync/preview", sync.preview),
-            Route("/{company}/sync/preview.csv", sync.preview_csv),
-            Route("/{company}/sync/{run}.csv", sync.run_csv),
-            Route("/{company}/sync/{run}", sync.run),
-            Route("/{company}/errors", troubleshoot.errors),
-            Route("/{company}/errors.csv", troubleshoot.errors_csv),
-            Route("/{company}/errors/history", troubleshoot.history),
-            Route("/{company}/errors/delete", delete_errors.confirm, methods=["GET"]),
-            Route("/{company}/errors/delete", delete_errors.delete, methods=["POST"]),
-            Route("/{company}/general-journals", general_journals.journals),
-            Route("/{company}/general-journals.csv", general_journals.journals_csv),
-            Route("/{company}/invoice-proposals", invoice_proposals.proposals),
-            Route("/{company}/invoice-proposals.csv", invoice_proposals.proposals_csv),
-        ],
-        middleware=[
-            Middleware(Headers),
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)),
-            Middleware(NoNul),
-            Middleware(OwnPages),
-            Middleware(WholeForms),
-            Middleware(InTurn),
-        ],
+        routes=_routes(),
+        middleware=_MIDDLEWARE,
         exception_handlers=_HANDLERS,
         lifespan=lifespan,
     )
@@ -104,8 +70,49 @@ def make_app(workspace: Workspace) -> Starlette:
     return app
 
 
-class _Of:
-    """An endpoint for one of several kinds, which the route names."""
+def _routes() -> list[Route]:
+    return [
+        Route("/", summary.home),
+        Route("/static/{name}", static_response),
+        Route("/health", lambda request: PlainTextResponse("ok")),
+        Route("/company", summary.company),
+        Route("/operation", operation.operation),
+        Route("/operation/checks", operation.checks),
+        Route("/operation/rejected", operation.rejected),
+        Route("/event/{topic}/{partition}/{offset}", document.event),
+        Route("/event/{topic}/{partition}/{offset}/bytes", document.event_bytes),
+        Route("/{company}", summary.summary),
+        *(
+            Route(f"/{{company}}/{path}{suffix}", _KindEndpoint(endpoint, kind=kind), methods=["GET"])
+            for kind, path in PATHS.items()
+            for suffix, endpoint in (("", grid.grid), (".csv", grid.grid_csv))
+        ),
+        Route("/{company}/balance", balance.balance),
+        Route("/{company}/not-synced", unmatched.not_synced),
+        Route("/{company}/not-synced.csv", unmatched.not_synced_csv),
+        Route("/{company}/postings-without-document", unmatched.postings),
+        Route("/{company}/postings-without-document.csv", unmatched.postings_csv),
+        Route("/{company}/document/{name:path}", document.page),
+        Route("/{company}/sync", sync.runs, methods=["GET"]),
+        Route("/{company}/sync", sync.confirm, methods=["POST"]),
+        Route("/{company}/sync/preview", sync.preview),
+        Route("/{company}/sync/preview.csv", sync.preview_csv),
+        Route("/{company}/sync/{run}.csv", sync.run_csv),
+        Route("/{company}/sync/{run}", sync.run),
+        Route("/{company}/errors", troubleshoot.errors),
+        Route("/{company}/errors.csv", troubleshoot.errors_csv),
+        Route("/{company}/errors/history", troubleshoot.history),
+        Route("/{company}/errors/delete", delete_errors.confirm, methods=["GET"]),
+        Route("/{company}/errors/delete", delete_errors.delete, methods=["POST"]),
+        Route("/{company}/general-journals", general_journals.journals),
+        Route("/{company}/general-journals.csv", general_journals.journals_csv),
+        Route("/{company}/invoice-proposals", invoice_proposals.proposals),
+        Route("/{company}/invoice-proposals.csv", invoice_proposals.proposals_csv),
+    ]
+
+
+class _KindEndpoint:
+    """Endpoint of a route for one of several kinds; the kind is passed in the request's scope."""
 
     def __init__(self, endpoint: Endpoint, **names: str) -> None:
         self._route = Route("/", endpoint)
@@ -121,7 +128,7 @@ def _message(request: Request, status: int, title: str, text: str) -> Response:
     return response
 
 
-_MISSING: Final = (
+_NOT_FOUND: Final = (
     *("there is no company", "there is no document", "there is no event", "there is no sync run"),
     *("there is no unconfirmed", "there is no error", "nothing was"),
 )
@@ -131,7 +138,7 @@ _MISSING: Final = (
 def _question(request: Request, error: Exception) -> Response:
     """Answer an address that names something unknown, or is invalid."""
     text = str(error)
-    missing = text.startswith(_MISSING)
+    missing = text.startswith(_NOT_FOUND)
     title = "Not found" if missing else "Sync too large" if isinstance(error, TooManyCalls) else "Invalid request"
     return _message(request, 404 if missing else 400, title, text[:1].upper() + text[1:])
 

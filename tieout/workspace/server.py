@@ -1,6 +1,4 @@
-"""Serving the workspace until it is told to stop: on the loopback address, or where `TIEOUT_EXPOSE_WITHOUT_SIGN_IN`
-says.
-"""
+"""Serves the workspace on the loopback address, or on the address in `TIEOUT_EXPOSE_WITHOUT_SIGN_IN`."""
 
 import errno
 import gc
@@ -34,16 +32,17 @@ log = structlog.get_logger(__name__)
 
 
 def listen(port: int, exposed: str | None = None) -> socket.socket:
-    """A socket of the loopback address, or of the IPv4 address `exposed`; port 0 is any that is free. Raises
-    `SettingError` when the port is taken or this machine does not have the address.
+    """Return a listening socket on the loopback address, or on the IPv4 address `exposed`; port 0 is any free port.
+
+    Raises `SettingError` if the port is in use or the machine does not have the address.
     """
-    # The protocol named: else asyncio leaves Nagle's algorithm on, and a page waits 40 ms for an acknowledgement.
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # asyncio disables Nagle's algorithm only if the protocol is given; with it a page waits 40 ms for an ACK.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind((exposed or HOST, port))
+        listening.bind((exposed or HOST, port))
     except OSError as error:
-        found.close()
+        listening.close()
         if error.errno == errno.EADDRNOTAVAIL:
             raise SettingError(
                 f"TIEOUT_EXPOSE_WITHOUT_SIGN_IN={exposed!r}: this machine does not have that address."
@@ -52,20 +51,20 @@ def listen(port: int, exposed: str | None = None) -> socket.socket:
             f"the workspace cannot be served on port {port} ({error.strerror}): choose another with --port."
         ) from None
     if exposed is not None:
-        log.warning("workspace_exposed_without_sign_in", address=exposed, port=found.getsockname()[1])
-    return found
+        log.warning("workspace_exposed_without_sign_in", address=exposed, port=listening.getsockname()[1])
+    return listening
 
 
 def address(listening: socket.socket) -> str:
-    """The address to open in a browser on this machine."""
+    """Return the address to open in a browser on this machine."""
     return f"http://{HOST}:{listening.getsockname()[1]}/"
 
 
 def serve(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; a second one has its usual effect. `ready` is called once it answers."""
+    """Serve until SIGINT or SIGTERM; a second signal has its usual effect. Call `ready` once requests are answered."""
     stop = threading.Event()
-    with stop_on_signals(stop), beside(settings, listening) as thread:
-        # What is there now stays: a page must not wait for a look through all of it.
+    with stop_on_signals(stop), serve_in_background(settings, listening) as thread:
+        # Exclude all present objects from garbage collection, so that no page waits for a full scan.
         gc.collect()
         gc.freeze()
         ready()
@@ -74,12 +73,15 @@ def serve(settings: Settings, listening: socket.socket, ready: Callable[[], None
 
 
 @contextmanager
-def beside(
+def serve_in_background(
     settings: Settings, listening: socket.socket, topic_writer: TopicWriter | None = None
 ) -> Iterator[threading.Thread]:
-    """Serve in a thread for as long as the context lasts. `topic_writer` is that of a worker in this process."""
+    """Serve in a background thread for the duration of the context.
+
+    `topic_writer` is that of a worker in the same process; without one, the server opens its own.
+    """
     with _server(settings, topic_writer or TopicWriter(settings)) as server:
-        # Not the main thread: signals stay with those who do the work.
+        # The main thread keeps the signals for the worker.
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="workspace", daemon=True)
         thread.start()
         while thread.is_alive() and not server.started:

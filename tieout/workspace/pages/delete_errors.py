@@ -1,4 +1,4 @@
-"""Deleting errors: a page that names them and asks for the reason, and what its form does (R55)."""
+"""Deletion of errors: the confirmation page with the reason, and the form it sends (R55)."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,8 +12,8 @@ from engine.errorlog.lifecycle import subject_of
 from engine.errors import QueryError
 from store.errorlog.error_log import ErrorEntry
 from tieout.sync.command_topic import current_user, deletion_commands, retried_journals, wait_until_applied
-from tieout.workspace.pages.troubleshoot import State, read_state, rows_of, sections
-from tieout.workspace.web.context import Frame, asked, frame, workspace_of
+from tieout.workspace.pages.troubleshoot import ErrorListState, error_rows, read_state, sections
+from tieout.workspace.web.context import Frame, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.posted_form import Form, read_form
 from tieout.workspace.web.rendering import render
 
@@ -41,22 +41,22 @@ async def delete(request: Request) -> Response:
     return await run_in_threadpool(_delete, request, form)
 
 
-def _current(request: Request) -> State:
+def _current(request: Request) -> ErrorListState:
     """Return the state of the list that the address has, without history: only current errors can be deleted."""
     return msgspec.structs.replace(read_state(request), history=False)
 
 
-def _page(request: Request, state: State, chosen: Sequence[str], entered: Entered) -> Response:
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, state.company)
-        rows = rows_of(snapshot, around, state)
+def _page(request: Request, state: ErrorListState, chosen: Sequence[str], entered: Entered) -> Response:
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, state.company)
+        rows = error_rows(snapshot, frame, state)
         if chosen:
             rows = [row for row in rows if _key(row.entry) in chosen]
         context: dict[str, Any] = {
-            "frame": around,
+            "frame": frame,
             "tab": "troubleshoot",
             "section": "errors",
-            "sections": sections(around),
+            "sections": sections(frame),
             "state": state,
             "rows": rows,
             "listed": [_reference(row.entry) for row in rows],
@@ -76,20 +76,20 @@ def _delete(request: Request, form: Form) -> Response:
     if not actor or not reason:
         keys = [reference.partition("@")[0] for reference in listed]
         return _page(request, state, keys, Entered(actor, reason, INCOMPLETE))
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, state.company)
-        chosen = [row.entry for row in rows_of(snapshot, around, state) if _reference(row.entry) in listed]
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, state.company)
+        chosen = [row.entry for row in error_rows(snapshot, frame, state) if _reference(row.entry) in listed]
     if not chosen:
         raise QueryError("nothing was deleted: none of these errors is current any more.")
     sent = workspace.topic_writer.send(deletion_commands(chosen, actor, reason))
     if not wait_until_applied(workspace.reader, sent):
-        return _requested(request, around, len(chosen))
+        return _requested(request, frame, len(chosen))
     return RedirectResponse(state.address(), status_code=303)
 
 
-def _requested(request: Request, around: Frame, number: int) -> Response:
+def _requested(request: Request, frame: Frame, number: int) -> Response:
     text = (
-        f"Deletion of {around.locale.number(number)} {'error' if number == 1 else 'errors'} requested. The worker "
+        f"Deletion of {frame.locale.number(number)} {'error' if number == 1 else 'errors'} requested. The worker "
         "hasn't processed the request yet: Operation shows its lag."
     )
     response = render(request, "message.html", {"title": "Request sent", "text": text, "status": 202})

@@ -1,4 +1,4 @@
-"""A document with its chain: a timeline over both systems, the explanation, the findings, and the way to each event."""
+"""The page of a document: diagnosis, amounts, findings, a timeline over both systems, and its raw events."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from store.queries.rows import ChainView
 from store.queries.snapshot import Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
 from tieout.presenters import findings_of, hexadecimal, record_json
-from tieout.workspace.web.context import Frame, asked, frame, workspace_of
+from tieout.workspace.web.context import Frame, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.csv_export import as_file
 from tieout.workspace.web.deep_links import form_of
 from tieout.workspace.web.grid_state import dates, sync_preview
@@ -53,27 +53,27 @@ _HEX_SHOWN: Final = 65_536
 
 
 def page(request: Request) -> Response:
-    """A document on a page of its own."""
+    """Show a document on a page of its own."""
     code = request.path_params["company"]
     name = f"{code}/{request.path_params['name']}"
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, code, *dates(request.query_params))
-        context = chain_context(request, snapshot, around, name)
-        return render(request, "document_page.html", {"frame": around, "tab": "dual-write", "drawer": context})
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, code, *dates(request.query_params))
+        context = chain_context(request, snapshot, frame, name)
+        return render(request, "document_page.html", {"frame": frame, "tab": "dual-write", "drawer": context})
 
 
 def address(name: str, dated: str = "") -> str:
-    """The address of a document's own page."""
+    """Return the address of a document's page."""
     company, _, rest = name.partition("/")
     return f"/{quote(company, safe='')}/document/{quote(rest, safe='')}{dated}"
 
 
-def chain_context(request: Request, snapshot: Snapshot, around: Frame, name: str) -> dict[str, Any]:
-    """What the drawer and the page show of a document. Raises `QueryError` when there is none of that name."""
+def chain_context(request: Request, snapshot: Snapshot, frame: Frame, name: str) -> dict[str, Any]:
+    """Return the template context of a document for page and drawer. Raises `QueryError` for an unknown name."""
     return {
         "name": name,
-        "address": address(name, around.dated()),
-        "documents": [_document(request, view, snapshot, around) for view in snapshot.chain(name)],
+        "address": address(name, frame.dated()),
+        "documents": [_document(request, view, snapshot, frame) for view in snapshot.chain(name)],
         "problem": None,
         "closed": None,
     }
@@ -89,7 +89,7 @@ SYNC_STATES: Final[Mapping[AttemptState, str]] = {
 
 
 def _sync(sync: Sync) -> dict[str, Any]:
-    """How far the current cycle of attempts for an action is: the next attempt and the last answer included."""
+    """Describe the current attempt cycle of an action, with the next attempt and the last response."""
     return {
         "done_as": ACTION_TEXTS.get(sync.action, sync.action),
         "state": SYNC_STATES[sync.attempts.state],
@@ -102,7 +102,7 @@ def _sync(sync: Sync) -> dict[str, Any]:
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
-    """An attempt to sync as a line for people."""
+    """Describe one sync attempt."""
     outcome = attempt.outcome or "in progress"
     return {
         "begun": attempt.begun,
@@ -112,20 +112,20 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _document(request: Request, view: ChainView, snapshot: Snapshot, around: Frame) -> dict[str, Any]:
+def _document(request: Request, view: ChainView, snapshot: Snapshot, frame: Frame) -> dict[str, Any]:
     document = view.row.document
     explanation = explain(document, snapshot.moment)
     return {
         "attempts": [_attempt(attempt) for attempt in view.attempts],
         "syncs": [_sync(sync) for sync in snapshot.syncs([document.document])],
-        "sync": sync_preview(around.code, {**around.dates, "document": document.document})
-        if around.code and document.position in ("missing-actual", "missing-journal-line")
+        "sync": sync_preview(frame.code, {**frame.dates, "document": document.document})
+        if frame.code and document.position in ("missing-actual", "missing-journal-line")
         else None,
         "document": document,
         "row": view.row,
         "status": view.row.status,
         "explanation": explanation,
-        "event": event_address(document.evidence, around),
+        "event": event_address(document.evidence, frame),
         "since": document.since,
         "age_days": max(0, (snapshot.present - moment(document.since)).days),
         "amounts": [
@@ -136,12 +136,12 @@ def _document(request: Request, view: ChainView, snapshot: Snapshot, around: Fra
                 else []
             ),
         ],
-        "steps": _timeline(request, view.records, around),
+        "steps": _timeline(request, view.records, frame),
         "findings": [
             {
                 "code": finding.code,
                 "explanation": explain_finding(finding),
-                "event": event_address(finding.evidence, around),
+                "event": event_address(finding.evidence, frame),
             }
             for finding in findings_of(view)
             if is_reportable(finding, snapshot.moment)
@@ -157,29 +157,29 @@ def _split(currency: str | None, amounts: Amounts | None) -> dict[str, Any]:
     }
 
 
-def _timeline(request: Request, records: list[Record], around: Frame) -> list[dict[str, Any]]:
-    """The records in the order of their first events, each in the lane of its system."""
+def _timeline(request: Request, records: list[Record], frame: Frame) -> list[dict[str, Any]]:
+    """Return the records ordered by their first event, each in the lane of its system."""
     workspace = workspace_of(request)
     steps = []
     for record in records:
-        told = record_json(record, workspace.in_force.maps)
+        fields = record_json(record, workspace.in_force.maps)
         evidence = sorted(
-            {*record.evidence, *(one for one in (record.latest_upsert, record.deleted) if one is not None)},
-            key=lambda one: one.precedence,
+            {*record.evidence, *(item for item in (record.latest_upsert, record.deleted) if item is not None)},
+            key=lambda item: item.precedence,
         )
         steps.append(
             {
-                **told,
-                "title": RECORD_NAMES.get(told["record"] or "", (told["record"] or record.entity).capitalize()),
+                **fields,
+                "title": RECORD_NAMES.get(fields["record"] or "", (fields["record"] or record.entity).capitalize()),
                 "form": None
-                if told["deleted"]
-                else form_of(workspace.settings, told["source"], record.entity, told["id"], told["company"]),
+                if fields["deleted"]
+                else form_of(workspace.settings, fields["source"], record.entity, fields["id"], fields["company"]),
                 "at": evidence[0].at if evidence else 0,
                 "last": evidence[-1].at if evidence else 0,
-                "events": [_event(one, around) for one in evidence],
+                "events": [_event(item, frame) for item in evidence],
                 "cells": [
-                    (name, _text(value), event_address(record.evidence_of(name), around))
-                    for name, value in told["columns"].items()
+                    (name, _text(value), event_address(record.evidence_of(name), frame))
+                    for name, value in fields["columns"].items()
                 ],
             }
         )
@@ -192,19 +192,19 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _event(evidence: Evidence, around: Frame) -> dict[str, Any]:
+def _event(evidence: Evidence, frame: Frame) -> dict[str, Any]:
     return {
         "at": evidence.at,
         "id": evidence.event,
         "source": evidence.source,
-        "address": event_address(evidence, around),
+        "address": event_address(evidence, frame),
         "place": f"{evidence.topic}/{evidence.partition}/{evidence.offset}",
     }
 
 
-def event_address(evidence: Evidence, around: Frame) -> str:
-    """The address of the event that says so."""
-    company = f"?company={quote(around.code)}" if around.code else ""
+def event_address(evidence: Evidence, frame: Frame) -> str:
+    """Return the address of an event's page."""
+    company = f"?company={quote(frame.code)}" if frame.code else ""
     return f"/event/{quote(evidence.topic, safe='')}/{evidence.partition}/{evidence.offset}{company}"
 
 
@@ -212,50 +212,50 @@ def event_address(evidence: Evidence, around: Frame) -> str:
 
 
 def event(request: Request) -> Response:
-    """An event as it came: its place, key, headers and bytes."""
-    found = _event_record(request)
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, request.query_params.get("company") or None)
-    value = found.value or b""
+    """Show a raw event: location, key, headers and bytes."""
+    record = _event_record(request)
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, request.query_params.get("company") or None)
+    value = record.value or b""
     context = {
-        "frame": around,
+        "frame": frame,
         "tab": "operation",
-        "event": found,
-        "key": None if found.key is None else found.key.decode("utf-8", "backslashreplace"),
-        "headers": [(name, content.decode("utf-8", "backslashreplace")) for name, content in found.headers],
+        "event": record,
+        "key": None if record.key is None else record.key.decode("utf-8", "backslashreplace"),
+        "headers": [(name, content.decode("utf-8", "backslashreplace")) for name, content in record.headers],
         "pretty": _pretty(value),
         "text": value.decode("utf-8", "backslashreplace"),
         "hexadecimal": hexadecimal(value[:_HEX_SHOWN]),
-        "bytes": f"/event/{quote(found.topic, safe='')}/{found.partition}/{found.offset}/bytes",
-        "at": found.timestamp * 1_000,
+        "bytes": f"/event/{quote(record.topic, safe='')}/{record.partition}/{record.offset}/bytes",
+        "at": record.timestamp * 1_000,
     }
     return render(request, "event.html", context)
 
 
 def event_bytes(request: Request) -> Response:
-    """The bytes of an event, to keep."""
-    found = _event_record(request)
-    headers = as_file(f"{found.topic}-{found.partition}-{found.offset}.bin")
-    return Response(found.value or b"", media_type="application/octet-stream", headers=headers)
+    """Return the bytes of an event as a download."""
+    record = _event_record(request)
+    headers = as_file(f"{record.topic}-{record.partition}-{record.offset}.bin")
+    return Response(record.value or b"", media_type="application/octet-stream", headers=headers)
 
 
 def _event_record(request: Request) -> LogRecord:
     topic, *numbers = (request.path_params[name] for name in ("topic", "partition", "offset"))
     log = workspace_of(request).log
-    where = "/".join((topic, *numbers))
-    found: list[LogRecord] = []
-    # No log has a place with more digits.
+    location = "/".join((topic, *numbers))
+    records: list[LogRecord] = []
+    # No log has offsets with more digits.
     if all(re.fullmatch(r"\d{1,15}", number, re.ASCII) for number in numbers):
         partition, offset = map(int, numbers)
         with suppress(OffsetOutOfRange, TopicMissing):
-            found = log.read(topic, partition, offset, 1, 1) if partition < log.partitions(topic) else []
-    if not found or found[0].offset != offset:
-        raise QueryError(f"there is no event at {where}: the log does not reach there, or no longer holds it.")
-    return found[0]
+            records = log.read(topic, partition, offset, 1, 1) if partition < log.partitions(topic) else []
+    if not records or records[0].offset != offset:
+        raise QueryError(f"there is no event at {location}: the log does not reach there, or no longer holds it.")
+    return records[0]
 
 
 def _pretty(value: bytes) -> str | None:
-    """The bytes as JSON with an indent; None when they are none."""
+    """Return JSON bytes indented; None if they are not JSON."""
     try:
         return msgspec.json.format(value, indent=2).decode()
     except (msgspec.DecodeError, UnicodeDecodeError):

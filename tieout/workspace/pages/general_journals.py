@@ -1,4 +1,4 @@
-"""The page of general journals that are not through to Dataverse (R61, R62), and its file."""
+"""The page of general journals not confirmed in Dataverse, and its CSV file (R61, R62)."""
 
 from urllib.parse import quote, urlencode
 
@@ -11,55 +11,65 @@ from engine.sync.attempts import ATTEMPTS_MAX
 from engine.sync.general_journals import PROCESS
 from tieout.sync.general_journals import STATE_LABELS, JournalStatus, journal_statuses
 from tieout.workspace.pages.troubleshoot import sections
-from tieout.workspace.web.context import asked, frame
+from tieout.workspace.web.context import make_frame, open_snapshot
 from tieout.workspace.web.csv_export import csv_response
 from tieout.workspace.web.grid_state import sync_preview
 from tieout.workspace.web.rendering import render, sentence
 
 
 def journals(request: Request) -> Response:
-    """The journals, each with its count, what failed last, what to do, and how a new round begins."""
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, request.path_params["company"])
-        found = journal_statuses(snapshot, around.code)
+    """Show each journal with its attempt count, last error and recommended action."""
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, request.path_params["company"])
+        statuses = journal_statuses(snapshot, frame.code)
         context = {
-            "frame": around,
+            "frame": frame,
             "tab": "troubleshoot",
             "section": "general-journals",
-            "sections": sections(around),
-            "journals": [(one, sync_preview(one.company, {"journal": one.journal}), *_entry(one)) for one in found],
-            "sync_all": sync_preview(around.code, {"journal": "all"}),
+            "sections": sections(frame),
+            "journals": [
+                (status, sync_preview(status.company, {"journal": status.journal}), *_entry(status))
+                for status in statuses
+            ],
+            "sync_all": sync_preview(frame.code, {"journal": "all"}),
             "states": STATE_LABELS,
             "of": ATTEMPTS_MAX,
-            "csv": f"/{quote(around.code)}/general-journals.csv",
+            "csv": f"/{quote(frame.code)}/general-journals.csv",
         }
         return render(request, "journals.html", context)
 
 
-def _entry(one: JournalStatus) -> tuple[str, str]:
-    """The addresses of the history of what was logged, and of the page that deletes it; '' where nothing was."""
-    if not one.error:
+def _entry(status: JournalStatus) -> tuple[str, str]:
+    """Return the addresses of a journal's error history and of the page that deletes its log entry; '' without one."""
+    if not status.error:
         return "", ""
-    base = f"/{quote(one.company)}/errors"
-    about = urlencode({"process": PROCESS, "about": one.about}, quote_via=quote)
-    return f"{base}/history?{about}", f"{base}/delete?error={Subject(one.company, PROCESS, one.about).key}"
+    base = f"/{quote(status.company)}/errors"
+    about = urlencode({"process": PROCESS, "about": status.about}, quote_via=quote)
+    return f"{base}/history?{about}", f"{base}/delete?error={Subject(status.company, PROCESS, status.about).key}"
 
 
 def journals_csv(request: Request) -> Response:
-    """The list as a file."""
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, request.path_params["company"])
-        found = journal_statuses(snapshot, around.code)
+    """Return the list as a CSV file."""
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, request.path_params["company"])
+        statuses = journal_statuses(snapshot, frame.code)
     titles = [
         *("Journal", "Company", "Posted", "Status", "Step", "Count", "Last attempt", "Next attempt"),
         *("Code", "Error message", "Reason", "Recommended action"),
     ]
     lines = (
         [
-            *(one.journal, one.company, one.posted or "", sentence(STATE_LABELS[one.state]), one.step or "", one.count),
-            *(iso(at) if at else "" for at in (one.last, one.next)),
-            *(one.code, one.error, one.reason, one.todo),
+            *(
+                status.journal,
+                status.company,
+                status.posted or "",
+                sentence(STATE_LABELS[status.state]),
+                status.step or "",
+                status.count,
+            ),
+            *(iso(at) if at else "" for at in (status.last, status.next)),
+            *(status.code, status.error, status.reason, status.todo),
         ]
-        for one in found
+        for status in statuses
     )
-    return csv_response(f"{around.code}-general-journals", titles, lines)
+    return csv_response(f"{frame.code}-general-journals", titles, lines)

@@ -1,4 +1,4 @@
-"""The two grids of documents: a page of rows or groups, with a document in the drawer, and all of them as a file."""
+"""The two document grids: a page of rows or groups, the document drawer, and the CSV file."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,12 +18,12 @@ from store.queries.grid_totals import GROUPS, GroupBy, TotalsByCurrency
 from store.queries.rows import GridRow, Page
 from store.queries.snapshot import Snapshot
 from tieout.workspace.pages.document import PARTS, chain_context
-from tieout.workspace.pages.summary import KIND_NAMES, amounts
+from tieout.workspace.pages.summary import KIND_NAMES, amounts_context
 from tieout.workspace.web import form_input, grid_state
-from tieout.workspace.web.context import Frame, asked, frame, locale_of
+from tieout.workspace.web.context import Frame, locale_of, make_frame, open_snapshot
 from tieout.workspace.web.csv_export import csv_response
-from tieout.workspace.web.grid_columns import GRIDS, Column, plain, shown
-from tieout.workspace.web.grid_state import PATHS, VIEWS, GridState, Shown
+from tieout.workspace.web.grid_columns import GRIDS, Column, display_text, export_value
+from tieout.workspace.web.grid_state import PATHS, VIEWS, GridState, VisibleColumn
 from tieout.workspace.web.locales import Locale
 from tieout.workspace.web.rendering import render
 
@@ -48,18 +48,18 @@ GROUP_NAMES: Final[dict[GroupBy, str]] = {
 }
 
 GROUPS_LISTED: Final = 200
-"""So many groups are on a page."""
+"""Groups on a page."""
 
 _COOKIE_AGE: Final = 400 * 86_400  # what browsers allow
 
 
 def grid(request: Request) -> Response:
-    """A page of a grid, with the drawer of one document when the address says so."""
+    """Show a page of a grid, with the drawer of the document that the address opens."""
     kind: Kind = request.scope["kind"]
     query = request.query_params
     state = grid_state.read(request.path_params["company"], kind, query)
     if query.get("keep") or query.get("column"):
-        return _kept(request, state)
+        return _save_columns(request, state)
     locale = locale_of(request)
     wrong: dict[str, str] = {}
     if query.get("typed"):
@@ -68,54 +68,54 @@ def grid(request: Request) -> Response:
     elif query.get("at"):
         try:
             return RedirectResponse(
-                grid_state.jumped(state, form_input.place(query["at"], locale)).address(), status_code=303
+                grid_state.jump_to(state, form_input.jump_target(query["at"], locale)).address(), status_code=303
             )
         except QueryError as error:
             wrong = {"at": str(error)}
-    if not wrong and (clean := _cleaned(request, state)):
+    if not wrong and (clean := _canonical_address(request, state)):
         return RedirectResponse(clean, status_code=303)
     stack = ExitStack()
     with stack:
-        snapshot = stack.enter_context(asked(request))
-        around = frame(request, snapshot, state.company, state.start, state.end)
-        state = msgspec.structs.replace(state, company=around.code)
-        context = amounts(request, snapshot, around)
+        snapshot = stack.enter_context(open_snapshot(request))
+        frame = make_frame(request, snapshot, state.company, state.start, state.end)
+        state = msgspec.structs.replace(state, company=frame.code)
+        context = amounts_context(request, snapshot, frame)
         context |= {"section": PATHS[kind], "state": state, "grid": None, "drawer": None}
-        if around.window is not None:
-            context["grid"] = _grid(request, snapshot, around, state, wrong)
+        if frame.window is not None:
+            context["grid"] = _grid(request, snapshot, frame, state, wrong)
             if state.opened:
-                context["drawer"] = _drawer(request, snapshot, around, state)
+                context["drawer"] = _drawer(request, snapshot, frame, state)
         response = render(request, "grid.html", context, stack.pop_all())
     response.status_code = 400 if context["grid"] and context["grid"]["wrong"] else 200
     return response
 
 
 def grid_csv(request: Request) -> Response:
-    """All rows of a grid's state, or its groups, as a file: the columns that are shown, in their order."""
+    """Return all rows or groups of a grid's state as a CSV file, with the visible columns in their order."""
     kind: Kind = request.scope["kind"]
     state = grid_state.read(request.path_params["company"], kind, request.query_params)
     stack = ExitStack()
     with stack:
-        snapshot = stack.enter_context(asked(request))
-        around = frame(request, snapshot, state.company, state.start, state.end)
-        if around.window is None:
-            raise QueryError(around.problem or "there is no window.")
-        state = msgspec.structs.replace(state.from_start(), company=around.code)
-        query = msgspec.structs.replace(state.query(around.window, around.zone), limit=1_000)
-        name = f"{around.code}-{PATHS[kind]}-{around.window.start}-{around.window.end}"
+        snapshot = stack.enter_context(open_snapshot(request))
+        frame = make_frame(request, snapshot, state.company, state.start, state.end)
+        if frame.window is None:
+            raise QueryError(frame.problem or "there is no window.")
+        state = msgspec.structs.replace(state.from_start(), company=frame.code)
+        query = msgspec.structs.replace(state.query(frame.window, frame.zone), limit=1_000)
+        name = f"{frame.code}-{PATHS[kind]}-{frame.window.start}-{frame.window.end}"
         if state.group is not None:
             titles = [GROUP_NAMES[state.group], "Documents", "Currency", "Amount", *_PARTS.values()]
             return csv_response(name, titles, _group_lines(snapshot, query, state.group), stack.pop_all())
-        columns = [one.column for one in state.shown(request.cookies.get(_cookie(kind), ""))]
-        rows = ([_exported(column, row) for column in columns] for row in snapshot.rows(query))
+        columns = [one.column for one in state.visible_columns(request.cookies.get(_cookie(kind), ""))]
+        rows = ([_export_cell(column, row) for column in columns] for row in snapshot.rows(query))
         return csv_response(name, [column.title for column in columns], rows, stack.pop_all())
 
 
 _PARTS: Final = dict(PARTS)
 
 
-def _exported(column: Column, row: GridRow) -> Any:
-    value = plain(column, row)
+def _export_cell(column: Column, row: GridRow) -> Any:
+    value = export_value(column, row)
     return iso(value) if column.shape == "time" and value != "" else value
 
 
@@ -126,14 +126,14 @@ def _group_lines(snapshot: Snapshot, query: GridQuery, by: GroupBy) -> Iterator[
             yield [group.value, sums.documents, currency, *(money.text(part, currency) for part in parts)]
 
 
-def _cleaned(request: Request, state: GridState) -> str | None:
-    """The address in short, when a form made it: with empty fields, or with what a person typed."""
+def _canonical_address(request: Request, state: GridState) -> str | None:
+    """Return the canonical address if a form made this one (empty fields, values as typed); else None."""
     made = "typed" in request.query_params or any(not value for value in request.query_params.values())
     return state.address() if made else None
 
 
-def _kept(request: Request, state: GridState) -> Response:
-    """Keep the chosen columns for the next visit, and show the grid with them."""
+def _save_columns(request: Request, state: GridState) -> Response:
+    """Save the chosen columns in a cookie for the next visit, and show the grid with them."""
     query = request.query_params
     chosen = query.getlist("column")
     if chosen:
@@ -157,11 +157,11 @@ def _cookie(kind: Kind) -> str:
 
 
 def _grid(
-    request: Request, snapshot: Snapshot, around: Frame, state: GridState, wrong: dict[str, str]
+    request: Request, snapshot: Snapshot, frame: Frame, state: GridState, wrong: dict[str, str]
 ) -> dict[str, Any]:
-    """A page of rows, or groups; where something typed cannot be read, none, and what is `wrong` with it."""
-    assert around.window is not None
-    columns = state.shown(request.cookies.get(_cookie(state.kind), ""))
+    """Return the context of a page of rows or groups; without rows, and with the messages in `wrong`, if invalid."""
+    assert frame.window is not None
+    columns = state.visible_columns(request.cookies.get(_cookie(state.kind), ""))
     common: dict[str, Any] = {
         "title": KIND_NAMES[state.kind],
         "columns": columns,
@@ -174,8 +174,8 @@ def _grid(
         "csv": f"{state.path}.csv" + state.address().removeprefix(state.path),
         "sync": None if state.view == "reconciled" or wrong else state.sync_address(),
         "hidden": partial(_hidden, state),
-        "hints": _hints(around.locale),
-        "texts": _texts(request, state, around.locale, wrong),
+        "hints": _hints(frame.locale),
+        "texts": _texts(request, state, frame.locale, wrong),
         "wrong": wrong,
         "groups": None,
         "rows": [],
@@ -184,16 +184,16 @@ def _grid(
         "first": None,
     }
     try:
-        query = state.query(around.window, around.zone)
+        query = state.query(frame.window, frame.zone)
     except QueryError as error:
         common["wrong"] = wrong or {"": str(error)}
     if common["wrong"]:
         return common
-    common["totals"] = _once(lambda: _totals(snapshot, query))
+    common["totals"] = _cached_query(lambda: _totals(snapshot, query))
     if state.group is not None:
         return {**common, **_groups(snapshot, query, state, state.group)}
     page = snapshot.page(query)
-    rows = [_row(row, columns, around) for row in page.rows]
+    rows = [_row(row, columns, frame) for row in page.rows]
     return {
         **common,
         "rows": rows,
@@ -204,8 +204,8 @@ def _grid(
 
 
 def _texts(request: Request, state: GridState, locale: Locale, wrong: dict[str, str]) -> dict[str, str]:
-    """What stands in the fields: the filters as the reader writes them, and what could not be read as it was typed."""
-    read = {name: form_input.shown(name, text, locale) for name, text in state.filters.items()}
+    """Return the texts of the filter fields: valid filters in the reader's format, invalid ones as they were typed."""
+    read = {name: form_input.filter_text(name, text, locale) for name, text in state.filters.items()}
     return read | {name: request.query_params.get(name if name == "at" else f"f.{name}", "") for name in wrong}
 
 
@@ -214,14 +214,14 @@ def _groupings(kind: Kind) -> list[GroupBy]:
     return [name for name in GROUPS if name not in other]
 
 
-def _once(ask: Callable[[], Any]) -> Callable[[], Any]:
-    """The answer to a question that is asked where the template comes to it, and then kept."""
-    held: list[Any] = []
+def _cached_query(query: Callable[[], Any]) -> Callable[[], Any]:
+    """Cache the result of a query that runs when the template first needs it."""
+    results: list[Any] = []
 
     def answer() -> Any:
-        if not held:
-            held.append(ask())
-        return held[0]
+        if not results:
+            results.append(query())
+        return results[0]
 
     return answer
 
@@ -235,49 +235,49 @@ def _totals(snapshot: Snapshot, query: GridQuery) -> dict[str, Any]:
 
 
 def _by_currency(sums: TotalsByCurrency) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for (currency, _), one in sums.items():
-        found[currency] = found[currency] + one if currency in found else one
-    return found
+    totals: dict[str, Any] = {}
+    for (currency, _), amounts in sums.items():
+        totals[currency] = totals[currency] + amounts if currency in totals else amounts
+    return totals
 
 
 def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy) -> dict[str, Any]:
-    """A page of groups, in the order of their values. All are counted anyway, so a page is known by its number."""
-    found = snapshot.groups(query, by)
-    start = min((state.first or 1) - 1, max(len(found) - 1, 0)) // GROUPS_LISTED * GROUPS_LISTED
+    """Return a page of groups ordered by value. All groups are counted anyway, so pages have numbers."""
+    all_groups = snapshot.groups(query, by)
+    start = min((state.first or 1) - 1, max(len(all_groups) - 1, 0)) // GROUPS_LISTED * GROUPS_LISTED
     groups = [
         {
             "value": group.value,
             "documents": sum(one.documents for one in group.totals.values()),
             "by_currency": sorted(_by_currency(group.totals).items()),
-            "address": _of_group(state, by, group.value),
+            "address": _group_address(state, by, group.value),
         }
-        for group in found[start : start + GROUPS_LISTED]
+        for group in all_groups[start : start + GROUPS_LISTED]
     ]
-    last = (len(found) - 1) // GROUPS_LISTED * GROUPS_LISTED
-    beside = {"first": 0, "before": start - GROUPS_LISTED, "after": start + GROUPS_LISTED, "last": last}
+    last = (len(all_groups) - 1) // GROUPS_LISTED * GROUPS_LISTED
+    starts = {"first": 0, "before": start - GROUPS_LISTED, "after": start + GROUPS_LISTED, "last": last}
     return {
         "groups": groups,
-        "number": len(found),
+        "number": len(all_groups),
         "first": start + 1,
         "pages": {
             name: state.from_start().address(first=at + 1) if 0 <= at <= last and at != start else None
-            for name, at in beside.items()
+            for name, at in starts.items()
         },
     }
 
 
-def _of_group(state: GridState, by: GroupBy, value: str) -> str | None:
-    """The rows of a group; None where a filter on dates says less than the month does."""
+def _group_address(state: GridState, by: GroupBy, value: str) -> str | None:
+    """Return the address of a group's rows; None if a date filter selects fewer rows than the whole month."""
     if by != "month":
         return state.filtered(by, f"={value}").address(group=None)
     return None if "date" in state.filters else state.filtered("date", value or "=").address(group=None)
 
 
-def _row(row: GridRow, columns: list[Shown], around: Frame) -> dict[str, Any]:
+def _row(row: GridRow, columns: list[VisibleColumn], frame: Frame) -> dict[str, Any]:
     return {
         "document": row.document.document,
-        "cells": [(one.column.shape, shown(one.column, row, around.locale, around.zone)) for one in columns],
+        "cells": [(one.column.shape, display_text(one.column, row, frame.locale, frame.zone)) for one in columns],
         "position": row.document.position,
         "in_flight": row.in_flight,
         "actual": row.document.has_actual,
@@ -286,7 +286,7 @@ def _row(row: GridRow, columns: list[Shown], around: Frame) -> dict[str, Any]:
 
 
 def _hints(locale: Locale) -> dict[str, str]:
-    """What can be written into a filter, by what its column holds."""
+    """Return examples of filters by column type."""
     days = "2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01"
     return {
         "text": "abc: begins with, *abc: contains, =abc: equals, !abc: not equal, =: empty",
@@ -301,28 +301,28 @@ _PIXELS_A_CHARACTER: Final = 7.5
 _PADDING: Final = 22
 
 
-def _widths(columns: list[Shown], rows: list[dict[str, Any]]) -> list[int]:
-    """The columns' widths in pixels. Text may be cut, with its whole beside; an amount, a date, a time never is."""
-    found = []
-    for number, one in enumerate(columns):
-        wide = one.width
-        if one.column.shape in ("amount", "number", "date", "time"):
-            wide = max([wide, *(len(row["cells"][number][1]) for row in rows)])
-        found.append(round(wide * _PIXELS_A_CHARACTER) + _PADDING)
-    return found
+def _widths(columns: list[VisibleColumn], rows: list[dict[str, Any]]) -> list[int]:
+    """Return the column widths in pixels. Text may be truncated (its title has all); amounts, dates and times never."""
+    widths = []
+    for number, shown in enumerate(columns):
+        width = shown.width
+        if shown.column.shape in ("amount", "number", "date", "time"):
+            width = max([width, *(len(row["cells"][number][1]) for row in rows)])
+        widths.append(round(width * _PIXELS_A_CHARACTER) + _PADDING)
+    return widths
 
 
 def _pages(state: GridState, page: Page) -> dict[str, str | None]:
-    """The addresses of the first, previous, next and last page; None where there is none."""
+    """Return the addresses of the first, previous, next and last page; None where there is none."""
     rows = len(page.rows)
     first, turned = state.first, {"opened": "", "was": ""}
     before = after = None
     if page.before is not None:
         number = max(1, first - grid_state.ROWS) if first else None
-        before = state.address(after=grid_state.place_text(page.before), backwards=True, first=number, **turned)
+        before = state.address(after=grid_state.page_key_text(page.before), backwards=True, first=number, **turned)
     if page.after is not None:
         number = first + rows if first else None
-        after = state.address(after=grid_state.place_text(page.after), backwards=False, first=number, **turned)
+        after = state.address(after=grid_state.page_key_text(page.after), backwards=False, first=number, **turned)
     return {
         "first": state.address(after="", backwards=False, first=1, **turned) if page.before is not None else None,
         "before": before,
@@ -332,19 +332,19 @@ def _pages(state: GridState, page: Page) -> dict[str, str | None]:
 
 
 def _hidden(state: GridState, *without: str) -> list[tuple[str, str]]:
-    """The parts of the state that a form carries along, but for those it sets itself (`f.` for all filters)."""
-    left = state.from_start().parameters()
+    """Return the state as hidden fields of a form, without those that the form sets itself (`f.`: all filters)."""
+    parameters = state.from_start().parameters()
     return [
         (name, text)
-        for name, text in left.items()
+        for name, text in parameters.items()
         if name not in without and not ("f." in without and name.startswith("f."))
     ]
 
 
-def _drawer(request: Request, snapshot: Snapshot, around: Frame, state: GridState) -> dict[str, Any]:
-    """The document in the drawer; a name that leads nowhere is told there, and the grid stays."""
+def _drawer(request: Request, snapshot: Snapshot, frame: Frame, state: GridState) -> dict[str, Any]:
+    """Return the context of the drawer; an unknown document is reported there, and the grid stays."""
     closed = state.address(opened="")
     try:
-        return {**chain_context(request, snapshot, around, state.opened), "closed": closed, "problem": None}
+        return {**chain_context(request, snapshot, frame, state.opened), "closed": closed, "problem": None}
     except QueryError as error:
         return {"problem": str(error), "closed": closed, "name": state.opened}

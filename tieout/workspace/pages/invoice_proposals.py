@@ -1,4 +1,4 @@
-"""The page of invoice proposals that wait for postings (R56), and its file."""
+"""The page of invoice proposals that wait for postings, and its CSV file (R56)."""
 
 from urllib.parse import quote
 
@@ -8,37 +8,37 @@ from starlette.responses import Response
 from engine.reconciliation.invoice_proposals import Proposal
 from tieout.workspace.pages import document
 from tieout.workspace.pages.troubleshoot import sections
-from tieout.workspace.web.context import asked, frame
+from tieout.workspace.web.context import make_frame, open_snapshot
 from tieout.workspace.web.csv_export import csv_response
 from tieout.workspace.web.rendering import render
 
 
 def proposals(request: Request) -> Response:
-    """The proposals of amount 0.00, each with the dates and amounts of what is to be posted."""
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, request.path_params["company"])
+    """Show the proposals with amount 0.00, each with the dates and amounts to post."""
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, request.path_params["company"])
         context = {
-            "frame": around,
+            "frame": frame,
             "tab": "troubleshoot",
             "section": "invoice-proposals",
-            "sections": sections(around),
-            "proposals": [(one, _documents(one)) for one in snapshot.proposals(around.code)],
-            "csv": f"/{quote(around.code)}/invoice-proposals.csv",
+            "sections": sections(frame),
+            "proposals": [(proposal, _documents(proposal)) for proposal in snapshot.proposals(frame.code)],
+            "csv": f"/{quote(frame.code)}/invoice-proposals.csv",
         }
         return render(request, "proposals.html", context)
 
 
 def _documents(proposal: Proposal) -> list[tuple[str, str]]:
-    """The documents that the transactions to post are of, with their addresses."""
+    """Return name and address of the documents whose transactions are to be posted."""
     return [(name, document.address(name)) for name in proposal.documents]
 
 
 def proposals_csv(request: Request) -> Response:
-    """The list as a file."""
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, request.path_params["company"])
-        found = [one.as_json() for one in snapshot.proposals(around.code)]
+    """Return the list as a CSV file."""
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, request.path_params["company"])
+        rows = [proposal.as_json() for proposal in snapshot.proposals(frame.code)]
     titles = ["Proposal", "Contract", "Invoice date", "Amount", "Currency", "Error message", "Recommended action"]
     names = ("proposal", "contract", "date", "amount", "currency", "message", "resolution")
-    lines = ([one[name] or "" for name in names] for one in found)
-    return csv_response(f"{around.code}-invoice-proposals", titles, lines)
+    lines = ([row[name] or "" for name in names] for row in rows)
+    return csv_response(f"{frame.code}-invoice-proposals", titles, lines)

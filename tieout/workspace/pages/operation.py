@@ -1,4 +1,4 @@
-"""The Operation pages: how far the worker is behind, what came in, what was refused, which feeds are silent (R82)."""
+"""The Operation pages: lag, received and rejected events, feeds, health checks and configuration (R82)."""
 
 import re
 from datetime import timedelta
@@ -21,7 +21,7 @@ from tieout.maintenance.health_checks import check
 from tieout.settings import Settings
 from tieout.sync.general_journals import JournalStatus, journals_needing_attention
 from tieout.workspace.pages.document import SYNC_STATES, address
-from tieout.workspace.web.context import Workspace, age, asked, frame, workspace_of
+from tieout.workspace.web.context import Workspace, age, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.grid_state import sync_preview
 from tieout.workspace.web.rendering import render
 
@@ -30,7 +30,7 @@ _SHOWN: Final = 100
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """A partition: where it begins and ends, how far the worker is, and what came in lately."""
+    """A partition of a topic: log start and end, the committed offset, and the events received recently."""
 
     topic: str
     partition: int
@@ -41,24 +41,24 @@ class Partition(msgspec.Struct, frozen=True):
 
     @property
     def lag(self) -> int:
-        """Events that are not applied yet."""
+        """Events not yet applied."""
         return max(0, self.end - self.next)
 
 
 def operation(request: Request) -> Response:
-    """What an operator looks at first."""
+    """Show the overview for operators."""
     workspace = workspace_of(request)
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, request.query_params.get("company") or None)
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, request.query_params.get("company") or None)
         partitions, problem = _partitions(workspace, snapshot)
         rejected = _rejected_number(workspace) if problem is None else 0
         oldest = snapshot.oldest_open()
         states, journals = snapshot.sync_states(), journals_needing_attention(snapshot)
         counts = {state: sum(number for (of, _), number in states.items() if of == state) for state in SYNC_STATES}
-        # Of general journals also those that Finance attempts itself.
+        # Including general journals that Finance attempts itself.
         counts["stopped"] += len(journals) - states.get(("stopped", ACTION), 0)
         context = {
-            "frame": around,
+            "frame": frame,
             "tab": "operation",
             "partitions": partitions,
             "rates": [name for name, _ in _RATES],
@@ -81,13 +81,14 @@ def operation(request: Request) -> Response:
 
 
 def _attention(snapshot: Snapshot, journals: list[JournalStatus]) -> list[dict[str, Any]]:
-    """The first of what needs attention: documents and errors after five attempts, and general journals, whoever
-    attempted them.
+    """Return the first syncs that need attention: documents and errors after five attempts, and general journals.
+
+    Journals that Finance attempts itself are included.
     """
     syncs = snapshot.stopped(_SHOWN, without=ACTION)
     documents = {row.document.document for row in snapshot.documents_named({sync.document for sync in syncs})}
-    found = [_stopped(sync, of_document=sync.document in documents) for sync in syncs]
-    return (found + [_journal(one) for one in journals])[:_SHOWN]
+    rows = [_stopped(sync, of_document=sync.document in documents) for sync in syncs]
+    return (rows + [_journal(one) for one in journals])[:_SHOWN]
 
 
 def _stopped(sync: Sync, *, of_document: bool) -> dict[str, Any]:
@@ -117,28 +118,28 @@ def _journal(one: JournalStatus) -> dict[str, Any]:
 
 
 def _partitions(workspace: Workspace, snapshot: Snapshot) -> tuple[list[Partition], str | None]:
-    """The partitions of what is projected; or why the log cannot be asked, with what the store knows."""
-    places = snapshot.offsets()
+    """Return the projected partitions; or those the store knows and the problem, if the log is unavailable."""
+    offsets = snapshot.offsets()
     try:
         log = workspace.log
-        found = [
-            _partition(log, topic.full_name(workspace.settings.prefix), number, places, snapshot)
+        partitions = [
+            _partition(log, topic.full_name(workspace.settings.prefix), number, offsets, snapshot)
             for topic in PROJECTED
             for number in range(log.partitions(topic.full_name(workspace.settings.prefix)))
         ]
     except LogError as error:
-        return [Partition(topic, number, 0, next_, next_, []) for (topic, number), next_ in places.items()], str(error)
-    return found, None
+        return [Partition(topic, number, 0, next_, next_, []) for (topic, number), next_ in offsets.items()], str(error)
+    return partitions, None
 
 
 def _partition(
-    log: EventLog, topic: str, number: int, places: dict[tuple[str, int], int], snapshot: Snapshot
+    log: EventLog, topic: str, number: int, offsets: dict[tuple[str, int], int], snapshot: Snapshot
 ) -> Partition:
     start, end = log.start_offset(topic, number), log.end_offset(topic, number)
     came = [
         end - max(start, log.offset_at(topic, number, microseconds(snapshot.now - span) // 1_000)) for _, span in _RATES
     ]
-    return Partition(topic, number, start, end, places.get((topic, number), start), came)
+    return Partition(topic, number, start, end, offsets.get((topic, number), start), came)
 
 
 def _rejected_number(workspace: Workspace) -> int:
@@ -149,39 +150,39 @@ def _rejected_number(workspace: Workspace) -> int:
 
 
 def rejected(request: Request) -> Response:
-    """The events that could not be understood, newest first."""
+    """Show the rejected events, newest first."""
     workspace = workspace_of(request)
     log, topic = workspace.log, REJECTED.full_name(workspace.settings.prefix)
-    found = []
+    rejections = []
     for number in range(log.partitions(topic)):
         first = max(log.start_offset(topic, number), log.end_offset(topic, number) - _SHOWN)
         while first < log.end_offset(topic, number) and (
             records := log.read(topic, number, first, _SHOWN, 8 * 1024 * 1024)
         ):
             first = records[-1].offset + 1
-            found += [
+            rejections += [
                 (record.timestamp * 1_000, read_rejection(record.value))
                 for record in records
                 if record.value is not None
             ]
-    found.sort(key=lambda one: -one[0])
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, request.query_params.get("company") or None)
+    rejections.sort(key=lambda item: -item[0])
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, request.query_params.get("company") or None)
         total = _rejected_number(workspace)
-        context = {"frame": around, "tab": "operation", "rejected": found[:_SHOWN], "total": total}
+        context = {"frame": frame, "tab": "operation", "rejected": rejections[:_SHOWN], "total": total}
         return render(request, "rejected.html", context)
 
 
 def checks(request: Request) -> Response:
-    """Everything that `tieout check` looks at, each line as soon as it is known."""
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, request.query_params.get("company") or None)
+    """Run the checks of `tieout check`, and show each result as soon as it is available."""
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, request.query_params.get("company") or None)
     lines = check(workspace_of(request).settings)
-    return render(request, "checks.html", {"frame": around, "tab": "operation", "lines": lines})
+    return render(request, "checks.html", {"frame": frame, "tab": "operation", "lines": lines})
 
 
 def secrets_hidden(settings: Settings) -> list[tuple[str, str]]:
-    """The settings in force as the environment names them, without what stands before the `@` of an address."""
+    """Return the settings by the names of their variables, without the credentials in addresses."""
     several = {name for name in settings.__struct_fields__ if isinstance(getattr(settings, name), tuple)}
     return [
         (

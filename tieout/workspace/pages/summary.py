@@ -1,4 +1,4 @@
-"""The Dual-write pages: what they share, and the amounts and tiles of a company."""
+"""The Summary page of a company, and the context that all Dual-write pages share."""
 
 from contextlib import ExitStack
 from datetime import date, timedelta
@@ -18,7 +18,7 @@ from store.queries.grid_totals import TotalsByCurrency
 from store.queries.snapshot import Snapshot
 from store.queries.summary import KINDS
 from tieout.workspace.web import grid_state, refresh_diff
-from tieout.workspace.web.context import Frame, asked, frame
+from tieout.workspace.web.context import Frame, make_frame, open_snapshot
 from tieout.workspace.web.grid_state import PATHS, GridState
 from tieout.workspace.web.rendering import render
 
@@ -28,98 +28,95 @@ _SECTIONS: Final = (
     *(*PATHS.values(), "balance", "not-synced", "postings-without-document"),
     *("errors", "general-journals", "invoice-proposals", "sync"),
 )
-"""The pages that every company has, beside its summary."""
+"""The pages that every company has besides its summary."""
 
 
 def home(request: Request) -> Response:
-    """To the first company; where there is none, a page that says how to begin."""
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, None)
-    if around.companies:
-        return RedirectResponse(f"/{quote(around.companies[0])}", status_code=303)
-    return render(request, "empty.html", {"frame": around, "tab": "dual-write"})
+    """Redirect to the first company; without one, show how to begin."""
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, None)
+    if frame.companies:
+        return RedirectResponse(f"/{quote(frame.companies[0])}", status_code=303)
+    return render(request, "empty.html", {"frame": frame, "tab": "dual-write"})
 
 
 def company(request: Request) -> Response:
-    """To the same page of a company chosen from the list, with the same window."""
+    """Redirect to the same page and dates of the company chosen from the list."""
     code, section = (request.query_params.get(name, "") for name in ("company", "section"))
     if not code:
         return RedirectResponse("/", status_code=303)
-    kept = {name: request.query_params.get(name, "") for name in ("from", "to")}
-    query = urlencode({name: value for name, value in kept.items() if value})
+    parameters = {name: request.query_params.get(name, "") for name in ("from", "to")}
+    query = urlencode({name: value for name, value in parameters.items() if value})
     path = f"/{quote(code, safe='')}" + (f"/{section}" if section in _SECTIONS else "")
     return RedirectResponse(path + (f"?{query}" if query else ""), status_code=303)
 
 
-# --- summary ---------------------------------------------------------------------------------------------------------
-
-
 def summary(request: Request) -> Response:
-    """The two amounts and the four tiles, then what to do first and what is new."""
+    """Show the two unreconciled amounts, the four tiles, the next actions and the changes since yesterday."""
     code = request.path_params["company"]
     start, end = grid_state.dates(request.query_params)
     stack = ExitStack()
     with stack:
-        snapshot = stack.enter_context(asked(request))
-        around = frame(request, snapshot, code, start, end)
-        context = amounts(request, snapshot, around)
-        if around.company is not None and around.window is not None:
+        snapshot = stack.enter_context(open_snapshot(request))
+        frame = make_frame(request, snapshot, code, start, end)
+        context = amounts_context(request, snapshot, frame)
+        if frame.company is not None and frame.window is not None:
             context |= {
-                **behind(around),
-                "work": partial(work, snapshot, around),
-                "news": partial(_news, snapshot, around),
+                **detail_links(frame),
+                "next_actions": partial(next_actions, snapshot, frame),
+                "news": partial(_recent_changes, snapshot, frame),
             }
         return render(request, "summary.html", {**context, "section": "summary"}, stack.pop_all())
 
 
-def behind(around: Frame) -> dict[str, Any]:
-    """The addresses of the rows behind the sums of the Summary and the Balance page."""
+def detail_links(frame: Frame) -> dict[str, Any]:
+    """Return the addresses of the rows behind the totals of the Summary and the Balance page."""
 
     def grid(kind: Kind, view: View) -> GridState:
-        return GridState(company=around.code, kind=kind, view=view, start=around.start, end=around.end)
+        return GridState(company=frame.code, kind=kind, view=view, start=frame.start, end=frame.end)
 
     return {
         "tile_links": {tile.name: grid(tile.kind, tile.view).address() for tile in TILES},
         "kind_names": KIND_NAMES,
         "difference_links": {kind: grid(kind, "all").filtered("difference", "!0").address() for kind in KINDS},
-        "not_synced_link": f"/{quote(around.code)}/not-synced{around.dated()}",
-        "postings_link": f"/{quote(around.code)}/postings-without-document{around.dated()}",
+        "not_synced_link": f"/{quote(frame.code)}/not-synced{frame.dated()}",
+        "postings_link": f"/{quote(frame.code)}/postings-without-document{frame.dated()}",
     }
 
 
-def amounts(request: Request, snapshot: Snapshot, around: Frame) -> dict[str, Any]:
-    """What all Dual-write pages show: the amounts of the company, and what changed since the page before."""
+def amounts_context(request: Request, snapshot: Snapshot, frame: Frame) -> dict[str, Any]:
+    """Return the shared context of the Dual-write pages: unreconciled amounts, and their change since the last load."""
     context: dict[str, Any] = {
-        "frame": around,
+        "frame": frame,
         "tab": "dual-write",
-        "kinds": _sections(around),
+        "kinds": _sections(frame),
         "request_path": request.url.path,
         "summary": None,
-        "refresh": around.here,
+        "refresh": frame.here,
     }
-    if around.company is None or around.window is None:
+    if frame.company is None or frame.window is None:
         return context
-    tiles = snapshot.summary(around.company, around.window)
+    tiles = snapshot.summary(frame.company, frame.window)
     was = request.query_params.get("was", "")
     return {
         **context,
         "summary": tiles,
         "tiles": TILES,
         "currency": tiles.currency,
-        "since": refresh_diff.since(was, tiles, around.events),
-        "refresh": _refreshed(request, refresh_diff.told(tiles, around.events)),
+        "since": refresh_diff.changes_since(was, tiles, frame.events),
+        "refresh": _refresh_address(request, refresh_diff.encode(tiles, frame.events)),
     }
 
 
-def _refreshed(request: Request, now: str) -> str:
-    """This address, with the amounts as they are now: the page it leads to tells what changed since."""
-    kept = [(name, text) for name, text in request.query_params.multi_items() if name not in ("was", "at")]
-    return f"{request.url.path}?{urlencode([*kept, ('was', now)], safe='~', quote_via=quote)}"
+def _refresh_address(request: Request, now: str) -> str:
+    """Return this address with the current amounts, against which the next load shows the changes."""
+    parameters = [(name, text) for name, text in request.query_params.multi_items() if name not in ("was", "at")]
+    return f"{request.url.path}?{urlencode([*parameters, ('was', now)], safe='~', quote_via=quote)}"
 
 
-def _sections(around: Frame) -> list[tuple[str, str, str]]:
-    base = f"/{quote(around.code)}"
-    dated = around.dated()
+def _sections(frame: Frame) -> list[tuple[str, str, str]]:
+    base = f"/{quote(frame.code)}"
+    dated = frame.dated()
     return [
         ("summary", "Summary", base + dated),
         *((PATHS[kind], KIND_NAMES[kind], f"{base}/{PATHS[kind]}{dated}") for kind in KINDS),
@@ -128,59 +125,59 @@ def _sections(around: Frame) -> list[tuple[str, str, str]]:
     ]
 
 
-def work(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
-    """What is unreconciled by cause, the largest amount first, with what to do and a way to the documents."""
-    assert around.company is not None
-    assert around.window is not None
+def next_actions(snapshot: Snapshot, frame: Frame) -> list[dict[str, Any]]:
+    """Return the unreconciled totals by cause, largest amount first, with recommended action and address."""
+    assert frame.company is not None
+    assert frame.window is not None
     return [
         {
-            "kind": KIND_NAMES[one.kind],
-            "cause": one.cause or one.position,
-            "missing": CAUSES[one.cause].missing if one.cause in CAUSES else "",
-            "do": CAUSES[one.cause].do if one.cause in CAUSES else "Review the documents.",
-            "amount": one.amount,
-            "documents": one.documents,
-            "oldest": one.oldest,
-            "address": (state := _of_cause(around, one)).address(),
-            "sync": state.sync_address() if one.cause in SYNCED else None,
+            "kind": KIND_NAMES[total.kind],
+            "cause": total.cause or total.position,
+            "missing": CAUSES[total.cause].missing if total.cause in CAUSES else "",
+            "do": CAUSES[total.cause].do if total.cause in CAUSES else "Review the documents.",
+            "amount": total.amount,
+            "documents": total.documents,
+            "oldest": total.oldest,
+            "address": (state := _cause_state(frame, total)).address(),
+            "sync": state.sync_address() if total.cause in SYNCED else None,
         }
-        for one in snapshot.causes(around.company, around.window)
+        for total in snapshot.causes(frame.company, frame.window)
     ]
 
 
-def _of_cause(around: Frame, one: CauseTotal) -> GridState:
-    """The documents of a cause."""
+def _cause_state(frame: Frame, total: CauseTotal) -> GridState:
+    """Return the grid state of the documents of a cause."""
     return GridState(
-        company=around.code,
-        kind=one.kind,
-        start=around.start,
-        end=around.end,
-        view="missing-actuals" if one.position == "missing-actual" else "missing-journal-lines",
-        filters={"standing": one.cause} if one.cause else {},
+        company=frame.code,
+        kind=total.kind,
+        start=frame.start,
+        end=frame.end,
+        view="missing-actuals" if total.position == "missing-actual" else "missing-journal-lines",
+        filters={"standing": total.cause} if total.cause else {},
     )
 
 
-def _news(snapshot: Snapshot, around: Frame) -> list[dict[str, Any]]:
-    """What reached its standing since yesterday, by kind and position."""
-    assert around.window is not None
-    yesterday = (date.fromisoformat(around.today) - timedelta(days=1)).isoformat()
-    found = []
+def _recent_changes(snapshot: Snapshot, frame: Frame) -> list[dict[str, Any]]:
+    """Return the documents whose status changed since yesterday, by kind and position."""
+    assert frame.window is not None
+    yesterday = (date.fromisoformat(frame.today) - timedelta(days=1)).isoformat()
+    changes = []
     for kind in KINDS:
         state = GridState(
-            company=around.code,
+            company=frame.code,
             kind=kind,
-            start=around.start,
-            end=around.end,
+            start=frame.start,
+            end=frame.end,
             view="all",
             filters={"since": f">={yesterday}"},
             sort="since",
         )
-        groups = snapshot.groups(state.query(around.window, around.zone), "position")
-        parts = dict.fromkeys(get_args(PositionName), (0, 0)) | {one.value: _in_total(one.totals) for one in groups}
-        found.append({"kind": KIND_NAMES[kind], "address": state.address(), "parts": parts, "day": yesterday})
-    return found
+        groups = snapshot.groups(state.query(frame.window, frame.zone), "position")
+        parts = dict.fromkeys(get_args(PositionName), (0, 0)) | {group.value: _total(group.totals) for group in groups}
+        changes.append({"kind": KIND_NAMES[kind], "address": state.address(), "parts": parts, "day": yesterday})
+    return changes
 
 
-def _in_total(sums: TotalsByCurrency) -> tuple[int, int]:
-    """Documents and their amount in accounting currency."""
-    return sum(one.documents for one in sums.values()), sum(one.accounting_amount for one in sums.values())
+def _total(sums: TotalsByCurrency) -> tuple[int, int]:
+    """Return the number of documents and their amount in accounting currency."""
+    return sum(total.documents for total in sums.values()), sum(total.accounting_amount for total in sums.values())

@@ -1,4 +1,4 @@
-"""The Troubleshoot pages: the most recent errors, and the history of what an error is about (R52, R53)."""
+"""The Troubleshoot pages: the most recent errors, and the history of an error's reference (R52, R53)."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,16 +15,16 @@ from engine.events.facts import PROCESSES, ProcessMessage, iso
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
 from store.queries.snapshot import Snapshot
 from tieout.workspace.pages.document import event_address
-from tieout.workspace.web.context import Frame, asked, frame
+from tieout.workspace.web.context import Frame, make_frame, open_snapshot
 from tieout.workspace.web.csv_export import csv_response
 from tieout.workspace.web.grid_state import dates, sync_preview
 from tieout.workspace.web.rendering import render
 
 LIMIT: Final = 100
-"""Most recent errors are a hundred, as in Finance."""
+"""Errors listed at most, as in Finance."""
 
-LOOKED_AT: Final = 1_000
-"""So many are filtered at most, and deleted at once."""
+ROWS_MAX: Final = 1_000
+"""Errors that are filtered, and deleted at once, at most."""
 
 COLUMNS: Final[Mapping[str, str]] = {
     "time": "Date and time",
@@ -61,7 +61,7 @@ PROCESS_NAMES: Final[Mapping[str, str]] = {
 
 
 class ErrorRow(msgspec.Struct, frozen=True):
-    """An error as the list shows it."""
+    """An error as a row of the list."""
 
     entry: ErrorEntry
     code: str
@@ -73,16 +73,16 @@ class ErrorRow(msgspec.Struct, frozen=True):
     event: str
     history: str
     delete: str
-    """The page that asks before it is deleted; '' for one that is not current."""
+    """Address of the confirmation page; '' if the error is not current."""
     retry: str
-    """The preview of a retry; '' for one that is not current."""
+    """Address of the preview of a retry; '' if the error is not current."""
 
     @property
     def message(self) -> ProcessMessage:
         return self.entry.message
 
     def text(self, column: str) -> str:
-        """What a column says, for filters and groups."""
+        """Return the text of a column, for filters and groups."""
         match column:
             case "message":
                 return f"{self.code} {self.message.text or ''}"
@@ -102,7 +102,7 @@ class ErrorRow(msgspec.Struct, frozen=True):
                 return ""
 
     def order(self, column: str) -> tuple[Any, ...]:
-        """What to sort by."""
+        """Return the sort key of a column."""
         if column == "time":
             return (self.message.evidence.at,)
         if column == "first":
@@ -112,8 +112,8 @@ class ErrorRow(msgspec.Struct, frozen=True):
         return (self.text(column).lower(), -self.message.evidence.at)
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """A state of the list, as its address has it."""
+class ErrorListState(msgspec.Struct, frozen=True, kw_only=True):
+    """ErrorListState of the error list, as its address has it."""
 
     company: str
     start: str = ""
@@ -123,12 +123,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     descending: bool = True
     group: str = ""
     history: bool = False
-    """Whether every error is listed, not only those that are current."""
+    """Whether all errors are listed, not only current ones."""
 
     def address(self, path: str = "errors", **changes: Any) -> str:
-        """The address of this state, or of one that differs."""
+        """Return the address of this state with changes."""
         state = msgspec.structs.replace(self, **changes)
-        found = {
+        parameters = {
             "from": state.start,
             "to": state.end,
             **{f"f.{name}": text for name, text in state.filters.items()},
@@ -136,19 +136,19 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
             "group": state.group,
             "show": "all" if state.history else "",
         }
-        query = urlencode({name: text for name, text in found.items() if text}, quote_via=quote)
+        query = urlencode({name: text for name, text in parameters.items() if text}, quote_via=quote)
         return f"/{quote(state.company)}/{path}" + (f"?{query}" if query else "")
 
     def sorted(self) -> str:
         return ("-" if self.descending else "") + self.sort
 
     def hidden(self, *without: str) -> list[tuple[str, str]]:
-        """The parts of the state that a form carries along."""
-        found = {"sort": self.sorted(), "group": self.group, "show": "all" if self.history else ""}
-        return [(name, text) for name, text in found.items() if text and name not in without]
+        """Return the state as hidden fields of a form."""
+        parameters = {"sort": self.sorted(), "group": self.group, "show": "all" if self.history else ""}
+        return [(name, text) for name, text in parameters.items() if text and name not in without]
 
 
-def read_state(request: Request) -> State:
+def read_state(request: Request) -> ErrorListState:
     query = request.query_params
     sort, group = query.get("sort", "-time"), query.get("group", "")
     if sort.removeprefix("-") not in _SORTS:
@@ -156,7 +156,7 @@ def read_state(request: Request) -> State:
     if group and group not in GROUPINGS:
         raise QueryError(f"errors cannot be grouped by {group!r}; they can by {', '.join(GROUPINGS)}.")
     start, end = dates(query)
-    return State(
+    return ErrorListState(
         company=request.path_params["company"],
         start=start,
         end=end,
@@ -169,18 +169,18 @@ def read_state(request: Request) -> State:
 
 
 def errors(request: Request) -> Response:
-    """The hundred most recent errors: those that are current, or all."""
+    """Show the hundred most recent errors: current ones, or all."""
     state = read_state(request)
     if any(not value for value in request.query_params.values()):
         return RedirectResponse(state.address(), status_code=303)
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, state.company)
-        rows = rows_of(snapshot, around, state, LIMIT)
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, state.company)
+        rows = error_rows(snapshot, frame, state, LIMIT)
         context = {
-            "frame": around,
+            "frame": frame,
             "tab": "troubleshoot",
             "section": "errors",
-            "sections": sections(around),
+            "sections": sections(frame),
             "state": state,
             "columns": COLUMNS,
             "groupings": GROUPINGS,
@@ -196,11 +196,11 @@ def errors(request: Request) -> Response:
 
 
 def errors_csv(request: Request) -> Response:
-    """The list as a file, complete texts."""
+    """Return the list as a CSV file with complete texts."""
     state = read_state(request)
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, state.company)
-        rows = rows_of(snapshot, around, state, LIMIT)
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, state.company)
+        rows = error_rows(snapshot, frame, state, LIMIT)
     titles = [
         *("Date and time", "Code", "Message", "Process", "Journal", "Project ID", "Reference", "Count", "First seen"),
         "Status",
@@ -220,12 +220,12 @@ def errors_csv(request: Request) -> Response:
         ]
         for row in rows
     )
-    return csv_response(f"{around.code}-errors", titles, lines)
+    return csv_response(f"{frame.code}-errors", titles, lines)
 
 
-def sections(around: Frame) -> list[tuple[str, str, str]]:
-    """The sub-tabs."""
-    base = f"/{quote(around.code)}"
+def sections(frame: Frame) -> list[tuple[str, str, str]]:
+    """Return the sub-tabs: name, title and address."""
+    base = f"/{quote(frame.code)}"
     return [
         ("errors", "Most recent errors", f"{base}/errors"),
         ("general-journals", "General journal Dataverse sync", f"{base}/general-journals"),
@@ -233,49 +233,49 @@ def sections(around: Frame) -> list[tuple[str, str, str]]:
     ]
 
 
-def rows_of(snapshot: Snapshot, around: Frame, state: State, limit: int = LOOKED_AT) -> list[ErrorRow]:
-    """The errors of a state of the list, as it sorts them; of more than `limit` the most recent."""
+def error_rows(snapshot: Snapshot, frame: Frame, state: ErrorListState, limit: int = ROWS_MAX) -> list[ErrorRow]:
+    """Return the errors of a state in its order; of more than `limit` the most recent ones."""
     query = ErrorQuery(
-        company=around.code or None,
+        company=frame.code or None,
         start=state.start or None,
         end=state.end or None,
         history=state.history,
-        limit=LOOKED_AT,
+        limit=ROWS_MAX,
     )
     entries = [(entry, _journal(entry.message)) for entry in snapshot.error_log(query)]
-    projects = snapshot.projects_of_journals(around.code, {journal for _, journal in entries if journal})
-    rows = [_row(entry, around, journal, ", ".join(projects.get(journal, ()))) for entry, journal in entries]
-    wanted = [
+    projects = snapshot.projects_of_journals(frame.code, {journal for _, journal in entries if journal})
+    rows = [_row(entry, frame, journal, ", ".join(projects.get(journal, ()))) for entry, journal in entries]
+    matching = [
         row for row in rows if all(text.lower() in row.text(name).lower() for name, text in state.filters.items())
     ]
-    return sorted(wanted[:limit], key=lambda row: row.order(state.sort), reverse=state.descending)
+    return sorted(matching[:limit], key=lambda row: row.order(state.sort), reverse=state.descending)
 
 
 def _journal(message: ProcessMessage) -> str:
-    """The journal that a message names, or is about. Of a general journal some name the RecId."""
+    """Return the journal that a message names or is about; some messages of general journals name a RecId."""
     if message.process == "general-journal-sync" and message.subject:
         return message.subject
     named = recognise(message.text or "").parameters.get("journal", "")
     return named or ((message.subject or "") if message.process == "integration-journal-posting" else "")
 
 
-def _row(entry: ErrorEntry, around: Frame, journal: str, project: str) -> ErrorRow:
+def _row(entry: ErrorEntry, frame: Frame, journal: str, project: str) -> ErrorRow:
     message = entry.message
     recognised = recognise(message.text or "")
-    known = catalogued(recognised.code)
+    catalogue_entry = catalogued(recognised.code)
     key = subject_of(message).key
     return ErrorRow(
         entry=entry,
         code=recognised.code,
-        details=known.details if known else None,
-        resolution=known.resolution if known else None,
+        details=catalogue_entry.details if catalogue_entry else None,
+        resolution=catalogue_entry.resolution if catalogue_entry else None,
         journal=journal,
         project=project,
         status=entry.status.name,
-        event=event_address(message.evidence, around),
-        history=_history_address(around.code, message),
-        delete=f"/{quote(around.code)}/errors/delete?error={key}" if entry.current else "",
-        retry=sync_preview(around.code, {"error": key}) if entry.current else "",
+        event=event_address(message.evidence, frame),
+        history=_history_address(frame.code, message),
+        delete=f"/{quote(frame.code)}/errors/delete?error={key}" if entry.current else "",
+        retry=sync_preview(frame.code, {"error": key}) if entry.current else "",
     )
 
 
@@ -284,37 +284,37 @@ def _history_address(company: str, message: ProcessMessage) -> str:
     return f"/{quote(company)}/errors/history?{about}"
 
 
-def _grouped(rows: list[ErrorRow], state: State) -> list[tuple[str, list[ErrorRow]]]:
+def _grouped(rows: list[ErrorRow], state: ErrorListState) -> list[tuple[str, list[ErrorRow]]]:
     if not state.group:
         return [("", rows)]
-    found: dict[str, list[ErrorRow]] = {}
+    groups: dict[str, list[ErrorRow]] = {}
     for row in rows:
         value = row.code if state.group == "message" else row.text(state.group)
-        found.setdefault(value, []).append(row)
-    return sorted(found.items(), key=lambda part: (-len(part[1]), part[0]))
+        groups.setdefault(value, []).append(row)
+    return sorted(groups.items(), key=lambda part: (-len(part[1]), part[0]))
 
 
 def history(request: Request) -> Response:
-    """Everything that was said of one subject, newest first, with first seen, last seen and count."""
+    """Show all messages of a reference, newest first, with first seen, last seen and count."""
     process, about = request.query_params.get("process", ""), request.query_params.get("about", "")
     if process not in PROCESSES:
         raise QueryError(f"there is no process {process!r}; there are {', '.join(PROCESSES)}.")
-    with asked(request) as snapshot:
-        around = frame(request, snapshot, request.path_params["company"])
-        messages = snapshot.error_history(around.code, process, about)
+    with open_snapshot(request) as snapshot:
+        frame = make_frame(request, snapshot, request.path_params["company"])
+        messages = snapshot.error_history(frame.code, process, about)
         if not messages:
             raise QueryError(f"there is no error of {about!r} reported by {PROCESS_NAMES[process]}.")
         reported = [message for message in messages if message.text is not None]
         newest = recognise(reported[0].text or "") if reported else None
         known = catalogued(newest.code) if newest else None
         context = {
-            "frame": around,
+            "frame": frame,
             "tab": "troubleshoot",
             "section": "errors",
-            "sections": sections(around),
+            "sections": sections(frame),
             "about": about,
             "process": PROCESS_NAMES[process],
-            "messages": [(message, event_address(message.evidence, around)) for message in messages],
+            "messages": [(message, event_address(message.evidence, frame)) for message in messages],
             "count": len(reported),
             "first": reported[-1].evidence.at if reported else None,
             "last": reported[0].evidence.at if reported else None,

@@ -1,19 +1,19 @@
-// What the script adds to pages that work without it: it swaps only the parts of a page that differ, brings the keyboard
-// into the grid, and lets columns be dragged wider. Every state stays an address.
+// Progressive enhancement of pages that work without it: replaces only the parts of a page that differ, adds keyboard
+// control of the grid, and resizes columns by dragging. Every state is an address.
 
 const policy = window.trustedTypes?.createPolicy("tieout", { createHTML: (page) => page }) ?? { createHTML: (page) => page };
 const root = document.documentElement;
 root.classList.add("scripted");
 
-let asking = null;
+let request = null;
 
-/** Show the page at an address: what is the same on it stays as it is. Falls back to opening it. */
+/** Load the page of an address and replace the parts that differ; on failure, navigate to it. */
 async function show(address, { remember = true } = {}) {
-  asking?.abort();
-  asking = new AbortController();
-  root.classList.add("busy"); // until what was asked for last is here, be it a part or a whole page
+  request?.abort();
+  request = new AbortController();
+  root.classList.add("busy"); // until the last requested page is shown, replaced or loaded
   try {
-    const answer = await fetch(address, { signal: asking.signal, headers: { Accept: "text/html" } });
+    const answer = await fetch(address, { signal: request.signal, headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html");
     const again = remember && state(answer.url) === state(location.href);
     if (!swap(page, again)) {
@@ -31,14 +31,14 @@ async function show(address, { remember = true } = {}) {
   }
 }
 
-// A page of something under way is looked at again every few seconds, while somebody sees it.
-let looking = 0;
+// A page with progress is refreshed every few seconds while it is visible.
+let timer = 0;
 function poll() {
-  clearTimeout(looking);
+  clearTimeout(timer);
   const seconds = Number(document.querySelector("[data-poll]")?.dataset.poll);
-  if (seconds) looking = setTimeout(() => look().then(poll), seconds * 1000);
+  if (seconds) timer = setTimeout(() => refresh().then(poll), seconds * 1000);
 }
-async function look() {
+async function refresh() {
   const address = location.href;
   if (document.hidden || root.classList.contains("busy")) return;
   try {
@@ -46,12 +46,12 @@ async function look() {
     const page = new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html");
     if (answer.ok && location.href === address && !root.classList.contains("busy")) swap(page, true);
   } catch {
-    // The server is away: what is shown stays, and is looked at again.
+    // The server is unavailable: keep the page, and try again.
   }
 }
 poll();
 
-/** The state that an address names; `was` only says what to compare it with. */
+/** The state of an address; `was` is only the reference for changes. */
 function state(address) {
   const found = new URL(address);
   found.searchParams.delete("was");
@@ -59,49 +59,49 @@ function state(address) {
   return found.href;
 }
 
-// A page the browser brings back as it was left is not waiting any more.
+// A page restored from the back/forward cache has no pending request.
 addEventListener("pageshow", () => root.classList.remove("busy"));
 
-// Who speaks to the browser types `/` without meaning it: the key can be turned off, for all visits.
-const kept = (() => {
+// Speech input can type `/` unintentionally, so the shortcut can be turned off permanently.
+const storage = (() => {
   try {
     return localStorage ?? {};
   } catch {
-    return {}; // a browser that keeps nothing
+    return {}; // storage is disabled
   }
 })();
 const slash = {
-  on: () => kept.slash !== "off",
+  on: () => storage.slash !== "off",
   show: () => document.querySelector("[data-slash]")?.setAttribute("aria-pressed", slash.on()),
   turn: () => {
-    kept.slash = slash.on() ? "off" : "on";
+    storage.slash = slash.on() ? "off" : "on";
     slash.show();
   },
 };
 slash.show();
 
 /**
- * Make this page equal to another one; false when that is no page of the workspace. Elements that both pages have stay
- * the same elements, so that focus, scroll positions and opened details survive. `again` is true for the same state
- * loaded again: then the field that a person is writing in keeps its text, and the grid its rows in view.
+ * Make this page equal to another one; false if that is not a page of the workspace. Elements that both pages have are
+ * reused, so that focus, scroll positions and open details survive. `again` is true for a reload of the same state: then
+ * the field being edited keeps its text, and the grid its scroll position.
  */
 function swap(page, again) {
   if (!page.getElementById("main")) return false;
   const opened = [...document.querySelectorAll("details[open]")];
   const rows = document.querySelector("#grid tbody")?.textContent;
-  for (const part of opened) part.open = false; // else a part would differ for having been opened
+  for (const part of opened) part.open = false; // an open state must not count as a difference
   become(document.body, page.body);
   for (const part of opened) part.open = true;
   for (const form of document.forms) {
     if (!again || !document.activeElement?.form || document.activeElement.form !== form) form.reset();
   }
   const grid = document.querySelector(".grid-scroll");
-  // Other rows are read from the top, the same ones from where they were.
+  // New rows start at the top; the same rows keep their position.
   if (grid && !again && document.querySelector("#grid tbody")?.textContent !== rows) grid.scrollTop = 0;
   return true;
 }
 
-/** Make an element equal to another one of the same name, by as few changes as possible. */
+/** Make an element equal to another one of the same name with few changes. */
 function become(here, there) {
   if (here.isEqualNode(there)) return;
   if (here.nodeType !== Node.ELEMENT_NODE) {
@@ -116,19 +116,19 @@ function become(here, there) {
   let next = here.firstChild;
   for (const [kept, part] of wanted) {
     if (kept && kept === next) next = next.nextSibling;
-    else here.insertBefore(kept ?? document.adoptNode(part), next); // what is moved loses the focus
+    else here.insertBefore(kept ?? document.adoptNode(part), next); // moving an element would lose its focus
     if (kept) become(kept, part);
   }
 }
 
-/** What makes a part of a page the same part of another page: its kind with its id or key, its row header or classes. */
+/** Identity of an element across pages: its kind with its id or key, its row header or classes. */
 function identity(part) {
   if (part.nodeType !== Node.ELEMENT_NODE) return part.nodeName;
   const header = part.matches("tr") ? part.querySelector(":scope > th[scope=row]")?.textContent : null;
   return `${part.nodeName} ${part.id || part.dataset.key || header || part.getAttribute("class") || ""}`;
 }
 
-/** Put the focus where a person goes on: into what could not be read, the drawer that opened, the row that was left. */
+/** Move the focus to an invalid field, the opened drawer, or the row that was opened last. */
 function arrive() {
   const wrong = document.querySelector("[aria-invalid]");
   const drawer = document.getElementById("drawer");
@@ -192,7 +192,7 @@ document.addEventListener("keydown", (event) => {
   if (document.querySelector("#grid") && !event.target.closest(".drawer")) move(event);
 });
 
-/** Rows by the arrows, ends by Home and End, pages by the page keys. */
+/** Arrow keys select rows, Home and End the first and last row, page keys change the page. */
 function move(event) {
   const all = rows();
   const at = all.indexOf(document.activeElement);
@@ -215,7 +215,7 @@ function move(event) {
   }
 }
 
-// Columns: dragging one's edge changes its width; the address keeps it, and the server for the next visit.
+// Dragging the edge of a column changes its width; the address has it, and the server saves it for the next visit.
 const CHARACTER = 7.5;
 document.addEventListener("pointerdown", (event) => {
   const edge = event.target.closest(".resize");

@@ -1,4 +1,4 @@
-"""Charts as SVG, made on the server: no script, no inline style, and a table beside each that says the same."""
+"""SVG charts rendered on the server, without script or inline style; a table with the same data is beside each."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -19,7 +19,7 @@ _TICKS: Final = 4
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """A bar of two parts, with its name."""
+    """A stacked bar of two amounts, with its name."""
 
     name: str
     first: int
@@ -27,7 +27,7 @@ class Bar(msgspec.Struct, frozen=True):
 
 
 def trend(days: Sequence[TrendDay], locale: Locale, currency: str | None) -> Markup:
-    """The unreconciled amount day by day, as steps: between two days nothing happens."""
+    """Render the unreconciled amount by day as steps."""
     if not days:
         return Markup()
     amounts = [day.amount for day in days]
@@ -60,7 +60,7 @@ def trend(days: Sequence[TrendDay], locale: Locale, currency: str | None) -> Mar
 
 
 def ageing(ages: Sequence[AgeBucket], locale: Locale, currency: str | None) -> Markup:
-    """The unreconciled amount by age, expenses and vendor invoice lines on top of each other."""
+    """Render the unreconciled amount by age, expenses and vendor invoice lines stacked."""
     bars = [Bar(age_name(age), age.expense.amount, age.vendor_invoice.amount) for age in ages]
     scale = _Scale(
         min(0, *(min(bar.first, 0) + min(bar.second, 0) for bar in bars)),
@@ -85,12 +85,12 @@ def ageing(ages: Sequence[AgeBucket], locale: Locale, currency: str | None) -> M
 
 
 def age_name(age: AgeBucket) -> str:
-    """An age in words: `0–7 days`."""
+    """Return the label of an age bucket: `0–7 days`."""
     return f"{age.start}–{age.to} days" if age.to is not None else f"over {age.start - 1} days"
 
 
 class _Scale:
-    """Amounts to heights, with round lines."""
+    """Maps amounts to heights, with grid lines at round amounts."""
 
     def __init__(self, low: int, high: int) -> None:
         step = _round_step(max(high - low, 1))
@@ -108,13 +108,13 @@ class _Scale:
             y = self.y(amount)
             kind = "axis" if amount == 0 else "rule"
             parts.append(f'<line class="{kind}" x1="{_LEFT}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            shown = locale.amount(amount, "JPY" if self.step % 10_000 == 0 else currency)
-            parts.append(_label(_LEFT - 8, y + 4, shown, "end"))
+            text = locale.amount(amount, "JPY" if self.step % 10_000 == 0 else currency)
+            parts.append(_label(_LEFT - 8, y + 4, text, "end"))
         return parts
 
 
 def _round_step(span: int) -> int:
-    """A step of 1, 2 or 5 times a power of ten that parts a span into some four."""
+    """Return a step of 1, 2 or 5 times a power of ten that divides a span into about four."""
     power = 1
     while True:
         for factor in (1, 2, 5):
@@ -128,7 +128,7 @@ def _label(x: float, y: float, text: str, anchor: str) -> str:
 
 
 def _svg(title: str, parts: Sequence[str], width: int = _WIDTH) -> Markup:
-    # Every part is a number of ours or escaped text.
+    # All parts are numbers or escaped text.
     return Markup(  # noqa: S704
         f'<svg class="chart{" wide" if width > _WIDTH else ""}" viewBox="0 0 {width} {_HEIGHT}" role="img" '
         f'aria-label="{escape(title)}">'

@@ -1,4 +1,4 @@
-"""How much of the server one client may hold: connections, time, the size of a form, and pages at once."""
+"""Limits for clients: connections, time, size of a form, and concurrent pages."""
 
 import asyncio
 from typing import Any, Final
@@ -10,27 +10,28 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from tieout.workspace.web.posted_form import FORM_BYTES_MAX
 
 PAGES_AT_ONCE: Final = 12
-"""Fewer than the store has connections for readers (15)."""
+"""Pages rendered concurrently; fewer than the store has connections for readers (15)."""
 
 CONNECTIONS_MAX: Final = 200
-"""Beyond them a connection is closed at once; a browser opens six."""
+"""Open connections; more are closed at once. A browser opens six."""
 
 REQUEST_SECONDS: Final = 10.0
-"""How long the headers of a request may take to arrive, from the connection or the response before; a connection
-without a request is closed then.
+"""Time for the headers of a request to arrive, from the connection or the previous response.
+
+Then a connection without a request is closed.
 """
 
 IDLE_SECONDS: Final = 60.0
-"""How long a client may take none of a response that waits for it."""
+"""Time that a client may leave a pending response unread."""
 
 FORM_SECONDS: Final = 10.0
-"""How long the body of a form may take to arrive."""
+"""Time for the body of a form to arrive."""
 
 _WITHOUT_STORE: Final = ("/static/", "/health")
 
 
 class BoundedProtocol(H11Protocol):
-    """HTTP/1.1 with a limit on connections, and time-outs for requests that do not arrive and responses not taken."""
+    """HTTP/1.1 with a limit on connections, and timeouts for slow requests and unread responses."""
 
     _arriving: asyncio.TimerHandle | None = None
     _taking: asyncio.TimerHandle | None = None
@@ -74,17 +75,18 @@ class BoundedProtocol(H11Protocol):
         return self.loop.call_later(seconds, self.transport.abort)
 
 
-class WholeForms:
-    """Reads the body of a request before it is passed on, so that a slow sender holds nothing but its connection.
+class BufferedForms:
+    """ASGI middleware that reads the body of a request completely before passing it on.
 
-    Answers 408 to a body that does not arrive in time, and 413 to one that is larger than any form.
+    A slow sender occupies its connection only. Answers 408 if the body does not arrive in time, and 413 if it is larger
+    than any form.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on once it is whole."""
+        """Pass the request on once its body is complete."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
@@ -108,7 +110,7 @@ class WholeForms:
 
 
 async def _body(receive: Receive) -> bytearray | None:
-    """The body, as far as it fits; None when the client has left."""
+    """Return the body, up to the limit and one part; None if the client has disconnected."""
     body = bytearray()
     while len(body) <= FORM_BYTES_MAX:
         message: dict[str, Any] = dict(await receive())
@@ -121,25 +123,25 @@ async def _body(receive: Receive) -> bytearray | None:
 
 
 def _refusal(status: int, text: str) -> PlainTextResponse:
-    # What is left of the body is not read: the connection cannot be used again.
+    # The rest of the body is not read, so the connection cannot be reused.
     return PlainTextResponse(f"{text}\n", status_code=status, headers={"Connection": "close"})
 
 
-class InTurn:
-    """Lets a page wait, without a thread, until another one is done.
+class ConcurrencyLimit:
+    """ASGI middleware that limits concurrent page requests below the size of the connection pool.
 
-    A page that is sent in pieces keeps its connection, and needs a thread again for each piece. Where all threads wait
-    for a connection, no page would ever give one back.
+    A streamed page keeps its connection and needs a thread again for each part. If all threads waited for a connection,
+    no page could release one.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._places = asyncio.Semaphore(PAGES_AT_ONCE)
+        self._slots = asyncio.Semaphore(PAGES_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on in its turn."""
+        """Pass the request on when a slot is free; waiting needs no thread."""
         if scope["type"] != "http" or scope["path"].startswith(_WITHOUT_STORE):
             await self._app(scope, receive, send)
             return
-        async with self._places:
+        async with self._slots:
             await self._app(scope, receive, send)

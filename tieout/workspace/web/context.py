@@ -1,4 +1,4 @@
-"""What every page of a company has around it: company, window, today, the time it was made, silent feeds, tabs."""
+"""The context of all pages of a company: dates, business date, snapshot time, silent feeds, locale."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,19 +25,17 @@ from tieout.worker.maps_in_force import MapsInForce
 from tieout.workspace.web.locales import Locale, preferred
 
 READY_SECONDS: Final = 30.0
-"""How long it is taken as known that a sync may start; the confirmation asks anew."""
+"""How long the readiness of a sync is cached; the confirmation checks again."""
 FAILED_SECONDS: Final = 3.0
 
 
 def _until(_kind: Kind, reasons: list[str], now: float) -> float:
-    """When the answer to whether a sync can start expires: reasons against it sooner, for somebody may remove them."""
+    """Return when a cached readiness expires: obstacles expire sooner, because they may be resolved."""
     return now + (FAILED_SECONDS if reasons else READY_SECONDS)
 
 
 class Workspace:
-    """The store, the log, the settings and the way to ask for something, behind the pages. The log is opened when it
-    is first asked for.
-    """
+    """Store, log, settings and command writer of the pages. The log is opened on first use."""
 
     def __init__(self, reader: Reader, in_force: MapsInForce, settings: Settings, topic_writer: TopicWriter) -> None:
         self.reader = reader
@@ -51,7 +49,7 @@ class Workspace:
 
     @property
     def log(self) -> EventLog:
-        """The event log, for raw events, lag and rejected events. Raises `LogError` when it cannot be read."""
+        """The event log, for raw events, lag and rejected events. Raises `LogError` if it cannot be read."""
         with self._lock:
             if self._log is None:
                 self._opened = open_log(self.settings, write=False)
@@ -59,8 +57,9 @@ class Workspace:
             return self._log
 
     def obstacles(self, kind: Kind, *, fresh: bool = False) -> list[str]:
-        """Why no sync can start (`tieout.sync.previews.obstacles`): asked of both systems now, or a moment ago unless
-        it must be `fresh`.
+        """Return why no sync can start (`tieout.sync.previews.obstacles`).
+
+        The result is cached; `fresh` calls both systems again.
         """
         with self._lock:
             reasons = self._obstacles.get(kind)
@@ -71,7 +70,7 @@ class Workspace:
         return reasons
 
     def close(self) -> None:
-        """Let go of the log."""
+        """Close the log."""
         with self._lock:
             if self._opened is not None:
                 self._opened.__exit__(None, None, None)
@@ -79,14 +78,14 @@ class Workspace:
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands around a page. `problem` says why there is no window, and what to do."""
+    """Shared context of a page. `problem` is the reason for a missing window, with the remedy."""
 
     companies: list[str]
     company: Company | None
     window: Window | None
     problem: str | None
     here: str
-    """The address of the page, to load it again."""
+    """The address of the page, for a refresh."""
     start: str
     end: str
     today: str
@@ -98,17 +97,17 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     zone_name: str
     feeds: list[Feed]
     unfit: str | None
-    """Why the store and the maps of the workspace do not fit."""
+    """Why the maps of the workspace do not fit the store."""
 
     @property
     def dates(self) -> dict[str, str]:
-        """The part of a query that keeps the window."""
+        """The dates as parameters of an address."""
         return {"from": self.start, "to": self.end}
 
     def dated(self, query: Mapping[str, str] | None = None) -> str:
-        """The part of an address that keeps the window, with more."""
-        found = {**self.dates, **(query or {})}
-        text = urlencode({name: value for name, value in found.items() if value}, quote_via=quote)
+        """Return the query of an address that keeps the dates, with further parameters."""
+        parameters = {**self.dates, **(query or {})}
+        text = urlencode({name: value for name, value in parameters.items() if value}, quote_via=quote)
         return f"?{text}" if text else ""
 
     @property
@@ -117,7 +116,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def code(self) -> str:
-        """The company's code, '' where there is none."""
+        """The company's code; '' without a company."""
         return self.company.code if self.company else ""
 
     @property
@@ -126,25 +125,25 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def workspace_of(request: Request) -> Workspace:
-    """The workspace that a request is for."""
-    found: Workspace = request.app.state.workspace
-    return found
+    """Return the workspace of a request."""
+    workspace: Workspace = request.app.state.workspace
+    return workspace
 
 
 @contextmanager
-def asked(request: Request) -> Iterator[Snapshot]:
-    """One state of the store for all of a page."""
+def open_snapshot(request: Request) -> Iterator[Snapshot]:
+    """Open one snapshot of the store for all of a page."""
     with workspace_of(request).reader.snapshot() as snapshot:
         yield snapshot
 
 
 def locale_of(request: Request) -> Locale:
-    """How the reader's language writes numbers and dates."""
+    """Return the locale of the browser's preferred language."""
     return preferred(request.headers.get("accept-language", ""))
 
 
-def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "", end: str = "") -> Frame:
-    """What stands around a page of a company. Raises `QueryError` when there is no such company."""
+def make_frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "", end: str = "") -> Frame:
+    """Return the shared context of a page of a company. Raises `QueryError` if there is no such company."""
     settings = workspace_of(request).settings
     companies = companies_of(snapshot, settings)
     company = snapshot.company(code) if code is not None else None
@@ -156,7 +155,7 @@ def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "
         except QueryError as error:
             text = f"{error.problem}, or select both dates above." if isinstance(error, NoOpenPeriod) else str(error)
             problem = text[:1].upper() + text[1:]
-    where = snapshot.zone(company) if company else UTC
+    time_zone = snapshot.zone(company) if company else UTC
     return Frame(
         companies=companies,
         company=company,
@@ -170,15 +169,15 @@ def frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "
         as_of=snapshot.now,
         events=sum(snapshot.offsets().values()),
         locale=locale_of(request),
-        zone=where,
-        zone_name="UTC" if where is UTC else str(where),
-        feeds=feeds_of(snapshot, settings, where),
+        zone=time_zone,
+        zone_name="UTC" if time_zone is UTC else str(time_zone),
+        feeds=feeds_of(snapshot, settings, time_zone),
         unfit=workspace_of(request).in_force.mismatch,
     )
 
 
 def age(at: int, now: datetime) -> str:
-    """How long ago a moment was, in words."""
+    """Return the time since a moment as text."""
     seconds = (now - moment(at)).total_seconds()
     for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size:

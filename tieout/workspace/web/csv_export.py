@@ -1,4 +1,4 @@
-"""CSV: row by row as they are read, and safe to open in a spreadsheet."""
+"""CSV files, streamed row by row and safe to open in a spreadsheet."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from tieout.workspace.web.streaming import Pieces
+from tieout.workspace.web.streaming import ChunkedResponse
 
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _LINES_AT_ONCE: Final = 500
@@ -29,8 +29,8 @@ def safe(value: Any) -> str:
 def csv_response(
     name: str, titles: Sequence[str], rows: Iterable[Sequence[Any]], stack: ExitStack | None = None
 ) -> Response:
-    """A file of rows, sent while they are read; `stack` is closed after the last one."""
-    return Pieces(_written(titles, rows), stack or ExitStack(), "text/csv", as_file(f"{name}.csv"))
+    """Stream a CSV file while its rows are read; `stack` is closed after the last one."""
+    return ChunkedResponse(_written(titles, rows), stack or ExitStack(), "text/csv", as_file(f"{name}.csv"))
 
 
 def as_file(name: str) -> dict[str, str]:
@@ -47,15 +47,15 @@ def as_file(name: str) -> dict[str, str]:
 
 
 def _written(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
-    held = io.StringIO()
-    write = csv.writer(held)
-    # With the mark, spreadsheets read the file as UTF-8.
-    held.write("\ufeff")
+    buffer = io.StringIO()
+    write = csv.writer(buffer)
+    # Spreadsheets need the byte order mark to read UTF-8.
+    buffer.write("\ufeff")
     write.writerow([safe(title) for title in titles])
     for number, row in enumerate(rows, 1):
         write.writerow([safe(value) for value in row])
         if number % _LINES_AT_ONCE == 0:
-            yield held.getvalue().encode()
-            held.seek(0)
-            held.truncate()
-    yield held.getvalue().encode()
+            yield buffer.getvalue().encode()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue().encode()

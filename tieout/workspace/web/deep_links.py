@@ -11,9 +11,9 @@ from tieout.settings import Settings
 
 
 def form_of(settings: Settings, source: str | None, entity: str, row: str, company: str | None) -> str | None:
-    """The address of a row's form; None where it has none, or the settings do not say where its system is."""
+    """Return the address of a row's form; None if it has none or its system has no address in the settings."""
     address = {"dataverse": settings.dataverse, "finance": settings.finance}.get(source or "")
-    # The simulated pair is no place to look at.
+    # The simulated systems have no forms.
     if address is None or not address.startswith("https://"):
         return None
     if source == "dataverse":

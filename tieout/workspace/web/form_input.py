@@ -1,4 +1,4 @@
-"""What people type into the forms, in their language, as addresses have it: the same for every reader (R35)."""
+"""Parses form input in the reader's format into the neutral format of addresses (R35)."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,29 +6,29 @@ from datetime import UTC
 
 from engine.errors import QueryError
 from store.queries.filters import COLUMNS
-from tieout.workspace.web.grid_state import conditions_of, plain
+from tieout.workspace.web.grid_state import conditions_of, plain_amount
 from tieout.workspace.web.locales import Locale
 
-# No amount has more digits; an integer takes no more than some thousands of them.
+# No amount has more digits, and int() refuses more than some thousands of them.
 _PLAIN = re.compile(r"-?\d{1,30}(\.\d+)?", re.ASCII)
 
 
 def amount(text: str, locale: Locale) -> str:
-    """An amount as plain digits. Raises `QueryError`, saying how the language writes one."""
-    found = locale.plain(text)
-    if found is None:
+    """Return an amount as plain digits. Raises `QueryError` with an example in the reader's format."""
+    digits = locale.plain(text)
+    if digits is None:
         raise QueryError(f'"{text.strip()}" isn\'t an amount. Example: {locale.digits("1000.50")}.')
-    return found
+    return digits
 
 
-def place(text: str, locale: Locale) -> str:
-    """Where to go to: a date, a month, or an amount."""
+def jump_target(text: str, locale: Locale) -> str:
+    """Return a jump target: a date, a month or an amount."""
     typed = text.strip()
     return locale.iso(typed) or (typed if re.fullmatch(r"\d{4}-\d{2}(-\d{2})?", typed) else amount(typed, locale))
 
 
 def filters(texts: Mapping[str, str], locale: Locale) -> tuple[dict[str, str], dict[str, str]]:
-    """The filters of a grid by column, and what is wrong with those that cannot be read."""
+    """Return the valid filters of a grid by column, and the messages of the invalid ones."""
     read, wrong = {}, {}
     for name, text in texts.items():
         try:
@@ -51,14 +51,16 @@ def _filter(name: str, text: str, locale: Locale) -> str:
 
 
 def each_value(text: str, change: Callable[[str], str]) -> str:
-    """A range's text with each of its values changed: both of `100..500`, the one of `>=100`."""
+    """Apply `change` to each value of a range: both of `100..500`, the one of `>=100`."""
     values = text.lstrip("<>=!")
     sign = text[: len(text) - len(values)]
     return sign + "..".join(change(value) if value.strip() else "" for value in values.split(".."))
 
 
-def shown(name: str, text: str, locale: Locale) -> str:
-    """A filter of an address as its reader would type it."""
+def filter_text(name: str, text: str, locale: Locale) -> str:
+    """Return a filter of an address in the reader's format."""
     if COLUMNS[name].of != "amount":
         return text
-    return each_value(text, lambda value: locale.digits(plain(value)) if _PLAIN.fullmatch(plain(value)) else value)
+    return each_value(
+        text, lambda value: locale.digits(plain_amount(value)) if _PLAIN.fullmatch(plain_amount(value)) else value
+    )

@@ -1,4 +1,4 @@
-"""The columns of both grids: their titles, order and formats are those of the workspace in Finance (R33, R34)."""
+"""The columns of both grids; titles, order and formats are those of the workspace in Finance (R33, R34)."""
 
 from datetime import tzinfo
 from typing import Any, Final, Literal
@@ -16,19 +16,17 @@ Shape = Literal["text", "link", "amount", "number", "date", "time", "flag", "sta
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column: what it is called, how it is written, how wide it is at first (in characters), and whether it is shown
-    unless somebody chooses otherwise.
-    """
+    """A column: title, format, default width in characters, and whether it is visible by default."""
 
     name: str
     title: str
     shape: Shape = "text"
     width: int = 12
-    at_first: bool = True
+    default: bool = True
 
     @property
     def right(self) -> bool:
-        """Whether its values line up at the right."""
+        """Whether values are right-aligned."""
         return self.shape in ("amount", "number")
 
     @property
@@ -37,7 +35,7 @@ class Column(msgspec.Struct, frozen=True):
 
     @property
     def filtered(self) -> str:
-        """What kind of filter it takes."""
+        """The type of its filter."""
         return FILTERED[self.name].of
 
 
@@ -58,10 +56,10 @@ _RATE: Final = Column("exchange_rate", "Exchange rate", "number", 19)
 _MORE: Final = (
     Column("since", "Since", "time", 22),
     Column("findings", "Findings", "findings", 22),
-    Column("missing_actual", "Missing actual", "amount", 13, at_first=False),
-    Column("missing_journal_line", "Missing journal line", "amount", 13, at_first=False),
-    Column("reconciled", "Reconciled", "amount", 13, at_first=False),
-    Column("difference", "Difference", "amount", 13, at_first=False),
+    Column("missing_actual", "Missing actual", "amount", 13, default=False),
+    Column("missing_journal_line", "Missing journal line", "amount", 13, default=False),
+    Column("reconciled", "Reconciled", "amount", 13, default=False),
+    Column("difference", "Difference", "amount", 13, default=False),
 )
 
 GRIDS: Final[dict[Kind, tuple[Column, ...]]] = {
@@ -102,8 +100,8 @@ GRIDS: Final[dict[Kind, tuple[Column, ...]]] = {
 }
 
 
-def plain(column: Column, row: GridRow) -> Any:
-    """A row's value as exports write it: digits, ISO dates and times, codes."""
+def export_value(column: Column, row: GridRow) -> Any:
+    """Return a row's value in the format of exports: digits, ISO dates and times, codes."""
     document = row.document
     match column.name:
         case "standing":
@@ -115,7 +113,7 @@ def plain(column: Column, row: GridRow) -> Any:
         case "amount" | "missing_actual" | "missing_journal_line" | "reconciled" | "difference":
             return digits(getattr(document.amounts, column.name, None), document.currency)
         case "journal_line_amount":
-            # The workspace in Finance shows 0.00 where there is no line.
+            # The workspace in Finance shows 0.00 without a journal line.
             return digits(document.journal_line_amount or 0, document.journal_line_currency or document.currency)
         case "exchange_rate":
             return "" if document.exchange_rate is None else money.fixed(document.exchange_rate, 12)
@@ -130,13 +128,13 @@ def plain(column: Column, row: GridRow) -> Any:
 
 
 def digits(units: int | None, currency: str | None) -> str:
-    """An amount as exports write it; '' where there is none."""
+    """Return an amount in the format of exports; '' for None."""
     return "" if units is None else money.text(units, currency)
 
 
-def shown(column: Column, row: GridRow, locale: Locale, zone: tzinfo) -> str:
-    """A row's value for a reader."""
-    value = plain(column, row)
+def display_text(column: Column, row: GridRow, locale: Locale, zone: tzinfo) -> str:
+    """Return a row's value in the reader's format."""
+    value = export_value(column, row)
     if value == "":
         return ""
     match column.shape:

@@ -1,12 +1,12 @@
-"""Every state of a grid is an address: read from one, and written as one (R35).
+"""State of a grid, parsed from its address and written as one (R35).
 
     /USPM/expense?view=missing-actuals&f.project=P-001*&sort=-amount&group=month
 
-What a person types into a filter is what stands in the address (amounts and dates in plain digits, `typed`):
+A filter in the address has the syntax of its field, with amounts and dates in neutral format:
 
-| text | `abc` or `abc*` begins with, `*abc` contains, `=abc` is, `!abc` is not, `=` is empty |
-| amount | `100`, `100..500`, `>100`, `<=500`, `!0` is not |
-| number | `3`, `1..4`, `>=5`, `=` is none |
+| text | `abc` or `abc*` begins with, `*abc` contains, `=abc` equals, `!abc` not equal, `=` empty |
+| amount | `100`, `100..500`, `>100`, `<=500`, `!0` not equal |
+| number | `3`, `1..4`, `>=5`, `=` empty |
 | date, time | `2024-12-24`, `2024-12`, `2024`, `2024-12-01..2024-12-15`, `>=2024-12-01` |
 """
 
@@ -29,7 +29,7 @@ from store.queries.grid_totals import GROUPS, GroupBy
 from tieout.workspace.web.grid_columns import GRIDS, Column
 
 ROWS: Final = 50
-"""Rows of a page: two screens of them, and under 50 kB."""
+"""Rows of a page: two screens, and under 50 kB."""
 
 PATHS: Final[dict[Kind, str]] = {"expense": "expense", "vendor-invoice-line": "vendor-invoice-lines"}
 VIEWS: Final[dict[Kind, dict[View, str]]] = {
@@ -48,42 +48,42 @@ VIEWS: Final[dict[Kind, dict[View, str]]] = {
 }
 
 FILTER_CHARACTERS_MAX: Final = 1_000
-"""Of a filter or a search; no name is as long, and SQLite refuses a pattern of 50,000."""
+"""Length limit of a filter or a search; no name is longer, and SQLite refuses a pattern of 50,000."""
 
 _MIN_WIDTH: Final = 4
 _MAX_WIDTH: Final = 80
 
 
 def day(text: str) -> str:
-    """A date of an address; '' stays ''. Raises `QueryError`, saying how to write one."""
+    """Return a valid date of an address; '' stays ''. Raises `QueryError` with examples."""
     try:
         if text and (not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII) or not date.fromisoformat(text)):
             raise ValueError
     except ValueError:
-        raise _no_date(text) from None
+        raise _invalid_date(text) from None
     return text
 
 
 def dates(query: Mapping[str, str]) -> tuple[str, str]:
-    """The two dates of an address, each '' where it has none. Raises `QueryError`, saying how to write one."""
+    """Return the two dates of an address, '' for a missing one. Raises `QueryError` with examples."""
     return day(query.get("from", "")), day(query.get("to", ""))
 
 
 def sync_preview(company: str, query: Mapping[str, str]) -> str:
-    """The address of the preview of a sync of what the query chooses."""
+    """Return the address of a sync preview for the scope of a query."""
     text = urlencode({name: value for name, value in query.items() if value}, quote_via=quote)
     return f"/{quote(company, safe='')}/sync/preview" + (f"?{text}" if text else "")
 
 
-class Shown(msgspec.Struct, frozen=True):
-    """A column that is shown, and how wide, in characters."""
+class VisibleColumn(msgspec.Struct, frozen=True):
+    """A visible column with its width in characters."""
 
     column: Column
     width: int
 
 
 class GridState(msgspec.Struct, frozen=True, kw_only=True):
-    """A state of a grid, as its address has it."""
+    """State of a grid, as its address has it."""
 
     company: str
     kind: Kind
@@ -99,14 +99,14 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
     after: str = ""
     backwards: bool = False
     first: int | None = 1
-    """The number of the first row or group, None when it is not known."""
+    """Number of the first row or group; None if unknown."""
     opened: str = ""
     """The document in the drawer."""
     was: str = ""
 
     def parameters(self) -> dict[str, str]:
-        """What stands in the query of the address; what is as at first is left out."""
-        found = {
+        """Return the parameters of the address, without defaults."""
+        parameters = {
             "from": self.start,
             "to": self.end,
             "view": self.view if self.view != "missing-actuals" else "",
@@ -120,7 +120,7 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
             "open": self.opened,
             "was": self.was,
         }
-        return {name: text for name, text in found.items() if text}
+        return {name: text for name, text in parameters.items() if text}
 
     def _sorted(self) -> str:
         return ("-" if self.descending else "") + self.sort
@@ -130,26 +130,26 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
         return f"/{quote(self.company)}/{PATHS[self.kind]}"
 
     def address(self, **changes: Any) -> str:
-        """The address of this state, or of one that differs."""
+        """Return the address of this state with changes."""
         state = msgspec.structs.replace(self, **changes) if changes else self
         query = urlencode(state.parameters(), quote_via=quote, safe="/:~*=.,<>!")
         return state.path + (f"?{query}" if query else "")
 
     def sync_address(self) -> str:
-        """The address of the preview of a sync of all these rows."""
+        """Return the address of the sync preview of all these rows."""
         return sync_preview(self.company, {"kind": self.kind, **self.from_start(columns="", group=None).parameters()})
 
     def from_start(self, **changes: Any) -> "GridState":
-        """The first page of a state that differs: what turns pages and opens drawers is left behind."""
+        """Return the first page of this state with changes, without a position and an open drawer."""
         return msgspec.structs.replace(self, after="", backwards=False, first=1, opened="", was="", **changes)
 
     def filtered(self, name: str, text: str) -> "GridState":
-        """The first page with one filter set, or with an empty text without it."""
+        """Return the first page with one filter set; an empty text removes the filter."""
         filters = {**self.filters, name: text}
         return self.from_start(filters={key: value for key, value in filters.items() if value})
 
     def query(self, window: Window, zone: tzinfo) -> GridQuery:
-        """What to ask of the store. Raises `QueryError`, naming the filter that cannot be read."""
+        """Return the query for the store. Raises `QueryError` naming an invalid filter."""
         conditions = []
         for name, text in self.filters.items():
             try:
@@ -165,25 +165,25 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
             search=self.search,
             sort=self.sort,
             descending=self.descending,
-            after=_place(self.after, self.sort) if self.after else None,
+            after=_page_key(self.after, self.sort) if self.after else None,
             backwards=self.backwards,
             limit=ROWS,
         )
 
-    def shown(self, kept: str = "") -> list[Shown]:
-        """The columns that are shown: those of the address, else those somebody kept, else those shown at first."""
-        known = {column.name: column for column in GRIDS[self.kind]}
-        found = []
-        for part in (self.columns or kept).split("."):
+    def visible_columns(self, saved: str = "") -> list[VisibleColumn]:
+        """Return the visible columns: those of the address, else the saved ones, else the default ones."""
+        columns = {column.name: column for column in GRIDS[self.kind]}
+        visible = []
+        for part in (self.columns or saved).split("."):
             name, _, width = part.partition("-")
-            if name in known:
-                wide = int(width) if re.fullmatch(r"\d{1,3}", width) else known[name].width
-                found.append(Shown(known[name], min(max(wide, _MIN_WIDTH), _MAX_WIDTH)))
-        return found or [Shown(column, column.width) for column in GRIDS[self.kind] if column.at_first]
+            if name in columns:
+                wide = int(width) if re.fullmatch(r"\d{1,3}", width) else columns[name].width
+                visible.append(VisibleColumn(columns[name], min(max(wide, _MIN_WIDTH), _MAX_WIDTH)))
+        return visible or [VisibleColumn(column, column.width) for column in GRIDS[self.kind] if column.default]
 
 
 def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
-    """The state of an address. Raises `QueryError`, saying which part cannot be read."""
+    """Parse the state of an address. Raises `QueryError` naming the invalid part."""
     sort = query.get("sort", "-date")
     group = query.get("group") or None
     view = query.get("view") or "missing-actuals"
@@ -223,14 +223,14 @@ def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
     return state
 
 
-def jumped(state: GridState, text: str) -> GridState:
-    """The page that begins at a date or an amount. Raises `QueryError` when it is neither."""
+def jump_to(state: GridState, text: str) -> GridState:
+    """Return the page that begins at a date or an amount. Raises `QueryError` if the text is neither."""
     typed = text.strip()
     if re.fullmatch(r"\d{4}(-\d{2}){0,2}", typed) and "-" in typed:
         start, end = _span(typed)
-        place = end if state.descending or state.sort != "date" else start
+        value = end if state.descending or state.sort != "date" else start
         state = state if state.sort == "date" else state.from_start(sort="date", descending=True)
-        return _at(state, place)
+        return _at(state, value)
     amount = _amount(typed)
     state = state if state.sort == "amount" else state.from_start(sort="amount", descending=True)
     return _at(state, str(amount))
@@ -241,13 +241,13 @@ def _at(state: GridState, value: str) -> GridState:
     return msgspec.structs.replace(state, after=f"{value}~{key}", backwards=False, first=None, opened="", was="")
 
 
-def place_text(place: PageKey) -> str:
-    """A row's place as an address has it."""
-    value, key = place
+def page_key_text(page_key: PageKey) -> str:
+    """Return a page key in the format of addresses."""
+    value, key = page_key
     return f"{'' if value is None else value}~{key}"
 
 
-def _place(text: str, sort: Sort) -> PageKey:
+def _page_key(text: str, sort: Sort) -> PageKey:
     value, tilde, key = text.partition("~")
     if not tilde or (sort in ("amount", "since") and not re.fullmatch(r"-?\d{0,18}", value)):
         raise QueryError(f'"{text}" isn\'t a page of a grid sorted by {sort}. Open the first page again.')
@@ -262,7 +262,7 @@ _RANGES: Final[Sequence[tuple[str, Operator]]] = ((">=", "from"), ("<=", "to"), 
 
 
 def conditions_of(name: str, text: str, zone: tzinfo) -> list[Condition]:
-    """The conditions that a filter's text means. Raises `QueryError`, naming the text and what to write."""
+    """Return the conditions of a filter. Raises `QueryError` with the text and examples."""
     match COLUMNS[name].of:
         case "text":
             return [_of_text(name, text)]
@@ -277,7 +277,7 @@ def conditions_of(name: str, text: str, zone: tzinfo) -> list[Condition]:
         case "number":
             return _of_range(name, text, lambda part: (_number(part),) * 2)
         case _:
-            return _of_range(name, text, lambda part: _moments(part, zone))
+            return _of_range(name, text, lambda part: _instants(part, zone))
 
 
 def _of_text(name: str, text: str) -> Condition:
@@ -287,46 +287,46 @@ def _of_text(name: str, text: str) -> Condition:
         return Condition(name, "not", text[1:])
     if text.startswith("*"):
         return Condition(name, "contains", text.strip("*"))
-    # An amount of words is chosen from a list, and is meant whole.
+    # A status is selected from a list, so it matches whole codes.
     return Condition(name, "is" if name == "standing" else "starts", text.removesuffix("*"))
 
 
 def _of_range(name: str, text: str, read: Callable[[str], tuple[Any, Any]]) -> list[Condition]:
-    """A range of values, each of which may itself stand for a span: a month is from its first day to its last."""
+    """Return the conditions of a range; each value may itself be a span: a month is its first to its last day."""
     if text == "=":
         return [Condition(name, "is", "")]
     if ".." in text:
         start, _, end = text.partition("..")
-        found = []
+        conditions = []
         if start.strip():
-            found.append(Condition(name, "from", read(start.strip())[0]))
+            conditions.append(Condition(name, "from", read(start.strip())[0]))
         if end.strip():
-            found.append(Condition(name, "to", read(end.strip())[1]))
-        return found
+            conditions.append(Condition(name, "to", read(end.strip())[1]))
+        return conditions
     for sign, operator in _RANGES:
         if text.startswith(sign):
             first, last = read(text[len(sign) :].strip())
             return [Condition(name, operator, last if operator in ("to", "above") else first)]
     first, last = read(text.removeprefix("=").removeprefix("!").strip())
     if first == last:
-        # By value: an index may lead to it.
+        # Equality can use an index.
         return [Condition(name, "not" if text.startswith("!") else "is", first)]
     if text.startswith("!"):
         raise QueryError(f'"{text}" is a range. Use a single value after !. Example: !0.')
     return [Condition(name, "from", first), Condition(name, "to", last)]
 
 
-def plain(text: str) -> str:
-    """An amount of an address in plain digits: commas count only where they part thousands."""
+def plain_amount(text: str) -> str:
+    """Return an amount of an address in plain digits: commas are accepted as separators of thousands only."""
     digits = text.strip().replace("\u2212", "-")
     return digits.replace(",", "") if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", digits, re.ASCII) else digits
 
 
 def _amount(text: str) -> int:
-    found = money.units(plain(text))
-    if found is None:
+    units = money.units(plain_amount(text))
+    if units is None:
         raise QueryError(f'"{text}" isn\'t an amount. Examples: 100, 1000.50, 100..500, >100, <=500.')
-    return found
+    return units
 
 
 def _number(text: str) -> int:
@@ -336,7 +336,7 @@ def _number(text: str) -> int:
 
 
 def _span(text: str) -> tuple[str, str]:
-    """The first and the last day of a day, a month or a year."""
+    """Return the first and the last day of a day, a month or a year."""
     try:
         if re.fullmatch(r"\d{4}", text, re.ASCII):
             return date.fromisoformat(f"{text}-01-01").isoformat(), f"{text}-12-31"
@@ -347,17 +347,17 @@ def _span(text: str) -> tuple[str, str]:
             return (day(text),) * 2
     except (ValueError, OverflowError):
         pass
-    raise _no_date(text)
+    raise _invalid_date(text)
 
 
-def _moments(text: str, zone: tzinfo) -> tuple[int, int]:
+def _instants(text: str, zone: tzinfo) -> tuple[int, int]:
     start, end = _span(text)
     try:
         following = date.fromisoformat(end) + timedelta(days=1)
     except OverflowError:
-        raise _no_date(text) from None
+        raise _invalid_date(text) from None
     return midnight(date.fromisoformat(start), zone), midnight(following, zone) - 1
 
 
-def _no_date(text: str) -> QueryError:
+def _invalid_date(text: str) -> QueryError:
     return QueryError(f'"{text}" isn\'t a date. Examples: 2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01.')

@@ -192,10 +192,10 @@ def _formatter(pattern: str) -> str:
 def _reader(pattern: str) -> re.Pattern[str]:
     """A CLDR date pattern as an expression with the groups d, M and y; spaces between them are optional."""
 
-    def field(found: re.Match[str]) -> str:
-        letter = found[0][0]
+    def field(match: re.Match[str]) -> str:
+        letter = match[0][0]
         if letter in "dMy":
             return rf"(?P<{letter}>\d{{{4 if letter == 'y' else '1,2'}}})"
-        return rf"{re.escape(found[0].strip())}\s*"
+        return rf"{re.escape(match[0].strip())}\s*"
 
     return re.compile(re.sub(r"d+|M+|y|[^dMy]+", field, pattern), re.ASCII)

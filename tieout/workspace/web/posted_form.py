@@ -1,4 +1,4 @@
-"""Forms that a page sends: read whole, and never more than any page of ours has."""
+"""Reads posted forms completely, within limits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -8,14 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 FORM_BYTES_MAX: Final = 6 * 1024 * 1024
-"""A preview of a sync names each of its documents."""
+"""A sync preview lists all its documents."""
 _FIELDS_MAX: Final = 20_000
 
 Form = Mapping[str, Sequence[str]]
 
 
 async def read_form(request: Request, most: int = FORM_BYTES_MAX) -> Form:
-    """The fields of a form, of at most `most` bytes. Raises `HTTPException` for a larger one, or one that is none."""
+    """Return the fields of a form of at most `most` bytes. Raises `HTTPException` for an invalid or larger one."""
     body = bytearray()
     async for part in request.stream():
         body += part

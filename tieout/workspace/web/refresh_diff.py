@@ -1,4 +1,4 @@
-"""What a refresh tells: the amounts as they were when the page was made before, carried in the address."""
+"""Changes since the previous load of a page, whose amounts are carried in the address."""
 
 import re
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from store.queries.summary import Amount, Summary
 
 
 class Change(msgspec.Struct, frozen=True):
-    """By how much an amount changed."""
+    """Change of an amount."""
 
     caption: str
     amount: int
@@ -19,23 +19,21 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Since(msgspec.Struct, frozen=True):
-    """What changed since an earlier page: the amounts that did, and how many events were applied meanwhile."""
+    """The changes since an earlier load, and the number of events applied since."""
 
     at: datetime
     changes: list[Change]
     events: int
 
 
-def told(summary: Summary, events: int) -> str:
-    """The state of the amounts as short text for an address: the time, the events applied, then amount and number of
-    each.
-    """
+def encode(summary: Summary, events: int) -> str:
+    """Encode the current amounts for an address: time, events applied, then amount and number of each."""
     parts = (f"{one.amount}.{one.documents}" for _, one in _amounts(summary))
     return "~".join([str(microseconds(summary.as_of)), str(events), *parts])
 
 
-def since(was: str, summary: Summary, events: int) -> Since | None:
-    """What changed since the page whose address said `was`; None when it said nothing that can be read."""
+def changes_since(was: str, summary: Summary, events: int) -> Since | None:
+    """Return the changes since the load that encoded `was`; None if `was` is invalid."""
     if not re.fullmatch(r"\d{1,17}~\d{1,17}(~-?\d{1,24}\.\d{1,12}){6}", was, re.ASCII):
         return None
     at, before, *parts = was.split("~")

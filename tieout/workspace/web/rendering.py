@@ -1,4 +1,4 @@
-"""Pages from templates: whole ones, and ones whose first part is sent before the rest is known."""
+"""Renders templates, sending the first part of a page before the rest is available."""
 
 import zlib
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.reconciliation.explanations import LABELS
-from tieout.workspace.web.streaming import Pieces
+from tieout.workspace.web.streaming import ChunkedResponse
 
 _FLUSH: Final = Markup("<!--flush-->")
-"""Where a template has this, what stands before it is sent: rows are read while totals are still added up."""
+"""Marks in a template where the preceding part is sent: rows are sent while totals are still computed."""
 
 
 @cache
@@ -53,7 +53,7 @@ def label(code: str) -> str:
 
 
 def render(request: Request, template: str, context: dict[str, Any], stack: ExitStack | None = None) -> Response:
-    """A page, sent in the pieces that its template says. `stack` is closed when the last one is made."""
+    """Render a page in the parts that its template marks. `stack` is closed after the last one."""
     pieces = _environment().get_template(template).generate(context)
     compressed = "gzip" in request.headers.get("accept-encoding", "")
     headers = {"Vary": "Accept-Encoding, Accept-Language"}
@@ -62,54 +62,54 @@ def render(request: Request, template: str, context: dict[str, Any], stack: Exit
     chunks = _chunks(pieces, compressed=compressed)
     stack = stack or ExitStack()
     try:
-        # The first piece is made now: what goes wrong in it is still an answer of its own.
+        # Render the first part now: its failure can still become an error response.
         first = next(chunks)
     except BaseException:
         stack.close()
         raise
-    return Pieces(chain([first], chunks), stack, "text/html", headers)
+    return ChunkedResponse(chain([first], chunks), stack, "text/html", headers)
 
 
 def _chunks(pieces: Iterator[str], *, compressed: bool) -> Iterator[bytes]:
     compress = zlib.compressobj(6, zlib.DEFLATED, 31) if compressed else None
-    held: list[str] = []
+    pending: list[str] = []
     for piece in pieces:
         if piece != _FLUSH:
-            held.append(piece)
+            pending.append(piece)
             continue
-        data = "".join(held).encode()
-        held.clear()
+        data = "".join(pending).encode()
+        pending.clear()
         yield data if compress is None else compress.compress(data) + compress.flush(zlib.Z_SYNC_FLUSH)
-    data = "".join(held).encode()
+    data = "".join(pending).encode()
     yield data if compress is None else compress.compress(data) + compress.flush()
 
 
 @cache
 def static_file(name: str) -> tuple[bytes, str, str] | None:
-    """A file of ours: bytes, media type and the digest that its address carries."""
+    """Return a static file: bytes, media type, and the digest in its address."""
     kinds = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-    place = files("tieout.workspace") / "static" / name
+    path = files("tieout.workspace") / "static" / name
     kind = kinds.get(name.rpartition(".")[2])
-    if kind is None or "/" in name or not place.is_file():
+    if kind is None or "/" in name or not path.is_file():
         return None
-    body = place.read_bytes()
+    body = path.read_bytes()
     return body, kind, sha256(body).hexdigest()[:12]
 
 
 def static_address(name: str) -> str:
-    """The address of a file of ours; it changes with the file, so that browsers may keep it for ever."""
-    found = static_file(name)
-    if found is None:
+    """Return the address of a static file; it changes with the content, so browsers may cache it permanently."""
+    file = static_file(name)
+    if file is None:
         raise LookupError(name)
-    return f"/static/{name}?{found[2]}"
+    return f"/static/{name}?{file[2]}"
 
 
 def static_response(request: Request) -> Response:
-    """A file of ours."""
-    found = static_file(request.path_params["name"])
-    if found is None:
+    """Return a static file."""
+    file = static_file(request.path_params["name"])
+    if file is None:
         return Response(status_code=404)
-    body, kind, digest = found
+    body, kind, digest = file
     current = request.url.query == digest
     return Response(
         body,

@@ -1,7 +1,7 @@
-"""What every answer carries, so that a browser trusts nothing but us; and which requests may change something.
+"""Security headers of all responses, and checks of requests.
 
-The policy allows our own script, style, pictures and forms, and nothing inline. Trusted Types close the ways by which
-text could turn into markup; our script has one policy, for pages that this server made.
+The content policy allows our own script, style, images and forms, and nothing inline. Trusted Types prevent text from
+becoming markup; our script has one policy, for pages of this server.
 """
 
 from typing import Final
@@ -36,11 +36,11 @@ HEADERS: Final = {
 }
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
-"""The names this server answers to: another site's name that leads here is refused (DNS rebinding)."""
+"""Accepted host names; the name of another site that resolves to this address is refused (DNS rebinding)."""
 
 
-class Headers:
-    """Puts the headers on every answer."""
+class SecurityHeaders:
+    """ASGI middleware that adds the security headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -55,15 +55,15 @@ class Headers:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                # Figures of a ledger belong into no shared cache, and are asked again each time.
+                # Ledger figures must not enter a shared cache, and are revalidated on each use.
                 headers.setdefault("Cache-Control", "private, no-cache")
             await send(message)
 
         await self._app(scope, receive, with_headers)
 
 
-class NoNul:
-    """Refuses an address with the character NUL: no name has it, and PostgreSQL would refuse it as a fault of ours."""
+class RejectNul:
+    """ASGI middleware that refuses addresses with NUL: no name contains it, and PostgreSQL would fail on it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -76,12 +76,12 @@ class NoNul:
         await self._app(scope, receive, send)
 
 
-class OwnPages:
-    """Refuses a form that another site sent, before anybody reads it.
+class SameOriginForms:
+    """ASGI middleware that refuses forms of other sites before the body is read.
 
-    A browser says where a form comes from: in `Sec-Fetch-Site`, an older one in `Origin`. Neither can be set by a page,
-    so no secret is needed in the form; another port of this machine is another site. What says neither is no browser,
-    and programs have the command line.
+    A browser sends the origin of a form in `Sec-Fetch-Site`, an older one in `Origin`. A page can set neither, so forms
+    need no secret; another port of this machine is another site. Requests without both headers do not come from a
+    browser, and programs have the command line.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""An answer that is sent in pieces, as they are made."""
+"""Responses streamed in parts while they are produced."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -7,9 +7,10 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 
-class Pieces(StreamingResponse):
-    """Sends pieces of one media type. `stack`, what they are made from, is closed once the last one is made, or the
-    reader has left: nothing is kept for whom nobody waits.
+class ChunkedResponse(StreamingResponse):
+    """Streams parts of one media type.
+
+    `stack`, which holds what the parts are made from, is closed after the last part or when the client disconnects.
     """
 
     def __init__(self, pieces: Iterable[bytes], stack: ExitStack, media_type: str, headers: dict[str, str]) -> None:
@@ -17,7 +18,7 @@ class Pieces(StreamingResponse):
         self._stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send them all, or as many as are wanted."""
+        """Send all parts, until the client disconnects."""
         try:
             await super().__call__(scope, receive, send)
         finally:
