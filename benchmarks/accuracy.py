@@ -34,12 +34,12 @@ from tieout import logging
 from tieout.bootstrap import change_topics, open_log, open_projector, open_reader, open_store
 from tieout.maintenance.ingest import ingest
 from tieout.settings import Settings
-from tieout.simulator import Event, Label, ingest_lines
+from tieout.simulator import Label, SimulatedEvent, ingest_lines
 from tieout.simulator.delivery import disordered
 from tieout.simulator.faults import FAULTS
 from tieout.simulator.large import UNTIL, LargeCompany, in_order
-from tieout.simulator.lost_events import Mishaps
-from tieout.simulator.payloads import Native, Payloads, Plain
+from tieout.simulator.lost_events import DeliveryFailures
+from tieout.simulator.payloads import NativePayloads, Payloads, PlainPayloads
 from tieout.simulator.scenario import label_line
 
 Delivery = Literal["in order", "disordered", "with mishaps", "falling silent"]
@@ -145,8 +145,8 @@ def measure(documents: int, seed: int, delivery: Delivery) -> Accuracy:
 
     heartbeats = delivery != "in order"
     play = LargeCompany(documents, seed, told, silent=delivery == "falling silent", heartbeats=heartbeats)
-    payloads = Native() if delivery == "with mishaps" else Plain()
-    mishaps = Mishaps(seed, UNTIL, payloads)
+    payloads = NativePayloads() if delivery == "with mishaps" else PlainPayloads()
+    mishaps = DeliveryFailures(seed, UNTIL, payloads)
     with tempfile.TemporaryDirectory(prefix="tieout-accuracy-") as folder:
         settings = Settings(
             broker=f"embedded:///{Path(folder) / 'log.sqlite'}",
@@ -166,7 +166,7 @@ def measure(documents: int, seed: int, delivery: Delivery) -> Accuracy:
         documents=len(truth),
         causes=causes,
         events=events,
-        mishaps=mishaps.befallen,
+        mishaps=mishaps.count,
         before=before,
         wrong=Counter(what for what, _ in faults),
         misses=[f"seed {seed}, {delivery}: {sentence}" for _, sentence in faults[:MISSES_KEPT]],
@@ -175,16 +175,16 @@ def measure(documents: int, seed: int, delivery: Delivery) -> Accuracy:
 
 
 def _delivered(
-    play: LargeCompany, delivery: Delivery, mishaps: Mishaps, payloads: Payloads, seed: int
-) -> Iterator[Event]:
+    play: LargeCompany, delivery: Delivery, mishaps: DeliveryFailures, payloads: Payloads, seed: int
+) -> Iterator[SimulatedEvent]:
     whole = ((day, payloads.story(story, story)) for day, story in play.stories())
-    stories = mishaps.befall(play.stories()) if delivery == "with mishaps" else whole
+    stories = mishaps.apply(play.stories()) if delivery == "with mishaps" else whole
     events = (event for _, _, event in in_order(stories))
     yield from events if delivery == "in order" else disordered(events, seed)
     yield from play.heartbeats()
 
 
-def _process(settings: Settings, events: Iterable[Event]) -> int:
+def _process(settings: Settings, events: Iterable[SimulatedEvent]) -> int:
     """Ingest events and let a worker run until it has caught up; returns how many there were."""
     refused: list[str] = []
     with open_log(settings, write=True) as log:
@@ -266,7 +266,7 @@ def _strays(settings: Settings, play: LargeCompany) -> Iterator[Fault]:
     with open_store(settings, write=False) as store, store.connect() as connection:
         bodies = connection.execute(select(table.c.body).where(table.c.document.is_(None))).scalars()
         found = Counter((body[0], body[1].partition(":")[2].lower()) for body in map(msgspec.msgpack.decode, bodies))
-    told = Counter((code, _subject(entity, row)) for code, entity, row in play.truth.strays)
+    told = Counter((code, _subject(entity, row)) for code, entity, row in play.outcomes.row_findings)
     for code, subject in (found - told).elements():
         yield "stray", f"{subject} has the finding {code}, which nobody told"
     for code, subject in (told - found).elements():

@@ -26,7 +26,7 @@ from streams.log import NewRecord
 from streams.topics import REJECTED
 from tieout.bootstrap import open_log, open_store
 from tieout.simulator.payloads import context
-from tieout.simulator.scenario import Event
+from tieout.simulator.scenario import SimulatedEvent
 
 RATE_WANTED, RATE_HOPED_FOR = 8_000, 15_000
 BYTES: Final = 4_000
@@ -96,7 +96,7 @@ def _messages(documents: int) -> Iterator[Message]:
     for topic, key, value in Workload(documents).document_events():
         if topic == DATAVERSE:
             plain = json.loads(value)
-            sent = context(Event(topic, key.decode(), plain))
+            sent = context(SimulatedEvent(topic, key.decode(), plain))
             yield topic, key, msgspec.json.encode(_filled(sent.value))
 
 

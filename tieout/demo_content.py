@@ -42,7 +42,7 @@ def add(settings: Settings, pair: Pair, topic_writer: TopicWriter) -> None:
     assert record is not None
     topic_writer.append([record])
     for journal in (STUCK, RETRIED):
-        add_journal(pair.books, journal)
+        add_journal(pair.feed, journal)
     now = _FIRST
     with open_store(settings, write=True) as engine, open_connectors(settings) as connectors:
         attempts, maps = SqlAttempts(engine), load_maps(settings)

@@ -18,9 +18,9 @@ from tieout.cli.common import in_force
 from tieout.cli.failures import guarded
 from tieout.maintenance.ingest import read_line
 from tieout.settings import Settings
-from tieout.simulator.pair import beside, listen, small_pair
+from tieout.simulator.pair import listen, serve_in_background, small_pair
 from tieout.simulator.pair.systems import PORT
-from tieout.simulator.scenario import Event, ingest_line
+from tieout.simulator.scenario import SimulatedEvent, ingest_line
 from tieout.sync.command_topic import TopicWriter
 from tieout.worker.signals import stop_on_signals
 
@@ -39,20 +39,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="draws the company: that of `tieout simulate`")
     options = parser.parse_args()
     settings = in_force("info")
-    events: SimpleQueue[Event] = SimpleQueue()
+    events: SimpleQueue[SimulatedEvent] = SimpleQueue()
     stop = threading.Event()
     pair = small_pair(options.seed, sink=events.put, heartbeats=True)
     # Other ids than those of a pair before this one, whose events are in the topics.
-    pair.books.world.chance.seed()
+    pair.feed.recorder.chance.seed()
     publisher = threading.Thread(target=publish, args=(events, settings, stop), name="publisher")
-    with stop_on_signals(stop), beside(pair, listen(options.port)) as address:
+    with stop_on_signals(stop), serve_in_background(pair, listen(options.port)) as address:
         publisher.start()
         log.info("pair_started", address=address)
         stop.wait()
     publisher.join()
 
 
-def publish(events: "SimpleQueue[Event]", settings: Settings, stop: threading.Event) -> None:
+def publish(events: "SimpleQueue[SimulatedEvent]", settings: Settings, stop: threading.Event) -> None:
     """Append events to the topics in the order in which they come, until `stop` is set and none is left. While the log
     does not answer, they wait.
     """
@@ -69,7 +69,7 @@ def publish(events: "SimpleQueue[Event]", settings: Settings, stop: threading.Ev
                     return
 
 
-def _waiting(events: "SimpleQueue[Event]", prefix: str) -> list[NewRecord]:
+def _waiting(events: "SimpleQueue[SimulatedEvent]", prefix: str) -> list[NewRecord]:
     """The events that wait, as records; waits a moment for the first one."""
     records: list[NewRecord] = []
     try:

@@ -10,8 +10,8 @@ import pytest
 from engine.errorlog.known_messages import CATALOGUE
 from tests.support.desks import COMPANY, Desk
 from tieout.simulator.integration_journal import UNBILLED_SALES
-from tieout.simulator.pair.current_rows import Row
-from tieout.simulator.pair.import_and_post import POSTING, Run
+from tieout.simulator.pair.current_rows import SimulatedRow
+from tieout.simulator.pair.import_and_post import POSTING, SimulatedRun
 
 pytestmark = pytest.mark.requirement("R50", "R51")
 
@@ -43,7 +43,7 @@ def press_sync(desk: Desk, document: str = DRAFTED) -> None:
     assert {sync.attempts.state for sync in desk.sync(document)} == {"done"}
 
 
-def line_of(desk: Desk, document: str = DRAFTED) -> tuple[Row, str]:
+def line_of(desk: Desk, document: str = DRAFTED) -> tuple[SimulatedRow, str]:
     """The integration journal line of a document, as it is now, and the number of its journal."""
     with desk.reader.snapshot() as snapshot:
         (view,) = snapshot.chain(document)
@@ -58,14 +58,14 @@ def line_of(desk: Desk, document: str = DRAFTED) -> tuple[Row, str]:
 def reset_to_draft(desk: Desk) -> None:
     """What the workspace says of a line in error: mend the cause, reset the line to draft."""
     assert desk.standing(DRAFTED) == "missing-journal-line: error"
-    desk.site.pair.books.change(line_of(desk)[0], {"Status": 0})
+    desk.site.pair.feed.change(line_of(desk)[0], {"Status": 0})
     desk.arrive()
     assert desk.standing(DRAFTED) == "missing-journal-line: draft"
 
 
 def set_periods(desk: Desk, status: int, first: str) -> None:
     """Open (1) or close (2) the ledger periods of the company from one that starts on a day on."""
-    books = desk.site.pair.books
+    books = desk.site.pair.feed
     ledger = books.ledger(COMPANY)
     assert ledger is not None
     for link in books.tables.where("LedgerFiscalCalendarPeriod", "Ledger", ledger.id):
@@ -133,7 +133,7 @@ def test_no_open_period_in_or_after(desk: Desk) -> None:
     """Finance may move the accounting date to the next open period, and there is none."""
     before = codes(desk.errors())
     for parameters in desk.site.rows("ProjParameters"):
-        desk.site.pair.books.change(parameters, {"assumed_autosetaccountingdate": 1})
+        desk.site.pair.feed.change(parameters, {"assumed_autosetaccountingdate": 1})
     _, journal = line_of(desk)
     set_periods(desk, 2, "2024-12-01")
     press_sync(desk)
@@ -205,7 +205,7 @@ def test_no_intercompany(desk: Desk) -> None:
     """The actual is of a project that another company owns, and the two are not set up to trade."""
     pair = desk.site.pair
     (staged,) = desk.site.rows("ProjCDSActualsImport", lambda row: row.text("Amount") == "1200.00")[-1:]
-    pair.books.change(staged, {"ProjectDataAreaId": "gbpm"})
+    pair.feed.change(staged, {"ProjectDataAreaId": "gbpm"})
     press_sync(desk, IMPORTABLE)
     error = of("NO_INTERCOMPANY", desk.errors())
     actual = staged.text("ActualId").strip("{}")
@@ -298,7 +298,7 @@ def test_billed_mismatch(desk: Desk) -> None:
     assert proposal(desk, "PI-000302") != "0.00"
 
 
-def sales_posted(desk: Desk) -> list[Row]:
+def sales_posted(desk: Desk) -> list[SimulatedRow]:
     """The staging rows of unbilled sales that are posted, the oldest first."""
     sales = {
         row.id for row in desk.site.rows("msdyn_actual", lambda row: row.text("msdyn_transactiontypecode") == SALES)
@@ -335,7 +335,7 @@ def test_a_run_that_never_ends_is_shown_as_interrupted_and_its_errors_return(des
 
 def test_an_unknown_message_is_kept_as_unknown_with_its_whole_text(desk: Desk) -> None:
     text = "Der Buchungskreis ist gesperrt.\n" + "Wenden Sie sich an die Buchhaltung. " * 200
-    run = Run(desk.site.pair.books, POSTING, COMPANY, ("USPM-000111",), desk.site.clock.now())
+    run = SimulatedRun(desk.site.pair.feed, POSTING, COMPANY, ("USPM-000111",), desk.site.clock.now())
     run.message(text, "USPM-000111")
     run.end(desk.site.clock.now())
     desk.arrive()

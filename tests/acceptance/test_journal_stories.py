@@ -13,7 +13,7 @@ from engine.errorlog.known_messages import recognise
 from engine.sync.attempts import ATTEMPTS_MAX, SECOND
 from handlers.errors import TargetError
 from tests.support.journaling import CONFIRM, HEADER, JOURNAL, LINES, NUMBER, JournalDesk
-from tieout.simulator.pair import Fault
+from tieout.simulator.pair import InjectedFault
 from tieout.simulator.pair.injected_faults import AFTER_THE_FACT, KINDS
 
 WHOLE = ["5431130/cost", "5431130/sales", "5431131/cost", "5431131/sales", "5431132/cost"]
@@ -104,14 +104,14 @@ def not_confirmed(desk: JournalDesk) -> Callable[[], Any]:
 
 
 def without_project(desk: JournalDesk) -> Callable[[], Any]:
-    row = desk.site.pair.books.reference("msdyn_project", "P-001002-D")
+    row = desk.site.pair.feed.reference("msdyn_project", "P-001002-D")
     assert row is not None
     desk.site.pair.delete("msdyn_project", row.id)
     return lambda: desk.site.pair.write("msdyn_project", row.id, row.columns)
 
 
 def without_currency(desk: JournalDesk) -> Callable[[], Any]:
-    row = desk.site.pair.books.reference("transactioncurrency", "USD")
+    row = desk.site.pair.feed.reference("transactioncurrency", "USD")
     assert row is not None
     desk.site.pair.delete("transactioncurrency", row.id)
     return lambda: desk.site.pair.write("transactioncurrency", row.id, row.columns)
@@ -125,7 +125,7 @@ def without_contract_line(desk: JournalDesk) -> Callable[[], Any]:
 
 
 def without_category(desk: JournalDesk) -> Callable[[], Any]:
-    row = desk.site.pair.books.reference("msdyn_transactioncategory", "Taxi-Expense")
+    row = desk.site.pair.feed.reference("msdyn_transactioncategory", "Taxi-Expense")
     assert row is not None
     desk.site.pair.delete("msdyn_transactioncategory", row.id)
     return lambda: desk.site.pair.write("msdyn_transactioncategory", row.id, row.columns)
@@ -231,7 +231,7 @@ def test_a_journal_of_more_than_200_project_lines_is_refused_in_the_products_wor
     line = general_journals.JOURNALS[0].lines[0]
     for number, lines in (("USPM-000200", 200), ("USPM-000201", 201)):
         journal = general_journals.LedgerJournal("USPM", number, general_journals.JOURNALS[0].day, (line,) * lines)
-        general_journals.add_journal(desk.site.pair.books, journal)
+        general_journals.add_journal(desk.site.pair.feed, journal)
     desk.run()
     count, lines_there, confirmed = desk.held("USPM-000200")
     assert (count, len(lines_there), confirmed) == (1, 400, True)
@@ -269,7 +269,7 @@ def test_a_journal_that_dataverse_confirmed_meanwhile_is_closed_without_another_
     assert desk.texts().count("Failed to confirm journal 5541230 in Dataverse.") == 1
     calls = desk.calls(CONFIRM)
     (journal,) = desk.site.pair.tables.where("msdyn_journal", "msdyn_description", NUMBER)
-    desk.site.pair.books.write("msdyn_journal", journal.id, {"msdyn_isposted": True})
+    desk.site.pair.feed.write("msdyn_journal", journal.id, {"msdyn_isposted": True})
     desk.run()
     assert desk.calls(CONFIRM) == calls + (failures < ATTEMPTS_MAX)  # that of the other journal
     assert (desk.counter().state, desk.counter().calls) == ("done", failures)
@@ -280,7 +280,7 @@ def test_a_journal_that_dataverse_confirmed_meanwhile_is_closed_without_another_
 @pytest.mark.requirement("R63")
 @pytest.mark.parametrize("fault", sorted(AFTER_THE_FACT))
 def test_a_confirmation_that_failed_though_it_happened_is_closed_at_the_next_look(
-    desk: JournalDesk, fault: Fault
+    desk: JournalDesk, fault: InjectedFault
 ) -> None:
     desk.site.pair.faults.next(fault, CONFIRM)
     desk.run()

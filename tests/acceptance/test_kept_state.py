@@ -18,7 +18,7 @@ from tests.support.containers import until
 from tests.support.live import Live, live
 from tieout.bootstrap import open_reader
 from tieout.settings import Settings
-from tieout.simulator.pair.injected_faults import Faults
+from tieout.simulator.pair.injected_faults import InjectedFaults
 from tieout.simulator.pair.systems import ACTIONS
 from tieout.sync.command_topic import TopicWriter, sync_commands
 from tieout.sync.planning import plan, plan_for
@@ -100,7 +100,7 @@ def test_a_restored_store_learns_of_the_attempts_that_were_made_since_its_backup
         closing(sqlite3.connect(tmp_path / "backup.sqlite")) as backup,
     ):
         store.backup(backup)
-    faults = Faults()
+    faults = InjectedFaults()
     faults.next("unavailable", EXPORT, times=100)
     with live(tmp_path, on_outlet=outlets.append, pair={"faults": faults}) as site:
         until(lambda: [sync.attempts.state for sync in syncs(site.settings)] == ["stopped"], 60)

@@ -18,7 +18,7 @@ from tests.support.workspace import settings_in
 from tieout.bootstrap import open_log
 from tieout.pair_service import publish
 from tieout.simulator.pair import small_pair
-from tieout.simulator.scenario import Event
+from tieout.simulator.scenario import SimulatedEvent
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def test_a_look_at_its_health_is_no_call_to_the_systems(served: Served) -> None:
 
 def test_what_a_pair_sends_waits_until_the_log_takes_it(tmp_path: Path) -> None:
     settings, stop = settings_in(tmp_path), threading.Event()
-    events: SimpleQueue[Event] = SimpleQueue()
-    small_pair(sink=events.put).books.complete()
+    events: SimpleQueue[SimulatedEvent] = SimpleQueue()
+    small_pair(sink=events.put).feed.send_heartbeats()
     publisher = threading.Thread(target=publish, args=(events, settings, stop))
     # An embedded log has one writer at a time.
     with capture_logs() as logged, open_log(settings, write=True):

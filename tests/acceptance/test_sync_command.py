@@ -23,18 +23,18 @@ from tieout.bootstrap import open_log, open_store
 from tieout.cli.sync import progress_note
 from tieout.settings import Settings, load
 from tieout.simulator.pair.systems import ACTIONS
-from tieout.simulator.scenario import Event, ingest_line
+from tieout.simulator.scenario import SimulatedEvent, ingest_line
 from tieout.sync.command_topic import TopicWriter
 from tieout.worker.handling import handling
 
 
 @pytest.fixture
-def events() -> list[Event]:
+def events() -> list[SimulatedEvent]:
     return []
 
 
 @pytest.fixture
-def served(events: list[Event]) -> Iterator[Served]:
+def served(events: list[SimulatedEvent]) -> Iterator[Served]:
     with serving(sink=events.append) as served:
         yield served
 
@@ -60,14 +60,16 @@ def missing(tieout: Tieout) -> tuple[str, int]:
 
 
 @pytest.mark.requirement("R40")
-def test_what_was_lost_is_sent_again_from_the_command_line(tieout: Tieout, events: list[Event], served: Served) -> None:
+def test_what_was_lost_is_sent_again_from_the_command_line(
+    tieout: Tieout, events: list[SimulatedEvent], served: Served
+) -> None:
     assert missing(tieout) == ("4000.00", 40)
     dry = tieout("sync", "--company", "USPM", "--dry-run", "--json")
     planned = {row["document"] for row in dry.lines if row["action"] is not None}
     assert (dry.code, events) == (0, [])
     assert tieout("sync", "--company", "USPM", "--yes", "--no-wait").code == 0
     assert tieout("run", "--role", "project", "--role", "handle", "--until-caught-up").code == 0
-    served.pair.books.complete()
+    served.pair.feed.send_heartbeats()
     Path("events.jsonl").write_bytes(b"".join(map(ingest_line, events)))
     assert tieout("ingest", "events.jsonl").code == 0
     assert tieout("run", "--role", "project", "--until-caught-up").code == 0

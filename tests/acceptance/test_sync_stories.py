@@ -10,7 +10,7 @@ from tests.support.desks import Desk
 from tests.support.stores import MAPS
 from tests.support.workspace import posted_expense
 from tieout.presenters import chain_json
-from tieout.simulator.pair import Fault
+from tieout.simulator.pair import InjectedFault
 from tieout.sync.planning import sync_every_company
 
 
@@ -93,7 +93,9 @@ def exported(desk: Desk) -> str:
 
 @pytest.mark.requirement("R45")
 @pytest.mark.parametrize("fault", ["lost", "gateway", "cut"])
-def test_an_answer_that_is_lost_after_the_write_makes_no_second_record(desk: Desk, exported: str, fault: Fault) -> None:
+def test_an_answer_that_is_lost_after_the_write_makes_no_second_record(
+    desk: Desk, exported: str, fault: InjectedFault
+) -> None:
     transaction = exported.partition("/")[2]
     desk.site.pair.faults.next(fault, "exportDocument")
     (sync,) = desk.sync(exported)
@@ -127,7 +129,7 @@ def test_what_is_set_up_wrongly_is_tried_again_once_that_has_changed(desk: Desk,
     """A currency that Dataverse does not have stops the export; the recurring job takes it up when it is there."""
     with desk.reader.snapshot() as snapshot:
         (row,) = snapshot.documents_named([exported])
-    currency = desk.site.pair.books.reference("transactioncurrency", row.document.currency or "")
+    currency = desk.site.pair.feed.reference("transactioncurrency", row.document.currency or "")
     assert currency is not None
     desk.site.pair.delete("transactioncurrency", currency.id)
     desk.arrive()

@@ -16,7 +16,7 @@ from tests.support.workspace import project, small_company
 from tieout.maintenance.ingest import read_line
 from tieout.settings import Settings, load
 from tieout.simulator.pair import Pair, settings_at
-from tieout.simulator.scenario import Event, ingest_line
+from tieout.simulator.scenario import SimulatedEvent, ingest_line
 from tieout.sync.command_topic import TopicWriter
 from tieout.worker import projecting
 from tieout.worker.handling import handling
@@ -64,7 +64,7 @@ def live(
     with ExitStack() as stack:
         box: list[TopicWriter] = []
 
-        def send(event: Event) -> None:
+        def send(event: SimulatedEvent) -> None:
             record = read_line(ingest_line(event), "tieout")
             if box and record is not None:
                 box[0].append([record])

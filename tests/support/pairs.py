@@ -22,7 +22,7 @@ from tieout.simulator import small
 from tieout.simulator.pair import Pair, Transport, small_pair
 from tieout.simulator.pair.serving import server
 from tieout.simulator.pair.systems import ACTIONS
-from tieout.simulator.scenario import Event
+from tieout.simulator.scenario import SimulatedEvent
 
 HOST = "https://contoso.example.com"
 
@@ -52,7 +52,7 @@ class Site:
 
     def __init__(self, *, seed: int = 1, limiter: Limiter | None = None, **more: Any) -> None:
         self.clock = Clock()
-        self.events: list[Event] = []
+        self.events: list[SimulatedEvent] = []
         self.pair: Pair = small_pair(seed, clock=self.clock.now, sink=self.events.append, **more)
         self.on = True
         self.http = httpx.Client(transport=Transport(self.pair, self.clock.sleep))

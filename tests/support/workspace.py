@@ -24,10 +24,10 @@ from tieout.bootstrap import open_projector, projected_topics
 from tieout.maintenance.ingest import ingest, read_line
 from tieout.settings import Settings, load
 from tieout.simulator import ingest_lines, simulate
-from tieout.simulator.pair import beside as pair_beside
 from tieout.simulator.pair import listen as pair_listen
+from tieout.simulator.pair import serve_in_background as serve_pair
 from tieout.simulator.pair import settings_at, small_pair
-from tieout.simulator.scenario import Event, ingest_line
+from tieout.simulator.scenario import SimulatedEvent, ingest_line
 from tieout.sync.command_topic import TopicWriter
 from tieout.workspace.server import address, listen, serve_in_background
 
@@ -178,14 +178,14 @@ def try_journals(settings: Settings) -> None:
 def demonstrate(settings: Settings) -> None:
     """Do what `tieout demo` does before it serves, in a thread for the reason above."""
 
-    def send(event: Event) -> None:
+    def send(event: SimulatedEvent) -> None:
         record = read_line(ingest_line(event), settings.prefix)
         assert record is not None
         topic_writer.append([record])
 
     def run() -> None:
         pair = small_pair(sink=send, heartbeats=True)
-        with pair_beside(pair, pair_listen()) as at:
+        with serve_pair(pair, pair_listen()) as at:
             own = {name: getattr(settings, name) for name in ("broker", "store", "today", "companies")}
             demo_content.add(replace(load(settings_at(at)), **own), pair, topic_writer)
 

@@ -27,7 +27,7 @@ from tieout.sync.general_journals import column_names
 def test_two_companies_that_use_a_number_do_not_get_each_others_lines() -> None:
     desk = JournalDesk(companies=None)
     own = general_journals.JOURNALS[-1]
-    general_journals.add_journal(desk.site.pair.books, replace(own, number=NUMBER))
+    general_journals.add_journal(desk.site.pair.feed, replace(own, number=NUMBER))
     desk.runs(2)
     # The pair has a key on the description, so that the second one finds no place.
     (waits,) = desk.standing().values()
@@ -41,7 +41,7 @@ def test_two_companies_that_use_a_number_do_not_get_each_others_lines() -> None:
 def test_a_number_that_two_companies_use_is_closed_for_the_one_whose_lines_are_confirmed() -> None:
     desk = JournalDesk(companies=None)
     desk.run()
-    general_journals.add_journal(desk.site.pair.books, replace(general_journals.JOURNALS[-1], number=NUMBER))
+    general_journals.add_journal(desk.site.pair.feed, replace(general_journals.JOURNALS[-1], number=NUMBER))
     desk.run()
     assert desk.counter().state == "done"
     assert desk.counter("GBPM/USPM-000095").state == "waiting"

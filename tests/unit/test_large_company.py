@@ -17,14 +17,14 @@ from streams.codec import decode
 from tests.support.payloads import EXAMPLES
 from tests.unit.test_simulator import EXCLUSIONS, MISSING_ACTUAL_CAUSES, MISSING_JOURNAL_LINE_CAUSES
 from tieout.maintenance.ingest import read_line
-from tieout.simulator import Event, Label, deliver, ingest_lines
+from tieout.simulator import Label, SimulatedEvent, deliver, ingest_lines
 from tieout.simulator.amounts import divided
 from tieout.simulator.delivery import disordered
 from tieout.simulator.event_recorder import text_time
 from tieout.simulator.faults import FAULTS
 from tieout.simulator.large import COMPANIES, GROUP, TODAY, UNTIL, LargeCompany, in_order
-from tieout.simulator.lost_events import Mishaps
-from tieout.simulator.payloads import Plain
+from tieout.simulator.lost_events import DeliveryFailures
+from tieout.simulator.payloads import PlainPayloads
 from tieout.simulator.scenario import encode
 
 DECIMALS = {"JPY": 0, "KWD": 3}
@@ -56,7 +56,7 @@ def test_every_kind_stands_in_the_documentation() -> None:
     page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
     assert f"{len(FAULTS)} kinds of stories" in page
     for fault in FAULTS:
-        told = " ".join((fault.tell.__doc__ or "").split())
+        told = " ".join((fault.play.__doc__ or "").split())
         assert f"| `{fault.name}` | {fault.taken_from} | {told} |" in page
 
 
@@ -173,12 +173,12 @@ def test_heartbeats_are_optional_but_silence_needs_them() -> None:
 
 
 @pytest.fixture(scope="module")
-def sent() -> list[Event]:
+def sent() -> list[SimulatedEvent]:
     """Some events of each family, as the systems send them."""
     return list(deliver("large", 1, documents=300).events)
 
 
-def family(event: Event) -> str:
+def family(event: SimulatedEvent) -> str:
     value = event.value
     if "MessageName" in value:
         return "data event" if value["PrimaryEntityName"].startswith("mserp_") else "context"
@@ -187,7 +187,7 @@ def family(event: Event) -> str:
 
 
 @pytest.mark.requirement("R2", "R3", "R4", "R9")
-def test_the_events_are_of_every_family_and_each_is_understood(sent: list[Event]) -> None:
+def test_the_events_are_of_every_family_and_each_is_understood(sent: list[SimulatedEvent]) -> None:
     families = Counter(family(event) for event in sent)
     assert set(families) == {"context", "data event", "business event", "page", "CloudEvent"}
     for line in ingest_lines(sent):
@@ -206,7 +206,9 @@ def test_the_events_are_of_every_family_and_each_is_understood(sent: list[Event]
         ("fno-business-event-vendorinvoiceposted.json", "business event"),
     ],
 )
-def test_a_made_up_event_has_the_members_of_the_documented_one(sent: list[Event], example: str, name: str) -> None:
+def test_a_made_up_event_has_the_members_of_the_documented_one(
+    sent: list[SimulatedEvent], example: str, name: str
+) -> None:
     documented = json.loads((EXAMPLES / example).read_text())
     ours = [event.value for event in sent if family(event) == name]
     # Members that newer versions add, and that need not be there.
@@ -239,9 +241,9 @@ def test_what_the_systems_send_says_the_same_as_plain_events() -> None:
 # --- mishaps ---------------------------------------------------------------------------------------------------------
 
 
-def befallen(documents: int, seed: int) -> tuple[Mishaps, list[Event]]:
-    fate = Mishaps(seed, UNTIL, Plain())
-    return fate, [event for _, _, event in in_order(fate.befall(LargeCompany(documents, seed).stories()))]
+def befallen(documents: int, seed: int) -> tuple[DeliveryFailures, list[SimulatedEvent]]:
+    fate = DeliveryFailures(seed, UNTIL, PlainPayloads())
+    return fate, [event for _, _, event in in_order(fate.apply(LargeCompany(documents, seed).stories()))]
 
 
 @pytest.mark.requirement("R5", "R7")
@@ -252,7 +254,7 @@ def test_some_events_are_lost_some_cut_and_some_damaged() -> None:
     damaged = [event for event in left if isinstance(event.value, bytes)]
     lost = len(whole) - len(left)
     assert min(lost, len(cut), len(damaged)) > 15
-    assert lost + len(cut) + len(damaged) == fate.befallen == len(fate.repairs)
+    assert lost + len(cut) + len(damaged) == fate.count == len(fate.repairs)
     assert all("InputParameters" not in event.value for event in cut)
 
 

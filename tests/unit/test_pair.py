@@ -16,17 +16,17 @@ from tests.support.pairs import Site
 from tests.support.stores import MAPS
 from tieout.settings import load
 from tieout.simulator import simulate
-from tieout.simulator.pair import Fault, Faults, settings_at
+from tieout.simulator.pair import InjectedFault, InjectedFaults, settings_at
 from tieout.simulator.pair.injected_faults import AFTER_THE_FACT, KINDS
 from tieout.simulator.pair.systems import PORT
-from tieout.simulator.scenario import Event, encode
+from tieout.simulator.scenario import SimulatedEvent, encode
 
 ROOT = Path(__file__).parents[2]
 USPM = {"company": "USPM"}
 JOURNAL = {"msdyn_description": "USPM-000095"}
 
 
-def facts(events: list[Event]) -> list[Any]:
+def facts(events: list[SimulatedEvent]) -> list[Any]:
     """What events say, as the product reads them."""
     found = []
     for event in events:
@@ -204,7 +204,7 @@ def test_without_the_limiter_the_limits_are_enforced_and_with_it_they_are_never_
 
 # --- what goes wrong on the way -------------------------------------------------------------------------------------
 
-ENDS: dict[Fault, type[TargetError] | None] = {
+ENDS: dict[InjectedFault, type[TargetError] | None] = {
     "unavailable": Transient,
     "throttled": Throttled,
     "throttled-silently": Throttled,
@@ -221,7 +221,7 @@ ENDS: dict[Fault, type[TargetError] | None] = {
 
 @pytest.mark.requirement("R44", "R45")
 @pytest.mark.parametrize("fault", KINDS)
-def test_a_fault_has_its_class_and_the_call_repeated_makes_no_second_row(fault: Fault) -> None:
+def test_a_fault_has_its_class_and_the_call_repeated_makes_no_second_row(fault: InjectedFault) -> None:
     site = Site()
     site.dataverse.connection.get("WhoAmI")
     site.pair.faults.next(fault, "msdyn_journals")
@@ -245,7 +245,7 @@ def test_a_fault_has_its_class_and_the_call_repeated_makes_no_second_row(fault: 
 @pytest.mark.parametrize("seed", range(5))
 def test_drawn_faults_are_alike_for_the_same_seed_and_leave_one_record_for_each_expense(seed: int) -> None:
     def run() -> list[str]:
-        site = Site(faults=Faults(seed, rate=0.3))
+        site = Site(faults=InjectedFaults(seed, rate=0.3))
         ends = []
         for number in range(450, 490):
             for _ in range(50):
@@ -281,7 +281,7 @@ def test_a_sync_by_cause_clears_the_documented_4_000() -> None:
         if document.cause == "actual-not-synced-back":
             expense = site.pair.tables.first("msdyn_expense", "assumed_externalexpenseid", transaction)
             assert expense is not None
-            for actual in site.pair.books.cost_of(expense.id):
+            for actual in site.pair.feed.cost_of(expense.id):
                 site.processes.start("resend", {"actual": actual.id})
         else:
             export(site, transaction)
@@ -304,7 +304,7 @@ def test_what_was_repaired_once_stays_as_it_is_when_it_is_repaired_again() -> No
     expense = site.pair.tables.first("msdyn_expense", "assumed_externalexpenseid", "USPM-PT000487")
     assert expense is not None
     site.processes.start("approval", {"expense": expense.id})
-    for actual in site.pair.books.cost_of(expense.id):
+    for actual in site.pair.feed.cost_of(expense.id):
         site.processes.start("resend", {"actual": actual.id})
         site.processes.start("resend", {"actual": actual.id})
     grown = {entity: len(site.rows(entity)) - count for entity, count in rows.items()}
@@ -353,7 +353,7 @@ def test_an_invoice_that_was_never_copied_is_exported_and_confirmed() -> None:
 @pytest.mark.requirement("R44")
 def test_a_cause_that_stands_is_refused_until_it_is_mended() -> None:
     site = Site()
-    dollar = site.pair.books.reference("transactioncurrency", "USD")
+    dollar = site.pair.feed.reference("transactioncurrency", "USD")
     assert dollar is not None
     site.pair.delete("transactioncurrency", dollar.id)
     with pytest.raises(Configuration, match="Currency USD does not exist"):
@@ -379,7 +379,7 @@ def test_a_batch_job_runs_a_process_for_every_company() -> None:
 def test_a_heartbeat_says_that_all_is_sent() -> None:
     site = Site()
     site.clock.sleep(60)
-    site.pair.books.complete()
+    site.pair.feed.send_heartbeats()
     beats = [fact for fact in facts(site.events) if isinstance(fact, Heartbeat)]
     assert {beat.source for beat in beats} == {"finance", "dataverse"}
 
@@ -401,7 +401,7 @@ def not_imported(site: Site) -> list[Any]:
 def test_an_actual_of_a_company_without_trade_is_not_imported_until_it_is_set_up() -> None:
     site = Site()
     row = not_imported(site)[0]
-    site.pair.books.change(row, {"ProjectDataAreaId": "gbpm"})
+    site.pair.feed.change(row, {"ProjectDataAreaId": "gbpm"})
     site.processes.start("import", USPM)
     actual = row.text("ActualId").strip("{}").upper()
     (message,) = [told for told in messages(site) if told[0] == "message" and told[1] != "PI-000214"]
@@ -442,7 +442,7 @@ def test_a_proposal_that_cannot_be_imported_is_told(lost: int, code: str) -> Non
 def drafts(site: Site, day: str) -> Any:
     """A draft journal line of a document, moved to a date, and its journal's number."""
     (line, *_) = site.rows("ProjAdvancedJournalLine", lambda row: row.text("Status") == "0" and row.company == "USPM")
-    site.pair.books.change(line, {"AccountingDate": day})
+    site.pair.feed.change(line, {"AccountingDate": day})
     header = site.pair.tables.row("ProjAdvancedJournal", line.text("ProjAdvancedJournal"))
     assert header is not None
     return line, header.text("ProjAdvancedJournalId")
@@ -471,7 +471,7 @@ def test_a_line_outside_every_open_period_fails_with_both_messages(
 ) -> None:
     site = Site()
     for parameters in site.rows("ProjParameters"):
-        site.pair.books.change(parameters, {"assumed_autosetaccountingdate": automatic})
+        site.pair.feed.change(parameters, {"assumed_autosetaccountingdate": automatic})
     line, journal = drafts(site, day)
     site.processes.start("posting", {**USPM, "journals": [journal]})
     told = [(subject, text) for stage, subject, text in messages(site) if stage == "message"]
@@ -492,7 +492,7 @@ def test_a_line_outside_every_open_period_fails_with_both_messages(
 def test_with_the_automatic_parameter_the_next_open_period_is_used() -> None:
     site = Site()
     for parameters in site.rows("ProjParameters"):
-        site.pair.books.change(parameters, {"assumed_autosetaccountingdate": 1})
+        site.pair.feed.change(parameters, {"assumed_autosetaccountingdate": 1})
     line, journal = drafts(site, "2024-02-12")
     site.processes.start("posting", {**USPM, "journals": [journal]})
     now = site.pair.tables.row("ProjAdvancedJournalLine", line.id)
@@ -514,7 +514,7 @@ def test_a_refused_line_says_why_and_posts_once_the_reason_is_gone() -> None:
         "post due to (The project stage does not allow postings)."
     )
     site.pair.journals.refusals.clear()
-    site.pair.books.change(line, {"Status": 0})
+    site.pair.feed.change(line, {"Status": 0})
     site.processes.start("posting", {**USPM, "journals": [journal]})
     assert messages(site)[-1][0] == "finished"
 

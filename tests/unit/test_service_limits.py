@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from handlers.api.service_limits import DOCUMENTED, Bucket, Limiter, Limits
 from handlers.errors import Throttled, Transient
 from tests.support.soak import examples
-from tieout.simulator.pair.service_limits import Protection
+from tieout.simulator.pair.service_limits import ServiceProtection
 
 ACTIONS = 20_000
 WINDOW = DOCUMENTED.window_seconds
@@ -28,7 +28,7 @@ class Run(NamedTuple):
 
 def run(actions: int, workers: int, seconds: Callable[[], float], way: Callable[[], float]) -> Run:
     """Workers make calls as the bucket lets them; `way` is how long a request, or an answer, is under way."""
-    bucket, server = Bucket(), Protection()
+    bucket, server = Bucket(), ServiceProtection()
     due: list[tuple[float, int, str, int, float]] = []
     now, number, left, idle = 0.0, 0, actions, workers
 
@@ -202,7 +202,7 @@ def test_threads_share_the_allowance_of_their_user() -> None:
     """In real time, against small limits: eight threads, and no call is refused."""
     limits = Limits(window_seconds=0.4, requests=20, execution_seconds=10.0, at_once=3)
     limiter = Limiter(time.monotonic, time.sleep, limits=limits)
-    server = Protection(window=0.4, requests=20, execution_seconds=10.0, at_once=3)
+    server = ServiceProtection(window=0.4, requests=20, execution_seconds=10.0, at_once=3)
     lock, most, running = threading.Lock(), 0, 0
 
     def call(_number: int) -> None:

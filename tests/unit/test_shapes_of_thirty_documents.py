@@ -27,8 +27,8 @@ from tests.support.envelopes import ENVELOPES
 from tests.support.stores import MAPS, memory_store
 from tests.unit.test_codec_respelled import capitals, extended, rewritten, untyped, wrapped
 from tieout.simulator.large import LargeCompany, in_order
-from tieout.simulator.payloads import Native
-from tieout.simulator.scenario import Event, Label, label_line
+from tieout.simulator.payloads import NativePayloads
+from tieout.simulator.scenario import Label, SimulatedEvent, label_line
 
 pytestmark = pytest.mark.requirement("R91")
 
@@ -46,7 +46,7 @@ class Story:
     def __init__(self) -> None:
         labels: list[Label] = []
         play = LargeCompany(DOCUMENTS, SEED, labels.append)
-        native = Native()
+        native = NativePayloads()
         stories = [(day, native.story(story, story)) for day, story in play.stories()]
         self.events = [event for _, _, event in in_order(iter(stories))] + list(play.heartbeats())
         self.labels: dict[str, Json] = {label.document: _read(label_line(label)) for label in labels}
@@ -60,20 +60,20 @@ def story() -> Story:
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
-Shape = Callable[[Event], Iterator[Event]]
+Shape = Callable[[SimulatedEvent], Iterator[SimulatedEvent]]
 
 
-def body(event: Event) -> bytes:
+def body(event: SimulatedEvent) -> bytes:
     return event.value if isinstance(event.value, bytes) else _write(event.value)
 
 
-def content(event: Event) -> Json:
+def content(event: SimulatedEvent) -> Json:
     value: Json = _read(body(event))
     return value
 
 
 def enclosed(name: str) -> Shape:
-    def shape(event: Event) -> Iterator[Event]:
+    def shape(event: SimulatedEvent) -> Iterator[SimulatedEvent]:
         yield replace(event, value=ENVELOPES[name](body(event)))
 
     return shape
@@ -82,7 +82,7 @@ def enclosed(name: str) -> Shape:
 def any_envelope() -> Shape:
     names = cycle(ENVELOPES)
 
-    def shape(event: Event) -> Iterator[Event]:
+    def shape(event: SimulatedEvent) -> Iterator[SimulatedEvent]:
         yield replace(event, value=ENVELOPES[next(names)](body(event)))
 
     return shape
@@ -91,7 +91,7 @@ def any_envelope() -> Shape:
 def of_contexts(change: Callable[[Json], Json]) -> Shape:
     """Every context changed as a whole; other events as they are."""
 
-    def shape(event: Event) -> Iterator[Event]:
+    def shape(event: SimulatedEvent) -> Iterator[SimulatedEvent]:
         value = content(event)
         yield replace(event, value=_write(change(value))) if "MessageName" in value else event
 
@@ -114,7 +114,7 @@ def several(value: Json) -> Json:
     return {**value, "MessageName": f"{message}Multiple", "PrimaryEntityId": none, "InputParameters": inputs}
 
 
-def announced(event: Event) -> Iterator[Event]:
+def announced(event: SimulatedEvent) -> Iterator[SimulatedEvent]:
     """Each change is told before it is committed as well, with values that never come to be."""
     value = content(event)
     if "MessageName" in value:
@@ -124,7 +124,7 @@ def announced(event: Event) -> Iterator[Event]:
     yield event
 
 
-def in_a_machines_zone(event: Event) -> Iterator[Event]:
+def in_a_machines_zone(event: SimulatedEvent) -> Iterator[SimulatedEvent]:
     """Times as .NET writes them again on a machine west of Greenwich."""
     zone = timezone(timedelta(hours=-6))
 
@@ -165,7 +165,7 @@ def in_a_business_event(value: Json) -> Json:
     return {**changed, **beside, **named}
 
 
-def exported(event: Event) -> Iterator[Event]:
+def exported(event: SimulatedEvent) -> Iterator[SimulatedEvent]:
     """Rows of Finance as Synapse Link exports them: one event for each."""
     value = content(event)
     data = value.get("data", {})
@@ -178,7 +178,7 @@ def exported(event: Event) -> Iterator[Event]:
     sink = {"SinkCreatedOn": value["time"], "SinkModifiedOn": value["time"]}
     row = {**columns, **sink, "recid": int(data["id"]), "versionnumber": data.get("version", 0)}
     row["IsDelete"] = True if data["operation"] == "delete" else None
-    yield Event(event.topic, "", _write(row), {TABLE: data["entity"].lower()})
+    yield SimulatedEvent(event.topic, "", _write(row), {TABLE: data["entity"].lower()})
 
 
 SHAPES: dict[str, Shape] = {

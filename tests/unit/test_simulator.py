@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.workload import EVENTS_PER_DOCUMENT, Workload, outcome_of
 from tests.support.reports import log_of
-from tieout.simulator import Event, Simulation, ingest_lines, label_lines, simulate
+from tieout.simulator import SimulatedEvent, Simulation, ingest_lines, label_lines, simulate
 from tieout.simulator.delivery import unreliable
 from tieout.simulator.event_recorder import sequential_guid
 
@@ -55,7 +55,7 @@ def columns(simulation: Simulation) -> list[dict[str, Any]]:
     return [data["columns"] for data in rows(simulation) if "columns" in data]
 
 
-def identities(events: list[Event] | tuple[Event, ...]) -> Counter[str]:
+def identities(events: list[SimulatedEvent] | tuple[SimulatedEvent, ...]) -> Counter[str]:
     return Counter(event.value["id"] for event in events)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streams.log import EventLog
     from streams.projector import Projector
     from tieout.settings import Settings
-    from tieout.simulator import Delivered
+    from tieout.simulator import Delivery
     from tieout.sync.command_topic import TopicWriter
 
 EXAMPLES = examples("tieout demo", "tieout demo --port 8081", "tieout demo --seed 7 --folder another-demo --no-serve")
@@ -114,18 +114,18 @@ def _both_systems(settings: "Settings", seed: int, folder: Path) -> Iterator[_Sy
     from tieout import demo_content
     from tieout import settings as named
     from tieout.maintenance.ingest import read_line
-    from tieout.simulator.pair import beside, listen, settings_at, small_pair
-    from tieout.simulator.scenario import Event, ingest_line
+    from tieout.simulator.pair import listen, serve_in_background, settings_at, small_pair
+    from tieout.simulator.scenario import SimulatedEvent, ingest_line
     from tieout.sync.command_topic import TopicWriter
 
-    def send(event: Event) -> None:
+    def send(event: SimulatedEvent) -> None:
         record = read_line(ingest_line(event), settings.prefix)
         if record is not None:
             topic_writer.append([record])
 
     topic_writer = TopicWriter(settings)
     pair = small_pair(seed, sink=send, heartbeats=True)
-    with beside(pair, listen()) as address:
+    with serve_in_background(pair, listen()) as address:
         environment = {**_environment(settings), **settings_at(address), "TIEOUT_SYNC_POSTS": "true"}
         connected = replace(named.load(environment, folder), log_level=settings.log_level)
         with _errors_alone():
@@ -184,7 +184,7 @@ def _remove(folder: Path) -> None:
             (folder / (name + suffix)).unlink(missing_ok=True)
 
 
-def _play(simulation: "Delivered", log: "EventLog", projector: "Projector", settings: "Settings") -> None:
+def _play(simulation: "Delivery", log: "EventLog", projector: "Projector", settings: "Settings") -> None:
     import threading
 
     from streams import faust_app

@@ -1,16 +1,16 @@
-"""Made-up companies: their change events, the way they are delivered, and the true outcome of every document.
+"""Simulated companies: their change events, an unreliable delivery, and the true outcome of every document.
 
-Nothing here asks the deciding modules what a document's position is: the story of each document is written
-down together with its outcome, so that tests compare two independent accounts of the same thing.
+The simulator imports no judging module of the engine. The story of each document records its outcome together with its
+events, so that tests compare two independent derivations.
 """
 
-from tieout.simulator.companies import Delivered, deliver, simulate
-from tieout.simulator.scenario import Event, Label, Simulation, Summary, ingest_lines, label_line, label_lines
+from tieout.simulator.companies import Delivery, deliver, simulate
+from tieout.simulator.scenario import Label, SimulatedEvent, Simulation, Summary, ingest_lines, label_line, label_lines
 
 __all__ = [
-    "Delivered",
-    "Event",
+    "Delivery",
     "Label",
+    "SimulatedEvent",
     "Simulation",
     "Summary",
     "deliver",

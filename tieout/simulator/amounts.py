@@ -1,6 +1,6 @@
-"""Amounts of made-up documents: decimals by currency, rounding, and the division of an accounting amount (R14).
+"""Amounts of simulated documents: decimals by currency, rounding, and the division of an accounting amount (R14).
 
-Written for the simulator alone, so that the product's own arithmetic is compared with another one.
+Written for the simulator alone, so that the engine's arithmetic is compared with an independent implementation.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,20 @@ _DECIMALS = {"JPY": 0, "KWD": 3}
 
 @lru_cache(maxsize=64)
 def smallest(currency: str) -> Decimal:
-    """The smallest unit of a currency: 0.01 unless listed otherwise."""
+    """Return the smallest unit of a currency: 0.01 unless listed otherwise."""
     return Decimal(1).scaleb(-_DECIMALS.get(currency, 2))
 
 
 def rounded(amount: Decimal, currency: str) -> Decimal:
-    """An amount to the smallest unit of a currency, half away from zero."""
+    """Round an amount to the smallest unit of a currency, half away from zero."""
     return amount.quantize(smallest(currency), ROUND_HALF_UP)
 
 
 def divided(total: Decimal, parts: Sequence[Decimal], whole: Decimal, currency: str) -> list[Decimal]:
-    """`total` divided as `parts` divide `whole`: each share rounded, the remainder to the largest, at a tie the first.
+    """Divide `total` in the proportions of `parts` to `whole`.
 
-    The sum is `total` exactly; `whole` is not zero.
+    Each share is rounded; the remainder goes to the largest share, at a tie to the first. The sum is `total` exactly.
+    `whole` must not be zero.
     """
     step = smallest(currency)
     shares = [_share(total, part, whole, step) for part in parts]
@@ -34,7 +35,7 @@ def divided(total: Decimal, parts: Sequence[Decimal], whole: Decimal, currency: 
 
 
 def _share(total: Decimal, part: Decimal, whole: Decimal, step: Decimal) -> Decimal:
-    """`total` times `part` by `whole` to a multiple of `step`, half away from zero; in whole numbers, thus exact."""
+    """Return `total` * `part` / `whole` as a multiple of `step`, half away from zero; exact, in integers."""
     above, below = total * part, whole * step
     scale = max(0, -min(int(above.as_tuple().exponent), int(below.as_tuple().exponent)))
     number, by = int(above.scaleb(scale)), int(below.scaleb(scale))

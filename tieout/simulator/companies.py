@@ -1,4 +1,4 @@
-"""The made-up companies by name."""
+"""The simulated companies by name."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,24 +7,24 @@ from datetime import date
 from tieout.simulator import large, small
 from tieout.simulator.delivery import disordered, unreliable
 from tieout.simulator.large import LargeCompany, in_order
-from tieout.simulator.lost_events import Mishaps
-from tieout.simulator.payloads import Native, Plain
-from tieout.simulator.scenario import Event, Label, Simulation
+from tieout.simulator.lost_events import DeliveryFailures
+from tieout.simulator.payloads import NativePayloads, PlainPayloads
+from tieout.simulator.scenario import Label, SimulatedEvent, Simulation
 
 NAMES = ("small", "large")
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """A company's events in the order they arrive, to be read once.
+class Delivery:
+    """A company's events in the order of arrival; `events` can be read once.
 
-    While they are read the outcomes are told, and `repairs` fills with what must be sent again.
+    Reading them reports the outcomes to `on_label` and fills `repairs` with the events that must be sent again.
     """
 
-    events: Iterable[Event]
+    events: Iterable[SimulatedEvent]
     today: date
     companies: tuple[str, ...]
-    repairs: list[Event] = field(default_factory=list)
+    repairs: list[SimulatedEvent] = field(default_factory=list)
 
 
 def deliver(
@@ -37,19 +37,19 @@ def deliver(
     silent: bool = False,
     heartbeats: bool = True,
     plain: bool = False,
-) -> Delivered:
-    """Play a company; its events come late, twice and out of order. The heartbeats of both systems stay last.
+) -> Delivery:
+    """Simulate a company; its events arrive late, duplicated and out of order, the heartbeats of both systems last.
 
-    For the large company alone: `documents` is how many, `mishaps` lets some events be lost, cut for size or damaged,
-    `silent` lets Dataverse's feed fall silent before the end, without `heartbeats` there are none. Its events have the
-    shapes in which the systems send them unless `plain`; those of the small one are always CloudEvents. Raises
-    `ValueError` for what the small one cannot do.
+    The other options apply to the large company only: `documents` is their number, `mishaps` loses, truncates or
+    damages some events, `silent` ends Dataverse's feed before the end, `heartbeats=False` sends none. The large
+    company's events have the formats of the two systems unless `plain`; those of the small company are always
+    CloudEvents. Raises `ValueError` for options that the small company does not support.
     """
     if company == "small" and documents is None and heartbeats and not (mishaps or silent):
         made = simulate("small", seed)
         for label in made.labels:
             on_label(label)
-        return Delivered(made.events, made.today, made.companies)
+        return Delivery(made.events, made.today, made.companies)
     if company != "large":
         raise ValueError(
             f"there is no made-up company {company!r}; there are: {', '.join(NAMES)}"
@@ -60,34 +60,34 @@ def deliver(
     play = LargeCompany(
         large.DOCUMENTS if documents is None else documents, seed, on_label, silent=silent, heartbeats=heartbeats
     )
-    payloads = Plain() if plain else Native()
-    fate = Mishaps(seed, large.UNTIL, payloads)
+    payloads = PlainPayloads() if plain else NativePayloads()
+    fate = DeliveryFailures(seed, large.UNTIL, payloads)
     whole = ((day, payloads.story(story, story)) for day, story in play.stories())
-    stories = fate.befall(play.stories()) if mishaps else whole
+    stories = fate.apply(play.stories()) if mishaps else whole
 
-    def events() -> Iterator[Event]:
+    def events() -> Iterator[SimulatedEvent]:
         yield from disordered((event for _, _, event in in_order(stories)), seed)
         yield from play.heartbeats()
 
-    return Delivered(events(), play.today, play.companies, fate.repairs)
+    return Delivery(events(), play.today, play.companies, fate.repairs)
 
 
 def simulate(company: str = "small", seed: int = 1, deliver: bool = True) -> Simulation:
-    """Play the small company's story; with `deliver` its events come late, twice and out of order, but none is lost.
+    """Simulate the small company; with `deliver` its events arrive late, duplicated and unordered, but none is lost.
 
-    The heartbeats of both systems stay last: they say that everything before them has been sent.
+    The heartbeats of both systems stay last: they declare that everything before them has been sent.
     """
     if company != "small":
         raise ValueError(f"there is no made-up company {company!r} that is told at once; there is: small")
-    cast = small.play(seed)
-    events = cast.world.events()
-    reports = cast.world.reports()
+    scenario = small.play(seed)
+    events = scenario.recorder.events()
+    reports = scenario.recorder.process_events()
     if deliver:
         events, reports = unreliable(events, seed), unreliable(reports, seed)
     return Simulation(
-        events=(*events, *reports, *cast.world.complete(small.UNTIL)),
-        labels=tuple(cast.labels),
+        events=(*events, *reports, *scenario.recorder.heartbeats(small.UNTIL)),
+        labels=tuple(scenario.labels),
         today=small.TODAY,
         companies=small.COMPANIES,
-        summary=cast.summary(),
+        summary=scenario.summary(),
     )

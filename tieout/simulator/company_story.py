@@ -1,4 +1,4 @@
-"""What the stories of a company share: its world, its numbers, and the book of true outcomes."""
+"""State shared by the stories of the small company: its event recorder, its numbers and the true outcomes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from tieout.simulator import integration_journal as state
-from tieout.simulator.event_recorder import World
+from tieout.simulator.event_recorder import EventRecorder
 from tieout.simulator.expenses import ExpenseLine, Expenses
-from tieout.simulator.integration_journal import Actual, DocumentLine, Source, Tail
+from tieout.simulator.integration_journal import Actual, ActualFlow, DocumentLine, SourceRecord
 from tieout.simulator.invoices import InvoiceLine, Invoices
-from tieout.simulator.reference import Directory
-from tieout.simulator.scenario import ZERO, Columns, Label, Parts, Summary
+from tieout.simulator.reference import ReferenceIds
+from tieout.simulator.scenario import ZERO, AmountParts, Columns, Label, Summary
 from tieout.simulator.totals import summarise
 
 _JOURNAL_STATES = {state.DRAFT: state.DRAFT, state.PROCESSING: state.PROCESSING}
@@ -25,23 +25,23 @@ _STUCK_CAUSES = {
 
 
 def money(amount: int | str) -> Decimal:
-    """An amount with two decimals."""
+    """Return an amount with two decimals."""
     return Decimal(amount).quantize(state.CENT)
 
 
 def cents(amount: int) -> Decimal:
-    """An amount given in cents."""
+    """Return an amount given in cents."""
     return Decimal(amount).scaleb(-2)
 
 
 def moment(day: date, hour: int = 9, minute: int = 0) -> datetime:
-    """A time of a day, in UTC."""
+    """Return a time of a day, in UTC."""
     return datetime.combine(day, time(hour, minute), UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Stuck:
-    """A journal line that got no further than a state: where and when that was, whatever became of it since."""
+class StuckLine:
+    """A journal line that did not get beyond a status: its journal and the time, regardless of what followed."""
 
     actual: Actual
     status: int
@@ -50,31 +50,31 @@ class Stuck:
 
 
 @dataclass(slots=True)
-class Cast:
-    """One company while its year is played."""
+class CompanyScenario:
+    """One company while its year is simulated: events, processes and labels."""
 
-    world: World
-    directory: Directory
+    recorder: EventRecorder
+    reference_ids: ReferenceIds
     company: str
     currency: str
     window: tuple[date, date]
     labels: list[Label] = field(default_factory=list)
     unsynced: list[Decimal] = field(default_factory=list)
-    stuck: list[Stuck] = field(default_factory=list)
+    stuck: list[StuckLine] = field(default_factory=list)
     sales: list[Actual] = field(default_factory=list)
-    """The unbilled sales that approvals made."""
-    tail: Tail = field(init=False)
+    """Unbilled sales actuals created by approvals."""
+    flow: ActualFlow = field(init=False)
     expenses: Expenses = field(init=False)
     invoices: Invoices = field(init=False)
 
     def __post_init__(self) -> None:
-        """Hire the ones who write down what happens."""
-        self.tail = Tail(self.world, self.directory)
-        self.expenses = Expenses(self.tail)
-        self.invoices = Invoices(self.tail)
+        """Create the processes that write events."""
+        self.flow = ActualFlow(self.recorder, self.reference_ids)
+        self.expenses = Expenses(self.flow)
+        self.invoices = Invoices(self.flow)
 
     def summary(self) -> Summary:
-        """The totals of the company's window, from its labels."""
+        """Return the totals of the company's window, from its labels."""
         return summarise(self.labels, self.company, self.currency, self.window, self.unsynced)
 
     def label(
@@ -89,9 +89,9 @@ class Cast:
         reconciled: Decimal = ZERO,
         difference: Decimal = ZERO,
     ) -> None:
-        """Write down how a document really stands."""
-        parts = Parts(line.amount, missing_actual, missing_journal_line, reconciled, difference)
-        accounting = Parts(*(line.accounting(getattr(parts, name)) for name in Parts.__slots__))
+        """Record the true outcome of a document."""
+        parts = AmountParts(line.amount, missing_actual, missing_journal_line, reconciled, difference)
+        accounting = AmountParts(*(line.accounting(getattr(parts, name)) for name in AmountParts.__slots__))
         record = line.record if isinstance(line, ExpenseLine | InvoiceLine) else ""
         self.labels.append(
             Label(
@@ -110,28 +110,31 @@ class Cast:
         )
 
     def reconciled(self, line: DocumentLine) -> None:
-        """The whole amount is posted."""
+        """Record that the whole amount is posted."""
         self.label(line, "reconciled", reconciled=line.amount)
 
     def misses_actual(self, line: DocumentLine, cause: str) -> None:
-        """The whole amount misses its actual."""
+        """Record that the whole amount misses its actual."""
         self.label(line, "missing-actual", cause=cause, missing_actual=line.amount)
 
     def misses_journal_line(self, line: DocumentLine, cause: str) -> None:
-        """The whole amount misses its posted journal line."""
+        """Record that the whole amount misses its posted journal line."""
         self.label(line, "missing-journal-line", cause=cause, missing_journal_line=line.amount)
 
     def excluded(self, line: DocumentLine, reason: str) -> None:
-        """The document takes no part, for a reason."""
+        """Record that the document is excluded, with the reason."""
         self.label(line, "excluded", excluded=reason)
 
     def approved_cost(
-        self, line: DocumentLine, source: Source, at: datetime, *, sales: bool = False, stage: bool = True
+        self, line: DocumentLine, source: SourceRecord, at: datetime, *, sales: bool = False, stage: bool = True
     ) -> list[Actual]:
-        """The cost actual, and when wanted the sales actual, that an approval makes, staged a few seconds later."""
-        actuals = [self.tail.actual(line, source, at)]
+        """Create the cost actual of an approval, with `sales` also the sales actual.
+
+        Unless `stage` is false they are staged a few seconds later.
+        """
+        actuals = [self.flow.actual(line, source, at)]
         if sales:
-            actuals.append(self.tail.unbilled_sales(actuals[0], source, at + timedelta(seconds=2)))
+            actuals.append(self.flow.unbilled_sales(actuals[0], source, at + timedelta(seconds=2)))
             self.sales.append(actuals[1])
         if stage:
             self.stage(actuals, at + timedelta(seconds=8))
@@ -140,23 +143,23 @@ class Cast:
     def stage(self, actuals: Iterable[Actual], at: datetime) -> None:
         """Copy actuals into the staging table, one a second."""
         for number, actual in enumerate(actuals):
-            self.tail.stage(actual, at + timedelta(seconds=number))
+            self.flow.stage(actual, at + timedelta(seconds=number))
 
-    def book(self, actuals: Iterable[Actual], at: datetime) -> None:
+    def import_and_post(self, actuals: Iterable[Actual], at: datetime) -> None:
         """Import and post actuals in the runs of the next morning."""
         night = moment(at.date() + timedelta(days=1), 2)
         for actual in actuals:
-            self.tail.book(actual, night, night + timedelta(hours=7))
+            self.flow.import_and_post(actual, night, night + timedelta(hours=7))
 
     def stick(self, actual: Actual, status: int, at: datetime) -> str:
-        """Import an actual the next night; its line gets no further than a state. Returns the cause."""
+        """Import an actual the next night; its line does not get beyond `status`. Returns the cause."""
         night = moment(at.date() + timedelta(days=1), 3)
-        journal = self.tail.journal(actual.line.company, night)
-        self.tail.import_line(actual, journal, night + timedelta(seconds=5))
-        self.stuck.append(Stuck(actual, status, journal.number, night + timedelta(hours=6)))
+        journal = self.flow.journal(actual.line.company, night)
+        self.flow.import_line(actual, journal, night + timedelta(seconds=5))
+        self.stuck.append(StuckLine(actual, status, journal.number, night + timedelta(hours=6)))
         if status != state.DRAFT:
-            self.tail.set_status(actual, status, night + timedelta(hours=6))
+            self.flow.set_status(actual, status, night + timedelta(hours=6))
             columns: Columns = {"Status": _JOURNAL_STATES.get(status, state.ERROR)}
             later = night + timedelta(hours=6, seconds=5)
-            self.world.finance("ProjAdvancedJournal", journal.record, later, columns, actual.line.company)
+            self.recorder.finance_changed("ProjAdvancedJournal", journal.record, later, columns, actual.line.company)
         return _STUCK_CAUSES[status]

@@ -1,4 +1,4 @@
-"""An unreliable way from the two systems to the topics: late, twice and out of order, alike for the same seed."""
+"""Unreliable delivery from the two systems to the topics: late, duplicated and out of order, deterministic by seed."""
 
 import heapq
 from collections.abc import Iterable, Iterator
@@ -11,16 +11,16 @@ LATE = 0.25
 VERY_LATE = 0.03
 TWICE = 0.12
 WINDOW = 600
-"""How many places a late message falls back at most; a very late one may fall back to the end."""
+"""Maximum number of positions by which a late message falls back; a very late one may fall back to the end."""
 
 FARTHEST = 20_000
-"""How many places a very late message falls back where the end is not known."""
+"""Maximum number of positions by which a very late message falls back where the end is unknown."""
 
 
 def unreliable(
     messages: Iterable[T], seed: int, *, late: float = LATE, twice: float = TWICE, lost: float = 0.0
 ) -> list[T]:
-    """Deliver each message at least once, some of them twice, and many of them long after their turn.
+    """Deliver each message at least once: some are duplicated, many arrive late.
 
     With `lost` above zero that share of the messages never arrives.
     """
@@ -36,7 +36,7 @@ def unreliable(
 
 
 def disordered(messages: Iterable[T], seed: int) -> Iterator[T]:
-    """The same for any number of messages: at most some thousands of them wait, and none longer than `FARTHEST`."""
+    """Deliver a stream of any length like `unreliable`: bounded memory, no delay above `FARTHEST` positions."""
     chance = Random(seed)
     waiting: list[tuple[float, int, T]] = []
     copy = 0

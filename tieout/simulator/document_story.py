@@ -1,7 +1,7 @@
-"""A document line on its way, told step by step: what the stories of `faults` have in common.
+"""The story of one document line, step by step: what the stories of `faults` have in common.
 
-Each story moves a paper as far as its document got and ends with its true outcome. The outcome is the story's own
-word: nothing here works out a position from rows.
+Each story moves its document as far as it got and ends with its true outcome. The story states the outcome itself:
+nothing here derives a position from rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ from tieout.simulator import invoices
 from tieout.simulator.amounts import divided, rounded
 from tieout.simulator.company_story import moment
 from tieout.simulator.expenses import ExpenseLine, Expenses
-from tieout.simulator.integration_journal import Actual, Journal, Source, Tail
+from tieout.simulator.integration_journal import Actual, ActualFlow, IntegrationJournal, SourceRecord
 from tieout.simulator.invoices import Invoice, InvoiceLine, Invoices
-from tieout.simulator.scenario import Columns, Kind, Label, Parts
+from tieout.simulator.scenario import AmountParts, Columns, DocumentKind, Label
 from tieout.simulator.totals import Totals
 
 _EXPORTED = timedelta(seconds=4)
@@ -35,121 +35,127 @@ STATE_NAMES = {
 
 
 @dataclass(slots=True)
-class Truth:
-    """Takes down the true outcomes: each label at once, totals by company, and findings that belong to no document."""
+class OutcomeRecorder:
+    """Records the true outcomes: each label at once, totals by company, and findings that belong to no document."""
 
     totals: dict[str, Totals]
     on_label: Callable[[Label], None]
     companies: tuple[str, ...]
-    """Those of the environment's settings; documents of others are excluded (R13)."""
+    """Companies of the environment's settings; documents of others are excluded (R13)."""
     fault: str = ""
     taken_from: str = ""
     labels: int = 0
-    strays: list[tuple[str, str, str]] = field(default_factory=list)
+    row_findings: list[tuple[str, str, str]] = field(default_factory=list)
     """Code, entity and row id of each finding about a row that belongs to no document."""
 
-    def told(self, label: Label) -> None:
-        """One document more."""
+    def record(self, label: Label) -> None:
+        """Record the label of one document."""
         self.labels += 1
         self.totals[label.company].add(label)
         self.on_label(label)
 
     def unsynced(self, company: str, amount: Decimal) -> None:
-        """An actual that never reaches Finance, with its amount in accounting currency."""
+        """Record the amount, in accounting currency, of an actual that never reaches Finance."""
         self.totals[company].unsynced.add(amount)
 
 
-class Paper:
-    """A document line. Its story may change `line` before the first step."""
+class DocumentStory:
+    """The story of one document line. A story may change `line` before the first step."""
 
-    kind: Kind
+    kind: DocumentKind
 
-    def __init__(self, line: ExpenseLine | InvoiceLine, at: datetime, tail: Tail, truth: Truth, chance: Random) -> None:
-        """`at` is when it is posted in Finance."""
+    def __init__(
+        self, line: ExpenseLine | InvoiceLine, at: datetime, flow: ActualFlow, outcomes: OutcomeRecorder, chance: Random
+    ) -> None:
+        """`at` is the time of the posting in Finance."""
         self.line = line
         self.at = at
-        self.tail = tail
-        self.truth = truth
+        self.flow = flow
+        self.outcomes = outcomes
         self.chance = chance
         self.now = at + timedelta(seconds=46)
-        self.hurried = False
-        """Told of the last days: there is no next morning."""
+        self.no_next_day = False
+        """True for stories of the last days: no import run of a next morning."""
 
     # --- the way there: Finance, Dataverse ----------------------------------------------------------------------------
 
-    def posted(self, wrong: Columns | None = None) -> None:
-        """The line is posted in Finance; its cost is on the integration account."""
+    def post(self, overrides: Columns | None = None) -> None:
+        """Post the line in Finance; its cost is on the integration account."""
         raise NotImplementedError
 
-    def exported(self, *, wrong: Columns | None = None) -> Source:
-        """Posted, and copied to Dataverse."""
+    def export(self, *, overrides: Columns | None = None) -> SourceRecord:
+        """Post the line and copy it to Dataverse."""
         raise NotImplementedError
 
-    def approved(self, *, wrong: Columns | None = None) -> Source:
-        """Posted, copied, and approved or confirmed."""
+    def approve(self, *, overrides: Columns | None = None) -> SourceRecord:
+        """Post, copy, and approve or confirm the line."""
         raise NotImplementedError
 
-    def cancelled_in_dataverse(self) -> None:
-        """The record in Dataverse is no longer active."""
+    def cancel_in_dataverse(self) -> None:
+        """Deactivate or cancel the record in Dataverse."""
         raise NotImplementedError
 
     # --- actuals and the way back -------------------------------------------------------------------------------------
 
-    def later(self, **time: int) -> datetime:
-        """Let time pass."""
+    def advance(self, **time: int) -> datetime:
+        """Advance the story's clock and return it."""
         self.now += timedelta(**time)
         return self.now
 
-    def actual(self, source: Source | None, amount: Decimal | None = None, *, wrong: Columns | None = None) -> Actual:
-        """A cost actual, by default of the whole line, still in Dataverse alone."""
-        return self.tail.actual(self.line, source, self.later(seconds=6), amount=amount, wrong=wrong or {})
+    def create_actual(
+        self, source: SourceRecord | None, amount: Decimal | None = None, *, overrides: Columns | None = None
+    ) -> Actual:
+        """Create a cost actual in Dataverse only, by default of the whole line."""
+        return self.flow.actual(self.line, source, self.advance(seconds=6), amount=amount, overrides=overrides or {})
 
-    def staged(self, actual: Actual, *, wrong: Columns | None = None) -> Actual:
+    def stage(self, actual: Actual, *, overrides: Columns | None = None) -> Actual:
         """Copy an actual into Finance's staging table."""
-        self.tail.stage(actual, self.later(seconds=8), wrong=wrong or {})
+        self.flow.stage(actual, self.advance(seconds=8), overrides=overrides or {})
         return actual
 
-    def cost(self, amount: Decimal | None = None) -> Actual:
-        """Everything up to the staging row; every second document has a sales side as well."""
-        source = self.approved()
-        actual = self.actual(source, amount)
+    def create_staged_cost(self, amount: Decimal | None = None) -> Actual:
+        """Take every step up to the staging row; half of the documents have a sales actual as well."""
+        source = self.approve()
+        actual = self.create_actual(source, amount)
         if self.chance.random() < 0.5:
-            sales = self.tail.unbilled_sales(actual, source, self.later(seconds=2))
-            self.later(seconds=3)
-            self.staged(sales)
-            if not self.hurried and self.chance.random() < 0.5:
-                self.booked(sales)
-        return self.staged(actual)
+            sales = self.flow.unbilled_sales(actual, source, self.advance(seconds=2))
+            self.advance(seconds=3)
+            self.stage(sales)
+            if not self.no_next_day and self.chance.random() < 0.5:
+                self.import_and_post(sales)
+        return self.stage(actual)
 
-    def lost(self, actual: Actual) -> None:
-        """An actual that never reaches Finance."""
-        self.truth.unsynced(self.line.company, actual.accounting)
+    def leave_unsynced(self, actual: Actual) -> None:
+        """Record that an actual never reaches Finance."""
+        self.outcomes.unsynced(self.line.company, actual.accounting)
 
-    def night(self, hour: int, days: int = 1) -> datetime:
-        """An hour after the posting's day."""
+    def hour_after(self, hour: int, days: int = 1) -> datetime:
+        """Return an hour of the day that is `days` after the posting."""
         return moment(self.at.date() + timedelta(days=days), hour)
 
-    def booked(self, *actuals: Actual, days: int = 1, wrong: Columns | None = None) -> None:
+    def import_and_post(self, *actuals: Actual, days: int = 1, overrides: Columns | None = None) -> None:
         """Import and post actuals in the runs of the next morning."""
-        night = self.night(2, days)
+        night = self.hour_after(2, days)
         for actual in actuals:
-            self.tail.book(actual, night, night + timedelta(hours=7), wrong=wrong or {})
+            self.flow.import_and_post(actual, night, night + timedelta(hours=7), overrides=overrides or {})
 
-    def imported(self, actual: Actual, *, seen: bool = True, wrong: Columns | None = None) -> Journal:
+    def import_line(
+        self, actual: Actual, *, event_sent: bool = True, overrides: Columns | None = None
+    ) -> IntegrationJournal:
         """Import an actual the next night, into a journal of its own; its line is a draft."""
-        night = self.night(3)
-        journal = self.tail.journal(self.line.company, night)
-        self.tail.import_line(actual, journal, night + 5 * _SECOND, seen=seen, wrong=wrong or {})
+        night = self.hour_after(3)
+        journal = self.flow.journal(self.line.company, night)
+        self.flow.import_line(actual, journal, night + 5 * _SECOND, event_sent=event_sent, overrides=overrides or {})
         return journal
 
-    def stuck(self, actual: Actual, status: int) -> str:
-        """Import an actual; its line gets no further than a state. Returns the cause."""
-        journal = self.imported(actual)
+    def leave_at_status(self, actual: Actual, status: int) -> str:
+        """Import an actual; its line does not get beyond `status`. Returns the cause."""
+        journal = self.import_line(actual)
         if status != state.DRAFT:
-            morning = self.night(9)
-            self.tail.set_status(actual, status, morning)
+            morning = self.hour_after(9)
+            self.flow.set_status(actual, status, morning)
             columns: Columns = {"Status": JOURNAL_STATES.get(status, state.ERROR)}
-            self.tail.world.finance(
+            self.flow.recorder.finance_changed(
                 "ProjAdvancedJournal", journal.record, morning + _SECOND, columns, self.line.company
             )
         return STATE_NAMES[status]
@@ -157,23 +163,25 @@ class Paper:
     # --- the outcome --------------------------------------------------------------------------------------------------
 
     def reconciled(self, *findings: str, posted: Decimal | None = None) -> None:
-        """All actuals are posted: together the whole amount, unless told otherwise."""
+        """End with all actuals posted: the whole amount unless `posted` is given."""
         amount = self.line.amount if posted is None else posted
-        self.outcome("reconciled", reconciled=amount, findings=findings)
+        self.record_outcome("reconciled", reconciled=amount, findings=findings)
 
     def misses_actual(self, cause: str, *findings: str) -> None:
-        """The whole amount misses its actual."""
-        self.outcome("missing-actual", cause=cause, missing_actual=self.line.amount, findings=findings)
+        """End with the whole amount missing its actual."""
+        self.record_outcome("missing-actual", cause=cause, missing_actual=self.line.amount, findings=findings)
 
     def misses_journal_line(self, cause: str, *findings: str) -> None:
-        """The whole amount misses its posted journal line."""
-        self.outcome("missing-journal-line", cause=cause, missing_journal_line=self.line.amount, findings=findings)
+        """End with the whole amount missing its posted journal line."""
+        self.record_outcome(
+            "missing-journal-line", cause=cause, missing_journal_line=self.line.amount, findings=findings
+        )
 
     def excluded(self, reason: str) -> None:
-        """The document takes no part, for a reason."""
-        self.outcome("excluded", excluded=reason)
+        """End with the document excluded, with the reason."""
+        self.record_outcome("excluded", excluded=reason)
 
-    def outcome(
+    def record_outcome(
         self,
         position: str,
         *,
@@ -185,9 +193,9 @@ class Paper:
         findings: Sequence[str] = (),
         computable: bool = True,
     ) -> None:
-        """Write down how the document really stands; what the three parts leave of the amount is the difference."""
+        """Record the true outcome; the difference is the amount less the three parts."""
         line, none = self.line, rounded(Decimal(0), self.line.currency)
-        if position not in ("excluded", "not-posted") and line.company not in self.truth.companies:
+        if position not in ("excluded", "not-posted") and line.company not in self.outcomes.companies:
             position, cause, excluded = "excluded", None, "other-company"
             missing_actual = missing_journal_line = reconciled = None
         shares = [none if part is None else part for part in (missing_actual, missing_journal_line, reconciled)]
@@ -195,7 +203,7 @@ class Paper:
             shares.append(none)
         else:
             shares.append(line.amount - sum(shares, none))
-        self.truth.told(
+        self.outcomes.record(
             Label(
                 document=f"{line.company}/{line.transaction or line.record}",
                 company=line.company,
@@ -203,152 +211,163 @@ class Paper:
                 position=position,
                 date=line.date,
                 currency=line.currency,
-                parts=Parts(line.amount, *shares),
+                parts=AmountParts(line.amount, *shares),
                 accounting_currency=line.accounting_currency,
                 accounting_parts=self._in_accounting(shares),
                 excluded=excluded,
                 cause=cause,
                 findings=tuple(sorted(findings)),
-                fault=self.truth.fault,
-                taken_from=self.truth.taken_from,
+                fault=self.outcomes.fault,
+                taken_from=self.outcomes.taken_from,
                 computable=computable,
             )
         )
 
-    def _in_accounting(self, shares: Sequence[Decimal]) -> Parts:
-        """The same in accounting currency. An amount of 0 has no proportions: its parts go by the rate (R14)."""
+    def _in_accounting(self, shares: Sequence[Decimal]) -> AmountParts:
+        """Return the parts in accounting currency. An amount of 0 has no proportions: its parts use the rate (R14)."""
         line = self.line
         total = line.accounting(line.amount)
         if not any(shares):
             none = rounded(Decimal(0), line.accounting_currency)
-            return Parts(total, none, none, none, none)
+            return AmountParts(total, none, none, none, none)
         if line.amount:
-            return Parts(total, *divided(total, shares, line.amount, line.accounting_currency))
+            return AmountParts(total, *divided(total, shares, line.amount, line.accounting_currency))
         missing_actual, missing_line, reconciled = (line.accounting(share) for share in shares[:3])
         rest = total - missing_actual - missing_line - reconciled
-        return Parts(total, missing_actual, missing_line, reconciled, rest)
+        return AmountParts(total, missing_actual, missing_line, reconciled, rest)
 
 
-class ExpensePaper(Paper):
-    """An expense line."""
+class ExpenseStory(DocumentStory):
+    """The story of an expense line."""
 
     kind = "expense"
     line: ExpenseLine
 
-    def __init__(self, line: ExpenseLine, at: datetime, tail: Tail, truth: Truth, chance: Random) -> None:
-        """Take part in a play."""
-        super().__init__(line, at, tail, truth, chance)
-        self.expenses = Expenses(tail)
+    def __init__(
+        self, line: ExpenseLine, at: datetime, flow: ActualFlow, outcomes: OutcomeRecorder, chance: Random
+    ) -> None:
+        super().__init__(line, at, flow, outcomes, chance)
+        self.expenses = Expenses(flow)
 
-    def posted(self, wrong: Columns | None = None) -> None:
-        self.expenses.process(self.line, self.at, wrong)
+    def post(self, overrides: Columns | None = None) -> None:
+        self.expenses.process(self.line, self.at, overrides)
 
-    def exported(self, *, wrong: Columns | None = None, posted: bool = True, external_id: str | None = None) -> Source:
+    def export(
+        self, *, overrides: Columns | None = None, posted: bool = True, external_id: str | None = None
+    ) -> SourceRecord:
         if posted:
-            self.posted()
-        how = self.chance.randrange(6)
+            self.post()
+        variant = self.chance.randrange(6)
         scoped = not self.line.transaction.startswith(self.line.company)
         return self.expenses.export(
             self.line,
             self.at + _EXPORTED,
             external_id=external_id or self.line.transaction or str(self.line.record),
             # One that knows no company is found by its id, which then is of one company alone.
-            says_company=how < 2,
-            lookup=how % 3 != 2,
-            origin=how % 3 != 0,
-            wrong=(self.owner if scoped or how < 4 else {}) | (wrong or {}),
+            names_company=variant < 2,
+            lookup=variant % 3 != 2,
+            origin=variant % 3 != 0,
+            overrides=(self.owner if scoped or variant < 4 else {}) | (overrides or {}),
         )
 
     @property
     def owner(self) -> Columns:
-        """The company, as a record in Dataverse says it."""
-        return {"assumed_owningcompany": self.tail.directory.lookup("cdm_company", self.line.company, named=True)}
+        """Column with the company of the record in Dataverse."""
+        return {"assumed_owningcompany": self.flow.reference_ids.lookup("cdm_company", self.line.company, named=True)}
 
-    def approved(self, *, wrong: Columns | None = None, external_id: str | None = None) -> Source:
-        source = self.exported(wrong=wrong, external_id=external_id)
+    def approve(self, *, overrides: Columns | None = None, external_id: str | None = None) -> SourceRecord:
+        source = self.export(overrides=overrides, external_id=external_id)
         self.expenses.decide(source, self.at + _DECIDED)
         return source
 
-    def cancelled_in_dataverse(self) -> None:
-        self.expenses.deactivate(self.exported(), self.at + timedelta(minutes=6))
+    def cancel_in_dataverse(self) -> None:
+        self.expenses.deactivate(self.export(), self.at + timedelta(minutes=6))
 
 
-class InvoicePaper(Paper):
-    """A line of a posted vendor invoice; its steps are those of the whole invoice, taken once."""
+class InvoiceStory(DocumentStory):
+    """The story of a posted vendor invoice line; its steps are those of the whole invoice, taken once."""
 
     kind = "vendor-invoice-line"
     line: InvoiceLine
 
     def __init__(
-        self, line: InvoiceLine, at: datetime, tail: Tail, truth: Truth, chance: Random, invoice: "InvoiceOnItsWay"
+        self,
+        line: InvoiceLine,
+        at: datetime,
+        flow: ActualFlow,
+        outcomes: OutcomeRecorder,
+        chance: Random,
+        invoice: "InvoiceProgress",
     ) -> None:
-        """Take part in a play."""
-        super().__init__(line, at, tail, truth, chance)
+        """Add the line to its invoice."""
+        super().__init__(line, at, flow, outcomes, chance)
         self.invoice = invoice
-        invoice.papers.append(self)
+        invoice.stories.append(self)
         self.now += timedelta(seconds=10 + 60 * line.line_number)
 
-    def posted(self, wrong: Columns | None = None) -> None:
-        self.invoice.post(self.at, wrong)
+    def post(self, overrides: Columns | None = None) -> None:
+        self.invoice.post(self.at, overrides)
 
-    def exported(self, *, wrong: Columns | None = None) -> Source:
+    def export(self, *, overrides: Columns | None = None) -> SourceRecord:
         return self.invoice.export(self.at)[self.line.line_number - 1]
 
-    def approved(self, *, wrong: Columns | None = None) -> Source:
+    def approve(self, *, overrides: Columns | None = None) -> SourceRecord:
         return self.invoice.confirm(self.at)[self.line.line_number - 1]
 
-    def cancelled_in_dataverse(self) -> None:
+    def cancel_in_dataverse(self) -> None:
         self.invoice.stop(self.at, invoices.CANCELED)
 
 
-class InvoiceOnItsWay:
-    """An invoice while its lines are told: whichever line takes a step first takes it for all."""
+class InvoiceProgress:
+    """An invoice while its lines are processed: the first line that takes a step takes it for all lines."""
 
-    def __init__(self, number: str, vendor: str, voucher: str, tail: Tail, *, automatic: bool = True) -> None:
-        """An invoice that nobody has entered yet."""
+    def __init__(self, number: str, vendor: str, voucher: str, flow: ActualFlow, *, automatic: bool = True) -> None:
+        """Start an invoice that has not been entered yet."""
         self.number, self.vendor, self.voucher = number, vendor, voucher
         self.automatic = automatic
-        self.tail = tail
-        self.book = Invoices(tail)
-        self.papers: list[InvoicePaper] = []
+        self.flow = flow
+        self.invoices = Invoices(flow)
+        self.stories: list[InvoiceStory] = []
         self.header = ""
         self._posted = False
-        self._sources: list[Source] = []
+        self._sources: list[SourceRecord] = []
         self._state: int | None = None
 
     @property
     def rows(self) -> Invoice:
         """Number and lines as they are entered."""
-        return Invoice(self.number, self.vendor, self.voucher, tuple(paper.line for paper in self.papers))
+        return Invoice(self.number, self.vendor, self.voucher, tuple(story.line for story in self.stories))
 
-    def post(self, at: datetime, wrong: Columns | None = None) -> None:
-        """Enter and post it in Finance; the pending rows of some are kept."""
+    def post(self, at: datetime, overrides: Columns | None = None) -> None:
+        """Enter and post the invoice in Finance; one in five keeps its pending rows."""
         if not self._posted:
             self._posted = True
-            self.book.process(self.rows, at, keep_pending=self.papers[0].chance.random() < 0.2, wrong=wrong)
+            self.invoices.process(
+                self.rows, at, keep_pending=self.stories[0].chance.random() < 0.2, overrides=overrides
+            )
 
-    def export(self, at: datetime) -> list[Source]:
-        """Copy it to Dataverse."""
+    def export(self, at: datetime) -> list[SourceRecord]:
+        """Copy the invoice to Dataverse; return its lines there."""
         self.post(at)
         if not self._sources:
-            how = self.papers[0].chance.randrange(3)
-            self.header, self._sources = self.book.export(
-                self.rows, at + _EXPORTED, automatic=self.automatic, lookup=how != 2, origin=how != 0
+            variant = self.stories[0].chance.randrange(3)
+            self.header, self._sources = self.invoices.export(
+                self.rows, at + _EXPORTED, automatic=self.automatic, lookup=variant != 2, origin=variant != 0
             )
         return self._sources
 
-    def confirm(self, at: datetime) -> list[Source]:
-        """Confirm it there."""
+    def confirm(self, at: datetime) -> list[SourceRecord]:
+        """Confirm the invoice in Dataverse."""
         sources = self.export(at)
         self.stop(at, invoices.CONFIRMED)
         return sources
 
     def stop(self, at: datetime, status: int) -> None:
-        """Let it come to a state in Dataverse and no further."""
+        """Move the invoice to a status in Dataverse and no further."""
         self.export(at)
         if self._state is None:
             self._state = status
             if status != invoices.DRAFT:
-                self.book.set_state(self.header, invoices.IN_PROCESS, at + timedelta(seconds=25))
+                self.invoices.set_state(self.header, invoices.IN_PROCESS, at + timedelta(seconds=25))
             if status not in (invoices.DRAFT, invoices.IN_PROCESS):
-                self.book.set_state(self.header, status, at + _DECIDED)
+                self.invoices.set_state(self.header, status, at + _DECIDED)

@@ -1,4 +1,4 @@
-"""The two systems as event sources: they hand out identifiers and write down what changes in them."""
+"""Event source of both systems: allocates identifiers and records every change as an event."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from tieout.simulator.scenario import DATAVERSE_TOPIC, FINANCE_TOPIC, Columns, Entry, Event
+from tieout.simulator.scenario import DATAVERSE_TOPIC, FINANCE_TOPIC, Columns, SimulatedEvent, TimedEvent
 
 FIRST_RECORD_ID = 5637144576
 _RECORD_ID_OFFSETS = {"VendInvoiceTrans": 50_000, "VendInvoiceJour": 20_000, "ProjAdvancedJournalLine": 1_000}
@@ -22,88 +22,92 @@ _GUID_TAIL = "a730-0022480431d9"
 
 @lru_cache(maxsize=1_024)
 def text_time(at: datetime) -> str:
-    """A moment as the events write it: UTC, to the second, with a Z."""
+    """Format a time as the events do: UTC, to the second, with a Z."""
     return at.astimezone(UTC).isoformat()[:19] + "Z"
 
 
 def ticks_of(at: datetime) -> int:
-    """A moment in the units of guids: tenths of microseconds since 1582."""
+    """Return a time in the units of guids: tenths of microseconds since 1582."""
     return (at - _GREGORIAN_START) // timedelta(microseconds=1) * 10
 
 
 def sequential_guid(ticks: int) -> str:
-    """The guid a database hands out at a moment: a version 1 UUID whose first groups are stored byte-reversed."""
+    """Return the sequential guid of a database: a version 1 UUID whose first groups are stored byte-reversed."""
     low, mid, high = ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 & 0x0FFF | 0x1000
     groups = [low.to_bytes(4, "little"), mid.to_bytes(2, "little"), high.to_bytes(2, "little")]
     return "-".join([*(group.hex() for group in groups), _GUID_TAIL])
 
 
 def random_guid(chance: Random) -> str:
-    """A version 4 UUID, made by hand: `uuid.UUID` takes as long as the rest of an event."""
+    """Return a version 4 UUID. Built by hand because `uuid.UUID` takes as long as the rest of an event."""
     bits = chance.getrandbits(128) & ~(0xF << 76 | 0x3 << 62) | 4 << 76 | 2 << 62
     text = f"{bits:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-class World:
-    """Collects the events of both systems; the times of one row only rise, so its last word is never in doubt."""
+class EventRecorder:
+    """Collects the events of both systems. The times of one row strictly increase, so its last value is unambiguous."""
 
     def __init__(self, seed: int) -> None:
-        """Start empty; everything that is drawn comes from the seed."""
+        """Start empty; everything random is drawn from `seed`."""
         self.chance = Random(seed)
         self._written = 0
-        self._log: list[Entry] = []
-        self._reports: list[Event] = []
+        self._log: list[TimedEvent] = []
+        self._reports: list[SimulatedEvent] = []
         self._runs = 0
         self._record_ids: dict[str, int] = {}
         self._guids: set[int] = set()
         self._touched: dict[tuple[str, str], list[datetime]] = defaultdict(list)
 
     def record_id(self, table: str) -> int:
-        """The next RecId of a Finance table."""
+        """Allocate the next RecId of a Finance table."""
         first = FIRST_RECORD_ID + _RECORD_ID_OFFSETS.get(table, 0)
         self._record_ids[table] = self._record_ids.get(table, first - 1) + 1
         return self._record_ids[table]
 
     def guid(self, at: datetime) -> str:
-        """A new Dataverse id of a row that is made at a moment."""
+        """Allocate the Dataverse id of a row created at a time."""
         ticks = ticks_of(at) + self.chance.randrange(10_000_000)
         while ticks in self._guids:
             ticks += 1
         self._guids.add(ticks)
         return sequential_guid(ticks)
 
-    def finance(self, table: str, record_id: int, at: datetime, columns: Columns, company: str | None = None) -> None:
-        """A Finance row was inserted or changed; the first event of a row names its RecId."""
+    def finance_changed(
+        self, table: str, record_id: int, at: datetime, columns: Columns, company: str | None = None
+    ) -> None:
+        """Record an inserted or changed Finance row; the first event of a row includes its RecId."""
         seen = self._touch(table, str(record_id), at)
         columns = columns if seen else {"RecId": record_id, **columns}
         extra: Columns = {"version": seen + 1} | ({"company": company} if company else {})
         self._row(_FINANCE_SOURCE, table, str(record_id), at, extra | {"columns": columns})
 
     def finance_deleted(self, table: str, record_id: int, at: datetime, company: str | None = None) -> None:
-        """A Finance row was deleted."""
+        """Record a deleted Finance row."""
         self._touch(table, str(record_id), at)
         extra = {"company": company} if company else {}
         self._row(_FINANCE_SOURCE, table, str(record_id), at, extra, operation="delete")
 
-    def created(self, entity: str, row: str, at: datetime, columns: Columns, company: str | None = None) -> None:
-        """A Dataverse row was created."""
+    def dataverse_created(
+        self, entity: str, row: str, at: datetime, columns: Columns, company: str | None = None
+    ) -> None:
+        """Record a created Dataverse row."""
         self._dataverse(entity, row, at, {"createdon": text_time(at), **columns}, company)
 
-    def updated(self, entity: str, row: str, at: datetime, columns: Columns) -> None:
-        """A Dataverse row was changed; the event carries its id, its time and the changed columns only."""
+    def dataverse_updated(self, entity: str, row: str, at: datetime, columns: Columns) -> None:
+        """Record a changed Dataverse row; the event carries its id, its time and the changed columns only."""
         self._dataverse(entity, row, at, {**columns, "modifiedon": text_time(at)}, None, delay=timedelta(seconds=1))
 
-    def complete(self, until: datetime) -> list[Event]:
-        """The heartbeats of both systems: everything up to then has been sent."""
+    def heartbeats(self, until: datetime) -> list[SimulatedEvent]:
+        """Return the heartbeats of both systems, which declare them complete up to `until`."""
         data = {"until": text_time(until)}
         sources = ((FINANCE_TOPIC, _FINANCE_SOURCE), (DATAVERSE_TOPIC, _DATAVERSE_SOURCE))
         return [
-            Event(topic, source, self._envelope(source, "tieout.source.complete", until, data))
+            SimulatedEvent(topic, source, self._envelope(source, "tieout.source.complete", until, data))
             for topic, source in sources
         ]
 
-    def reported(
+    def process_reported(
         self,
         process: str,
         company: str,
@@ -112,54 +116,54 @@ class World:
         errors: Sequence[tuple[str, str]],
         scope: Sequence[str] = (),
     ) -> None:
-        """A process of Finance ran over a scope, or all of the company, and named these subjects with what is wrong."""
+        """Record a run of a Finance process over `scope` (empty: the whole company) with (subject, text) errors."""
         self._runs += 1
         data = {"process": process, "run": f"run-{self._runs:04d}", "company": company, "scope": list(scope)}
 
         def say(stage: str, at: datetime, more: Columns) -> None:
             event = self._envelope(_FINANCE_SOURCE, f"tieout.process.{stage}", at, data | more)
-            self._reports.append(Event(FINANCE_TOPIC, str(data["run"]), event))
+            self._reports.append(SimulatedEvent(FINANCE_TOPIC, str(data["run"]), event))
 
         say("started", at, {})
         for number, (subject, text) in enumerate(errors, 1):
             say("message", at + lasts * number / (len(errors) + 1), {"subject": subject, "text": text})
         say("failed" if errors else "finished", at + lasts, {})
 
-    def reports(self) -> list[Event]:
-        """What the processes reported, run by run."""
+    def process_events(self) -> list[SimulatedEvent]:
+        """Return what the processes reported, run by run."""
         return list(self._reports)
 
-    def events(self) -> list[Event]:
-        """All events in the order of their times."""
+    def events(self) -> list[SimulatedEvent]:
+        """Return all events in the order of their times."""
         return [event for _, _, event in sorted(self._log, key=lambda entry: entry[:2])]
 
-    def take(self, *, forget: bool = True) -> list[Entry]:
-        """What has been written down since the last time, as (time, number, event), and forget it.
+    def drain(self, *, forget: bool = True) -> list[TimedEvent]:
+        """Return and remove the events recorded since the last call, as (time, number, event).
 
-        Also which rows were touched is forgotten, unless the caller may touch them again.
+        With `forget` the times of changed rows are forgotten too: the caller must not change those rows again.
         """
         taken, self._log = self._log, []
         if forget:
             self._touched.clear()
         return taken
 
-    def touched(self, entity: str, row: str) -> datetime | None:
-        """When a row changed last; None when it never did."""
+    def last_change(self, entity: str, row: str) -> datetime | None:
+        """Return the time of a row's last change; None if it never changed."""
         times = self._touched.get((entity, row))
         return times[-1] if times else None
 
-    def process(self, stage: str, at: datetime, data: Columns) -> None:
-        """A process in Finance reports (`tieout.process.started`, `.message`, `.finished`, `.failed`)."""
+    def process_event(self, stage: str, at: datetime, data: Columns) -> None:
+        """Record a process message of Finance (`tieout.process.started`, `.message`, `.finished`, `.failed`)."""
         envelope = self._envelope(_FINANCE_SOURCE, f"tieout.process.{stage}", at, data)
         self._written += 1
-        self._log.append((at, self._written, Event(FINANCE_TOPIC, str(data["run"]), envelope)))
+        self._log.append((at, self._written, SimulatedEvent(FINANCE_TOPIC, str(data["run"]), envelope)))
 
     def last_time(self) -> datetime:
-        """The time of the latest event."""
+        """Return the time of the latest event."""
         return max(at for at, _, _ in self._log)
 
     def dataverse_deleted(self, entity: str, row: str, at: datetime) -> None:
-        """A Dataverse row was deleted."""
+        """Record a deleted Dataverse row."""
         self._touch(entity, row, at)
         self._row(_DATAVERSE_SOURCE, entity, row, at, {}, operation="delete")
 
@@ -183,7 +187,7 @@ class World:
     ) -> None:
         data = {"entity": entity, "id": row, "operation": operation, **extra}
         topic = FINANCE_TOPIC if source == _FINANCE_SOURCE else DATAVERSE_TOPIC
-        event = Event(topic, row, self._envelope(source, "tieout.row.changed", at, data))
+        event = SimulatedEvent(topic, row, self._envelope(source, "tieout.row.changed", at, data))
         self._written += 1
         self._log.append((at, self._written, event))
 

@@ -1,12 +1,12 @@
-"""The way every cost takes once a document is approved: actual, staging row, integration journal, and back."""
+"""From the approval of a cost to its posting: actual, staging row, integration journal, write-back."""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from tieout.simulator.amounts import rounded
-from tieout.simulator.event_recorder import World, text_time
-from tieout.simulator.reference import Directory, dataverse_rate_text, rate_text
+from tieout.simulator.event_recorder import EventRecorder, text_time
+from tieout.simulator.reference import ReferenceIds, dataverse_rate_text, rate_text
 from tieout.simulator.scenario import Columns
 
 COST, UNBILLED_SALES, BILLED_SALES = 192350000, 192350005, 192350006
@@ -18,12 +18,12 @@ DRAFT, ERROR, PROCESSING, POSTED, UNRECOVERABLE, INVALID = 0, 1, 2, 3, 4, 5
 CENT = Decimal("0.01")
 SALES_MARKUP = Decimal("1.20")
 _UPPER_CASE_EVERY = 7
-_NOTHING_WRONG: Columns = {}
+_NO_OVERRIDES: Columns = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentLine:
-    """What an expense line and a vendor invoice line have in common; `rate` is the Finance rate, times 100."""
+    """Base of an expense line and a vendor invoice line; `rate` is the Finance rate, times 100."""
 
     transaction: str
     date: date
@@ -36,12 +36,12 @@ class DocumentLine:
     accounting_currency: str = "USD"
 
     def accounting(self, amount: Decimal) -> Decimal:
-        """An amount of this line in accounting currency."""
+        """Return an amount of this line in accounting currency."""
         return rounded(amount * self.rate / 100, self.accounting_currency)
 
 
 @dataclass(slots=True)
-class Journal:
+class IntegrationJournal:
     """An integration journal."""
 
     record: int
@@ -52,7 +52,7 @@ class Journal:
 
 @dataclass(slots=True)
 class Actual:
-    """An actual on its way: the rows it has got so far. Finance posts `accounting` and writes it back."""
+    """An actual with the rows it has so far. Finance posts `accounting` and writes it back."""
 
     row: str
     line: DocumentLine
@@ -60,14 +60,17 @@ class Actual:
     accounting: Decimal
     kind: int = COST
     staging: int = 0
-    journal: Journal | None = None
+    journal: IntegrationJournal | None = None
     journal_line: int = 0
     voucher: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """The Dataverse record an actual is made from, and whether the actual says so itself, by an origin, or both."""
+class SourceRecord:
+    """The Dataverse record from which an actual is made.
+
+    The actual refers to it by a `lookup` column, by a transaction `origin` row, or both.
+    """
 
     entity: str
     row: str
@@ -77,22 +80,22 @@ class Source:
 
 
 @dataclass(slots=True)
-class Tail:
+class ActualFlow:
     """Moves actuals from Dataverse through the integration journal and back."""
 
-    world: World
-    directory: Directory
+    recorder: EventRecorder
+    reference_ids: ReferenceIds
     lines_per_journal: int = 200
-    """The default parameter of Finance."""
+    """Default parameter of Finance."""
     _journals: int = 40
     _vouchers: int = 50
     _staged: int = 0
-    _daily: dict[tuple[str, datetime], Journal] = field(default_factory=dict)
+    _daily: dict[tuple[str, datetime], IntegrationJournal] = field(default_factory=dict)
 
     def actual(
         self,
         line: DocumentLine,
-        source: Source | None,
+        source: SourceRecord | None,
         at: datetime,
         *,
         amount: Decimal | None = None,
@@ -100,13 +103,14 @@ class Tail:
         skip_sync: bool = False,
         adjustment: int | None = None,
         invoice: str = "",
-        wrong: Columns = _NOTHING_WRONG,
+        overrides: Columns = _NO_OVERRIDES,
     ) -> Actual:
-        """Dataverse makes an actual, by default one of the whole cost of the line; `invoice` is the proforma invoice
-        that bills it, `wrong` are columns gone astray.
+        """Create an actual in Dataverse, by default a cost actual of the whole line.
+
+        `invoice` is the proforma invoice that bills it; `overrides` replace columns.
         """
         amount = line.amount if amount is None else amount
-        made = Actual(self.world.guid(at), line, amount, line.accounting(amount), kind)
+        made = Actual(self.recorder.guid(at), line, amount, line.accounting(amount), kind)
         columns = self._actual_columns(made, source.classification if source else TIME)
         columns |= {"assumed_skipsync": skip_sync, "msdyn_adjustmentstatus": adjustment}
         if source and source.lookup:
@@ -114,138 +118,153 @@ class Tail:
             columns["assumed_sourcedocument"] = reference
         if invoice:
             columns["msdyn_invoice"] = {"entity": "invoice", "id": invoice, "name": None}
-        self.world.created("msdyn_actual", made.row, at, columns | wrong)
+        self.recorder.dataverse_created("msdyn_actual", made.row, at, columns | overrides)
         if source and source.origin:
             self._origin(made, source, at + timedelta(seconds=1))
         return made
 
-    def unbilled_sales(self, cost: Actual, source: Source, at: datetime) -> Actual:
-        """Dataverse makes the sales side of a cost actual and connects the two."""
+    def unbilled_sales(self, cost: Actual, source: SourceRecord, at: datetime) -> Actual:
+        """Create the sales actual of a cost actual and connect the two."""
         sales_amount = rounded(cost.amount * SALES_MARKUP, cost.line.currency)
         sales = self.actual(cost.line, source, at, amount=sales_amount, kind=UNBILLED_SALES)
         self.connect((sales, "Unbilled Sales"), (cost, "Cost"), at + timedelta(seconds=2))
         return sales
 
-    def reverse(self, original: Actual, source: Source | None, at: datetime) -> Actual:
-        """Dataverse cancels an actual by one of the opposite amount."""
+    def reverse(self, original: Actual, source: SourceRecord | None, at: datetime) -> Actual:
+        """Create the reversing actual, with the opposite amount, of an actual."""
         reversal = self.actual(original.line, source, at, amount=-original.amount, adjustment=UNADJUSTABLE)
         self.connect((reversal, "Reversing"), (original, "Original"), at + timedelta(seconds=2))
         change = {"msdyn_adjustmentstatus": ADJUSTED}
-        self.world.updated("msdyn_actual", original.row, at + timedelta(seconds=3), change)
+        self.recorder.dataverse_updated("msdyn_actual", original.row, at + timedelta(seconds=3), change)
         return reversal
 
-    def replace(self, original: Actual, source: Source | None, at: datetime) -> Actual:
-        """Dataverse makes the actual that takes the place of a reversed one."""
+    def replace(self, original: Actual, source: SourceRecord | None, at: datetime) -> Actual:
+        """Create the actual that replaces a reversed one."""
         replacement = self.actual(original.line, source, at, amount=original.amount)
         self.connect((replacement, "Replacing"), (original, "Original"), at + timedelta(seconds=2))
         return replacement
 
     def connect(self, first: tuple[Actual, str], second: tuple[Actual, str], at: datetime) -> None:
-        """Dataverse writes down how two actuals belong together."""
+        """Record the connection of two actuals."""
         columns: Columns = {}
         for place, (actual, role) in enumerate((first, second), start=1):
             columns[f"msdyn_transaction{place}"] = actual.row
             columns[f"msdyn_transaction{place}role"] = role
             columns[f"msdyn_transaction{place}type"] = "msdyn_actual"
-        self.world.created("msdyn_transactionconnection", self.world.guid(at), at, columns)
+        self.recorder.dataverse_created("msdyn_transactionconnection", self.recorder.guid(at), at, columns)
 
-    def stage(self, actual: Actual, at: datetime, *, proposal: str = "", wrong: Columns = _NOTHING_WRONG) -> None:
-        """Dual-write puts the actual into the staging table of Finance; billed sales name their invoice proposal."""
+    def stage(self, actual: Actual, at: datetime, *, proposal: str = "", overrides: Columns = _NO_OVERRIDES) -> None:
+        """Copy the actual into the staging table, as dual-write does; billed sales name their invoice proposal."""
         named: Columns = {"InvoiceProposalId": proposal} if proposal else {}
-        actual.staging = self._staging_row(actual, at, named | wrong, duplicate=False)
+        actual.staging = self._staging_row(actual, at, named | overrides, duplicate=False)
 
     def stage_twice(self, actual: Actual, at: datetime) -> int:
-        """Dual-write puts the same actual there once more; Finance marks it as a duplicate. Returns the row's RecId."""
-        return self._staging_row(actual, at, _NOTHING_WRONG, duplicate=True)
+        """Stage the same actual again; Finance marks the row as a duplicate. Returns the RecId of the row."""
+        return self._staging_row(actual, at, _NO_OVERRIDES, duplicate=True)
 
-    def journal(self, company: str, at: datetime, *, status: int = DRAFT) -> Journal:
-        """Import from staging opens an integration journal."""
+    def journal(self, company: str, at: datetime, *, status: int = DRAFT) -> IntegrationJournal:
+        """Open an integration journal, as import from staging does."""
         self._journals += 1
-        journal = Journal(self.world.record_id("ProjAdvancedJournal"), f"{company}-{self._journals:06d}", company)
+        journal = IntegrationJournal(
+            self.recorder.record_id("ProjAdvancedJournal"), f"{company}-{self._journals:06d}", company
+        )
         columns: Columns = {"ProjAdvancedJournalId": journal.number, "Status": status}
         columns["Description"] = f"Project Operations integration journal {at.date().isoformat()}"
-        self.world.finance("ProjAdvancedJournal", journal.record, at, columns, company)
+        self.recorder.finance_changed("ProjAdvancedJournal", journal.record, at, columns, company)
         return journal
 
-    def daily_journal(self, company: str, imported: datetime, posted: datetime) -> Journal:
-        """The journal of an import run whose lines are all posted in one go."""
+    def daily_journal(self, company: str, imported: datetime, posted: datetime) -> IntegrationJournal:
+        """Return the journal of an import run whose lines are all posted together."""
         key = company, imported
         if key not in self._daily or self._daily[key].lines >= self.lines_per_journal:
             journal = self.journal(company, imported)
             columns: Columns = {"Status": POSTED, "PostedDateTime": text_time(posted), "PostedUserId": "batch"}
-            self.world.finance("ProjAdvancedJournal", journal.record, posted, columns, company)
+            self.recorder.finance_changed("ProjAdvancedJournal", journal.record, posted, columns, company)
             self._daily[key] = journal
         return self._daily[key]
 
     def import_line(
         self,
         actual: Actual,
-        journal: Journal,
+        journal: IntegrationJournal,
         at: datetime,
         *,
         status: int | None = DRAFT,
-        seen: bool = True,
-        wrong: Columns = _NOTHING_WRONG,
+        event_sent: bool = True,
+        overrides: Columns = _NO_OVERRIDES,
     ) -> None:
-        """Import from staging makes a journal line and names it on the staging row; an unseen line sends no event."""
+        """Create a journal line and name it on the staging row, as import from staging does.
+
+        With `event_sent=False` the line itself sends no event.
+        """
         self._vouchers += 1
         journal.lines += 1
-        actual.journal, actual.journal_line = journal, self.world.record_id("ProjAdvancedJournalLine")
+        actual.journal, actual.journal_line = journal, self.recorder.record_id("ProjAdvancedJournalLine")
         actual.voucher = f"{journal.company}-2{self._vouchers:05d}"
-        if seen:
-            columns = self._line_columns(actual, journal) | ({} if status is None else {"Status": status}) | wrong
-            self.world.finance("ProjAdvancedJournalLine", actual.journal_line, at, columns, actual.line.company)
+        if event_sent:
+            columns = self._line_columns(actual, journal) | ({} if status is None else {"Status": status}) | overrides
+            self.recorder.finance_changed(
+                "ProjAdvancedJournalLine", actual.journal_line, at, columns, actual.line.company
+            )
         self.rename_line(actual, actual.journal_line, at + timedelta(seconds=1))
 
     def rename_line(self, actual: Actual, journal_line: int, at: datetime) -> None:
-        """The staging row names a journal line."""
+        """Change the journal line that the staging row names."""
         columns: Columns = {"ProjAdvancedJournalLine": journal_line}
-        self.world.finance("ProjCDSActualsImport", actual.staging, at, columns, actual.line.company)
+        self.recorder.finance_changed("ProjCDSActualsImport", actual.staging, at, columns, actual.line.company)
 
     def set_status(self, actual: Actual, status: int, at: datetime) -> None:
-        """The journal line moves to another state."""
+        """Change the status of the journal line."""
         company = actual.line.company
-        self.world.finance("ProjAdvancedJournalLine", actual.journal_line, at, {"Status": status}, company)
+        self.recorder.finance_changed("ProjAdvancedJournalLine", actual.journal_line, at, {"Status": status}, company)
 
-    def move(self, actual: Actual, journal: Journal, at: datetime) -> None:
-        """A line with an error is transferred to a new journal; it stays the same line."""
+    def move(self, actual: Actual, journal: IntegrationJournal, at: datetime) -> None:
+        """Transfer a failed line to a new journal; it stays the same line."""
         actual.journal = journal
         journal.lines += 1
         columns: Columns = {"ProjAdvancedJournal": journal.record, "LineNumber": f"{journal.lines}.0000000000"}
         columns["Status"] = DRAFT
-        self.world.finance("ProjAdvancedJournalLine", actual.journal_line, at, columns, actual.line.company)
+        self.recorder.finance_changed("ProjAdvancedJournalLine", actual.journal_line, at, columns, actual.line.company)
 
     def delete_line(self, actual: Actual, at: datetime) -> None:
-        """Somebody deletes the journal line before it is posted."""
-        self.world.finance_deleted("ProjAdvancedJournalLine", actual.journal_line, at, actual.line.company)
+        """Delete the journal line before it is posted."""
+        self.recorder.finance_deleted("ProjAdvancedJournalLine", actual.journal_line, at, actual.line.company)
 
     def post(
-        self, actual: Actual, at: datetime, *, line_seen: bool = True, staging: bool = True, write_back: bool = True
+        self,
+        actual: Actual,
+        at: datetime,
+        *,
+        line_event_sent: bool = True,
+        staging: bool = True,
+        write_back: bool = True,
     ) -> None:
-        """The journal line is posted; the result goes to the staging row and back to the actual, if told so."""
+        """Post the journal line; `staging` and `write_back` copy the result to the staging row and to the actual."""
         line = actual.line
-        if line_seen:
+        if line_event_sent:
             self.set_status(actual, POSTED, at)
         if staging:
             columns: Columns = {"VoucherNumber": actual.voucher, "IsProcessed": 1}
             columns["AccountingAmount"] = str(actual.accounting)
             later = at + timedelta(seconds=1)
-            self.world.finance("ProjCDSActualsImport", actual.staging, later, columns, line.company)
+            self.recorder.finance_changed("ProjCDSActualsImport", actual.staging, later, columns, line.company)
         if write_back:
             self._write_back(actual, at + timedelta(seconds=2))
 
-    def book(self, actual: Actual, imported: datetime, posted: datetime, *, wrong: Columns = _NOTHING_WRONG) -> None:
-        """Import an actual with that run and post it: the usual end of the way."""
+    def import_and_post(
+        self, actual: Actual, imported: datetime, posted: datetime, *, overrides: Columns = _NO_OVERRIDES
+    ) -> None:
+        """Import an actual in the run of `imported` and post it: the usual end of the flow."""
         journal = self.daily_journal(actual.line.company, imported, posted)
         step = timedelta(seconds=5 * (journal.lines + 1))
-        self.import_line(actual, journal, imported + step, wrong=wrong)
+        self.import_line(actual, journal, imported + step, overrides=overrides)
         self.post(actual, posted + step)
 
     def _write_back(self, actual: Actual, at: datetime) -> None:
         column = "assumed_vouchernumber" if actual.journal_line % 3 else "msdyn_externalreferenceid"
         columns: Columns = {column: actual.voucher}
         columns["assumed_accountingamount"] = str(actual.accounting)
-        self.world.updated("msdyn_actual", actual.row, at, columns)
+        self.recorder.dataverse_updated("msdyn_actual", actual.row, at, columns)
 
     def _actual_columns(self, actual: Actual, classification: int) -> Columns:
         line, amount = actual.line, actual.amount
@@ -262,12 +281,12 @@ class Tail:
             "msdyn_price": str(amount),
             "msdyn_quantity": "1.0000000000",
             "exchangerate": dataverse_rate_text(line.rate),
-            "transactioncurrencyid": self.directory.lookup("transactioncurrency", line.currency),
+            "transactioncurrencyid": self.reference_ids.lookup("transactioncurrency", line.currency),
             "msdyn_billingtype": CHARGEABLE,
-            "msdyn_project": self.directory.lookup("msdyn_project", line.project),
-            "msdyn_transactioncategory": self.directory.lookup("msdyn_transactioncategory", line.category),
+            "msdyn_project": self.reference_ids.lookup("msdyn_project", line.project),
+            "msdyn_transactioncategory": self.reference_ids.lookup("msdyn_transactioncategory", line.category),
             "msdyn_externalreferenceid": None,
-            "assumed_owningcompany": self.directory.lookup("cdm_company", line.company, named=True),
+            "assumed_owningcompany": self.reference_ids.lookup("cdm_company", line.company, named=True),
             "statecode": 0,
             "statuscode": 1,
         }
@@ -275,7 +294,7 @@ class Tail:
             columns["msdyn_billingstatus"] = UNBILLED_SALES_CREATED
         return columns
 
-    def _origin(self, actual: Actual, source: Source, at: datetime) -> None:
+    def _origin(self, actual: Actual, source: SourceRecord, at: datetime) -> None:
         origin_type = "Expense" if source.classification == EXPENSE else "Project vendor invoice line"
         columns = {
             "msdyn_origin": source.row,
@@ -283,11 +302,11 @@ class Tail:
             "msdyn_transaction": actual.row,
             "msdyn_transactiontype": "msdyn_actual",
         }
-        self.world.created("msdyn_transactionorigin", self.world.guid(at), at, columns)
+        self.recorder.dataverse_created("msdyn_transactionorigin", self.recorder.guid(at), at, columns)
 
-    def _staging_row(self, actual: Actual, at: datetime, wrong: Columns, *, duplicate: bool) -> int:
+    def _staging_row(self, actual: Actual, at: datetime, overrides: Columns, *, duplicate: bool) -> int:
         self._staged += 1
-        line, record = actual.line, self.world.record_id("ProjCDSActualsImport")
+        line, record = actual.line, self.recorder.record_id("ProjCDSActualsImport")
         columns: Columns = {
             "ActualId": actual.row if self._staged % _UPPER_CASE_EVERY else f"{{{actual.row.upper()}}}",
             "Amount": str(actual.amount),
@@ -304,10 +323,10 @@ class Tail:
             "IsDuplicate": int(duplicate),
             "DataAreaId": line.company.lower(),
         }
-        self.world.finance("ProjCDSActualsImport", record, at, columns | wrong, line.company)
+        self.recorder.finance_changed("ProjCDSActualsImport", record, at, columns | overrides, line.company)
         return record
 
-    def _line_columns(self, actual: Actual, journal: Journal) -> Columns:
+    def _line_columns(self, actual: Actual, journal: IntegrationJournal) -> Columns:
         line, day = actual.line, actual.line.date.isoformat()
         side = "Price" if actual.kind == UNBILLED_SALES else "Cost"
         return {

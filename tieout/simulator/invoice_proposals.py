@@ -1,4 +1,4 @@
-"""Invoice proposals: a project manager confirms a proforma invoice, and Finance bills its sales once posted."""
+"""Invoice proposals: a project manager confirms a proforma invoice; Finance bills its sales once they are posted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,31 +6,31 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 
-from tieout.simulator.integration_journal import BILLED_SALES, UNADJUSTABLE, UNBILLED_SALES, Actual, Tail
+from tieout.simulator.integration_journal import BILLED_SALES, UNADJUSTABLE, UNBILLED_SALES, Actual, ActualFlow
 from tieout.simulator.scenario import Columns
 
 INVOICE_CONFIRMED = 192350002
-"""The state of a proforma invoice that makes it a proposal in Finance."""
+"""Status of a proforma invoice that makes it a proposal in Finance."""
 
 _SECOND = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
-class Proposals:
-    """Writes down what happens to invoice proposals (`docs/domain/documents.md` §4)."""
+class InvoiceProposals:
+    """Records the events of invoice proposals (`docs/domain/documents.md` §4)."""
 
-    tail: Tail
+    flow: ActualFlow
 
     def confirm(self, number: str, sales: Sequence[Actual], at: datetime, *, lost: int = 0) -> list[Actual]:
-        """A project manager confirms the proforma invoice of these unbilled sales: each is reversed and billed.
+        """Confirm the proforma invoice of these unbilled sales: each is reversed and billed.
 
-        Dual-write brings the header, without an amount, and the billed sales to Finance, but for the last `lost` of
+        Dual-write copies the header, without an amount, and the billed sales to Finance, except the last `lost` of
         them. Returns the billed sales.
         """
-        world, company, day = self.tail.world, sales[0].line.company, at.date().isoformat()
-        invoice = world.guid(at)
+        recorder, company, day = self.flow.recorder, sales[0].line.company, at.date().isoformat()
+        invoice = recorder.guid(at)
         columns: Columns = {"name": number, "msdyn_projectinvoicestatus": INVOICE_CONFIRMED}
-        world.created("invoice", invoice, at, columns, company)
+        recorder.dataverse_created("invoice", invoice, at, columns, company)
         billed = [self._bill(one, invoice, at + 6 * place * _SECOND) for place, one in enumerate(sales)]
         at += 6 * len(sales) * _SECOND
         columns = {
@@ -43,26 +43,26 @@ class Proposals:
             "HashedListOfBillableSalesActualIds": checksum([one.row for one in billed]),
             "DataAreaId": company.lower(),
         }
-        world.finance("ProjProposalJour", world.record_id("ProjProposalJour"), at, columns, company)
+        recorder.finance_changed("ProjProposalJour", recorder.record_id("ProjProposalJour"), at, columns, company)
         for place, one in enumerate(billed[: len(billed) - lost], start=1):
-            self.tail.stage(one, at + place * _SECOND, proposal=number)
+            self.flow.stage(one, at + place * _SECOND, proposal=number)
         return billed
 
     def _bill(self, unbilled: Actual, invoice: str, at: datetime) -> Actual:
-        tail, line = self.tail, unbilled.line
-        reversal = tail.actual(
+        flow, line = self.flow, unbilled.line
+        reversal = flow.actual(
             line, None, at, amount=-unbilled.amount, kind=UNBILLED_SALES, skip_sync=True, adjustment=UNADJUSTABLE
         )
-        tail.connect((reversal, "Reversing"), (unbilled, "Original"), at + _SECOND)
-        billed = tail.actual(line, None, at + 2 * _SECOND, amount=unbilled.amount, kind=BILLED_SALES, invoice=invoice)
-        tail.connect((billed, "Billed Sales"), (unbilled, "Unbilled Sales"), at + 3 * _SECOND)
+        flow.connect((reversal, "Reversing"), (unbilled, "Original"), at + _SECOND)
+        billed = flow.actual(line, None, at + 2 * _SECOND, amount=unbilled.amount, kind=BILLED_SALES, invoice=invoice)
+        flow.connect((billed, "Billed Sales"), (unbilled, "Unbilled Sales"), at + 3 * _SECOND)
         return billed
 
     def make_lines(self, record: int, company: str, amount: Decimal, at: datetime) -> None:
-        """Import from staging makes the lines of a proposal that is complete and posted: it has its amount now."""
-        self.tail.world.finance("ProjProposalJour", record, at, {"InvoiceAmount": str(amount)}, company)
+        """Create the lines of a complete and posted proposal: it has its amount from now on."""
+        self.flow.recorder.finance_changed("ProjProposalJour", record, at, {"InvoiceAmount": str(amount)}, company)
 
 
 def checksum(actuals: Sequence[str]) -> str:
-    """What a header says of the actuals that must be there; Finance's own way is not public."""
+    """Return the checksum of the actuals that a header expects; Finance's own algorithm is not public."""
     return blake2b(" ".join(sorted(actuals)).encode(), digest_size=16).hexdigest()

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from tieout.simulator.integration_journal import MATERIAL, DocumentLine, Source, Tail
+from tieout.simulator.integration_journal import MATERIAL, ActualFlow, DocumentLine, SourceRecord
 from tieout.simulator.reference import rate_text
 from tieout.simulator.scenario import Columns
 
 DRAFT, IN_PROCESS, CONFIRMED, CANCELED = 900000000, 900000001, 900000002, 900000003
-"""States of a project vendor invoice in Dataverse."""
+"""Statuses of a project vendor invoice in Dataverse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceLine(DocumentLine):
-    """A posted vendor invoice line; without a transaction id it has no project."""
+    """A posted vendor invoice line; one without a transaction id has no project."""
 
     record: int
     line_number: int
@@ -38,7 +38,7 @@ class Invoice:
 
 @dataclass(slots=True)
 class PendingRows:
-    """The RecIds of a pending invoice, so that they can be deleted."""
+    """RecIds of a pending invoice, so that they can be deleted."""
 
     header: int
     lines: list[int]
@@ -47,25 +47,25 @@ class PendingRows:
 
 @dataclass(slots=True)
 class Invoices:
-    """Writes down what happens to vendor invoices."""
+    """Records the events of vendor invoices."""
 
-    tail: Tail
+    flow: ActualFlow
 
     def enter(self, invoice: Invoice, at: datetime) -> PendingRows:
-        """Somebody enters the invoice; its project lines get their transaction ids."""
-        world, first = self.tail.world, invoice.lines[0]
-        pending = PendingRows(world.record_id("VendInvoiceInfoTable"), [], [])
+        """Enter the invoice in Finance; its project lines get their transaction ids."""
+        recorder, first = self.flow.recorder, invoice.lines[0]
+        pending = PendingRows(recorder.record_id("VendInvoiceInfoTable"), [], [])
         columns: Columns = {"Num": invoice.number, "InvoiceAccount": invoice.vendor, "OrderAccount": invoice.vendor}
         columns |= {"CurrencyCode": first.currency, "ExchRate": rate_text(first.rate)}
         columns |= {"DocumentDate": invoice.date.isoformat(), "TransDate": invoice.date.isoformat()}
-        world.finance("VendInvoiceInfoTable", pending.header, at, columns, first.company)
+        recorder.finance_changed("VendInvoiceInfoTable", pending.header, at, columns, first.company)
         for line in invoice.lines:
             self._pending_line(invoice, line, pending, at + timedelta(seconds=line.line_number))
         return pending
 
-    def post(self, invoice: Invoice, at: datetime, wrong: Columns | None = None) -> None:
-        """The invoice is posted: its cost is on the integration account now; `wrong` are columns gone astray."""
-        world, first = self.tail.world, invoice.lines[0]
+    def post(self, invoice: Invoice, at: datetime, overrides: Columns | None = None) -> None:
+        """Post the invoice: its cost is on the integration account from now on; `overrides` replace columns."""
+        recorder, first = self.flow.recorder, invoice.lines[0]
         day = invoice.date.isoformat()
         total = sum((line.amount for line in invoice.lines[1:]), first.amount)
         columns: Columns = {
@@ -78,62 +78,64 @@ class Invoices:
             "InvoiceAmount": str(total),
             "InvoiceAmountMST": str(first.accounting(total)),
         }
-        world.finance("VendInvoiceJour", world.record_id("VendInvoiceJour"), at, columns, first.company)
+        recorder.finance_changed("VendInvoiceJour", recorder.record_id("VendInvoiceJour"), at, columns, first.company)
         for line in invoice.lines:
-            columns = self._posted_columns(invoice, line) | (wrong or {})
-            world.finance("VendInvoiceTrans", line.record, at, columns, line.company)
+            columns = self._posted_columns(invoice, line) | (overrides or {})
+            recorder.finance_changed("VendInvoiceTrans", line.record, at, columns, line.company)
 
     def delete_pending(self, invoice: Invoice, pending: PendingRows, at: datetime) -> None:
-        """Finance clears away the pending rows of a posted invoice."""
+        """Delete the pending rows of a posted invoice, as Finance does."""
         company = invoice.lines[0].company
         tables = (("VendInvoiceInfoLine_Project", pending.extensions), ("VendInvoiceInfoLine", pending.lines))
         for table, records in (*tables, ("VendInvoiceInfoTable", [pending.header])):
             for record in records:
-                self.tail.world.finance_deleted(table, record, at, company)
+                self.flow.recorder.finance_deleted(table, record, at, company)
 
     def process(
-        self, invoice: Invoice, at: datetime, *, keep_pending: bool = False, wrong: Columns | None = None
+        self, invoice: Invoice, at: datetime, *, keep_pending: bool = False, overrides: Columns | None = None
     ) -> None:
-        """Enter an invoice and post it at the given time."""
+        """Enter an invoice and post it at `at`."""
         pending = self.enter(invoice, at - timedelta(hours=20))
-        self.post(invoice, at, wrong)
+        self.post(invoice, at, overrides)
         if not keep_pending:
             self.delete_pending(invoice, pending, at + timedelta(seconds=90))
 
     def export(
         self, invoice: Invoice, at: datetime, *, automatic: bool = True, lookup: bool = True, origin: bool = False
-    ) -> tuple[str, list[Source]]:
-        """Dual-write creates the header and the lines in Dataverse; returns the header's id and the lines."""
+    ) -> tuple[str, list[SourceRecord]]:
+        """Create the header and the lines in Dataverse, as dual-write does; return the header's id and the lines."""
         header = self.export_header(invoice, at, automatic=automatic)
         sources = [
             self.export_line(invoice, line, header, at + timedelta(seconds=line.line_number)) for line in invoice.lines
         ]
-        return header, [Source("msdyn_projectvendorinvoiceline", row, MATERIAL, lookup, origin) for row in sources]
+        return header, [
+            SourceRecord("msdyn_projectvendorinvoiceline", row, MATERIAL, lookup, origin) for row in sources
+        ]
 
     def export_header(self, invoice: Invoice, at: datetime, *, automatic: bool = True) -> str:
-        """Dual-write creates the header in Dataverse; returns its id."""
-        world, directory, first = self.tail.world, self.tail.directory, invoice.lines[0]
-        header = world.guid(at)
+        """Create the header in Dataverse, as dual-write does; return its id."""
+        recorder, reference_ids, first = self.flow.recorder, self.flow.reference_ids, invoice.lines[0]
+        header = recorder.guid(at)
         columns: Columns = {
             "msdyn_name": invoice.number,
             "msdyn_vendorinvoicenumber": invoice.number,
-            "msdyn_vendor": directory.lookup("account", invoice.vendor, named=True),
+            "msdyn_vendor": reference_ids.lookup("account", invoice.vendor, named=True),
             "msdyn_invoicedate": invoice.date.isoformat(),
-            "transactioncurrencyid": directory.lookup("transactioncurrency", first.currency),
+            "transactioncurrencyid": reference_ids.lookup("transactioncurrency", first.currency),
             "msdyn_hasexternalorigin": True,
             "msdyn_enableautomaticconfirmation": automatic,
-            "msdyn_owningcompany": directory.lookup("cdm_company", first.company, named=True),
+            "msdyn_owningcompany": reference_ids.lookup("cdm_company", first.company, named=True),
             "statuscode": DRAFT,
         }
-        world.created("msdyn_projectvendorinvoice", header, at, columns)
+        recorder.dataverse_created("msdyn_projectvendorinvoice", header, at, columns)
         return header
 
     def set_state(self, header: str, state: int, at: datetime) -> None:
-        """The invoice moves to another state in Dataverse."""
-        self.tail.world.updated("msdyn_projectvendorinvoice", header, at, {"statuscode": state})
+        """Change the status of the invoice in Dataverse."""
+        self.flow.recorder.dataverse_updated("msdyn_projectvendorinvoice", header, at, {"statuscode": state})
 
     def _pending_line(self, invoice: Invoice, line: InvoiceLine, pending: PendingRows, at: datetime) -> None:
-        world, record = self.tail.world, self.tail.world.record_id("VendInvoiceInfoLine")
+        recorder, record = self.flow.recorder, self.flow.recorder.record_id("VendInvoiceInfoLine")
         pending.lines.append(record)
         columns: Columns = {
             "InvoiceAccount": invoice.vendor,
@@ -145,13 +147,13 @@ class Invoices:
             "currencyCode": line.currency,
             "SourceDocumentLine": line.source_line,
         }
-        world.finance("VendInvoiceInfoLine", record, at, columns, line.company)
+        recorder.finance_changed("VendInvoiceInfoLine", record, at, columns, line.company)
         if line.transaction:
             self._project_extension(line, record, pending, at)
 
     def _project_extension(self, line: InvoiceLine, record: int, pending: PendingRows, at: datetime) -> None:
-        world = self.tail.world
-        extension = world.record_id("VendInvoiceInfoLine_Project")
+        recorder = self.flow.recorder
+        extension = recorder.record_id("VendInvoiceInfoLine_Project")
         pending.extensions.append(extension)
         columns: Columns = {
             "VendInvoiceInfoLineRefRecId": record,
@@ -161,7 +163,7 @@ class Invoices:
             "ProjTransId": line.transaction,
             "TransDate": line.date.isoformat(),
         }
-        world.finance("VendInvoiceInfoLine_Project", extension, at, columns, line.company)
+        recorder.finance_changed("VendInvoiceInfoLine_Project", extension, at, columns, line.company)
 
     @staticmethod
     def _posted_columns(invoice: Invoice, line: InvoiceLine) -> Columns:
@@ -179,9 +181,9 @@ class Invoices:
         }
 
     def export_line(self, invoice: Invoice, line: InvoiceLine, header: str, at: datetime) -> str:
-        """Dual-write creates one line in Dataverse; returns its id."""
-        world, directory = self.tail.world, self.tail.directory
-        row = world.guid(at)
+        """Create one line in Dataverse, as dual-write does; return its id."""
+        recorder, reference_ids = self.flow.recorder, self.flow.reference_ids
+        row = recorder.guid(at)
         columns: Columns = {
             "msdyn_externalinvoiceline": line.transaction,
             "msdyn_vendorinvoice": {
@@ -191,12 +193,12 @@ class Invoices:
             },
             "msdyn_price": str(line.amount),
             "msdyn_quantity": "1.0000000000",
-            "msdyn_project": directory.lookup("msdyn_project", line.project),
-            "msdyn_owningcompany": directory.lookup("cdm_company", line.company, named=True),
-            "msdyn_transactioncategory": directory.lookup("msdyn_transactioncategory", line.category),
+            "msdyn_project": reference_ids.lookup("msdyn_project", line.project),
+            "msdyn_owningcompany": reference_ids.lookup("cdm_company", line.company, named=True),
+            "msdyn_transactioncategory": reference_ids.lookup("msdyn_transactioncategory", line.category),
             "msdyn_transactionclassification": MATERIAL,
             "msdyn_billingtype": 192350001,
-            "transactioncurrencyid": directory.lookup("transactioncurrency", line.currency),
+            "transactioncurrencyid": reference_ids.lookup("transactioncurrency", line.currency),
         }
-        world.created("msdyn_projectvendorinvoiceline", row, at, columns)
+        recorder.dataverse_created("msdyn_projectvendorinvoiceline", row, at, columns)
         return row

@@ -1,6 +1,6 @@
 """A group of companies: any number of documents over two fiscal years, in currencies of 0, 2 and 3 decimals.
 
-Told day by day and forgotten story by story, so that memory does not grow with the number of documents.
+Generated day by day and discarded story by story, so that memory does not grow with the number of documents.
 """
 
 import heapq
@@ -14,16 +14,16 @@ from random import Random
 
 from tieout.simulator.amounts import rounded
 from tieout.simulator.company_story import moment
-from tieout.simulator.document_story import ExpensePaper, InvoiceOnItsWay, InvoicePaper, Paper, Truth
-from tieout.simulator.event_recorder import World, sequential_guid, ticks_of
+from tieout.simulator.document_story import DocumentStory, ExpenseStory, InvoiceProgress, InvoiceStory, OutcomeRecorder
+from tieout.simulator.event_recorder import EventRecorder, sequential_guid, ticks_of
 from tieout.simulator.expenses import ExpenseLine
 from tieout.simulator.faults import FAULTS, Fault
 from tieout.simulator.faults.harmless import all_went_well
 from tieout.simulator.faults.missing_actuals import feed_silent
-from tieout.simulator.integration_journal import Tail
+from tieout.simulator.integration_journal import ActualFlow
 from tieout.simulator.invoices import InvoiceLine
-from tieout.simulator.reference import Company, Masters, Project, Vendor, load_masters
-from tieout.simulator.scenario import Entry, Event, Label, Summary
+from tieout.simulator.reference import Project, ReferenceData, SimulatedCompany, Vendor, load_reference_data
+from tieout.simulator.scenario import Label, SimulatedEvent, Summary, TimedEvent
 from tieout.simulator.totals import Totals
 
 TODAY = date(2025, 6, 30)
@@ -32,22 +32,22 @@ FIRST_DAY = date(2024, 1, 5)
 DOCUMENTS = 5_000
 
 _BRIEF_DAYS = 3
-"""Stories that need the next mornings are over before the last days begin."""
+"""Stories that need the next mornings end before these last days begin."""
 _BEFORE_POSTING = timedelta(days=2)
-"""No event of a story comes earlier than this before its posting."""
+"""No event of a story is older than this before its posting."""
 _SILENT_DAYS = 10
 _QUIET_DAYS = 6
-"""Before Dataverse's feed falls silent nobody posts for some days, so that each story is told whole or not at all."""
+"""Days without postings before Dataverse's feed falls silent, so that each story is sent whole or not at all."""
 
 GROUP = (
-    Company("USPM", "Contoso Project Management USA", "USD", "America/Chicago", date(2024, 3, 1)),
-    Company("GBPM", "Contoso Project Management UK", "GBP", "Europe/London", date(2024, 7, 1)),
-    Company("JPPM", "Contoso Project Management Japan", "JPY", "Asia/Tokyo", date(2025, 1, 1)),
-    Company("KWPM", "Contoso Project Management Kuwait", "KWD", "Asia/Kuwait", date(2024, 1, 1)),
-    Company("DEPM", "Contoso Project Management Germany", "EUR", "Europe/Berlin", date(2024, 4, 1)),
+    SimulatedCompany("USPM", "Contoso Project Management USA", "USD", "America/Chicago", date(2024, 3, 1)),
+    SimulatedCompany("GBPM", "Contoso Project Management UK", "GBP", "Europe/London", date(2024, 7, 1)),
+    SimulatedCompany("JPPM", "Contoso Project Management Japan", "JPY", "Asia/Tokyo", date(2025, 1, 1)),
+    SimulatedCompany("KWPM", "Contoso Project Management Kuwait", "KWD", "Asia/Kuwait", date(2024, 1, 1)),
+    SimulatedCompany("DEPM", "Contoso Project Management Germany", "EUR", "Europe/Berlin", date(2024, 4, 1)),
 )
 COMPANIES = ("USPM", "GBPM", "JPPM", "KWPM")
-"""The companies of the environment's settings; DEPM is known to both systems, but not among them."""
+"""Companies of the environment's settings; both systems know DEPM, but the settings do not name it."""
 _SHARES = (40, 25, 15, 15, 5)
 
 _CURRENCIES = ("USD", "GBP", "JPY", "KWD", "EUR")
@@ -58,11 +58,11 @@ _WORTH = {
     "KWD": Decimal("3.25"),
     "EUR": Decimal("1.08"),
 }
-"""Roughly, in US dollars."""
+"""Approximate value in US dollars."""
 _EXPENSES = ("Flight-Expense", "Hotel-Expense", "Meals-Expense", "Car-Expense", "Taxi-Expense")
 _ITEMS = ("Materials-Item", "Subcontract-Item")
 
-_MASTERS = Masters(
+_REFERENCE_DATA = ReferenceData(
     companies=GROUP,
     currencies=_CURRENCIES,
     projects=tuple(
@@ -80,44 +80,46 @@ _MASTERS = Masters(
 )
 
 
-class LargeWorld(World):
-    """A world that keeps no list of the ids it gave."""
+class CountingEventRecorder(EventRecorder):
+    """An event recorder that keeps no set of the ids it allocated."""
 
     _made = 0
 
     def guid(self, at: datetime) -> str:
-        """A new id: a counter within the second of a row's making."""
+        """Allocate an id: a counter within the second of a row's creation."""
         self._made += 1
         return sequential_guid(ticks_of(at) + self._made % 10_000_000)
 
 
 @dataclass(slots=True)
-class Cues:
-    """The stories that may be told in a situation, to draw from."""
+class WeightedFaults:
+    """The faults that may occur in a situation, to draw from by weight."""
 
     faults: list[Fault]
     weights: list[int]
 
     @classmethod
-    def of(cls, kind: str, *, brief: bool, alone: bool) -> "Cues":
-        """The stories for a kind of document, those that are over soon or all, with those that stand alone or not."""
+    def of(cls, kind: str, *, brief: bool, alone: bool) -> "WeightedFaults":
+        """Return the faults of a document kind: same-day ones or all, with or without the exclusive ones."""
         faults = [
             fault
             for fault in FAULTS
-            if fault.of in ("", kind) and (fault.brief or not brief) and (alone or not (fault.alone or fault.money))
+            if fault.document in ("", kind)
+            and (fault.same_day or not brief)
+            and (alone or not (fault.exclusive or fault.currency))
         ]
         return cls(faults, list(accumulate(fault.weight for fault in faults)))
 
     def draw(self, chance: Random) -> Fault:
-        """One of them, by weight."""
+        """Draw one of them by weight."""
         return chance.choices(self.faults, cum_weights=self.weights)[0]
 
 
 class LargeCompany:
-    """The play: `stories` tells it, `on_label` hears each outcome; totals and strays are complete at its end.
+    """Generates the stories; `on_label` receives each outcome. Totals are complete after the last story.
 
-    With `silent` Dataverse's feed falls silent ten days before today: what is posted after that nobody can judge.
-    Without `heartbeats` nobody says how much has been sent, and everything is judged by what is there (R21).
+    With `silent` Dataverse's feed falls silent ten days before today: later postings cannot be judged. Without
+    `heartbeats` neither source is declared complete, so that everything is judged by the rows that are present (R21).
     """
 
     today = TODAY
@@ -136,59 +138,61 @@ class LargeCompany:
             raise ValueError("that a feed is silent is only known by its heartbeats")
         self.documents = documents
         self._beats = heartbeats
-        self.world = LargeWorld(seed)
-        self.chance = self.world.chance
+        self.recorder = CountingEventRecorder(seed)
+        self.chance = self.recorder.chance
         self.silent_from = TODAY - timedelta(days=_SILENT_DAYS) if silent else None
         totals = {
             company.code: Totals(company.code, company.currency, (company.first_open, TODAY)) for company in GROUP
         }
-        self.truth = Truth(totals, on_label, COMPANIES)
+        self.outcomes = OutcomeRecorder(totals, on_label, COMPANIES)
         self._cues = {
-            (kind, brief, alone): Cues.of(kind, brief=brief, alone=alone)
+            (kind, brief, alone): WeightedFaults.of(kind, brief=brief, alone=alone)
             for kind in ("expense", "invoice")
             for brief in (False, True)
             for alone in (False, True)
         }
         self._numbers = 0
         self._own_numbers = Counter[str]()
-        self._silence = next(fault for fault in FAULTS if fault.tell is feed_silent)
-        self._well = next(fault for fault in FAULTS if fault.tell is all_went_well)
+        self._silence = next(fault for fault in FAULTS if fault.play is feed_silent)
+        self._well = next(fault for fault in FAULTS if fault.play is all_went_well)
 
     # --- the play -----------------------------------------------------------------------------------------------------
 
-    def stories(self) -> Iterator[tuple[date, list[Entry]]]:
-        """Each story's events, with the day before which nothing comes any more (less two days)."""
-        self.tail = Tail(self.world, load_masters(self.world, _MASTERS, datetime(2023, 12, 1, 8, tzinfo=UTC)))
-        yield date(2023, 12, 1), self.world.take()
+    def stories(self) -> Iterator[tuple[date, list[TimedEvent]]]:
+        """Yield each story's events with a day; no later event is older than that day less two days."""
+        self.flow = ActualFlow(
+            self.recorder, load_reference_data(self.recorder, _REFERENCE_DATA, datetime(2023, 12, 1, 8, tzinfo=UTC))
+        )
+        yield date(2023, 12, 1), self.recorder.drain()
         days = list(self._working_days())
         whole = sum(share for _, share in days)
         done = 0.0
         for day, share in days:
             done += share
-            while self.truth.labels < round(self.documents * done / whole):
+            while self.outcomes.labels < round(self.documents * done / whole):
                 self._tell(day)
-                yield day, self.world.take()
+                yield day, self.recorder.drain()
 
-    def events(self) -> Iterator[Event]:
-        """All events in the order of their times, then the heartbeats of both systems."""
+    def events(self) -> Iterator[SimulatedEvent]:
+        """Yield all events in the order of their times, then the heartbeats of both systems."""
         yield from (event for _, _, event in in_order(self.stories()))
         yield from self.heartbeats()
 
-    def heartbeats(self) -> list[Event]:
-        """Everything up to now has been sent; of a silent Dataverse, everything up to its silence."""
+    def heartbeats(self) -> list[SimulatedEvent]:
+        """Return heartbeats up to now; for a silent Dataverse, up to its silence."""
         if not self._beats:
             return []
-        finance, dataverse = self.world.complete(UNTIL)
+        finance, dataverse = self.recorder.heartbeats(UNTIL)
         if self.silent_from is not None:
-            _, dataverse = self.world.complete(moment(self.silent_from, 0))
+            _, dataverse = self.recorder.heartbeats(moment(self.silent_from, 0))
         return [finance, dataverse]
 
     def summaries(self) -> dict[str, Summary]:
-        """What `tieout summary` should say of each company, once the play is over."""
-        return {code: totals.as_summary() for code, totals in self.truth.totals.items()}
+        """Return the expected output of `tieout summary` for each company, after the last story."""
+        return {code: totals.as_summary() for code, totals in self.outcomes.totals.items()}
 
     def _working_days(self) -> Iterator[tuple[date, float]]:
-        """The days on which something is posted, and how much."""
+        """Yield the days on which something is posted, with their relative number of postings."""
         day = FIRST_DAY
         while day <= TODAY:
             quiet = self.silent_from is not None and 0 < (self.silent_from - day).days <= _QUIET_DAYS
@@ -204,7 +208,7 @@ class LargeCompany:
         else:
             self._tell_invoice(company, at)
 
-    def _fault(self, kind: str, company: Company, at: datetime, *, alone: bool = True) -> Fault:
+    def _fault(self, kind: str, company: SimulatedCompany, at: datetime, *, alone: bool = True) -> Fault:
         if self.silent_from is not None and at.date() >= self.silent_from:
             return self._silence
         brief = (TODAY - at.date()).days < _BRIEF_DAYS
@@ -212,17 +216,17 @@ class LargeCompany:
         # What befalls documents of a company outside the settings interests nobody.
         return self._well if company.code not in COMPANIES and not brief else fault
 
-    def _play(self, fault: Fault, paper: Paper) -> None:
-        self.truth.fault, self.truth.taken_from = fault.name, fault.taken_from
-        paper.hurried = (TODAY - paper.at.date()).days < _BRIEF_DAYS
-        fault.tell(paper)
+    def _play(self, fault: Fault, story: DocumentStory) -> None:
+        self.outcomes.fault, self.outcomes.taken_from = fault.name, fault.taken_from
+        story.no_next_day = (TODAY - story.at.date()).days < _BRIEF_DAYS
+        fault.play(story)
 
-    def _tell_expense(self, company: Company, at: datetime) -> None:
+    def _tell_expense(self, company: SimulatedCompany, at: datetime) -> None:
         fault = self._fault("expense", company, at)
         currency, rate = self._money(company, fault, at.date())
         number = self._next()
         line = ExpenseLine(
-            record=self.world.record_id("TrvExpTrans"),
+            record=self.recorder.record_id("TrvExpTrans"),
             number=number,
             transaction=self._transaction(company, number),
             voucher=f"{company.code}-{number:08d}",
@@ -236,42 +240,44 @@ class LargeCompany:
             accounting_currency=company.currency,
             charged_to=company.code if number % 5 == 0 else "",
         )
-        self._play(fault, ExpensePaper(line, at, self.tail, self.truth, self.chance))
+        self._play(fault, ExpenseStory(line, at, self.flow, self.outcomes, self.chance))
 
-    def _tell_invoice(self, company: Company, at: datetime) -> None:
+    def _tell_invoice(self, company: SimulatedCompany, at: datetime) -> None:
         first = self._fault("invoice", company, at)
         faults = [first]
-        left = self.documents - self.truth.labels
-        if not (first.alone or first.money):
+        left = self.documents - self.outcomes.labels
+        if not (first.exclusive or first.currency):
             more = range(min(self.chance.choice((0, 0, 1, 2, 3)), left - 1))
             faults += [self._fault("invoice", company, at, alone=False) for _ in more]
         currency, rate = self._money(company, first, at.date())
         number = self._next()
-        invoice = InvoiceOnItsWay(
+        invoice = InvoiceProgress(
             f"INV-{number}",
             f"{company.code}-V{self.chance.randint(1, 20):04d}",
             f"{company.code}-{number:08d}",
-            self.tail,
+            self.flow,
         )
         day = at.date() - timedelta(days=self.chance.randint(0, 2))
-        papers = [
-            InvoicePaper(
+        stories = [
+            InvoiceStory(
                 self._invoice_line(company, place, day, currency, rate),
                 at,
-                self.tail,
-                self.truth,
+                self.flow,
+                self.outcomes,
                 self.chance,
                 invoice,
             )
             for place in range(1, len(faults) + 1)
         ]
-        for fault, paper in zip(faults, papers, strict=True):
-            self._play(fault, paper)
+        for fault, story in zip(faults, stories, strict=True):
+            self._play(fault, story)
 
-    def _invoice_line(self, company: Company, place: int, day: date, currency: str, rate: Decimal) -> InvoiceLine:
+    def _invoice_line(
+        self, company: SimulatedCompany, place: int, day: date, currency: str, rate: Decimal
+    ) -> InvoiceLine:
         number = self._next()
         return InvoiceLine(
-            record=self.world.record_id("VendInvoiceTrans"),
+            record=self.recorder.record_id("VendInvoiceTrans"),
             line_number=place,
             source_line=5_637_200_000 + number,
             transaction=self._transaction(company, number),
@@ -292,19 +298,19 @@ class LargeCompany:
         self._numbers += 1
         return self._numbers
 
-    def _transaction(self, company: Company, number: int) -> str:
-        """A transaction id; every third is one that the other companies give as well."""
+    def _transaction(self, company: SimulatedCompany, number: int) -> str:
+        """Return a transaction id; every third one is also used by other companies."""
         if number % 3:
             return f"{company.code}-PT{number:08d}"
         self._own_numbers[company.code] += 1
         return f"PT{self._own_numbers[company.code]:08d}"
 
-    def _project(self, company: Company) -> str:
+    def _project(self, company: SimulatedCompany) -> str:
         return f"{company.code}-P{self.chance.randint(1, 30):04d}"
 
-    def _money(self, company: Company, fault: Fault, day: date) -> tuple[str, Decimal]:
-        """A currency and its rate (times 100) of a day; a third of the documents is in a currency not the company's."""
-        foreign = fault.money == "foreign" or (fault.money == "" and self.chance.random() < 0.33)
+    def _money(self, company: SimulatedCompany, fault: Fault, day: date) -> tuple[str, Decimal]:
+        """Return a currency and its rate (times 100) of a day; a third of the documents is in a foreign currency."""
+        foreign = fault.currency == "foreign" or (fault.currency == "" and self.chance.random() < 0.33)
         if not foreign:
             return company.currency, Decimal(100)
         currency = self.chance.choice([code for code in _CURRENCIES if code != company.currency])
@@ -313,13 +319,13 @@ class LargeCompany:
         return currency, rate.quantize(Decimal("0.000001"))
 
     def _amount(self, currency: str) -> Decimal:
-        """Between 10 and 5,000 US dollars, in a currency."""
+        """Draw an amount between 10 and 5,000 US dollars, in a currency."""
         return rounded(Decimal(self.chance.randrange(1_000, 500_000)) / 100 / _WORTH[currency], currency)
 
 
-def in_order(stories: Iterable[tuple[date, list[Entry]]]) -> Iterator[Entry]:
-    """The events of overlapping stories by their times; only those of the last days wait in memory."""
-    waiting: list[Entry] = []
+def in_order(stories: Iterable[tuple[date, list[TimedEvent]]]) -> Iterator[TimedEvent]:
+    """Merge overlapping stories by the times of their events; only the events of the last days wait in memory."""
+    waiting: list[TimedEvent] = []
     for day, story in stories:
         for entry in story:
             heapq.heappush(waiting, entry)

@@ -1,4 +1,4 @@
-"""Events that are lost, cut for size or damaged on the way, and what brings their rows back."""
+"""Events that are lost, truncated or damaged on the way, and the events that restore their rows."""
 
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
@@ -7,40 +7,40 @@ from typing import Any
 
 from tieout.simulator.event_recorder import random_guid, text_time
 from tieout.simulator.payloads import Payloads, cut
-from tieout.simulator.scenario import DATAVERSE_TOPIC, Entry, Event, encode
+from tieout.simulator.scenario import DATAVERSE_TOPIC, SimulatedEvent, TimedEvent, encode
 
 LOST = CUT = DAMAGED = 0.005
 """The share of events that each mishap takes."""
 _POLL = timedelta(hours=1)
-"""How long after a mishap a poller reads the row."""
+"""Time after a failure at which a poller reads the row."""
 
 
-class Mishaps:
-    """Lets mishaps befall the events of stories; `repairs` holds what must be sent again, in the order of the mishaps.
+class DeliveryFailures:
+    """Applies delivery failures to the events of stories; `repairs` are the events to send again, in order.
 
-    A lost or cut event is made good by a poller, which reads the whole row an hour later; a damaged one, which is
-    rejected, is submitted again as it was meant.
+    A poller, which reads the whole row an hour later, makes up for a lost or truncated event. A damaged event, which is
+    rejected, is submitted again intact.
     """
 
     def __init__(self, seed: int, until: datetime, payloads: Payloads) -> None:
-        """`until` is the end of the play: no poll is later. Repairs have the shapes of `payloads`."""
+        """`until` is the end of the simulation: no poll is later. Repairs have the formats of `payloads`."""
         self.payloads = payloads
         self.chance = Random(seed)
         self.until = until
-        self.repairs: list[Event] = []
-        self.befallen = 0
+        self.repairs: list[SimulatedEvent] = []
+        self.count = 0
 
-    def befall(self, stories: Iterable[tuple[date, list[Entry]]]) -> Iterator[tuple[date, list[Entry]]]:
-        """The stories with what is left of their events, as they are sent."""
+    def apply(self, stories: Iterable[tuple[date, list[TimedEvent]]]) -> Iterator[tuple[date, list[TimedEvent]]]:
+        """Yield the stories with the events that arrive, as they are sent."""
         for day, story in stories:
             left = [arrived for entry in story if (arrived := self._sent(entry, story)) is not None]
             yield day, self.payloads.story(left, story)
 
-    def _sent(self, entry: Entry, story: list[Entry]) -> Entry | None:
+    def _sent(self, entry: TimedEvent, story: list[TimedEvent]) -> TimedEvent | None:
         draw = self.chance.random()
         if draw >= LOST + CUT + DAMAGED:
             return entry
-        self.befallen += 1
+        self.count += 1
         at, number, event = entry
         if draw < LOST:
             self.repairs.append(self.payloads.polled(self._polled(entry, story)))
@@ -52,8 +52,8 @@ class Mishaps:
         self.repairs.append(meant)
         return at, number, damaged(meant)
 
-    def _polled(self, entry: Entry, story: list[Entry]) -> Event:
-        """The whole row as it was an hour later; a row that was gone by then is told to be deleted."""
+    def _polled(self, entry: TimedEvent, story: list[TimedEvent]) -> SimulatedEvent:
+        """Return the whole row as it was an hour later; a row deleted by then yields its delete event."""
         at, _, event = entry
         asked = min(at + _POLL, self.until)
         columns: dict[str, Any] = {}
@@ -66,10 +66,10 @@ class Mishaps:
                     return other
         data.pop("version", None)
         head = {**event.value, "id": random_guid(self.chance), "time": text_time(asked)}
-        return Event(event.topic, event.key, {**head, "data": {**data, "columns": columns}})
+        return SimulatedEvent(event.topic, event.key, {**head, "data": {**data, "columns": columns}})
 
 
-def damaged(event: Event) -> Event:
-    """An event of which the second half never came."""
+def damaged(event: SimulatedEvent) -> SimulatedEvent:
+    """Return an event whose second half is missing."""
     whole = encode(event.value)
-    return Event(event.topic, event.key, whole[: len(whole) // 2], event.headers)
+    return SimulatedEvent(event.topic, event.key, whole[: len(whole) // 2], event.headers)

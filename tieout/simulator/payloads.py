@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tieout.simulator.scenario import Columns, Entry, Event, encode
+from tieout.simulator.scenario import Columns, SimulatedEvent, TimedEvent, encode
 
 ORGANISATION = "7f1d2c60-4a3b-ee11-8ef3-000d3a1b2c3d"
 ORGANISATION_NAME = "unq7f1d2c604a3bee118ef3000d3a1b2"
@@ -112,36 +112,36 @@ _NO_DATE = "1900-01-01"
 class Payloads(Protocol):
     """The shapes that events have on the topics."""
 
-    def story(self, left: list[Entry], whole: list[Entry]) -> list[Entry]:
+    def story(self, left: list[TimedEvent], whole: list[TimedEvent]) -> list[TimedEvent]:
         """What is left of a story's events, as they are sent; `whole` is all that happened."""
 
-    def sent(self, event: Event) -> Event:
+    def sent(self, event: SimulatedEvent) -> SimulatedEvent:
         """One event as it is sent."""
 
-    def polled(self, event: Event) -> Event:
+    def polled(self, event: SimulatedEvent) -> SimulatedEvent:
         """A whole row as a poller finds it."""
 
 
-class Plain:
+class PlainPayloads:
     """Every event is a CloudEvent (R4)."""
 
-    def story(self, left: list[Entry], whole: list[Entry]) -> list[Entry]:
+    def story(self, left: list[TimedEvent], whole: list[TimedEvent]) -> list[TimedEvent]:
         return left
 
-    def sent(self, event: Event) -> Event:
+    def sent(self, event: SimulatedEvent) -> SimulatedEvent:
         return event
 
-    def polled(self, event: Event) -> Event:
+    def polled(self, event: SimulatedEvent) -> SimulatedEvent:
         return event
 
 
-class Native:
+class NativePayloads:
     """Each system sends what it sends."""
 
-    def story(self, left: list[Entry], whole: list[Entry]) -> list[Entry]:
+    def story(self, left: list[TimedEvent], whole: list[TimedEvent]) -> list[TimedEvent]:
         """Reference rows come in pages; a data event tells the whole row, before and after."""
-        sent: list[Entry] = []
-        pages: dict[str, list[Entry]] = defaultdict(list)
+        sent: list[TimedEvent] = []
+        pages: dict[str, list[TimedEvent]] = defaultdict(list)
         rows = _rows(whole)
         for entry in left:
             at, number, event = entry
@@ -162,7 +162,7 @@ class Native:
                 sent.append((at, number, page([event for _, _, event in some], last.value["time"])))
         return sent
 
-    def sent(self, event: Event) -> Event:
+    def sent(self, event: SimulatedEvent) -> SimulatedEvent:
         """A context, a data event, a page or a CloudEvent, by what the row is."""
         if event.entity in _CONTEXTS:
             return context(event)
@@ -170,7 +170,7 @@ class Native:
             return data_event(event, None, _virtual_columns(event))
         return page([event], event.value["time"]) if event.entity in _REFERENCE else event
 
-    def polled(self, event: Event) -> Event:
+    def polled(self, event: SimulatedEvent) -> SimulatedEvent:
         """A page with one row. Finance's pages cannot tell that a row is gone."""
         if event.value["data"]["operation"] == "delete" and event.topic.startswith("finance"):
             return self.sent(event)
@@ -180,7 +180,7 @@ class Native:
 # --- contexts ---------------------------------------------------------------------------------------------------------
 
 
-def context(event: Event) -> Event:
+def context(event: SimulatedEvent) -> SimulatedEvent:
     """A Dataverse event: all columns of a new row, the changed ones of another, a reference to a deleted one."""
     data = event.value["data"]
     columns = data.get("columns", {})
@@ -205,13 +205,13 @@ def context(event: Event) -> Event:
         "SharedVariables": [{"key": "IsAutoTransact", "value": True}],
     }
     # Dataverse sets no key on its way into Event Hubs.
-    return Event(event.topic, "", value, {})
+    return SimulatedEvent(event.topic, "", value, {})
 
 
-def cut(event: Event) -> Event:
+def cut(event: SimulatedEvent) -> SimulatedEvent:
     """A Dataverse event that was too large: parameters, images and parent are gone (R5)."""
     message = "Delete" if event.value["data"]["operation"] == "delete" else "Update"
-    return Event(event.topic, "", _envelope(event, message, event.entity, event.key), {})
+    return SimulatedEvent(event.topic, "", _envelope(event, message, event.entity, event.key), {})
 
 
 _OWNER = {"Id": "aa11c0de-0000-4000-8000-000000000001", "LogicalName": "sdkmessageprocessingstep", "Name": None}
@@ -233,7 +233,7 @@ _INSTALLATION = {
 }
 
 
-def _envelope(event: Event, message: str, entity: str, row: str) -> dict[str, Any]:
+def _envelope(event: SimulatedEvent, message: str, entity: str, row: str) -> dict[str, Any]:
     """The top level of a context; some installations write the time of an operation in a zone of their own."""
     operation = event.value["id"]
     zone = ("+0000", "-0700", "+0200")[ord(operation[0]) % 3]
@@ -321,7 +321,7 @@ Attributes = dict[str, dict[str, Any]]
 """The columns of a row of a virtual table by their names, each as an event writes it."""
 
 
-def _rows(story: list[Entry]) -> dict[int, tuple[Attributes | None, Attributes]]:
+def _rows(story: list[TimedEvent]) -> dict[int, tuple[Attributes | None, Attributes]]:
     """The staging rows of a story before and after each event, by the event's number."""
     rows: dict[str, Attributes] = {}
     told = {}
@@ -333,7 +333,7 @@ def _rows(story: list[Entry]) -> dict[int, tuple[Attributes | None, Attributes]]
     return told
 
 
-def staging_event(event: Event, before: Columns | None, now: Columns) -> Event:
+def staging_event(event: SimulatedEvent, before: Columns | None, now: Columns) -> SimulatedEvent:
     """The data event of a staging row whose columns were `before`, None for a new one, and are `now`."""
     data = event.value["data"]
     told = [
@@ -343,7 +343,7 @@ def staging_event(event: Event, before: Columns | None, now: Columns) -> Event:
     return data_event(event, told[0], told[1] or {})
 
 
-def data_event(event: Event, before: Attributes | None, now: Attributes) -> Event:
+def data_event(event: SimulatedEvent, before: Attributes | None, now: Attributes) -> SimulatedEvent:
     """A data event of a staging row: how it is now, and how it was before unless that is not known."""
     data = event.value["data"]
     deleted = data["operation"] == "delete"
@@ -361,14 +361,14 @@ def data_event(event: Event, before: Attributes | None, now: Attributes) -> Even
         "SharedVariables": [],
         "Stage": 30,
     }
-    return Event(event.topic, "", value, {})
+    return SimulatedEvent(event.topic, "", value, {})
 
 
 def _change(data: dict[str, Any]) -> str:
     return "OnExternalCreated" if "RecId" in data["columns"] else "OnExternalUpdated"
 
 
-def _virtual_columns(event: Event) -> Attributes:
+def _virtual_columns(event: SimulatedEvent) -> Attributes:
     """What an event says of a row, under the names of its virtual table; a date that is none is left out."""
     data = event.value["data"]
     columns = {"mserp_dataareaid": data.get("company", "").lower()}
@@ -378,7 +378,7 @@ def _virtual_columns(event: Event) -> Attributes:
     return {name: {"key": name, "value": value} for name, value in columns.items()}
 
 
-def _virtual(event: Event, attributes: Attributes) -> dict[str, Any]:
+def _virtual(event: SimulatedEvent, attributes: Attributes) -> dict[str, Any]:
     """A row of a virtual table."""
     record = int(event.key).to_bytes(8, "little").hex()
     return {
@@ -401,11 +401,11 @@ def _virtual_value(name: str, value: Any) -> Any:
     return value if write is None or not value else write(value)
 
 
-def invoice_posted(event: Event) -> Event:
+def invoice_posted(event: SimulatedEvent) -> SimulatedEvent:
     """The business event of a posted vendor invoice: an envelope and keys."""
     data, value = event.value["data"], event.value
     columns = data["columns"]
-    return Event(
+    return SimulatedEvent(
         event.topic,
         "",
         {
@@ -432,7 +432,7 @@ def invoice_posted(event: Event) -> Event:
 # --- pages ------------------------------------------------------------------------------------------------------------
 
 
-def page(events: Iterable[Event], answered: str) -> Event:
+def page(events: Iterable[SimulatedEvent], answered: str) -> SimulatedEvent:
     """Rows of one entity in the answer of an API; the header says when it was given."""
     rows = list(events)
     entity, topic = rows[0].entity, rows[0].topic
@@ -443,7 +443,7 @@ def page(events: Iterable[Event], answered: str) -> Event:
             "@odata.context": f"{_DATAVERSE_API}{entity_set(entity)}/$delta",
             "value": [_delta_row(event) for event in rows],
         }
-    return Event(topic, rows[0].key if len(rows) == 1 else "", value, {_ANSWERED: answered})
+    return SimulatedEvent(topic, rows[0].key if len(rows) == 1 else "", value, {_ANSWERED: answered})
 
 
 def entity_set(entity: str) -> str:
@@ -451,7 +451,7 @@ def entity_set(entity: str) -> str:
     return f"{entity[:-1]}ies" if entity.endswith("y") else f"{entity}s"
 
 
-def _odata_row(event: Event) -> dict[str, Any]:
+def _odata_row(event: SimulatedEvent) -> dict[str, Any]:
     data = event.value["data"]
     return finance_row(event.key, data["columns"], data.get("company"))
 
@@ -468,7 +468,7 @@ def finance_row(record: str, columns: Columns, company: str | None, version: int
     return row
 
 
-def _delta_row(event: Event) -> dict[str, Any]:
+def _delta_row(event: SimulatedEvent) -> dict[str, Any]:
     data = event.value["data"]
     if data["operation"] == "delete":
         return deleted_row(_DATAVERSE_API, event.entity, event.key)

@@ -1,4 +1,4 @@
-"""The values a simulation is made of: events, true outcomes, and the totals that follow from them."""
+"""Values of a simulation: events, true outcomes, and the totals that follow from them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ import msgspec
 FINANCE_TOPIC = "finance.changes"
 DATAVERSE_TOPIC = "dataverse.changes"
 
-Kind = Literal["expense", "vendor-invoice-line"]
+DocumentKind = Literal["expense", "vendor-invoice-line"]
 Columns = dict[str, Any]
 
 ZERO = Decimal("0.00")
@@ -19,10 +19,10 @@ _CLOUD_EVENT_HEADERS = {"content-type": "application/cloudevents+json"}
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One message as it goes onto a topic: the topic without its prefix, the row's id, and the event.
+class SimulatedEvent:
+    """One message for a topic: the topic without its prefix, the row's id as key, and the value.
 
-    The value is bytes where it is no JSON; an empty key is none.
+    The value is bytes where it is not JSON; an empty key means none.
     """
 
     topic: str
@@ -32,17 +32,17 @@ class Event:
 
     @property
     def entity(self) -> str:
-        """The table that a CloudEvent is about; empty for a heartbeat."""
+        """Table of a CloudEvent; empty for a heartbeat."""
         return str(self.value["data"].get("entity", ""))
 
 
-Entry = tuple[datetime, int, Event]
-"""An event with its time and a number that says which of two at one time was first."""
+TimedEvent = tuple[datetime, int, SimulatedEvent]
+"""An event with its time and a sequence number that orders events of the same time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """How an amount is split: what misses its actual, what misses its journal line, and so on (R14)."""
+class AmountParts:
+    """Division of an amount into missing actual, missing journal line, reconciled and difference (R14)."""
 
     amount: Decimal
     missing_actual: Decimal = ZERO
@@ -51,61 +51,61 @@ class Parts:
     difference: Decimal = ZERO
 
     def __post_init__(self) -> None:
-        """Refuse a split that is neither empty nor whole: the script would contradict itself."""
+        """Raise `ValueError` for parts that are not all zero and do not add up: the script contradicts itself."""
         parts = self.missing_actual, self.missing_journal_line, self.reconciled, self.difference
         if any(parts) and sum(parts) != self.amount:
             raise ValueError(f"parts add up to {sum(parts)}, not to {self.amount}")
 
     def as_text(self) -> dict[str, str]:
-        """The five amounts as text, as the command line prints them."""
+        """Return the five amounts as text, as the command line prints them."""
         return {name: str(getattr(self, name)) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The true outcome of one document, written by the script that made its events."""
+    """True outcome of one document, stated by the script that generated its events."""
 
     document: str
     company: str
-    kind: Kind
+    kind: DocumentKind
     position: str
     date: date
     currency: str
-    parts: Parts
+    parts: AmountParts
     accounting_currency: str
-    accounting_parts: Parts
+    accounting_parts: AmountParts
     excluded: str | None = None
     cause: str | None = None
     findings: tuple[str, ...] = ()
     fault: str = ""
-    """What went wrong, or was unusual, by its name; and the user's complaint or the requirement it is taken from."""
+    """Name of the fault or peculiarity; `taken_from` is the user complaint or the requirement behind it."""
     taken_from: str = ""
     computable: bool = True
-    """Whether the amounts can be known; else none is shown."""
+    """False if the amounts cannot be known; no amount is shown then."""
 
     @property
     def amount(self) -> Decimal:
-        """The document's amount in transaction currency."""
+        """Amount of the document in transaction currency."""
         return self.parts.amount
 
     @property
     def missing_actual(self) -> Decimal:
-        """What misses its actual, in transaction currency."""
+        """Part that misses its actual, in transaction currency."""
         return self.parts.missing_actual
 
     @property
     def missing_journal_line(self) -> Decimal:
-        """What misses its posted journal line, in transaction currency."""
+        """Part that misses its posted journal line, in transaction currency."""
         return self.parts.missing_journal_line
 
     @property
     def reconciled(self) -> Decimal:
-        """What the integration journal has posted, in transaction currency."""
+        """Part that the integration journal has posted, in transaction currency."""
         return self.parts.reconciled
 
     @property
     def difference(self) -> Decimal:
-        """What the actuals do not explain, in transaction currency."""
+        """Part that the actuals do not account for, in transaction currency."""
         return self.parts.difference
 
     @property
@@ -115,16 +115,16 @@ class Label:
 
     @property
     def misses_actual(self) -> bool:
-        """Whether the document is a row of the view Missing actuals."""
+        """True if the document is a row of the view Missing actuals."""
         return self.position == "missing-actual" or self.missing_actual != 0
 
     @property
     def misses_journal_line(self) -> bool:
-        """Whether the document is a row of the view Missing journal lines."""
+        """True if the document is a row of the view Missing journal lines."""
         return self.position == "missing-journal-line" or self.missing_journal_line != 0
 
     def as_row(self) -> dict[str, Any]:
-        """The label with the names that `tieout documents` uses."""
+        """Return the label under the member names of `tieout documents`."""
         return {
             "document": self.document,
             "company": self.company,
@@ -141,22 +141,22 @@ class Label:
             **({"fault": self.fault, "taken_from": self.taken_from} if self.fault else {}),
         }
 
-    def _shown(self, parts: Parts) -> dict[str, str] | dict[str, None]:
-        return parts.as_text() if self.computable else dict.fromkeys(Parts.__slots__)
+    def _shown(self, parts: AmountParts) -> dict[str, str] | dict[str, None]:
+        return parts.as_text() if self.computable else dict.fromkeys(AmountParts.__slots__)
 
 
 Summary = dict[str, Any]
-"""The totals, shaped like the answer of `tieout summary`, but without `as_of`."""
+"""Totals in the format of `tieout summary`, without `as_of`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What one run made: the events in the order they arrive, the truth about them, and its totals.
+    """Result of one simulation: the events in order of arrival, the labels and their totals.
 
-    The labels hold for an environment whose list of companies is `companies`; the totals are those of its first one.
+    The labels assume an environment whose companies are `companies`; the totals are those of its first company.
     """
 
-    events: tuple[Event, ...]
+    events: tuple[SimulatedEvent, ...]
     labels: tuple[Label, ...]
     today: date
     companies: tuple[str, ...]
@@ -164,11 +164,11 @@ class Simulation:
 
 
 encode = msgspec.json.Encoder().encode
-"""Values as JSON; bytes become base64."""
+"""Encodes values as JSON; bytes become base64."""
 
 
-def ingest_line(event: Event) -> bytes:
-    """The JSON line of an event for `tieout ingest`."""
+def ingest_line(event: SimulatedEvent) -> bytes:
+    """Return the JSON line of an event for `tieout ingest`."""
     line: dict[str, Any] = {"topic": event.topic, "key": event.key or None}
     if event.headers:
         line["headers"] = event.headers
@@ -177,17 +177,17 @@ def ingest_line(event: Event) -> bytes:
 
 
 def label_line(label: Label) -> bytes:
-    """The JSON line of a true outcome."""
+    """Return the JSON line of a label."""
     return encode(label.as_row()) + b"\n"
 
 
-def ingest_lines(events: Iterable[Event]) -> Iterator[bytes]:
-    """The JSON lines that `tieout ingest` reads, one for each event."""
+def ingest_lines(events: Iterable[SimulatedEvent]) -> Iterator[bytes]:
+    """Yield the JSON lines for `tieout ingest`, one for each event."""
     for event in events:
         yield ingest_line(event)
 
 
 def label_lines(labels: Iterable[Label]) -> Iterator[bytes]:
-    """The JSON lines of the true outcomes, one for each document."""
+    """Yield the JSON lines of the labels, one for each document."""
     for label in labels:
         yield label_line(label)

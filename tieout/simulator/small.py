@@ -6,9 +6,9 @@ vendor invoices 28,000.00 = 23,000.00 missing journal lines + 5,000.00 missing a
 
 from datetime import UTC, date, datetime
 
-from tieout.simulator.company_story import Cast
-from tieout.simulator.event_recorder import World
-from tieout.simulator.reference import Company, Masters, Project, Vendor, load_masters
+from tieout.simulator.company_story import CompanyScenario
+from tieout.simulator.event_recorder import EventRecorder
+from tieout.simulator.reference import Project, ReferenceData, SimulatedCompany, Vendor, load_reference_data
 from tieout.simulator.small_errors import play_errors
 from tieout.simulator.small_expenses import play_expenses
 from tieout.simulator.small_invoice_proposals import play_proposal
@@ -18,12 +18,12 @@ TODAY = date(2025, 1, 8)
 FIRST_OPEN = date(2024, 3, 1)
 UNTIL = datetime(2025, 1, 8, 18, tzinfo=UTC)
 COMPANIES = ("USPM",)
-"""The companies of the environment's settings; GBPM is known to both systems, but not among them."""
+"""Companies of the environment's settings; both systems know GBPM, but the settings do not name it."""
 
-_MASTERS = Masters(
+_REFERENCE_DATA = ReferenceData(
     companies=(
-        Company("USPM", "Contoso Project Management USA", "USD", "America/Chicago", FIRST_OPEN),
-        Company("GBPM", "Contoso Project Management UK", "GBP", "Europe/London", FIRST_OPEN),
+        SimulatedCompany("USPM", "Contoso Project Management USA", "USD", "America/Chicago", FIRST_OPEN),
+        SimulatedCompany("GBPM", "Contoso Project Management UK", "GBP", "Europe/London", FIRST_OPEN),
     ),
     currencies=("USD", "EUR", "GBP"),
     projects=(
@@ -53,15 +53,15 @@ _MASTERS = Masters(
 )
 
 
-def play(seed: int) -> Cast:
-    """Play the year up to today; the seed draws identifiers, times and the amounts that are reconciled."""
-    world = World(seed)
-    directory = load_masters(world, _MASTERS, datetime(2023, 12, 1, 8, tzinfo=UTC))
-    cast = Cast(world, directory, "USPM", "USD", (FIRST_OPEN, TODAY))
-    play_expenses(cast)
-    play_invoices(cast)
-    play_errors(cast)
-    play_proposal(cast)
-    if world.last_time() > UNTIL:
+def play(seed: int) -> CompanyScenario:
+    """Simulate the year up to today; the seed draws identifiers, times and the reconciled amounts."""
+    recorder = EventRecorder(seed)
+    reference_ids = load_reference_data(recorder, _REFERENCE_DATA, datetime(2023, 12, 1, 8, tzinfo=UTC))
+    scenario = CompanyScenario(recorder, reference_ids, "USPM", "USD", (FIRST_OPEN, TODAY))
+    play_expenses(scenario)
+    play_invoices(scenario)
+    play_errors(scenario)
+    play_proposal(scenario)
+    if recorder.last_time() > UNTIL:
         raise ValueError("something happens after the heartbeats")
-    return cast
+    return scenario

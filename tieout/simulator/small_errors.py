@@ -1,13 +1,13 @@
-"""What the processes of the small company's Finance reported: errors that are current, and one that is over.
+"""Process messages of the small company's Finance: current errors, and one that is over.
 
-A journal line that got stuck in an error says why. The import of one night found an invoice incomplete, and the next
-night's went through; today's found another one. In the new year somebody posts a journal that was forgotten since a
-month that is closed, twice. An invoice proposal could not be made until its number sequence was extended.
+A journal line with an error names the reason. One night's import found an invoice incomplete; the next night's
+import processed it; today's found another one. In the new year a person twice posts a journal of a month that is
+closed. An invoice proposal could not be created until its number sequence was extended.
 """
 
 from datetime import UTC, date, datetime, timedelta
 
-from tieout.simulator.company_story import Cast
+from tieout.simulator.company_story import CompanyScenario
 from tieout.simulator.integration_journal import ERROR, Actual
 
 IMPORT, POSTING, PROPOSAL = "import-from-staging", "integration-journal-posting", "invoice-proposal"
@@ -24,7 +24,7 @@ FAILED = (
 )
 
 FORGOTTEN = date(2024, 2, 12)
-"""The date of the journal line that nobody posted while its month was open."""
+"""Date of the journal line that was not posted while its month was open."""
 
 _POSTED = datetime(2025, 1, 6, 16, 5, tzinfo=UTC), datetime(2025, 1, 7, 15, 20, tzinfo=UTC)
 _PROPOSED = datetime(2025, 1, 3, 15, tzinfo=UTC)
@@ -32,10 +32,10 @@ _NIGHT = datetime(2025, 1, 6, 9, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
 
 
-def play_errors(cast: Cast) -> None:
-    """Report the runs of Import from staging and of posting that have something to say."""
-    report, company = cast.world.reported, cast.company
-    for stuck in cast.stuck:
+def play_errors(scenario: CompanyScenario) -> None:
+    """Report the runs of Import from staging and of posting that have messages."""
+    report, company = scenario.recorder.process_reported, scenario.company
+    for stuck in scenario.stuck:
         actual = stuck.actual
         if stuck.status == ERROR:
             text = FAILED.format(
@@ -56,6 +56,6 @@ def play_errors(cast: Cast) -> None:
 
 
 def _day(actual: Actual) -> str:
-    """A date as Finance writes it in American English."""
+    """Format a date as Finance does in American English."""
     day = actual.line.date
     return f"{day.month}/{day.day}/{day.year}"

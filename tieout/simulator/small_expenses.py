@@ -1,4 +1,4 @@
-"""The expenses of the small company: every way an expense can go, on its dates, with its outcome."""
+"""Expenses of the small company: every course an expense can take, on its date, with its outcome."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ from itertools import count
 
 from tieout.simulator import expenses as state
 from tieout.simulator import integration_journal as line_state
-from tieout.simulator.company_story import Cast, cents, moment, money
+from tieout.simulator.company_story import CompanyScenario, cents, moment, money
 from tieout.simulator.expenses import ExpenseLine
-from tieout.simulator.integration_journal import Actual, DocumentLine, Source
+from tieout.simulator.integration_journal import Actual, DocumentLine, SourceRecord
 from tieout.simulator.scenario import ZERO
 
 TODAY = date(2025, 1, 8)
@@ -24,66 +24,65 @@ _PLAIN_RECONCILED = 44
 _FIRST_NUMBER = 301
 _FIRST_NUMBER_TODAY = 450
 
-Story = Callable[[ExpenseLine, datetime], None]
+StoryFunction = Callable[[ExpenseLine, datetime], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A story with its line: what it costs, when, and in which words."""
+class PlannedExpense:
+    """A story with its line: date, amount and currency."""
 
     day: date
     amount: Decimal
-    story: Story
+    story: StoryFunction
     currency: str = "USD"
     rate: Decimal = Decimal(100)
 
 
-def play_expenses(cast: Cast) -> None:
-    """Play all expenses, in the order of their dates."""
-    book = ExpenseBook(cast)
+def play_expenses(scenario: CompanyScenario) -> None:
+    """Simulate all expenses in the order of their dates."""
+    book = ExpenseStories(scenario)
     book.play_year()
     book.play_today()
     book.play_other_company()
     book.play_time()
 
 
-class ExpenseBook:
-    """Tells the stories; each one ends by writing down its true outcome."""
+class ExpenseStories:
+    """The stories of expenses; each one ends by recording its true outcome."""
 
-    def __init__(self, cast: Cast) -> None:
-        """Take part in a cast."""
-        self.cast = cast
-        self.tail = cast.tail
-        self.expenses = cast.expenses
+    def __init__(self, scenario: CompanyScenario) -> None:
+        self.scenario = scenario
+        self.flow = scenario.flow
+        self.expenses = scenario.expenses
         self._numbers: Iterator[int] = count(_FIRST_NUMBER)
-        self._told = 0
+        self._exported = 0
         self._booked: Actual | None = None
 
     def play_year(self) -> None:
-        """The expenses before today, a few days apart, posted some days after their date."""
-        for scene in sorted([*self._plain_scenes(), *self._special_scenes()], key=lambda scene: scene.day):
-            line = self._line(scene, next(self._numbers))
-            posted = scene.day + timedelta(days=self.cast.world.chance.randint(1, 3))
-            minute = self.cast.world.chance.randrange(0, 60)
-            scene.story(line, moment(posted, self.cast.world.chance.randint(9, 16), minute))
+        """Simulate the expenses before today, a few days apart, posted some days after their date."""
+        for planned in sorted([*self._plain_scenes(), *self._special_scenes()], key=lambda planned: planned.day):
+            line = self._line(planned, next(self._numbers))
+            posted = planned.day + timedelta(days=self.scenario.recorder.chance.randint(1, 3))
+            minute = self.scenario.recorder.chance.randrange(0, 60)
+            planned.story(line, moment(posted, self.scenario.recorder.chance.randint(9, 16), minute))
 
     def play_today(self) -> None:
-        """The forty flights of 8 January that have no actual, and the expenses that are not posted yet."""
+        """Simulate the forty flights of 8 January without actuals, and the expenses that are not posted yet."""
         stories = self._flight_stories()
-        self.cast.world.chance.shuffle(stories)
+        self.scenario.recorder.chance.shuffle(stories)
         for place, story in enumerate(stories):
-            line = self._line(Scene(TODAY, money(100), story), _FIRST_NUMBER_TODAY + place)
+            line = self._line(PlannedExpense(TODAY, money(100), story), _FIRST_NUMBER_TODAY + place)
             line = replace(line, category="Flight-Expense", project="P-001000-D")
             story(line, moment(TODAY, 8) + timedelta(minutes=7 * place))
         for place, status in enumerate((state.APPROVED, state.APPROVED, state.READY, state.APPROVED)):
-            scene = Scene(TODAY - timedelta(days=place), money(60 + 15 * place), self.reconciled)
-            line = replace(self._line(scene, _FIRST_NUMBER_TODAY + 60 + place), voucher="")
+            planned = PlannedExpense(TODAY - timedelta(days=place), money(60 + 15 * place), self.reconciled)
+            line = replace(self._line(planned, _FIRST_NUMBER_TODAY + 60 + place), voucher="")
             self._not_posted(line, moment(TODAY, 10, place), status)
 
     def play_other_company(self) -> None:
-        """A complete expense of a company that the environment's settings do not name."""
+        """Simulate a complete expense of a company that the environment's settings do not name."""
         line = ExpenseLine(
-            record=self.cast.world.record_id("TrvExpTrans"),
+            record=self.scenario.recorder.record_id("TrvExpTrans"),
             number=1,
             transaction="GBPM-PT000001",
             voucher="GBPM-000001",
@@ -96,23 +95,23 @@ class ExpenseBook:
             accounting_currency="GBP",
         )
         at = moment(date(2024, 10, 15), 11)
-        self.cast.book(self._approved(line, at, sales=False), at)
-        self.cast.excluded(line, "other-company")
+        self.scenario.import_and_post(self._approved(line, at, sales=False), at)
+        self.scenario.excluded(line, "other-company")
 
     def play_time(self) -> None:
-        """Hours of a consultant: a cost of the same project that belongs to no document."""
+        """Simulate a consultant's hours: a cost of the same project that belongs to no document."""
         day = date(2024, 11, 20)
         line = DocumentLine(transaction="", date=day, amount=money(640), category="Hours-Hour", project="P-001001-D")
-        actual = self.tail.actual(line, None, moment(day, 17))
-        self.tail.stage(actual, moment(day, 17, 1))
-        self.cast.book([actual], moment(day, 17))
+        actual = self.flow.actual(line, None, moment(day, 17))
+        self.flow.stage(actual, moment(day, 17, 1))
+        self.scenario.import_and_post([actual], moment(day, 17))
 
     def reconciled(self, line: ExpenseLine, at: datetime) -> None:
-        """All went well."""
+        """Every step succeeded."""
         actuals = self._approved(line, at)
-        self.cast.book(actuals, at)
+        self.scenario.import_and_post(actuals, at)
         self._booked = actuals[0]
-        self.cast.reconciled(line)
+        self.scenario.reconciled(line)
 
     def status_without_voucher(self, line: ExpenseLine, at: datetime) -> None:
         """Processed by its status alone."""
@@ -123,46 +122,46 @@ class ExpenseBook:
         self.expenses.enter(line, at - timedelta(hours=26))
         self.expenses.approve(line, at - timedelta(hours=3), status=state.READY)
         self.expenses.post(line, at, status=None)
-        self.cast.book(self._after_posting(line, at), at)
-        self.cast.reconciled(line)
+        self.scenario.import_and_post(self._after_posting(line, at), at)
+        self.scenario.reconciled(line)
 
     def corrected(self, line: ExpenseLine, at: datetime) -> None:
         """The first actual was reversed and replaced; all three are posted."""
         _, (original,) = self._with_source(line, at)
         later = at + timedelta(hours=2)
-        reversal = self.tail.reverse(original, None, later)
-        replacement = self.tail.replace(original, None, later + timedelta(seconds=10))
-        self.cast.stage([reversal, replacement], later + timedelta(seconds=20))
-        self.cast.book([original, reversal, replacement], at)
-        self.cast.reconciled(line)
+        reversal = self.flow.reverse(original, None, later)
+        replacement = self.flow.replace(original, None, later + timedelta(seconds=10))
+        self.scenario.stage([reversal, replacement], later + timedelta(seconds=20))
+        self.scenario.import_and_post([original, reversal, replacement], at)
+        self.scenario.reconciled(line)
 
     def line_imported_again(self, line: ExpenseLine, at: datetime) -> None:
-        """The journal line was deleted before posting; the next import made a new one, which is posted."""
+        """The journal line was deleted before posting; the next import created a new one, which is posted."""
         (cost,) = self._approved(line, at, sales=False)
-        self.cast.stick(cost, line_state.DRAFT, at)
-        self.tail.delete_line(cost, at + timedelta(days=1, hours=6))
-        self.cast.book([cost], at + timedelta(days=1))
-        self.cast.reconciled(line)
+        self.scenario.stick(cost, line_state.DRAFT, at)
+        self.flow.delete_line(cost, at + timedelta(days=1, hours=6))
+        self.scenario.import_and_post([cost], at + timedelta(days=1))
+        self.scenario.reconciled(line)
 
     def line_moved(self, line: ExpenseLine, at: datetime) -> None:
         """The journal line had an error, moved to a new journal and is posted there."""
         (cost,) = self._approved(line, at, sales=False)
-        self.cast.stick(cost, line_state.ERROR, at)
+        self.scenario.stick(cost, line_state.ERROR, at)
         night = moment(at.date() + timedelta(days=2), 4)
-        journal = self.tail.daily_journal(line.company, night, night + timedelta(hours=6))
-        self.tail.move(cost, journal, night + timedelta(seconds=30))
-        self.tail.post(cost, night + timedelta(hours=5))
-        self.cast.reconciled(line)
+        journal = self.flow.daily_journal(line.company, night, night + timedelta(hours=6))
+        self.flow.move(cost, journal, night + timedelta(seconds=30))
+        self.flow.post(cost, night + timedelta(hours=5))
+        self.scenario.reconciled(line)
 
     def corrected_external_id(self, line: ExpenseLine, at: datetime) -> None:
-        """Dataverse had the transaction id of another expense until it was put right."""
+        """Dataverse had the transaction id of another expense until it was corrected."""
         self.expenses.process(line, at)
         wrong = f"{line.company}-PT{line.number - 1:06d}"
         source = self.expenses.export(line, at + _EXPORTED, external_id=wrong)
         self.expenses.correct_external_id(source, line.transaction, at + timedelta(seconds=20))
         self.expenses.decide(source, at + _DECIDED)
-        self.cast.book(self.cast.approved_cost(line, source, at + _ACTUAL), at)
-        self.cast.reconciled(line)
+        self.scenario.import_and_post(self.scenario.approved_cost(line, source, at + _ACTUAL), at)
+        self.scenario.reconciled(line)
 
     def corrected_transaction(self, line: ExpenseLine, at: datetime) -> None:
         """Finance had another transaction id until the line was approved."""
@@ -170,86 +169,88 @@ class ExpenseBook:
         self.expenses.correct_transaction(line, at - timedelta(hours=20))
         self.expenses.approve(line, at - timedelta(hours=3))
         self.expenses.post(line, at)
-        self.cast.book(self._after_posting(line, at), at)
-        self.cast.reconciled(line)
+        self.scenario.import_and_post(self._after_posting(line, at), at)
+        self.scenario.reconciled(line)
 
     def corrected_journal_line(self, line: ExpenseLine, at: datetime) -> None:
-        """The staging row named the journal line of another document until it was put right."""
+        """The staging row named the journal line of another document until it was corrected."""
         (cost,) = self._approved(line, at, sales=False)
         if self._booked is None:
             raise ValueError("there is no journal line of another document yet")
         wrong = self._booked.journal_line
-        self.tail.rename_line(cost, wrong, at + timedelta(hours=1))
-        self.cast.book([cost], at)
-        self.cast.reconciled(line)
+        self.flow.rename_line(cost, wrong, at + timedelta(hours=1))
+        self.scenario.import_and_post([cost], at)
+        self.scenario.reconciled(line)
 
     def not_written_back(self, line: ExpenseLine, at: datetime) -> None:
-        """Posted in Finance, but Dataverse never heard of the voucher."""
+        """Posted in Finance, but the voucher never reached Dataverse."""
         self._without_write_back(line, at, staging=True)
 
     def not_written_to_staging(self, line: ExpenseLine, at: datetime) -> None:
-        """The journal line is posted, but not even the staging row heard of the voucher."""
+        """The journal line is posted, but the voucher reached not even the staging row."""
         self._without_write_back(line, at, staging=False)
 
     def staged_twice(self, line: ExpenseLine, at: datetime) -> None:
         """Dual-write put the actual into the staging table twice."""
         (cost,) = self._approved(line, at, sales=False)
-        self.tail.stage_twice(cost, at + timedelta(minutes=3))
-        self.cast.book([cost], at)
-        self.cast.reconciled(line)
+        self.flow.stage_twice(cost, at + timedelta(minutes=3))
+        self.scenario.import_and_post([cost], at)
+        self.scenario.reconciled(line)
 
     def line_without_state(self, line: ExpenseLine, at: datetime) -> None:
-        """The journal line has no state of its own; its journal is posted."""
+        """The journal line has no status of its own; its journal is posted."""
         (cost,) = self._approved(line, at, sales=False)
         night = moment(at.date() + timedelta(days=1), 2)
-        journal = self.tail.daily_journal(line.company, night, night + timedelta(hours=7))
-        self.tail.import_line(cost, journal, night + timedelta(minutes=6), status=None)
-        self.cast.reconciled(line)
+        journal = self.flow.daily_journal(line.company, night, night + timedelta(hours=7))
+        self.flow.import_line(cost, journal, night + timedelta(minutes=6), status=None)
+        self.scenario.reconciled(line)
 
     def line_unseen_but_posted(self, line: ExpenseLine, at: datetime) -> None:
         """The journal line sent no event, but the staging row has its voucher."""
         (cost,) = self._approved(line, at, sales=False)
         night = moment(at.date() + timedelta(days=1), 2)
-        journal = self.tail.daily_journal(line.company, night, night + timedelta(hours=7))
-        self.tail.import_line(cost, journal, night + timedelta(minutes=7), seen=False)
-        self.tail.post(cost, night + timedelta(hours=7), line_seen=False)
-        self.cast.reconciled(line)
+        journal = self.flow.daily_journal(line.company, night, night + timedelta(hours=7))
+        self.flow.import_line(cost, journal, night + timedelta(minutes=7), event_sent=False)
+        self.flow.post(cost, night + timedelta(hours=7), line_event_sent=False)
+        self.scenario.reconciled(line)
 
     def actual_too_small(self, line: ExpenseLine, at: datetime) -> None:
-        """The actual is 12.50 less than the document; it is posted all the same."""
+        """The actual is 12.50 less than the document; it is posted nevertheless."""
         self.expenses.process(line, at)
         source = self._approved_source(line, at)
         posted = line.amount - money("12.50")
-        cost = self.tail.actual(line, source, at + _ACTUAL, amount=posted)
-        self.tail.stage(cost, at + timedelta(seconds=60))
-        self.cast.book([cost], at)
-        self.cast.label(line, "reconciled", reconciled=posted, difference=money("12.50"))
+        cost = self.flow.actual(line, source, at + _ACTUAL, amount=posted)
+        self.flow.stage(cost, at + timedelta(seconds=60))
+        self.scenario.import_and_post([cost], at)
+        self.scenario.label(line, "reconciled", reconciled=posted, difference=money("12.50"))
 
     def not_imported(self, line: ExpenseLine, at: datetime) -> None:
-        """Nobody has run Import from staging."""
+        """Import from staging has not run."""
         self._approved(line, at)
-        self.cast.misses_journal_line(line, "not-imported")
+        self.scenario.misses_journal_line(line, "not-imported")
 
     def line_never_seen(self, line: ExpenseLine, at: datetime) -> None:
         """The staging row names a journal line that sent no event."""
         (cost,) = self._approved(line, at, sales=False)
         night = moment(at.date() + timedelta(days=1), 3)
-        self.tail.import_line(cost, self.tail.journal(line.company, night), night + timedelta(seconds=5), seen=False)
-        self.cast.misses_journal_line(line, "line-not-seen")
+        self.flow.import_line(
+            cost, self.flow.journal(line.company, night), night + timedelta(seconds=5), event_sent=False
+        )
+        self.scenario.misses_journal_line(line, "line-not-seen")
 
     def line_deleted(self, line: ExpenseLine, at: datetime) -> None:
         """The journal line was deleted before posting and not imported again."""
         (cost,) = self._approved(line, at, sales=False)
-        self.cast.stick(cost, line_state.DRAFT, at)
-        self.tail.delete_line(cost, at + timedelta(days=1, hours=6))
-        self.cast.misses_journal_line(line, "line-not-seen")
+        self.scenario.stick(cost, line_state.DRAFT, at)
+        self.flow.delete_line(cost, at + timedelta(days=1, hours=6))
+        self.scenario.misses_journal_line(line, "line-not-seen")
 
-    def stuck(self, status: int) -> Story:
-        """The journal line gets no further than a state."""
+    def stuck(self, status: int) -> StoryFunction:
+        """Return a story whose journal line does not get beyond a status."""
 
         def story(line: ExpenseLine, at: datetime) -> None:
             (cost, *_) = self._approved(line, at)
-            self.cast.misses_journal_line(line, self.cast.stick(cost, status, at))
+            self.scenario.misses_journal_line(line, self.scenario.stick(cost, status, at))
 
         return story
 
@@ -257,20 +258,22 @@ class ExpenseBook:
         """The first actual and its reversal are posted; the line of the replacement is a draft."""
         source, (original,) = self._with_source(line, at)
         later = at + timedelta(hours=2)
-        reversal = self.tail.reverse(original, source, later)
-        replacement = self.tail.replace(original, source, later + timedelta(seconds=10))
-        self.cast.stage([reversal, replacement], later + timedelta(seconds=20))
-        self.cast.book([original, reversal], at)
-        cause = self.cast.stick(replacement, line_state.DRAFT, at)
-        self.cast.label(line, "missing-journal-line", cause=cause, missing_journal_line=line.amount, reconciled=ZERO)
+        reversal = self.flow.reverse(original, source, later)
+        replacement = self.flow.replace(original, source, later + timedelta(seconds=10))
+        self.scenario.stage([reversal, replacement], later + timedelta(seconds=20))
+        self.scenario.import_and_post([original, reversal], at)
+        cause = self.scenario.stick(replacement, line_state.DRAFT, at)
+        self.scenario.label(
+            line, "missing-journal-line", cause=cause, missing_journal_line=line.amount, reconciled=ZERO
+        )
 
     def not_synced(self, line: ExpenseLine, at: datetime) -> None:
-        """Dual-write never brought the expense to Dataverse."""
+        """Dual-write never copied the expense to Dataverse."""
         self.expenses.process(line, at)
-        self.cast.misses_actual(line, "not-synced-to-dataverse")
+        self.scenario.misses_actual(line, "not-synced-to-dataverse")
 
-    def not_approved(self, status: int) -> Story:
-        """Dataverse has the expense, in a state short of approved."""
+    def not_approved(self, status: int) -> StoryFunction:
+        """Return a story whose expense is in Dataverse, with a status short of approved."""
 
         def story(line: ExpenseLine, at: datetime) -> None:
             self.expenses.process(line, at)
@@ -279,80 +282,80 @@ class ExpenseBook:
                 self.expenses.touch(source, at + _DECIDED)
             else:
                 self.expenses.decide(source, at + _DECIDED, status)
-            self.cast.misses_actual(line, "not-approved")
+            self.scenario.misses_actual(line, "not-approved")
 
         return story
 
     def no_actual_made(self, line: ExpenseLine, at: datetime) -> None:
-        """Approved, but no actual came of it."""
+        """Approved, but no actual was created."""
         self.expenses.process(line, at)
         self._approved_source(line, at)
-        self.cast.misses_actual(line, "no-actual-made")
+        self.scenario.misses_actual(line, "no-actual-made")
 
     def only_sales_actual(self, line: ExpenseLine, at: datetime) -> None:
-        """Approved, but only the sales side came of it."""
+        """Approved, but only the sales actual was created."""
         self.expenses.process(line, at)
         source = self._approved_source(line, at)
-        sales = self.tail.actual(line, source, at + _ACTUAL, amount=money(120), kind=line_state.UNBILLED_SALES)
-        self.tail.stage(sales, at + timedelta(seconds=60))
-        self.cast.misses_actual(line, "no-actual-made")
+        sales = self.flow.actual(line, source, at + _ACTUAL, amount=money(120), kind=line_state.UNBILLED_SALES)
+        self.flow.stage(sales, at + timedelta(seconds=60))
+        self.scenario.misses_actual(line, "no-actual-made")
 
     def not_synced_back(self, line: ExpenseLine, at: datetime) -> None:
         """The actual is in Dataverse and never reached Finance."""
         self.expenses.process(line, at)
         source = self._approved_source(line, at)
-        (cost,) = self.cast.approved_cost(line, source, at + _ACTUAL, stage=False)
-        self.cast.unsynced.append(cost.amount)
-        self.cast.misses_actual(line, "actual-not-synced-back")
+        (cost,) = self.scenario.approved_cost(line, source, at + _ACTUAL, stage=False)
+        self.scenario.unsynced.append(cost.amount)
+        self.scenario.misses_actual(line, "actual-not-synced-back")
 
     def cancelled_in_dataverse(self, line: ExpenseLine, at: datetime) -> None:
-        """Somebody made the expense inactive in Dataverse."""
+        """A person deactivated the expense in Dataverse."""
         self.expenses.process(line, at)
         source = self.expenses.export(line, at + _EXPORTED)
         self.expenses.deactivate(source, at + timedelta(minutes=6))
-        self.cast.misses_actual(line, "cancelled-in-dataverse")
+        self.scenario.misses_actual(line, "cancelled-in-dataverse")
 
     def actual_reversed(self, line: ExpenseLine, at: datetime) -> None:
-        """The actual and its reversal cancel; neither has been imported."""
+        """The actual and its reversal cancel each other; neither has been imported."""
         self._reversed(line, at)
-        self.cast.misses_actual(line, "actual-reversed")
+        self.scenario.misses_actual(line, "actual-reversed")
 
     def actual_reversed_and_posted(self, line: ExpenseLine, at: datetime) -> None:
-        """The actual and its reversal cancel; both are posted."""
+        """The actual and its reversal cancel each other; both are posted."""
         run = moment(at.date(), 14)
         for actual in self._reversed(line, at):
-            self.tail.book(actual, run, run + timedelta(hours=1))
-        self.cast.misses_actual(line, "actual-reversed")
+            self.flow.import_and_post(actual, run, run + timedelta(hours=1))
+        self.scenario.misses_actual(line, "actual-reversed")
 
     def no_project(self, line: ExpenseLine, at: datetime) -> None:
-        """A cost of no project never leaves Finance."""
+        """A cost without a project never leaves Finance."""
         line = replace(line, project="", transaction="")
         self.expenses.process(line, at)
-        self.cast.excluded(line, "no-project")
+        self.scenario.excluded(line, "no-project")
 
     def cancelled(self, line: ExpenseLine, at: datetime) -> None:
         """Posted, then cancelled in Finance."""
         self.expenses.process(line, at)
         self.expenses.cancel(line, at + timedelta(days=1))
-        self.cast.excluded(line, "cancelled")
+        self.scenario.excluded(line, "cancelled")
 
     def intercompany(self, line: ExpenseLine, at: datetime) -> None:
         """The cost is charged to another company."""
         line = replace(line, charged_to="GBPM")
         self.expenses.process(line, at)
         source = self._approved_source(line, at)
-        self.tail.actual(line, source, at + _ACTUAL, skip_sync=True)
-        self.cast.excluded(line, "intercompany-cost")
+        self.flow.actual(line, source, at + _ACTUAL, skip_sync=True)
+        self.scenario.excluded(line, "intercompany-cost")
 
     def skip_sync(self, line: ExpenseLine, at: datetime) -> None:
-        """The only cost actual is kept out of dual-write on purpose."""
+        """The only cost actual is excluded from dual-write by Skip Sync."""
         self.expenses.process(line, at)
         source = self._approved_source(line, at)
-        self.tail.actual(line, source, at + _ACTUAL, skip_sync=True)
-        self.cast.excluded(line, "skip-sync")
+        self.flow.actual(line, source, at + _ACTUAL, skip_sync=True)
+        self.scenario.excluded(line, "skip-sync")
 
     def draft(self, line: ExpenseLine, at: datetime) -> None:
-        """Entered and nothing more: not a document yet."""
+        """Entered only: not a document yet."""
         self.expenses.enter(replace(line, voucher=""), at)
 
     def draft_deleted(self, line: ExpenseLine, at: datetime) -> None:
@@ -367,88 +370,88 @@ class ExpenseBook:
         self.expenses.approve(line, at + timedelta(hours=2))
         self.expenses.cancel(line, at + timedelta(hours=5))
 
-    def _line(self, scene: Scene, number: int) -> ExpenseLine:
+    def _line(self, planned: PlannedExpense, number: int) -> ExpenseLine:
         return ExpenseLine(
-            record=self.cast.world.record_id("TrvExpTrans"),
+            record=self.scenario.recorder.record_id("TrvExpTrans"),
             number=number,
             transaction=f"USPM-PT{number:06d}",
             voucher=f"USPM-{number:06d}",
-            date=scene.day,
-            amount=scene.amount,
+            date=planned.day,
+            amount=planned.amount,
             category=CATEGORIES[number % len(CATEGORIES)],
             project=PROJECTS[number // 2 % len(PROJECTS)],
-            currency=scene.currency,
-            rate=scene.rate,
+            currency=planned.currency,
+            rate=planned.rate,
             charged_to="USPM" if number % 5 == 0 else "",
         )
 
-    def _plain_scenes(self) -> list[Scene]:
-        chance = self.cast.world.chance
+    def _plain_scenes(self) -> list[PlannedExpense]:
+        chance = self.scenario.recorder.chance
         days = [date(2024, 1, 15), date(2024, 2, 29), date(2024, 3, 1)]
         step = (date(2025, 1, 2) - days[-1]) / (_PLAIN_RECONCILED - len(days))
         days += [days[2] + step * place for place in range(1, _PLAIN_RECONCILED - 2)]
-        return [Scene(day, cents(chance.randrange(1_200, 180_000)), self.reconciled) for day in days]
+        return [PlannedExpense(day, cents(chance.randrange(1_200, 180_000)), self.reconciled) for day in days]
 
-    def _special_scenes(self) -> list[Scene]:
+    def _special_scenes(self) -> list[PlannedExpense]:
         return [*self._odd_reconciled(), *self._unposted_journal_lines(), *self._excluded(), *self._before_window()]
 
-    def _odd_reconciled(self) -> list[Scene]:
+    def _odd_reconciled(self) -> list[PlannedExpense]:
         return [
-            Scene(date(2024, 4, 10), money(250), self.reconciled, "EUR", Decimal(110)),
-            Scene(date(2024, 7, 18), money("87.35"), self.reconciled, "EUR", Decimal("108.37")),
-            Scene(date(2024, 5, 6), money(300), self.corrected),
-            Scene(date(2024, 6, 3), money("145.20"), self.line_imported_again),
-            Scene(date(2024, 6, 24), money("512.75"), self.line_moved),
-            Scene(date(2024, 7, 8), money("98.40"), self.corrected_external_id),
-            Scene(date(2024, 8, 1), money(230), self.corrected_transaction),
-            Scene(date(2024, 8, 20), money(76), self.corrected_journal_line),
-            Scene(date(2024, 9, 9), money(410), self.not_written_back),
-            Scene(date(2024, 12, 16), money(155), self.not_written_to_staging),
-            Scene(date(2024, 9, 23), money("64.90"), self.staged_twice),
-            Scene(date(2024, 10, 2), money(88), self.line_without_state),
-            Scene(date(2024, 10, 21), money(119), self.line_unseen_but_posted),
-            Scene(date(2024, 11, 4), money(320), self.actual_too_small),
-            Scene(date(2024, 11, 11), money(-45), self.reconciled),
-            Scene(date(2024, 11, 25), money(0), self.reconciled),
-            Scene(date(2024, 12, 2), money(205), self.status_without_voucher),
-            Scene(date(2024, 12, 9), money(134), self.voucher_without_status),
+            PlannedExpense(date(2024, 4, 10), money(250), self.reconciled, "EUR", Decimal(110)),
+            PlannedExpense(date(2024, 7, 18), money("87.35"), self.reconciled, "EUR", Decimal("108.37")),
+            PlannedExpense(date(2024, 5, 6), money(300), self.corrected),
+            PlannedExpense(date(2024, 6, 3), money("145.20"), self.line_imported_again),
+            PlannedExpense(date(2024, 6, 24), money("512.75"), self.line_moved),
+            PlannedExpense(date(2024, 7, 8), money("98.40"), self.corrected_external_id),
+            PlannedExpense(date(2024, 8, 1), money(230), self.corrected_transaction),
+            PlannedExpense(date(2024, 8, 20), money(76), self.corrected_journal_line),
+            PlannedExpense(date(2024, 9, 9), money(410), self.not_written_back),
+            PlannedExpense(date(2024, 12, 16), money(155), self.not_written_to_staging),
+            PlannedExpense(date(2024, 9, 23), money("64.90"), self.staged_twice),
+            PlannedExpense(date(2024, 10, 2), money(88), self.line_without_state),
+            PlannedExpense(date(2024, 10, 21), money(119), self.line_unseen_but_posted),
+            PlannedExpense(date(2024, 11, 4), money(320), self.actual_too_small),
+            PlannedExpense(date(2024, 11, 11), money(-45), self.reconciled),
+            PlannedExpense(date(2024, 11, 25), money(0), self.reconciled),
+            PlannedExpense(date(2024, 12, 2), money(205), self.status_without_voucher),
+            PlannedExpense(date(2024, 12, 9), money(134), self.voucher_without_status),
         ]
 
-    def _unposted_journal_lines(self) -> list[Scene]:
-        """Together 5,000.00: the documented tile."""
+    def _unposted_journal_lines(self) -> list[PlannedExpense]:
+        """5,000.00 in total: the documented tile."""
         return [
-            Scene(date(2024, 9, 30), money(400), self.stuck(line_state.UNRECOVERABLE)),
-            Scene(date(2024, 10, 28), money(600), self.stuck(line_state.INVALID)),
-            Scene(date(2024, 11, 18), money(300), self.line_never_seen),
-            Scene(date(2024, 12, 4), money(600), self.line_deleted),
-            Scene(date(2024, 12, 11), money(650), self.stuck(line_state.ERROR)),
-            Scene(date(2024, 12, 18), money(450), self.stuck(line_state.PROCESSING)),
-            Scene(date(2024, 12, 20), money(250), self.replacement_in_draft),
-            Scene(date(2024, 12, 30), money(550), self.stuck(line_state.DRAFT)),
-            Scene(date(2025, 1, 3), money(1200), self.not_imported),
+            PlannedExpense(date(2024, 9, 30), money(400), self.stuck(line_state.UNRECOVERABLE)),
+            PlannedExpense(date(2024, 10, 28), money(600), self.stuck(line_state.INVALID)),
+            PlannedExpense(date(2024, 11, 18), money(300), self.line_never_seen),
+            PlannedExpense(date(2024, 12, 4), money(600), self.line_deleted),
+            PlannedExpense(date(2024, 12, 11), money(650), self.stuck(line_state.ERROR)),
+            PlannedExpense(date(2024, 12, 18), money(450), self.stuck(line_state.PROCESSING)),
+            PlannedExpense(date(2024, 12, 20), money(250), self.replacement_in_draft),
+            PlannedExpense(date(2024, 12, 30), money(550), self.stuck(line_state.DRAFT)),
+            PlannedExpense(date(2025, 1, 3), money(1200), self.not_imported),
         ]
 
-    def _excluded(self) -> list[Scene]:
+    def _excluded(self) -> list[PlannedExpense]:
         return [
-            Scene(date(2024, 4, 22), money(35), self.no_project),
-            Scene(date(2024, 8, 12), money(48), self.no_project),
-            Scene(date(2024, 5, 20), money(140), self.cancelled),
-            Scene(date(2024, 6, 12), money(760), self.intercompany),
-            Scene(date(2024, 9, 16), money(95), self.skip_sync),
-            Scene(date(2024, 10, 8), money(22), self.draft),
-            Scene(date(2024, 10, 9), money(23), self.draft_deleted),
-            Scene(date(2024, 10, 10), money(24), self.draft_cancelled),
+            PlannedExpense(date(2024, 4, 22), money(35), self.no_project),
+            PlannedExpense(date(2024, 8, 12), money(48), self.no_project),
+            PlannedExpense(date(2024, 5, 20), money(140), self.cancelled),
+            PlannedExpense(date(2024, 6, 12), money(760), self.intercompany),
+            PlannedExpense(date(2024, 9, 16), money(95), self.skip_sync),
+            PlannedExpense(date(2024, 10, 8), money(22), self.draft),
+            PlannedExpense(date(2024, 10, 9), money(23), self.draft_deleted),
+            PlannedExpense(date(2024, 10, 10), money(24), self.draft_cancelled),
         ]
 
-    def _before_window(self) -> list[Scene]:
+    def _before_window(self) -> list[PlannedExpense]:
         return [
-            Scene(date(2024, 1, 22), money(75), self.not_approved(state.DV_SUBMITTED)),
-            Scene(date(2024, 2, 12), money(120), self.stuck(line_state.DRAFT)),
-            Scene(date(2024, 2, 20), money(180), self.reconciled),
+            PlannedExpense(date(2024, 1, 22), money(75), self.not_approved(state.DV_SUBMITTED)),
+            PlannedExpense(date(2024, 2, 12), money(120), self.stuck(line_state.DRAFT)),
+            PlannedExpense(date(2024, 2, 20), money(180), self.reconciled),
         ]
 
-    def _flight_stories(self) -> list[Story]:
-        """Forty stories of 100.00 each: together the documented 4,000.00."""
+    def _flight_stories(self) -> list[StoryFunction]:
+        """Return forty stories of 100.00 each: the documented 4,000.00 in total."""
         return [
             *[self.not_synced] * 16,
             *[self.not_approved(state.DV_SUBMITTED)] * 6,
@@ -463,51 +466,51 @@ class ExpenseBook:
         ]
 
     def _approved(self, line: ExpenseLine, at: datetime, *, sales: bool | None = None) -> list[Actual]:
-        """Everything up to the staging rows; without a wish every second expense has a sales side."""
+        """Take every step up to the staging rows; unless `sales` is given every second expense has a sales actual."""
         self.expenses.process(line, at)
         return self._after_posting(line, at, sales=sales)
 
     def _after_posting(self, line: ExpenseLine, at: datetime, *, sales: bool | None = None) -> list[Actual]:
         source = self._approved_source(line, at)
         wanted = line.number % 2 == 0 if sales is None else sales
-        return self.cast.approved_cost(line, source, at + _ACTUAL, sales=wanted)
+        return self.scenario.approved_cost(line, source, at + _ACTUAL, sales=wanted)
 
-    def _with_source(self, line: ExpenseLine, at: datetime) -> tuple[Source, list[Actual]]:
+    def _with_source(self, line: ExpenseLine, at: datetime) -> tuple[SourceRecord, list[Actual]]:
         self.expenses.process(line, at)
         source = self._approved_source(line, at)
-        return source, self.cast.approved_cost(line, source, at + _ACTUAL)
+        return source, self.scenario.approved_cost(line, source, at + _ACTUAL)
 
-    def _approved_source(self, line: ExpenseLine, at: datetime) -> Source:
-        """The expense in Dataverse, approved; how its actuals link and what it says of itself takes turns."""
-        self._told += 1
+    def _approved_source(self, line: ExpenseLine, at: datetime) -> SourceRecord:
+        """Return the approved expense in Dataverse; the ways its actuals link to it and its company alternate."""
+        self._exported += 1
         source = self.expenses.export(
             line,
             at + _EXPORTED,
-            says_company=self._told % 5 != 4,
-            lookup=self._told % 3 != 2,
-            origin=self._told % 3 != 0,
+            names_company=self._exported % 5 != 4,
+            lookup=self._exported % 3 != 2,
+            origin=self._exported % 3 != 0,
         )
         self.expenses.decide(source, at + _DECIDED)
-        if self._told % 6 == 0:
+        if self._exported % 6 == 0:
             self.expenses.touch(source, at + timedelta(minutes=8))
         return source
 
     def _reversed(self, line: ExpenseLine, at: datetime) -> list[Actual]:
         source, (original,) = self._with_source(line, at)
         later = at + timedelta(minutes=5)
-        reversal = self.tail.reverse(original, source, later)
-        self.tail.stage(reversal, later + timedelta(seconds=15))
+        reversal = self.flow.reverse(original, source, later)
+        self.flow.stage(reversal, later + timedelta(seconds=15))
         return [original, reversal]
 
     def _without_write_back(self, line: ExpenseLine, at: datetime, *, staging: bool) -> None:
         (cost,) = self._approved(line, at, sales=False)
         night = moment(at.date() + timedelta(days=1), 2)
-        journal = self.tail.daily_journal(line.company, night, night + timedelta(hours=7))
-        self.tail.import_line(cost, journal, night + timedelta(minutes=5))
-        self.tail.post(cost, night + timedelta(hours=6), staging=staging, write_back=False)
-        self.cast.reconciled(line)
+        journal = self.flow.daily_journal(line.company, night, night + timedelta(hours=7))
+        self.flow.import_line(cost, journal, night + timedelta(minutes=5))
+        self.flow.post(cost, night + timedelta(hours=6), staging=staging, write_back=False)
+        self.scenario.reconciled(line)
 
     def _not_posted(self, line: ExpenseLine, at: datetime, status: int) -> None:
         self.expenses.enter(line, at - timedelta(hours=26))
         self.expenses.approve(line, at, status=status)
-        self.cast.label(line, "not-posted")
+        self.scenario.label(line, "not-posted")

@@ -1,16 +1,16 @@
-"""The invoice proposal of the small company: confirmed today, and it waits, for what it bills is not posted."""
+"""Invoice proposal of the small company: confirmed today, and not created yet because what it bills is not posted."""
 
 from datetime import date
 
-from tieout.simulator.company_story import Cast, moment
-from tieout.simulator.invoice_proposals import Proposals
+from tieout.simulator.company_story import CompanyScenario, moment
+from tieout.simulator.invoice_proposals import InvoiceProposals
 
 NUMBER = "PI-000214"
 BILLED_SINCE = date(2024, 12, 30)
 CONFIRMED = moment(date(2025, 1, 8), 16)
 
 
-def play_proposal(cast: Cast) -> None:
+def play_proposal(scenario: CompanyScenario) -> None:
     """Bill the unbilled sales of the last days; the integration journal has posted none of them."""
-    sales = [one for one in cast.sales if one.line.date >= BILLED_SINCE and not one.voucher]
-    Proposals(cast.tail).confirm(NUMBER, sales, CONFIRMED)
+    sales = [one for one in scenario.sales if one.line.date >= BILLED_SINCE and not one.voucher]
+    InvoiceProposals(scenario.flow).confirm(NUMBER, sales, CONFIRMED)

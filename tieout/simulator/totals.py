@@ -1,4 +1,4 @@
-"""The totals of a company, added up from its labels: what `tieout summary` should say."""
+"""Totals of a company, summed from its labels: the expected output of `tieout summary`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,41 +8,41 @@ from typing import Any
 
 from engine.reconciliation.documents import TILES
 from tieout.simulator.amounts import rounded
-from tieout.simulator.scenario import ZERO, Kind, Label, Summary
+from tieout.simulator.scenario import ZERO, DocumentKind, Label, Summary
 
 
 @dataclass(slots=True)
 class Sum:
-    """An amount, and how many documents are in it."""
+    """An amount and its number of documents."""
 
     amount: Decimal = ZERO
     documents: int = 0
 
     def add(self, amount: Decimal) -> None:
-        """One document more."""
+        """Add one document."""
         self.amount += amount
         self.documents += 1
 
 
 @dataclass(slots=True)
 class Totals:
-    """The labels of one company within a window (both ends included), and its actuals that never reached Finance."""
+    """Labels of one company within a window (both ends included), and its actuals that never reached Finance."""
 
     company: str
     currency: str
     window: tuple[date, date]
-    tiles: dict[tuple[Kind, str], Sum] = field(default_factory=dict)
-    unreconciled: dict[Kind, Sum] = field(default_factory=dict)
+    tiles: dict[tuple[DocumentKind, str], Sum] = field(default_factory=dict)
+    unreconciled: dict[DocumentKind, Sum] = field(default_factory=dict)
     difference: Sum = field(default_factory=Sum)
     unsynced: Sum = field(default_factory=Sum)
 
     def __post_init__(self) -> None:
-        """Start each tile at nothing."""
+        """Set each tile to zero."""
         self.tiles = {(tile.kind, tile.part): Sum() for tile in TILES}
         self.unreconciled = {"expense": Sum(), "vendor-invoice-line": Sum()}
 
     def add(self, label: Label) -> None:
-        """Count a document, if it is one of this company and window."""
+        """Add a document if it belongs to this company and window."""
         first, last = self.window
         if label.company != self.company or not first <= label.date <= last:
             return
@@ -57,7 +57,7 @@ class Totals:
             self.difference.add(accounting.difference)
 
     def as_summary(self) -> Summary:
-        """The totals, shaped like the answer of `tieout summary`."""
+        """Return the totals in the format of `tieout summary`."""
         first, last = self.window
         unsynced = self._shown(self.unsynced)
         return {
@@ -82,7 +82,7 @@ class Totals:
 def summarise(
     labels: Iterable[Label], company: str, currency: str, window: tuple[date, date], unsynced: Iterable[Decimal]
 ) -> Summary:
-    """Add up labels that are all at hand."""
+    """Sum labels that are all in memory."""
     totals = Totals(company, currency, window)
     for label in labels:
         totals.add(label)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from tieout.simulator import integration_journal as state
 from tieout.simulator.amounts import rounded, smallest
-from tieout.simulator.document_story import ExpensePaper, Paper
+from tieout.simulator.document_story import DocumentStory, ExpenseStory
 from tieout.simulator.faults.repertoire import fault
 from tieout.simulator.faults.steps import halves
 from tieout.simulator.integration_journal import Actual
@@ -14,119 +14,127 @@ from tieout.simulator.scenario import Columns
 
 
 @fault("A5 actuals with amount zero", 12)
-def actual_of_nothing(paper: Paper) -> None:
+def actual_of_nothing(story: DocumentStory) -> None:
     """An invoice without unit price makes an actual of 0; it is posted all the same."""
-    nothing = 0 * paper.line.amount
-    paper.booked(paper.staged(paper.actual(paper.approved(), nothing)))
-    paper.reconciled("amount-differs", posted=nothing)
+    nothing = 0 * story.line.amount
+    story.import_and_post(story.stage(story.create_actual(story.approve(), nothing)))
+    story.reconciled("amount-differs", posted=nothing)
 
 
 @fault("R18 amount differs", 12)
-def actual_too_small(paper: Paper) -> None:
+def actual_too_small(story: DocumentStory) -> None:
     """A part of the amount is lost on the way."""
-    part, _ = halves(paper)
-    paper.booked(paper.staged(paper.actual(paper.approved(), part)))
-    paper.reconciled("amount-differs", posted=part)
+    part, _ = halves(story)
+    story.import_and_post(story.stage(story.create_actual(story.approve(), part)))
+    story.reconciled("amount-differs", posted=part)
 
 
 @fault("R18 amount differs by the smallest unit", 8)
-def actual_a_cent_off(paper: Paper) -> None:
+def actual_a_cent_off(story: DocumentStory) -> None:
     """A cent (or yen, or fils) too much."""
-    amount = paper.line.amount + smallest(paper.line.currency)
-    paper.booked(paper.staged(paper.actual(paper.approved(), amount)))
-    paper.reconciled("amount-differs", posted=amount)
+    amount = story.line.amount + smallest(story.line.currency)
+    story.import_and_post(story.stage(story.create_actual(story.approve(), amount)))
+    story.reconciled("amount-differs", posted=amount)
 
 
-@fault("R14 an actual for a line that costs nothing", 5, alone=True)
-def cost_from_nothing(paper: Paper) -> None:
+@fault("R14 an actual for a line that costs nothing", 5, exclusive=True)
+def cost_from_nothing(story: DocumentStory) -> None:
     """The document has no amount, the actual has one: it goes by the rate into the accounting currency."""
-    amount = paper.line.amount
-    paper.line = replace(paper.line, amount=0 * amount)
-    paper.booked(paper.staged(paper.actual(paper.approved(), amount)))
-    paper.reconciled("amount-differs", posted=amount)
+    amount = story.line.amount
+    story.line = replace(story.line, amount=0 * amount)
+    story.import_and_post(story.stage(story.create_actual(story.approve(), amount)))
+    story.reconciled("amount-differs", posted=amount)
 
 
 @fault("A8 project category lost on the way", 12)
-def category_lost(paper: Paper) -> None:
+def category_lost(story: DocumentStory) -> None:
     """The journal line falls back to the default of the parameters."""
-    actual = paper.staged(paper.actual(paper.approved()), wrong={"TransactionCategoryId": ""})
-    paper.booked(actual, wrong={"ProjCategoryId": "DEFAULT-Expense"})
-    paper.reconciled("category-differs")
+    actual = story.stage(story.create_actual(story.approve()), overrides={"TransactionCategoryId": ""})
+    story.import_and_post(actual, overrides={"ProjCategoryId": "DEFAULT-Expense"})
+    story.reconciled("category-differs")
 
 
-@fault("R18 currency differs", 8, money="own", alone=True)
-def other_currency(paper: Paper) -> None:
+@fault("R18 currency differs", 8, currency="own", exclusive=True)
+def other_currency(story: DocumentStory) -> None:
     """The actual is in another currency; its accounting amount says what it is worth."""
-    actual = _foreign_actual(paper, worth=paper.line.amount)
-    paper.booked(actual, wrong={"CostCurrency": _other_currency(paper)})
-    paper.reconciled("currency-differs")
+    actual = _foreign_actual(story, worth=story.line.amount)
+    story.import_and_post(actual, overrides={"CostCurrency": _other_currency(story)})
+    story.reconciled("currency-differs")
 
 
-@fault("R18 currency differs, and nothing says what it is worth", 6, money="own", alone=True)
-def not_computable(paper: Paper) -> None:
+@fault("R18 currency differs, and nothing says what it is worth", 6, currency="own", exclusive=True)
+def not_computable(story: DocumentStory) -> None:
     """The actual is in another currency and has no accounting amount: the parts cannot be known."""
-    actual = _foreign_actual(paper, worth=None)
-    paper.imported(actual, wrong={"CostCurrency": _other_currency(paper)})
+    actual = _foreign_actual(story, worth=None)
+    story.import_line(actual, overrides={"CostCurrency": _other_currency(story)})
     findings = ("currency-differs", "not-computable")
-    paper.outcome("missing-journal-line", cause="draft", findings=findings, computable=False)
+    story.record_outcome("missing-journal-line", cause="draft", findings=findings, computable=False)
 
 
 @fault("R18 project differs", 8)
-def other_project(paper: Paper) -> None:
+def other_project(story: DocumentStory) -> None:
     """Somebody moves the actual to another project of the company."""
-    company = paper.line.project[:4]
-    projects = [number for number in paper.tail.directory.codes("msdyn_project") if number.startswith(company)]
-    other = paper.chance.choice([number for number in projects if number != paper.line.project])
-    lookup = paper.tail.directory.lookup("msdyn_project", other)
-    actual = paper.staged(paper.actual(paper.approved(), wrong={"msdyn_project": lookup}), wrong={"ProjectId": other})
-    paper.booked(actual, wrong={"ProjId": other})
-    paper.reconciled("project-differs")
+    company = story.line.project[:4]
+    projects = [number for number in story.flow.reference_ids.codes("msdyn_project") if number.startswith(company)]
+    other = story.chance.choice([number for number in projects if number != story.line.project])
+    lookup = story.flow.reference_ids.lookup("msdyn_project", other)
+    actual = story.stage(
+        story.create_actual(story.approve(), overrides={"msdyn_project": lookup}), overrides={"ProjectId": other}
+    )
+    story.import_and_post(actual, overrides={"ProjId": other})
+    story.reconciled("project-differs")
 
 
 @fault("A9 transaction date shifts by the user's time zone", 10)
-def date_shifted(paper: Paper) -> None:
+def date_shifted(story: DocumentStory) -> None:
     """A day before the first of the month: the cost is in one period, its clearing in another."""
-    shifted = (paper.line.date.replace(day=1) - timedelta(days=1)).isoformat()
-    actual = paper.actual(paper.approved(), wrong={"msdyn_accountingdate": shifted})
-    paper.booked(paper.staged(actual, wrong={"AccountingDate": shifted}), wrong={"AccountingDate": shifted})
-    paper.reconciled("date-differs")
+    shifted = (story.line.date.replace(day=1) - timedelta(days=1)).isoformat()
+    actual = story.create_actual(story.approve(), overrides={"msdyn_accountingdate": shifted})
+    story.import_and_post(
+        story.stage(actual, overrides={"AccountingDate": shifted}), overrides={"AccountingDate": shifted}
+    )
+    story.reconciled("date-differs")
 
 
 @fault("A9 a date that shifts within its period", 8)
-def date_shifted_harmlessly(paper: Paper) -> None:
+def date_shifted_harmlessly(story: DocumentStory) -> None:
     """A day off within the month says nothing."""
-    day = paper.line.date
+    day = story.line.date
     shifted = (day - timedelta(days=1) if day.day > 1 else day + timedelta(days=1)).isoformat()
-    actual = paper.actual(paper.approved(), wrong={"msdyn_accountingdate": shifted})
-    paper.booked(paper.staged(actual, wrong={"AccountingDate": shifted}), wrong={"AccountingDate": shifted})
-    paper.reconciled()
+    actual = story.create_actual(story.approve(), overrides={"msdyn_accountingdate": shifted})
+    story.import_and_post(
+        story.stage(actual, overrides={"AccountingDate": shifted}), overrides={"AccountingDate": shifted}
+    )
+    story.reconciled()
 
 
-@fault("R18 rate differs", 8, money="foreign", alone=True)
-def other_rate(paper: Paper) -> None:
+@fault("R18 rate differs", 8, currency="foreign", exclusive=True)
+def other_rate(story: DocumentStory) -> None:
     """Finance posts the journal line at a rate of another day."""
-    rate = paper.line.rate * Decimal("1.04")
-    paper.booked(paper.staged(paper.actual(paper.approved())), wrong={"CostExchangeRate": f"{rate:.12f}"})
-    paper.reconciled("rate-differs")
+    rate = story.line.rate * Decimal("1.04")
+    story.import_and_post(
+        story.stage(story.create_actual(story.approve())), overrides={"CostExchangeRate": f"{rate:.12f}"}
+    )
+    story.reconciled("rate-differs")
 
 
 @fault("B32 retried POST creates duplicates: actuals", 10)
-def actual_twice(paper: Paper) -> None:
+def actual_twice(story: DocumentStory) -> None:
     """Two actuals of the whole amount, both posted."""
-    source = paper.approved()
-    actuals = [paper.staged(paper.actual(source)) for _ in range(2)]
-    paper.booked(*actuals)
-    paper.reconciled("amount-differs", "duplicate-actual", posted=2 * paper.line.amount)
+    source = story.approve()
+    actuals = [story.stage(story.create_actual(source)) for _ in range(2)]
+    story.import_and_post(*actuals)
+    story.reconciled("amount-differs", "duplicate-actual", posted=2 * story.line.amount)
 
 
 @fault("B32 retried POST creates duplicates: the second waits", 8)
-def actual_twice_one_waits(paper: Paper) -> None:
+def actual_twice_one_waits(story: DocumentStory) -> None:
     """Two actuals of the whole amount; the line of the second is a draft."""
-    source, amount = paper.approved(), paper.line.amount
-    first, second = (paper.staged(paper.actual(source)) for _ in range(2))
-    paper.booked(first)
-    cause = paper.stuck(second, state.DRAFT)
-    paper.outcome(
+    source, amount = story.approve(), story.line.amount
+    first, second = (story.stage(story.create_actual(source)) for _ in range(2))
+    story.import_and_post(first)
+    cause = story.leave_at_status(second, state.DRAFT)
+    story.record_outcome(
         "missing-journal-line",
         cause=cause,
         missing_journal_line=amount,
@@ -136,68 +144,68 @@ def actual_twice_one_waits(paper: Paper) -> None:
 
 
 @fault("A2 staged twice", 10)
-def staged_twice(paper: Paper) -> None:
+def staged_twice(story: DocumentStory) -> None:
     """Dual-write sends the actual twice; Finance marks the second row as a duplicate."""
-    cost = paper.cost()
-    paper.tail.stage_twice(cost, paper.later(minutes=3))
-    paper.booked(cost)
-    paper.reconciled("duplicate-staging-row")
+    cost = story.create_staged_cost()
+    story.flow.stage_twice(cost, story.advance(minutes=3))
+    story.import_and_post(cost)
+    story.reconciled("duplicate-staging-row")
 
 
 @fault("A2 lines duplicated by overlapping import runs", 10)
-def imported_twice(paper: Paper) -> None:
+def imported_twice(story: DocumentStory) -> None:
     """Two runs of Import from staging make two lines of one actual; both are posted."""
-    cost = paper.staged(paper.actual(paper.approved()))
-    again = replace(cost, staging=paper.tail.stage_twice(cost, paper.later(minutes=3)))
-    paper.booked(cost)
-    paper.imported(again)
-    paper.tail.post(again, paper.night(15), write_back=False)
-    paper.reconciled("duplicate-journal-line", "duplicate-staging-row")
+    cost = story.stage(story.create_actual(story.approve()))
+    again = replace(cost, staging=story.flow.stage_twice(cost, story.advance(minutes=3)))
+    story.import_and_post(cost)
+    story.import_line(again)
+    story.flow.post(again, story.hour_after(15), write_back=False)
+    story.reconciled("duplicate-journal-line", "duplicate-staging-row")
 
 
-@fault("B32 retried POST creates duplicates: expenses", 8, of="expense")
-def expense_twice(paper: ExpensePaper) -> None:
+@fault("B32 retried POST creates duplicates: expenses", 8, document="expense")
+def expense_twice(story: ExpenseStory) -> None:
     """Dataverse has the expense twice; the first one is approved and made the actual."""
-    cost = paper.cost()
-    paper.expenses.export(paper.line, paper.at + timedelta(minutes=6), wrong=paper.owner)
-    paper.booked(cost)
-    paper.reconciled("duplicate-record")
+    cost = story.create_staged_cost()
+    story.expenses.export(story.line, story.at + timedelta(minutes=6), overrides=story.owner)
+    story.import_and_post(cost)
+    story.reconciled("duplicate-record")
 
 
-@fault("R10 a transaction id given twice", 6, of="expense", brief=True)
-def same_transaction_twice(paper: ExpensePaper) -> None:
+@fault("R10 a transaction id given twice", 6, document="expense", same_day=True)
+def same_transaction_twice(story: ExpenseStory) -> None:
     """Two lines with one id: the first keeps the record in Dataverse, the second stands without (decision 1)."""
-    paper.cost()
-    paper.misses_journal_line("not-imported")
-    record = paper.tail.world.record_id("TrvExpTrans")
-    twin = replace(paper.line, record=record, voucher=f"{paper.line.voucher}-B")
-    paper.expenses.process(twin, paper.at + timedelta(minutes=1))
-    first, paper.line = paper.line, replace(twin, transaction="")
-    paper.misses_actual("not-synced-to-dataverse", "ambiguous-link")
-    paper.line = first
+    story.create_staged_cost()
+    story.misses_journal_line("not-imported")
+    record = story.flow.recorder.record_id("TrvExpTrans")
+    twin = replace(story.line, record=record, voucher=f"{story.line.voucher}-B")
+    story.expenses.process(twin, story.at + timedelta(minutes=1))
+    first, story.line = story.line, replace(twin, transaction="")
+    story.misses_actual("not-synced-to-dataverse", "ambiguous-link")
+    story.line = first
 
 
-@fault("A15 a row that Finance does not know", 6, of="expense", brief=True)
-def orphan_in_dataverse(paper: ExpensePaper) -> None:
+@fault("A15 a row that Finance does not know", 6, document="expense", same_day=True)
+def orphan_in_dataverse(story: ExpenseStory) -> None:
     """Finance rolled its posting back and dropped the line; Dataverse kept its expense. The paper itself goes well."""
-    stray = replace(paper.line, transaction=f"{paper.line.company}-PO{paper.line.number:06d}")
-    row = paper.expenses.export(stray, paper.at + timedelta(minutes=7), wrong=paper.owner).row
-    paper.truth.strays.append(("orphan-in-dataverse", "msdyn_expense", row))
-    paper.cost()
-    paper.misses_journal_line("not-imported")
+    stray = replace(story.line, transaction=f"{story.line.company}-PO{story.line.number:06d}")
+    row = story.expenses.export(stray, story.at + timedelta(minutes=7), overrides=story.owner).row
+    story.outcomes.row_findings.append(("orphan-in-dataverse", "msdyn_expense", row))
+    story.create_staged_cost()
+    story.misses_journal_line("not-imported")
 
 
-def _other_currency(paper: Paper) -> str:
-    return "GBP" if paper.line.currency == "EUR" else "EUR"
+def _other_currency(story: DocumentStory) -> str:
+    return "GBP" if story.line.currency == "EUR" else "EUR"
 
 
-def _foreign_actual(paper: Paper, worth: Decimal | None) -> Actual:
+def _foreign_actual(story: DocumentStory, worth: Decimal | None) -> Actual:
     """An actual in a currency unlike its document's, staged; `worth` is its accounting amount."""
-    source, currency = paper.approved(), _other_currency(paper)
-    amount = rounded(paper.line.amount * Decimal("0.9") + 1, currency)
-    wrong: Columns = {"transactioncurrencyid": paper.tail.directory.lookup("transactioncurrency", currency)}
-    actual = paper.actual(
-        source, amount, wrong=wrong | ({} if worth is None else {"assumed_accountingamount": str(worth)})
+    source, currency = story.approve(), _other_currency(story)
+    amount = rounded(story.line.amount * Decimal("0.9") + 1, currency)
+    overrides: Columns = {"transactioncurrencyid": story.flow.reference_ids.lookup("transactioncurrency", currency)}
+    actual = story.create_actual(
+        source, amount, overrides=overrides | ({} if worth is None else {"assumed_accountingamount": str(worth)})
     )
     actual.accounting = worth or actual.accounting
-    return paper.staged(actual, wrong={"TransactionCurrencyId": currency})
+    return story.stage(actual, overrides={"TransactionCurrencyId": currency})

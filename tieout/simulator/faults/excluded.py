@@ -4,51 +4,51 @@ from dataclasses import replace
 from datetime import timedelta
 
 from tieout.simulator import expenses
-from tieout.simulator.document_story import ExpensePaper, InvoicePaper, Paper
+from tieout.simulator.document_story import DocumentStory, ExpenseStory, InvoiceStory
 from tieout.simulator.faults.repertoire import fault
 
 
-@fault("C39 excluded by filter: no project", 15, brief=True, alone=True)
-def no_project(paper: Paper) -> None:
+@fault("C39 excluded by filter: no project", 15, same_day=True, exclusive=True)
+def no_project(story: DocumentStory) -> None:
     """A cost of no project never leaves Finance."""
-    paper.line = replace(paper.line, project="", transaction="")
-    paper.posted()
-    paper.excluded("no-project")
+    story.line = replace(story.line, project="", transaction="")
+    story.post()
+    story.excluded("no-project")
 
 
-@fault("C39 excluded by filter: Skip Sync", 10, brief=True)
-def skip_sync(paper: Paper) -> None:
+@fault("C39 excluded by filter: Skip Sync", 10, same_day=True)
+def skip_sync(story: DocumentStory) -> None:
     """The only cost actual is kept out of dual-write on purpose."""
-    paper.actual(paper.approved(), wrong={"assumed_skipsync": True})
-    paper.excluded("skip-sync")
+    story.create_actual(story.approve(), overrides={"assumed_skipsync": True})
+    story.excluded("skip-sync")
 
 
-@fault("R13 charged to another company", 12, brief=True, alone=True)
-def intercompany(paper: Paper) -> None:
+@fault("R13 charged to another company", 12, same_day=True, exclusive=True)
+def intercompany(story: DocumentStory) -> None:
     """Another company bears the cost; its actual is Skip Sync."""
-    other = paper.chance.choice(
-        [code for code in paper.tail.directory.codes("cdm_company") if code != paper.line.company]
+    other = story.chance.choice(
+        [code for code in story.flow.reference_ids.codes("cdm_company") if code != story.line.company]
     )
-    if isinstance(paper, ExpensePaper):
-        paper.line = replace(paper.line, charged_to=other)
-    elif isinstance(paper, InvoicePaper):
-        paper.line = replace(paper.line, project_company=other)
-    paper.actual(paper.approved(), wrong={"assumed_skipsync": True})
-    paper.excluded("intercompany-cost")
+    if isinstance(story, ExpenseStory):
+        story.line = replace(story.line, charged_to=other)
+    elif isinstance(story, InvoiceStory):
+        story.line = replace(story.line, project_company=other)
+    story.create_actual(story.approve(), overrides={"assumed_skipsync": True})
+    story.excluded("intercompany-cost")
 
 
-@fault("R13 cancelled in Finance", 6, of="expense", brief=True)
-def cancelled_in_finance(paper: ExpensePaper) -> None:
+@fault("R13 cancelled in Finance", 6, document="expense", same_day=True)
+def cancelled_in_finance(story: ExpenseStory) -> None:
     """Posted, then cancelled."""
-    paper.posted()
-    paper.expenses.cancel(paper.line, paper.at + timedelta(minutes=30))
-    paper.excluded("cancelled")
+    story.post()
+    story.expenses.cancel(story.line, story.at + timedelta(minutes=30))
+    story.excluded("cancelled")
 
 
-@fault("B27 a dual-write error blocks the posting", 12, of="expense", brief=True)
-def posting_blocked(paper: ExpensePaper) -> None:
+@fault("B27 a dual-write error blocks the posting", 12, document="expense", same_day=True)
+def posting_blocked(story: ExpenseStory) -> None:
     """Approved, and Finance cannot post it: in no sum yet."""
-    paper.line = replace(paper.line, voucher="")
-    paper.expenses.enter(paper.line, paper.at - timedelta(hours=26))
-    paper.expenses.approve(paper.line, paper.at, status=paper.chance.choice((expenses.APPROVED, expenses.READY)))
-    paper.outcome("not-posted")
+    story.line = replace(story.line, voucher="")
+    story.expenses.enter(story.line, story.at - timedelta(hours=26))
+    story.expenses.approve(story.line, story.at, status=story.chance.choice((expenses.APPROVED, expenses.READY)))
+    story.record_outcome("not-posted")

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from tieout.simulator import integration_journal as state
 from tieout.simulator.amounts import rounded
-from tieout.simulator.document_story import Paper
+from tieout.simulator.document_story import DocumentStory
 from tieout.simulator.faults.repertoire import fault
 from tieout.simulator.faults.steps import halves, replacement_trio
 
@@ -12,127 +12,129 @@ UNKNOWN_STATE = 9
 """A state of a journal line that no map names."""
 
 
-@fault("B23 in Finance, but not yet posted", 25, brief=True)
-def not_imported(paper: Paper) -> None:
+@fault("B23 in Finance, but not yet posted", 25, same_day=True)
+def not_imported(story: DocumentStory) -> None:
     """Nobody has run Import from staging."""
-    paper.cost()
-    paper.misses_journal_line("not-imported")
+    story.create_staged_cost()
+    story.misses_journal_line("not-imported")
 
 
 @fault("R16 line not seen", 10)
-def line_never_seen(paper: Paper) -> None:
+def line_never_seen(story: DocumentStory) -> None:
     """The staging row names a journal line that sent no event."""
-    paper.imported(paper.cost(), seen=False)
-    paper.misses_journal_line("line-not-seen")
+    story.import_line(story.create_staged_cost(), event_sent=False)
+    story.misses_journal_line("line-not-seen")
 
 
 @fault("A1 deleting integration journals loses data", 12)
-def journal_line_deleted(paper: Paper) -> None:
+def journal_line_deleted(story: DocumentStory) -> None:
     """The line is deleted before it is posted, and not imported again."""
-    cost = paper.cost()
-    paper.imported(cost)
-    paper.tail.delete_line(cost, paper.night(10))
-    paper.misses_journal_line("line-not-seen")
+    cost = story.create_staged_cost()
+    story.import_line(cost)
+    story.flow.delete_line(cost, story.hour_after(10))
+    story.misses_journal_line("line-not-seen")
 
 
 @fault("A1 deleted integration journals, imported again", 10)
-def imported_again(paper: Paper) -> None:
+def imported_again(story: DocumentStory) -> None:
     """The next import makes a new line for the same actual; it is posted."""
-    cost = paper.cost()
-    paper.imported(cost)
-    paper.tail.delete_line(cost, paper.night(10))
-    paper.booked(cost, days=2)
-    paper.reconciled()
+    cost = story.create_staged_cost()
+    story.import_line(cost)
+    story.flow.delete_line(cost, story.hour_after(10))
+    story.import_and_post(cost, days=2)
+    story.reconciled()
 
 
 @fault("R17 a line that moved to a new journal", 10)
-def moved_and_posted(paper: Paper) -> None:
+def moved_and_posted(story: DocumentStory) -> None:
     """After an error the line moves to a new journal and is posted there; it is the same line."""
-    cost = paper.cost()
-    paper.stuck(cost, state.ERROR)
-    night = paper.night(4, days=2)
-    journal = paper.tail.daily_journal(paper.line.company, night, night + timedelta(hours=6))
-    paper.tail.move(cost, journal, night + timedelta(seconds=30))
-    paper.tail.post(cost, night + timedelta(hours=5))
-    paper.reconciled()
+    cost = story.create_staged_cost()
+    story.leave_at_status(cost, state.ERROR)
+    night = story.hour_after(4, days=2)
+    journal = story.flow.daily_journal(story.line.company, night, night + timedelta(hours=6))
+    story.flow.move(cost, journal, night + timedelta(seconds=30))
+    story.flow.post(cost, night + timedelta(hours=5))
+    story.reconciled()
 
 
 @fault("R17 a line that moved to a new journal and waits there", 8)
-def moved_and_waiting(paper: Paper) -> None:
+def moved_and_waiting(story: DocumentStory) -> None:
     """After an error the line is a draft of a new journal."""
-    cost = paper.cost()
-    paper.stuck(cost, state.ERROR)
-    paper.tail.move(cost, paper.tail.journal(paper.line.company, paper.night(14)), paper.night(15))
-    paper.misses_journal_line("draft")
+    cost = story.create_staged_cost()
+    story.leave_at_status(cost, state.ERROR)
+    story.flow.move(cost, story.flow.journal(story.line.company, story.hour_after(14)), story.hour_after(15))
+    story.misses_journal_line("draft")
 
 
 @fault("R16 draft", 20)
-def left_as_draft(paper: Paper) -> None:
+def left_as_draft(story: DocumentStory) -> None:
     """Imported, and nobody has posted the journal."""
-    paper.misses_journal_line(paper.stuck(paper.cost(), state.DRAFT))
+    story.misses_journal_line(story.leave_at_status(story.create_staged_cost(), state.DRAFT))
 
 
 @fault("B20 errors of the integration journal", 20)
-def posting_failed(paper: Paper) -> None:
+def posting_failed(story: DocumentStory) -> None:
     """Posting the line ended in an error."""
-    paper.misses_journal_line(paper.stuck(paper.cost(), state.ERROR))
+    story.misses_journal_line(story.leave_at_status(story.create_staged_cost(), state.ERROR))
 
 
 @fault("B26 lines stay in processing", 15)
-def stays_in_processing(paper: Paper) -> None:
+def stays_in_processing(story: DocumentStory) -> None:
     """The batch that posts the line has died; after a day somebody may reset it."""
-    cause = paper.stuck(paper.cost(), state.PROCESSING)
-    paper.misses_journal_line(cause, "processing-too-long")
+    cause = story.leave_at_status(story.create_staged_cost(), state.PROCESSING)
+    story.misses_journal_line(cause, "processing-too-long")
 
 
 @fault("R16 unrecoverable", 10)
-def cannot_be_recovered(paper: Paper) -> None:
+def cannot_be_recovered(story: DocumentStory) -> None:
     """Finance itself gives the line up."""
-    paper.misses_journal_line(paper.stuck(paper.cost(), state.UNRECOVERABLE))
+    story.misses_journal_line(story.leave_at_status(story.create_staged_cost(), state.UNRECOVERABLE))
 
 
 @fault("A15 prevalidation marks a line invalid", 10)
-def invalid_actual(paper: Paper) -> None:
+def invalid_actual(story: DocumentStory) -> None:
     """The job that compares staging with Dataverse marks the line."""
-    paper.misses_journal_line(paper.stuck(paper.cost(), state.INVALID))
+    story.misses_journal_line(story.leave_at_status(story.create_staged_cost(), state.INVALID))
 
 
 @fault("R18 unknown value", 6)
-def unknown_state(paper: Paper) -> None:
+def unknown_state(story: DocumentStory) -> None:
     """The line is in a state that no map knows: it counts as a draft."""
-    paper.imported(paper.cost(), wrong={"Status": UNKNOWN_STATE})
-    paper.misses_journal_line("draft", "unknown-value")
+    story.import_line(story.create_staged_cost(), overrides={"Status": UNKNOWN_STATE})
+    story.misses_journal_line("draft", "unknown-value")
 
 
 @fault("R14 in part posted", 10)
-def half_posted(paper: Paper) -> None:
+def half_posted(story: DocumentStory) -> None:
     """Of two actuals one is posted, the line of the other is a draft."""
-    source, (one, other) = paper.approved(), halves(paper)
-    posted = paper.staged(paper.actual(source, one))
-    waiting = paper.staged(paper.actual(source, other))
-    paper.booked(posted)
-    cause = paper.stuck(waiting, state.DRAFT)
-    paper.outcome("missing-journal-line", cause=cause, missing_journal_line=other, reconciled=one)
+    source, (one, other) = story.approve(), halves(story)
+    posted = story.stage(story.create_actual(source, one))
+    waiting = story.stage(story.create_actual(source, other))
+    story.import_and_post(posted)
+    cause = story.leave_at_status(waiting, state.DRAFT)
+    story.record_outcome("missing-journal-line", cause=cause, missing_journal_line=other, reconciled=one)
 
 
 @fault("R14 in three parts", 8)
-def three_parts(paper: Paper) -> None:
+def three_parts(story: DocumentStory) -> None:
     """Of three actuals one is posted, one a draft, one lost; the parts seldom divide evenly."""
-    source = paper.approved()
-    third = rounded(paper.line.amount / 3, paper.line.currency)
-    rest = paper.line.amount - 2 * third
-    posted = paper.staged(paper.actual(source, third))
-    waiting = paper.staged(paper.actual(source, third))
-    paper.lost(paper.actual(source, rest))
-    paper.booked(posted)
-    paper.stuck(waiting, state.DRAFT)
+    source = story.approve()
+    third = rounded(story.line.amount / 3, story.line.currency)
+    rest = story.line.amount - 2 * third
+    posted = story.stage(story.create_actual(source, third))
+    waiting = story.stage(story.create_actual(source, third))
+    story.leave_unsynced(story.create_actual(source, rest))
+    story.import_and_post(posted)
+    story.leave_at_status(waiting, state.DRAFT)
     cause = "actual-not-synced-back"
-    paper.outcome("missing-actual", cause=cause, missing_actual=rest, missing_journal_line=third, reconciled=third)
+    story.record_outcome(
+        "missing-actual", cause=cause, missing_actual=rest, missing_journal_line=third, reconciled=third
+    )
 
 
 @fault("A13 the replacement waits", 8)
-def replacement_waits(paper: Paper) -> None:
+def replacement_waits(story: DocumentStory) -> None:
     """The first actual and its reversal are posted; the line of the replacement is a draft."""
-    original, reversal, replacement = replacement_trio(paper)
-    paper.booked(original, reversal)
-    paper.misses_journal_line(paper.stuck(replacement, state.DRAFT))
+    original, reversal, replacement = replacement_trio(story)
+    story.import_and_post(original, reversal)
+    story.misses_journal_line(story.leave_at_status(replacement, state.DRAFT))

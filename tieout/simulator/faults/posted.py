@@ -1,41 +1,41 @@
 """Who says that an actual is posted (R22)."""
 
-from tieout.simulator.document_story import Paper
+from tieout.simulator.document_story import DocumentStory
 from tieout.simulator.faults.repertoire import fault
 
 
 @fault("A3 accounting details not written back", 15)
-def not_written_back(paper: Paper) -> None:
+def not_written_back(story: DocumentStory) -> None:
     """Posted, also on the staging row, and Dataverse never heard of the voucher."""
-    _posted_without_write_back(paper, staging=True)
+    _posted_without_write_back(story, staging=True)
 
 
 @fault("A3 accounting details missing even in staging", 10)
-def not_written_to_staging(paper: Paper) -> None:
+def not_written_to_staging(story: DocumentStory) -> None:
     """The journal line alone says that it is posted."""
-    _posted_without_write_back(paper, staging=False)
+    _posted_without_write_back(story, staging=False)
 
 
 @fault("R22 posted by the voucher of the staging row", 8)
-def posted_line_never_seen(paper: Paper) -> None:
+def posted_line_never_seen(story: DocumentStory) -> None:
     """The journal line sent no event; staging row and actual have the voucher."""
-    cost = paper.cost()
-    paper.imported(cost, seen=False)
-    paper.tail.post(cost, paper.night(9), line_seen=False)
-    paper.reconciled()
+    cost = story.create_staged_cost()
+    story.import_line(cost, event_sent=False)
+    story.flow.post(cost, story.hour_after(9), line_event_sent=False)
+    story.reconciled()
 
 
 @fault("R22 posted by the voucher of the actual", 8)
-def only_the_actual_knows(paper: Paper) -> None:
+def only_the_actual_knows(story: DocumentStory) -> None:
     """Neither line nor staging row says so; the actual has its voucher."""
-    cost = paper.cost()
-    paper.imported(cost, seen=False)
-    paper.tail.post(cost, paper.night(9), line_seen=False, staging=False)
-    paper.reconciled()
+    cost = story.create_staged_cost()
+    story.import_line(cost, event_sent=False)
+    story.flow.post(cost, story.hour_after(9), line_event_sent=False, staging=False)
+    story.reconciled()
 
 
-def _posted_without_write_back(paper: Paper, *, staging: bool) -> None:
-    cost = paper.staged(paper.actual(paper.approved()))
-    paper.imported(cost)
-    paper.tail.post(cost, paper.night(9), staging=staging, write_back=False)
-    paper.reconciled("not-written-back")
+def _posted_without_write_back(story: DocumentStory, *, staging: bool) -> None:
+    cost = story.stage(story.create_actual(story.approve()))
+    story.import_line(cost)
+    story.flow.post(cost, story.hour_after(9), staging=staging, write_back=False)
+    story.reconciled("not-written-back")

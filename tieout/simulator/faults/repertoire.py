@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Story = Callable[[Any], None]
+StoryFunction = Callable[[Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +18,22 @@ class Fault:
 
     name: str
     taken_from: str
-    tell: Story
+    play: StoryFunction
     weight: int
-    of: Literal["", "expense", "invoice"] = ""
-    brief: bool = False
-    alone: bool = False
-    money: Literal["", "own", "foreign"] = ""
+    document: Literal["", "expense", "invoice"] = ""
+    same_day: bool = False
+    exclusive: bool = False
+    currency: Literal["", "own", "foreign"] = ""
 
 
 FAULTS: list[Fault] = []
 
 
-def fault(taken_from: str, weight: int, **when: Any) -> Callable[[Story], Story]:
+def fault(taken_from: str, weight: int, **when: Any) -> Callable[[StoryFunction], StoryFunction]:
     """Add a story to the repertoire under its function's name."""
 
-    def add(tell: Story) -> Story:
-        FAULTS.append(Fault(tell.__name__.replace("_", "-"), taken_from, tell, weight, **when))
-        return tell
+    def add(play: StoryFunction) -> StoryFunction:
+        FAULTS.append(Fault(play.__name__.replace("_", "-"), taken_from, play, weight, **when))
+        return play
 
     return add

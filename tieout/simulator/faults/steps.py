@@ -3,33 +3,33 @@
 from decimal import Decimal
 
 from tieout.simulator.amounts import rounded
-from tieout.simulator.document_story import Paper
-from tieout.simulator.integration_journal import Actual, Source
+from tieout.simulator.document_story import DocumentStory
+from tieout.simulator.integration_journal import Actual, SourceRecord
 
 
-def halves(paper: Paper) -> tuple[Decimal, Decimal]:
+def halves(story: DocumentStory) -> tuple[Decimal, Decimal]:
     """The amount in two unequal parts, neither of them 0."""
-    one = rounded(paper.line.amount * Decimal("0.6"), paper.line.currency)
-    return one, paper.line.amount - one
+    one = rounded(story.line.amount * Decimal("0.6"), story.line.currency)
+    return one, story.line.amount - one
 
 
-def reversal_pair(paper: Paper) -> tuple[Actual, Actual]:
+def reversal_pair(story: DocumentStory) -> tuple[Actual, Actual]:
     """An actual and its reversal, both staged."""
-    source = paper.approved()
-    original = paper.staged(paper.actual(source))
-    reversal = paper.tail.reverse(original, _perhaps(paper, source), paper.later(minutes=5))
-    return original, paper.staged(reversal)
+    source = story.approve()
+    original = story.stage(story.create_actual(source))
+    reversal = story.flow.reverse(original, _perhaps(story, source), story.advance(minutes=5))
+    return original, story.stage(reversal)
 
 
-def replacement_trio(paper: Paper) -> tuple[Actual, Actual, Actual]:
+def replacement_trio(story: DocumentStory) -> tuple[Actual, Actual, Actual]:
     """An actual, its reversal, and the actual in its place, all staged."""
-    source = paper.approved()
-    original = paper.staged(paper.actual(source))
-    reversal = paper.tail.reverse(original, _perhaps(paper, source), paper.later(hours=2))
-    replacement = paper.tail.replace(original, _perhaps(paper, source), paper.later(seconds=10))
-    return original, paper.staged(reversal), paper.staged(replacement)
+    source = story.approve()
+    original = story.stage(story.create_actual(source))
+    reversal = story.flow.reverse(original, _perhaps(story, source), story.advance(hours=2))
+    replacement = story.flow.replace(original, _perhaps(story, source), story.advance(seconds=10))
+    return original, story.stage(reversal), story.stage(replacement)
 
 
-def _perhaps(paper: Paper, source: Source) -> Source | None:
+def _perhaps(story: DocumentStory, source: SourceRecord) -> SourceRecord | None:
     """Corrections may say where they come from, or nothing: the connection to the original is enough."""
-    return source if paper.chance.random() < 0.5 else None
+    return source if story.chance.random() < 0.5 else None

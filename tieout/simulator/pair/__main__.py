@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tieout.simulator.pair.serving import server
 from tieout.simulator.pair.systems import PORT, settings_at, small_pair
-from tieout.simulator.scenario import Event, ingest_line
+from tieout.simulator.scenario import SimulatedEvent, ingest_line
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--events", type=Path, help="a file for the events and messages that calls set off")
     options = parser.parse_args()
 
-    def send(event: Event) -> None:
+    def send(event: SimulatedEvent) -> None:
         if options.events:
             with options.events.open("ab") as file:
                 file.write(ingest_line(event))

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from tieout.simulator.company_story import Cast
+from tieout.simulator.company_story import CompanyScenario
 from tieout.simulator.expenses import ExpenseLine, Expenses
 from tieout.simulator.integration_journal import COST, Actual, DocumentLine
-from tieout.simulator.invoice_proposals import Proposals
+from tieout.simulator.invoice_proposals import InvoiceProposals
 from tieout.simulator.invoices import Invoices
-from tieout.simulator.pair.current_rows import Row, Tables
-from tieout.simulator.payloads import Native, staging_event
-from tieout.simulator.scenario import Columns, Event
+from tieout.simulator.pair.current_rows import SimulatedRow, SimulatedTables
+from tieout.simulator.payloads import NativePayloads, staging_event
+from tieout.simulator.scenario import Columns, SimulatedEvent
 
 STAGING = "ProjCDSActualsImport"
 _REFERENCE = {
@@ -26,37 +26,43 @@ _REFERENCE = {
 """The column of each reference table by which others find its rows."""
 
 
-class Books:
+class ChangeFeed:
     """The rows and the events of one pair. `now` is its clock, `sink` gets every event as the systems send it."""
 
-    def __init__(self, cast: Cast, now: Callable[[], datetime], sink: Callable[[Event], None]) -> None:
-        self.world, self.directory, self.tail = cast.world, cast.directory, cast.tail
-        self.expenses, self.invoices, self.proposals = Expenses(cast.tail), Invoices(cast.tail), Proposals(cast.tail)
-        self.tables = Tables()
+    def __init__(
+        self, scenario: CompanyScenario, now: Callable[[], datetime], sink: Callable[[SimulatedEvent], None]
+    ) -> None:
+        self.recorder, self.reference_ids, self.flow = scenario.recorder, scenario.reference_ids, scenario.flow
+        self.expenses, self.invoices, self.proposals = (
+            Expenses(scenario.flow),
+            Invoices(scenario.flow),
+            InvoiceProposals(scenario.flow),
+        )
+        self.tables = SimulatedTables()
         self._now = now
         self._sink = sink
-        self._native = Native()
-        self._latest = self.start()
-        self.tables.apply_all(self.world.events())
-        self.world.take(forget=False)
+        self._native = NativePayloads()
+        self._latest = self.start_time()
+        self.tables.apply_all(self.recorder.events())
+        self.recorder.drain(forget=False)
 
-    def start(self, rows: Iterable[Row] = ()) -> datetime:
+    def start_time(self, rows: Iterable[SimulatedRow] = ()) -> datetime:
         """When something that touches these rows begins: now, or after their last change."""
         at = self._now().replace(microsecond=0)
         for row in rows:
-            touched = self.world.touched(row.entity, row.id)
+            touched = self.recorder.last_change(row.entity, row.id)
             if touched is not None:
                 at = max(at, touched + timedelta(seconds=2))
         return at
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Apply what the world wrote down, in the order in which it happened, and send it."""
-        for at, _, event in sorted(self.world.take(forget=False), key=lambda entry: entry[:2]):
+        for at, _, event in sorted(self.recorder.drain(forget=False), key=lambda entry: entry[:2]):
             self._latest = max(self._latest, at)
             before, now = self.tables.apply(event)
             self._sink(self._sent(event, before, now))
 
-    def _sent(self, event: Event, before: Columns | None, now: Columns) -> Event:
+    def _sent(self, event: SimulatedEvent, before: Columns | None, now: Columns) -> SimulatedEvent:
         if not event.value["type"].startswith("tieout.row"):
             return event
         if event.entity == STAGING:
@@ -64,28 +70,28 @@ class Books:
         # Reference rows come as pages of an API in the large company; here every change is an event of its own.
         return event if event.entity in _REFERENCE else self._native.sent(event)
 
-    def complete(self) -> None:
+    def send_heartbeats(self) -> None:
         """Both systems say that everything up to now has been sent, and the steps that they have taken ahead of it:
         those that a call sets off have times of the seconds after it, and are sent at once.
         """
-        for event in self.world.complete(max(self.start(), self._latest)):
+        for event in self.recorder.heartbeats(max(self.start_time(), self._latest)):
             self._sink(event)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def write(self, entity: str, row_id: str | None, columns: Columns) -> Row:
+    def write(self, entity: str, row_id: str | None, columns: Columns) -> SimulatedRow:
         """Make a row of Dataverse, or change the one with this id."""
         row = self.tables.row(entity, row_id) if row_id else None
-        at = self.start([row] if row else [])
+        at = self.start_time([row] if row else [])
         if row is None:
-            row_id = row_id or self.world.guid(at)
-            self.world.created(entity, row_id, at, {"statecode": 0, "statuscode": 1, **columns})
+            row_id = row_id or self.recorder.guid(at)
+            self.recorder.dataverse_created(entity, row_id, at, {"statecode": 0, "statuscode": 1, **columns})
             if entity in _REFERENCE:
-                self.directory.add(entity, str(columns[_REFERENCE[entity]]), row_id)
+                self.reference_ids.add(entity, str(columns[_REFERENCE[entity]]), row_id)
         else:
             row_id = row.id
-            self.world.updated(entity, row_id, at, columns)
-        self.settle()
+            self.recorder.dataverse_updated(entity, row_id, at, columns)
+        self.flush()
         written = self.tables.row(entity, row_id)
         assert written is not None
         return written
@@ -93,17 +99,17 @@ class Books:
     def delete(self, entity: str, row_id: str) -> None:
         """Delete a row of Dataverse."""
         row = self.tables.row(entity, row_id)
-        self.world.dataverse_deleted(entity, row_id, self.start([row] if row else []))
-        self.settle()
+        self.recorder.dataverse_deleted(entity, row_id, self.start_time([row] if row else []))
+        self.flush()
 
-    def change(self, row: Row, columns: Columns) -> None:
+    def change(self, row: SimulatedRow, columns: Columns) -> None:
         """Somebody changes a row of Finance: opens a period, sets a parameter."""
-        self.world.finance(row.entity, int(row.id), self.start([row]), columns, row.company)
-        self.settle()
+        self.recorder.finance_changed(row.entity, int(row.id), self.start_time([row]), columns, row.company)
+        self.flush()
 
     # --- what rows mean -----------------------------------------------------------------------------------------------
 
-    def reference(self, entity: str, code: str) -> Row | None:
+    def reference(self, entity: str, code: str) -> SimulatedRow | None:
         """The reference row of Dataverse with a code; None while it is missing there."""
         return self.tables.first(entity, _REFERENCE[entity], code)
 
@@ -113,12 +119,12 @@ class Books:
         ledger = self.ledger(company)
         return ledger.text("AccountingCurrency") if entity and ledger else "USD"
 
-    def ledger(self, company: str) -> Row | None:
+    def ledger(self, company: str) -> SimulatedRow | None:
         """The ledger of a company."""
         entity = self.tables.first("CompanyInfo", "DataArea", company)
         return self.tables.first("Ledger", "PrimaryForLegalEntity", entity.id) if entity else None
 
-    def expense_line(self, row: Row) -> ExpenseLine:
+    def expense_line(self, row: SimulatedRow) -> ExpenseLine:
         """The line that a row of Finance's expenses is."""
         company = row.company or ""
         return ExpenseLine(
@@ -137,11 +143,11 @@ class Books:
             charged_to=row.text("InterCompanyLE"),
         )
 
-    def staged(self, actual: str) -> Row | None:
+    def staged(self, actual: str) -> SimulatedRow | None:
         """The staging row of an actual."""
         return self.tables.first(STAGING, "ActualId", actual)
 
-    def actual_of(self, staging: Row) -> Actual:
+    def actual_of(self, staging: SimulatedRow) -> Actual:
         """The actual that a staging row is about, as far as it got."""
         row = self.tables.row("msdyn_actual", staging.text("ActualId").strip("{}").lower())
         company = staging.company or ""
@@ -168,7 +174,7 @@ class Books:
             voucher=journal_line.text("Voucher") if journal_line else "",
         )
 
-    def cost_of(self, source: str) -> list[Row]:
+    def cost_of(self, source: str) -> list[SimulatedRow]:
         """The cost actuals that were made of a record of Dataverse, and those that reverse or replace them."""
         found = {row.id: row for row in self.tables.where("msdyn_actual", "assumed_sourcedocument", source)}
         for origin in self.tables.where("msdyn_transactionorigin", "msdyn_origin", source):
@@ -184,7 +190,7 @@ class Books:
 
     def report(self, stage: str, run: str, data: Columns, at: datetime) -> None:
         """A process of Finance reports."""
-        self.world.process(stage, at, {"run": run, **data})
+        self.recorder.process_event(stage, at, {"run": run, **data})
 
 
 def shown_date(day: date) -> str:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from tieout.simulator.scenario import Columns, Event
+from tieout.simulator.scenario import Columns, SimulatedEvent
 
 
 @dataclass(slots=True)
-class Row:
+class SimulatedRow:
     """A row. `version` grows with every change in its system; `company` is that of a Finance row."""
 
     entity: str
@@ -32,22 +32,22 @@ class Row:
 
 
 @dataclass(slots=True)
-class Table:
+class SimulatedTable:
     """The rows of one entity by their ids, and those that were deleted, with the version of that."""
 
-    rows: dict[str, Row] = field(default_factory=dict)
-    deleted: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, SimulatedRow] = field(default_factory=dict)
+    deleted: dict[str, SimulatedRow] = field(default_factory=dict)
 
 
-class Tables:
+class SimulatedTables:
     """Every table of one pair, each event applied in the order in which it happened."""
 
     def __init__(self) -> None:
-        self._tables: dict[str, Table] = defaultdict(Table)
+        self._tables: dict[str, SimulatedTable] = defaultdict(SimulatedTable)
         self._by_value: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
         self.version = 0
 
-    def __getitem__(self, entity: str) -> Table:
+    def __getitem__(self, entity: str) -> SimulatedTable:
         return self._tables[entity]
 
     def __contains__(self, entity: str) -> bool:
@@ -57,11 +57,11 @@ class Tables:
         """The tables that have, or had, a row."""
         return list(self._tables)
 
-    def row(self, entity: str, row_id: str) -> Row | None:
+    def row(self, entity: str, row_id: str) -> SimulatedRow | None:
         """The row with an id."""
         return self._tables[entity].rows.get(row_id)
 
-    def where(self, entity: str, column: str, value: str) -> list[Row]:
+    def where(self, entity: str, column: str, value: str) -> list[SimulatedRow]:
         """The rows whose column has a value, or whose lookup points to a row; found by an index made on first use."""
         index = self._by_value.get((entity, column))
         if index is None:
@@ -71,17 +71,17 @@ class Tables:
         rows = self._tables[entity].rows
         return [rows[row_id] for row_id in index.get(value.lower(), ())]
 
-    def first(self, entity: str, column: str, value: str) -> Row | None:
+    def first(self, entity: str, column: str, value: str) -> SimulatedRow | None:
         """The first of `where`."""
         found = self.where(entity, column, value)
         return found[0] if found else None
 
-    def apply_all(self, events: Iterable[Event]) -> None:
+    def apply_all(self, events: Iterable[SimulatedEvent]) -> None:
         """Apply what happened."""
         for event in events:
             self.apply(event)
 
-    def apply(self, event: Event) -> tuple[Columns | None, Columns]:
+    def apply(self, event: SimulatedEvent) -> tuple[Columns | None, Columns]:
         """Apply one event; the row's columns before, None for a new one, and after it."""
         data: dict[str, Any] = event.value["data"]
         if "operation" not in data:
@@ -93,18 +93,18 @@ class Tables:
         if data["operation"] == "delete":
             self._reindex(entity, row_id, before.columns if before else {}, {})
             table.rows.pop(row_id, None)
-            gone = before or Row(entity, row_id, {}, 0, datetime.fromisoformat(event.value["time"]))
+            gone = before or SimulatedRow(entity, row_id, {}, 0, datetime.fromisoformat(event.value["time"]))
             table.deleted[row_id] = replace(gone, version=self.version)
             return (before.columns if before else None), {}
         now = {**(before.columns if before else {}), **data["columns"]}
         changed = datetime.fromisoformat(event.value["time"])
         company = data.get("company") or (before.company if before else None)
         self._reindex(entity, row_id, before.columns if before else {}, now)
-        table.rows[row_id] = Row(entity, row_id, now, self.version, changed, company)
+        table.rows[row_id] = SimulatedRow(entity, row_id, now, self.version, changed, company)
         table.deleted.pop(row_id, None)
         return (before.columns if before else None), now
 
-    def changes(self, entity: str, since: int, until: int) -> Iterator[Row | str]:
+    def changes(self, entity: str, since: int, until: int) -> Iterator[SimulatedRow | str]:
         """Rows that changed after one version up to another, then the ids of those that were deleted."""
         table = self._tables[entity]
         rows = [row for row in table.rows.values() if since < row.version <= until]

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 from tieout.simulator.event_recorder import text_time
-from tieout.simulator.pair.current_rows import Row, Tables
-from tieout.simulator.pair.odata import Answer, Request, address, chosen, condition, link, refused, segments
+from tieout.simulator.pair.current_rows import SimulatedRow, SimulatedTables
+from tieout.simulator.pair.odata import PairRequest, PairResponse, address, chosen, condition, link, refused, segments
 from tieout.simulator.payloads import DIGITS, dataverse_row, deleted_row, entity_set
 from tieout.simulator.scenario import Columns
 
@@ -58,14 +58,14 @@ _METADATA = UUID("5b1d4c0e-3a2f-4f60-8f7e-2d9a6c1b7e04")
 _DEFINITION = re.compile(r"EntityDefinitions\(LogicalName='(\w+)'\)")
 
 
-class Office(Protocol):
+class DataverseBackend(Protocol):
     """What writes into Dataverse and runs its processes."""
 
     @property
-    def tables(self) -> Tables:
+    def tables(self) -> SimulatedTables:
         """The rows as they are now."""
 
-    def write(self, entity: str, row: str | None, columns: Columns) -> Row:
+    def write(self, entity: str, row: str | None, columns: Columns) -> SimulatedRow:
         """Make a row, or change the one with this id."""
 
     def delete(self, entity: str, row: str) -> None:
@@ -78,23 +78,25 @@ class Office(Protocol):
 class DataverseApi:
     """Answers the calls of one environment. `now` is its clock."""
 
-    def __init__(self, office: Office, now: Callable[[], datetime], *, page_rows: int = PAGE_ROWS) -> None:
-        self._office = office
-        self._tables = office.tables
+    def __init__(self, backend: DataverseBackend, now: Callable[[], datetime], *, page_rows: int = PAGE_ROWS) -> None:
+        self._backend = backend
+        self._tables = backend.tables
         self._now = now
         self._page_rows = page_rows
         self._sets = {entity_set(entity): entity for entity in TABLES}
 
-    def answer(self, request: Request) -> Answer:
+    def handle(self, request: PairRequest) -> PairResponse:
         """What is answered to a call below `ROOT`; raises `Refused`."""
         segment, action = segments(request.path, ROOT)
         if segment == "WhoAmI" and request.method == "GET":
-            return Answer(content={"@odata.context": f"{request.host}{ROOT}$metadata#WhoAmIResponse", "UserId": "1"})
+            return PairResponse(
+                content={"@odata.context": f"{request.host}{ROOT}$metadata#WhoAmIResponse", "UserId": "1"}
+            )
         if segment == "EntityDefinitions" and request.method == "GET":
             return self._definitions(request)
         if (found := _DEFINITION.fullmatch(segment)) and action == "Keys":
             keys = [{"KeyAttributes": [key], "EntityKeyIndexStatus": "Active"} for key in KEYS.get(found[1], ())]
-            return Answer(content={"value": keys})
+            return PairResponse(content={"value": keys})
         if request.method == "POST" and (action or segment.partition("(")[0] not in self._sets):
             return self._act(request, segment, action)
         name, key = address(segment)
@@ -115,18 +117,18 @@ class DataverseApi:
                 return self._delete(request, entity, row)
         raise refused(405, "", f"The requested resource does not support http method '{request.method}'.")
 
-    def _definitions(self, request: Request) -> Answer:
+    def _definitions(self, request: PairRequest) -> PairResponse:
         """The metadata of every table: its names. Dataverse does not page it."""
         rows = [
             {"MetadataId": str(uuid5(_METADATA, entity)), "LogicalName": entity, "EntitySetName": name}
             for name, entity in self._sets.items()
         ]
         content = {"@odata.context": f"{request.host}{ROOT}$metadata#EntityDefinitions(LogicalName,EntitySetName)"}
-        return Answer(content={**content, "value": rows})
+        return PairResponse(content={**content, "value": rows})
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def _list(self, request: Request, entity: str) -> Answer:
+    def _list(self, request: PairRequest, entity: str) -> PairResponse:
         prefer = request.headers.get("prefer", "")
         found = re.search(r"maxpagesize=(\d+)", prefer)
         size = min(int(found[1]) if found else self._page_rows, self._page_rows)
@@ -146,9 +148,9 @@ class DataverseApi:
             content["@odata.nextLink"] = link(
                 _place(request, entity), {**request.query, "$skiptoken": str(first + size)}
             )
-        return Answer(content=content)
+        return PairResponse(content=content)
 
-    def _changes(self, request: Request, entity: str, size: int) -> Answer:
+    def _changes(self, request: PairRequest, entity: str, size: int) -> PairResponse:
         """Rows as they are now that changed since the token, then what was deleted; pages of a state that stands."""
         for option in ("$filter", "$orderby", "$expand", "$top"):
             if option in request.query:
@@ -174,7 +176,7 @@ class DataverseApi:
             content["@odata.deltaLink"] = link(
                 _place(request, entity), {**options, "$deltatoken": self._token(until, 0, 0)}
             )
-        return Answer(content=content)
+        return PairResponse(content=content)
 
     def _token(self, since: int, until: int, first: int) -> str:
         written = f"{since}.{until}.{first}.{int(self._now().timestamp())}"
@@ -191,28 +193,30 @@ class DataverseApi:
             raise refused(400, "0x80044352", text)
         return (since, until, first) if ongoing else (since, self._tables.version, 0)
 
-    def _read(self, request: Request, entity: str, row: Row | None) -> Answer:
+    def _read(self, request: PairRequest, entity: str, row: SimulatedRow | None) -> PairResponse:
         if row is None:
             raise refused(404, "0x80040217", f"{entity} With Id Does Not Exist")
         if request.headers.get("if-none-match") == _etag(row):
-            return Answer(304)
+            return PairResponse(304)
         shown = chosen(self._shown(row), request.query, f"{entity}id")
         context = f"{request.host}{ROOT}$metadata#{entity_set(entity)}/$entity"
-        return Answer(content={"@odata.context": context, **shown})
+        return PairResponse(content={"@odata.context": context, **shown})
 
-    def _shown(self, row: Row) -> dict[str, Any]:
+    def _shown(self, row: SimulatedRow) -> dict[str, Any]:
         columns = {**row.columns, "modifiedon": text_time(row.changed)}
         return {"@odata.etag": _etag(row), **dataverse_row(row.entity, row.id, columns)}
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def _create(self, request: Request, entity: str) -> Answer:
+    def _create(self, request: PairRequest, entity: str) -> PairResponse:
         columns = self._written(request, entity)
         self._refuse_duplicate(entity, columns)
-        row = self._office.write(entity, None, columns)
+        row = self._backend.write(entity, None, columns)
         return self._answered(request, row, 201)
 
-    def _upsert(self, request: Request, entity: str, key: str | dict[str, str], row: Row | None) -> Answer:
+    def _upsert(
+        self, request: PairRequest, entity: str, key: str | dict[str, str], row: SimulatedRow | None
+    ) -> PairResponse:
         must, must_not = request.headers.get("if-match"), request.headers.get("if-none-match")
         columns = self._written(request, entity)
         if row is None:
@@ -220,32 +224,32 @@ class DataverseApi:
                 raise refused(404, "0x80040217", f"{entity} With Id Does Not Exist")
             keyed = key if isinstance(key, dict) else {}
             self._refuse_duplicate(entity, {**columns, **keyed})
-            made = self._office.write(entity, key if isinstance(key, str) else None, {**columns, **keyed})
+            made = self._backend.write(entity, key if isinstance(key, str) else None, {**columns, **keyed})
             return self._answered(request, made, 201)
         if must_not == "*":
             raise refused(412, "0x80040237", "A record with matching key values already exists.")
         if must not in (None, "*", _etag(row)):
             text = "The version of the existing record doesn't match the RowVersion property provided."
             raise refused(412, "0x80060882", text)
-        return self._answered(request, self._office.write(entity, row.id, columns), 200)
+        return self._answered(request, self._backend.write(entity, row.id, columns), 200)
 
-    def _answered(self, request: Request, row: Row, status: int) -> Answer:
+    def _answered(self, request: PairRequest, row: SimulatedRow, status: int) -> PairResponse:
         location = {"OData-EntityId": f"{request.host}{ROOT}{entity_set(row.entity)}({row.id})"}
         if "return=representation" in request.headers.get("prefer", ""):
             context = f"{request.host}{ROOT}$metadata#{entity_set(row.entity)}/$entity"
-            return Answer(status, {"@odata.context": context, **self._shown(row)}, location)
-        return Answer(204, None, location)
+            return PairResponse(status, {"@odata.context": context, **self._shown(row)}, location)
+        return PairResponse(204, None, location)
 
-    def _delete(self, request: Request, entity: str, row: Row | None) -> Answer:
+    def _delete(self, request: PairRequest, entity: str, row: SimulatedRow | None) -> PairResponse:
         self._writable(entity)
         if row is None:
             raise refused(404, "0x80040217", f"{entity} With Id Does Not Exist")
         if request.headers.get("if-match", "*") not in ("*", _etag(row)):
             raise refused(412, "0x80060882", "The version of the existing record doesn't match.")
-        self._office.delete(entity, row.id)
-        return Answer(204)
+        self._backend.delete(entity, row.id)
+        return PairResponse(204)
 
-    def _written(self, request: Request, entity: str) -> Columns:
+    def _written(self, request: PairRequest, entity: str) -> Columns:
         """The columns of a body; a lookup is bound by the address of a row, which must be there."""
         self._writable(entity)
         columns: Columns = {}
@@ -279,7 +283,7 @@ class DataverseApi:
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
-    def _act(self, request: Request, segment: str, action: str) -> Answer:
+    def _act(self, request: PairRequest, segment: str, action: str) -> PairResponse:
         parameters = request.json()
         if action:
             name, key = address(segment)
@@ -289,14 +293,14 @@ class DataverseApi:
                 raise refused(404, "0x80040217", f"{entity} With Id Does Not Exist")
             parameters = {**parameters, "target": row.id}
         name = (action or segment).removeprefix("Microsoft.Dynamics.CRM.")
-        return Answer(content=self._office.dataverse_action(name, parameters))
+        return PairResponse(content=self._backend.dataverse_action(name, parameters))
 
     def _entity(self, name: str) -> str:
         if name not in self._sets:
             raise refused(404, "0x8006088a", f"Resource not found for the segment '{name}'.")
         return self._sets[name]
 
-    def _find(self, entity: str, key: str | dict[str, str]) -> Row | None:
+    def _find(self, entity: str, key: str | dict[str, str]) -> SimulatedRow | None:
         if isinstance(key, str):
             return self._tables.row(entity, key)
         if tuple(key) != KEYS.get(entity):
@@ -309,9 +313,9 @@ class DataverseApi:
         return None
 
 
-def _etag(row: Row) -> str:
+def _etag(row: SimulatedRow) -> str:
     return f'W/"{row.version}"'
 
 
-def _place(request: Request, entity: str) -> str:
+def _place(request: PairRequest, entity: str) -> str:
     return f"{request.host}{ROOT}{entity_set(entity)}"

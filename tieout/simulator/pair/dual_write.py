@@ -10,10 +10,10 @@ from typing import Any
 
 from tieout.simulator import expenses as status
 from tieout.simulator import invoices as invoice_state
-from tieout.simulator.integration_journal import EXPENSE, MATERIAL, Actual, DocumentLine, Source
+from tieout.simulator.integration_journal import EXPENSE, MATERIAL, Actual, DocumentLine, SourceRecord
 from tieout.simulator.invoices import Invoice, InvoiceLine
-from tieout.simulator.pair.change_feed import Books
-from tieout.simulator.pair.current_rows import Row
+from tieout.simulator.pair.change_feed import ChangeFeed
+from tieout.simulator.pair.current_rows import SimulatedRow
 from tieout.simulator.pair.odata import refused, refused_by_finance
 
 _SECOND = timedelta(seconds=1)
@@ -21,11 +21,11 @@ _RULE = "0x80040265"
 """The code of whatever a rule of the product refuses."""
 
 
-class Documents:
+class DocumentProcesses:
     """Moves documents on. What stands in their way is set here, and stays until it is mended."""
 
-    def __init__(self, books: Books) -> None:
-        self.books = books
+    def __init__(self, feed: ChangeFeed) -> None:
+        self.feed = feed
         self.maps_stopped = False
         """Dual-write does not run: nothing gets from one system into the other."""
         self.approval_stopped = False
@@ -40,36 +40,36 @@ class Documents:
         stands.
         """
         table, record = str(parameters.get("table")), str(parameters.get("recId"))
-        row = self.books.tables.row(table, record) if table in ("TrvExpTrans", "VendInvoiceTrans") else None
+        row = self.feed.tables.row(table, record) if table in ("TrvExpTrans", "VendInvoiceTrans") else None
         if row is None or (row.company or "").lower() != str(parameters.get("company", "")).lower():
             raise refused_by_finance(400, f"There is no row {record} in {table} of this company.")
         if self.maps_stopped:
             raise refused_by_finance(400, "The entity map is not running: start it, then export again.")
         return self._export_expense(row) if table == "TrvExpTrans" else self._export_invoice(row)
 
-    def _export_expense(self, row: Row) -> dict[str, Any]:
-        books, line = self.books, self.books.expense_line(row)
+    def _export_expense(self, row: SimulatedRow) -> dict[str, Any]:
+        feed, line = self.feed, self.feed.expense_line(row)
         if not line.voucher and row.text("ApprovalStatus") != str(status.LEDGER):
             raise refused_by_finance(400, f"Expense {line.transaction or line.record} is not posted.")
         self._check_references(line)
         external = line.transaction or str(line.record)
-        there = self._of_company(books.tables.where("msdyn_expense", "assumed_externalexpenseid", external), line)
+        there = self._of_company(feed.tables.where("msdyn_expense", "assumed_externalexpenseid", external), line)
         if there is None:
-            at = books.start()
-            expense = books.expenses.export(line, at).row
+            at = feed.start_time()
+            expense = feed.expenses.export(line, at).row
         else:
-            at, expense = books.start([there]), there.id
+            at, expense = feed.start_time([there]), there.id
             columns = {"statecode": 0, "statuscode": 867380002, "msdyn_expensestatus": status.DV_SUBMITTED}
             if there.text("msdyn_expensestatus") == str(status.DV_APPROVED) and there.text("statecode") != "1":
                 columns = {"statecode": 0}
-            books.world.updated("msdyn_expense", expense, at, columns)
-        books.settle()
+            feed.recorder.dataverse_updated("msdyn_expense", expense, at, columns)
+        feed.flush()
         self._approve(self._record("msdyn_expense", expense), at + 20 * _SECOND)
         return {"record": expense}
 
-    def _of_company(self, rows: list[Row], line: DocumentLine) -> Row | None:
+    def _of_company(self, rows: list[SimulatedRow], line: DocumentLine) -> SimulatedRow | None:
         """The row of a line's company; a record that says no company may be anybody's."""
-        company = self.books.reference("cdm_company", line.company)
+        company = self.feed.reference("cdm_company", line.company)
         for row in rows:
             owner = row.lookup("assumed_owningcompany")
             if not owner or (company and owner == company.id):
@@ -80,15 +80,15 @@ class Documents:
         """What a document refers to must be in Dataverse (`resource-dual-write-frequent-issues`)."""
         if not line.project:
             raise refused_by_finance(400, "The line has no project; it is not exported.")
-        if self.books.reference("transactioncurrency", line.currency) is None:
+        if self.feed.reference("transactioncurrency", line.currency) is None:
             raise refused_by_finance(400, f"Currency {line.currency} does not exist in Dataverse.")
-        if self.books.reference("msdyn_project", line.project) is None:
+        if self.feed.reference("msdyn_project", line.project) is None:
             raise refused_by_finance(400, f"Could not resolve project {line.project} for export.")
-        if self.books.reference("msdyn_transactioncategory", line.category) is None:
+        if self.feed.reference("msdyn_transactioncategory", line.category) is None:
             raise refused_by_finance(400, f"The transaction category {line.category} is invalid.")
 
-    def _export_invoice(self, row: Row) -> dict[str, Any]:
-        books, invoice = self.books, self._invoice(row)
+    def _export_invoice(self, row: SimulatedRow) -> dict[str, Any]:
+        feed, invoice = self.feed, self._invoice(row)
         lines = [line for line in invoice.lines if line.transaction]
         if not lines:
             raise refused_by_finance(400, f"Invoice {invoice.number} has no line with a project; it is not exported.")
@@ -97,7 +97,7 @@ class Documents:
         header = next(
             (
                 found
-                for found in books.tables.where(
+                for found in feed.tables.where(
                     "msdyn_projectvendorinvoice", "msdyn_vendorinvoicenumber", invoice.number
                 )
                 if self._vendor(found) == invoice.vendor
@@ -105,32 +105,32 @@ class Documents:
             None,
         )
         if header is None:
-            at = books.start()
-            header_id = books.invoices.export_header(invoice, at)
+            at = feed.start_time()
+            header_id = feed.invoices.export_header(invoice, at)
         else:
-            at, header_id = books.start([header]), header.id
+            at, header_id = feed.start_time([header]), header.id
             again = header.text("statuscode") == str(invoice_state.CANCELED)
             columns = {"statuscode": invoice_state.DRAFT} if again else {"msdyn_hasexternalorigin": True}
-            books.world.updated("msdyn_projectvendorinvoice", header_id, at, columns)
+            feed.recorder.dataverse_updated("msdyn_projectvendorinvoice", header_id, at, columns)
         for number, line in enumerate(lines, start=1):
-            if not books.tables.where("msdyn_projectvendorinvoiceline", "msdyn_externalinvoiceline", line.transaction):
-                books.invoices.export_line(invoice, line, header_id, at + number * _SECOND)
-        books.settle()
+            if not feed.tables.where("msdyn_projectvendorinvoiceline", "msdyn_externalinvoiceline", line.transaction):
+                feed.invoices.export_line(invoice, line, header_id, at + number * _SECOND)
+        feed.flush()
         at += (len(lines) + 20) * _SECOND
         written = self._record("msdyn_projectvendorinvoice", header_id)
         if written.columns.get("msdyn_enableautomaticconfirmation"):
             self._confirm(written, at)
         return {"record": header_id}
 
-    def _vendor(self, header: Row) -> str:
+    def _vendor(self, header: SimulatedRow) -> str:
         vendor = header.columns.get("msdyn_vendor")
         return str(vendor["name"]) if isinstance(vendor, dict) else ""
 
-    def _invoice(self, posted: Row) -> Invoice:
+    def _invoice(self, posted: SimulatedRow) -> Invoice:
         """The posted invoice of a line, with all its lines."""
-        tables, company = self.books.tables, posted.company or ""
+        tables, company = self.feed.tables, posted.company or ""
 
-        def same(row: Row) -> bool:
+        def same(row: SimulatedRow) -> bool:
             return row.company == company and row.text("InvoiceDate") == posted.text("InvoiceDate")
 
         number = posted.text("InvoiceId")
@@ -140,7 +140,7 @@ class Documents:
         lines = tuple(self._invoice_line(row, rate) for row in sorted(rows, key=lambda row: int(row.id)))
         return Invoice(number, journal.text("InvoiceAccount"), journal.text("LedgerVoucher"), lines)
 
-    def _invoice_line(self, row: Row, rate: Decimal) -> InvoiceLine:
+    def _invoice_line(self, row: SimulatedRow, rate: Decimal) -> InvoiceLine:
         extension = self._extension(row)
         company = row.company or ""
         return InvoiceLine(
@@ -156,10 +156,10 @@ class Documents:
             company=company,
             currency=row.text("CurrencyCode"),
             rate=rate,
-            accounting_currency=self.books.accounting_currency(company),
+            accounting_currency=self.feed.accounting_currency(company),
         )
 
-    def _extension(self, row: Row) -> Row | None:
+    def _extension(self, row: SimulatedRow) -> SimulatedRow | None:
         """The project part of the pending line that a line was posted from; it is often deleted by then."""
         pending, extensions = self._ever("VendInvoiceInfoLine"), self._ever("VendInvoiceInfoLine_Project")
         source = row.text("SourceDocumentLine")
@@ -170,8 +170,8 @@ class Documents:
                         return extension
         return None
 
-    def _ever(self, entity: str) -> list[Row]:
-        table = self.books.tables[entity]
+    def _ever(self, entity: str) -> list[SimulatedRow]:
+        table = self.feed.tables[entity]
         return [*table.rows.values(), *table.deleted.values()]
 
     # --- approval and confirmation ------------------------------------------------------------------------------------
@@ -179,70 +179,70 @@ class Documents:
     def approve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Run the automatic approval of an `expense` again. Raises `Refused` for one that a person turned down."""
         row = self._record("msdyn_expense", str(parameters.get("expense")))
-        self._approve(row, self.books.start([row]))
+        self._approve(row, self.feed.start_time([row]))
         return {}
 
-    def _approve(self, row: Row, at: datetime) -> None:
+    def _approve(self, row: SimulatedRow, at: datetime) -> None:
         if row.text("statecode") == "1":
             raise refused(400, _RULE, "The expense is inactive.")
         if row.text("msdyn_expensestatus") in (str(status.DV_REJECTED), str(status.DV_RECALL)):
             raise refused(400, _RULE, "The expense was rejected or recalled: it must be submitted again.")
         if self.approval_stopped:
             return
-        source = Source("msdyn_expense", row.id, EXPENSE)
+        source = SourceRecord("msdyn_expense", row.id, EXPENSE)
         if row.text("msdyn_expensestatus") != str(status.DV_APPROVED):
-            self.books.expenses.decide(source, at)
+            self.feed.expenses.decide(source, at)
         posted = self._posted_expense(row)
         if posted is not None:
-            self._make_cost(self.books.expense_line(posted), source, at + 6 * _SECOND)
-        self.books.settle()
+            self._make_cost(self.feed.expense_line(posted), source, at + 6 * _SECOND)
+        self.feed.flush()
 
-    def _posted_expense(self, row: Row) -> Row | None:
+    def _posted_expense(self, row: SimulatedRow) -> SimulatedRow | None:
         external = row.text("assumed_externalexpenseid")
-        found = self.books.tables.where("TrvExpTrans", "ProjTransId", external)
-        return found[0] if found else self.books.tables.row("TrvExpTrans", external)
+        found = self.feed.tables.where("TrvExpTrans", "ProjTransId", external)
+        return found[0] if found else self.feed.tables.row("TrvExpTrans", external)
 
     def confirm(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Run the automatic confirmation of an `invoice` again. Raises `Refused` when a person has to verify it."""
         row = self._record("msdyn_projectvendorinvoice", str(parameters.get("invoice")))
         if not row.columns.get("msdyn_enableautomaticconfirmation"):
             raise refused(400, _RULE, "The project manager must verify the lines and confirm the invoice.")
-        self._confirm(row, self.books.start([row]))
+        self._confirm(row, self.feed.start_time([row]))
         return {}
 
-    def _confirm(self, row: Row, at: datetime) -> None:
+    def _confirm(self, row: SimulatedRow, at: datetime) -> None:
         if row.text("statuscode") == str(invoice_state.CANCELED):
             raise refused(400, _RULE, "The invoice is canceled.")
         if self.approval_stopped:
             return
         if row.text("statuscode") != str(invoice_state.CONFIRMED):
-            self.books.invoices.set_state(row.id, invoice_state.CONFIRMED, at)
+            self.feed.invoices.set_state(row.id, invoice_state.CONFIRMED, at)
         by_transaction = {line.transaction: line for line in self._lines_of(row)}
         for number, line in enumerate(
-            self.books.tables.where("msdyn_projectvendorinvoiceline", "msdyn_vendorinvoice", row.id)
+            self.feed.tables.where("msdyn_projectvendorinvoiceline", "msdyn_vendorinvoice", row.id)
         ):
             posted = by_transaction.get(line.text("msdyn_externalinvoiceline"))
             if posted is not None:
-                source = Source("msdyn_projectvendorinvoiceline", line.id, MATERIAL)
+                source = SourceRecord("msdyn_projectvendorinvoiceline", line.id, MATERIAL)
                 self._make_cost(posted, source, at + (6 + 15 * number) * _SECOND)
-        self.books.settle()
+        self.feed.flush()
 
-    def _lines_of(self, header: Row) -> list[InvoiceLine]:
+    def _lines_of(self, header: SimulatedRow) -> list[InvoiceLine]:
         vendor, number = self._vendor(header), header.text("msdyn_vendorinvoicenumber")
-        for journal in self.books.tables.where("VendInvoiceJour", "InvoiceId", number):
+        for journal in self.feed.tables.where("VendInvoiceJour", "InvoiceId", number):
             if journal.text("InvoiceAccount") == vendor:
-                rows = self.books.tables.where("VendInvoiceTrans", "InvoiceId", number)
+                rows = self.feed.tables.where("VendInvoiceTrans", "InvoiceId", number)
                 return [line for row in rows if row.company == journal.company for line in self._invoice(row).lines]
         return []
 
-    def _make_cost(self, line: DocumentLine, source: Source, at: datetime) -> None:
+    def _make_cost(self, line: DocumentLine, source: SourceRecord, at: datetime) -> None:
         """Make the cost actual of a line, unless one that was not reversed is there; dual-write takes it to Finance."""
-        there = self.books.cost_of(source.row)
+        there = self.feed.cost_of(source.row)
         if there and (not line.amount or sum(Decimal(row.text("msdyn_amount")) for row in there)):
             return
-        actual = self.books.tail.actual(line, source, at)
+        actual = self.feed.flow.actual(line, source, at)
         if not self.maps_stopped:
-            self.books.tail.stage(actual, at + 8 * _SECOND)
+            self.feed.flow.stage(actual, at + 8 * _SECOND)
 
     # --- Dataverse to Finance -----------------------------------------------------------------------------------------
 
@@ -253,15 +253,15 @@ class Documents:
             raise refused(400, _RULE, "The actual is kept out of dual-write (Skip Sync).")
         if self.maps_stopped:
             raise refused(400, _RULE, "The entity map is not running: start it, then send again.")
-        if self.books.staged(row.id) is None:
+        if self.feed.staged(row.id) is None:
             self._stage(row)
-            self.books.settle()
+            self.feed.flush()
         return {}
 
-    def _stage(self, row: Row) -> None:
-        books = self.books
+    def _stage(self, row: SimulatedRow) -> None:
+        feed = self.feed
         code = {
-            entity: (found.text(column) if (found := books.tables.row(entity, row.lookup(lookup))) else "")
+            entity: (found.text(column) if (found := feed.tables.row(entity, row.lookup(lookup))) else "")
             for entity, column, lookup in (
                 ("msdyn_project", "assumed_projectnumber", "msdyn_project"),
                 ("msdyn_transactioncategory", "msdyn_transactioncategorynumber", "msdyn_transactioncategory"),
@@ -278,14 +278,14 @@ class Documents:
             company=code["cdm_company"],
             currency=code["transactioncurrency"],
             rate=(100 / Decimal(row.text("exchangerate") or "1")).quantize(Decimal("0.01")),
-            accounting_currency=books.accounting_currency(code["cdm_company"]),
+            accounting_currency=feed.accounting_currency(code["cdm_company"]),
         )
         actual = Actual(row.id, line, line.amount, line.accounting(line.amount))
-        invoice = books.tables.row("invoice", row.lookup("msdyn_invoice"))
-        books.tail.stage(actual, books.start([row]), proposal=invoice.text("name") if invoice else "")
+        invoice = feed.tables.row("invoice", row.lookup("msdyn_invoice"))
+        feed.flow.stage(actual, feed.start_time([row]), proposal=invoice.text("name") if invoice else "")
 
-    def _record(self, entity: str, row_id: str) -> Row:
-        row = self.books.tables.row(entity, row_id.strip("{}").lower())
+    def _record(self, entity: str, row_id: str) -> SimulatedRow:
+        row = self.feed.tables.row(entity, row_id.strip("{}").lower())
         if row is None:
             raise refused(404, "0x80040217", f"{entity} With Id = {row_id} Does Not Exist")
         return row

@@ -3,8 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from tieout.simulator.pair.current_rows import Row, Tables
-from tieout.simulator.pair.odata import Answer, Request, address, chosen, condition, link, refused_by_finance, segments
+from tieout.simulator.pair.current_rows import SimulatedRow, SimulatedTables
+from tieout.simulator.pair.odata import (
+    PairRequest,
+    PairResponse,
+    address,
+    chosen,
+    condition,
+    link,
+    refused_by_finance,
+    segments,
+)
 from tieout.simulator.payloads import entity_set, finance_row
 
 ROOT = "/data/"
@@ -37,11 +46,11 @@ TABLES = (
 )
 
 
-class Office(Protocol):
+class FinanceBackend(Protocol):
     """What holds Finance's rows and runs its processes."""
 
     @property
-    def tables(self) -> Tables:
+    def tables(self) -> SimulatedTables:
         """The rows as they are now."""
 
     def finance_action(self, name: str, on: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,22 +60,22 @@ class Office(Protocol):
 class FinanceApi:
     """Answers the calls of one environment, whose user has a default company."""
 
-    def __init__(self, office: Office, default_company: str, *, page_rows: int = PAGE_ROWS) -> None:
-        self._office = office
-        self._tables = office.tables
+    def __init__(self, backend: FinanceBackend, default_company: str, *, page_rows: int = PAGE_ROWS) -> None:
+        self._backend = backend
+        self._tables = backend.tables
         self._company = default_company
         self._page_rows = page_rows
         self._sets = {entity_set(entity): entity for entity in TABLES}
 
-    def answer(self, request: Request) -> Answer:
+    def handle(self, request: PairRequest) -> PairResponse:
         """What is answered to a call below `ROOT`; raises `Refused`."""
         segment, action = segments(request.path, ROOT)
         if request.method == "POST" and action.startswith(_NAMESPACE):
-            result = self._office.finance_action(action.removeprefix(_NAMESPACE), segment, request.json())
-            return Answer(content={"@odata.context": f"{request.host}{ROOT}$metadata#Edm.Untyped", **result})
+            result = self._backend.finance_action(action.removeprefix(_NAMESPACE), segment, request.json())
+            return PairResponse(content={"@odata.context": f"{request.host}{ROOT}$metadata#Edm.Untyped", **result})
         if not segment and request.method == "GET":
             sets = [{"name": name, "kind": "EntitySet", "url": name} for name in self._sets]
-            return Answer(content={"@odata.context": f"{request.host}{ROOT}$metadata", "value": sets})
+            return PairResponse(content={"@odata.context": f"{request.host}{ROOT}$metadata", "value": sets})
         name, key = address(segment)
         entity = self._sets.get(name)
         if entity is None or action:
@@ -79,14 +88,14 @@ class FinanceApi:
             return self._list(request, entity, rows)
         return self._read(request, entity, rows, key if isinstance(key, dict) else {})
 
-    def _visible(self, request: Request, entity: str) -> list[Row]:
+    def _visible(self, request: PairRequest, entity: str) -> list[SimulatedRow]:
         """The rows of the user's company, or of all; rows that belong to no company are always there."""
         rows = list(self._tables[entity].rows.values())
         if request.query.get("cross-company", "").lower() == "true":
             return rows
         return [row for row in rows if row.company in (None, self._company)]
 
-    def _list(self, request: Request, entity: str, rows: list[Row]) -> Answer:
+    def _list(self, request: PairRequest, entity: str, rows: list[SimulatedRow]) -> PairResponse:
         for wrong in (" in (", " has "):
             if wrong in request.query.get("$filter", ""):
                 raise refused_by_finance(400, f"The operator{wrong.rstrip('(').rstrip()} is not supported.")
@@ -102,9 +111,11 @@ class FinanceApi:
         if first + self._page_rows < len(shown):
             options = {**request.query, "$skiptoken": str(first + self._page_rows)}
             content["@odata.nextLink"] = link(f"{request.host}{ROOT}{entity_set(entity)}", options)
-        return Answer(content=content)
+        return PairResponse(content=content)
 
-    def _read(self, request: Request, entity: str, rows: list[Row], key: Mapping[str, str]) -> Answer:
+    def _read(
+        self, request: PairRequest, entity: str, rows: list[SimulatedRow], key: Mapping[str, str]
+    ) -> PairResponse:
         """One row; a key that leaves out the company of rows that have one is not the whole key."""
         found = [row for row in rows if all(_has(row, column, value) for column, value in key.items())]
         if any(row.company for row in found) and "dataareaid" not in {name.lower() for name in key}:
@@ -112,14 +123,14 @@ class FinanceApi:
         if len(found) != 1:
             raise refused_by_finance(404, "No resources were found.")
         context = f"{request.host}{ROOT}$metadata#{entity_set(entity)}/$entity"
-        return Answer(content={"@odata.context": context, **chosen(_shown(found[0]), request.query, "")})
+        return PairResponse(content={"@odata.context": context, **chosen(_shown(found[0]), request.query, "")})
 
 
-def _shown(row: Row) -> dict[str, Any]:
+def _shown(row: SimulatedRow) -> dict[str, Any]:
     return finance_row(row.id, row.columns, row.company, row.version)
 
 
-def _has(row: Row, column: str, value: str) -> bool:
+def _has(row: SimulatedRow, column: str, value: str) -> bool:
     if column.lower() == "dataareaid":
         return (row.company or "").lower() == value.lower()
     if column == "RecId":

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from tieout.simulator.pair.change_feed import Books
-from tieout.simulator.pair.current_rows import Row
+from tieout.simulator.pair.change_feed import ChangeFeed
+from tieout.simulator.pair.current_rows import SimulatedRow
 from tieout.simulator.scenario import Columns
 from tieout.simulator.small import UNTIL
 
@@ -101,29 +101,29 @@ RETRIED = LedgerJournal(
 """The same of its contract line."""
 
 
-def post_journals(books: Books) -> None:
+def post_journals(feed: ChangeFeed) -> None:
     """Put the journals into Finance, and the contract lines into Dataverse."""
     for row in (*_ledger(JOURNALS), *_contract_lines()):
-        books.tables[row.entity].rows[row.id] = row
+        feed.tables[row.entity].rows[row.id] = row
 
 
-def add_journal(books: Books, journal: LedgerJournal) -> None:
+def add_journal(feed: ChangeFeed, journal: LedgerJournal) -> None:
     """Somebody posts one more journal in Finance."""
-    there = {entity: len(books.tables[entity].rows) for entity in _FIRST}
+    there = {entity: len(feed.tables[entity].rows) for entity in _FIRST}
     for row in _ledger((journal,), there):
-        books.tables[row.entity].rows[row.id] = row
+        feed.tables[row.entity].rows[row.id] = row
 
 
 _FIRST = {"LedgerJournalTable": _HEADER, "LedgerJournalTrans": _LINE, "LedgerJournalTrans_Project": _PART}
 
 
-def _ledger(journals: tuple[LedgerJournal, ...], there: dict[str, int] | None = None) -> Iterator[Row]:
+def _ledger(journals: tuple[LedgerJournal, ...], there: dict[str, int] | None = None) -> Iterator[SimulatedRow]:
     taken = {entity: first + (there or {}).get(entity, 0) for entity, first in _FIRST.items()}
 
-    def row(entity: str, company: str, columns: Columns) -> Row:
+    def row(entity: str, company: str, columns: Columns) -> SimulatedRow:
         record = str(taken[entity])
         taken[entity] += 1
-        return Row(entity, record, columns, 1, UNTIL, company)
+        return SimulatedRow(entity, record, columns, 1, UNTIL, company)
 
     for journal in journals:
         posted_at = f"{journal.day}T17:45:00Z" if journal.posted else "1900-01-01T00:00:00Z"
@@ -158,7 +158,7 @@ def _ledger(journals: tuple[LedgerJournal, ...], there: dict[str, int] | None = 
                 yield row("LedgerJournalTrans_Project", journal.company, _part(line.part, made, line, journal.day))
 
 
-def _part(part: ProjectPart, line: Row, written: LedgerLine, day: date) -> Columns:
+def _part(part: ProjectPart, line: SimulatedRow, written: LedgerLine, day: date) -> Columns:
     return {
         "RefRecId": int(line.id),
         "ProjId": part.project,
@@ -172,8 +172,8 @@ def _part(part: ProjectPart, line: Row, written: LedgerLine, day: date) -> Colum
     }
 
 
-def _contract_lines() -> Iterator[Row]:
+def _contract_lines() -> Iterator[SimulatedRow]:
     for number, (name, billing) in enumerate(CONTRACT_LINES.items(), 1):
         row = f"00000000-0000-4000-9000-{number:012d}"
         columns: Columns = {"assumed_contractlinenumber": name, "msdyn_billingmethod": billing}
-        yield Row("salesorderdetail", row, columns, 1, UNTIL)
+        yield SimulatedRow("salesorderdetail", row, columns, 1, UNTIL)

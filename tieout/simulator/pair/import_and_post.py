@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 from tieout.simulator.event_recorder import random_guid, text_time
-from tieout.simulator.integration_journal import DRAFT, ERROR, POSTED, Journal
+from tieout.simulator.integration_journal import DRAFT, ERROR, POSTED, IntegrationJournal
 from tieout.simulator.invoice_proposals import checksum
-from tieout.simulator.pair.change_feed import STAGING, Books, shown_date
-from tieout.simulator.pair.current_rows import Row
+from tieout.simulator.pair.change_feed import STAGING, ChangeFeed, shown_date
+from tieout.simulator.pair.current_rows import SimulatedRow
 
 IMPORT, POSTING = "import-from-staging", "integration-journal-posting"
 _SECOND = timedelta(seconds=1)
@@ -30,10 +30,10 @@ BILLED_MISMATCH = (
 
 
 @dataclass(slots=True)
-class Run:
+class SimulatedRun:
     """A run of a process: it tells its start, then what happens, then how it ended."""
 
-    books: Books
+    feed: ChangeFeed
     process: str
     company: str
     scope: tuple[str, ...]
@@ -42,7 +42,7 @@ class Run:
     failed: bool = False
 
     def __post_init__(self) -> None:
-        self.id = random_guid(self.books.world.chance)
+        self.id = random_guid(self.feed.recorder.chance)
         self._report("started", self.at)
 
     def message(self, text: str, subject: str) -> None:
@@ -54,18 +54,18 @@ class Run:
     def end(self, at: datetime) -> None:
         """The run is over; one with a message has failed."""
         self._report("failed" if self.failed else "finished", max(at, self.at) + _SECOND)
-        self.books.settle()
+        self.feed.flush()
 
     def _report(self, stage: str, at: datetime, more: Mapping[str, Any] | None = None) -> None:
         data = {"process": self.process, "company": self.company, "scope": list(self.scope), **(more or {})}
-        self.books.report(stage, self.id, data, at)
+        self.feed.report(stage, self.id, data, at)
 
 
-class Journals:
+class JournalProcesses:
     """The two processes of one Finance. What stands in their way is set here, and stays until it is mended."""
 
-    def __init__(self, books: Books) -> None:
-        self.books = books
+    def __init__(self, feed: ChangeFeed) -> None:
+        self.feed = feed
         self.trading: set[tuple[str, str]] = set()
         """Pairs of companies, lending and borrowing, that are set up to trade with each other."""
         self.refusals: dict[str, str] = {}
@@ -73,14 +73,14 @@ class Journals:
         self.batch_server_stops = False
         """Whether a run stops right after its start, and says nothing more."""
 
-    def propose(self, number: str, unbilled: Sequence[Row], *, lost: int = 0) -> list[str]:
+    def propose(self, number: str, unbilled: Sequence[SimulatedRow], *, lost: int = 0) -> list[str]:
         """Confirm the proforma invoice of these staging rows of unbilled sales; all but the last `lost` of what it
         bills reach Finance. Returns the ids of the billed sales actuals.
         """
-        sales = [self.books.actual_of(row) for row in unbilled]
-        rows = [row for one in sales if (row := self.books.tables.row("msdyn_actual", one.row))]
-        billed = self.books.proposals.confirm(number, sales, self.books.start(rows), lost=lost)
-        self.books.settle()
+        sales = [self.feed.actual_of(row) for row in unbilled]
+        rows = [row for one in sales if (row := self.feed.tables.row("msdyn_actual", one.row))]
+        billed = self.feed.proposals.confirm(number, sales, self.feed.start_time(rows), lost=lost)
+        self.feed.flush()
         return [one.row for one in billed]
 
     def import_from_staging(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,31 +88,31 @@ class Journals:
         that are complete and posted.
         """
         company = str(parameters.get("company", "")).upper()
-        rows = [row for row in self.books.tables[STAGING].rows.values() if row.company == company and self._waits(row)]
-        proposals = [row for row in self.books.tables["ProjProposalJour"].rows.values() if _unmade(row, company)]
-        at = self.books.start([*rows, *proposals])
-        run = Run(self.books, IMPORT, company, (), at)
+        rows = [row for row in self.feed.tables[STAGING].rows.values() if row.company == company and self._waits(row)]
+        proposals = [row for row in self.feed.tables["ProjProposalJour"].rows.values() if _unmade(row, company)]
+        at = self.feed.start_time([*rows, *proposals])
+        run = SimulatedRun(self.feed, IMPORT, company, (), at)
         if self.batch_server_stops:
-            self.books.settle()
+            self.feed.flush()
             return {}
         for proposal in proposals:
             self._make_lines(run, proposal, at)
-        journal: Journal | None = None
+        journal: IntegrationJournal | None = None
         for row in rows:
             if (owner := row.text("ProjectDataAreaId").upper()) != company and (company, owner) not in self.trading:
                 run.message(_no_intercompany(row.text("ActualId"), company, owner), row.text("ActualId"))
                 continue
-            if journal is None or journal.lines >= self.books.tail.lines_per_journal:
-                journal = self.books.tail.journal(company, at)
+            if journal is None or journal.lines >= self.feed.flow.lines_per_journal:
+                journal = self.feed.flow.journal(company, at)
             at += 5 * _SECOND
-            self.books.tail.import_line(self.books.actual_of(row), journal, at)
+            self.feed.flow.import_line(self.feed.actual_of(row), journal, at)
         run.end(at + _SECOND)
         return {}
 
-    def _make_lines(self, run: Run, proposal: Row, at: datetime) -> None:
+    def _make_lines(self, run: SimulatedRun, proposal: SimulatedRow, at: datetime) -> None:
         """The lines of an invoice proposal, all or none of them (`docs/domain/documents.md` §4, step 5)."""
         number = proposal.text("ProposalId")
-        billed = self.books.tables.where(STAGING, "InvoiceProposalId", number)
+        billed = self.feed.tables.where(STAGING, "InvoiceProposalId", number)
         actuals = [row.text("ActualId").strip("{}").lower() for row in billed]
         if checksum(actuals) != proposal.text("HashedListOfBillableSalesActualIds"):
             run.message(BILLED_MISMATCH, number)
@@ -120,22 +120,22 @@ class Journals:
             run.message(NOT_POSTED, number)
         else:
             amount = sum((Decimal(row.text("Amount")) for row in billed), Decimal(0))
-            self.books.proposals.make_lines(int(proposal.id), run.company, amount, at)
+            self.feed.proposals.make_lines(int(proposal.id), run.company, amount, at)
 
     def _is_posted(self, billed: str) -> bool:
         """Whether the unbilled sales of a billed actual have a voucher in Finance."""
-        for connection in self.books.tables.where("msdyn_transactionconnection", "msdyn_transaction1", billed):
+        for connection in self.feed.tables.where("msdyn_transactionconnection", "msdyn_transaction1", billed):
             if connection.text("msdyn_transaction2role") == "Unbilled Sales":
-                staged = self.books.staged(connection.text("msdyn_transaction2"))
+                staged = self.feed.staged(connection.text("msdyn_transaction2"))
                 return staged is not None and bool(staged.text("VoucherNumber"))
         return False
 
-    def _waits(self, row: Row) -> bool:
+    def _waits(self, row: SimulatedRow) -> bool:
         """Whether a row has no line, or one that was deleted: legal before posting, and imported again."""
         if row.text("VoucherNumber") or row.text("IsDuplicate") == "1" or row.text("InvoiceProposalId"):
             return False
         line = row.text("ProjAdvancedJournalLine")
-        return line in ("", "0") or line in self.books.tables["ProjAdvancedJournalLine"].deleted
+        return line in ("", "0") or line in self.feed.tables["ProjAdvancedJournalLine"].deleted
 
     def post(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Post the draft lines of a company's `journals`, of all that have any when none is named."""
@@ -143,38 +143,40 @@ class Journals:
         wanted = {str(number) for number in parameters.get("journals") or ()}
         headers = [
             row
-            for row in self.books.tables["ProjAdvancedJournal"].rows.values()
+            for row in self.feed.tables["ProjAdvancedJournal"].rows.values()
             if row.company == company and (row.text("ProjAdvancedJournalId") in wanted or not wanted)
         ]
         drafts = {header.id: lines for header in headers if (lines := self._drafts(header))}
         headers = [header for header in headers if header.id in drafts]
-        at = self.books.start([*headers, *self._touched(line for lines in drafts.values() for line in lines)])
+        at = self.feed.start_time([*headers, *self._touched(line for lines in drafts.values() for line in lines)])
         scope = tuple(header.text("ProjAdvancedJournalId") for header in headers)
-        run = Run(self.books, POSTING, company, scope, at)
+        run = SimulatedRun(self.feed, POSTING, company, scope, at)
         if self.batch_server_stops:
-            self.books.settle()
+            self.feed.flush()
             return {}
         for header in headers:
             at = self._post_journal(run, header, drafts[header.id], at)
         run.end(at)
         return {}
 
-    def _drafts(self, header: Row) -> list[Row]:
-        lines = self.books.tables.where("ProjAdvancedJournalLine", "ProjAdvancedJournal", header.id)
+    def _drafts(self, header: SimulatedRow) -> list[SimulatedRow]:
+        lines = self.feed.tables.where("ProjAdvancedJournalLine", "ProjAdvancedJournal", header.id)
         return [line for line in lines if line.text("Status") == str(DRAFT)]
 
-    def _touched(self, lines: Any) -> list[Row]:
+    def _touched(self, lines: Any) -> list[SimulatedRow]:
         """The rows that the posting of lines changes."""
         rows = []
         for line in lines:
             rows.append(line)
-            for staging in self.books.tables.where(STAGING, "ProjAdvancedJournalLine", line.id):
+            for staging in self.feed.tables.where(STAGING, "ProjAdvancedJournalLine", line.id):
                 rows.append(staging)
-                actual = self.books.tables.row("msdyn_actual", staging.text("ActualId").strip("{}").lower())
+                actual = self.feed.tables.row("msdyn_actual", staging.text("ActualId").strip("{}").lower())
                 rows += [actual] if actual else []
         return rows
 
-    def _post_journal(self, run: Run, header: Row, lines: list[Row], at: datetime) -> datetime:
+    def _post_journal(
+        self, run: SimulatedRun, header: SimulatedRow, lines: list[SimulatedRow], at: datetime
+    ) -> datetime:
         number, company = header.text("ProjAdvancedJournalId"), run.company
         failed = False
         for line in lines:
@@ -183,17 +185,17 @@ class Journals:
             if reason:
                 failed = True
                 run.message(_line_failed(number, line, reason), line.id)
-                self.books.world.finance(line.entity, int(line.id), at + _SECOND, {"Status": ERROR}, company)
+                self.feed.recorder.finance_changed(line.entity, int(line.id), at + _SECOND, {"Status": ERROR}, company)
                 continue
-            for staging in self.books.tables.where(STAGING, "ProjAdvancedJournalLine", line.id):
-                self.books.tail.post(self.books.actual_of(staging), at + _SECOND)
+            for staging in self.feed.tables.where(STAGING, "ProjAdvancedJournalLine", line.id):
+                self.feed.flow.post(self.feed.actual_of(staging), at + _SECOND)
         columns: dict[str, Any] = {"Status": ERROR if failed else POSTED}
         if not failed:
             columns |= {"PostedDateTime": text_time(at), "PostedUserId": "batch"}
-        self.books.world.finance(header.entity, int(header.id), at + 5 * _SECOND, columns, company)
+        self.feed.recorder.finance_changed(header.entity, int(header.id), at + 5 * _SECOND, columns, company)
         return at + 6 * _SECOND
 
-    def _why_not(self, run: Run, line: Row, number: str, at: datetime) -> str:
+    def _why_not(self, run: SimulatedRun, line: SimulatedRow, number: str, at: datetime) -> str:
         """Why a line cannot be posted; empty when it can, on another date if the parameters allow that."""
         if reason := self.refusals.get(line.text("ProjId")):
             return reason
@@ -207,7 +209,7 @@ class Journals:
             later = [start for start, _ in sorted(periods) if start > day]
             if later:
                 moved = {"AccountingDate": later[0].isoformat()}
-                self.books.world.finance(line.entity, int(line.id), at, moved, run.company)
+                self.feed.recorder.finance_changed(line.entity, int(line.id), at, moved, run.company)
                 return ""
             text = f"No open fiscal period was found in or after the specified accounting date {shown_date(day)}."
         run.message(text, number)
@@ -215,21 +217,21 @@ class Journals:
 
     def _may_move(self, company: str) -> bool:
         """The parameter Automatically set accounting date to open ledger period."""
-        parameters = self.books.tables["ProjParameters"].rows.values()
+        parameters = self.feed.tables["ProjParameters"].rows.values()
         return any(row.company == company and row.text("assumed_autosetaccountingdate") == "1" for row in parameters)
 
     def _open_periods(self, company: str) -> list[tuple[date, date]]:
-        ledger = self.books.ledger(company)
+        ledger = self.feed.ledger(company)
         found = []
-        for link in self.books.tables.where("LedgerFiscalCalendarPeriod", "Ledger", ledger.id if ledger else ""):
-            period = self.books.tables.row("FiscalCalendarPeriod", link.text("FiscalCalendarPeriod"))
+        for link in self.feed.tables.where("LedgerFiscalCalendarPeriod", "Ledger", ledger.id if ledger else ""):
+            period = self.feed.tables.row("FiscalCalendarPeriod", link.text("FiscalCalendarPeriod"))
             if period and period.text("Type") == _OPERATING and link.text("Status") == _OPEN:
                 bounds = date.fromisoformat(period.text("StartDate")), date.fromisoformat(period.text("EndDate"))
                 found.append(bounds)
         return found
 
 
-def _unmade(proposal: Row, company: str) -> bool:
+def _unmade(proposal: SimulatedRow, company: str) -> bool:
     """Whether an invoice proposal of a company has no lines yet."""
     return proposal.company == company and not Decimal(proposal.text("InvoiceAmount"))
 
@@ -242,7 +244,7 @@ def _no_intercompany(actual: str, lending: str, borrowing: str) -> str:
     )
 
 
-def _line_failed(journal: str, line: Row, reason: str) -> str:
+def _line_failed(journal: str, line: SimulatedRow, reason: str) -> str:
     return (
         f"Integration journal ({journal}): Line with RecId ({line.id}) and Voucher ({line.text('Voucher')}) failed to "
         f"post due to ({reason})."

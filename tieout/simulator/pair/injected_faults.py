@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, get_args
 
-Fault = Literal[
+InjectedFault = Literal[
     "unavailable",  # 503, nothing happens
     "throttled",  # 429 with Retry-After, nothing happens
     "throttled-silently",  # 429 without Retry-After, nothing happens
@@ -19,32 +19,32 @@ Fault = Literal[
     "expired",  # the token is taken for expired: 401, nothing happens
     "slow",  # it happens, and takes its time
 ]
-KINDS: tuple[Fault, ...] = get_args(Fault)
+KINDS: tuple[InjectedFault, ...] = get_args(InjectedFault)
 
-AFTER_THE_FACT: frozenset[Fault] = frozenset(["lost", "gateway", "cut"])
+AFTER_THE_FACT: frozenset[InjectedFault] = frozenset(["lost", "gateway", "cut"])
 """Faults of calls that did take effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    fault: Fault
+    fault: InjectedFault
     path: str
 
 
-class Faults:
+class InjectedFaults:
     """The faults of one pair. `rate` of the calls have one of `kinds`, drawn from the seed."""
 
-    def __init__(self, seed: int = 1, rate: float = 0.0, kinds: Sequence[Fault] = KINDS) -> None:
+    def __init__(self, seed: int = 1, rate: float = 0.0, kinds: Sequence[InjectedFault] = KINDS) -> None:
         self._chance = Random(seed)
         self.rate = rate
         self.kinds = kinds
         self._planned: deque[_Planned] = deque()
 
-    def next(self, fault: Fault, path: str = "", times: int = 1) -> None:
+    def next(self, fault: InjectedFault, path: str = "", times: int = 1) -> None:
         """The next calls whose path contains `path` end so, in the order in which this is said."""
         self._planned.extend([_Planned(fault, path)] * times)
 
-    def of(self, path: str) -> Fault | None:
+    def of(self, path: str) -> InjectedFault | None:
         """How a call ends; None when all is well. A planned fault is used up by it."""
         for planned in self._planned:
             if planned.path in path:

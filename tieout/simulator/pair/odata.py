@@ -13,7 +13,7 @@ JSON = "application/json; odata.metadata=minimal"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PairRequest:
     """One call. `host` is what the caller wrote (`http://127.0.0.1:8090`), the path as it was sent, names of headers in
     lower case.
     """
@@ -40,7 +40,7 @@ _decoder = msgspec.json.Decoder(float_hook=str)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PairResponse:
     """What is answered; `content` is sent as JSON, bytes as they are."""
 
     status: int = 200
@@ -57,20 +57,22 @@ class Answer:
 class Refused(Exception):
     """The system refuses; carries its answer."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
+    def __init__(self, response: PairResponse) -> None:
+        super().__init__(response.status)
+        self.response = response
 
 
 def refused(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Refused:
     """A refusal as Dataverse words it."""
-    return Refused(Answer(status, {"error": {"code": code, "message": message}}, headers or {}))
+    return Refused(PairResponse(status, {"error": {"code": code, "message": message}}, headers or {}))
 
 
 def refused_by_finance(status: int, message: str) -> Refused:
     """A refusal as Finance words it: what matters stands in the inner error."""
     inner = {"message": message, "type": "Microsoft.Dynamics.Platform.Integration.Services.OData", "stacktrace": ""}
-    return Refused(Answer(status, {"error": {"code": "", "message": "An error has occurred.", "innererror": inner}}))
+    return Refused(
+        PairResponse(status, {"error": {"code": "", "message": "An error has occurred.", "innererror": inner}})
+    )
 
 
 _ADDRESS = re.compile(r"(?P<set>[A-Za-z_]\w*)(?:\((?P<key>.*)\))?")
@@ -118,7 +120,7 @@ def link(place: str, options: Mapping[str, str]) -> str:
     return f"{place}?{urlencode(options, safe='$,()', quote_via=quote)}"
 
 
-Test = Callable[[Mapping[str, Any]], bool]
+RowPredicate = Callable[[Mapping[str, Any]], bool]
 _TOKEN = re.compile(r"\s*(?:(?P<word>[\w.-]+(?:'[^']*')?)|(?P<text>'(?:[^']|'')*')|(?P<mark>[()]))")
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda a, b: bool(a == b),
@@ -130,7 +132,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def condition(written: str) -> Test:
+def condition(written: str) -> RowPredicate:
     """A `$filter` of comparisons, `and`, `or` and parentheses as a test of a row. Raises `Refused`."""
     return _Filter(written).whole() if written else lambda row: True
 
@@ -142,25 +144,25 @@ class _Filter:
         self.written = written
         self.at = 0
 
-    def whole(self) -> Test:
+    def whole(self) -> RowPredicate:
         test = self._either()
         if self.written[self.at :].strip():
             raise self._wrong()
         return test
 
-    def _either(self) -> Test:
+    def _either(self) -> RowPredicate:
         tests = [self._both()]
         while self._is("or"):
             tests.append(self._both())
         return tests[0] if len(tests) == 1 else lambda row: any(test(row) for test in tests)
 
-    def _both(self) -> Test:
+    def _both(self) -> RowPredicate:
         tests = [self._one()]
         while self._is("and"):
             tests.append(self._one())
         return tests[0] if len(tests) == 1 else lambda row: all(test(row) for test in tests)
 
-    def _one(self) -> Test:
+    def _one(self) -> RowPredicate:
         if self._is("("):
             test = self._either()
             if not self._is(")"):

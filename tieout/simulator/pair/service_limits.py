@@ -6,7 +6,7 @@ from math import ceil
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ThrottledResponse:
     """Why a request is answered 429, and after how many seconds it may come again."""
 
     code: str
@@ -15,7 +15,7 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Protection:
+class ServiceProtection:
     """What one user used over the last 300 seconds. Times are seconds that only grow.
 
     Requests that come during a wait make it longer.
@@ -32,7 +32,7 @@ class Protection:
     _seconds: float = 0.0
     _running: int = 0
 
-    def arrive(self, now: float) -> Refusal | None:
+    def arrive(self, now: float) -> ThrottledResponse | None:
         """A request comes: None when it is taken, and must `leave` later."""
         self._forget(now)
         self._arrived.append(now)
@@ -53,22 +53,22 @@ class Protection:
         """Requests and seconds that are left, as the debug headers say."""
         return max(0, self.requests - len(self._arrived)), max(0.0, self.execution_seconds - self._seconds)
 
-    def _refusal(self, now: float) -> Refusal | None:
+    def _refusal(self, now: float) -> ThrottledResponse | None:
         if self._running >= self.at_once:
-            return Refusal(
+            return ThrottledResponse(
                 "0x80072326", f"Number of concurrent requests exceeded the limit of {self.at_once}.", retry_after=5
             )
         if len(self._arrived) > self.requests:
             # The request that must roll off first; each one more while waiting is one more to wait for.
             first = self._arrived[len(self._arrived) - self.requests - 1]
-            return Refusal(
+            return ThrottledResponse(
                 "0x80072322",
                 f"Number of requests exceeded the limit of {self.requests} over the time window of "
                 f"{self.window:.0f} seconds.",
                 retry_after=max(1, ceil(first + self.window - now)),
             )
         if self._seconds > self.execution_seconds:
-            return Refusal(
+            return ThrottledResponse(
                 "0x80072321",
                 "Combined execution time of incoming requests exceeded limit of "
                 f"{self.execution_seconds * 1000:,.0f} milliseconds over time window of {self.window:.0f} seconds. "

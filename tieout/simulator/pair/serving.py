@@ -9,13 +9,13 @@ import anyio
 import httpx
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request as Incoming
+from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tieout.simulator.pair.odata import Answer, Request
-from tieout.simulator.pair.systems import PORT, NoAnswer, Pair
+from tieout.simulator.pair.odata import PairRequest, PairResponse
+from tieout.simulator.pair.systems import PORT, NoResponse, Pair
 
 SILENT_SECONDS = 90.0
 """So long a caller over HTTP waits in vain for an answer that does not come, unless it gives up before."""
@@ -35,27 +35,27 @@ class Transport(httpx.BaseTransport):
         headers = {name.lower(): value for name, value in request.headers.items()}
         host = f"{url.scheme}://{url.netloc.decode()}"
         call = self._pair.arrive(
-            Request(
+            PairRequest(
                 request.method, host, url.raw_path.decode().partition("?")[0], dict(url.params), headers, request.read()
             )
         )
         self._sleep(call.seconds)
         try:
-            answer = self._pair.finish(call)
-        except NoAnswer as silence:
+            response = self._pair.finish(call)
+        except NoResponse as silence:
             if silence.closed:
                 raise httpx.RemoteProtocolError("Server disconnected without sending a response.") from None
             raise httpx.ReadTimeout("The read operation timed out") from None
-        return httpx.Response(answer.status, headers=dict(answer.headers), content=answer.body())
+        return httpx.Response(response.status, headers=dict(response.headers), content=response.body())
 
 
 def app(pair: Pair) -> ASGIApp:
     """Both APIs at one address."""
 
-    async def answer(incoming: Incoming) -> ASGIApp:
+    async def handle(incoming: HttpRequest) -> ASGIApp:
         url = incoming.url
         call = pair.arrive(
-            Request(
+            PairRequest(
                 incoming.method,
                 f"{url.scheme}://{url.netloc}",
                 incoming.scope["raw_path"].decode(),
@@ -67,27 +67,27 @@ def app(pair: Pair) -> ASGIApp:
         if call.seconds:
             await anyio.sleep(call.seconds)
         try:
-            return _Answered(await anyio.to_thread.run_sync(pair.finish, call))
-        except NoAnswer as silence:
+            return _Response(await anyio.to_thread.run_sync(pair.finish, call))
+        except NoResponse as silence:
             if not silence.closed:
                 await anyio.sleep(SILENT_SECONDS)
-            return _Dropped()
+            return _DroppedConnection()
 
     methods = ["GET", "POST", "PATCH", "DELETE", "PUT"]
     return Starlette(
         routes=[
             # For whoever looks after the process; the pair does not hear of it.
             Route("/health", lambda request: PlainTextResponse("ok")),
-            Route("/{path:path}", answer, methods=methods),
+            Route("/{path:path}", handle, methods=methods),
         ]
     )
 
 
-class _Answered:
+class _Response:
     """An answer with its headers as they are."""
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    def __init__(self, response: PairResponse) -> None:
+        self._answer = response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = self._answer.body()
@@ -98,7 +98,7 @@ class _Answered:
         await send({"type": "http.response.body", "body": body})
 
 
-class _Dropped:
+class _DroppedConnection:
     """A connection that ends before the answer does: the server closes it when the promised body does not come."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,7 +121,7 @@ def listen(*ports: int) -> socket.socket:
 
 
 @contextmanager
-def beside(pair: Pair, listening: socket.socket) -> Iterator[str]:
+def serve_in_background(pair: Pair, listening: socket.socket) -> Iterator[str]:
     """Serve a pair beside something else, in a thread, for the length of the block; yields its address."""
     port = listening.getsockname()[1]
     running = server(pair, port)

@@ -13,17 +13,17 @@ from email.utils import format_datetime
 from typing import Any
 
 from tieout.simulator import small
-from tieout.simulator.company_story import Cast
+from tieout.simulator.company_story import CompanyScenario
 from tieout.simulator.pair import dataverse, finance
-from tieout.simulator.pair.change_feed import Books
-from tieout.simulator.pair.current_rows import Row, Tables
-from tieout.simulator.pair.dual_write import Documents
+from tieout.simulator.pair.change_feed import ChangeFeed
+from tieout.simulator.pair.current_rows import SimulatedRow, SimulatedTables
+from tieout.simulator.pair.dual_write import DocumentProcesses
 from tieout.simulator.pair.general_journals import post_journals
-from tieout.simulator.pair.import_and_post import Journals
-from tieout.simulator.pair.injected_faults import AFTER_THE_FACT, Fault, Faults
-from tieout.simulator.pair.odata import JSON, Answer, Refused, Request, refused, refused_by_finance
-from tieout.simulator.pair.service_limits import Protection
-from tieout.simulator.scenario import Columns, Event
+from tieout.simulator.pair.import_and_post import JournalProcesses
+from tieout.simulator.pair.injected_faults import AFTER_THE_FACT, InjectedFault, InjectedFaults
+from tieout.simulator.pair.odata import JSON, PairRequest, PairResponse, Refused, refused, refused_by_finance
+from tieout.simulator.pair.service_limits import ServiceProtection
+from tieout.simulator.scenario import Columns, SimulatedEvent
 
 SLOW_SECONDS = 20.0
 
@@ -57,17 +57,17 @@ def settings_at(address: str) -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class Call:
+class PendingCall:
     """A call under way: it takes `seconds`, then `Pair.finish` says how it ends."""
 
-    request: Request
-    user: Protection | None
+    request: PairRequest
+    user: ServiceProtection | None
     seconds: float
-    fault: Fault | None
-    refused: Answer | None = None
+    fault: InjectedFault | None
+    refused: PairResponse | None = None
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """The caller gets no answer: it waits in vain, or its connection is closed (`closed`)."""
 
     def __init__(self, *, closed: bool) -> None:
@@ -82,50 +82,50 @@ class Pair:
 
     def __init__(
         self,
-        cast: Cast,
+        scenario: CompanyScenario,
         *,
         clock: Callable[[], datetime],
-        sink: Callable[[Event], None] = lambda event: None,
-        faults: Faults | None = None,
-        pace: Callable[[Request], float] = lambda request: 0.0,
+        sink: Callable[[SimulatedEvent], None] = lambda event: None,
+        faults: InjectedFaults | None = None,
+        pace: Callable[[PairRequest], float] = lambda request: 0.0,
         page_rows: int | None = None,
         heartbeats: bool = False,
     ) -> None:
         self.clock = clock
-        self.faults = faults or Faults()
-        self.books = Books(cast, clock, sink)
-        self.documents = Documents(self.books)
-        self.journals = Journals(self.books)
+        self.faults = faults or InjectedFaults()
+        self.feed = ChangeFeed(scenario, clock, sink)
+        self.documents = DocumentProcesses(self.feed)
+        self.journals = JournalProcesses(self.feed)
         self.revoked: set[str] = set()
         """Systems (`dataverse`, `finance`) that took the application's rights away."""
         self.version = "10.0.46"
         """Of Finance."""
         self.refusals: dict[str, str] = {}
         """Tables and actions of Dataverse that refuse every write, with the reason."""
-        _install(self.books.tables)
-        post_journals(self.books)
+        _install(self.feed.tables)
+        post_journals(self.feed)
         self.calls: list[str] = []
         """Method and path of every call, in the order in which they came."""
         self._pace = pace
         self._heartbeats = heartbeats
         self._lock = threading.Lock()
-        self._users = {"dataverse": Protection(), "finance": Protection()}
+        self._users = {"dataverse": ServiceProtection(), "finance": ServiceProtection()}
         pages = {} if page_rows is None else {"page_rows": page_rows}
         self._dataverse = dataverse.DataverseApi(self, clock, **pages)
-        self._finance = finance.FinanceApi(self, cast.company, **pages)
+        self._finance = finance.FinanceApi(self, scenario.company, **pages)
 
     @property
-    def tables(self) -> Tables:
+    def tables(self) -> SimulatedTables:
         """The rows of both systems as they are now."""
-        return self.books.tables
+        return self.feed.tables
 
-    def protection(self, system: str) -> Protection:
+    def protection(self, system: str) -> ServiceProtection:
         """What the application used of a system's limits."""
         return self._users[system]
 
     # --- answering ----------------------------------------------------------------------------------------------------
 
-    def arrive(self, request: Request) -> Call:
+    def arrive(self, request: PairRequest) -> PendingCall:
         """A call comes: it is refused at once, or takes some seconds. `finish` must follow."""
         with self._lock:
             self.calls.append(f"{request.method} {request.path}")
@@ -134,14 +134,14 @@ class Pair:
             try:
                 user = self._admit(system, expired=fault == "expired")
             except Refused as refusal:
-                return Call(request, None, 0.0, None, refusal.answer)
+                return PendingCall(request, None, 0.0, None, refusal.response)
             seconds = self._pace(request) + (SLOW_SECONDS if fault == "slow" else 0.0)
-            return Call(request, user, seconds, fault)
+            return PendingCall(request, user, seconds, fault)
 
-    def _admit(self, system: str, *, expired: bool) -> Protection:
+    def _admit(self, system: str, *, expired: bool) -> ServiceProtection:
         """Count a call. Raises `Refused`."""
         if expired:
-            raise Refused(Answer(401, None, {"WWW-Authenticate": 'Bearer error="invalid_token"'}))
+            raise Refused(PairResponse(401, None, {"WWW-Authenticate": 'Bearer error="invalid_token"'}))
         if system in self.revoked:
             text = "Principal user (Id=1, type=8) is missing prvRead privilege"
             raise refused(403, "0x80040220", text) if system == "dataverse" else refused_by_finance(403, "Forbidden")
@@ -151,66 +151,68 @@ class Pair:
             raise refused(429, refusal.code, refusal.message, {"Retry-After": str(refusal.retry_after)})
         return user
 
-    def finish(self, call: Call) -> Answer:
-        """How a call ends. Raises `NoAnswer` when its caller hears nothing."""
+    def finish(self, call: PendingCall) -> PairResponse:
+        """How a call ends. Raises `NoResponse` when its caller hears nothing."""
         with self._lock:
             if call.user is not None:
                 call.user.leave(self.clock().timestamp(), call.seconds)
-            answer = call.refused or self._end(call)
+            response = call.refused or self._end(call)
             headers = {"Content-Type": JSON, "Date": format_datetime(self.clock(), usegmt=True)}
             if call.user is not None:
                 requests, seconds = call.user.left()
                 headers["x-ms-ratelimit-burst-remaining-xrm-requests"] = str(requests)
                 headers["x-ms-ratelimit-time-remaining-xrm-requests"] = f"{seconds:.2f}"
-            return replace(answer, headers={**headers, **answer.headers})
+            return replace(response, headers={**headers, **response.headers})
 
-    def _end(self, call: Call) -> Answer:
+    def _end(self, call: PendingCall) -> PairResponse:
         match call.fault:
             case "unavailable":
-                return Answer(503, b"", {"Content-Type": "text/plain"})
+                return PairResponse(503, b"", {"Content-Type": "text/plain"})
             case "throttled":
-                return refused(429, "0x80072322", "Number of requests exceeded the limit", {"Retry-After": "7"}).answer
+                return refused(
+                    429, "0x80072322", "Number of requests exceeded the limit", {"Retry-After": "7"}
+                ).response
             case "throttled-silently":
-                return refused(429, "0x80072322", "Number of requests exceeded the limit").answer
+                return refused(429, "0x80072322", "Number of requests exceeded the limit").response
             case "timeout" | "refused":
-                raise NoAnswer(closed=call.fault == "refused")
+                raise NoResponse(closed=call.fault == "refused")
             case "web-page":
-                return Answer(200, b"<html>Sign in</html>", {"Content-Type": "text/html"})
-        answer = self._perform(call.request)
+                return PairResponse(200, b"<html>Sign in</html>", {"Content-Type": "text/html"})
+        response = self._perform(call.request)
         if self._heartbeats and call.request.method != "GET":
-            self.books.complete()
+            self.feed.send_heartbeats()
         if call.fault not in AFTER_THE_FACT:
-            return answer
+            return response
         if call.fault == "lost":
-            raise NoAnswer(closed=True)
+            raise NoResponse(closed=True)
         if call.fault == "gateway":
-            return Answer(504, b"<h1>Gateway Timeout</h1>", {"Content-Type": "text/html"})
-        body = answer.body()
-        return replace(answer, content=body[: len(body) // 2] or b"{")
+            return PairResponse(504, b"<h1>Gateway Timeout</h1>", {"Content-Type": "text/html"})
+        body = response.body()
+        return replace(response, content=body[: len(body) // 2] or b"{")
 
-    def _perform(self, request: Request) -> Answer:
+    def _perform(self, request: PairRequest) -> PairResponse:
         try:
             if request.path.startswith(dataverse.ROOT):
-                return self._dataverse.answer(request)
+                return self._dataverse.handle(request)
             if request.path.startswith(finance.ROOT):
-                return self._finance.answer(request)
+                return self._finance.handle(request)
         except Refused as refusal:
-            return refusal.answer
-        return Answer(404, b"<h1>Not found</h1>", {"Content-Type": "text/html"})
+            return refusal.response
+        return PairResponse(404, b"<h1>Not found</h1>", {"Content-Type": "text/html"})
 
     # --- what calls do ------------------------------------------------------------------------------------------------
 
-    def write(self, entity: str, row: str | None, columns: Columns) -> Row:
+    def write(self, entity: str, row: str | None, columns: Columns) -> SimulatedRow:
         """Make a row of Dataverse, or change the one with this id. Raises `Refused`."""
         self._allow(entity)
         journal = self.tables.row("msdyn_journal", str((columns.get("msdyn_journal") or {}).get("id")))
         if entity == "msdyn_journalline" and journal and journal.columns.get("msdyn_isposted"):
             raise refused(400, "0x80040265", "A journal that is posted is read-only.")
-        return self.books.write(entity, row, columns)
+        return self.feed.write(entity, row, columns)
 
     def delete(self, entity: str, row: str) -> None:
         """Delete a row of Dataverse."""
-        self.books.delete(entity, row)
+        self.feed.delete(entity, row)
 
     def dataverse_action(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Run an action of Dataverse. Raises `Refused`."""
@@ -263,11 +265,11 @@ class Pair:
             raise refused(400, "0x80040265", "A journal without lines can't be confirmed.")
         for row in (*lines, journal):
             if not row.columns.get("msdyn_isposted"):
-                self.books.write(row.entity, row.id, {"msdyn_isposted": True})
+                self.feed.write(row.entity, row.id, {"msdyn_isposted": True})
         return {}
 
 
-def _install(tables: Tables) -> None:
+def _install(tables: SimulatedTables) -> None:
     """What is installed in Dataverse: these rows send no events."""
     maps = {
         "expenses export entity (msdyn_expenses)": "1.0.0.5",
@@ -281,10 +283,12 @@ def _install(tables: Tables) -> None:
     ]
     for number, columns in enumerate(rows, 1):
         row = f"00000000-0000-4000-8000-{number:012d}"
-        tables["msdyn_dualwriteentitymap"].rows[row] = Row("msdyn_dualwriteentitymap", row, columns, 1, small.UNTIL)
+        tables["msdyn_dualwriteentitymap"].rows[row] = SimulatedRow(
+            "msdyn_dualwriteentitymap", row, columns, 1, small.UNTIL
+        )
     row = "00000000-0000-4000-8000-000000000100"
     columns = {"uniquename": "ProjectOperations_Anchor", "version": "4.160.0.1"}
-    tables["solution"].rows[row] = Row("solution", row, columns, 1, small.UNTIL)
+    tables["solution"].rows[row] = SimulatedRow("solution", row, columns, 1, small.UNTIL)
 
 
 def _system(path: str) -> str:
@@ -295,17 +299,17 @@ def small_pair(
     seed: int = 1,
     *,
     clock: Callable[[], datetime] | None = None,
-    sink: Callable[[Event], None] = lambda event: None,
+    sink: Callable[[SimulatedEvent], None] = lambda event: None,
     **more: Any,
 ) -> Pair:
     """The systems of the documented company, in which 40 expenses miss their actuals.
 
     By default their clock goes on from where the company's story ends, as fast as ours.
     """
-    return Pair(small.play(seed), clock=clock or going_on(small.UNTIL), sink=sink, **more)
+    return Pair(small.play(seed), clock=clock or clock_from(small.UNTIL), sink=sink, **more)
 
 
-def going_on(start: datetime) -> Callable[[], datetime]:
+def clock_from(start: datetime) -> Callable[[], datetime]:
     """A clock that says `start` now, and goes on from there."""
     began = datetime.now(UTC)
     return lambda: start + (datetime.now(UTC) - began)
