@@ -46,10 +46,10 @@ def deliver(
     CloudEvents. Raises `ValueError` for options that the small company does not support.
     """
     if company == "small" and documents is None and heartbeats and not (mishaps or silent):
-        made = simulate("small", seed)
-        for label in made.labels:
+        simulation = simulate("small", seed)
+        for label in simulation.labels:
             on_label(label)
-        return Delivery(made.events, made.today, made.companies)
+        return Delivery(simulation.events, simulation.today, simulation.companies)
     if company != "large":
         raise ValueError(
             f"there is no made-up company {company!r}; there are: {', '.join(NAMES)}"
@@ -57,19 +57,19 @@ def deliver(
             else "the small company is that of the documented screenshots: number of documents, mishaps, silence and "
             "missing heartbeats are for the large one"
         )
-    play = LargeCompany(
+    simulated = LargeCompany(
         large.DOCUMENTS if documents is None else documents, seed, on_label, silent=silent, heartbeats=heartbeats
     )
     payloads = PlainPayloads() if plain else NativePayloads()
-    fate = DeliveryFailures(seed, large.UNTIL, payloads)
-    whole = ((day, payloads.story(story, story)) for day, story in play.stories())
-    stories = fate.apply(play.stories()) if mishaps else whole
+    failures = DeliveryFailures(seed, large.UNTIL, payloads)
+    whole = ((day, payloads.story(story, story)) for day, story in simulated.stories())
+    stories = failures.apply(simulated.stories()) if mishaps else whole
 
     def events() -> Iterator[SimulatedEvent]:
         yield from disordered((event for _, _, event in in_order(stories)), seed)
-        yield from play.heartbeats()
+        yield from simulated.heartbeats()
 
-    return Delivery(events(), play.today, play.companies, fate.repairs)
+    return Delivery(events(), simulated.today, simulated.companies, failures.repairs)
 
 
 def simulate(company: str = "small", seed: int = 1, deliver: bool = True) -> Simulation:
@@ -78,7 +78,7 @@ def simulate(company: str = "small", seed: int = 1, deliver: bool = True) -> Sim
     The heartbeats of both systems stay last: they declare that everything before them has been sent.
     """
     if company != "small":
-        raise ValueError(f"there is no made-up company {company!r} that is told at once; there is: small")
+        raise ValueError(f"there is no made-up company {company!r} that is generated at once; there is: small")
     scenario = small.play(seed)
     events = scenario.recorder.events()
     reports = scenario.recorder.process_events()

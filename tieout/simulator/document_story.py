@@ -263,7 +263,7 @@ class ExpenseStory(DocumentStory):
             self.line,
             self.at + _EXPORTED,
             external_id=external_id or self.line.transaction or str(self.line.record),
-            # One that knows no company is found by its id, which then is of one company alone.
+            # A record without a company is matched by its id, which then belongs to one company only.
             names_company=variant < 2,
             lookup=variant % 3 != 2,
             origin=variant % 3 != 0,

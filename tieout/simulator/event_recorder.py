@@ -77,9 +77,9 @@ class EventRecorder:
         self, table: str, record_id: int, at: datetime, columns: Columns, company: str | None = None
     ) -> None:
         """Record an inserted or changed Finance row; the first event of a row includes its RecId."""
-        seen = self._touch(table, str(record_id), at)
-        columns = columns if seen else {"RecId": record_id, **columns}
-        extra: Columns = {"version": seen + 1} | ({"company": company} if company else {})
+        changes = self._touch(table, str(record_id), at)
+        columns = columns if changes else {"RecId": record_id, **columns}
+        extra: Columns = {"version": changes + 1} | ({"company": company} if company else {})
         self._row(_FINANCE_SOURCE, table, str(record_id), at, extra | {"columns": columns})
 
     def finance_deleted(self, table: str, record_id: int, at: datetime, company: str | None = None) -> None:
@@ -112,7 +112,7 @@ class EventRecorder:
         process: str,
         company: str,
         at: datetime,
-        lasts: timedelta,
+        duration: timedelta,
         errors: Sequence[tuple[str, str]],
         scope: Sequence[str] = (),
     ) -> None:
@@ -120,14 +120,14 @@ class EventRecorder:
         self._runs += 1
         data = {"process": process, "run": f"run-{self._runs:04d}", "company": company, "scope": list(scope)}
 
-        def say(stage: str, at: datetime, more: Columns) -> None:
+        def report(stage: str, at: datetime, more: Columns) -> None:
             event = self._envelope(_FINANCE_SOURCE, f"tieout.process.{stage}", at, data | more)
             self._reports.append(SimulatedEvent(FINANCE_TOPIC, str(data["run"]), event))
 
-        say("started", at, {})
+        report("started", at, {})
         for number, (subject, text) in enumerate(errors, 1):
-            say("message", at + lasts * number / (len(errors) + 1), {"subject": subject, "text": text})
-        say("failed" if errors else "finished", at + lasts, {})
+            report("message", at + duration * number / (len(errors) + 1), {"subject": subject, "text": text})
+        report("failed" if errors else "finished", at + duration, {})
 
     def process_events(self) -> list[SimulatedEvent]:
         """Return what the processes reported, run by run."""

@@ -67,7 +67,7 @@ class Actual:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """The Dataverse record from which an actual is made.
+    """The Dataverse record from which an actual is created.
 
     The actual refers to it by a `lookup` column, by a transaction `origin` row, or both.
     """
@@ -110,18 +110,18 @@ class ActualFlow:
         `invoice` is the proforma invoice that bills it; `overrides` replace columns.
         """
         amount = line.amount if amount is None else amount
-        made = Actual(self.recorder.guid(at), line, amount, line.accounting(amount), kind)
-        columns = self._actual_columns(made, source.classification if source else TIME)
+        created = Actual(self.recorder.guid(at), line, amount, line.accounting(amount), kind)
+        columns = self._actual_columns(created, source.classification if source else TIME)
         columns |= {"assumed_skipsync": skip_sync, "msdyn_adjustmentstatus": adjustment}
         if source and source.lookup:
             reference = {"entity": source.entity, "id": source.row, "name": None}
             columns["assumed_sourcedocument"] = reference
         if invoice:
             columns["msdyn_invoice"] = {"entity": "invoice", "id": invoice, "name": None}
-        self.recorder.dataverse_created("msdyn_actual", made.row, at, columns | overrides)
+        self.recorder.dataverse_created("msdyn_actual", created.row, at, columns | overrides)
         if source and source.origin:
-            self._origin(made, source, at + timedelta(seconds=1))
-        return made
+            self._origin(created, source, at + timedelta(seconds=1))
+        return created
 
     def unbilled_sales(self, cost: Actual, source: SourceRecord, at: datetime) -> Actual:
         """Create the sales actual of a cost actual and connect the two."""
@@ -147,10 +147,10 @@ class ActualFlow:
     def connect(self, first: tuple[Actual, str], second: tuple[Actual, str], at: datetime) -> None:
         """Record the connection of two actuals."""
         columns: Columns = {}
-        for place, (actual, role) in enumerate((first, second), start=1):
-            columns[f"msdyn_transaction{place}"] = actual.row
-            columns[f"msdyn_transaction{place}role"] = role
-            columns[f"msdyn_transaction{place}type"] = "msdyn_actual"
+        for number, (actual, role) in enumerate((first, second), start=1):
+            columns[f"msdyn_transaction{number}"] = actual.row
+            columns[f"msdyn_transaction{number}role"] = role
+            columns[f"msdyn_transaction{number}type"] = "msdyn_actual"
         self.recorder.dataverse_created("msdyn_transactionconnection", self.recorder.guid(at), at, columns)
 
     def stage(self, actual: Actual, at: datetime, *, proposal: str = "", overrides: Columns = _NO_OVERRIDES) -> None:

@@ -31,7 +31,7 @@ class InvoiceProposals:
         invoice = recorder.guid(at)
         columns: Columns = {"name": number, "msdyn_projectinvoicestatus": INVOICE_CONFIRMED}
         recorder.dataverse_created("invoice", invoice, at, columns, company)
-        billed = [self._bill(one, invoice, at + 6 * place * _SECOND) for place, one in enumerate(sales)]
+        billed = [self._bill(actual, invoice, at + 6 * index * _SECOND) for index, actual in enumerate(sales)]
         at += 6 * len(sales) * _SECOND
         columns = {
             "ProposalId": number,
@@ -40,12 +40,12 @@ class InvoiceProposals:
             "InvoiceDate": day,
             "InvoiceAmount": "0.00",
             "CurrencyId": sales[0].line.currency,
-            "HashedListOfBillableSalesActualIds": checksum([one.row for one in billed]),
+            "HashedListOfBillableSalesActualIds": checksum([actual.row for actual in billed]),
             "DataAreaId": company.lower(),
         }
         recorder.finance_changed("ProjProposalJour", recorder.record_id("ProjProposalJour"), at, columns, company)
-        for place, one in enumerate(billed[: len(billed) - lost], start=1):
-            self.flow.stage(one, at + place * _SECOND, proposal=number)
+        for index, actual in enumerate(billed[: len(billed) - lost], start=1):
+            self.flow.stage(actual, at + index * _SECOND, proposal=number)
         return billed
 
     def _bill(self, unbilled: Actual, invoice: str, at: datetime) -> Actual:

@@ -31,7 +31,7 @@ UNTIL = datetime(2025, 6, 30, 18, tzinfo=UTC)
 FIRST_DAY = date(2024, 1, 5)
 DOCUMENTS = 5_000
 
-_BRIEF_DAYS = 3
+_LAST_DAYS = 3
 """Stories that need the next mornings end before these last days begin."""
 _BEFORE_POSTING = timedelta(days=2)
 """No event of a story is older than this before its posting."""
@@ -99,14 +99,14 @@ class WeightedFaults:
     weights: list[int]
 
     @classmethod
-    def of(cls, kind: str, *, brief: bool, alone: bool) -> "WeightedFaults":
+    def of(cls, kind: str, *, same_day: bool, exclusive: bool) -> "WeightedFaults":
         """Return the faults of a document kind: same-day ones or all, with or without the exclusive ones."""
         faults = [
             fault
             for fault in FAULTS
             if fault.document in ("", kind)
-            and (fault.same_day or not brief)
-            and (alone or not (fault.exclusive or fault.currency))
+            and (fault.same_day or not same_day)
+            and (exclusive or not (fault.exclusive or fault.currency))
         ]
         return cls(faults, list(accumulate(fault.weight for fault in faults)))
 
@@ -146,15 +146,15 @@ class LargeCompany:
         }
         self.outcomes = OutcomeRecorder(totals, on_label, COMPANIES)
         self._cues = {
-            (kind, brief, alone): WeightedFaults.of(kind, brief=brief, alone=alone)
+            (kind, same_day, exclusive): WeightedFaults.of(kind, same_day=same_day, exclusive=exclusive)
             for kind in ("expense", "invoice")
-            for brief in (False, True)
-            for alone in (False, True)
+            for same_day in (False, True)
+            for exclusive in (False, True)
         }
         self._numbers = 0
         self._own_numbers = Counter[str]()
         self._silence = next(fault for fault in FAULTS if fault.play is feed_silent)
-        self._well = next(fault for fault in FAULTS if fault.play is all_went_well)
+        self._no_fault = next(fault for fault in FAULTS if fault.play is all_went_well)
 
     # --- the play -----------------------------------------------------------------------------------------------------
 
@@ -165,12 +165,12 @@ class LargeCompany:
         )
         yield date(2023, 12, 1), self.recorder.drain()
         days = list(self._working_days())
-        whole = sum(share for _, share in days)
+        total_share = sum(share for _, share in days)
         done = 0.0
         for day, share in days:
             done += share
-            while self.outcomes.labels < round(self.documents * done / whole):
-                self._tell(day)
+            while self.outcomes.labels < round(self.documents * done / total_share):
+                self._play_document(day)
                 yield day, self.recorder.drain()
 
     def events(self) -> Iterator[SimulatedEvent]:
@@ -200,28 +200,28 @@ class LargeCompany:
                 yield day, 0.1 if day.weekday() > 4 else 1.0
             day += timedelta(days=1)
 
-    def _tell(self, day: date) -> None:
+    def _play_document(self, day: date) -> None:
         company = self.chance.choices(GROUP, _SHARES)[0]
         at = moment(day, self.chance.randint(9, 16), self.chance.randrange(60))
         if self.chance.random() < 0.6:
-            self._tell_expense(company, at)
+            self._play_expense(company, at)
         else:
-            self._tell_invoice(company, at)
+            self._play_invoice(company, at)
 
-    def _fault(self, kind: str, company: SimulatedCompany, at: datetime, *, alone: bool = True) -> Fault:
+    def _fault(self, kind: str, company: SimulatedCompany, at: datetime, *, exclusive: bool = True) -> Fault:
         if self.silent_from is not None and at.date() >= self.silent_from:
             return self._silence
-        brief = (TODAY - at.date()).days < _BRIEF_DAYS
-        fault = self._cues[kind, brief, alone].draw(self.chance)
-        # What befalls documents of a company outside the settings interests nobody.
-        return self._well if company.code not in COMPANIES and not brief else fault
+        same_day = (TODAY - at.date()).days < _LAST_DAYS
+        fault = self._cues[kind, same_day, exclusive].draw(self.chance)
+        # Faults of companies outside the settings do not matter: their documents are excluded.
+        return self._no_fault if company.code not in COMPANIES and not same_day else fault
 
     def _play(self, fault: Fault, story: DocumentStory) -> None:
         self.outcomes.fault, self.outcomes.taken_from = fault.name, fault.taken_from
-        story.no_next_day = (TODAY - story.at.date()).days < _BRIEF_DAYS
+        story.no_next_day = (TODAY - story.at.date()).days < _LAST_DAYS
         fault.play(story)
 
-    def _tell_expense(self, company: SimulatedCompany, at: datetime) -> None:
+    def _play_expense(self, company: SimulatedCompany, at: datetime) -> None:
         fault = self._fault("expense", company, at)
         currency, rate = self._money(company, fault, at.date())
         number = self._next()
@@ -242,13 +242,13 @@ class LargeCompany:
         )
         self._play(fault, ExpenseStory(line, at, self.flow, self.outcomes, self.chance))
 
-    def _tell_invoice(self, company: SimulatedCompany, at: datetime) -> None:
+    def _play_invoice(self, company: SimulatedCompany, at: datetime) -> None:
         first = self._fault("invoice", company, at)
         faults = [first]
-        left = self.documents - self.outcomes.labels
+        remaining = self.documents - self.outcomes.labels
         if not (first.exclusive or first.currency):
-            more = range(min(self.chance.choice((0, 0, 1, 2, 3)), left - 1))
-            faults += [self._fault("invoice", company, at, alone=False) for _ in more]
+            more = range(min(self.chance.choice((0, 0, 1, 2, 3)), remaining - 1))
+            faults += [self._fault("invoice", company, at, exclusive=False) for _ in more]
         currency, rate = self._money(company, first, at.date())
         number = self._next()
         invoice = InvoiceProgress(
@@ -260,25 +260,25 @@ class LargeCompany:
         day = at.date() - timedelta(days=self.chance.randint(0, 2))
         stories = [
             InvoiceStory(
-                self._invoice_line(company, place, day, currency, rate),
+                self._invoice_line(company, line_number, day, currency, rate),
                 at,
                 self.flow,
                 self.outcomes,
                 self.chance,
                 invoice,
             )
-            for place in range(1, len(faults) + 1)
+            for line_number in range(1, len(faults) + 1)
         ]
         for fault, story in zip(faults, stories, strict=True):
             self._play(fault, story)
 
     def _invoice_line(
-        self, company: SimulatedCompany, place: int, day: date, currency: str, rate: Decimal
+        self, company: SimulatedCompany, line_number: int, day: date, currency: str, rate: Decimal
     ) -> InvoiceLine:
         number = self._next()
         return InvoiceLine(
             record=self.recorder.record_id("VendInvoiceTrans"),
-            line_number=place,
+            line_number=line_number,
             source_line=5_637_200_000 + number,
             transaction=self._transaction(company, number),
             date=day,

@@ -33,8 +33,8 @@ class DeliveryFailures:
     def apply(self, stories: Iterable[tuple[date, list[TimedEvent]]]) -> Iterator[tuple[date, list[TimedEvent]]]:
         """Yield the stories with the events that arrive, as they are sent."""
         for day, story in stories:
-            left = [arrived for entry in story if (arrived := self._sent(entry, story)) is not None]
-            yield day, self.payloads.story(left, story)
+            arriving = [arrived for entry in story if (arrived := self._sent(entry, story)) is not None]
+            yield day, self.payloads.story(arriving, story)
 
     def _sent(self, entry: TimedEvent, story: list[TimedEvent]) -> TimedEvent | None:
         draw = self.chance.random()
@@ -48,24 +48,24 @@ class DeliveryFailures:
         if draw < LOST + CUT and event.topic == DATAVERSE_TOPIC:
             self.repairs.append(self.payloads.polled(self._polled(entry, story)))
             return at, number, cut(event)
-        meant = self.payloads.sent(event)
-        self.repairs.append(meant)
-        return at, number, damaged(meant)
+        intact = self.payloads.sent(event)
+        self.repairs.append(intact)
+        return at, number, damaged(intact)
 
     def _polled(self, entry: TimedEvent, story: list[TimedEvent]) -> SimulatedEvent:
         """Return the whole row as it was an hour later; a row deleted by then yields its delete event."""
         at, _, event = entry
-        asked = min(at + _POLL, self.until)
+        polled_at = min(at + _POLL, self.until)
         columns: dict[str, Any] = {}
         data: dict[str, Any] = {}
-        for told, _, other in story:
-            if told <= asked and other.key == event.key and other.entity == event.entity:
+        for changed, _, other in story:
+            if changed <= polled_at and other.key == event.key and other.entity == event.entity:
                 data |= other.value["data"]
                 columns |= data.pop("columns", {})
                 if data["operation"] == "delete":
                     return other
         data.pop("version", None)
-        head = {**event.value, "id": random_guid(self.chance), "time": text_time(asked)}
+        head = {**event.value, "id": random_guid(self.chance), "time": text_time(polled_at)}
         return SimulatedEvent(event.topic, event.key, {**head, "data": {**data, "columns": columns}})
 
 

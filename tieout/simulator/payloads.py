@@ -1,10 +1,10 @@
-"""Events as the two systems send them by themselves (`docs/domain/events.md`), made from the plain ones of the stories.
+"""Events in the formats of the two systems (`docs/domain/events.md`), converted from the CloudEvents of the stories.
 
-| what | in which shape |
+| rows | format |
 | --- | --- |
 | documents, actuals and connections of Dataverse | `RemoteExecutionContext` of a registered step |
-| staging rows of Finance | data events: the same shape, of a virtual table |
-| posted vendor invoices | also a business event, which carries keys alone |
+| staging rows of Finance | data events: the same format, of a virtual table |
+| posted vendor invoices | additionally a business event, which carries keys only |
 | reference data of both | pages of the APIs, as a poller puts them on the topics |
 | other rows of Finance | CloudEvents, as an extension sends them |
 """
@@ -25,7 +25,7 @@ ORGANISATION = "7f1d2c60-4a3b-ee11-8ef3-000d3a1b2c3d"
 ORGANISATION_NAME = "unq7f1d2c604a3bee118ef3000d3a1b2"
 _DATAVERSE_API = "https://contoso.crm4.dynamics.com/api/data/v9.2/$metadata#"
 _FINANCE_API = "https://contoso.operations.dynamics.com/data/$metadata#"
-_ANSWERED = "tieout-answered-at"
+_RESPONSE_TIME = "tieout-answered-at"
 _ROWS_PER_PAGE = 50
 
 _CONTEXTS = frozenset(
@@ -53,10 +53,10 @@ _REFERENCE = frozenset(
         "VendTable",
     ]
 )
-"""Rows that documents point to; they do not change while a story is told."""
+"""Reference rows; they do not change within a story."""
 _STAGING, _VIRTUAL_STAGING = "ProjCDSActualsImport", "mserp_projcdsactualsimportentity"
 _VIRTUAL_TABLE = "00004951-0000-0000-"
-"""What the ids of its rows begin with: the entity's number; the RecId follows, its lowest byte first."""
+"""Prefix of the ids of its rows: the entity's number. The RecId follows, least significant byte first."""
 _ENUMS = frozenset(["IsDuplicate", "IsProcessed"])
 _FIRST_ENUM_VALUE = 200_000_000
 
@@ -79,7 +79,7 @@ _NUMBERS = frozenset(
     """.split()
 )
 DIGITS = _MONEY | _NUMBERS
-"""Columns whose numbers are kept as their digits."""
+"""Columns whose numbers are kept as text, digit by digit."""
 
 _CHOICES = frozenset(
     [
@@ -110,23 +110,23 @@ _NO_DATE = "1900-01-01"
 
 
 class Payloads(Protocol):
-    """The shapes that events have on the topics."""
+    """Converts events to the formats they have on the topics."""
 
-    def story(self, left: list[TimedEvent], whole: list[TimedEvent]) -> list[TimedEvent]:
-        """What is left of a story's events, as they are sent; `whole` is all that happened."""
+    def story(self, arriving: list[TimedEvent], whole: list[TimedEvent]) -> list[TimedEvent]:
+        """Return the arriving events of a story as they are sent; `whole` is everything that happened."""
 
     def sent(self, event: SimulatedEvent) -> SimulatedEvent:
-        """One event as it is sent."""
+        """Return one event as it is sent."""
 
     def polled(self, event: SimulatedEvent) -> SimulatedEvent:
-        """A whole row as a poller finds it."""
+        """Return a whole row as a poller reads it."""
 
 
 class PlainPayloads:
     """Every event is a CloudEvent (R4)."""
 
-    def story(self, left: list[TimedEvent], whole: list[TimedEvent]) -> list[TimedEvent]:
-        return left
+    def story(self, arriving: list[TimedEvent], whole: list[TimedEvent]) -> list[TimedEvent]:
+        return arriving
 
     def sent(self, event: SimulatedEvent) -> SimulatedEvent:
         return event
@@ -136,14 +136,14 @@ class PlainPayloads:
 
 
 class NativePayloads:
-    """Each system sends what it sends."""
+    """Every event has the format of its system."""
 
-    def story(self, left: list[TimedEvent], whole: list[TimedEvent]) -> list[TimedEvent]:
-        """Reference rows come in pages; a data event tells the whole row, before and after."""
+    def story(self, arriving: list[TimedEvent], whole: list[TimedEvent]) -> list[TimedEvent]:
+        """Combine reference rows into pages; give data events the whole row, before and after."""
         sent: list[TimedEvent] = []
         pages: dict[str, list[TimedEvent]] = defaultdict(list)
         rows = _rows(whole)
-        for entry in left:
+        for entry in arriving:
             at, number, event = entry
             if type(event.value) is not dict or "data" not in event.value:
                 sent.append(entry)
@@ -157,13 +157,13 @@ class NativePayloads:
                     sent.append((at + timedelta(seconds=1), number, invoice_posted(event)))
         for entries in pages.values():
             for first in range(0, len(entries), _ROWS_PER_PAGE):
-                some = entries[first : first + _ROWS_PER_PAGE]
-                at, number, last = some[-1]
-                sent.append((at, number, page([event for _, _, event in some], last.value["time"])))
+                rows_of_page = entries[first : first + _ROWS_PER_PAGE]
+                at, number, last = rows_of_page[-1]
+                sent.append((at, number, page([event for _, _, event in rows_of_page], last.value["time"])))
         return sent
 
     def sent(self, event: SimulatedEvent) -> SimulatedEvent:
-        """A context, a data event, a page or a CloudEvent, by what the row is."""
+        """Return a context, a data event, a page or a CloudEvent, by the entity of the row."""
         if event.entity in _CONTEXTS:
             return context(event)
         if event.entity == _STAGING:
@@ -171,7 +171,7 @@ class NativePayloads:
         return page([event], event.value["time"]) if event.entity in _REFERENCE else event
 
     def polled(self, event: SimulatedEvent) -> SimulatedEvent:
-        """A page with one row. Finance's pages cannot tell that a row is gone."""
+        """Return a page with one row. Finance's pages cannot express that a row is deleted."""
         if event.value["data"]["operation"] == "delete" and event.topic.startswith("finance"):
             return self.sent(event)
         return page([event], event.value["time"])
@@ -181,7 +181,7 @@ class NativePayloads:
 
 
 def context(event: SimulatedEvent) -> SimulatedEvent:
-    """A Dataverse event: all columns of a new row, the changed ones of another, a reference to a deleted one."""
+    """Return a Dataverse context: all columns of a new row, changed ones of another, a reference to a deleted one."""
     data = event.value["data"]
     columns = data.get("columns", {})
     deleted = data["operation"] == "delete"
@@ -204,12 +204,12 @@ def context(event: SimulatedEvent) -> SimulatedEvent:
         "PreEntityImages": [],
         "SharedVariables": [{"key": "IsAutoTransact", "value": True}],
     }
-    # Dataverse sets no key on its way into Event Hubs.
+    # Dataverse sets no key on messages to Event Hubs.
     return SimulatedEvent(event.topic, "", value, {})
 
 
 def cut(event: SimulatedEvent) -> SimulatedEvent:
-    """A Dataverse event that was too large: parameters, images and parent are gone (R5)."""
+    """Return a truncated Dataverse event: parameters, images and parent are removed (R5)."""
     message = "Delete" if event.value["data"]["operation"] == "delete" else "Update"
     return SimulatedEvent(event.topic, "", _envelope(event, message, event.entity, event.key), {})
 
@@ -234,7 +234,7 @@ _INSTALLATION = {
 
 
 def _envelope(event: SimulatedEvent, message: str, entity: str, row: str) -> dict[str, Any]:
-    """The top level of a context; some installations write the time of an operation in a zone of their own."""
+    """Return the top level of a context; some installations write the operation's time in a local zone."""
     operation = event.value["id"]
     zone = ("+0000", "-0700", "+0200")[ord(operation[0]) % 3]
     return {
@@ -251,7 +251,7 @@ def _envelope(event: SimulatedEvent, message: str, entity: str, row: str) -> dic
 
 @lru_cache(maxsize=1_024)
 def _operation_time(text: str, zone: str) -> str:
-    """`/Date(ms±zone)/`: the milliseconds are those of UTC less the zone (`docs/domain/events.md` §1)."""
+    """Return `/Date(ms±zone)/`: the milliseconds are those of UTC less the zone (`docs/domain/events.md` §1)."""
     shift = int(zone[:3]) * 3600
     return f"/Date({int(datetime.fromisoformat(text).timestamp()) - shift}000{zone})/"
 
@@ -261,7 +261,7 @@ def _attributes(columns: Columns) -> list[dict[str, Any]]:
 
 
 def _value(name: str, value: Any) -> Any:
-    """A column's value as a context writes it. What comes again and again is encoded once."""
+    """Return a column's value as a context writes it; frequent values are encoded once."""
     if value is None:
         return None
     if type(value) is dict:
@@ -292,13 +292,13 @@ def _money(digits: str) -> msgspec.Raw:
 
 @lru_cache(maxsize=4_096)
 def _number(digits: str) -> msgspec.Raw:
-    """Digits as a JSON number, exactly as they are."""
+    """Return digits as a JSON number, unchanged."""
     return msgspec.Raw(digits.encode())
 
 
 @lru_cache(maxsize=4_096)
 def _date(text: str) -> str:
-    """A date or a moment as `/Date(ms)/`."""
+    """Return a date or time as `/Date(ms)/`."""
     day = datetime.fromisoformat(text) if len(text) > 10 else datetime.combine(date.fromisoformat(text), _MIDNIGHT)
     return f"/Date({int(day.timestamp())}000)/"
 
@@ -318,33 +318,33 @@ _WRITERS: dict[str, Callable[[Any], Any]] = {
 
 
 Attributes = dict[str, dict[str, Any]]
-"""The columns of a row of a virtual table by their names, each as an event writes it."""
+"""Columns of a virtual table's row by name, each as an event writes it."""
 
 
 def _rows(story: list[TimedEvent]) -> dict[int, tuple[Attributes | None, Attributes]]:
-    """The staging rows of a story before and after each event, by the event's number."""
+    """Return the staging rows of a story before and after each event, by the event's sequence number."""
     rows: dict[str, Attributes] = {}
-    told = {}
+    states = {}
     for _, number, event in story:
         if event.entity == _STAGING:
             before = rows.get(event.key)
             now = rows[event.key] = {**(before or {}), **_virtual_columns(event)}
-            told[number] = before, now
-    return told
+            states[number] = before, now
+    return states
 
 
 def staging_event(event: SimulatedEvent, before: Columns | None, now: Columns) -> SimulatedEvent:
-    """The data event of a staging row whose columns were `before`, None for a new one, and are `now`."""
+    """Return the data event of a staging row with the columns `before` (None for a new row) and `now`."""
     data = event.value["data"]
-    told = [
+    before_and_now = [
         None if columns is None else _virtual_columns(replace(event, value={"data": {**data, "columns": columns}}))
         for columns in (before, now)
     ]
-    return data_event(event, told[0], told[1] or {})
+    return data_event(event, before_and_now[0], before_and_now[1] or {})
 
 
 def data_event(event: SimulatedEvent, before: Attributes | None, now: Attributes) -> SimulatedEvent:
-    """A data event of a staging row: how it is now, and how it was before unless that is not known."""
+    """Return a data event of a staging row: its current columns, and the previous ones if they are known."""
     data = event.value["data"]
     deleted = data["operation"] == "delete"
     message = "OnExternalDeleted" if deleted else _change(data)
@@ -369,7 +369,7 @@ def _change(data: dict[str, Any]) -> str:
 
 
 def _virtual_columns(event: SimulatedEvent) -> Attributes:
-    """What an event says of a row, under the names of its virtual table; a date that is none is left out."""
+    """Return an event's columns under the names of the virtual table; an empty date is omitted."""
     data = event.value["data"]
     columns = {"mserp_dataareaid": data.get("company", "").lower()}
     for name, value in data.get("columns", {}).items():
@@ -379,7 +379,7 @@ def _virtual_columns(event: SimulatedEvent) -> Attributes:
 
 
 def _virtual(event: SimulatedEvent, attributes: Attributes) -> dict[str, Any]:
-    """A row of a virtual table."""
+    """Return a row of a virtual table."""
     record = int(event.key).to_bytes(8, "little").hex()
     return {
         "__type": f"Entity:{_TYPE}",
@@ -402,7 +402,7 @@ def _virtual_value(name: str, value: Any) -> Any:
 
 
 def invoice_posted(event: SimulatedEvent) -> SimulatedEvent:
-    """The business event of a posted vendor invoice: an envelope and keys."""
+    """Return the business event of a posted vendor invoice: an envelope and keys."""
     data, value = event.value["data"], event.value
     columns = data["columns"]
     return SimulatedEvent(
@@ -432,8 +432,8 @@ def invoice_posted(event: SimulatedEvent) -> SimulatedEvent:
 # --- pages ------------------------------------------------------------------------------------------------------------
 
 
-def page(events: Iterable[SimulatedEvent], answered: str) -> SimulatedEvent:
-    """Rows of one entity in the answer of an API; the header says when it was given."""
+def page(events: Iterable[SimulatedEvent], response_time: str) -> SimulatedEvent:
+    """Return rows of one entity as a response of an API; the header gives the time of the response."""
     rows = list(events)
     entity, topic = rows[0].entity, rows[0].topic
     if topic.startswith("finance"):
@@ -443,11 +443,11 @@ def page(events: Iterable[SimulatedEvent], answered: str) -> SimulatedEvent:
             "@odata.context": f"{_DATAVERSE_API}{entity_set(entity)}/$delta",
             "value": [_delta_row(event) for event in rows],
         }
-    return SimulatedEvent(topic, rows[0].key if len(rows) == 1 else "", value, {_ANSWERED: answered})
+    return SimulatedEvent(topic, rows[0].key if len(rows) == 1 else "", value, {_RESPONSE_TIME: response_time})
 
 
 def entity_set(entity: str) -> str:
-    """The name under which an API offers a table: its plural."""
+    """Return the name under which an API exposes a table: its plural."""
     return f"{entity[:-1]}ies" if entity.endswith("y") else f"{entity}s"
 
 
@@ -457,7 +457,7 @@ def _odata_row(event: SimulatedEvent) -> dict[str, Any]:
 
 
 def finance_row(record: str, columns: Columns, company: str | None, version: int = 1) -> dict[str, Any]:
-    """A row of Finance as OData gives it: its RecId stands in the etag, behind its version."""
+    """Return a row of Finance as OData does: its etag contains its version and its RecId."""
     tag = base64.b64encode(f"'{version},{record}'".encode()).decode()
     row: dict[str, Any] = {"@odata.etag": f'W/"{tag}"'}
     if company:
@@ -476,12 +476,12 @@ def _delta_row(event: SimulatedEvent) -> dict[str, Any]:
 
 
 def deleted_row(api: str, entity: str, row: str) -> dict[str, Any]:
-    """What change tracking says of a row that is gone."""
+    """Return the entry of change tracking for a deleted row."""
     return {"@odata.context": f"{api}{entity}s/$deletedEntity", "id": row, "reason": "deleted"}
 
 
 def dataverse_row(entity: str, row_id: str, columns: Columns) -> dict[str, Any]:
-    """A row of Dataverse as the Web API gives it."""
+    """Return a row of Dataverse as the Web API does."""
     row: dict[str, Any] = {f"{entity}id": row_id}
     for name, value in columns.items():
         if isinstance(value, dict):

@@ -71,7 +71,7 @@ class ReferenceIds:
 
     def codes(self, entity: str) -> list[str]:
         """Return the codes of all rows of an entity."""
-        return [code for found, code in self._ids if found == entity]
+        return [code for other, code in self._ids if other == entity]
 
     def expense_category(self, code: str) -> Columns:
         """Return a lookup of an expense category, which shares its id with the transaction category."""

@@ -43,7 +43,7 @@ def play_errors(scenario: CompanyScenario) -> None:
             )
             report(POSTING, company, stuck.at, _MINUTE, [(stuck.journal, text)], [stuck.journal])
             if actual.journal is not None and actual.journal.number != stuck.journal:
-                # Its line went to another journal, and what was left of this one was posted.
+                # Its line was moved to another journal, and the rest of this one was posted.
                 report(POSTING, company, stuck.at + timedelta(days=1), _MINUTE, [], [stuck.journal])
         elif actual.line.date == FORGOTTEN:
             for at in _POSTED:

@@ -40,11 +40,11 @@ class PlannedExpense:
 
 def play_expenses(scenario: CompanyScenario) -> None:
     """Simulate all expenses in the order of their dates."""
-    book = ExpenseStories(scenario)
-    book.play_year()
-    book.play_today()
-    book.play_other_company()
-    book.play_time()
+    stories = ExpenseStories(scenario)
+    stories.play_year()
+    stories.play_today()
+    stories.play_other_company()
+    stories.play_time()
 
 
 class ExpenseStories:
@@ -70,14 +70,14 @@ class ExpenseStories:
         """Simulate the forty flights of 8 January without actuals, and the expenses that are not posted yet."""
         stories = self._flight_stories()
         self.scenario.recorder.chance.shuffle(stories)
-        for place, story in enumerate(stories):
-            line = self._line(PlannedExpense(TODAY, money(100), story), _FIRST_NUMBER_TODAY + place)
+        for index, story in enumerate(stories):
+            line = self._line(PlannedExpense(TODAY, money(100), story), _FIRST_NUMBER_TODAY + index)
             line = replace(line, category="Flight-Expense", project="P-001000-D")
-            story(line, moment(TODAY, 8) + timedelta(minutes=7 * place))
-        for place, status in enumerate((state.APPROVED, state.APPROVED, state.READY, state.APPROVED)):
-            planned = PlannedExpense(TODAY - timedelta(days=place), money(60 + 15 * place), self.reconciled)
-            line = replace(self._line(planned, _FIRST_NUMBER_TODAY + 60 + place), voucher="")
-            self._not_posted(line, moment(TODAY, 10, place), status)
+            story(line, moment(TODAY, 8) + timedelta(minutes=7 * index))
+        for index, status in enumerate((state.APPROVED, state.APPROVED, state.READY, state.APPROVED)):
+            planned = PlannedExpense(TODAY - timedelta(days=index), money(60 + 15 * index), self.reconciled)
+            line = replace(self._line(planned, _FIRST_NUMBER_TODAY + 60 + index), voucher="")
+            self._not_posted(line, moment(TODAY, 10, index), status)
 
     def play_other_company(self) -> None:
         """Simulate a complete expense of a company that the environment's settings do not name."""
@@ -389,7 +389,7 @@ class ExpenseStories:
         chance = self.scenario.recorder.chance
         days = [date(2024, 1, 15), date(2024, 2, 29), date(2024, 3, 1)]
         step = (date(2025, 1, 2) - days[-1]) / (_PLAIN_RECONCILED - len(days))
-        days += [days[2] + step * place for place in range(1, _PLAIN_RECONCILED - 2)]
+        days += [days[2] + step * index for index in range(1, _PLAIN_RECONCILED - 2)]
         return [PlannedExpense(day, cents(chance.randrange(1_200, 180_000)), self.reconciled) for day in days]
 
     def _special_scenes(self) -> list[PlannedExpense]:
@@ -472,8 +472,8 @@ class ExpenseStories:
 
     def _after_posting(self, line: ExpenseLine, at: datetime, *, sales: bool | None = None) -> list[Actual]:
         source = self._approved_source(line, at)
-        wanted = line.number % 2 == 0 if sales is None else sales
-        return self.scenario.approved_cost(line, source, at + _ACTUAL, sales=wanted)
+        with_sales = line.number % 2 == 0 if sales is None else sales
+        return self.scenario.approved_cost(line, source, at + _ACTUAL, sales=with_sales)
 
     def _with_source(self, line: ExpenseLine, at: datetime) -> tuple[SourceRecord, list[Actual]]:
         self.expenses.process(line, at)

@@ -12,5 +12,5 @@ CONFIRMED = moment(date(2025, 1, 8), 16)
 
 def play_proposal(scenario: CompanyScenario) -> None:
     """Bill the unbilled sales of the last days; the integration journal has posted none of them."""
-    sales = [one for one in scenario.sales if one.line.date >= BILLED_SINCE and not one.voucher]
+    sales = [actual for actual in scenario.sales if actual.line.date >= BILLED_SINCE and not actual.voucher]
     InvoiceProposals(scenario.flow).confirm(NUMBER, sales, CONFIRMED)

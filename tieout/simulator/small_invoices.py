@@ -41,12 +41,12 @@ class ConfirmedLine:
 
 def play_invoices(scenario: CompanyScenario) -> None:
     """Simulate all vendor invoices."""
-    book = InvoiceStories(scenario)
-    book.play_before_window()
-    book.play_reconciled()
-    book.play_excluded()
-    book.play_unposted_journal_lines()
-    book.play_missing_actual()
+    stories = InvoiceStories(scenario)
+    stories.play_before_window()
+    stories.play_reconciled()
+    stories.play_excluded()
+    stories.play_unposted_journal_lines()
+    stories.play_missing_actual()
 
 
 class InvoiceStories:
@@ -73,14 +73,14 @@ class InvoiceStories:
     def play_reconciled(self) -> None:
         """Simulate a dozen invoices over the year, one of them in euro; two keep their pending rows."""
         chance = self.scenario.recorder.chance
-        for place in range(_PLAIN):
-            day = date(2024, 3, 5) + timedelta(days=25 * place)
-            amounts = [cents(chance.randrange(20_000, 900_000)) for _ in range(1 + place % 3)]
-            currency, rate = ("EUR", Decimal(108)) if place == 4 else ("USD", Decimal(100))
-            amounts = [money(1000), money(250)] if place == 4 else amounts
-            invoice = self._invoice(f"V24-{place + 1:03d}", day, amounts, currency=currency, rate=rate)
+        for index in range(_PLAIN):
+            day = date(2024, 3, 5) + timedelta(days=25 * index)
+            amounts = [cents(chance.randrange(20_000, 900_000)) for _ in range(1 + index % 3)]
+            currency, rate = ("EUR", Decimal(108)) if index == 4 else ("USD", Decimal(100))
+            amounts = [money(1000), money(250)] if index == 4 else amounts
+            invoice = self._invoice(f"V24-{index + 1:03d}", day, amounts, currency=currency, rate=rate)
             at = self._posted(invoice)
-            for confirmed in self._confirm(invoice, at, keep_pending=place in (3, 8)):
+            for confirmed in self._confirm(invoice, at, keep_pending=index in (3, 8)):
                 self.scenario.import_and_post(confirmed.actuals, at)
                 self.scenario.reconciled(confirmed.line)
 
@@ -170,9 +170,11 @@ class InvoiceStories:
     ) -> list[ConfirmedLine]:
         confirmed = []
         for line, source in self._in_dataverse(invoice, at, keep_pending=keep_pending):
-            wanted = line.source_line % 2 == 0 if sales is None else sales
-            moment_made = at + _ACTUALS + timedelta(seconds=15 * line.line_number)
-            confirmed.append(ConfirmedLine(line, self.scenario.approved_cost(line, source, moment_made, sales=wanted)))
+            with_sales = line.source_line % 2 == 0 if sales is None else sales
+            created_at = at + _ACTUALS + timedelta(seconds=15 * line.line_number)
+            confirmed.append(
+                ConfirmedLine(line, self.scenario.approved_cost(line, source, created_at, sales=with_sales))
+            )
         return confirmed
 
     def _posted(self, invoice: Invoice) -> datetime:
@@ -193,19 +195,19 @@ class InvoiceStories:
         rate: Decimal = Decimal(100),
     ) -> Invoice:
         lines = [
-            self._line(place, day, amount, project=project, owner=owner, currency=currency, rate=rate)
-            for place, amount in enumerate(amounts, start=1)
+            self._line(index, day, amount, project=project, owner=owner, currency=currency, rate=rate)
+            for index, amount in enumerate(amounts, start=1)
         ]
         voucher = next(self._vouchers)
         return Invoice(number, vendor or VENDORS[voucher % len(VENDORS)], f"USPM-1100{voucher:03d}", tuple(lines))
 
     def _line(
-        self, place: int, day: date, amount: Decimal, *, project: str | None, owner: str, currency: str, rate: Decimal
+        self, index: int, day: date, amount: Decimal, *, project: str | None, owner: str, currency: str, rate: Decimal
     ) -> InvoiceLine:
         transaction = next(self._transactions)
         return InvoiceLine(
             record=self.scenario.recorder.record_id("VendInvoiceTrans"),
-            line_number=place,
+            line_number=index,
             source_line=next(self._source_lines),
             transaction="" if project == "" else f"USPM-PT{transaction:06d}",
             date=day,

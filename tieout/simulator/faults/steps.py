@@ -9,15 +9,15 @@ from tieout.simulator.integration_journal import Actual, SourceRecord
 
 def halves(story: DocumentStory) -> tuple[Decimal, Decimal]:
     """The amount in two unequal parts, neither of them 0."""
-    one = rounded(story.line.amount * Decimal("0.6"), story.line.currency)
-    return one, story.line.amount - one
+    first = rounded(story.line.amount * Decimal("0.6"), story.line.currency)
+    return first, story.line.amount - first
 
 
 def reversal_pair(story: DocumentStory) -> tuple[Actual, Actual]:
     """An actual and its reversal, both staged."""
     source = story.approve()
     original = story.stage(story.create_actual(source))
-    reversal = story.flow.reverse(original, _perhaps(story, source), story.advance(minutes=5))
+    reversal = story.flow.reverse(original, _source_or_none(story, source), story.advance(minutes=5))
     return original, story.stage(reversal)
 
 
@@ -25,11 +25,11 @@ def replacement_trio(story: DocumentStory) -> tuple[Actual, Actual, Actual]:
     """An actual, its reversal, and the actual in its place, all staged."""
     source = story.approve()
     original = story.stage(story.create_actual(source))
-    reversal = story.flow.reverse(original, _perhaps(story, source), story.advance(hours=2))
-    replacement = story.flow.replace(original, _perhaps(story, source), story.advance(seconds=10))
+    reversal = story.flow.reverse(original, _source_or_none(story, source), story.advance(hours=2))
+    replacement = story.flow.replace(original, _source_or_none(story, source), story.advance(seconds=10))
     return original, story.stage(reversal), story.stage(replacement)
 
 
-def _perhaps(story: DocumentStory, source: SourceRecord) -> SourceRecord | None:
+def _source_or_none(story: DocumentStory, source: SourceRecord) -> SourceRecord | None:
     """Corrections may say where they come from, or nothing: the connection to the original is enough."""
     return source if story.chance.random() < 0.5 else None

@@ -1,7 +1,7 @@
-"""Two systems to sync with, over HTTP: the APIs of Finance and Dataverse in front of a made-up company's rows.
+"""Simulated Finance and Dataverse over HTTP: their APIs in front of a simulated company's rows.
 
-They keep the rules of `docs/domain/limits.md`: pages, etags, alternate keys, change tracking, service protection; they
-do, in simplified form, what the products do when asked; and they send the events and messages that follow.
+They follow the rules of `docs/domain/limits.md`: pagination, etags, alternate keys, change tracking, service
+protection. They run the processes of the products in simplified form, and send the events and messages that follow.
 """
 
 from tieout.simulator.pair.injected_faults import InjectedFault, InjectedFaults

@@ -9,9 +9,9 @@ from tieout.simulator.scenario import SimulatedEvent, ingest_line
 
 
 def main() -> None:
-    """Serve until Ctrl-C; what the systems send is appended to a file as lines for `tieout ingest`."""
+    """Serve until Ctrl-C; append the events of the systems to a file as lines for `tieout ingest`."""
     parser = argparse.ArgumentParser(prog="python -m tieout.simulator.pair", description=__doc__)
-    parser.add_argument("--port", type=int, default=PORT, help=f"{PORT} unless told otherwise")
+    parser.add_argument("--port", type=int, default=PORT, help=f"by default {PORT}")
     parser.add_argument("--seed", type=int, default=1, help="draws the company")
     parser.add_argument("--events", type=Path, help="a file for the events and messages that calls set off")
     options = parser.parse_args()

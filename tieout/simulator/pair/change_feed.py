@@ -1,6 +1,6 @@
-"""What the two systems hold and send: every change is written down in the world, applied to the tables, and sent.
+"""Rows and events of the pair: every change is recorded, applied to the tables, and sent.
 
-The state of the pair is what its events say, so a consumer that saw them all knows exactly as much.
+The state of the pair follows from its events alone, so a consumer of all events knows the same state.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,11 +23,11 @@ _REFERENCE = {
     "msdyn_project": "assumed_projectnumber",
     "msdyn_transactioncategory": "msdyn_transactioncategorynumber",
 }
-"""The column of each reference table by which others find its rows."""
+"""Column of each reference table by which other tables refer to its rows."""
 
 
 class ChangeFeed:
-    """The rows and the events of one pair. `now` is its clock, `sink` gets every event as the systems send it."""
+    """Rows and events of one pair. `now` is its clock; `sink` receives every event in the format of its system."""
 
     def __init__(
         self, scenario: CompanyScenario, now: Callable[[], datetime], sink: Callable[[SimulatedEvent], None]
@@ -47,7 +47,7 @@ class ChangeFeed:
         self.recorder.drain(forget=False)
 
     def start_time(self, rows: Iterable[SimulatedRow] = ()) -> datetime:
-        """When something that touches these rows begins: now, or after their last change."""
+        """Return the start of a process that changes these rows: now, or after their last change."""
         at = self._now().replace(microsecond=0)
         for row in rows:
             touched = self.recorder.last_change(row.entity, row.id)
@@ -56,7 +56,7 @@ class ChangeFeed:
         return at
 
     def flush(self) -> None:
-        """Apply what the world wrote down, in the order in which it happened, and send it."""
+        """Apply the recorded events in order and send them."""
         for at, _, event in sorted(self.recorder.drain(forget=False), key=lambda entry: entry[:2]):
             self._latest = max(self._latest, at)
             before, now = self.tables.apply(event)
@@ -71,8 +71,9 @@ class ChangeFeed:
         return event if event.entity in _REFERENCE else self._native.sent(event)
 
     def send_heartbeats(self) -> None:
-        """Both systems say that everything up to now has been sent, and the steps that they have taken ahead of it:
-        those that a call sets off have times of the seconds after it, and are sent at once.
+        """Send the heartbeats of both systems, up to the latest event.
+
+        The effects of a call have times some seconds after it and are sent at once; the heartbeats include them.
         """
         for event in self.recorder.heartbeats(max(self.start_time(), self._latest)):
             self._sink(event)
@@ -80,7 +81,7 @@ class ChangeFeed:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def write(self, entity: str, row_id: str | None, columns: Columns) -> SimulatedRow:
-        """Make a row of Dataverse, or change the one with this id."""
+        """Create a row of Dataverse, or change the row with this id."""
         row = self.tables.row(entity, row_id) if row_id else None
         at = self.start_time([row] if row else [])
         if row is None:
@@ -103,29 +104,29 @@ class ChangeFeed:
         self.flush()
 
     def change(self, row: SimulatedRow, columns: Columns) -> None:
-        """Somebody changes a row of Finance: opens a period, sets a parameter."""
+        """Change a row of Finance, such as a period or a parameter."""
         self.recorder.finance_changed(row.entity, int(row.id), self.start_time([row]), columns, row.company)
         self.flush()
 
     # --- what rows mean -----------------------------------------------------------------------------------------------
 
     def reference(self, entity: str, code: str) -> SimulatedRow | None:
-        """The reference row of Dataverse with a code; None while it is missing there."""
+        """Return the reference row of Dataverse with a code; None while it is missing."""
         return self.tables.first(entity, _REFERENCE[entity], code)
 
     def accounting_currency(self, company: str) -> str:
-        """The currency of a company's ledger."""
+        """Return the currency of a company's ledger."""
         entity = self.tables.first("CompanyInfo", "DataArea", company)
         ledger = self.ledger(company)
         return ledger.text("AccountingCurrency") if entity and ledger else "USD"
 
     def ledger(self, company: str) -> SimulatedRow | None:
-        """The ledger of a company."""
+        """Return the ledger of a company."""
         entity = self.tables.first("CompanyInfo", "DataArea", company)
         return self.tables.first("Ledger", "PrimaryForLegalEntity", entity.id) if entity else None
 
     def expense_line(self, row: SimulatedRow) -> ExpenseLine:
-        """The line that a row of Finance's expenses is."""
+        """Return the expense line of a Finance row."""
         company = row.company or ""
         return ExpenseLine(
             record=int(row.id),
@@ -144,11 +145,11 @@ class ChangeFeed:
         )
 
     def staged(self, actual: str) -> SimulatedRow | None:
-        """The staging row of an actual."""
+        """Return the staging row of an actual."""
         return self.tables.first(STAGING, "ActualId", actual)
 
     def actual_of(self, staging: SimulatedRow) -> Actual:
-        """The actual that a staging row is about, as far as it got."""
+        """Return the actual of a staging row, with the rows it has so far."""
         row = self.tables.row("msdyn_actual", staging.text("ActualId").strip("{}").lower())
         company = staging.company or ""
         line = DocumentLine(
@@ -175,24 +176,24 @@ class ChangeFeed:
         )
 
     def cost_of(self, source: str) -> list[SimulatedRow]:
-        """The cost actuals that were made of a record of Dataverse, and those that reverse or replace them."""
-        found = {row.id: row for row in self.tables.where("msdyn_actual", "assumed_sourcedocument", source)}
+        """Return the cost actuals of a Dataverse record, including reversing and replacing ones."""
+        actuals = {row.id: row for row in self.tables.where("msdyn_actual", "assumed_sourcedocument", source)}
         for origin in self.tables.where("msdyn_transactionorigin", "msdyn_origin", source):
-            if made := self.tables.row("msdyn_actual", origin.text("msdyn_transaction")):
-                found[made.id] = made
-        for original in list(found):
+            if created := self.tables.row("msdyn_actual", origin.text("msdyn_transaction")):
+                actuals[created.id] = created
+        for original in list(actuals):
             for connection in self.tables.where("msdyn_transactionconnection", "msdyn_transaction2", original):
                 if connection.text("msdyn_transaction1role") in ("Reversing", "Replacing"):
                     later = self.tables.row("msdyn_actual", connection.text("msdyn_transaction1"))
                     if later:
-                        found[later.id] = later
-        return [row for row in found.values() if row.text("msdyn_transactiontypecode") == str(COST)]
+                        actuals[later.id] = later
+        return [row for row in actuals.values() if row.text("msdyn_transactiontypecode") == str(COST)]
 
     def report(self, stage: str, run: str, data: Columns, at: datetime) -> None:
-        """A process of Finance reports."""
+        """Record a process message of Finance."""
         self.recorder.process_event(stage, at, {"run": run, **data})
 
 
 def shown_date(day: date) -> str:
-    """A date as Finance's messages write it in the documented examples."""
+    """Format a date as in the documented messages of Finance."""
     return f"{day.month}/{day.day}/{day.year}"

@@ -1,4 +1,4 @@
-"""The rows of both systems as they are now, folded from the events that made them."""
+"""Current rows of both systems, derived from their events."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from tieout.simulator.scenario import Columns, SimulatedEvent
 
 @dataclass(slots=True)
 class SimulatedRow:
-    """A row. `version` grows with every change in its system; `company` is that of a Finance row."""
+    """A row. `version` increases with every change of its system; `company` is set for Finance rows."""
 
     entity: str
     id: str
@@ -21,26 +21,26 @@ class SimulatedRow:
     company: str | None = None
 
     def text(self, column: str) -> str:
-        """A column as text; empty when it has no value."""
+        """Return a column as text; empty when it has no value."""
         value = self.columns.get(column)
         return "" if value is None else str(value)
 
     def lookup(self, column: str) -> str:
-        """The id of the row that a lookup points to; empty when it points nowhere."""
+        """Return the id of the row a lookup points to; empty when it points to none."""
         value = self.columns.get(column)
         return str(value["id"]) if isinstance(value, dict) else ""
 
 
 @dataclass(slots=True)
 class SimulatedTable:
-    """The rows of one entity by their ids, and those that were deleted, with the version of that."""
+    """Rows of one entity by id, and deleted rows with the version of their deletion."""
 
     rows: dict[str, SimulatedRow] = field(default_factory=dict)
     deleted: dict[str, SimulatedRow] = field(default_factory=dict)
 
 
 class SimulatedTables:
-    """Every table of one pair, each event applied in the order in which it happened."""
+    """Every table of one pair; events are applied in order."""
 
     def __init__(self) -> None:
         self._tables: dict[str, SimulatedTable] = defaultdict(SimulatedTable)
@@ -54,15 +54,15 @@ class SimulatedTables:
         return entity in self._tables
 
     def names(self) -> list[str]:
-        """The tables that have, or had, a row."""
+        """Return the tables that have, or had, a row."""
         return list(self._tables)
 
     def row(self, entity: str, row_id: str) -> SimulatedRow | None:
-        """The row with an id."""
+        """Return the row with an id."""
         return self._tables[entity].rows.get(row_id)
 
     def where(self, entity: str, column: str, value: str) -> list[SimulatedRow]:
-        """The rows whose column has a value, or whose lookup points to a row; found by an index made on first use."""
+        """Return the rows whose column has a value, or whose lookup points to it; indexed on first use."""
         index = self._by_value.get((entity, column))
         if index is None:
             index = self._by_value[entity, column] = defaultdict(dict)
@@ -72,17 +72,17 @@ class SimulatedTables:
         return [rows[row_id] for row_id in index.get(value.lower(), ())]
 
     def first(self, entity: str, column: str, value: str) -> SimulatedRow | None:
-        """The first of `where`."""
-        found = self.where(entity, column, value)
-        return found[0] if found else None
+        """Return the first row of `where`."""
+        rows = self.where(entity, column, value)
+        return rows[0] if rows else None
 
     def apply_all(self, events: Iterable[SimulatedEvent]) -> None:
-        """Apply what happened."""
+        """Apply events in order."""
         for event in events:
             self.apply(event)
 
     def apply(self, event: SimulatedEvent) -> tuple[Columns | None, Columns]:
-        """Apply one event; the row's columns before, None for a new one, and after it."""
+        """Apply one event; return the row's columns before (None for a new row) and after it."""
         data: dict[str, Any] = event.value["data"]
         if "operation" not in data:
             return None, {}
@@ -93,8 +93,8 @@ class SimulatedTables:
         if data["operation"] == "delete":
             self._reindex(entity, row_id, before.columns if before else {}, {})
             table.rows.pop(row_id, None)
-            gone = before or SimulatedRow(entity, row_id, {}, 0, datetime.fromisoformat(event.value["time"]))
-            table.deleted[row_id] = replace(gone, version=self.version)
+            deleted = before or SimulatedRow(entity, row_id, {}, 0, datetime.fromisoformat(event.value["time"]))
+            table.deleted[row_id] = replace(deleted, version=self.version)
             return (before.columns if before else None), {}
         now = {**(before.columns if before else {}), **data["columns"]}
         changed = datetime.fromisoformat(event.value["time"])
@@ -105,12 +105,12 @@ class SimulatedTables:
         return (before.columns if before else None), now
 
     def changes(self, entity: str, since: int, until: int) -> Iterator[SimulatedRow | str]:
-        """Rows that changed after one version up to another, then the ids of those that were deleted."""
+        """Yield the rows changed after `since` and up to `until`, then the ids of those deleted."""
         table = self._tables[entity]
         rows = [row for row in table.rows.values() if since < row.version <= until]
         yield from sorted(rows, key=lambda row: row.version)
         if since:
-            yield from [row for row, gone in table.deleted.items() if since < gone.version <= until]
+            yield from [row for row, deleted in table.deleted.items() if since < deleted.version <= until]
 
     def _reindex(self, entity: str, row_id: str, before: Columns, now: Columns) -> None:
         for (indexed, column), index in self._by_value.items():
@@ -121,7 +121,7 @@ class SimulatedTables:
 
 
 def _indexed(value: object) -> str:
-    """What a column is found by, whatever its case; guids of Finance come with braces at times."""
+    """Return the case-insensitive key of a value; guids of Finance sometimes come in braces."""
     if isinstance(value, dict):
         value = value["id"]
     return "" if value is None else str(value).strip("{}").lower()

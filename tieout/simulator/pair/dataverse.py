@@ -19,7 +19,7 @@ from tieout.simulator.scenario import Columns
 ROOT = "/api/data/v9.2/"
 PAGE_ROWS = 5_000
 TOKEN_HOLDS = timedelta(days=7)
-"""As long as `ExpireChangeTrackingInDays` says by default."""
+"""Lifetime of a change tracking token: the default of `ExpireChangeTrackingInDays`."""
 
 TABLES = (
     "msdyn_expense",
@@ -49,24 +49,24 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "msdyn_transactioncategory": ("msdyn_transactioncategorynumber",),
     "salesorderdetail": ("assumed_contractlinenumber",),
 }
-"""The alternate key of each table that has one."""
+"""Alternate key of each table that has one."""
 
 WRITABLE = ("msdyn_journal", "msdyn_journalline")
-"""Actuals and vendor invoices are written by the product alone; journals are the exception."""
+"""Only the product writes actuals and vendor invoices; journals are the exception."""
 
 _METADATA = UUID("5b1d4c0e-3a2f-4f60-8f7e-2d9a6c1b7e04")
 _DEFINITION = re.compile(r"EntityDefinitions\(LogicalName='(\w+)'\)")
 
 
 class DataverseBackend(Protocol):
-    """What writes into Dataverse and runs its processes."""
+    """Writes rows of Dataverse and runs its processes."""
 
     @property
     def tables(self) -> SimulatedTables:
-        """The rows as they are now."""
+        """The current rows."""
 
     def write(self, entity: str, row: str | None, columns: Columns) -> SimulatedRow:
-        """Make a row, or change the one with this id."""
+        """Create a row, or change the row with this id."""
 
     def delete(self, entity: str, row: str) -> None:
         """Delete a row."""
@@ -76,7 +76,7 @@ class DataverseBackend(Protocol):
 
 
 class DataverseApi:
-    """Answers the calls of one environment. `now` is its clock."""
+    """Handles the calls of one environment. `now` is its clock."""
 
     def __init__(self, backend: DataverseBackend, now: Callable[[], datetime], *, page_rows: int = PAGE_ROWS) -> None:
         self._backend = backend
@@ -86,7 +86,7 @@ class DataverseApi:
         self._sets = {entity_set(entity): entity for entity in TABLES}
 
     def handle(self, request: PairRequest) -> PairResponse:
-        """What is answered to a call below `ROOT`; raises `Refused`."""
+        """Handle a call below `ROOT`; raises `Refused`."""
         segment, action = segments(request.path, ROOT)
         if segment == "WhoAmI" and request.method == "GET":
             return PairResponse(
@@ -118,7 +118,7 @@ class DataverseApi:
         raise refused(405, "", f"The requested resource does not support http method '{request.method}'.")
 
     def _definitions(self, request: PairRequest) -> PairResponse:
-        """The metadata of every table: its names. Dataverse does not page it."""
+        """Return the metadata of every table: its names. Dataverse does not paginate it."""
         rows = [
             {"MetadataId": str(uuid5(_METADATA, entity)), "LogicalName": entity, "EntitySetName": name}
             for name, entity in self._sets.items()
@@ -145,36 +145,34 @@ class DataverseApi:
             "value": rows[first : first + size],
         }
         if first + size < len(rows):
-            content["@odata.nextLink"] = link(
-                _place(request, entity), {**request.query, "$skiptoken": str(first + size)}
-            )
+            content["@odata.nextLink"] = link(_url(request, entity), {**request.query, "$skiptoken": str(first + size)})
         return PairResponse(content=content)
 
     def _changes(self, request: PairRequest, entity: str, size: int) -> PairResponse:
-        """Rows as they are now that changed since the token, then what was deleted; pages of a state that stands."""
+        """Return the rows changed since the token, then the deleted ones, in pages of a consistent state."""
         for option in ("$filter", "$orderby", "$expand", "$top"):
             if option in request.query:
                 raise refused(400, "0x80060888", f"The '{option}' query option is not supported with change tracking.")
         since, until, first = 0, self._tables.version, 0
         if token := request.query.get("$deltatoken") or request.query.get("$skiptoken"):
             since, until, first = self._read_token(token, ongoing="$skiptoken" in request.query)
-        found = list(self._tables.changes(entity, since, until))
+        rows_or_ids = list(self._tables.changes(entity, since, until))
         api = f"{request.host}{ROOT}$metadata#"
         rows = [
             deleted_row(api, entity, row)
             if isinstance(row, str)
             else chosen(self._shown(row), request.query, f"{entity}id")
-            for row in found[first : first + size]
+            for row in rows_or_ids[first : first + size]
         ]
         content = {"@odata.context": f"{api}{entity_set(entity)}/$delta", "value": rows}
-        # The columns that were asked for are remembered in the links, as are all options.
+        # The links repeat the requested columns, as Dataverse repeats all options.
         options = {name: value for name, value in request.query.items() if name == "$select"}
-        if first + size < len(found):
+        if first + size < len(rows_or_ids):
             token = self._token(since, until, first + size)
-            content["@odata.nextLink"] = link(_place(request, entity), {**options, "$skiptoken": token})
+            content["@odata.nextLink"] = link(_url(request, entity), {**options, "$skiptoken": token})
         else:
             content["@odata.deltaLink"] = link(
-                _place(request, entity), {**options, "$deltatoken": self._token(until, 0, 0)}
+                _url(request, entity), {**options, "$deltatoken": self._token(until, 0, 0)}
             )
         return PairResponse(content=content)
 
@@ -212,28 +210,28 @@ class DataverseApi:
         columns = self._written(request, entity)
         self._refuse_duplicate(entity, columns)
         row = self._backend.write(entity, None, columns)
-        return self._answered(request, row, 201)
+        return self._written_response(request, row, 201)
 
     def _upsert(
         self, request: PairRequest, entity: str, key: str | dict[str, str], row: SimulatedRow | None
     ) -> PairResponse:
-        must, must_not = request.headers.get("if-match"), request.headers.get("if-none-match")
+        if_match, if_none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
         columns = self._written(request, entity)
         if row is None:
-            if must:
+            if if_match:
                 raise refused(404, "0x80040217", f"{entity} With Id Does Not Exist")
             keyed = key if isinstance(key, dict) else {}
             self._refuse_duplicate(entity, {**columns, **keyed})
             made = self._backend.write(entity, key if isinstance(key, str) else None, {**columns, **keyed})
-            return self._answered(request, made, 201)
-        if must_not == "*":
+            return self._written_response(request, made, 201)
+        if if_none_match == "*":
             raise refused(412, "0x80040237", "A record with matching key values already exists.")
-        if must not in (None, "*", _etag(row)):
+        if if_match not in (None, "*", _etag(row)):
             text = "The version of the existing record doesn't match the RowVersion property provided."
             raise refused(412, "0x80060882", text)
-        return self._answered(request, self._backend.write(entity, row.id, columns), 200)
+        return self._written_response(request, self._backend.write(entity, row.id, columns), 200)
 
-    def _answered(self, request: PairRequest, row: SimulatedRow, status: int) -> PairResponse:
+    def _written_response(self, request: PairRequest, row: SimulatedRow, status: int) -> PairResponse:
         location = {"OData-EntityId": f"{request.host}{ROOT}{entity_set(row.entity)}({row.id})"}
         if "return=representation" in request.headers.get("prefer", ""):
             context = f"{request.host}{ROOT}$metadata#{entity_set(row.entity)}/$entity"
@@ -250,7 +248,7 @@ class DataverseApi:
         return PairResponse(204)
 
     def _written(self, request: PairRequest, entity: str) -> Columns:
-        """The columns of a body; a lookup is bound by the address of a row, which must be there."""
+        """Return the columns of a body; a lookup is bound by the address of an existing row."""
         self._writable(entity)
         columns: Columns = {}
         for name, value in request.json().items():
@@ -281,7 +279,7 @@ class DataverseApi:
                 text = "A record that has the attribute values already exists. The entity key requires that this set "
                 raise refused(412, "0x80060892", text + f"of attributes contains unique values ({column}).")
 
-    # --- the rest -----------------------------------------------------------------------------------------------------
+    # --- actions ------------------------------------------------------------------------------------------------------
 
     def _act(self, request: PairRequest, segment: str, action: str) -> PairResponse:
         parameters = request.json()
@@ -317,5 +315,5 @@ def _etag(row: SimulatedRow) -> str:
     return f'W/"{row.version}"'
 
 
-def _place(request: PairRequest, entity: str) -> str:
+def _url(request: PairRequest, entity: str) -> str:
     return f"{request.host}{ROOT}{entity_set(entity)}"

@@ -1,6 +1,6 @@
-"""From a posted document to its actuals: re-export, approval, confirmation, and the way of an actual to Finance.
+"""From a posted document to its actuals: re-export, approval, confirmation, and the transfer of actuals to Finance.
 
-What each does, and when it refuses, follows `docs/domain/documents.md` §1 and §2, simplified: system jobs run at once.
+The actions and their refusals follow `docs/domain/documents.md` §1 and §2, simplified: system jobs run at once.
 """
 
 from collections.abc import Mapping
@@ -18,26 +18,25 @@ from tieout.simulator.pair.odata import refused, refused_by_finance
 
 _SECOND = timedelta(seconds=1)
 _RULE = "0x80040265"
-"""The code of whatever a rule of the product refuses."""
+"""Error code of a refusal by a business rule."""
 
 
 class DocumentProcesses:
-    """Moves documents on. What stands in their way is set here, and stays until it is mended."""
+    """Processes that advance documents. The obstacles set here stay until they are cleared."""
 
     def __init__(self, feed: ChangeFeed) -> None:
         self.feed = feed
         self.maps_stopped = False
-        """Dual-write does not run: nothing gets from one system into the other."""
+        """Dual-write is not running: nothing is copied between the systems."""
         self.approval_stopped = False
-        """The system jobs of Dataverse that approve and confirm do not run."""
+        """The system jobs of Dataverse that approve and confirm are not running."""
 
     # --- Finance to Dataverse -----------------------------------------------------------------------------------------
 
     def export(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Write a posted document to Dataverse again, as its posting did: by `company`, `table` and `recId`.
 
-        A record that is there already is not made twice: it is submitted again. Raises `Refused` while what stopped it
-        stands.
+        An existing record is submitted again instead of duplicated. Raises `Refused` while the obstacle remains.
         """
         table, record = str(parameters.get("table")), str(parameters.get("recId"))
         row = self.feed.tables.row(table, record) if table in ("TrvExpTrans", "VendInvoiceTrans") else None
@@ -53,14 +52,14 @@ class DocumentProcesses:
             raise refused_by_finance(400, f"Expense {line.transaction or line.record} is not posted.")
         self._check_references(line)
         external = line.transaction or str(line.record)
-        there = self._of_company(feed.tables.where("msdyn_expense", "assumed_externalexpenseid", external), line)
-        if there is None:
+        existing = self._of_company(feed.tables.where("msdyn_expense", "assumed_externalexpenseid", external), line)
+        if existing is None:
             at = feed.start_time()
             expense = feed.expenses.export(line, at).row
         else:
-            at, expense = feed.start_time([there]), there.id
+            at, expense = feed.start_time([existing]), existing.id
             columns = {"statecode": 0, "statuscode": 867380002, "msdyn_expensestatus": status.DV_SUBMITTED}
-            if there.text("msdyn_expensestatus") == str(status.DV_APPROVED) and there.text("statecode") != "1":
+            if existing.text("msdyn_expensestatus") == str(status.DV_APPROVED) and existing.text("statecode") != "1":
                 columns = {"statecode": 0}
             feed.recorder.dataverse_updated("msdyn_expense", expense, at, columns)
         feed.flush()
@@ -68,7 +67,7 @@ class DocumentProcesses:
         return {"record": expense}
 
     def _of_company(self, rows: list[SimulatedRow], line: DocumentLine) -> SimulatedRow | None:
-        """The row of a line's company; a record that says no company may be anybody's."""
+        """Return the row of a line's company; a record without a company matches any company."""
         company = self.feed.reference("cdm_company", line.company)
         for row in rows:
             owner = row.lookup("assumed_owningcompany")
@@ -77,7 +76,10 @@ class DocumentProcesses:
         return None
 
     def _check_references(self, line: DocumentLine) -> None:
-        """What a document refers to must be in Dataverse (`resource-dual-write-frequent-issues`)."""
+        """Raise `Refused` unless a document's references exist in Dataverse.
+
+        Source: `resource-dual-write-frequent-issues`.
+        """
         if not line.project:
             raise refused_by_finance(400, "The line has no project; it is not exported.")
         if self.feed.reference("transactioncurrency", line.currency) is None:
@@ -127,7 +129,7 @@ class DocumentProcesses:
         return str(vendor["name"]) if isinstance(vendor, dict) else ""
 
     def _invoice(self, posted: SimulatedRow) -> Invoice:
-        """The posted invoice of a line, with all its lines."""
+        """Return the posted invoice of a line, with all its lines."""
         tables, company = self.feed.tables, posted.company or ""
 
         def same(row: SimulatedRow) -> bool:
@@ -160,7 +162,7 @@ class DocumentProcesses:
         )
 
     def _extension(self, row: SimulatedRow) -> SimulatedRow | None:
-        """The project part of the pending line that a line was posted from; it is often deleted by then."""
+        """Return the project extension of the pending line behind a posted line; often deleted by then."""
         pending, extensions = self._ever("VendInvoiceInfoLine"), self._ever("VendInvoiceInfoLine_Project")
         source = row.text("SourceDocumentLine")
         for line in pending:
@@ -177,7 +179,7 @@ class DocumentProcesses:
     # --- approval and confirmation ------------------------------------------------------------------------------------
 
     def approve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Run the automatic approval of an `expense` again. Raises `Refused` for one that a person turned down."""
+        """Run the automatic approval of an `expense` again. Raises `Refused` for a rejected or recalled one."""
         row = self._record("msdyn_expense", str(parameters.get("expense")))
         self._approve(row, self.feed.start_time([row]))
         return {}
@@ -199,11 +201,11 @@ class DocumentProcesses:
 
     def _posted_expense(self, row: SimulatedRow) -> SimulatedRow | None:
         external = row.text("assumed_externalexpenseid")
-        found = self.feed.tables.where("TrvExpTrans", "ProjTransId", external)
-        return found[0] if found else self.feed.tables.row("TrvExpTrans", external)
+        rows = self.feed.tables.where("TrvExpTrans", "ProjTransId", external)
+        return rows[0] if rows else self.feed.tables.row("TrvExpTrans", external)
 
     def confirm(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Run the automatic confirmation of an `invoice` again. Raises `Refused` when a person has to verify it."""
+        """Run the automatic confirmation of an `invoice` again. Raises `Refused` when a person must verify it."""
         row = self._record("msdyn_projectvendorinvoice", str(parameters.get("invoice")))
         if not row.columns.get("msdyn_enableautomaticconfirmation"):
             raise refused(400, _RULE, "The project manager must verify the lines and confirm the invoice.")
@@ -236,9 +238,9 @@ class DocumentProcesses:
         return []
 
     def _make_cost(self, line: DocumentLine, source: SourceRecord, at: datetime) -> None:
-        """Make the cost actual of a line, unless one that was not reversed is there; dual-write takes it to Finance."""
-        there = self.feed.cost_of(source.row)
-        if there and (not line.amount or sum(Decimal(row.text("msdyn_amount")) for row in there)):
+        """Create the cost actual of a line unless one that is not reversed exists; dual-write stages it."""
+        existing = self.feed.cost_of(source.row)
+        if existing and (not line.amount or sum(Decimal(row.text("msdyn_amount")) for row in existing)):
             return
         actual = self.feed.flow.actual(line, source, at)
         if not self.maps_stopped:
@@ -247,7 +249,7 @@ class DocumentProcesses:
     # --- Dataverse to Finance -----------------------------------------------------------------------------------------
 
     def send(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Send an `actual` to Finance again; one that is there already is not sent twice."""
+        """Send an `actual` to Finance again; one that is already there is not sent twice."""
         row = self._record("msdyn_actual", str(parameters.get("actual")))
         if row.columns.get("assumed_skipsync"):
             raise refused(400, _RULE, "The actual is kept out of dual-write (Skip Sync).")

@@ -47,18 +47,18 @@ TABLES = (
 
 
 class FinanceBackend(Protocol):
-    """What holds Finance's rows and runs its processes."""
+    """Holds Finance's rows and runs its processes."""
 
     @property
     def tables(self) -> SimulatedTables:
-        """The rows as they are now."""
+        """The current rows."""
 
     def finance_action(self, name: str, on: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Run an action of an entity set; raises `Refused`."""
 
 
 class FinanceApi:
-    """Answers the calls of one environment, whose user has a default company."""
+    """Handles the calls of one environment, whose user has a default company."""
 
     def __init__(self, backend: FinanceBackend, default_company: str, *, page_rows: int = PAGE_ROWS) -> None:
         self._backend = backend
@@ -68,7 +68,7 @@ class FinanceApi:
         self._sets = {entity_set(entity): entity for entity in TABLES}
 
     def handle(self, request: PairRequest) -> PairResponse:
-        """What is answered to a call below `ROOT`; raises `Refused`."""
+        """Handle a call below `ROOT`; raises `Refused`."""
         segment, action = segments(request.path, ROOT)
         if request.method == "POST" and action.startswith(_NAMESPACE):
             result = self._backend.finance_action(action.removeprefix(_NAMESPACE), segment, request.json())
@@ -89,7 +89,7 @@ class FinanceApi:
         return self._read(request, entity, rows, key if isinstance(key, dict) else {})
 
     def _visible(self, request: PairRequest, entity: str) -> list[SimulatedRow]:
-        """The rows of the user's company, or of all; rows that belong to no company are always there."""
+        """Return the rows of the user's company, or of all companies; rows without a company are always visible."""
         rows = list(self._tables[entity].rows.values())
         if request.query.get("cross-company", "").lower() == "true":
             return rows
@@ -116,14 +116,14 @@ class FinanceApi:
     def _read(
         self, request: PairRequest, entity: str, rows: list[SimulatedRow], key: Mapping[str, str]
     ) -> PairResponse:
-        """One row; a key that leaves out the company of rows that have one is not the whole key."""
-        found = [row for row in rows if all(_has(row, column, value) for column, value in key.items())]
-        if any(row.company for row in found) and "dataareaid" not in {name.lower() for name in key}:
+        """Return one row; a key must include the company if the rows have one."""
+        matches = [row for row in rows if all(_has(row, column, value) for column, value in key.items())]
+        if any(row.company for row in matches) and "dataareaid" not in {name.lower() for name in key}:
             raise refused_by_finance(400, f"All key fields of {entity} are needed, dataAreaId among them.")
-        if len(found) != 1:
+        if len(matches) != 1:
             raise refused_by_finance(404, "No resources were found.")
         context = f"{request.host}{ROOT}$metadata#{entity_set(entity)}/$entity"
-        return PairResponse(content={"@odata.context": context, **chosen(_shown(found[0]), request.query, "")})
+        return PairResponse(content={"@odata.context": context, **chosen(_shown(matches[0]), request.query, "")})
 
 
 def _shown(row: SimulatedRow) -> dict[str, Any]:

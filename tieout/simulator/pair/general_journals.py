@@ -1,6 +1,6 @@
-"""General journals that somebody posted in Finance, and the contract lines by which Dataverse bills them.
+"""General journals posted in Finance, and the contract lines by which Dataverse bills them.
 
-They are there when the pair starts, and send no events: Finance has none for them.
+They exist when the pair starts, and send no events: Finance has none for them.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from tieout.simulator.small import UNTIL
 
 TIME_AND_MATERIAL, FIXED_PRICE = 192350000, 192350001
 CONTRACT_LINES = {"CL-000101": TIME_AND_MATERIAL, "CL-000102": FIXED_PRICE}
-"""Their billing methods, by their numbers."""
+"""Billing methods of the contract lines by number."""
 
 _HEADER, _LINE, _PART = 5541230, 5431130, 5299410
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectPart:
-    """The project tab of a line; without a contract line it is billed by none."""
+    """The project tab of a line; without a contract line no contract line bills it."""
 
     project: str
     category: str
@@ -34,7 +34,7 @@ class ProjectPart:
 
 @dataclass(frozen=True, slots=True)
 class LedgerLine:
-    """A line of a ledger journal, with its cost; one without a project lies in the ledger alone."""
+    """A line of a ledger journal, with its cost; a line without a project is in the ledger only."""
 
     cost: str
     part: ProjectPart | None = None
@@ -90,7 +90,7 @@ STUCK = LedgerJournal(
     date(2025, 1, 6),
     (LedgerLine("1180.00", ProjectPart("P-001004-D", "Hours-Hour", "CL-000101", "8.00", "210.00")),),
 )
-"""Its project is not in Dataverse, so no attempt brings its line there. Not among those that are there at the start."""
+"""Its project is missing in Dataverse, so every attempt for its line fails. Not among the initial journals."""
 
 RETRIED = LedgerJournal(
     "USPM",
@@ -98,31 +98,31 @@ RETRIED = LedgerJournal(
     date(2025, 1, 7),
     (LedgerLine("364.40", ProjectPart("P-001003-D", "Materials-Item", "CL-000103", "4.00", "120.00")),),
 )
-"""The same of its contract line."""
+"""The same with a missing contract line."""
 
 
 def post_journals(feed: ChangeFeed) -> None:
-    """Put the journals into Finance, and the contract lines into Dataverse."""
+    """Add the journals to Finance and the contract lines to Dataverse."""
     for row in (*_ledger(JOURNALS), *_contract_lines()):
         feed.tables[row.entity].rows[row.id] = row
 
 
 def add_journal(feed: ChangeFeed, journal: LedgerJournal) -> None:
-    """Somebody posts one more journal in Finance."""
-    there = {entity: len(feed.tables[entity].rows) for entity in _FIRST}
-    for row in _ledger((journal,), there):
+    """Add one more posted journal to Finance."""
+    row_counts = {entity: len(feed.tables[entity].rows) for entity in _FIRST}
+    for row in _ledger((journal,), row_counts):
         feed.tables[row.entity].rows[row.id] = row
 
 
 _FIRST = {"LedgerJournalTable": _HEADER, "LedgerJournalTrans": _LINE, "LedgerJournalTrans_Project": _PART}
 
 
-def _ledger(journals: tuple[LedgerJournal, ...], there: dict[str, int] | None = None) -> Iterator[SimulatedRow]:
-    taken = {entity: first + (there or {}).get(entity, 0) for entity, first in _FIRST.items()}
+def _ledger(journals: tuple[LedgerJournal, ...], row_counts: dict[str, int] | None = None) -> Iterator[SimulatedRow]:
+    next_records = {entity: first + (row_counts or {}).get(entity, 0) for entity, first in _FIRST.items()}
 
     def row(entity: str, company: str, columns: Columns) -> SimulatedRow:
-        record = str(taken[entity])
-        taken[entity] += 1
+        record = str(next_records[entity])
+        next_records[entity] += 1
         return SimulatedRow(entity, record, columns, 1, UNTIL, company)
 
     for journal in journals:
@@ -139,7 +139,7 @@ def _ledger(journals: tuple[LedgerJournal, ...], there: dict[str, int] | None = 
             },
         )
         for number, line in enumerate(journal.lines, 1):
-            made = row(
+            ledger_line = row(
                 "LedgerJournalTrans",
                 journal.company,
                 {
@@ -153,9 +153,11 @@ def _ledger(journals: tuple[LedgerJournal, ...], there: dict[str, int] | None = 
                     "CurrencyCode": line.currency,
                 },
             )
-            yield made
+            yield ledger_line
             if line.part is not None:
-                yield row("LedgerJournalTrans_Project", journal.company, _part(line.part, made, line, journal.day))
+                yield row(
+                    "LedgerJournalTrans_Project", journal.company, _part(line.part, ledger_line, line, journal.day)
+                )
 
 
 def _part(part: ProjectPart, line: SimulatedRow, written: LedgerLine, day: date) -> Columns:

@@ -31,7 +31,7 @@ BILLED_MISMATCH = (
 
 @dataclass(slots=True)
 class SimulatedRun:
-    """A run of a process: it tells its start, then what happens, then how it ended."""
+    """A run of a process: reports its start on creation, then its messages, then its end."""
 
     feed: ChangeFeed
     process: str
@@ -46,13 +46,13 @@ class SimulatedRun:
         self._report("started", self.at)
 
     def message(self, text: str, subject: str) -> None:
-        """Something went wrong with one subject."""
+        """Report an error of one subject; the run fails."""
         self.failed = True
         self.at += _SECOND
         self._report("message", self.at, {"subject": subject, "text": text})
 
     def end(self, at: datetime) -> None:
-        """The run is over; one with a message has failed."""
+        """Report the end of the run; a run with a message has failed."""
         self._report("failed" if self.failed else "finished", max(at, self.at) + _SECOND)
         self.feed.flush()
 
@@ -62,30 +62,32 @@ class SimulatedRun:
 
 
 class JournalProcesses:
-    """The two processes of one Finance. What stands in their way is set here, and stays until it is mended."""
+    """The two journal processes of Finance. The obstacles set here stay until they are cleared."""
 
     def __init__(self, feed: ChangeFeed) -> None:
         self.feed = feed
         self.trading: set[tuple[str, str]] = set()
-        """Pairs of companies, lending and borrowing, that are set up to trade with each other."""
+        """Pairs of companies, lending and borrowing, with an intercompany relationship."""
         self.refusals: dict[str, str] = {}
-        """Projects by their numbers that refuse postings, with the reason."""
+        """Reason by number of each project that refuses postings."""
         self.batch_server_stops = False
-        """Whether a run stops right after its start, and says nothing more."""
+        """A run stops right after its start and reports nothing more."""
 
     def propose(self, number: str, unbilled: Sequence[SimulatedRow], *, lost: int = 0) -> list[str]:
-        """Confirm the proforma invoice of these staging rows of unbilled sales; all but the last `lost` of what it
-        bills reach Finance. Returns the ids of the billed sales actuals.
+        """Confirm the proforma invoice of these staging rows of unbilled sales.
+
+        All billed sales except the last `lost` reach Finance. Returns the ids of the billed sales actuals.
         """
         sales = [self.feed.actual_of(row) for row in unbilled]
-        rows = [row for one in sales if (row := self.feed.tables.row("msdyn_actual", one.row))]
+        rows = [row for actual in sales if (row := self.feed.tables.row("msdyn_actual", actual.row))]
         billed = self.feed.proposals.confirm(number, sales, self.feed.start_time(rows), lost=lost)
         self.feed.flush()
-        return [one.row for one in billed]
+        return [actual.row for actual in billed]
 
     def import_from_staging(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a journal line of each staging row of a `company` that has none, and the lines of its invoice proposals
-        that are complete and posted.
+        """Create a journal line for each staging row of a `company` that has none.
+
+        Also creates the lines of its invoice proposals that are complete and posted.
         """
         company = str(parameters.get("company", "")).upper()
         rows = [row for row in self.feed.tables[STAGING].rows.values() if row.company == company and self._waits(row)]
@@ -110,7 +112,7 @@ class JournalProcesses:
         return {}
 
     def _make_lines(self, run: SimulatedRun, proposal: SimulatedRow, at: datetime) -> None:
-        """The lines of an invoice proposal, all or none of them (`docs/domain/documents.md` §4, step 5)."""
+        """Create all lines of an invoice proposal, or none (`docs/domain/documents.md` §4, step 5)."""
         number = proposal.text("ProposalId")
         billed = self.feed.tables.where(STAGING, "InvoiceProposalId", number)
         actuals = [row.text("ActualId").strip("{}").lower() for row in billed]
@@ -123,7 +125,7 @@ class JournalProcesses:
             self.feed.proposals.make_lines(int(proposal.id), run.company, amount, at)
 
     def _is_posted(self, billed: str) -> bool:
-        """Whether the unbilled sales of a billed actual have a voucher in Finance."""
+        """Return True if the unbilled sales of a billed actual have a voucher in Finance."""
         for connection in self.feed.tables.where("msdyn_transactionconnection", "msdyn_transaction1", billed):
             if connection.text("msdyn_transaction2role") == "Unbilled Sales":
                 staged = self.feed.staged(connection.text("msdyn_transaction2"))
@@ -131,20 +133,20 @@ class JournalProcesses:
         return False
 
     def _waits(self, row: SimulatedRow) -> bool:
-        """Whether a row has no line, or one that was deleted: legal before posting, and imported again."""
+        """Return True if a row has no line, or a deleted one: legal before posting, and imported again."""
         if row.text("VoucherNumber") or row.text("IsDuplicate") == "1" or row.text("InvoiceProposalId"):
             return False
         line = row.text("ProjAdvancedJournalLine")
         return line in ("", "0") or line in self.feed.tables["ProjAdvancedJournalLine"].deleted
 
     def post(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Post the draft lines of a company's `journals`, of all that have any when none is named."""
+        """Post the draft lines of a company's `journals`; of all journals with drafts when none is named."""
         company = str(parameters.get("company", "")).upper()
-        wanted = {str(number) for number in parameters.get("journals") or ()}
+        numbers = {str(number) for number in parameters.get("journals") or ()}
         headers = [
             row
             for row in self.feed.tables["ProjAdvancedJournal"].rows.values()
-            if row.company == company and (row.text("ProjAdvancedJournalId") in wanted or not wanted)
+            if row.company == company and (row.text("ProjAdvancedJournalId") in numbers or not numbers)
         ]
         drafts = {header.id: lines for header in headers if (lines := self._drafts(header))}
         headers = [header for header in headers if header.id in drafts]
@@ -196,7 +198,7 @@ class JournalProcesses:
         return at + 6 * _SECOND
 
     def _why_not(self, run: SimulatedRun, line: SimulatedRow, number: str, at: datetime) -> str:
-        """Why a line cannot be posted; empty when it can, on another date if the parameters allow that."""
+        """Return why a line cannot be posted; empty when it can, on another date if the parameters allow it."""
         if reason := self.refusals.get(line.text("ProjId")):
             return reason
         day = date.fromisoformat(line.text("AccountingDate"))
@@ -216,28 +218,28 @@ class JournalProcesses:
         return text.rstrip(".")
 
     def _may_move(self, company: str) -> bool:
-        """The parameter Automatically set accounting date to open ledger period."""
+        """Return the parameter Automatically set accounting date to open ledger period."""
         parameters = self.feed.tables["ProjParameters"].rows.values()
         return any(row.company == company and row.text("assumed_autosetaccountingdate") == "1" for row in parameters)
 
     def _open_periods(self, company: str) -> list[tuple[date, date]]:
         ledger = self.feed.ledger(company)
-        found = []
+        open_periods = []
         for link in self.feed.tables.where("LedgerFiscalCalendarPeriod", "Ledger", ledger.id if ledger else ""):
             period = self.feed.tables.row("FiscalCalendarPeriod", link.text("FiscalCalendarPeriod"))
             if period and period.text("Type") == _OPERATING and link.text("Status") == _OPEN:
                 bounds = date.fromisoformat(period.text("StartDate")), date.fromisoformat(period.text("EndDate"))
-                found.append(bounds)
-        return found
+                open_periods.append(bounds)
+        return open_periods
 
 
 def _unmade(proposal: SimulatedRow, company: str) -> bool:
-    """Whether an invoice proposal of a company has no lines yet."""
+    """Return True if an invoice proposal of a company has no lines yet."""
     return proposal.company == company and not Decimal(proposal.text("InvoiceAmount"))
 
 
 def _no_intercompany(actual: str, lending: str, borrowing: str) -> str:
-    """Finance prints the guid in upper case and braces."""
+    """Return Finance's message, which writes the guid in upper case and braces."""
     return (
         f"Unable to import actual {{{actual.strip('{}').upper()}}}. Intercompany relationship has to be set up between "
         f"legal entity {lending} and {borrowing} in Project Management and Accounting Parameters."

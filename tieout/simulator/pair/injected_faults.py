@@ -1,4 +1,4 @@
-"""What goes wrong on the way to a system or in it: set by a test, or drawn from a seed."""
+"""Faults of a system or of the connection to it: set by a test, or drawn from a seed."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ InjectedFault = Literal[
 KINDS: tuple[InjectedFault, ...] = get_args(InjectedFault)
 
 AFTER_THE_FACT: frozenset[InjectedFault] = frozenset(["lost", "gateway", "cut"])
-"""Faults of calls that did take effect."""
+"""Faults of calls that took effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class _Planned:
 
 
 class InjectedFaults:
-    """The faults of one pair. `rate` of the calls have one of `kinds`, drawn from the seed."""
+    """The faults of one pair. The share `rate` of the calls has one of `kinds`, drawn from the seed."""
 
     def __init__(self, seed: int = 1, rate: float = 0.0, kinds: Sequence[InjectedFault] = KINDS) -> None:
         self._chance = Random(seed)
@@ -41,11 +41,11 @@ class InjectedFaults:
         self._planned: deque[_Planned] = deque()
 
     def next(self, fault: InjectedFault, path: str = "", times: int = 1) -> None:
-        """The next calls whose path contains `path` end so, in the order in which this is said."""
+        """Plan a fault for the next `times` calls whose path contains `path`, in the order of planning."""
         self._planned.extend([_Planned(fault, path)] * times)
 
     def of(self, path: str) -> InjectedFault | None:
-        """How a call ends; None when all is well. A planned fault is used up by it."""
+        """Return the fault of a call, None without one. A planned fault is consumed."""
         for planned in self._planned:
             if planned.path in path:
                 self._planned.remove(planned)

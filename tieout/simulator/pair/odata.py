@@ -1,4 +1,4 @@
-"""Requests and answers, and the part of OData that both APIs understand: keys, filters, choice of columns."""
+"""Requests, responses, and the part of OData common to both APIs: keys, filters, column selection."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,8 +14,9 @@ JSON = "application/json; odata.metadata=minimal"
 
 @dataclass(frozen=True, slots=True)
 class PairRequest:
-    """One call. `host` is what the caller wrote (`http://127.0.0.1:8090`), the path as it was sent, names of headers in
-    lower case.
+    """One call. `host` is scheme and authority of the caller (`http://127.0.0.1:8090`); `path` is not decoded.
+
+    Header names are in lower case.
     """
 
     method: str
@@ -26,7 +27,7 @@ class PairRequest:
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object, numbers with a fraction as digits; raises `Refused`."""
+        """Return the body as a JSON object, numbers with a fraction as digits; raises `Refused`."""
         try:
             content = _decoder.decode(self.body or b"{}")
         except msgspec.DecodeError as error:
@@ -41,21 +42,21 @@ _decoder = msgspec.json.Decoder(float_hook=str)
 
 @dataclass(frozen=True, slots=True)
 class PairResponse:
-    """What is answered; `content` is sent as JSON, bytes as they are."""
+    """A response; `content` is sent as JSON, bytes unchanged."""
 
     status: int = 200
     content: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def body(self) -> bytes:
-        """The bytes of the content."""
+        """Return the bytes of the content."""
         if self.content is None:
             return b""
         return self.content if isinstance(self.content, bytes) else msgspec.json.encode(self.content)
 
 
 class Refused(Exception):
-    """The system refuses; carries its answer."""
+    """The system refuses a call; carries its response."""
 
     def __init__(self, response: PairResponse) -> None:
         super().__init__(response.status)
@@ -63,12 +64,12 @@ class Refused(Exception):
 
 
 def refused(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Refused:
-    """A refusal as Dataverse words it."""
+    """Return a refusal in the format of Dataverse."""
     return Refused(PairResponse(status, {"error": {"code": code, "message": message}}, headers or {}))
 
 
 def refused_by_finance(status: int, message: str) -> Refused:
-    """A refusal as Finance words it: what matters stands in the inner error."""
+    """Return a refusal in the format of Finance: the message is in the inner error."""
     inner = {"message": message, "type": "Microsoft.Dynamics.Platform.Integration.Services.OData", "stacktrace": ""}
     return Refused(
         PairResponse(status, {"error": {"code": "", "message": "An error has occurred.", "innererror": inner}})
@@ -81,25 +82,25 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def segments(path: str, root: str) -> tuple[str, str]:
-    """The row or table that a path names, and what is asked of it; a slash within a key is written `%2F`."""
+    """Return the row or table of a path and the action on it; a slash within a key is written `%2F`."""
     segment, _, rest = path.removeprefix(root).partition("/")
     return unquote(segment), unquote(rest)
 
 
 def address(segment: str) -> tuple[str, str | dict[str, str] | None]:
-    """Entity set and key of a path's segment: no key, an id, or columns and values. Raises `Refused`."""
-    found = _ADDRESS.fullmatch(segment)
-    if found is None:
+    """Return entity set and key of a path segment: no key, an id, or columns and values. Raises `Refused`."""
+    match = _ADDRESS.fullmatch(segment)
+    if match is None:
         raise refused(400, "0x0", f"Bad Request - Error in query syntax at {segment[:80]!r}.")
-    key = found["key"]
+    key = match["key"]
     if key is None:
-        return found["set"], None
+        return match["set"], None
     if _GUID.fullmatch(key):
-        return found["set"], key.lower()
+        return match["set"], key.lower()
     parts = {part["name"]: _text(part["value"]) for part in _PART.finditer(key)}
     if not parts:
         raise refused(400, "0x0", f"Bad Request - Error in query syntax at {key[:80]!r}.")
-    return found["set"], parts
+    return match["set"], parts
 
 
 def _text(literal: str) -> str:
@@ -107,7 +108,7 @@ def _text(literal: str) -> str:
 
 
 def chosen(row: dict[str, Any], query: Mapping[str, str], key: str) -> dict[str, Any]:
-    """The columns that `$select` names, with their annotations; key, company and etag are always there."""
+    """Return the columns of `$select` with their annotations; key, company and etag are always included."""
     names = {name.strip() for name in query.get("$select", "").split(",") if name.strip()}
     if not names:
         return row
@@ -115,9 +116,9 @@ def chosen(row: dict[str, Any], query: Mapping[str, str], key: str) -> dict[str,
     return {name: value for name, value in row.items() if name.partition("@")[0] in names}
 
 
-def link(place: str, options: Mapping[str, str]) -> str:
-    """The address of a next page."""
-    return f"{place}?{urlencode(options, safe='$,()', quote_via=quote)}"
+def link(url: str, options: Mapping[str, str]) -> str:
+    """Return the address of a next page."""
+    return f"{url}?{urlencode(options, safe='$,()', quote_via=quote)}"
 
 
 RowPredicate = Callable[[Mapping[str, Any]], bool]
@@ -133,62 +134,62 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def condition(written: str) -> RowPredicate:
-    """A `$filter` of comparisons, `and`, `or` and parentheses as a test of a row. Raises `Refused`."""
-    return _Filter(written).whole() if written else lambda row: True
+    """Compile a `$filter` of comparisons, `and`, `or` and parentheses to a predicate. Raises `Refused`."""
+    return _Filter(written).parse() if written else lambda row: True
 
 
 class _Filter:
-    """Reads a filter; `and` binds more tightly than `or`."""
+    """Parser of a filter; `and` binds more tightly than `or`."""
 
     def __init__(self, written: str) -> None:
         self.written = written
         self.at = 0
 
-    def whole(self) -> RowPredicate:
-        test = self._either()
+    def parse(self) -> RowPredicate:
+        test = self._disjunction()
         if self.written[self.at :].strip():
-            raise self._wrong()
+            raise self._syntax_error()
         return test
 
-    def _either(self) -> RowPredicate:
-        tests = [self._both()]
-        while self._is("or"):
-            tests.append(self._both())
+    def _disjunction(self) -> RowPredicate:
+        tests = [self._conjunction()]
+        while self._accept("or"):
+            tests.append(self._conjunction())
         return tests[0] if len(tests) == 1 else lambda row: any(test(row) for test in tests)
 
-    def _both(self) -> RowPredicate:
-        tests = [self._one()]
-        while self._is("and"):
-            tests.append(self._one())
+    def _conjunction(self) -> RowPredicate:
+        tests = [self._comparison()]
+        while self._accept("and"):
+            tests.append(self._comparison())
         return tests[0] if len(tests) == 1 else lambda row: all(test(row) for test in tests)
 
-    def _one(self) -> RowPredicate:
-        if self._is("("):
-            test = self._either()
-            if not self._is(")"):
-                raise self._wrong()
+    def _comparison(self) -> RowPredicate:
+        if self._accept("("):
+            test = self._disjunction()
+            if not self._accept(")"):
+                raise self._syntax_error()
             return test
-        column, operator, value = self._next(), self._next(), _literal(self._next())
+        column, operator, value = self._next_token(), self._next_token(), _literal(self._next_token())
         if operator not in _COMPARE:
-            raise self._wrong()
+            raise self._syntax_error()
         compare = _COMPARE[operator]
         return lambda row: compare(_comparable(row.get(column)), value)
 
-    def _is(self, wanted: str) -> bool:
-        found = _TOKEN.match(self.written, self.at)
-        if found is None or found[0].strip() != wanted:
+    def _accept(self, token: str) -> bool:
+        match = _TOKEN.match(self.written, self.at)
+        if match is None or match[0].strip() != token:
             return False
-        self.at = found.end()
+        self.at = match.end()
         return True
 
-    def _next(self) -> str:
-        found = _TOKEN.match(self.written, self.at)
-        if found is None or found["mark"]:
-            raise self._wrong()
-        self.at = found.end()
-        return found[0].strip()
+    def _next_token(self) -> str:
+        match = _TOKEN.match(self.written, self.at)
+        if match is None or match["mark"]:
+            raise self._syntax_error()
+        self.at = match.end()
+        return match[0].strip()
 
-    def _wrong(self) -> Refused:
+    def _syntax_error(self) -> Refused:
         return refused(400, "0x0", f"Syntax error at position {self.at} in '{self.written}'.")
 
 
@@ -204,7 +205,7 @@ def _literal(written: str) -> Any:
 
 
 def _comparable(value: Any) -> Any:
-    """Numbers by value, texts whatever their case, as both systems compare."""
+    """Return a value for comparison: numbers by value, texts case-insensitively, as in both systems."""
     if value is None or isinstance(value, bool):
         return value
     text = bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)

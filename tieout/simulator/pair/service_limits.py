@@ -1,4 +1,4 @@
-"""The service protection limits as both systems enforce them, for each user (`docs/domain/limits.md`)."""
+"""Service protection limits per user, as both systems enforce them (`docs/domain/limits.md`)."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from math import ceil
 
 @dataclass(frozen=True, slots=True)
 class ThrottledResponse:
-    """Why a request is answered 429, and after how many seconds it may come again."""
+    """The reason of a 429, and the seconds after which the request may be repeated."""
 
     code: str
     message: str
@@ -16,9 +16,9 @@ class ThrottledResponse:
 
 @dataclass(slots=True)
 class ServiceProtection:
-    """What one user used over the last 300 seconds. Times are seconds that only grow.
+    """Usage of one user over the last 300 seconds. Times are monotonic, in seconds.
 
-    Requests that come during a wait make it longer.
+    Requests during a wait extend it.
     """
 
     window: float = 300.0
@@ -26,15 +26,15 @@ class ServiceProtection:
     execution_seconds: float = 1_200.0
     at_once: int = 52
     refused: int = 0
-    """How often a request was answered 429."""
+    """Number of requests answered with 429."""
     _arrived: deque[float] = field(default_factory=deque)
     _took: deque[tuple[float, float]] = field(default_factory=deque)
     _seconds: float = 0.0
     _running: int = 0
 
     def arrive(self, now: float) -> ThrottledResponse | None:
-        """A request comes: None when it is taken, and must `leave` later."""
-        self._forget(now)
+        """Count a request: None when it is accepted, and must `leave` later."""
+        self._expire(now)
         self._arrived.append(now)
         refusal = self._refusal(now)
         if refusal is None:
@@ -44,13 +44,13 @@ class ServiceProtection:
         return refusal
 
     def leave(self, now: float, seconds: float) -> None:
-        """A request was executed, and took so long."""
+        """End a request that took `seconds`."""
         self._running -= 1
         self._took.append((now, seconds))
         self._seconds += seconds
 
     def left(self) -> tuple[int, float]:
-        """Requests and seconds that are left, as the debug headers say."""
+        """Return the remaining requests and seconds, as in the debug headers."""
         return max(0, self.requests - len(self._arrived)), max(0.0, self.execution_seconds - self._seconds)
 
     def _refusal(self, now: float) -> ThrottledResponse | None:
@@ -59,7 +59,7 @@ class ServiceProtection:
                 "0x80072326", f"Number of concurrent requests exceeded the limit of {self.at_once}.", retry_after=5
             )
         if len(self._arrived) > self.requests:
-            # The request that must roll off first; each one more while waiting is one more to wait for.
+            # The request that must leave the window first; each request during the wait extends it.
             first = self._arrived[len(self._arrived) - self.requests - 1]
             return ThrottledResponse(
                 "0x80072322",
@@ -77,7 +77,7 @@ class ServiceProtection:
             )
         return None
 
-    def _forget(self, now: float) -> None:
+    def _expire(self, now: float) -> None:
         while self._arrived and self._arrived[0] <= now - self.window:
             self._arrived.popleft()
         while self._took and self._took[0][0] <= now - self.window:

@@ -1,4 +1,4 @@
-"""The pair over HTTP: as an application for uvicorn, and as a transport for httpx within one process."""
+"""HTTP access to the pair: an application for uvicorn, and a transport for httpx within one process."""
 
 import socket
 import threading
@@ -18,19 +18,19 @@ from tieout.simulator.pair.odata import PairRequest, PairResponse
 from tieout.simulator.pair.systems import PORT, NoResponse, Pair
 
 SILENT_SECONDS = 90.0
-"""So long a caller over HTTP waits in vain for an answer that does not come, unless it gives up before."""
-_LOOK_SECONDS = 0.01
+"""Time a caller over HTTP waits for a missing response, unless it gives up earlier."""
+_POLL_SECONDS = 0.01
 
 
 class Transport(httpx.BaseTransport):
-    """Answers from a pair within this process; `sleep` lets a call's time pass, on a clock of its own if need be."""
+    """httpx transport to a pair in this process; `sleep` passes the time of a call, on a simulated clock if need be."""
 
     def __init__(self, pair: Pair, sleep: Callable[[float], None] = lambda seconds: None) -> None:
         self._pair = pair
         self._sleep = sleep
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer one call; raises what httpx raises when no answer comes."""
+        """Handle one call; raises what httpx raises for a missing response."""
         url = request.url
         headers = {name.lower(): value for name, value in request.headers.items()}
         host = f"{url.scheme}://{url.netloc.decode()}"
@@ -50,7 +50,7 @@ class Transport(httpx.BaseTransport):
 
 
 def app(pair: Pair) -> ASGIApp:
-    """Both APIs at one address."""
+    """Return the ASGI application of both APIs."""
 
     async def handle(incoming: HttpRequest) -> ASGIApp:
         url = incoming.url
@@ -76,7 +76,7 @@ def app(pair: Pair) -> ASGIApp:
     methods = ["GET", "POST", "PATCH", "DELETE", "PUT"]
     return Starlette(
         routes=[
-            # For whoever looks after the process; the pair does not hear of it.
+            # Health check of the process; it does not reach the pair.
             Route("/health", lambda request: PlainTextResponse("ok")),
             Route("/{path:path}", handle, methods=methods),
         ]
@@ -84,7 +84,7 @@ def app(pair: Pair) -> ASGIApp:
 
 
 class _Response:
-    """An answer with its headers as they are."""
+    """A response with its headers unchanged."""
 
     def __init__(self, response: PairResponse) -> None:
         self._answer = response
@@ -99,36 +99,36 @@ class _Response:
 
 
 class _DroppedConnection:
-    """A connection that ends before the answer does: the server closes it when the promised body does not come."""
+    """A connection that ends before the response: the server closes it because the promised body is missing."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000000")]})
 
 
 def listen(*ports: int) -> socket.socket:
-    """A socket of this machine at the first of these ports that is free; by default the pair's own, else any other."""
+    """Return a socket of this machine on the first free port of `ports`; by default the pair's port, else any."""
     for port in ports or (PORT, 0):
-        # The protocol named: else asyncio leaves Nagle's algorithm on, and each answer waits for an acknowledgement.
-        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Name the protocol: otherwise asyncio keeps Nagle's algorithm, and each response waits for an acknowledgement.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            found.bind(("127.0.0.1", port))
+            listening.bind(("127.0.0.1", port))
         except OSError:
-            found.close()
+            listening.close()
         else:
-            return found
+            return listening
     raise OSError(f"no port of this machine is free of {ports or (PORT, 0)}")
 
 
 @contextmanager
 def serve_in_background(pair: Pair, listening: socket.socket) -> Iterator[str]:
-    """Serve a pair beside something else, in a thread, for the length of the block; yields its address."""
+    """Serve a pair in a thread for the duration of the block; yields its address."""
     port = listening.getsockname()[1]
     running = server(pair, port)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, name="pair", daemon=True)
     thread.start()
     while thread.is_alive() and not running.started:
-        thread.join(_LOOK_SECONDS)
+        thread.join(_POLL_SECONDS)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -137,8 +137,8 @@ def serve_in_background(pair: Pair, listening: socket.socket) -> Iterator[str]:
 
 
 def server(pair: Pair, port: int) -> uvicorn.Server:
-    """A server of the pair for this machine alone."""
-    # Its own Date header would tell our time instead of the pair's.
+    """Return a server of the pair for this machine only."""
+    # The server's own Date header would carry the real time instead of the pair's.
     config = uvicorn.Config(
         app(pair), host="127.0.0.1", port=port, log_level="critical", date_header=False, server_header=False
     )

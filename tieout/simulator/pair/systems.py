@@ -1,8 +1,8 @@
-"""Finance and Dataverse of one made-up company, behind their APIs.
+"""Finance and Dataverse of one simulated company, behind their APIs.
 
-The pair answers calls as the two systems do: it counts against their limits, refuses, and lets things go wrong as its
-faults say. It asks for no token: it serves this machine alone, where none is sent. What a call does sets off what the
-systems do by themselves: events, and messages.
+The pair answers calls as the two systems do: it enforces their limits, refuses, and fails as its injected faults
+prescribe. It requires no token, because it serves this machine only. A call triggers the events and messages that the
+systems would send.
 """
 
 import threading
@@ -36,7 +36,7 @@ ACTIONS: Mapping[str, str] = {
     "resend": "contoso_SendActual",
     "journal": "contoso_ConfirmJournal",
 }
-"""How the processes are reached, as the settings `TIEOUT_PROCESS_…` name them."""
+"""Addresses of the processes, by the names of the settings `TIEOUT_PROCESS_…`."""
 
 PORT = 8090
 
@@ -45,7 +45,7 @@ BATCH_JOBS: Mapping[int, str] = {5637144580: "import", 5637144581: "posting"}
 
 
 def settings_at(address: str) -> dict[str, str]:
-    """The settings, with their names, that reach a pair at an address, and permit to change what is in it."""
+    """Return the settings that connect to a pair at an address and permit changes in it."""
     named = {
         "DATAVERSE": address,
         "FINANCE": address,
@@ -58,7 +58,7 @@ def settings_at(address: str) -> dict[str, str]:
 
 @dataclass(slots=True)
 class PendingCall:
-    """A call under way: it takes `seconds`, then `Pair.finish` says how it ends."""
+    """A call in progress: it takes `seconds`, then `Pair.finish` returns its result."""
 
     request: PairRequest
     user: ServiceProtection | None
@@ -68,7 +68,7 @@ class PendingCall:
 
 
 class NoResponse(Exception):
-    """The caller gets no answer: it waits in vain, or its connection is closed (`closed`)."""
+    """The caller gets no response: it waits in vain, or its connection is closed (`closed`)."""
 
     def __init__(self, *, closed: bool) -> None:
         super().__init__("closed" if closed else "silent")
@@ -76,8 +76,9 @@ class NoResponse(Exception):
 
 
 class Pair:
-    """Both systems. `clock` is theirs, `sink` gets their events, `pace` says how many seconds a call takes. With
-    `heartbeats` they say after each change that they have sent everything.
+    """Both systems. `clock` is theirs, `sink` receives their events, `pace` returns the seconds a call takes.
+
+    With `heartbeats` they declare themselves complete after each change.
     """
 
     def __init__(
@@ -97,15 +98,15 @@ class Pair:
         self.documents = DocumentProcesses(self.feed)
         self.journals = JournalProcesses(self.feed)
         self.revoked: set[str] = set()
-        """Systems (`dataverse`, `finance`) that took the application's rights away."""
+        """Systems (`dataverse`, `finance`) that revoked the application's rights."""
         self.version = "10.0.46"
-        """Of Finance."""
+        """Version of Finance."""
         self.refusals: dict[str, str] = {}
-        """Tables and actions of Dataverse that refuse every write, with the reason."""
+        """Reason by table or action of Dataverse that refuses every write."""
         _install(self.feed.tables)
         post_journals(self.feed)
         self.calls: list[str] = []
-        """Method and path of every call, in the order in which they came."""
+        """Method and path of every call, in order of arrival."""
         self._pace = pace
         self._heartbeats = heartbeats
         self._lock = threading.Lock()
@@ -116,17 +117,17 @@ class Pair:
 
     @property
     def tables(self) -> SimulatedTables:
-        """The rows of both systems as they are now."""
+        """The current rows of both systems."""
         return self.feed.tables
 
     def protection(self, system: str) -> ServiceProtection:
-        """What the application used of a system's limits."""
+        """Return the application's usage of a system's limits."""
         return self._users[system]
 
     # --- answering ----------------------------------------------------------------------------------------------------
 
     def arrive(self, request: PairRequest) -> PendingCall:
-        """A call comes: it is refused at once, or takes some seconds. `finish` must follow."""
+        """Start a call: it is refused at once, or takes some seconds. `finish` must follow."""
         with self._lock:
             self.calls.append(f"{request.method} {request.path}")
             system = _system(request.path)
@@ -152,7 +153,7 @@ class Pair:
         return user
 
     def finish(self, call: PendingCall) -> PairResponse:
-        """How a call ends. Raises `NoResponse` when its caller hears nothing."""
+        """Return the result of a call. Raises `NoResponse` when its caller gets none."""
         with self._lock:
             if call.user is not None:
                 call.user.leave(self.clock().timestamp(), call.seconds)
@@ -245,20 +246,20 @@ class Pair:
     def _run_batch_job(self, job: object) -> dict[str, Any]:
         process = BATCH_JOBS.get(job) if isinstance(job, int) else None
         if process is None:
-            said = {"ExceptionDetails": f"There is no batch job {job}.", "reponseMessage": ""}
-            return {"ResponseStatusCode": 400, "IsSuccess": False, "Batch JobId": job, **said}
+            details = {"ExceptionDetails": f"There is no batch job {job}.", "reponseMessage": ""}
+            return {"ResponseStatusCode": 400, "IsSuccess": False, "Batch JobId": job, **details}
         run = self.journals.import_from_staging if process == "import" else self.journals.post
         for company in self.tables["CompanyInfo"].rows.values():
             run({"company": company.text("DataArea")})
-        said = {"ExceptionDetails": "", "reponseMessage": "Status is Successfully updated to waiting state"}
-        return {"ResponseStatusCode": 200, "IsSuccess": True, "Batch JobId": job, **said}
+        details = {"ExceptionDetails": "", "reponseMessage": "Status is Successfully updated to waiting state"}
+        return {"ResponseStatusCode": 200, "IsSuccess": True, "Batch JobId": job, **details}
 
     def _allow(self, name: str) -> None:
         if reason := self.refusals.get(name):
             raise refused(400, "0x80040265", reason)
 
     def _confirm_journal(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Confirm a journal: with its lines it is posted, and read-only from then on."""
+        """Confirm a journal: it is posted with its lines, and read-only from then on."""
         journal = self.tables.row("msdyn_journal", str(parameters.get("target")))
         lines = self.tables.where("msdyn_journalline", "msdyn_journal", journal.id) if journal else []
         if journal is None or not lines:
@@ -270,7 +271,7 @@ class Pair:
 
 
 def _install(tables: SimulatedTables) -> None:
-    """What is installed in Dataverse: these rows send no events."""
+    """Add what is installed in Dataverse; these rows send no events."""
     maps = {
         "expenses export entity (msdyn_expenses)": "1.0.0.5",
         "vendor invoice export entity (msdyn_projectvendorinvoices)": "1.0.0.2",
@@ -302,14 +303,14 @@ def small_pair(
     sink: Callable[[SimulatedEvent], None] = lambda event: None,
     **more: Any,
 ) -> Pair:
-    """The systems of the documented company, in which 40 expenses miss their actuals.
+    """Return the systems of the documented company, in which 40 expenses miss their actuals.
 
-    By default their clock goes on from where the company's story ends, as fast as ours.
+    By default their clock continues in real time from the end of the company's year.
     """
     return Pair(small.play(seed), clock=clock or clock_from(small.UNTIL), sink=sink, **more)
 
 
 def clock_from(start: datetime) -> Callable[[], datetime]:
-    """A clock that says `start` now, and goes on from there."""
+    """Return a clock that starts at `start` and runs in real time."""
     began = datetime.now(UTC)
     return lambda: start + (datetime.now(UTC) - began)
