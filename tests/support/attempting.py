@@ -1,10 +1,10 @@
-"""A handler that is killed between two of its steps, as a program: what `kill -9` does at every moment that matters.
+"""A Sync handler killed between two of its steps, as a program: simulates `kill -9` at every relevant point.
 
     python -m tests.support.attempting FOLDER CALLS NOW STEP
 
-FOLDER is that of an embedded log and a store, CALLS a file to which each call adds a line: what the other system saw.
-NOW is the time in seconds. It is killed before the step of this number; a number beyond the last step lets it end.
-Every call fails in a way that may pass.
+FOLDER contains an embedded log and a store. Each call appends a line to the file CALLS: what the other system received.
+NOW is the time in seconds. The process is killed before step number STEP; a number beyond the last step lets it end.
+Every call fails with a transient error.
 """
 
 import os
@@ -29,7 +29,7 @@ from tieout.settings import Settings
 
 
 def main(folder: Path, calls: Path, now: int, step: int) -> None:
-    """See the module."""
+    """Run the program; see the module."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     passed = count()
 
@@ -80,12 +80,12 @@ def main(folder: Path, calls: Path, now: int, step: int) -> None:
 
 
 def settings_in(folder: Path) -> Settings:
-    """The log and the store of a folder."""
+    """Return the settings of the log and the store in a folder."""
     return Settings(broker=f"embedded:///{folder / 'log.sqlite'}", store=f"sqlite:///{folder / 'store.sqlite'}")
 
 
 def publish(projector: Projector) -> None:
-    """Have everything published that waits."""
+    """Publish everything in the outbox."""
     while projector.work():
         pass
 

@@ -1,4 +1,4 @@
-"""Typing commands: in a folder of their own, with settings of their own."""
+"""Runs commands in a folder of their own, with settings of their own."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from tieout.cli import main
 
 
 class Outcome(NamedTuple):
-    """The exit code of a command, and what it wrote."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -24,13 +24,13 @@ class Outcome(NamedTuple):
 
     @property
     def lines(self) -> list[Any]:
-        """Standard output as lines of JSON."""
+        """Standard output, parsed as lines of JSON."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
 @contextmanager
 def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Kill a process at the end of the block if it still runs, whose `with` would wait for it forever."""
+    """Kill a process at the end of the block if it still runs; its own `with` would wait for it forever."""
     try:
         yield
     finally:
@@ -43,7 +43,7 @@ Tieout = Callable[..., Outcome]
 def typist(
     folder: Path, settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Tieout:
-    """What runs a command in a folder, with `stdin` to read; settings named in a call hold from then on."""
+    """Return a function that runs a command in a folder, with `stdin` as input; settings of a call stay set."""
     for name in [name for name in os.environ if name.startswith("TIEOUT_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(folder)

@@ -1,4 +1,4 @@
-"""The services of docker-compose.yml under a name and on ports of their own, for tests that look at all of them."""
+"""The services of docker-compose.yml under a project name and on ports of their own, for tests of the whole."""
 
 import json
 import os
@@ -24,7 +24,7 @@ START_SECONDS = 180.0
 
 
 def command() -> list[str]:
-    """Compose as it is installed here, of version 2 or 1."""
+    """Return the installed compose command, version 2 or 1."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True)
     if plugin.returncode == 0:
         return ["docker", "compose"]
@@ -34,13 +34,13 @@ def command() -> list[str]:
 
 
 class Composition:
-    """The services of the file, under a name and on ports of their own."""
+    """The services of the file, under a project name and on ports of their own."""
 
     def __init__(self, systems: Path) -> None:
         self._command = [*command(), "--project-name", PROJECT, "--file", str(ROOT / "docker-compose.yml")]
         self._metrics = dict(zip(WORKERS, (free_port(), free_port()), strict=True))
         self.port = free_port()
-        """Of the workspace."""
+        """Port of the workspace."""
         self._environment = {
             **os.environ,
             "TIEOUT_IMAGE": f"{PROJECT}:latest",
@@ -55,7 +55,7 @@ class Composition:
 
     @property
     def workspace(self) -> str:
-        """The address of the pages, without a slash at its end."""
+        """Address of the pages, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     def __call__(self, *arguments: str, seconds: float = 120.0, check: bool = True) -> str:
@@ -68,7 +68,7 @@ class Composition:
         return said
 
     def tieout(self, worker: str, *arguments: str) -> dict[str, Any] | None:
-        """The JSON that a command says in a worker's container; None while it has no answer."""
+        """Return the JSON output of a command in a worker's container; None while it has none."""
         said = self("exec", "-T", worker, "tieout", *arguments, check=False)
         try:
             told: dict[str, Any] = json.loads(said)
@@ -77,7 +77,7 @@ class Composition:
         return told
 
     def unhealthy(self) -> list[str]:
-        """The containers that are not healthy, or have ended though they should not. Some have no check."""
+        """Return the containers that are unhealthy or have ended unexpectedly. Some have no health check."""
         found = []
         for container in self("ps", "--quiet").split():
             shown = subprocess.run(["docker", "inspect", container], capture_output=True, check=True).stdout
@@ -89,7 +89,7 @@ class Composition:
         return found
 
     def ready(self, worker: str) -> dict[str, Any]:
-        """What a worker says of itself."""
+        """Return the readiness report of a worker."""
         try:
             address = f"http://127.0.0.1:{self._metrics[worker]}/readyz"
             with urllib.request.urlopen(address, timeout=5) as answer:
@@ -110,9 +110,9 @@ class Composition:
 
 @contextmanager
 def composed(folder: Path) -> Iterator[Composition]:
-    """Build the image, start everything, and take it away in the end. `folder` is for a file of settings.
+    """Build the image, start all services, and remove them in the end. `folder` receives a file of settings.
 
-    When it yields the containers are started; what the company's events come to is there some seconds later.
+    The containers are started when it yields; the company's events are projected some seconds later.
     """
     # The recurring job must not come between.
     systems = folder / "systems.env"

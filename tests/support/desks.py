@@ -1,6 +1,4 @@
-"""A company's two systems, simulated, with a store beside them and somebody who presses Sync; no time passes but the
-pair's own.
-"""
+"""A company's two simulated systems, a store, and a Sync executor; only the pair's clock advances time."""
 
 from datetime import date
 from typing import Any
@@ -34,7 +32,7 @@ NAMED = {f"process_{process}": written for process, written in ACTIONS.items()}
 
 
 class Desk:
-    """The small company as it is documented, and what Sync does about it."""
+    """The documented small company and its Sync."""
 
     def __init__(self, **settings: Any) -> None:
         self.site = Site()
@@ -69,17 +67,17 @@ class Desk:
             pass
 
     def also(self, events: list[dict[str, Any]]) -> None:
-        """Let other events arrive, as `tieout ingest` takes them."""
+        """Apply further events, in the form that `tieout ingest` takes."""
         self._writer.apply(batch_of(events))
 
     def notice(self, entity: str) -> None:
-        """Let an event about an unknown row of an entity arrive that was cut for its size."""
+        """Apply a truncated event about an unknown row of an entity."""
         row = "0f1c0000-0000-4000-8000-000000000001"
         notice = reread_request("dataverse", entity, row, None, self.now(), MAPS.entities[entity])
         self._writer.apply(DecodedBatch(reread_requests=[notice]))
 
     def plan(self, document: str | None = None) -> Plan:
-        """What Sync would do."""
+        """Return the plan of Sync."""
         with self.reader.snapshot() as snapshot:
             if document is not None:
                 return plan_for(snapshot, self.settings, document)
@@ -87,30 +85,30 @@ class Desk:
             return plan(snapshot, self.settings, company, snapshot.window(company, None, None))
 
     def ask(self, document: str | None = None, *, by_person: bool = True) -> list[str]:
-        """Press Sync, or let the recurring job do so; the documents that will be tried."""
+        """Request Sync, as a person or as the recurring job; return the documents to be attempted."""
         request = self.plan(document).request("anna", "a test", by_person=by_person)
         return self.attempts.request(msgspec.structs.replace(request, at=self.now()))
 
     def handle(self) -> None:
-        """See to all that is due, and let what the systems send arrive."""
+        """Execute everything that is due, and apply the events of the systems."""
         while self.executor.execute_next():
             self.arrive()
         self.arrive()
 
     def arrive(self) -> None:
-        """Let what the systems have sent arrive."""
+        """Apply the events that the systems have sent."""
         events = self.site.events[self._seen :]
         self._seen += len(events)
         self._apply(events)
 
     def sync(self, document: str | None = None, *, by_person: bool = True) -> list[Sync]:
-        """Press Sync, and wait for the end."""
+        """Request Sync and wait for the end."""
         asked = self.ask(document, by_person=by_person)
         self.handle()
         return self.attempts.syncs(asked)
 
     def retry(self, subject: str) -> list[Sync]:
-        """Have what ended in an error about a subject run again, and wait for the end."""
+        """Retry the process of a subject's current error and wait for the end."""
         with self.reader.snapshot() as snapshot:
             entries = snapshot.error_log(ErrorQuery(company=COMPANY, subject=subject))
             request = error_retry.request(snapshot, error_retry.plan(entries, self.settings), "anna")
@@ -119,18 +117,18 @@ class Desk:
         return self.attempts.syncs(asked)
 
     def run(self, process: str, **parameters: Any) -> None:
-        """Somebody runs a process of Finance, an hour later, and what it says arrives."""
+        """Run a process of Finance an hour later and apply its messages."""
         self.site.clock.seconds += 3_600
         self.site.processes.start(process, {"company": COMPANY, **parameters})
         self.arrive()
 
     def errors(self, *, history: bool = False, today: date = TODAY) -> list[dict[str, Any]]:
-        """The errors that are current, or all of them, as `tieout errors --json` prints them on a day."""
+        """Return the current errors, or all, as `tieout errors --json` prints them on a day."""
         with Reader(self.engine, MAPS, today=today).snapshot() as snapshot:
             return [entry.as_json() for entry in snapshot.error_log(ErrorQuery(company=COMPANY, history=history))]
 
     def tiles(self) -> dict[str, tuple[str, int]]:
-        """Amount and documents of each tile."""
+        """Return amount and documents of each tile."""
         with self.reader.snapshot() as snapshot:
             company = snapshot.company(COMPANY)
             window: Window = snapshot.window(company, None, None)
@@ -138,7 +136,7 @@ class Desk:
         return {name: (tile["amount"], tile["documents"]) for name, tile in told.items()}
 
     def standing(self, document: str) -> str:
-        """Where a document stands, and why."""
+        """Return position and cause of a document."""
         with self.reader.snapshot() as snapshot:
             (row,) = snapshot.documents_named([document])
         return f"{row.document.position}: {row.cause}" if row.cause else row.document.position

@@ -1,4 +1,6 @@
-"""A sign-in service and a managed identity's endpoint on this machine, as Microsoft Entra ID and Azure answer."""
+"""A sign-in service and a managed identity endpoint on this machine, with the responses of Microsoft Entra ID and
+Azure.
+"""
 
 import base64
 import ssl
@@ -54,7 +56,7 @@ class Certificate:
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
     def written(self, path: Path) -> Path:
-        """Certificate and key in one file, for its owner alone."""
+        """Write certificate and key to one file, readable by its owner only."""
         path.touch(mode=0o600)
         path.write_text(self.key_pem + self.pem, encoding="ascii")
         return path
@@ -64,15 +66,15 @@ Reply = tuple[int, dict[str, str], bytes]
 
 
 class Entra:
-    """Hands out numbered tokens of an hour to who proves to be the application, or the machine's identity.
+    """Issues numbered one-hour tokens to callers that authenticate as the application or the managed identity.
 
-    `replies` replace an answer, by the end of its path. `forms` are what asked for tokens, `asked` all paths.
+    `replies` replace a response, by the end of its path. `forms` are the token requests, `asked` all paths.
     """
 
     def __init__(self) -> None:
         self.address = ""
         self.known: Certificate | None = None
-        """The certificate that is registered for the application."""
+        """Certificate registered for the application."""
         self.replies: dict[str, Reply] = {}
         self.forms: list[dict[str, str]] = []
         self.asked: list[str] = []
@@ -117,7 +119,7 @@ class Entra:
         return (claims["iss"], claims["sub"], named) == (CLIENT_ID, CLIENT_ID, thumbprint)
 
     def _identity(self, query: dict[str, str], headers: Any) -> Reply:
-        """As App Service answers."""
+        """Respond as App Service does."""
         self.forms.append(query)
         if headers.get("X-IDENTITY-HEADER") != IDENTITY_HEADER:
             return _json(401, {"statusCode": 401, "message": "the header is wrong"})
@@ -132,7 +134,7 @@ def _json(status: int, content: object) -> Reply:
 
 @contextmanager
 def signing_in(certificate: Certificate | None = None, folder: Path | None = None) -> Iterator[Entra]:
-    """A sign-in service, by TLS with this certificate; by http without one, as a machine's own endpoint is."""
+    """Serve sign-in over TLS with a certificate; over HTTP without one, as a machine's own endpoint does."""
     entra = Entra()
 
     class Handler(BaseHTTPRequestHandler):

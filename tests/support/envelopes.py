@@ -1,4 +1,4 @@
-"""What connectors and gateways put around events, in the shapes they are documented and seen in."""
+"""Envelopes of connectors and gateways around events, in their documented and observed formats."""
 
 import base64
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def _base64(value: bytes) -> str:
 
 
 def _object(value: bytes) -> msgspec.Raw:
-    """The event as a JSON value inside another, its bytes as they are."""
+    """Return the event as an embedded JSON value, bytes unchanged."""
     return msgspec.Raw(value)
 
 
@@ -94,4 +94,4 @@ ENVELOPES: Final[dict[str, Callable[[bytes], bytes]]] = {
     "JSON lines": lambda value: value + b"\r\n\n" + value + b"\n",
     "an array": lambda value: b"[" + value + b"]",
 }
-"""Each takes the bytes of an event on one line and gives what arrives on the topic."""
+"""Each function takes the bytes of an event on one line and returns the bytes that arrive on the topic."""

@@ -1,4 +1,4 @@
-"""A server of this machine that answers byte by byte as a test says: nothing between the test and the socket."""
+"""A server of this machine whose responses a test scripts byte by byte, without a library in between."""
 
 import gzip
 import socket
@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 
 Script = Callable[[str], Iterable[bytes]]
-"""What is written to a caller of a path with its query, piece by piece; then the connection is closed."""
+"""Yields the pieces written to a caller of a path with its query; then the connection is closed."""
 
 MOST_PIECES = 100_000
-"""An answer without end has one here, so that a test that does not stop it fails."""
+"""Limit of an endless response, so that a test that does not stop it fails."""
 
 
 class Hostile:
-    """Where it listens, and what it was asked: paths with their queries, and the head of each request."""
+    """The address of the server, and its requests: paths with their queries, and the head of each request."""
 
     def __init__(self, script: Script) -> None:
         self.script = script

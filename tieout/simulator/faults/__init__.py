@@ -1,7 +1,7 @@
-"""What goes wrong with documents, and what only looks wrong: the stories of the large company.
+"""Faults of documents, and what only looks like a fault: the stories of the large company.
 
-Each is named after what users complain about (`docs/domain/what-users-ask.md`; "A4" is number 4 of its part A) or after
-the requirement that asks for it. A story moves a paper through both systems and ends with the outcome that it means.
+Each is named after a user complaint (`docs/domain/what-users-ask.md`; "A4" is number 4 of its part A) or after the
+requirement behind it. A story moves a document through both systems and ends by recording its outcome.
 """
 
 # Each module adds its stories to the repertoire.

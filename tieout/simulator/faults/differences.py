@@ -1,4 +1,4 @@
-"""Documents whose rows are all there, and one of them is wrong (R18)."""
+"""Documents whose rows are all present, one of them wrong (R18)."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +15,7 @@ from tieout.simulator.scenario import Columns
 
 @fault("A5 actuals with amount zero", 12)
 def actual_of_nothing(story: DocumentStory) -> None:
-    """An invoice without unit price makes an actual of 0; it is posted all the same."""
+    """An invoice without unit price creates an actual of 0; it is posted nevertheless."""
     nothing = 0 * story.line.amount
     story.import_and_post(story.stage(story.create_actual(story.approve(), nothing)))
     story.reconciled("amount-differs", posted=nothing)
@@ -23,7 +23,7 @@ def actual_of_nothing(story: DocumentStory) -> None:
 
 @fault("R18 amount differs", 12)
 def actual_too_small(story: DocumentStory) -> None:
-    """A part of the amount is lost on the way."""
+    """The actual is smaller than the document."""
     part, _ = halves(story)
     story.import_and_post(story.stage(story.create_actual(story.approve(), part)))
     story.reconciled("amount-differs", posted=part)
@@ -31,7 +31,7 @@ def actual_too_small(story: DocumentStory) -> None:
 
 @fault("R18 amount differs by the smallest unit", 8)
 def actual_a_cent_off(story: DocumentStory) -> None:
-    """A cent (or yen, or fils) too much."""
+    """The actual is a cent (or yen, or fils) too large."""
     amount = story.line.amount + smallest(story.line.currency)
     story.import_and_post(story.stage(story.create_actual(story.approve(), amount)))
     story.reconciled("amount-differs", posted=amount)
@@ -39,7 +39,7 @@ def actual_a_cent_off(story: DocumentStory) -> None:
 
 @fault("R14 an actual for a line that costs nothing", 5, exclusive=True)
 def cost_from_nothing(story: DocumentStory) -> None:
-    """The document has no amount, the actual has one: it goes by the rate into the accounting currency."""
+    """The document has no amount, the actual has one: the rate converts it into the accounting currency."""
     amount = story.line.amount
     story.line = replace(story.line, amount=0 * amount)
     story.import_and_post(story.stage(story.create_actual(story.approve(), amount)))
@@ -48,7 +48,7 @@ def cost_from_nothing(story: DocumentStory) -> None:
 
 @fault("A8 project category lost on the way", 12)
 def category_lost(story: DocumentStory) -> None:
-    """The journal line falls back to the default of the parameters."""
+    """The journal line has the default category of the parameters."""
     actual = story.stage(story.create_actual(story.approve()), overrides={"TransactionCategoryId": ""})
     story.import_and_post(actual, overrides={"ProjCategoryId": "DEFAULT-Expense"})
     story.reconciled("category-differs")
@@ -56,7 +56,7 @@ def category_lost(story: DocumentStory) -> None:
 
 @fault("R18 currency differs", 8, currency="own", exclusive=True)
 def other_currency(story: DocumentStory) -> None:
-    """The actual is in another currency; its accounting amount says what it is worth."""
+    """The actual is in another currency; its accounting amount gives its value."""
     actual = _foreign_actual(story, worth=story.line.amount)
     story.import_and_post(actual, overrides={"CostCurrency": _other_currency(story)})
     story.reconciled("currency-differs")
@@ -73,7 +73,7 @@ def not_computable(story: DocumentStory) -> None:
 
 @fault("R18 project differs", 8)
 def other_project(story: DocumentStory) -> None:
-    """Somebody moves the actual to another project of the company."""
+    """The actual was moved to another project of the company."""
     company = story.line.project[:4]
     projects = [number for number in story.flow.reference_ids.codes("msdyn_project") if number.startswith(company)]
     other = story.chance.choice([number for number in projects if number != story.line.project])
@@ -98,7 +98,7 @@ def date_shifted(story: DocumentStory) -> None:
 
 @fault("A9 a date that shifts within its period", 8)
 def date_shifted_harmlessly(story: DocumentStory) -> None:
-    """A day off within the month says nothing."""
+    """A shift of one day within the month is no difference."""
     day = story.line.date
     shifted = (day - timedelta(days=1) if day.day > 1 else day + timedelta(days=1)).isoformat()
     actual = story.create_actual(story.approve(), overrides={"msdyn_accountingdate": shifted})
@@ -154,7 +154,7 @@ def staged_twice(story: DocumentStory) -> None:
 
 @fault("A2 lines duplicated by overlapping import runs", 10)
 def imported_twice(story: DocumentStory) -> None:
-    """Two runs of Import from staging make two lines of one actual; both are posted."""
+    """Two runs of Import from staging create two lines of one actual; both are posted."""
     cost = story.stage(story.create_actual(story.approve()))
     again = replace(cost, staging=story.flow.stage_twice(cost, story.advance(minutes=3)))
     story.import_and_post(cost)
@@ -165,7 +165,7 @@ def imported_twice(story: DocumentStory) -> None:
 
 @fault("B32 retried POST creates duplicates: expenses", 8, document="expense")
 def expense_twice(story: ExpenseStory) -> None:
-    """Dataverse has the expense twice; the first one is approved and made the actual."""
+    """Dataverse has the expense twice; the first one is approved and has the actual."""
     cost = story.create_staged_cost()
     story.expenses.export(story.line, story.at + timedelta(minutes=6), overrides=story.owner)
     story.import_and_post(cost)
@@ -174,7 +174,7 @@ def expense_twice(story: ExpenseStory) -> None:
 
 @fault("R10 a transaction id given twice", 6, document="expense", same_day=True)
 def same_transaction_twice(story: ExpenseStory) -> None:
-    """Two lines with one id: the first keeps the record in Dataverse, the second stands without (decision 1)."""
+    """Two lines with one id: the first is linked to the record in Dataverse, the second is not (decision 1)."""
     story.create_staged_cost()
     story.misses_journal_line("not-imported")
     record = story.flow.recorder.record_id("TrvExpTrans")
@@ -187,7 +187,7 @@ def same_transaction_twice(story: ExpenseStory) -> None:
 
 @fault("A15 a row that Finance does not know", 6, document="expense", same_day=True)
 def orphan_in_dataverse(story: ExpenseStory) -> None:
-    """Finance rolled its posting back and dropped the line; Dataverse kept its expense. The paper itself goes well."""
+    """Finance rolled its posting back and removed the line; Dataverse kept its expense. The document is correct."""
     stray = replace(story.line, transaction=f"{story.line.company}-PO{story.line.number:06d}")
     row = story.expenses.export(stray, story.at + timedelta(minutes=7), overrides=story.owner).row
     story.outcomes.row_findings.append(("orphan-in-dataverse", "msdyn_expense", row))
@@ -200,7 +200,7 @@ def _other_currency(story: DocumentStory) -> str:
 
 
 def _foreign_actual(story: DocumentStory, worth: Decimal | None) -> Actual:
-    """An actual in a currency unlike its document's, staged; `worth` is its accounting amount."""
+    """Create and stage an actual in a currency unlike its document's; `worth` is its accounting amount."""
     source, currency = story.approve(), _other_currency(story)
     amount = rounded(story.line.amount * Decimal("0.9") + 1, currency)
     overrides: Columns = {"transactioncurrencyid": story.flow.reference_ids.lookup("transactioncurrency", currency)}

@@ -1,4 +1,4 @@
-"""Documents that come out right, however odd their way: what looks like a fault and is none."""
+"""Documents with a correct outcome despite an unusual course: what looks like a fault and is none."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +20,7 @@ def all_went_well(story: DocumentStory) -> None:
 
 @fault("R14", 20, exclusive=True)
 def credit_note(story: DocumentStory) -> None:
-    """A negative amount is an amount like any other."""
+    """A negative amount is treated like any other."""
     story.line = replace(story.line, amount=-story.line.amount)
     story.import_and_post(story.create_staged_cost())
     story.reconciled()
@@ -36,14 +36,14 @@ def costs_nothing(story: DocumentStory) -> None:
 
 @fault("A16 only one actual appears, not a pair", 12)
 def no_sales_side(story: DocumentStory) -> None:
-    """A cost actual alone is complete."""
+    """A cost actual without a sales actual is complete."""
     story.import_and_post(story.stage(story.create_actual(story.approve())))
     story.reconciled()
 
 
 @fault("A12 confirmation updates the status twice", 12, document="invoice", exclusive=True)
 def confirmed_twice(story: InvoiceStory) -> None:
-    """The second update says what the first one said."""
+    """The second update repeats the first."""
     cost = story.create_staged_cost()
     story.invoice.invoices.set_state(story.invoice.header, invoices.CONFIRMED, story.at + timedelta(hours=1))
     story.import_and_post(cost)
@@ -52,7 +52,7 @@ def confirmed_twice(story: InvoiceStory) -> None:
 
 @fault("A6 unbilled sales priced zero", 8)
 def sales_priced_zero(story: DocumentStory) -> None:
-    """The sales side is no part of the integration account."""
+    """The sales actual is no part of the integration account."""
     source = story.approve()
     cost = story.create_actual(source)
     nothing = 0 * story.line.amount
@@ -64,7 +64,7 @@ def sales_priced_zero(story: DocumentStory) -> None:
 
 @fault("A10 accounting date not set at automatic confirmation", 12)
 def accounting_date_missing(story: DocumentStory) -> None:
-    """The document's own date stands for it."""
+    """The document's own date replaces it."""
     actual = story.create_actual(story.approve(), overrides={"msdyn_accountingdate": None})
     story.import_and_post(story.stage(actual, overrides={"AccountingDate": "1900-01-01"}))
     story.reconciled()
@@ -72,7 +72,7 @@ def accounting_date_missing(story: DocumentStory) -> None:
 
 @fault("A17 other code changes dual-write fields of actuals", 8)
 def voucher_overwritten(story: DocumentStory) -> None:
-    """Somebody writes another text over the voucher of a posted actual; posted it stays."""
+    """Other code overwrites the voucher of a posted actual; it remains posted."""
     cost = story.create_staged_cost()
     story.import_and_post(cost)
     change: Columns = {"assumed_vouchernumber": f"X-{cost.voucher}"}
@@ -82,7 +82,7 @@ def voucher_overwritten(story: DocumentStory) -> None:
 
 @fault("R10 a corrected key moves the record", 8, document="expense")
 def external_id_corrected(story: ExpenseStory) -> None:
-    """Dataverse had an id that nobody knows until it was put right."""
+    """Dataverse had an unknown id until it was corrected."""
     source = story.approve(external_id=f"{story.line.company}-PX{story.line.number}")
     right = story.line.transaction or str(story.line.record)
     story.expenses.correct_external_id(source, right, story.at + timedelta(minutes=9))
@@ -92,7 +92,7 @@ def external_id_corrected(story: ExpenseStory) -> None:
 
 @fault("R10 a line without a transaction id", 8, document="expense")
 def no_transaction_id(story: ExpenseStory) -> None:
-    """Dataverse knows the line by its RecId."""
+    """Dataverse refers to the line by its RecId."""
     story.line = replace(story.line, transaction="")
     story.import_and_post(story.create_staged_cost())
     story.reconciled()
@@ -100,7 +100,7 @@ def no_transaction_id(story: ExpenseStory) -> None:
 
 @fault("R14 accounting amount by the rate", 8, document="expense", currency="foreign")
 def accounting_amount_missing(story: ExpenseStory) -> None:
-    """Finance sends no AmountMST; the rate makes it."""
+    """Finance sends no AmountMST; the rate determines it."""
     story.post({"AmountMST": None})
     source = story.export(posted=False)
     story.expenses.decide(source, story.at + timedelta(seconds=40))

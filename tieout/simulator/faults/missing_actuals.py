@@ -11,7 +11,7 @@ from tieout.simulator.faults.steps import halves, reversal_pair
 
 @fault("C38 a map that was not run", 25, same_day=True, exclusive=True)
 def map_not_running(story: DocumentStory) -> None:
-    """Dual-write never brought the line to Dataverse."""
+    """Dual-write never copied the line to Dataverse."""
     story.post()
     story.misses_actual("not-synced-to-dataverse")
 
@@ -25,28 +25,28 @@ def waiting_for_approval(story: ExpenseStory) -> None:
 
 @fault("R15 not approved: rejected", 6, document="expense", same_day=True)
 def rejected_in_dataverse(story: ExpenseStory) -> None:
-    """Somebody rejects the expense in Dataverse, though Finance has posted it."""
+    """The expense is rejected in Dataverse after Finance posted it."""
     story.expenses.decide(story.export(), story.at + timedelta(minutes=3), expenses.DV_REJECTED)
     story.misses_actual("not-approved")
 
 
 @fault("R15 not approved: recalled", 6, document="expense", same_day=True)
 def recalled_in_dataverse(story: ExpenseStory) -> None:
-    """Somebody recalls the expense in Dataverse, though Finance has posted it."""
+    """The expense is recalled in Dataverse after Finance posted it."""
     story.expenses.decide(story.export(), story.at + timedelta(minutes=3), expenses.DV_RECALL)
     story.misses_actual("not-approved")
 
 
 @fault("R15 not confirmed", 20, document="invoice", same_day=True, exclusive=True)
 def not_confirmed(story: InvoiceStory) -> None:
-    """The job that confirms has not run, or not to its end."""
+    """The confirmation job has not run, or did not finish."""
     story.invoice.stop(story.at, story.chance.choice((invoices.DRAFT, invoices.IN_PROCESS)))
     story.misses_actual("not-confirmed")
 
 
 @fault("R15 awaiting manual verification", 20, document="invoice", same_day=True, exclusive=True)
 def left_to_a_person(story: InvoiceStory) -> None:
-    """The header says that the project manager verifies and confirms."""
+    """The header requires that the project manager verifies and confirms."""
     story.invoice.automatic = False
     story.invoice.stop(story.at, invoices.DRAFT)
     story.misses_actual("awaiting-manual-verification")
@@ -54,7 +54,7 @@ def left_to_a_person(story: InvoiceStory) -> None:
 
 @fault("A11 vendor invoice confirmed without lines", 8, document="invoice", same_day=True, exclusive=True)
 def header_without_lines(story: InvoiceStory) -> None:
-    """The header is confirmed in Dataverse, and its lines never came."""
+    """The header is confirmed in Dataverse; its lines never arrived."""
     story.post()
     dual_write, at = story.invoice.invoices, story.at
     header = dual_write.export_header(story.invoice.rows, at + timedelta(seconds=4))
@@ -65,14 +65,14 @@ def header_without_lines(story: InvoiceStory) -> None:
 
 @fault("A4 actuals not generated on confirmation", 20, same_day=True)
 def no_actual_generated(story: DocumentStory) -> None:
-    """Approved or confirmed, and no actual came of it."""
+    """Approved or confirmed, but no actual was created."""
     story.approve()
     story.misses_actual("no-actual-made")
 
 
 @fault("A16 only one actual appears: the sales side", 8, same_day=True)
 def only_the_sales_side(story: DocumentStory) -> None:
-    """A sales actual clears nothing."""
+    """A sales actual clears no cost."""
     source = story.approve()
     at = story.advance(seconds=6)
     story.stage(story.flow.actual(story.line, source, at, kind=state.UNBILLED_SALES))
@@ -110,28 +110,28 @@ def reversal_lost(story: DocumentStory) -> None:
 
 @fault("A13 deleting a task reverses the actuals", 12, same_day=True)
 def reversed_by_mistake(story: DocumentStory) -> None:
-    """The actual and its reversal cancel; neither is imported."""
+    """The actual and its reversal cancel each other; neither is imported."""
     reversal_pair(story)
     story.misses_actual("actual-reversed")
 
 
 @fault("A13 deleting a task reverses all vendor invoice actuals", 8)
 def reversed_and_posted(story: DocumentStory) -> None:
-    """The actual and its reversal cancel; both are posted."""
+    """The actual and its reversal cancel each other; both are posted."""
     story.import_and_post(*reversal_pair(story))
     story.misses_actual("actual-reversed")
 
 
 @fault("R15 cancelled in Dataverse", 12, same_day=True, exclusive=True)
 def cancelled_there(story: DocumentStory) -> None:
-    """Somebody cancels the record in Dataverse; the cost is still in the account."""
+    """The record is cancelled in Dataverse; the cost is still in the account."""
     story.cancel_in_dataverse()
     story.misses_actual("cancelled-in-dataverse")
 
 
 @fault("A15 a rolled-back actual leaves an invalid journal line", 12)
 def actual_rolled_back(story: DocumentStory) -> None:
-    """Dataverse takes the actual back after Finance has staged and imported it."""
+    """Dataverse rolls the actual back after Finance has staged and imported it."""
     actual = story.stage(story.create_actual(story.approve()))
     story.flow.recorder.dataverse_deleted("msdyn_actual", actual.row, story.advance(minutes=2))
     story.leave_at_status(actual, state.INVALID)
@@ -141,6 +141,6 @@ def actual_rolled_back(story: DocumentStory) -> None:
 
 @fault("C38 nothing arrives in Dataverse any more", 0, exclusive=True)
 def feed_silent(story: DocumentStory) -> None:
-    """Posted after Dataverse's feed fell silent: what became of it cannot be said (R21)."""
+    """Posted after Dataverse's feed fell silent: its further course is unknown (R21)."""
     story.post()
     story.misses_actual("feed-silent")

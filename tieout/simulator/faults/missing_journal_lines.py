@@ -9,12 +9,12 @@ from tieout.simulator.faults.repertoire import fault
 from tieout.simulator.faults.steps import halves, replacement_trio
 
 UNKNOWN_STATE = 9
-"""A state of a journal line that no map names."""
+"""A status of a journal line that no map contains."""
 
 
 @fault("B23 in Finance, but not yet posted", 25, same_day=True)
 def not_imported(story: DocumentStory) -> None:
-    """Nobody has run Import from staging."""
+    """Import from staging has not run."""
     story.create_staged_cost()
     story.misses_journal_line("not-imported")
 
@@ -37,7 +37,7 @@ def journal_line_deleted(story: DocumentStory) -> None:
 
 @fault("A1 deleted integration journals, imported again", 10)
 def imported_again(story: DocumentStory) -> None:
-    """The next import makes a new line for the same actual; it is posted."""
+    """The next import creates a new line for the same actual; it is posted."""
     cost = story.create_staged_cost()
     story.import_line(cost)
     story.flow.delete_line(cost, story.hour_after(10))
@@ -68,26 +68,26 @@ def moved_and_waiting(story: DocumentStory) -> None:
 
 @fault("R16 draft", 20)
 def left_as_draft(story: DocumentStory) -> None:
-    """Imported, and nobody has posted the journal."""
+    """Imported, but the journal has not been posted."""
     story.misses_journal_line(story.leave_at_status(story.create_staged_cost(), state.DRAFT))
 
 
 @fault("B20 errors of the integration journal", 20)
 def posting_failed(story: DocumentStory) -> None:
-    """Posting the line ended in an error."""
+    """Posting the line failed."""
     story.misses_journal_line(story.leave_at_status(story.create_staged_cost(), state.ERROR))
 
 
 @fault("B26 lines stay in processing", 15)
 def stays_in_processing(story: DocumentStory) -> None:
-    """The batch that posts the line has died; after a day somebody may reset it."""
+    """The batch that posts the line died; after a day the line may be reset."""
     cause = story.leave_at_status(story.create_staged_cost(), state.PROCESSING)
     story.misses_journal_line(cause, "processing-too-long")
 
 
 @fault("R16 unrecoverable", 10)
 def cannot_be_recovered(story: DocumentStory) -> None:
-    """Finance itself gives the line up."""
+    """Finance marks the line as unrecoverable."""
     story.misses_journal_line(story.leave_at_status(story.create_staged_cost(), state.UNRECOVERABLE))
 
 
@@ -99,14 +99,14 @@ def invalid_actual(story: DocumentStory) -> None:
 
 @fault("R18 unknown value", 6)
 def unknown_state(story: DocumentStory) -> None:
-    """The line is in a state that no map knows: it counts as a draft."""
+    """The line has a status that no map contains: it counts as a draft."""
     story.import_line(story.create_staged_cost(), overrides={"Status": UNKNOWN_STATE})
     story.misses_journal_line("draft", "unknown-value")
 
 
 @fault("R14 in part posted", 10)
 def half_posted(story: DocumentStory) -> None:
-    """Of two actuals one is posted, the line of the other is a draft."""
+    """Of two actuals one is posted; the line of the other is a draft."""
     source, (one, other) = story.approve(), halves(story)
     posted = story.stage(story.create_actual(source, one))
     waiting = story.stage(story.create_actual(source, other))

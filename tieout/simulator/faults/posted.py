@@ -1,4 +1,4 @@
-"""Who says that an actual is posted (R22)."""
+"""Sources of the evidence that an actual is posted (R22)."""
 
 from tieout.simulator.document_story import DocumentStory
 from tieout.simulator.faults.repertoire import fault
@@ -6,13 +6,13 @@ from tieout.simulator.faults.repertoire import fault
 
 @fault("A3 accounting details not written back", 15)
 def not_written_back(story: DocumentStory) -> None:
-    """Posted, also on the staging row, and Dataverse never heard of the voucher."""
+    """Posted, also on the staging row; the voucher never reached Dataverse."""
     _posted_without_write_back(story, staging=True)
 
 
 @fault("A3 accounting details missing even in staging", 10)
 def not_written_to_staging(story: DocumentStory) -> None:
-    """The journal line alone says that it is posted."""
+    """Only the journal line has the posted status."""
     _posted_without_write_back(story, staging=False)
 
 
@@ -27,7 +27,7 @@ def posted_line_never_seen(story: DocumentStory) -> None:
 
 @fault("R22 posted by the voucher of the actual", 8)
 def only_the_actual_knows(story: DocumentStory) -> None:
-    """Neither line nor staging row says so; the actual has its voucher."""
+    """Neither the line nor the staging row shows the posting; the actual has its voucher."""
     cost = story.create_staged_cost()
     story.import_line(cost, event_sent=False)
     story.flow.post(cost, story.hour_after(9), line_event_sent=False, staging=False)

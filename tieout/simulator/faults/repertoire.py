@@ -1,4 +1,4 @@
-"""The list of stories, and what is known of each: its name, where it is taken from, when it may be told."""
+"""Registry of the stories: name, source, and the conditions under which each may occur."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ StoryFunction = Callable[[Any], None]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A story and when it may be told.
+    """A story and its conditions.
 
-    `of` is the kind of document it befalls, both when empty; `brief` says that it is over within minutes, so that it
-    may be told of the last days; `alone` that it concerns a whole invoice or needs a line to itself; `money` whether
-    the line must be in the company's own currency or in another one. `weight` is how often it is told.
+    `document` is the document kind it applies to, both when empty. `same_day` stories end within minutes, so that they
+    may occur on the last days. `exclusive` ones concern a whole invoice or need an invoice of one line. `currency`
+    requires the company's own currency or a foreign one. `weight` is the relative frequency.
     """
 
     name: str
@@ -30,7 +30,7 @@ FAULTS: list[Fault] = []
 
 
 def fault(taken_from: str, weight: int, **when: Any) -> Callable[[StoryFunction], StoryFunction]:
-    """Add a story to the repertoire under its function's name."""
+    """Register a story under its function's name."""
 
     def add(play: StoryFunction) -> StoryFunction:
         FAULTS.append(Fault(play.__name__.replace("_", "-"), taken_from, play, weight, **when))

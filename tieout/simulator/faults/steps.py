@@ -1,4 +1,4 @@
-"""What several stories share."""
+"""Steps that several stories share."""
 
 from decimal import Decimal
 
@@ -8,13 +8,13 @@ from tieout.simulator.integration_journal import Actual, SourceRecord
 
 
 def halves(story: DocumentStory) -> tuple[Decimal, Decimal]:
-    """The amount in two unequal parts, neither of them 0."""
+    """Return the amount in two unequal parts, neither of them 0."""
     first = rounded(story.line.amount * Decimal("0.6"), story.line.currency)
     return first, story.line.amount - first
 
 
 def reversal_pair(story: DocumentStory) -> tuple[Actual, Actual]:
-    """An actual and its reversal, both staged."""
+    """Create an actual and its reversal, both staged."""
     source = story.approve()
     original = story.stage(story.create_actual(source))
     reversal = story.flow.reverse(original, _source_or_none(story, source), story.advance(minutes=5))
@@ -22,7 +22,7 @@ def reversal_pair(story: DocumentStory) -> tuple[Actual, Actual]:
 
 
 def replacement_trio(story: DocumentStory) -> tuple[Actual, Actual, Actual]:
-    """An actual, its reversal, and the actual in its place, all staged."""
+    """Create an actual, its reversal, and the replacing actual, all staged."""
     source = story.approve()
     original = story.stage(story.create_actual(source))
     reversal = story.flow.reverse(original, _source_or_none(story, source), story.advance(hours=2))
@@ -31,5 +31,5 @@ def replacement_trio(story: DocumentStory) -> tuple[Actual, Actual, Actual]:
 
 
 def _source_or_none(story: DocumentStory, source: SourceRecord) -> SourceRecord | None:
-    """Corrections may say where they come from, or nothing: the connection to the original is enough."""
+    """Return the source or None: a correction need not link to it, its connection to the original is enough."""
     return source if story.chance.random() < 0.5 else None
