@@ -1,4 +1,4 @@
-"""Measure the product side by side with a raw limit and with peers, and check what it came to."""
+"""Measure the product next to a raw limit and comparable implementations, and check the resulting store."""
 
 import sys
 import tempfile

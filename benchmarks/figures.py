@@ -1,4 +1,4 @@
-"""What each phase of a measurement gives back."""
+"""Figures returned by each phase of a measurement."""
 
 import resource
 import sys

@@ -1,4 +1,4 @@
-"""What a phase is told: where the files are, how large the load is, and when its process was started."""
+"""Parameters of a phase: paths of the files, size of the load, and start time of its process."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Figures as a table: on a terminal, and on a page beside the code."""
+"""Figures as a table: on a terminal, and on a Markdown page."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Writes the load into an embedded log. Not timed: what is measured is the reading side."""
+"""Write the load into an embedded log. Not timed: only the reading side is measured."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice

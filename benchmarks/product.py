@@ -1,4 +1,4 @@
-"""The product itself: a worker over the log, from the start of its process until it has caught up."""
+"""The product: a worker over the log, from the start of its process until it has caught up."""
 
 import cProfile
 import time

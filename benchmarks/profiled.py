@@ -1,4 +1,4 @@
-"""Where the time of applying batches went, function by function."""
+"""CPU profile of applying batches, by function."""
 
 import pstats
 from collections.abc import Iterator

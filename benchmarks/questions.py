@@ -1,4 +1,4 @@
-"""How long the questions take that the workspace asks, on the store that the worker has made."""
+"""Query times of the workspace on the store that the worker has written."""
 
 import time
 from collections.abc import Callable, Iterator

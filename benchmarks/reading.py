@@ -1,4 +1,4 @@
-"""Batches of the log as the product's transport hands them out: of the same size, the topics in turn."""
+"""Batches of the log as the product's transport yields them: of the same size, topics round-robin."""
 
 from collections.abc import Iterator
 

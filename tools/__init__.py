@@ -1,1 +1,1 @@
-"""Scripts that keep the repository in order. Not packaged."""
+"""Maintenance scripts of the repository. Not packaged."""

@@ -62,31 +62,31 @@ class Composition:
         done = subprocess.run(
             [*self._command, *arguments], cwd=ROOT, env=self._environment, capture_output=True, timeout=seconds
         )
-        said = done.stdout.decode(errors="replace")
+        output = done.stdout.decode(errors="replace")
         if check and done.returncode != 0:
-            raise AssertionError(f"{arguments}: {done.returncode}\n{said}\n{done.stderr.decode(errors='replace')}")
-        return said
+            raise AssertionError(f"{arguments}: {done.returncode}\n{output}\n{done.stderr.decode(errors='replace')}")
+        return output
 
     def tieout(self, worker: str, *arguments: str) -> dict[str, Any] | None:
         """Return the JSON output of a command in a worker's container; None while it has none."""
-        said = self("exec", "-T", worker, "tieout", *arguments, check=False)
+        output = self("exec", "-T", worker, "tieout", *arguments, check=False)
         try:
-            told: dict[str, Any] = json.loads(said)
+            parsed: dict[str, Any] = json.loads(output)
         except json.JSONDecodeError:
             return None
-        return told
+        return parsed
 
     def unhealthy(self) -> list[str]:
         """Return the containers that are unhealthy or have ended unexpectedly. Some have no health check."""
-        found = []
+        unhealthy = []
         for container in self("ps", "--quiet").split():
             shown = subprocess.run(["docker", "inspect", container], capture_output=True, check=True).stdout
             (described,) = json.loads(shown)
             state = described["State"]
             goes_on = described["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
             if (goes_on and not state["Running"]) or state.get("Health", {}).get("Status", "healthy") != "healthy":
-                found.append(described["Name"])
-        return found
+                unhealthy.append(described["Name"])
+        return unhealthy
 
     def ready(self, worker: str) -> dict[str, Any]:
         """Return the readiness report of a worker."""
@@ -100,12 +100,12 @@ class Composition:
             return {"ready": False}
 
     def writes(self, worker: str) -> bool:
-        told = self.ready(worker)
-        return bool(told["ready"]) and told["state"] == "projecting"
+        report = self.ready(worker)
+        return bool(report["ready"]) and report["state"] == "projecting"
 
     def stands_by(self, worker: str) -> bool:
-        told = self.ready(worker)
-        return bool(told["ready"]) and told["state"] == "standing-by"
+        report = self.ready(worker)
+        return bool(report["ready"]) and report["state"] == "standing-by"
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def composed(folder: Path) -> Iterator[Composition]:
 
     The containers are started when it yields; the company's events are projected some seconds later.
     """
-    # The recurring job must not come between.
+    # The recurring job must not interfere.
     systems = folder / "systems.env"
     systems.write_text(
         (ROOT / "simulated-pair.env").read_text(encoding="utf-8") + "TIEOUT_SYNC_AT=never\n", encoding="utf-8"

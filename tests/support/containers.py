@@ -1,4 +1,4 @@
-"""A real Apache Kafka and a real PostgreSQL for tests, each on a port of its own that survives a restart."""
+"""Apache Kafka and PostgreSQL in containers for tests, each on a fixed port that survives a restart."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""General journals of a simulated pair, with a store beside it and a worker; no time passes but the pair's own."""
+"""General journals of a simulated pair, with a store and a worker; only the pair's clock advances time."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date

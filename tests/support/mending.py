@@ -1,4 +1,4 @@
-"""A map that somebody will have to mend."""
+"""A map file that must be corrected."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ amount = "contoso_Amount"
 posted = [2, "Processing"]
 processing = [3, "Posted"]
 """
-"""An integrator's first try: another link, another reading of a choice, another column for the amount."""
+"""A first attempt of an integrator: a wrong link, a wrong choice, a wrong column for the amount."""
 
 MENDED_MAP: Final = """
 schema = 1
@@ -26,4 +26,4 @@ source = "finance"
 
 [entities]
 """
-"""The same file once it says nothing of its own."""
+"""The same file without rules of its own."""

@@ -1,4 +1,4 @@
-"""A user whom the system does not know and to whom permissions apply, also where root runs the tests."""
+"""Run as an unprivileged user to whom permissions apply, also where root runs the tests."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A worker of its own process, looked at over the network as monitoring does."""
+"""A worker in a process of its own, observed over the network as monitoring does."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.support.containers import free_port
 
 
 class Worker:
-    """A worker of its own process, asked over the network."""
+    """A worker in a process of its own, queried over the network."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.port = free_port()
@@ -40,13 +40,13 @@ class Worker:
             return 0, "{}"
 
     def ready(self) -> tuple[int, dict[str, Any]]:
-        code, told = self.ask("/readyz")
-        return code, json.loads(told)
+        code, body = self.ask("/readyz")
+        return code, json.loads(body)
 
     def metrics(self) -> dict[tuple[str, ...], float]:
-        """Each value by the name and the labels of its metric."""
-        code, told = self.ask("/metrics")
-        families = text_string_to_metric_families(told if code == 200 else "")
+        """Return each value by the name and the labels of its metric."""
+        code, body = self.ask("/metrics")
+        families = text_string_to_metric_families(body if code == 200 else "")
         return {
             (sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples
         }

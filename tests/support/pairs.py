@@ -1,4 +1,4 @@
-"""The simulated pair in this process, connectors to it, and a clock that moves when somebody waits."""
+"""The simulated pair in this process, connectors to it, and a clock that advances on every wait."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ HOST = "https://contoso.example.com"
 
 
 class Clock:
-    """The pair's time: from the end of the company's story on, when somebody sleeps or says so."""
+    """Clock of the pair: starts at the end of the company's year and advances on `sleep` and `days` only."""
 
     def __init__(self) -> None:
         self.start = small.UNTIL
@@ -48,7 +48,7 @@ class Clock:
 
 
 class Site:
-    """A pair with connectors: what it sent, what is in it, and how it is asked. Outgoing calls are switched on."""
+    """A pair with connectors, its events and its processes. Outgoing calls are enabled."""
 
     def __init__(self, *, seed: int = 1, limiter: Limiter | None = None, **more: Any) -> None:
         self.clock = Clock()
@@ -71,7 +71,7 @@ class Site:
         )
 
     def limited(self) -> None:
-        """Keep the limits from now on."""
+        """Enforce the service limits from now on."""
         for connection in (self.dataverse.connection, self.finance.connection):
             connection._limiter = Limiter(self.clock, self.clock.sleep)
 
@@ -80,17 +80,17 @@ class Site:
 
 
 def targets() -> dict[str, Target]:
-    """How the pair's processes are reached."""
-    found = {}
+    """Return the targets of the pair's processes."""
+    targets_by_process = {}
     for process, written in ACTIONS.items():
         target = read_target(process, written)
         assert target is not None
-        found[process] = target
-    return found
+        targets_by_process[process] = target
+    return targets_by_process
 
 
 class Served:
-    """A pair behind a port, and connectors to it."""
+    """A pair on a port, and connectors to it."""
 
     def __init__(self, pair: Pair, port: int) -> None:
         self.pair = pair
@@ -104,13 +104,13 @@ class Served:
         self.finance = Finance(connection("data"))
 
     def settings(self) -> dict[str, str]:
-        """The settings that reach the pair."""
+        """Return the settings that connect to the pair."""
         return {"TIEOUT_FINANCE": self.address, "TIEOUT_DATAVERSE": self.address}
 
 
 @contextmanager
 def serving(**more: Any) -> Iterator[Served]:
-    """A pair behind a port of this machine."""
+    """Serve a pair on a port of this machine."""
     pair, port = small_pair(**more), free_port()
     running = server(pair, port)
     thread = threading.Thread(target=running.run, daemon=True)

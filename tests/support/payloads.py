@@ -1,4 +1,4 @@
-"""Payloads as Dataverse and Finance send them, to be bent by tests; the examples are in `tests/data/events`."""
+"""Payloads in the formats of Dataverse and Finance, for tests to modify; the examples are in `tests/data/events`."""
 
 import base64
 import json

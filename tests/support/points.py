@@ -1,10 +1,9 @@
-"""A worker that dies, or stops, at a given point of the write path: what `kill -9` and SIGSTOP do at any moment, at
-every moment that matters.
+"""A worker that dies or stops at a given point of the write path: simulates `kill -9` and SIGSTOP.
 
-As a program it reads lines of a number and a point from standard input, and for each of them starts a worker (a fork,
-for its imports take longer than its work) that dies when it comes by the point for that time, the first being 0. It
-tells `died <point>` when one did, and `ended <code>` when one is gone. With the name of a point as argument, it is a
-worker that stops itself there once.
+As a program it reads lines of a number and a point from standard input. For each it forks a worker (its imports take
+longer than its work) that dies when it reaches the point for that time, counted from 0. It prints `died <point>` when a
+worker dies there, and `ended <code>` when one has ended. With the name of a point as argument it is a worker that stops
+itself there once.
 """
 
 import os
@@ -43,16 +42,16 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
     "before the outbox is tidied": (Writer, "delete_acknowledged"),
     "before the lease is released": (Lease, "release"),
 }
-"""What a worker is about to do, by what it calls for it."""
+"""Next step of the worker, with the function that performs it."""
 
 AFTER: Final = {"before the commit"}
-"""The points that are after the call: nothing of ours is called there."""
+"""Points after the call, because no function of ours is called there."""
 
 DIED: Final = 9
 
 
 def arm(name: str, number: int, action: Callable[[str], None]) -> None:
-    """Have `action` done, with the point's name, when the worker comes by that point for this time."""
+    """Call `action` with the point's name when the worker reaches the point for the time `number`."""
     passed = count()
 
     def point() -> None:

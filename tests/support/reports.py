@@ -1,4 +1,4 @@
-"""What Finance's processes report, as events; and the error log that comes of it."""
+"""Process messages of Finance as events, and the error log that follows from them."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from store.schema import tables
 from tests.support.stores import MAPS, Event, batch_of, memory_store
 
 START = datetime(2025, 1, 6, 8, tzinfo=UTC)
-"""The moment 0 of a story; later ones are hours after it."""
+"""Hour 0 of a test; other times are hours after it."""
 
 POSTING = "integration-journal-posting"
 IMPORT = "import-from-staging"
@@ -27,7 +27,7 @@ _numbers = count()
 
 
 def at(hours: float) -> int:
-    """A moment of a story in microseconds since 1970."""
+    """Return a time of a test in microseconds since 1970."""
     return microseconds(START + timedelta(hours=hours))
 
 
@@ -41,7 +41,7 @@ def report(
     event: str | None = None,
     **data: Any,
 ) -> Event:
-    """What a run of a process reported: `stage` is started, message, finished or failed."""
+    """Return a process message; `stage` is started, message, finished or failed."""
     return {
         "topic": "finance.changes",
         "value": {
@@ -56,18 +56,18 @@ def report(
 
 
 def failed(hours: float, subject: str | None = "J-1", run: str = "r1", text: str = "It failed.", **data: Any) -> Event:
-    """An error about a subject."""
+    """Return an error message about a subject."""
     return report(hours, "message", run, subject=subject, text=text, **data)
 
 
 def ran(start: float, end: float | None, run: str, *scope: str, process: str = POSTING, **data: Any) -> list[Event]:
-    """A run over a scope, without an end when it died."""
-    told = [report(start, "started", run, scope=list(scope), process=process, **data)]
-    return told if end is None else [*told, report(end, "finished", run, process=process, **data)]
+    """Return the messages of a run over a scope; without an end the run died."""
+    messages = [report(start, "started", run, scope=list(scope), process=process, **data)]
+    return messages if end is None else [*messages, report(end, "finished", run, process=process, **data)]
 
 
 def deleted(hours: float, until: float, subject: str = "J-1", process: str = POSTING, **more: Any) -> Deletion:
-    """A person deletes the errors of a subject up to a moment."""
+    """Return the deletion of a subject's errors up to a time by a person."""
     return Deletion(
         id=f"deletion-{next(_numbers)}",
         at=at(hours),
@@ -86,7 +86,7 @@ def log_of(
     history: bool = False,
     **query: Any,
 ) -> list[ErrorEntry]:
-    """The error log, at a moment, of a store that was given these events."""
+    """Return the error log, at a time, of a store with these events."""
     engine = memory_store()
     batch = batch_of(events)
     batch.deletions += deletions
@@ -96,12 +96,12 @@ def log_of(
 
 
 def state_of(record: Outgoing) -> str | None:
-    """The state that a record of the errors topic tells; None for a tombstone."""
+    """Return the state in a record of the errors topic; None for a tombstone."""
     return None if record.value is None else str(msgspec.json.decode(record.value)["state"])
 
 
 def states_on_topic(engine: Engine) -> dict[str, Any]:
-    """What the last record of each key on the errors topic says, by the key."""
+    """Return the last value of each key on the errors topic."""
     table = tables.outbox.c
     with engine.connect() as connection:
         rows = connection.execute(select(table.key, table.value).where(table.topic == "errors").order_by(table.id))
@@ -110,10 +110,10 @@ def states_on_topic(engine: Engine) -> dict[str, Any]:
 
 
 def states_in_store(engine: Engine, now: int) -> dict[str, Any]:
-    """What the error log says at a moment of the most recent error of each subject, as on the topic."""
-    found: dict[str, Any] = {}
+    """Return the state, at a time, of the most recent error of each subject, in the format of the topic."""
+    states: dict[str, Any] = {}
     with engine.connect() as connection:
-        # Newest first, so the first of a subject is the one.
+        # Newest first: the first entry of a subject is its most recent error.
         for entry in entries(connection, ErrorQuery(history=True, limit=1_000_000), now):
-            found.setdefault(key_of(entry.message).decode(), msgspec.json.decode(value_of(entry)))
-    return found
+            states.setdefault(key_of(entry.message).decode(), msgspec.json.decode(value_of(entry)))
+    return states

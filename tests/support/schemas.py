@@ -1,4 +1,4 @@
-"""As much of JSON Schema as the messages' schemas use."""
+"""The part of JSON Schema that the messages' schemas use."""
 
 from typing import Any
 

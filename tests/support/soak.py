@@ -1,4 +1,4 @@
-"""`make soak`: the same tests, looking for rare faults for longer."""
+"""`make soak`: the same tests, run longer to find rare faults."""
 
 import os
 from typing import Final

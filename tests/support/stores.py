@@ -1,4 +1,4 @@
-"""Stores made from events without a log between: what property tests compare."""
+"""Stores projected from events without a log in between: what property tests compare."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Workers as processes of their own, the environment they work on, and what must be true of it afterwards."""
+"""Workers as processes of their own, their environment, and the invariants that hold afterwards."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A workspace to look at: that of the demonstration, served in this process."""
+"""The workspace of the demonstration, served in this process."""
 
 import json
 import os
