@@ -24,10 +24,10 @@ from engine import money
 from engine.calendar import Window
 from engine.errors import QueryError
 from engine.events.facts import time_order
-from engine.reconciliation.documents import PART_NAMES, TILES
+from engine.reconciliation.documents import PART_NAMES
+from engine.reconciliation.kinds import KINDS, TILES
 from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Snapshot
-from store.queries.summary import KINDS
 from store.schema import tables
 from streams.faust_app import run
 from tieout import logging

@@ -3,7 +3,7 @@
 A document is a Finance line: an expense line or a posted vendor invoice line (`engine.reconciliation.kinds`).
 """
 
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -52,44 +52,6 @@ class Amounts(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 PART_NAMES: Final = ("missing_actual", "missing_journal_line", "reconciled", "difference")
 """The parts into which an amount is divided, as `Amounts` and the JSON name them."""
-
-
-class Tile(NamedTuple):
-    """A tile of the summary: the sum of one part over the documents in one view of the grid of a kind (R32)."""
-
-    name: str
-    """In the JSON of the summary."""
-    kind: Kind
-    view: Literal["missing-actuals", "missing-journal-lines"]
-    part: str
-    title: str
-
-
-TILES: Final = (
-    Tile(
-        "vendor_invoice_missing_journal_lines",
-        "vendor-invoice-line",
-        "missing-journal-lines",
-        "missing_journal_line",
-        "Vendor invoice missing journal lines",
-    ),
-    Tile(
-        "vendor_invoice_missing_actuals",
-        "vendor-invoice-line",
-        "missing-actuals",
-        "missing_actual",
-        "Vendor invoice missing actuals",
-    ),
-    Tile(
-        "expense_missing_journal_lines",
-        "expense",
-        "missing-journal-lines",
-        "missing_journal_line",
-        "Expense missing journal lines",
-    ),
-    Tile("expense_missing_actuals", "expense", "missing-actuals", "missing_actual", "Expense missing actuals"),
-)
-"""The tiles in their order, with the captions of the workspace in Finance."""
 
 
 class Awaited(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -13,6 +13,9 @@ import msgspec
 
 from engine.reconciliation.documents import Kind
 
+TileView = Literal["missing-actuals", "missing-journal-lines"]
+"""The views of a grid that a tile leads to."""
+
 
 class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
     """The attributes of a document kind, besides the rules for its facts."""
@@ -51,7 +54,10 @@ class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
     """Its name within a label, singular, in lower case: `Unreconciled … amount`."""
 
     plural: str
-    """The documents within a label: `All …`."""
+    """The documents within a label, in lower case: `All …`."""
+
+    account: str
+    """The name of its integration account."""
 
     ungrouped: frozenset[str]
     """The fields that its grid cannot be grouped by, because its documents do not have them."""
@@ -70,6 +76,7 @@ EXPENSE: Final = DocumentKind(
     label="Expense",
     noun="expense",
     plural="expenses",
+    account="Expense",
     ungrouped=frozenset({"vendor", "invoice"}),
 )
 VENDOR_INVOICE_LINE: Final = DocumentKind(
@@ -85,8 +92,41 @@ VENDOR_INVOICE_LINE: Final = DocumentKind(
     label="Vendor invoice lines",
     noun="vendor invoice",
     plural="vendor invoices",
+    account="Vendor invoices",
     ungrouped=frozenset({"category"}),
 )
 
 KINDS: Final[dict[Kind, DocumentKind]] = {kind.code: kind for kind in (EXPENSE, VENDOR_INVOICE_LINE)}
 """The kinds by code, in the order in which lists show them."""
+
+
+class Tile(msgspec.Struct, frozen=True):
+    """A tile of the summary: the total of one part over the documents in one view of the grid of a kind (R32).
+
+    `name` is its member in the JSON of the summary, `title` its caption in Finance's workspace.
+    """
+
+    name: str
+    kind: Kind
+    view: TileView
+    part: str
+    title: str
+
+
+_TILE_VIEWS: Final[dict[TileView, str]] = {
+    "missing-journal-lines": "missing_journal_line",
+    "missing-actuals": "missing_actual",
+}
+
+TILES: Final = tuple(
+    Tile(
+        f"{kind.summary_name}_{view.replace('-', '_')}",
+        kind.code,
+        view,
+        part,
+        f"{kind.noun.capitalize()} {view.replace('-', ' ')}",
+    )
+    for kind in reversed(KINDS.values())
+    for view, part in _TILE_VIEWS.items()
+)
+"""The tiles in the order of Finance's workspace: vendor invoices first."""

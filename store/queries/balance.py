@@ -10,10 +10,11 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 from engine.calendar import Company, Window
 from engine.mapping.compiler import Maps
 from engine.reconciliation.documents import Kind
+from engine.reconciliation.kinds import KINDS
 from store.projection.projection_cache import ProjectionCache
 from store.projection.tile_totals import BITS, MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals, View
 from store.queries.common import exact_sum, joined, materialised_totals, within
-from store.queries.summary import KINDS, Amount
+from store.queries.summary import Amount
 from store.queries.unmatched import orphan_lines
 from store.schema import tables
 
@@ -55,8 +56,12 @@ class AgeBucket(msgspec.Struct, frozen=True):
 
     start: int
     to: int | None
-    expense: Amount
-    vendor_invoice: Amount
+    by_kind: dict[Kind, Amount]
+
+    @property
+    def documents(self) -> int:
+        """The number of documents of all kinds."""
+        return sum(amount.documents for amount in self.by_kind.values())
 
 
 class TrendDay(msgspec.Struct, frozen=True):
@@ -211,10 +216,7 @@ def ageing(connection: Connection, company: str, window: Window) -> list[AgeBuck
         sums = by_bucket.get((kind, bucket), Totals())
         return Amount(sums.accounting_unreconciled, sums.documents)
 
-    return [
-        AgeBucket(start, to, amount("expense", (start, to)), amount("vendor-invoice-line", (start, to)))
-        for start, to in AGES
-    ]
+    return [AgeBucket(start, to, {kind: amount(kind, (start, to)) for kind in KINDS}) for start, to in AGES]
 
 
 def trend(connection: Connection, company: str, window: Window) -> list[TrendDay]:

@@ -1,7 +1,8 @@
 """The tiles of a company (R31, R32): each the total of its part over the rows of its view."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Connection, func, select, text
@@ -10,13 +11,11 @@ from engine import money
 from engine.calendar import Company, Window
 from engine.errors import QueryError
 from engine.events.facts import iso, microseconds
-from engine.reconciliation.documents import TILES, Kind
 from engine.reconciliation.grace import Moment, in_flight
+from engine.reconciliation.kinds import KINDS, TILES
 from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals
 from store.queries.common import TotalsByView, document_of, exact_sum, joined, within
 from store.schema import tables
-
-KINDS: Final[tuple[Kind, ...]] = ("expense", "vendor-invoice-line")
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -76,22 +75,23 @@ def summarise(
         by_kind[kind].add(views, sums)
         if views & SUMMED:
             currencies.add(accounting)
-    expense, invoice = by_kind["expense"], by_kind["vendor-invoice-line"]
     currency = _one_currency(company, currencies)
     return Summary(
         company=company.code,
         window=window,
         currency=currency,
         as_of=as_of,
-        unreconciled={"expense": expense.unreconciled, "vendor_invoice": invoice.unreconciled},
+        unreconciled={kind.summary_name: by_kind[code].unreconciled for code, kind in KINDS.items()},
         tiles={tile.name: by_kind[tile.kind].of_view(tile.view) for tile in TILES},
-        difference=Amount(
-            expense.difference.amount + invoice.difference.amount,
-            expense.difference.documents + invoice.difference.documents,
-        ),
+        difference=_sum(totals.difference for totals in by_kind.values()),
         in_flight=_in_flight(connection, company.code, window, moment),
         not_synced=_not_synced(connection, company.code, currency),
     )
+
+
+def _sum(amounts: Iterable[Amount]) -> Amount:
+    amounts = list(amounts)
+    return Amount(sum(amount.amount for amount in amounts), sum(amount.documents for amount in amounts))
 
 
 def _in_flight(connection: Connection, company: str, window: Window, moment: Moment) -> Amount:

@@ -289,7 +289,7 @@ def calls(pair: Served) -> list[str]:
 
 def ask_for_one(settings: Settings) -> None:
     """A person's request for a document that still needs its call."""
-    from store.queries.summary import KINDS
+    from engine.reconciliation.kinds import KINDS
     from tieout.bootstrap import open_reader
     from tieout.sync.planning import plan
 

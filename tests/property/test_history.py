@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.reconciliation.documents import Amounts
+from engine.reconciliation.kinds import KINDS
 from store.proof.self_checks import totals_mismatches
 from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Reader
-from store.queries.summary import KINDS
 from tests.support.histories import COMPANIES, deliveries, histories
 from tests.support.naive_model import NaiveModel
 from tests.support.stores import TODAY, Event, canonical, project, reader

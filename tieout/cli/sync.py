@@ -96,7 +96,7 @@ def _plan(
     start: str | None,
     end: str | None,
 ) -> "Plan":
-    from store.queries.summary import KINDS
+    from engine.reconciliation.kinds import KINDS
     from tieout.bootstrap import open_reader
     from tieout.sync.planning import plan, plan_for
 

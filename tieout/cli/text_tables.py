@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import money
-from engine.reconciliation.documents import TILES
+from engine.reconciliation.kinds import TILES
 from engine.sync.actions import ACTION_TEXTS
 from tieout.cli.output import counted, grouped, plain
 

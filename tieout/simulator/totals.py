@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from engine.reconciliation.documents import TILES
+from engine.reconciliation.kinds import TILES
 from tieout.simulator.amounts import rounded
 from tieout.simulator.scenario import ZERO, DocumentKind, Label, Summary
 

@@ -1,6 +1,6 @@
 """Plans syncs: applies the rules of `engine.sync.actions` to the documents in the store (R40, R42)."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from datetime import time as time_of_day
 from typing import Final
@@ -11,6 +11,7 @@ import structlog
 from engine.calendar import Company, Window, last_due_day
 from engine.errors import QueryError, TieoutError
 from engine.reconciliation.documents import Kind
+from engine.reconciliation.kinds import KINDS
 from engine.sync.actions import Skipped, Step, Task, step_for, tasks
 from engine.sync.attempts import Request
 from store.operational.attempts import SqlAttempts
@@ -18,7 +19,6 @@ from store.projection.tile_totals import View
 from store.queries.grid_query import GridQuery
 from store.queries.rows import GridRow
 from store.queries.snapshot import Reader, Snapshot
-from store.queries.summary import KINDS
 from store.schema.bulk_sql import chunks
 from tieout.settings import Settings
 from tieout.sync.requests import request_of
@@ -92,7 +92,7 @@ def plan(
     settings: Settings,
     company: Company,
     window: Window,
-    kinds: Sequence[Kind] = KINDS,
+    kinds: Iterable[Kind] = KINDS,
     limits: Limits | None = None,
 ) -> Plan:
     """Plan the sync of a company: all documents in the window that are not reconciled. Raises as `plan_of`."""

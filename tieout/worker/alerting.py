@@ -19,7 +19,7 @@ from engine.alerts import Alert, AlertKind
 from engine.calendar import Company, Window
 from engine.errors import TieoutError
 from engine.events.notices import overdue
-from engine.reconciliation.documents import TILES
+from engine.reconciliation.kinds import TILES
 from handlers.api.bounded_exchange import client
 from handlers.errors import TargetError
 from handlers.webhook import Webhook

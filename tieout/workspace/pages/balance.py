@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from engine import money
 from engine.errors import QueryError
 from engine.reconciliation.documents import Kind
+from engine.reconciliation.kinds import KINDS
 from store.projection.tile_totals import View
 from store.queries.balance import AgeBucket, Balance
 from store.queries.snapshot import Snapshot
@@ -26,7 +27,7 @@ from tieout.workspace.web.rendering import render
 LISTED: Final = 100
 """Projects listed at most; the others are one row."""
 
-ACCOUNTS: Final = {"": "Both accounts", "expense": "Expense", "vendor-invoice-line": "Vendor invoices"}
+ACCOUNTS: Final[dict[str, str]] = {"": "Both accounts", **{code: kind.account for code, kind in KINDS.items()}}
 """The accounts whose ledger balance can be entered, by their name in the address."""
 
 
@@ -82,7 +83,7 @@ def _before_address(frame: Frame, explained: Balance) -> str | None:
 def _age_address(frame: Frame, age: AgeBucket) -> str | None:
     """Return the address of the Summary of an age bucket; None if the window has no documents of that age."""
     assert frame.window is not None
-    if not age.expense.documents + age.vendor_invoice.documents:
+    if not age.documents:
         return None
     start, end = (date.fromisoformat(day) for day in (frame.window.start, frame.window.end))
     days = (end - start).days

@@ -13,6 +13,7 @@ from engine import money
 from engine.errors import QueryError
 from engine.events.facts import iso
 from engine.reconciliation.documents import Cause, Excluded, Kind
+from engine.reconciliation.kinds import KINDS
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import GROUPS, GroupBy, TotalsByCurrency
 from store.queries.rows import GridRow, Page
@@ -210,8 +211,7 @@ def _texts(request: Request, state: GridState, locale: Locale, wrong: dict[str, 
 
 
 def _groupings(kind: Kind) -> list[GroupBy]:
-    other = {"expense": ("vendor", "invoice"), "vendor-invoice-line": ("category",)}[kind]
-    return [name for name in GROUPS if name not in other]
+    return [name for name in GROUPS if name not in KINDS[kind].ungrouped]
 
 
 def _cached_query(query: Callable[[], Any]) -> Callable[[], Any]:

@@ -9,20 +9,20 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from engine.reconciliation.documents import TILES, Kind, PositionName
+from engine.reconciliation.documents import Kind, PositionName
 from engine.reconciliation.explanations import CAUSES
+from engine.reconciliation.kinds import KINDS, TILES
 from engine.sync.actions import SYNCED
 from store.projection.tile_totals import View
 from store.queries.balance import CauseTotal
 from store.queries.grid_totals import TotalsByCurrency
 from store.queries.snapshot import Snapshot
-from store.queries.summary import KINDS
 from tieout.workspace.web import grid_state, refresh_diff
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot
 from tieout.workspace.web.grid_state import PATHS, GridState
 from tieout.workspace.web.rendering import render
 
-KIND_NAMES: Final[dict[Kind, str]] = {"expense": "Expense", "vendor-invoice-line": "Vendor invoice lines"}
+KIND_NAMES: Final[dict[Kind, str]] = {code: kind.label for code, kind in KINDS.items()}
 
 _SECTIONS: Final = (
     *(*PATHS.values(), "balance", "not-synced", "postings-without-document"),
@@ -102,6 +102,7 @@ def amounts_context(request: Request, snapshot: Snapshot, frame: Frame) -> dict[
         **context,
         "summary": tiles,
         "tiles": TILES,
+        "document_kinds": list(KINDS.values()),
         "currency": tiles.currency,
         "since": refresh_diff.changes_since(was, tiles, frame.events),
         "refresh": _refresh_address(request, refresh_diff.encode(tiles, frame.events)),

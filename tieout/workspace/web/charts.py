@@ -61,7 +61,7 @@ def trend(days: Sequence[TrendDay], locale: Locale, currency: str | None) -> Mar
 
 def ageing(ages: Sequence[AgeBucket], locale: Locale, currency: str | None) -> Markup:
     """Render the unreconciled amount by age, expenses and vendor invoice lines stacked."""
-    bars = [Bar(age_name(age), age.expense.amount, age.vendor_invoice.amount) for age in ages]
+    bars = [Bar(age_name(age), *(amount.amount for amount in age.by_kind.values())) for age in ages]
     scale = _Scale(
         min(0, *(min(bar.first, 0) + min(bar.second, 0) for bar in bars)),
         max(0, *(max(bar.first, 0) + max(bar.second, 0) for bar in bars)),

@@ -22,6 +22,7 @@ from engine import money
 from engine.calendar import Window, midnight
 from engine.errors import QueryError
 from engine.reconciliation.documents import Kind
+from engine.reconciliation.kinds import KINDS
 from store.projection.tile_totals import BITS, View
 from store.queries.filters import COLUMNS, Condition, Operator
 from store.queries.grid_query import AFTER_ALL_KEYS, SORTS, GridQuery, PageKey, Sort
@@ -31,20 +32,15 @@ from tieout.workspace.web.grid_columns import GRIDS, Column
 ROWS: Final = 50
 """Rows of a page: two screens, and under 50 kB."""
 
-PATHS: Final[dict[Kind, str]] = {"expense": "expense", "vendor-invoice-line": "vendor-invoice-lines"}
+PATHS: Final[dict[Kind, str]] = {code: kind.path for code, kind in KINDS.items()}
 VIEWS: Final[dict[Kind, dict[View, str]]] = {
-    "expense": {
+    code: {
         "missing-actuals": "Missing actuals",
         "missing-journal-lines": "Missing journal lines",
-        "all": "All expenses",
-        "reconciled": "All reconciled expenses",
-    },
-    "vendor-invoice-line": {
-        "missing-actuals": "Missing actuals",
-        "missing-journal-lines": "Missing journal lines",
-        "all": "All vendor invoices",
-        "reconciled": "All reconciled vendor invoices",
-    },
+        "all": f"All {kind.plural}",
+        "reconciled": f"All reconciled {kind.plural}",
+    }
+    for code, kind in KINDS.items()
 }
 
 FILTER_CHARACTERS_MAX: Final = 1_000

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from engine.events.facts import microseconds, moment
-from engine.reconciliation.documents import TILES
+from engine.reconciliation.kinds import TILES
 from store.queries.summary import Amount, Summary
 
 
