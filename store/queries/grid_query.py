@@ -42,8 +42,3 @@ class GridQuery(msgspec.Struct, frozen=True, kw_only=True):
     def filtered(self) -> bool:
         """True if a filter or search restricts the rows of the view."""
         return bool(self.conditions or self.search)
-
-    def at(self, value: str | int) -> "GridQuery":
-        """Return the query for the page that begins with the first row at or beyond a value of the sort column."""
-        key = AFTER_ALL_KEYS if self.descending else ""
-        return msgspec.structs.replace(self, after=(value, key), backwards=False)
