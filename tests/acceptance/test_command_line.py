@@ -541,7 +541,7 @@ def test_maps_explain_tells_what_an_event_becomes_and_why(tieout: Tieout) -> Non
         "value": "USPM-000051",
         "because": f"{where}voucher, as Voucher",
     }
-    assert cells["mserp_primaryfield"]["because"] == f"{where}actual; ActualId comes first"
+    assert cells["mserp_primaryfield"]["because"] == f"{where}actual; ActualId takes precedence"
     assert cells["mserp_quantity"]["because"] == "no field reads this column"
     links = {tie["name"]: tie["value"] for tie in reading["ties"]}
     assert links["row"].startswith("row:")
@@ -556,7 +556,7 @@ def test_maps_explain_tells_what_an_event_becomes_and_why(tieout: Tieout) -> Non
     ("column", "value", "field", "read", "because"),
     [
         ("statuscode", 900000002, "status", "confirmed", "choices.status.confirmed"),
-        ("statuscode", 7, "status", None, "choices.status: 7 is not there"),
+        ("statuscode", 7, "status", None, "choices.status: 7 is not among the choices"),
         ("msdyn_vendorinvoicenumber", "", "number", None, "columns.number; empty, so no value"),
         ("msdyn_owningcompany", "USPM", "company", None, "columns.company; the value is no guid"),
         ("msdyn_enableautomaticconfirmation", True, "automatic_confirmation", "true", "columns.automatic_confirmation"),

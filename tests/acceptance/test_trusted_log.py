@@ -90,14 +90,14 @@ def refused(tieout: Tieout, folder: Path, *said: str) -> None:
     for arguments in (("run", "--role", "project", "--until-caught-up"), ("verify",), ("replay", "--yes")):
         outcome = tieout(*arguments)
         assert outcome.code == 1, (arguments, outcome)
-        for part in (*said, "Nothing was changed", "keep the old one", "docs/operating.md"):
+        for part in (*said, "Nothing was changed", "keep the old store", "docs/operating.md"):
             assert part in outcome.err, (arguments, outcome.err)
         assert "Traceback" not in outcome.err
     checked = tieout("check")
     assert checked.code == 1
     told = line(checked, "offsets")
     assert told.startswith("FAULT")
-    for part in (*said, "keep the old one"):
+    for part in (*said, "keep the old store"):
         assert part in told
     assert contents(folder / STORE) == before
 
@@ -146,7 +146,7 @@ def test_an_older_log_that_was_written_to_since_is_refused_however_long_it_is(
     catch_up(tieout, 3)
     copy(tmp_path, "backup.sqlite", LOG)
     send(tieout, *range(10, 10 + more))
-    refused(tieout, tmp_path, "finance.changes/0 was read up to 3", "is not the one that was read there")
+    refused(tieout, tmp_path, "finance.changes/0 was read up to 3", "is not the one that was read: it is")
 
 
 @pytest.mark.requirement("R71")
@@ -157,7 +157,7 @@ def test_a_log_that_was_made_again_is_refused_whatever_it_holds(
     catch_up(tieout, 1, 2)
     (tmp_path / LOG).unlink()
     send(tieout, *rows)
-    refused(tieout, tmp_path, "finance.changes: not what the store was filled from. It was made again since")
+    refused(tieout, tmp_path, "finance.changes: not what the store was filled from. It was re-created since")
 
 
 @pytest.mark.requirement("R85")
@@ -382,7 +382,7 @@ def test_a_store_from_before_learns_which_log_it_reads(tieout: Tieout, tmp_path:
     trusted(tieout, tmp_path, 2)
     (tmp_path / LOG).unlink()
     send(tieout, 1, 2)
-    refused(tieout, tmp_path, "It was made again since")
+    refused(tieout, tmp_path, "It was re-created since")
 
 
 @pytest.mark.requirement("R71")

@@ -273,7 +273,7 @@ class AttemptLogContract:
         sync = only(log)
         assert (sync.last_outcome, sync.attempts.made, sync.attempts.state) == ("interrupted", 1, "waiting")
         assert claim(log, 62 * SECOND, "two").documents == ("USPM/1",)
-        with pytest.raises(ClaimLost, match="somebody else"):
+        with pytest.raises(ClaimLost, match="another worker"):
             log.end(held, "succeeded", "", now=63 * SECOND, chance=0.0, changes={})
 
     def test_a_claim_that_came_to_nothing_is_free_again_and_counted_nothing(self, log: AttemptLog) -> None:
