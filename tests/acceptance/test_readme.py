@@ -159,7 +159,7 @@ def test_the_numbers_of_the_tour_are_those_of_the_pages(tmp_path: Path) -> None:
     assert "USPM-000101 needs a person after five attempts, for its project is missing in Dataverse." in tour
     assert re.search(r"USPM-000101 .* 5 of 5 .* The project 'P-001004-D' of the line is not in Dataverse", journals)
     assert "*Operation* counts 1 rejected event" in tour
-    assert "Rejected events 1 could not be understood" in operation
+    assert "Rejected events 1 invalid or unsupported" in operation
 
 
 def test_a_line_that_is_not_said_is_noticed() -> None:
