@@ -119,7 +119,7 @@ def test_a_secret_in_a_settings_file_that_everybody_may_read_is_a_warning(played
         ("DELETE FROM records", "effects", "is not there as late as that"),
         ("DELETE FROM sources", "effects", "is not known to be complete up to then"),
         ("UPDATE offsets SET next = 100000", "offsets", "the log ends at"),
-        ("UPDATE offsets SET topic = 'other.' || topic", "offsets", "there is no such partition"),
+        ("UPDATE offsets SET topic = 'other.' || topic", "offsets", "the partition does not exist"),
         ("UPDATE alembic_version SET version_num = '9999'", "store", "9999, which is newer"),
         ("UPDATE settings SET value = 'other' WHERE name = 'maps'", "store", "built under other maps"),
         ("INSERT INTO outbox VALUES (1, 'positions', x'00', x'00', 1)", "outbox", "1 records wait"),

@@ -118,7 +118,7 @@ def test_a_topic_that_was_deleted_with_its_events_is_not_taken_for_the_one_befor
     with open_log(place.settings, write=True) as log:
         topic = f"{place.name}.finance.changes"
         log.append([NewRecord(topic, b"%d" % number, b"{}") for number in range(events)])
-    refused(place, f"{place.name}.finance.changes: not what the store was filled from", "keep the old one")
+    refused(place, f"{place.name}.finance.changes: not what the store was filled from", "keep the old store")
     assert place.offsets() == before
     checked = json.loads(place.says("check", "--json"))
     [told] = [line for line in checked["checks"] if line["check"] == "offsets"]
@@ -153,7 +153,7 @@ def test_a_broker_that_begins_to_give_ids_to_topics_is_the_same_broker(place: En
     place.execute("UPDATE offsets SET last = 'another'")
     worker.terminate()
     worker.ends()
-    refused(place, "the event before is not the one that was read there")
+    refused(place, "the event before that offset is not the one that was read")
 
 
 @pytest.mark.requirement("R74")
