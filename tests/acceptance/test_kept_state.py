@@ -30,7 +30,7 @@ EXPORT = ACTIONS["export"].rpartition("/")[2]
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "FIRST_WAIT", 10_000)
+    monkeypatch.setattr(attempts, "INITIAL_BACKOFF", 10_000)
 
 
 def syncs(settings: Settings) -> list[Sync]:
