@@ -26,7 +26,7 @@ class WrongResult(Exception):
 
 
 def main() -> int:
-    """Measure each size, print and keep the figures."""
+    """Measure each size, print and save the figures."""
     wanted = _arguments()
     try:
         if wanted.profile:

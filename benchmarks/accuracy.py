@@ -88,7 +88,7 @@ Fault = tuple[str, str]
 
 
 class Accuracy(msgspec.Struct, frozen=True):
-    """What one play came to in one delivery."""
+    """Result of one simulation in one delivery."""
 
     seed: int
     delivery: Delivery
@@ -112,7 +112,7 @@ class Accuracy(msgspec.Struct, frozen=True):
 
 
 def main() -> int:
-    """Measure each seed in each delivery, print and keep the result; 1 when anything is wrong."""
+    """Measure each seed in each delivery, print and save the result; return 1 when anything is wrong."""
     wanted = _arguments()
     logging.configure("error")
     console = Console()
@@ -133,7 +133,7 @@ def main() -> int:
 
 
 def measure(documents: int, seed: int, delivery: Delivery) -> Accuracy:
-    """Play a group of companies, let a worker process its events, and compare all that can be seen of it."""
+    """Simulate a group of companies, let a worker process the events, and compare everything observable."""
     begun = time.monotonic()
     truth: dict[str, bytes] = {}
     causes = 0
@@ -185,7 +185,7 @@ def _delivered(
 
 
 def _process(settings: Settings, events: Iterable[SimulatedEvent]) -> int:
-    """Ingest events and let a worker run until it has caught up; returns how many there were."""
+    """Ingest events and run a worker until it has caught up; return the number of events."""
     refused: list[str] = []
     with open_log(settings, write=True) as log:
         lines = enumerate(ingest_lines(events), 1)
@@ -218,7 +218,7 @@ def _compared(settings: Settings, truth: dict[str, bytes], play: LargeCompany) -
 
 
 def _documents(snapshot: Snapshot, truth: dict[str, bytes]) -> Iterator[Fault]:
-    """What is wrong with the grids."""
+    """Yield the faults of the grids."""
     left = dict(truth)
     for row in _rows(snapshot):
         name = row["document"]
@@ -261,7 +261,7 @@ def _tiles(snapshot: Snapshot, company: str, window: Window, shown: dict[str, An
 
 
 def _strays(settings: Settings, play: LargeCompany) -> Iterator[Fault]:
-    """Findings about rows that belong to no document: those that are told, and no others."""
+    """Yield missing and unexpected findings about rows that belong to no document."""
     table = tables.findings
     with open_store(settings, write=False) as store, store.connect() as connection:
         bodies = connection.execute(select(table.c.body).where(table.c.document.is_(None))).scalars()

@@ -1,4 +1,4 @@
-"""Whether the store came to what the load must come to, asked after the timed part and of the product's own queries."""
+"""Checks after the timed part, by the product's own queries, that the store has the expected result of the load."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,7 +39,7 @@ def check(job: Job) -> Checked:
 
 
 def faults(found: Values, expected: Expected) -> list[str]:
-    """What differs, a sentence each."""
+    """Return the differences, one sentence each."""
     wanted = _wanted(expected)
     return [f"{name}: {found.get(name)}, not {value}" for name, value in wanted.items() if found.get(name) != value]
 
@@ -96,7 +96,7 @@ def _total(sums: dict[tuple[str, str], Totals]) -> Totals:
 
 
 def _left(engine: Engine, log: EventLog, job: Job) -> Values:
-    """How far the store has read, what was refused, and what is not done yet."""
+    """Return the committed offsets, the rejected records and the pending work."""
     settings = job.settings
     with engine.connect() as connection:
         places = {row.topic: row.next for row in connection.execute(select(tables.offsets))}

@@ -46,7 +46,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def run(job: Job, phase: Phase) -> Result:
-    """Run all phases on servers. Raises `ValueError` when the store is not what it must be."""
+    """Run all phases on servers. Raises `ValueError` when the store is not as expected."""
     prepared = phase("prepare-contexts", Prepared, job)
     product = phase("product", Product, job)
     if faults := phase("check-contexts", Checked, job).faults:
@@ -75,7 +75,7 @@ def prepare(job: Job) -> Prepared:
 
 
 def check(job: Job) -> Checked:
-    """Whether every event was understood, and each row is there once."""
+    """Return the faults: events not decoded, rows missing or duplicated."""
     messages = [*references(), *(one for one in Workload(job.documents).document_events() if one[0] == DATAVERSE)]
     told = (json.loads(value)["data"] for _, _, value in messages)
     rows = {(data["entity"], data["id"]) for data in told}
@@ -101,7 +101,7 @@ def _messages(documents: int) -> Iterator[Message]:
 
 
 def _filled(value: dict[str, Any]) -> dict[str, Any]:
-    """A context with what real ones carry besides: an image of the row with all its columns, and shared variables."""
+    """Return a context with the other members of real ones: an image of the whole row, and shared variables."""
     image = {
         "key": "PostImage",
         "value": {"Attributes": [], "FormattedValues": [], "LogicalName": value["PrimaryEntityName"]},
@@ -137,7 +137,7 @@ def table(one: Result) -> Table:
 
 
 def save(one: Result) -> Path:
-    """Keep the figures beside the code. Returns the page."""
+    """Save the figures next to the code; return the page."""
     return keep("contexts", "contexts", one, _INTRODUCTION.format(one=one), _figures(one))
 
 

@@ -19,14 +19,14 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How many events were committed so many seconds after the start of the process."""
+    """Number of events committed at a number of seconds after the start of the process."""
 
     events: int
     seconds: float
 
 
 class Product(msgspec.Struct, frozen=True):
-    """One worker, from the start of its process until nothing was left to read, to decide or to publish."""
+    """One worker, from the start of its process until nothing is left to read, evaluate or publish."""
 
     events: int
     seconds: float
@@ -53,7 +53,7 @@ class Product(msgspec.Struct, frozen=True):
         return cost_between(self.marks, end - SLICE, end)
 
     def slices(self) -> list[float]:
-        """Events a second, slice by slice; what is left at the end is part of none."""
+        """Return events per second, slice by slice, without the incomplete last slice."""
         ends = range(SLICE, self.events + 1, SLICE)
         return [1 / cost_between(self.marks, end - SLICE, end) for end in ends]
 
@@ -81,7 +81,7 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """How long a question took, over many calls."""
+    """Time of a query, over many calls."""
 
     question: str
     calls: int
@@ -90,9 +90,7 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """A replay: seconds until the store was rebuilt, until the difference was known, until it was in place; how many
-    documents changed; and the most memory it held.
-    """
+    """A replay: seconds until the rebuild, the difference and the swap; changed documents; peak memory."""
 
     events: int
     rebuilt: float
@@ -103,14 +101,14 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 class Noticed(msgspec.Struct, frozen=True):
-    """What a reader saw meanwhile: how long its question took, and every answer it got, in their order."""
+    """Observations of a concurrent reader: query times, and every result in order."""
 
     timing: Timing
     answers: list[str]
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What differs from what the load must come to; empty when all is right."""
+    """Differences from the expected result of the load; empty when there are none."""
 
     faults: list[str]
 
@@ -129,6 +127,6 @@ def peak_mib() -> float:
 
 
 def cpu_seconds() -> float:
-    """What this process has used of the processors."""
+    """Return the CPU time of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime

@@ -14,7 +14,7 @@ RESULTS: Final = Path(__file__).parent / "results"
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """A line of a report: what was measured, what it should be, what it is; `met` is None where nothing is wanted."""
+    """A line of a report: quantity, target, value; `met` is None without a target."""
 
     name: str
     target: str
@@ -23,7 +23,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 def question(asked: Timing) -> Figure:
-    """How long a question took."""
+    """Return the figure of a query time."""
     bound = bound_of(asked.question)
     return Figure(
         f"{asked.question}, ms (median / 99 %)",
@@ -46,7 +46,7 @@ def terminal(title: str, figures: Sequence[Figure]) -> Table:
 
 
 def keep(page: str, name: str, found: object, introduction: str, figures: Sequence[Figure]) -> Path:
-    """Keep the report on a page, and what was found under a name; returns the page."""
+    """Save the report on a page and the results under a name; return the page."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     rows = [

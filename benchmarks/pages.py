@@ -1,5 +1,5 @@
-"""The workspace over a large store: how long its questions take, until the first content is painted in a browser, how
-much is sent, and what readers cost the worker.
+"""The workspace over a large store: query times, first contentful paint in a browser, bytes sent, and the cost of
+readers.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ TURN_SECONDS: Final = 15.0
 SETTLING_SECONDS: Final = 3.0
 """What a turn begins with and does not count: pages on their way, and what the turn before left behind."""
 ROUND: Final = (False, True, True, False)
-"""Whether people read in each turn of a round. In this order, a store that grows slows both alike."""
+"""Whether people read in each turn of a round. The order balances the effect of a growing store."""
 CALLS: Final = 20
 WINDOW_MS: Final = 1_000
 """So long a new window is left alone before it is sent to a page: Chromium fills its own menus first, which takes a
@@ -63,7 +63,7 @@ _SENT: Final = """() => ['navigation', 'resource'].flatMap(kind => performance.g
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A page opened cold, many times: until its first content was painted, and what was sent, its parts included."""
+    """A page opened cold, many times: time to first content, and bytes sent including its parts."""
 
     page: str
     p50_ms: float
@@ -72,9 +72,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Read(msgspec.Struct, frozen=True):
-    """What readers cost: the worker's events a second in each round while nobody read, and while people did; how many
-    pages these read, and what they waited for one.
-    """
+    """Cost of readers: the worker's events per second in each round without and with readers; their pages and waits."""
 
     rates: list[tuple[float, float]]
     pages: int
@@ -83,7 +81,7 @@ class Read(msgspec.Struct, frozen=True):
 
     @property
     def slowed(self) -> float:
-        """The part of the worker's rate that is gone with readers, over all rounds."""
+        """Share of the worker's rate lost to readers, over all rounds."""
         return 1 - sum(read for _, read in self.rates) / sum(alone for alone, _ in self.rates)
 
 
@@ -156,14 +154,14 @@ def _rate(marks: Sequence[Mark], turns: Sequence[Turn]) -> float:
 
 
 def _events(marks: Sequence[Mark], at: float) -> float:
-    """The events at a moment between the first mark and the last, as if each batch were made at an even pace."""
+    """Return the interpolated number of events at a time, as if each batch took a constant rate."""
     after = bisect_left(marks, at, key=lambda mark: mark.seconds)
     one, other = marks[after - 1], marks[after]
     return one.events + (other.events - one.events) * (at - one.seconds) / (other.seconds - one.seconds)
 
 
 def _cleared_up(job: Job) -> None:
-    """Have PostgreSQL clear up after millions of changes now; by itself, it does so some time later, for minutes."""
+    """Vacuum PostgreSQL now after millions of changes; autovacuum would run some time later, for minutes."""
     if job.store is not None and job.store.startswith("postgresql"):
         with open_store(job.settings, write=True) as engine, engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM (ANALYZE)"))
@@ -208,7 +206,7 @@ def _workspace(job: Job) -> Iterator[str]:
 
 
 def _opened(browser: Browser, name: str, address: str) -> Opened:
-    """Open a page in a window that is there, as somebody does who never was on the page."""
+    """Open a page in an existing window, without a warm cache of the page."""
     painted, kilobytes = [], 0.0
     for _ in range(CALLS):
         context = browser.new_context(viewport={"width": 1440, "height": 900})
@@ -304,7 +302,7 @@ def table(one: Result) -> Table:
 
 
 def save(one: Result) -> Path:
-    """Keep the figures beside the code. Returns the page."""
+    """Save the figures next to the code; return the page."""
     return keep("pages", "pages", one, _INTRODUCTION.format(one=one, seconds=TURN_SECONDS), _figures(one))
 
 

@@ -60,7 +60,7 @@ def upsert(job: Job) -> Rate:
 
 
 def _measure(job: Job, name: str, apply: Callable[[Engine, LogRecord], None]) -> Rate:
-    """Apply a load of its own, made as that of the product but smaller; compare what comes of it."""
+    """Apply a load of the same kind as the product's but smaller; compare the result."""
     folder = job.place / name
     folder.mkdir()
     sample = msgspec.structs.replace(job, folder=str(folder), documents=min(SAMPLE, job.documents))

@@ -1,6 +1,6 @@
-"""A phase of a measurement in a process of its own, so that its memory and its start are its own.
+"""A phase of a measurement in a process of its own, with its own memory and start.
 
-A phase's module is imported only by the process that runs it: a worker's memory must not hold what another phase needs.
+A phase's module is imported by its own process only: a worker's memory must not contain what another phase needs.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Phase(Protocol):
-    """What runs a phase and returns what it found."""
+    """Runs a phase and returns its figures."""
 
     def __call__(self, name: str, answer: type[T], job: Job) -> T:
         """Run the phase of a name."""
@@ -43,7 +43,7 @@ _PHASES: Final = {
 
 
 def run_phase(name: str, answer: type[T], job: Job) -> T:
-    """Run a phase in a fresh process and return what it found. Raises `CalledProcessError` when it fails."""
+    """Run a phase in a fresh process and return its figures. Raises `CalledProcessError` when it fails."""
     started = msgspec.structs.replace(job, started=time.monotonic())
     command = [sys.executable, "-m", "benchmarks.phase", name, msgspec.json.encode(started).decode()]
     subprocess.run(command, check=True)  # noqa: S603
@@ -51,7 +51,7 @@ def run_phase(name: str, answer: type[T], job: Job) -> T:
 
 
 def main(name: str, job: Job) -> None:
-    """Be the process of a phase: leave what was found in the folder."""
+    """Run as the process of a phase: write the figures to the folder."""
     module, function = _PHASES[name]
     found = getattr(import_module(module), function)(job)
     (job.place / f"{name}.json").write_bytes(msgspec.json.encode(found))

@@ -25,7 +25,7 @@ SAMPLE = 500
 
 
 def measure(job: Job) -> Rate:
-    """A load of its own, made as that of the product but smaller."""
+    """Measure a load of the same kind as the product's but smaller."""
     sample = msgspec.structs.replace(job, documents=min(SAMPLE, job.documents))
     events = prepare(sample).events
     settings = sample.settings

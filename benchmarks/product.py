@@ -19,12 +19,12 @@ from tieout.settings import Settings
 
 
 def measure(job: Job) -> Product:
-    """Run a worker until nothing is left to read, to decide or to publish."""
+    """Run a worker until nothing is left to read, evaluate or publish."""
     return _run(job, None)
 
 
 def profile(job: Job) -> Product:
-    """The same under the profiler, whose account is left in the folder. It slows all down, small functions most."""
+    """Run it under the profiler, which slows small functions most; the profile is written to the folder."""
     profiler = cProfile.Profile()
     product = _run(job, profiler)
     profiler.dump_stats(stats_of(job))

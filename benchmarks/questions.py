@@ -26,7 +26,7 @@ CALLS: Final = 200
 WARM_UPS: Final = 10
 ROWS: Final = 100
 IN_NEED: Final = 1_000
-"""How many documents a sync finds: one of a hundred, where there are a hundred thousand."""
+"""Number of documents a sync selects: one of a hundred in a store of a hundred thousand."""
 
 Question = Callable[[Snapshot], object]
 _encode: Final = msgspec.json.Encoder().encode

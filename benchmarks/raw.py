@@ -1,6 +1,6 @@
-"""The raw limit: the same log read, each event parsed and appended to a bare table, the place in the transaction.
+"""The raw limit: read the same log, parse each event and append it to a bare table, offsets in the same transaction.
 
-Nothing is linked, decided or published, so nothing that keeps a ledger can be faster than this on the same machine.
+Nothing is linked, evaluated or published, so no ledger can be faster on the same machine.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""A store of a million events is replayed after its maps were mended, with a reader beside it (R70).
+"""Replay of a store of a million events after a correction of its maps, with a concurrent reader (R70).
 
-The maps were wrong in a link, a choice and a column. The replay must end where a store ends that was built under the
-right maps from the start, and a reader must see the one state or the other.
+The maps were wrong in a link, a choice and a column. The replayed store must equal one built under the correct maps
+from the start, and a reader must see either state, never a mixture.
 """
 
 import subprocess
@@ -113,7 +113,7 @@ def read(job: Job) -> Noticed:
 
 
 def compare(job: Job) -> Checked:
-    """Whether the replayed store is that of a worker which had the right maps from the start."""
+    """Return the differences between the replayed store and that of a worker with the correct maps."""
     other = msgspec.structs.replace(job, store=job.other)
     with open_store(job.settings, write=False) as one, open_store(other.settings, write=False) as right:
         lines = zip_longest(dump(one), dump(right))
@@ -155,7 +155,7 @@ def table(one: Result) -> Table:
 
 
 def save(one: Result, on: str) -> Path:
-    """Keep the figures beside the code; `on` names the log and the store. Returns the page."""
+    """Save the figures next to the code; `on` names the log and the store. Returns the page."""
     return keep(f"replay-{on}", f"replay-{on}", one, _INTRODUCTION.format(one=one), _figures(one))
 
 

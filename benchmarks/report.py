@@ -1,4 +1,4 @@
-"""The figures of a run beside their targets: on the terminal, and in files that are kept with the code."""
+"""Figures of a run with their targets: on the terminal, and in files of the repository."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ QUESTION_MS, FILTERED_MS, SYNC_MS = 50.0, 300.0, 1_000.0
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What the figures were measured on."""
+    """The machine of the measurement."""
 
     cores: int
     ram_gib: int
@@ -34,7 +34,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """All figures of one size, as they are kept."""
+    """All figures of one size, as they are saved."""
 
     documents: int
     events: int
@@ -60,7 +60,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A line of the report: a figure, what it should be, and how to read it off a result."""
+    """A line of the report: a figure, its target, and its getter from a result."""
 
     name: str
     target: str
@@ -117,7 +117,7 @@ def markdown(results: Sequence[Result]) -> str:
 
 
 def save(results: Sequence[Result]) -> None:
-    """Keep the figures beside the code."""
+    """Save the figures next to the code."""
     RESULTS.mkdir(exist_ok=True)
     for one in results:
         content = msgspec.json.format(msgspec.json.encode(_rounded(one)), indent=2)
@@ -196,7 +196,7 @@ def _question(place: int, name: str) -> Line:
 
 
 def bound_of(question: str) -> float | None:
-    """Milliseconds under which 99 of 100 answers should be; None where nothing is said."""
+    """Return the target of the 99th percentile in milliseconds; None without one."""
     if question == "summary" or "100 rows" in question:
         return QUESTION_MS
     if question.startswith("expenses "):

@@ -47,7 +47,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def measure(documents: int, folder: str, phase: Phase, check: Callable[[Job], None]) -> Result:
-    """Start both servers, run all phases, and check what the product came to."""
+    """Start both servers, run all phases, and check the product's result."""
     with ExitStack() as running:
         broker = running.enter_context(containers.broker())
         database = running.enter_context(containers.database(durable=True))
@@ -143,7 +143,7 @@ def table(one: Result) -> Table:
 
 
 def save(one: Result) -> Path:
-    """Keep the figures beside the code; returns the page."""
+    """Save the figures next to the code; return the page."""
     return keep("servers", f"servers-{one.documents}", one, _INTRODUCTION.format(one=one), _figures(one))
 
 

@@ -43,7 +43,7 @@ Message = tuple[str, bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An amount in the company's currency, and the number of documents it comes from."""
+    """An amount in the company's currency, and its number of documents."""
 
     amount: Decimal
     documents: int
@@ -51,7 +51,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a run over the whole load must arrive at."""
+    """Expected result of a run over the whole load."""
 
     events: int
     documents: int
@@ -64,7 +64,7 @@ class Workload:
     """The load of a number of documents: its events and its expected totals."""
 
     def __init__(self, documents: int) -> None:
-        """Nothing is made before it is asked for."""
+        """Nothing is generated before it is requested."""
         self.documents = documents
 
     def __iter__(self) -> Iterator[Message]:
@@ -125,7 +125,7 @@ def references() -> Iterator[Message]:
 
 
 def heartbeats() -> Iterator[Message]:
-    """Both systems say that they have sent everything."""
+    """Return the heartbeats of both systems."""
     for topic, source in ((FINANCE, "/finance/bench"), (DATAVERSE, "/dataverse/bench")):
         value = _envelope(f"complete{source}", source, "tieout.source.complete", _UNTIL, {"until": _UNTIL})
         yield topic, source.encode(), value

@@ -1,5 +1,6 @@
-"""What every test folder shares: the `containers` mark, the servers, and logs as they were before each test. The
-`requirement` mark is for tools/requirements_table.py.
+"""Shared by every test folder: the `containers` mark, the servers, and log configuration restored after each test.
+
+The `requirement` mark is for tools/requirements_table.py.
 """
 
 import os

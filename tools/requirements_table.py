@@ -1,6 +1,6 @@
-"""Set each number of docs/requirements.toml beside the tests that prove it, in docs/requirements.md.
+"""Write docs/requirements.md: each number of docs/requirements.toml with the tests that prove it.
 
-The tests are read, not imported or run: it takes no time, and a test that cannot be imported today keeps its place.
+The tests are parsed, not imported or run: it is fast, and a test that cannot be imported today stays in the table.
 """
 
 import ast

@@ -1,7 +1,7 @@
-"""Pictures of every page of the workspace, light and dark, wide and narrow: `make screenshots`.
+"""Screenshots of every page of the workspace, light and dark, wide and narrow: `make screenshots`.
 
-They go to `.tieout/screenshots/`, and the one for README.md to `docs/workspace.png`. Look at them: what is cut,
-overlaps or is ugly does not show in any other test.
+They go to `.tieout/screenshots/`, and the one for README.md to `docs/workspace.png`. Review them: no other test detects
+truncated, overlapping or ugly content.
 """
 
 import sys

@@ -22,7 +22,7 @@ logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -48,7 +48,7 @@ class Server:
         self.wait()
 
     def kill(self) -> None:
-        """What a power cut does."""
+        """Simulate a power cut."""
         self.container.get_wrapped_container().kill()
 
     def pause(self) -> None:
@@ -66,7 +66,7 @@ class Server:
 
 
 class Broker(Server):
-    """Apache Kafka, one node, with a second listener for those who sign in."""
+    """Apache Kafka, one node, with a second listener with authentication."""
 
     user = password = "tieout"
 
@@ -85,7 +85,7 @@ class Broker(Server):
 
     @property
     def secured_url(self) -> str:
-        """The same where user and password are asked for (SASL PLAIN)."""
+        """The URL of the listener with user and password (SASL PLAIN)."""
         return f"kafka://localhost:{self.secured_port}"
 
     def _answers(self) -> bool:
@@ -136,7 +136,7 @@ class Database(Server):
 
 @contextmanager
 def broker(**settings: str) -> Iterator[Broker]:
-    """A broker that has made no topics, and makes none by itself; `settings` are its own (`KAFKA_…`)."""
+    """Start a broker without topics or automatic creation of topics; `settings` are its own (`KAFKA_…`)."""
     port, secured_port = free_port(), free_port()
     container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port).with_bind_ports(9094, secured_port)
     users = f'username="{Broker.user}" password="{Broker.password}" user_{Broker.user}="{Broker.password}"'

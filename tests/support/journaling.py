@@ -40,11 +40,11 @@ NUMBER = "USPM-000095"
 
 JOURNAL = f"{COMPANY}/{NUMBER}"
 HEADER, LINES, CONFIRM = "msdyn_journals(", "msdyn_journallines(", "contoso_ConfirmJournal"
-"""What is in the path of the call that takes a step."""
+"""Part of the path of the call of each step."""
 
 
 class JournalDesk:
-    """The small company's general journals, and what a worker does about them."""
+    """The small company's general journals and the worker that processes them."""
 
     def __init__(self, **settings: Any) -> None:
         self.site = Site()
@@ -114,7 +114,7 @@ class JournalDesk:
         self.work()
 
     def delete(self) -> None:
-        """A person deletes what is logged, as a worker that projects takes it."""
+        """Apply a person's deletion of logged errors, as the projecting worker does."""
         for _, command in deletion_commands(self.errors(), "anna", "it is mended"):
             value = msgspec.json.encode(command)
             batch = DecodedBatch()
@@ -146,7 +146,7 @@ class JournalDesk:
         return sync
 
     def held(self, number: str = NUMBER) -> tuple[int, list[str], bool]:
-        """What Dataverse holds of a journal: how many, its lines by their keys, and whether it is confirmed."""
+        """Return a journal's rows in Dataverse: their number, its lines by key, and whether it is confirmed."""
         tables = self.site.pair.tables
         found = tables.where("msdyn_journal", "msdyn_description", number)
         lines = [line for journal in found for line in tables.where("msdyn_journalline", "msdyn_journal", journal.id)]
@@ -154,5 +154,5 @@ class JournalDesk:
         return len(found), sorted(line.text("msdyn_externaldescription") for line in lines), confirmed
 
     def calls(self, part: str) -> int:
-        """How many calls whose path contains `part` came to change something."""
+        """Return the number of changing calls whose path contains `part`."""
         return sum(1 for call in self.site.pair.calls if part in call and not call.startswith("GET"))

@@ -8,5 +8,5 @@ TIMES: Final = int(os.environ.get("TIEOUT_EXAMPLES") or (100 if SOAK else 1))
 
 
 def examples(usual: int) -> int:
-    """How many examples a property draws that usually draws so many."""
+    """Return the number of examples of a property in this run, from its usual number."""
     return usual * TIMES

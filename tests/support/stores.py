@@ -28,7 +28,7 @@ Event = dict[str, Any]
 
 
 def body(event: Event) -> bytes:
-    """An event as it stands on its topic."""
+    """Return an event as the bytes on its topic."""
     return json.dumps(event["value"], separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -41,7 +41,7 @@ def memory_store() -> Engine:
 
 
 def publish_state(engine: Engine) -> None:
-    """Do what a worker that projects does with the state that changed; nobody reads the topic."""
+    """Mark the changed state as published, as a projecting worker does; the topic has no reader."""
     outbox = StateOutbox(engine)
     while waiting := outbox.pending(1_000):
         outbox.acknowledge(waiting, waiting[-1].number)  # which grows, as offsets do

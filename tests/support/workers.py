@@ -34,7 +34,7 @@ CATCH_UP_SECONDS = 90.0
 
 @cache
 def lines() -> list[bytes]:
-    """The events of the small made-up company, as `tieout ingest` takes them."""
+    """Return the events of the small company, as `tieout ingest` takes them."""
     return list(ingest_lines(simulate("small").events))
 
 
@@ -88,12 +88,12 @@ class Worker:
         return self._log.read_text()
 
     def said(self, event: str) -> list[dict[str, Any]]:
-        """What it logged under this name."""
+        """Return its log events with this name."""
         told = [json.loads(line) for line in self.errors.splitlines() if line.startswith("{") and line.endswith("}")]
         return [line for line in told if line["event"] == event]
 
     def says(self, event: str, seconds: float = CATCH_UP_SECONDS, times: int = 1) -> float:
-        """Wait until it has logged this so many times; returns how many seconds that took."""
+        """Wait until it has logged an event this many times; return the seconds it took."""
         begun = time.monotonic()
 
         def logged() -> bool:
@@ -151,7 +151,7 @@ class Environment:
 
     @property
     def whole_environ(self) -> dict[str, str]:
-        """What a process of this environment needs."""
+        """Environment variables for a process of this environment."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
         return {**kept, **self.environ}
 
@@ -170,7 +170,7 @@ class Environment:
         return worker
 
     def says(self, *arguments: str) -> str:
-        """What a command says, whatever its end."""
+        """Return the output of a command, whatever its exit code."""
         command = [sys.executable, "-m", "tieout", *arguments]
         return subprocess.run(command, env=self.whole_environ, capture_output=True, text=True, check=False).stdout
 
@@ -181,19 +181,19 @@ class Environment:
         return worker
 
     def stand_by(self) -> Worker:
-        """A worker beside the one that holds it."""
+        """Start a stand-by worker."""
         worker = self.start()
         worker.says("standing_by")
         return worker
 
     @property
     def events(self) -> int:
-        """How many events there are."""
+        """Number of events."""
         return len(self._records)
 
     @property
     def left(self) -> int:
-        """How many of them were not sent yet."""
+        """Number of events not sent yet."""
         return self.events - self._fed
 
     def feed(self, events: int) -> None:
@@ -211,7 +211,7 @@ class Environment:
             return cursor.fetchall() if cursor.description else []
 
     def offsets(self) -> dict[tuple[str, int], int]:
-        """Where the store stands in the topics."""
+        """Committed offsets of the store."""
         found = self.execute("SELECT topic, partition, next FROM offsets")
         return {(str(topic), int(str(partition))): int(str(place)) for topic, partition, place in found}
 
@@ -225,7 +225,7 @@ class Environment:
         return int(str(found[0][0]).rpartition("/")[2]) if found and found[0][0] else None
 
     def caught_up(self) -> bool:
-        """Whether every event is in the store and nothing is left to decide or to publish."""
+        """Return True if every event is in the store and nothing is left to evaluate or publish."""
         try:
             [(waiting,)] = self.execute("SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM recomputations)")
             stored = self.offsets()
@@ -245,7 +245,7 @@ class Environment:
             raise AssertionError(f"not caught up within {seconds} s:\n{told}") from None
 
     def check(self) -> None:
-        """Send the rest of the events; what comes of all of them must be what comes of them undisturbed."""
+        """Send the remaining events; the result must equal that of an undisturbed run."""
         self.feed_rest()
         self.catch_up()
         assert self.dump() == undisturbed()

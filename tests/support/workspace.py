@@ -73,7 +73,7 @@ class Served:
 def reported(
     number: int, time: str, process: str, subject: str, text: str | None, stage: str = "message", run: str = "run-1"
 ) -> dict[str, Any]:
-    """What a process of Finance reported."""
+    """Return a process message of Finance."""
     data: dict[str, Any] = {"process": process, "run": run, "company": "USPM", "scope": [subject], "subject": subject}
     if text is not None:
         data["text"] = text
@@ -126,7 +126,7 @@ def lines(events: list[dict[str, Any]]) -> list[bytes]:
 
 
 def small_company() -> list[bytes]:
-    """The small company without what its processes report."""
+    """Return the small company without its process messages."""
     events = (event for event in simulate("small", 1).events if not event.value["type"].startswith("tieout.process."))
     return list(ingest_lines(events))
 
