@@ -31,20 +31,24 @@ def check(job: Job) -> Checked:
     with open_store(job.settings, write=False) as engine, open_log(job.settings, write=False) as log:
         reader = Reader(engine, load_maps(job.settings), today=job.settings.today)
         with reader.snapshot() as snapshot:
-            found = {**_tiles(snapshot), **_sums(snapshot), **_left(engine, log, job)}
+            actual = {**_tiles(snapshot), **_sums(snapshot), **_left(engine, log, job)}
     expected = Workload(job.documents).expected()
-    if wrong := faults(found, expected):
+    if wrong := faults(actual, expected):
         return Checked(wrong)
-    return Checked([f"the check does not notice {other}" for other in _altered(expected) if not faults(found, other)])
+    return Checked([f"the check does not notice {other}" for other in _altered(expected) if not faults(actual, other)])
 
 
-def faults(found: Values, expected: Expected) -> list[str]:
+def faults(actual: Values, expected: Expected) -> list[str]:
     """Return the differences, one sentence each."""
-    wanted = _wanted(expected)
-    return [f"{name}: {found.get(name)}, not {value}" for name, value in wanted.items() if found.get(name) != value]
+    expected_values = _expected_values(expected)
+    return [
+        f"{name}: {actual.get(name)}, not {value}"
+        for name, value in expected_values.items()
+        if actual.get(name) != value
+    ]
 
 
-def _wanted(expected: Expected) -> Values:
+def _expected_values(expected: Expected) -> Values:
     return {
         "events read": expected.events,
         "documents": expected.documents,
@@ -99,13 +103,13 @@ def _left(engine: Engine, log: EventLog, job: Job) -> Values:
     """Return the committed offsets, the rejected records and the pending work."""
     settings = job.settings
     with engine.connect() as connection:
-        places = {row.topic: row.next for row in connection.execute(select(tables.offsets))}
+        offsets = {row.topic: row.next for row in connection.execute(select(tables.offsets))}
         waiting, postponed = (
             connection.execute(select(func.count()).select_from(table)).scalar_one()
             for table in (tables.outbox, tables.recomputations)
         )
     return {
-        "events read": sum(places.get(topic, 0) for topic in change_topics(settings)),
+        "events read": sum(offsets.get(topic, 0) for topic in change_topics(settings)),
         "events rejected": log.end_offset(REJECTED.full_name(settings.prefix), 0),
         "waiting to be published": waiting,
         "waiting to be decided again": postponed,

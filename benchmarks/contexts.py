@@ -77,8 +77,8 @@ def prepare(job: Job) -> Prepared:
 def check(job: Job) -> Checked:
     """Return the faults: events not decoded, rows missing or duplicated."""
     messages = [*references(), *(one for one in Workload(job.documents).document_events() if one[0] == DATAVERSE)]
-    told = (json.loads(value)["data"] for _, _, value in messages)
-    rows = {(data["entity"], data["id"]) for data in told}
+    rows_sent = (json.loads(value)["data"] for _, _, value in messages)
+    rows = {(data["entity"], data["id"]) for data in rows_sent}
     with open_store(job.settings, write=False) as engine, engine.connect() as connection:
         records = connection.execute(select(func.count()).select_from(tables.records)).scalar_one()
     faults = []
