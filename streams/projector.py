@@ -5,7 +5,6 @@ The one place where bytes, maps and the store meet. It is the `Projection` that 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
@@ -20,8 +19,10 @@ from store.operational.state_topic import StateOutbox
 from store.projection.batch_plan import DecodedBatch, OffsetAdvance, Plan, ReceivedRequest
 from store.projection.outgoing import Outgoing
 from store.projection.writer import Writer
+from streams.agents import process
 from streams.codec import PartlyRejected, change_json, decode
 from streams.codec.environments import Environments, Pin
+from streams.committer import Committer
 from streams.log import Batch, EventLog, LogRecord, NewRecord, digest, is_lost
 from streams.topics import COMMANDS, DEFAULT_PREFIX, REJECTED, STATE
 
@@ -71,8 +72,7 @@ class Projector:
         self._prefix = prefix
         self._environments = environments
         self._pinned = pinned
-        self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer") if overlapping else None
-        self._committing: Future[None] | None = None
+        self._committer = Committer(overlapping)
         self._purge_before = purge_before
         self._state = state
         self._purge_at = self._tell_at = self._look_at = time.monotonic()
@@ -82,16 +82,23 @@ class Projector:
 
     def offsets(self) -> Mapping[tuple[str, int], int]:
         """The next record to read, by topic and partition."""
-        self._wait()
+        self._committer.wait()
         return self._writer.offsets()
 
     def apply(self, batches: Sequence[Batch]) -> None:
-        """Decode batches and apply them in one transaction, the places in the log included.
+        """Run batches through the pipeline (`streams.agents.process`) and apply them, with their offsets, in one
+        transaction.
 
-        When it overlaps, that transaction may still be under way when this returns; the next call waits for it, and
-        raises what it raised.
+        With `overlapping` it may return before the commit; the next call waits for it and raises its error.
         """
-        effects = DecodedBatch(
+        decoded = process(batches, self._decode, self._writer, self._committer, self._publish_batch)
+        if decoded.rejected:
+            self.rejected += len(decoded.rejected)
+            log.warning("events_rejected", records=len(decoded.rejected))
+
+    def _decode(self, batches: Sequence[Batch]) -> DecodedBatch:
+        """Decode the records of batches. One that cannot be decoded goes to the rejected topic."""
+        decoded = DecodedBatch(
             advances=[
                 OffsetAdvance(batch.topic, batch.partition, batch.follows, batch.next, digest(batch.records[-1]))
                 for batch in batches
@@ -99,20 +106,11 @@ class Projector:
         )
         for batch in batches:
             for record in batch.records:
-                if reason := take(record, effects, self._maps, self._environments):
-                    effects.rejected.append(rejection(record, reason))
+                if reason := take(record, decoded, self._maps, self._environments):
+                    decoded.rejected.append(rejection(record, reason))
         if self._environments is not None:
-            effects.pins = self._environments.take_new_pins()
-        plan = self._writer.prepare(effects)
-        self._wait()
-        self._writer.stage(plan)
-        if self._committer is None:
-            self._finish(plan)
-        else:
-            self._committing = self._committer.submit(self._finish, plan)
-        if effects.rejected:
-            self.rejected += len(effects.rejected)
-            log.warning("events_rejected", records=len(effects.rejected))
+            decoded.pins = self._environments.take_new_pins()
+        return decoded
 
     def work(self) -> bool:
         """Publish the state that changed, put commands of the inbox on their topic, publish what was left over, decide
@@ -122,11 +120,11 @@ class Projector:
         if self._publish_state() or self._look():
             return True
         if self._writer.has_leftovers:
-            self._wait()
+            self._committer.wait()
             self._publish(self._writer.outbox_records(PUBLISHED_AT_ONCE))
             return True
         if self._writer.recomputing:
-            self._wait()
+            self._committer.wait()
             if (plan := self._writer.recompute()) is not None:
                 self._publish_plan(plan)
                 return True
@@ -136,7 +134,7 @@ class Projector:
         """First of all: somebody may wait with a call until its attempt is on the topic."""
         if self._state is None or not (waiting := self._state.pending(PUBLISHED_AT_ONCE)):
             return False
-        self._wait()
+        self._committer.wait()
         placed = self._log.append([self._record(one.outgoing) for one in waiting])
         if not self._state.acknowledge(waiting, placed[-1][1] + 1):
             log.warning("state_published_again", topic=f"{self._prefix}.{STATE.name}")
@@ -146,7 +144,7 @@ class Projector:
         """Look what other processes did to the store: a replay, commands that they left, pins that they removed."""
         if time.monotonic() < self._look_at:
             return False
-        self._wait()
+        self._committer.wait()
         self._writer.check_generation()
         if self._environments is not None and self._pinned is not None:
             self._environments.pin(self._pinned())
@@ -163,7 +161,7 @@ class Projector:
     def _tell(self) -> bool:
         if time.monotonic() < self._tell_at:
             return False
-        self._wait()
+        self._committer.wait()
         if self._writer.publish_error_states():
             return True
         self._tell_at = time.monotonic() + TELL_SECONDS
@@ -172,7 +170,7 @@ class Projector:
     def _purge(self) -> bool:
         if self._purge_before is None or time.monotonic() < self._purge_at:
             return False
-        self._wait()
+        self._committer.wait()
         if self._writer.purge(self._purge_before()):
             return True
         self._purge_at = time.monotonic() + PURGE_SECONDS
@@ -180,23 +178,16 @@ class Projector:
 
     def settle(self) -> None:
         """Return once all that was applied is committed and published, the state with it. Raises what that raised."""
-        self._wait()
+        self._committer.wait()
         while self._publish_state():
             pass
         self._writer.delete_acknowledged()
 
     def close(self) -> None:
-        """Let go of the committing thread, after its last transaction."""
-        if self._committer is not None:
-            self._committer.shutdown()
+        """Stop the committing thread after its last transaction."""
+        self._committer.close()
 
-    def _wait(self) -> None:
-        committing, self._committing = self._committing, None
-        if committing is not None:
-            committing.result()
-
-    def _finish(self, plan: Plan) -> None:
-        self._writer.commit(plan)
+    def _publish_batch(self, plan: Plan) -> None:
         log.debug("batches_applied", places={f"{move.topic}/{move.partition}": move.next for move in plan.advances})
         self._publish_plan(plan)
 

@@ -1,6 +1,6 @@
 """The write side: one batch in, one transaction out.
 
-* `batch_projection`: merges the changes of a batch, re-links and re-evaluates the affected chains.
+* `batch_projection`: merges the changes of a batch, matches them into chains, re-evaluates the affected ones.
 * `projection_cache`: the caches of the projection that outlive a batch.
 * `batch_plan`: the statements of a batch, computed before its transaction begins.
 * `writer`: the single writer, which commits a plan together with the offsets of its batch.

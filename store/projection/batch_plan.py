@@ -133,15 +133,10 @@ class Plan(msgspec.Struct):
 
 
 def plan_batch(
-    projection: BatchProjection,
-    rows: ReadYourWrites,
-    batch: DecodedBatch,
-    sources: Mapping[str, int],
-    *,
-    publishes: bool,
+    projection: BatchProjection, batch: DecodedBatch, sources: Mapping[str, int], *, publishes: bool
 ) -> Plan:
-    """Return the plan of a batch whose changes `projection` has merged. `sources` are the known heartbeats."""
-    projection.evaluate_chains()
+    """Return the plan of a batch whose projection is complete. `sources` are the known heartbeats."""
+    rows = projection.rows
     plan = Plan(projection, batch.advances, publishes)
     _plan_records(plan)
     _plan_decisions(plan, rows)
@@ -370,7 +365,7 @@ def _plan_findings(
 
 
 def _plan_reference_findings(plan: Plan) -> None:
-    findings = list(plan.projection.reference_findings())
+    findings = plan.projection.reference_findings
     # A new row has none yet.
     stale = [key for key, _ in findings if key not in plan.projection.created]
     _plan_findings(plan, stale, findings)

@@ -1,4 +1,4 @@
-"""Projection of one batch: merge, link, evaluate, and collect the difference to write.
+"""Projection of one batch: merge, match, detect, and collect the difference to write.
 
 A projection works on copies. `ProjectionCache`, which outlives the batch, is updated only after the commit
 (`BatchProjection.update_cache`).
@@ -49,8 +49,8 @@ Such rows change a few times a year, so no link to them is stored: every chain i
 
 
 class BatchProjection:
-    """Projects one batch: merges changes into records, re-links them into chains, re-evaluates the affected chains and
-    collects the difference to write. Call `merge_changes`, then `evaluate_chains`. Not reusable.
+    """Projects one batch: merges changes into records, matches them into chains, re-evaluates the affected chains and
+    collects the difference to write. Call `merge`, `match`, `detect` in this order. Not reusable.
     """
 
     def __init__(
@@ -71,6 +71,8 @@ class BatchProjection:
         self.old_chains: dict[str, bytes] = {}
         self.new_chains: dict[str, Chain] = {}
         self.postponed: set[str] = set()
+        self.reference_findings: list[tuple[str, list[Finding]]] = []
+        """Findings of the referenced rows that changed, by record key; set by `detect`."""
         self._headers = tuple(entity_map.prefix for entity_map in maps.of_role("dataverse-invoice"))
         self.references: set[str] = set()
         self._rows: dict[str, Row | None] = {}
@@ -78,15 +80,18 @@ class BatchProjection:
         self._offers_changed: set[str] = set()
         self._loose: set[str] = set()
         self._dirty: set[str] = set()
+        self._before: dict[str, Record | None] = {}
+        self._to_link: set[str] = set()
+        self._groups: list[list[str]] = []
 
-    # --- changes -----------------------------------------------------------------------------------------------------
+    # --- merge -------------------------------------------------------------------------------------------------------
 
-    def merge_changes(self, changes: Sequence[tuple[Change, EntityMap]]) -> None:
-        """Merge changes into their records, and re-link what depends on them."""
+    def merge(self, changes: Sequence[tuple[Change, EntityMap]]) -> None:
+        """Merge changes into their records, column by column; the value with the highest precedence wins."""
         keyed = [(record_key(entity_map, change.id), change, entity_map) for change, entity_map in changes]
         self._load({key for key, _, _ in keyed})
         records = self.records
-        before: dict[str, Record | None] = {}
+        before = self._before
         for key, change, entity_map in keyed:
             old = records.get(key)
             if old is None:
@@ -101,43 +106,24 @@ class BatchProjection:
         self.changed.update(before)
         self.created = {key for key, old in before.items() if old is None}
         self._replace_resident(before)
-        moved = [key for key, old in before.items() if old is None or not self._keeps_links(old, records[key])]
-        self._derive(moved, before)
 
     def adopt(self, records: Iterable[Record]) -> None:
-        """Add records that come from no event of this batch and are in no store yet; derive their links and chains."""
+        """Add records that come from no event of this batch and are in no store yet."""
         for record in records:
             self.records[record.key] = record
         self.created = set(self.records)
         self.changed.update(self.created)
-        nothing: dict[str, Record | None] = dict.fromkeys(self.created)
-        self._replace_resident(nothing)
-        self._derive(self.created, nothing)
-
-    def _keeps_links(self, old: Record, new: Record) -> bool:
-        """Return True if no column that a link reads has changed, so that the chain needs re-evaluation but no
-        re-linking.
-
-        Most updates are of this kind.
-        """
-        if old.chain is None or not new.exists:
-            return False
-        before, after = old.values, new.values
-        for column in self._map(new).link_columns:
-            if before.get(column) != after.get(column):
-                return False
-        self._loose.add(new.key)
-        self._dirty.add(old.chain)
-        return True
+        self._before = dict.fromkeys(self.created)
+        self._replace_resident(self._before)
 
     def relink(self, keys: Iterable[str]) -> None:
-        """Re-link and re-evaluate records whose references changed."""
+        """Have `match` derive again the links of records whose references changed."""
         requested = set(keys)
         self._load(requested)
-        self._derive([key for key in requested if key in self.records], {})
+        self._to_link |= requested & self.records.keys()
 
-    def reevaluate_chains(self, chains: Iterable[str]) -> None:
-        """Re-link and re-evaluate every record of these chains."""
+    def relink_chains(self, chains: Iterable[str]) -> None:
+        """Have `match` derive again the links of every record of these chains."""
         self._load_chains(chains)
         self.relink(self._members())
 
@@ -157,6 +143,46 @@ class BatchProjection:
         old, self.directory = self.directory, Directory(self.resident.values())
         if not self.directory.decides_like(old) and self.rows.has_chains():
             self.postponed.add(EVERY_CHAIN)
+
+    # --- match -------------------------------------------------------------------------------------------------------
+
+    def match(self) -> None:
+        """Derive the links of changed records and of their dependents, and join the records of all chains affected
+        into groups, each a chain with its id.
+        """
+        before = self._before
+        moved = {key for key, old in before.items() if old is None or not self._keeps_links(old, self.records[key])}
+        self._derive(moved | self._to_link, before)
+        self._include_touched()
+        members = self._load_members()
+        records = self.records
+        present = {key: record for key in sorted(members) if (record := records[key]).exists}
+        for key in members - present.keys():
+            if records[key].chain is not None:
+                self._modifiable(key).chain = None
+        self._groups = links.components(present, self.maps)
+        for group in self._groups:
+            chain = group[0]
+            for key in group:
+                if records[key].chain != chain:
+                    self._modifiable(key).chain = chain
+        self._load_references(present)
+
+    def _keeps_links(self, old: Record, new: Record) -> bool:
+        """Return True if no column that a link reads has changed, so that the chain needs re-evaluation but no
+        re-linking.
+
+        Most updates are of this kind.
+        """
+        if old.chain is None or not new.exists:
+            return False
+        before, after = old.values, new.values
+        for column in self._map(new).link_columns:
+            if before.get(column) != after.get(column):
+                return False
+        self._loose.add(new.key)
+        self._dirty.add(old.chain)
+        return True
 
     def _derive(self, keys: Iterable[str], before: Mapping[str, Record | None]) -> None:
         """Update the links of `keys` and of every row that depends on them."""
@@ -236,28 +262,6 @@ class BatchProjection:
                 dependents.update(records)
         return dependents
 
-    # --- chains ------------------------------------------------------------------------------------------------------
-
-    def evaluate_chains(self) -> None:
-        """Rebuild and evaluate the chains affected by the changes."""
-        self._include_touched()
-        members = self._load_members()
-        records = self.records
-        present = {key: record for key in sorted(members) if (record := records[key]).exists}
-        for key in members - present.keys():
-            if records[key].chain is not None:
-                self._modifiable(key).chain = None
-        groups = links.components(present, self.maps)
-        for group in groups:
-            chain = group[0]
-            for key in group:
-                if records[key].chain != chain:
-                    self._modifiable(key).chain = chain
-        self._load_references(present)
-        for group in groups:
-            rows = [row for key in group if (row := self.row(key)) is not None]
-            self.new_chains[group[0]] = evaluate(group[0], rows, self, self.companies)
-
     def _include_touched(self) -> None:
         """Find the chains that gained or lost an identity value, through the values they share."""
         touched = set()
@@ -319,6 +323,45 @@ class BatchProjection:
             self.records[key] = copy(self.records[key])
             self.changed.add(key)
         return self.records[key]
+
+    # --- detect ------------------------------------------------------------------------------------------------------
+
+    def detect(self) -> None:
+        """Evaluate each group of `match`: positions, causes, amounts and findings (missing actuals, missing journal
+        lines, differences); and the referenced rows that changed.
+        """
+        for group in self._groups:
+            rows = [row for key in group if (row := self.row(key)) is not None]
+            self.new_chains[group[0]] = evaluate(group[0], rows, self, self.companies)
+        self.reference_findings = list(self._find_in_references())
+
+    def _find_in_references(self) -> Iterator[tuple[str, list[Finding]]]:
+        """Yield the findings of referenced rows that changed, by record key."""
+        # A header that gains or loses its first line is re-evaluated too.
+        self.references.update(token for token, _ in self.links_added if token.startswith(self._headers))
+        self.references.update(token for token, _ in self.links_removed if token.startswith(self._headers))
+        self._load(self.references)
+        lines = self._lines_of({key for key in self.references if key.startswith(self._headers)})
+        for key in sorted(self.references):
+            row = self.row(key)
+            if row is None or row.map.role.chained:
+                if key in self.records and not self._map(self.records[key]).role.chained:
+                    yield key, []
+                continue
+            yield key, checks.of_reference(row, len(lines.get(key, ())))
+
+    def _lines_of(self, headers: set[str]) -> dict[str, set[str]]:
+        """Return, for each header, lines that point to it once this batch is written: at least one if any exists."""
+        if not headers:
+            return {}
+        removed = {link for link in self.links_removed if link[0] in headers}
+        lines = self.rows.records_by_token(headers, 1 + len(removed))
+        for header, line in removed:
+            lines[header].discard(line)
+        for token, key in self.links_added:
+            if token in headers:
+                lines[token].add(key)
+        return lines
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -432,34 +475,6 @@ class BatchProjection:
         return [row for key in self._offers[token] if (row := self.row(key)) is not None]
 
     # --- after -------------------------------------------------------------------------------------------------------
-
-    def reference_findings(self) -> Iterator[tuple[str, list[Finding]]]:
-        """Yield the findings of referenced rows that changed."""
-        # A header that gains or loses its first line is re-evaluated too.
-        self.references.update(token for token, _ in self.links_added if token.startswith(self._headers))
-        self.references.update(token for token, _ in self.links_removed if token.startswith(self._headers))
-        self._load(self.references)
-        lines = self._lines_of({key for key in self.references if key.startswith(self._headers)})
-        for key in sorted(self.references):
-            row = self.row(key)
-            if row is None or row.map.role.chained:
-                if key in self.records and not self._map(self.records[key]).role.chained:
-                    yield key, []
-                continue
-            yield key, checks.of_reference(row, len(lines.get(key, ())))
-
-    def _lines_of(self, headers: set[str]) -> dict[str, set[str]]:
-        """Return, for each header, lines that point to it once this batch is written: at least one if any exists."""
-        if not headers:
-            return {}
-        removed = {link for link in self.links_removed if link[0] in headers}
-        lines = self.rows.records_by_token(headers, 1 + len(removed))
-        for header, line in removed:
-            lines[header].discard(line)
-        for token, key in self.links_added:
-            if token in headers:
-                lines[token].add(key)
-        return lines
 
     def update_cache(self) -> None:
         """Update the caches with the results. Call it once the batch is committed or certain to be."""

@@ -4,8 +4,8 @@ No other module changes the projection. A failed batch leaves the store unchange
 before it continues.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
@@ -111,17 +111,28 @@ class Writer:
         return plan
 
     def prepare(self, batch: DecodedBatch) -> Plan:
-        """Compute the plan of a batch without side effects."""
+        """Compute the plan of a batch without side effects: the steps of `streams.agents.process` up to the commit."""
+        with self.projecting() as projection:
+            projection.merge(batch.changes)
+            projection.match()
+            projection.detect()
+            return self.plan(projection, batch)
+
+    @contextmanager
+    def projecting(self) -> Iterator[BatchProjection]:
+        """Give the projection of one batch, which reads committed rows and those of the staged plan."""
         if self._stale:
             self._load()
         with self._engine.connect() as connection:
-            rows = ReadYourWrites(connection, self._uncommitted)
-            projection = BatchProjection(rows, self._maps, self._cache, self._companies)
-            projection.merge_changes(batch.changes)
-            return self._plan(projection, rows, batch)
+            yield self._projection(connection)
 
-    def _plan(self, projection: BatchProjection, rows: ReadYourWrites, batch: DecodedBatch) -> Plan:
-        return plan_batch(projection, rows, batch, self._sources, publishes=self._publishes)
+    def _projection(self, connection: Connection) -> BatchProjection:
+        rows = ReadYourWrites(connection, self._uncommitted)
+        return BatchProjection(rows, self._maps, self._cache, self._companies)
+
+    def plan(self, projection: BatchProjection, batch: DecodedBatch) -> Plan:
+        """Return the writes of a batch whose changes are merged, matched and detected. Call it within `projecting`."""
+        return plan_batch(projection, batch, self._sources, publishes=self._publishes)
 
     def invalidate_caches(self) -> None:
         """Reload the caches before the next batch, because another process wrote to the store."""
@@ -130,10 +141,11 @@ class Writer:
     def seed(self, records: Iterable[Record]) -> None:
         """Initialise a store with records whose events are no longer in the log."""
         with self._engine.connect() as connection:
-            rows = ReadYourWrites(connection, self._uncommitted)
-            projection = BatchProjection(rows, self._maps, self._cache, self._companies)
+            projection = self._projection(connection)
             projection.adopt(records)
-            plan = self._plan(projection, rows, DecodedBatch())
+            projection.match()
+            projection.detect()
+            plan = self.plan(projection, DecodedBatch())
         self.stage(plan)
         self.commit(plan)
 
@@ -201,10 +213,11 @@ class Writer:
                 if every
                 else _dependents(connection, waiting.token, waiting.cursor)
             )
-            rows = ReadYourWrites(connection, self._uncommitted)
-            projection = BatchProjection(rows, self._maps, self._cache, self._companies)
-            (projection.reevaluate_chains if every else projection.relink)(keys)
-            plan = self._plan(projection, rows, DecodedBatch())
+            projection = self._projection(connection)
+            (projection.relink_chains if every else projection.relink)(keys)
+            projection.match()
+            projection.detect()
+            plan = self.plan(projection, DecodedBatch())
             if len(keys) < (RECOMPUTED_CHAINS if every else FANOUT):
                 plan.delete(tables.recomputations, ["token"], [(waiting.token,)])
             else:
@@ -222,8 +235,7 @@ class Writer:
             self._load()
         with self._engine.connect() as connection:
             keys, after = error_log.purgeable(connection, before, self._purged, PURGE_CHUNK)
-            rows = ReadYourWrites(connection, self._uncommitted)
-            plan = self._plan(BatchProjection(rows, self._maps, self._cache, self._companies), rows, DecodedBatch())
+            plan = self.plan(self._projection(connection), DecodedBatch())
         if keys:
             plan.delete(tables.process_messages, ["source", "event"], sorted(set(keys)))
             plan.upsert(tables.settings, [(PURGED_TO, str(before))])

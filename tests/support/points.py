@@ -26,7 +26,7 @@ from tieout.worker import projecting
 POINTS: Final[dict[str, tuple[Any, str]]] = {
     "before the lease is taken": (Lease, "acquire"),
     "before the store is read": (Writer, "_load"),
-    "before a batch is prepared": (Writer, "prepare"),
+    "before a batch is prepared": (Writer, "projecting"),
     "before it is expected": (Writer, "stage"),
     "before its transaction": (Writer, "commit"),
     "before offsets are moved": (store.projection.writer, "_advance_offsets"),
