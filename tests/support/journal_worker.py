@@ -1,10 +1,10 @@
-"""A worker that is killed while it sees to general journals, as a program: `kill -9` at every moment that matters.
+"""A worker killed while it processes general journals, as a program: simulates `kill -9` at every relevant step.
 
     python -m tests.support.journal_worker STORE PAIR REPORTS NOW STEP
 
-PAIR is the address of a simulated pair, REPORTS a file to which each report adds a line. NOW is the time in seconds.
-The worker is killed before the step of this number: claiming, beginning, each write, ending, reporting; a number beyond
-the last one lets it end.
+PAIR is the address of a simulated pair. Each report appends a line to the file REPORTS. NOW is the time in seconds.
+The worker is killed before step number STEP: claim, begin, each write, end, report. A number beyond the last one lets
+it end.
 """
 
 import os
@@ -39,9 +39,8 @@ from tieout.settings import Settings
 from tieout.sync.general_journals import GeneralJournalSync, column_names
 
 
-def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
-    """See the module."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+def _killed_before(step: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that counts the calls of all decorated functions and kills the process before one of them."""
     passed = count()
 
     def stepping(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,6 +51,14 @@ def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
             return function(*arguments, **named)
 
         return stepped
+
+    return stepping
+
+
+def main(store: str, pair: str, reports: Path, now: int, step: int) -> None:
+    """Run the program; see the module."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    stepping = _killed_before(step)
 
     def report(events: Sequence[SourceEvent]) -> None:
         with reports.open("ab") as file:
