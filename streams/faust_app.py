@@ -23,17 +23,17 @@ from streams.agents import Projection, project
 from streams.log import Batch, EventLog, PartitionId
 from streams.transport import BatchSource, LogTransport
 
-# Records of all partitions together. A larger batch decides a document less often, but a crash or a stop has more to do
-# over again, and what is in memory grows, by some 25 MiB each 4,000.
+# For all partitions together. A larger batch evaluates a document less often, but repeats more work after a crash and
+# needs more memory: about 25 MiB for each 4,000 records.
 BATCH_RECORDS = 12_000
-# Up to three batches are in memory at a time: one being applied, one waiting, one just read.
+# Up to three batches are in memory: one being applied, one in the buffer, one just read.
 BATCH_BYTES = 32 * 1024 * 1024
-# What an event waits at most before it is seen: less than a person notices, and idle costs next to nothing.
+# Maximum delay before a new event is read: less than a person notices, at almost no cost when idle.
 POLL_SECONDS = 0.05
-# How soon work that did not come from a batch, such as a retry that is due, is looked for.
+# Interval of the checks for work that comes from no batch, such as a retry that is due.
 IDLE_SECONDS = 0.25
 PROGRESS_SECONDS = 1.0
-# The rate is that of the last seconds: a worker that stalls should show it.
+# The rate covers the last seconds only, so that a stall is visible.
 RATE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -42,23 +42,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has got."""
+    """Progress of a run."""
 
     done: int
     """Records applied by this run."""
     lag: Mapping[PartitionId, int]
     """Records in the log that are not applied yet, by partition."""
     rate: float
-    """Records a second, over the last seconds."""
+    """Records per second, over the last `RATE_SECONDS`."""
 
     @property
     def left(self) -> int:
-        """The lag of all partitions together."""
+        """Return the lag of all partitions together."""
         return sum(self.lag.values())
 
 
 class _BatchSchema(faust.Schema):  # type: ignore[type-arg]
-    """Takes a message's value as it is: it was never bytes."""
+    """Schema that passes the value of a message through: it is a list of batches, not bytes."""
 
     def compile(self, app: AppT, **_: Any) -> Callable[..., Awaitable[EventT[Any]]]:
         async def decode(message: Message, *, propagate: bool = False) -> EventT[Any]:
@@ -68,7 +68,7 @@ class _BatchSchema(faust.Schema):  # type: ignore[type-arg]
 
 
 class _Boot(BootStrategy):
-    """Starts what reading a log takes: no producer, no leader election, no replies."""
+    """Starts only the services that reading needs: no producer, no leader election, no replies."""
 
     enable_kafka_producer = False
 
@@ -77,7 +77,7 @@ class _Boot(BootStrategy):
 
 
 class _NoTables(TableManager):
-    """Keeps the part that starts and stops the flow of messages, without Faust's second of waiting for tables."""
+    """Starts the flow of messages without Faust's wait of one second for tables."""
 
     async def on_start(self) -> None:
         await self._update_channels()
@@ -88,7 +88,7 @@ class _App(faust.App):
     BootStrategy = _Boot
 
     def _create_directories(self) -> None:
-        """Write nothing: the folders would be for tables."""
+        """Create no folders: they are for tables."""
 
 
 def make_app(
@@ -99,11 +99,11 @@ def make_app(
     name: str = "tieout",
     poll_seconds: float = POLL_SECONDS,
 ) -> faust.App:
-    """Make the app with its one agent, which hands the batches of the topics (full names) to `apply`.
+    """Return the app with its one agent, which passes the batches of the topics (full names) to `apply`.
 
-    Touches no file, port, signal or root logger, and starts nothing.
+    It is not started. No file, port, signal or root logger is touched.
     """
-    _quieten("faust", "mode")
+    _silence("faust", "mode")
     app = _App(
         name,
         broker="embedded:",
@@ -119,7 +119,7 @@ def make_app(
     app.transport = transport
     app.producer_transport = transport
 
-    # Without acknowledgements: they are the books behind commits, and commits do nothing.
+    # Without acknowledgements: they serve commits, and commits do nothing here.
     @app.agent(app.topic(*topics, schema=_BatchSchema(), acks=False), name="project")
     async def _project(readings: Any) -> None:
         await project(readings, apply)
@@ -141,16 +141,16 @@ def run(
     idle_seconds: float = IDLE_SECONDS,
     progress_seconds: float = PROGRESS_SECONDS,
 ) -> None:
-    """Apply what the topics (full names) hold and what is added to them, until told to stop.
+    """Apply the existing and new records of the topics (full names) until stopped.
 
-    Ends once `stop` is set, which SIGINT and SIGTERM do when this is called in the main thread, after the batch in hand
-    is applied; a second signal has its usual effect. With `until_caught_up` it also ends when nothing is left to read
-    and the projection has no work left.
+    Ends once `stop` is set and the current batch is applied. In the main thread, SIGINT and SIGTERM set `stop`; a
+    second signal has its usual effect. With `until_caught_up`, it also ends when nothing is left to read and the
+    projection has no pending work.
 
-    Between two batches the projection gets one piece of its work done, and all of it once everything is read.
+    The projection does one part of its pending work after each batch, and all of it once everything is read.
 
-    `on_progress` is called every `progress_seconds` and at the end. Whatever the projection, the log or `on_progress`
-    raises ends the run and is raised here; no batch is applied after one that failed.
+    `on_progress` is called every `progress_seconds` and at the end. An error of the projection, the log or
+    `on_progress` ends the run and is raised here. No batch is applied after one that failed.
     """
     worker = _Worker(event_log, projection, topics, batch_records, batch_bytes)
     asyncio.run(
@@ -166,10 +166,10 @@ def run(
 
 
 class _Worker:
-    """One run: where it stands, and the one thread that touches the log and the projection.
+    """One run: its offsets, and the single thread that uses the log and the projection.
 
-    One thread, because two would only pass the interpreter lock to and fro; reading takes a hundredth of the time that
-    applying does. And because a projection need not be thread-safe then.
+    A second thread would only compete for the interpreter lock: reading takes a hundredth of the time of applying. With
+    one thread, a projection need not be thread-safe.
     """
 
     def __init__(
@@ -206,43 +206,43 @@ class _Worker:
         self._until_caught_up = until_caught_up
         self._applying = asyncio.Lock()
         try:
-            await self._on_thread(self._find_place)
+            await self._on_thread(self._load_offsets)
             app = make_app(self, self._topics, self.apply, poll_seconds=poll_seconds)
             with _stopped_by_signals(stop, self._changed):
                 await self._supervise(
                     app,
-                    self._tend(app, until_caught_up, stop, idle_seconds, _every(progress_seconds, on_progress)),
+                    self._monitor(app, until_caught_up, stop, idle_seconds, _every(progress_seconds, on_progress)),
                 )
             await self._on_thread(self._projection.settle)
             on_progress(self._meter.progress(await self._on_thread(self._lag)))
         finally:
-            # The last job may still be running, when `_supervise` was left by an error.
+            # The last job may still run if `_supervise` raised an error.
             await asyncio.to_thread(self._thread.shutdown)
         log.info("worker_stopped", records=self._meter.done)
 
-    async def _supervise(self, app: faust.App, tend: Awaitable[None]) -> None:
-        """Wait for the end of the run, whichever way it comes; stop the app; raise what ended it."""
-        tending = asyncio.ensure_future(tend)
+    async def _supervise(self, app: faust.App, monitor: Awaitable[None]) -> None:
+        """Wait for the end of the run, stop the app, and raise the error that ended it, if any."""
+        monitoring = asyncio.ensure_future(monitor)
         crashed = asyncio.ensure_future(app.wait_until_stopped())
         try:
-            await asyncio.wait({tending, crashed, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({monitoring, crashed, self._failed}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stopping = True
-            # The batch in hand is finished, not torn off.
+            # Finish the current batch.
             async with self._applying:
                 pass
-            tending.cancel()
+            monitoring.cancel()
             crashed.cancel()
-            await asyncio.wait({tending, crashed})
+            await asyncio.wait({monitoring, crashed})
             await app.stop()
         if self._failed.done():
             self._failed.result()
-        if not tending.cancelled():
-            tending.result()
+        if not monitoring.cancelled():
+            monitoring.result()
         elif app.crash_reason is not None:
             raise app.crash_reason
 
-    async def _tend(
+    async def _monitor(
         self,
         app: faust.App,
         until_caught_up: bool,
@@ -250,7 +250,7 @@ class _Worker:
         idle_seconds: float,
         report: Callable[[Callable[[], Progress]], None],
     ) -> None:
-        """Start the app, then see to the projection's work whenever all is read, until the run should end."""
+        """Start the app, then do the pending work of the projection whenever all is read, until the run should end."""
         await app.start()
         log.info("worker_started", topics=list(self._topics), partitions=len(self._applied))
         settled = 0
@@ -261,36 +261,40 @@ class _Worker:
             if not any(lag.values()):
                 if await self._on_thread(self._projection.work):
                     continue
-                # While events trickle in, the next batch settles the one before it.
+                # While single events arrive, the next batch settles the previous one.
                 if until_caught_up or self._meter.done == settled:
                     await self._on_thread(self._projection.settle)
                 settled = self._meter.done
-                # The work may have taken long, and may itself have appended.
+                # Meanwhile records may have been appended, also by the work.
                 if until_caught_up and not any((await self._on_thread(self._lag)).values()):
                     return
             await _wait(self._changed, idle_seconds)
 
-    # What Faust calls. An error ends the run by `_failed`, and Faust gets a harmless answer: it would log the error,
-    # start the agent again, and hand it the batch after the one that failed.
+    # Called by Faust. An error ends the run through `_failed` and is hidden from Faust, which would log it, restart the
+    # agent, and continue with the batch after the one that failed.
 
     def partitions(self, topic: str) -> int:
+        """Return the number of partitions of a topic."""
         return self._partitions[topic]
 
     async def stored(self) -> Mapping[tuple[str, int], int]:
+        """Return the next offset to read for each (topic, partition)."""
         return self._applied
 
-    async def fetch(self, places: Sequence[tuple[str, int, int]]) -> list[Batch]:
+    async def fetch(self, positions: Sequence[tuple[str, int, int]]) -> list[Batch]:
+        """Read a batch for each position (topic, partition, offset) that has records; none if the run has ended."""
         if self._ended():
             return []
         try:
             return await self._on_thread(
-                lambda: self._log.read_together(places, self._batch_records, self._batch_bytes)
+                lambda: self._log.read_together(positions, self._batch_records, self._batch_bytes)
             )
         except Exception as error:  # noqa: BLE001 - raised out of `run`
             self._fail(error)
             return []
 
     async def apply(self, batches: list[Batch]) -> bool:
+        """Apply batches in the thread. Return False if the run has ended, or ends because of an error."""
         async with self._applying:
             if self._ended():
                 return False
@@ -302,7 +306,7 @@ class _Worker:
             for batch in batches:
                 self._applied[batch.topic, batch.partition] = batch.next
                 self._meter.add(len(batch))
-            # Somebody waits for the end. Otherwise asking how far the log goes can wait until nothing comes.
+            # The end of the run depends on the lag. Otherwise the lag is read only when idle: it costs a request.
             if self._until_caught_up:
                 self._changed.set()
             return True
@@ -317,9 +321,9 @@ class _Worker:
     async def _on_thread(self, job: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, job)
 
-    # What is done on the thread.
+    # Called in the thread.
 
-    def _find_place(self) -> None:
+    def _load_offsets(self) -> None:
         self._partitions = {topic: self._log.partitions(topic) for topic in self._topics}
         stored = self._projection.offsets()
         for topic, partitions in self._partitions.items():
@@ -334,30 +338,30 @@ class _Worker:
 
     def _lag(self) -> dict[PartitionId, int]:
         ends = self._log.ends(list(self._applied))
-        return {place: ends[place] - offset for place, offset in self._applied.items()}
+        return {partition: ends[partition] - offset for partition, offset in self._applied.items()}
 
 
 class _Meter:
-    """Counts records and knows their rate over the last seconds."""
+    """Counts applied records and computes their rate over the last seconds."""
 
     def __init__(self) -> None:
         self.done = 0
-        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        self._samples: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
     def add(self, records: int) -> None:
         self.done += records
 
     def progress(self, lag: Mapping[PartitionId, int]) -> Progress:
         now = time.monotonic()
-        while len(self._seen) > 1 and self._seen[1][0] <= now - RATE_SECONDS:
-            self._seen.popleft()
-        since, done = self._seen[0]
-        self._seen.append((now, self.done))
+        while len(self._samples) > 1 and self._samples[1][0] <= now - RATE_SECONDS:
+            self._samples.popleft()
+        since, done = self._samples[0]
+        self._samples.append((now, self.done))
         return Progress(self.done, lag, (self.done - done) / max(now - since, 1e-3))
 
 
 def _every(seconds: float, report: Callable[[Progress], None]) -> Callable[[Callable[[], Progress]], None]:
-    """Return a function that reports when the last report is so many seconds ago."""
+    """Return a function that calls `report` if its last call was at least `seconds` ago."""
     last = time.monotonic()
 
     def maybe(progress: Callable[[], Progress]) -> None:
@@ -378,15 +382,15 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 @contextmanager
 def _stopped_by_signals(stop: threading.Event, changed: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first SIGINT or SIGTERM; the second has the effect it had before."""
+    """Set `stop` at the first SIGINT or SIGTERM. The second has its usual effect."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
 
@@ -396,7 +400,7 @@ def _stopped_by_signals(stop: threading.Event, changed: asyncio.Event) -> Iterat
         changed.set()
         restore()
 
-    for number in before:
+    for number in handlers:
         loop.add_signal_handler(number, on_signal)
     try:
         yield
@@ -404,8 +408,8 @@ def _stopped_by_signals(stop: threading.Event, changed: asyncio.Event) -> Iterat
         restore()
 
 
-def _quieten(*names: str) -> None:
-    """Keep Faust's account of its own start and stop out of our log, unless somebody asked for it."""
+def _silence(*names: str) -> None:
+    """Suppress the log records of Faust's own start and stop, unless a level is configured."""
     for name in names:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:

@@ -1,20 +1,20 @@
 """The event log as a port: Kafka in production, one SQLite file on a single machine (`streams.embedded.log`).
 
 A log has topics, a topic has partitions, a partition has records in the order of their offsets. Offsets start at 0,
-never change and are never given twice; on a log that deletes or compacts, some are missing.
+never change and are never reused. On a log that deletes or compacts, some are missing.
 
-* LogError                 (a `TieoutError`) the log is at fault, and its text says what to do
+* LogError                 (a `TieoutError`) an error of the log; its text includes the remedy
   + LogBusy                another process writes to the same log
-  + LogMissing             there is no log at this place yet
-  + LogDamaged             what is stored is not a log, or cannot be read any more
-  + LogReadOnly            this log was opened for reading
-  + LogFailed              the file system or the broker refused: disk full, no permission, not reachable
-    - LogRefused           … the credentials, or the rights that go with them: waiting alone does not help
+  + LogMissing             the log does not exist yet
+  + LogDamaged             the stored data is not a log, or cannot be read
+  + LogReadOnly            the log is open for reading only
+  + LogFailed              the file system or the broker failed: disk full, no permission, not reachable
+    - LogRefused           … refused the credentials or their rights: waiting alone does not help
   + TopicMissing           the log has no topic, or no partition, of this name
-  + TopicMismatch          a topic exists, but not as it must be
-  + RecordTooLarge         a record is larger than the log takes
+  + TopicMismatch          a topic exists with other settings than required
+  + RecordTooLarge         a record exceeds the size limit of the log
   + OffsetOutOfRange       an offset before the first or after the last: the log is not the one that was read before
-  + LogDiffers             the log is older than the one that was read before, was made again since, or is another one
+  + LogDiffers             the log is older than the one that was read before, was re-created since, or is another one
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,13 +32,13 @@ Headers = tuple[tuple[str, bytes], ...]
 PartitionId = tuple[str, int]
 """A partition: full topic name and partition number."""
 
-# Both systems cut their events well below a megabyte. The limit only keeps a mistake, a whole export sent as one event,
-# from filling the memory of every reader.
+# Both systems cut their events well below a megabyte. The limit only prevents that a mistake, such as a whole export
+# sent as one event, fills the memory of every reader.
 RECORD_BYTES_MAX = 16 * 1024 * 1024
 
 
 class LogError(TieoutError):
-    """The event log is at fault; the text says what to do."""
+    """An error of the event log. The text includes the remedy."""
 
     code = "log-error"
 
@@ -55,31 +55,31 @@ class LogBusy(LogError):
 
 
 class LogMissing(LogError):
-    """There is no log at this place yet."""
+    """The log does not exist yet."""
 
     code = "log-missing"
 
 
 class LogDamaged(LogError):
-    """What is stored is not a log, or cannot be read any more."""
+    """The stored data is not a log, or cannot be read."""
 
     code = "log-damaged"
 
 
 class LogReadOnly(LogError):
-    """This log was opened for reading."""
+    """The log is open for reading only."""
 
     code = "log-read-only"
 
 
 class LogFailed(LogError):
-    """The file system or the broker failed; it may be better later."""
+    """The file system or the broker failed. A later attempt may succeed."""
 
     code = "log-failed"
 
 
 class LogRefused(LogFailed):
-    """The broker refused the credentials, or what they were used for."""
+    """The broker refused the credentials, or their rights are not sufficient."""
 
     code = "log-refused"
 
@@ -91,19 +91,19 @@ class TopicMissing(LogError):
 
 
 class TopicMismatch(LogError):
-    """A topic exists, but not as it must be."""
+    """A topic exists with other settings than required."""
 
     code = "topic-mismatch"
 
 
 class RecordTooLarge(LogError):
-    """A record is larger than the log takes."""
+    """A record exceeds the size limit of the log."""
 
     code = "record-too-large"
 
 
 class OffsetOutOfRange(LogError):
-    """An offset lies before the first record or after the last."""
+    """An offset is before the first record or after the last."""
 
     code = "offset-out-of-range"
 
@@ -115,33 +115,33 @@ class LogDiffers(LogError):
 
 
 class LogRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record as it stands in the log."""
+    """A record of the log."""
 
     topic: str
     """The full name, prefix included."""
     partition: int
     offset: int
     timestamp: int
-    """When the log took it: milliseconds since 1970 UTC. Never falls within a partition."""
+    """Time of the append in milliseconds since 1970 UTC. It never decreases within a partition."""
     key: bytes | None
     value: bytes | None
-    """The bytes as they came; None is a tombstone."""
+    """The original bytes; None is a tombstone."""
     headers: Headers = ()
 
 
 LOST: Final = "tieout-lost"
-"""The header of a record in the place of one that was lost when the log was damaged: why."""
+"""Header of a placeholder for a record that was lost when the log was damaged; its value is the reason."""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def is_lost(record: LogRecord) -> bool:
-    """Whether a record only stands in the place of one that was lost."""
+    """Return True if a record is the placeholder of a lost one."""
     return record.value is None and any(name == LOST for name, _ in record.headers)
 
 
 def digest(record: LogRecord) -> str:
-    """What tells a record from any other that might stand in its place."""
+    """Return a digest that distinguishes a record from any other at the same offset."""
     return blake2b(_encode(msgspec.structs.astuple(record)), digest_size=16).hexdigest()
 
 
@@ -154,31 +154,32 @@ class NewRecord(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Headers = ()
     partition: int | None = None
-    """None: chosen by the key, the same one for the same key; without a key any."""
+    """None: chosen by a hash of the key; without a key, any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Consecutive records of one partition, at least one: what an agent gets as one message."""
+    """Consecutive records of one partition, at least one. The agent gets the batches of one poll as one message."""
 
     topic: str
     partition: int
     follows: int
-    """Where reading stood before: the `next` of the batch before, or the stored offset, or the partition's start."""
+    """The offset before: the `next` of the previous batch, else the stored offset, else the start of the partition."""
     records: Sequence[LogRecord]
 
     @property
     def first(self) -> int:
-        """The offset of the first record; above `follows` where the log deleted or compacted some."""
+        """Return the offset of the first record. It exceeds `follows` if the log deleted or compacted records."""
         return self.records[0].offset
 
     @property
     def last(self) -> int:
+        """Return the offset of the last record."""
         return self.records[-1].offset
 
     @property
     def next(self) -> int:
-        """The offset to go on from once the batch is applied."""
+        """Return the offset to continue at once the batch is applied."""
         return self.records[-1].offset + 1
 
     def __len__(self) -> int:
@@ -186,124 +187,124 @@ class Batch:
 
 
 class EventLog(Protocol):
-    """What every event log promises. Any thread may call any method; each raises `LogError` and nothing else."""
+    """Port of an event log. All methods are thread-safe and raise only `LogError`."""
 
     def create_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> None:
-        """Make those of the topics that do not exist, each with that many partitions.
+        """Create the topics that do not exist, each with this number of partitions.
 
-        Raises `TopicMismatch` with all that `check_topics` finds, after the missing ones are made: a topic that exists
-        is never changed.
+        An existing topic is never changed. Raises `TopicMismatch` with the problems that `check_topics` reports then.
         """
         ...
 
     def check_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> list[str]:
-        """Say in a sentence for each topic what is wrong with it; empty when all exist as they must."""
+        """Return a sentence for each problem of the topics; empty if all exist as required."""
         ...
 
     def identities(self, topics: Sequence[str]) -> Mapping[str, str]:
-        """What tells topics (full names) from others of the same names: of a log made again, or of another one.
+        """Return the identities of topics (full names), which differ when a log is re-created or is another one.
 
-        A word for the kind, a colon and the identity; a topic that has none is left out.
+        An identity is its kind, a colon and a value. A topic without identity is omitted.
         """
         ...
 
     def topics(self) -> Mapping[str, int]:
-        """Return the full names of all topics with their numbers of partitions."""
+        """Return the number of partitions by full name of the topic."""
         ...
 
     def partitions(self, topic: str) -> int:
-        """Return a topic's number of partitions. Raises `TopicMissing`."""
+        """Return the number of partitions of a topic. Raises `TopicMissing`."""
         ...
 
     def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
-        """Append all of the records, and return the (partition, offset) of each, in the order given.
+        """Append all records. Return the (partition, offset) of each, in the order given.
 
-        When it returns, the records have survived a crash of the process and of the machine. Records given for one
-        partition keep their order. Raises `TopicMissing`, `RecordTooLarge`, `LogReadOnly`, and then none is appended.
-        After `LogFailed` none is in the embedded log; of a broker's some may be, and appending again repeats them.
+        When it returns, the records are durable: they survive a crash of the process and of the machine. Records of one
+        partition keep their order. If it raises `TopicMissing`, `RecordTooLarge` or `LogReadOnly`, none is appended.
+        After `LogFailed`, none is in the embedded log, but some may be on a broker; a retry duplicates those.
         """
         ...
 
     def begin_publishing(self) -> None:
-        """Refuse from now on what processes that began before append for the same publisher: `LogFailed` there.
+        """Fence earlier processes of the same publisher: their appends raise `LogFailed` from now on.
 
-        Call it before you read what is to be published: one that slept would put it after what came later. An embedded
-        log has one writer, and nothing to do here.
+        Call it before reading the records to publish, because a paused process could append old ones after newer ones.
+        An embedded log has one writer and does nothing here.
         """
         ...
 
     def read(self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
-        """Return records from an offset on, without waiting; empty when the offset is the end.
+        """Return the records from an offset on, without waiting; empty if the offset is the end.
 
-        As many as there are, up to `max_records`, and no more once they hold `max_bytes` of keys and values, but at
-        least one if there is one. Raises `OffsetOutOfRange` for an offset before the start or after the end.
+        Returns at most `max_records`, and stops once keys and values reach `max_bytes`, but returns at least one record
+        if any exists. Raises `OffsetOutOfRange` for an offset before the start or after the end.
         """
         ...
 
-    def read_together(self, places: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
-        """Return a batch of each place (topic, partition, offset) that has records, as `read`: from each in proportion
-        to what is left there, and all of what is short (`portions`).
+    def read_together(self, positions: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
+        """Return a batch for each position (topic, partition, offset) that has records, as `read` does. The limits
+        apply to all of them together.
 
-        Then the long ones reach their ends together, and the events of a document, which come on several, meet: it is
-        decided once. The limits are for all places together.
+        Each partition contributes in proportion to its remaining records, a short one all of them (`portions`). So the
+        long ones reach their ends together, and the events of a document, which arrive on several, are in one batch and
+        the document is evaluated once.
         """
         ...
 
     def start_offset(self, topic: str, partition: int) -> int:
-        """Return the offset of the first record that is still there; the end offset when there is none."""
+        """Return the offset of the first existing record, or the end offset if there is none."""
         ...
 
     def end_offset(self, topic: str, partition: int) -> int:
-        """Return the offset to stop at: nothing is there from it on."""
+        """Return the end offset: that after the last record."""
         ...
 
-    def ends(self, places: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
-        """Return the end offsets of several partitions, in one question."""
+    def ends(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+        """Return the end offsets of several partitions, in one request."""
         ...
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
-        """Return the offset of the first record at or after a time (ms since 1970 UTC); the end offset if none is."""
+        """Return the offset of the first record at or after a time (ms since 1970 UTC), or the end offset."""
         ...
 
     def close(self) -> None:
-        """Let go of the log. A second call does nothing."""
+        """Close the log. Idempotent."""
         ...
 
 
 P = TypeVar("P")
-# Of a batch, what partitions that are read whole may take together.
-WHOLE: Final = 1 / 4
+# Part of a batch that partitions which are read whole may use together.
+WHOLE_SHARE: Final = 1 / 4
 
 
-def portions(left: Mapping[P, int], max_records: int, max_bytes: int) -> dict[P, tuple[int, int]]:
-    """How many records and bytes to read of each place of which so many records are `left`: a short one whole, as far
-    as a quarter of the bytes allows, the others in proportion.
+def portions(remaining: Mapping[P, int], max_records: int, max_bytes: int) -> dict[P, tuple[int, int]]:
+    """Return how many records and bytes to read of each partition, given its number of remaining records.
 
-    In proportion, a short one takes as many batches as the longest. That may be a feed of nothing but companies and
-    currencies, on which every document rests: each batch that brings another company has all documents decided again.
+    Short partitions are read whole, up to a quarter of both limits, the others in proportion. In proportion, a short
+    one would take as many batches as the longest. It may contain only companies and currencies, on which every document
+    depends: each batch that brings another company re-evaluates all documents.
     """
-    waiting = {place: own for place, own in left.items() if own > 0}
-    most = int(max_records * WHOLE) // max(1, len(waiting))
-    room = int(max_bytes * WHOLE) // max(1, len(waiting))
-    short = {place: own for place, own in waiting.items() if own <= most}
-    long = {place: own for place, own in waiting.items() if own > most}
+    waiting = {partition: records for partition, records in remaining.items() if records > 0}
+    most = int(max_records * WHOLE_SHARE) // max(1, len(waiting))
+    room = int(max_bytes * WHOLE_SHARE) // max(1, len(waiting))
+    short = {partition: records for partition, records in waiting.items() if records <= most}
+    long = {partition: records for partition, records in waiting.items() if records > most}
     records = short | shares(long, max_records - sum(short.values()))
     if long:
         size = dict.fromkeys(short, room) | shares(long, max_bytes - room * len(short))
     else:
         size = shares(short, max_bytes)
-    return {place: (own, max(1, size.get(place, 0))) for place, own in records.items()}
+    return {partition: (count, max(1, size.get(partition, 0))) for partition, count in records.items()}
 
 
-def shares(left: Mapping[P, int], limit: int) -> dict[P, int]:
-    """`limit` divided in proportion to what is `left` in each place; a place with anything left gets at least 1, as
-    long as there is some.
+def shares(remaining: Mapping[P, int], limit: int) -> dict[P, int]:
+    """Divide `limit` in proportion to the remaining records. Each partition with any gets at least 1 until the limit is
+    used up.
     """
-    total = sum(max(0, own) for own in left.values())
-    found = {}
-    for place, own in left.items():
-        if own > 0 and limit > 0:
-            found[place] = max(1, limit * own // total)
-            limit -= found[place]
-            total -= own
-    return found
+    total = sum(max(0, records) for records in remaining.values())
+    divided = {}
+    for partition, records in remaining.items():
+        if records > 0 and limit > 0:
+            divided[partition] = max(1, limit * records // total)
+            limit -= divided[partition]
+            total -= records
+    return divided

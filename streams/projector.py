@@ -1,6 +1,6 @@
-"""From batches of the log to the store: decode each record, apply what it says, publish what came of it.
+"""The `Projection` that the agent works on: decodes batches, publishes the outbox, and does the pending work.
 
-The one place where bytes, maps and the store meet. It is the `Projection` that the agent works on.
+Only here do bytes, maps and the store meet. The steps of a batch are those of `streams.agents.process`.
 """
 
 import time
@@ -28,14 +28,15 @@ from streams.topics import COMMANDS, DEFAULT_PREFIX, REJECTED, STATE
 
 log = structlog.get_logger(__name__)
 
-PUBLISHED_AT_ONCE: Final = 5_000
+PUBLISH_CHUNK: Final = 5_000
+"""Maximum number of records in one append."""
 PURGE_SECONDS: Final = 3600.0
-LOOK_SECONDS: Final = 1.0
-"""How often a worker looks what other processes did: commands that were left, a replay, a pin that was removed."""
+CHECK_SECONDS: Final = 1.0
+"""Interval of the checks for changes by other processes: commands in the inbox, a replay, a removed pin."""
 INBOX: Final = "tieout-inbox"
-"""The header of a command that waited in the inbox: its id there."""
-TELL_SECONDS: Final = 60.0
-"""How often a worker looks which errors stand elsewhere only because time has passed."""
+"""Header of a command that comes from the inbox: its id there."""
+STATUS_SECONDS: Final = 60.0
+"""Interval of the checks for errors whose status changes with time alone."""
 
 _COMMANDS: Final = f".{COMMANDS.name}"
 
@@ -45,12 +46,12 @@ _json = msgspec.json.Encoder().encode
 class Projector:
     """Applies batches of the change topics to a store, and publishes its outbox.
 
-    `environments` are those that events may come from, None for any; `pinned` asks which are pinned by now, since a
-    person may remove one. `overlapping`: the next batch is decoded, linked and decided while a thread of its own
-    commits and publishes this one, which pays where the database is another process. `purge_before` tells up to which
-    time (microseconds since 1970 UTC) history of the error log is deleted; by default none is. `state` is what the
-    state topic is kept from; a store that is computed beside the one in use has none. Raises what the store raises:
-    `LeaseLost`, or a failed transaction.
+    `environments` are those that events may come from, None for any. `pinned` returns the currently pinned ones, since
+    a person may remove one. With `overlapping`, the next batch is prepared while a thread commits and publishes this
+    one, which pays where the database is another process. `purge_before` returns the time (microseconds since 1970
+    UTC) before which the history of the error log is deleted; by default none is. `state` is the outbox of the state
+    topic; a store that is rebuilt next to the one in use has none. Raises the errors of the store: `LeaseLost`, or a
+    failed transaction.
     """
 
     def __init__(
@@ -75,13 +76,13 @@ class Projector:
         self._committer = Committer(overlapping)
         self._purge_before = purge_before
         self._state = state
-        self._purge_at = self._tell_at = self._look_at = time.monotonic()
-        self._taken: set[str] = set()
+        self._next_purge = self._next_status = self._next_check = time.monotonic()
+        self._queued: set[str] = set()
         self.rejected = 0
-        """Events that were put on the rejected topic."""
+        """Number of events put on the rejected topic."""
 
     def offsets(self) -> Mapping[tuple[str, int], int]:
-        """The next record to read, by topic and partition."""
+        """Return the next offset to read by topic and partition. Waits for the commit in progress."""
         self._committer.wait()
         return self._writer.offsets()
 
@@ -113,71 +114,75 @@ class Projector:
         return decoded
 
     def work(self) -> bool:
-        """Publish the state that changed, put commands of the inbox on their topic, publish what was left over, decide
-        again a bounded number of documents, look which errors return, or purge some history; True while some of it is
-        left. Raises `StoreReplaced` when a replay has put another store in place.
+        """Do one bounded part of the pending work. Return True if more is left.
+
+        In this order: publish changed state, put commands of the inbox on their topic, publish records left in the
+        outbox, re-evaluate documents, publish errors whose status changed with time, purge history. Raises
+        `StoreReplaced` if a replay has swapped in another store.
         """
-        if self._publish_state() or self._look():
+        if self._publish_state() or self._check_other_processes():
             return True
         if self._writer.has_leftovers:
             self._committer.wait()
-            self._publish(self._writer.outbox_records(PUBLISHED_AT_ONCE))
+            self._publish(self._writer.outbox_records(PUBLISH_CHUNK))
             return True
         if self._writer.recomputing:
             self._committer.wait()
             if (plan := self._writer.recompute()) is not None:
                 self._publish_plan(plan)
                 return True
-        return self._tell() or self._purge()
+        return self._publish_error_states() or self._purge()
 
     def _publish_state(self) -> bool:
-        """First of all: somebody may wait with a call until its attempt is on the topic."""
-        if self._state is None or not (waiting := self._state.pending(PUBLISHED_AT_ONCE)):
+        """Publish changed state. It comes first, because a call may be waiting until its attempt is confirmed."""
+        if self._state is None or not (waiting := self._state.pending(PUBLISH_CHUNK)):
             return False
         self._committer.wait()
-        placed = self._log.append([self._record(one.outgoing) for one in waiting])
-        if not self._state.acknowledge(waiting, placed[-1][1] + 1):
+        locations = self._log.append([self._record(record.outgoing) for record in waiting])
+        if not self._state.acknowledge(waiting, locations[-1][1] + 1):
             log.warning("state_published_again", topic=f"{self._prefix}.{STATE.name}")
         return True
 
-    def _look(self) -> bool:
-        """Look what other processes did to the store: a replay, commands that they left, pins that they removed."""
-        if time.monotonic() < self._look_at:
+    def _check_other_processes(self) -> bool:
+        """Check for changes by other processes: a replay, commands in the inbox, removed pins."""
+        if time.monotonic() < self._next_check:
             return False
         self._committer.wait()
         self._writer.check_generation()
         if self._environments is not None and self._pinned is not None:
             self._environments.pin(self._pinned())
         waiting = self._writer.inbox_commands()
-        new = [one for one in waiting if one.id not in self._taken]
+        new = [command for command in waiting if command.id not in self._queued]
         if new:
-            # What a worker before this one put there and did not apply comes twice, and counts once by its own id.
+            # A command that a previous worker appended and did not apply is appended twice. It is idempotent by its id.
             topic = f"{self._prefix}{_COMMANDS}"
-            self._log.append([NewRecord(topic, one.key, one.value, ((INBOX, one.id.encode()),)) for one in new])
-        self._taken = {one.id for one in waiting}
-        self._look_at = time.monotonic() + LOOK_SECONDS
+            self._log.append(
+                [NewRecord(topic, command.key, command.value, ((INBOX, command.id.encode()),)) for command in new]
+            )
+        self._queued = {command.id for command in waiting}
+        self._next_check = time.monotonic() + CHECK_SECONDS
         return bool(new)
 
-    def _tell(self) -> bool:
-        if time.monotonic() < self._tell_at:
+    def _publish_error_states(self) -> bool:
+        if time.monotonic() < self._next_status:
             return False
         self._committer.wait()
         if self._writer.publish_error_states():
             return True
-        self._tell_at = time.monotonic() + TELL_SECONDS
+        self._next_status = time.monotonic() + STATUS_SECONDS
         return False
 
     def _purge(self) -> bool:
-        if self._purge_before is None or time.monotonic() < self._purge_at:
+        if self._purge_before is None or time.monotonic() < self._next_purge:
             return False
         self._committer.wait()
         if self._writer.purge(self._purge_before()):
             return True
-        self._purge_at = time.monotonic() + PURGE_SECONDS
+        self._next_purge = time.monotonic() + PURGE_SECONDS
         return False
 
     def settle(self) -> None:
-        """Return once all that was applied is committed and published, the state with it. Raises what that raised."""
+        """Return once everything applied is committed and published, including the state. Raises their errors."""
         self._committer.wait()
         while self._publish_state():
             pass
@@ -188,18 +193,21 @@ class Projector:
         self._committer.close()
 
     def _publish_batch(self, plan: Plan) -> None:
-        log.debug("batches_applied", places={f"{move.topic}/{move.partition}": move.next for move in plan.advances})
+        log.debug(
+            "batches_applied",
+            places={f"{advance.topic}/{advance.partition}": advance.next for advance in plan.advances},
+        )
         self._publish_plan(plan)
 
     def _publish_plan(self, plan: Plan) -> None:
-        """Publish what a plan put into the outbox, unless older things wait there: those must go first."""
+        """Publish the outbox records of a plan, unless older ones are left there: those must be published first."""
         if not self._writer.has_leftovers:
             first = plan.last - len(plan.outgoing) + 1
             self._publish(list(enumerate(plan.outgoing, first)))
 
     def _publish(self, waiting: Sequence[tuple[int, Outgoing]]) -> None:
-        for start in range(0, len(waiting), PUBLISHED_AT_ONCE):
-            part = waiting[start : start + PUBLISHED_AT_ONCE]
+        for start in range(0, len(waiting), PUBLISH_CHUNK):
+            part = waiting[start : start + PUBLISH_CHUNK]
             self._log.append([self._record(item) for _, item in part])
             self._writer.acknowledge(part[-1][0])
 
@@ -207,12 +215,12 @@ class Projector:
         return NewRecord(f"{self._prefix}.{item.topic}", item.key, item.value)
 
 
-def take(record: LogRecord, effects: DecodedBatch, maps: Maps, environments: Environments | None = None) -> str | None:
-    """Sort what an event says to where it is applied; return why it, or a part of it, cannot be."""
+def take(record: LogRecord, batch: DecodedBatch, maps: Maps, environments: Environments | None = None) -> str | None:
+    """Decode a record and add its facts to `batch`. Return the reason if it, or a part of it, is rejected."""
     if is_lost(record):
         return "the event was lost when the log was damaged (`tieout log salvage`): have its source send it again"
     if record.topic.endswith(_COMMANDS):
-        return _take_command(record, effects, maps)
+        return _take_command(record, batch, maps)
     reason = None
     try:
         facts = decode(record.value, record.headers, record, environments)
@@ -229,35 +237,35 @@ def take(record: LogRecord, effects: DecodedBatch, maps: Maps, environments: Env
         if isinstance(fact, Change):
             entity_map = maps.by_name.get(fact.entity) or maps.find(fact.entity)
             if fact.operation == "notify" and (entity_map is not None or not fact.id):
-                effects.notices.append(notice(fact))
-                effects.reread_requests.append(notices.request_of_change(fact, entity_map))
+                batch.notices.append(notice(fact))
+                batch.reread_requests.append(notices.request_of_change(fact, entity_map))
             elif entity_map is None:
                 unmapped[fact.entity] = None
             else:
-                effects.changes.append((fact, entity_map))
+                batch.changes.append((fact, entity_map))
         elif isinstance(fact, Heartbeat):
-            effects.heartbeats.append(fact)
+            batch.heartbeats.append(fact)
         elif isinstance(fact, ProcessMessage):
-            effects.messages.append(fact)
+            batch.messages.append(fact)
     if not unmapped:
         return reason
     return "; ".join([*([reason] if reason else []), *map(_in_no_map, unmapped)])
 
 
-def _take_command(record: LogRecord, effects: DecodedBatch, maps: Maps) -> str | None:
-    waited = [value.decode("ascii", "replace") for name, value in record.headers if name == INBOX]
-    # Anybody may write to the topic, and no database keeps every character.
-    effects.applied_commands += [one for one in waited if one.isprintable()]
+def _take_command(record: LogRecord, batch: DecodedBatch, maps: Maps) -> str | None:
+    queued = [value.decode("ascii", "replace") for name, value in record.headers if name == INBOX]
+    # Any client may write to the topic, and databases do not store every character.
+    batch.applied_commands += [identifier for identifier in queued if identifier.isprintable()]
     try:
         command = commands.read(record.value)
         if isinstance(command, commands.DeleteError):
-            effects.deletions.append(command.deletion)
+            batch.deletions.append(command.deletion)
             if (retry := command.retry) is not None:
-                effects.requests.append(ReceivedRequest(record.topic, record.partition, record.offset, retry))
+                batch.requests.append(ReceivedRequest(record.topic, record.partition, record.offset, retry))
         elif isinstance(command, commands.RowRead):
-            effects.reread_answers.append(command.reread_request(maps.find(command.entity)))
+            batch.reread_answers.append(command.reread_request(maps.find(command.entity)))
         elif command is not None:
-            effects.requests.append(ReceivedRequest(record.topic, record.partition, record.offset, command.request))
+            batch.requests.append(ReceivedRequest(record.topic, record.partition, record.offset, command.request))
     except Rejected as refused:
         return str(refused)
     return None
@@ -270,14 +278,14 @@ def _in_no_map(entity: str) -> str:
 
 
 def notice(change: Change) -> Outgoing:
-    """A wish to read a row again, for the commands topic (R5): an event that was cut, or that carries keys only."""
+    """Return the re-read request for the commands topic (R5), for an event that was cut or that has keys only."""
     command = {"command": "read", **change_json(change)}
     del command["operation"]
     return Outgoing(COMMANDS.name, (change.id or change.evidence.event or change.entity).encode(), _json(command))
 
 
 class RejectedEvent(msgspec.Struct, frozen=True):
-    """An event on the rejected topic (R7): where it stood, why it was refused, and all of it."""
+    """An event on the rejected topic (R7): its location, the reason, and its content."""
 
     topic: str
     partition: int
@@ -289,21 +297,21 @@ class RejectedEvent(msgspec.Struct, frozen=True):
 
 
 def rejection(record: LogRecord, reason: str) -> Outgoing:
-    """An event that was refused, for the rejected topic; its key is its original place, so that publishing twice
-    counts once.
+    """Return the record of a rejected event for the rejected topic. Its key is its original location, so that
+    publishing is idempotent.
     """
-    place = f"{record.topic}/{record.partition}/{record.offset}"
+    location = f"{record.topic}/{record.partition}/{record.offset}"
     event = RejectedEvent(
         record.topic, record.partition, record.offset, reason, record.key, record.value, list(record.headers)
     )
-    return Outgoing(REJECTED.name, place.encode(), _json(event))
+    return Outgoing(REJECTED.name, location.encode(), _json(event))
 
 
 def read_rejection(value: bytes) -> RejectedEvent:
-    """An event of the rejected topic."""
+    """Decode a record of the rejected topic."""
     return msgspec.json.decode(value, type=RejectedEvent)
 
 
 def as_json(event: RejectedEvent) -> dict[str, Any]:
-    """A rejected event for programs; bytes in base64."""
+    """Return a rejected event as JSON values; bytes are in base64."""
     return dict(msgspec.to_builtins(event))

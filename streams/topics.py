@@ -1,7 +1,7 @@
-"""Every topic on one page: what it holds, its key, how long it is kept, and who reads it.
+"""The topics: contents, key, retention and readers of each.
 
-A topic's full name is the environment's prefix and its own name: `tieout.finance.changes`. The prefix keeps apart the
-environments that share a broker; nothing but the full name ever reaches the log.
+The full name of a topic is the prefix of the environment and its own name: `tieout.finance.changes`. The prefix
+separates environments that share a broker. The log knows full names only.
 """
 
 import re
@@ -15,7 +15,7 @@ DEFAULT_PREFIX = "tieout"
 # Kafka's own rule for topic names. The longest of our names has 17 characters, and Kafka allows 249.
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
-# A fiscal year of 53 weeks has 371 days: "two fiscal years" must hold for companies that close by weeks, too.
+# A fiscal year of 53 weeks has 371 days. Companies that close by weeks need two of these.
 TWO_FISCAL_YEARS = timedelta(days=2 * 371)
 
 Cleanup = Literal["delete", "compact", "compact,delete"]
@@ -23,22 +23,22 @@ Cleanup = Literal["delete", "compact", "compact,delete"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """A topic as it must exist on the log."""
+    """A topic with its required settings."""
 
     name: str
-    """Without the prefix, as `tieout ingest` takes it."""
+    """Name without the prefix, as `tieout ingest` accepts it."""
     holds: str
     key: str
-    """What a record's key is; records of one key keep their order."""
+    """Meaning of the key of a record. Records of one key keep their order."""
     cleanup: Cleanup
     retention: timedelta | None
-    """How long a record is kept at least; None: for ever, as far as compaction leaves it."""
+    """Minimum retention of a record; None: unlimited, except for compaction."""
     readers: tuple[str, ...]
     partitions: int | None = None
-    """How many it always has; None: as many as the settings say."""
+    """Fixed number of partitions; None: the configured number."""
 
     def full_name(self, prefix: str = DEFAULT_PREFIX) -> str:
-        """Return the name on the log. Raises `ValueError` for a prefix that Kafka would not take."""
+        """Return the full name. Raises `ValueError` for a prefix that Kafka does not accept."""
         if not _PREFIX.fullmatch(prefix):
             raise ValueError(
                 f"The topic prefix {prefix!r} cannot be part of a topic name: use letters, digits, '.', '_' and '-', "
@@ -47,19 +47,19 @@ class Topic:
         return f"{prefix}.{self.name}"
 
     def parts(self, configured: int) -> int:
-        """Return its number of partitions under settings that say so many."""
+        """Return the number of partitions, given the configured number."""
         return self.partitions or configured
 
     def config(self) -> Mapping[str, str]:
         """Return the topic's settings under Kafka's names.
 
-        Times are those of the append: by the times of the events a reload of old ones would be deleted at once, and a
-        look-up of the offset at a time would be wrong.
+        Timestamps are those of the append. With the times of the events, reloaded old events would be deleted at once,
+        and finding the offset at a time would return wrong results.
         """
-        kept = -1 if self.retention is None else int(self.retention.total_seconds() * 1000)
+        retention_ms = -1 if self.retention is None else int(self.retention.total_seconds() * 1000)
         return {
             "cleanup.policy": self.cleanup,
-            "retention.ms": str(kept),
+            "retention.ms": str(retention_ms),
             "message.timestamp.type": "LogAppendTime",
         }
 
@@ -85,7 +85,7 @@ COMMANDS = Topic(
     holds="rows to read again, sync requests, retries, deletions",
     key="subject",
     cleanup="delete",
-    # As long as the events beside which they are applied again.
+    # As long as the events with which a replay applies them again.
     retention=TWO_FISCAL_YEARS,
     readers=("project", "handle"),
 )
@@ -112,7 +112,7 @@ STATE = Topic(
     cleanup="compact",
     retention=None,
     readers=("a store that is made anew", "verify"),
-    # What is written first is read first, whatever it is about.
+    # One partition, so that records keep their order across all keys.
     partitions=1,
 )
 REJECTED = Topic(
@@ -128,7 +128,7 @@ CHANGES = (FINANCE_CHANGES, DATAVERSE_CHANGES)
 """The events of both systems; both have the same number of partitions."""
 
 PROJECTED = (*CHANGES, COMMANDS)
-"""What the writer reads. Of the commands it applies those that concern the store."""
+"""The topics that the writer reads. It applies those commands that concern the store."""
 
 TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in (*CHANGES, COMMANDS, POSITIONS, ERRORS, STATE, REJECTED)}
 """All topics by their names without the prefix."""

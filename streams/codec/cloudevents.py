@@ -64,26 +64,38 @@ class _Attributes(msgspec.Struct, gc=False):
 
 
 class RowChanged(_Attributes, tag_field="type", tag="tieout.row.changed", kw_only=True, gc=False):
+    """`tieout.row.changed`: a row was created, changed or deleted."""
+
     data: RowData
 
 
 class SourceComplete(_Attributes, tag_field="type", tag="tieout.source.complete", kw_only=True, gc=False):
+    """`tieout.source.complete`: a source has sent everything up to a time."""
+
     data: CompleteData
 
 
 class ProcessStarted(_Attributes, tag_field="type", tag="tieout.process.started", kw_only=True, gc=False):
+    """`tieout.process.started`: a run of a process has started."""
+
     data: ProcessData
 
 
 class ProcessSaid(_Attributes, tag_field="type", tag="tieout.process.message", kw_only=True, gc=False):
+    """`tieout.process.message`: a message of a run."""
+
     data: ProcessData
 
 
 class ProcessFinished(_Attributes, tag_field="type", tag="tieout.process.finished", kw_only=True, gc=False):
+    """`tieout.process.finished`: a run has ended successfully."""
+
     data: ProcessData
 
 
 class ProcessFailed(_Attributes, tag_field="type", tag="tieout.process.failed", kw_only=True, gc=False):
+    """`tieout.process.failed`: a run has failed."""
+
     data: ProcessData
 
 

@@ -1,19 +1,17 @@
 """The event log in one SQLite file, for one machine: no broker, no server.
 
 A row of the file is a block: the records of one append to one partition, encoded together, up to `BLOCK_BYTES_MAX`.
-Blocks rather than a row for each record, because Python's sqlite3 lets go of the interpreter lock at every row: a
-thread that reads record by record beside a busy one waits up to 5 ms for each. It also makes appending three times as
-fast. `streams.embedded.blocks` says how they lie in the file, and which checksums prove them; every read is held to
-them.
+Blocks are used because Python's sqlite3 releases the interpreter lock at every row: a thread that reads row by row
+while another is busy waits up to 5 ms for each record. Appending is three times as fast with them.
+`streams.embedded.blocks` defines the layout of the file and the checksums, which every read verifies.
 
-A block's key is its partition's number in this file and its first offset, packed into one integer, so that a partition
-is read in key order, and appending to one partition never moves another's blocks.
+The key of a block packs the number of the partition in this file and the first offset into one integer, so that a
+partition is read in key order, and appending to one partition never moves the blocks of another.
 
-Nothing is ever deleted or compacted here, whatever the topics' policies say: a machine's disk holds years of one
-company, and a topic that keeps more than it must breaks no promise.
+Nothing is ever deleted or compacted, whatever the policies of the topics are: a disk holds years of one company, and
+retention is a minimum.
 """
 
-import fcntl
 import itertools
 import os
 import sqlite3
@@ -25,7 +23,6 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 from zlib import crc32
 
-from store.schema.sqlite_files import make_private
 from streams.embedded.blocks import (
     INSERT_BLOCK,
     MOVE_END,
@@ -51,10 +48,10 @@ from streams.embedded.blocks import (
     whole,
     written,
 )
+from streams.embedded.lock import acquire_lock
 from streams.log import (
     RECORD_BYTES_MAX,
     Batch,
-    LogBusy,
     LogFailed,
     LogReadOnly,
     LogRecord,
@@ -68,8 +65,7 @@ from streams.log import (
 )
 from streams.topics import DEFAULT_PREFIX, Topic
 
-# Large blocks append and read faster; small ones make looking up a single record cheaper. Past 256 KiB nothing is
-# gained.
+# Large blocks append and read faster; small ones make reading a single record cheaper. Above 256 KiB nothing is gained.
 BLOCK_BYTES_MAX = 256 * 1024
 
 _LAST_BLOCK = "SELECT id, count, time FROM blocks WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
@@ -78,7 +74,7 @@ _NEXT_BLOCK = "SELECT min(id) FROM blocks WHERE id > ? AND id < ?"
 
 
 class _Extent(NamedTuple):
-    """A block without its body, which nothing proves: the offsets from `base` up to `end`, appended at `time`."""
+    """A block without its body, not verified: the offsets from `base` up to `end`, appended at `time`."""
 
     base: int
     end: int
@@ -97,14 +93,14 @@ class _Filling:
         self.size = 0
 
     def row(self, now: int) -> tuple[int, int, int, int, bytes]:
-        """The row of the table of blocks."""
+        """Return the row for the table of blocks."""
         body, count = encode(self.items), len(self.items)
         checksum = block_checksum(self.partition, self.base, count, now, body)
         return self.partition.low + self.base, count, now, checksum, body
 
 
 class EmbeddedLog:
-    """An `EventLog` in a SQLite file. One process writes at a time; any number may read beside it."""
+    """An `EventLog` in a SQLite file. One process writes at a time; any number may read concurrently."""
 
     def __init__(
         self,
@@ -121,8 +117,8 @@ class EmbeddedLog:
         self._lock = lock
         self._record_bytes_max = record_bytes_max
         self._clock = clock
-        # One connection and its mutex: a write holds it for a transaction, a read for a statement. Encoding is done
-        # outside of it, so appending threads have a mutex of their own.
+        # The mutex of the connection: a write holds it for a transaction, a read for a statement. Records are encoded
+        # without it, so appends have a mutex of their own.
         self._mutex = threading.Lock()
         self._appending = threading.Lock()
         self._closed = False
@@ -143,16 +139,16 @@ class EmbeddedLog:
         record_bytes_max: int = RECORD_BYTES_MAX,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> "EmbeddedLog":
-        """Open a log; for writing, make it if it is not there, and hold it until `close` or the end of the process.
+        """Open a log. For writing, create it if necessary, and lock it until `close` or the end of the process.
 
-        `clock` gives the time of an append in milliseconds since 1970 UTC.
+        `clock` returns the time of an append in milliseconds since 1970 UTC.
 
-        Raises `LogBusy` when another process writes to it, `LogMissing` when there is none to read, `LogDamaged` when
-        the file is not a log or, for writing, when the end of a partition is damaged, and `LogFailed` when the file
-        system refuses.
+        Raises `LogBusy` if another process writes to it, `LogMissing` if there is none to read, `LogDamaged` if the
+        file is not a log or, for writing, if the end of a partition is damaged, and `LogFailed` if the file system
+        fails.
         """
         file = Path(path).absolute()
-        lock = take_lock(file) if mode == "write" else None
+        lock = acquire_lock(file) if mode == "write" else None
         try:
             connection = open_file(file, mode)
             log = cls(file, connection, lock=lock, record_bytes_max=record_bytes_max, clock=clock)
@@ -171,13 +167,16 @@ class EmbeddedLog:
 
     @property
     def path(self) -> Path:
+        """Return the absolute path of the file."""
         return self._path
 
     def identities(self, topics: Sequence[str]) -> Mapping[str, str]:
-        # A log of the format before this one has none until it is opened for writing.
+        """Return the identity of the log for each topic; empty for a file of the previous format."""
+        # A log of the previous format has none until it is opened for writing.
         return {} if self._identity is None else dict.fromkeys(topics, f"log:{self._identity}")
 
     def create_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> None:
+        """Create the missing topics in one transaction. Raises `TopicMismatch`."""
         if partitions < 1:
             raise ValueError(f"A topic has at least one partition, not {partitions}.")
         missing = [topic for topic in topics if topic.full_name(prefix) not in self._partitions]
@@ -192,6 +191,7 @@ class EmbeddedLog:
             raise TopicMismatch("\n".join(problems))
 
     def check_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> list[str]:
+        """Return a sentence for each missing topic or wrong number of partitions."""
         existing = self.topics()
         problems = []
         for topic in topics:
@@ -207,20 +207,23 @@ class EmbeddedLog:
         return problems
 
     def topics(self) -> Mapping[str, int]:
+        """Return the number of partitions by full name of the topic."""
         with self._using() as connection:
             self._load_partitions(connection)
         return {name: len(partitions) for name, partitions in self._partitions.items()}
 
     def partitions(self, topic: str) -> int:
+        """Return the number of partitions of a topic. Raises `TopicMissing`."""
         return len(self._partitions_of(topic))
 
     def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
+        """Append all records in one transaction. Return the (partition, offset) of each."""
         for topic in {record.topic for record in records}:
             self._partitions_of(topic)
-        # Two threads may append: the ends are read and moved under one hold of the mutex.
+        # Threads may append concurrently: the ends are read and advanced under one hold of the mutex.
         with self._appending:
             now = max(self._clock(), self._latest)
-            filled, ends, placed = self._lay_out(records)
+            filled, ends, placed = self._assign_offsets(records)
             rows = [filling.row(now) for filling in filled]
             moved = [(end, partition_checksum(own, end), own.place) for own, end in ends.items()]
             with self._writing() as connection:
@@ -230,21 +233,23 @@ class EmbeddedLog:
             self._latest = now
         return placed
 
-    def begin_publishing(self) -> None: ...
+    def begin_publishing(self) -> None:
+        """Do nothing: the lock admits one writer."""
 
     def read(self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
+        """Return records from an offset on. Raises `LogDamaged` or `OffsetOutOfRange`."""
         own = self._partition_of(topic, partition)
         records: list[LogRecord] = []
         with self._using() as connection:
-            # Before the blocks: a writer beside this reader may add some.
+            # Read before the blocks, because a writer may append concurrently.
             end = end_of(connection, self._path, own, self._checked)
             wanted = {"low": own.low, "wanted": own.low + max(offset, 0), "high": own.high}
             reached = max(offset, 0)
-            # Closed at once: a statement left in the middle would keep the write-ahead log from being emptied.
+            # Closed immediately: an unfinished statement would prevent a checkpoint of the write-ahead log.
             with closing(connection.execute(self._blocks_from, wanted)) as rows:
                 for number, row in enumerate(rows):
                     block, items = self._read_block(own, row)
-                    # Only the first one may begin before the offset. Nothing is ever deleted, so nothing is left out.
+                    # Only the first block may begin before the offset. Nothing is ever deleted, so there are no gaps.
                     if block.base > reached or (number and block.base != reached):
                         raise damage(self._path, own, reached, block.base, "what stood there cannot be found")
                     skip = max(offset - block.base, 0)
@@ -269,11 +274,12 @@ class EmbeddedLog:
         return records
 
     def read_together(self, places: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
+        """Return a batch for each position that has records, in proportion to the remaining ones."""
         ends = self.ends([(topic, partition) for topic, partition, _ in places])
         left = {place: ends[place[0], place[1]] - place[2] for place in places}
         for place, own in left.items():
             if own < 0:
-                self.read(*place, 1, 1)  # says that this is not the log of before
+                self.read(*place, 1, 1)  # raises `OffsetOutOfRange`
         found = [
             Batch(topic, partition, offset, self.read(topic, partition, offset, records, size))
             for (topic, partition, offset), (records, size) in portions(left, max_records, max_bytes).items()
@@ -281,29 +287,33 @@ class EmbeddedLog:
         return [batch for batch in found if batch.records]
 
     def start_offset(self, topic: str, partition: int) -> int:
+        """Return 0: nothing is ever deleted."""
         self._partition_of(topic, partition)
         return 0
 
     def end_offset(self, topic: str, partition: int) -> int:
+        """Return the offset after the last record."""
         own = self._partition_of(topic, partition)
         with self._using() as connection:
             return end_of(connection, self._path, own, self._checked)
 
     def ends(self, places: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+        """Return the end offsets of several partitions."""
         return {place: self.end_offset(*place) for place in places}
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
+        """Return the offset of the first record at or after a time, found by bisection of the blocks."""
         own = self._partition_of(topic, partition)
         last = end = self.end_offset(topic, partition)
         first = 0
-        # Times never fall within a partition, and a block has one time: halve the offsets, a block at a time.
+        # Times never decrease within a partition, and a block has one time: bisect the offsets by blocks.
         while first < end:
             block = self._extent_at(own, (first + end) // 2)
             if block.time >= timestamp_ms:
                 end = block.base
             else:
                 first = block.end
-        # Nothing proved the times on the way. Those on both sides of the answer do.
+        # The times on the way were not verified. The blocks on both sides of the result are.
         if (first > 0 and self._block_at(own, first - 1).time >= timestamp_ms) or (
             first < last and self._block_at(own, first).time < timestamp_ms
         ):
@@ -311,11 +321,12 @@ class EmbeddedLog:
         return first
 
     def close(self) -> None:
+        """Close the file and release the lock."""
         with self._mutex:
             self._closed = True
             self._connection.close()
             if self._lock is not None:
-                # Closing lets go of the lock. The file stays: who unlinked it could unlink the next one's lock.
+                # Closing releases the lock. The file stays: unlinking it could unlink the lock of the next writer.
                 self._lock.close()
 
     def _load(self) -> None:
@@ -332,7 +343,7 @@ class EmbeddedLog:
         self._partitions = {topic: tuple(numbered) for topic, numbered in partitions.items()}
 
     def _find_ends(self) -> None:
-        """Look where appending goes on, and that what stands before it is whole."""
+        """Find the end of each partition, and verify the block before it."""
         for own in itertools.chain(*self._partitions.values()):
             end = self._ends[own.place] = self.end_offset(own.topic, own.number)
             if end:
@@ -340,7 +351,7 @@ class EmbeddedLog:
 
     def _partitions_of(self, topic: str) -> tuple[Partition, ...]:
         if topic not in self._partitions:
-            # A reader may be older than the topic.
+            # The topic may have been created after this log was opened.
             with self._using() as connection:
                 self._load_partitions(connection)
         try:
@@ -358,7 +369,7 @@ class EmbeddedLog:
         return partitions[partition]
 
     def _extent_at(self, own: Partition, offset: int) -> _Extent:
-        """The block that an offset stands in, not proved."""
+        """Return the block that contains an offset, not verified."""
         with self._using() as connection:
             row = connection.execute(_LAST_BLOCK, (own.low, own.low + offset + 1)).fetchone()
         if row is not None and all(isinstance(value, int) for value in row):
@@ -368,7 +379,7 @@ class EmbeddedLog:
         raise damage(self._path, own, offset, offset + 1, "what stood there cannot be found")
 
     def _block_at(self, own: Partition, offset: int) -> Block:
-        """The block that an offset stands in."""
+        """Return the block that contains an offset. Raises `LogDamaged`."""
         wanted = {"low": own.low, "wanted": own.low + offset, "high": own.high}
         with self._using() as connection, closing(connection.execute(self._blocks_from, wanted)) as rows:
             row = rows.fetchone()
@@ -379,20 +390,20 @@ class EmbeddedLog:
         raise damage(self._path, own, offset, offset + 1, "what stood there cannot be found")
 
     def _read_block(self, own: Partition, row: tuple[Any, ...]) -> tuple[Block, list[Item]]:
-        """A block that is as it was written, and its records."""
+        """Verify a block. Return it and its records. Raises `LogDamaged`."""
         try:
             block = whole(own, *row)
             return block, items_of(block)
         except Broken as error:
-            # Its own count proves nothing.
+            # The count in a damaged row is not reliable.
             following = self._connection.execute(_NEXT_BLOCK, (row[0], own.high)).fetchone()[0]
             end = following & OFFSET_MASK if following else end_of(self._connection, self._path, own, self._checked)
             raise damage(self._path, own, row[0] & OFFSET_MASK, end, f"{error}") from None
 
-    def _lay_out(
+    def _assign_offsets(
         self, records: Sequence[NewRecord]
     ) -> tuple[list[_Filling], dict[Partition, int], list[tuple[int, int]]]:
-        """Give each record its place; return the blocks, the new ends, and the (partition, offset) of each."""
+        """Assign an offset to each record. Return the blocks, the new ends, and the (partition, offset) of each."""
         filled: list[_Filling] = []
         filling: dict[Partition, _Filling] = {}
         ends: dict[Partition, int] = {}
@@ -419,7 +430,7 @@ class EmbeddedLog:
             if not 0 <= record.partition < partitions:
                 raise _no_partition(record.topic, record.partition, partitions)
             return record.partition
-        # Not `hash`: it differs from process to process.
+        # Not `hash`, which differs from process to process.
         return (next(self._keyless) if record.key is None else crc32(record.key)) % partitions
 
     def _size(self, record: NewRecord) -> int:
@@ -451,7 +462,7 @@ class EmbeddedLog:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Run one transaction: all of it is on the disk afterwards, or nothing."""
+        """Run one durable transaction."""
         if self._lock is None:
             raise LogReadOnly(f"The event log {self._path} was opened for reading.")
         with self._using() as connection, written(connection):
@@ -470,32 +481,3 @@ def _cut(items: list[Item], max_bytes: int) -> list[Item]:
         if held >= max_bytes:
             return items[:count]
     return items
-
-
-def take_lock(path: Path) -> IO[str]:
-    """Hold the file beside the log that says who writes to it; the system lets go of it when the process ends.
-
-    Raises `LogBusy`.
-    """
-    try:
-        locked = path.with_name(path.name + ".lock")
-        make_private(locked)
-        lock = open(locked, "a+", encoding="ascii")  # noqa: SIM115 - held until `close`
-    except OSError as error:
-        raise LogFailed(
-            f"The event log {path} cannot be written ({error}): check the path and its permissions."
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise LogBusy(
-            f"Another process (id {holder}) writes to the event log {path}",
-            "stop it first. An embedded log has one writer; where several must write at a time, use Kafka.",
-        ) from error
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock

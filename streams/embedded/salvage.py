@@ -39,7 +39,7 @@ from streams.embedded.blocks import (
     whole,
     written,
 )
-from streams.embedded.log import take_lock
+from streams.embedded.lock import acquire_lock
 from streams.embedded.sqlite_pages import Pages
 from streams.log import LOST, RECORD_BYTES_MAX, LogDamaged, LogFailed
 
@@ -127,7 +127,7 @@ def salvage(path: Path, to: Path, on_progress: Report = lambda records: None) ->
     for left in _files(unfinished):
         left.unlink(missing_ok=True)
     with (
-        closing(take_lock(path.absolute())),
+        closing(acquire_lock(path.absolute())),
         closing(open_file(path, "read")) as connection,
         path.open("rb") as file,
     ):

@@ -1,10 +1,13 @@
 """The event log on Apache Kafka, or on the Kafka endpoint of Azure Event Hubs.
 
-aiokafka's clients read and append, ten times as fast as kafka-python, in a thread with a loop of its own. kafka-python
-looks after the topics.
+* `log`: the event log port on Kafka.
+* `reading`, `publishing`: fetches partitions on demand, and appends, with aiokafka: ten times as fast as kafka-python.
+* `topics`: creates and checks topics with kafka-python.
+* `access`: addresses and credentials of the brokers, and the translation of client errors.
+* `loop`: the event loop in a thread in which the clients of aiokafka run.
 
-Partitions are read by hand, not by a consumer group. There is one writer for an environment and a lease names it
-(`store.lease`), so a group would only add its rebalances, in which nobody reads (docs/decisions/0007).
+Partitions are assigned manually, without a consumer group. An environment has one writer, which holds the lease
+(`store.lease`). A group would only add its rebalances, during which nothing is read (docs/decisions/0007).
 """
 
 from streams.kafka.access import Access

@@ -1,4 +1,4 @@
-"""Where the brokers are, how they are reached, and what their refusals mean."""
+"""Addresses and credentials of the brokers, and the translation of client errors."""
 
 import asyncio
 import ssl
@@ -23,42 +23,42 @@ from streams.kafka.loop import Loop
 from streams.log import LogError, LogFailed, LogRefused, RecordTooLarge
 
 EVENT_HUBS: Final = ".servicebus.windows.net"
-# What Event Hubs asks of its clients: idle connections are closed at 240 s, requests above a megabyte refused, and its
-# answers may take their time (docs/domain/events.md §4).
+# Event Hubs closes idle connections after 240 s, refuses requests above a megabyte, and may respond slowly
+# (docs/domain/events.md §4).
 EVENT_HUBS_RECORD_BYTES: Final = 1_000_000
 METADATA_SECONDS: Final = 180
 IDLE_SECONDS: Final = 180
 REQUEST_SECONDS: Final = 30
 
-# For saying why nobody answers.
+# Timeout of the connection that finds out why no broker responds.
 REASON_SECONDS: Final = 5.0
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the brokers are and how they are reached."""
+    """Addresses and credentials of the brokers."""
 
     servers: tuple[str, ...]
-    """`host:port` of some of them."""
+    """`host:port` of some brokers."""
     tls: bool = False
     ca_file: str | None = None
-    """Certificates to trust instead of the system's."""
+    """File of CA certificates to trust instead of those of the system."""
     user: str | None = None
-    """With a password: SASL."""
+    """User name for SASL, with `password`."""
     password: str | None = None
     mechanism: str = "PLAIN"
 
     @property
     def event_hubs(self) -> bool:
-        """Whether this is Azure Event Hubs."""
+        """Return True for Azure Event Hubs."""
         return any(server.rpartition(":")[0].endswith(EVENT_HUBS) for server in self.servers)
 
     @property
     def shown(self) -> str:
-        """The brokers, for messages."""
+        """Return the brokers as text for messages."""
         return ",".join(self.servers)
 
     def options(self) -> dict[str, Any]:
-        """The options that both clients have in common. Raises `LogRefused` for certificates that cannot be read."""
+        """Return the options that both clients share. Raises `LogRefused` if the certificates cannot be read."""
         options: dict[str, Any] = {
             "bootstrap_servers": list(self.servers),
             "client_id": "tieout",
@@ -89,7 +89,7 @@ _UNREACHABLE: Final = (admin_errors.KafkaConnectionError, admin_errors.KafkaTime
 
 @contextmanager
 def translated(access: Access) -> Iterator[None]:
-    """Raise both clients' errors as ours, with what to do."""
+    """Raise the errors of both clients as `LogError` with a remedy."""
     try:
         yield
     except LogError:
@@ -97,36 +97,38 @@ def translated(access: Access) -> Iterator[None]:
     except _REFUSED as error:
         raise _refused(access, error) from None
     except (TopicAuthorizationFailedError, admin_errors.TopicAuthorizationFailedError) as error:
-        raise LogRefused(f"{access.shown} does not permit this ({said(error)}): the user needs rights on it.") from None
+        raise LogRefused(
+            f"{access.shown} does not permit this ({describe(error)}): the user needs rights on it."
+        ) from None
     except ProducerFenced:
         raise LogFailed("another worker publishes now; nothing of this one comes after it.") from None
     except (MessageSizeTooLargeError, admin_errors.MessageSizeTooLargeError) as error:
         raise RecordTooLarge(
-            f"{access.shown} refuses a record as too large ({said(error)}): raise max.message.bytes of the topic."
+            f"{access.shown} refuses a record as too large ({describe(error)}): raise max.message.bytes of the topic."
         ) from None
     except (KafkaConnectionError, TimeoutError, *_UNREACHABLE) as error:
         reason = _reason(access) or error
         if isinstance(reason, _REFUSED):
             raise _refused(access, reason) from None
         raise LogFailed(
-            f"Kafka at {access.shown} does not answer ({said(reason)}): check TIEOUT_BROKER, that the broker runs, "
+            f"Kafka at {access.shown} does not answer ({describe(reason)}): check TIEOUT_BROKER, that the broker runs, "
             "and TIEOUT_BROKER_TLS."
         ) from None
     except (AioKafkaError, admin_errors.KafkaError, OSError) as error:
-        raise LogFailed(f"Kafka at {access.shown} failed: {said(error)}. It is tried again.") from None
+        raise LogFailed(f"Kafka at {access.shown} failed: {describe(error)}. It is tried again.") from None
 
 
 def _refused(access: Access, error: BaseException) -> LogRefused:
     return LogRefused(
-        f"{access.shown} refuses the credentials ({said(error)}): check TIEOUT_BROKER_USER, TIEOUT_BROKER_PASSWORD "
+        f"{access.shown} refuses the credentials ({describe(error)}): check TIEOUT_BROKER_USER, TIEOUT_BROKER_PASSWORD "
         "and TIEOUT_BROKER_MECHANISM."
     )
 
 
 def _reason(access: Access) -> BaseException | None:
-    """What is in the way of a connection to the first of the brokers, None if nothing is.
+    """Return the error of a connection to the first broker, None if it succeeds.
 
-    Both clients keep it to themselves: all they say of a wrong password is that they could not reach any broker.
+    Both clients report a wrong password as an unreachable broker.
     """
 
     async def connect() -> BaseException | None:
@@ -147,5 +149,6 @@ def _reason(access: Access) -> BaseException | None:
         loop.close(asyncio.sleep(0))
 
 
-def said(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """Return the text of an error, or its type if it has none."""
     return str(error) or type(error).__name__

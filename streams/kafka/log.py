@@ -20,16 +20,16 @@ from streams.topics import DEFAULT_PREFIX, Topic
 
 T = TypeVar("T")
 
-# A leader is elected anew, a broker restarts: longer than either takes.
+# Longer than the election of a leader or the restart of a broker takes.
 PATIENCE_SECONDS: Final = 30.0
 
 
 class KafkaLog:
-    """An `EventLog` on Kafka. Clients are made when they are first needed, and kept.
+    """An `EventLog` on Kafka. Clients are created when first needed, and reused.
 
-    With a `publisher`, a name that several processes may share, appends are transactions, and the last of these
-    processes to begin shuts the others out: one that was stopped in the middle of an append and wakes later cannot put
-    old values after the new ones. Event Hubs has no such transactions.
+    With a `publisher`, a name that several processes may share, appends are Kafka transactions, and the last of these
+    processes to begin fences the others: one that was paused in the middle of an append and resumes cannot write old
+    values after newer ones. Event Hubs has no such transactions.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class KafkaLog:
     ) -> None:
         self._access = access
         self._patience = patience_seconds
-        # What they say about a broker that does not answer is said by the errors, once.
+        # The clients log that a broker does not respond. Our errors report it once.
         for name in ("aiokafka", "kafka"):
             if (logger := logging.getLogger(name)).level == logging.NOTSET:
                 logger.setLevel(logging.CRITICAL)
@@ -51,106 +51,124 @@ class KafkaLog:
         self._publishing = Publishing(access, self._topics, patience_seconds, publisher, record_bytes_max)
         self._client: AIOKafkaClient | None = None
         self._reading: Reading | None = None
-        # A broker answers the questions of one connection in turn, and a fetch takes its time: other questions have a
-        # connection of their own.
-        self._asker: AIOKafkaConsumer | None = None
-        # Offsets at the end of a partition that hold no records, from and to: marks of transactions.
-        self._void: dict[TopicPartition, tuple[int, int]] = {}
+        # A broker handles the requests of one connection in order, and a fetch may wait: other requests use another
+        # connection.
+        self._offsets_client: AIOKafkaConsumer | None = None
+        # Ranges of offsets at the end of a partition without records: transaction markers.
+        self._markers: dict[TopicPartition, tuple[int, int]] = {}
 
     # --- topics ------------------------------------------------------------------------------------------------------
 
     def create_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> None:
+        """Create the missing topics. Raises `TopicMismatch`."""
         self._topics.create(topics, partitions, prefix=prefix)
 
     def check_topics(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> list[str]:
+        """Return a sentence for each missing topic and each wrong setting."""
         return self._topics.check(topics, partitions, prefix=prefix)
 
     def identities(self, topics: Sequence[str]) -> Mapping[str, str]:
+        """Return the topic ids, or the id of the cluster if the broker has none."""
         return self._topics.identities(topics)
 
     def topics(self) -> Mapping[str, int]:
+        """Return the number of partitions by full name of the topic."""
         return self._topics.all()
 
     def partitions(self, topic: str) -> int:
+        """Return the number of partitions of a topic. Raises `TopicMissing`."""
         return self._topics.partitions(topic)
 
     # --- records -----------------------------------------------------------------------------------------------------
 
     def append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:
+        """Append all records, in a transaction if there is a publisher. Return the (partition, offset) of each."""
         return self._run(self._publishing.append(self._publishing.placed(records)))
 
     def begin_publishing(self) -> None:
+        """Fence earlier processes of the same publisher."""
         self._run(self._publishing.begin())
 
     def read(self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
+        """Return records from an offset on. Raises `OffsetOutOfRange`."""
         batches = self.read_together([(topic, partition, offset)], max_records, max_bytes)
         return list(batches[0].records) if batches else []
 
     def read_together(self, places: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
+        """Return a batch for each position that has records, fetched in one request to each leader."""
         for topic, partition, offset in places:
             self._topics.check_place(topic, partition)
             if offset < 0:
                 raise self._out_of_range(topic, partition, offset)
-        wanted = {TopicPartition(topic, partition): offset for topic, partition, offset in places}
+        offsets = {TopicPartition(topic, partition): offset for topic, partition, offset in places}
         try:
-            found = self._run(self._read(wanted, max_records, max_bytes))
+            found = self._run(self._read(offsets, max_records, max_bytes))
         except OffsetOutOfRange:
             for topic, partition, offset in places:
                 if not self.start_offset(topic, partition) <= offset <= self.end_offset(topic, partition):
                     raise self._out_of_range(topic, partition, offset) from None
             raise
         return [
-            Batch(place.topic, place.partition, wanted[place], records) for place, records in found.items() if records
+            Batch(place.topic, place.partition, offsets[place], records) for place, records in found.items() if records
         ]
 
     async def _read(
-        self, wanted: Mapping[TopicPartition, int], max_records: int, max_bytes: int
+        self, offsets: Mapping[TopicPartition, int], max_records: int, max_bytes: int
     ) -> Mapping[TopicPartition, Sequence[LogRecord]]:
         if self._reading is None:
             self._client = AIOKafkaClient(**self._access.options())
             await asyncio.wait_for(self._client.bootstrap(), self._patience)
             self._reading = Reading(self._client, self._patience)
         try:
-            found = await self._reading.read(wanted, max_records, max_bytes)
+            found = await self._reading.read(offsets, max_records, max_bytes)
         except OffsetOutOfRangeError:
             raise OffsetOutOfRange from None
         for place, records in found.items():
-            if not records and (reached := self._reading.reached(place)) > wanted[place]:
-                self._void[place] = (wanted[place], reached)
+            if not records and (reached := self._reading.reached(place)) > offsets[place]:
+                self._markers[place] = (offsets[place], reached)
         return found
 
     def start_offset(self, topic: str, partition: int) -> int:
+        """Return the offset of the first existing record."""
         self._topics.check_place(topic, partition)
         place = TopicPartition(topic, partition)
-        return int(self._run(self._ask("beginning_offsets", [place]))[place])
+        return int(self._run(self._request_offsets("beginning_offsets", [place]))[place])
 
     def end_offset(self, topic: str, partition: int) -> int:
+        """Return the offset after the last record."""
         return self.ends([(topic, partition)])[topic, partition]
 
     def ends(self, places: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+        """Return the end offsets of several partitions, in one request."""
         for place in places:
             self._topics.check_place(*place)
-        found = self._run(self._ask("end_offsets", [TopicPartition(*place) for place in places])) if places else {}
+        found = (
+            self._run(self._request_offsets("end_offsets", [TopicPartition(*place) for place in places]))
+            if places
+            else {}
+        )
         return {(place.topic, place.partition): self._last(place, int(offset)) for place, offset in found.items()}
 
     def _last(self, place: TopicPartition, end: int) -> int:
-        """Where the last record ends, as far as is known: Kafka counts the marks after it."""
-        start, until = self._void.get(place, (end, end))
+        """Return the offset after the last record as far as known: Kafka counts the transaction markers after it."""
+        start, until = self._markers.get(place, (end, end))
         return start if until == end else end
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
+        """Return the offset of the first record at or after a time."""
         self._topics.check_place(topic, partition)
         place = TopicPartition(topic, partition)
-        found = self._run(self._ask("offsets_for_times", {place: max(timestamp_ms, 0)}))[place]
+        found = self._run(self._request_offsets("offsets_for_times", {place: max(timestamp_ms, 0)}))[place]
         return self.end_offset(topic, partition) if found is None else int(found.offset)
 
     def close(self) -> None:
+        """Stop the clients and their thread."""
         self._loop.close(self._stop())
 
     async def _stop(self) -> None:
         closing = [self._publishing.stop()]
-        if self._asker is not None:
-            closing.append(self._asker.stop())
+        if self._offsets_client is not None:
+            closing.append(self._offsets_client.stop())
         if self._client is not None:
             closing.append(self._client.close())
         for last in closing:
@@ -168,10 +186,10 @@ class KafkaLog:
             "was asked for: is this the broker that was read before, and did it keep its events long enough?"
         )
 
-    async def _ask(self, question: str, places: Any) -> Mapping[TopicPartition, Any]:
-        if self._asker is None:
-            asker = AIOKafkaConsumer(**self._access.options(), enable_auto_commit=False)
-            await started(asker, self._patience)
-            self._asker = asker
-        answer: Mapping[TopicPartition, Any] = await getattr(self._asker, question)(places)
+    async def _request_offsets(self, method: str, places: Any) -> Mapping[TopicPartition, Any]:
+        if self._offsets_client is None:
+            client = AIOKafkaConsumer(**self._access.options(), enable_auto_commit=False)
+            await started(client, self._patience)
+            self._offsets_client = client
+        answer: Mapping[TopicPartition, Any] = await getattr(self._offsets_client, method)(places)
         return answer

@@ -1,4 +1,4 @@
-"""An event loop in a thread."""
+"""An event loop in a thread, for clients that continue to work between two calls."""
 
 import asyncio
 import threading
@@ -9,28 +9,29 @@ from streams.log import LogFailed
 
 T = TypeVar("T")
 
-# What a client that is let go of may still want to say.
+# Timeout for what a stopped client still sends.
 STOP_SECONDS: Final = 5.0
 
 
 class Loop:
-    """An event loop in a thread of its own, for a client that goes on working between two calls."""
+    """An event loop that runs in a daemon thread of its own."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        # A client that failed leaves futures behind whose errors nobody looks at: they were raised already.
+        # A failed client leaves futures with errors that were raised already.
         self._loop.set_exception_handler(lambda loop, context: None)
         self._thread = threading.Thread(target=self._loop.run_forever, name="kafka", daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop and wait for its result. Raises `LogFailed` after `close`."""
         if self._loop.is_closed():
             work.close()
             raise LogFailed("The event log is closed.")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
-        """Run `last` and end. A second call does nothing."""
+        """Run `last`, cancel the remaining tasks and end the thread. Idempotent."""
         if self._loop.is_closed():
             last.close()
             return
@@ -42,7 +43,7 @@ class Loop:
 
 
 async def _cancel_others() -> None:
-    """End what a client left behind that could not stop in time."""
+    """Cancel the tasks of a client that did not stop in time."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
@@ -51,7 +52,7 @@ async def _cancel_others() -> None:
 
 
 async def started(client: Any, seconds: float) -> None:
-    """Start a client; one that could not start is let go of, or it would complain later."""
+    """Start a client within so many seconds. One that fails is stopped, or it would log warnings later."""
     try:
         await asyncio.wait_for(client.start(), seconds)
     except BaseException:

@@ -17,7 +17,7 @@ APPEND_BYTES: Final = 512 * 1024
 
 
 class Publishing:
-    """Appends to the topics of a broker. What is a coroutine runs in one event loop.
+    """Appends to the topics of a broker. The coroutines run in one event loop.
 
     With a `publisher`, appends are transactions of that name; see `KafkaLog`.
     """
@@ -36,7 +36,7 @@ class Publishing:
         self._producer: AIOKafkaProducer | None = None
 
     def placed(self, records: Sequence[NewRecord]) -> list[tuple[NewRecord, int]]:
-        """Each record with its partition. Raises whatever can be known before the first of them goes out."""
+        """Return each record with its partition. Raises all errors that can be detected before the first append."""
         placed = [(record, self._partition(record)) for record in records]
         for record in records:
             self._check_size(record)
@@ -49,7 +49,7 @@ class Publishing:
             return record.partition
         if count == 1:
             return 0
-        # As every other producer has it, so that a row's events stay together whoever sends them.
+        # The default partitioner of Kafka, so that the events of a row stay together whichever client sends them.
         return (next(self._keyless) if record.key is None else murmur2(record.key) & 0x7FFFFFFF) % count
 
     def _check_size(self, record: NewRecord) -> None:
@@ -62,18 +62,18 @@ class Publishing:
             )
 
     async def append(self, placed: Sequence[tuple[NewRecord, int]]) -> list[tuple[int, int]]:
-        """Append; returns the partition and the offset of each record."""
+        """Append the records. Return the partition and offset of each."""
         if not placed:
             return []
         producer = await self.begin()
         if self._publisher is not None:
             await producer.begin_transaction()
         try:
-            # The client itself would try for ever, so that nobody could tell a worker to stop.
+            # The client would retry without limit, and the worker could not stop.
             async with asyncio.timeout(self._patience):
                 sent = await self._send(producer, placed)
                 firsts = [(await acknowledged).offset for _, _, acknowledged in sent]
-                # One that fails is left as it is: the next of its name, by whichever process, ends it.
+                # A failed transaction stays open. The next one of this name, by any process, ends it.
                 if self._publisher is not None:
                     await producer.commit_transaction()
         except TimeoutError:
@@ -90,7 +90,7 @@ class Publishing:
     async def _send(
         self, producer: AIOKafkaProducer, placed: Sequence[tuple[NewRecord, int]]
     ) -> list[tuple[TopicPartition, list[int], Any]]:
-        """Hand records to the client in batches: the place of each, the numbers of its records, its acknowledgement."""
+        """Send the records in batches. Return the partition, indexes of records and acknowledgement of each."""
         order: dict[TopicPartition, list[int]] = {}
         for number, (record, partition) in enumerate(placed):
             order.setdefault(TopicPartition(record.topic, partition), []).append(number)
@@ -111,7 +111,7 @@ class Publishing:
         return sent
 
     async def begin(self) -> AIOKafkaProducer:
-        """Make the producer, which shuts out those of the same name that began before."""
+        """Create the producer, which fences earlier ones of the same name."""
         if self._producer is None:
             producer = AIOKafkaProducer(
                 **self._access.options(),
@@ -126,7 +126,7 @@ class Publishing:
         return self._producer
 
     async def stop(self) -> None:
-        """Let go of the producer. It would wait for a broker that is away, for ever."""
+        """Stop the producer. Needs a timeout, because it waits without limit for a broker that does not respond."""
         if self._producer is not None:
             await self._producer.stop()
 

@@ -1,7 +1,8 @@
-"""Reading partitions: asked of their leaders at the moment it is wanted.
+"""Fetches partitions from their leaders on demand.
 
-aiokafka's consumer fetches ahead, and asks for more of a partition when all it has of it was taken: under a steady load
-each read would give what had come by the read before, a whole batch's time ago. So this is its client, without it.
+aiokafka's consumer prefetches, and fetches more of a partition only when all records of it were taken. Under a steady
+load each read would return the records that had arrived by the previous read, one batch earlier. So this module uses
+aiokafka's client without its consumer (docs/decisions/0007).
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from streams.log import LogFailed, LogRecord, portions
 
-# Of all partitions together, and of one of many: a partition's share of a batch, and some of the next.
+# Limits for all partitions together, and the minimum for one of many: its share of a batch, and part of the next.
 FETCH_BYTES: Final = 8 * 1024 * 1024
 FETCH_BYTES_LEAST: Final = 256 * 1024
 RETRY_SECONDS: Final = 0.1
@@ -38,8 +39,8 @@ ARRIVAL_MS: Final = 250
 READ_UNCOMMITTED: Final = 0
 UNKNOWN: Final = -1
 
-# A leader is elected anew, a broker restarts.
-_PASSING: Final = (
+# Errors during the election of a leader or the restart of a broker. They are retried.
+_TRANSIENT: Final = (
     KafkaConnectionError,
     KafkaStorageError,
     LeaderNotAvailableError,
@@ -52,13 +53,13 @@ _PASSING: Final = (
 
 
 class Chunk:
-    """What a leader answered: records of a partition from an offset on, read one by one."""
+    """A response of a leader: the records of a partition from an offset on, decoded one by one."""
 
     def __init__(self, place: TopicPartition, offset: int, end: int, content: bytes) -> None:
         self.next = offset
-        """The offset that reading has reached: marks of transactions are offsets without records."""
+        """The next offset to read. Transaction markers are offsets without records."""
         self.end = end
-        """Where the partition ended."""
+        """The end offset of the partition at the time of the response."""
         self._records = self._read(place, MemoryRecords(content))
 
     def __iter__(self) -> Iterator[LogRecord]:
@@ -72,7 +73,7 @@ class Chunk:
                 raise CorruptRecordException(f"{topic}, partition {partition}, after offset {self.next}")
             if not batch.is_control_batch:
                 for record in batch:
-                    if record.offset >= first:  # a batch comes whole, also when only its last record was asked for
+                    if record.offset >= first:  # a batch is sent whole, even if only its last record was requested
                         self.next = record.offset + 1
                         yield LogRecord(
                             topic,
@@ -87,7 +88,7 @@ class Chunk:
 
 
 class Reading:
-    """Reads partitions of one broker or several. All of it runs in one event loop."""
+    """Reads partitions of one or several brokers. All methods run in one event loop."""
 
     def __init__(self, client: AIOKafkaClient, patience: float) -> None:
         self._client = client
@@ -98,9 +99,9 @@ class Reading:
     async def read(
         self, places: Mapping[TopicPartition, int], max_records: int, max_bytes: int
     ) -> dict[TopicPartition, list[LogRecord]]:
-        """Records of partitions from offsets on, so many from each as `portions` says.
+        """Return the records of partitions from offsets on, as many of each as `portions` allows.
 
-        Raises `OffsetOutOfRangeError`, and what the broker refuses with.
+        Raises `OffsetOutOfRangeError`, and the errors of the broker.
         """
         async with self._using:
             await self._fetch({place: offset for place, offset in places.items() if not self._has(place, offset)})
@@ -111,7 +112,7 @@ class Reading:
             }
 
     def reached(self, place: TopicPartition) -> int:
-        """The offset after what was read of a partition, and after the marks that followed."""
+        """Return the next offset to read of a partition, after the transaction markers that follow."""
         return self._chunks[place].next
 
     def _has(self, place: TopicPartition, offset: int) -> bool:
@@ -120,14 +121,14 @@ class Reading:
 
     async def _take(self, place: TopicPartition, max_records: int, max_bytes: int) -> list[LogRecord]:
         records: list[LogRecord] = []
-        held = 0
+        size = 0
         until = time.monotonic() + self._patience
         while True:
             chunk = self._chunks[place]
             for record in chunk:
                 records.append(record)
-                held += len(record.key or b"") + len(record.value or b"")
-                if len(records) >= max_records or held >= max_bytes:
+                size += len(record.key or b"") + len(record.value or b"")
+                if len(records) >= max_records or size >= max_bytes:
                     return records
             if chunk.next >= chunk.end:
                 return records
@@ -139,7 +140,7 @@ class Reading:
                 )
 
     async def _fetch(self, offsets: Mapping[TopicPartition, int], wait_ms: int = 0) -> None:
-        """Have the leaders of partitions answer what follows offsets; wait so long at most for anything to come."""
+        """Fetch from the leaders what follows these offsets. Wait at most `wait_ms` for new records."""
         missing = dict(offsets)
         until = time.monotonic() + self._patience
         while missing:
@@ -147,42 +148,42 @@ class Reading:
             leaders: dict[int, dict[TopicPartition, int]] = {}
             for place, offset in missing.items():
                 leaders.setdefault(self._client.cluster.leader_for_partition(place) or UNKNOWN, {})[place] = offset
-            for leader, asked in leaders.items():
+            for leader, requested in leaders.items():
                 try:
-                    for place, error, chunk in await self._ask(leader, asked, wait_ms):
+                    for place, error, chunk in await self._request(leader, requested, wait_ms):
                         if error is NoError:
                             self._chunks[place] = chunk
                             del missing[place]
                         else:
                             failed = error()
-                            if not isinstance(failed, _PASSING):
+                            if not isinstance(failed, _TRANSIENT):
                                 raise failed
-                except _PASSING as error:
+                except _TRANSIENT as error:
                     failed = error
             if missing:
                 if time.monotonic() > until:
                     raise failed
-                # One that is not known yet is looked for as well.
+                # Includes topics that are not known yet.
                 await self._client.set_topics({place.topic for place in (*self._chunks, *offsets)})
                 await self._client.force_metadata_update()
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _ask(
-        self, leader: int, asked: Mapping[TopicPartition, int], wait_ms: int
+    async def _request(
+        self, leader: int, requested: Mapping[TopicPartition, int], wait_ms: int
     ) -> list[tuple[TopicPartition, type[Exception], Chunk]]:
-        """What a leader answers of each partition: the kind of error, and what there is."""
+        """Fetch from one leader. Return, for each partition, the type of error and the response."""
         if leader == UNKNOWN:
             raise LeaderNotAvailableError
-        most = max(FETCH_BYTES // len(asked), FETCH_BYTES_LEAST)
+        most = max(FETCH_BYTES // len(requested), FETCH_BYTES_LEAST)
         topics: dict[str, list[tuple[int, int, int]]] = {}
-        for place, offset in asked.items():
+        for place, offset in requested.items():
             topics.setdefault(place.topic, []).append((place.partition, offset, most))
         request = FetchRequest(wait_ms, 1, FETCH_BYTES, READ_UNCOMMITTED, list(topics.items()))
         answer: Any = await self._client.send(leader, request)
-        found = []
+        chunks = []
         for topic, partitions in answer.topics:
-            # What is in between differs from version to version.
+            # The fields in between differ from version to version.
             for partition, code, end, *_, content in partitions:
                 place = TopicPartition(topic, partition)
-                found.append((place, for_code(code), Chunk(place, asked[place], end, content)))
-        return found
+                chunks.append((place, for_code(code), Chunk(place, requested[place], end, content)))
+        return chunks

@@ -1,4 +1,4 @@
-"""The topics of a broker, by kafka-python, which knows all of their settings."""
+"""The topics of a broker, administered with kafka-python, which supports all of their settings."""
 
 import threading
 import warnings
@@ -17,16 +17,17 @@ from streams.topics import DEFAULT_PREFIX, Topic
 
 
 class Topics:
-    """Makes topics, checks them, and remembers how many partitions each has."""
+    """Creates topics, checks them, and caches the number of partitions of each."""
 
     def __init__(self, access: Access, patience: float) -> None:
         self._access = access
         self._patience = patience
         self._partitions: dict[str, int] = {}
         self._admin: Any = None
-        self._administrating = threading.RLock()
+        self._admin_lock = threading.RLock()
 
     def create(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> None:
+        """Create the missing topics. Raises `TopicMismatch` with the problems of `check`."""
         if partitions < 1:
             raise ValueError(f"A topic has at least one partition, not {partitions}.")
         with self._administering() as admin:
@@ -34,16 +35,17 @@ class Topics:
             for topic in topics:
                 if topic.full_name(prefix) in existing:
                     continue
-                made = NewTopic(topic.full_name(prefix), topic.parts(partitions), -1, topic_configs=self._config(topic))
+                new = NewTopic(topic.full_name(prefix), topic.parts(partitions), -1, topic_configs=self._config(topic))
                 try:
-                    admin.create_topics([made], wait_for_metadata=True)
+                    admin.create_topics([new], wait_for_metadata=True)
                 except admin_errors.TopicAlreadyExistsError:
-                    continue  # by another worker, at the same time
+                    continue  # created by another worker at the same time
             problems = self.check(topics, partitions, prefix=prefix)
         if problems:
             raise TopicMismatch("\n".join(problems))
 
     def check(self, topics: Sequence[Topic], partitions: int, *, prefix: str = DEFAULT_PREFIX) -> list[str]:
+        """Return a sentence for each missing topic and each wrong setting."""
         problems = []
         with self._administering():
             existing = self.all()
@@ -78,13 +80,14 @@ class Topics:
         return problems
 
     def all(self) -> Mapping[str, int]:
+        """Return the number of partitions of every topic by name."""
         with self._administering() as admin:
             found = admin.describe_topics([name for name in admin.list_topics() if not name.startswith("__")])
         self._partitions = {topic["name"]: len(topic["partitions"]) for topic in found if not topic["error_code"]}
         return dict(self._partitions)
 
     def identities(self, topics: Sequence[str]) -> Mapping[str, str]:
-        """The ids of topics; of a broker that gives none (before Kafka 2.8, Event Hubs) the cluster's id, if any."""
+        """Return the ids of topics, or the id of the cluster if the broker has none (before Kafka 2.8, Event Hubs)."""
         with self._administering() as admin:
             found = {topic["name"]: topic.get("topic_id") for topic in admin.describe_topics(list(topics))}
             identities = {name: f"topic:{UUID(str(id_))}" for name, id_ in found.items() if id_ and UUID(str(id_)).int}
@@ -93,6 +96,7 @@ class Topics:
         return identities
 
     def partitions(self, topic: str) -> int:
+        """Return the number of partitions of a topic. Raises `TopicMissing`."""
         if topic not in self._partitions:
             self.all()
         try:
@@ -104,10 +108,10 @@ class Topics:
             ) from None
 
     def _config(self, topic: Topic) -> dict[str, str]:
-        # Event Hubs has retention and compaction of its own, set in its portal.
+        # Retention and compaction of Event Hubs are set in its portal.
         if self._access.event_hubs:
             return {}
-        # Twice the size of an event: a rejected one is published with its bytes in base64.
+        # Twice the size of an event, because a rejected one is published in base64.
         return {**topic.config(), "max.message.bytes": str(2 * RECORD_BYTES_MAX)}
 
     def _configured(self, names: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
@@ -122,8 +126,8 @@ class Topics:
 
     @contextmanager
     def _administering(self) -> Iterator[Any]:
-        """A client for topics, the same for all that is asked within: seldom needed, so it is not kept."""
-        with self._administrating:
+        """Return an admin client, shared by nested calls. It is needed rarely, so it is closed afterwards."""
+        with self._admin_lock:
             if self._admin is not None:
                 yield self._admin
                 return
@@ -138,7 +142,7 @@ class Topics:
                         self._admin = None
 
     def check_place(self, topic: str, partition: int) -> None:
-        """Raise `TopicMissing` when there is no such partition."""
+        """Raise `TopicMissing` if the partition does not exist."""
         count = self.partitions(topic)
         if not 0 <= partition < count:
             raise TopicMissing(f"Topic {topic} has partitions 0 to {count - 1}, and no partition {partition}.")
@@ -153,7 +157,7 @@ _WHY: Final = {
 
 
 def _fits(key: str, has: str, wanted: str) -> bool:
-    """Whether a topic's setting will do: to keep more, or to take larger records, is no fault."""
+    """Return True if the setting of a topic suffices: longer retention and larger records are accepted."""
     if key == "cleanup.policy":
         return set(has.split(",")) == set(wanted.split(","))
     if key == "retention.ms":
