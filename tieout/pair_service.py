@@ -14,7 +14,7 @@ import structlog
 
 from engine.errors import TieoutError
 from streams.log import NewRecord
-from tieout.cli.common import in_force
+from tieout.cli.common import load_settings
 from tieout.cli.failures import guarded
 from tieout.maintenance.ingest import read_line
 from tieout.settings import Settings
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=PORT, help=f"{PORT} unless told otherwise")
     parser.add_argument("--seed", type=int, default=1, help="draws the company: that of `tieout simulate`")
     options = parser.parse_args()
-    settings = in_force("info")
+    settings = load_settings("info")
     events: SimpleQueue[SimulatedEvent] = SimpleQueue()
     stop = threading.Event()
     pair = small_pair(options.seed, sink=events.put, heartbeats=True)

@@ -1,6 +1,6 @@
-"""What is told of a chain and of an error, from what the store decided: for every screen alike."""
+"""JSON objects and labels of documents, chains and attempts, shared by the command line and the workspace."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -12,10 +12,11 @@ from engine.mapping.compiler import COMPANY, EntityMap, Maps
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import Moment, is_reportable
+from engine.sync.attempts import AttemptState
 from store.operational.attempts import Attempt
 from store.queries.rows import ChainView
 
-# What says where a record stands, in this order; other fields say what it is.
+# The fields that describe the state of a record, in the order of the output.
 _STATES: Final = (
     "type",
     "status",
@@ -30,11 +31,21 @@ _STATES: Final = (
     "second_role",
 )
 
+SYNC_STATES: Final[Mapping[AttemptState, str]] = {
+    "waiting": "Queued",
+    "running": "In progress",
+    "done": "Done",
+    "blocked": "Blocked (dependency)",
+    "stopped": "Needs attention",
+}
+"""The label of each state of a document's sync."""
+
 RawEvent = Callable[[Evidence], str | None]
+"""Returns the bytes of an event as text, None if the log no longer holds them."""
 
 
 def chain_json(view: ChainView, maps: Maps, moment: Moment, raw: RawEvent | None = None) -> dict[str, Any]:
-    """A document with its explanation, its records in the order of the process, and its findings with theirs."""
+    """Return a document with its explanation, its records in process order, its findings and its attempts."""
     return {
         **view.row.as_json(),
         "explanation": msgspec.to_builtins(explain(view.row.document, moment)),
@@ -45,7 +56,7 @@ def chain_json(view: ChainView, maps: Maps, moment: Moment, raw: RawEvent | None
 
 
 def attempt_json(attempt: Attempt) -> dict[str, Any]:
-    """An attempt to sync a document: what was done, when, the how manieth of its round, and what came of it."""
+    """Return an attempt to sync a document: the action, its times, its number in the attempt cycle and its outcome."""
     return {
         "action": attempt.action,
         "begun": iso(attempt.begun),
@@ -58,14 +69,14 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
 
 
 def findings_of(view: ChainView) -> list[Finding]:
-    """The findings of the chain, and those that only time made."""
+    """Return the findings of the chain, followed by those that depend on the time of day."""
     document = view.row.document
     timed = [Finding(code, document.key, document.document, {}, document.evidence) for code in view.row.timed]
     return [*view.findings, *timed]
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:
-    """A finding with its explanation."""
+    """Return a finding with its explanation."""
     return {
         "code": finding.code,
         "subject": finding.subject,
@@ -76,7 +87,7 @@ def finding_json(finding: Finding) -> dict[str, Any]:
 
 
 def record_json(record: Record, maps: Maps, raw: RawEvent | None = None) -> dict[str, Any]:
-    """A record of a chain: its columns as last seen, what they say of its state, and the events they come from."""
+    """Return a record of a chain: its merged columns, the state derived from them, and their source events."""
     entity = maps.entities.get(record.entity)
     return {
         "key": record.key,
@@ -103,8 +114,8 @@ def _events(record: Record) -> list[Evidence]:
 
 
 def event_json(evidence: Evidence, raw: RawEvent | None = None) -> dict[str, Any]:
-    """An event by its time, its id and its place in the log; with `raw` also what it said, word for word."""
-    told = {
+    """Return an event: its time, its id and its location in the log; with `raw` also its text."""
+    event = {
         "at": iso(evidence.at),
         "event_id": evidence.event,
         "source": evidence.source,
@@ -113,11 +124,11 @@ def event_json(evidence: Evidence, raw: RawEvent | None = None) -> dict[str, Any
         "partition": evidence.partition,
         "offset": evidence.offset,
     }
-    return told if raw is None else {**told, "raw": raw(evidence)}
+    return event if raw is None else {**event, "raw": raw(evidence)}
 
 
 def _column(value: Any, entity: EntityMap | None, name: str) -> Any:
-    """A column's value as the command line writes it: amounts as digits, times in ISO 8601, guids as usual."""
+    """Return a column's value for JSON: amounts as digits, times in ISO 8601, guids in their usual form."""
     if entity is None:
         return value
     kind = next((entity.role.fields[field.name] for field in entity.fields if name in field.columns), None)
@@ -125,33 +136,33 @@ def _column(value: Any, entity: EntityMap | None, name: str) -> Any:
         return money.text(value, None)
     if kind == "time" and type(value) is int:
         return iso(value)
-    # Guids may be kept in the order of their age.
+    # The store may keep guids with their bytes in the order of their age.
     return row_id_of(value) if kind == "guid" and isinstance(value, str) else value
 
 
 def state(record: Record, entity: EntityMap) -> list[str]:
-    """Where a record stands, in words: `status approved`, `voucher USPM-000463`."""
+    """Return the state of a record as short texts: `status approved`, `voucher USPM-000463`."""
     if not record.exists:
         return ["deleted"]
     row = Row(record, entity, None)
-    said = []
+    texts = []
     for field in _STATES:
         value = row[field]
-        # A guid points elsewhere in the chain; it says nothing to a person.
+        # A guid refers to another record of the chain; it has no meaning to a person.
         if value is None or value is False or (isinstance(value, str) and guid(value)):
             continue
         if entity.role.fields[field] == "money":
             value = money.text(value, row["currency"] if entity.role.fields.get("currency") == "code" else None)
         name = field.replace("_", " ")
-        said.append(name if value is True else f"{name} {value}")
-    return said
+        texts.append(name if value is True else f"{name} {value}")
+    return texts
 
 
 _HEX_BYTES: Final = 16
 
 
 def hexadecimal(value: bytes) -> str:
-    """Bytes in rows of sixteen, with their place and their letters."""
+    """Return bytes as a hexadecimal dump, sixteen to a row, with offset and printable characters."""
     rows = (value[start : start + _HEX_BYTES] for start in range(0, len(value), _HEX_BYTES))
     return "\n".join(
         f"{number * _HEX_BYTES:08x}  {part.hex(' '):<47}  {_letters(part)}" for number, part in enumerate(rows)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from engine.reconciliation.explanations import LABELS
 from streams.embedded.log import EmbeddedLog
 from tests.support.commandline import Outcome, Tieout, ended, typist
 from tests.support.payloads import EXAMPLES
@@ -145,7 +146,7 @@ def test_the_demonstration_shows_the_documented_numbers(demo: tuple[Outcome, dic
     outcome, _ = demo
     assert outcome.code == 0, outcome.err
     said = re.sub(r" +", " ", outcome.out)
-    assert "Today is set to 2025-01-08." in said
+    assert "Business date: 2025-01-08 (simulated)" in said
     for line in (
         "Unreconciled expense amount 9,000.00 49 documents",
         "Unreconciled vendor invoice amount 28,000.00 9 documents",
@@ -222,7 +223,7 @@ def test_the_demonstration_plays_the_large_company_too(tieout: Tieout, monkeypat
     monkeypatch.setattr("tieout.simulator.large.DOCUMENTS", 150)
     shown = tieout("demo", "--company", "large", "--no-serve", "--folder", "here")
     assert shown.code == 0
-    assert "Today is set to 2025-06-30" in shown.out
+    assert "Business date: 2025-06-30 (simulated)" in shown.out
     assert "USPM · 2024-03-01 to 2025-06-30 · USD" in shown.out
 
 
@@ -289,7 +290,7 @@ def test_people_see_the_first_hundred_rows_and_how_to_see_the_rest(demonstrated:
     everything = ("documents", "--company", "USPM", "--view", "all")
     first = demonstrated(*everything)
     assert first.out.count("\nUSPM/") == 100
-    assert "--limit 0 shows all" in first.out
+    assert "Use --limit 0" in first.out
     assert demonstrated(*everything, "--limit", "0").out.count("\nUSPM/") == 118
     assert len(demonstrated(*everything, "--json").lines) == 118
     assert len(demonstrated(*everything, "--json", "--limit", "7").lines) == 7
@@ -316,7 +317,7 @@ def test_a_chain_says_why_and_which_of_its_events_says_so(demonstrated: Tieout, 
         people = demonstrated("chain", document)
         assert explanation["do"] in people.out
         assert explanation["event"] in people.out
-        assert chain["cause"] in people.out
+        assert LABELS[chain["cause"]] in people.out
 
 
 @pytest.mark.requirement("R20")
@@ -501,7 +502,8 @@ def test_maps_check_names_file_table_and_key_of_a_mistake(tieout: Tieout, own_ma
 def test_maps_check_points_to_a_link_that_joins_nothing(tieout: Tieout, own_map: Path) -> None:
     own_map.write_text(OWN_MAP + '[entities.msdyn_actual]\nidentity = [{ link = "actuals", by = "id" }]\n')
     assert (
-        "look: contoso.toml: [entities.msdyn_actual] identity actuals: no other entity" in tieout("maps", "check").out
+        "warning: contoso.toml: [entities.msdyn_actual] identity actuals: no other entity"
+        in tieout("maps", "check").out
     )
 
 
@@ -547,7 +549,7 @@ def test_maps_explain_tells_what_an_event_becomes_and_why(tieout: Tieout) -> Non
     assert links["row"].startswith("row:")
     assert links["journal-line"] is None
     shown = tieout("maps", "explain", example).out
-    for part in ("ProjCDSActualsImport: a record staging, step 6", "Company: USPM", "USPM-000051"):
+    for part in ("ProjCDSActualsImport: role staging, step 6", "Company: USPM", "USPM-000051"):
         assert part in shown
 
 
@@ -577,13 +579,13 @@ def test_maps_explain_says_why_a_value_is_or_is_not_read(
 @pytest.mark.requirement("R6")
 def test_maps_explain_says_when_there_is_nothing_to_explain(tieout: Tieout) -> None:
     unknown = (EXAMPLES / "dataverse-delete.json").read_bytes().replace(b"msdyn_journalline", b"account")
-    assert "add a table [entities.account] to a map file" in tieout("maps", "explain", "-", stdin=unknown).out
+    assert "Add a table [entities.account] to a map file" in tieout("maps", "explain", "-", stdin=unknown).out
     cut = (EXAMPLES / "dataverse-truncated-update.json").read_bytes()
-    assert "it is to be read again" in tieout("maps", "explain", "-", stdin=cut).out
+    assert "tieout reads the row again" in tieout("maps", "explain", "-", stdin=cut).out
     notice = (EXAMPLES / "fno-business-event-vendorinvoiceposted.json").read_bytes()
-    assert "no map is needed" in tieout("maps", "explain", "-", stdin=notice).out
+    assert "it needs no map" in tieout("maps", "explain", "-", stdin=notice).out
     said = json.dumps(message("Failed to confirm journal 1 in Dataverse.", "e1")["value"]).encode()
-    assert "no map is needed" in tieout("maps", "explain", "-", stdin=said).out.lower()
+    assert "needs no map" in tieout("maps", "explain", "-", stdin=said).out
 
 
 @pytest.mark.requirement("R4")
@@ -627,7 +629,7 @@ def test_errors_can_be_followed_as_they_come(tieout: Tieout) -> None:
         followed.send_signal(signal.SIGINT)
         _, err = followed.communicate(timeout=30)
         assert (followed.returncode, err) == (130, b"")
-    assert "have no end" in tieout("errors", "--follow", "--to", "2025-01-08").err
+    assert "has no end date" in tieout("errors", "--follow", "--to", "2025-01-08").err
 
 
 def run_of(run: str, at: str, *scope: str) -> dict[str, Any]:
@@ -691,13 +693,13 @@ def test_current_errors_are_deleted_by_a_filter_with_who_when_and_why(tieout: Ti
     assert ("2 current errors" in rehearsed.out, rehearsed.code) == (True, 0)
     asked = tieout("errors", "delete", "--company", "uspm", "--why", "mended", stdin=b"n\n")
     assert (asked.code, "Delete 2 current errors?" in asked.err) == (1, True)
-    assert "Deleting begins a new round of attempts for 2 general journals." in asked.err
+    assert "Deleting starts a new attempt cycle for 2 general journals." in asked.err
     assert len(tieout("errors", "--json").lines) == 3
 
     done = tieout(
         "errors", "delete", "--company", "uspm", "--code", "GJ_CONFIRM", "--why", "mended", "--who", "ann", "-y"
     )
-    retried = "A new round of attempts begins for 1 general journal.\n"
+    retried = "A new attempt cycle starts for 1 general journal.\n"
     assert (done.code, done.err) == (0, f"1 error deleted.\n{retried}")
     assert [error["subject"] for error in tieout("errors", "--json").lines] == ["e2", "e3"]
     (kept,) = tieout("errors", "--history", "--subject", "e1", "--json").lines
@@ -705,9 +707,9 @@ def test_current_errors_are_deleted_by_a_filter_with_who_when_and_why(tieout: Ti
     assert "by ann: mended" in tieout("errors", "--history").out
 
     assert tieout("errors", "delete", "--all", "--why", "new year", "--yes").code == 0
-    assert tieout("errors").out == "No current errors; --history shows those there were.\n"
+    assert tieout("errors").out == "No current errors. Use --history to list past errors.\n"
     nothing = tieout("errors", "delete", "--all", "--why", "again", "--yes")
-    assert (nothing.code, nothing.err) == (0, "There is no such current error.\n")
+    assert (nothing.code, nothing.err) == (0, "No current error matches.\n")
     projected(tieout, lines(message(confirm, "e1b", "2025-01-08T11:00:00Z", subject="e1")))
     (again,) = tieout("errors", "--json").lines
     assert (again["standing"], again["count"]) == ("current", 2)
@@ -754,12 +756,12 @@ def test_history_is_purged_after_its_days_and_the_store_is_still_that_of_its_top
 @pytest.mark.requirement("R55")
 def test_nothing_is_deleted_without_a_reason_or_a_choice(tieout: Tieout) -> None:
     projected(tieout, lines(message("first", "e1")))
-    assert "say which errors" in tieout("errors", "delete", "--why", "x").err
-    assert "it is empty" in tieout("errors", "delete", "--all", "--why", " ").err
-    assert "it is empty" in tieout("errors", "delete", "--all", "--why", "x", "--who", "").err
+    assert "name the errors" in tieout("errors", "delete", "--why", "x").err
+    assert "the text is empty" in tieout("errors", "delete", "--all", "--why", " ").err
+    assert "the text is empty" in tieout("errors", "delete", "--all", "--why", "x", "--who", "").err
     assert "--why" in tieout("errors", "delete", "--all").err
-    assert "is none of import-from-staging" in tieout("errors", "--process", "import").err
-    assert "is none of NOT_POSTED" in tieout("errors", "--code", "not_posted").err
+    assert "is not a process. Use one of import-from-staging" in tieout("errors", "--process", "import").err
+    assert "is not a message code. Use one of NOT_POSTED" in tieout("errors", "--code", "not_posted").err
     assert len(tieout("errors", "--json").lines) == 1
 
 
@@ -814,7 +816,7 @@ def test_rejected_events_are_filtered_and_paged(tieout: Tieout) -> None:
 
     first = tieout("rejected", "list", "--topic", "finance.changes", "--limit", "2")
     assert ("NoSuchTable1" in first.out, "NoSuchTable2" in first.out) == (True, False)
-    assert first.out.endswith("3 more: add --after tieout.finance.changes/0/1\n")
+    assert first.out.endswith("3 more. To list them, add --after tieout.finance.changes/0/1\n")
     assert ids("--topic", "finance.changes", "--limit", "2", "--after", "finance.changes/0/1") == finance[2:4]
     assert "more" not in tieout("rejected", "list", "--topic", "finance.changes", "--after", finance[1]).out
     assert "no rejected event" in told(tieout("rejected", "list", "--after", "finance.changes/0/9"))
@@ -839,14 +841,14 @@ def test_an_event_that_is_sent_again_is_read_under_todays_settings_and_leaves_th
     assert tieout("chain", "USPM/000123").code == 1
 
     monkeypatch.setenv("TIEOUT_ENVIRONMENTS", "contoso")
-    assert "1 event sent again" in tieout("rejected", "resubmit", "finance.changes/0/0").err
+    assert "1 event resubmitted" in tieout("rejected", "resubmit", "finance.changes/0/0").err
     assert tieout("run", "--until-caught-up").code == 0
     assert tieout("chain", "USPM/000123").code == 0
     (left,) = tieout("rejected", "list", "--json").lines
     assert left["id"] == "tieout.finance.changes/0/1"
 
     # What still cannot be understood comes back under its new place.
-    assert "1 event sent again" in tieout("rejected", "resubmit", "--reason", "other", "--yes").err
+    assert "1 event resubmitted" in tieout("rejected", "resubmit", "--reason", "other", "--yes").err
     assert tieout("run", "--until-caught-up").code == 0
     (left,) = tieout("rejected", "list", "--json").lines
     assert left["id"] == "tieout.finance.changes/0/3"
@@ -877,7 +879,7 @@ def test_resubmit_asks_first_and_wants_to_know_what(tieout: Tieout) -> None:
         (b'{"topic": "sales.changes", "value": {}}', "use finance.changes or dataverse.changes"),
         (b'{"topic": "tieout.finance.changes", "value": {}}', "without the environment's prefix"),
         (b'{"topic": "rejected", "value": {}}', "unknown topic"),
-        (b'{"topic": "finance.changes"}', "there is no value"),
+        (b'{"topic": "finance.changes"}', "the value is missing"),
         (b'{"topic": "finance.changes", "value": {}, "value_base64": ""}', "leave one out"),
         (b'{"topic": "finance.changes", "value_base64": "%"}', "no base64"),
         (b'{"topic": "finance.changes", "headers": 1, "value": {}}', "$.headers"),
@@ -1042,7 +1044,7 @@ def test_both_ends_of_the_window_can_be_set(demonstrated: Tieout) -> None:
     assert (summary["from"], summary["to"]) == (TODAY, TODAY)
     assert summary["tiles"]["expense_missing_actuals"] == {"amount": "4000.00", "documents": 40}
     assert summary["tiles"]["vendor_invoice_missing_journal_lines"]["documents"] == 0
-    assert "lies after" in told(demonstrated("summary", "--company", "USPM", "--from", "2025-01-09"))
+    assert "is after" in told(demonstrated("summary", "--company", "USPM", "--from", "2025-01-09"))
 
 
 @pytest.mark.parametrize(
@@ -1133,7 +1135,7 @@ def test_a_store_that_is_locked_for_too_long_is_told(
 
     projected(tieout, lines(expense("1")))
     monkeypatch.setattr(Snapshot, "company", locked)
-    assert "another process holds the store" in told(tieout("summary", "--company", "USPM"))
+    assert "another process locks the store" in told(tieout("summary", "--company", "USPM"))
 
 
 def changed(store: Path, statement: str) -> None:
@@ -1273,7 +1275,7 @@ def test_logs_go_to_standard_error_as_json_where_nobody_watches(
 @pytest.mark.requirement("R84")
 def test_alerts_that_stand_are_listed_and_a_test_says_whether_it_was_taken(tieout: Tieout) -> None:
     projected(tieout, lines(expense("1")))
-    assert tieout("alerts").out == "No alert stands.\n"
+    assert tieout("alerts").out == "No alerts.\n"
     projected(tieout, lines({"topic": "finance.changes", "value": {"not": "an event"}}))
     (alert,) = tieout("alerts", "--json").lines
     assert (alert["kind"], alert["since"], alert["detail"]["events"]) == ("events-rejected", None, 1)
@@ -1299,12 +1301,12 @@ def test_a_retry_says_what_it_would_do_for_each_error(demonstrated: Tieout, monk
     done = demonstrated(*everything, "--json").lines
     assert {line["action"] for line in done} == {"posting", "import", "journal"}
     assert "post the journal" in demonstrated(*everything).out
-    assert "There is no such current error." in demonstrated("errors", "retry", "--subject", "none", "--yes").out
+    assert "No current error matches." in demonstrated("errors", "retry", "--subject", "none", "--yes").out
 
 
 def test_a_retry_says_which_errors_and_needs_the_two_systems(
     demonstrated: Tieout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "say which errors" in demonstrated("errors", "retry").err
+    assert "name the errors" in demonstrated("errors", "retry").err
     monkeypatch.setenv("TIEOUT_SYNC_POSTS", "true")
     assert "TIEOUT_FINANCE and TIEOUT_DATAVERSE" in demonstrated("errors", "retry", "--all", "--yes").err

@@ -223,7 +223,7 @@ def test_an_example_of_the_help_runs_as_printed(example: str, made: Path, tmp_pa
                 return
         code, said = shell(tmp_path, example, environ)
     if example.startswith(NEED_A_PERSON) and "--no-wait" not in example:
-        assert (code, "What to do" in said) == (1, True), said
+        assert (code, "Recommended action" in said) == (1, True), said
     elif example.startswith("diff "):
         assert (code, said) == (0, "")
     else:

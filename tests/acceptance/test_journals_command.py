@@ -43,7 +43,7 @@ def work(tieout: Tieout) -> None:
 def test_a_journal_is_brought_to_dataverse_from_the_command_line(tieout: Tieout, served: Served) -> None:
     assert "No general journal waits" in tieout("journals").out
     asked = tieout("journals", "sync", JOURNAL, "--yes", "--no-wait")
-    assert (asked.code, "A new round begins for 1 journal" in asked.err) == (0, True)
+    assert (asked.code, "A new attempt cycle starts for 1 journal" in asked.err) == (0, True)
     (before,) = tieout("journals", "--json").lines
     assert (before["state"], before["count"], before["retry"]) == ("waiting", 0, f"tieout journals sync {JOURNAL}")
     work(tieout)
@@ -70,7 +70,7 @@ def test_what_fails_five_times_is_in_the_log_waits_and_goes_when_it_is_mended_an
     assert "needs attention" in listed
     assert "5 of 5" in listed
     assert "closed for new transactions" in listed
-    assert "`tieout journals sync` begins a new round, and so does deleting" in listed
+    assert "start a new attempt cycle, run `tieout journals sync`, or delete" in listed
     served.pair.refusals.clear()
     assert tieout("journals", "sync", "USPM-000095", "--yes", "--no-wait").code == 0
     work(tieout)
@@ -85,8 +85,8 @@ def test_deleting_the_entry_says_that_it_begins_a_new_round_and_does(tieout: Tie
     work(tieout)
     served.pair.refusals.clear()
     deleted = tieout("errors", "delete", "--code", "GJ_HEADER", "--why", "mended", "--who", "anna", "--yes")
-    assert "A new round of attempts begins for 1 general journal." in deleted.err
-    assert "begins a new round" in " ".join(tieout("errors", "delete", "--help").out.split())
+    assert "A new attempt cycle starts for 1 general journal." in deleted.err
+    assert "starts a new attempt cycle" in " ".join(tieout("errors", "delete", "--help").out.split())
     assert "Deleting what the error log says" in " ".join(tieout("journals", "sync", "--help").out.split())
     (waiting,) = tieout("journals", "--json").lines
     assert (waiting["state"], waiting["count"], waiting["round"]) == ("waiting", 0, 2)
@@ -104,7 +104,7 @@ def test_a_journal_that_nobody_knows_needs_its_company(tieout: Tieout) -> None:
 
 
 def test_all_that_are_not_through_are_synced_together(tieout: Tieout, served: Served) -> None:
-    assert "is through" in tieout("journals", "sync", "--all").err
+    assert "are synced" in tieout("journals", "sync", "--all").err
     served.pair.refusals["contoso_ConfirmJournal"] = "no"
     tieout("journals", "sync", JOURNAL, "USPM/USPM-000096", "--yes", "--no-wait")
     work(tieout)

@@ -232,7 +232,7 @@ def test_a_worker_that_handles_reads_the_row_of_a_cut_event_by_itself(
         while waits(settings) and time.monotonic() < deadline:
             time.sleep(0.1)
         stop.set()
-    assert "no row waits to be read again" in tieout("check").out
+    assert "no row is waiting to be read again" in tieout("check").out
     (row,) = [row for row in tieout("dump").lines if time_order(actual.id) in row.get("record", "")]
     assert row["columns"]["msdyn_amount"]["value"] is not None
 

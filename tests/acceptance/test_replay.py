@@ -236,7 +236,7 @@ def test_the_command_shows_asks_and_puts_in_place(
     shown = tieout("--dry-run")
     assert shown.returncode == 0, shown.stderr
     for part in (
-        "documents of the period would change",
+        "documents in the period would change",
         "Missing actuals",
         "Before",
         "After",
@@ -248,6 +248,6 @@ def test_the_command_shows_asks_and_puts_in_place(
     assert tieout(answer="n\n").returncode == 1
     assert canonical(settings) != canonical(wrong)
     done = tieout("--yes")
-    assert (done.returncode, done.stderr) == (0, "The rebuilt store is in place.\n")
+    assert (done.returncode, done.stderr) == (0, "The store was replaced by the rebuilt one.\n")
     assert canonical(msgspec.structs.replace(wrong, maps=())) == canonical(settings)
     assert "No document would change" in tieout("--dry-run").stdout

@@ -123,7 +123,7 @@ def test_sync_beside_the_demonstration_does_all_that_is_not_a_persons(tmp_path: 
     # It holds the secret of the simulated pair, as a real one would hold a real one.
     assert (tmp_path / ".tieout" / "demo" / "demo.env").stat().st_mode & 0o777 == 0o600
     said = re.sub(r" +", " ", done.stdout)
-    assert "40 documents sent again, 0 documents not." in said
+    assert "40 documents done, 0 documents not done." in said
     assert "Expense missing actuals 1,000.00 10 documents" in said
     assert "Expense missing journal lines 7,200.00 37 documents" in said
     assert "Vendor invoice missing actuals 0.00 0 documents" in said

@@ -152,8 +152,8 @@ def test_the_recurring_job_asks_by_the_commands_topic(tieout: Tieout, monkeypatc
 @pytest.mark.parametrize(
     ("states", "over", "seconds", "says"),
     [
-        ({}, 0, 1.0, "0 done, 0 failed, 0 in progress, 8 waiting · time not known yet"),
-        ({"waiting": 6, "running": 2}, 0, 1.0, "0 done, 0 failed, 2 in progress, 6 waiting · time not known yet"),
+        ({}, 0, 1.0, "0 done, 0 failed, 0 in progress, 8 waiting · remaining time unknown"),
+        ({"waiting": 6, "running": 2}, 0, 1.0, "0 done, 0 failed, 2 in progress, 6 waiting · remaining time unknown"),
         (
             {"done": 1, "blocked": 1, "stopped": 2, "running": 1, "waiting": 3},
             4,

@@ -332,5 +332,5 @@ def test_the_command_names_what_is_no_folder(
 ) -> None:
     tieout = typist(tmp_path, {"TIEOUT_BROKER": f"embedded:///{tmp_path}/log.sqlite"}, monkeypatch, capfd)
     (tmp_path / "events.jsonl").write_text("")
-    assert "is no folder" in tieout("ingest", "--format", "synapse", "events.jsonl").err
+    assert "is not a folder" in tieout("ingest", "--format", "synapse", "events.jsonl").err
     assert "is a folder" in tieout("ingest", str(tmp_path)).err

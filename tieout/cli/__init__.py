@@ -1,8 +1,16 @@
-"""The command line. Answers go to standard output, everything else (progress, logs, faults) to standard error.
+"""The command line. Results go to standard output; progress, logs and errors go to standard error.
 
-Exit codes: 0 done, 1 a fault or a difference that was asked for, 2 the command was not understood, 130 interrupted.
+Exit codes: 0 success, 1 an error, or a difference that the command looks for, 2 wrong usage, 130 interrupted.
 
-Modules that take long to load are imported by the commands that need them, so that `tieout --help` answers at once.
+Modules that take long to load are imported by the commands that need them, so that `tieout --help` starts fast.
+
+* `common`, `output`, `failures`, `progress`: options, formats, errors and progress of all commands.
+* `text_tables`, `operation_tables`: tables for people.
+* `demo`, `pipeline`, `poll`: commands that run: `demo`, `run`, `simulate`, `ingest`, `poll`.
+* `documents`, `invoice_proposals`, `error_log`: queries: `summary`, `documents`, `chain`, `proposals`, `errors`.
+* `sync`, `general_journals`: commands that call Finance and Dataverse.
+* `inspection`, `event_log`, `maps`, `rejected`: events, maps, the log, and proof of the store.
+* `installation`, `replay`, `alerts`: commands of an operator.
 """
 
 from collections.abc import Sequence
@@ -32,7 +40,7 @@ from tieout.cli.failures import guarded
 
 app = typer.Typer(
     name="tieout",
-    help="Keeps the Finance and the Dataverse side of Project Operations reconciled, continuously.",
+    help="Continuously reconcile Finance and Dataverse in Project Operations.",
     epilog=examples(
         "tieout demo", "tieout summary --company USPM", "tieout documents --company USPM --view missing-actuals"
     ),
@@ -43,8 +51,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"tieout {version('tieout')}")
@@ -54,10 +62,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _tieout(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Keeps the Finance and the Dataverse side of Project Operations reconciled, continuously."""
+    """Continuously reconcile Finance and Dataverse in Project Operations."""
 
 
 app.command(epilog=demo.EXAMPLES)(demo.demo)
@@ -87,5 +95,5 @@ app.add_typer(maps.app, name="maps")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command (by default the process's own) and return its exit code."""
+    """Run a command, by default the one of the process's arguments, and return its exit code."""
     return guarded(lambda: app(args=arguments, prog_name="tieout"))

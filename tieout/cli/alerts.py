@@ -1,12 +1,12 @@
-"""`tieout alerts`: what a person should hear of, and whether it would be told (R84)."""
+"""`tieout alerts`: the current alerts, and a test of the webhook (R84)."""
 
 import typer
 
-from tieout.cli.common import JsonOption, examples, in_force
+from tieout.cli.common import JsonOption, examples, load_settings
 from tieout.cli.output import counted, emit
 
 app = typer.Typer(
-    help="List the alerts that stand: silent feeds, what waits for a person, rejected events, failed self-checks.",
+    help="List the current alerts: silent feeds, items that need attention, rejected events, failed self-checks.",
     epilog=examples("tieout alerts", "tieout alerts --json", "tieout alerts test"),
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -15,8 +15,8 @@ app = typer.Typer(
 
 @app.callback()
 def alerts(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the alerts that stand: silent feeds, what waits for a person, rejected events, failed self-checks, amounts
-    before close. With TIEOUT_WEBHOOK a worker tells each when it begins and when it ends.
+    """List the current alerts: silent feeds, items that need attention, rejected events, failed self-checks, and
+    amounts before close. With TIEOUT_WEBHOOK, a worker sends each alert when it begins and when it ends.
     """
     if context.invoked_subcommand is not None:
         return
@@ -26,11 +26,11 @@ def alerts(context: typer.Context, as_json: JsonOption = False) -> None:
     from tieout.cli.output import plain
     from tieout.worker.alerting import AlertConditions
 
-    settings = in_force()
+    settings = load_settings()
     with open_store(settings, write=False) as engine:
-        standing, _ = AlertConditions(engine, settings)()
-        since = {one.alert.key: one.began for one in SqlAlerts(engine).all() if one.ended is None}
-    for alert in standing:
+        current, _ = AlertConditions(engine, settings)()
+        since = {stored.alert.key: stored.began for stored in SqlAlerts(engine).all() if stored.ended is None}
+    for alert in current:
         began = iso(since[alert.key]) if alert.key in since else None
         if as_json:
             emit(
@@ -46,12 +46,12 @@ def alerts(context: typer.Context, as_json: JsonOption = False) -> None:
         else:
             typer.echo(f"{plain(alert.text)}" + (f"  (since {began})" if began else ""))
     if not as_json:
-        typer.echo(f"{counted(len(standing), 'alert')}." if standing else "No alert stands.")
+        typer.echo(f"{counted(len(current), 'alert')}." if current else "No alerts.")
 
 
 @app.command(epilog=examples("tieout alerts test"))
 def test() -> None:
-    """Send a test to TIEOUT_WEBHOOK, and say whether it was taken."""
+    """Send a test alert to TIEOUT_WEBHOOK, and report whether the receiver accepted it."""
     import threading
     import uuid
 
@@ -60,9 +60,9 @@ def test() -> None:
     from store import clock
     from tieout.worker.alerting import open_webhook
 
-    settings = in_force()
+    settings = load_settings()
     if settings.webhook is None:
-        raise SettingError("TIEOUT_WEBHOOK is not set: there is nobody to tell.")
+        raise SettingError("TIEOUT_WEBHOOK is not set. Set it to the https address of the receiver.")
     with open_webhook(settings, threading.Event()) as webhook:
         webhook.send(trial_event(str(uuid.uuid4()), settings.prefix, clock.now()))
-    typer.echo("The test was taken.")
+    typer.echo("The receiver accepted the test alert.")

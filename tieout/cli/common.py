@@ -1,4 +1,4 @@
-"""What several commands share: their options, the settings in force, and the way to the store."""
+"""Shared parts of commands: options, validation of arguments, the settings, and access to the store."""
 
 import os
 import re
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 
 def examples(*commands: str) -> str:
-    """The section of examples under a command's help."""
+    """Return the section of examples below a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
 
 
 def day(text: str) -> str:
-    """A date of the command line. Raises `BadParameter`, naming the format."""
+    """Validate a date. Raises `BadParameter` with the format."""
     try:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
             raise ValueError
         date.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no date. Write it as YYYY-MM-DD, such as 2025-01-08.") from None
+        raise typer.BadParameter(f"{text!r} is not a date. Use YYYY-MM-DD, such as 2025-01-08.") from None
     return text
 
 
 def present(text: str) -> str:
-    """A file or folder that is there, or `-` for standard input. Raises `BadParameter`."""
+    """Validate an existing file or folder, or `-` for standard input. Raises `BadParameter`."""
     if text != "-" and not os.path.exists(text):
-        raise typer.BadParameter(f"there is no file {text!r}.")
+        raise typer.BadParameter(f"the file {text!r} does not exist.")
     return text
 
 
 def readable(text: str) -> str:
-    """A file that can be read, or `-` for standard input. Raises `BadParameter`."""
+    """Validate a readable file, or `-` for standard input. Raises `BadParameter`."""
     if present(text) != "-" and (os.path.isdir(text) or not os.access(text, os.R_OK)):
-        raise typer.BadParameter(f"{text!r} is a folder, or may not be read.")
+        raise typer.BadParameter(f"{text!r} is a folder or is not readable. Name a file that you may read.")
     return text
 
 
@@ -54,14 +54,17 @@ FromOption = Annotated[
 ToOption = Annotated[
     str | None, typer.Option("--to", metavar="DATE", parser=day, help="Last day, YYYY-MM-DD.", show_default=False)
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON and nothing else.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 InputArgument = Annotated[
     str, typer.Argument(metavar="FILE|-", parser=readable, help="A file, or - for standard input.", show_default=False)
 ]
 
 
-def in_force(level: str = "warning") -> "Settings":
-    """The settings of this process, with logging set up; `level` counts where the settings leave it open."""
+def load_settings(level: str = "warning") -> "Settings":
+    """Load the settings and configure logging. `level` is the log level if the settings name none.
+
+    Raises `SettingError`.
+    """
     from engine.errors import SettingError
     from streams.topics import FINANCE_CHANGES
     from tieout.logging import configure
@@ -78,8 +81,8 @@ def in_force(level: str = "warning") -> "Settings":
 
 
 @contextmanager
-def asking(settings: "Settings") -> Iterator[tuple["Snapshot", "Maps"]]:
-    """One state of the store, and the maps it is read by."""
+def open_snapshot(settings: "Settings") -> Iterator[tuple["Snapshot", "Maps"]]:
+    """Open a snapshot of the store, and the maps by which it is read."""
     from store.queries.snapshot import Reader
     from tieout.bootstrap import load_maps, open_store
 

@@ -1,4 +1,4 @@
-"""`tieout demo`: the whole product on one machine, with a made-up company."""
+"""`tieout demo`: the whole product on one machine, with a simulated company."""
 
 import os
 import shlex
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from tieout.cli.common import asking, examples, in_force
+from tieout.cli.common import examples, load_settings, open_snapshot
 from tieout.cli.failures import INTERRUPTED
 from tieout.cli.output import counted
-from tieout.cli.pipeline import MadeOption, PortOption, Role, SeedOption, say_where, work
+from tieout.cli.pipeline import PortOption, Role, SeedOption, SimulatedOption, print_address, work
 from tieout.cli.pipeline import serve as serve_workspace
 
 if TYPE_CHECKING:
@@ -27,41 +27,41 @@ if TYPE_CHECKING:
 EXAMPLES = examples("tieout demo", "tieout demo --port 8081", "tieout demo --seed 7 --folder another-demo --no-serve")
 
 TRY_SYNC = """
-While this runs, Finance and Dataverse are simulated, and Sync has somebody to call. In another terminal:
+While this runs, Finance and Dataverse are simulated, and Sync can call them. In another terminal:
 
   source {file}
   tieout sync --company USPM
 """
 
-# Names no other installation has: a fresh start removes them.
+# Names that no other installation uses, because a new demonstration removes these files.
 LOG = "demo-log.sqlite"
 STORE = "demo-store.sqlite"
 ENVIRONMENT = "demo.env"
 
 
 def demo(
-    company: MadeOption = "small",
+    company: SimulatedOption = "small",
     seed: SeedOption = 1,
-    folder: Annotated[Path, typer.Option(file_okay=False, help="Where the data lies.")] = Path(".tieout/demo"),
+    folder: Annotated[Path, typer.Option(file_okay=False, help="Folder of the data.")] = Path(".tieout/demo"),
     keep: Annotated[
         bool,
         typer.Option(
             "--keep",
-            help="Go on with the data of the last time. No system is simulated for Sync then.",
+            help="Keep the data of the last demonstration. Finance and Dataverse are then not simulated.",
         ),
     ] = False,
     port: PortOption = None,
     serve: Annotated[
-        bool, typer.Option("--serve/--no-serve", help="Serve the workspace until Ctrl-C, or end after the summary.")
+        bool, typer.Option("--serve/--no-serve", help="Serve the workspace until Ctrl-C, or exit after the summary.")
     ] = True,
 ) -> None:
-    """Start the product with a made-up company. It takes no broker and no database server."""
+    """Start tieout with a simulated company. It needs no broker and no database server."""
     from msgspec.structs import replace
 
     from tieout import simulator
     from tieout.bootstrap import open_projector
 
-    base = in_force()
+    base = load_settings()
     folder = folder.absolute()
     simulation = simulator.deliver(company, seed)
     settings = replace(
@@ -77,7 +77,7 @@ def demo(
     with open_projector(settings) as (log, projector):
         _play(simulation, log, projector, settings)
     with ExitStack() as stack:
-        # What a simulated pair was told the last time went with it.
+        # The simulated systems live in memory: with kept data they would not match the store.
         systems = None if company == "large" or keep else stack.enter_context(_both_systems(settings, seed, folder))
         _show(settings, simulation.companies[0], folder)
         if not serve:
@@ -92,14 +92,14 @@ def demo(
         def ready(workspace: str | None) -> None:
             sys.stdout.write(TRY_SYNC.format(file=shlex.quote(str(file))))
             sys.stdout.flush()
-            say_where(workspace)
+            print_address(workspace)
 
-        # A worker with every role, so that Sync has somebody to call.
+        # A worker with all roles: the role handle makes the calls of Sync.
         work(systems.settings, set(Role), port, systems.topic_writer, named=True, ready=ready)
 
 
 class _Systems(NamedTuple):
-    """A simulated pair of both systems: what reaches it, as settings and as variables, and where its events go."""
+    """A simulated pair: the settings and the variables that connect to it, and the writer of its events."""
 
     settings: "Settings"
     environment: dict[str, str]
@@ -108,7 +108,7 @@ class _Systems(NamedTuple):
 
 @contextmanager
 def _both_systems(settings: "Settings", seed: int, folder: Path) -> Iterator[_Systems]:
-    """Simulate both systems for the length of the block, with what the demonstration has beside the small company."""
+    """Simulate both systems within the block, with the additional content of the demonstration."""
     from msgspec.structs import replace
 
     from tieout import demo_content
@@ -128,14 +128,14 @@ def _both_systems(settings: "Settings", seed: int, folder: Path) -> Iterator[_Sy
     with serve_in_background(pair, listen()) as address:
         environment = {**_environment(settings), **settings_at(address), "TIEOUT_SYNC_POSTS": "true"}
         connected = replace(named.load(environment, folder), log_level=settings.log_level)
-        with _errors_alone():
+        with _only_errors():
             demo_content.add(connected, pair, topic_writer)
         yield _Systems(connected, environment, topic_writer)
 
 
 @contextmanager
-def _errors_alone() -> Iterator[None]:
-    """Log nothing but errors for the length of the block: attempts that fail there are meant to."""
+def _only_errors() -> Iterator[None]:
+    """Log only errors within the block: attempts that fail there are expected."""
     import structlog
 
     from tieout.logging import configure
@@ -149,7 +149,7 @@ def _errors_alone() -> Iterator[None]:
 
 
 def _free(port: int | None) -> int:
-    """The port to serve on: the named one, else the usual one, or any other if that is taken."""
+    """Return the requested port, else the default port, or 0 (any free port) if that is in use."""
     from engine.errors import SettingError
     from tieout.workspace import server
 
@@ -158,20 +158,20 @@ def _free(port: int | None) -> int:
     try:
         server.listen(server.PORT).close()
     except SettingError:
-        sys.stderr.write(f"Port {server.PORT} is taken, so the workspace is served on another one.\n")
+        sys.stderr.write(f"Port {server.PORT} is in use. The workspace uses another port.\n")
         return 0
     return server.PORT
 
 
 def _write_for_owner(file: Path, text: str) -> None:
-    """Write a file that only its owner may read: it has a secret."""
+    """Write a file that only its owner can read, because it contains a secret."""
     file.unlink(missing_ok=True)
     with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
         stream.write(text)
 
 
 def _remove(folder: Path) -> None:
-    """Start afresh, unless another process is at work there."""
+    """Remove the data of the last demonstration. Raises `LogBusy` if another process uses it."""
     from streams.embedded.log import EmbeddedLog
     from streams.log import LogDamaged
 
@@ -194,13 +194,13 @@ def _play(simulation: "Delivery", log: "EventLog", projector: "Projector", setti
     from tieout.maintenance.ingest import ingest
     from tieout.simulator import ingest_lines
 
-    done = ingest(
+    ingested = ingest(
         log,
         enumerate(ingest_lines(simulation.events), 1),
         prefix=settings.prefix,
         refuse=lambda number, reason: complain(f"event {number}: {reason}"),
     )
-    sys.stderr.write(f"{counted(done.events, 'event')} delivered: late, twice and out of order\n")
+    sys.stderr.write(f"{counted(ingested.events, 'event')} delivered: late, twice and out of order\n")
     stop = threading.Event()
     with lag("Reconciling") as report:
         faust_app.run(
@@ -208,7 +208,7 @@ def _play(simulation: "Delivery", log: "EventLog", projector: "Projector", setti
         )
     if stop.is_set():
         raise typer.Exit(INTERRUPTED)
-    sys.stderr.write(f"{counted(done.events, 'event')} reconciled\n")
+    sys.stderr.write(f"{counted(ingested.events, 'event')} reconciled\n")
 
 
 def _show(settings: "Settings", company: str, folder: Path) -> None:
@@ -216,11 +216,10 @@ def _show(settings: "Settings", company: str, folder: Path) -> None:
     from tieout.cli.text_tables import console, show_summary
 
     screen = console()
-    screen.print(f"Today is set to {settings.today}.\n")
-    with asking(settings) as (snapshot, _):
-        found = snapshot.company(company)
-        window = snapshot.window(found, None, None)
-        show_summary(screen, snapshot.summary(found, window).as_json())
+    screen.print(f"Business date: {settings.today} (simulated)\n")
+    with open_snapshot(settings) as (snapshot, _):
+        window = snapshot.window(snapshot.company(company), None, None)
+        show_summary(screen, snapshot.summary(snapshot.company(company), window).as_json())
         missing = snapshot.page(
             GridQuery(company=company, kind="expense", window=window, view="missing-actuals", limit=1)
         )
@@ -233,13 +232,13 @@ def _show(settings: "Settings", company: str, folder: Path) -> None:
         "tieout verify",
     )
     exports = textwrap.indent(_exports(_environment(settings)), "  ")
-    tries = "".join(f"  {command}\n" for command in commands)
-    # Not through the console: what is to be copied must not be wrapped.
-    screen.file.write(f"\nThe data lies in {folder}. To look further:\n\n{exports}\n{tries}")
+    suggestions = "".join(f"  {command}\n" for command in commands)
+    # Bypass the console, which would wrap the commands that are to be copied.
+    screen.file.write(f"\nThe data is in {folder}. To explore it:\n\n{exports}\n{suggestions}")
 
 
 def _environment(settings: "Settings") -> dict[str, str]:
-    """What commands need to know of the demonstration."""
+    """Return the variables by which commands find the demonstration."""
     return {
         "TIEOUT_BROKER": settings.broker,
         "TIEOUT_STORE": settings.store,

@@ -1,4 +1,4 @@
-"""Commands that ask: the tiles, the grids, a chain."""
+"""Queries of the store: `summary`, `documents`, `chain`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tieout.cli.common import CompanyOption, FromOption, JsonOption, ToOption, asking, examples, in_force
+from tieout.cli.common import CompanyOption, FromOption, JsonOption, ToOption, examples, load_settings, open_snapshot
 from tieout.cli.output import emit
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KindName = Literal["expense", "vendor-invoice-line"]
 ViewName = Literal["missing-actuals", "missing-journal-lines", "all", "reconciled"]
 
-# What a person reads; a program gets every row.
+# The default limit for people; JSON output has every row.
 ROWS_SHOWN = 100
 ROWS_AT_ONCE = 1_000
 
@@ -30,16 +30,16 @@ SUMMARY_EXAMPLES = examples(
 def summary(
     company: CompanyOption, start: FromOption = None, end: ToOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show the tiles of a company."""
-    with asking(in_force()) as (snapshot, _):
-        found = snapshot.company(company)
-        told = snapshot.summary(found, snapshot.window(found, start, end)).as_json()
+    """Show the unreconciled amounts and the tiles of a company."""
+    with open_snapshot(load_settings()) as (snapshot, _):
+        selected = snapshot.company(company)
+        totals = snapshot.summary(selected, snapshot.window(selected, start, end)).as_json()
     if as_json:
-        emit(told)
+        emit(totals)
         return
     from tieout.cli.text_tables import console, show_summary
 
-    show_summary(console(), told)
+    show_summary(console(), totals)
 
 
 DOCUMENTS_EXAMPLES = examples(
@@ -51,30 +51,29 @@ DOCUMENTS_EXAMPLES = examples(
 
 def documents(
     company: CompanyOption,
-    kind: Annotated[KindName, typer.Option(help="The grid.")] = "expense",
-    view: Annotated[ViewName, typer.Option(help="The view of the grid.")] = "missing-actuals",
+    kind: Annotated[KindName, typer.Option(help="Document kind.")] = "expense",
+    view: Annotated[ViewName, typer.Option(help="View: which documents to list.")] = "missing-actuals",
     start: FromOption = None,
     end: ToOption = None,
     limit: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help=f"So many rows at most, 0 for all; by default {ROWS_SHOWN}, with --json all.",
+            help=f"Maximum number of rows, 0 for all. By default {ROWS_SHOWN}; all with --json.",
             show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the documents of a grid, newest first."""
+    """List the documents of a company, newest first, with their totals."""
     from store.queries.grid_query import GridQuery
 
     if limit is None:
         limit = 0 if as_json else ROWS_SHOWN
-    with asking(in_force()) as (snapshot, _):
-        found = snapshot.company(company)
-        query = GridQuery(
-            company=found.code, kind=kind, view=view, window=snapshot.window(found, start, end), limit=ROWS_AT_ONCE
-        )
+    with open_snapshot(load_settings()) as (snapshot, _):
+        selected = snapshot.company(company)
+        window = snapshot.window(selected, start, end)
+        query = GridQuery(company=selected.code, kind=kind, view=view, window=window, limit=ROWS_AT_ONCE)
         rows = snapshot.rows(query)
         if as_json:
             for row in islice(rows, limit or None):
@@ -82,8 +81,8 @@ def documents(
             return
         from tieout.cli.text_tables import console, show_documents
 
-        shown = [row.as_json() for row in islice(rows, limit or None)]
-        show_documents(console(), query, shown, snapshot.totals(query), more=next(rows, None) is not None)
+        page = [row.as_json() for row in islice(rows, limit or None)]
+        show_documents(console(), query, page, snapshot.totals(query), more=next(rows, None) is not None)
 
 
 CHAIN_EXAMPLES = examples("tieout chain USPM/USPM-PT000487", "tieout chain USPM/USPM-PT000487 --json --raw")
@@ -91,32 +90,32 @@ CHAIN_EXAMPLES = examples("tieout chain USPM/USPM-PT000487", "tieout chain USPM/
 
 def chain(
     document: Annotated[
-        str, typer.Argument(help="Company and transaction id, as `tieout documents` shows them.", show_default=False)
+        str, typer.Argument(help="Company and transaction id, as in `tieout documents`.", show_default=False)
     ],
-    raw: Annotated[bool, typer.Option("--raw", help="Show each event word for word, as it came.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Show the raw events, as received.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a document with all its records. Where it stands and why, what to do, and the events that say so."""
+    """Show a document with its status, diagnosis and recommended action, its records and their source events."""
     from tieout.presenters import chain_json
 
-    settings = in_force()
-    with asking(settings) as (snapshot, maps), _raw_events(settings, raw) as read:
-        told = [chain_json(view, maps, snapshot.moment, read) for view in snapshot.chain(document)]
+    settings = load_settings()
+    with open_snapshot(settings) as (snapshot, maps), _raw_events(settings, raw) as read:
+        documents = [chain_json(view, maps, snapshot.moment, read) for view in snapshot.chain(document)]
     if as_json:
-        for one in told:
-            emit(one)
+        for shown in documents:
+            emit(shown)
         return
     from tieout.cli.text_tables import console, show_chain
 
     screen = console()
-    for one in told:
-        show_chain(screen, one)
+    for shown in documents:
+        show_chain(screen, shown)
 
 
 @contextmanager
-def _raw_events(settings: "Settings", wanted: bool) -> Iterator["RawEvent | None"]:
-    """The way from an event's place to its bytes, when they are wanted."""
-    if not wanted:
+def _raw_events(settings: "Settings", enabled: bool) -> Iterator["RawEvent | None"]:
+    """Yield the function that reads the bytes of an event from the log, None unless `enabled`."""
+    if not enabled:
         yield None
         return
     from tieout.bootstrap import open_log
@@ -124,8 +123,8 @@ def _raw_events(settings: "Settings", wanted: bool) -> Iterator["RawEvent | None
     with open_log(settings, write=False) as log:
 
         def read(evidence: "Evidence") -> str | None:
-            found = log.read(evidence.topic, evidence.partition, evidence.offset, 1, 1)
-            value = found[0].value if found and found[0].offset == evidence.offset else None
+            records = log.read(evidence.topic, evidence.partition, evidence.offset, 1, 1)
+            value = records[0].value if records and records[0].offset == evidence.offset else None
             return None if value is None else value.decode("utf-8", "backslashreplace")
 
         yield read

@@ -1,4 +1,4 @@
-"""`tieout errors`: the error log of Finance's processes (R50-R55, R58)."""
+"""`tieout errors`: lists, deletes and retries errors of Finance's processes (R50-R55, R58)."""
 
 import sys
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tieout.cli.common import FromOption, JsonOption, ToOption, asking, examples, in_force
+from tieout.cli.common import FromOption, JsonOption, ToOption, examples, load_settings, open_snapshot
 from tieout.cli.output import emit
 
 if TYPE_CHECKING:
@@ -23,28 +23,29 @@ EXAMPLES = examples(
 )
 
 app = typer.Typer(
-    help="List the errors of Finance's processes that are current. Each with what it means and what to do.",
+    help="List the current errors of Finance's processes, each with its meaning and the recommended action.",
     epilog=EXAMPLES,
     invoke_without_command=True,
     rich_markup_mode=None,
 )
 
 CompanyFilter = Annotated[
-    str | None, typer.Option("--company", metavar="CODE", help="Only this company's.", show_default=False)
+    str | None, typer.Option("--company", metavar="CODE", help="Only errors of this company.", show_default=False)
 ]
 ProcessFilter = Annotated[
-    str | None, typer.Option("--process", metavar="NAME", help="Only of this process.", show_default=False)
+    str | None, typer.Option("--process", metavar="NAME", help="Only errors of this process.", show_default=False)
 ]
 CodeFilter = Annotated[
-    str | None, typer.Option("--code", metavar="CODE", help="Only this message, or UNKNOWN.", show_default=False)
+    str | None,
+    typer.Option("--code", metavar="CODE", help="Only errors with this message code, or UNKNOWN.", show_default=False),
 ]
 SubjectFilter = Annotated[
-    str | None, typer.Option("--subject", metavar="NAME", help="Only about this subject.", show_default=False)
+    str | None, typer.Option("--subject", metavar="NAME", help="Only errors of this subject.", show_default=False)
 ]
 
 
 @app.callback()
-def errors(
+def list_errors(
     context: typer.Context,
     company: CompanyFilter = None,
     process: ProcessFilter = None,
@@ -52,41 +53,40 @@ def errors(
     subject: SubjectFilter = None,
     start: FromOption = None,
     end: ToOption = None,
-    history: Annotated[
-        bool, typer.Option("--history", help="Every error that is kept, not only those that are current.")
-    ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 100,
+    history: Annotated[bool, typer.Option("--history", help="List past errors too, not only current ones.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of errors.")] = 100,
     follow: Annotated[
         bool,
-        typer.Option("--follow", help="Then go on with those to come and what becomes of each, from the errors topic."),
+        typer.Option("--follow", help="Then follow the errors topic: new errors, and changes of status."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the errors of Finance's processes that are current. Each with what it means and what to do."""
+    """List the current errors of Finance's processes, each with its meaning and the recommended action."""
     if context.invoked_subcommand is not None:
         return
     if follow and end is not None:
-        raise typer.BadParameter("errors to come have no end.", param_hint="'--to'")
+        raise typer.BadParameter("--follow has no end date. Leave out one of the two options.", param_hint="'--to'")
     query = _query(company, process, code, subject, start, end, history=history, limit=limit)
-    settings = in_force()
-    with _to_come(settings, query) if follow else nullcontext(()) as to_come:
-        with asking(settings) as (snapshot, _):
-            found = snapshot.error_log(query)
-            if not found and company is not None:
+    settings = load_settings()
+    with _following(settings, query) if follow else nullcontext(()) as following:
+        with open_snapshot(settings) as (snapshot, _):
+            entries = snapshot.error_log(query)
+            if not entries and company is not None:
                 snapshot.company(company)
-        told = [entry.as_json() for entry in found]
+        errors = [entry.as_json() for entry in entries]
         if as_json:
-            for one in chain_of(reversed(told) if follow else told, to_come):
-                emit(one)
+            for error in chain_of(reversed(errors) if follow else errors, following):
+                emit(error)
                 if follow:
                     sys.stdout.flush()
             return
-        from tieout.cli.text_tables import console, show_error, show_errors
+        from tieout.cli.operation_tables import show_error, show_errors
+        from tieout.cli.text_tables import console
 
         screen = console()
-        show_errors(screen, told, limit, history=history)
-        for one in to_come:
-            show_error(screen, one)
+        show_errors(screen, errors, limit, history=history)
+        for error in following:
+            show_error(screen, error)
 
 
 def _query(
@@ -100,25 +100,29 @@ def _query(
     history: bool,
     limit: int,
 ) -> "ErrorQuery":
-    """What is asked for. Raises `BadParameter` for what can never be found."""
+    """Return the query of the filters. Raises `BadParameter` for a value that no error has."""
     from engine.errorlog.known_messages import CODES
     from engine.events.facts import PROCESSES
     from store.errorlog.error_log import ErrorQuery
 
     if start is not None and end is not None and start > end:
-        raise typer.BadParameter(f"{start} lies after --to {end}.", param_hint="'--from'")
+        raise typer.BadParameter(f"{start} is after --to {end}.", param_hint="'--from'")
     if process is not None and process not in PROCESSES:
-        raise typer.BadParameter(f"{process!r} is none of {', '.join(PROCESSES)}.", param_hint="'--process'")
+        raise typer.BadParameter(
+            f"{process!r} is not a process. Use one of {', '.join(PROCESSES)}.", param_hint="'--process'"
+        )
     if code is not None and code not in CODES:
-        raise typer.BadParameter(f"{code!r} is none of {', '.join(CODES)}.", param_hint="'--code'")
+        raise typer.BadParameter(
+            f"{code!r} is not a message code. Use one of {', '.join(CODES)}.", param_hint="'--code'"
+        )
     return ErrorQuery(
         company=company, process=process, code=code, subject=subject, start=start, end=end, history=history, limit=limit
     )
 
 
 @contextmanager
-def _to_come(settings: "Settings", query: "ErrorQuery") -> Iterator[Iterator[dict[str, Any]]]:
-    """What comes onto the topic from now on: new errors, and those that stand elsewhere now, as they stand there."""
+def _following(settings: "Settings", query: "ErrorQuery") -> Iterator[Iterator[dict[str, Any]]]:
+    """Yield the records of the errors topic from now on that meet the filters: new errors and changes of status."""
     import threading
 
     import msgspec
@@ -127,7 +131,7 @@ def _to_come(settings: "Settings", query: "ErrorQuery") -> Iterator[Iterator[dic
     from tieout.bootstrap import open_log
     from tieout.maintenance import topic_reader
 
-    wanted = {
+    filters = {
         "company": query.company and query.company.upper(),
         "process": query.process,
         "code": query.code,
@@ -135,16 +139,16 @@ def _to_come(settings: "Settings", query: "ErrorQuery") -> Iterator[Iterator[dic
     }
     with open_log(settings, write=False) as log:
         name = ERRORS.full_name(settings.prefix)
-        places = topic_reader.ends(log, name)
+        offsets = topic_reader.ends(log, name)
 
-        def told() -> Iterator[dict[str, Any]]:
-            for record in topic_reader.following(log, name, places, threading.Event()):
+        def matching() -> Iterator[dict[str, Any]]:
+            for record in topic_reader.following(log, name, offsets, threading.Event()):
                 if record.value is not None:
                     error = msgspec.json.decode(record.value)
-                    if all(value is None or error[member] == value for member, value in wanted.items()):
+                    if all(value is None or error[member] == value for member, value in filters.items()):
                         yield error
 
-        yield told()
+        yield matching()
 
 
 DELETE_EXAMPLES = examples(
@@ -156,29 +160,31 @@ DELETE_EXAMPLES = examples(
 
 @app.command(epilog=DELETE_EXAMPLES)
 def delete(
-    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, kept with the deletion.", show_default=False)],
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, stored with the deletion.", show_default=False)],
     company: CompanyFilter = None,
     process: ProcessFilter = None,
     code: CodeFilter = None,
     subject: SubjectFilter = None,
     start: FromOption = None,
     end: ToOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every current error that the filters leave.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All current errors that meet the filters.")] = False,
     who: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who deletes; by default the user.", show_default=False)
+        str | None,
+        typer.Option(metavar="NAME", help="Your name; by default the user of this machine.", show_default=False),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be deleted, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take errors off the current list. They stay in the history, with who deleted them, when and why.
+    """Delete errors from the current list. The history keeps them with the time, the name and the reason.
 
-    An error that comes again after this is current again. Deleting an error of a general journal begins a new round of
-    attempts for it, as `tieout journals sync` does.
+    An error that occurs again is current again. Deleting an error of a general journal starts a new attempt cycle for
+    it, as `tieout journals sync` does.
     """
     from tieout.bootstrap import open_reader
+    from tieout.cli.operation_tables import show_errors
     from tieout.cli.output import counted
-    from tieout.cli.text_tables import console, show_errors
+    from tieout.cli.text_tables import console
     from tieout.sync.command_topic import (
         TopicWriter,
         current_user,
@@ -188,33 +194,33 @@ def delete(
     )
 
     query = _current(company, process, code, subject, start, end, everything=everything)
-    why, who = _said(why, "--why"), _said(current_user() if who is None else who, "--who")
-    settings = in_force()
-    with asking(settings) as (snapshot, _):
-        chosen = snapshot.error_log(query)
-    told = [entry.as_json() for entry in chosen]
+    why, who = _not_empty(why, "--why"), _not_empty(current_user() if who is None else who, "--who")
+    settings = load_settings()
+    with open_snapshot(settings) as (snapshot, _):
+        selected = snapshot.error_log(query)
+    errors = [entry.as_json() for entry in selected]
     if as_json:
-        for one in told:
-            emit(one)
+        for error in errors:
+            emit(error)
     elif dry_run:
-        show_errors(console(), told, EVERY, history=False)
-    if dry_run or not chosen:
+        show_errors(console(), errors, ALL_ERRORS, history=False)
+    if dry_run or not selected:
         if not dry_run:
-            typer.echo("There is no such current error.", err=True)
+            typer.echo("No current error matches.", err=True)
         return
-    journals = retried_journals(chosen)
+    journals = retried_journals(selected)
     retried = counted(len(journals), "general journal")
     if not yes:
         if journals:
-            typer.echo(f"Deleting begins a new round of attempts for {retried}.", err=True)
-        typer.confirm(f"Delete {counted(len(chosen), 'current error')}?", abort=True, err=True)
-    sent = TopicWriter(settings).send(deletion_commands(chosen, who, why))
-    what = counted(len(chosen), "error")
+            typer.echo(f"Deleting starts a new attempt cycle for {retried}.", err=True)
+        typer.confirm(f"Delete {counted(len(selected), 'current error')}?", abort=True, err=True)
+    sent = TopicWriter(settings).send(deletion_commands(selected, who, why))
+    number = counted(len(selected), "error")
     with open_reader(settings) as reader:
-        done = wait_until_applied(reader, sent)
-    typer.echo(f"{what} deleted." if done else f"{what} to be deleted: the worker does it.", err=True)
+        applied = wait_until_applied(reader, sent)
+    typer.echo(f"{number} deleted." if applied else f"{number} will be deleted by the worker.", err=True)
     if journals:
-        typer.echo(f"A new round of attempts begins for {retried}.", err=True)
+        typer.echo(f"A new attempt cycle starts for {retried}.", err=True)
 
 
 RETRY_EXAMPLES = examples(
@@ -232,66 +238,72 @@ def retry(
     subject: SubjectFilter = None,
     start: FromOption = None,
     end: ToOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every current error that the filters leave.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Show how it gets on, until all of it has ended.")
-    ] = True,
+    everything: Annotated[bool, typer.Option("--all", help="All current errors that meet the filters.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress and wait for the outcome.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Run again what ended in an error, once what it names is mended. Import from staging, the posting of a journal
-    where that is permitted, the sync of a general journal.
+    """Retry what failed, after you have corrected its cause: Import from staging, the posting of a journal if that is
+    permitted, the sync of a general journal.
 
-    When the run goes well, the error is not current any more.
+    When the retry succeeds, the error is no longer current.
     """
     from engine.sync.actions import Skipped
+    from tieout.cli.operation_tables import show_retries
     from tieout.cli.output import counted
-    from tieout.cli.sync import carry_out, check_ready
-    from tieout.cli.text_tables import console, show_retries
+    from tieout.cli.sync import check_ready, send_and_wait
+    from tieout.cli.text_tables import console
     from tieout.sync.command_topic import current_user
     from tieout.sync.error_retry import plan, request
 
     query = _current(company, process, code, subject, start, end, everything=everything)
-    settings = in_force()
-    with asking(settings) as (snapshot, _):
+    settings = load_settings()
+    with open_snapshot(settings) as (snapshot, _):
         retries = plan(snapshot.error_log(query), settings)
-        wished = request(snapshot, retries, current_user())
-    told = [
+        retry_request = request(snapshot, retries, current_user())
+    lines = [
         {
-            "error": one.name,
-            "process": one.entry.message.process,
-            "code": one.entry.as_json()["code"],
-            "action": None if isinstance(one.step, Skipped) else "journal" if one.step is None else one.step.action,
-            "why": one.step.reason if isinstance(one.step, Skipped) else "",
+            "error": planned.name,
+            "process": planned.entry.message.process,
+            "code": planned.entry.as_json()["code"],
+            "action": (
+                None
+                if isinstance(planned.step, Skipped)
+                else "journal"
+                if planned.step is None
+                else planned.step.action
+            ),
+            "why": planned.step.reason if isinstance(planned.step, Skipped) else "",
         }
-        for one in retries
+        for planned, step in ((planned, planned.step) for planned in retries)
     ]
     if dry_run and as_json:
-        for line in told:
+        for line in lines:
             emit(line)
         return
-    if dry_run or not yes or not wished.tasks:
-        show_retries(console(), told, len(wished.tasks))
-    if dry_run or not wished.tasks:
+    if dry_run or not yes or not retry_request.tasks:
+        show_retries(console(), lines, len(retry_request.tasks))
+    if dry_run or not retry_request.tasks:
         return
     check_ready(settings)
     if not yes:
-        typer.confirm(f"Start {counted(len(wished.tasks), 'call')}?", abort=True, err=True)
-    carry_out(settings, wished, what="error", wait=wait, as_json=as_json)
+        typer.confirm(f"Start {counted(len(retry_request.tasks), 'call')}?", abort=True, err=True)
+    send_and_wait(settings, retry_request, noun="error", wait=wait, as_json=as_json)
 
 
-EVERY = 1_000_000_000
+ALL_ERRORS = 1_000_000_000
+"""A limit that no number of errors reaches."""
 
 
 def _current(*filters: str | None, everything: bool) -> "ErrorQuery":
-    """The current errors that are to be changed. Raises `BadParameter` where nothing says which."""
+    """Return the query of the current errors to change. Raises `BadParameter` without a filter and without --all."""
     if not everything and not any(filters):
-        raise typer.BadParameter("say which errors, by a filter, or --all.")
-    return _query(*filters, history=False, limit=EVERY)
+        raise typer.BadParameter("name the errors by a filter, or use --all.")
+    return _query(*filters, history=False, limit=ALL_ERRORS)
 
 
-def _said(text: str, option: str) -> str:
+def _not_empty(text: str, option: str) -> str:
     if not text.strip():
-        raise typer.BadParameter("it is empty.", param_hint=f"'{option}'")
+        raise typer.BadParameter("the text is empty. Enter at least one character.", param_hint=f"'{option}'")
     return text.strip()

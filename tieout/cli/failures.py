@@ -1,4 +1,4 @@
-"""What a person reads when a command fails: a clear message, never a traceback for what a person can mend."""
+"""Error messages of commands: no traceback for an error that a person can correct."""
 
 import os
 import sys
@@ -7,27 +7,27 @@ from collections.abc import Callable
 from engine.errors import TieoutError
 
 INTERRUPTED = 130
-# As typer has it, which catches most of them.
+# The exit code of typer, which catches most of them itself.
 BROKEN_PIPE = 1
 
 
 def guarded(command: Callable[[], object]) -> int:
-    """Run a command and return its exit code; a fault that a person can mend is told, any other is raised."""
+    """Run a command and return its exit code. Print an error that a person can correct; raise any other."""
     try:
         code = _exit_code(command)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # What is still buffered goes nowhere: else Python complains about it when it ends.
+        # Discard the buffered output, else Python reports it as an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        told = message(error)
-        if told is None:
+        text = message(error)
+        if text is None:
             raise
-        complain(told)
+        complain(text)
         return 1
 
 
@@ -40,7 +40,7 @@ def _exit_code(command: Callable[[], object]) -> int:
 
 
 def complain(text: str) -> None:
-    """Tell of a fault on standard error."""
+    """Print an error to standard error, each line with the prefix `error:`."""
     from tieout.cli.output import plain
 
     sys.stderr.write("".join(f"error: {plain(line)}\n" for line in text.splitlines() or [""]))
@@ -48,27 +48,30 @@ def complain(text: str) -> None:
 
 
 def message(error: Exception) -> str | None:
-    """What to tell a person about an error; None when it is a fault of the program."""
+    """Return the message of an error for a person; None for a fault of the program."""
     if isinstance(error, TieoutError):
         return str(error)
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename is not None else ""
-        return f"{place}{error.strerror or error}."
+        file = f"{error.filename}: " if error.filename is not None else ""
+        return f"{file}{error.strerror or error}."
     from sqlalchemy.exc import DatabaseError
 
     return _of_store(str(error.orig)) if isinstance(error, DatabaseError) else None
 
 
+_DISK_FULL = "the disk of the store is full. Free space, then start again; the last transaction was rolled back."
+
+
 def _of_store(reason: str) -> str | None:
-    told = {
-        "database is locked": "another process holds the store for longer than a worker should: end it, or try again.",
-        "disk is full": "the disk of the store is full: make room, then start again; nothing was applied by halves.",
-        "disk I/O error": "the disk of the store fails (disk I/O error): check it, then start again.",
-        "readonly database": "the store may only be read: check the permissions of its file and folder.",
-        "unable to open": "the store's file cannot be opened: check TIEOUT_STORE, its folder and permissions.",
-        "permission denied": f"the database refuses its user: {reason.strip()}; docs/operating.md lists the rights.",
-        "malformed": "the store's file is damaged: move it away, and a worker rebuilds it from the topics.",
-        "No space left": "the disk of the store is full: make room, then start again; nothing was applied by halves.",
-        "connection": f"the database of the store does not answer: {reason.strip()}",
+    messages = {
+        "database is locked": "another process locks the store for too long. End it, or try again.",
+        "disk is full": _DISK_FULL,
+        "disk I/O error": "the disk of the store fails (disk I/O error). Check the disk, then start again.",
+        "readonly database": "the store is read-only. Check the permissions of its file and folder.",
+        "unable to open": "the store's file cannot be opened. Check TIEOUT_STORE, its folder and its permissions.",
+        "permission denied": f"the database denies its user access: {reason.strip()}. See docs/operating.md.",
+        "malformed": "the store's file is damaged. Move it away; a worker rebuilds it from the topics.",
+        "No space left": _DISK_FULL,
+        "connection": f"the database of the store is not reachable: {reason.strip()}",
     }
-    return next((text for part, text in told.items() if part in reason), None)
+    return next((text for part, text in messages.items() if part in reason), None)

@@ -1,10 +1,10 @@
-"""`tieout journals`: the general journals that are not through to Dataverse, and a new round of attempts (R60-R63)."""
+"""`tieout journals`: general journals that are not synced to Dataverse, and a new attempt cycle for them (R60-R63)."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tieout.cli.common import JsonOption, asking, examples, in_force
+from tieout.cli.common import JsonOption, examples, load_settings, open_snapshot
 from tieout.cli.output import counted, emit
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ EXAMPLES = examples(
 )
 
 app = typer.Typer(
-    help="List the general journals that are not through to Dataverse. Each with its count of five and what to do.",
+    help="List general journals that are not synced to Dataverse, with attempts and recommended action.",
     epilog=EXAMPLES,
     invoke_without_command=True,
     rich_markup_mode=None,
 )
 
 CompanyFilter = Annotated[
-    str | None, typer.Option("--company", metavar="CODE", help="Only this company's.", show_default=False)
+    str | None, typer.Option("--company", metavar="CODE", help="Only journals of this company.", show_default=False)
 ]
 
 
@@ -35,18 +35,18 @@ CompanyFilter = Annotated[
 def journals(
     context: typer.Context,
     company: CompanyFilter = None,
-    everything: Annotated[bool, typer.Option("--all", help="Those that are through, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List synced journals too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the general journals that are not through to Dataverse. Each with its count of five and what to do."""
+    """List general journals that are not synced to Dataverse, with attempts and recommended action."""
     if context.invoked_subcommand is not None:
         return
-    settings = in_force()
-    found = _known(settings, company, everything=everything)
-    if not found and company is not None:
-        with asking(settings) as (snapshot, _):
+    settings = load_settings()
+    listed = _statuses(settings, company, everything=everything)
+    if not listed and company is not None:
+        with open_snapshot(settings) as (snapshot, _):
             snapshot.company(company)
-    _show(found, as_json)
+    _show(listed, as_json)
 
 
 SYNC_EXAMPLES = examples(
@@ -60,36 +60,36 @@ SYNC_EXAMPLES = examples(
 def sync(
     numbers: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NUMBER...", help="Batch numbers; COMPANY/NUMBER for one that is not listed."),
+        typer.Argument(metavar="NUMBER...", help="Journal numbers; COMPANY/NUMBER for a journal that is not listed."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every journal that is not through.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All journals that are not synced.")] = False,
     company: CompanyFilter = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Show how it gets on, until each was tried once.")
+        bool, typer.Option("--wait/--no-wait", help="Show the progress and wait for the first attempt of each.")
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Begin a new round of five attempts for general journals, as pressing Sync does in Finance.
+    """Start a new attempt cycle of five attempts for general journals, like *Sync* in Finance.
 
-    Deleting what the error log says of one (`tieout errors delete`) begins a new round as well.
+    Deleting an error of a journal (`tieout errors delete`) starts a new attempt cycle, too.
     """
     if bool(numbers) == everything:
-        raise typer.BadParameter("name journals, or --all.", param_hint="'NUMBER...'")
-    settings = in_force()
+        raise typer.BadParameter("name journals, or use --all.", param_hint="'NUMBER...'")
+    settings = load_settings()
     _check(settings)
-    chosen = _chosen(settings, numbers or [], company)
-    if not chosen:
-        typer.echo("Every general journal that is known is through.", err=True)
+    names = _names(settings, numbers or [], company)
+    if not names:
+        typer.echo("All known general journals are synced.", err=True)
         return
     if not yes:
-        typer.echo("\n".join(chosen), err=True)
-        typer.confirm(f"Begin a new round for {counted(len(chosen), 'journal')}?", abort=True, err=True)
-    _sync(settings, chosen, wait=wait, as_json=as_json)
+        typer.echo("\n".join(names), err=True)
+        typer.confirm(f"Start a new attempt cycle for {counted(len(names), 'journal')}?", abort=True, err=True)
+    _sync(settings, names, wait=wait, as_json=as_json)
 
 
 def _check(settings: "Settings") -> None:
-    """Raise `SettingError` where no handler would see to it."""
+    """Raise `SettingError` if no handler would execute the request."""
     from engine.errors import SettingError
     from tieout.sync.general_journals import NOT_CONFIGURED
     from tieout.worker.handling import ready
@@ -99,68 +99,71 @@ def _check(settings: "Settings") -> None:
         raise SettingError(f"nothing was sent: {reason}.")
 
 
-def _known(settings: "Settings", company: str | None, *, everything: bool) -> "list[JournalStatus]":
+def _statuses(settings: "Settings", company: str | None, *, everything: bool) -> "list[JournalStatus]":
     from tieout.sync.general_journals import journal_statuses
 
-    with asking(settings) as (snapshot, _):
+    with open_snapshot(settings) as (snapshot, _):
         return journal_statuses(snapshot, company.upper() if company else None, everything=everything)
 
 
-def _chosen(settings: "Settings", numbers: list[str], company: str | None) -> list[str]:
-    """The journals, by company and number: those that are named, else all that are not through. Raises
-    `QueryError` for a number of which nobody knows the company.
+def _names(settings: "Settings", numbers: list[str], company: str | None) -> list[str]:
+    """Return COMPANY/NUMBER of the given journals, without numbers of all that are not synced.
+
+    Raises `QueryError` for a number whose company cannot be determined.
     """
     from engine.errors import QueryError
     from engine.sync.general_journals import name_of
 
-    known = _known(settings, company, everything=bool(numbers))
+    known = _statuses(settings, company, everything=bool(numbers))
     if not numbers:
-        return [name_of(one.company, one.journal) for one in known]
-    chosen = []
+        return [name_of(status.company, status.journal) for status in known]
+    names = []
     for number in numbers:
         owner, slash, rest = number.rpartition("/")
-        owners = [owner] if slash else [one.company for one in known if one.journal == number]
+        owners = [owner] if slash else [status.company for status in known if status.journal == number]
         if not owners and company is not None:
             owners = [company]
         if len(owners) != 1 or not rest:
-            why = "several companies have it" if owners else "it is not listed by `tieout journals`"
-            raise QueryError(f"of which company the journal {number!r} is, is not known: {why}. Name COMPANY/NUMBER.")
-        chosen.append(name_of(owners[0].upper(), rest))
-    return sorted(set(chosen))
+            reason = "several companies have this number" if owners else "`tieout journals` does not list it"
+            raise QueryError(f"the company of journal {number!r} is not known: {reason}. Write COMPANY/NUMBER.")
+        names.append(name_of(owners[0].upper(), rest))
+    return sorted(set(names))
 
 
 def _sync(settings: "Settings", names: list[str], *, wait: bool, as_json: bool) -> None:
-    from tieout.cli.sync import ask, until_over
+    from tieout.cli.sync import send_request, wait_until
     from tieout.sync.command_topic import current_user
     from tieout.sync.general_journals import request_journals
 
-    with asking(settings) as (snapshot, _):
+    with open_snapshot(settings) as (snapshot, _):
         request = request_journals(snapshot, names, current_user())
-    asked = ask(settings, request)
-    journals = counted(len(asked), "journal")
-    typer.echo(f"A new round begins for {journals}; a worker with the role `handle` sees to it.", err=True)
+    requested = send_request(settings, request)
+    number = counted(len(requested), "journal")
+    typer.echo(f"A new attempt cycle starts for {number}. A worker with the role `handle` makes the calls.", err=True)
     if not wait:
         return
-    until_over(settings, asked, _tried)
-    of = {name for name, _ in asked}
-    known = [one for one in _known(settings, None, everything=True) if f"{one.company}/{one.journal}" in of]
-    _show(known, as_json)
-    if any(one.state != "through" for one in known):
+    wait_until(settings, requested, _is_attempted)
+    journals = {name for name, _ in requested}
+    every = _statuses(settings, None, everything=True)
+    statuses = [status for status in every if f"{status.company}/{status.journal}" in journals]
+    _show(statuses, as_json)
+    if any(status.state != "through" for status in statuses):
         raise typer.Exit(1)
 
 
-def _tried(sync: "Sync") -> bool:
-    """Whether it was tried in its round: what failed is tried again in minutes, which nobody waits for."""
+def _is_attempted(sync: "Sync") -> bool:
+    """Return True after the first attempt of the cycle; the command does not wait for the next one, minutes later."""
     state = sync.attempts.state
     return state not in ("waiting", "running") or (state == "waiting" and sync.attempts.made > 0)
 
 
-def _show(found: "list[JournalStatus]", as_json: bool) -> None:
-    told: list[dict[str, Any]] = [one.as_json() for one in found]
+def _show(statuses: "list[JournalStatus]", as_json: bool) -> None:
+    lines: list[dict[str, Any]] = [status.as_json() for status in statuses]
     if as_json:
-        for line in told:
+        for line in lines:
             emit(line)
         return
-    from tieout.cli.text_tables import console, show_journals
+    from tieout.cli.operation_tables import show_journals
+    from tieout.cli.text_tables import console
 
-    show_journals(console(), told)
+    show_journals(console(), lines)

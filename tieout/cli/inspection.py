@@ -1,11 +1,11 @@
-"""Commands that look inside: what an event says, what the store holds, and whether both agree."""
+"""Commands that inspect events and the store: `decode`, `dump`, `verify`."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tieout.cli.common import InputArgument, JsonOption, examples, in_force
+from tieout.cli.common import InputArgument, JsonOption, examples, load_settings
 from tieout.cli.output import counted, emit, plain
 from tieout.cli.pipeline import opened
 
@@ -25,19 +25,19 @@ def decode(
     file: InputArgument,
     header: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A header of the message, once for each.", show_default=False),
+        typer.Option(metavar="NAME=VALUE", help="Header of the message; repeat it for several.", show_default=False),
     ] = None,
 ) -> None:
-    """Show what one event says, as JSON lines. Ends with 1 and the reason when it would be rejected."""
+    """Decode an event and print its content as JSON lines. Exits with 1 and the reason if it would be rejected."""
     from streams import codec
     from streams.codec.environments import from_setting
 
-    settings = in_force()
+    settings = load_settings()
     headers = [_header(text) for text in header or ()]
     with opened(file) as stream:
         value = stream.read()
     try:
-        # A page as the API gave it has no time yet: it is worth a look all the same.
+        # A page of an API has no time before a poller adds it; it is decoded nevertheless.
         facts = codec.decode(value, headers, environments=from_setting(settings.environments), undated=True)
     except codec.PartlyRejected as part:
         for fact in part.facts:
@@ -92,22 +92,26 @@ DUMP_EXAMPLES = examples(
 
 def dump(
     state: Annotated[
-        bool, typer.Option("--state", help="What events do not say: attempts, sync runs, cursors, alerts, decisions.")
+        bool,
+        typer.Option(
+            "--state",
+            help="Dump the state that is not in events: attempts, sync runs, cursors, alerts.",
+        ),
     ] = False,
 ) -> None:
-    """Write all that the store says as JSON lines. Two stores are equal when their dumps are."""
-    from store.operational import state_topic as kept
+    """Print the canonical dump of the store as JSON lines. Two stores are equal when their dumps are."""
+    from store.operational import state_topic
     from store.proof.dump import dump as lines
     from tieout.bootstrap import open_store
 
-    with open_store(in_force(), write=False) as engine:
+    with open_store(load_settings(), write=False) as engine:
         if not state:
             for line in lines(engine):
                 emit(line)
             return
         with engine.connect() as connection, connection.begin():
-            for key, row in kept.contents(connection):
-                emit(kept.dump_line(key, row))
+            for key, row in state_topic.contents(connection):
+                emit(state_topic.dump_line(key, row))
 
 
 VERIFY_EXAMPLES = examples("tieout verify", "tieout verify --json")
@@ -117,27 +121,27 @@ _CUT = 300
 
 
 def verify(as_json: JsonOption = False) -> None:
-    """Compute all anew from the topics and compare. A difference is shown, and makes it end with 1."""
+    """Recompute the store from the topics and compare. Exits with 1 and the differences if there are any."""
     from tieout.cli.progress import bar
-    from tieout.maintenance import verify as check
+    from tieout.maintenance import verify as verification
 
-    settings = in_force()
+    settings = load_settings()
     read = 0
-    with bar("Computing anew", None) as move:
+    with bar("Recomputing", None) as move:
 
         def on_progress(done: int, total: int) -> None:
             nonlocal read
             read = done
             move(done, total, f"{done:,} of {counted(total, 'event')}")
 
-        differences = check.verify(settings, on_progress)
+        differences = verification.verify(settings, on_progress)
     if as_json:
         for difference in differences:
             emit(difference)
     elif differences:
         _show_differences(differences)
     else:
-        sys.stdout.write(f"The store says what its topics say: {counted(read, 'event')} read, no difference.\n")
+        sys.stdout.write(f"The store matches its topics: {counted(read, 'event')} read, no difference.\n")
     if differences:
         raise typer.Exit(1)
 
@@ -154,10 +158,10 @@ def _show_differences(differences: "list[Difference]") -> None:
     if len(differences) == DIFFERENCES_MAX:
         number = f"{number} and perhaps more"
     lines.append(
-        f"\n{number}. The store does not say what its topics say, and either may be at fault: the store was changed by "
-        "hand, restored in part, or built under other companies (TIEOUT_COMPANIES); or the log has lost events that "
-        "the store has seen (`tieout log check`, `tieout rejected list`). Keep both. Point TIEOUT_STORE to a new store "
-        "and start `tieout run` to see what the topics give; go on with that one once you know that the log is whole."
+        f"\n{number}. The store does not match its topics. Either the store was changed by hand, restored in part, or "
+        "built under other companies (TIEOUT_COMPANIES), or the log has lost events that the store has applied (check "
+        "with `tieout log check` and `tieout rejected list`). Keep both. To rebuild from the topics, set TIEOUT_STORE "
+        "to a new store and start `tieout run`; use the new store once you know that the log is complete."
     )
     sys.stdout.write("\n".join(lines) + "\n")
 

@@ -1,4 +1,4 @@
-"""Commands for those who run it: prepare an installation, look whether it is as it must be, back it up."""
+"""Commands of an operator: `migrate`, `check`, `backup`, `restore`."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tieout.cli.common import JsonOption, examples, in_force
+from tieout.cli.common import JsonOption, examples, load_settings
 from tieout.cli.failures import complain
 from tieout.cli.output import emit, plain
 
@@ -20,24 +20,24 @@ MIGRATE_EXAMPLES = examples("tieout migrate", "tieout migrate --wait 0")
 
 def migrate(
     wait: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for a server that is away.")
+        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for a server that is not reachable.")
     ] = 60.0,
 ) -> None:
-    """Make or upgrade the store and the topics, and say what was done. What is right is left alone."""
+    """Create or upgrade the store and the topics, and report what was done. Safe to repeat."""
     from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
     from tieout.maintenance.migrate import prepare
     from tieout.worker.projecting import is_transient
 
-    settings = in_force("info")
+    settings = load_settings("info")
     attempts = Retrying(
         retry=retry_if_exception(is_transient),
         stop=stop_after_delay(wait),
         wait=wait_fixed(1.0),
         reraise=True,
     )
-    for done in attempts(lambda: list(prepare(settings, patience_seconds=min(max(wait, 1.0), 10.0)))):
-        typer.echo(done)
+    for line in attempts(lambda: list(prepare(settings, patience_seconds=min(max(wait, 1.0), 10.0)))):
+        typer.echo(line)
 
 
 CHECK_EXAMPLES = examples("tieout check", "tieout check --json", "tieout check --unpin contoso")
@@ -50,13 +50,13 @@ def check(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Remove an environment that was pinned by mistake; the next one that an event names is pinned.",
+            help="Remove an environment that was pinned by mistake. The next one that an event names is pinned.",
             show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check settings, broker, topics, store and worker. Each line is ok or says what to do."""
+    """Check configuration, broker, topics, store and worker. Each line is ok, or tells what to do."""
     from engine.errors import SettingError
     from tieout.maintenance import health_checks
 
@@ -64,21 +64,23 @@ def check(
         _unpin(unpin)
         return
 
-    lines = []
+    results = []
     try:
-        settings = in_force()
-        for line in health_checks.check(settings):
-            lines.append(line)
+        settings = load_settings()
+        for result in health_checks.check(settings):
+            results.append(result)
             if not as_json:
-                typer.echo(f"{_MARKS[line.ok]:<7} {line.check:<12} {plain(line.says)}")
+                typer.echo(f"{_MARKS[result.ok]:<7} {result.check:<12} {plain(result.says)}")
     except SettingError as error:
-        lines.append(health_checks.Line("settings", False, str(error)))
+        results.append(health_checks.CheckResult("settings", False, str(error)))
         if not as_json:
             typer.echo(f"{_MARKS[False]:<7} {'settings':<12} {plain(str(error))}")
-    right = all(line.ok for line in lines)
+    passed = all(result.ok for result in results)
     if as_json:
-        emit({"ok": right, "checks": lines})
-    if not right:
+        emit({"ok": passed, "checks": results})
+    elif passed:
+        typer.echo("All checks passed.")
+    if not passed:
         raise typer.Exit(1)
 
 
@@ -87,14 +89,14 @@ def _unpin(name: str) -> None:
     from store.operational import pins
     from tieout.bootstrap import open_store
 
-    with open_store(in_force(), write=True) as engine:
-        gone = pins.unpin(engine, name)
-    if not gone:
-        raise QueryError(f"{name!r} is not pinned; `tieout check` lists what is.")
-    kinds = " and ".join(f"{kind} of {system}" for system, kind in gone)
+    with open_store(load_settings(), write=True) as engine:
+        removed = pins.unpin(engine, name)
+    if not removed:
+        raise QueryError(f"{name!r} is not pinned. `tieout check` lists the pinned environments.")
+    kinds = " and ".join(f"{kind} of {system}" for system, kind in removed)
     sys.stderr.write(
-        f"{name} is no longer pinned as {kinds}. Workers know within seconds. Rows of its events stay until `tieout "
-        "replay` rebuilds the store, once the right environment is pinned.\n"
+        f"{name} is no longer pinned as {kinds}. Workers apply this within seconds. To remove the rows of its events, "
+        "run `tieout replay` once the correct environment is pinned.\n"
     )
 
 
@@ -105,8 +107,8 @@ FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", show_default=F
 
 
 def backup(folder: FolderArgument) -> None:
-    """Copy an embedded log and a SQLite store into a folder while everything runs, and check the copies. PostgreSQL and
-    Kafka have tools of their own.
+    """Copy an embedded log and a SQLite store to a folder while tieout runs, and check the copies. For PostgreSQL and
+    Kafka, use their own tools.
     """
     from tieout.maintenance.backup import back_up
 
@@ -114,28 +116,28 @@ def backup(folder: FolderArgument) -> None:
 
 
 def restore(folder: FolderArgument) -> None:
-    """Copy a backup to where the settings say that store and log are. What is there is left as it is: to go back to an
-    earlier state, stop the worker and move the present files away first.
+    """Copy a backup to the configured location of store and log. Existing files are not overwritten: to return to an
+    earlier state, stop the worker and move the existing files away first.
     """
-    from tieout.maintenance.backup import restore as put_back
+    from tieout.maintenance.backup import restore as restore_files
 
-    _copy("Restoring", folder, put_back)
+    _copy("Restoring", folder, restore_files)
 
 
 def _copy(title: str, folder: Path, do: "Callable[[Settings, Path, Report], Iterator[Copied]]") -> None:
     from tieout.cli.progress import bar
     from tieout.maintenance.backup import not_copied
 
-    settings = in_force()
+    settings = load_settings()
     with bar(title, None) as move:
-        found = list(do(settings, folder, lambda what, done, total: move(done, total, what)))
-    for one in found:
-        if one.left:
-            sys.stderr.write(f"{one.what}: {one.target} is there, and was left as it is\n")
+        copies = list(do(settings, folder, lambda what, done, total: move(done, total, what)))
+    for copied in copies:
+        if copied.left:
+            sys.stderr.write(f"{copied.what}: {copied.target} exists and was not changed\n")
         else:
-            sys.stderr.write(f"{one.what}: {one.target}, {one.size / 1_000_000:,.1f} MB\n")
+            sys.stderr.write(f"{copied.what}: {copied.target}, {copied.size / 1_000_000:,.1f} MB\n")
     if (rest := not_copied(settings)) is not None:
         sys.stderr.write(f"Not copied: {rest}\n")
-    if all(one.left for one in found):
-        complain("nothing was restored: stop the worker, move these files away, and restore again.")
+    if all(copied.left for copied in copies):
+        complain("nothing was restored. Stop the worker, move these files away, and restore again.")
         raise typer.Exit(1)

@@ -1,11 +1,11 @@
-"""`tieout maps`: are the maps right, what do they say, and what do they make of an event (R6)."""
+"""`tieout maps`: checks the map files, shows them, and explains how they read an event (R6)."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tieout.cli.common import InputArgument, JsonOption, examples, in_force
+from tieout.cli.common import InputArgument, JsonOption, examples, load_settings
 from tieout.cli.output import counted, emit, plain
 from tieout.cli.pipeline import opened
 
@@ -20,7 +20,7 @@ SHOW_EXAMPLES = examples("tieout maps show", "tieout maps show msdyn_expense")
 EXPLAIN_EXAMPLES = examples("tieout maps explain event.json", "tieout maps explain - < event.json")
 
 app = typer.Typer(
-    help="Check the maps, show what they say, explain what they make of an event.",
+    help="Check the map files, show them, and explain how they read an event.",
     epilog=examples("tieout maps check", "tieout maps show msdyn_expense", "tieout maps explain event.json"),
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -29,32 +29,33 @@ app = typer.Typer(
 
 @app.command(epilog=CHECK_EXAMPLES)
 def check() -> None:
-    """Check the maps in force. Ends with 1 and the file, table and key of a mistake."""
+    """Check the configured map files. Exits with 1 and the file, table and key of an error."""
     from engine.mapping.compiler import single_links
     from tieout.maintenance.map_files import load_maps
 
-    maps = load_maps(in_force())
+    maps = load_maps(load_settings())
     lines = [f"ok: {', '.join(maps.versions)}; {counted(len(maps.entities), 'entity', 'entities')}"]
-    lines += [f"look: {where}: no other entity has this link, so it joins nothing" for where in single_links(maps)]
+    lines += [f"warning: {where}: no other entity has this link, so it joins nothing" for where in single_links(maps)]
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 @app.command(epilog=SHOW_EXAMPLES)
 def show(
     entity: Annotated[
-        str | None, typer.Argument(metavar="[ENTITY]", help="By any of its names; else all.", show_default=False)
+        str | None,
+        typer.Argument(metavar="[ENTITY]", help="One of its names; all entities by default.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the maps in force, each key with the file that says it."""
+    """Show the merged maps, each key with the file that sets it."""
     from engine.errors import QueryError
     from tieout.maintenance.map_files import load_maps
 
-    maps = load_maps(in_force())
-    found = maps.find(entity) if entity is not None else None
-    if entity is not None and found is None:
-        raise QueryError(f"no map describes the entity {entity!r}; `tieout maps show` lists all.")
-    for name in [found.entity] if found is not None else sorted(maps.entities):
+    maps = load_maps(load_settings())
+    selected = maps.find(entity) if entity is not None else None
+    if entity is not None and selected is None:
+        raise QueryError(f"no map describes the entity {entity!r}. `tieout maps show` lists all entities.")
+    for name in [selected.entity] if selected is not None else sorted(maps.entities):
         if as_json:
             emit({"entity": name, **_for_programs(maps.written[name])})
         else:
@@ -64,12 +65,12 @@ def show(
 def _for_programs(layered: "Layered") -> dict[str, Any]:
     import msgspec
 
-    said = {key: value for key, value in msgspec.to_builtins(layered.entry).items() if value not in (None, [], {})}
-    return {"source": layered.source, **said, "origins": {key: name for key, name in layered.origins.items() if key}}
+    keys = {key: value for key, value in msgspec.to_builtins(layered.entry).items() if value not in (None, [], {})}
+    return {"source": layered.source, **keys, "origins": {key: name for key, name in layered.origins.items() if key}}
 
 
 def _as_toml(name: str, layered: "Layered") -> str:
-    """The table of an entity as a map file would say it, one key a line, its file behind."""
+    """Return the table of an entity as in a map file, one key per line, with its file in a comment."""
     from engine.mapping.files import entry_keys
 
     lines = [f"[entities.{name}]  # {layered.source}"]
@@ -82,7 +83,7 @@ def _as_toml(name: str, layered: "Layered") -> str:
 
 
 def _value(value: Any) -> str:
-    """A value as TOML says it."""
+    """Return a value in TOML syntax."""
     import msgspec
 
     value = msgspec.to_builtins(value)
@@ -96,7 +97,7 @@ def _value(value: Any) -> str:
 
 @app.command(epilog=EXPLAIN_EXAMPLES)
 def explain(file: InputArgument, as_json: JsonOption = False) -> None:
-    """Explain what the maps make of an event: which map and key decided each value and link."""
+    """Explain how the maps read an event: which file and key decides each value and link."""
     import msgspec
 
     from engine.chains.explain_event import reading
@@ -105,19 +106,19 @@ def explain(file: InputArgument, as_json: JsonOption = False) -> None:
     from streams.codec.environments import from_setting
     from tieout.maintenance.map_files import load_maps
 
-    settings = in_force()
+    settings = load_settings()
     maps = load_maps(settings)
     with opened(file) as stream:
         facts = decode(stream.read(), environments=from_setting(settings.environments), undated=True)
     for fact in facts:
-        found = reading(fact, maps) if isinstance(fact, Change) else None
+        result = reading(fact, maps) if isinstance(fact, Change) else None
         if as_json:
-            emit({"event": _named(fact), "reading": msgspec.to_builtins(found)})
+            emit({"event": _summary(fact), "reading": msgspec.to_builtins(result)})
         else:
-            _show_reading(fact, found, maps)
+            _show_reading(fact, result, maps)
 
 
-def _named(fact: "Fact") -> dict[str, Any]:
+def _summary(fact: "Fact") -> dict[str, Any]:
     from engine.events.facts import Change
 
     if isinstance(fact, Change):
@@ -125,25 +126,26 @@ def _named(fact: "Fact") -> dict[str, Any]:
     return {"operation": type(fact).__name__.lower(), "source": getattr(fact, "source", "finance")}
 
 
-def _show_reading(fact: "Fact", found: "Reading | None", maps: "Maps") -> None:
-    from tieout.cli.text_tables import console, show_reading
+def _show_reading(fact: "Fact", result: "Reading | None", maps: "Maps") -> None:
+    from tieout.cli.operation_tables import show_reading
+    from tieout.cli.text_tables import console
 
-    named = " ".join(str(value) for value in _named(fact).values() if value is not None)
+    title = " ".join(str(value) for value in _summary(fact).values() if value is not None)
     screen = console()
-    screen.print(plain(named))
-    if found is None:
+    screen.print(plain(title))
+    if result is None:
         screen.print(_without_map(fact) + "\n")
         return
-    show_reading(screen, found, read_again=getattr(fact, "operation", "") == "notify")
+    show_reading(screen, result, read_again=getattr(fact, "operation", "") == "notify")
 
 
 def _without_map(fact: "Fact") -> str:
     from engine.events.facts import Change
 
     if not isinstance(fact, Change):
-        return "No map is needed for it."
+        return "This event needs no map."
     if not fact.id:
-        return "A notice that carries keys: no map is needed for it."
+        return "A notice with keys only: it needs no map."
     return (
-        f"The entity is in no map, so the event would be rejected: add a table [entities.{fact.entity}] to a map file."
+        f"No map has this entity, so the event would be rejected. Add a table [entities.{fact.entity}] to a map file."
     )

@@ -1,10 +1,10 @@
-"""Writing: JSON for programs, text for people, and the few formats of both."""
+"""Output: JSON for programs, and formats of texts for people."""
 
 import re
 import sys
 from typing import Any
 
-# What moves the cursor or turns the direction of writing: events carry texts of strangers.
+# Characters that move the cursor or change the writing direction. Events carry texts from untrusted sources.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -16,12 +16,12 @@ def emit(value: Any) -> None:
 
 
 def plain(text: str) -> str:
-    """A text on one line, its control characters written out, so that no event can draw on the terminal."""
-    return _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)
+    """Return a text with its control characters escaped, so that no event can control the terminal."""
+    return _CONTROL.sub(lambda match: repr(match.group())[1:-1], text)
 
 
 def grouped(amount: str | None) -> str:
-    """An amount for people: thousands apart; empty when there is none.
+    """Return an amount with grouped thousands; an empty text for None.
 
     >>> grouped("-1234567.50"), grouped("100"), grouped(None)
     ('-1,234,567.50', '100', '')
@@ -33,10 +33,10 @@ def grouped(amount: str | None) -> str:
     return f"{sign}{int(whole):,}{point}{fraction}"
 
 
-def counted(number: int, what: str, several: str | None = None) -> str:
-    """A number with its noun.
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun, in the plural unless it is 1.
 
     >>> counted(1, "line"), counted(2000, "line"), counted(0, "entry", "entries")
     ('1 line', '2,000 lines', '0 entries')
     """
-    return f"{number:,} {what if number == 1 else several or what + 's'}"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

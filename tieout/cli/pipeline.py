@@ -1,4 +1,4 @@
-"""Commands that move events: make them up, put them onto the topics, project them."""
+"""Commands that move events: `run`, `simulate`, `ingest`."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
-from tieout.cli.common import examples, in_force, present, readable
+from tieout.cli.common import examples, load_settings, present, readable
 from tieout.cli.failures import INTERRUPTED, complain
 from tieout.cli.output import counted
 
@@ -23,27 +23,25 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """What a worker does."""
+    """A role of a worker."""
 
     PROJECT = "project"
     HANDLE = "handle"
     WORKSPACE = "workspace"
 
 
-Made = Literal["small", "large"]
-MadeOption = Annotated[Made, typer.Option("--company", help="The made-up company.")]
+SimulatedCompany = Literal["small", "large"]
+SimulatedOption = Annotated[SimulatedCompany, typer.Option("--company", help="The simulated company.")]
 SeedOption = Annotated[
-    int, typer.Option(help="What chance starts from: the same seed makes the same events in the same order.")
+    int, typer.Option(help="Seed of the random numbers. The same seed creates the same events in the same order.")
 ]
 
-# A file of the wrong kind has as many faults as lines; the first ones tell what it is.
+# A file of the wrong kind has an error on every line; the first ones are enough to recognise it.
 REFUSALS_SHOWN = 100
 
 PortOption = Annotated[
     int | None,
-    typer.Option(
-        min=0, max=65_535, help="The port of the workspace on 127.0.0.1, 8080 by default.", show_default=False
-    ),
+    typer.Option(min=0, max=65_535, help="Port of the workspace on 127.0.0.1; 8080 by default.", show_default=False),
 ]
 
 RUN_EXAMPLES = examples(
@@ -57,22 +55,23 @@ RUN_EXAMPLES = examples(
 def run(
     role: Annotated[
         list[Role] | None,
-        typer.Option(
-            help="What the worker does, once for each role; all there is when none is named.", show_default=False
-        ),
+        typer.Option(help="Role of the worker; repeat it for several. All roles by default.", show_default=False),
     ] = None,
     until_caught_up: Annotated[
-        bool, typer.Option("--until-caught-up", help="End when nothing is left to read; no workspace then.")
+        bool, typer.Option("--until-caught-up", help="Exit when all events are applied. The workspace is not served.")
     ] = False,
     port: PortOption = None,
 ) -> None:
-    """Start a worker. It projects the events of the topics into the store, does what Sync asks for where outgoing calls
-    are switched on, and serves the workspace, until it is told to stop.
+    """Start a worker. It applies the events of the topics to the store, executes what Sync requests if outgoing calls
+    are enabled, and serves the workspace until it is stopped.
     """
     roles = set(role or Role)
     if role and Role.WORKSPACE in roles and until_caught_up:
-        raise typer.BadParameter("a workspace is served until it is stopped.", param_hint="'--until-caught-up'")
-    settings = in_force("info")
+        raise typer.BadParameter(
+            "the role workspace runs until it is stopped. Leave out one of the two options.",
+            param_hint="'--until-caught-up'",
+        )
+    settings = load_settings("info")
     if roles == {Role.WORKSPACE}:
         serve(settings, port)
         return
@@ -91,8 +90,10 @@ def work(
     until_caught_up: bool = False,
     ready: Callable[[str | None], None] = lambda address: None,
 ) -> None:
-    """Be a worker until it is told to stop. What a role needs must be there where roles are `named`, else it is left
-    out. `ready` is told the address of the workspace before events are read.
+    """Run a worker until it is stopped.
+
+    If the roles are `named`, a role whose preconditions are not met raises `SettingError`; otherwise it is left out.
+    `ready` receives the address of the workspace before events are read.
     """
     import threading
 
@@ -105,12 +106,12 @@ def work(
     serves = not until_caught_up and Role.WORKSPACE in roles
     projecting = ExitStack()
     if Role.PROJECT in roles:
-        # Before the handlers start: what they report must wait for the log.
+        # Before the handlers start: what they report must wait until the projection has opened the log.
         projecting.enter_context(topic_writer.expect_worker())
     with (
         stop_on_signals(stop),
-        _workspace(settings, port, topic_writer, stop, wanted=serves, named=named) as address,
-        _handler(settings, topic_writer, stop, status, wanted=Role.HANDLE in roles, named=named, ends=until_caught_up),
+        _workspace(settings, port, topic_writer, stop, enabled=serves, named=named) as address,
+        _handler(settings, topic_writer, stop, status, enabled=Role.HANDLE in roles, named=named, ends=until_caught_up),
         nullcontext() if until_caught_up else alerting(settings),
     ):
         ready(address)
@@ -118,11 +119,11 @@ def work(
             with projecting:
                 _project(settings, topic_writer, stop, until_caught_up=until_caught_up)
         elif not until_caught_up:
-            # A worker that projects tells its own metrics.
+            # The role project serves metrics of its own.
             with serving(settings, status):
                 stop.wait()
     if until_caught_up and not stop.is_set() and {Role.PROJECT, Role.HANDLE} <= roles:
-        # What the handler reported when the projection had read everything.
+        # Events that the handler reported after the projection had caught up.
         with topic_writer.expect_worker():
             _project(settings, topic_writer, stop, until_caught_up=True)
 
@@ -131,17 +132,19 @@ def work(
 def _handler(
     settings: "Settings",
     topic_writer: "TopicWriter",
-    told: "threading.Event",
+    stop_worker: "threading.Event",
     status: "WorkerStatus",
     *,
-    wanted: bool,
+    enabled: bool,
     named: bool,
     ends: bool,
 ) -> Iterator[None]:
-    """Handle beside a worker; with `ends` until nothing waits. Where nobody asked for it by name, settings that do not
-    allow it are no reason not to project. A database that is away is waited for, until `told` to stop.
+    """Run the handlers in threads of this process; with `ends`, until nothing is queued.
+
+    A configuration that does not permit handling raises `SettingError` only if the role is `named`. Waits for a
+    database that is not reachable until `stop_worker` is set.
     """
-    if not wanted:
+    if not enabled:
         yield
         return
     import threading
@@ -162,7 +165,7 @@ def _handler(
         yield
         return
     if not ends:
-        create_store(settings, told)
+        create_store(settings, stop_worker)
     stop = threading.Event()
     with handling(settings, stop, topic_writer, status, until_done=ends):
         try:
@@ -173,7 +176,7 @@ def _handler(
 
 
 def serve(settings: "Settings", port: int | None) -> None:
-    """Serve the workspace until it is told to stop, and say where it is. A database that is away is waited for."""
+    """Serve the workspace until it is stopped, and print its address. Waits for a database that is not reachable."""
     import threading
 
     from tieout.worker.projecting import wait_for_store
@@ -186,12 +189,12 @@ def serve(settings: "Settings", port: int | None) -> None:
         wait_for_store(settings, stop)
     if stop.is_set():
         return
-    server.serve(settings, listening, lambda: say_where(server.address(listening)))
+    server.serve(settings, listening, lambda: print_address(server.address(listening)))
 
 
-def say_where(address: str | None) -> None:
-    """Say where the workspace is."""
-    sys.stderr.write(f"The workspace is at {address} (Ctrl-C ends it)\n")
+def print_address(address: str | None) -> None:
+    """Print the address of the workspace to standard error."""
+    sys.stderr.write(f"The workspace is at {address} (stop it with Ctrl-C)\n")
     sys.stderr.flush()
 
 
@@ -202,13 +205,14 @@ def _workspace(
     topic_writer: "TopicWriter",
     stop: "threading.Event",
     *,
-    wanted: bool,
+    enabled: bool,
     named: bool,
 ) -> Iterator[str | None]:
-    """Serve beside a worker, and yield the address. Where nobody asked for the workspace by name, a port that is taken
-    is no reason not to work.
+    """Serve the workspace in threads of this process, and yield its address.
+
+    A port in use raises `SettingError` only if the role or the port is named.
     """
-    if not wanted:
+    if not enabled:
         yield None
         return
     import structlog
@@ -240,7 +244,7 @@ def _project(
     from tieout.worker.status import WorkerStatus
 
     status = WorkerStatus()
-    # Who asked for an end looks at the exit code; and a worker may be serving at that place already.
+    # Such a run reports by its exit code, and another worker may serve metrics at that address already.
     observed = nullcontext() if until_caught_up else serving(settings, status)
     with observed, lag("Projecting") as report:
         projecting.project(
@@ -251,7 +255,7 @@ def _project(
             status=status,
             topic_writer=topic_writer,
         )
-    # A worker that is told to stop does as it is told; one that was to catch up has not.
+    # Stopping a worker is success; a worker that was to catch up has not done so.
     if until_caught_up and stop.is_set():
         raise typer.Exit(INTERRUPTED)
 
@@ -266,51 +270,49 @@ SIMULATE_EXAMPLES = examples(
 def simulate(
     out: Annotated[
         Path,
-        typer.Option(metavar="FILE|-", help="Where the events go: JSON lines for `tieout ingest`.", show_default=False),
+        typer.Option(metavar="FILE|-", help="File for the events: JSON lines for `tieout ingest`.", show_default=False),
     ],
-    company: MadeOption = "small",
+    company: SimulatedOption = "small",
     seed: SeedOption = 1,
     documents: Annotated[
-        int | None, typer.Option(min=1, help="How many documents the large company has.", show_default="5000")
+        int | None, typer.Option(min=1, help="Number of documents of the large company.", show_default="5000")
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where the true outcome of each document goes.", show_default=False),
+        typer.Option(metavar="FILE", help="File for the true outcome of each document.", show_default=False),
     ] = None,
     lost: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Lose, cut and damage some events of the large company; what makes good for them goes here.",
+            help="Lose, truncate and damage events of the large company; their repairs go to this file.",
             show_default=False,
         ),
     ] = None,
     silent: Annotated[
-        bool, typer.Option("--silent", help="Let the large company's feed from Dataverse fall silent before the end.")
+        bool, typer.Option("--silent", help="Stop the large company's feed from Dataverse before the end.")
     ] = False,
-    heartbeats: Annotated[
-        bool, typer.Option(help="Whether the two systems of the large company say how much they have sent.")
-    ] = True,
+    heartbeats: Annotated[bool, typer.Option(help="Send heartbeats from both systems of the large company.")] = True,
     plain: Annotated[
         bool,
-        typer.Option("--plain", help="Nothing but CloudEvents; the large company else sends what the systems send."),
+        typer.Option("--plain", help="Send CloudEvents only, not the formats of the two systems."),
     ] = False,
 ) -> None:
-    """Make up a company. Its events come late, twice and out of order; the true outcomes are written beside."""
+    """Simulate a company. Its events arrive late, twice and out of order; --labels writes the true outcomes."""
     from tieout import simulator
 
-    told = 0
+    documents_written = 0
     with ExitStack() as files:
         truth = files.enter_context(labels.open("wb")) if labels is not None else None
 
         def on_label(label: simulator.Label) -> None:
-            nonlocal told
-            told += 1
+            nonlocal documents_written
+            documents_written += 1
             if truth is not None:
                 truth.write(simulator.label_line(label))
 
         try:
-            made = simulator.deliver(
+            delivered = simulator.deliver(
                 company,
                 seed,
                 documents=documents,
@@ -322,21 +324,21 @@ def simulate(
             )
         except ValueError as error:
             raise typer.BadParameter(f"{error}.") from None
-        events = _write(out, simulator.ingest_lines(made.events))
+        events = _write(out, simulator.ingest_lines(delivered.events))
     if lost is not None:
-        _write(lost, simulator.ingest_lines(made.repairs))
+        _write(lost, simulator.ingest_lines(delivered.repairs))
     sys.stderr.write(
-        f"{counted(events, 'event')} of {counted(told, 'document')}. "
-        f"They mean what they should with TIEOUT_TODAY={made.today} TIEOUT_COMPANIES={','.join(made.companies)}\n"
+        f"{counted(events, 'event')} of {counted(documents_written, 'document')}. "
+        f"Use them with TIEOUT_TODAY={delivered.today} TIEOUT_COMPANIES={','.join(delivered.companies)}\n"
     )
     if lost is not None:
         sys.stderr.write(
-            f"{counted(len(made.repairs), 'event')} in {lost}: without them some documents stand in a wrong place.\n"
+            f"{counted(len(delivered.repairs), 'event')} in {lost}. Until they are ingested, some results are wrong.\n"
         )
 
 
 def _write(path: Path, lines: Iterable[bytes]) -> int:
-    """Write lines as they are made, and count them."""
+    """Write lines as they are created, and return their number."""
     number = 0
     with nullcontext(sys.stdout.buffer) if str(path) == "-" else path.open("wb") as file:
         for line in lines:
@@ -354,7 +356,7 @@ INGEST_EXAMPLES = examples(
 
 
 class Format(StrEnum):
-    """What `ingest` reads."""
+    """An input format of `ingest`."""
 
     LINES = "lines"
     SYNAPSE = "synapse"
@@ -371,14 +373,14 @@ def ingest(
         ),
     ],
     form: Annotated[
-        Format, typer.Option("--format", help="JSON lines, or a folder that Azure Synapse Link writes.")
+        Format, typer.Option("--format", help="JSON lines, or a folder of Azure Synapse Link.")
     ] = Format.LINES,
-    anew: Annotated[bool, typer.Option("--anew", help="Of a folder, read all of it again.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Read the whole folder again.")] = False,
 ) -> None:
-    """Put events onto the topics, from JSON lines or a folder of Synapse Link.
+    """Append events to the topics, from JSON lines or a folder of Synapse Link.
 
-    Each line is {"topic", "key", "headers", "value"}, or has "value_base64" for bytes that are no JSON. Of a folder the
-    rows that were not read yet are taken. What cannot be taken is named with its place, and the rest goes on.
+    Each line is {"topic", "key", "headers", "value"}; "value_base64" is for bytes that are not JSON. From a folder,
+    only new rows are read. An invalid line or row is reported with its location; the others are ingested.
     """
     if form is Format.SYNAPSE:
         _ingest_folder(Path(file), anew=anew)
@@ -387,7 +389,7 @@ def ingest(
 
 
 class _Refused:
-    """Names the first places that are refused, and counts them all."""
+    """Reports refused lines or rows: the first ones by location and reason, the others by their number."""
 
     def __init__(self, noun: str) -> None:
         self._noun = noun
@@ -399,7 +401,7 @@ class _Refused:
             complain(f"{where}: {reason}")
 
     def end(self, ingested: str) -> None:
-        """Say what was ingested and what was not; the command ends with 1 if anything was refused."""
+        """Print how much was ingested and refused. Raises `Exit` with code 1 if anything was refused."""
         if self._number > REFUSALS_SHOWN:
             complain(f"… and {counted(self._number - REFUSALS_SHOWN, self._noun)} more.")
         refused = f", {counted(self._number, self._noun)} refused" if self._number else ""
@@ -415,8 +417,10 @@ def _ingest_folder(folder: Path, *, anew: bool) -> None:
     from tieout.maintenance.synapse import ingest_folder
 
     if not folder.is_dir():
-        raise typer.BadParameter(f"{str(folder)!r} is no folder.", param_hint="'FILE|-|FOLDER'")
-    settings, refused = in_force(), _Refused("place")
+        raise typer.BadParameter(
+            f"{str(folder)!r} is not a folder. Name the folder that Synapse Link writes.", param_hint="'FILE|-|FOLDER'"
+        )
+    settings, refused = load_settings(), _Refused("row")
     with (
         open_store(settings, write=True) as store,
         open_log(settings, write=True) as log,
@@ -440,7 +444,7 @@ def _ingest_lines(file: str) -> None:
     from tieout.cli.progress import bar
     from tieout.maintenance import ingest as lines
 
-    settings, refused = in_force(), _Refused("line")
+    settings, refused = load_settings(), _Refused("line")
     with opened(file) as stream, open_log(settings, write=True) as log:
         size = os.stat(file).st_size if file != "-" and stream.seekable() else None
         with bar("Ingesting", size) as move:
@@ -456,7 +460,7 @@ def _ingest_lines(file: str) -> None:
 
 @contextmanager
 def opened(file: str) -> Iterator[BinaryIO]:
-    """A file of the command line for reading; `-` is standard input."""
+    """Open a file argument for reading; `-` is standard input."""
     if file == "-":
         yield sys.stdin.buffer
         return

@@ -1,4 +1,4 @@
-"""`tieout poll`: the initial load, and what changed since, from the APIs of both systems onto the topics."""
+"""`tieout poll`: reads rows from the APIs of both systems onto the topics: an initial load, then changes."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tieout.cli.common import JsonOption, examples, in_force
+from tieout.cli.common import JsonOption, examples, load_settings
 from tieout.cli.output import counted, emit, plain
 
 if TYPE_CHECKING:
@@ -22,18 +22,17 @@ EXAMPLES = examples("tieout poll", "tieout poll --every 300", "tieout poll --sho
 def poll(
     every: Annotated[
         int | None,
-        typer.Option(
-            min=10, metavar="SECONDS", help="Poll again and again, so often, until Ctrl-C.", show_default=False
-        ),
+        typer.Option(min=10, metavar="SECONDS", help="Poll at this interval until Ctrl-C.", show_default=False),
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Ask nothing: show how far each table has been read.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Read nothing; show how far each table has been read.")] = False,
     anew: Annotated[bool, typer.Option("--anew", help="Read every table from its beginning.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read rows from Finance and Dataverse onto the topics: whole tables at first, then what changed, and the rows that
-    cut events ask for.
+    """Read rows from Finance and Dataverse onto the topics: whole tables at first, then changes, and the rows of
+    truncated events.
 
-    It goes on where it stopped. A table that cannot be read says why, and the others go on.
+    A cursor for each table stores the progress. A table that cannot be read is reported with the reason; the others are
+    read.
     """
     import structlog
     from msgspec.structs import replace
@@ -45,10 +44,10 @@ def poll(
     from tieout.sync.connectors import open_connectors
 
     log = structlog.get_logger(__name__)
-    settings = in_force("info" if every else "warning")
+    settings = load_settings("info" if every else "warning")
     if show:
         with open_store(settings, write=False) as engine:
-            _tell(list(SqlCursors(engine).all()), as_json)
+            _print(list(SqlCursors(engine).all()), as_json)
         return
     with open_store(settings, write=True) as engine:
         cursors = SqlCursors(engine)
@@ -56,27 +55,27 @@ def poll(
             for cursor in cursors.all():
                 if not cursor.table.startswith(("commands/", "synapse/")):
                     cursors.save(replace(cursor, link=None, began=None))
-        # For all passes together: what a system asks to wait for outlasts one of them.
-        with open_connectors(settings) as to:
+        # One set of connectors for all passes, because a Retry-After may outlast a pass.
+        with open_connectors(settings) as connectors:
             while True:
                 started = time.monotonic()
                 try:
-                    done = _once(settings, to, cursors)
+                    polled = _once(settings, connectors, cursors)
                 except (LogError, DBAPIError) as error:
                     if every is None:
                         raise
-                    # As when a worker has the embedded log, or a server starts again.
+                    # A worker may hold the embedded log, or a server may be restarting.
                     log.warning("poll_waits", reason=str(error), seconds=every)
-                    done = []
-                _tell(done, as_json)
+                    polled = []
+                _print(polled, as_json)
                 if every is None:
                     break
                 _pause(every - (time.monotonic() - started))
-    if any(cursor.fault for cursor in done):
+    if any(cursor.fault for cursor in polled):
         raise typer.Exit(1)
 
 
-def _once(settings: "Settings", to: "Connectors", cursors: "Cursors") -> "list[Cursor]":
+def _once(settings: "Settings", connectors: "Connectors", cursors: "Cursors") -> "list[Cursor]":
     from handlers.errors import Configuration
     from handlers.poll import Poller
     from handlers.row_refresh import RowReader
@@ -94,22 +93,26 @@ def _once(settings: "Settings", to: "Connectors", cursors: "Cursors") -> "list[C
             try:
                 log.append([record_of(event, settings.prefix) for event in events])
             except RecordTooLarge as error:
-                # A fault of one table, not of the log.
+                # An error of one table, which must not stop the others.
                 raise Configuration(f"A row is too large for its topic: {error}") from None
 
-        poller = Poller(to.finance, to.dataverse, cursors, send, tables, complete=completely_polled(tables, maps))
-        done = poller.once()
-        again = reread_rows(log, settings.prefix, RowReader(to.finance, to.dataverse), cursors, log.append)
-        # What notices ask for is of interest where there are any.
-        return [*done, *(cursor for cursor in again if cursor.rows or cursor.fault)]
+        poller = Poller(
+            connectors.finance, connectors.dataverse, cursors, send, tables, complete=completely_polled(tables, maps)
+        )
+        polled = poller.once()
+        reread = reread_rows(
+            log, settings.prefix, RowReader(connectors.finance, connectors.dataverse), cursors, log.append
+        )
+        # Cursors of re-read requests are listed only if they read rows or failed.
+        return [*polled, *(cursor for cursor in reread if cursor.rows or cursor.fault)]
 
 
 def _pause(seconds: float) -> None:
-    """Wait, but not for Ctrl-C."""
+    """Wait; Ctrl-C interrupts."""
     threading.Event().wait(max(0.0, seconds))
 
 
-def _tell(cursors: "list[Cursor]", as_json: bool) -> None:
+def _print(cursors: "list[Cursor]", as_json: bool) -> None:
     from engine.events.facts import iso
 
     for cursor in cursors:
@@ -130,7 +133,7 @@ def _tell(cursors: "list[Cursor]", as_json: bool) -> None:
         if cursor.table.startswith("commands/"):
             state = f"{counted(cursor.rows, 'row')} read again"
         if cursor.table.startswith("synapse/"):
-            state = f"{counted(cursor.rows, 'row')} ingested at the last time"
+            state = f"{counted(cursor.rows, 'row')} ingested in the last run"
         if cursor.began is not None:
-            state = f"{counted(cursor.rows, 'row')} of a pass under way, complete until {until or 'never'}"
+            state = f"{counted(cursor.rows, 'row')} of an unfinished pass, complete until {until or 'never'}"
         typer.echo(f"{'FAULT' if cursor.fault else 'ok':<7} {cursor.table:<42} {plain(cursor.fault or state)}")

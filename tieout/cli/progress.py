@@ -1,4 +1,4 @@
-"""How far a command has got: a moving line on a terminal, now and then a log line elsewhere."""
+"""Progress of a command: a progress bar on a terminal, a log line now and then elsewhere."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def bar(title: str, total: float | None) -> Iterator[Callable[[float, float | None, str], None]]:
-    """A progress bar; what is yielded moves it: (done, total, note). Where nobody watches it shows nothing."""
+    """Show a progress bar, and yield the function that updates it: (done, total, note). Needs a terminal."""
     if not sys.stderr.isatty():
         yield lambda done, total, note: None
         return
@@ -27,11 +27,11 @@ def bar(title: str, total: float | None) -> Iterator[Callable[[float, float | No
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
     stderr = sys.stderr
-    with Progress(*columns, console=Console(file=stderr), transient=True) as shown:
-        task = shown.add_task(title, total=total, note="")
-        # Log lines go above the bar, not through it.
+    with Progress(*columns, console=Console(file=stderr), transient=True) as progress:
+        task = progress.add_task(title, total=total, note="")
+        # Rich prints log lines above the bar when they go to its standard error.
         with _logging_to(sys.stderr, stderr):
-            yield lambda done, total, note: shown.update(task, completed=done, total=total, note=note)
+            yield lambda done, total, note: progress.update(task, completed=done, total=total, note=note)
 
 
 @contextmanager
@@ -45,29 +45,29 @@ def _logging_to(during: TextIO, after: TextIO) -> Iterator[None]:
 
 @contextmanager
 def lag(title: str) -> Iterator[Callable[["Progress"], None]]:
-    """Show how far a worker has got: what it applied, what is left, how fast it is."""
-    told = Told()
+    """Show the progress of a worker: events applied, lag, and rate."""
+    interval = LogInterval()
     with bar(title, None) as move:
 
         def report(progress: "Progress") -> None:
             if sys.stderr.isatty():
                 note = f"{progress.done:,} applied · lag {progress.left:,} · {progress.rate:,.0f}/s"
                 move(progress.done, progress.done + progress.left or None, note)
-            elif told.due(progress.done):
+            elif interval.due(progress.done):
                 log.info("worker_progress", records=progress.done, lag=progress.left, rate=round(progress.rate))
 
         yield report
 
 
-class Told:
-    """Remembers what was said last, to say nothing twice and nothing too often."""
+class LogInterval:
+    """Limits progress logs: at most one every ten seconds, and none without progress."""
 
     def __init__(self) -> None:
         self._at = time.monotonic()
         self._done = 0
 
     def due(self, done: int) -> bool:
-        """Whether it is time to say something new."""
+        """Return True if there is progress and the interval has passed since the last log."""
         if done == self._done or time.monotonic() - self._at < EVERY_SECONDS:
             return False
         self._at, self._done = time.monotonic(), done

@@ -1,10 +1,10 @@
-"""`tieout rejected`: what could not be understood, from the topic it was put on (R7)."""
+"""`tieout rejected`: lists, shows and resubmits events that could not be decoded (R7)."""
 
 from typing import Annotated
 
 import typer
 
-from tieout.cli.common import FromOption, JsonOption, ToOption, examples, in_force
+from tieout.cli.common import FromOption, JsonOption, ToOption, examples, load_settings
 from tieout.cli.output import counted, emit, plain
 
 LIST_EXAMPLES = examples(
@@ -23,7 +23,7 @@ RESUBMIT_EXAMPLES = examples(
 LISTED = 100
 
 app = typer.Typer(
-    help="Look at the events that could not be understood, and send them again.",
+    help="List, show and resubmit events that could not be decoded.",
     epilog=examples(
         "tieout rejected list",
         "tieout rejected show tieout.finance.changes/0/17",
@@ -32,13 +32,14 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-IdArgument = typer.Argument(metavar="ID", help="As `tieout rejected list` shows it.", show_default=False)
+IdArgument = typer.Argument(metavar="ID", help="ID of the event, as in `tieout rejected list`.", show_default=False)
 
 
 @app.command("list", epilog=LIST_EXAMPLES)
 def list_(
     reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Only those whose reason contains this text.", show_default=False)
+        str | None,
+        typer.Option(metavar="TEXT", help="Only events whose reason contains this text.", show_default=False),
     ] = None,
     topic: Annotated[
         str | None,
@@ -47,48 +48,48 @@ def list_(
     start: FromOption = None,
     end: ToOption = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="So many at most.", show_default="100; with --json all of them")
+        int | None, typer.Option(min=1, help="Maximum number of events.", show_default="100; all with --json")
     ] = None,
-    after: Annotated[
-        str | None, typer.Option(metavar="ID", help="The page that follows this event.", show_default=False)
-    ] = None,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="Start after this event.", show_default=False)] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the rejected events in the order of their rejection. The dates are those of the rejection, in UTC."""
+    """List rejected events in the order of their rejection. Dates are those of the rejection, in UTC."""
     from tieout.bootstrap import open_log
-    from tieout.cli.text_tables import console, show_rejections
+    from tieout.cli.operation_tables import show_rejections
+    from tieout.cli.text_tables import console
     from tieout.maintenance.rejected_topic import page, rejections
 
     if start is not None and end is not None and start > end:
-        raise typer.BadParameter(f"{start} lies after --to {end}.", param_hint="'--from'")
-    settings = in_force()
+        raise typer.BadParameter(f"{start} is after --to {end}.", param_hint="'--from'")
+    settings = load_settings()
     with open_log(settings, write=False) as log:
-        every = rejections(log, settings.prefix)
-    found, more = page(
-        every,
+        events = rejections(log, settings.prefix)
+    listed, more = page(
+        events,
         settings.prefix,
         reason=reason or "",
         topic=topic,
         start=start,
         end=end,
         after=after,
-        limit=limit or (len(every) + 1 if as_json else LISTED),
+        limit=limit or (len(events) + 1 if as_json else LISTED),
     )
     if not as_json:
-        show_rejections(console(), [event.as_json() for event in found], more)
+        show_rejections(console(), [event.as_json() for event in listed], more)
         return
-    for event in found:
+    for event in listed:
         emit(event.as_json())
 
 
 @app.command(epilog=SHOW_EXAMPLES)
 def show(identifier: Annotated[str, IdArgument], as_json: JsonOption = False) -> None:
-    """Show a rejected event: the reason, where it stood, its headers and its bytes."""
+    """Show a rejected event: its reason, location, headers and bytes."""
     from tieout.bootstrap import open_log
-    from tieout.cli.text_tables import console, show_rejection
+    from tieout.cli.operation_tables import show_rejection
+    from tieout.cli.text_tables import console
     from tieout.maintenance.rejected_topic import find
 
-    settings = in_force()
+    settings = load_settings()
     with open_log(settings, write=False) as log:
         event = find(log, settings.prefix, identifier)
     if as_json:
@@ -104,38 +105,38 @@ def show(identifier: Annotated[str, IdArgument], as_json: JsonOption = False) ->
 @app.command(epilog=RESUBMIT_EXAMPLES)
 def resubmit(
     identifier: Annotated[str | None, IdArgument] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All rejected events.")] = False,
     reason: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="All whose reason contains this text.", show_default=False),
+        typer.Option(metavar="TEXT", help="All events whose reason contains this text.", show_default=False),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Put rejected events onto their topics again, byte for byte, once a map or a setting is mended.
+    """Resubmit rejected events to their topics, byte for byte, after you have corrected a map or a setting.
 
-    They are read under today's maps and leave the list; one that still cannot be understood comes back to it. The
-    worker must run with the mended maps.
+    The worker must run with the corrected maps. Resubmitted events leave the list; an event that still cannot be
+    decoded returns to it.
     """
     from tieout.bootstrap import open_log
     from tieout.maintenance.rejected_topic import alike, find, rejections
-    from tieout.maintenance.rejected_topic import resubmit as send_again
+    from tieout.maintenance.rejected_topic import resubmit as resubmit_events
 
     if sum((identifier is not None, everything, reason is not None)) != 1:
-        raise typer.BadParameter("name one event, or --all, or --reason TEXT.")
-    settings = in_force()
+        raise typer.BadParameter("name one event, or use --all or --reason TEXT.")
+    settings = load_settings()
     with open_log(settings, write=True) as log:
         if identifier is not None:
-            chosen = [find(log, settings.prefix, identifier)]
+            selected = [find(log, settings.prefix, identifier)]
         else:
-            chosen = list(alike(rejections(log, settings.prefix), reason or ""))
-            if chosen and not yes:
-                typer.confirm(f"Send {counted(len(chosen), 'event')} again?", abort=True, err=True)
-        sent = send_again(log, settings.prefix, chosen)
-    typer.echo(f"{counted(sent, 'event')} sent again.", err=True)
+            selected = list(alike(rejections(log, settings.prefix), reason or ""))
+            if selected and not yes:
+                typer.confirm(f"Resubmit {counted(len(selected), 'event')}?", abort=True, err=True)
+        number = resubmit_events(log, settings.prefix, selected)
+    typer.echo(f"{counted(number, 'event')} resubmitted.", err=True)
 
 
 def _shown(body: bytes | None) -> str:
-    """The bytes as text, line by line; in hexadecimal where they are none."""
+    """Return bytes as lines of text, or as a hexadecimal dump if they are not UTF-8."""
     from tieout.presenters import hexadecimal
 
     if not body:

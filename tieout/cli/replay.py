@@ -1,4 +1,4 @@
-"""`tieout replay`: rebuild, show what would change, put in place."""
+"""`tieout replay`: rebuilds the store, shows what would change, and swaps it in."""
 
 import time
 from contextlib import ExitStack
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tieout.cli.common import FromOption, JsonOption, ToOption, examples, in_force
+from tieout.cli.common import FromOption, JsonOption, ToOption, examples, load_settings
 from tieout.cli.output import counted, emit
 
 if TYPE_CHECKING:
@@ -24,78 +24,82 @@ def replay(
     end: ToOption = None,
     company: Annotated[
         str | None,
-        typer.Option("--company", metavar="CODE", help="Show this company's documents alone.", show_default=False),
+        typer.Option("--company", metavar="CODE", help="Show only changes of this company.", show_default=False),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask before the rebuilt store is put in place.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Rebuild the store from the topics under today's maps, and put it in the place of the one in use.
+    """Rebuild the store from the topics under the current maps, show what changes, and replace the store in use.
 
-    First it shows what changes: the documents of the period with their amounts, and how many outside it; the whole
-    store is rebuilt, for a document may rest on events of any day. Readers never wait; the worker goes on, and begins
-    again on the rebuilt store. Interrupted or refused, nothing is left behind. After a change of maps (TIEOUT_MAPS),
-    workers load the files that the setting names to them, or wait until they hold the maps of the store.
+    The changes of the period are listed with their amounts, those outside it are counted. The whole store is rebuilt,
+    because a document may depend on events of any day. Readers are not blocked; the worker continues, and restarts on
+    the rebuilt store. An interrupted or declined replay changes nothing. After a change of maps (TIEOUT_MAPS), workers
+    load the configured files, or wait until these match the store.
     """
+    from tieout.cli.operation_tables import show_replay
     from tieout.cli.progress import bar
-    from tieout.cli.text_tables import console, show_replay
+    from tieout.cli.text_tables import console
     from tieout.maintenance.replay import rehearsed
 
     if start is not None and end is not None and start > end:
-        raise typer.BadParameter(f"{start} lies after --to {end}.", param_hint="'--from'")
+        raise typer.BadParameter(f"{start} is after --to {end}.", param_hint="'--from'")
 
     def within(code: str, date: str) -> bool:
         return (company is None or code == company.upper()) and (not date or (start or "") <= date <= (end or "9999"))
 
-    settings = in_force()
+    settings = load_settings()
     with ExitStack() as opened:
         with bar("Rebuilding", None) as move:
             pace = Pace()
             rehearsal = rehearsed(settings, within, lambda done, total: move(done, total, pace.note(done, total)))
             prepared = opened.enter_context(rehearsal)
-        told = _json(prepared.difference)
+        difference = _json(prepared.difference)
         if as_json:
-            emit(told)
+            emit(difference)
         else:
-            show_replay(console(), told)
+            show_replay(console(), difference)
         if dry_run:
             return
         if not yes:
-            typer.confirm("Put the rebuilt store in place?", abort=True, err=True)
-        with bar("Putting in place", None) as move:
+            typer.confirm("Replace the store by the rebuilt one?", abort=True, err=True)
+        with bar("Replacing the store", None) as move:
             prepared.put_in_place(
-                lambda done, total: move(done, total, "following the log"),
+                lambda done, total: move(done, total, "reading new events"),
                 lambda rows: move(0, None, counted(rows, "row") + " changed"),
             )
-        typer.echo("The rebuilt store is in place.", err=True)
+        typer.echo("The store was replaced by the rebuilt one.", err=True)
 
 
 class Pace:
-    """How fast something gets on, and how long it will take."""
+    """Rate and remaining time of an operation."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
 
     def note(self, done: int, total: int) -> str:
-        """The state in words: how many, how fast, how much longer."""
+        """Return the progress as text: events read, rate, remaining time."""
         seconds = time.monotonic() - self._since
-        told = f"{done:,} of {counted(total, 'event')}"
+        progress = f"{done:,} of {counted(total, 'event')}"
         if not done or seconds < 1:
-            return told
+            return progress
         left = (total - done) * seconds / done
-        return f"{told} · {done / seconds:,.0f}/s · {int(left // 60)}:{int(left % 60):02} left"
+        return f"{progress} · {done / seconds:,.0f}/s · {int(left // 60)}:{int(left % 60):02} left"
 
 
-def _json(found: "Difference") -> dict[str, Any]:
+def _json(difference: "Difference") -> dict[str, Any]:
     import msgspec
 
     from engine import money
     from engine.reconciliation.documents import PART_NAMES
 
     return {
-        "documents": {"changed": found.changed, "new": found.new, "gone": found.gone, "outside": found.outside},
+        "documents": {
+            "changed": difference.changed,
+            "new": difference.new,
+            "gone": difference.gone,
+            "outside": difference.outside,
+        },
         "amounts": [
             {
                 "company": company,
@@ -103,13 +107,13 @@ def _json(found: "Difference") -> dict[str, Any]:
                 "currency": currency,
                 **{
                     side: {
-                        "documents": parts.documents[place],
-                        **{part: money.text(getattr(parts, part)[place], currency or None) for part in PART_NAMES},
+                        "documents": parts.documents[index],
+                        **{part: money.text(getattr(parts, part)[index], currency or None) for part in PART_NAMES},
                     }
-                    for place, side in enumerate(("before", "after"))
+                    for index, side in enumerate(("before", "after"))
                 },
             }
-            for (company, kind, currency), parts in sorted(found.money.items())
+            for (company, kind, currency), parts in sorted(difference.money.items())
         ],
-        "shifts": msgspec.to_builtins(found.shifts),
+        "shifts": msgspec.to_builtins(difference.shifts),
     }

@@ -1,6 +1,6 @@
-"""Copies of an embedded log and a SQLite store: taken while a worker goes on, and put back (R74).
+"""Backup and restore of an embedded log and a SQLite store, while a worker runs (R74).
 
-The store first: a log that is newer than its store is what every start of a worker meets.
+The store is copied first, because a worker can always continue with a log that is newer than its store.
 """
 
 import os
@@ -21,18 +21,20 @@ from tieout.bootstrap import open_store
 from tieout.settings import Settings
 
 PAGES_AT_ONCE: Final = 2_000
-BY_THEIR_OWN_TOOLS: Final = (
-    "`tieout backup` copies an embedded log and a SQLite store. Back up PostgreSQL by `pg_dump`, and the topics by "
+_SETTING: Final = {"store": "STORE", "log": "BROKER"}
+NOT_IN_FILES: Final = (
+    "`tieout backup` copies an embedded log and a SQLite store. Back up PostgreSQL with `pg_dump`, and the topics with "
     'your broker\'s tools (docs/operating.md, "Backup and restore").'
 )
 
 Report = Callable[[str, int, int], None]
-"""Told which file is copied, and how many of how many pages are."""
+"""Receives the file that is copied, the pages done and the pages in total."""
 
 
 class Copied(msgspec.Struct, frozen=True):
-    """A file that was copied: `store` or `log`, from where, to where, and its size in bytes. `left`: the target was
-    there already, and is as it was.
+    """A copied file: `what` is `store` or `log`, `size` is in bytes.
+
+    `left` is True if the target existed and was not changed.
     """
 
     what: str
@@ -43,29 +45,34 @@ class Copied(msgspec.Struct, frozen=True):
 
 
 def back_up(settings: Settings, folder: Path, on_progress: Report = lambda what, done, total: None) -> Iterator[Copied]:
-    """Copy what is in files into a folder, which is made if need be, and hold each copy to its own checks. Raises
-    `QueryError` where nothing is in files or the folder has a copy already, and what the checks raise.
+    """Copy log and store to a folder, which is created if necessary, and verify each copy.
+
+    Raises `QueryError` if neither is a file or the folder has a copy already, and what the verification raises.
     """
     files = _files(settings)
     for what, source in files.items():
         if not source.exists():
-            raise QueryError(f"the {what} {source} does not exist: there is nothing to back up.")
+            raise QueryError(
+                f"the {what} {source} does not exist, so there is nothing to back up. Check TIEOUT_{_SETTING[what]}."
+            )
         if (target := _copy_of(folder, what)).exists():
-            raise QueryError(f"{target} exists: name another folder, or move it away.")
+            raise QueryError(f"{target} exists. Name another folder, or move it away.")
     for what, source in files.items():
         yield _copied(settings, what, source, _copy_of(folder, what), on_progress)
 
 
 def restore(settings: Settings, folder: Path, on_progress: Report = lambda what, done, total: None) -> Iterator[Copied]:
-    """Copy a backup to where the settings say that store and log are. What is there stays. Raises as `back_up`."""
+    """Copy a backup to the configured files of store and log. Existing files stay. Raises like `back_up`."""
     files = _files(settings)
     for what, target in files.items():
         if not target.exists() and not (source := _copy_of(folder, what)).exists():
-            raise QueryError(f"there is no backup of the {what} in {folder}: {source.name} is missing.")
-        for beside in (target.with_name(f"{target.name}{end}") for end in ("-wal", "-shm")):
-            # SQLite would take it for the newest part of the file that is restored.
-            if beside.exists() and not target.exists():
-                raise QueryError(f"{beside} is left of a {what} that is gone: move it away first.")
+            raise QueryError(
+                f"{folder} has no backup of the {what}: {source.name} is missing. Name the folder of a backup."
+            )
+        for leftover in (target.with_name(f"{target.name}{end}") for end in ("-wal", "-shm")):
+            # SQLite would apply it to the restored file.
+            if leftover.exists() and not target.exists():
+                raise QueryError(f"{leftover} belongs to a {what} that no longer exists. Move it away first.")
     for what, target in files.items():
         source = _copy_of(folder, what)
         if target.exists():
@@ -77,16 +84,16 @@ def restore(settings: Settings, folder: Path, on_progress: Report = lambda what,
 def _files(settings: Settings) -> dict[str, Path]:
     files = {name: path for name, path in (("store", _store_file(settings)), ("log", settings.log_file)) if path}
     if not files:
-        raise QueryError(BY_THEIR_OWN_TOOLS)
+        raise QueryError(NOT_IN_FILES)
     return files
 
 
 def not_copied(settings: Settings) -> str | None:
-    """What of an installation is not in files, and how it is backed up; None when all of it is."""
+    """Return which part of the installation is not in files, and how to back it up; None if all of it is."""
     if settings.log_file is None:
-        return f"the topics are at {settings.broker}: back them up by your broker's tools."
+        return f"the topics are at {settings.broker}. Back them up with your broker's tools."
     if _store_file(settings) is None:
-        return f"the store is {shown_url(settings.store)}: back it up by `pg_dump`."
+        return f"the store is {shown_url(settings.store)}. Back it up with `pg_dump`."
     return None
 
 
@@ -104,11 +111,9 @@ def _copied(settings: Settings, what: str, source: Path, target: Path, on_progre
             check_whole(unfinished)
         else:
             _check_store(settings, unfinished)
-        _keep(unfinished, target)
+        _publish(unfinished, target)
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"the {what} {source} cannot be copied: {error}. Nothing was put in place of {target}."
-        ) from None
+        raise StoreError(f"the {what} {source} cannot be copied: {error}. {target} was not created.") from None
     finally:
         unfinished.unlink(missing_ok=True)
     return Copied(what, source, target, target.stat().st_size)
@@ -120,32 +125,32 @@ def _store_file(settings: Settings) -> Path | None:
 
 
 def _copy(source: Path, target: Path, on_progress: Callable[[int, int], None]) -> None:
-    """One state of a database, whoever writes to it meanwhile."""
+    """Copy a consistent state of a database while others write to it."""
     with (
         closing(sqlite3.connect(reading_uri(source), uri=True, isolation_level=None)) as reading,
         closing(sqlite3.connect(target)) as writing,
     ):
-        # The transaction holds the state; without it, each page that somebody writes would begin the copy anew.
+        # The transaction keeps the snapshot. Without it, every write of another process would restart the copy.
         reading.execute("BEGIN")
         reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
         reading.backup(
             writing, pages=PAGES_AT_ONCE, progress=lambda _, left, total: on_progress(total - left, total), sleep=0
         )
-        # One file, without a write-ahead log beside it.
+        # A single file, without a write-ahead log.
         writing.execute("PRAGMA journal_mode=DELETE")
 
 
 def _check_store(settings: Settings, file: Path) -> None:
     with closing(sqlite3.connect(reading_uri(file), uri=True)) as copy:
-        (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()
-    if said != "ok":
-        raise StoreError(f"the copy {file} of the store is damaged ({said}): look at the disk, and back up again.")
+        (verdict,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise StoreError(f"the copy {file} of the store is damaged ({verdict}). Check the disk, and back up again.")
     with open_store(msgspec.structs.replace(settings, store=f"sqlite:///{file}"), write=False):
         pass
 
 
-def _keep(unfinished: Path, target: Path) -> None:
-    """Give a copy its name once it is on the disk."""
+def _publish(unfinished: Path, target: Path) -> None:
+    """Rename a finished copy to its target once it is synced to the disk."""
     with unfinished.open("rb+") as file:
         os.fsync(file.fileno())
     unfinished.rename(target)

@@ -1,7 +1,7 @@
-"""Events from JSON lines onto the topics: `{"topic", "key", "headers", "value"}`, or `value_base64` for other bytes.
+"""Ingests JSON lines: `{"topic", "key", "headers", "value"}`, or `value_base64` for bytes that are not JSON.
 
-A line that cannot be taken is refused with its number, and the rest goes on. Taking a file twice is harmless: an event
-that comes twice counts once.
+An invalid line is refused with its number; the others are ingested. Ingestion is idempotent: an event that arrives
+twice counts once.
 """
 
 import base64
@@ -15,7 +15,7 @@ from engine.errors import InputError
 from streams.log import RECORD_BYTES_MAX, EventLog, LogError, NewRecord
 from streams.topics import CHANGES
 
-# As many as a worker applies at a time; a few of the largest events are a batch as well.
+# As many records as a worker applies at a time, limited in bytes for large events.
 BATCH_RECORDS: Final = 5_000
 BATCH_BYTES: Final = 32 * 1024 * 1024
 # The largest event in base64, with room for its key and headers.
@@ -25,7 +25,7 @@ _TOPICS: Final = tuple(topic.name for topic in CHANGES)
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
-class _Line(msgspec.Struct):
+class _IngestLine(msgspec.Struct):
     topic: str
     key: str | int | None = None
     headers: dict[str, str] | list[tuple[str, str]] | None = None
@@ -34,23 +34,23 @@ class _Line(msgspec.Struct):
 
 
 class LineRefused(InputError):
-    """A line that is no event for the topics; the text says what to do."""
+    """A line is not an event for a change topic. The text contains the remedy."""
 
     code = "line-refused"
 
 
 class Ingested(msgspec.Struct, frozen=True):
-    """How many events are in the log now, and how many lines were refused."""
+    """The number of events that were appended, and of lines that were refused."""
 
     events: int
     refused: int
 
 
-_decode: Final = msgspec.json.Decoder(_Line).decode
+_decode: Final = msgspec.json.Decoder(_IngestLine).decode
 
 
 def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The lines of a stream with their numbers; of one that is far too long only the beginning."""
+    """Yield the lines of a stream with their numbers, and only the beginning of a line that is too long."""
     number = 0
     while line := stream.readline(LINE_BYTES_MAX):
         number += 1
@@ -68,9 +68,9 @@ def ingest(
     refuse: Callable[[int, str], None],
     on_progress: Callable[[int], None] = lambda events: None,
 ) -> Ingested:
-    """Append the events of the numbered lines in batches; `refuse` is told of each line that is none, with what to do.
+    """Append the events of numbered lines in batches. `refuse` receives number and reason of each invalid line.
 
-    Raises `LogError`, with the number of events that are in, when the log fails.
+    Raises `LogError`, with the number of appended events, if the log fails.
     """
     events = refused = held = 0
     batch: list[NewRecord] = []
@@ -81,8 +81,8 @@ def ingest(
             log.append(batch)
         except LogError as error:
             raise type(error)(
-                f"{error}\n{events:,} events are in the log. Ingest the whole file again after that: "
-                "an event that comes twice counts once."
+                f"{error}\n{events:,} events were ingested. Correct the cause, then ingest the whole file again: "
+                "an event that arrives twice counts once."
             ) from error
         events += len(batch)
         on_progress(events)
@@ -107,49 +107,49 @@ def ingest(
 
 
 def read_line(line: bytes, prefix: str) -> NewRecord | None:
-    """The event of a line; None for an empty one. The value keeps its bytes as written. Raises `LineRefused`."""
+    """Return the event of a line, None for an empty one. The bytes of the value are unchanged. Raises `LineRefused`."""
     if len(line) >= LINE_BYTES_MAX:
         raise LineRefused(_too_large(len(line), "over "))
     line = line.removeprefix(_BYTE_ORDER_MARK).strip()
     if not line:
         return None
     try:
-        read = _decode(line)
+        parsed = _decode(line)
     except msgspec.ValidationError as error:
-        raise LineRefused(f'{error}: write {{"topic": …, "key": …, "headers": {{…}}, "value": {{…}}}}.') from None
+        raise LineRefused(f'{error}. Write {{"topic": …, "key": …, "headers": {{…}}, "value": {{…}}}}.') from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LineRefused(f"not JSON ({error}): write one whole JSON object on each line, in UTF-8.") from None
-    if read.topic not in _TOPICS:
+        raise LineRefused(f"not JSON ({error}). Write one JSON object per line, in UTF-8.") from None
+    if parsed.topic not in _TOPICS:
         raise LineRefused(
-            f"unknown topic {read.topic[:80]!r}: use {' or '.join(_TOPICS)}, without the environment's prefix."
+            f"unknown topic {parsed.topic[:80]!r}. Use {' or '.join(_TOPICS)}, without the environment's prefix."
         )
-    key = None if read.key is None else str(read.key).encode()
-    value = _value(read)
-    pairs = read.headers.items() if isinstance(read.headers, dict) else read.headers or ()
+    key = None if parsed.key is None else str(parsed.key).encode()
+    value = _value(parsed)
+    pairs = parsed.headers.items() if isinstance(parsed.headers, dict) else parsed.headers or ()
     headers = tuple((name, content.encode()) for name, content in pairs)
     size = len(key or b"") + len(value) + sum(len(name) + len(content) for name, content in headers)
     if size > RECORD_BYTES_MAX:
         raise LineRefused(_too_large(size))
-    return NewRecord(f"{prefix}.{read.topic}", key, value, headers)
+    return NewRecord(f"{prefix}.{parsed.topic}", key, value, headers)
 
 
-def _value(read: _Line) -> bytes:
-    if isinstance(read.value_base64, str):
-        if not isinstance(read.value, msgspec.UnsetType):
-            raise LineRefused("both value and value_base64 are given: leave one out.")
+def _value(line: _IngestLine) -> bytes:
+    if isinstance(line.value_base64, str):
+        if not isinstance(line.value, msgspec.UnsetType):
+            raise LineRefused("both value and value_base64 are given. Leave one out.")
         try:
-            return base64.b64decode(read.value_base64, validate=True)
+            return base64.b64decode(line.value_base64, validate=True)
         except (binascii.Error, ValueError) as error:
             raise LineRefused(
-                f"value_base64 is no base64 ({error}): encode the event's bytes with the standard alphabet."
+                f"value_base64 is not base64 ({error}). Encode the event's bytes with the standard alphabet."
             ) from None
-    if isinstance(read.value, msgspec.UnsetType):
-        raise LineRefused("there is no value: give the event as value, or its bytes as value_base64.")
-    return bytes(read.value)
+    if isinstance(line.value, msgspec.UnsetType):
+        raise LineRefused("the value is missing. Write the event as value, or its bytes as value_base64.")
+    return bytes(line.value)
 
 
 def _too_large(size: int, over: str = "") -> str:
     return (
-        f"the event has {over}{size:,} bytes and the log takes {RECORD_BYTES_MAX:,}: "
-        "send one row in an event, not a whole export."
+        f"the event has {over}{size:,} bytes; the limit is {RECORD_BYTES_MAX:,}. "
+        "Send one row in an event, not a whole export."
     )

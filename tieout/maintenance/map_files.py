@@ -1,4 +1,4 @@
-"""The map files of an environment, read."""
+"""Loads the map files of an environment."""
 
 import tomllib
 from importlib.resources import files
@@ -13,8 +13,9 @@ SHIPPED_MAPS: Final = ("finance.toml", "dataverse.toml")
 
 
 def load_maps(settings: Settings) -> Maps:
-    """The shipped maps, and over them what the environment's own files say, key by key. Raises `MapError`, naming file
-    and key.
+    """Load the shipped maps and merge the environment's own files over them, key by key.
+
+    Raises `MapError` with file and key.
     """
     shipped = [_parsed(name, (files("tieout") / "maps" / name).read_text(encoding="utf-8")) for name in SHIPPED_MAPS]
     return compile_maps(shipped, [_parsed(name, _read(name)) for name in settings.maps])

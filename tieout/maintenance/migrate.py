@@ -1,4 +1,4 @@
-"""Making and upgrading what an installation stands on: the store's tables and the topics."""
+"""Creates and upgrades the tables of the store and the topics."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,10 +10,9 @@ from tieout.settings import Settings
 
 
 def prepare(settings: Settings, *, patience_seconds: float) -> Iterator[str]:
-    """Bring store and topics to the shape of this version, and say of each what was done.
+    """Upgrade store and topics to this version, and yield for each what was done.
 
-    What is there as it must be is left alone, so it may be called at any time, also while workers run on Kafka and
-    PostgreSQL. Raises what the store and the log raise.
+    Idempotent, and safe while workers run on Kafka and PostgreSQL. Raises what the store and the log raise.
     """
     yield _prepare_store(settings)
     yield from _prepare_topics(settings, patience_seconds)
@@ -27,18 +26,19 @@ def _prepare_store(settings: Settings) -> str:
         engine.dispose()
     shown = shown_url(settings.store)
     if before == now:
-        return f"store {shown}: nothing to do, it has the shape {now}"
-    return f"store {shown}: " + (f"made in the shape {now}" if before is None else f"upgraded from {before} to {now}")
+        return f"store {shown}: up to date, schema {now}"
+    return f"store {shown}: " + (
+        f"created with schema {now}" if before is None else f"upgraded from schema {before} to {now}"
+    )
 
 
 def _prepare_topics(settings: Settings, patience_seconds: float) -> Iterator[str]:
-    wanted = list(TOPICS.values())
+    topics = list(TOPICS.values())
     with closing(log_of(settings, write=True, patience_seconds=patience_seconds)) as log:
         before = log.topics()
-        log.create_topics(wanted, settings.partitions, prefix=settings.prefix)
-        for topic in wanted:
+        log.create_topics(topics, settings.partitions, prefix=settings.prefix)
+        for topic in topics:
             name = topic.full_name(settings.prefix)
             number = log.partitions(name)
-            made = f"made with {number} partition{'s' if number > 1 else ''}"
-            done = "nothing to do" if name in before else made
-            yield f"topic {name}: {done}"
+            created = f"created with {number} partition{'s' if number > 1 else ''}"
+            yield f"topic {name}: {'up to date' if name in before else created}"

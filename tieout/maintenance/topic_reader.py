@@ -1,4 +1,4 @@
-"""Reading a topic to its end, and on."""
+"""Reads a topic to its end, and follows it."""
 
 import threading
 from collections.abc import Iterator
@@ -8,33 +8,33 @@ from streams.log import EventLog, LogRecord
 
 RECORDS_AT_ONCE: Final = 1_000
 BYTES_AT_ONCE: Final = 8 * 1024 * 1024
-LOOK_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 
 
 def ends(log: EventLog, topic: str) -> dict[int, int]:
-    """Where each partition of a topic ends."""
+    """Return the end offset of each partition of a topic."""
     partitions = [(topic, partition) for partition in range(log.partitions(topic))]
     return {partition: offset for (_, partition), offset in log.ends(partitions).items()}
 
 
 def records(log: EventLog, topic: str) -> Iterator[LogRecord]:
-    """Everything a topic holds, one partition after the other."""
+    """Yield all records of a topic, one partition after the other."""
     for partition in range(log.partitions(topic)):
         offset = log.start_offset(topic, partition)
-        while found := log.read(topic, partition, offset, RECORDS_AT_ONCE, BYTES_AT_ONCE):
-            yield from found
-            offset = found[-1].offset + 1
+        while batch := log.read(topic, partition, offset, RECORDS_AT_ONCE, BYTES_AT_ONCE):
+            yield from batch
+            offset = batch[-1].offset + 1
 
 
-def following(log: EventLog, topic: str, places: dict[int, int], stop: threading.Event) -> Iterator[LogRecord]:
-    """What comes onto a topic after `places` (offsets by partition), until told to stop."""
+def following(log: EventLog, topic: str, offsets: dict[int, int], stop: threading.Event) -> Iterator[LogRecord]:
+    """Yield the records from `offsets` (by partition) on, which advance with them, until `stop` is set."""
     while True:
-        found_some = False
+        received = False
         for partition, end in ends(log, topic).items():
-            offset = places.get(partition, 0)
-            while offset < end and (found := log.read(topic, partition, offset, RECORDS_AT_ONCE, BYTES_AT_ONCE)):
-                yield from found
-                offset = places[partition] = found[-1].offset + 1
-                found_some = True
-        if not found_some and stop.wait(LOOK_SECONDS):
+            offset = offsets.get(partition, 0)
+            while offset < end and (batch := log.read(topic, partition, offset, RECORDS_AT_ONCE, BYTES_AT_ONCE)):
+                yield from batch
+                offset = offsets[partition] = batch[-1].offset + 1
+                received = True
+        if not received and stop.wait(POLL_SECONDS):
             return

@@ -31,7 +31,7 @@ from store.queries.snapshot import Reader, Snapshot
 from streams.log import EventLog, LogError
 from streams.topics import REJECTED
 from tieout.bootstrap import open_log, open_store
-from tieout.maintenance.health_checks import effects_line, tiles_line
+from tieout.maintenance.health_checks import check_effects, check_tiles
 from tieout.maintenance.rejected_topic import rejections
 from tieout.settings import Settings
 from tieout.worker.feed_status import companies_of, feeds_of
@@ -92,7 +92,7 @@ class AlertConditions:
 
     def _failed(self, event_log: EventLog) -> dict[str, str]:
         with self._engine.connect() as connection:
-            lines = tiles_line(connection), effects_line(connection, event_log, self._in_force.maps, self._settings)
+            lines = check_tiles(connection), check_effects(connection, event_log, self._in_force.maps, self._settings)
         return {line.check: line.says for line in lines if not line.ok}
 
 

@@ -17,12 +17,12 @@ from engine.reconciliation.documents import Amounts
 from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import is_reportable
 from engine.sync.actions import ACTION_TEXTS
-from engine.sync.attempts import ATTEMPTS_MAX, AttemptState, Sync
+from engine.sync.attempts import ATTEMPTS_MAX, Sync
 from store.operational.attempts import Attempt
 from store.queries.rows import ChainView
 from store.queries.snapshot import Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
-from tieout.presenters import findings_of, hexadecimal, record_json
+from tieout.presenters import SYNC_STATES, findings_of, hexadecimal, record_json
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.csv_export import as_file
 from tieout.workspace.web.deep_links import form_of
@@ -77,15 +77,6 @@ def chain_context(request: Request, snapshot: Snapshot, frame: Frame, name: str)
         "problem": None,
         "closed": None,
     }
-
-
-SYNC_STATES: Final[Mapping[AttemptState, str]] = {
-    "waiting": "Queued",
-    "running": "In progress",
-    "done": "Done",
-    "blocked": "Blocked (dependency)",
-    "stopped": "Needs attention",
-}
 
 
 def _sync(sync: Sync) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from streams.log import EventLog, LogError
 from streams.projector import read_rejection
 from streams.topics import PROJECTED, REJECTED
 from tieout.maintenance.health_checks import check
+from tieout.presenters import SYNC_STATES
 from tieout.settings import Settings
 from tieout.sync.general_journals import JournalStatus, journals_needing_attention
-from tieout.workspace.pages.document import SYNC_STATES, address
+from tieout.workspace.pages.document import address
 from tieout.workspace.web.context import Workspace, age, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.grid_state import sync_preview
 from tieout.workspace.web.rendering import render
