@@ -98,10 +98,12 @@ def test_nothing_is_restored_over_what_is_there_or_beside_what_is_left(saved: Pa
     folder = tmp_path / "restored"
     folder.mkdir()
     (folder / "store.sqlite-wal").touch()
-    with pytest.raises(QueryError, match=r"store\.sqlite-wal is left of a store that is gone: move it away first"):
+    with pytest.raises(
+        QueryError, match=r"store\.sqlite-wal belongs to a store that no longer exists. Move it away first"
+    ):
         list(restore(settings_in(folder), saved))
     assert [path.name for path in folder.iterdir()] == ["store.sqlite-wal"]
-    with pytest.raises(QueryError, match=r"store\.sqlite exists: name another folder"):
+    with pytest.raises(QueryError, match=r"store\.sqlite exists. Name another folder"):
         list(back_up(settings_in(tmp_path / "used"), saved))
     with pytest.raises(QueryError, match="has no backup of the store"):
         list(restore(settings_in(tmp_path / "other"), tmp_path))

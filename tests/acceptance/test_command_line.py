@@ -390,7 +390,7 @@ def test_invoice_proposals_that_wait_name_the_dates_and_amounts_to_post(demonstr
     shown = demonstrated("proposals").out
     assert proposal["message"] in shown
     assert proposal["resolution"] in shown
-    assert demonstrated("proposals", "--company", "GBPM").out == "No invoice proposal of amount 0.00.\n"
+    assert demonstrated("proposals", "--company", "GBPM").out == "No invoice proposals of amount 0.00.\n"
     assert "no company 'XX'" in told(demonstrated("proposals", "--company", "XX"))
 
 
@@ -668,7 +668,7 @@ def test_who_follows_the_errors_sees_what_becomes_of_each(tieout: Tieout, as_jso
                 line = followed.stdout.readline()
                 assert line, followed.communicate()
                 shown += line.decode()
-            assert "History, taken up by run run-2, started 2025-01-08T11:00:00Z\n" in shown
+            assert "History: processed again by run run-2, started 2025-01-08T11:00:00Z\n" in shown
             assert re.search(r"Deleted 20\S+ by ann: by hand", shown)
         followed.send_signal(signal.SIGINT)
         _, err = followed.communicate(timeout=30)
@@ -876,12 +876,12 @@ def test_resubmit_asks_first_and_wants_to_know_what(tieout: Tieout) -> None:
         (b"[" * 100_000, "line 2: "),
         (b"[1]", "Expected `object`"),
         (b'{"value": {}}', "topic"),
-        (b'{"topic": "sales.changes", "value": {}}', "use finance.changes or dataverse.changes"),
+        (b'{"topic": "sales.changes", "value": {}}', "Use finance.changes or dataverse.changes"),
         (b'{"topic": "tieout.finance.changes", "value": {}}', "without the environment's prefix"),
         (b'{"topic": "rejected", "value": {}}', "unknown topic"),
         (b'{"topic": "finance.changes"}', "the value is missing"),
-        (b'{"topic": "finance.changes", "value": {}, "value_base64": ""}', "leave one out"),
-        (b'{"topic": "finance.changes", "value_base64": "%"}', "no base64"),
+        (b'{"topic": "finance.changes", "value": {}, "value_base64": ""}', "Leave one out"),
+        (b'{"topic": "finance.changes", "value_base64": "%"}', "not base64"),
         (b'{"topic": "finance.changes", "headers": 1, "value": {}}', "$.headers"),
         (b'{"topic": "finance.changes", "value": "%s"}' % (b"x" * 20_000_000), "20,000,002 bytes"),
         (b'{"topic": "finance.changes", "value": "%s"}' % (b"x" * 70_000_000), "over "),
@@ -1044,7 +1044,7 @@ def test_both_ends_of_the_window_can_be_set(demonstrated: Tieout) -> None:
     assert (summary["from"], summary["to"]) == (TODAY, TODAY)
     assert summary["tiles"]["expense_missing_actuals"] == {"amount": "4000.00", "documents": 40}
     assert summary["tiles"]["vendor_invoice_missing_journal_lines"]["documents"] == 0
-    assert "is after" in told(demonstrated("summary", "--company", "USPM", "--from", "2025-01-09"))
+    assert "lies after" in told(demonstrated("summary", "--company", "USPM", "--from", "2025-01-09"))
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_an_error_is_deleted_while_a_worker_of_another_process_runs(tieout: Tieo
 def test_a_deletion_that_nobody_takes_yet_waits_and_says_so(tieout: Tieout, tmp_path: Path) -> None:
     with closing(EmbeddedLog.open(tmp_path / "log.sqlite", "write")):
         deleted = tieout(*DELETION)
-    assert (deleted.code, deleted.err.splitlines()[0]) == (0, "1 error to be deleted: the worker does it.")
+    assert (deleted.code, deleted.err.splitlines()[0]) == (0, "1 error will be deleted by the worker.")
     assert (subjects(tieout), rows(tables.inbox), commands()) == (["e1", "e2"], 1, [])
     # A replay leaves it where it is.
     assert tieout("replay", "--yes").code == 0

@@ -214,7 +214,7 @@ def ingested(tieout: Tieout, *events: dict[str, Any]) -> None:
 @pytest.mark.requirement("R72")
 def test_the_check_lists_what_is_pinned_and_removes_it(tieout: Tieout, tmp_path: Path) -> None:
     ingested(tieout, row("/finance/harbour"), row("/finance/harbour-uat", 2))
-    assert "pinned are harbour (finance, source)" in tieout("check").out
+    assert "pinned: harbour (finance, source)" in tieout("check").out
     (refused,) = tieout("rejected", "list", "--json").lines
     assert (
         "'harbour-uat' at $.source is not this installation's: events of finance come from 'harbour'"
@@ -227,7 +227,7 @@ def test_the_check_lists_what_is_pinned_and_removes_it(tieout: Tieout, tmp_path:
     assert (done.code, "no longer pinned as source of finance" in done.err) == (0, True)
     assert "none is pinned yet" in tieout("check").out
     ingested(tieout, row("/finance/harbour-uat", 3))
-    assert "pinned are harbour-uat" in tieout("check").out
+    assert "pinned: harbour-uat" in tieout("check").out
     # Events of the wrong one are out of a store that is built anew.
     assert tieout("verify").code == 1
     assert tieout("replay", "--yes").code == 0
@@ -242,4 +242,4 @@ def test_a_store_that_is_made_anew_takes_the_pins_over(tieout: Tieout, tmp_path:
     for path in (tmp_path / ".tieout").glob("store.sqlite*"):
         path.unlink()
     assert tieout("run", "--role", "project", "--until-caught-up").code == 0
-    assert "pinned are harbour-uat" in tieout("check").out
+    assert "pinned: harbour-uat" in tieout("check").out

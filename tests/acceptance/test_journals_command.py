@@ -41,7 +41,7 @@ def work(tieout: Tieout) -> None:
 
 @pytest.mark.requirement("R60", "R62")
 def test_a_journal_is_brought_to_dataverse_from_the_command_line(tieout: Tieout, served: Served) -> None:
-    assert "No general journal waits" in tieout("journals").out
+    assert "All general journals are synced" in tieout("journals").out
     asked = tieout("journals", "sync", JOURNAL, "--yes", "--no-wait")
     assert (asked.code, "A new attempt cycle starts for 1 journal" in asked.err) == (0, True)
     (before,) = tieout("journals", "--json").lines
@@ -50,7 +50,7 @@ def test_a_journal_is_brought_to_dataverse_from_the_command_line(tieout: Tieout,
     assert tieout("journals", "--json").out == ""
     (after,) = tieout("journals", "--all", "--json").lines
     assert (after["state"], after["count"], after["outcome"]) == ("through", 1, "succeeded")
-    assert "All of them are through." in tieout("journals", "--all").out
+    assert "All of them are synced." in tieout("journals", "--all").out
     (journal,) = served.pair.tables["msdyn_journal"].rows.values()
     assert journal.columns["msdyn_isposted"] is True
 
@@ -87,7 +87,7 @@ def test_deleting_the_entry_says_that_it_begins_a_new_round_and_does(tieout: Tie
     deleted = tieout("errors", "delete", "--code", "GJ_HEADER", "--why", "mended", "--who", "anna", "--yes")
     assert "A new attempt cycle starts for 1 general journal." in deleted.err
     assert "starts a new attempt cycle" in " ".join(tieout("errors", "delete", "--help").out.split())
-    assert "Deleting what the error log says" in " ".join(tieout("journals", "sync", "--help").out.split())
+    assert "Deleting an error of a journal" in " ".join(tieout("journals", "sync", "--help").out.split())
     (waiting,) = tieout("journals", "--json").lines
     assert (waiting["state"], waiting["count"], waiting["round"]) == ("waiting", 0, 2)
     work(tieout)
@@ -96,7 +96,7 @@ def test_deleting_the_entry_says_that_it_begins_a_new_round_and_does(tieout: Tie
 
 def test_a_journal_that_nobody_knows_needs_its_company(tieout: Tieout) -> None:
     unknown = tieout("journals", "sync", "USPM-000095", "--yes", "--no-wait")
-    assert (unknown.code, "Name COMPANY/NUMBER" in unknown.err) == (1, True)
+    assert (unknown.code, "Write COMPANY/NUMBER" in unknown.err) == (1, True)
     assert tieout("journals", "sync", "USPM-000095", "--company", "uspm", "--yes", "--no-wait").code == 0
     assert [one["company"] for one in tieout("journals", "--json").lines] == ["USPM"]
     assert tieout("journals", "sync").code == 2
@@ -153,7 +153,7 @@ def test_who_waits_sees_how_the_first_attempt_ended(tieout: Tieout, served: Serv
         assert (failed.code, [one["step"] for one in failed.lines]) == (1, ["header"])
         served.pair.refusals.clear()
         done = tieout("journals", "sync", "USPM-000095", "--yes")
-        assert (done.code, "All of them are through." in done.out) == (0, True)
+        assert (done.code, "All of them are synced." in done.out) == (0, True)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("every", "-1"), ("every", "often"), ("contract_line", "column")])

@@ -51,8 +51,8 @@ def change(statement: str) -> None:
 def test_migrate_makes_what_is_missing_and_leaves_alone_what_is_there(tieout: Tieout) -> None:
     first = tieout("migrate", partitions="2")
     assert first.code == 0
-    assert "store sqlite:///.tieout/store.sqlite: made in the shape" in first.out
-    assert "topic tieout.finance.changes: made with 2 partitions" in first.out
+    assert "store sqlite:///.tieout/store.sqlite: created with schema" in first.out
+    assert "topic tieout.finance.changes: created with 2 partitions" in first.out
     again = tieout("migrate")
     assert again.code == 0
     assert all("up to date" in line for line in again.out.splitlines())
@@ -69,7 +69,9 @@ def test_migrate_says_what_is_wrong_with_a_topic_and_ends_with_1(tieout: Tieout)
 def test_check_names_each_thing_and_how_it_is(played: Tieout) -> None:
     told = played("check")
     assert told.code == 0
-    lines = [line.split(maxsplit=2) for line in told.out.splitlines()]
+    *results, conclusion = told.out.splitlines()
+    assert conclusion == "All checks passed."
+    lines = [line.split(maxsplit=2) for line in results]
     assert [name for _, name, _ in lines] == [
         *"settings maps broker topics store writer environments outbox state notices tiles companies tables".split(),
         *"offsets lag effects".split(),
@@ -104,7 +106,11 @@ def test_a_secret_in_a_settings_file_that_everybody_may_read_is_a_warning(played
     Path("tieout.toml").write_text('client_secret = "unsaid"\n', encoding="utf-8")
     Path("tieout.toml").chmod(0o644)
     told = played("check")
-    assert (told.code, "warning: tieout.toml has client_secret" in told.out, "unsaid" in told.out) == (0, True, False)
+    assert (
+        told.code,
+        "warning: every user can read tieout.toml, which contains client_secret" in told.out,
+        "unsaid" in told.out,
+    ) == (0, True, False)
     Path("tieout.toml").chmod(0o600)
     assert "warning" not in played("check").out
 

@@ -95,7 +95,7 @@ def test_a_demonstration_takes_another_port_where_the_usual_one_is_taken(tmp_pat
             taken.listen()
         with running("demo", folder=tmp_path) as process:
             said = b"".join(said_until_served(process)).decode()
-    assert f"Port {PORT} is taken, so the workspace is served on another one.\n" in said
+    assert f"Port {PORT} is in use. The workspace uses another port.\n" in said
     assert f":{PORT}/" not in said
 
 
@@ -219,7 +219,7 @@ def test_an_exposed_workspace_answers_elsewhere_by_its_loopback_names_alone_and_
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
     command = [sys.executable, "-m", "tieout", "check"]
     done = subprocess.run(command, cwd=tmp_path, env={**kept, **store}, capture_output=True, text=True)
-    assert "warning: the workspace listens on 0.0.0.0 and nobody signs in" in done.stdout
+    assert "warning: the workspace listens on 0.0.0.0 without sign-in" in done.stdout
     assert done.returncode == 0
 
 

@@ -114,7 +114,7 @@ def trusted(tieout: Tieout, folder: Path, rows: int) -> None:
     assert tieout("verify").code == 0
     checked = tieout("check")
     assert checked.code == 0, checked.out
-    assert "which is the one that was read" in line(checked, "offsets")
+    assert "in the log that the store was built from" in line(checked, "offsets")
 
 
 # --- the log: the same, newer, older, made again, another one --------------------------------------------------------
@@ -249,9 +249,9 @@ def test_a_damaged_block_is_named_with_its_records_by_whoever_reads_it(
     damage()
     told = tieout("log", "check")
     assert told.code == 1
-    assert "DAMAGED tieout.finance.changes/0  3 whole records, checksums from offset 0" in told.out
+    assert "DAMAGED tieout.finance.changes/0  3 undamaged records, checksums from offset 0" in told.out
     assert "tieout.finance.changes/0  offset 1 (1 record): its checksum is not that of its content" in told.out
-    assert "Keep the file; `tieout log salvage FILE`" in told.out
+    assert "Keep the file. `tieout log salvage FILE`" in told.out
     verified = tieout("verify")
     assert verified.code == 1
     assert NAMED in verified.err
@@ -276,15 +276,15 @@ def test_a_store_goes_on_with_the_log_that_was_salvaged(
     assert "records written to saved.sqlite. Keep" in saved.out
     monkeypatch.setenv("TIEOUT_BROKER", f"embedded:///{tmp_path}/saved.sqlite")
     assert tieout("log", "check").code == 0
-    assert "3 whole records, checksums from offset 0, 1 record lost before" in tieout("log", "check").out
+    assert "3 undamaged records, checksums from offset 0, 1 record lost before" in tieout("log", "check").out
     # The store knows the event that the log has lost, and is the only one that does.
     catch_up(tieout, 5)
     assert len(documents(tieout)) == 5
     assert tieout("check").code == 0
     verified = tieout("verify")
     assert verified.code == 1
-    assert "either may be at fault" in verified.out
-    assert "the log has lost events that the store has seen" in verified.out
+    assert "The store does not match its topics" in verified.out
+    assert "the log has lost events that the store has applied" in verified.out
     assert "Keep both" in verified.out
     # A new store says which event is missing.
     monkeypatch.setenv("TIEOUT_STORE", f"sqlite:///{tmp_path}/new.sqlite")
@@ -378,7 +378,7 @@ def test_a_store_from_before_learns_which_log_it_reads(tieout: Tieout, tmp_path:
     changed(tmp_path / STORE, "DELETE FROM settings WHERE name LIKE 'log of %'")
     told = line(tieout("check"), "offsets")
     assert told.startswith("ok")
-    assert "the next start of a worker does it" in told
+    assert "the next start of a worker stores it" in told
     trusted(tieout, tmp_path, 2)
     (tmp_path / LOG).unlink()
     send(tieout, 1, 2)

@@ -95,13 +95,13 @@ def writer(place: Place, database: Database) -> Iterator[Lease]:
 def test_what_is_as_it_must_be_is_ok(filled: Place, writer: Lease) -> None:
     told = filled.checks()
     assert list(told) == ["writer"]
-    assert "nobody holds the lease" in told["writer"]
+    assert "no worker holds the lease" in told["writer"]
     assert writer.acquire()
     with writer.kept_alive():
         told = filled.checks()
-    assert "somebody/1 holds the lease for" in told["writer"]
+    assert "somebody/1 has held the lease for" in told["writer"]
     assert "9 partitions" in told["offsets"]
-    assert told["lag"] == "every event is applied"
+    assert told["lag"] == "all events are applied"
     assert "last 20 events" in told["effects"]
 
 
@@ -109,8 +109,8 @@ def test_what_is_as_it_must_be_is_ok(filled: Place, writer: Lease) -> None:
 def test_migrate_makes_store_and_topics_once(place: Place) -> None:
     code, out, _ = place.run("migrate")
     assert code == 0
-    assert re.search(r"made in the shape \d{4}\b", out)
-    assert out.count("made with 3 partitions") == 6
+    assert re.search(r"created with schema \d{4}\b", out)
+    assert out.count("created with 3 partitions") == 6
     code, out, _ = place.run("migrate")
     assert (code, out.count("up to date")) == (0, 8)
 
@@ -209,7 +209,7 @@ def test_users_with_no_more_rights_than_the_page_gives_them_are_enough(
     file.write_bytes(b"".join(ingest_lines(company.events)))
     as_user("tieout_worker", "second")
     code, _, err = place.run("migrate", "--wait", "0")
-    assert (code, "refuses its user" in err) == (1, True)
+    assert (code, "denies its user access" in err) == (1, True)
     as_user("tieout_owner", "first")
     assert place.run("migrate")[0] == 0
     as_user("tieout_worker", "second")

@@ -38,7 +38,7 @@ def test_the_commands_for_servers_of_ones_own_make_check_and_run(
         # What is left to do is the next line.
         faults = [line for line in done.stdout.splitlines() if line.startswith("FAULT")]
         assert len(faults) == 1, done.stdout + done.stderr
-        assert "start `tieout run`" in faults[0]
+        assert "Start `tieout run`" in faults[0]
         command, _, _ = run.partition("#")
         assert command.split() == ["tieout", "run", "--role", "project"]
         worker = place.start(*command.split()[1:])

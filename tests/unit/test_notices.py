@@ -211,4 +211,4 @@ def test_check_names_the_tables_the_numbers_since_when_and_what_to_do(
     assert tieout("ingest", "read.jsonl").code == 0
     assert tieout("run", "--until-caught-up").code == 0
     told = tieout("check")
-    assert "no row waits to be read again" in told.out
+    assert "no row is waiting to be read again" in told.out

@@ -84,7 +84,7 @@ class _File(NamedTuple):
     """
 
 
-class _Part(NamedTuple):
+class _FileGroup(NamedTuple):
     """Files that advance the cursor together, and the cursor link after them."""
 
     files: list[_File]
@@ -149,7 +149,7 @@ def ingest_folder(
 # --- files --------------------------------------------------------------------------------------------
 
 
-def _parts(folder: Path, link: str | None, maps: Maps, refuse: Refuse) -> list[_Part]:
+def _parts(folder: Path, link: str | None, maps: Maps, refuse: Refuse) -> list[_FileGroup]:
     intervals = sorted(path for path in folder.iterdir() if path.is_dir() and _INTERVAL.fullmatch(path.name))
     if not intervals:
         if not (folder / "model.json").is_file():
@@ -165,7 +165,7 @@ def _parts(folder: Path, link: str | None, maps: Maps, refuse: Refuse) -> list[_
         if interval.name == _being_written(folder) or not _is_complete(interval):
             break
         if link is None or interval.name > link:
-            parts.append(_Part(_files_of(interval, maps, refuse), interval.name))
+            parts.append(_FileGroup(_files_of(interval, maps, refuse), interval.name))
     return parts
 
 
@@ -181,7 +181,7 @@ def _is_complete(interval: Path) -> bool:
     return model.is_file() and model.stat().st_size > 0
 
 
-def _changed(files: list[_File], folder: Path, link: str | None) -> list[_Part]:
+def _changed(files: list[_File], folder: Path, link: str | None) -> list[_FileGroup]:
     """The files that are new or have changed since the last run."""
     known = _files.decode(link) if link is not None and link.startswith("{") else {}
     sizes = {}
@@ -189,7 +189,7 @@ def _changed(files: list[_File], folder: Path, link: str | None) -> list[_Part]:
         stat = file.path.stat()
         sizes[str(file.path.relative_to(folder))] = f"{stat.st_size}/{stat.st_mtime_ns}"
     left = [file for file in files if known.get(name := str(file.path.relative_to(folder))) != sizes[name]]
-    return [_Part(left, _json(sizes).decode())] if left else []
+    return [_FileGroup(left, _json(sizes).decode())] if left else []
 
 
 def _files_of(part: Path, maps: Maps, refuse: Refuse) -> list[_File]:

@@ -26,7 +26,8 @@ from tieout.worker.state_topic import find_differences
 DIFFERENCES_MAX: Final = 100
 """More are not looked for: a store that differs in a hundred places is rebuilt, not mended."""
 
-Line = dict[str, Any]
+DumpLine = dict[str, Any]
+"""A line of the canonical dump, decoded from JSON."""
 
 # The primary keys of the tables that a dump holds row by row.
 _NAMES: Final = tuple("id key company kind date views currency accounting_currency source token record".split())
@@ -41,8 +42,8 @@ class Difference(msgspec.Struct, frozen=True):
 
     what: str
     name: str
-    stored: Line | None
-    computed: Line | None
+    stored: DumpLine | None
+    computed: DumpLine | None
 
     def members(self) -> Iterator[tuple[str, Any, Any]]:
         """What differs: (member, in the store, computed)."""
@@ -100,7 +101,9 @@ def _check_comparable(connection: Connection, maps: Maps) -> None:
         )
 
 
-def differences(stored: Iterable[Line], computed: Iterable[Line], most: int = DIFFERENCES_MAX) -> list[Difference]:
+def differences(
+    stored: Iterable[DumpLine], computed: Iterable[DumpLine], most: int = DIFFERENCES_MAX
+) -> list[Difference]:
     """The first differences of two dumps. Lines that are in one alone do not make those after them differ."""
     only_stored: Counter[bytes] = Counter()
     only_computed: Counter[bytes] = Counter()
@@ -114,7 +117,7 @@ def differences(stored: Iterable[Line], computed: Iterable[Line], most: int = DI
     return _paired(only_stored, only_computed)[:most]
 
 
-def _comparable(line: Line) -> bytes:
+def _comparable(line: DumpLine) -> bytes:
     """A line and, before it, what kind of line it is: its first member, which sorting would move."""
     return _encode([next(iter(line)), line])
 
@@ -132,7 +135,7 @@ def _unmatched(line: bytes | None, here: Counter[bytes], there: Counter[bytes]) 
 
 def _paired(stored: Counter[bytes], computed: Counter[bytes]) -> list[Difference]:
     """Lines about one thing side by side."""
-    others: dict[tuple[str, str], deque[Line]] = {}
+    others: dict[tuple[str, str], deque[DumpLine]] = {}
     for what, line in map(msgspec.json.decode, computed.elements()):
         others.setdefault(_about(what, line), deque()).append(line)
     found = []
@@ -144,7 +147,7 @@ def _paired(stored: Counter[bytes], computed: Counter[bytes]) -> list[Difference
     return found
 
 
-def _about(what: str, line: Line) -> tuple[str, str]:
+def _about(what: str, line: DumpLine) -> tuple[str, str]:
     """What a line is about: the kind of thing, and its name."""
     named = line[what]
     if isinstance(named, dict):
