@@ -1,11 +1,11 @@
-"""How the embedded log lies in its file: tables, blocks, and the checksums over all that is read from them.
+"""The layout of the embedded log in its file: tables, blocks, and the checksums of all rows.
 
-Every row carries a checksum, so that a damaged byte is an error and never another record. A block's covers its place,
-time and body. A partition's row says where the partition ends and from which offset on its blocks have checksums (a log
-of the format before this one had none), so that a block that cannot be found is missed. The log's own row has its
-identity and the number of partitions.
+Every row has a checksum, so that a damaged byte is an error and never another record. The checksum of a block covers
+its location, time and body. The row of a partition holds its end, so that a missing block is detected, and the offset
+from which its blocks have checksums (a log of the previous format had none). The row of the log holds its identity and
+the number of partitions.
 
-It is a CRC-32 (docs/decisions/0012): accidents are to be found, not forgeries.
+The checksum is a CRC-32 (docs/decisions/0012): it detects accidents, not forgeries.
 """
 
 import secrets
@@ -25,21 +25,21 @@ from streams.log import Headers, LogBusy, LogDamaged, LogError, LogFailed, LogMi
 
 Mode = Literal["read", "write"]
 
-# "TIEO" in the file's header tells a log from any other SQLite file, such as the store given by mistake.
+# "TIEO" in the header of the file distinguishes a log from other SQLite files, such as a store.
 APPLICATION_ID: Final = 0x5449454F
 _STORE_ID: Final = 0x54494553  # that of `store.schema.database`
 FORMAT_VERSION: Final = 2
 UNCHECKED_VERSION: Final = 1
-"""The format before: blocks without checksums, and no identity."""
+"""The previous format: blocks without checksums, and no identity."""
 
-# With SQLite's usual 4 KiB a block is a long chain of pages: half as fast to write, a third as fast to read.
+# With the default of 4 KiB a block is a long chain of pages: half as fast to write, a third as fast to read.
 PAGE_BYTES: Final = 32 * 1024
 
 # 2^40 offsets in a partition are 300 years at 100 records a second; 23 bits are left for the partitions.
 OFFSET_BITS: Final = 40
 OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
 
-# A reader only ever waits for a writer that is just opening or closing the file.
+# A reader waits only while a writer opens or closes the file.
 BUSY_SECONDS: Final = 10.0
 
 _TABLES: Final = (
@@ -61,13 +61,13 @@ _UPGRADES: Final = (
 INSERT_BLOCK: Final = "INSERT INTO blocks (id, count, time, checksum, body) VALUES (?, ?, ?, ?, ?)"
 MOVE_END: Final = "UPDATE partitions SET ends = ?, checksum = ? WHERE place = ?"
 _INSERT_PARTITION: Final = "INSERT INTO partitions (topic, partition, checked, ends, checksum) VALUES (?, ?, 0, 0, 0)"
-# In one statement, so that it sees one state beside a writer. The index holds copies of the names; a row is the truth.
+# In one statement, so that it reads one snapshot. NOT INDEXED, because the checksums cover the rows, not the index.
 _CONTENTS: Final = """
     SELECT l.identity, l.partitions, l.checksum, p.place, p.topic, p.partition, p.checked, p.ends, p.checksum
     FROM log AS l LEFT JOIN partitions AS p NOT INDEXED"""
 _CONTENTS_UNCHECKED: Final = "SELECT place, topic, partition FROM partitions NOT INDEXED"
 _PARTITION: Final = "SELECT ends, checksum FROM partitions WHERE place = ?"
-# The one that holds an offset is the last that does not start after it.
+# The block that contains an offset is the last one that does not start after it.
 _BLOCKS_FROM: Final = """
     SELECT id, count, time, checksum, body FROM blocks
     WHERE id >= coalesce((SELECT max(id) FROM blocks WHERE id >= :low AND id <= :wanted), :low) AND id < :high
@@ -86,7 +86,7 @@ ADVICE: Final = (
 
 
 class Partition(NamedTuple):
-    """A partition of this file. `checked`: from which offset on its blocks have checksums."""
+    """A partition of this file. `checked`: the offset from which its blocks have checksums."""
 
     topic: str
     number: int
@@ -95,12 +95,12 @@ class Partition(NamedTuple):
 
     @property
     def low(self) -> int:
-        """The first id that its blocks may have."""
+        """Return the minimum id of its blocks."""
         return self.place << OFFSET_BITS
 
     @property
     def high(self) -> int:
-        """The first id that they may not have."""
+        """Return the first id after those of its blocks."""
         return (self.place + 1) << OFFSET_BITS
 
     def __str__(self) -> str:
@@ -108,14 +108,14 @@ class Partition(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a log holds. A log of the format before has no identity yet."""
+    """Identity and partitions of a log. A log of the previous format has no identity."""
 
     identity: str | None
     partitions: list[Partition]
 
 
 class Block(NamedTuple):
-    """A block that is as it was written: the offsets from `base` up to `end`, appended at `time`."""
+    """An intact block: the offsets from `base` up to `end`, appended at `time`."""
 
     base: int
     end: int
@@ -124,26 +124,26 @@ class Block(NamedTuple):
 
 
 class Broken(Exception):
-    """A block or row is not what was written; says why."""
+    """A block or row is damaged; the text is the reason."""
 
 
 def block_checksum(partition: Partition, base: int, count: int, time: int, body: bytes) -> int:
-    """The checksum of a block, which holds for its place only."""
+    """Return the checksum of a block, which includes its location."""
     return crc32(body, crc32(_numbers(base, count, time), crc32(f"{partition.topic}/{partition.number}".encode())))
 
 
 def partition_checksum(partition: Partition, ends: Any) -> int:
-    """The checksum of a partition's row."""
+    """Return the checksum of the row of a partition."""
     return crc32(repr((*partition, ends)).encode())
 
 
 def log_checksum(identity: Any, partitions: Any) -> int:
-    """The checksum of the log's own row."""
+    """Return the checksum of the row of the log."""
     return crc32(repr((identity, partitions)).encode())
 
 
 def whole(partition: Partition, id_: Any, count: Any, time: Any, checksum: Any, body: Any) -> Block:
-    """A row of the table of blocks as a block. Raises `Broken`."""
+    """Verify a row of the table of blocks and return it as a block. Raises `Broken`."""
     # A damaged row may hold values of any type.
     if not (isinstance(id_, int) and isinstance(count, int) and isinstance(time, int) and isinstance(body, bytes)):
         raise Broken("its row is not one of a block")
@@ -158,7 +158,7 @@ def whole(partition: Partition, id_: Any, count: Any, time: Any, checksum: Any, 
 
 
 def items_of(block: Block) -> list[Item]:
-    """The records of a block. Raises `Broken`."""
+    """Decode the records of a block. Raises `Broken`."""
     try:
         items = _decode(block.body)
     except msgspec.DecodeError as error:
@@ -169,12 +169,12 @@ def items_of(block: Block) -> list[Item]:
 
 
 def damage(path: Path, partition: Partition, first: int, end: int, why: str) -> LogDamaged:
-    """The error that names damaged records."""
+    """Return the error for damaged records, with their offsets."""
     return LogDamaged(f"The event log {path} is damaged at {partition}, {offsets(first, end)}: {why}. {ADVICE}")
 
 
 def offsets(first: int, end: int) -> str:
-    """Offsets for people.
+    """Return offsets as text for people.
 
     >>> offsets(5, 6), offsets(1000, 3000)
     ('offset 5 (1 record)', 'offsets 1000 to 2999 (2,000 records)')
@@ -188,25 +188,25 @@ def offsets(first: int, end: int) -> str:
 
 
 _HEADER_BYTES: Final = 100
-"""Of every SQLite file that is not empty."""
+"""Size of the header of an SQLite file."""
 _MAGIC: Final = b"SQLite format 3\0"
 
 
 def _is_cut_off(path: Path) -> bool:
-    """Whether a file is the beginning of an SQLite file and ends within its header."""
+    """Return True if a file ends within the header of an SQLite file."""
     with path.open("rb") as file:
         begins = file.read(_HEADER_BYTES)
     return 0 < len(begins) < _HEADER_BYTES and begins[: len(_MAGIC)] == _MAGIC[: len(begins)]
 
 
 def open_file(path: Path, mode: Mode) -> sqlite3.Connection:
-    """Open a file and make sure that it is a log; for writing, make one of a file that is new or empty, and bring one
-    of the format before to this one.
+    """Open a file and check that it is a log. For writing, initialise a new or empty file, and upgrade a log of the
+    previous format.
     """
     if mode == "read" and not path.exists():
         raise LogMissing(f"There is no event log {path} yet: start a worker or ingest events, or check the setting.")
     if path.is_file() and _is_cut_off(path):
-        # SQLite would take it for a new file, and begin a log in the place of the one that was cut off.
+        # SQLite would treat it as a new file and start another log in it.
         raise LogDamaged(f"The event log {path} is cut off: no log is as short as that. {ADVICE}")
     if mode == "write":
         make_private(path)
@@ -224,9 +224,9 @@ def open_file(path: Path, mode: Mode) -> sqlite3.Connection:
                     raise LogMissing(f"The event log {path} is empty: start a worker or ingest events first.")
                 _make_tables(connection)
             _check_format(connection, path)
-            # A commit returns when it is on the disk, not when the operating system has heard of it.
+            # A commit returns once it is on the disk, not in the cache of the operating system.
             connection.execute("PRAGMA synchronous = FULL")
-            # A damaged page is noticed where it is read, not where its numbers lead to.
+            # Detects a damaged page when it is read, before its pointers are followed.
             connection.execute("PRAGMA cell_size_check = ON")
             if mode == "write" and not is_checked(connection):
                 _upgrade(connection)
@@ -237,17 +237,17 @@ def open_file(path: Path, mode: Mode) -> sqlite3.Connection:
 
 
 def is_checked(connection: sqlite3.Connection) -> bool:
-    """Whether the log has checksums and an identity."""
+    """Return True if the log has checksums and an identity."""
     return bool(connection.execute("PRAGMA user_version").fetchone()[0] != UNCHECKED_VERSION)
 
 
 def blocks_from(checked: bool) -> str:
-    """The query for the blocks from the one that holds an offset on."""
+    """Return the query for the blocks from the one that contains an offset on."""
     return _BLOCKS_FROM if checked else _BLOCKS_FROM.replace("checksum", "NULL")
 
 
 def contents(connection: sqlite3.Connection, path: Path, checked: bool) -> Contents:
-    """The log's identity and partitions. Raises `LogDamaged`."""
+    """Return the identity and the partitions of the log. Raises `LogDamaged`."""
     if not checked:
         unchecked = connection.execute(_CONTENTS_UNCHECKED).fetchall()
         return Contents(None, [Partition(topic, number, place, OFFSET_MASK) for place, topic, number in unchecked])
@@ -269,7 +269,7 @@ def contents(connection: sqlite3.Connection, path: Path, checked: bool) -> Conte
 
 
 def end_of(connection: sqlite3.Connection, path: Path, partition: Partition, checked: bool) -> int:
-    """Where a partition ends. Raises `LogDamaged`."""
+    """Return the end offset of a partition. Raises `LogDamaged`."""
     if not checked:
         return end_by_blocks(connection, partition)
     ends: Any
@@ -280,13 +280,13 @@ def end_of(connection: sqlite3.Connection, path: Path, partition: Partition, che
 
 
 def add_partition(connection: sqlite3.Connection, topic: str, number: int) -> None:
-    """Make a partition; call `count_partitions` once all are made."""
+    """Create a partition. Call `count_partitions` once all are created."""
     place = connection.execute(_INSERT_PARTITION, (topic, number)).lastrowid or 0
     connection.execute(MOVE_END, (0, partition_checksum(Partition(topic, number, place, 0), 0), place))
 
 
 def count_partitions(connection: sqlite3.Connection, identity: str) -> None:
-    """Write the log's own row."""
+    """Write the row of the log."""
     [[count]] = connection.execute("SELECT count(*) FROM partitions").fetchall()
     connection.execute("DELETE FROM log")
     connection.execute("INSERT INTO log VALUES (?, ?, ?)", (identity, count, log_checksum(identity, count)))
@@ -309,7 +309,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Give a log of the format before an identity, and checksums from its present ends on."""
+    """Give a log of the previous format an identity, and checksums from its current ends on."""
     with written(connection):
         found = connection.execute(_CONTENTS_UNCHECKED).fetchall()
         for statement in _UPGRADES:
@@ -324,25 +324,25 @@ def _upgrade(connection: sqlite3.Connection) -> None:
 
 
 def end_by_blocks(connection: sqlite3.Connection, partition: Partition) -> int:
-    """Where the last block of a partition ends, which nothing proves."""
+    """Return the end of the last block of a partition, not verified."""
     row = connection.execute(_LAST_BLOCK, (partition.low, partition.high)).fetchone()
     return 0 if row is None else int((row[0] & OFFSET_MASK) + row[1])
 
 
 def new_identity() -> str:
-    """A name that no other log has."""
+    """Return a random identity, unique to a log."""
     return secrets.token_hex(16)
 
 
 @contextmanager
 def written(connection: sqlite3.Connection) -> Iterator[None]:
-    """One transaction: all of it is on the disk afterwards, or nothing."""
+    """Run one durable transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # A disk that is full has SQLite roll back by itself, and a second time is an error.
+        # SQLite rolls back automatically if the disk is full. A second rollback is an error.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
@@ -366,12 +366,12 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors as ours."""
+    """Raise the errors of SQLite as `LogError`."""
     try:
         yield
     except sqlite3.Error as error:
         raise _as_log_error(path, error) from error
-    except UnicodeDecodeError as error:  # what SQLite says of a damaged table of contents repeats its text
+    except UnicodeDecodeError as error:  # the message about a damaged schema contains its text
         raise LogDamaged(f"The event log {path} is damaged. {ADVICE}") from error
 
 
@@ -379,7 +379,7 @@ def _as_log_error(path: Path, error: sqlite3.Error) -> LogError:
     name = getattr(error, "sqlite_errorname", None) or ""
     if name.startswith("SQLITE_NOTADB"):
         return LogDamaged(f"{path} is not an event log, or is damaged at its start: check TIEOUT_BROKER.")
-    # A damaged table of contents names what is not there.
+    # A damaged schema names tables that do not exist.
     if name.startswith("SQLITE_CORRUPT") or name == "SQLITE_ERROR" or not name:
         return LogDamaged(f"The event log {path} is damaged ({error}). {ADVICE}")
     if name.startswith("SQLITE_CONSTRAINT"):

@@ -1,8 +1,8 @@
-"""Looking through the file of an embedded log for damage, and writing what is whole into a new one.
+"""Verifies the file of an embedded log, and copies its intact records into a new one.
 
-Offsets stay what they are, and so does the log's identity: a store goes on with the new log where it stood. In the
-place of each record that was lost stands one without key and value, with the header `streams.log.LOST`; a worker puts
-it on the rejected topic.
+Offsets and the identity of the log are preserved, so that a store continues with the new log at its offsets. Each lost
+record is replaced by a placeholder without key and value, with the header `streams.log.LOST`; a worker puts it on the
+rejected topic.
 """
 
 import sqlite3
@@ -44,7 +44,7 @@ from streams.embedded.sqlite_pages import Pages
 from streams.log import LOST, RECORD_BYTES_MAX, LogDamaged, LogFailed
 
 LOST_AT_ONCE: Final = 1_000
-"""Records in the places of lost ones, in one block."""
+"""Number of placeholders in one block."""
 COMMITTED_BYTES: Final = 64 * 1024 * 1024
 
 _ROW: Final = "SELECT place, topic, partition, checked, ends, checksum FROM partitions NOT INDEXED"
@@ -57,11 +57,11 @@ _LAST_BEFORE: Final = (
 _GONE: Final = "what stood there cannot be found"
 
 Report = Callable[[int], None]
-"""Told how many records were looked at."""
+"""Called with the number of records verified so far."""
 
 
 class Stretch(msgspec.Struct, frozen=True):
-    """Records that are not whole: the offsets from `first` up to, not including, `end`."""
+    """Damaged records: the offsets from `first` up to, not including, `end`."""
 
     first: int
     end: int
@@ -69,39 +69,39 @@ class Stretch(msgspec.Struct, frozen=True):
 
 
 class PartitionState(msgspec.Struct):
-    """What there is of a partition."""
+    """State of a partition."""
 
     topic: str
     partition: int
     end: int
     """The offset after the last record."""
     checksums_from: int | None
-    """The offset from which on there are checksums; None when there are none."""
+    """The offset from which blocks have checksums; None if none have."""
     whole: int = 0
-    """Records that are as they were written."""
+    """Number of intact records."""
     damaged: list[Stretch] = []
     lost: int = 0
-    """Records that were lost before: what stands in their places says so."""
+    """Number of placeholders of records that an earlier salvage lost."""
 
 
 class LogState(msgspec.Struct):
-    """What there is of a log."""
+    """State of a log."""
 
     path: str
     identity: str | None
-    """None for a log of the format before, and when it cannot be read."""
+    """None for a log of the previous format, or if it cannot be read."""
     faults: list[str]
-    """What is wrong beside the records."""
+    """Faults other than damaged records."""
     partitions: list[PartitionState] = []
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is damaged."""
+        """Return True if nothing is damaged."""
         return not self.faults and not any(state.damaged for state in self.partitions)
 
 
 def examine(path: Path, on_progress: Report = lambda records: None) -> LogState:
-    """Look through a log; a worker may go on meanwhile. Raises `LogError` for what is not there or is no log."""
+    """Verify a log, also while a worker writes to it. Raises `LogError` if it is missing or not a log."""
     with closing(open_file(path, "read")) as connection:
         state, partitions = _opened(connection, path)
         state.faults += _structure(connection)
@@ -117,9 +117,9 @@ def examine(path: Path, on_progress: Report = lambda records: None) -> LogState:
 
 
 def salvage(path: Path, to: Path, on_progress: Report = lambda records: None) -> LogState:
-    """Write what is whole of a log into a new one. Returns what there was of the old one, which is left as it is.
+    """Copy the intact records of a log into a new one. Return the state of the old one, which is not changed.
 
-    Raises `LogError` when the old one cannot be opened or is being written to, or when the new one exists.
+    Raises `LogError` if the old one cannot be opened or another process writes to it, or if the new one exists.
     """
     if to.exists():
         raise LogFailed(f"{to} is there already: name a file that is not.")
@@ -154,7 +154,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _opened(connection: sqlite3.Connection, path: Path) -> tuple[LogState, list[Partition]]:
-    """The log's identity and partitions, as far as they can be read."""
+    """Return the state with the identity, and the partitions, as far as they can be read."""
     state = LogState(str(path), None, [])
     with translated(path):
         checked = is_checked(connection)
@@ -165,7 +165,7 @@ def _opened(connection: sqlite3.Connection, path: Path) -> tuple[LogState, list[
             rows = connection.execute(_ROW if checked else _ROW_OF_BEFORE).fetchall()
         except sqlite3.Error as error:
             state.faults.append(f"the table of the partitions cannot be read ({error})")
-        # The index holds the names once more.
+        # The index holds a copy of the names.
         names: dict[Any, tuple[str, int]] = {}
         with suppress(sqlite3.Error):
             names = {place: (topic, number) for place, topic, number in connection.execute(_NAMES)}
@@ -175,7 +175,7 @@ def _opened(connection: sqlite3.Connection, path: Path) -> tuple[LogState, list[
         if checked and checksum != partition_checksum(own, ends):
             topic, number = names.get(place, (topic, number))
             state.faults.append(f"the row of {topic}, partition {number} is damaged")
-            # Then a block without a checksum may be one of the format before.
+            # Then a block without a checksum may be one of the previous format.
             own = Partition(str(topic), number if isinstance(number, int) else 0, place, OFFSET_MASK)
         elif not checked:
             own = own._replace(checked=OFFSET_MASK)
@@ -201,7 +201,7 @@ def _identity(connection: sqlite3.Connection, state: LogState) -> tuple[str | No
 
 
 def _state_of(connection: sqlite3.Connection, own: Partition, state: LogState) -> PartitionState:
-    """Where a partition ends: by its row, else by its blocks."""
+    """Return the state of a partition with its end: from its row, else from its blocks."""
     since = None if own.checked == OFFSET_MASK else own.checked
     ends: Any = None
     if since is not None:
@@ -217,7 +217,7 @@ def _state_of(connection: sqlite3.Connection, own: Partition, state: LogState) -
 
 
 def _structure(connection: sqlite3.Connection) -> list[str]:
-    """What SQLite finds wrong with its pages."""
+    """Return the faults that SQLite reports for its pages."""
     try:
         return [f"a page: {row[0]}" for row in connection.execute("PRAGMA quick_check(3)") if row[0] != "ok"]
     except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -228,20 +228,20 @@ def _structure(connection: sqlite3.Connection) -> list[str]:
 
 
 class _Hidden:
-    """Blocks that are whole, but in pages that SQLite does not find. Looked for when the first is missed."""
+    """Intact blocks in pages that SQLite does not reach. The file is searched when the first block is missing."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._pages = Pages(file, PAGE_BYTES, 2 * RECORD_BYTES_MAX)
         self._found: dict[int, tuple[int, int]] | None = None
 
     def before(self, own: Partition, position: int, end: int) -> Iterator[Block]:
-        """Those of a partition from a position on that lie before an end."""
+        """Yield those of a partition between a position and an end."""
         if self._found is None:
             self._found = dict(self._pages.rows())
         for id_ in sorted(id_ for id_ in self._found if own.low + position <= id_ < own.low + end):
             with suppress(Broken, ValueError):
                 _, count, time, *others = self._pages.values(self._found[id_])
-                # A log that is older than its checksums has them after the content.
+                # In an upgraded log the column of checksums comes after the content.
                 content = sorted(others, key=lambda value: isinstance(value, bytes))
                 block = whole(own, id_, count, time, *([None, *content][-2:]))
                 items_of(block)
@@ -253,7 +253,7 @@ class _Hidden:
 def _walk(
     connection: sqlite3.Connection, own: Partition, end: int, hidden: _Hidden | None = None
 ) -> Iterator[Block | Stretch]:
-    """All that lies before an end, in its order: blocks that are whole, and the stretches between them."""
+    """Yield, in order up to an end, the intact blocks and the damaged stretches between them."""
     checked = is_checked(connection)
     position = 0
     while position < end:
@@ -276,8 +276,8 @@ def _walk(
 
 
 def _next_whole(connection: sqlite3.Connection, own: Partition, position: int, end: int, checked: bool) -> Block | None:
-    """The first whole block after an offset. A damaged page may hide any number of blocks: leap over it, then come back
-    from behind.
+    """Return the first intact block after an offset. A damaged page may hide any number of blocks: search forward with
+    doubling steps, then backward.
     """
     probe, leap = position + 1, 1
     found: Block | None = None
@@ -299,7 +299,7 @@ def _next_whole(connection: sqlite3.Connection, own: Partition, position: int, e
 
 
 def _from(connection: sqlite3.Connection, own: Partition, offset: int, checked: bool) -> Block | tuple[int | None, str]:
-    """The first block from an offset on, or where it begins (None if that is not known) and what is wrong with it."""
+    """Return the first block from an offset on; if damaged, its offset (None if unknown) and the reason."""
     return _whole(connection, _FIRST_FROM, own, own.low + offset, own.high, checked)
 
 
@@ -351,7 +351,7 @@ def _copy(
     done: int,
     on_progress: Report,
 ) -> int:
-    """Write a partition into the new log; returns how many records it has there."""
+    """Copy a partition into the new log. Return its number of records there."""
     with written(new):
         new.execute(
             "INSERT INTO partitions VALUES (?, ?, ?, 0, 0, ?)",
@@ -359,8 +359,8 @@ def _copy(
         )
     time, end, held = 0, 0, 0
     rows: list[tuple[int, int, int, int, bytes]] = []
-    # Times never fall, so what was lost first has the time of what follows: none, if nothing does.
-    for block in chain.from_iterable(_laid_out(piece, state) for piece in pieces):
+    # Times never decrease: a placeholder has the time of the previous block, 0 at the start.
+    for block in chain.from_iterable(_as_blocks(piece, state) for piece in pieces):
         time = max(time, block.time)
         count = block.end - block.base
         checksum = block_checksum(own, block.base, count, time, block.body)
@@ -374,8 +374,8 @@ def _copy(
     return end
 
 
-def _laid_out(piece: Block | Stretch, state: PartitionState) -> Iterator[Block]:
-    """A piece of the old log as blocks of the new one."""
+def _as_blocks(piece: Block | Stretch, state: PartitionState) -> Iterator[Block]:
+    """Yield the blocks of the new log for a block or damaged stretch of the old one."""
     _count(piece, state)
     if isinstance(piece, Block):
         yield piece
@@ -393,13 +393,13 @@ def _write(new: sqlite3.Connection, own: Partition, rows: list[tuple[int, int, i
 
 
 def check_whole(path: Path) -> None:
-    """Raise `LogDamaged` when anything of a log is damaged, with what is first."""
+    """Raise `LogDamaged` with the first faults if anything of a log is damaged."""
     state = examine(path)
     if state.ok:
         return
-    said = list(state.faults)
+    faults = list(state.faults)
     for own in state.partitions:
         name = f"{own.topic}, partition {own.partition}"
-        said += [f"{name}, {offsets(one.first, one.end)}: {one.why}" for one in own.damaged]
-    more = f", and {len(said) - 3:,} more" if len(said) > 3 else ""
-    raise LogDamaged(f"The event log {path} is damaged ({'; '.join(said[:3])}{more}). {ADVICE}")
+        faults += [f"{name}, {offsets(stretch.first, stretch.end)}: {stretch.why}" for stretch in own.damaged]
+    more = f", and {len(faults) - 3:,} more" if len(faults) > 3 else ""
+    raise LogDamaged(f"The event log {path} is damaged ({'; '.join(faults[:3])}{more}). {ADVICE}")

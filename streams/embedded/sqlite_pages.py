@@ -1,7 +1,7 @@
-"""The rows of a SQLite file, taken from its pages one by one: for blocks that a damaged page of the tree hides.
+"""Reads the rows of a SQLite file directly from its pages, for blocks that a damaged page of the B-tree hides.
 
-Only what a row needs is read (https://www.sqlite.org/fileformat.html): leaf pages of tables, and the pages that long
-rows go on in. Nothing here proves anything; whoever takes a row holds it to its checksum.
+It reads leaf pages of tables and their overflow pages (https://www.sqlite.org/fileformat.html). The rows are not
+verified: the caller checks their checksums.
 """
 
 import os
@@ -15,11 +15,11 @@ _LEAF: Final = 0x0D
 _HEADER_BYTES: Final = 100
 _INTEGERS: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _BLOB: Final = 12
-"""From here on even numbers are bytes, odd ones text."""
+"""Serial types from here on: even numbers are bytes, odd ones text."""
 
 
 class Pages:
-    """The pages of a file. `row_bytes_max` bounds a row, whatever a damaged page says of it."""
+    """The pages of a file. `row_bytes_max` limits the size of a row, because a damaged page may claim any."""
 
     def __init__(self, file: BinaryIO, page_bytes: int, row_bytes_max: int) -> None:
         self._file = file
@@ -28,7 +28,7 @@ class Pages:
         self._count = os.fstat(file.fileno()).st_size // page_bytes
 
     def rows(self) -> Iterator[tuple[int, tuple[int, int]]]:
-        """The key of each row, and the place to read it from."""
+        """Yield the key and the location (page, cell) of each row."""
         for number in range(1, self._count + 1):
             page = self._page(number)
             start = _HEADER_BYTES if number == 1 else 0
@@ -41,9 +41,9 @@ class Pages:
                     _, after = _varint(page, cell)
                     yield _varint(page, after)[0], (number, cell)
 
-    def values(self, place: tuple[int, int]) -> list[Value]:
-        """The columns of a row: text as bytes, floating numbers as None. Raises `ValueError` for what is no row."""
-        number, cell = place
+    def values(self, location: tuple[int, int]) -> list[Value]:
+        """Return the columns of a row: text as bytes, floats as None. Raises `ValueError` if it is not a row."""
+        number, cell = location
         page = self._page(number)
         try:
             size, after = _varint(page, cell)
@@ -53,7 +53,7 @@ class Pages:
             raise ValueError("the page ends within the row") from None
 
     def _payload(self, page: bytes, start: int, size: int) -> bytes:
-        """The content of a row, which goes on in other pages when it is long."""
+        """Return the content of a row, including that in overflow pages."""
         if size > self._row_bytes_max:
             raise ValueError(f"a row of {size} bytes")
         usable = self._page_bytes
@@ -80,7 +80,7 @@ class Pages:
 
 
 def _varint(content: bytes, at: int) -> tuple[int, int]:
-    """A number of up to nine bytes, and where it ends."""
+    """Return a variable-length integer of up to nine bytes, and the index after it."""
     value = 0
     for place in range(at, at + 8):
         value = value << 7 | content[place] & 0x7F
