@@ -1,7 +1,7 @@
 """The document kinds: everything that differs between them, except how their facts are read.
 
 A document kind is a Finance line that is posted to an integration account, copied to Dataverse, approved there and
-returned as actuals. Tiles, grids, command-line choices, pages and Sync loop over `KINDS`.
+returned as actuals. Tiles, grids, pages and Sync loop over `KINDS`.
 
 To add a kind: its roles (`engine.mapping.roles`), its entry here, its facts (a module like
 `engine.reconciliation.expenses`), the class of its facts in `engine.reconciliation.document_facts`, and its map tables.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from engine.reconciliation.documents import Kind
 from tieout.cli.common import CompanyOption, FromOption, JsonOption, ToOption, examples, load_settings, open_snapshot
 from tieout.cli.output import emit
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from tieout.presenters import RawEvent
     from tieout.settings import Settings
 
-KindName = Literal["expense", "vendor-invoice-line"]
 ViewName = Literal["missing-actuals", "missing-journal-lines", "all", "reconciled"]
 
 # The default limit for people; JSON output has every row.
@@ -51,7 +51,7 @@ DOCUMENTS_EXAMPLES = examples(
 
 def documents(
     company: CompanyOption,
-    kind: Annotated[KindName, typer.Option(help="Document kind.")] = "expense",
+    kind: Annotated[Kind, typer.Option(help="Document kind.")] = "expense",
     view: Annotated[ViewName, typer.Option(help="View: which documents to list.")] = "missing-actuals",
     start: FromOption = None,
     end: ToOption = None,

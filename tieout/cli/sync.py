@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine.reconciliation.documents import Kind
 from tieout.cli.common import FromOption, JsonOption, ToOption, examples, load_settings
-from tieout.cli.documents import KindName
 from tieout.cli.output import counted, emit
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def sync(
     company: Annotated[
         str | None, typer.Option(metavar="CODE", help="The company (legal entity), such as USPM.", show_default=False)
     ] = None,
-    kind: Annotated[KindName | None, typer.Option(help="Only documents of this kind.", show_default=False)] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Only documents of this kind.", show_default=False)] = None,
     document: Annotated[
         str | None,
         typer.Option(metavar="DOCUMENT", help="Only this document, as in `tieout documents`.", show_default=False),
@@ -89,7 +89,7 @@ def _check_prerequisites(settings: "Settings") -> None:
 def _plan(
     settings: "Settings",
     company: str | None,
-    kind: KindName | None,
+    kind: Kind | None,
     document: str | None,
     start: str | None,
     end: str | None,
