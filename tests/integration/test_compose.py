@@ -115,7 +115,7 @@ def test_sync_goes_through_the_handler_and_the_pair_and_the_pages_show_what_clea
         page_of = browser.new_page(locale="en-US")
         page_of.goto(f"{compose.workspace}/USPM/expense")
         page_of.get_by_role("link", name="Sync…").click()
-        page_of.get_by_role("link", name="All documents of the window instead").click()
+        page_of.get_by_role("link", name="Sync all documents of these dates instead").click()
         expect(page_of.locator("#preview")).to_contain_text("To sync")
         expect(page_of.locator("#preview")).to_contain_text("40 documents")
         page_of.get_by_role("button", name="Start").click()
