@@ -108,7 +108,7 @@ def test_sync_goes_through_the_handler_and_the_pair_and_the_pages_show_what_clea
     assert told["ok"], told
     exposed = compose.tieout("workspace", "check", "--json")
     assert exposed is not None
-    assert any("nobody signs in" in line["says"] for line in exposed["checks"])
+    assert any("without sign-in" in line["says"] for line in exposed["checks"])
     need_a_browser()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
