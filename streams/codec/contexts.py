@@ -1,8 +1,8 @@
-"""`RemoteExecutionContext`: what Dataverse sends of a row, and what Finance sends as a data event (R2, R3, R5).
+"""Decodes `RemoteExecutionContext`: row events of Dataverse and data events of Finance (R2, R3, R5).
 
-The top level of the context says what happened to which row; the target among its input parameters says with which
-columns. Everything beside them (parents, images, shared variables, formatted values, further parameters) may speak of
-other rows, operations and times, and is not read.
+The top level of the context contains the operation and the row, and the target among its input parameters the columns.
+Everything else (parents, images, shared variables, formatted values, further parameters) may concern other rows,
+operations and times, and is not read.
 
 `CreateMultiple` and similar messages change several rows of one table, each with its own target. Contexts that a
 service has deserialised and serialised again are accepted as well: pairs with `Key` and `Value`, values without
@@ -36,10 +36,10 @@ from streams.codec.common import (
 )
 
 HINT: Final = b'"MessageName"'
-"""Bytes that hardly any event of another family holds."""
+"""Bytes that events of other families hardly ever contain."""
 
 _VIRTUAL: Final = "mserp_"
-"""What the logical names of Finance's virtual entities begin with."""
+"""Prefix of the logical names of Finance's virtual entities."""
 
 _OPERATIONS: Final[dict[str, Operation]] = {
     "Create": "create",
@@ -52,12 +52,12 @@ _OPERATIONS: Final[dict[str, Operation]] = {
 }
 _BULK_MESSAGES: Final = {f"{message}Multiple": message for message in ("Create", "Update", "Upsert", "Delete")}
 """Bulk messages, each with the message that it applies to every row."""
-# Before this stage nothing has happened yet.
+# Earlier stages run before the operation.
 _MAIN_OPERATION: Final = 30
 
 
 class Parameter(msgspec.Struct, gc=False):
-    """A parameter of the message: `Target` is the row, with the columns that changed; others are not read."""
+    """A parameter of the message. `Target` is the row with its changed columns; others are not read."""
 
     key: Any = None
     value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -66,7 +66,7 @@ class Parameter(msgspec.Struct, gc=False):
 
 
 class Context(msgspec.Struct, gc=False):
-    """The top level. A member that is not read is not described, so that the parser skips it."""
+    """The top level. Members that are not read are not declared, so that the parser skips them."""
 
     specversion: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     message: Any = msgspec.field(name="MessageName", default=msgspec.UNSET)
@@ -132,7 +132,7 @@ _rows: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def parse(value: bytes) -> Context | None:
-    """The top level of a context; None when the event is of another family. Raises `msgspec.ValidationError`."""
+    """Parse the top level of a context; None if the event is of another family. Raises `msgspec.ValidationError`."""
     context = _context.decode(value)
     return None if context.message is msgspec.UNSET or context.specversion is not msgspec.UNSET else context
 
@@ -175,7 +175,7 @@ def decode(context: Context, event: Event) -> tuple[Sequence[Fact], list[str]]:
 
 
 def refuse(error: msgspec.ValidationError) -> Rejected:
-    """What is wrong with the shape of a context."""
+    """Return the rejection of a context of the wrong shape."""
     return Rejected(f"RemoteExecutionContext: {error}")
 
 
@@ -185,7 +185,7 @@ def _has_business_members(context: Context) -> bool:
 
 
 def _parameter(context: Context, name: str) -> bytes | None:
-    """The value of an input parameter; None if it is missing."""
+    """Return the value of an input parameter; None if it is missing."""
     for parameter in context.inputs or ():
         key, value = parameter.key, parameter.value
         if key is None:
@@ -196,7 +196,7 @@ def _parameter(context: Context, name: str) -> bytes | None:
 
 
 def _read_target(value: bytes) -> _Target:
-    """Parse an entity or a reference with either spelling of pairs. Raises what the parser raises."""
+    """Parse an entity or a reference with either spelling of pairs. Raises the errors of the parser."""
     try:
         return _target.decode(value)
     except msgspec.ValidationError as error:
@@ -216,7 +216,7 @@ def _pair_items(pairs: "list[_Pair] | tuple[()]") -> Iterator[tuple[Any, Any]]:
 
 
 def _matching_target(target: _Target | None, entity: str, primary: object) -> _Target | None:
-    """The target when it is the row that the top level names; of another row it says nothing here."""
+    """Return the target if it is the row of the top level, else None."""
     if target is None:
         return None
     primary_id, target_id = row_guid(primary), row_guid(target.id)
@@ -269,7 +269,7 @@ def _decode_bulk(context: Context, message: str, entity: str, event: Event) -> t
 
 
 def _bulk_rows(value: bytes | None) -> list[msgspec.Raw] | None:
-    """The rows of `Targets`, an `EntityCollection` or a plain list; None if it is neither."""
+    """Return the rows of `Targets`, an `EntityCollection` or a plain list; None if it is neither."""
     if value is None or value[:1] not in (b"{", b"["):
         return None
     return _targets.decode(value).rows if value.startswith(b"{") else _rows.decode(value)
@@ -279,14 +279,14 @@ def _bulk_rows(value: bytes | None) -> list[msgspec.Raw] | None:
 
 
 def _change(context: Context, message: str, target: _Target | None, row: str, entity: str, event: Event) -> Change:
-    """The change of one row. `row` is its id, empty if unknown. Raises `Rejected`."""
-    # Without input parameters the event was cut for its size: what is left says only that the row is another now.
+    """Return the change of one row. `row` is its id, empty if unknown. Raises `Rejected`."""
+    # Without input parameters the event was cut because of its size: it shows only that the row has changed.
     truncated = context.inputs is None
     operation = _OPERATIONS.get(message)
     columns, unknown = _columns(target) if target is not None else ({}, ())
-    # A row is gone whatever the target says of it; of another change the target alone tells the values.
-    told = target is not None or (operation == "delete" and not truncated)
-    if operation is None or _is_before_operation(context.stage) or not told:
+    # A delete needs no target. Other changes have their values in the target alone.
+    complete = target is not None or (operation == "delete" and not truncated)
+    if operation is None or _is_before_operation(context.stage) or not complete:
         operation, columns, unknown = "notify", {}, ()
     virtual = entity.startswith(_VIRTUAL)
     source: Source = "finance" if virtual or _has_business_members(context) else "dataverse"
@@ -319,7 +319,7 @@ def _change(context: Context, message: str, target: _Target | None, row: str, en
 
 
 def _time(context: Context) -> int:
-    """The time of the operation, else that of the business event. Raises `Rejected` if there is none."""
+    """Return the time of the operation, else of the business event. Raises `Rejected` if there is none."""
     at = operation_time(context.created)
     if at is None and _has_business_members(context):
         at = operation_time(context.event_time_iso)
@@ -357,7 +357,7 @@ def _finance_id(row: str, columns: dict[str, Any]) -> str:
 
 
 def _is_before_operation(stage: object) -> bool:
-    """Return True for stages 10 and 20, which run before the operation: it may never be committed."""
+    """Return True for stages 10 and 20, which run before the operation: it may not be committed."""
     if type(stage) is not int:
         text = clean(stage)
         if not text.isascii() or not text.isdigit() or len(text) > 9:
@@ -367,7 +367,7 @@ def _is_before_operation(stage: object) -> bool:
 
 
 def _target_id(target: _Target | None, entity: str) -> str:
-    """The row id of a target, else that of its key column; empty if both are missing."""
+    """Return the row id of a target, else that of its key column; empty if both are missing."""
     if target is None:
         return ""
     if found := row_guid(target.id):
@@ -377,12 +377,12 @@ def _target_id(target: _Target | None, entity: str) -> str:
 
 
 def _created_id(context: Context) -> str:
-    """The id that a create gave out."""
+    """Return the id that a create assigned."""
     return row_guid(_output(context, "id"))
 
 
 def _output_ids(context: Context) -> list[str]:
-    """The ids that `CreateMultiple` returned, in the order of its rows."""
+    """Return the ids that `CreateMultiple` assigned, in the order of its rows."""
     found = _output(context, "Ids")
     return [row_guid(item) for item in found] if type(found) is list else []
 
@@ -397,7 +397,7 @@ def _output(context: Context, name: str) -> Any:
 
 
 def _version(target: _Target | None, columns: dict[str, Any]) -> int:
-    """The row version, 0 when it is not known: it is missing from most events."""
+    """Return the row version; 0 if unknown, as in most events."""
     if target is None:
         return 0
     for version in (target.version, columns.get("versionnumber")):
@@ -411,7 +411,7 @@ def _version(target: _Target | None, columns: dict[str, Any]) -> int:
 
 
 def _columns(target: _Target) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The target's columns, and the names of those whose values are of an unknown kind: they are kept as they came."""
+    """Return the columns of a target, and the names of those with values of an unknown kind, which stay unchanged."""
     columns: dict[str, Any] = {}
     unknown = []
     for attribute in target.attributes or ():
@@ -428,7 +428,7 @@ def _columns(target: _Target) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _object(value: dict[str, Any]) -> tuple[Any, bool]:
-    """A value that is an object, and whether its kind is known."""
+    """Decode an object. The flag is True if its kind is known."""
     kind = value.get("__type")
     if type(kind) is not str:
         return _untyped(value)
@@ -478,7 +478,7 @@ _NUMBER: Final = re.compile(r"-?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?", re.AS
 
 
 def _list(values: list[Any]) -> tuple[Any, bool]:
-    """A value that is a list, and whether its kind is known: choices are."""
+    """Decode a list. The flag is True if its kind is known: choices."""
     numbers = []
     for value in values:
         number, known = _object(value) if type(value) is dict else (None, False)

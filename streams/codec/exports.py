@@ -1,7 +1,8 @@
-"""Rows exported by Synapse Link and Fabric Link: tables of Finance and of Dataverse (R3, R9).
+"""Decodes rows exported by Synapse Link and Fabric Link: tables of Finance and of Dataverse (R3, R9).
 
-A row does not name its table; the sender does, in the header `tieout-table` or in a member `tablename`. Columns have
-the names of the table in lower case. The members of the export itself (`SinkModifiedOn`, `IsDelete`, …) are no columns.
+A row does not contain the name of its table. The sender adds it in the header `tieout-table` or in a member
+`tablename`. Columns have the names of the table in lower case. Members of the export (`SinkModifiedOn`, `IsDelete`, …)
+are no columns.
 """
 
 import re
@@ -30,7 +31,8 @@ TABLE: Final = "tieout-table"
 _MEMBERS: Final = frozenset(["Id", "SinkCreatedOn", "SinkModifiedOn", "IsDelete", "PartitionId", "tablename"])
 _VERSIONS: Final = ("versionnumber", "sysrowversion")
 _MODIFIED: Final = ("modifieddatetime", "modifiedon", "SinkModifiedOn")
-# `modifiedon` of a deleted row is the time of its last update, so the time of the export ranks the delete.
+# `modifiedon` of a deleted row is the time of its last update, so the time of the export determines the precedence of
+# the delete.
 _DELETED_AT: Final = ("SinkModifiedOn", "modifieddatetime", "modifiedon")
 _WITHOUT_ZONE: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?)", re.ASCII)
 _AMERICAN: Final = "%m/%d/%Y %I:%M:%S %p"
@@ -80,7 +82,7 @@ def decode(row: dict[str, Any], event: Event) -> Change:
 
 
 def is_deleted(value: object) -> bool:
-    """Whether a row was deleted. Raises `Rejected` for a value that says neither."""
+    """Return True if a row was deleted. Raises `Rejected` for any other value than true and false."""
     text = str(value).lower() if type(value) is bool else clean(value).lower()
     if text in ("", "false", "0", "0.0"):
         return False
@@ -90,7 +92,7 @@ def is_deleted(value: object) -> bool:
 
 
 def _finance_id(row: dict[str, Any], number: str, *, virtual: bool) -> str:
-    """The RecId: the row's own, else the one in the id of a virtual row. A deleted row may have nothing else."""
+    """Return the RecId of the row, else the one in the id of a virtual row. A deleted row may have nothing else."""
     if number:
         return number
     identifier = guid(clean(row.get("Id"))) or ""
@@ -99,18 +101,18 @@ def _finance_id(row: dict[str, Any], number: str, *, virtual: bool) -> str:
 
 
 def _first_number(row: dict[str, Any], names: tuple[str, ...]) -> str:
-    """The first of these columns that is neither empty nor zero; empty if none is."""
+    """Return the first of these columns that is neither empty nor zero; empty if none is."""
     return next((text for name in names if (text := clean(row.get(name))) and text.strip("0")), "")
 
 
 def version_of(row: dict[str, Any]) -> int:
-    """The version of a row, which grows with every change of any row of its table; 0 when it has none."""
+    """Return the version of a row, which increases with every change in its table; 0 if it has none."""
     text = _first_number(row, _VERSIONS)
     return int(text) if text.isascii() and text.isdigit() and int(text) <= LARGEST_INTEGER else 0
 
 
 def changed_at(row: dict[str, Any]) -> int | None:
-    """When a row was changed, in microseconds since 1970 UTC; None when it does not say."""
+    """Return the time of the last change in microseconds since 1970 UTC; None if missing."""
     return _time(row, _MODIFIED)
 
 

@@ -1,8 +1,8 @@
-"""Answers of the Dataverse Web API and of Finance OData, as a poller puts them on a topic: pages of rows, pages of
-changes, single rows (R9).
+"""Decodes responses of the Dataverse Web API and of Finance OData, as pollers put them on a topic: pages of rows, pages
+of changes, single rows (R9).
 
-The address in `@odata.context` says which system, host and entity set. An answer says nothing of when it was given, so
-its poller does, in a header; a row that has a `modifiedon` of its own goes by that.
+The address in `@odata.context` contains the system, host and entity set. A response does not contain its time, so the
+poller adds it in a header. The `modifiedon` of a row takes precedence.
 """
 
 import re
@@ -40,7 +40,7 @@ _LOOKUP: Final = re.compile(r"_(\w+)_value", re.ASCII)
 
 
 def decode(content: dict[str, Any], event: Event) -> tuple[list[Fact], list[str]]:
-    """What the rows of an answer say, and the reasons why others say nothing. Raises `Rejected` when none can."""
+    """Decode a response; returns changes, and the reasons of rejected rows. Raises `Rejected` if all are rejected."""
     address = content["@odata.context"]
     context = _CONTEXT.fullmatch(address) if type(address) is str and len(address) <= 20_000 else None
     if context is None:
@@ -64,7 +64,7 @@ def decode(content: dict[str, Any], event: Event) -> tuple[list[Fact], list[str]
 
 
 def _rows(content: dict[str, Any], rest: str) -> Iterator[tuple[int, Any]]:
-    """The rows of an answer with their numbers: those of a page, or the one that was asked for."""
+    """Yield the rows of a response with their numbers: those of a page, or the single requested one."""
     if "value" not in content or rest.endswith("/$entity"):
         yield 1, content
         return
@@ -75,20 +75,20 @@ def _rows(content: dict[str, Any], rest: str) -> Iterator[tuple[int, Any]]:
 
 
 class _Page:
-    """What the rows of one answer have in common."""
+    """The context that the rows of one response share."""
 
     def __init__(self, source: Source, entity_set: str, host: str, event: Event) -> None:
         self.entity_set = entity_set
         self.names = [event.table] if event.table else singulars(entity_set)
         self.api = source
-        # A virtual table shows rows of Finance in Dataverse.
+        # A virtual table contains rows of Finance.
         self.source: Source = "finance" if entity_set.startswith("mserp_") else source
         self.origin = f"/{self.source}/{host}"
         self.event = event
         self.digest = event.digest()
 
     def change(self, row: Any) -> Change:
-        """What one row says. Raises `Rejected`."""
+        """Decode one row. Raises `Rejected`."""
         if type(row) is not dict:
             raise Rejected(f"a row is expected, this is {json_type_name(row)}")
         if _is_deleted(row):
@@ -138,13 +138,13 @@ class _Page:
         )
 
     def _version(self, row: dict[str, Any]) -> int:
-        """The row version of Dataverse; the one of Finance does not grow, so it orders nothing."""
+        """Return the row version of Dataverse; 0 for Finance, whose version does not increase."""
         etag = row.get("@odata.etag")
         found = _DATAVERSE_ETAG.fullmatch(etag) if self.api == "dataverse" and type(etag) is str else None
         return int(found[1]) if found and int(found[1]) <= LARGEST_INTEGER else 0
 
     def _dataverse_row(self, row: dict[str, Any]) -> tuple[str, str]:
-        """Table and id: by convention the key is the table's name and `id`, and an answer always has it."""
+        """Return table and id. By convention the key is the name of the table and `id`; a response always has it."""
         for name in self.names:
             if found := row_guid(row.get(f"{name}id")):
                 return name, found
@@ -154,7 +154,7 @@ class _Page:
         raise Rejected(f"the row names no id: there is no column {' or '.join(f'{name}id' for name in self.names)}")
 
     def _finance_row(self, row: dict[str, Any]) -> tuple[str, str]:
-        """Entity and RecId: Finance's entities do not show it, their etags do."""
+        """Return entity and RecId, which Finance's entities contain only in their etags."""
         for name in REC_ID_COLUMNS:
             if found := parse_rec_id(row.get(name)):
                 return self.names[0], found
@@ -175,7 +175,7 @@ def _is_deleted(row: dict[str, Any]) -> bool:
 
 
 def singulars(entity_set: str) -> list[str]:
-    """The names of a table that an entity set may stand for, the likeliest first: sets are named in the plural.
+    """Return the possible table names of an entity set, the most likely first: sets have plural names.
 
     `msdyn_actuals` is `msdyn_actual`, `transactioncurrencies` is `transactioncurrency`.
     """
@@ -188,7 +188,7 @@ def singulars(entity_set: str) -> list[str]:
 
 
 def _columns(row: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """A row's columns without annotations; lookups under their own names; which are of an unknown kind."""
+    """Return the columns without annotations, lookups under their own names; and the names of those of unknown kind."""
     columns: dict[str, Any] = {}
     unknown = []
     for name, value in row.items():
@@ -207,15 +207,15 @@ def _columns(row: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def refuse(content: dict[str, Any]) -> Rejected:
-    """Why an answer without rows is no event: what the API said instead."""
+    """Return the rejection of a response without rows, with the error of the API."""
     body = content.get("body")
     inside = body if type(body) is dict else content
     error = inside.get("error")
-    said = error if type(error) is dict else {}
+    details = error if type(error) is dict else {}
     parts = [
         f"status {clean(content['status'])}" if clean(content.get("status")) else "",
-        clean(said.get("code")),
-        clean(said.get("message"), 2_000),
+        clean(details.get("code")),
+        clean(details.get("message"), 2_000),
     ]
-    told = ": ".join(part for part in parts if part)
-    return Rejected(f"an answer of the API that refuses a request, and no event{f' ({told})' if told else ''}")
+    text = ": ".join(part for part in parts if part)
+    return Rejected(f"an answer of the API that refuses a request, and no event{f' ({text})' if text else ''}")
