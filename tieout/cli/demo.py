@@ -39,39 +39,34 @@ STORE = "demo-store.sqlite"
 ENVIRONMENT = "demo.env"
 
 
+FolderOption = Annotated[Path, typer.Option(file_okay=False, help="Folder of the data.")]
+KeepOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep", help="Keep the data of the last demonstration. Finance and Dataverse are then not simulated."
+    ),
+]
+ServeOption = Annotated[
+    bool, typer.Option("--serve/--no-serve", help="Serve the workspace until Ctrl-C, or exit after the summary.")
+]
+
+
 def demo(
     company: SimulatedOption = "small",
     seed: SeedOption = 1,
-    folder: Annotated[Path, typer.Option(file_okay=False, help="Folder of the data.")] = Path(".tieout/demo"),
-    keep: Annotated[
-        bool,
-        typer.Option(
-            "--keep",
-            help="Keep the data of the last demonstration. Finance and Dataverse are then not simulated.",
-        ),
-    ] = False,
+    folder: FolderOption = Path(".tieout/demo"),
+    keep: KeepOption = False,
     port: PortOption = None,
-    serve: Annotated[
-        bool, typer.Option("--serve/--no-serve", help="Serve the workspace until Ctrl-C, or exit after the summary.")
-    ] = True,
+    serve: ServeOption = True,
 ) -> None:
     """Start tieout with a simulated company. It needs no broker and no database server."""
-    from msgspec.structs import replace
-
     from tieout import simulator
     from tieout.bootstrap import open_projector
 
     base = load_settings()
     folder = folder.absolute()
     simulation = simulator.deliver(company, seed)
-    settings = replace(
-        base,
-        broker=f"embedded:///{folder / LOG}",
-        store=f"sqlite:///{folder / STORE}",
-        today=simulation.today,
-        companies=simulation.companies,
-        environments=None,
-    )
+    settings = _demo_settings(base, simulation, folder)
     if not keep:
         _remove(folder)
     with open_projector(settings) as (log, projector):
@@ -82,20 +77,24 @@ def demo(
         _show(settings, simulation.companies[0], folder)
         if not serve:
             return
-        port = _free(port)
         if systems is None:
-            serve_workspace(settings, port)
-            return
-        file = folder / ENVIRONMENT
-        _write_for_owner(file, _exports(systems.environment))
+            serve_workspace(settings, _free(port))
+        else:
+            _work_until_stopped(systems, folder / ENVIRONMENT, _free(port))
 
-        def ready(workspace: str | None) -> None:
-            sys.stdout.write(TRY_SYNC.format(file=shlex.quote(str(file))))
-            sys.stdout.flush()
-            print_address(workspace)
 
-        # A worker with all roles: the role handle makes the calls of Sync.
-        work(systems.settings, set(Role), port, systems.topic_writer, named=True, ready=ready)
+def _demo_settings(base: "Settings", simulation: "Delivery", folder: Path) -> "Settings":
+    """Return the settings with the log and the store of the folder, and the company and date of the simulation."""
+    from msgspec.structs import replace
+
+    return replace(
+        base,
+        broker=f"embedded:///{folder / LOG}",
+        store=f"sqlite:///{folder / STORE}",
+        today=simulation.today,
+        companies=simulation.companies,
+        environments=None,
+    )
 
 
 class _Systems(NamedTuple):
@@ -131,6 +130,18 @@ def _both_systems(settings: "Settings", seed: int, folder: Path) -> Iterator[_Sy
         with _only_errors():
             demo_content.add(connected, pair, topic_writer)
         yield _Systems(connected, environment, topic_writer)
+
+
+def _work_until_stopped(systems: _Systems, file: Path, port: int) -> None:
+    """Run a worker with all roles: the role handle makes the calls of Sync. `file` is written for other terminals."""
+    _write_for_owner(file, _exports(systems.environment))
+
+    def ready(workspace: str | None) -> None:
+        sys.stdout.write(TRY_SYNC.format(file=shlex.quote(str(file))))
+        sys.stdout.flush()
+        print_address(workspace)
+
+    work(systems.settings, set(Role), port, systems.topic_writer, named=True, ready=ready)
 
 
 @contextmanager

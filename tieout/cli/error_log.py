@@ -1,7 +1,7 @@
 """`tieout errors`: lists, deletes and retries errors of Finance's processes (R50-R55, R58)."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain as chain_of
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +12,9 @@ from tieout.cli.common import FromOption, JsonOption, ToOption, examples, load_s
 from tieout.cli.output import emit
 
 if TYPE_CHECKING:
-    from store.errorlog.error_log import ErrorQuery
+    from store.errorlog.error_log import ErrorEntry, ErrorQuery
     from tieout.settings import Settings
+    from tieout.sync.error_retry import Retry
 
 EXAMPLES = examples(
     "tieout errors",
@@ -42,6 +43,8 @@ CodeFilter = Annotated[
 SubjectFilter = Annotated[
     str | None, typer.Option("--subject", metavar="NAME", help="Only errors of this subject.", show_default=False)
 ]
+AllOption = Annotated[bool, typer.Option("--all", help="All current errors that meet the filters.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @app.callback()
@@ -157,23 +160,28 @@ DELETE_EXAMPLES = examples(
     "tieout errors delete --all --why 'start of the year' --yes",
 )
 
+ReasonOption = Annotated[
+    str, typer.Option("--why", metavar="TEXT", help="The reason, stored with the deletion.", show_default=False)
+]
+ActorOption = Annotated[
+    str | None,
+    typer.Option("--who", metavar="NAME", help="Your name; by default the user of this machine.", show_default=False),
+]
+
 
 @app.command(epilog=DELETE_EXAMPLES)
 def delete(
-    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, stored with the deletion.", show_default=False)],
+    why: ReasonOption,
     company: CompanyFilter = None,
     process: ProcessFilter = None,
     code: CodeFilter = None,
     subject: SubjectFilter = None,
     start: FromOption = None,
     end: ToOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="All current errors that meet the filters.")] = False,
-    who: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Your name; by default the user of this machine.", show_default=False),
-    ] = None,
+    everything: AllOption = False,
+    who: ActorOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be deleted, and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Delete errors from the current list. The history keeps them with the time, the name and the reason.
@@ -181,17 +189,9 @@ def delete(
     An error that occurs again is current again. Deleting an error of a general journal starts a new attempt cycle for
     it, as `tieout journals sync` does.
     """
-    from tieout.bootstrap import open_reader
     from tieout.cli.operation_tables import show_errors
-    from tieout.cli.output import counted
     from tieout.cli.text_tables import console
-    from tieout.sync.command_topic import (
-        TopicWriter,
-        current_user,
-        deletion_commands,
-        retried_journals,
-        wait_until_applied,
-    )
+    from tieout.sync.command_topic import current_user
 
     query = _current(company, process, code, subject, start, end, everything=everything)
     why, who = _not_empty(why, "--why"), _not_empty(current_user() if who is None else who, "--who")
@@ -208,6 +208,17 @@ def delete(
         if not dry_run:
             typer.echo("No current error matches.", err=True)
         return
+    _confirm_and_delete(settings, selected, who, why, yes=yes)
+
+
+def _confirm_and_delete(
+    settings: "Settings", selected: "Sequence[ErrorEntry]", who: str, why: str, *, yes: bool
+) -> None:
+    """Send the deletions and wait for the worker; ask first unless `yes`. Reports to standard error."""
+    from tieout.bootstrap import open_reader
+    from tieout.cli.output import counted
+    from tieout.sync.command_topic import TopicWriter, deletion_commands, retried_journals, wait_until_applied
+
     journals = retried_journals(selected)
     retried = counted(len(journals), "general journal")
     if not yes:
@@ -238,9 +249,9 @@ def retry(
     subject: SubjectFilter = None,
     start: FromOption = None,
     end: ToOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="All current errors that meet the filters.")] = False,
+    everything: AllOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    yes: YesOption = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress and wait for the outcome.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -249,7 +260,6 @@ def retry(
 
     When the retry succeeds, the error is no longer current.
     """
-    from engine.sync.actions import Skipped
     from tieout.cli.operation_tables import show_retries
     from tieout.cli.output import counted
     from tieout.cli.sync import check_ready, send_and_wait
@@ -262,22 +272,7 @@ def retry(
     with open_snapshot(settings) as (snapshot, _):
         retries = plan(snapshot.error_log(query), settings)
         retry_request = request(snapshot, retries, current_user())
-    lines = [
-        {
-            "error": planned.name,
-            "process": planned.entry.message.process,
-            "code": planned.entry.as_json()["code"],
-            "action": (
-                None
-                if isinstance(planned.step, Skipped)
-                else "journal"
-                if planned.step is None
-                else planned.step.action
-            ),
-            "why": planned.step.reason if isinstance(planned.step, Skipped) else "",
-        }
-        for planned, step in ((planned, planned.step) for planned in retries)
-    ]
+    lines = [_retry_line(planned) for planned in retries]
     if dry_run and as_json:
         for line in lines:
             emit(line)
@@ -290,6 +285,24 @@ def retry(
     if not yes:
         typer.confirm(f"Start {counted(len(retry_request.tasks), 'call')}?", abort=True, err=True)
     send_and_wait(settings, retry_request, noun="error", wait=wait, as_json=as_json)
+
+
+def _retry_line(planned: "Retry") -> dict[str, Any]:
+    """Return the JSON of a planned retry: its action, or why it is skipped."""
+    from engine.sync.actions import Skipped
+
+    step = planned.step
+    if isinstance(step, Skipped):
+        action, reason = None, step.reason
+    else:
+        action, reason = "journal" if step is None else step.action, ""
+    return {
+        "error": planned.name,
+        "process": planned.entry.message.process,
+        "code": planned.entry.as_json()["code"],
+        "action": action,
+        "why": reason,
+    }
 
 
 ALL_ERRORS = 1_000_000_000

@@ -267,36 +267,43 @@ SIMULATE_EXAMPLES = examples(
 )
 
 
+EventsOption = Annotated[
+    Path,
+    typer.Option(metavar="FILE|-", help="File for the events: JSON lines for `tieout ingest`.", show_default=False),
+]
+DocumentsOption = Annotated[
+    int | None, typer.Option(min=1, help="Number of documents of the large company.", show_default="5000")
+]
+LabelsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="File for the true outcome of each document.", show_default=False)
+]
+LostOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Lose, truncate and damage events of the large company; their repairs go to this file.",
+        show_default=False,
+    ),
+]
+SilentOption = Annotated[
+    bool, typer.Option("--silent", help="Stop the large company's feed from Dataverse before the end.")
+]
+HeartbeatsOption = Annotated[bool, typer.Option(help="Send heartbeats from both systems of the large company.")]
+PlainOption = Annotated[
+    bool, typer.Option("--plain", help="Send CloudEvents only, not the formats of the two systems.")
+]
+
+
 def simulate(
-    out: Annotated[
-        Path,
-        typer.Option(metavar="FILE|-", help="File for the events: JSON lines for `tieout ingest`.", show_default=False),
-    ],
+    out: EventsOption,
     company: SimulatedOption = "small",
     seed: SeedOption = 1,
-    documents: Annotated[
-        int | None, typer.Option(min=1, help="Number of documents of the large company.", show_default="5000")
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="File for the true outcome of each document.", show_default=False),
-    ] = None,
-    lost: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Lose, truncate and damage events of the large company; their repairs go to this file.",
-            show_default=False,
-        ),
-    ] = None,
-    silent: Annotated[
-        bool, typer.Option("--silent", help="Stop the large company's feed from Dataverse before the end.")
-    ] = False,
-    heartbeats: Annotated[bool, typer.Option(help="Send heartbeats from both systems of the large company.")] = True,
-    plain: Annotated[
-        bool,
-        typer.Option("--plain", help="Send CloudEvents only, not the formats of the two systems."),
-    ] = False,
+    documents: DocumentsOption = None,
+    labels: LabelsOption = None,
+    lost: LostOption = None,
+    silent: SilentOption = False,
+    heartbeats: HeartbeatsOption = True,
+    plain: PlainOption = False,
 ) -> None:
     """Simulate a company. Its events arrive late, twice and out of order; --labels writes the true outcomes."""
     from tieout import simulator

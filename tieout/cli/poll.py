@@ -13,6 +13,7 @@ from tieout.cli.output import counted, emit, plain
 if TYPE_CHECKING:
     from engine.cursors import Cursor, Cursors
     from handlers.change_events import SourceEvent
+    from store.operational.cursors import SqlCursors
     from tieout.settings import Settings
     from tieout.sync.connectors import Connectors
 
@@ -34,16 +35,10 @@ def poll(
     A cursor for each table stores the progress. A table that cannot be read is reported with the reason; the others are
     read.
     """
-    import structlog
-    from msgspec.structs import replace
-    from sqlalchemy.exc import DBAPIError
-
     from store.operational.cursors import SqlCursors
-    from streams.log import LogError
     from tieout.bootstrap import open_store
     from tieout.sync.connectors import open_connectors
 
-    log = structlog.get_logger(__name__)
     settings = load_settings("info" if every else "warning")
     if show:
         with open_store(settings, write=False) as engine:
@@ -52,27 +47,42 @@ def poll(
     with open_store(settings, write=True) as engine:
         cursors = SqlCursors(engine)
         if anew:
-            for cursor in cursors.all():
-                if not cursor.table.startswith(("commands/", "synapse/")):
-                    cursors.save(replace(cursor, link=None, began=None))
+            _reset(cursors)
         # One set of connectors for all passes, because a Retry-After may outlast a pass.
         with open_connectors(settings) as connectors:
-            while True:
+            while every is not None:
                 started = time.monotonic()
-                try:
-                    polled = _once(settings, connectors, cursors)
-                except (LogError, DBAPIError) as error:
-                    if every is None:
-                        raise
-                    # A worker may hold the embedded log, or a server may be restarting.
-                    log.warning("poll_waits", reason=str(error), seconds=every)
-                    polled = []
-                _print(polled, as_json)
-                if every is None:
-                    break
+                _print(_try(settings, connectors, cursors, every), as_json)
                 _pause(every - (time.monotonic() - started))
+            polled = _once(settings, connectors, cursors)
+            _print(polled, as_json)
     if any(cursor.fault for cursor in polled):
         raise typer.Exit(1)
+
+
+def _reset(cursors: "SqlCursors") -> None:
+    """Start the initial load of every polled table again. Cursors of re-read requests and of Synapse Link remain."""
+    from msgspec.structs import replace
+
+    for cursor in cursors.all():
+        if not cursor.table.startswith(("commands/", "synapse/")):
+            cursors.save(replace(cursor, link=None, began=None))
+
+
+def _try(settings: "Settings", connectors: "Connectors", cursors: "Cursors", every: int) -> "list[Cursor]":
+    """Poll once. A log or store that is not available is logged; the next pass is in `every` seconds."""
+    import structlog
+    from sqlalchemy.exc import DBAPIError
+
+    from streams.log import LogError
+
+    log = structlog.get_logger(__name__)
+    try:
+        return _once(settings, connectors, cursors)
+    except (LogError, DBAPIError) as error:
+        # A worker may hold the embedded log, or a server may be restarting.
+        log.warning("poll_waits", reason=str(error), seconds=every)
+        return []
 
 
 def _once(settings: "Settings", connectors: "Connectors", cursors: "Cursors") -> "list[Cursor]":

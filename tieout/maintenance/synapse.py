@@ -109,8 +109,7 @@ def ingest_folder(
     folder of Synapse Link, `LogError` if the log fails.
     """
     table = f"synapse/{folder.resolve()}"
-    kept = None if anew else cursors.load(table)
-    cursor = kept or Cursor(table=table)
+    cursor = (None if anew else cursors.load(table)) or Cursor(table=table)
     refused = 0
 
     def refusing(where: str, reason: str) -> None:
@@ -122,28 +121,42 @@ def ingest_folder(
     parts = _parts(folder, cursor.link, maps, refusing)
     total = sum(file.path.stat().st_size for part in parts for file in part.files)
     done = rows = 0
-    batch: list[NewRecord] = []
-    held = 0
+    batches = _Batches(log)
     for part in parts:
         for file in part.files:
             for record, count in _events(file, prefix, refusing):
-                batch.append(record)
-                held += len(record.value or b"")
+                batches.add(record)
                 rows += count
-                if held >= BATCH_BYTES:
-                    log.append(batch)
-                    batch, held = [], 0
                 on_progress(done, total, rows)
             done += file.path.stat().st_size
-        if batch:
-            log.append(batch)
-            batch, held = [], 0
+        batches.append()
         cursor = msgspec.structs.replace(cursor, link=part.link, rows=rows, passes=cursor.passes + 1)
         cursors.save(cursor)
         on_progress(done, total, rows)
     if refused:
         cursors.save(cursor)
     return Ingested(rows, refused)
+
+
+class _Batches:
+    """Appends log records in batches of at least `BATCH_BYTES`."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._records: list[NewRecord] = []
+        self._bytes = 0
+
+    def add(self, record: NewRecord) -> None:
+        self._records.append(record)
+        self._bytes += len(record.value or b"")
+        if self._bytes >= BATCH_BYTES:
+            self.append()
+
+    def append(self) -> None:
+        """Append the records that no batch has taken yet, if there are any."""
+        if self._records:
+            self._log.append(self._records)
+            self._records, self._bytes = [], 0
 
 
 # --- files --------------------------------------------------------------------------------------------
