@@ -18,9 +18,9 @@ from sqlalchemy import func, select
 from store.schema import tables
 from streams.embedded.log import EmbeddedLog
 from streams.topics import COMMANDS
-from tests.acceptance.test_command_line import expense, lines, message, projected
-from tests.support.commandline import Tieout, typist
+from tests.support.commandline import Tieout, ingest_and_project, typist
 from tests.support.containers import until
+from tests.support.ingest_lines import json_lines, posted_expense, process_message
 from tests.support.observed import Worker
 from tests.support.pairs import Served, serving
 from tests.support.workspace import served
@@ -43,7 +43,9 @@ def tieout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
         "TIEOUT_COMPANIES": "USPM",
     }
     run = typist(tmp_path, settings, monkeypatch, capfd)
-    projected(run, lines(expense("1"), message("first", "e1"), message("second", "e2")))
+    ingest_and_project(
+        run, json_lines(posted_expense("1"), process_message("first", "e1"), process_message("second", "e2"))
+    )
     return run
 
 

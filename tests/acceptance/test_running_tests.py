@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-FOLLOWING: Final = "tests/acceptance/test_command_line.py::test_errors_can_be_followed_as_they_come"
+FOLLOWING: Final = "tests/acceptance/test_errors_command.py::test_errors_can_be_followed_as_they_come"
 PYTEST: Final = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=120")
 PROPERTY: Final = "tests/unit/test_money.py::test_a_rate_keeps_its_value"
 

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.reading import documents, settled, totals
-from tests.browser.test_dual_write import TILES
 from tests.browser.test_every_page import violations
+from tests.browser.test_summary_page import TILES
 from tests.support.workspace import Served, lines, project, served, settings_in, small_company
 from tieout.workspace.pages import unmatched
 

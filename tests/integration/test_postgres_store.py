@@ -20,7 +20,8 @@ from store.schema.database import check, connect, migrate
 from tests.property.test_crash import PowerCut, dying_at
 from tests.property.test_history import compare_company
 from tests.support.containers import Database
-from tests.support.histories import COMPANIES, deliveries, histories
+from tests.support.histories import deliveries, histories
+from tests.support.history_events import COMPANIES
 from tests.support.naive_model import NaiveModel
 from tests.support.reports import at, deleted, failed, ran
 from tests.support.soak import examples

@@ -14,7 +14,8 @@ from engine.reconciliation.kinds import KINDS
 from store.proof.self_checks import totals_mismatches
 from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Reader
-from tests.support.histories import COMPANIES, deliveries, histories
+from tests.support.histories import deliveries, histories
+from tests.support.history_events import COMPANIES
 from tests.support.naive_model import NaiveModel
 from tests.support.stores import TODAY, Event, canonical, project, reader
 

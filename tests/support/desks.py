@@ -15,9 +15,8 @@ from store.operational.attempts import SqlAttempts
 from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries.snapshot import Reader
-from tests.support.pairs import HOST, Site
+from tests.support.pairs import HOST, Site, decoded_facts
 from tests.support.stores import MAPS, TODAY, add, batch_of, memory_store
-from tests.unit.test_pair import facts
 from tieout.settings import Settings
 from tieout.simulator import simulate
 from tieout.simulator.pair.systems import ACTIONS
@@ -59,7 +58,7 @@ class Desk:
 
     def _apply(self, events: list[Any]) -> None:
         batch = DecodedBatch()
-        for fact in facts(events):
+        for fact in decoded_facts(events):
             if not hasattr(fact, "entity") or MAPS.find(fact.entity):
                 add(batch, fact)
         self._writer.apply(batch)

@@ -9,9 +9,16 @@ from typing import Any
 
 import msgspec
 
+from handlers.api.bounded_exchange import Bounds, client
+from handlers.api.connection import Connection
+from handlers.api.dataverse import Dataverse
+from handlers.api.service_limits import Limiter
+
 Script = Callable[[str], Iterable[bytes]]
 """Yields the pieces written to a caller of a path with its query; then the connection is closed."""
 
+API = "/api/data/v9.2"
+BOUNDS = Bounds(answer_bytes=1_000_000, exchange_seconds=0.6, pages=20, read_seconds=5.0)
 MOST_PIECES = 100_000
 """Limit of an endless response, so that a test that does not stop it fails."""
 
@@ -91,3 +98,24 @@ def rows(*found: Any, **members: Any) -> bytes:
 def zipped(body: bytes, **headers: str) -> bytes:
     """A whole answer, compressed."""
     return reply(gzip.compress(body), headers={"Content-Encoding": "gzip", **headers})
+
+
+class SecretToken:
+    """An access token that must not leave for another host."""
+
+    def token(self) -> str:
+        return "secret-token"
+
+    def refused(self, token: str) -> None:
+        pass
+
+
+def connection(server: Hostile, bounds: Bounds = BOUNDS, limiter: Limiter | None = None) -> Connection:
+    """Return a connection to the server. Only its bounds end an exchange: the time-outs of httpx are longer."""
+    return Connection(client(timeout=60.0), server.address + API, SecretToken(), bounds=bounds, limiter=limiter)
+
+
+def read_actuals(script: Script, bounds: Bounds = BOUNDS) -> list[dict[str, Any]]:
+    """Return the actuals that the connector reads from a server with this script."""
+    with hostile(script) as server:
+        return [row for page in Dataverse(connection(server, bounds)).pages("msdyn_actuals") for row in page.rows]

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from engine.events.facts import Change
+from engine.reconciliation.documents import Document
 from handlers.api.bounded_exchange import client
 from handlers.api.connection import Connection
 from handlers.api.dataverse import API as DATAVERSE_API
@@ -17,12 +19,15 @@ from handlers.api.finance import API as FINANCE_API
 from handlers.api.finance import Finance
 from handlers.api.service_limits import Limiter
 from handlers.processes import Processes, Target, read_target
+from streams.codec import decode
 from tests.support.containers import free_port
-from tieout.simulator import small
+from tests.support.memory_world import MemoryWorld
+from tests.support.stores import MAPS
+from tieout.simulator import simulate, small
 from tieout.simulator.pair import Pair, Transport, small_pair
 from tieout.simulator.pair.serving import server
 from tieout.simulator.pair.systems import ACTIONS
-from tieout.simulator.scenario import SimulatedEvent
+from tieout.simulator.scenario import SimulatedEvent, encode
 
 HOST = "https://contoso.example.com"
 
@@ -123,3 +128,28 @@ def serving(**more: Any) -> Iterator[Served]:
     finally:
         running.force_exit = running.should_exit = True
         thread.join(10)
+
+
+def decoded_facts(events: list[SimulatedEvent]) -> list[Any]:
+    """Decode events as the product does."""
+    found = []
+    for event in events:
+        headers = [(name, value.encode()) for name, value in event.headers.items()]
+        found += decode(encode(event.value), headers)
+    return found
+
+
+def documents_after(site: Site) -> dict[str, Document]:
+    """Return the documents, by name, after the company's story and all events of the pair."""
+    story = decoded_facts(list(simulate("small", deliver=False).events))
+    changes = [fact for fact in [*story, *decoded_facts(site.events)] if isinstance(fact, Change)]
+    changes = [change for change in changes if MAPS.find(change.entity)]
+    world = MemoryWorld(changes, MAPS, ["USPM"])
+    return {document.document: document for chain in world.chains for document in chain.documents}
+
+
+def export(site: Site, transaction: str) -> dict[str, Any]:
+    """Export an expense of Finance to Dataverse, and return the response of the process."""
+    row = site.pair.tables.first("TrvExpTrans", "ProjTransId", transaction)
+    assert row is not None
+    return site.processes.start("export", {"company": "USPM", "table": "TrvExpTrans", "recId": int(row.id)})

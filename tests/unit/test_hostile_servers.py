@@ -5,7 +5,6 @@ import time
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 import pytest
@@ -15,8 +14,6 @@ from handlers.api.connection import Connection
 from handlers.api.dataverse import Dataverse
 from handlers.api.finance import Finance
 from handlers.api.odata import Page
-from handlers.api.service_limits import Limiter
-from handlers.change_events import SourceEvent
 from handlers.errors import (
     Configuration,
     Missing,
@@ -26,41 +23,15 @@ from handlers.errors import (
     TokenExpired,
     Transient,
 )
-from handlers.poll import Poller, Table
 from handlers.prerequisites import observe
-from tests.support.hostile import Hostile, Script, hostile, reply, rows, zipped
-from tests.support.memory_ports import MemoryCursors
+from tests.support.hostile import API, Script, connection, hostile, read_actuals, reply, rows, zipped
 
-API = "/api/data/v9.2"
-BOUNDS = Bounds(answer_bytes=1_000_000, exchange_seconds=0.6, pages=20, read_seconds=5.0)
 IN_TIME = 3.0
 """Seconds within which an exchange of these bounds has ended, on a busy machine."""
 
 
-class SecretToken:
-    def token(self) -> str:
-        return "secret-token"
-
-    def refused(self, token: str) -> None:
-        pass
-
-
-def connection(server: Hostile, bounds: Bounds = BOUNDS, limiter: Limiter | None = None) -> Connection:
-    # The time-outs of httpx are longer than any of these tests: what ends them is the bounds.
-    return Connection(client(timeout=60.0), server.address + API, SecretToken(), bounds=bounds, limiter=limiter)
-
-
-def read(script: Script, bounds: Bounds = BOUNDS) -> list[dict[str, Any]]:
-    """The rows of a table as this server gives them."""
-    with hostile(script) as server:
-        return [row for page in Dataverse(connection(server, bounds)).pages("msdyn_actuals") for row in page.rows]
-
-
 def always(*pieces: bytes) -> Script:
     return lambda path: pieces
-
-
-# --- bytes ------------------------------------------------------------------------------------------------------------
 
 
 def endless(piece: bytes, seconds: float = 0.0) -> Iterator[bytes]:
@@ -77,7 +48,6 @@ def chunked(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 BOMB = gzip.compress(b" " * 300_000_000, 6)
 TWICE = gzip.compress(gzip.compress(b'{"value": []}'))
-
 TOO_LARGE: list[tuple[str, Script, str]] = [
     ("a bomb", always(reply(BOMB, headers={"Content-Encoding": "gzip"})), "larger than 1,000,000 bytes"),
     ("a large body", always(reply(b" " * 2_000_000)), "larger than"),
@@ -105,7 +75,7 @@ def test_no_answer_takes_more_memory_than_its_bound(script: Script, says: str) -
     tracemalloc.start()
     try:
         with pytest.raises(Transient, match=says):
-            read(script, Bounds(answer_bytes=1_000_000, exchange_seconds=30.0))
+            read_actuals(script, Bounds(answer_bytes=1_000_000, exchange_seconds=30.0))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -113,10 +83,7 @@ def test_no_answer_takes_more_memory_than_its_bound(script: Script, says: str) -
 
 
 def test_a_compressed_answer_is_read() -> None:
-    assert read(always(zipped(b'{"value": [{"msdyn_amount": 100.10}]}'))) == [{"msdyn_amount": "100.10"}]
-
-
-# --- time -------------------------------------------------------------------------------------------------------------
+    assert read_actuals(always(zipped(b'{"value": [{"msdyn_amount": 100.10}]}'))) == [{"msdyn_amount": "100.10"}]
 
 
 def silent(path: str) -> Iterator[bytes]:
@@ -144,12 +111,10 @@ def slowly(first: bytes, then: bytes) -> Iterator[bytes]:
 def test_a_server_that_is_never_too_late_for_a_byte_ends_in_time(script: Script) -> None:
     began = time.monotonic()
     with pytest.raises(Transient) as raised:
-        read(script)
+        read_actuals(script)
     assert time.monotonic() - began < IN_TIME
     assert raised.value.outcome_unknown
 
-
-# --- links ------------------------------------------------------------------------------------------------------------
 
 LINKS: list[tuple[str, str]] = [
     ("another host", "http://evil.example.com{api}/msdyn_actuals?$skiptoken=1"),
@@ -199,7 +164,7 @@ def test_a_link_within_the_api_is_followed_whether_or_not_it_is_whole(link: str)
 def test_a_redirect_is_not_followed_and_the_token_goes_nowhere() -> None:
     with hostile(always(rows())) as elsewhere:
         with pytest.raises(Configuration, match="302"):
-            read(always(reply(status="302 Found", headers={"Location": elsewhere.address})))
+            read_actuals(always(reply(status="302 Found", headers={"Location": elsewhere.address})))
         assert elsewhere.asked == []
 
 
@@ -236,8 +201,6 @@ def test_pages_without_end_end_and_the_next_read_continues(bounds: Bounds, says:
     assert all(page.rows for page in pages)
 
 
-# --- types ------------------------------------------------------------------------------------------------------------
-
 DEEP = b'{"value": [' + b"[" * 100_000 + b"]" * 100_000 + b"]}"
 ODD: list[tuple[str, bytes, type[TargetError]]] = [
     ("no rows", b"{}", Permanent),
@@ -266,7 +229,7 @@ ODD: list[tuple[str, bytes, type[TargetError]]] = [
 @pytest.mark.parametrize(("body", "kind"), [case[1:] for case in ODD], ids=[case[0] for case in ODD])
 def test_an_answer_of_the_wrong_types_is_a_classified_failure(body: bytes, kind: type[TargetError]) -> None:
     with pytest.raises(kind, match=r"msdyn_actuals|was not followed"):
-        read(always(reply(body)))
+        read_actuals(always(reply(body)))
 
 
 @pytest.mark.parametrize("etag", [b"1", b'"a\\r\\nb"', b'"W/1"', b'"\\u00e9"', b'["a"]'])
@@ -280,9 +243,6 @@ def test_prerequisites_of_the_wrong_types_are_unknown() -> None:
     with hostile(always(reply(msgspec.json.encode(body)))) as server:
         observed = observe(Finance(connection(server)), Dataverse(connection(server)))
     assert set(observed.values) <= {"finance"}
-
-
-# --- headers ----------------------------------------------------------------------------------------------------------
 
 
 def refusal(**headers: str) -> Script:
@@ -312,7 +272,7 @@ def refusal(**headers: str) -> Script:
 )
 def test_no_wait_is_longer_than_an_hour(written: str, seconds: float | None) -> None:
     with pytest.raises(Throttled) as raised:
-        read(refusal(Retry_After=written))
+        read_actuals(refusal(Retry_After=written))
     assert raised.value.retry_after == seconds
 
 
@@ -365,7 +325,7 @@ BROKEN: list[tuple[str, list[bytes], type[TargetError]]] = [
 @pytest.mark.parametrize(("pieces", "kind"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN])
 def test_a_broken_protocol_is_a_classified_failure(pieces: list[bytes], kind: type[TargetError]) -> None:
     with pytest.raises(kind) as raised:
-        read(always(*pieces))
+        read_actuals(always(*pieces))
     assert type(raised.value) is kind
     assert "secret-token" not in str(raised.value)
 
@@ -374,144 +334,7 @@ def test_what_a_server_says_is_repeated_in_one_short_line_of_printable_text() ->
     said = {"error": {"code": "\u0000\u001b[31m" * 500, "message": "a\u0000b\u001b[2J\nc\u202e" + "x" * 100_000}}
     status = "500 " + "\x1b[31m" * 3 + "Odd"
     with pytest.raises(Transient) as raised:
-        read(always(reply(msgspec.json.encode(said), status)))
+        read_actuals(always(reply(msgspec.json.encode(said), status)))
     assert str(raised.value).isprintable()
     assert "a b" in str(raised.value)
     assert len(str(raised.value)) < 2_000
-
-
-# --- the others go on -------------------------------------------------------------------------------------------------
-
-NAME_COLUMNS = reply(
-    msgspec.json.encode(
-        {
-            "value": [
-                {"LogicalName": "msdyn_actual", "EntitySetName": "msdyn_actuals"},
-                {"LogicalName": "msdyn_expense", "EntitySetName": "expenses_of_this_service"},
-            ]
-        }
-    )
-)
-HEALTHY = {"@odata.etag": 'W/"1"', "msdyn_expenseid": "0f1c0000-0000-4000-8000-000000000001"}
-
-FAILURES: dict[str, Script] = {
-    **{name: script for name, script, _ in TOO_LARGE},
-    **dict(SLOW),
-    **{name: always(reply(body)) for name, body, _ in ODD},
-    **{name: always(*pieces) for name, pieces, _ in BROKEN},
-    "a link to elsewhere": always(rows(nextLink="http://evil.example.com/")),
-    "a circle": always(rows(nextLink="msdyn_actuals?$skiptoken=1")),
-    "no context": always(reply(b'{"value": [{"a": 1}]}')),
-    "a context that is a number": always(reply(b'{"value": [{"a": 1}], "@odata.context": 1}')),
-    "throttled": refusal(Retry_After="1"),
-}
-
-
-@pytest.mark.requirement("R9", "R44")
-@pytest.mark.parametrize("failure", FAILURES)
-def test_a_table_that_fails_is_named_and_the_others_go_on(failure: str) -> None:
-    def script(path: str) -> Iterable[bytes]:
-        if "EntityDefinitions" in path:
-            return [NAME_COLUMNS]
-        if "expenses_of_this_service" in path:
-            return [rows(HEALTHY, deltaLink="expenses_of_this_service?$deltatoken=1")]
-        return FAILURES[failure](path)
-
-    sent: list[SourceEvent] = []
-    began = time.monotonic()
-    with hostile(script) as server:
-        api = connection(server)
-        tables = [Table("dataverse", "msdyn_actual"), Table("dataverse", "msdyn_expense")]
-        poller = Poller(Finance(api), Dataverse(api), MemoryCursors(), sent.extend, tables, complete=["dataverse"])
-        failed, healthy = poller.once()
-        again, _ = poller.once()
-    assert failed.fault
-    assert again.fault
-    assert (healthy.fault, healthy.rows) == ("", 1)
-    assert failed.complete_until is None
-    assert b"tieout.source.complete" not in b"".join(event.value for event in sent)
-    assert time.monotonic() - began < 3 * IN_TIME
-
-
-@pytest.mark.requirement("R9", "R46")
-def test_a_system_that_asks_for_a_long_wait_does_not_keep_the_tables_of_the_other() -> None:
-    slept: list[float] = []
-    finance_rows = rows({"@odata.etag": 'W/"1"'})
-    document = reply(b'{"value": [{"name": "ProjTables"}]}')
-    with (
-        hostile(
-            lambda path: [NAME_COLUMNS] if "EntityDefinitions" in path else refusal(Retry_After="1799")(path)
-        ) as waiting,
-        hostile(lambda path: [document if path == f"{API}/" else finance_rows]) as healthy,
-    ):
-        dataverse = Dataverse(connection(waiting, limiter=Limiter(time.monotonic, slept.append)))
-        tables = [
-            Table("dataverse", "msdyn_actual"),
-            Table("dataverse", "msdyn_expense"),
-            Table("finance", "ProjTable"),
-        ]
-        poller = Poller(Finance(connection(healthy)), dataverse, MemoryCursors(), lambda events: None, tables)
-        actuals, expenses, projects = poller.once()
-    assert "429" in actuals.fault
-    assert expenses.fault == actuals.fault
-    assert (projects.fault, projects.rows) == ("", 1)
-    assert slept == []
-    assert len(waiting.asked) == 2
-
-
-@pytest.mark.requirement("R9")
-def test_a_read_that_was_too_long_is_continued_by_the_next_poll() -> None:
-    def script(path: str) -> list[bytes]:
-        number = int(path.rpartition("=")[2]) if "skiptoken" in path else 0
-        link = f"msdyn_actuals?$skiptoken={number + 1}"
-        return [
-            NAME_COLUMNS
-            if "EntityDefinitions" in path
-            else rows({"n": number}, **({"nextLink": link} if number < 9 else {}))
-        ]
-
-    sent: list[SourceEvent] = []
-    with hostile(script) as server:
-        api = connection(server, Bounds(pages=4))
-        tables = [Table("dataverse", "msdyn_actual")]
-        poller = Poller(Finance(api), Dataverse(api), MemoryCursors(), sent.extend, tables)
-        cursors = [poller.once()[0] for _ in range(3)]
-    assert [(cursor.rows, bool(cursor.fault)) for cursor in cursors] == [(4, True), (8, True), (10, False)]
-    assert len(sent) == 10
-
-
-@pytest.mark.requirement("R9")
-def test_a_cursor_of_another_address_begins_anew() -> None:
-    cursors = MemoryCursors()
-
-    def script(path: str) -> list[bytes]:
-        return [
-            NAME_COLUMNS
-            if "Definitions" in path
-            else rows({"n": 1}, deltaLink=f"{servers[-1]}{API}/msdyn_actuals?$deltatoken=1")
-        ]
-
-    servers: list[str] = []
-    for _ in range(2):
-        with hostile(script) as server:
-            servers.append(server.address)
-            api = connection(server)
-            poller = Poller(
-                Finance(api), Dataverse(api), cursors, lambda events: None, [Table("dataverse", "msdyn_actual")]
-            )
-            (cursor,) = poller.once()
-        assert (cursor.fault, cursor.rows) == ("", 1)
-    assert server.asked[-1] == f"{API}/msdyn_actuals"
-
-
-@pytest.mark.requirement("R46")
-def test_a_wait_without_end_is_not_waited_for() -> None:
-    slept: list[float] = []
-    limiter = Limiter(time.monotonic, slept.append)
-    with hostile(refusal(Retry_After="1000000000000")) as server:
-        api = Dataverse(connection(server, limiter=limiter))
-        for _ in range(3):
-            with pytest.raises(Throttled):
-                api.read("msdyn_actuals", "1")
-    assert slept == []
-    assert len(server.asked) == 1

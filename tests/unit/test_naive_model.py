@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.histories import BEGINNING, COMPANIES, Event, Step, deliveries, heartbeat, histories, row_event
+from tests.support.histories import deliveries, histories
+from tests.support.history_events import BEGINNING, COMPANIES, Event, Step, heartbeat, row_event
 from tests.support.naive_model import EXPENSE, INVOICE_LINE, PARTS, NaiveModel
 from tests.support.soak import examples
 
