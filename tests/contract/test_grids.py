@@ -1,35 +1,27 @@
-"""What every store answers about its grids and pictures, whichever database it is: the same, and what the documents
-themselves say.
-"""
+"""Grids, filters, totals and charts: every database answers the same, and what the documents contain."""
 
-import json
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import msgspec
 import pytest
-from sqlalchemy import Connection, Engine, event, update
+from sqlalchemy import Engine, event, update
 
 from engine.calendar import Window
 from engine.errors import QueryError
 from engine.reconciliation.documents import Document
-from engine.reconciliation.kinds import KINDS
-from store.projection.tile_totals import BITS, PROCESSED, Totals, View, contribution, views_of
-from store.projection.writer import Writer
-from store.queries.balance import by_project, oldest_open
+from store.projection.tile_totals import PROCESSED, Totals, contribution, views_of
 from store.queries.filters import COLUMNS, NAME_COLUMNS, Condition
-from store.queries.grid_query import AFTER_ALL_KEYS, SORTS, GridQuery, Sort
-from store.queries.grid_totals import GroupBy, groups, totals
+from store.queries.grid_query import AFTER_ALL_KEYS, SORTS, GridQuery
+from store.queries.grid_totals import GroupBy, totals
 from store.queries.grids import page, page_key
 from store.queries.snapshot import Snapshot
 from store.schema import tables
 from store.schema.database import connect, migrate
 from tests.support import containers
-from tests.support.stores import MAPS, batch_of, memory_store, reader
-from tieout.simulator import ingest_lines, simulate
+from tests.support.small_store import fill, grid_queries
+from tests.support.stores import memory_store, reader
 
 
 @pytest.fixture(
@@ -38,35 +30,19 @@ from tieout.simulator import ingest_lines, simulate
 def filled(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """The small company's store."""
     if request.param == "sqlite":
-        yield _fill(memory_store())
+        yield fill(memory_store())
         return
     database: containers.Database = request.getfixturevalue("database")
     engine = connect(database.create("grids"), write=True)
     migrate(engine)
-    yield _fill(engine)
+    yield fill(engine)
     engine.dispose()
-
-
-def _fill(engine: Engine) -> Engine:
-    writer = Writer(engine, MAPS, ("USPM",))
-    writer.apply(batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
-    while writer.recompute():
-        pass
-    return engine
 
 
 @pytest.fixture
 def asked(engine: Engine) -> Iterator[Snapshot]:
     with reader(engine).snapshot() as snapshot:
         yield snapshot
-
-
-def queries(asked: Snapshot, **more: Any) -> Iterator[GridQuery]:
-    """Every view of both grids in the default window."""
-    window = asked.window(asked.company("USPM"), None, None)
-    for kind in KINDS:
-        for view in BITS:
-            yield GridQuery(company="USPM", kind=kind, window=window, view=view, **more)
 
 
 def documents(asked: Snapshot, query: GridQuery) -> list[Document]:
@@ -90,7 +66,9 @@ def documents(asked: Snapshot, query: GridQuery) -> list[Document]:
 def test_pages_hold_every_row_once_in_order_in_both_directions(
     asked: Snapshot, sort: Any, descending: bool, condition: Condition | None
 ) -> None:
-    for query in queries(asked, sort=sort, descending=descending, limit=7, conditions=(condition,) * bool(condition)):
+    for query in grid_queries(
+        asked, sort=sort, descending=descending, limit=7, conditions=(condition,) * bool(condition)
+    ):
         rows = documents(asked, query)
         every = documents(asked, msgspec.structs.replace(query, sort="date", conditions=()))
         expected = sorted(
@@ -117,7 +95,7 @@ def at(query: GridQuery, value: str | int) -> GridQuery:
 
 @pytest.mark.requirement("R35")
 def test_a_jump_begins_at_the_place_and_knows_what_stands_before(asked: Snapshot) -> None:
-    query = next(query for query in queries(asked) if query.view == "all")
+    query = next(query for query in grid_queries(asked) if query.view == "all")
     for value, before in (("2024-06-30", True), ("2025-01-08", False), ("2000-01-01", True)):
         page = asked.page(at(query, value))
         assert all((row.document.date or "") <= value for row in page.rows)
@@ -187,7 +165,7 @@ CONDITIONS = [
 @pytest.mark.requirement("R35")
 @pytest.mark.parametrize("condition", CONDITIONS, ids=lambda one: f"{one.column} {one.operator} {one.value}")
 def test_a_filter_gives_the_rows_that_meet_it_and_their_sums(asked: Snapshot, condition: Condition) -> None:
-    for query in queries(asked):
+    for query in grid_queries(asked):
         expected = [document for document in documents(asked, query) if holds(document, condition)]
         filtered = msgspec.structs.replace(query, conditions=(condition,))
         assert [document.key for document in documents(asked, filtered)] == [document.key for document in expected]
@@ -257,7 +235,7 @@ def added_up(documents: list[Document]) -> dict[tuple[str, str], Totals]:
 
 @pytest.mark.requirement("R33", "R35")
 def test_sums_of_a_view_and_of_its_groups_are_those_of_its_rows(asked: Snapshot) -> None:
-    for query in queries(asked):
+    for query in grid_queries(asked):
         rows = documents(asked, query)
         assert asked.totals(query) == added_up(rows)
         for by in get_args(GroupBy):
@@ -275,7 +253,7 @@ def test_sums_of_a_view_and_of_its_groups_are_those_of_its_rows(asked: Snapshot)
 @pytest.mark.parametrize("column", NAME_COLUMNS)
 def test_an_index_leads_to_the_documents_of_a_name(engine: Engine, column: str, operator: Any, value: str) -> None:
     with reader(engine).snapshot() as asked:
-        found = queries(asked, conditions=(Condition(column, operator, value),))
+        found = grid_queries(asked, conditions=(Condition(column, operator, value),))
         query = next(query for query in found if query.view == "all")
     asked_for: list[tuple[str, Any]] = []
     explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
@@ -300,7 +278,7 @@ def test_an_index_leads_to_the_documents_of_a_name(engine: Engine, column: str, 
 @pytest.mark.requirement("R33", "R35")
 def test_sums_of_a_filter_are_exact_beyond_64_bits(engine: Engine) -> None:
     with reader(engine).snapshot() as asked:
-        query = next(queries(asked, conditions=(Condition("document", "contains", "PT"),)))
+        query = next(grid_queries(asked, conditions=(Condition("document", "contains", "PT"),)))
     table, largest = tables.documents, 2**63 - 1
     with engine.connect() as connection, connection.begin() as transaction:
         before = sum(one.documents for one in totals(connection, query).values())
@@ -330,7 +308,7 @@ def test_rows_can_be_asked_for_by_when_they_were_last_tried(engine: Engine) -> N
         for (name, action), last in tried.items()
     ]
     with reader(engine).snapshot() as asked:
-        query = next(query for query in queries(asked) if query.view == "missing-actuals")
+        query = next(query for query in grid_queries(asked) if query.view == "missing-actuals")
 
     def found(operator: Any, value: Any) -> list[str]:
         filtered = msgspec.structs.replace(query, conditions=(Condition("last_retried", operator, value),))
@@ -352,7 +330,7 @@ def test_rows_can_be_asked_for_by_when_they_were_last_tried(engine: Engine) -> N
 
 @pytest.mark.requirement("R35")
 def test_a_search_finds_part_of_any_name_whatever_the_case(asked: Snapshot) -> None:
-    query = next(query for query in queries(asked, search="pt000487") if query.view == "all")
+    query = next(query for query in grid_queries(asked, search="pt000487") if query.view == "all")
     assert [document.document for document in documents(asked, query)] == ["USPM/USPM-PT000487"]
     assert documents(asked, msgspec.structs.replace(query, search="100%")) == []
 
@@ -419,7 +397,7 @@ def test_what_is_unreconciled_by_period_and_project_is_what_the_grids_say_in_gro
     parts = asked.by_month(company, window) if by == "month" else asked.by_project(company, window)
     told = {(part.kind, part.view, part.value): (part.amount, part.documents) for part in parts}
     grouped = {}
-    for query in queries(asked):
+    for query in grid_queries(asked):
         if query.view in ("missing-actuals", "missing-journal-lines"):
             part_of = "accounting_" + query.view.replace("-", "_").removesuffix("s")
             for group in asked.groups(query, by):
@@ -430,116 +408,8 @@ def test_what_is_unreconciled_by_period_and_project_is_what_the_grids_say_in_gro
     assert len({value for _, _, value in told}) > 1
 
 
-def test_what_is_unreconciled_by_project_is_told_from_an_index_alone_on_sqlite() -> None:
-    """PostgreSQL chooses by what it knows of the documents."""
-    engine = _fill(memory_store())
-    asked_for: list[Any] = []
-    with reader(engine).snapshot() as snapshot:
-        company = snapshot.company("USPM")
-        window = snapshot.window(company, None, None)
-    with engine.connect() as connection:
-        event.listen(connection, "before_cursor_execute", lambda *told: asked_for.append((told[2], told[3])))
-        by_project(connection, company.code, window)
-        oldest_open(connection, company.code)
-        questions = [one for one in asked_for if "FROM documents" in one[0]]
-        plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", told).all()) for sql, told in questions]
-    assert len(plans) == 2
-    assert "COVERING INDEX ix_documents_open_projects" in plans[0]
-    assert "B-TREE" not in plans[0]
-    assert "INDEX ix_documents_open (company=?)" in plans[1]
-
-
-@pytest.mark.requirement("R35")
-def test_sums_of_a_category_are_told_from_an_index_alone_and_its_pages_walk_by_date_on_sqlite() -> None:
-    engine = _fill(memory_store())
-    project = Condition("project", "is", "P-001")
-    with reader(engine).snapshot() as snapshot:
-        found = list(queries(snapshot, conditions=(Condition("category", "is", "Hotel-Expense"),)))
-        query = next(query for query in found if query.view == "all")
-    both = msgspec.structs.replace(query, conditions=(*query.conditions, project))
-    asked_for: list[Any] = []
-    with engine.connect() as connection:
-        event.listen(connection, "before_cursor_execute", lambda *told: asked_for.append((told[2], told[3])))
-        totals(connection, query)
-        page(connection, query)
-        totals(connection, both)
-        questions = [one for one in asked_for if "GROUP BY" in one[0] or "chains" in one[0]]
-        plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", told).all()) for sql, told in questions]
-    assert "COVERING INDEX ix_documents_category (company=? AND kind=? AND category=?)" in plans[0]
-    assert "B-TREE" not in plans[0]
-    assert all("INDEX ix_documents_all" in plan for plan in plans[1:-1])
-    assert "INDEX ix_documents_project" in plans[-1]
-
-
-@pytest.fixture
-def on_sqlite(tmp_path: Path) -> Iterator[Engine]:
-    """A store as a worker makes it: among indexes that are as good as each other, SQLite takes the one made last."""
-    engine = connect(f"sqlite:///{tmp_path}/store.sqlite", write=True)
-    migrate(engine)
-    yield _fill(engine)
-    engine.dispose()
-
-
-def plans(engine: Engine, ask: Callable[[Connection], object]) -> list[str]:
-    """How SQLite goes about what is asked of the documents."""
-    told: list[tuple[str, Any]] = []
-    with engine.connect() as connection:
-        event.listen(connection, "before_cursor_execute", lambda *one: told.append((one[2], one[3])))
-        ask(connection)
-        questions = [one for one in told if "of_page" in one[0] or "GROUP BY documents" in one[0]]
-        found = [
-            str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()) for sql, values in questions
-        ]
-    assert found
-    return found
-
-
-@pytest.mark.requirement("R33", "R35")
-@pytest.mark.parametrize("view", ["missing-actuals", "missing-journal-lines"])
-@pytest.mark.parametrize("sort", ["date", "amount", "since"])
-def test_a_page_of_what_is_missing_is_found_from_the_index_of_the_view_however_it_is_sorted_on_sqlite(
-    on_sqlite: Engine, view: View, sort: Sort
-) -> None:
-    with reader(on_sqlite).snapshot() as snapshot:
-        query = next(query for query in queries(snapshot, sort=sort) if query.view == view)
-    led = f"INDEX ix_documents_{view.replace('-', '_')} (company=? AND kind=? AND date"
-    filters = [
-        Condition("journal", "starts", "USPM"),
-        Condition("category", "starts", "Hotel"),
-        Condition("amount", "from", 5_000_000),
-        Condition("since", "from", 1),
-    ]
-    assert all(f"COVERING {led}" in plan for plan in plans(on_sqlite, lambda connection: page(connection, query)))
-    for one in filters:
-        filtered = msgspec.structs.replace(query, conditions=(one,))
-        for ask in (page, totals):
-            assert all(led in plan for plan in plans(on_sqlite, partial(ask, query=filtered)))
-
-
-@pytest.mark.requirement("R35")
-@pytest.mark.parametrize(
-    "condition",
-    [
-        Condition("category", "starts", "Hotel"),
-        Condition("category", "not", "Hotel-Expense"),
-        Condition("amount", "from", 5_000_000),
-        Condition("reconciled", "to", 5_000_000),
-    ],
-)
-def test_sums_filtered_on_categories_and_amounts_are_told_from_one_index_in_its_order_on_sqlite(
-    on_sqlite: Engine, condition: Condition
-) -> None:
-    with reader(on_sqlite).snapshot() as snapshot:
-        query = next(query for query in queries(snapshot, conditions=(condition,)) if query.view == "all")
-    for ask in (totals, partial(groups, by="category"), partial(groups, by="currency")):
-        found = plans(on_sqlite, partial(ask, query=query))
-        assert found
-        assert all("COVERING INDEX ix_documents_category (company=? AND kind=?" in plan for plan in found)
-        assert all("B-TREE" not in plan for plan in found)
-
-
 def test_what_cannot_be_asked_is_named(asked: Snapshot) -> None:
-    query = next(queries(asked))
+    query = next(grid_queries(asked))
     with pytest.raises(QueryError, match="cannot be filtered on 'luck'"):
         asked.totals(msgspec.structs.replace(query, conditions=(Condition("luck", "is", "1"),)))
     with pytest.raises(QueryError, match="cannot be grouped by 'luck'"):
@@ -547,7 +417,7 @@ def test_what_cannot_be_asked_is_named(asked: Snapshot) -> None:
 
 
 def test_every_column_says_what_the_document_says(asked: Snapshot) -> None:
-    query = next(query for query in queries(asked) if query.view == "all")
+    query = next(query for query in grid_queries(asked) if query.view == "all")
     for document in documents(asked, query)[:20]:
         for name, column in COLUMNS.items():
             value = value_of(document, name)

@@ -59,28 +59,13 @@ def test_a_replay_on_servers_ends_where_a_new_store_would_be(
         ingest(log, early, wrong.prefix)
     project(wrong)
     before = missing(wrong)
-    seen: set[tuple[int, int]] = set()
-    asking = threading.Event()
-
-    def ask() -> None:
-        with open_store(wrong, write=False) as engine:
-            reader = Reader(engine, load_maps(wrong), today=wrong.today)
-            while not asking.wait(0.02):
-                with reader.snapshot() as snapshot:
-                    company = snapshot.company("USPM")
-                    tiles = snapshot.summary(company, snapshot.window(company, None, None)).tiles
-                seen.add((tiles["expense_missing_actuals"].amount, tiles["expense_missing_journal_lines"].amount))
-
     with worker(wrong, tmp_path) as writer, worker(wrong, tmp_path) as other:
         with rehearsed(mended, everything) as replay:
             with open_log(mended, write=True) as log:
                 ingest(log, late, mended.prefix)
             until(lambda: left(mended) == 0, 30)
-            asker = threading.Thread(target=ask)
-            asker.start()
-            replay.put_in_place(lambda done, total: None)
-            asking.set()
-            asker.join()
+            with summaries_read_meanwhile(wrong) as summaries:
+                replay.put_in_place(lambda done, total: None)
         with open_log(mended, write=True) as log:
             ingest(log, late[:1], mended.prefix)
         # Both still have the wrong maps: they must not write to the rebuilt store, nor end.
@@ -101,7 +86,31 @@ def test_a_replay_on_servers_ends_where_a_new_store_would_be(
     project(undisturbed)
     assert canonical(mended) == canonical(undisturbed)
     assert missing(mended) != before
-    assert 1 <= len(seen) <= 3, seen
+    assert 1 <= len(summaries) <= 3, summaries
+
+
+@contextmanager
+def summaries_read_meanwhile(settings: Settings) -> Iterator[set[tuple[int, int]]]:
+    """Read the summary again and again within the block. Yields the set of the amounts of its two expense tiles."""
+    amounts: set[tuple[int, int]] = set()
+    stop = threading.Event()
+
+    def read() -> None:
+        with open_store(settings, write=False) as engine:
+            reader = Reader(engine, load_maps(settings), today=settings.today)
+            while not stop.wait(0.02):
+                with reader.snapshot() as snapshot:
+                    company = snapshot.company("USPM")
+                    tiles = snapshot.summary(company, snapshot.window(company, None, None)).tiles
+                amounts.add((tiles["expense_missing_actuals"].amount, tiles["expense_missing_journal_lines"].amount))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield amounts
+    finally:
+        stop.set()
+        thread.join()
 
 
 def left(settings: Settings) -> int:

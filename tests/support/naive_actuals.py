@@ -1,0 +1,94 @@
+"""How far actuals have advanced in Finance, by the naive model."""
+
+from datetime import datetime
+
+from tests.support.naive_chains import JOURNAL, JOURNAL_LINE, STAGING, Chains
+from tests.support.naive_records import Record
+from tests.support.naive_values import choice, row_id
+
+LINE_STATES = {
+    0: "draft", 1: "error", 2: "processing", 3: "posted", 4: "unrecoverable", 5: "invalid-actual",
+}  # fmt: skip
+# How far an actual got in Finance, least advanced first.
+STEPS = (
+    "not-imported", "line-not-seen", "draft", "invalid-actual", "error", "unrecoverable",
+    "processing", "posted",
+)  # fmt: skip
+# The causes that rest on an absence, and the system that would have sent what is absent. The other causes rest on
+# something seen.
+AWAITED_FROM = {
+    "not-synced-to-dataverse": "dataverse",
+    "not-approved": "dataverse",
+    "not-confirmed": "dataverse",
+    "no-actual-made": "dataverse",
+    "actual-not-synced-back": "finance",
+    "not-imported": "finance",
+    "line-not-seen": "finance",
+}
+
+
+class Actuals(Chains):
+    """How far each actual has advanced in Finance, and what its feeds are known to have sent."""
+
+    def _claim(self, cause: str, since: datetime, awaited: str | None = None) -> str:
+        """The cause; when it rests on an absence, only as far as the source is known to have been heard.
+
+        `since` is the time of the step before; `awaited` the entity of a row that is not there at all.
+        """
+        if cause not in AWAITED_FROM:
+            return cause
+        until = self.complete_until.get(AWAITED_FROM[cause])
+        if until is not None:
+            return cause if until >= since else "feed-silent"
+        return "not-observed" if awaited and awaited not in self.entities_seen else cause
+
+    def _staging_rows(self, actual: Record) -> list[Record]:
+        return [s for s in self._all(STAGING) if row_id(s.get("ActualId")) == actual.id]
+
+    def _reached(self, actual: Record) -> bool:
+        return bool(self._staging_rows(actual)) or self._posted(actual)
+
+    def _posted(self, actual: Record) -> bool:
+        """A posted journal line, a voucher on a staging row, or a voucher on the actual."""
+        if actual.text("assumed_vouchernumber", "msdyn_externalreferenceid"):
+            return True
+        return any(self._step_of_row(row) == "posted" for row in self._staging_rows(actual))
+
+    def _step_of_row(self, staging: Record) -> str:
+        line_id = row_id(staging.get("ProjAdvancedJournalLine"))
+        line = self._find(JOURNAL_LINE, line_id)
+        if staging.text("VoucherNumber", "Voucher"):
+            return "posted"
+        if line_id is None:
+            return "not-imported"
+        if line is None:
+            return "line-not-seen"
+        return self._line_state(line)
+
+    def _line_state(self, line: Record) -> str:
+        """The line's own state, else its journal's; an unknown state counts as draft."""
+        status = line.get("Status")
+        if status is None:
+            journal = self._find(JOURNAL, line.get("ProjAdvancedJournal"))
+            status = journal.get("Status") if journal else None
+        found = choice(status)
+        return LINE_STATES.get(found, "draft") if found is not None else "draft"
+
+    def _furthest_rows(self, actual: Record) -> list[Record]:
+        """Of several staging rows of an actual the most advanced ones are judged."""
+        rows = self._staging_rows(actual)
+        furthest = max((STEPS.index(self._step_of_row(row)) for row in rows), default=None)
+        return [row for row in rows if STEPS.index(self._step_of_row(row)) == furthest]
+
+    def _step(self, actual: Record) -> str:
+        return self._step_of_row(self._furthest_rows(actual)[0])
+
+    def _line_of(self, actuals: list[Record]) -> Record | None:
+        """The journal line to show, of those that were seen: a posted one before others, then the smallest RecId."""
+        lines = [
+            line
+            for actual in actuals
+            for row in self._furthest_rows(actual)
+            if (line := self._find(JOURNAL_LINE, row.get("ProjAdvancedJournalLine")))
+        ]
+        return min(lines, key=lambda line: (self._line_state(line) != "posted", len(line.id), line.id), default=None)

@@ -1,0 +1,390 @@
+"""Documents of Finance lines, judged by the naive model: position, cause, exclusion and the parts of the amount."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from tests.support.naive_actuals import STEPS, Actuals
+from tests.support.naive_chains import (
+    ACTUAL,
+    CONNECTION,
+    EXPENSE,
+    EXPENSE_LINE,
+    EXPENSE_RECORD,
+    INVOICE_LINE,
+    INVOICE_LINE_RECORD,
+    JOURNAL,
+    JOURNAL_LINE,
+    POSTED_LINE,
+    STAGING,
+    corrects,
+)
+from tests.support.naive_records import PENDING_LINE, PENDING_PROJECT, Record
+from tests.support.naive_values import (
+    ARITHMETIC,
+    choice,
+    code,
+    day,
+    fits,
+    money,
+    number,
+    rounded,
+    row_id,
+    shown,
+    total,
+    written,
+)
+
+PARTS = ("missing_actual", "missing_journal_line", "reconciled", "difference")
+POSTED_HEADER = "VendInvoiceJour"
+INVOICE_RECORD = "msdyn_projectvendorinvoice"
+KIND_OF_LINE = {EXPENSE_LINE: EXPENSE, POSTED_LINE: INVOICE_LINE}
+RECORD_OF_KIND = {EXPENSE: EXPENSE_RECORD, INVOICE_LINE: INVOICE_LINE_RECORD}
+COST = 192350000
+EXPENSE_STATUS_APPROVED = {192350002, 192350004, 192350005}  # approved, posted, paid
+HEADER_CONFIRMED, HEADER_CANCELLED = 900000002, 900000003
+FINANCE_APPROVED, FINANCE_POSTED, FINANCE_CANCELLED = {3, 5}, 6, 8
+
+
+@dataclass
+class Document:
+    """A row of a grid. Parts and accounting amounts are None where they cannot be computed."""
+
+    line: Record
+    kind: str
+    name: str
+    company: str
+    on: date | None
+    voucher: str | None
+    project: str | None
+    category: str | None
+    currency: str | None
+    rate: Decimal | None
+    amount: Decimal | None
+    accounting_amount: Decimal | None
+    accounting_currency: str | None = None
+    position: str = ""
+    excluded: str | None = None
+    cause: str | None = None
+    journal: str | None = None
+    journal_voucher: str | None = None
+    parts: dict[str, Decimal | None] = field(default_factory=lambda: dict.fromkeys(PARTS))
+    accounting: dict[str, Decimal | None] = field(default_factory=lambda: dict.fromkeys(PARTS))
+
+    def is_in(self, view: str) -> bool:
+        match view:
+            case "all":
+                return True
+            case "reconciled":
+                return self.position == "reconciled"
+            case "missing-actuals":
+                return self.position == "missing-actual" or bool(self.parts["missing_actual"])
+            case "missing-journal-lines":
+                part = self.parts["missing_journal_line"]
+                return self.position == "missing-journal-line" or bool(part)
+        raise ValueError(f"no such view: {view}")
+
+    def is_between(self, start: date | None, end: date | None) -> bool:
+        """A document without a date is in every window."""
+        if self.on is None:
+            return True
+        return (start is None or start <= self.on) and (end is None or self.on <= end)
+
+    def row(self) -> dict[str, Any]:
+        own, accounting = self.currency, self.accounting_currency
+        return {
+            "document": self.name,
+            "company": self.company,
+            "kind": self.kind,
+            "position": self.position,
+            "excluded": self.excluded,
+            "cause": self.cause,
+            "amount": shown(self.amount, own),
+            "currency": own,
+            **{part: shown(self.parts[part], own) for part in PARTS},
+            "accounting_currency": accounting,
+            "accounting": {
+                # All five or none: an amount with parts that are not computable would not add up.
+                "amount": shown(
+                    self.accounting_amount if self.accounting["difference"] is not None else None, accounting
+                ),
+                **{part: shown(self.accounting[part], accounting) for part in PARTS},
+            },
+            "date": written(self.on),
+            "voucher": self.voucher,
+            "project": self.project,
+            "category": self.category,
+            "journal": self.journal,
+            "journal_voucher": self.journal_voucher,
+        }
+
+
+class Documents(Actuals):
+    """The documents of the Finance lines, with position, cause and the parts of their amounts."""
+
+    def __init__(self, events: Iterable[dict[str, Any]]) -> None:
+        super().__init__(events)
+        self._documents = [
+            document
+            for record in self.records.values()
+            if record.entity in KIND_OF_LINE and (document := self._document(record))
+        ]
+
+    def _document(self, line: Record) -> Document | None:
+        """Describe and judge a Finance line; None for a line that has no row."""
+        chain = self._chain_of[line.key]
+        keeper = min(record.key for record in chain if record.entity in KIND_OF_LINE)
+        is_keeper = line.key == keeper
+        document = self._describe(line, is_keeper)
+        if document is None:
+            return None
+        mine = chain if is_keeper else []
+        costs = [r for r in mine if r.entity == ACTUAL and choice(r.get("msdyn_transactiontypecode")) == COST]
+        if document.position != "not-posted" and (reason := self._exclusion(document, costs)):
+            document.position, document.excluded = "excluded", reason
+        if document.position:
+            document.parts = dict.fromkeys(PARTS, Decimal(0))
+            document.accounting = dict.fromkeys(PARTS, Decimal(0))
+            return document
+        self._judge(document, mine, [actual for actual in costs if not skips_sync(actual)])
+        return document
+
+    def _describe(self, line: Record, is_keeper: bool) -> Document | None:
+        """The facts of the Finance line; the position `not-posted` is already decided here."""
+        company = line.company
+        if company is None:
+            return None
+        document = (
+            self._describe_expense(line, company)
+            if line.entity == EXPENSE_LINE
+            else self._describe_invoice_line(line, company)
+        )
+        if document is None:
+            return None
+        document.name = f"{company}/{document.name if document.name and is_keeper else line.id}"
+        document.accounting_currency = accounting = self._accounting_currency(company) or document.currency
+        if document.accounting_amount is None and document.amount is not None:
+            if document.rate is not None:
+                booked = rounded(document.amount * document.rate / 100, accounting)
+                document.accounting_amount = booked if fits(booked) else None
+            elif document.currency and document.currency == accounting:
+                document.accounting_amount = document.amount
+        return document
+
+    def _describe_expense(self, line: Record, company: str) -> Document | None:
+        """The facts of an expense line; None for one that is neither posted nor approved."""
+        status, voucher = choice(line.get("ApprovalStatus")), line.text("Voucher")
+        not_posted = status != FINANCE_POSTED and not voucher
+        if not_posted and status not in FINANCE_APPROVED:
+            return None
+        net = money(line.get("NetTransactionAmount"))
+        return Document(
+            line=line,
+            kind=EXPENSE,
+            name=line.text("ProjTransId") or "",
+            company=company,
+            on=day(line.get("TransDate")),
+            voucher=voucher,
+            project=line.text("ProjId"),
+            category=line.text("CostType"),
+            currency=code(line.get("ExchangeCode")),
+            rate=number(line.get("ExchangeRate")) or None,
+            amount=money(line.get("AmountCurr")) if net is None else net,
+            accounting_amount=money(line.get("AmountMST")),
+            position="not-posted" if not_posted else "",
+        )
+
+    def _describe_invoice_line(self, line: Record, company: str) -> Document:
+        """The facts of a posted vendor invoice line, of its invoice, and of its pending project row."""
+        header, extension = self._posted_header(line), self._project_extension(line)
+        return Document(
+            line=line,
+            kind=INVOICE_LINE,
+            name=(extension.text("ProjTransId") if extension else None) or "",
+            company=company,
+            on=day(line.get("InvoiceDate")),
+            voucher=header.text("LedgerVoucher") if header else None,
+            project=extension.text("ProjId") if extension else None,
+            category=extension.text("ProjCategoryId") if extension else None,
+            currency=code(line.get("CurrencyCode")),
+            rate=(number(header.get("ExchRate")) if header else None) or None,
+            amount=money(line.get("LineAmount")),
+            accounting_amount=money(line.get("LineAmountMST")),
+        )
+
+    def _posted_header(self, line: Record) -> Record | None:
+        """The posted invoice of a posted line: same company, invoice and date."""
+
+        def names(record: Record) -> tuple[str | None, str | None, date | None]:
+            return record.company, code(record.get("InvoiceId")), day(record.get("InvoiceDate"))
+
+        if None in names(line):
+            return None
+        found = [j for j in self._all(POSTED_HEADER) if names(j) == names(line)]
+        return found[0] if len(found) == 1 else None  # two vendors with one number: neither
+
+    def _project_extension(self, line: Record) -> Record | None:
+        """The project row of a posted invoice line, found through its pending line."""
+        source = row_id(line.get("SourceDocumentLine"))
+        pending = {r.id for r in self._all(PENDING_LINE) if source and row_id(r.get("SourceDocumentLine")) == source}
+        rows = self._all(PENDING_PROJECT)
+        return next((r for r in rows if row_id(r.get("VendInvoiceInfoLineRefRecId")) in pending), None)
+
+    def _exclusion(self, document: Document, costs: list[Record]) -> str | None:
+        line = document.line
+        charged: str | None
+        if document.kind == EXPENSE:
+            cancelled = choice(line.get("ApprovalStatus")) == FINANCE_CANCELLED
+            charged = code(line.get("InterCompanyLE"))
+        else:
+            cancelled = False
+            extension = self._project_extension(line)
+            charged = code(extension.get("ProjDataAreaId")) if extension else None
+        if not document.project:
+            return "no-project"
+        if cancelled:
+            return "cancelled"
+        if charged and charged != document.company:
+            return "intercompany-cost"
+        if costs and all(skips_sync(actual) for actual in costs):
+            return "skip-sync"
+        return None
+
+    def _judge(self, document: Document, chain: list[Record], actuals: list[Record]) -> None:
+        """Position, cause, journal and amounts of a processed line that is not excluded."""
+        reversals = [r for r in chain if r.entity == CONNECTION and corrects(r) == "reversing"]
+        reversing = {row_id(connection.get("msdyn_transaction1")) for connection in reversals}
+        counting = [actual for actual in actuals if self._reached(actual)]
+        not_reached = [actual for actual in actuals if not self._reached(actual)]
+        posted = [actual for actual in counting if self._posted(actual)]
+        not_posted = [actual for actual in counting if not self._posted(actual)]
+        counting_ids = {actual.id for actual in counting}
+        reversed_ids = {
+            row_id(connection.get("msdyn_transaction2"))
+            for connection in reversals
+            if row_id(connection.get("msdyn_transaction1")) in counting_ids
+        }
+        effective = [a for a in counting if a.id not in reversing and a.id not in reversed_ids]
+
+        line: Record | None = None
+        if not effective or not_reached:
+            document.position = "missing-actual"
+            document.cause = self._cause_of_missing_actual(document, chain, actuals, not_reached)
+        elif not_posted:
+            document.position = "missing-journal-line"
+            step = min((self._step(actual) for actual in not_posted), key=STEPS.index)
+            least = [actual for actual in not_posted if self._step(actual) == step]
+            since = min(row.touched for actual in least for row in self._furthest_rows(actual))
+            awaited = JOURNAL_LINE if step == "line-not-seen" else None
+            document.cause = self._claim(step, since, awaited)
+            line = self._line_of(least)
+        else:
+            document.position = "reconciled"
+            line = self._line_of([min(effective, key=lambda actual: actual.key)])
+        if line:
+            journal = self._find(JOURNAL, line.get("ProjAdvancedJournal"))
+            document.journal = journal.text("ProjAdvancedJournalId") if journal else None
+            document.journal_voucher = line.text("Voucher")
+
+        self._divide(document, (not_reached, not_posted, posted), is_missing=not effective)
+
+    def _divide(self, document: Document, groups: tuple[list[Record], ...], *, is_missing: bool) -> None:
+        """Divide the amount into its parts. Groups are the actuals without journal line, not posted, and posted."""
+        actuals = [actual for group in groups for actual in group]
+        amounts = {actual.id: self._amount_in_document_currency(actual, document) for actual in actuals}
+        if document.amount is None or None in amounts.values():
+            document.amount = document.accounting_amount = None  # not computable
+            return
+        sums = [total(amounts[actual.id] or Decimal(0) for actual in group) for group in groups]
+        if is_missing:
+            sums[0] = document.amount
+        parts = dict(zip(PARTS, [*sums, document.amount - total(sums)], strict=True))
+        if not fits(*parts.values()):
+            document.amount = document.accounting_amount = None
+            return
+        document.parts = {**parts}
+        shares = split(document, parts)
+        document.accounting = shares if fits(*filter(None, shares.values())) else dict.fromkeys(PARTS)
+
+    def _cause_of_missing_actual(
+        self,
+        document: Document,
+        chain: list[Record],
+        actuals: list[Record],
+        not_reached: list[Record],
+    ) -> str:
+        """The furthest step that was reached decides."""
+        if not_reached:
+            since = min(actual.touched for actual in not_reached)
+            return self._claim("actual-not-synced-back", since, STAGING)
+        if actuals:
+            return "actual-reversed"
+        records = [r for r in chain if r.entity == RECORD_OF_KIND[document.kind]]
+        if not records:
+            line = document.line
+            decided_by = "Voucher" if line.text("Voucher") else "ApprovalStatus"
+            since = line.times.get(decided_by, line.touched)
+            return self._claim("not-synced-to-dataverse", since, RECORD_OF_KIND[document.kind])
+        record = min(records, key=lambda r: (choice(r.get("statecode")) == 1, r.key))
+        inactive = choice(record.get("statecode")) == 1
+        if document.kind == EXPENSE:
+            since = record.times.get("msdyn_expensestatus", record.touched)
+            if inactive:
+                return "cancelled-in-dataverse"
+            if choice(record.get("msdyn_expensestatus")) not in EXPENSE_STATUS_APPROVED:
+                return self._claim("not-approved", since)
+            return self._claim("no-actual-made", since, ACTUAL)
+        header = self._find(INVOICE_RECORD, record.get("msdyn_vendorinvoice"))
+        status = choice(header.get("statuscode")) if header else None
+        since = header.times.get("statuscode", header.touched) if header else record.touched
+        if inactive or status == HEADER_CANCELLED:
+            return "cancelled-in-dataverse"
+        if status != HEADER_CONFIRMED:
+            if header and header.get("msdyn_enableautomaticconfirmation") in (False, 0):
+                return "awaiting-manual-verification"
+            return self._claim("not-confirmed", since, None if header else INVOICE_RECORD)
+        return self._claim("no-actual-made", since, ACTUAL)
+
+    def _amount_in_document_currency(self, actual: Record, document: Document) -> Decimal | None:
+        """The actual's amount; one in another currency goes through accounting currency and rate."""
+        own = self._currency_of(actual)
+        if own is None or document.currency is None or own == document.currency:
+            return money(actual.get("msdyn_amount"))
+        booked = money(actual.get("assumed_accountingamount"))
+        if booked is None:
+            rows = self._furthest_rows(actual)
+            booked = next((found for s in rows if (found := money(s.get("AccountingAmount"))) is not None), None)
+        if booked is None:
+            return None
+        if document.rate is not None:
+            back = rounded(ARITHMETIC.divide(booked * 100, document.rate), document.currency)
+            return back if fits(back) else None
+        return booked if document.currency == document.accounting_currency else None
+
+
+def skips_sync(actual: Record) -> bool:
+    return actual.get("assumed_skipsync") in (True, 1)
+
+
+def split(document: Document, parts: dict[str, Decimal]) -> dict[str, Decimal | None]:
+    """The document's accounting amount in the proportions of its parts, to the last cent."""
+    currency, booked, amount = (
+        document.accounting_currency,
+        document.accounting_amount,
+        document.amount,
+    )
+    if booked is None:
+        return dict.fromkeys(PARTS)
+    if not amount:
+        same = bool(currency) and document.currency == currency
+        rate = document.rate if document.rate is not None else Decimal(100) if same else None
+        if rate is None and any(parts.values()):
+            return dict.fromkeys(PARTS)
+        shares = {part: rounded(parts[part] * (rate or 0) / 100, currency) for part in PARTS[:3]}
+        return {**shares, "difference": booked - total(shares.values())}
+    shares = {part: rounded(ARITHMETIC.divide(booked * value, amount), currency) for part, value in parts.items()}
+    largest = max(PARTS, key=lambda part: abs(shares[part]))  # at a tie the first
+    shares[largest] += booked - total(shares.values())
+    return {**shares}
