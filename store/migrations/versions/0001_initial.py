@@ -13,7 +13,18 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Make every table."""
+    """Create every table."""
+    _create_chains()
+    _create_documents()
+    _index_documents()
+    _create_findings_and_leases()
+    _create_links_offsets_and_outbox()
+    _create_process_messages()
+    _create_records_settings_and_sources()
+    _create_totals_and_unsynced()
+
+
+def _create_chains() -> None:
     op.create_table(
         "chains",
         sa.Column("id", _KEY, nullable=False),
@@ -21,6 +32,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         comment="What was decided about the records of one document line: engine.documents.Chain",
     )
+
+
+def _create_documents() -> None:
     op.create_table(
         "documents",
         sa.Column("key", _KEY, nullable=False),
@@ -55,6 +69,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key"),
         comment="One row for each document line: what the grids filter, sort and add up",
     )
+
+
+def _index_documents() -> None:
     op.create_index("ix_documents_all", "documents", ["company", "kind", "date", "key"], unique=False)
     op.create_index("ix_documents_amount", "documents", ["company", "kind", "amount", "key"], unique=False)
     op.create_index("ix_documents_since", "documents", ["company", "kind", "since", "key"], unique=False)
@@ -83,6 +100,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("views & 3 <> 0"),
         postgresql_where=sa.text("views & 3 <> 0"),
     )
+
+
+def _create_findings_and_leases() -> None:
     op.create_table(
         "findings",
         sa.Column("owner", _KEY, nullable=False, comment="A chain, or the record key of a row that others point to"),
@@ -104,6 +124,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
         comment="Which worker writes: store.lease",
     )
+
+
+def _create_links_offsets_and_outbox() -> None:
     op.create_table(
         "links",
         sa.Column("token", _KEY, nullable=False),
@@ -130,6 +153,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         comment="What is to be published; written with its cause, sent after, at least once",
     )
+
+
+def _create_process_messages() -> None:
     op.create_table(
         "process_messages",
         sa.Column("source", sa.Text(), nullable=False),
@@ -148,6 +174,9 @@ def upgrade() -> None:
         comment="What Finance's processes said: the error log",
     )
     op.create_index("ix_process_messages_at", "process_messages", ["at"], unique=False)
+
+
+def _create_records_settings_and_sources() -> None:
     op.create_table(
         "recomputations",
         sa.Column("token", _KEY, nullable=False),
@@ -176,6 +205,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source"),
         comment="Up to when a source says that it has sent everything (R21)",
     )
+
+
+def _create_totals_and_unsynced() -> None:
     op.create_table(
         "totals",
         sa.Column("company", _KEY, nullable=False),
