@@ -250,11 +250,13 @@ class ExpenseStory(DocumentStory):
         self.expenses = Expenses(flow)
 
     def post(self, overrides: Columns | None = None) -> None:
+        """Post the expense in Finance. `overrides` replace columns of its row."""
         self.expenses.process(self.line, self.at, overrides)
 
     def export(
         self, *, overrides: Columns | None = None, posted: bool = True, external_id: str | None = None
     ) -> SourceRecord:
+        """Copy the expense to Dataverse, after posting it if `posted`. Returns its record there."""
         if posted:
             self.post()
         variant = self.chance.randrange(6)
@@ -276,11 +278,13 @@ class ExpenseStory(DocumentStory):
         return {"assumed_owningcompany": self.flow.reference_ids.lookup("cdm_company", self.line.company, named=True)}
 
     def approve(self, *, overrides: Columns | None = None, external_id: str | None = None) -> SourceRecord:
+        """Export the expense, and approve its record in Dataverse."""
         source = self.export(overrides=overrides, external_id=external_id)
         self.expenses.decide(source, self.at + _DECIDED)
         return source
 
     def cancel_in_dataverse(self) -> None:
+        """Export the expense, and deactivate its record in Dataverse."""
         self.expenses.deactivate(self.export(), self.at + timedelta(minutes=6))
 
 
@@ -306,15 +310,19 @@ class InvoiceStory(DocumentStory):
         self.now += timedelta(seconds=10 + 60 * line.line_number)
 
     def post(self, overrides: Columns | None = None) -> None:
+        """Post the invoice in Finance."""
         self.invoice.post(self.at, overrides)
 
     def export(self, *, overrides: Columns | None = None) -> SourceRecord:
+        """Copy the invoice to Dataverse. Returns the record of this line."""
         return self.invoice.export(self.at)[self.line.line_number - 1]
 
     def approve(self, *, overrides: Columns | None = None) -> SourceRecord:
+        """Confirm the invoice in Dataverse. Returns the record of this line."""
         return self.invoice.confirm(self.at)[self.line.line_number - 1]
 
     def cancel_in_dataverse(self) -> None:
+        """Cancel the invoice in Dataverse."""
         self.invoice.stop(self.at, invoices.CANCELED)
 
 

@@ -126,12 +126,15 @@ class PlainPayloads:
     """Every event is a CloudEvent (R4)."""
 
     def story(self, arriving: list[TimedEvent], whole: list[TimedEvent]) -> list[TimedEvent]:
+        """Return the arriving events unchanged."""
         return arriving
 
     def sent(self, event: SimulatedEvent) -> SimulatedEvent:
+        """Return the event unchanged."""
         return event
 
     def polled(self, event: SimulatedEvent) -> SimulatedEvent:
+        """Return the row unchanged."""
         return event
 
 

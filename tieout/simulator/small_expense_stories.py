@@ -338,6 +338,7 @@ class ExpenseStories:
         self.scenario.reconciled(line)
 
     def not_posted(self, line: ExpenseLine, at: datetime, status: int) -> None:
+        """Enter an expense that is approved or ready (`status`), but not posted."""
         self.expenses.enter(line, at - timedelta(hours=26))
         self.expenses.approve(line, at, status=status)
         self.scenario.label(line, "not-posted")
