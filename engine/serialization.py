@@ -3,63 +3,62 @@
 Member names are a public contract (`docs/topics.md`).
 """
 
-from typing import Any
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
 
 from engine import money
 from engine.errorlog.known_messages import catalogued, recognise
 from engine.errorlog.lifecycle import ErrorStatus, Run
 from engine.events.facts import ProcessMessage, iso
-from engine.reconciliation.documents import PART_NAMES, Amounts, Document
+from engine.reconciliation.documents import Amounts, Document
+from engine.reconciliation.fields import FIELDS, ValueType
 
+_TO_JSON: Final[dict[ValueType, Callable[[Any, str | None], Any]]] = {
+    "amount": money.text,
+    "time": lambda value, _: iso(value),
+    "codes": lambda value, _: list(value),
+}
 
-def amounts_json(amounts: Amounts | None, currency: str | None) -> dict[str, str | None]:
-    """Return the five amounts as digits with the currency's decimals; null if they cannot be computed."""
-    if amounts is None:
-        return dict.fromkeys(("amount", *PART_NAMES))
-    return {
-        "amount": None if amounts.amount is None else money.text(amounts.amount, currency),
-        "missing_actual": money.text(amounts.missing_actual, currency),
-        "missing_journal_line": money.text(amounts.missing_journal_line, currency),
-        "reconciled": money.text(amounts.reconciled, currency),
-        "difference": money.text(amounts.difference, currency),
-    }
+# Every changed document is published, so attributes are read at once, and only those are visited that need it.
+_PUBLISHED: Final = [field for field in FIELDS if field.published]
+_MEMBERS: Final[dict[str, Any]] = dict.fromkeys(field.group or field.name for field in _PUBLISHED)
+_PLAIN: Final = [field for field in _PUBLISHED if field.read is not None and not field.part]
+_PLAIN_NAMES: Final = [field.name for field in _PLAIN]
+_plain_values: Final = attrgetter(*(field.source for field in _PLAIN))
+_CONVERTED: Final = [(field, _TO_JSON[field.type]) for field in _PLAIN if field.type in _TO_JSON]
+_DIVIDED: Final = [field for field in _PUBLISHED if field.read is not None and field.part]
 
 
 def document_json(document: Document) -> dict[str, Any]:
-    """Return a document as a JSON object, without the members that depend on the time of day (`in_flight`,
-    `feed-silent`).
+    """Return a document as a JSON object, without the members that depend on the time of reading (`in_flight`,
+    `feed-silent`); `last_retried` is null.
+
+    Amounts are digits with the decimals of their currency, null if they cannot be computed.
     """
-    line_amount = document.journal_line_amount
+    members = _MEMBERS.copy()
+    members.update(zip(_PLAIN_NAMES, _plain_values(document), strict=True))
+    for field, convert in _CONVERTED:
+        value = members[field.name]
+        if value is not None:
+            members[field.name] = convert(value, getattr(document, field.currency) if field.currency else None)
+    for field in _DIVIDED:
+        parts = _parts_json(getattr(document, field.source), getattr(document, field.currency))
+        if field.group:
+            members[field.group] = parts
+        else:
+            members.update(parts)
+    return members
+
+
+def _parts_json(amounts: Amounts | None, currency: str | None) -> dict[str, str | None]:
+    if amounts is None:
+        return dict.fromkeys(Amounts.__struct_fields__)
     return {
-        "document": document.document,
-        "company": document.company,
-        "kind": document.kind,
-        "position": document.position,
-        "excluded": document.excluded,
-        "cause": document.cause,
-        **amounts_json(document.amounts, document.currency),
-        "currency": document.currency,
-        "accounting_currency": document.accounting_currency,
-        "accounting": amounts_json(document.accounting, document.accounting_currency),
-        "date": document.date,
-        "voucher": document.voucher,
-        "project": document.project,
-        "project_name": document.project_name,
-        "category": document.category,
-        "exchange_rate": document.exchange_rate,
-        "vendor": document.vendor,
-        "vendor_name": document.vendor_name,
-        "invoice": document.invoice,
-        "line_number": document.line_number,
-        "actual": document.has_actual,
-        "journal": document.journal,
-        "journal_line_amount": None if line_amount is None else money.text(line_amount, document.journal_line_currency),
-        "journal_line_currency": document.journal_line_currency,
-        "journal_voucher": document.journal_voucher,
-        "posted_date": document.posted_date,
-        "last_retried": None,  # from the attempt log, not from events
-        "since": iso(document.since),
-        "findings": list(document.findings),
+        part: None if value is None else money.text(value, currency)
+        for part, value in zip(Amounts.__struct_fields__, msgspec.structs.astuple(amounts), strict=True)
     }
 
 

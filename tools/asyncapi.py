@@ -6,12 +6,13 @@ Run by `make asyncapi`; the tests fail when the file is stale, and when a messag
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 
 from engine.events.facts import Source
-from engine.reconciliation.documents import Cause, Excluded, Kind, PositionName
+from engine.reconciliation import documents
+from engine.reconciliation.fields import FIELDS, DocumentField
 from engine.sync import commands
 from store.operational import state_topic
 from streams.codec import ANSWERED, cloudevents
@@ -35,42 +36,28 @@ class Split(msgspec.Struct):
     difference: Amount
 
 
-class Position(msgspec.Struct):
-    """A document line and where it stands. Members that are null are left out; new ones may come."""
+def _member(field: DocumentField) -> tuple[str, Any] | tuple[str, Any, None]:
+    """Return a member of a position: name and type, with the default of one that may be left out."""
+    if field.type in ("amount", "time"):
+        type_: Any = str if field.required and not field.part else Amount
+    elif field.type == "codes":
+        type_ = list[str]
+    else:
+        type_ = get_type_hints(documents.Document).get(field.source, str | None)
+    return (field.name, type_, None) if type(None) in get_args(type_) else (field.name, type_)
 
-    document: str
-    kind: Kind
-    position: PositionName
-    since: str
-    findings: list[str]
-    actual: bool
-    company: str | None = None
-    excluded: Excluded | None = None
-    cause: Cause | None = None
-    amount: Amount = None
-    missing_actual: Amount = None
-    missing_journal_line: Amount = None
-    reconciled: Amount = None
-    difference: Amount = None
-    currency: str | None = None
-    accounting_currency: str | None = None
-    accounting: Split | None = None
-    date: str | None = None
-    voucher: str | None = None
-    project: str | None = None
-    project_name: str | None = None
-    category: str | None = None
-    exchange_rate: str | None = None
-    vendor: str | None = None
-    vendor_name: str | None = None
-    invoice: str | None = None
-    line_number: str | None = None
-    journal: str | None = None
-    journal_line_amount: Amount = None
-    journal_line_currency: str | None = None
-    journal_voucher: str | None = None
-    posted_date: str | None = None
-    last_retried: str | None = None
+
+Position = msgspec.defstruct(
+    "Position",
+    [
+        *(_member(field) for field in FIELDS if field.published and not field.group),
+        ("accounting", Split | None, None),
+    ],
+    kw_only=True,
+    namespace={
+        "__doc__": "A document line and where it stands. Members that are null are left out; new ones may come."
+    },
+)
 
 
 class RunStarted(msgspec.Struct):

@@ -1,18 +1,17 @@
 """Decide one chain: from its rows to documents with positions, findings and unsynced actuals."""
 
 from collections.abc import Collection, Sequence
-from typing import cast
 
 from msgspec.structs import replace
 
 from engine import money
 from engine.chains.records import Row
-from engine.chains.references import ReferenceData, resolve_reference
-from engine.events.facts import iso
+from engine.chains.references import ReferenceData
 from engine.reconciliation import findings
-from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts, StagingFacts
+from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
 from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Chain, Document, Finding, Unsynced
+from engine.reconciliation.fields import DecidedLine, document_of_line
 from engine.reconciliation.positions import Verdict, decide_position, divide
 from engine.reconciliation.unsynced_actuals import unsynced_actuals
 
@@ -50,66 +49,8 @@ def evaluate(
 def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Finding]]:
     division = divide(facts, verdict)
     document_findings = findings.of_document(facts, verdict, division)
-    line, header, project = facts.line, facts.header, facts.project_row
-    staging = _shown_staging(verdict)
-    journal_line = staging.line if staging is not None else None
-    journal = staging.journal if staging is not None else None
-    vendor = resolve_reference(facts.chain.reference_data, header, "vendor") if header is not None else None
-    # Positional, in the order of the fields: on this hot path keyword arguments cost more than some decisions.
-    document = Document(
-        line.key,
-        facts.name,
-        facts.kind.code,
-        line.company,
-        verdict.position,
-        verdict.excluded,
-        verdict.cause,
-        verdict.awaited,
-        verdict.evidence.at,
-        verdict.evidence,
-        facts.currency,
-        division.amounts,
-        facts.accounting_currency,
-        division.accounting,
-        line["date"],
-        facts.voucher,
-        facts.project,
-        project["name"] if project is not None else None,
-        _category(facts),
-        facts.rate,
-        facts.entered_amount,
-        header["vendor"] if header is not None else None,
-        vendor["name"] if vendor is not None else None,
-        line["invoice"],
-        line["line_number"],
-        bool(facts.effective),
-        journal["number"] if journal is not None else None,
-        journal_line["amount"] if journal_line is not None else None,
-        journal_line["currency"] if journal_line is not None else None,
-        journal_line["exchange_rate"] if journal_line is not None else None,
-        journal_line["voucher"] if journal_line is not None else None,
-        _posted_date(staging),
-        tuple(sorted({finding.code for finding in document_findings})),
-    )
-    return document, document_findings
-
-
-def _category(facts: DocumentFacts) -> str | None:
-    """Return the expense category; of an invoice line the project category, otherwise the procurement category."""
-    if facts.pending is not None and facts.pending["category"] is not None:
-        return cast(str, facts.pending["category"])
-    return cast("str | None", facts.line["category"])
-
-
-def _shown_staging(verdict: Verdict) -> StagingFacts | None:
-    """Return the staging row whose journal line the grid shows: that of the deciding actual."""
-    return verdict.deciding.most_advanced if verdict.deciding is not None else None
-
-
-def _posted_date(staging: StagingFacts | None) -> str | None:
-    if staging is None or not staging.line_posted or staging.journal is None or staging.journal["posted_at"] is None:
-        return None
-    return iso(staging.journal["posted_at"])[:10]
+    codes = tuple(sorted({finding.code for finding in document_findings}))
+    return document_of_line(DecidedLine(facts, verdict, division, codes)), document_findings
 
 
 def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynced]:

@@ -7,11 +7,12 @@ To add a kind: its roles (`engine.mapping.roles`), its entry here, its facts (a 
 `engine.reconciliation.expenses`), the class of its facts in `engine.reconciliation.document_facts`, and its map tables.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
 
-from engine.reconciliation.documents import Kind
+from engine.reconciliation.documents import PART_NAMES, Kind
 
 TileView = Literal["missing-actuals", "missing-journal-lines"]
 """The views of a grid that a tile leads to."""
@@ -62,6 +63,16 @@ class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
     ungrouped: frozenset[str]
     """The fields that its grid cannot be grouped by, because its documents do not have them."""
 
+    columns: tuple[str, ...]
+    """The fields of its grid (`engine.reconciliation.fields`) in their order: those of the workspace in Finance (R33,
+    R34), then those of tieout.
+    """
+
+    titles: Mapping[str, str] = {}
+    """The heads of the columns that have another one in its grid than in others."""
+
+
+_LAST_COLUMNS: Final = ("since", "findings", *PART_NAMES)
 
 EXPENSE: Final = DocumentKind(
     code="expense",
@@ -78,6 +89,13 @@ EXPENSE: Final = DocumentKind(
     plural="expenses",
     account="Expense",
     ungrouped=frozenset({"vendor", "invoice"}),
+    columns=(
+        *("document", "standing"),
+        *("category", "date", "amount", "currency", "exchange_rate", "voucher", "project", "project_name", "actual"),
+        *("journal", "journal_line_amount", "journal_voucher", "journal_line_currency", "posted_date"),
+        *("last_retried", "attempts"),
+        *_LAST_COLUMNS,
+    ),
 )
 VENDOR_INVOICE_LINE: Final = DocumentKind(
     code="vendor-invoice-line",
@@ -94,6 +112,15 @@ VENDOR_INVOICE_LINE: Final = DocumentKind(
     plural="vendor invoices",
     account="Vendor invoices",
     ungrouped=frozenset({"category"}),
+    columns=(
+        *("document", "standing"),
+        *("vendor", "vendor_name", "date", "invoice", "line_number", "amount", "currency", "voucher"),
+        *("project", "project_name", "actual"),
+        *("journal", "journal_line_amount", "journal_line_currency", "exchange_rate", "journal_voucher", "posted_date"),
+        *("last_retried", "attempts"),
+        *_LAST_COLUMNS,
+    ),
+    titles={"date": "Invoice date", "amount": "Line amount"},
 )
 
 KINDS: Final[dict[Kind, DocumentKind]] = {kind.code: kind for kind in (EXPENSE, VENDOR_INVOICE_LINE)}

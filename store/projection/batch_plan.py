@@ -16,7 +16,7 @@ from engine.errorlog.lifecycle import Deletion, subject_of
 from engine.events.facts import UNDATED, Change, Heartbeat, ProcessMessage
 from engine.events.notices import RereadRequest
 from engine.mapping.compiler import EntityMap
-from engine.reconciliation.documents import Amounts, Chain, Document, Finding
+from engine.reconciliation.documents import Chain, Document, Finding
 from engine.serialization import document_json
 from engine.sync.attempts import Request
 from store.operational.pins import setting_name
@@ -36,6 +36,7 @@ from store.projection.tile_totals import (
 )
 from store.schema import tables
 from store.schema.bulk_sql import delete, insert, upsert
+from store.schema.document_columns import stored_values
 
 _json = msgspec.json.Encoder().encode
 _NO_TOTALS: Final = Totals()
@@ -245,54 +246,9 @@ def position_json(document: Document) -> bytes:
     return _json({name: value for name, value in document_json(document).items() if value is not None})
 
 
-def _amount_columns(amounts: Amounts | None) -> tuple[int | None, int, int, int, int]:
-    """Return the columns of amounts in one currency; only the total is NULL if they cannot be computed."""
-    if amounts is None:
-        return None, 0, 0, 0, 0
-    return (
-        amounts.amount,
-        amounts.missing_actual,
-        amounts.missing_journal_line,
-        amounts.reconciled,
-        amounts.difference,
-    )
-
-
 def document_row(chain: str, document: Document) -> tuple[Any, ...]:
     """Return the row of a document in the table `documents`, in the order of its columns."""
-    return (
-        document.key,
-        chain,
-        document.document,
-        document.company or "",
-        document.kind,
-        document.date or "",
-        views_of(document),
-        document.position,
-        document.excluded,
-        document.cause,
-        document.since,
-        document.currency,
-        *_amount_columns(document.amounts),
-        document.accounting_currency,
-        *_amount_columns(document.accounting),
-        document.voucher,
-        document.project,
-        document.category,
-        document.vendor,
-        document.invoice,
-        document.journal,
-        document.project_name,
-        document.vendor_name,
-        document.line_number,
-        document.exchange_rate,
-        document.journal_line_amount,
-        document.journal_line_currency,
-        document.journal_voucher,
-        document.posted_date,
-        " ".join(document.findings) or None,
-        int(document.has_actual),
-    )
+    return (*stored_values(document), chain, views_of(document))
 
 
 def _plan_totals(plan: Plan, rows: ReadYourWrites, old: Documents, new: Documents) -> dict[TotalKey, Totals]:

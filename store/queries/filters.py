@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, select
 
 from engine.errors import QueryError
-from engine.reconciliation.documents import PART_NAMES
+from engine.reconciliation.fields import FIELDS, DocumentField, ValueType
 from store.schema import tables
 from store.schema.case_folding import folded
 
@@ -39,32 +39,39 @@ _TABLE: Final = tables.documents.c
 STATUS: Final = func.coalesce(_TABLE.cause, _TABLE.excluded, _TABLE.position)
 """Why a document has its position, as one code: its cause, else its exclusion, else its position."""
 
-_OF: Final[Mapping[Of, Iterable[str]]] = {
-    "text": (
-        *("document", "position", "excluded", "cause", "currency", "voucher", "project", "category", "vendor"),
-        *("invoice", "journal", "exchange_rate", "project_name", "vendor_name", "line_number"),
-        *("journal_line_currency", "journal_voucher", "findings"),
-    ),
-    "date": ("date", "posted_date"),
-    "time": ("since",),
-    "amount": ("amount", *PART_NAMES),
+_OF: Final[Mapping[ValueType, Of]] = {
+    "date": "date",
+    "time": "time",
+    "amount": "amount",
+    "flag": "flag",
+    "integer": "number",
 }
+"""The kind of a filter by the type of its values; `text` for other types."""
+
+# Values that the table `documents` does not have: the status, and columns of the attempt log, which contains few
+# documents.
+_EXPRESSIONS: Final[Mapping[str, ColumnElement[Any]]] = {
+    "standing": STATUS,
+    "last_retried": func.max(tables.syncs.c.last_at),
+    "attempts": func.max(tables.syncs.c.made),
+}
+
+
+def _stored(field: DocumentField) -> ColumnElement[Any]:
+    if field.name in _EXPRESSIONS:
+        return _EXPRESSIONS[field.name]
+    column = _TABLE[field.column]
+    return column if field.absent is None else func.coalesce(column, field.absent)
+
 
 COLUMNS: Final[Mapping[str, Column]] = {
-    **{name: Column(of, _TABLE[name]) for of, names in _OF.items() for name in names},
-    "standing": Column("text", STATUS),
-    "actual": Column("flag", _TABLE.has_actual),
-    # Shown as 0.00 without a journal line, as in Finance.
-    "journal_line_amount": Column("amount", func.coalesce(_TABLE.journal_line_amount, 0)),
-    # Columns of the attempt log, which contains few documents.
-    "last_retried": Column("time", func.max(tables.syncs.c.last_at)),
-    "attempts": Column("number", func.max(tables.syncs.c.made)),
+    field.name: Column(_OF.get(field.type, "text"), _stored(field)) for field in FIELDS if field.filtered
 }
 
-NAME_COLUMNS: Final = ("project", "voucher", "vendor", "invoice", "journal")
+NAME_COLUMNS: Final = tuple(field.name for field in FIELDS if field.indexed)
 """Columns with a case-insensitive index (`folded`), which is selective for a prefix."""
 
-SEARCH_COLUMNS: Final = ("document", "voucher", "project", "category", "vendor", "invoice", "journal")
+SEARCH_COLUMNS: Final = tuple(field.name for field in FIELDS if field.searched)
 """Columns of the quick search."""
 
 

@@ -1,16 +1,18 @@
 """A query for the rows, totals or groups of a grid."""
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from engine.calendar import Window
 from engine.reconciliation.documents import Kind
+from engine.reconciliation.fields import FIELDS
 from store.projection.tile_totals import View
 from store.queries.filters import Condition
 
-Sort = Literal["date", "amount", "since"]
-SORTS: Final[tuple[Sort, ...]] = ("date", "amount", "since")
+Sort = str
+"""The name of a field that a grid can be sorted by."""
+SORTS: Final[tuple[Sort, ...]] = tuple(field.name for field in FIELDS if field.sorted)
 
 PageKey = tuple[str | int | None, str]
 """Keyset pagination key: value in the sort column, and key of the document."""

@@ -13,6 +13,7 @@ from store.queries.access_paths import SMALL_VIEWS
 from store.queries.common import document_of
 from store.queries.grid_query import GridQuery, PageKey, Sort
 from store.schema import tables
+from store.schema.document_columns import stored_value
 
 
 class DocumentPage(msgspec.Struct, frozen=True):
@@ -25,13 +26,7 @@ class DocumentPage(msgspec.Struct, frozen=True):
 
 def page_key(document: Document, sort: Sort) -> PageKey:
     """Return the keyset pagination key of a document."""
-    match sort:
-        case "date":
-            return document.date or "", document.key
-        case "amount":
-            return None if document.amounts is None else document.amounts.amount, document.key
-        case "since":
-            return document.since, document.key
+    return stored_value(sort, document), document.key
 
 
 def page(connection: Connection, query: GridQuery) -> DocumentPage:

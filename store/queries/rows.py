@@ -1,8 +1,9 @@
 """Rows of a grid, pages and chains, as they are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 from engine.chains.records import Record
 from engine.events.facts import iso, microseconds
 from engine.reconciliation.documents import Document, Finding
+from engine.reconciliation.fields import DocumentField
 from engine.reconciliation.grace import Moment, in_flight, shown_cause, timed_findings
 from engine.serialization import document_json
 from store.operational.attempts import Attempt, LastAttempt, last_attempts
@@ -37,18 +39,33 @@ class GridRow(msgspec.Struct, frozen=True):
         """
         return self.cause or self.document.excluded or self.document.position
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The codes of the findings, with those that depend on the time of reading."""
+        return tuple(sorted({*self.document.findings, *self.timed}))
+
+    def value(self, field: DocumentField) -> Any:
+        """Return the value of a field at the time of reading."""
+        at_reading = _AT_READING.get(field.name)
+        return field.value(self.document) if at_reading is None else at_reading(self)
+
     def as_json(self) -> dict[str, Any]:
         """Return the JSON of `tieout documents`, whose members are stable."""
-        findings = sorted({*self.document.findings, *self.timed})
         retried = None if self.last_retried is None else iso(self.last_retried)
         return {
             **document_json(self.document),
             "cause": self.cause,
             "in_flight": self.in_flight,
-            "findings": findings,
+            "findings": list(self.findings),
             "last_retried": retried,
             "attempts": self.attempts,
         }
+
+
+_AT_READING: Final[Mapping[str, Callable[[GridRow], Any]]] = {
+    "standing": attrgetter("status"),
+    **{name: attrgetter(name) for name in ("cause", "findings", "last_retried", "attempts")},
+}
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -18,14 +18,13 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.sql.type_api import TypeEngine
 
+from engine.reconciliation.fields import FIELDS
 from store.schema.case_folding import folded
+from store.schema.document_columns import Key, document_columns
 
 metadata = MetaData()
 
-# Keys sort bytewise on both databases: pagination and the smallest key must not depend on a locale.
-Key: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 records = Table(
@@ -56,45 +55,9 @@ chains = Table(
 documents = Table(
     "documents",
     metadata,
-    Column("key", Key, primary_key=True),
+    *document_columns(),
     Column("chain", Key, nullable=False),
-    Column("document", Key, nullable=False),
-    Column("company", Key, nullable=False, comment="'' if unknown"),
-    Column("kind", Text, nullable=False),
-    Column("date", Text, nullable=False, comment="'' if unknown"),
     Column("views", Integer, nullable=False, comment="Bit field of the views that contain the document"),
-    Column("position", Text, nullable=False),
-    Column("excluded", Text),
-    Column("cause", Text),
-    Column("since", BigInteger, nullable=False),
-    Column("currency", Text),
-    Column("amount", BigInteger),
-    Column("missing_actual", BigInteger, nullable=False),
-    Column("missing_journal_line", BigInteger, nullable=False),
-    Column("reconciled", BigInteger, nullable=False),
-    Column("difference", BigInteger, nullable=False),
-    Column("accounting_currency", Text),
-    Column("accounting_amount", BigInteger),
-    Column("accounting_missing_actual", BigInteger, nullable=False),
-    Column("accounting_missing_journal_line", BigInteger, nullable=False),
-    Column("accounting_reconciled", BigInteger, nullable=False),
-    Column("accounting_difference", BigInteger, nullable=False),
-    Column("voucher", Text),
-    Column("project", Text),
-    Column("category", Text),
-    Column("vendor", Text),
-    Column("invoice", Text),
-    Column("journal", Text),
-    Column("project_name", Text),
-    Column("vendor_name", Text),
-    Column("line_number", Text),
-    Column("exchange_rate", Text),
-    Column("journal_line_amount", BigInteger),
-    Column("journal_line_currency", Text),
-    Column("journal_voucher", Text),
-    Column("posted_date", Text),
-    Column("findings", Text, comment="Codes of the findings, separated by blanks"),
-    Column("has_actual", Integer, nullable=False, server_default="0", comment="1 if an actual exists, else 0"),
     Index("ix_documents_name", "document"),
     Index("ix_documents_all", "company", "kind", "date", "key"),
     Index("ix_documents_amount", "company", "kind", "amount", "key"),
@@ -141,7 +104,7 @@ documents = Table(
 
 # The name comes first: behind company and kind, SQLite would choose the index for every filter. An expense has no
 # vendor and no invoice, and a document that waits for its actual has no journal.
-for _name in ("project", "voucher", "vendor", "invoice", "journal"):
+for _name in [field.column for field in FIELDS if field.indexed]:
     _named = None if _name in ("project", "voucher") else text(f"{_name} IS NOT NULL")
     Index(
         f"ix_documents_{_name}",

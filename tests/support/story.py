@@ -27,9 +27,9 @@ from typing import Any, Final
 from engine.chains.records import record_key
 from engine.events.facts import Change, Evidence, iso
 from engine.mapping.compiler import Maps, compile_maps
-from engine.reconciliation.documents import Chain, Document, Finding
+from engine.reconciliation.documents import PART_NAMES, Chain, Document, Finding
 from engine.reconciliation.grace import Moment
-from engine.serialization import amounts_json
+from engine.serialization import document_json
 from tests.support.memory_world import MemoryWorld
 from tests.support.story_words import WORDS, Word
 
@@ -216,7 +216,6 @@ def status(document: Document) -> str:
 
 def parts(document: Document, *, accounting: bool = False) -> str:
     """Return missing actual, missing journal line, reconciled and difference as a grid shows them."""
-    amounts = document.accounting if accounting else document.amounts
-    currency = document.accounting_currency if accounting else document.currency
-    _, *shown = amounts_json(amounts, currency).values()
-    return " ".join(str(value) for value in shown)
+    members = document_json(document)
+    amounts = members["accounting"] if accounting else members
+    return " ".join(str(amounts[part]) for part in PART_NAMES)

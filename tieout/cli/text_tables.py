@@ -15,7 +15,8 @@ from rich.text import Text
 
 from engine import money
 from engine.reconciliation.explanations import LABELS
-from engine.reconciliation.kinds import TILES
+from engine.reconciliation.fields import FIELD, DocumentField, title_of
+from engine.reconciliation.kinds import KINDS, TILES, DocumentKind
 from engine.sync.actions import ACTION_TEXTS
 from tieout.cli.output import counted, grouped, plain
 
@@ -89,77 +90,38 @@ class TextColumn(NamedTuple):
     number: bool = False
 
 
-def _text(name: str) -> Callable[[TableRow], str]:
-    return lambda row: plain(row[name] or "")
-
-
-def _amount(name: str) -> Callable[[TableRow], str]:
-    return lambda row: grouped(row[name])
-
-
-def _fixed(name: str, places: int) -> Callable[[TableRow], str]:
-    return lambda row: money.fixed(row[name], places) if row[name] is not None else ""
-
-
-def _actual(row: TableRow) -> str:
-    return "✓" if row["actual"] else "✗"
-
-
 def _status(row: TableRow) -> str:
     """Return the label of a document's cause, else of its exclusion, else of its position."""
     label = LABELS[row["cause"] or row["excluded"] or row["position"]]
     return f"{label} (in progress)" if row["in_flight"] else label
 
 
-_JOURNAL = (
-    TextColumn("Journal", _text("journal"), 4),
-    TextColumn("Journal line amount", _amount("journal_line_amount"), 6, number=True),
-    TextColumn("Journal voucher", _text("journal_voucher"), 6),
-    TextColumn("Currency", _text("journal_line_currency"), 9),
-    TextColumn("Posted date", _text("posted_date"), 7),
-    TextColumn("Last retried date", _text("last_retried"), 10),
-)
-_STATUS = (
-    TextColumn("Status", _status),
-    TextColumn("Findings", lambda row: plain(", ".join(LABELS.get(code, code) for code in row["findings"])), 5),
-)
+def _cell(field: DocumentField) -> Callable[[TableRow], str]:
+    """Return a function that returns the text of a field, given the JSON of a document."""
+    name = field.name
+    match field.type:
+        case "status":
+            return _status
+        case "codes":
+            return lambda row: plain(", ".join(LABELS.get(code, code) for code in row[name]))
+        case "flag":
+            return lambda row: "✓" if row[name] else "✗"
+        case "amount":
+            return lambda row: grouped(row[name])
+        case "decimal":
+            return lambda row: money.fixed(row[name], field.places) if row[name] is not None else ""
+        case _:
+            return lambda row: plain(row[name] or "")
 
-COLUMNS = {
-    "expense": (
-        TextColumn("Document", _text("document")),
-        TextColumn("Expense category", _text("category"), 3),
-        TextColumn("Date", _text("date"), 1),
-        TextColumn("Amount", _amount("amount"), number=True),
-        TextColumn("Currency", _text("currency"), 1),
-        TextColumn("Exchange rate", _fixed("exchange_rate", 12), 9, number=True),
-        TextColumn("Voucher", _text("voucher"), 2),
-        TextColumn("Project ID", _text("project"), 2),
-        TextColumn("Project name", _text("project_name"), 8),
-        TextColumn("Actual", _actual, 5),
-        *_JOURNAL,
-        *_STATUS,
-    ),
-    "vendor-invoice-line": (
-        TextColumn("Document", _text("document")),
-        TextColumn("Vendor account", _text("vendor"), 3),
-        TextColumn("Name", _text("vendor_name"), 8),
-        TextColumn("Invoice date", _text("date"), 1),
-        TextColumn("Vendor invoice", _text("invoice"), 2),
-        TextColumn("Line number", _fixed("line_number", 10), 9, number=True),
-        TextColumn("Line amount", _amount("amount"), number=True),
-        TextColumn("Currency", _text("currency"), 1),
-        TextColumn("Voucher", _text("voucher"), 4),
-        TextColumn("Project ID", _text("project"), 2),
-        TextColumn("Project name", _text("project_name"), 8),
-        TextColumn("Actual", _actual, 5),
-        *_JOURNAL[:3],
-        _JOURNAL[3],
-        TextColumn("Exchange rate", _fixed("exchange_rate", 12), 9, number=True),
-        *_JOURNAL[4:],
-        *_STATUS,
-    ),
-}
-"""The columns of each document kind in the order of the workspace (R33, R34), between document name and status."""
+
+def columns_of(kind: DocumentKind) -> list[TextColumn]:
+    """Return the columns of a document kind in the order of the workspace (R33, R34), with status and findings last."""
+    fields = [FIELD[name] for name in kind.columns if FIELD[name].rank is not None]
+    fields.sort(key=lambda field: field.type in ("status", "codes"))
+    return [
+        TextColumn(title_of(field, kind), _cell(field), field.rank or 0, field.type in ("amount", "decimal"))
+        for field in fields
+    ]
 
 
 def show_documents(
@@ -174,7 +136,7 @@ def show_documents(
     title = f"{query.company} · {query.kind} · {query.view} · {query.window.start} to {query.window.end}"
     screen.print(title + "\n")
     if rows:
-        hidden = _show_rows(screen, COLUMNS[query.kind], rows)
+        hidden = _show_rows(screen, columns_of(KINDS[query.kind]), rows)
         if hidden:
             screen.print(f"\nHidden columns: {', '.join(hidden)}. Widen the terminal or use --json to see them.")
     if more:

@@ -13,6 +13,7 @@ from engine import money
 from engine.errors import QueryError
 from engine.events.facts import iso
 from engine.reconciliation.documents import Cause, Excluded, Kind
+from engine.reconciliation.fields import FIELD
 from engine.reconciliation.kinds import KINDS
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import GROUPS, GroupBy, TotalsByCurrency
@@ -36,17 +37,9 @@ STATUSES: Final[dict[str, tuple[str, ...]]] = {
 """The codes that the filter of the column Status offers, by group."""
 
 GROUP_NAMES: Final[dict[GroupBy, str]] = {
-    "standing": "Status",
-    "month": "Month",
-    "position": "Position",
-    "project": "Project ID",
-    "category": "Expense category",
-    "currency": "Currency",
-    "vendor": "Vendor account",
-    "invoice": "Vendor invoice",
-    "journal": "Journal",
-    "voucher": "Voucher",
+    name: FIELD[name].title if name in FIELD else name.capitalize() for name in GROUPS
 }
+"""The titles of the groupings: those of their fields, and the month."""
 
 GROUPS_LISTED: Final = 200
 """Groups on a page."""

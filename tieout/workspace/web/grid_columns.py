@@ -7,6 +7,8 @@ import msgspec
 
 from engine import money
 from engine.reconciliation.documents import Kind
+from engine.reconciliation.fields import FIELD, DocumentField, ValueType, title_of
+from engine.reconciliation.kinds import KINDS
 from store.queries.filters import COLUMNS as FILTERED
 from store.queries.grid_query import SORTS
 from store.queries.rows import GridRow
@@ -15,14 +17,39 @@ from tieout.workspace.web.locales import Locale
 Shape = Literal["text", "link", "amount", "number", "date", "time", "flag", "standing", "findings"]
 
 
-class Column(msgspec.Struct, frozen=True):
-    """A column: title, format, default width in characters, and whether it is visible by default."""
+_SHAPES: Final[dict[ValueType, Shape]] = {
+    "key": "link",
+    "amount": "amount",
+    "decimal": "number",
+    "integer": "number",
+    "date": "date",
+    "time": "time",
+    "flag": "flag",
+    "status": "standing",
+    "codes": "findings",
+}
 
-    name: str
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of the grid of one document kind: a field, and the head that it has there."""
+
+    field: DocumentField
     title: str
-    shape: Shape = "text"
-    width: int = 12
-    default: bool = True
+
+    @property
+    def name(self) -> str:
+        """The name of its field."""
+        return self.field.name
+
+    @property
+    def width(self) -> int:
+        """Its default width in characters."""
+        return self.field.width
+
+    @property
+    def shape(self) -> Shape:
+        """The format of its cells."""
+        return _SHAPES.get(self.field.type, "text")
 
     @property
     def right(self) -> bool:
@@ -31,6 +58,7 @@ class Column(msgspec.Struct, frozen=True):
 
     @property
     def sortable(self) -> bool:
+        """Whether the grid can be sorted by it."""
         return self.name in SORTS
 
     @property
@@ -39,92 +67,32 @@ class Column(msgspec.Struct, frozen=True):
         return FILTERED[self.name].of
 
 
-_NAMES: Final = (
-    Column("document", "Document", "link", 20),
-    Column("standing", "Status", "standing", 29),
-)
-_JOURNAL: Final = (
-    Column("journal", "Journal", width=13),
-    Column("journal_line_amount", "Journal line amount", "amount", 13),
-    Column("journal_voucher", "Journal voucher", width=14),
-    Column("journal_line_currency", "Currency", width=10),
-    Column("posted_date", "Posted date", "date", 12),
-    Column("last_retried", "Last retried date", "time", 22),
-    Column("attempts", "Attempts", "number", 10),
-)
-_RATE: Final = Column("exchange_rate", "Exchange rate", "number", 19)
-_MORE: Final = (
-    Column("since", "Since", "time", 22),
-    Column("findings", "Findings", "findings", 22),
-    Column("missing_actual", "Missing actual", "amount", 13, default=False),
-    Column("missing_journal_line", "Missing journal line", "amount", 13, default=False),
-    Column("reconciled", "Reconciled", "amount", 13, default=False),
-    Column("difference", "Difference", "amount", 13, default=False),
-)
-
 GRIDS: Final[dict[Kind, tuple[Column, ...]]] = {
-    "expense": (
-        *_NAMES,
-        Column("category", "Expense category", width=18),
-        Column("date", "Date", "date"),
-        Column("amount", "Amount", "amount", 13),
-        Column("currency", "Currency", width=10),
-        _RATE,
-        Column("voucher", "Voucher", width=14),
-        Column("project", "Project ID", width=14),
-        Column("project_name", "Project name", width=18),
-        Column("actual", "Actual", "flag", 8),
-        *_JOURNAL,
-        *_MORE,
-    ),
-    "vendor-invoice-line": (
-        *_NAMES,
-        Column("vendor", "Vendor account", width=15),
-        Column("vendor_name", "Name", width=21),
-        Column("date", "Invoice date", "date", 13),
-        Column("invoice", "Vendor Invoice", width=14),
-        Column("line_number", "Line number", "number", 14),
-        Column("amount", "Line amount", "amount", 13),
-        Column("currency", "Currency", width=10),
-        Column("voucher", "Voucher", width=14),
-        Column("project", "Project ID", width=14),
-        Column("project_name", "Project name", width=18),
-        Column("actual", "Actual", "flag", 8),
-        *_JOURNAL[:2],
-        _JOURNAL[3],
-        _RATE,
-        _JOURNAL[2],
-        *_JOURNAL[4:],
-        *_MORE,
-    ),
+    code: tuple(Column(FIELD[name], title_of(FIELD[name], kind)) for name in kind.columns)
+    for code, kind in KINDS.items()
 }
+"""The columns of each grid in their order."""
 
 
 def export_value(column: Column, row: GridRow) -> Any:
-    """Return a row's value in the format of exports: digits, ISO dates and times, codes."""
-    document = row.document
-    match column.name:
-        case "standing":
-            return row.status
-        case "findings":
-            return " ".join(sorted({*document.findings, *row.timed}))
-        case "actual":
-            return "yes" if document.has_actual else "no"
-        case "amount" | "missing_actual" | "missing_journal_line" | "reconciled" | "difference":
-            return digits(getattr(document.amounts, column.name, None), document.currency)
-        case "journal_line_amount":
-            # The workspace in Finance shows 0.00 without a journal line.
-            return digits(document.journal_line_amount or 0, document.journal_line_currency or document.currency)
-        case "exchange_rate":
-            return "" if document.exchange_rate is None else money.fixed(document.exchange_rate, 12)
-        case "line_number":
-            return "" if document.line_number is None else money.fixed(document.line_number, 10)
-        case "last_retried" | "attempts":
-            value = getattr(row, column.name)
-            return "" if value is None else value
+    """Return a row's value in the format of exports: digits, ISO dates, times in microseconds, codes."""
+    field = column.field
+    value = row.value(field)
+    if value is None:
+        value = field.absent
+    if value is None:
+        return ""
+    match field.type:
+        case "codes":
+            return " ".join(value)
+        case "flag":
+            return "yes" if value else "no"
+        case "amount":
+            return digits(value, getattr(row.document, field.currency) or row.document.currency)
+        case "decimal":
+            return money.fixed(value, field.places)
         case _:
-            value = getattr(document, column.name)
-            return "" if value is None else value
+            return value
 
 
 def digits(units: int | None, currency: str | None) -> str:

@@ -175,7 +175,7 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
             if name in columns:
                 wide = int(width) if re.fullmatch(r"\d{1,3}", width) else columns[name].width
                 visible.append(VisibleColumn(columns[name], min(max(wide, _MIN_WIDTH), _MAX_WIDTH)))
-        return visible or [VisibleColumn(column, column.width) for column in GRIDS[self.kind] if column.default]
+        return visible or [VisibleColumn(column, column.width) for column in GRIDS[self.kind] if column.field.visible]
 
 
 def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
@@ -201,7 +201,7 @@ def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
         view=view,
         search=query.get("q", "").strip(),
         filters={name[2:]: text.strip() for name, text in query.items() if name.startswith("f.") and text.strip()},
-        sort=cast(Sort, sort.removeprefix("-")),
+        sort=sort.removeprefix("-"),
         descending=sort.startswith("-"),
         group=cast(GroupBy | None, group),
         columns=query.get("columns", ""),
