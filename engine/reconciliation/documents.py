@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from engine.events.facts import Evidence, Source
+from engine.reconciliation.kinds import Kind
 
-Kind = Literal["expense", "vendor-invoice-line"]
 PositionName = Literal["missing-actual", "missing-journal-line", "reconciled", "excluded", "not-posted"]
 Excluded = Literal["no-project", "cancelled", "intercompany-cost", "skip-sync", "other-company"]
 Cause = Literal[

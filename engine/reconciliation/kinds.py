@@ -12,7 +12,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from engine.reconciliation.documents import PART_NAMES, Kind
+Kind = Literal["expense", "vendor-invoice-line"]
+"""The codes of the kinds."""
 
 TileView = Literal["missing-actuals", "missing-journal-lines"]
 """The views of a grid that a tile leads to."""
@@ -72,7 +73,7 @@ class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
     """The heads of the columns that have another one in its grid than in others."""
 
 
-_LAST_COLUMNS: Final = ("since", "findings", *PART_NAMES)
+_LAST_COLUMNS: Final = ("since", "findings", "missing_actual", "missing_journal_line", "reconciled", "difference")
 
 EXPENSE: Final = DocumentKind(
     code="expense",

@@ -9,8 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 
 from engine.calendar import Company, Window
 from engine.mapping.compiler import Maps
-from engine.reconciliation.documents import Kind
-from engine.reconciliation.kinds import KINDS
+from engine.reconciliation.kinds import KINDS, Kind
 from store.projection.projection_cache import ProjectionCache
 from store.projection.tile_totals import BITS, MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals, View
 from store.queries.common import exact_sum, joined, materialised_totals, within

@@ -7,7 +7,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, func, literal_column, or_, select
 
 from engine.calendar import Window
-from engine.reconciliation.documents import Chain, Document, Kind
+from engine.reconciliation.documents import Chain, Document
+from engine.reconciliation.kinds import Kind
 from store.projection.tile_totals import Totals
 from store.schema import tables
 

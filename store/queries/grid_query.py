@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 
 from engine.calendar import Window
-from engine.reconciliation.documents import Kind
 from engine.reconciliation.fields import FIELDS
+from engine.reconciliation.kinds import Kind
 from store.projection.tile_totals import View
 from store.queries.filters import Condition
 

@@ -16,7 +16,7 @@ from engine.chains.records import Record
 from engine.chains.references import Directory
 from engine.errorlog.known_messages import recognise
 from engine.errorlog.posting_periods import AUTOMATIC, advice
-from engine.errors import QueryError
+from engine.errors import NotFound, QueryError
 from engine.events.facts import ProcessMessage, microseconds
 from engine.events.notices import UnreadRows
 from engine.mapping.compiler import Maps
@@ -128,7 +128,7 @@ class Snapshot:
         """Return a company by its code, ignoring case. Raises `QueryError` with the known codes."""
         known = self.companies()
         if code.upper() not in known:
-            raise QueryError(
+            raise NotFound(
                 f"there is no company {code!r} here; known are {', '.join(known)}."
                 if known
                 else f"there is no company {code!r} here: the store holds no documents yet. "
@@ -317,7 +317,7 @@ class Snapshot:
             .order_by(table.c.key)
         ).all()
         if not rows:
-            raise QueryError(
+            raise NotFound(
                 f"there is no document {name!r}. A document is COMPANY/TRANSACTION-ID, as `tieout documents` shows it; "
                 "a line that is neither approved nor posted in Finance has none."
             )

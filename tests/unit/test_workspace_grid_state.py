@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from engine.calendar import Window
 from engine.errors import QueryError
-from engine.reconciliation.documents import Kind
-from engine.reconciliation.kinds import TILES
+from engine.reconciliation.kinds import TILES, Kind
 from store.projection.tile_totals import BITS
 from store.queries.filters import COLUMNS, Condition
 from store.queries.grid_query import SORTS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from engine.reconciliation.documents import Kind
+from engine.reconciliation.kinds import Kind
 from tieout.cli.common import CompanyOption, FromOption, JsonOption, ToOption, examples, load_settings, open_snapshot
 from tieout.cli.output import emit
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.reconciliation.documents import Kind
+from engine.reconciliation.kinds import Kind
 from tieout.cli.common import FromOption, JsonOption, ToOption, examples, load_settings
 from tieout.cli.output import counted, emit
 

@@ -10,8 +10,7 @@ import structlog
 
 from engine.calendar import Company, Window, last_due_day
 from engine.errors import QueryError, TieoutError
-from engine.reconciliation.documents import Kind
-from engine.reconciliation.kinds import KINDS
+from engine.reconciliation.kinds import KINDS, Kind
 from engine.sync.actions import Skipped, Step, Task, step_for, tasks
 from engine.sync.attempts import Request
 from store.operational.attempts import SqlAttempts

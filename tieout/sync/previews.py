@@ -17,7 +17,7 @@ import msgspec
 
 from engine.calendar import Company, Window
 from engine.errorlog.known_messages import recognise
-from engine.errors import QueryError
+from engine.errors import NotFound, QueryError
 from engine.reconciliation.documents import Document
 from engine.sync.actions import ACTION_TEXTS, Skipped, Step, Task, tasks
 from engine.sync.attempts import Request
@@ -195,7 +195,7 @@ def of_document(snapshot: Snapshot, settings: Settings, company: Company, name: 
     """
     rows = [view.row for view in snapshot.chain(name)]
     if any(row.document.company not in (None, company.code) for row in rows):
-        raise QueryError(f"there is no document {name!r} in {company.code}: open it in its own company.")
+        raise NotFound(f"there is no document {name!r} in {company.code}: open it in its own company.")
     planned = plan_rows(snapshot, settings, rows)
     return _of_documents(snapshot, company.code, f"Document {name}", planned, settings=settings)
 
@@ -229,7 +229,7 @@ def of_journals(snapshot: Snapshot, company: Company, numbers: Collection[str] |
     """
     statuses = {status.journal: status for status in journal_statuses(snapshot, company.code)}
     if unknown := sorted(set(numbers or ()) - set(statuses)):
-        raise QueryError(
+        raise NotFound(
             f"there is no unconfirmed general journal {unknown[0]!r} here: it may have been confirmed meanwhile."
         )
     selected = [statuses[number] for number in sorted(statuses if numbers is None else set(numbers))]

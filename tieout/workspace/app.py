@@ -13,34 +13,17 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from engine.errors import QueryError, SetupError, TieoutError
+from engine.errors import NotFound, QueryError, SetupError, TieoutError
 from streams.log import LogError
 from tieout.sync.planning import TooManyCalls
-from tieout.workspace.pages import (
-    balance,
-    delete_errors,
-    document,
-    general_journals,
-    grid,
-    invoice_proposals,
-    operation,
-    summary,
-    sync,
-    troubleshoot,
-    unmatched,
-)
+from tieout.workspace import pages
 from tieout.workspace.web.concurrency_limit import BufferedForms, ConcurrencyLimit
 from tieout.workspace.web.context import Workspace
-from tieout.workspace.web.grid_state import PATHS
 from tieout.workspace.web.rendering import render, static_response
 from tieout.workspace.web.security import HEADERS, LOOPBACK, RejectNul, SameOriginForms, SecurityHeaders
 
 log = structlog.get_logger(__name__)
-
-Endpoint = Callable[[Request], Response]
-
 
 _MIDDLEWARE: Final = (
     Middleware(SecurityHeaders),
@@ -72,54 +55,10 @@ def make_app(workspace: Workspace) -> Starlette:
 
 def _routes() -> list[Route]:
     return [
-        Route("/", summary.home),
         Route("/static/{name}", static_response),
         Route("/health", lambda request: PlainTextResponse("ok")),
-        Route("/company", summary.company),
-        Route("/operation", operation.operation),
-        Route("/operation/checks", operation.checks),
-        Route("/operation/rejected", operation.rejected),
-        Route("/event/{topic}/{partition}/{offset}", document.event),
-        Route("/event/{topic}/{partition}/{offset}/bytes", document.event_bytes),
-        Route("/{company}", summary.summary),
-        *(
-            Route(f"/{{company}}/{path}{suffix}", _KindEndpoint(endpoint, kind=kind), methods=["GET"])
-            for kind, path in PATHS.items()
-            for suffix, endpoint in (("", grid.grid), (".csv", grid.grid_csv))
-        ),
-        Route("/{company}/balance", balance.balance),
-        Route("/{company}/not-synced", unmatched.not_synced),
-        Route("/{company}/not-synced.csv", unmatched.not_synced_csv),
-        Route("/{company}/postings-without-document", unmatched.postings),
-        Route("/{company}/postings-without-document.csv", unmatched.postings_csv),
-        Route("/{company}/document/{name:path}", document.page),
-        Route("/{company}/sync", sync.runs, methods=["GET"]),
-        Route("/{company}/sync", sync.confirm, methods=["POST"]),
-        Route("/{company}/sync/preview", sync.preview),
-        Route("/{company}/sync/preview.csv", sync.preview_csv),
-        Route("/{company}/sync/{run}.csv", sync.run_csv),
-        Route("/{company}/sync/{run}", sync.run),
-        Route("/{company}/errors", troubleshoot.errors),
-        Route("/{company}/errors.csv", troubleshoot.errors_csv),
-        Route("/{company}/errors/history", troubleshoot.history),
-        Route("/{company}/errors/delete", delete_errors.confirm, methods=["GET"]),
-        Route("/{company}/errors/delete", delete_errors.delete, methods=["POST"]),
-        Route("/{company}/general-journals", general_journals.journals),
-        Route("/{company}/general-journals.csv", general_journals.journals_csv),
-        Route("/{company}/invoice-proposals", invoice_proposals.proposals),
-        Route("/{company}/invoice-proposals.csv", invoice_proposals.proposals_csv),
+        *pages.routes(),
     ]
-
-
-class _KindEndpoint:
-    """Endpoint of a route for one of several kinds; the kind is passed in the request's scope."""
-
-    def __init__(self, endpoint: Endpoint, **names: str) -> None:
-        self._route = Route("/", endpoint)
-        self._names = names
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._route.app({**scope, **self._names}, receive, send)
 
 
 def _message(request: Request, status: int, title: str, text: str) -> Response:
@@ -128,17 +67,10 @@ def _message(request: Request, status: int, title: str, text: str) -> Response:
     return response
 
 
-_NOT_FOUND: Final = (
-    *("there is no company", "there is no document", "there is no event", "there is no sync run"),
-    *("there is no unconfirmed", "there is no error", "nothing was"),
-)
-"""How the text of an error begins when the address names something that does not exist: answered with 404."""
-
-
 def _question(request: Request, error: Exception) -> Response:
     """Answer an address that names something unknown, or is invalid."""
     text = str(error)
-    missing = text.startswith(_NOT_FOUND)
+    missing = isinstance(error, NotFound)
     title = "Not found" if missing else "Sync too large" if isinstance(error, TooManyCalls) else "Invalid request"
     return _message(request, 404 if missing else 400, title, text[:1].upper() + text[1:])
 

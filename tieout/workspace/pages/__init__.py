@@ -7,4 +7,44 @@
 * `sync`: previews, progress and history of sync runs.
 * `troubleshoot`, `delete_errors`: the error log.
 * `operation`: lag, rejected events, feeds.
+
+Each module has `ROUTES`; one that the navigation of a company shows has `SECTIONS`. A page is such a module and its
+template: both are found by being there.
 """
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple
+
+from starlette.routing import Route
+
+
+class Section(NamedTuple):
+    """An entry of the navigation of a company, in the order of `order`; `path` follows the company in its address."""
+
+    order: int
+    path: str
+    title: str
+
+
+@cache
+def _modules() -> list[ModuleType]:
+    return [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+
+
+def routes() -> list[Route]:
+    """Return the routes of all pages. One with a literal segment precedes one with a parameter in its place."""
+    every: list[Route] = [route for module in _modules() for route in module.ROUTES]
+    return sorted(every, key=lambda route: [segment.startswith("{") for segment in route.path.split("/")])
+
+
+def sections() -> list[Section]:
+    """Return the entries of the navigation of a company, in their order."""
+    return sorted(section for module in _modules() for section in getattr(module, "SECTIONS", ()))
+
+
+def is_section(path: str) -> bool:
+    """Return True if each company has a page of this path."""
+    return any(route.path == f"/{{company}}/{path}" for route in routes())

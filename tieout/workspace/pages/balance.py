@@ -10,14 +10,15 @@ from urllib.parse import quote, urlencode
 import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from engine import money
 from engine.errors import QueryError
-from engine.reconciliation.documents import Kind
-from engine.reconciliation.kinds import KINDS
+from engine.reconciliation.kinds import KINDS, Kind
 from store.projection.tile_totals import View
 from store.queries.balance import AgeBucket, Balance
 from store.queries.snapshot import Snapshot
+from tieout.workspace.pages import Section
 from tieout.workspace.pages.summary import KIND_NAMES, amounts_context, detail_links, next_actions
 from tieout.workspace.web import charts, form_input
 from tieout.workspace.web.context import Frame, locale_of, make_frame, open_snapshot
@@ -159,3 +160,7 @@ def _grids(frame: Frame, views: Iterable[tuple[Kind, View]]) -> Iterator[tuple[s
     for kind, view in sorted(views):
         state = GridState(company=frame.code, kind=kind, start=frame.start, end=frame.end, view=view)
         yield f"{KIND_NAMES[kind]}, {VIEWS[kind][view].lower()}", state
+
+
+ROUTES: Final = (Route("/{company}/balance", balance),)
+SECTIONS: Final = (Section(30, "balance", "Balance"),)

@@ -7,9 +7,10 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from engine.errorlog.lifecycle import subject_of
-from engine.errors import QueryError
+from engine.errors import NotFound
 from store.errorlog.error_log import ErrorEntry
 from tieout.sync.command_topic import current_user, deletion_commands, retried_journals, wait_until_applied
 from tieout.workspace.pages.troubleshoot import ErrorListState, error_rows, read_state, sections
@@ -80,7 +81,7 @@ def _delete(request: Request, form: Form) -> Response:
         frame = make_frame(request, snapshot, state.company)
         chosen = [row.entry for row in error_rows(snapshot, frame, state) if _reference(row.entry) in listed]
     if not chosen:
-        raise QueryError("nothing was deleted: none of these errors is current any more.")
+        raise NotFound("nothing was deleted: none of these errors is current any more.")
     sent = workspace.topic_writer.send(deletion_commands(chosen, actor, reason))
     if not wait_until_applied(workspace.reader, sent):
         return _requested(request, frame, len(chosen))
@@ -107,3 +108,9 @@ def _reference(entry: ErrorEntry) -> str:
     A later error of the same subject has another reference, so it is not deleted unseen.
     """
     return f"{_key(entry)}@{entry.message.evidence.at}"
+
+
+ROUTES: Final = (
+    Route("/{company}/errors/delete", confirm, methods=["GET"]),
+    Route("/{company}/errors/delete", delete, methods=["POST"]),
+)

@@ -9,9 +9,10 @@ from urllib.parse import quote
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from engine.chains.records import Record
-from engine.errors import QueryError
+from engine.errors import NotFound
 from engine.events.facts import Evidence, moment
 from engine.reconciliation.documents import Amounts
 from engine.reconciliation.explanations import explain, explain_finding
@@ -241,7 +242,7 @@ def _event_record(request: Request) -> LogRecord:
         with suppress(OffsetOutOfRange, TopicMissing):
             records = log.read(topic, partition, offset, 1, 1) if partition < log.partitions(topic) else []
     if not records or records[0].offset != offset:
-        raise QueryError(f"there is no event at {location}: the log does not reach there, or no longer holds it.")
+        raise NotFound(f"there is no event at {location}: the log does not reach there, or no longer holds it.")
     return records[0]
 
 
@@ -251,3 +252,10 @@ def _pretty(value: bytes) -> str | None:
         return msgspec.json.format(value, indent=2).decode()
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+ROUTES: Final = (
+    Route("/event/{topic}/{partition}/{offset}", event),
+    Route("/event/{topic}/{partition}/{offset}/bytes", event_bytes),
+    Route("/{company}/document/{name:path}", page),
+)

@@ -1,9 +1,11 @@
 """The page of general journals not confirmed in Dataverse, and its CSV file (R61, R62)."""
 
+from typing import Final
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from engine.errorlog.lifecycle import Subject
 from engine.events.facts import iso
@@ -73,3 +75,9 @@ def journals_csv(request: Request) -> Response:
         for status in statuses
     )
     return csv_response(f"{frame.code}-general-journals", titles, lines)
+
+
+ROUTES: Final = (
+    Route("/{company}/general-journals", journals),
+    Route("/{company}/general-journals.csv", journals_csv),
+)

@@ -8,17 +8,19 @@ from typing import Any, Final, get_args
 import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from engine import money
 from engine.errors import QueryError
 from engine.events.facts import iso
-from engine.reconciliation.documents import Cause, Excluded, Kind
+from engine.reconciliation.documents import Cause, Excluded
 from engine.reconciliation.fields import FIELD
-from engine.reconciliation.kinds import KINDS
+from engine.reconciliation.kinds import KINDS, Kind
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import GROUPS, GroupBy, TotalsByCurrency
 from store.queries.rows import GridRow, Page
 from store.queries.snapshot import Snapshot
+from tieout.workspace.pages import Section
 from tieout.workspace.pages.document import PARTS, chain_context
 from tieout.workspace.pages.summary import KIND_NAMES, amounts_context
 from tieout.workspace.web import form_input, grid_state
@@ -47,9 +49,8 @@ GROUPS_LISTED: Final = 200
 _COOKIE_AGE: Final = 400 * 86_400  # what browsers allow
 
 
-def grid(request: Request) -> Response:
+def grid(request: Request, kind: Kind) -> Response:
     """Show a page of a grid, with the drawer of the document that the address opens."""
-    kind: Kind = request.scope["kind"]
     query = request.query_params
     state = grid_state.read(request.path_params["company"], kind, query)
     if query.get("keep") or query.get("column"):
@@ -84,9 +85,8 @@ def grid(request: Request) -> Response:
     return response
 
 
-def grid_csv(request: Request) -> Response:
+def grid_csv(request: Request, kind: Kind) -> Response:
     """Return all rows or groups of a grid's state as a CSV file, with the visible columns in their order."""
-    kind: Kind = request.scope["kind"]
     state = grid_state.read(request.path_params["company"], kind, request.query_params)
     stack = ExitStack()
     with stack:
@@ -341,3 +341,13 @@ def _drawer(request: Request, snapshot: Snapshot, frame: Frame, state: GridState
         return {**chain_context(request, snapshot, frame, state.opened), "closed": closed, "problem": None}
     except QueryError as error:
         return {"problem": str(error), "closed": closed, "name": state.opened}
+
+
+ROUTES: Final = tuple(
+    Route(f"/{{company}}/{path}{suffix}", partial(endpoint, kind=kind), methods=["GET"])
+    for kind, path in PATHS.items()
+    for suffix, endpoint in (("", grid), (".csv", grid_csv))
+)
+SECTIONS: Final = tuple(
+    Section(order, path, KIND_NAMES[kind]) for order, (kind, path) in enumerate(PATHS.items(), start=20)
+)

@@ -1,9 +1,11 @@
 """The page of invoice proposals that wait for postings, and its CSV file (R56)."""
 
+from typing import Final
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from engine.reconciliation.invoice_proposals import Proposal
 from tieout.workspace.pages import document
@@ -42,3 +44,9 @@ def proposals_csv(request: Request) -> Response:
     names = ("proposal", "contract", "date", "amount", "currency", "message", "resolution")
     lines = ([row[name] or "" for name in names] for row in rows)
     return csv_response(f"{frame.code}-invoice-proposals", titles, lines)
+
+
+ROUTES: Final = (
+    Route("/{company}/invoice-proposals", proposals),
+    Route("/{company}/invoice-proposals.csv", proposals_csv),
+)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from engine.events.facts import microseconds
 from engine.sync.actions import ACTION_TEXTS
@@ -192,3 +193,10 @@ def secrets_hidden(settings: Settings) -> list[tuple[str, str]]:
         )
         for name, text in settings.shown().items()
     ]
+
+
+ROUTES: Final = (
+    Route("/operation", operation),
+    Route("/operation/checks", checks),
+    Route("/operation/rejected", rejected),
+)

@@ -8,27 +8,23 @@ from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
-from engine.reconciliation.documents import Kind, PositionName
+from engine.reconciliation.documents import PositionName
 from engine.reconciliation.explanations import CAUSES
-from engine.reconciliation.kinds import KINDS, TILES
+from engine.reconciliation.kinds import KINDS, TILES, Kind
 from engine.sync.actions import SYNCED
 from store.projection.tile_totals import View
 from store.queries.balance import CauseTotal
 from store.queries.grid_totals import TotalsByCurrency
 from store.queries.snapshot import Snapshot
+from tieout.workspace.pages import Section, is_section, sections
 from tieout.workspace.web import grid_state, refresh_diff
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot
-from tieout.workspace.web.grid_state import PATHS, GridState
+from tieout.workspace.web.grid_state import GridState
 from tieout.workspace.web.rendering import render
 
 KIND_NAMES: Final[dict[Kind, str]] = {code: kind.label for code, kind in KINDS.items()}
-
-_SECTIONS: Final = (
-    *(*PATHS.values(), "balance", "not-synced", "postings-without-document"),
-    *("errors", "general-journals", "invoice-proposals", "sync"),
-)
-"""The pages that every company has besides its summary."""
 
 
 def home(request: Request) -> Response:
@@ -47,7 +43,7 @@ def company(request: Request) -> Response:
         return RedirectResponse("/", status_code=303)
     parameters = {name: request.query_params.get(name, "") for name in ("from", "to")}
     query = urlencode({name: value for name, value in parameters.items() if value})
-    path = f"/{quote(code, safe='')}" + (f"/{section}" if section in _SECTIONS else "")
+    path = f"/{quote(code, safe='')}" + (f"/{section}" if is_section(section) else "")
     return RedirectResponse(path + (f"?{query}" if query else ""), status_code=303)
 
 
@@ -116,13 +112,10 @@ def _refresh_address(request: Request, now: str) -> str:
 
 
 def _sections(frame: Frame) -> list[tuple[str, str, str]]:
-    base = f"/{quote(frame.code)}"
-    dated = frame.dated()
+    base, dated = f"/{quote(frame.code)}", frame.dated()
     return [
-        ("summary", "Summary", base + dated),
-        *((PATHS[kind], KIND_NAMES[kind], f"{base}/{PATHS[kind]}{dated}") for kind in KINDS),
-        ("balance", "Balance", f"{base}/balance{dated}"),
-        ("sync", "Sync runs", f"{base}/sync{dated}"),
+        (section.path or "summary", section.title, "/".join(filter(None, (base, section.path))) + dated)
+        for section in sections()
     ]
 
 
@@ -182,3 +175,11 @@ def _recent_changes(snapshot: Snapshot, frame: Frame) -> list[dict[str, Any]]:
 def _total(sums: TotalsByCurrency) -> tuple[int, int]:
     """Return the number of documents and their amount in accounting currency."""
     return sum(total.documents for total in sums.values()), sum(total.accounting_amount for total in sums.values())
+
+
+ROUTES: Final = (
+    Route("/", home),
+    Route("/company", company),
+    Route("/{company}", summary),
+)
+SECTIONS: Final = (Section(10, "", "Summary"),)

@@ -11,10 +11,11 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from engine.calendar import Company, next_run
 from engine.errorlog.lifecycle import subject_of
-from engine.errors import QueryError
+from engine.errors import NotFound, QueryError
 from engine.events.facts import iso, microseconds
 from engine.sync.actions import ACTION_TEXTS, SYSTEMS, Skipped, Step
 from engine.sync.attempts import ATTEMPTS_MAX, SECOND
@@ -25,6 +26,7 @@ from tieout.sync import previews
 from tieout.sync.command_topic import sync_commands, wait_until_applied
 from tieout.sync.planning import RECURRING, VIEWS
 from tieout.sync.previews import Candidate, Preview, read_token
+from tieout.workspace.pages import Section
 from tieout.workspace.pages.document import address as document_address
 from tieout.workspace.pages.summary import KIND_NAMES, amounts_context
 from tieout.workspace.web import grid_state
@@ -137,7 +139,7 @@ def _requested_preview(request: Request, snapshot: Snapshot, frame: Frame) -> tu
     if "document" in query:
         name = query["document"]
         if not name:
-            raise QueryError("there is no document without a name.")
+            raise NotFound("there is no document without a name.")
         return previews.of_document(snapshot, settings, company, name), document_address(name, frame.dated()), None
     if journals := query.getlist("journal"):
         numbers = None if journals == ["all"] else journals
@@ -297,7 +299,7 @@ def run(request: Request) -> Response:
         progress = _run(request, snapshot, frame)
         waits = _waiting_time(query.get("requested", ""), snapshot.now)
         if progress is None and not waits:
-            raise QueryError("there is no sync run of this address.")
+            raise NotFound("there is no sync run of this address.")
         context = _page_context(request, snapshot, frame)
         page = int(text) if re.fullmatch(r"[1-9]\d{0,5}", text := query.get("page", "1"), re.ASCII) else 1
         page = min(page, max(1, -(-progress.arrived // LISTED))) if progress else 1
@@ -356,7 +358,7 @@ def run_csv(request: Request) -> Response:
         frame = make_frame(request, snapshot, request.path_params["company"])
         progress = _run(request, snapshot, frame)
         if progress is None:
-            raise QueryError("there is no sync run of this address.")
+            raise NotFound("there is no sync run of this address.")
         documents = snapshot.run_documents(progress.id)
     titles = ["Document", "Action", "Status", "Attempts", "Last attempt", "Outcome", "Response", "Next attempt"]
     return csv_response(f"{frame.code}-sync-{progress.id}", titles, (_result_line(item) for item in documents))
@@ -466,3 +468,14 @@ def _next(snapshot: Snapshot, frame: Frame, at: time) -> str:
     turn = snapshot.last_job_day(f"sync {frame.code}")
     following = next_run(snapshot.now.astimezone(frame.zone), at, date.fromisoformat(turn) if turn else None)
     return "" if following is None else frame.locale.time(microseconds(following), frame.zone)
+
+
+ROUTES: Final = (
+    Route("/{company}/sync", runs, methods=["GET"]),
+    Route("/{company}/sync", confirm, methods=["POST"]),
+    Route("/{company}/sync/preview", preview),
+    Route("/{company}/sync/preview.csv", preview_csv),
+    Route("/{company}/sync/{run}.csv", run_csv),
+    Route("/{company}/sync/{run}", run),
+)
+SECTIONS: Final = (Section(40, "sync", "Sync runs"),)

@@ -7,10 +7,11 @@ from urllib.parse import quote, urlencode
 import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from engine.errorlog.known_messages import catalogued, recognise
 from engine.errorlog.lifecycle import subject_of
-from engine.errors import QueryError
+from engine.errors import NotFound, QueryError
 from engine.events.facts import PROCESSES, ProcessMessage, iso
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
 from store.queries.snapshot import Snapshot
@@ -303,7 +304,7 @@ def history(request: Request) -> Response:
         frame = make_frame(request, snapshot, request.path_params["company"])
         messages = snapshot.error_history(frame.code, process, about)
         if not messages:
-            raise QueryError(f"there is no error of {about!r} reported by {PROCESS_NAMES[process]}.")
+            raise NotFound(f"there is no error of {about!r} reported by {PROCESS_NAMES[process]}.")
         reported = [message for message in messages if message.text is not None]
         newest = recognise(reported[0].text or "") if reported else None
         known = catalogued(newest.code) if newest else None
@@ -322,3 +323,10 @@ def history(request: Request) -> Response:
             "known": known,
         }
         return render(request, "error_history.html", context)
+
+
+ROUTES: Final = (
+    Route("/{company}/errors", errors),
+    Route("/{company}/errors.csv", errors_csv),
+    Route("/{company}/errors/history", history),
+)

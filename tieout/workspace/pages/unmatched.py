@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from engine.events.facts import iso
 from engine.reconciliation.explanations import CAUSES, FINDINGS
@@ -112,3 +113,11 @@ def postings_csv(request: Request) -> Response:
             for line in snapshot.unmatched_postings(company)
         )
         return csv_response(f"{company.code}-postings-without-document", titles, lines, stack.pop_all())
+
+
+ROUTES: Final = (
+    Route("/{company}/not-synced", not_synced),
+    Route("/{company}/not-synced.csv", not_synced_csv),
+    Route("/{company}/postings-without-document", postings),
+    Route("/{company}/postings-without-document.csv", postings_csv),
+)

@@ -6,9 +6,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from engine import money
-from engine.reconciliation.documents import Kind
 from engine.reconciliation.fields import FIELD, DocumentField, ValueType, title_of
-from engine.reconciliation.kinds import KINDS
+from engine.reconciliation.kinds import KINDS, Kind
 from store.queries.filters import COLUMNS as FILTERED
 from store.queries.grid_query import SORTS
 from store.queries.rows import GridRow

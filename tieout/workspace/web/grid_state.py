@@ -21,8 +21,7 @@ import msgspec
 from engine import money
 from engine.calendar import Window, midnight
 from engine.errors import QueryError
-from engine.reconciliation.documents import Kind
-from engine.reconciliation.kinds import KINDS
+from engine.reconciliation.kinds import KINDS, Kind
 from store.projection.tile_totals import BITS, View
 from store.queries.filters import COLUMNS, Condition, Operator
 from store.queries.grid_query import AFTER_ALL_KEYS, SORTS, GridQuery, PageKey, Sort
