@@ -49,6 +49,15 @@ async def project(readings: AsyncIterable[list[Batch]], apply: Callable[[list[Ba
             return
 
 
+def prepare(batch: DecodedBatch, writer: Writer) -> Plan:
+    """Merge, match and detect what a batch changes. Return its writes; nothing is written yet."""
+    with writer.projecting() as projection:
+        projection.merge(batch.changes)
+        projection.match()
+        projection.detect()
+        return writer.plan(projection, batch)
+
+
 def process(
     batches: Sequence[Batch],
     decode: Callable[[Sequence[Batch]], DecodedBatch],
@@ -62,11 +71,7 @@ def process(
     committed and published. Raises the errors of the writer and of the log, also those of the previous reading.
     """
     decoded = decode(batches)
-    with writer.projecting() as projection:
-        projection.merge(decoded.changes)
-        projection.match()
-        projection.detect()
-        plan = writer.plan(projection, decoded)
+    plan = prepare(decoded, writer)
 
     def commit_and_publish() -> None:
         writer.commit(plan)

@@ -1,4 +1,4 @@
-"""The topics: contents, key, retention and readers of each.
+"""The topics: contents, key and retention of each.
 
 The full name of a topic is the prefix of the environment and its own name: `tieout.finance.changes`. The prefix
 separates environments that share a broker. The log knows full names only.
@@ -33,7 +33,6 @@ class Topic:
     cleanup: Cleanup
     retention: timedelta | None
     """Minimum retention of a record; None: unlimited, except for compaction."""
-    readers: tuple[str, ...]
     partitions: int | None = None
     """Fixed number of partitions; None: the configured number."""
 
@@ -70,7 +69,6 @@ FINANCE_CHANGES = Topic(
     key="row id when known",
     cleanup="delete",
     retention=TWO_FISCAL_YEARS,
-    readers=("project", "replay", "verify"),
 )
 DATAVERSE_CHANGES = Topic(
     name="dataverse.changes",
@@ -78,7 +76,6 @@ DATAVERSE_CHANGES = Topic(
     key="row id when known",
     cleanup="delete",
     retention=TWO_FISCAL_YEARS,
-    readers=("project", "replay", "verify"),
 )
 COMMANDS = Topic(
     name="commands",
@@ -87,7 +84,6 @@ COMMANDS = Topic(
     cleanup="delete",
     # As long as the events with which a replay applies them again.
     retention=TWO_FISCAL_YEARS,
-    readers=("project", "handle"),
 )
 POSITIONS = Topic(
     name="positions",
@@ -95,7 +91,6 @@ POSITIONS = Topic(
     key="document",
     cleanup="compact",
     retention=None,
-    readers=("Power BI", "alerts", "others"),
 )
 ERRORS = Topic(
     name="errors",
@@ -103,7 +98,6 @@ ERRORS = Topic(
     key="subject: company/process/subject",
     cleanup="compact,delete",
     retention=TWO_FISCAL_YEARS,
-    readers=("alerts", "others"),
 )
 STATE = Topic(
     name="state",
@@ -111,7 +105,6 @@ STATE = Topic(
     key="kind and subject, as a JSON array",
     cleanup="compact",
     retention=None,
-    readers=("a store that is made anew", "verify"),
     # One partition, so that records keep their order across all keys.
     partitions=1,
 )
@@ -121,7 +114,6 @@ REJECTED = Topic(
     key="original place: topic, partition and offset",
     cleanup="delete",
     retention=timedelta(days=2 * 366),
-    readers=("rejected list and show",),
 )
 
 CHANGES = (FINANCE_CHANGES, DATAVERSE_CHANGES)

@@ -99,25 +99,6 @@ class Writer:
             rows = connection.execute(select(tables.offsets)).all()
         return {(row.topic, row.partition): row.next for row in rows}
 
-    def apply(self, batch: DecodedBatch) -> Plan:
-        """Prepare, stage and commit a batch.
-
-        Raises `LeaseLost` if the committed offsets are not those the batch follows: another writer has advanced them.
-        After any error nothing of the batch is written.
-        """
-        plan = self.prepare(batch)
-        self.stage(plan)
-        self.commit(plan)
-        return plan
-
-    def prepare(self, batch: DecodedBatch) -> Plan:
-        """Compute the plan of a batch without side effects: the steps of `streams.agents.process` up to the commit."""
-        with self.projecting() as projection:
-            projection.merge(batch.changes)
-            projection.match()
-            projection.detect()
-            return self.plan(projection, batch)
-
     @contextmanager
     def projecting(self) -> Iterator[BatchProjection]:
         """Give the projection of one batch, which reads committed rows and those of the staged plan."""

@@ -20,7 +20,7 @@ from store.queries.snapshot import Reader
 from store.schema.database import connect, migrate
 from streams.codec import decode
 from tests.support.pairs import Served, serving
-from tests.support.stores import MAPS, add
+from tests.support.stores import MAPS, add, apply
 
 NUMBER = "USPM-000095"
 LINES = ["5431130/cost", "5431130/sales", "5431131/cost", "5431131/sales", "5431132/cost"]
@@ -76,7 +76,7 @@ def arrive(engine: Engine, reports: Path) -> None:
     for line in reports.read_bytes().splitlines():
         for fact in decode(line, [("content-type", b"application/cloudevents+json")]):
             add(batch, fact)
-    Writer(engine, MAPS, ["USPM"]).apply(batch)
+    apply(Writer(engine, MAPS, ["USPM"]), batch)
 
 
 def only(engine: Engine) -> Sync:

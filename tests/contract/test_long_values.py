@@ -11,7 +11,7 @@ from store.projection.writer import Writer
 from store.schema import tables
 from store.schema.database import connect, migrate
 from tests.support import containers
-from tests.support.stores import MAPS, batch_of, memory_store
+from tests.support.stores import MAPS, apply, batch_of, memory_store
 from tests.support.workspace import posted_expense
 
 
@@ -56,7 +56,7 @@ def test_the_longest_values_that_are_kept_stop_nothing(
     engine: Engine, number: str, company: str, texts: str, kept: bool
 ) -> None:
     writer = Writer(engine, MAPS, ("USPM",))
-    writer.apply(batch_of([posted_expense(number, "1.00", company, Voucher=texts, ProjId=texts, CostType=texts)]))
+    apply(writer, batch_of([posted_expense(number, "1.00", company, Voucher=texts, ProjId=texts, CostType=texts)]))
     while writer.recompute():
         pass
     with engine.connect() as connection:

@@ -7,7 +7,7 @@ from engine.events.facts import Change
 from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries.snapshot import Snapshot
-from tests.support.stores import MAPS, reader
+from tests.support.stores import MAPS, apply, reader
 from tests.support.story import REFERENCE, changes, id_of
 
 TOLD = """
@@ -52,8 +52,8 @@ TOLD = """
 def engine(request: pytest.FixtureRequest) -> Engine:
     store: Engine = request.getfixturevalue(f"{request.param}_store")
     writer = Writer(store, MAPS, None)
-    writer.apply(batch(changes(REFERENCE)))
-    writer.apply(batch(changes(TOLD)))
+    apply(writer, batch(changes(REFERENCE)))
+    apply(writer, batch(changes(TOLD)))
     while writer.recompute():
         pass
     return store

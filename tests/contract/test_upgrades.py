@@ -18,7 +18,7 @@ from store.schema import tables
 from store.schema.bulk_sql import upsert
 from store.schema.database import migrate
 from tests.contract.test_attempts import HOUR, claim, request, task
-from tests.support.stores import MAPS, batch_of
+from tests.support.stores import MAPS, apply, batch_of
 from tieout.simulator import ingest_lines, simulate
 
 COLUMNS = (
@@ -87,7 +87,7 @@ def test_all_of_the_state_of_an_older_store_is_published(engine: Engine) -> None
 @pytest.mark.requirement("R35", "R74")
 def test_documents_of_an_older_store_get_the_columns_that_filters_ask(engine: Engine) -> None:
     writer = Writer(engine, MAPS, ("USPM",))
-    writer.apply(batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
+    apply(writer, batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
     while writer.recompute():
         pass
     rows = select(tables.documents).order_by(tables.documents.c.key)
@@ -108,7 +108,7 @@ def test_documents_of_an_older_store_get_the_columns_that_filters_ask(engine: En
 @pytest.mark.requirement("R32", "R37", "R74")
 def test_an_older_store_gets_its_sums_by_cause_and_what_left_the_balance_by_day(engine: Engine) -> None:
     writer = Writer(engine, MAPS, ("USPM",))
-    writer.apply(batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
+    apply(writer, batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
     with engine.begin() as connection:
         before = list(dump(connection))
         make_older(connection)

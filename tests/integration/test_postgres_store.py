@@ -17,6 +17,7 @@ from store.errorlog.error_log import ErrorQuery, entries
 from store.projection.writer import Writer
 from store.schema import tables
 from store.schema.database import check, connect, migrate
+from streams.agents import prepare
 from tests.property.test_crash import PowerCut, dying_at
 from tests.property.test_history import compare_company
 from tests.support.containers import Database
@@ -25,7 +26,7 @@ from tests.support.history_events import COMPANIES
 from tests.support.naive_model import NaiveModel
 from tests.support.reports import at, deleted, failed, ran
 from tests.support.soak import examples
-from tests.support.stores import MAPS, Event, batch_of, canonical, memory_store, project, reader, sizes
+from tests.support.stores import MAPS, Event, apply, batch_of, canonical, memory_store, project, reader, sizes
 
 pytestmark = pytest.mark.containers
 
@@ -55,7 +56,7 @@ def apply_overlapping(writer: Writer, events: Sequence[Event], cuts: Sequence[in
     """Each batch is prepared before the one ahead of it is committed, as the worker does it."""
     ahead: Any = None
     for piece in sizes(events, cuts):
-        plan = writer.prepare(batch_of(piece))
+        plan = prepare(batch_of(piece), writer)
         if ahead is not None:
             writer.commit(ahead)
         writer.stage(plan)
@@ -116,11 +117,11 @@ def test_a_crash_between_any_two_statements_changes_nothing(
         if number < len(deaths):
             try:
                 with dying_at(engine, deaths[number]):
-                    writer.apply(batch)
+                    apply(writer, batch)
             except PowerCut:
                 pass
         if writer.offsets().get(("changes", 0), 0) == follows:
-            writer.apply(batch)
+            apply(writer, batch)
         follows += len(piece)
     while writer.recompute():
         pass
@@ -170,7 +171,7 @@ def test_the_error_log_is_asked_and_purged_as_on_sqlite(engine: Engine) -> None:
         writer = Writer(store, MAPS)
         batch = batch_of(events)
         batch.deletions.append(deleted(36, 19, "J-4"))
-        writer.apply(batch)
+        apply(writer, batch)
         found = []
         for _ in range(2):
             with store.connect() as connection:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 from engine.errors import LeaseLost
 from store.projection.writer import Writer
 from tests.support.histories import deliveries, histories
-from tests.support.stores import MAPS, Event, batch_of, canonical, memory_store, project, sizes
+from tests.support.stores import MAPS, Event, apply, batch_of, canonical, memory_store, project, sizes
 
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
@@ -68,12 +68,12 @@ def test_a_crash_between_any_two_statements_changes_nothing(
         if number < len(deaths):
             try:
                 with dying_at(engine, deaths[number]):
-                    writer.apply(batch)
+                    apply(writer, batch)
             except PowerCut:
                 if restarted:
                     writer = Writer(engine, MAPS)
         if writer.offsets().get(("changes", 0), 0) == follows:
-            writer.apply(batch)
+            apply(writer, batch)
         follows += len(piece)
     while writer.recompute():
         pass
@@ -96,7 +96,7 @@ def test_a_history_split_over_two_logs_gives_the_same_store(events: list[Event],
     while any(places[name] < len(log) for name, log in logs.items()):
         name = data.draw(st.sampled_from([name for name in logs if places[name] < len(logs[name])]))
         piece: Sequence[Event] = logs[name][places[name] : places[name] + data.draw(st.integers(1, 50))]
-        writer.apply(batch_of(piece, name, places[name]))
+        apply(writer, batch_of(piece, name, places[name]))
         places[name] += len(piece)
     while writer.recompute():
         pass
@@ -110,8 +110,8 @@ def test_a_writer_that_was_overtaken_writes_nothing() -> None:
     row = {"entity": "TrvExpTrans", "id": "5637144576", "operation": "upsert", "columns": {"ApprovalStatus": 6}}
     value = {"specversion": "1.0", "id": "1", "source": "/finance/x", "type": "tieout.row.changed", "data": row}
     events = [{"topic": "t", "value": {**value, "time": "2025-01-08T09:00:00Z"}}]
-    early.apply(batch_of(events, "t", 0))
+    apply(early, batch_of(events, "t", 0))
     before = canonical(engine)
     with pytest.raises(LeaseLost, match=r"t/0: this worker continues at 0, but the store is at 1"):
-        late.apply(batch_of(events, "t", 0))
+        apply(late, batch_of(events, "t", 0))
     assert canonical(engine) == before

@@ -16,7 +16,7 @@ from engine.errorlog.lifecycle import Deletion
 from store.errorlog.error_log import ErrorQuery, entries
 from store.projection.writer import Writer
 from tests.support.reports import IMPORT, POSTING, at, deleted, failed, ran, report, states_in_store, states_on_topic
-from tests.support.stores import MAPS, Event, batch_of, memory_store, sizes
+from tests.support.stores import MAPS, Event, apply, batch_of, memory_store, sizes
 
 DIES_AFTER = 24
 KEPT_FOR = 48
@@ -164,8 +164,8 @@ class ErrorLog(RuleBasedStateMachine):
         for number, piece in enumerate(sizes(events, cuts)):
             batch = batch_of(piece)
             batch.deletions += self.deletions if number == 0 else []
-            writer.apply(batch)
-            purging.apply(batch)
+            apply(writer, batch)
+            apply(purging, batch)
             purging.purge(before)
         while purging.purge(before):
             pass

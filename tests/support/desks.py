@@ -16,7 +16,7 @@ from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries.snapshot import Reader
 from tests.support.pairs import HOST, Site, decoded_facts
-from tests.support.stores import MAPS, TODAY, add, batch_of, memory_store
+from tests.support.stores import MAPS, TODAY, add, apply, batch_of, memory_store
 from tieout.settings import Settings
 from tieout.simulator import simulate
 from tieout.simulator.pair.systems import ACTIONS
@@ -61,19 +61,19 @@ class Desk:
         for fact in decoded_facts(events):
             if not hasattr(fact, "entity") or MAPS.find(fact.entity):
                 add(batch, fact)
-        self._writer.apply(batch)
+        apply(self._writer, batch)
         while self._writer.recompute():
             pass
 
     def also(self, events: list[dict[str, Any]]) -> None:
         """Apply further events, in the form that `tieout ingest` takes."""
-        self._writer.apply(batch_of(events))
+        apply(self._writer, batch_of(events))
 
     def notice(self, entity: str) -> None:
         """Apply a truncated event about an unknown row of an entity."""
         row = "0f1c0000-0000-4000-8000-000000000001"
         notice = reread_request("dataverse", entity, row, None, self.now(), MAPS.entities[entity])
-        self._writer.apply(DecodedBatch(reread_requests=[notice]))
+        apply(self._writer, DecodedBatch(reread_requests=[notice]))
 
     def plan(self, document: str | None = None) -> Plan:
         """Return the plan of Sync."""

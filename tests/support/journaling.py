@@ -22,7 +22,7 @@ from streams.log import LogRecord
 from streams.projector import take
 from streams.topics import COMMANDS
 from tests.support.pairs import HOST, Site
-from tests.support.stores import MAPS, add, memory_store
+from tests.support.stores import MAPS, add, apply, memory_store
 from tieout.settings import Settings
 from tieout.sync.command_topic import deletion_commands
 from tieout.sync.document_sync import DocumentSync, action_handlers
@@ -85,7 +85,7 @@ class JournalDesk:
         for event in events:
             for fact in decode(event.value, event.headers):
                 add(batch, fact)
-        self.writer.apply(batch)
+        apply(self.writer, batch)
 
     # --- what a worker does -------------------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class JournalDesk:
             batch = DecodedBatch()
             assert take(LogRecord(COMMANDS.full_name("tieout"), 0, 0, 0, b"", value, ()), batch, MAPS, None) is None
             wishes, batch.requests = batch.requests, []
-            self.writer.apply(batch)
+            apply(self.writer, batch)
             for one in wishes:
                 self.attempts.request(msgspec.structs.replace(one.request, at=self.now()))
 

@@ -15,7 +15,7 @@ from store.errorlog.error_states import key_of, value_of
 from store.projection.outgoing import Outgoing
 from store.projection.writer import Writer
 from store.schema import tables
-from tests.support.stores import MAPS, Event, batch_of, memory_store
+from tests.support.stores import MAPS, Event, apply, batch_of, memory_store
 
 START = datetime(2025, 1, 6, 8, tzinfo=UTC)
 """Hour 0 of a test; other times are hours after it."""
@@ -90,7 +90,7 @@ def log_of(
     engine = memory_store()
     batch = batch_of(events)
     batch.deletions += deletions
-    Writer(engine, MAPS).apply(batch)
+    apply(Writer(engine, MAPS), batch)
     with engine.connect() as connection:
         return list(entries(connection, ErrorQuery(history=history, **query), at(hours)))
 

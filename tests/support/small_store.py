@@ -11,14 +11,14 @@ from store.projection.tile_totals import BITS
 from store.projection.writer import Writer
 from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Snapshot
-from tests.support.stores import MAPS, batch_of
+from tests.support.stores import MAPS, apply, batch_of
 from tieout.simulator import ingest_lines, simulate
 
 
 def fill(engine: Engine) -> Engine:
     """Project the events of the small company into a store, and return it."""
     writer = Writer(engine, MAPS, ("USPM",))
-    writer.apply(batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
+    apply(writer, batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
     while writer.recompute():
         pass
     return engine

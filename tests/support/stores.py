@@ -11,12 +11,13 @@ from sqlalchemy.pool import StaticPool
 from engine.errors import Rejected
 from engine.mapping.compiler import Maps
 from store.operational.state_topic import StateOutbox
-from store.projection.batch_plan import DecodedBatch, OffsetAdvance
+from store.projection.batch_plan import DecodedBatch, OffsetAdvance, Plan
 from store.projection.writer import Writer
 from store.proof.dump import dump
 from store.queries.snapshot import Reader
 from store.schema import tables
 from store.schema.database import begin_explicitly
+from streams.agents import prepare
 from streams.codec import StaticLocation, decode
 from tieout.bootstrap import load_maps
 from tieout.settings import Settings
@@ -84,12 +85,20 @@ def sizes(events: Sequence[Event], cuts: Sequence[int]) -> list[Sequence[Event]]
     return pieces
 
 
+def apply(writer: Writer, batch: DecodedBatch) -> Plan:
+    """Apply and commit a batch, as the pipeline does without a thread."""
+    plan = prepare(batch, writer)
+    writer.stage(plan)
+    writer.commit(plan)
+    return plan
+
+
 def project(events: Sequence[Event], cuts: Sequence[int] = (1_000,), companies: Sequence[str] | None = None) -> Engine:
     """A store that was given `events` in this order, in batches of these sizes."""
     engine = memory_store()
     writer = Writer(engine, MAPS, companies)
     for piece in sizes(events, cuts):
-        writer.apply(batch_of(piece))
+        apply(writer, batch_of(piece))
     while writer.recompute():
         pass
     return engine

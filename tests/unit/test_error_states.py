@@ -13,7 +13,7 @@ from store.projection.writer import Writer
 from store.proof.swap import swap_in
 from store.schema import tables
 from tests.support.reports import at, deleted, failed, ran, report, state_of, states_in_store, states_on_topic
-from tests.support.stores import MAPS, Event, batch_of, memory_store
+from tests.support.stores import MAPS, Event, apply, batch_of, memory_store
 
 DAY = 24
 KEY = "USPM/integration-journal-posting/J-1"
@@ -34,7 +34,7 @@ class Topic:
     def apply(self, *events: Event, deletions: Iterable[Deletion] = ()) -> list[tuple[str, str | None]]:
         batch = batch_of(events)
         batch.deletions += deletions
-        self.writer.apply(batch)
+        apply(self.writer, batch)
         return self.told()
 
     def tell(self, hours: float) -> list[tuple[str, str | None]]:
@@ -160,7 +160,7 @@ def test_what_a_replay_changes_is_published_by_the_next_worker() -> None:
     gone, kept = failed(1, "J-9"), failed(1)
     topic.apply(gone, kept, failed(1, "J-2"))
     rebuilt = memory_store()
-    Writer(rebuilt, MAPS, publishes=False).apply(batch_of([kept, *ran(2, 3, "r2", "J-1")]))
+    apply(Writer(rebuilt, MAPS, publishes=False), batch_of([kept, *ran(2, 3, "r2", "J-1")]))
     with topic.engine.begin() as using, rebuilt.connect() as other:
         swap_in(using, using, other, lambda: None)
     topic.told()

@@ -9,7 +9,7 @@ from store.errorlog.error_log import ErrorEntry, ErrorQuery, entries
 from store.projection.writer import Writer
 from store.schema import tables
 from tests.support.reports import IMPORT, at, deleted, failed, log_of, ran, report
-from tests.support.stores import MAPS, Event, batch_of, memory_store
+from tests.support.stores import MAPS, Event, apply, batch_of, memory_store
 
 DAY = 24
 
@@ -226,7 +226,7 @@ def test_history_of_more_than_its_days_is_purged_and_nothing_else(
     writer = Writer(engine, MAPS)
     batch = batch_of(events)
     batch.deletions += deletions
-    writer.apply(batch)
+    apply(writer, batch)
     said = tables.process_messages
     with engine.connect() as connection:
         before = list(entries(connection, ErrorQuery(), at(1_000)))
@@ -242,7 +242,7 @@ def test_purging_goes_a_bounded_piece_at_a_time_and_comes_to_an_end(monkeypatch:
     monkeypatch.setattr("store.projection.writer.PURGE_CHUNK", 7)
     engine = memory_store()
     writer = Writer(engine, MAPS)
-    writer.apply(batch_of([failed(number / 10, f"J-{number % 3}") for number in range(50)]))
+    apply(writer, batch_of([failed(number / 10, f"J-{number % 3}") for number in range(50)]))
     pieces = 0
     while writer.purge(at(100)):
         pieces += 1

@@ -24,7 +24,7 @@ from streams.log import LogRecord
 from streams.projector import take
 from tests.support.commandline import Tieout, typist
 from tests.support.payloads import ACTUAL, DATAVERSE, EXAMPLES, MISSING, ROW, business, context, encoded, page
-from tests.support.stores import MAPS, memory_store
+from tests.support.stores import MAPS, apply, memory_store
 
 pytestmark = pytest.mark.requirement("R5", "R89")
 
@@ -94,7 +94,7 @@ def taken(records: Sequence[Record], cuts: Sequence[int] = (1,)) -> Engine:
         batch = DecodedBatch()
         for offset, (topic, value, headers) in some:
             assert take(LogRecord(f"tieout.{topic}", 0, offset, 0, None, value, headers), batch, MAPS) is None
-        writer.apply(batch)
+        apply(writer, batch)
     return store
 
 

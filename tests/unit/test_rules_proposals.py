@@ -9,7 +9,7 @@ from engine.reconciliation.invoice_proposals import Proposal
 from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries.snapshot import Reader
-from tests.support.stores import MAPS, TODAY, memory_store
+from tests.support.stores import MAPS, TODAY, apply, memory_store
 from tests.support.story import REFERENCE, changes, id_of
 
 pytestmark = pytest.mark.requirement("R56")
@@ -24,7 +24,7 @@ def proposals(table: str, company: str | None = None) -> list[Proposal]:
         assert isinstance(entity_map, EntityMap)
         batch.changes.append((change, entity_map))
     writer = Writer(engine, MAPS)
-    writer.apply(batch)
+    apply(writer, batch)
     while writer.recompute():
         pass
     with Reader(engine, MAPS, today=TODAY).snapshot() as snapshot:

@@ -24,7 +24,7 @@ from streams.codec import TABLE
 from streams.log import LogRecord
 from streams.projector import take
 from tests.support.envelopes import ENVELOPES
-from tests.support.stores import MAPS, memory_store
+from tests.support.stores import MAPS, apply, memory_store
 from tests.unit.test_codec_respelled import capitals, extended, rewritten, untyped, wrapped
 from tieout.simulator.large import LargeCompany, in_order
 from tieout.simulator.payloads import NativePayloads
@@ -216,7 +216,7 @@ def test_thirty_documents_stand_where_their_stories_say_in_whatever_shape_their_
     assert reasons == []
     store = memory_store()
     writer = Writer(store, MAPS, story.companies)
-    writer.apply(batch)
+    apply(writer, batch)
     while writer.recompute():
         pass
     shown = rows(Reader(store, MAPS, today=story.today))
