@@ -11,18 +11,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
-from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, event, literal_column, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import LeaseLost
 from store.schema import tables
+from store.schema.bulk_sql import insert_absent
+from store.schema.dialects import dialect_of
 
 WRITER: Final = "writer"
-WRITER_SESSION: Final = "tieout writer"
 LEASE_SECONDS: Final = 6.0
 """Duration of a lease without renewal. With the start of the next writer it is the fail-over time."""
 
@@ -45,11 +45,10 @@ class Lease:
     def acquire(self) -> bool:
         """Acquire the lease if it is free or expired, with a new epoch. Return True on success."""
         table = tables.leases
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        dialect = dialect_of(self._engine)
         with self._engine.begin() as connection:
-            now = _now(connection)
-            vacant = {"name": WRITER, "holder": "", "epoch": 0, "until": 0, "since": 0}
-            connection.execute(insert(table).values(vacant).on_conflict_do_nothing())
+            now = dialect.now()
+            insert_absent(connection, table, {"name": WRITER, "holder": "", "epoch": 0, "until": 0, "since": 0})
             taken = connection.execute(
                 update(table)
                 .where(table.c.name == WRITER, table.c.until <= now)
@@ -61,9 +60,7 @@ class Lease:
         self.epoch = int(taken)
         self.renewed = time.monotonic()
         self._lost = None
-        if self._engine.dialect.name == "postgresql":
-            self._name_sessions()
-            self._end_earlier_sessions()
+        dialect.end_earlier_writers(self._engine, self.epoch, self._microseconds)
         return True
 
     def renew(self, connection: Connection) -> None:
@@ -72,7 +69,7 @@ class Lease:
         renewed = connection.execute(
             update(table)
             .where(table.c.name == WRITER, table.c.epoch == self.epoch, table.c.holder == self.holder)
-            .values(until=_now(connection) + self._microseconds)
+            .values(until=dialect_of(connection).now() + self._microseconds)
         )
         if renewed.rowcount != 1:
             raise LeaseLost(
@@ -125,31 +122,6 @@ class Lease:
             except DBAPIError as error:
                 log.warning("lease_not_renewed", holder=self.holder, error=str(error.orig))
 
-    def _name_sessions(self) -> None:
-        """Set the application name of every PostgreSQL session of the engine to its writer and epoch."""
-        self._engine.dispose()
-
-        @event.listens_for(self._engine, "connect")
-        def _(connection: Any, _record: Any) -> None:
-            with connection.cursor() as cursor:
-                cursor.execute(f"SET application_name = '{WRITER_SESSION} {self.epoch}'")
-                # A writer that was suspended between two statements must not keep its locks beyond its lease.
-                cursor.execute(f"SET idle_in_transaction_session_timeout = {self._microseconds // 1000}")
-            connection.commit()
-
-    def _end_earlier_sessions(self) -> None:
-        """Terminate the sessions of earlier writers. One that was suspended in the middle of a COPY would keep its
-        locks and block its successor.
-        """
-        with self._engine.begin() as connection:
-            connection.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
-                    "AND usename = current_user AND application_name LIKE :writers AND application_name <> :own"
-                ),
-                {"writers": f"{WRITER_SESSION} %", "own": f"{WRITER_SESSION} {self.epoch}"},
-            )
-
 
 class Holder(NamedTuple):
     """Current or last holder of the lease: its name, its epoch, the seconds until expiry (negative once expired) and
@@ -168,12 +140,5 @@ def lease_holder(connection: Connection) -> Holder | None:
     row = connection.execute(select(table).where(table.c.name == WRITER)).first()
     if row is None:
         return None
-    now = int(connection.execute(select(_now(connection))).scalar_one())
+    now = int(connection.execute(select(dialect_of(connection).now())).scalar_one())
     return Holder(row.holder, row.epoch, (row.until - now) / 1_000_000, (now - row.since) / 1_000_000)
-
-
-def _now(connection: Connection) -> ColumnElement[int]:
-    """Return microseconds since 1970 UTC, by the clock of the database."""
-    if connection.dialect.name == "postgresql":
-        return literal_column("(extract(epoch FROM clock_timestamp()) * 1000000)::bigint", BigInteger)
-    return literal_column("CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)", BigInteger)

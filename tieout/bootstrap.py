@@ -4,11 +4,10 @@ import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
 from engine.calendar import present_time
 from engine.errors import SettingError
@@ -19,6 +18,7 @@ from store.operational.state_topic import StateOutbox
 from store.projection.writer import Writer
 from store.queries.snapshot import Reader
 from store.schema.database import check, connect, migrate
+from store.schema.dialects import dialect_of, file_of
 from streams.codec.environments import Environments
 from streams.embedded.log import EmbeddedLog
 from streams.log import EventLog
@@ -90,8 +90,7 @@ def open_store(settings: Settings, *, write: bool) -> Iterator[Engine]:
     """The store of the settings. Opened for writing it is made or upgraded; for reading it must be there in today's
     shape.
     """
-    url = make_url(settings.store)
-    if url.drivername.startswith("sqlite") and url.database and not write and not Path(url.database).exists():
+    if not write and (file := file_of(settings.store)) is not None and not file.exists():
         raise SettingError(
             f"TIEOUT_STORE={settings.store!r}: there is no such store yet. Start `tieout run` or `tieout demo` once."
         )
@@ -155,7 +154,7 @@ def projecting(
         prefix=settings.prefix,
         environments=environments_of(settings, pinned()),
         pinned=pinned,
-        overlapping=engine.dialect.name == "postgresql",
+        overlapping=dialect_of(engine).overlaps_commits,
         purge_before=lambda: _purge_before(settings),
         state=StateOutbox(engine, lease),
     )

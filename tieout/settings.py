@@ -351,9 +351,13 @@ def _check_store(store: str) -> None:
             f"TIEOUT_STORE{_held('store', store)}: use sqlite:///path/to/file or "
             "postgresql+psycopg://user@host/database."
         ) from None
-    if url.get_backend_name() != "sqlite" and "@" in f"{url.host}{url.database}":
-        # SQLAlchemy ends the password at the first of them, and would show the rest as the host.
-        raise SettingError("TIEOUT_STORE: in a password write %40 for @, %2F for /, %3A for : and %25 for %.")
+    if "@" in f"{url.host}{url.database}":
+        # Only here: every command reads the settings, and few need the store.
+        from store.schema.dialects import file_of
+
+        if file_of(url) is None:
+            # SQLAlchemy ends the password at the first of them, and would show the rest as the host.
+            raise SettingError("TIEOUT_STORE: in a password write %40 for @, %2F for /, %3A for : and %25 for %.")
 
 
 def _check_connections(settings: Settings) -> None:

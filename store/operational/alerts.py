@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Engine, and_, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.alerts import Alert, AlertKind, AlertStage, TrackedAlert, compare
 from store.schema import tables
+from store.schema.bulk_sql import insert_absent
 
 _json: Final = msgspec.json.Encoder().encode
 _table: Final = tables.alerts.c
@@ -58,7 +58,7 @@ class SqlAlerts:
                     "began": now,
                     "until": 0,
                 }
-                connection.execute(_insert(connection.dialect.name).values(row).on_conflict_do_nothing())
+                insert_absent(connection, tables.alerts, row)
         return began, ended
 
     def claim(self, now: int, until: int) -> TrackedAlert | None:
@@ -85,10 +85,6 @@ class SqlAlerts:
                 connection.execute(delete(tables.alerts).where(own))
             else:
                 connection.execute(update(tables.alerts).where(own).values(told=stage, until=0))
-
-
-def _insert(dialect: str) -> Any:
-    return (postgresql.insert if dialect == "postgresql" else sqlite.insert)(tables.alerts)
 
 
 def _told(row: Any) -> TrackedAlert:

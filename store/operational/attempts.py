@@ -5,26 +5,20 @@ unchanged.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, case, func, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, case, func, select, update
 
 from engine.sync import attempts
 from engine.sync.attempts import Attempts, Claim, Outcome, Request, Sync
 from store.operational import state_topic, sync_runs
 from store.schema import tables
-from store.schema.bulk_sql import chunks, upsert
+from store.schema.bulk_sql import chunks, insert_absent, upsert
+from store.schema.dialects import dialect_of
 
 _json: Final = msgspec.json.Encoder().encode
 _CHUNK: Final = 100
-MAX_LOCKS: Final = 256
-"""Maximum number of advisory locks of a transaction. A request for 40,000 subjects would otherwise exceed the lock
-table of a server with default settings.
-"""
-_LOCK_SPACE: Final = 0x7469656F  # "tieo"
 _COUNTER: Final = Attempts.__struct_fields__
 
 
@@ -63,7 +57,7 @@ class SqlAttempts:
     ) -> Claim | None:
         for action, subject in self._free(now) if only is None else [only]:
             with self._engine.begin() as connection:
-                _lock(connection, action, subject)
+                _lock(connection, (action, subject))
                 syncs = _of_subject(connection, action, subject)
                 changed = attempts.claimed(syncs, holder, now, until, chance)
                 for sync in changed:
@@ -142,7 +136,7 @@ class SqlAttempts:
 
     def close(self, action: str, subject: str, why: str, *, now: int) -> list[str]:
         with self._engine.begin() as connection:
-            _lock(connection, action, subject)
+            _lock(connection, (action, subject))
             closed = attempts.close_all(_of_subject(connection, action, subject), why, now)
             _save(connection, closed)
         return [sync.document for sync in closed]
@@ -165,11 +159,9 @@ class SqlAttempts:
         The first day that is ever claimed counts as done: an installation begins with the next one.
         """
         table = tables.settings
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         name = job_setting(job)
         with self._engine.begin() as connection:
-            inserted = connection.execute(insert(table).values(name=name, value=day).on_conflict_do_nothing())
-            if inserted.rowcount == 1:
+            if insert_absent(connection, table, {"name": name, "value": day}):
                 return False
             later = (table.c.name == name) & (table.c.value < day)
             return connection.execute(update(table).where(later).values(value=day)).rowcount == 1
@@ -207,7 +199,7 @@ def save_request(connection: Connection, request: Request) -> list[str]:
     at least once.
     """
     names = [document for task in request.tasks for document in task.documents]
-    _lock_all(connection, {_lock_of(*task.key) for task in request.tasks})
+    _lock(connection, *(task.key for task in request.tasks))
     done = sync_runs.recorded(connection, request.run.id, names) if request.run is not None else set()
     before = {(sync.document, sync.action): sync for sync in syncs_of(connection, names)}
     in_progress = set() if request.restart else queued(connection, {task.key for task in request.tasks})
@@ -320,24 +312,9 @@ def attempts_of(connection: Connection, document: str) -> list[Attempt]:
     return [Attempt(**row._mapping) for row in connection.execute(query)]
 
 
-def _lock(connection: Connection, action: str, subject: str) -> None:
-    """Lock a subject until the end of the transaction. SQLite has a single writer anyway."""
-    _lock_all(connection, {_lock_of(action, subject)})
-
-
-def _lock_of(action: str, subject: str) -> int:
-    """Return the advisory lock of a subject. Subjects share locks: the lock table of PostgreSQL has a few thousand
-    entries.
-    """
-    return int.from_bytes(blake2b(f"{action}\0{subject}".encode(), digest_size=8).digest()) % MAX_LOCKS
-
-
-def _lock_all(connection: Connection, locks: Iterable[int]) -> None:
-    """Acquire locks in a fixed order, which prevents deadlocks between requests."""
-    if connection.dialect.name == "postgresql":
-        numbers = {"space": _LOCK_SPACE, "numbers": sorted(locks)}
-        query = "SELECT pg_advisory_xact_lock(:space, number) FROM unnest(CAST(:numbers AS int[])) AS number"
-        connection.execute(text(query), numbers)
+def _lock(connection: Connection, *calls: tuple[str, str]) -> None:
+    """Lock the subjects of calls (action, subject) until the end of the transaction."""
+    dialect_of(connection).lock(connection, {f"{action}\0{subject}" for action, subject in calls})
 
 
 def _of_subject(connection: Connection, action: str, subject: str) -> list[Sync]:
@@ -347,7 +324,7 @@ def _of_subject(connection: Connection, action: str, subject: str) -> list[Sync]
 
 
 def _held(connection: Connection, claim: Claim) -> list[Sync]:
-    _lock(connection, claim.action, claim.subject)
+    _lock(connection, (claim.action, claim.subject))
     return attempts.held(_of_subject(connection, claim.action, claim.subject), claim)
 
 

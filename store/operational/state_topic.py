@@ -28,13 +28,13 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    text,
 )
 
 from store.lease import Lease
 from store.projection.outgoing import Outgoing
 from store.schema import tables
 from store.schema.bulk_sql import chunks, delete, select_keys, upsert
+from store.schema.dialects import dialect_of
 
 TOPIC: Final = "state"
 """Name of the topic without prefix."""
@@ -205,8 +205,7 @@ def save_offset(connection: Connection, now: StateTopicOffset) -> None:
 def is_unpublished(connection: Connection, kind: str, rows: Select[Any]) -> bool:
     """Return True if one of these rows, given by primary key, has unpublished changes."""
     own = rows.subquery()
-    array = func.jsonb_build_array if connection.dialect.name == "postgresql" else func.json_array
-    key = cast(array(literal(kind, Text), *own.columns), Text)
+    key = cast(dialect_of(connection).json_array(literal(kind, Text), *own.columns), Text)
     return connection.scalar(select(exists().where(tables.state_outbox.c.key.in_(select(key))))) or False
 
 
@@ -237,7 +236,7 @@ def restore(connection: Connection, records: Mapping[bytes, bytes | None], *, ov
             continue
         (found if row is not None else gone)[key[0]].append(key[1:] if row is None else row)
     # Later changes must have higher numbers than those on the topic.
-    _continue_numbers_after(connection, highest)
+    dialect_of(connection).number_state_after(connection, highest)
     for kind, rows in found.items():
         upsert(connection, STATE_TABLES[kind].table, rows)
     for kind, keys in gone.items():
@@ -372,16 +371,3 @@ def _has_prefix(state_table: StateTable) -> Any:
     """Return the condition on names, equal to that of the triggers: SQLite's LIKE ignores case."""
     column = state_table.table.primary_key.columns[0]
     return or_(*(func.substr(column, 1, len(name)) == name for name in state_table.name_prefixes))
-
-
-def _continue_numbers_after(connection: Connection, number: int) -> None:
-    """Number later changes above this number."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT number_state_after(:number)"), {"number": number})
-        return
-    name = {"name": tables.state_outbox.name, "number": number}
-    moved = connection.execute(
-        text("UPDATE sqlite_sequence SET seq = max(seq, :number) WHERE name = :name"), name
-    ).rowcount
-    if not moved:
-        connection.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :number)"), name)

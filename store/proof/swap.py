@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Column, Connection, Table, Text, select
+from sqlalchemy import Connection, Table, select
 
 from engine import money
 from engine.reconciliation.documents import PART_NAMES, Document
@@ -19,6 +19,7 @@ from store.projection.writer import last_outbox_id, write_outbox
 from store.queries.common import document_of
 from store.schema import tables
 from store.schema.bulk_sql import delete, insert, upsert
+from store.schema.dialects import dialect_of
 
 REBUILT: Final = (
     tables.records,
@@ -70,15 +71,10 @@ def changed_rows(used: Connection, rebuilt: Connection, table: Table) -> Iterato
 
 
 def _rows(connection: Connection, table: Table) -> Iterator[Row]:
-    keys = [_by_bytes(connection, column) for column in table.primary_key.columns]
+    # The order that Python shares with every database.
+    keys = [dialect_of(connection).by_bytes(column) for column in table.primary_key.columns]
     found = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(select(table).order_by(*keys))
     return (tuple(row) for row in found)
-
-
-def _by_bytes(connection: Connection, column: Column[Any]) -> Any:
-    """Return a key column in the order that Python, SQLite and every PostgreSQL share."""
-    text = isinstance(column.type, Text) and connection.dialect.name == "postgresql"
-    return column.collate("C") if text else column
 
 
 def swap_in(using: Connection, used: Connection, rebuilt: Connection, on_row: Callable[[], None]) -> None:

@@ -1,18 +1,19 @@
-"""Access paths: the conditions of a grid query in a form for which the planner chooses the right index.
+"""Access paths: which indexes of `documents` suit a grid query.
 
-PostgreSQL plans with statistics of the values. SQLite has none and would take the index of the company.
+Whether and how the planner is led to them is up to the dialect: `Dialect.unindexed` and the methods after it.
 """
 
 from collections.abc import Collection
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, select, text, true
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, select, text
 
 from store.projection.tile_totals import BITS, PROCESSED
 from store.queries.common import materialised_totals, within
-from store.queries.filters import NAME_COLUMNS, NOT_INDEXED, first_letters, matching
+from store.queries.filters import NAME_COLUMNS, first_letters, matching
 from store.queries.grid_query import GridQuery
 from store.schema import tables
+from store.schema.dialects import NameFilter, dialect_of
 
 SMALL_VIEWS: Final = ("missing-actuals", "missing-journal-lines")
 """Views of few rows, which have their own indexes."""
@@ -26,8 +27,8 @@ COVERED_COLUMNS: Final = (
 )
 """Columns that `ix_documents_category` contains beside all amounts: it covers totals that are filtered on these alone.
 
-The index has no useful order of rows. For a page SQLite would choose it and sort them all, and for totals it would
-prefer it to a selective index.
+The index has no useful order of rows, so it must not be used for a page, nor for totals where another one is
+selective.
 """
 NAMES_SORTED_MAX: Final = 20_000
 """Maximum number of documents with similar names that are looked up and sorted, instead of walking all documents in
@@ -36,7 +37,7 @@ order.
 
 
 def is_selective(query: GridQuery) -> bool:
-    """Return True if an index is selective for the view or a filter, and SQLite chooses it without help."""
+    """Return True if an index is selective for the view or a filter, whatever the values are."""
     return (
         query.view in SMALL_VIEWS
         or any(condition.column in SELECTIVE_RANGES for condition in query.conditions)
@@ -61,30 +62,30 @@ def is_covered(query: GridQuery) -> bool:
     )
 
 
-def name_filter(connection: Connection, query: GridQuery) -> ColumnElement[bool] | None:
-    """Return a filter on names in the form that an index of SQLite supports, if it selects few documents, and fewer
-    than the window.
-
-    PostgreSQL chooses the index itself but may overestimate the result and walk all documents in order; there the
-    filter is only a sign that the result is small.
+def name_filter(connection: Connection, query: GridQuery, *, ordered: bool) -> ColumnElement[bool] | None:
+    """Return the condition to add (`Dialect.name_filter`) if a filter on names selects few documents, and fewer than
+    the window. `ordered` is True for a page.
     """
-    on_sqlite = connection.dialect.name == "sqlite"
-    if query.view in SMALL_VIEWS or (on_sqlite and is_selective(query)):
+    if query.view in SMALL_VIEWS:
         return None
     table = tables.documents.c
     of_grid = and_(table.company == query.company, table.kind == query.kind)
     of_window = and_(of_grid, within(table.date, query.window))
-    for condition in query.conditions:
-        if condition.operator in ("starts", "is") and condition.column in NAME_COLUMNS and condition.value:
-            # The bare column: for a pattern that looks like a number, SQLite uses no index under a function or a
-            # collation.
-            alike = table[condition.column].like(first_letters(str(condition.value)), escape="/")
-            number = _count(
-                connection, alike if on_sqlite else and_(of_grid, matching([condition], "", {})), NAMES_SORTED_MAX + 1
-            )
-            if number <= NAMES_SORTED_MAX and number < _count(connection, of_window, number + 1):
-                return alike if on_sqlite else true()
-    return None
+    filters = (
+        NameFilter(
+            table[condition.column],
+            first_letters(str(condition.value)),
+            and_(of_grid, matching([condition], "", {})),
+        )
+        for condition in query.conditions
+        if condition.operator in ("starts", "is") and condition.column in NAME_COLUMNS and condition.value
+    )
+
+    def selects_few(condition: ColumnElement[bool]) -> bool:
+        number = _count(connection, condition, NAMES_SORTED_MAX + 1)
+        return number <= NAMES_SORTED_MAX and number < _count(connection, of_window, number + 1)
+
+    return dialect_of(connection).name_filter(filters, selects_few, selective=is_selective(query), ordered=ordered)
 
 
 def _count(connection: Connection, condition: ColumnElement[bool], maximum: int) -> int:
@@ -93,43 +94,44 @@ def _count(connection: Connection, condition: ColumnElement[bool], maximum: int)
 
 
 def prefers_full_scan(connection: Connection, query: GridQuery) -> bool:
-    """Return True if no index is selective and most documents are requested: a full scan takes half the time per
-    document of reading those of a company through its index.
-    """
-    if connection.dialect.name != "sqlite" or is_selective(query) or requests_value(query, ("category",)):
+    """Return True if no index is selective, and the planner must be led to a full scan of the documents."""
+    if is_selective(query) or requests_value(query, ("category",)):
         return False
-    # An upper bound of the number of documents, found quickly.
-    highest = connection.exec_driver_sql("SELECT max(rowid) FROM documents").scalar() or 0
-    table = tables.totals.c
-    totals = materialised_totals(
-        connection,
-        [],
-        table.company == query.company,
-        table.kind == query.kind,
-        within(table.date, query.window),
-        table.views.op("&")(BITS[query.view] or PROCESSED) != 0,
-    )
-    return 2 * sum(one.documents for one in totals.values()) > int(highest)
+
+    def requested() -> int:
+        table = tables.totals.c
+        totals = materialised_totals(
+            connection,
+            [],
+            table.company == query.company,
+            table.kind == query.kind,
+            within(table.date, query.window),
+            table.views.op("&")(BITS[query.view] or PROCESSED) != 0,
+        )
+        return sum(one.documents for one in totals.values())
+
+    return dialect_of(connection).prefers_full_scan(connection, tables.documents, requested)
 
 
 def window_condition(query: GridQuery) -> ColumnElement[bool]:
     """Return the condition of the window, for any order."""
     date = tables.documents.c.date
     inside = within(date, query.window)
-    # A plain bound, for which SQLite recognises that an index of the view applies.
+    # A plain bound, which tells that the index of the view applies.
     return and_(date <= query.window.end, inside) if query.view in SMALL_VIEWS else inside
 
 
 def conditions_of(
     connection: Connection, query: GridQuery, names: ColumnElement[bool] | None, *unindexed: str
 ) -> ColumnElement[bool]:
-    """Return the filters. SQLite uses no index of the columns `unindexed`, because another index is more selective."""
+    """Return the filters. An index of the columns `unindexed` is not to be used: another one is more selective."""
     if query.view in SMALL_VIEWS:
         unindexed += ("amount", "since")
     if names is not None:
         unindexed += ("company",)
-    stored = {name: NOT_INDEXED[name] for name in unindexed} if connection.dialect.name == "sqlite" else {}
     table = tables.documents
+    dialect = dialect_of(connection)
+    stored = {name: dialect.unindexed(table.c[name]) for name in unindexed}
     company = stored.get("company", table.c.company)
     conditions: list[ColumnElement[bool]] = [company == query.company, table.c.kind == query.kind]
     if names is not None:

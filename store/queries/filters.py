@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, func, literal, literal_column, or_, select
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select
 
 from engine.errors import QueryError
 from engine.reconciliation.fields import FIELDS, DocumentField, ValueType
@@ -77,11 +77,6 @@ SEARCH_COLUMNS: Final = tuple(field.name for field in FIELDS if field.searched)
 
 Stored = Mapping[str, ColumnElement[Any]]
 """Expressions that replace columns of `documents`, by name."""
-
-NOT_INDEXED: Final[Stored] = {
-    name: literal_column(f"+documents.{name}", _TABLE[name].type) for name in ("company", "category", "amount", "since")
-}
-"""Columns with a unary plus, for which SQLite uses no index."""
 
 TOTALS_COLUMNS: Final[Stored] = {
     **{name: tables.totals.c[name] for name in ("date", "position")},

@@ -14,6 +14,7 @@ from store.queries.common import TotalsByView, exact_sum, joined, materialised_t
 from store.queries.filters import STATUS, TOTALS_COLUMNS, Condition, matching
 from store.queries.grid_query import GridQuery
 from store.schema import tables
+from store.schema.dialects import dialect_of
 
 CATEGORIES_MAX: Final = 100
 """Maximum number of categories that are queried one by one."""
@@ -123,9 +124,9 @@ def _summed_rows(connection: Connection, query: GridQuery, by: "GroupBy | None")
         rows = _select_sums(connection, query, by, _WHOLE)
         return [(value, key, Totals(*counts, *map(int, sums))) for value, key, counts, sums in rows]
     except OperationalError as error:
-        if "overflow" not in str(error.orig):
+        if not dialect_of(connection).is_sum_overflow(error):
             raise
-    # SQLite sums in 64 bits and reports an overflow. Sums of halves always fit and take a third longer.
+    # Sums of halves always fit and take a third longer.
     rows = _select_sums(connection, query, by, _HALVES)
     return [(value, key, Totals(*counts, *map(joined, sums[::2], sums[1::2]))) for value, key, counts, sums in rows]
 
@@ -138,7 +139,7 @@ def _select_sums(
     different = func.sum((table.c.difference != 0).cast(table.c.views.type))
     group = literal("") if by is None else func.coalesce(GROUPS[by], "")
     keys: list[ColumnElement[Any]] = [table.c.currency, table.c.accounting_currency]
-    names = access_paths.name_filter(connection, query) if connection.dialect.name == "sqlite" else None
+    names = access_paths.name_filter(connection, query, ordered=False)
     unindexed: list[str] = []
     if by in _BY_CATEGORY and names is None and access_paths.is_covered(query):
         # Rows in the order of their groups need no sorting: the covering index is ordered by category.

@@ -32,7 +32,7 @@ def page_key(document: Document, sort: Sort) -> PageKey:
 def page(connection: Connection, query: GridQuery) -> DocumentPage:
     """Return a page of documents. Keyset pagination makes the last page as fast as the first."""
     rows = []
-    names = access_paths.name_filter(connection, query)
+    names = access_paths.name_filter(connection, query, ordered=True)
     for document in _documents(connection, query, query.limit + 1, names):
         rows.append(document)
         if len(rows) > query.limit:

@@ -54,6 +54,7 @@ from store.queries.summary import Summary, summarise
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage, UnmatchedPosting
 from store.schema import tables
 from store.schema.bulk_sql import chunks
+from store.schema.dialects import dialect_of
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 
@@ -82,9 +83,7 @@ class Reader:
     def snapshot(self) -> Iterator["Snapshot"]:
         """Open one snapshot of the store for any number of queries."""
         with self._engine.connect() as connection:
-            if connection.dialect.name == "postgresql":
-                # With READ COMMITTED each statement would see another state.
-                connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            connection = dialect_of(connection).for_snapshot(connection)
             with connection.begin():
                 maps = self._maps if isinstance(self._maps, Maps) else self._maps(connection)
                 yield Snapshot(connection, maps, self._today, self._clock())

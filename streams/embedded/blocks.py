@@ -27,7 +27,7 @@ Mode = Literal["read", "write"]
 
 # "TIEO" in the header of the file distinguishes a log from other SQLite files, such as a store.
 APPLICATION_ID: Final = 0x5449454F
-_STORE_ID: Final = 0x54494553  # that of `store.schema.database`
+_STORE_ID: Final = 0x54494553  # that of `store.schema.dialects.sqlite`
 FORMAT_VERSION: Final = 2
 UNCHECKED_VERSION: Final = 1
 """The previous format: blocks without checksums, and no identity."""

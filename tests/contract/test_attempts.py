@@ -11,7 +11,8 @@ from sqlalchemy import Engine, text
 from engine.sync.actions import Task
 from engine.sync.attempts import ATTEMPTS_MAX, SECOND, Claim, ClaimLost, Outcome, Request, Sync, SyncRun
 from handlers.attempts import AttemptLog
-from store.operational.attempts import MAX_LOCKS, SqlAttempts, attempts_of, save_request
+from store.operational.attempts import SqlAttempts, attempts_of, save_request
+from store.schema.dialects.postgresql import MAX_LOCKS
 from tests.support.memory_ports import MemoryAttempts
 from tests.support.soak import examples
 from tests.support.stores import memory_store

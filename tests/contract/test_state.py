@@ -24,7 +24,8 @@ from store.operational.cursors import SqlCursors
 from store.operational.state_topic import STATE_TABLES, StateOutbox, StateTable
 from store.schema import tables
 from store.schema.bulk_sql import upsert
-from store.schema.database import begin_explicitly, connect, migrate
+from store.schema.database import connect, migrate
+from store.schema.dialects.sqlite import begin_explicitly
 from tests.contract.test_attempts import claim, request, task
 from tests.support.soak import examples
 from tests.support.stores import publish_state

@@ -16,7 +16,7 @@ from store.projection.writer import Writer
 from store.proof.dump import dump
 from store.queries.snapshot import Reader
 from store.schema import tables
-from store.schema.database import begin_explicitly
+from store.schema.dialects.sqlite import begin_explicitly
 from streams.agents import prepare
 from streams.codec import StaticLocation, decode
 from tieout.bootstrap import load_maps

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from sqlalchemy import make_url
 
 from engine.errors import QueryError, StoreError
 from store.schema.database import shown_url
+from store.schema.dialects import file_of
 from store.schema.sqlite_files import make_private, reading_uri
 from streams.embedded.salvage import check_whole
 from tieout.bootstrap import open_store
@@ -82,7 +82,7 @@ def restore(settings: Settings, folder: Path, on_progress: Report = lambda what,
 
 
 def _files(settings: Settings) -> dict[str, Path]:
-    files = {name: path for name, path in (("store", _store_file(settings)), ("log", settings.log_file)) if path}
+    files = {name: path for name, path in (("store", file_of(settings.store)), ("log", settings.log_file)) if path}
     if not files:
         raise QueryError(NOT_IN_FILES)
     return files
@@ -92,7 +92,7 @@ def not_copied(settings: Settings) -> str | None:
     """Return which part of the installation is not in files, and how to back it up; None if all of it is."""
     if settings.log_file is None:
         return f"the topics are at {settings.broker}. Back them up with your broker's tools."
-    if _store_file(settings) is None:
+    if file_of(settings.store) is None:
         return f"the store is {shown_url(settings.store)}. Back it up with `pg_dump`."
     return None
 
@@ -117,11 +117,6 @@ def _copied(settings: Settings, what: str, source: Path, target: Path, on_progre
     finally:
         unfinished.unlink(missing_ok=True)
     return Copied(what, source, target, target.stat().st_size)
-
-
-def _store_file(settings: Settings) -> Path | None:
-    url = make_url(settings.store)
-    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _copy(source: Path, target: Path, on_progress: Callable[[int, int], None]) -> None:

@@ -108,7 +108,8 @@ def _begun(log: EventLog, used: Connection, rebuilt: Engine, maps: Maps, setting
 
 
 def _lock_out_the_writer(using: Connection) -> None:
-    """Have the writer's next transaction wait for this one. On SQLite it does so already."""
-    if using.dialect.name == "postgresql":
-        using.execute(select(tables.offsets).with_for_update())
-        using.execute(select(tables.leases).where(tables.leases.c.name == WRITER).with_for_update())
+    """Have the writer's next transaction wait for this one. On SQLite it does so already, and SQLAlchemy leaves
+    `FOR UPDATE` out.
+    """
+    using.execute(select(tables.offsets).with_for_update())
+    using.execute(select(tables.leases).where(tables.leases.c.name == WRITER).with_for_update())

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import SettingError, TieoutError
@@ -31,6 +31,7 @@ from store.operational.state_topic import pending_count
 from store.proof.self_checks import attempts_by_outcome, documents_by_view, outbox_backlog
 from store.queries.balance import oldest_open
 from store.schema import tables
+from store.schema.dialects import dialect_of
 from tieout.bootstrap import open_log, open_store
 from tieout.maintenance.health_checks import check_effects, check_tiles
 from tieout.settings import Settings
@@ -115,16 +116,8 @@ def _sample(connection: Connection) -> Sample:
         not_read=waiting_rows(connection),
         syncs=sync_counts(connection),
         attempts=attempts_by_outcome(connection),
-        size=_size(connection),
+        size=dialect_of(connection).size(connection),
     )
-
-
-def _size(connection: Connection) -> int:
-    if connection.dialect.name == "postgresql":
-        query = "SELECT pg_database_size(current_database())"
-    else:
-        query = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
-    return int(connection.execute(text(query)).scalar_one())
 
 
 class _Metrics:
