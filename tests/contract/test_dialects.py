@@ -59,7 +59,7 @@ def change(connection: Any) -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 20, 21, 500, 501])
 def test_rows_are_found_by_any_number_of_values(engine: Engine, number: int) -> None:
-    values = [f"token{one}" for one in range(number)]
+    values = [f"token{index}" for index in range(number)]
     links = [(token, f"record of {token}") for token in values]
     with engine.begin() as connection:
         insert(connection, tables.links, [*links, ("another", "record")])
