@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test soak lint format bench accuracy screenshots requirements asyncapi lock clean
+.PHONY: help demo test soak lint format bench accuracy screenshots requirements texts asyncapi lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ screenshots: $(READY) ## pictures of every page of the workspace, light and dark
 
 requirements: $(READY) ## write docs/requirements.md again from the tests' marks
 	$(BIN)/python -m tools.requirements_table
+
+texts: $(READY) ## write the templates of the catalogues again from the code, and update each language
+	$(BIN)/python -m tools.texts
 
 asyncapi: $(READY) ## write docs/asyncapi.json again from the code
 	$(BIN)/python -m tools.asyncapi

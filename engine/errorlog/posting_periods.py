@@ -5,11 +5,13 @@ explain the error count.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Final
+from functools import reduce
+from typing import Final, get_args
 
-from engine.calendar import Company, Period, accounting_date
+from engine.calendar import Company, Period, PeriodStatus, accounting_date
+from engine.texts import Translate, english
 
 AUTOMATIC: Final = {"NO_OPEN_PERIOD": False, "NO_OPEN_PERIOD_AFTER": True}
 """Posting errors for lack of an open period, and whether Finance searched for a later one automatically."""
@@ -24,7 +26,22 @@ def posting_error(company: Company, day: str, *, automatic: bool) -> str | None:
     return "NO_OPEN_PERIOD_AFTER" if automatic else "NO_OPEN_PERIOD"
 
 
-def advice(code: str, written: str, company: Company | None) -> str | None:
+ADVICE: Final[Mapping[str, str]] = {
+    "posted-later": "Post again: it is now posted on {days}.",
+    "or": "{first} or {last}",
+    "none-later": "The period of {day}, {start} to {end}, is {status}, and no later one is open.",
+    "with-parameter": (
+        "The period of {day}, {start} to {end}, is {status}. "
+        "With that parameter on, it is posted on {later}, the first day of the next open period."
+    ),
+}
+"""The additions to the resolution of a posting error. Placeholders are those of `str.format`."""
+
+STATUS_TEXTS: Final[Mapping[str, str]] = {status: status.replace("-", " ") for status in get_args(PeriodStatus)}
+"""The status of a period within a sentence."""
+
+
+def advice(code: str, written: str, company: Company | None, translate: Translate = english) -> str | None:
     """Return the addition to the resolution of a posting error about the date as `written`; None if there is none.
 
     >>> advice("NO_OPEN_PERIOD", "2024-02-12", None) is None
@@ -34,21 +51,25 @@ def advice(code: str, written: str, company: Company | None) -> str | None:
     if automatic is None or company is None or not company.periods:
         return None
     days = sorted({day for day in _readings(written) if _period(company, day) is not None})
-    texts = {_period_advice(company, day) for day in days if posting_error(company, day, automatic=automatic) == code}
+    wrong = [day for day in days if posting_error(company, day, automatic=automatic) == code]
+    texts = {_period_advice(company, day, translate) for day in wrong}
     if texts:
         return texts.pop() if len(texts) == 1 else None
     accounted = sorted({accounting_date(company, day, automatic=automatic) or day for day in days})
-    return f"Post again: it is now posted on {' or '.join(accounted)}." if accounted else None
+    if not accounted:
+        return None
+    either = translate("or", ADVICE["or"])
+    choice = reduce(lambda first, last: either.format(first=first, last=last), accounted)
+    return translate("posted-later", ADVICE["posted-later"]).format(days=choice)
 
 
-def _period_advice(company: Company, day: str) -> str:
+def _period_advice(company: Company, day: str, translate: Translate) -> str:
     period = _period(company, day)
     assert period is not None
-    status = f"The period of {day}, {period.start} to {period.end}, is {period.status.replace('-', ' ')}"
     later = accounting_date(company, day, automatic=True)
-    if later is None:
-        return f"{status}, and no later one is open."
-    return f"{status}. With that parameter on, it is posted on {later}, the first day of the next open period."
+    key = "none-later" if later is None else "with-parameter"
+    status = translate(period.status, STATUS_TEXTS[period.status])
+    return translate(key, ADVICE[key]).format(day=day, start=period.start, end=period.end, status=status, later=later)
 
 
 def _period(company: Company, day: str) -> Period | None:

@@ -3,6 +3,7 @@
 Positions and findings carry codes and parameters. Their texts are here alone, so that screens, exports and logs agree.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -10,10 +11,11 @@ import msgspec
 from engine.events.facts import Evidence, iso
 from engine.reconciliation.documents import Document, Finding
 from engine.reconciliation.grace import Moment, shown_cause
+from engine.texts import Translate, english
 
 
 class Words(msgspec.Struct, frozen=True):
-    """The texts of a code: last observed step, missing step, and remedy."""
+    """The English texts of a code: last observed step, missing step, and remedy, with placeholders of `str.format`."""
 
     seen: str
     missing: str
@@ -176,6 +178,15 @@ CAUSES: Final[dict[str, Words]] = {
     ),
 }
 
+SEEN_IN_JOURNAL: Final[dict[str, str]] = {
+    "line-not-seen": "The staging row names an integration journal line in {journal}.",
+    "draft": "The integration journal line in {journal} is a draft.",
+    "error": "The integration journal line in {journal} failed to post.",
+    "processing": "The integration journal line in {journal} is being posted.",
+    "unrecoverable": "Finance marked the integration journal line in {journal} as unrecoverable.",
+}
+"""The last observed step of a cause whose journal is known, in place of that of `CAUSES`."""
+
 EXCLUDED: Final[dict[str, Words]] = {
     "no-project": Words(
         "The line has no project.", "Nothing: it does not pass through the integration account.", "No action."
@@ -248,7 +259,7 @@ FINDINGS: Final[dict[str, Words]] = {
         "Check the project of the document.",
     ),
     "date-differs": Words(
-        "{of} is dated {document_date}.",
+        "The document is dated {document_date}.",
         "Here the accounting date is {other_date}, in another period.",
         "Check the accounting date: cost and clearing fall into different periods.",
     ),
@@ -333,14 +344,27 @@ FINDINGS: Final[dict[str, Words]] = {
 }
 
 
-class _Blank(dict[str, object]):
+REVERSAL_DATE_DIFFERS: Final = "What it reverses is dated {document_date}."
+"""The observed step of `date-differs` for a reversal, which belongs to the period of its original."""
+
+NONE: Final = "(none)"
+"""In place of a parameter without a value."""
+
+
+class _Parameters(dict[str, object]):
+    """The parameters of a finding; one without a value is `none`."""
+
+    def __init__(self, parameters: Mapping[str, object], none: str) -> None:
+        super().__init__(parameters)
+        self._none = none
+
     def __missing__(self, key: str) -> str:
-        return "(none)"
+        return self._none
 
 
-def explain(document: Document, moment: Moment) -> Explanation:
+def explain(document: Document, moment: Moment, translate: Translate = english) -> Explanation:
     """Return the explanation of a document, as far as it may be reported at `moment` (R21)."""
-    words = _words(document)
+    words = _words(document, translate)
     awaited, cause = document.awaited, shown_cause(document, moment)
     if awaited is not None and cause in UNKNOWN:
         until = moment.until.get(awaited.source)
@@ -350,27 +374,35 @@ def explain(document: Document, moment: Moment) -> Explanation:
             "until": None if until is None else iso(until),
             "unread": ", ".join(iso(moment.unread[name]) for name in awaited.entities if name in moment.unread),
         }
-        unknown = UNKNOWN[cause]
+        unknown = _translated(cause, UNKNOWN[cause], translate)
         words = Words(words.seen, unknown.missing.format_map(parameters), unknown.do.format_map(parameters))
     return _explanation(words, document.evidence)
 
 
-def _words(document: Document) -> Words:
+def _words(document: Document, translate: Translate) -> Words:
     if document.cause is not None:
-        words = CAUSES[document.cause]
-        journal = document.journal
-        if document.position == "missing-journal-line" and journal is not None:
-            return Words(words.seen.replace("journal line", f"journal line in {journal}", 1), words.missing, words.do)
+        cause, journal = document.cause, document.journal
+        words = _translated(cause, CAUSES[cause], translate)
+        if document.position == "missing-journal-line" and journal is not None and cause in SEEN_IN_JOURNAL:
+            seen = translate(cause, SEEN_IN_JOURNAL[cause]).format(journal=journal)
+            return Words(seen, words.missing, words.do)
         return words
     if document.excluded is not None:
-        return EXCLUDED[document.excluded]
-    return POSITIONS[document.position]
+        return _translated(document.excluded, EXCLUDED[document.excluded], translate)
+    return _translated(document.position, POSITIONS[document.position], translate)
 
 
-def explain_finding(finding: Finding) -> Explanation:
+def _translated(code: str, words: Words, translate: Translate) -> Words:
+    return Words(translate(code, words.seen), translate(code, words.missing), translate(code, words.do))
+
+
+def explain_finding(finding: Finding, translate: Translate = english) -> Explanation:
     """Return the explanation of a finding, with its parameters filled in."""
     words = FINDINGS[finding.code]
-    parameters = _Blank(finding.parameters)
+    if finding.parameters.get("of") == "What it reverses":
+        words = Words(REVERSAL_DATE_DIFFERS, words.missing, words.do)
+    words = _translated(finding.code, words, translate)
+    parameters = _Parameters(finding.parameters, translate("none", NONE))
     return _explanation(
         Words(words.seen.format_map(parameters), words.missing.format_map(parameters), words.do.format_map(parameters)),
         finding.evidence,

@@ -7,15 +7,48 @@ unbilled sale is not part of the proposal: its document has its own position.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from engine import money
 from engine.chains.records import Row
 from engine.events.facts import row_id_of
-from engine.reconciliation.chain_facts import ActualFacts, ChainFacts
+from engine.reconciliation.chain_facts import STATES, ActualFacts, ChainFacts
 from engine.reconciliation.document_facts import document_facts
+from engine.texts import Translate, english
+
+CODE: Final = "invoice-proposal"
+"""The code of the texts of proposals."""
+
+MESSAGES: Final[Mapping[str, str]] = {
+    "none-arrived": "None of its billed sales has arrived in Finance.",
+    "not-posted": "Not posted yet: {transactions}.",
+    "unknown": "Unbilled sales not known of {unknown} billed sales.",
+    "all-posted": "All its transactions are posted.",
+}
+"""What a proposal waits for. Placeholders are those of `str.format`."""
+
+TRANSACTIONS: Final[Mapping[tuple[bool, bool], str]] = {
+    (True, True): "{date} {amount} {currency} ({state} in journal {journal})",
+    (True, False): "{date} {amount} {currency} ({state})",
+    (False, True): "actual {actual} ({state} in journal {journal})",
+    (False, False): "actual {actual} ({state})",
+}
+"""A transaction to post, by whether its date and amount are known, and whether its journal is."""
+
+STATE_TEXTS: Final[Mapping[str, str]] = {
+    state: state.replace("-", " ") for state in (*STATES, "not-synced-back", "not-seen")
+}
+"""The state of a transaction within a sentence."""
+
+RESOLUTIONS: Final[Mapping[str, str]] = {
+    "to-post": ("Import the missing transactions, post the integration journals, then run Import from staging again."),
+    "unknown": "Check that the actuals and transaction connections of Dataverse have been read.",
+    "none-arrived": "Sync its actuals to Finance again. If it fails, check the dual-write errors of their map.",
+    "all-posted": "Run Import from staging.",
+}
+"""The recommended actions for a proposal."""
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -55,29 +88,31 @@ class Proposal(msgspec.Struct, frozen=True):
         """The documents of the transactions to post."""
         return sorted({sale.document for sale in self.to_post if sale.document is not None})
 
-    def message(self, day: Callable[[str], str] = str, amount: Callable[[int, str | None], str] = money.text) -> str:
+    def message(
+        self,
+        day: Callable[[str], str] = str,
+        amount: Callable[[int, str | None], str] = money.text,
+        translate: Translate = english,
+    ) -> str:
         """Return what it waits for, with the dates and amounts of the transactions to post."""
         if not self.billed and not self.unknown:
-            return "None of its billed sales has arrived in Finance."
-        sentences = (
-            [f"Not posted yet: {'; '.join(_transaction_text(sale, day, amount) for sale in self.to_post)}."]
-            if self.to_post
-            else []
-        )
+            return translate(CODE, MESSAGES["none-arrived"])
+        sentences = []
+        if self.to_post:
+            transactions = "; ".join(_transaction_text(sale, day, amount, translate) for sale in self.to_post)
+            sentences.append(translate(CODE, MESSAGES["not-posted"]).format(transactions=transactions))
         if self.unknown:
-            sentences.append(f"Unbilled sales not known of {self.unknown} billed sales.")
-        return " ".join(sentences) or "All its transactions are posted."
+            sentences.append(translate(CODE, MESSAGES["unknown"]).format(unknown=self.unknown))
+        return " ".join(sentences) or translate(CODE, MESSAGES["all-posted"])
 
     @property
     def resolution(self) -> str:
-        """The recommended action."""
+        """The recommended action, in English."""
         if self.to_post:
-            return "Import the missing transactions, post the integration journals, then run Import from staging again."
+            return RESOLUTIONS["to-post"]
         if self.unknown:
-            return "Check that the actuals and transaction connections of Dataverse have been read."
-        if not self.billed:
-            return "Sync its actuals to Finance again. If it fails, check the dual-write errors of their map."
-        return "Run Import from staging."
+            return RESOLUTIONS["unknown"]
+        return RESOLUTIONS["all-posted" if self.billed else "none-arrived"]
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON of the command line and the pages."""
@@ -108,14 +143,21 @@ class Proposal(msgspec.Struct, frozen=True):
 
 
 def _transaction_text(
-    transaction: Transaction, day: Callable[[str], str], amount: Callable[[int, str | None], str]
+    transaction: Transaction,
+    day: Callable[[str], str],
+    amount: Callable[[int, str | None], str],
+    translate: Translate,
 ) -> str:
-    where = transaction.state.replace("-", " ") + (f" in journal {transaction.journal}" if transaction.journal else "")
-    if transaction.date is None or transaction.amount is None:
-        return f"actual {transaction.actual} ({where})"
-    currency = transaction.currency
-    amount_text = amount(transaction.amount, currency)
-    return f"{day(transaction.date)} {amount_text} {currency or ''} ({where})".replace("  ", " ")
+    known = transaction.date is not None and transaction.amount is not None
+    text = translate(CODE, TRANSACTIONS[known, bool(transaction.journal)]).format(
+        actual=transaction.actual,
+        state=translate(transaction.state, STATE_TEXTS[transaction.state]),
+        journal=transaction.journal,
+        date=day(transaction.date) if transaction.date is not None else "",
+        amount=amount(transaction.amount, transaction.currency) if transaction.amount is not None else "",
+        currency=transaction.currency or "",
+    )
+    return text.replace("  ", " ")
 
 
 def waits(proposal: Row) -> bool:

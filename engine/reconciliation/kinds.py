@@ -72,6 +72,12 @@ class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
     titles: Mapping[str, str] = {}
     """The heads of the columns that have another one in its grid than in others."""
 
+    @property
+    def unreconciled(self) -> str:
+        """The title of its unreconciled amount."""
+        return f"Unreconciled {self.noun} amount"
+
+
 
 _LAST_COLUMNS: Final = ("since", "findings", "missing_actual", "missing_journal_line", "reconciled", "difference")
 

@@ -137,10 +137,42 @@ class Step(msgspec.Struct, frozen=True):
     parameters: dict[str, Any]
 
 
+SKIPPED: Final[Mapping[str, str]] = {
+    "journal-unknown": "Post the journal in Finance: its number is not known here.",
+    "not-observed": "Connect the feed of the missing step first: no event of it was ever received.",
+    "feed-silent": "Restore the feed of the missing step first: it is silent.",
+    "not-read-yet": ("Wait until the changed rows of the missing step are read: the missing row may be among them."),
+    "posting-not-permitted": "Post the journal in Finance, or permit Sync to post it with TIEOUT_SYNC_POSTS.",
+    "rejected-or-recalled": "Ask its owner to submit it again: it was rejected or recalled in Dataverse.",
+    "record-unknown": "Check the document in Dataverse: its record is not known here.",
+    "header-unknown": (
+        "Check the invoice in Dataverse: its line has no known header, so the invoice may be incomplete."
+    ),
+    "all-arrived": "No action: all its cost actuals have reached Finance.",
+    "in-progress": "It is within its normal processing time: the missing step may still arrive automatically.",
+    "error-without-journal": "Run the process in Finance: the error names no journal.",
+    "journal-of-error-unknown": "Run the process in Finance: the journal of the error is unknown.",
+    "company-of-error-unknown": "Run the process in Finance: the company of the error is unknown.",
+}
+"""Why Sync skips a document or an error, by code: usually the action that a person must take."""
+
+PROCESS_NOT_SET: Final[Mapping[str, str]] = {
+    name: f"Set TIEOUT_PROCESS_{name.upper()}: no setting says how to {action.text}."
+    for name, action in SYNC_ACTIONS.items()
+}
+"""Why Sync skips what an action would be made for, by the name of the action, while no setting names its process."""
+
+
 class Skipped(msgspec.Struct, frozen=True):
-    """A document that Sync skips, and the reason: usually the action that a person must take."""
+    """A document or error that Sync skips: the reason in English, and its code."""
 
     reason: str
+    code: str
+
+
+def skipped(code: str) -> Skipped:
+    """Return the skip for a code of `SKIPPED`."""
+    return Skipped(SKIPPED[code], code)
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -184,16 +216,10 @@ def step_for(
         case "draft" if document.journal is not None:
             return _posting_step(company, document.journal, posting_permitted)
         case "draft":
-            return Skipped("Post the journal in Finance: its number is not known here.")
-        case "not-observed":
-            return Skipped("Connect the feed of the missing step first: no event of it was ever received.")
-        case "feed-silent":
-            return Skipped("Restore the feed of the missing step first: it is silent.")
-        case "not-read-yet":
-            return Skipped(
-                "Wait until the changed rows of the missing step are read: the missing row may be among them."
-            )
-    return Skipped(CAUSES[cause].do)
+            return skipped("journal-unknown")
+        case "not-observed" | "feed-silent" | "not-read-yet":
+            return skipped(cause)
+    return Skipped(CAUSES[cause].do, cause)
 
 
 def step_for_error(
@@ -209,12 +235,12 @@ def step_for_error(
             return Step("import", company, {"company": company})
         case "integration-journal-posting" if subject is not None:
             return _posting_step(company, subject, posting_permitted)
-    return Skipped("Run the process in Finance: the error names no journal.")
+    return skipped("error-without-journal")
 
 
 def _posting_step(company: str, journal: str, permitted: bool) -> Step | Skipped:
     if not permitted:
-        return Skipped("Post the journal in Finance, or permit Sync to post it with TIEOUT_SYNC_POSTS.")
+        return skipped("posting-not-permitted")
     return Step("posting", f"{company}/{journal}", {"company": company, "journals": [journal]})
 
 
@@ -223,15 +249,15 @@ def _approval_step(document: Document, rows: Sequence[Row]) -> Step | Skipped:
     if kind.approval == "approval":
         for row in _of(rows, kind.record_role):
             if row["status"] in ("rejected", "recall-requested"):
-                return Skipped("Ask its owner to submit it again: it was rejected or recalled in Dataverse.")
+                return skipped("rejected-or-recalled")
             expense = row_id_of(row.id)
             return Step("approval", expense, {"expense": expense})
-        return Skipped("Check the document in Dataverse: its record is not known here.")
+        return skipped("record-unknown")
     for row in _of(rows, kind.record_role):
         if row["header"] is not None:
             invoice = row_id_of(row["header"])
             return Step("confirmation", invoice, {"invoice": invoice})
-    return Skipped("Check the invoice in Dataverse: its line has no known header, so the invoice may be incomplete.")
+    return skipped("header-unknown")
 
 
 def _resend_step(rows: Sequence[Row]) -> Step | Skipped:
@@ -241,7 +267,7 @@ def _resend_step(rows: Sequence[Row]) -> Step | Skipped:
         if row["type"] == "cost" and not row["skip_sync"] and row.id not in arrived:
             actual = row_id_of(row.id)
             return Step("resend", actual, {"actual": actual})
-    return Skipped("No action: all its cost actuals have reached Finance.")
+    return skipped("all-arrived")
 
 
 def _of(rows: Iterable[Row], role: str) -> list[Row]:

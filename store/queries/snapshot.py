@@ -24,6 +24,7 @@ from engine.reconciliation.documents import Document
 from engine.reconciliation.grace import Moment
 from engine.reconciliation.invoice_proposals import Proposal
 from engine.sync.attempts import Sync
+from engine.texts import Translate, english
 from store.errorlog import error_log
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
 from store.lease import Holder, lease_holder
@@ -408,17 +409,18 @@ class Snapshot:
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
-    def error_log(self, query: ErrorQuery) -> list[ErrorEntry]:
-        """Return the most recent errors, newest first: current ones, or all (R52, R53)."""
+    def error_log(self, query: ErrorQuery, translate: Translate = english) -> list[ErrorEntry]:
+        """Return the most recent errors, newest first: current ones, or all (R52, R53). The advice is translated."""
         found = list(error_log.entries(self._connection, query, microseconds(self.present)))
-        return [self._advised(entry) for entry in found]
+        return [self._advised(entry, translate) for entry in found]
 
-    def _advised(self, entry: ErrorEntry) -> ErrorEntry:
+    def _advised(self, entry: ErrorEntry, translate: Translate) -> ErrorEntry:
         known = recognise(entry.message.text or "")
         if known.code not in AUTOMATIC or entry.message.company is None:
             return entry
         company = self.directory.company(entry.message.company)
-        return msgspec.structs.replace(entry, advice=advice(known.code, known.parameters["date"], company))
+        added = advice(known.code, known.parameters["date"], company, translate)
+        return msgspec.structs.replace(entry, advice=added)
 
     def projects_of_journals(self, company: str, journals: Collection[str]) -> dict[str, list[str]]:
         """Return, by journal, the projects of its documents that wait to be posted."""

@@ -10,7 +10,7 @@ import msgspec
 from engine.errorlog.known_messages import recognise
 from engine.errorlog.lifecycle import subject_of
 from engine.events.facts import ProcessMessage
-from engine.sync.actions import Skipped, Step, step_for_error, tasks
+from engine.sync.actions import Skipped, Step, skipped, step_for_error, tasks
 from engine.sync.attempts import Claim, Request
 from engine.sync.general_journals import PROCESS as JOURNALS
 from engine.sync.general_journals import name_of, number_in
@@ -41,11 +41,11 @@ def plan(entries: Iterable[ErrorEntry], settings: Settings) -> list[Retry]:
         message = entry.message
         if message.process == JOURNALS:
             number = number_in(message.subject or message.text or "")
-            left = None if number else Skipped("Run the process in Finance: the journal of the error is unknown.")
+            left = None if number else skipped("journal-of-error-unknown")
             retries.append(Retry(name_of(message.company or "", number or "?"), entry, left, number))
             continue
         if message.company is None:
-            unknown = Skipped("Run the process in Finance: the company of the error is unknown.")
+            unknown = skipped("company-of-error-unknown")
             retries.append(Retry(_name(message), entry, unknown))
             continue
         # The subject of a failed line is the line; the text names the journal.

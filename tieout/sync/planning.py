@@ -11,7 +11,7 @@ import structlog
 from engine.calendar import Company, Window, last_due_day
 from engine.errors import QueryError, TieoutError
 from engine.reconciliation.kinds import KINDS, Kind
-from engine.sync.actions import Skipped, Step, Task, step_for, tasks
+from engine.sync.actions import Skipped, Step, Task, skipped, step_for, tasks
 from engine.sync.attempts import Request
 from store.operational.attempts import SqlAttempts
 from store.projection.tile_totals import View
@@ -27,7 +27,6 @@ _ROWS_AT_ONCE: Final = 1_000
 RECURRING: Final = "recurring job"
 RECURRING_SCOPE: Final = "Recurring job"
 _PLANNED_AT_ONCE: Final = 5_000
-IN_FLIGHT: Final = "It is within its normal processing time: the missing step may still arrive automatically."
 NARROW: Final = "Choose fewer dates, or filter the grid. `tieout sync` has no such limit."
 
 log = structlog.get_logger(__name__)
@@ -138,7 +137,7 @@ def plan_rows(
     documents = []
     for row in rows:
         own = inputs[row.document.key]
-        step: Step | Skipped | None = Skipped(IN_FLIGHT)
+        step: Step | Skipped | None = skipped("in-progress")
         if include_in_flight or not row.in_flight:
             step = step_for(row.document, row.cause, own.rows, posting_permitted=settings.sync_posts)
         if step is not None:

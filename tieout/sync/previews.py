@@ -19,7 +19,7 @@ from engine.calendar import Company, Window
 from engine.errorlog.known_messages import recognise
 from engine.errors import NotFound, QueryError
 from engine.reconciliation.documents import Document
-from engine.sync.actions import ACTION_TEXTS, Skipped, Step, Task, tasks
+from engine.sync.actions import PROCESS_NOT_SET, Skipped, Step, Task, tasks
 from engine.sync.attempts import Request
 from engine.sync.general_journals import task_of
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
@@ -355,7 +355,7 @@ def _available(settings: Settings, step: Step | Skipped) -> Step | Skipped:
     """
     if isinstance(step, Skipped) or not is_configured(settings) or getattr(settings, f"process_{step.action}"):
         return step
-    return Skipped(f"Set TIEOUT_PROCESS_{step.action.upper()}: no setting says how to {ACTION_TEXTS[step.action]}.")
+    return Skipped(PROCESS_NOT_SET[step.action], step.action)
 
 
 def _sentence(text: str) -> str:

@@ -1,0 +1,11 @@
+"""Translation of the texts that a code has. The engine holds them in English; a surface may show another language."""
+
+from collections.abc import Callable
+
+Translate = Callable[[str, str], str]
+"""Returns the text of a code in another language, given the code and the English text with its placeholders."""
+
+
+def english(_code: str, text: str) -> str:
+    """Return the English text itself."""
+    return text

@@ -1,0 +1,178 @@
+"""Write the templates of the catalogues again from the code, and update each language: `make texts`.
+
+The texts of codes are read from the tables that define them, by import; the texts of pages from the templates and the
+Python code of the workspace. Files have no line numbers and no dates, so that they change only with a text.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from string import Formatter
+from types import ModuleType
+from typing import Any, Final
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_from_file
+from babel.messages.pofile import read_po, write_po
+
+from engine.errorlog import known_messages, posting_periods
+from engine.reconciliation import explanations, invoice_proposals, kinds
+from engine.reconciliation.explanations import Words
+from engine.sync import actions
+from tieout import presenters
+from tieout.sync import general_journals
+from tieout.workspace.pages import document, grid, sync, troubleshoot
+from tieout.workspace.web import grid_columns, grid_state
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+FOLDER: Final = ROOT / "tieout" / "texts"
+COLUMN: Final = "column"
+"""The context of the titles of columns, which several tables share."""
+
+_HEADER: Final = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n'
+_KEYWORDS: Final[dict[str, Any]] = {"_": None, "gettext": None, "ngettext": (1, 2)}
+
+Text = tuple[str, str]
+"""A code and its English text."""
+
+
+def _words(*tables: Mapping[str, Words]) -> Iterator[Text]:
+    for table in tables:
+        for code, words in table.items():
+            yield from ((code, text) for text in (words.seen, words.missing, words.do) if text)
+
+
+def _engine() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
+    """Yield the texts of codes in the engine, by the module that defines them."""
+    tables = (explanations.CAUSES, explanations.EXCLUDED, explanations.POSITIONS, explanations.UNKNOWN)
+    yield explanations, explanations.LABELS.items()
+    yield explanations, _words(*tables, explanations.FINDINGS)
+    yield explanations, explanations.SEEN_IN_JOURNAL.items()
+    yield explanations, [("date-differs", explanations.REVERSAL_DATE_DIFFERS), ("none", explanations.NONE)]
+    proposal = (invoice_proposals.MESSAGES, invoice_proposals.TRANSACTIONS, invoice_proposals.RESOLUTIONS)
+    yield invoice_proposals, [(invoice_proposals.CODE, text) for table in proposal for text in table.values()]
+    yield invoice_proposals, invoice_proposals.STATE_TEXTS.items()
+    for kind in kinds.KINDS.values():
+        yield kinds, [(kind.code, text) for text in (kind.label, kind.account, kind.unreconciled)]
+    yield kinds, [(tile.name, tile.title) for tile in kinds.TILES]
+    for message in known_messages.CATALOGUE:
+        yield known_messages, [(message.code, message.details), (message.code, message.resolution)]
+    yield posting_periods, [*posting_periods.ADVICE.items(), *posting_periods.STATUS_TEXTS.items()]
+    yield actions, [*actions.ACTION_TEXTS.items(), *actions.SKIPPED.items(), *actions.PROCESS_NOT_SET.items()]
+
+
+def _workspace() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
+    """Yield the texts of codes of the pages, by the module that defines them."""
+    yield presenters, presenters.SYNC_STATES.items()
+    yield general_journals, general_journals.STATE_LABELS.items()
+    for columns in grid_columns.GRIDS.values():
+        yield grid_columns, [(COLUMN, column.title) for column in columns]
+    for views in grid_state.VIEWS.values():
+        yield grid_state, views.items()
+    yield grid, [(COLUMN, title) for title in grid.GROUP_NAMES.values()]
+    yield grid, [("status", title) for title in grid.STATUSES]
+    yield document, [*document.RECORD_NAMES.items(), *((COLUMN, title) for _, title in document.PARTS)]
+    yield sync, sync.STATE_NAMES.items()
+    yield troubleshoot, [(COLUMN, title) for title in troubleshoot.COLUMNS.values()]
+    yield troubleshoot, [(COLUMN, title) for title in troubleshoot.GROUPINGS.values()]
+    yield troubleshoot, [*troubleshoot.STATUSES.items(), *troubleshoot.PROCESS_NAMES.items()]
+
+
+def _add_codes(catalogue: Catalog, modules: Iterable[tuple[ModuleType, Iterable[Text]]]) -> None:
+    for module, texts in modules:
+        assert module.__file__ is not None
+        name = Path(module.__file__).relative_to(ROOT).as_posix()
+        for code, text in texts:
+            catalogue.add(text, context=code, locations=[(name, 0)])
+
+
+def _add_files(catalogue: Catalog, paths: Iterable[Path]) -> None:
+    """Add the texts in templates and Python code."""
+    for path in sorted(paths):
+        name = path.relative_to(ROOT).as_posix()
+        method = "python" if path.suffix == ".py" else "jinja2.ext:babel_extract"
+        options = {"silent": "false", "newstyle_gettext": "true", "trim_blocks": "true", "lstrip_blocks": "true"}
+        for _, text, _, context in extract_from_file(method, path, keywords=_KEYWORDS, options=options):
+            catalogue.add(text, context=context, locations=[(name, 0)])
+
+
+def templates() -> dict[str, Catalog]:
+    """Return the template of each surface by its name."""
+    reconciliation, workspace = Catalog(charset="utf-8"), Catalog(charset="utf-8")
+    _add_codes(reconciliation, _engine())
+    _add_codes(workspace, _workspace())
+    folder = ROOT / "tieout" / "workspace"
+    _add_files(workspace, (*folder.rglob("*.html"), *folder.rglob("*.py")))
+    return {"reconciliation": reconciliation, "workspace": workspace}
+
+
+def template_text(catalogue: Catalog) -> str:
+    """Return a template as it is written."""
+    return _HEADER + _written(_merged([catalogue]), omit_header=True)
+
+
+def _merged(catalogues: Iterable[Catalog]) -> Catalog:
+    """Return the texts of catalogues by code and then by text, so that the texts of a code are side by side."""
+    merged = Catalog(charset="utf-8")
+    messages = [message for catalogue in catalogues for message in catalogue if message.id]
+    for message in sorted(messages, key=lambda message: (message.context or "", _first(message.id))):
+        merged.add(message.id, context=message.context, locations=message.locations)
+    return merged
+
+
+def _first(text: str | Sequence[str]) -> str:
+    """Return a text, or the singular of one with a plural."""
+    return text if isinstance(text, str) else text[0]
+
+
+def _written(catalogue: Catalog, **options: Any) -> str:
+    file = BytesIO()
+    write_po(file, catalogue, width=120, include_lineno=False, **options)
+    return file.getvalue().decode().rstrip("\n") + "\n"
+
+
+def updated(path: Path, every: Iterable[Catalog]) -> Catalog:
+    """Return the catalogue of a language with the texts of today: new ones without a translation, old ones as comments.
+
+    Raises `ValueError` for a translation whose placeholders are not those of its text.
+    """
+    merged = _merged(every)
+    with path.open("rb") as file:
+        language = read_po(file, locale=path.stem)
+    # A guess from a similar text would be shown as a translation once somebody removes its mark.
+    language.update(merged, no_fuzzy_matching=True, update_creation_date=False)
+    translated = [message for message in language if message.id and message.string]
+    wrong = [f"{message.id!r}: {error}" for message in translated for error in _errors(message, language)]
+    if wrong:
+        raise ValueError("\n".join([f"{path.name} has translations with other placeholders:", *wrong]))
+    return language
+
+
+def _errors(message: Message, language: Catalog) -> list[str]:
+    errors = [str(error) for error in message.check(language)]
+    # Babel compares the placeholders of %-formatting alone.
+    if message.context and isinstance(message.id, str) and _fields(message.string) != _fields(message.id):
+        errors.append("placeholders in braces differ")
+    return errors
+
+
+def _fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+
+def main() -> int:
+    """Write the templates, then update each language and count what is not translated."""
+    every = templates()
+    for name, catalogue in every.items():
+        (FOLDER / f"{name}.pot").write_text(template_text(catalogue), encoding="utf-8")
+    for path in sorted(FOLDER.glob("*.po")):
+        language = updated(path, every.values())
+        path.write_text(_written(language), encoding="utf-8")
+        missing = sum(1 for message in language if message.id and not message.string)
+        sys.stdout.write(f"{path.name}: {missing} of {len(language)} texts are not translated\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
