@@ -50,15 +50,18 @@ def default_window(company: Company, today: date) -> Window:
     current = [period.year_start for period in company.periods if period.year_start <= day <= period.year_end]
     if not current:
         raise NoOpenPeriod(
-            f"{company.code}: no fiscal year with operating periods contains {day}. Send the ledger calendar of the "
-            "company (FiscalCalendarYear, FiscalCalendarPeriod, LedgerFiscalCalendarPeriod)"
+            "%(company)s: no fiscal year with operating periods contains %(day)s. Send the ledger calendar of the "
+            "company (FiscalCalendarYear, FiscalCalendarPeriod, LedgerFiscalCalendarPeriod)",
+            company=company.code,
+            day=day,
         )
     index = years.index(current[0])
     considered = years[max(0, index - 1) : index + 1]
     starts = [period.start for period in company.periods if period.status == "open" and period.year_start in considered]
     if not starts:
         raise NoOpenPeriod(
-            f"{company.code}: no period of the current and the previous fiscal year is open. Open a period in Finance"
+            "%(company)s: no period of the current and the previous fiscal year is open. Open a period in Finance",
+            company=company.code,
         )
     return Window(min(starts), day)
 

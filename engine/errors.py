@@ -48,7 +48,9 @@ for details. No caller inspects a message, so a message can be reworded or trans
           TokenExpired            token-expired             the change tracking token is too old
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from engine.texts import Translate
 
 
 class TieoutError(Exception):
@@ -107,9 +109,33 @@ class StoreMismatch(StoreError):
 
 
 class QueryError(TieoutError):
-    """A query without an answer: an unknown company, no open period, an unknown document."""
+    """A query without an answer: an unknown company, no open period, an unknown document.
+
+    `text` is the English message. With `values` it is a template of %-formatting with named placeholders, so that a
+    page can show it in another language. A value may be another `QueryError`.
+    """
 
     code = "invalid-query"
+
+    def __init__(self, text: str, /, **values: object) -> None:
+        super().__init__(text % values if values else text)
+        self._text = text
+        self._values = values
+
+    def translated(self, translate: Translate) -> str:
+        """Return the message in another language."""
+        return self._filled(translate(self.code, self._text), translate)
+
+    def _filled(self, text: str, translate: Translate) -> str:
+        values = {
+            name: value.translated(translate) if isinstance(value, QueryError) else value
+            for name, value in self._values.items()
+        }
+        return text % values if values else text
+
+
+BY_OPTIONS: Final = ", or name the dates with --from and --to."
+ON_THE_PAGE: Final = ", or select both dates above."
 
 
 class NotFound(QueryError):
@@ -119,13 +145,21 @@ class NotFound(QueryError):
 
 
 class NoOpenPeriod(QueryError):
-    """The default window of a company cannot be determined. `problem` is the problem with its first remedy."""
+    """The default window of a company cannot be determined.
+
+    `problem` is a template as that of `QueryError`: the problem with its first remedy, without the end of the sentence,
+    which is the second remedy: `BY_OPTIONS`, or `ON_THE_PAGE`.
+    """
 
     code = "no-open-period"
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"{problem}, or name the dates with --from and --to.")
-        self.problem = problem
+    def __init__(self, problem: str, /, **values: object) -> None:
+        super().__init__(f"{problem}{BY_OPTIONS}", **values)
+        self._problem = problem
+
+    def on_the_page(self, translate: Translate) -> str:
+        """Return the message for a page with fields for the dates, in another language."""
+        return self._filled(translate(self.code, f"{self._problem}{ON_THE_PAGE}"), translate)
 
 
 class LeaseLost(TieoutError):

@@ -1,7 +1,7 @@
 """JSON objects and labels of documents, chains and attempts, shared by the command line and the workspace."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -12,12 +12,13 @@ from engine.mapping.compiler import COMPANY, EntityMap, Maps
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import Moment, is_reportable
-from engine.sync.attempts import AttemptState
+from engine.sync.attempts import AttemptState, Outcome
+from engine.texts import Translate, english
 from store.operational.attempts import Attempt
 from store.queries.rows import ChainView
 
 # The fields that describe the state of a record, in the order of the output.
-_STATES: Final = (
+STATE_FIELDS: Final = (
     "type",
     "status",
     "state",
@@ -39,6 +40,12 @@ SYNC_STATES: Final[Mapping[AttemptState, str]] = {
     "stopped": "Needs attention",
 }
 """The label of each state of a document's sync."""
+
+OUTCOMES: Final[Mapping[str, str]] = {outcome: outcome.replace("-", " ") for outcome in get_args(Outcome)}
+"""The outcome of an attempt within a sentence, by its code."""
+
+FIELD: Final = "field"
+"""The code of the names of fields in `STATE_FIELDS`, in texts."""
 
 RawEvent = Callable[[Evidence], str | None]
 """Returns the bytes of an event as text, None if the log no longer holds them."""
@@ -86,7 +93,9 @@ def finding_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def record_json(record: Record, maps: Maps, raw: RawEvent | None = None) -> dict[str, Any]:
+def record_json(
+    record: Record, maps: Maps, raw: RawEvent | None = None, translate: Translate = english
+) -> dict[str, Any]:
     """Return a record of a chain: its merged columns, the state derived from them, and their source events."""
     entity = maps.entities.get(record.entity)
     return {
@@ -97,7 +106,7 @@ def record_json(record: Record, maps: Maps, raw: RawEvent | None = None) -> dict
         "record": entity.role.name if entity else None,
         "company": record.values.get(COMPANY),
         "deleted": not record.exists,
-        "state": state(record, entity) if entity else [],
+        "state": state(record, entity, translate) if entity else [],
         "columns": {
             name: _column(value, entity, name) for name, value in sorted(record.values.items()) if name != COMPANY
         },
@@ -140,20 +149,22 @@ def _column(value: Any, entity: EntityMap | None, name: str) -> Any:
     return row_id_of(value) if kind == "guid" and isinstance(value, str) else value
 
 
-def state(record: Record, entity: EntityMap) -> list[str]:
+def state(record: Record, entity: EntityMap, translate: Translate = english) -> list[str]:
     """Return the state of a record as short texts: `status approved`, `voucher USPM-000463`."""
     if not record.exists:
-        return ["deleted"]
+        return [translate(FIELD, "deleted")]
     row = Row(record, entity, None)
     texts = []
-    for field in _STATES:
+    for field in STATE_FIELDS:
         value = row[field]
         # A guid refers to another record of the chain; it has no meaning to a person.
         if value is None or value is False or (isinstance(value, str) and guid(value)):
             continue
         if entity.role.fields[field] == "money":
             value = money.text(value, row["currency"] if entity.role.fields.get("currency") == "code" else None)
-        name = field.replace("_", " ")
+        if entity.role.fields[field] == "choice":
+            value = translate(field, value)
+        name = translate(FIELD, field.replace("_", " "))
         texts.append(name if value is True else f"{name} {value}")
     return texts
 

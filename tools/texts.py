@@ -4,6 +4,7 @@ The texts of codes are read from the tables that define them, by import; the tex
 Python code of the workspace. Files have no line numbers and no dates, so that they change only with a text.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
@@ -17,21 +18,24 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 from engine.errorlog import known_messages, posting_periods
+from engine.errors import BY_OPTIONS, ON_THE_PAGE, NoOpenPeriod, QueryError
+from engine.mapping.roles import CHOICES
 from engine.reconciliation import explanations, invoice_proposals, kinds
 from engine.reconciliation.explanations import Words
 from engine.sync import actions
 from tieout import presenters
-from tieout.sync import general_journals
-from tieout.workspace.pages import document, grid, sync, troubleshoot
+from tieout.sync import general_journals, planning
+from tieout.texts import COLUMN
+from tieout.workspace.pages import document, grid, sync, troubleshoot, unmatched
 from tieout.workspace.web import grid_columns, grid_state
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / "tieout" / "texts"
-COLUMN: Final = "column"
-"""The context of the titles of columns, which several tables share."""
-
 _HEADER: Final = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n'
 _KEYWORDS: Final[dict[str, Any]] = {"_": None, "gettext": None, "ngettext": (1, 2)}
+
+_MARKUP: Final = re.compile(r"<[^<>]*>|[<>&\"]")
+"""What a translation must not add: texts of templates are HTML, some of them in attributes."""
 
 Text = tuple[str, str]
 """A code and its English text."""
@@ -64,7 +68,10 @@ def _engine() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
 
 def _workspace() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     """Yield the texts of codes of the pages, by the module that defines them."""
-    yield presenters, presenters.SYNC_STATES.items()
+    yield presenters, [*presenters.SYNC_STATES.items(), *presenters.OUTCOMES.items(), (presenters.FIELD, "deleted")]
+    yield presenters, [(presenters.FIELD, field.replace("_", " ")) for field in presenters.STATE_FIELDS]
+    choices = [(field, choice) for (_, field), values in CHOICES.items() for choice in sorted(values)]
+    yield presenters, [choice for choice in choices if choice[0] in presenters.STATE_FIELDS]
     yield general_journals, general_journals.STATE_LABELS.items()
     for columns in grid_columns.GRIDS.values():
         yield grid_columns, [(COLUMN, column.title) for column in columns]
@@ -74,6 +81,10 @@ def _workspace() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     yield grid, [("status", title) for title in grid.STATUSES]
     yield document, [*document.RECORD_NAMES.items(), *((COLUMN, title) for _, title in document.PARTS)]
     yield sync, sync.STATE_NAMES.items()
+    yield planning, [(sync.RECORDED, text) for text in (planning.RECURRING, planning.RECURRING_SCOPE)]
+    too_many = (planning.MORE_CALLS, planning.MORE_DOCUMENTS, planning.MORE_NAMES)
+    yield planning, [(planning.TooManyCalls.code, text) for text in too_many]
+    yield unmatched, unmatched.ACTUAL_TYPES.items()
     yield troubleshoot, [(COLUMN, title) for title in troubleshoot.COLUMNS.values()]
     yield troubleshoot, [(COLUMN, title) for title in troubleshoot.GROUPINGS.values()]
     yield troubleshoot, [*troubleshoot.STATUSES.items(), *troubleshoot.PROCESS_NAMES.items()]
@@ -97,13 +108,30 @@ def _add_files(catalogue: Catalog, paths: Iterable[Path]) -> None:
             catalogue.add(text, context=context, locations=[(name, 0)])
 
 
+def _add_errors(catalogue: Catalog, paths: Iterable[Path]) -> None:
+    """Add the messages of queries without an answer, which pages show."""
+    for path in sorted(paths):
+        name = path.relative_to(ROOT).as_posix()
+        for error in (QueryError, NoOpenPeriod):
+            for _, text, *_ in extract_from_file("python", path, keywords={error.__name__: None}):
+                assert isinstance(text, str)
+                endings = (BY_OPTIONS, ON_THE_PAGE) if error is NoOpenPeriod else ("",)
+                for ending in endings:
+                    catalogue.add(f"{text}{ending}", context=error.code, locations=[(name, 0)])
+
+
 def templates() -> dict[str, Catalog]:
     """Return the template of each surface by its name."""
     reconciliation, workspace = Catalog(charset="utf-8"), Catalog(charset="utf-8")
     _add_codes(reconciliation, _engine())
     _add_codes(workspace, _workspace())
+    for singular, plural, _ in sync.RESULTS:
+        workspace.add((singular, plural), locations=[("tieout/workspace/pages/sync.py", 0)])
     folder = ROOT / "tieout" / "workspace"
     _add_files(workspace, (*folder.rglob("*.html"), *folder.rglob("*.py")))
+    _add_errors(workspace, folder.rglob("*.py"))
+    for shared in ("engine", "store/queries", "tieout/sync"):
+        _add_errors(reconciliation, (ROOT / shared).rglob("*.py"))
     return {"reconciliation": reconciliation, "workspace": workspace}
 
 
@@ -152,9 +180,21 @@ def updated(path: Path, every: Iterable[Catalog]) -> Catalog:
 def _errors(message: Message, language: Catalog) -> list[str]:
     errors = [str(error) for error in message.check(language)]
     # Babel compares the placeholders of %-formatting alone.
-    if message.context and isinstance(message.id, str) and _fields(message.string) != _fields(message.id):
-        errors.append("placeholders in braces differ")
+    for text, translation in _pairs(message):
+        if message.context and _fields(translation) != _fields(text):
+            errors.append("placeholders in braces differ")
+        if sorted(_MARKUP.findall(translation)) != sorted(_MARKUP.findall(text)):
+            errors.append("tags, quotes or ampersands differ")
     return errors
+
+
+def _pairs(message: Message) -> list[tuple[str, str]]:
+    """Return each form of a text with its translation; the first form of a text is its singular."""
+    if isinstance(message.id, str):
+        assert isinstance(message.string, str)
+        return [(message.id, message.string)]
+    forms = [form for form in message.string or () if form]
+    return [(message.id[min(number, 1)], form) for number, form in enumerate(forms)]
 
 
 def _fields(text: str) -> set[str]:

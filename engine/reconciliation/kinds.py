@@ -78,7 +78,6 @@ class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
         return f"Unreconciled {self.noun} amount"
 
 
-
 _LAST_COLUMNS: Final = ("since", "findings", "missing_actual", "missing_journal_line", "reconciled", "difference")
 
 EXPENSE: Final = DocumentKind(

@@ -121,7 +121,11 @@ def _attempted(condition: Condition) -> ColumnElement[bool]:
 def _column(condition: Condition, stored: Stored) -> Column:
     column = COLUMNS.get(condition.column)
     if column is None:
-        raise QueryError(f"a grid cannot be filtered on {condition.column!r}; it can on {', '.join(COLUMNS)}.")
+        raise QueryError(
+            "a grid cannot be filtered on %(column)r; it can on %(columns)s.",
+            column=condition.column,
+            columns=", ".join(COLUMNS),
+        )
     return Column(column.of, stored.get(condition.column, column.stored))
 
 

@@ -190,7 +190,7 @@ class Group(msgspec.Struct, frozen=True):
 def groups(connection: Connection, query: GridQuery, by: GroupBy) -> list[Group]:
     """Return the groups of the filtered rows with their totals, in the order of their values."""
     if by not in GROUPS:
-        raise QueryError(f"a grid cannot be grouped by {by!r}; it can by {', '.join(GROUPS)}.")
+        raise QueryError("a grid cannot be grouped by %(name)r; it can by %(names)s.", name=by, names=", ".join(GROUPS))
     parts_by_value: dict[str, list[tuple[tuple[str, str], Totals]]] = {}
     for value, key, one in _parts(connection, query, by):
         parts_by_value.setdefault(value, []).append((key, one))

@@ -128,11 +128,14 @@ class Snapshot:
         """Return a company by its code, ignoring case. Raises `QueryError` with the known codes."""
         known = self.companies()
         if code.upper() not in known:
+            if known:
+                raise NotFound(
+                    "there is no company %(code)r here; known are %(codes)s.", code=code, codes=", ".join(known)
+                )
             raise NotFound(
-                f"there is no company {code!r} here; known are {', '.join(known)}."
-                if known
-                else f"there is no company {code!r} here: the store holds no documents yet. "
-                "Ingest events and run the worker first."
+                "there is no company %(code)r here: the store holds no documents yet. "
+                "Ingest events and run the worker first.",
+                code=code,
             )
         return self.directory.company(code.upper()) or Company(code.upper(), None, None, None, ())
 
@@ -162,7 +165,11 @@ class Snapshot:
             default = default_window(company, self.today(company))
             window = Window(default.start, end or default.end)
         if window.start > window.end:
-            raise QueryError(f"the window from {window.start} to {window.end} is empty: its start lies after its end.")
+            raise QueryError(
+                "the window from %(start)s to %(end)s is empty: its start lies after its end.",
+                start=window.start,
+                end=window.end,
+            )
         return window
 
     @property
@@ -318,8 +325,9 @@ class Snapshot:
         ).all()
         if not rows:
             raise NotFound(
-                f"there is no document {name!r}. A document is COMPANY/TRANSACTION-ID, as `tieout documents` shows it; "
-                "a line that is neither approved nor posted in Finance has none."
+                "there is no document %(name)r. A document is COMPANY/TRANSACTION-ID, as `tieout documents` shows it; "
+                "a line that is neither approved nor posted in Finance has none.",
+                name=name,
             )
         return [self._chain_view(row.key, row.body) for row in rows]
 

@@ -174,8 +174,9 @@ def _one_currency(company: Company, currencies: set[str]) -> str | None:
     named = {currency for currency in currencies if currency}
     if len(named) > 1:
         raise QueryError(
-            f"{company.code}: the ledger's currency is not known and the documents are in "
-            f"{', '.join(sorted(named))}; sums never mix "
-            "currencies. Send the rows of CompanyInfo and Ledger for this company."
+            "%(company)s: the ledger's currency is not known and the documents are in %(currencies)s; sums never mix "
+            "currencies. Send the rows of CompanyInfo and Ledger for this company.",
+            company=company.code,
+            currencies=", ".join(sorted(named)),
         )
     return next(iter(named), None)

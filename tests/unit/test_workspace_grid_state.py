@@ -16,6 +16,7 @@ from store.queries.filters import COLUMNS, Condition
 from store.queries.grid_query import SORTS
 from store.queries.grid_totals import GroupBy
 from store.queries.summary import Amount, Summary
+from tieout.texts import ENGLISH
 from tieout.workspace.web import refresh_diff
 from tieout.workspace.web.csv_export import safe
 from tieout.workspace.web.grid_columns import GRIDS
@@ -181,14 +182,14 @@ def test_what_changed_is_told_from_what_the_address_kept() -> None:
         return Summary("USPM", window, "USD", at, {}, tiles, nothing, nothing, Amount(unsynced, 1))
 
     was = refresh_diff.encode(summary(1_000_000, 1), 100)
-    found = refresh_diff.changes_since(was, summary(-500_000, 3, 7), 103)
+    found = refresh_diff.changes_since(was, summary(-500_000, 3, 7), 103, ENGLISH)
     assert found is not None
     assert found.changes == [
         refresh_diff.Change("Expense missing actuals", -1_500_000, 2),
         refresh_diff.Change("Not synced from Dataverse to Finance", 7, 0),
     ]
     assert found.events == 3
-    assert refresh_diff.changes_since(was, summary(1_000_000, 1), 100) == refresh_diff.Since(
+    assert refresh_diff.changes_since(was, summary(1_000_000, 1), 100, ENGLISH) == refresh_diff.Since(
         datetime(2025, 1, 8, tzinfo=UTC), [], 0
     )
-    assert refresh_diff.changes_since("yesterday", summary(0, 0), 0) is None
+    assert refresh_diff.changes_since("yesterday", summary(0, 0), 0, ENGLISH) is None

@@ -114,8 +114,9 @@ class TopicWriter:
             return self._append(records)
         except LogBusy as busy:
             raise QueryError(
-                f"{busy.problem}, so nothing can be put there from here: use the workspace that this "
-                "process serves, or stop it first."
+                "%(problem)s, so nothing can be put there from here: use the workspace that this "
+                "process serves, or stop it first.",
+                problem=busy.problem,
             ) from None
 
     def _append(self, records: Sequence[NewRecord]) -> list[tuple[int, int]]:

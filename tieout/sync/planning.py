@@ -27,7 +27,10 @@ _ROWS_AT_ONCE: Final = 1_000
 RECURRING: Final = "recurring job"
 RECURRING_SCOPE: Final = "Recurring job"
 _PLANNED_AT_ONCE: Final = 5_000
-NARROW: Final = "Choose fewer dates, or filter the grid. `tieout sync` has no such limit."
+_NARROW: Final = "Choose fewer dates, or filter the grid. `tieout sync` has no such limit."
+MORE_CALLS: Final = f"this sync would make more than %(limit)s calls. {_NARROW}"
+MORE_DOCUMENTS: Final = f"this sync would read more than %(limit)s documents. {_NARROW}"
+MORE_NAMES: Final = f"this sync has too many names for one page. {_NARROW}"
 
 log = structlog.get_logger(__name__)
 
@@ -114,9 +117,9 @@ def plan_of(snapshot: Snapshot, settings: Settings, queries: Iterable[GridQuery]
             planned = plan_rows(snapshot, settings, some, include_in_flight=False).documents
             subjects |= {(one.step.action, one.step.subject) for one in planned if isinstance(one.step, Step)}
             if limits is not None and len(subjects) > limits.calls:
-                raise TooManyCalls(f"this sync would make more than {limits.calls:,} calls. {NARROW}")
+                raise TooManyCalls(MORE_CALLS, limit=f"{limits.calls:,}")
             if limits is not None and len(keys) > limits.documents:
-                raise TooManyCalls(f"this sync would read more than {limits.documents:,} documents. {NARROW}")
+                raise TooManyCalls(MORE_DOCUMENTS, limit=f"{limits.documents:,}")
             documents += planned
     return Plan(documents)
 

@@ -30,7 +30,7 @@ from tieout.sync import connectors, error_retry
 from tieout.sync.command_topic import current_user
 from tieout.sync.connectors import is_configured
 from tieout.sync.general_journals import NOT_CONFIGURED, STATE_LABELS, JournalStatus, journal_statuses
-from tieout.sync.planning import NARROW, RECURRING_SCOPE, Limits, Plan, TooManyCalls, plan, plan_of, plan_rows
+from tieout.sync.planning import MORE_NAMES, RECURRING_SCOPE, Limits, Plan, TooManyCalls, plan, plan_of, plan_rows
 from tieout.sync.requests import request_of
 from tieout.worker.handling import ready
 
@@ -110,7 +110,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         form = msgspec.json.encode(PreviewForm(self.id, self.kind, self.company, self.scope, calls, self.job))
         token = base64.urlsafe_b64encode(zlib.compress(form)).decode()
         if _exceeds_limits(form) or len(token) > TOKEN_MAX:
-            raise TooManyCalls(f"this sync has too many names for one page. {NARROW}")
+            raise TooManyCalls(MORE_NAMES)
         return token
 
 
@@ -151,7 +151,9 @@ def read_token(token: str) -> PreviewForm:
     except (ValueError, binascii.Error, zlib.error, msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         raise QueryError("the form is invalid: open the preview again.") from None
     if len(form.calls) > CALLS_MAX:
-        raise QueryError(f"the form has more than {CALLS_MAX:,} calls: open the preview again.")
+        raise QueryError(
+            "the form has more than %(limit)s calls: open the preview again.", limit=format(CALLS_MAX, ",")
+        )
     return form
 
 
@@ -195,7 +197,9 @@ def of_document(snapshot: Snapshot, settings: Settings, company: Company, name: 
     """
     rows = [view.row for view in snapshot.chain(name)]
     if any(row.document.company not in (None, company.code) for row in rows):
-        raise NotFound(f"there is no document {name!r} in {company.code}: open it in its own company.")
+        raise NotFound(
+            "there is no document %(name)r in %(company)s: open it in its own company.", name=name, company=company.code
+        )
     planned = plan_rows(snapshot, settings, rows)
     return _of_documents(snapshot, company.code, f"Document {name}", planned, settings=settings)
 
@@ -230,7 +234,8 @@ def of_journals(snapshot: Snapshot, company: Company, numbers: Collection[str] |
     statuses = {status.journal: status for status in journal_statuses(snapshot, company.code)}
     if unknown := sorted(set(numbers or ()) - set(statuses)):
         raise NotFound(
-            f"there is no unconfirmed general journal {unknown[0]!r} here: it may have been confirmed meanwhile."
+            "there is no unconfirmed general journal %(number)r here: it may have been confirmed meanwhile.",
+            number=unknown[0],
         )
     selected = [statuses[number] for number in sorted(statuses if numbers is None else set(numbers))]
     scope = f"General journal {selected[0].journal}" if numbers and len(selected) == 1 else "General journals"

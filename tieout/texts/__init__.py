@@ -20,6 +20,9 @@ from babel.dates import format_skeleton
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+COLUMN: Final = "column"
+"""The context of the titles of columns and fields, which several tables share."""
+
 
 class Texts:
     """The texts in one language. A text without a translation stays English.

@@ -19,8 +19,8 @@ from streams.log import LogError
 from tieout.sync.planning import TooManyCalls
 from tieout.workspace import pages
 from tieout.workspace.web.concurrency_limit import BufferedForms, ConcurrencyLimit
-from tieout.workspace.web.context import Workspace
-from tieout.workspace.web.rendering import render, static_response
+from tieout.workspace.web.context import Workspace, problem_text, texts_of
+from tieout.workspace.web.rendering import render, sentence, static_response
 from tieout.workspace.web.security import HEADERS, LOOPBACK, RejectNul, SameOriginForms, SecurityHeaders
 
 log = structlog.get_logger(__name__)
@@ -69,29 +69,38 @@ def _message(request: Request, status: int, title: str, text: str) -> Response:
 
 def _question(request: Request, error: Exception) -> Response:
     """Answer an address that names something unknown, or is invalid."""
-    text = str(error)
     missing = isinstance(error, NotFound)
-    title = "Not found" if missing else "Sync too large" if isinstance(error, TooManyCalls) else "Invalid request"
-    return _message(request, 404 if missing else 400, title, text[:1].upper() + text[1:])
+    texts = texts_of(request)
+    if missing:
+        title = texts.gettext("Not found")
+    elif isinstance(error, TooManyCalls):
+        title = texts.gettext("Sync too large")
+    else:
+        title = texts.gettext("Invalid request")
+    return _message(request, 404 if missing else 400, title, sentence(problem_text(error, texts)))
 
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    texts = texts_of(request)
     if error.status_code == 404:
-        return _message(request, 404, "Not found", f"There is no page at {request.url.path}.")
-    return _message(request, error.status_code, "Request refused", error.detail)
+        text = texts.gettext("There is no page at %(address)s.", address=request.url.path)
+        return _message(request, 404, texts.gettext("Not found"), text)
+    return _message(request, error.status_code, texts.gettext("Request refused"), error.detail)
 
 
 def _unavailable(request: Request, error: Exception) -> Response:
     """Answer while the store or the event log is unavailable."""
     log.error("page_failed", path=request.url.path, error=type(error).__name__)
     text = str(error.orig) if isinstance(error, DatabaseError) else str(error)
-    return _message(request, 503, "Store or event log unavailable", text)
+    return _message(request, 503, texts_of(request).gettext("Store or event log unavailable"), text)
 
 
 def _fault(request: Request, error: Exception) -> Response:
     log.error("page_failed", path=request.url.path, error=type(error).__name__)
-    response = _message(request, 500, "Internal error", "This page failed. See the log of the server for details.")
+    texts = texts_of(request)
+    text = texts.gettext("This page failed. See the log of the server for details.")
+    response = _message(request, 500, texts.gettext("Internal error"), text)
     # This response bypasses the middleware that adds the headers to all others.
     response.headers.update({**HEADERS, "Cache-Control": "no-store"})
     return response

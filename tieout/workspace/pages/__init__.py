@@ -13,6 +13,7 @@ template: both are found by being there.
 """
 
 import pkgutil
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -20,13 +21,17 @@ from typing import NamedTuple
 
 from starlette.routing import Route
 
+from tieout.workspace.web.context import Frame
+
 
 class Section(NamedTuple):
-    """An entry of the navigation of a company, in the order of `order`; `path` follows the company in its address."""
+    """An entry of the navigation of a company, in the order of `order`; `path` follows the company in its address,
+    and `title` returns its title for a reader.
+    """
 
     order: int
     path: str
-    title: str
+    title: Callable[[Frame], str]
 
 
 @cache
@@ -42,7 +47,8 @@ def routes() -> list[Route]:
 
 def sections() -> list[Section]:
     """Return the entries of the navigation of a company, in their order."""
-    return sorted(section for module in _modules() for section in getattr(module, "SECTIONS", ()))
+    every: list[Section] = [section for module in _modules() for section in getattr(module, "SECTIONS", ())]
+    return sorted(every, key=lambda section: section.order)
 
 
 def is_section(path: str) -> bool:

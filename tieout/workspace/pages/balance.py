@@ -19,17 +19,17 @@ from store.projection.tile_totals import View
 from store.queries.balance import AgeBucket, Balance
 from store.queries.snapshot import Snapshot
 from tieout.workspace.pages import Section
-from tieout.workspace.pages.summary import KIND_NAMES, amounts_context, detail_links, next_actions
+from tieout.workspace.pages.summary import amounts_context, detail_links, kind_names, next_actions
 from tieout.workspace.web import charts, form_input
 from tieout.workspace.web.context import Frame, locale_of, make_frame, open_snapshot
-from tieout.workspace.web.grid_state import VIEWS, GridState, dates
+from tieout.workspace.web.grid_state import GridState, dates
 from tieout.workspace.web.rendering import render
 
 LISTED: Final = 100
 """Projects listed at most; the others are one row."""
 
-ACCOUNTS: Final[dict[str, str]] = {"": "Both accounts", **{code: kind.account for code, kind in KINDS.items()}}
-"""The accounts whose ledger balance can be entered, by their name in the address."""
+ACCOUNTS: Final = ("", *KINDS)
+"""The accounts whose ledger balance can be entered, by their name in the address; '' for both."""
 
 
 def balance(request: Request) -> Response:
@@ -47,7 +47,9 @@ def balance(request: Request) -> Response:
             ledger = _ledger(query["ledger"]) if query.get("ledger") else None
             account = query.get("account", "")
             if account not in ACCOUNTS:
-                raise QueryError(f"there is no account {account!r}; there are {', '.join(filter(None, ACCOUNTS))}.")
+                raise QueryError(
+                    "there is no account %(name)r; there are %(names)s.", name=account, names=", ".join(ACCOUNTS[1:])
+                )
             sums: dict[str, int] = {kind: one.explained for kind, one in explained.by_kind.items()}
             sums[""] = explained.explained
             ages = snapshot.ageing(frame.company, frame.window)
@@ -59,17 +61,25 @@ def balance(request: Request) -> Response:
                 "before_link": _before_address(frame, explained),
                 "ledger": frame.locale.amount(ledger, context["currency"]),
                 "account": account,
-                "accounts": ACCOUNTS,
+                "accounts": _accounts(frame),
                 "remainder": None if ledger is None else ledger - sums[account],
-                "ages": [(charts.age_name(age), _age_address(frame, age), age) for age in ages],
-                "age_chart": charts.ageing(ages, frame.locale, context["currency"]),
+                "ages": [(charts.age_name(age, frame.texts), _age_address(frame, age), age) for age in ages],
+                "age_chart": charts.ageing(ages, frame, context["currency"]),
                 # Slower queries run after the first part of the page has been sent.
                 "trend": partial(snapshot.trend, frame.company, frame.window),
-                "trend_chart": partial(charts.trend, locale=frame.locale, currency=context["currency"]),
+                "trend_chart": partial(charts.trend, frame=frame, currency=context["currency"]),
                 "totals_by": partial(_totals_by, snapshot, frame),
                 "causes": partial(next_actions, snapshot, frame),
             }
         return render(request, "balance.html", context, stack.pop_all())
+
+
+def _accounts(frame: Frame) -> dict[str, str]:
+    """Return the name of each account by its name in the address."""
+    texts = frame.texts
+    return {"": texts.gettext("Both accounts")} | {
+        code: texts.of_code(code, kind.account) for code, kind in KINDS.items()
+    }
 
 
 def _before_address(frame: Frame, explained: Balance) -> str | None:
@@ -107,7 +117,7 @@ def _ledger_address(request: Request) -> str:
 def _ledger(text: str) -> int:
     units = money.units(text)
     if units is None:
-        raise QueryError(f'"{text}" isn\'t an amount. Example: 39512.50.')
+        raise QueryError('"%(text)s" isn\'t an amount. Example: 39512.50.', text=text)
     return units
 
 
@@ -157,10 +167,14 @@ def _totals_by(snapshot: Snapshot, frame: Frame, by: Literal["month", "project"]
 
 def _grids(frame: Frame, views: Iterable[tuple[Kind, View]]) -> Iterator[tuple[str, GridState]]:
     """Yield the title and the state of each view, in the order of the tiles."""
+    names, texts = kind_names(frame), frame.texts
     for kind, view in sorted(views):
         state = GridState(company=frame.code, kind=kind, start=frame.start, end=frame.end, view=view)
-        yield f"{KIND_NAMES[kind]}, {VIEWS[kind][view].lower()}", state
+        if view == "missing-actuals":
+            yield texts.gettext("%(kind)s, missing actuals", kind=names[kind]), state
+        else:
+            yield texts.gettext("%(kind)s, missing journal lines", kind=names[kind]), state
 
 
 ROUTES: Final = (Route("/{company}/balance", balance),)
-SECTIONS: Final = (Section(30, "balance", "Balance"),)
+SECTIONS: Final = (Section(30, "balance", lambda frame: frame.texts.gettext("Balance")),)

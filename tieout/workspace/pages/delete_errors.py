@@ -14,13 +14,11 @@ from engine.errors import NotFound
 from store.errorlog.error_log import ErrorEntry
 from tieout.sync.command_topic import current_user, deletion_commands, retried_journals, wait_until_applied
 from tieout.workspace.pages.troubleshoot import ErrorListState, error_rows, read_state, sections
-from tieout.workspace.web.context import Frame, make_frame, open_snapshot, workspace_of
+from tieout.workspace.web.context import Frame, make_frame, open_snapshot, texts_of, workspace_of
 from tieout.workspace.web.posted_form import Form, read_form
 from tieout.workspace.web.rendering import render
 
 FORM_BYTES_MAX: Final = 1024 * 1024
-
-INCOMPLETE: Final = "Enter a reason and your name. Both are recorded in the history."
 
 
 class Entered(msgspec.Struct, frozen=True):
@@ -76,7 +74,8 @@ def _delete(request: Request, form: Form) -> Response:
     listed = frozenset(form.get("seen", ()))
     if not actor or not reason:
         keys = [reference.partition("@")[0] for reference in listed]
-        return _page(request, state, keys, Entered(actor, reason, INCOMPLETE))
+        problem = texts_of(request).gettext("Enter a reason and your name. Both are recorded in the history.")
+        return _page(request, state, keys, Entered(actor, reason, problem))
     with open_snapshot(request) as snapshot:
         frame = make_frame(request, snapshot, state.company)
         chosen = [row.entry for row in error_rows(snapshot, frame, state) if _reference(row.entry) in listed]
@@ -89,11 +88,15 @@ def _delete(request: Request, form: Form) -> Response:
 
 
 def _requested(request: Request, frame: Frame, number: int) -> Response:
-    text = (
-        f"Deletion of {frame.locale.number(number)} {'error' if number == 1 else 'errors'} requested. The worker "
-        "hasn't processed the request yet: Operation shows its lag."
+    text = frame.texts.ngettext(
+        "Deletion of %(number)s error requested. The worker hasn't processed the request yet: Operation shows its lag.",
+        "Deletion of %(number)s errors requested. The worker hasn't processed the request yet: "
+        "Operation shows its lag.",
+        number,
+        number=frame.locale.number(number),
     )
-    response = render(request, "message.html", {"title": "Request sent", "text": text, "status": 202})
+    title = frame.texts.gettext("Request sent")
+    response = render(request, "message.html", {"title": title, "text": text, "status": 202})
     response.status_code = 202
     return response
 

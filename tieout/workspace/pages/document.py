@@ -23,7 +23,8 @@ from store.operational.attempts import Attempt
 from store.queries.rows import ChainView
 from store.queries.snapshot import Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
-from tieout.presenters import SYNC_STATES, findings_of, hexadecimal, record_json
+from tieout.presenters import OUTCOMES, SYNC_STATES, findings_of, hexadecimal, record_json
+from tieout.texts import COLUMN, Texts
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.csv_export import as_file
 from tieout.workspace.web.deep_links import form_of
@@ -80,36 +81,46 @@ def chain_context(request: Request, snapshot: Snapshot, frame: Frame, name: str)
     }
 
 
-def _sync(sync: Sync) -> dict[str, Any]:
+def _sync(sync: Sync, texts: Texts) -> dict[str, Any]:
     """Describe the current attempt cycle of an action, with the next attempt and the last response."""
+    state = sync.attempts.state
     return {
-        "done_as": ACTION_TEXTS.get(sync.action, sync.action),
-        "state": SYNC_STATES[sync.attempts.state],
+        "done_as": texts.of_code(sync.action, ACTION_TEXTS.get(sync.action, sync.action)),
+        "state": texts.of_code(state, SYNC_STATES[state]),
         "made": sync.attempts.made,
         "of": ATTEMPTS_MAX,
         "next": sync.attempts.due if sync.attempts.state == "waiting" else None,
         "last": sync.last_at,
-        "answer": f"{sync.last_outcome}: {sync.last_text}" if sync.last_text else sync.last_outcome,
+        "answer": outcome_text(sync.last_outcome, sync.last_text, texts),
     }
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def outcome_text(outcome: str, text: str, texts: Texts) -> str:
+    """Describe the outcome of an attempt with its response."""
+    shown = texts.of_code(outcome, OUTCOMES.get(outcome, outcome)) if outcome else ""
+    return f"{shown}: {text}" if text else shown
+
+
+def _attempt(attempt: Attempt, texts: Texts) -> dict[str, Any]:
     """Describe one sync attempt."""
-    outcome = attempt.outcome or "in progress"
+    number, running = attempt.number, texts.gettext("in progress")
     return {
         "begun": attempt.begun,
-        "done_as": ACTION_TEXTS.get(attempt.action, attempt.action),
-        "count": f"{attempt.number} of {ATTEMPTS_MAX}" if attempt.number else "not counted",
-        "outcome": f"{outcome}: {attempt.text}" if attempt.text else outcome,
+        "done_as": texts.of_code(attempt.action, ACTION_TEXTS.get(attempt.action, attempt.action)),
+        "count": texts.gettext("%(number)s of %(total)s", number=number, total=ATTEMPTS_MAX)
+        if number
+        else texts.gettext("not counted"),
+        "outcome": outcome_text(attempt.outcome, attempt.text, texts) if attempt.outcome else running,
     }
 
 
 def _document(request: Request, view: ChainView, snapshot: Snapshot, frame: Frame) -> dict[str, Any]:
     document = view.row.document
-    explanation = explain(document, snapshot.moment)
+    texts = frame.texts
+    explanation = explain(document, snapshot.moment, texts.of_code)
     return {
-        "attempts": [_attempt(attempt) for attempt in view.attempts],
-        "syncs": [_sync(sync) for sync in snapshot.syncs([document.document])],
+        "attempts": [_attempt(attempt, texts) for attempt in view.attempts],
+        "syncs": [_sync(sync, texts) for sync in snapshot.syncs([document.document])],
         "sync": sync_preview(frame.code, {**frame.dates, "document": document.document})
         if frame.code and document.position in ("missing-actual", "missing-journal-line")
         else None,
@@ -121,9 +132,9 @@ def _document(request: Request, view: ChainView, snapshot: Snapshot, frame: Fram
         "since": document.since,
         "age_days": max(0, (snapshot.present - moment(document.since)).days),
         "amounts": [
-            _split(document.currency, document.amounts),
+            _split(document.currency, document.amounts, texts),
             *(
-                [_split(document.accounting_currency, document.accounting)]
+                [_split(document.accounting_currency, document.accounting, texts)]
                 if document.accounting_currency != document.currency
                 else []
             ),
@@ -132,7 +143,7 @@ def _document(request: Request, view: ChainView, snapshot: Snapshot, frame: Fram
         "findings": [
             {
                 "code": finding.code,
-                "explanation": explain_finding(finding),
+                "explanation": explain_finding(finding, texts.of_code),
                 "event": event_address(finding.evidence, frame),
             }
             for finding in findings_of(view)
@@ -141,12 +152,9 @@ def _document(request: Request, view: ChainView, snapshot: Snapshot, frame: Fram
     }
 
 
-def _split(currency: str | None, amounts: Amounts | None) -> dict[str, Any]:
-    return {
-        "currency": currency,
-        "amount": amounts.amount if amounts else None,
-        "parts": [(name, title, getattr(amounts, name)) for name, title in PARTS] if amounts else [],
-    }
+def _split(currency: str | None, amounts: Amounts | None, texts: Texts) -> dict[str, Any]:
+    parts = [(name, texts.of_code(COLUMN, title), getattr(amounts, name)) for name, title in PARTS] if amounts else []
+    return {"currency": currency, "amount": amounts.amount if amounts else None, "parts": parts}
 
 
 def _timeline(request: Request, records: list[Record], frame: Frame) -> list[dict[str, Any]]:
@@ -154,7 +162,9 @@ def _timeline(request: Request, records: list[Record], frame: Frame) -> list[dic
     workspace = workspace_of(request)
     steps = []
     for record in records:
-        fields = record_json(record, workspace.in_force.maps)
+        fields = record_json(record, workspace.in_force.maps, translate=frame.texts.of_code)
+        role = fields["record"] or ""
+        title = frame.texts.of_code(role, RECORD_NAMES[role]) if role in RECORD_NAMES else ""
         evidence = sorted(
             {*record.evidence, *(item for item in (record.latest_upsert, record.deleted) if item is not None)},
             key=lambda item: item.precedence,
@@ -162,7 +172,7 @@ def _timeline(request: Request, records: list[Record], frame: Frame) -> list[dic
         steps.append(
             {
                 **fields,
-                "title": RECORD_NAMES.get(fields["record"] or "", (fields["record"] or record.entity).capitalize()),
+                "title": title or (role or record.entity).capitalize(),
                 "form": None
                 if fields["deleted"]
                 else form_of(workspace.settings, fields["source"], record.entity, fields["id"], fields["company"]),
@@ -242,7 +252,9 @@ def _event_record(request: Request) -> LogRecord:
         with suppress(OffsetOutOfRange, TopicMissing):
             records = log.read(topic, partition, offset, 1, 1) if partition < log.partitions(topic) else []
     if not records or records[0].offset != offset:
-        raise NotFound(f"there is no event at {location}: the log does not reach there, or no longer holds it.")
+        raise NotFound(
+            "there is no event at %(location)s: the log does not reach there, or no longer holds it.", location=location
+        )
     return records[0]
 
 

@@ -20,9 +20,10 @@ from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import GROUPS, GroupBy, TotalsByCurrency
 from store.queries.rows import GridRow, Page
 from store.queries.snapshot import Snapshot
+from tieout.texts import COLUMN, Texts
 from tieout.workspace.pages import Section
 from tieout.workspace.pages.document import PARTS, chain_context
-from tieout.workspace.pages.summary import KIND_NAMES, amounts_context
+from tieout.workspace.pages.summary import KIND_NAMES, amounts_context, kind_name
 from tieout.workspace.web import form_input, grid_state
 from tieout.workspace.web.context import Frame, locale_of, make_frame, open_snapshot
 from tieout.workspace.web.csv_export import csv_response
@@ -56,7 +57,7 @@ def grid(request: Request, kind: Kind) -> Response:
     if query.get("keep") or query.get("column"):
         return _save_columns(request, state)
     locale = locale_of(request)
-    wrong: dict[str, str] = {}
+    wrong: dict[str, QueryError] = {}
     if query.get("typed"):
         filters, wrong = form_input.filters(state.filters, locale)
         state = msgspec.structs.replace(state, filters=filters)
@@ -66,7 +67,7 @@ def grid(request: Request, kind: Kind) -> Response:
                 grid_state.jump_to(state, form_input.jump_target(query["at"], locale)).address(), status_code=303
             )
         except QueryError as error:
-            wrong = {"at": str(error)}
+            wrong = {"at": error}
     if not wrong and (clean := _canonical_address(request, state)):
         return RedirectResponse(clean, status_code=303)
     stack = ExitStack()
@@ -151,24 +152,28 @@ def _cookie(kind: Kind) -> str:
 
 
 def _grid(
-    request: Request, snapshot: Snapshot, frame: Frame, state: GridState, wrong: dict[str, str]
+    request: Request, snapshot: Snapshot, frame: Frame, state: GridState, errors: dict[str, QueryError]
 ) -> dict[str, Any]:
-    """Return the context of a page of rows or groups; without rows, and with the messages in `wrong`, if invalid."""
+    """Return the context of a page of rows or groups; without rows, and with their messages, if there are errors."""
     assert frame.window is not None
     columns = state.visible_columns(request.cookies.get(_cookie(state.kind), ""))
+    texts = frame.texts
+    wrong = {name: error.translated(texts.of_code) for name, error in errors.items()}
+    titles = {column.name: texts.of_code(COLUMN, column.title) for column in GRIDS[state.kind]}
     common: dict[str, Any] = {
-        "title": KIND_NAMES[state.kind],
+        "title": texts.of_code(state.kind, KIND_NAMES[state.kind]),
         "columns": columns,
         "every": GRIDS[state.kind],
-        "titles": {column.name: column.title for column in GRIDS[state.kind]},
+        "titles": titles,
+        "long_titles": _long_titles(titles, texts),
         "chosen": {one.column.name: one.width for one in columns},
-        "views": VIEWS[state.kind],
-        "groupings": {name: GROUP_NAMES[name] for name in _groupings(state.kind)},
-        "statuses": STATUSES,
+        "views": {view: texts.of_code(view, title) for view, title in VIEWS[state.kind].items()},
+        "groupings": {name: texts.of_code(COLUMN, GROUP_NAMES[name]) for name in _groupings(state.kind)},
+        "statuses": {texts.of_code("status", title): codes for title, codes in STATUSES.items()},
         "csv": f"{state.path}.csv" + state.address().removeprefix(state.path),
         "sync": None if state.view == "reconciled" or wrong else state.sync_address(),
         "hidden": partial(_hidden, state),
-        "hints": _hints(frame.locale),
+        "hints": _hints(frame),
         "texts": _texts(request, state, frame.locale, wrong),
         "wrong": wrong,
         "groups": None,
@@ -180,7 +185,7 @@ def _grid(
     try:
         query = state.query(frame.window, frame.zone)
     except QueryError as error:
-        common["wrong"] = wrong or {"": str(error)}
+        common["wrong"] = wrong or {"": error.translated(texts.of_code)}
     if common["wrong"]:
         return common
     common["totals"] = _cached_query(lambda: _totals(snapshot, query))
@@ -195,6 +200,12 @@ def _grid(
         "pages": _pages(state, page),
         "first": state.first,
     }
+
+
+def _long_titles(titles: dict[str, str], texts: Texts) -> dict[str, str]:
+    """Return the titles of columns, each different from the others, for lists and labels."""
+    currency = titles["journal_line_currency"]
+    return titles | {"journal_line_currency": texts.gettext("%(column)s (journal line)", column=currency)}
 
 
 def _texts(request: Request, state: GridState, locale: Locale, wrong: dict[str, str]) -> dict[str, str]:
@@ -278,13 +289,14 @@ def _row(row: GridRow, columns: list[VisibleColumn], frame: Frame) -> dict[str, 
     }
 
 
-def _hints(locale: Locale) -> dict[str, str]:
+def _hints(frame: Frame) -> dict[str, str]:
     """Return examples of filters by column type."""
+    texts, amount = frame.texts, frame.locale.digits("1000.50")
     days = "2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01"
     return {
-        "text": "abc: begins with, *abc: contains, =abc: equals, !abc: not equal, =: empty",
-        "amount": f"{locale.digits('1000.50')}, 100..500, >100, <=500, !0: not equal",
-        "number": "3, 1..4, >=5, =: empty",
+        "text": texts.gettext("abc: begins with, *abc: contains, =abc: equals, !abc: not equal, =: empty"),
+        "amount": texts.gettext("%(amount)s, 100..500, >100, <=500, !0: not equal", amount=amount),
+        "number": texts.gettext("3, 1..4, >=5, =: empty"),
         "date": days,
         "time": days,
     }
@@ -340,7 +352,7 @@ def _drawer(request: Request, snapshot: Snapshot, frame: Frame, state: GridState
     try:
         return {**chain_context(request, snapshot, frame, state.opened), "closed": closed, "problem": None}
     except QueryError as error:
-        return {"problem": str(error), "closed": closed, "name": state.opened}
+        return {"problem": error.translated(frame.texts.of_code), "closed": closed, "name": state.opened}
 
 
 ROUTES: Final = tuple(
@@ -349,5 +361,5 @@ ROUTES: Final = tuple(
     for suffix, endpoint in (("", grid), (".csv", grid_csv))
 )
 SECTIONS: Final = tuple(
-    Section(order, path, KIND_NAMES[kind]) for order, (kind, path) in enumerate(PATHS.items(), start=20)
+    Section(order, path, partial(kind_name, kind=kind)) for order, (kind, path) in enumerate(PATHS.items(), start=20)
 )

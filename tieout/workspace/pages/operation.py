@@ -22,12 +22,13 @@ from tieout.maintenance.health_checks import check
 from tieout.presenters import SYNC_STATES
 from tieout.settings import Settings
 from tieout.sync.general_journals import JournalStatus, journals_needing_attention
-from tieout.workspace.pages.document import address
+from tieout.texts import Texts
+from tieout.workspace.pages.document import address, outcome_text
 from tieout.workspace.web.context import Workspace, age, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.grid_state import sync_preview
 from tieout.workspace.web.rendering import render
 
-_RATES: Final = (("Last hour", timedelta(hours=1)), ("Last day", timedelta(days=1)), ("Last week", timedelta(days=7)))
+_RATES: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 _SHOWN: Final = 100
 
 
@@ -55,6 +56,7 @@ def operation(request: Request) -> Response:
         partitions, problem = _partitions(workspace, snapshot)
         rejected = _rejected_number(workspace) if problem is None else 0
         oldest = snapshot.oldest_open()
+        texts = frame.texts
         states, journals = snapshot.sync_states(), journals_needing_attention(snapshot)
         counts = {state: sum(number for (of, _), number in states.items() if of == state) for state in SYNC_STATES}
         # Including general journals that Finance attempts itself.
@@ -63,15 +65,15 @@ def operation(request: Request) -> Response:
             "frame": frame,
             "tab": "operation",
             "partitions": partitions,
-            "rates": [name for name, _ in _RATES],
+            "rates": [texts.gettext("Last hour"), texts.gettext("Last day"), texts.gettext("Last week")],
             "lag": sum(one.lag for one in partitions),
             "problem": problem,
             "rejected": rejected,
             "oldest": oldest,
-            "oldest_age": None if oldest is None else age(oldest, snapshot.present),
+            "oldest_age": None if oldest is None else age(oldest, snapshot.present, texts),
             "settings": secrets_hidden(workspace.settings),
-            "syncs": [(title, counts[state]) for state, title in SYNC_STATES.items()],
-            "stopped": _attention(snapshot, journals),
+            "syncs": [(texts.of_code(state, title), counts[state]) for state, title in SYNC_STATES.items()],
+            "stopped": _attention(snapshot, journals, texts),
             "of": ATTEMPTS_MAX,
             "more": max(0, counts["stopped"] - _SHOWN),
             "writer": snapshot.writer(),
@@ -82,39 +84,39 @@ def operation(request: Request) -> Response:
         return render(request, "operation.html", context)
 
 
-def _attention(snapshot: Snapshot, journals: list[JournalStatus]) -> list[dict[str, Any]]:
+def _attention(snapshot: Snapshot, journals: list[JournalStatus], texts: Texts) -> list[dict[str, Any]]:
     """Return the first syncs that need attention: documents and errors after five attempts, and general journals.
 
     Journals that Finance attempts itself are included.
     """
     syncs = snapshot.stopped(_SHOWN, without=ACTION)
     documents = {row.document.document for row in snapshot.documents_named({sync.document for sync in syncs})}
-    rows = [_stopped(sync, of_document=sync.document in documents) for sync in syncs]
-    return (rows + [_journal(one) for one in journals])[:_SHOWN]
+    rows = [_stopped(sync, texts, of_document=sync.document in documents) for sync in syncs]
+    return (rows + [_journal(one, texts) for one in journals])[:_SHOWN]
 
 
-def _stopped(sync: Sync, *, of_document: bool) -> dict[str, Any]:
+def _stopped(sync: Sync, texts: Texts, *, of_document: bool) -> dict[str, Any]:
     errors = f"/{quote(sync.company)}/errors"
     retry = sync_preview(sync.company, {"document": sync.document})
     return {
         "name": sync.document,
         "address": address(sync.document) if of_document else errors,
-        "action": ACTION_TEXTS.get(sync.action, sync.action),
+        "action": texts.of_code(sync.action, ACTION_TEXTS.get(sync.action, sync.action)),
         "made": sync.attempts.made,
         "last": sync.last_at,
-        "outcome": f"{sync.last_outcome}: {sync.last_text}" if sync.last_text else sync.last_outcome,
+        "outcome": outcome_text(sync.last_outcome, sync.last_text, texts),
         "retry": retry if of_document else errors,
     }
 
 
-def _journal(one: JournalStatus) -> dict[str, Any]:
+def _journal(one: JournalStatus, texts: Texts) -> dict[str, Any]:
     return {
         "name": name_of(one.company, one.journal),
         "address": f"/{quote(one.company)}/general-journals",
-        "action": ACTION_TEXTS[ACTION],
+        "action": texts.of_code(ACTION, ACTION_TEXTS[ACTION]),
         "made": one.count,
         "last": one.last,
-        "outcome": " ".join(text for text in (one.error, one.reason) if text) or one.outcome,
+        "outcome": " ".join(text for text in (one.error, one.reason) if text) or outcome_text(one.outcome, "", texts),
         "retry": sync_preview(one.company, {"journal": one.journal}),
     }
 
@@ -139,7 +141,7 @@ def _partition(
 ) -> Partition:
     start, end = log.start_offset(topic, number), log.end_offset(topic, number)
     came = [
-        end - max(start, log.offset_at(topic, number, microseconds(snapshot.now - span) // 1_000)) for _, span in _RATES
+        end - max(start, log.offset_at(topic, number, microseconds(snapshot.now - span) // 1_000)) for span in _RATES
     ]
     return Partition(topic, number, start, end, offsets.get((topic, number), start), came)
 

@@ -25,6 +25,7 @@ from tieout.workspace.web.grid_state import GridState
 from tieout.workspace.web.rendering import render
 
 KIND_NAMES: Final[dict[Kind, str]] = {code: kind.label for code, kind in KINDS.items()}
+"""The English name of each kind."""
 
 
 def home(request: Request) -> Response:
@@ -73,11 +74,21 @@ def detail_links(frame: Frame) -> dict[str, Any]:
 
     return {
         "tile_links": {tile.name: grid(tile.kind, tile.view).address() for tile in TILES},
-        "kind_names": KIND_NAMES,
+        "kind_names": kind_names(frame),
         "difference_links": {kind: grid(kind, "all").filtered("difference", "!0").address() for kind in KINDS},
         "not_synced_link": f"/{quote(frame.code)}/not-synced{frame.dated()}",
         "postings_link": f"/{quote(frame.code)}/postings-without-document{frame.dated()}",
     }
+
+
+def kind_names(frame: Frame) -> dict[Kind, str]:
+    """Return the name of each kind for the reader."""
+    return {kind: kind_name(frame, kind) for kind in KINDS}
+
+
+def kind_name(frame: Frame, kind: Kind) -> str:
+    """Return the name of a kind for the reader."""
+    return frame.texts.of_code(kind, KIND_NAMES[kind])
 
 
 def amounts_context(request: Request, snapshot: Snapshot, frame: Frame) -> dict[str, Any]:
@@ -100,7 +111,7 @@ def amounts_context(request: Request, snapshot: Snapshot, frame: Frame) -> dict[
         "tiles": TILES,
         "document_kinds": list(KINDS.values()),
         "currency": tiles.currency,
-        "since": refresh_diff.changes_since(was, tiles, frame.events),
+        "since": refresh_diff.changes_since(was, tiles, frame.events, frame.texts),
         "refresh": _refresh_address(request, refresh_diff.encode(tiles, frame.events)),
     }
 
@@ -114,7 +125,7 @@ def _refresh_address(request: Request, now: str) -> str:
 def _sections(frame: Frame) -> list[tuple[str, str, str]]:
     base, dated = f"/{quote(frame.code)}", frame.dated()
     return [
-        (section.path or "summary", section.title, "/".join(filter(None, (base, section.path))) + dated)
+        (section.path or "summary", section.title(frame), "/".join(filter(None, (base, section.path))) + dated)
         for section in sections()
     ]
 
@@ -123,12 +134,15 @@ def next_actions(snapshot: Snapshot, frame: Frame) -> list[dict[str, Any]]:
     """Return the unreconciled totals by cause, largest amount first, with recommended action and address."""
     assert frame.company is not None
     assert frame.window is not None
+    names, texts = kind_names(frame), frame.texts
     return [
         {
-            "kind": KIND_NAMES[total.kind],
+            "kind": names[total.kind],
             "cause": total.cause or total.position,
-            "missing": CAUSES[total.cause].missing if total.cause in CAUSES else "",
-            "do": CAUSES[total.cause].do if total.cause in CAUSES else "Review the documents.",
+            "missing": texts.of_code(total.cause, CAUSES[total.cause].missing) if total.cause in CAUSES else "",
+            "do": texts.of_code(total.cause, CAUSES[total.cause].do)
+            if total.cause in CAUSES
+            else texts.gettext("Review the documents."),
             "amount": total.amount,
             "documents": total.documents,
             "oldest": total.oldest,
@@ -155,7 +169,7 @@ def _recent_changes(snapshot: Snapshot, frame: Frame) -> list[dict[str, Any]]:
     """Return the documents whose status changed since yesterday, by kind and position."""
     assert frame.window is not None
     yesterday = (date.fromisoformat(frame.today) - timedelta(days=1)).isoformat()
-    changes = []
+    changes, names = [], kind_names(frame)
     for kind in KINDS:
         state = GridState(
             company=frame.code,
@@ -168,7 +182,7 @@ def _recent_changes(snapshot: Snapshot, frame: Frame) -> list[dict[str, Any]]:
         )
         groups = snapshot.groups(state.query(frame.window, frame.zone), "position")
         parts = dict.fromkeys(get_args(PositionName), (0, 0)) | {group.value: _total(group.totals) for group in groups}
-        changes.append({"kind": KIND_NAMES[kind], "address": state.address(), "parts": parts, "day": yesterday})
+        changes.append({"kind": names[kind], "address": state.address(), "parts": parts, "day": yesterday})
     return changes
 
 
@@ -182,4 +196,4 @@ ROUTES: Final = (
     Route("/company", company),
     Route("/{company}", summary),
 )
-SECTIONS: Final = (Section(10, "", "Summary"),)
+SECTIONS: Final = (Section(10, "", lambda frame: frame.texts.gettext("Summary")),)

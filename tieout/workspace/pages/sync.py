@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
+from functools import partial
+from itertools import starmap
 from time import time as time_now
 from typing import Any, Final
 from urllib.parse import quote
@@ -22,21 +24,24 @@ from engine.sync.attempts import ATTEMPTS_MAX, SECOND
 from engine.sync.general_journals import ACTION as JOURNAL
 from store.operational.sync_runs import DONE, FAILED, WAITING, RunDocument, RunProgress, RunState
 from store.queries.snapshot import Snapshot
+from tieout.presenters import OUTCOMES
 from tieout.sync import previews
 from tieout.sync.command_topic import sync_commands, wait_until_applied
+from tieout.sync.general_journals import STATE_LABELS
 from tieout.sync.planning import RECURRING, VIEWS
 from tieout.sync.previews import Candidate, Preview, read_token
+from tieout.texts import ENGLISH, Texts
 from tieout.workspace.pages import Section
 from tieout.workspace.pages.document import address as document_address
 from tieout.workspace.pages.summary import KIND_NAMES, amounts_context
 from tieout.workspace.web import grid_state
-from tieout.workspace.web.context import Frame, age, make_frame, open_snapshot, workspace_of
+from tieout.workspace.web.context import Frame, age, make_frame, open_snapshot, texts_of, workspace_of
 from tieout.workspace.web.csv_export import csv_response
 from tieout.workspace.web.grid_columns import GRIDS
 from tieout.workspace.web.grid_state import PATHS, GridState, dates, sync_preview
 from tieout.workspace.web.grid_state import VIEWS as VIEW_NAMES
 from tieout.workspace.web.posted_form import Form, read_form
-from tieout.workspace.web.rendering import label, render
+from tieout.workspace.web.rendering import label, render, sentence
 
 LISTED: Final = 200
 """Documents of a preview or a run on a page; its file has all of them."""
@@ -44,6 +49,20 @@ RUNS_LISTED: Final = 20
 POLL_SECONDS: Final = 2
 LOST_SECONDS: Final = 3_600
 """How long a page waits for a requested run that the store does not have yet."""
+
+RESULTS: Final[Sequence[tuple[str, str, Sequence[RunState]]]] = (
+    ("%(number)s succeeded", "%(number)s succeeded", ("succeeded",)),
+    ("%(number)s no longer needed", "%(number)s no longer needed", ("not-needed",)),
+    ("%(number)s needs attention", "%(number)s need attention", ("needs-attention",)),
+    ("%(number)s blocked", "%(number)s blocked", ("blocked",)),
+    ("%(number)s superseded", "%(number)s superseded", ("superseded",)),
+    ("%(number)s in progress", "%(number)s in progress", ("running",)),
+    ("%(number)s waiting", "%(number)s waiting", WAITING),
+)
+"""The parts of the result of a run, for one document and for several, with the states that they count."""
+
+RECORDED: Final = "recorded"
+"""The code of texts that a run records, and that are shown in the language of the reader if they are known."""
 
 STATE_NAMES: Final[Mapping[RunState, str]] = {
     "needs-attention": "Needs attention",
@@ -92,11 +111,13 @@ def preview(request: Request) -> Response:
         "section": "sync",
         "windowless": True,
         "preview": plan,
+        "scope": frame.texts.of_code(RECORDED, plan.scope),
+        "cause_label": partial(_cause_label, frame.texts),
         "back": back,
         "instead": instead,
         "facts": _facts(plan),
         "calls": _calls(plan),
-        "left": _skipped_rows(plan),
+        "left": _skipped_rows(plan, frame.texts),
         "synced": plan.synced[:LISTED],
         "address_of": lambda name: _address(frame, name, documents=plan.kind == "documents"),
         "done_as": ACTION_TEXTS,
@@ -153,7 +174,7 @@ def _requested_preview(request: Request, snapshot: Snapshot, frame: Frame) -> tu
     kind = query.get("kind", "")
     if kind:
         if kind not in PATHS:
-            raise QueryError(f"there is no kind {kind!r}; there are {', '.join(PATHS)}.")
+            raise QueryError("there is no kind %(name)r; there are %(names)s.", name=kind, names=", ".join(PATHS))
         state = msgspec.structs.replace(grid_state.read(frame.code, kind, query).from_start(), opened="")
         state = msgspec.structs.replace(state, company=frame.code, sort="date")
         grid_query = state.query(frame.window, frame.zone)
@@ -166,7 +187,7 @@ def _requested_preview(request: Request, snapshot: Snapshot, frame: Frame) -> tu
 
 
 def _scope(state: GridState) -> str:
-    """Describe a state of a grid: its view, filters and search."""
+    """Describe a state of a grid: its view, filters and search. A run records it, so it is English."""
     titles = {column.name: column.title for column in GRIDS[state.kind]}
     parts = [KIND_NAMES[state.kind], VIEW_NAMES[state.kind][state.view]]
     parts += [f"{titles.get(name, name)}: {_filter_text(name, text)}" for name, text in state.filters.items()]
@@ -175,7 +196,13 @@ def _scope(state: GridState) -> str:
 
 
 def _filter_text(name: str, text: str) -> str:
-    return label(text) if name in ("standing", "position") else text
+    return label(text, ENGLISH) if name in ("standing", "position") else text
+
+
+def _cause_label(texts: Texts, cause: str) -> str:
+    """Return the label of the cause of a candidate: that of a document, or the state of a journal."""
+    states = {text: state for state, text in STATE_LABELS.items()}
+    return sentence(texts.of_code(states[cause], cause)) if cause in states else label(cause, texts)
 
 
 def _facts(plan: Preview) -> dict[str, Any]:
@@ -224,16 +251,16 @@ def _calls(plan: Preview) -> list[dict[str, Any]]:
     ]
 
 
-def _skipped_rows(plan: Preview) -> list[dict[str, Any]]:
+def _skipped_rows(plan: Preview, texts: Texts) -> list[dict[str, Any]]:
     """Return the skipped documents grouped by cause and reason, with the first ones of each."""
-    rows: dict[tuple[str, str], list[Candidate]] = {}
+    rows: dict[tuple[str, Skipped], list[Candidate]] = {}
     for candidate in plan.left:
         assert isinstance(candidate.step, Skipped)
-        rows.setdefault((candidate.cause, candidate.step.reason), []).append(candidate)
+        rows.setdefault((candidate.cause, candidate.step), []).append(candidate)
     return [
         {
             "cause": cause,
-            "why": why,
+            "why": texts.of_code(why.code, why.reason),
             "documents": len(candidates),
             "amounts": _amounts(candidates),
             "first": candidates[:LISTED],
@@ -272,10 +299,8 @@ def _confirm(request: Request, form: Form) -> Response:
     with open_snapshot(request) as snapshot:
         confirmed = previews.confirm(snapshot, workspace.settings, _company(frame), request_form)
     if not confirmed.request.tasks:
-        return _refusal(
-            request,
-            "All documents of the preview have changed and no longer need these calls. Open the preview again.",
-        )
+        text = "All documents of the preview have changed and no longer need these calls. Open the preview again."
+        return _refusal(request, frame.texts.gettext(text))
     wait_until_applied(workspace.reader, workspace.topic_writer.send(sync_commands(confirmed.request)))
     changed = len(confirmed.changed)
     at = int(time_now())
@@ -283,7 +308,8 @@ def _confirm(request: Request, form: Form) -> Response:
 
 
 def _refusal(request: Request, text: str) -> Response:
-    response = render(request, "message.html", {"title": "Sync not started", "text": text, "status": 409})
+    title = texts_of(request).gettext("Sync not started")
+    response = render(request, "message.html", {"title": title, "text": text, "status": 409})
     response.status_code = 409
     return response
 
@@ -297,7 +323,7 @@ def run(request: Request) -> Response:
     with open_snapshot(request) as snapshot:
         frame = make_frame(request, snapshot, request.path_params["company"], *dates(request.query_params))
         progress = _run(request, snapshot, frame)
-        waits = _waiting_time(query.get("requested", ""), snapshot.now)
+        waits = _waiting_time(query.get("requested", ""), snapshot.now, frame.texts)
         if progress is None and not waits:
             raise NotFound("there is no sync run of this address.")
         context = _page_context(request, snapshot, frame)
@@ -321,13 +347,16 @@ def run(request: Request) -> Response:
                 )
                 for item in documents
             ],
+            "scope": frame.texts.of_code(RECORDED, progress.scope) if progress else "",
+            "who": frame.texts.of_code(RECORDED, progress.who) if progress else "",
             "done_as": ACTION_TEXTS,
+            "outcomes": OUTCOMES,
             "of": ATTEMPTS_MAX,
-            "result": result(progress) if progress else "",
-            "remaining": _remaining(progress, now) if progress else None,
+            "result": result(progress, frame.texts) if progress else "",
+            "remaining": _remaining(progress, now, frame.texts) if progress else None,
             "poll": POLL_SECONDS if progress is None or not progress.finished else None,
             "stalled": progress is not None and progress.stalled(now),
-            "noun": _noun(progress, bool(rows)) if progress else "document",
+            "kind": _subjects(progress, bool(rows)) if progress else "documents",
             "late": waits,
             "changed": int(query["changed"]) if re.fullmatch(r"\d{1,6}", query.get("changed", ""), re.ASCII) else 0,
             "pages": _pages(request, frame, progress, page) if progress else {},
@@ -337,19 +366,19 @@ def run(request: Request) -> Response:
     return render(request, "sync_run.html", context)
 
 
-def _waiting_time(requested: str, now: datetime) -> str:
+def _waiting_time(requested: str, now: datetime, texts: Texts) -> str:
     """Return how long ago a run was requested that the store does not have yet; '' without one or after too long."""
     if not re.fullmatch(r"\d{1,12}", requested, re.ASCII):
         return ""
     seconds = int(now.timestamp()) - int(requested)
-    return age(int(requested) * SECOND, now) if -60 <= seconds <= LOST_SECONDS else ""
+    return age(int(requested) * SECOND, now, texts) if -60 <= seconds <= LOST_SECONDS else ""
 
 
-def _noun(progress: RunProgress, of_documents: bool) -> str:
-    """Return what a run is for, in the singular."""
+def _subjects(progress: RunProgress, of_documents: bool) -> previews.Kind:
+    """Return what a run is for."""
     if set(progress.counts) == {JOURNAL}:
-        return "journal"
-    return "document" if of_documents or not progress.documents else "error"
+        return "journals"
+    return "documents" if of_documents or not progress.documents else "errors"
 
 
 def run_csv(request: Request) -> Response:
@@ -391,39 +420,36 @@ def _by_action(progress: RunProgress) -> list[dict[str, Any]]:
     return [_progress(progress, sum(states.values()), action) for action, states in progress.counts.items()]
 
 
-def result(progress: RunProgress) -> str:
+def result(progress: RunProgress, texts: Texts) -> str:
     """Return the result of a run so far: `34 succeeded, 2 need attention`."""
-    words: Sequence[tuple[str, str, Sequence[RunState]]] = (
-        ("succeeded", "succeeded", ("succeeded",)),
-        ("no longer needed", "no longer needed", ("not-needed",)),
-        ("needs attention", "need attention", ("needs-attention",)),
-        ("blocked", "blocked", ("blocked",)),
-        ("superseded", "superseded", ("superseded",)),
-        ("in progress", "in progress", ("running",)),
-        ("waiting", "waiting", WAITING),
-    )
-    parts = [
-        f"{number:,} {singular if number == 1 else plural}"
-        for singular, plural, states in words
-        if (number := progress.count(*states))
-    ]
-    return ", ".join(parts) or ("nothing to sync" if not progress.documents else "requested")
+
+    def part(singular: str, plural: str, states: Sequence[RunState]) -> str:
+        number = progress.count(*states)
+        return texts.ngettext(singular, plural, number, number=format(number, ",")) if number else ""
+
+    parts = list(filter(None, starmap(part, RESULTS)))
+    if parts:
+        return ", ".join(parts)
+    return texts.gettext("requested") if progress.documents else texts.gettext("nothing to sync")
 
 
-def _remaining(progress: RunProgress, now: int) -> str | None:
+def _remaining(progress: RunProgress, now: int, texts: Texts) -> str | None:
     """Return the estimated remaining time as text; None while it cannot be estimated."""
     remaining = progress.remaining(now)
     if remaining is None:
         return None
     seconds = -(-remaining // SECOND)
-    return f"{seconds} s" if seconds < 90 else f"{-(-seconds // 60)} min"
+    if seconds < 90:
+        return texts.gettext("%(seconds)s s", seconds=seconds)
+    return texts.gettext("%(minutes)s min", minutes=-(-seconds // 60))
 
 
 def _pages(request: Request, frame: Frame, progress: RunProgress, page: int) -> dict[str, str]:
     last = -(-progress.arrived // LISTED)
+    titles = {frame.texts.gettext("Previous"): page - 1, frame.texts.gettext("Next"): page + 1}
     return {
         title: f"{request.url.path}?page={number}" + frame.dated().replace("?", "&")
-        for title, number in (("Previous", page - 1), ("Next", page + 1))
+        for title, number in titles.items()
         if 1 <= number <= last
     }
 
@@ -451,8 +477,9 @@ def runs(request: Request) -> Response:
         context |= {
             "section": "sync",
             "windowless": True,
-            "runs": [(progress, result(progress), f"{base}/{progress.id}") for progress in progresses],
-            "job": (jobs[0], result(jobs[0]), f"{base}/{jobs[0].id}") if jobs else None,
+            "runs": [(progress, result(progress, frame.texts), f"{base}/{progress.id}") for progress in progresses],
+            "job": (jobs[0], result(jobs[0], frame.texts), f"{base}/{jobs[0].id}") if jobs else None,
+            "recorded": partial(frame.texts.of_code, RECORDED),
             "job_at": settings.sync_at,
             "job_next": _next(snapshot, frame, at) if at is not None else "",
             "recurring": RECURRING,
@@ -478,4 +505,4 @@ ROUTES: Final = (
     Route("/{company}/sync/{run}.csv", run_csv),
     Route("/{company}/sync/{run}", run),
 )
-SECTIONS: Final = (Section(40, "sync", "Sync runs"),)
+SECTIONS: Final = (Section(40, "sync", lambda frame: frame.texts.gettext("Sync runs")),)

@@ -66,6 +66,9 @@ class ErrorRow(msgspec.Struct, frozen=True):
 
     entry: ErrorEntry
     code: str
+    process: str
+    """The name of the process for the reader."""
+    shown_status: str
     details: str | None
     resolution: str | None
     journal: str
@@ -82,8 +85,13 @@ class ErrorRow(msgspec.Struct, frozen=True):
     def message(self) -> ProcessMessage:
         return self.entry.message
 
+    def matches(self, column: str, text: str) -> bool:
+        """Return True if a column contains a text, in English or as the reader sees it."""
+        shown = {"process": self.process, "standing": self.shown_status}.get(column, "")
+        return text.lower() in self.text(column).lower() or text.lower() in shown.lower()
+
     def text(self, column: str) -> str:
-        """Return the text of a column, for filters and groups."""
+        """Return the English text of a column, for filters and groups."""
         match column:
             case "message":
                 return f"{self.code} {self.message.text or ''}"
@@ -153,9 +161,13 @@ def read_state(request: Request) -> ErrorListState:
     query = request.query_params
     sort, group = query.get("sort", "-time"), query.get("group", "")
     if sort.removeprefix("-") not in _SORTS:
-        raise QueryError(f"errors cannot be sorted by {sort!r}; they can by {', '.join(_SORTS)}.")
+        raise QueryError(
+            "errors cannot be sorted by %(name)r; they can by %(names)s.", name=sort, names=", ".join(_SORTS)
+        )
     if group and group not in GROUPINGS:
-        raise QueryError(f"errors cannot be grouped by {group!r}; they can by {', '.join(GROUPINGS)}.")
+        raise QueryError(
+            "errors cannot be grouped by %(name)r; they can by %(names)s.", name=group, names=", ".join(GROUPINGS)
+        )
     start, end = dates(query)
     return ErrorListState(
         company=request.path_params["company"],
@@ -185,7 +197,6 @@ def errors(request: Request) -> Response:
             "state": state,
             "columns": COLUMNS,
             "groupings": GROUPINGS,
-            "statuses": STATUSES,
             "processes": PROCESS_NAMES,
             "parts": _grouped(rows, state),
             "number": len(rows),
@@ -226,11 +237,11 @@ def errors_csv(request: Request) -> Response:
 
 def sections(frame: Frame) -> list[tuple[str, str, str]]:
     """Return the sub-tabs: name, title and address."""
-    base = f"/{quote(frame.code)}"
+    base, texts = f"/{quote(frame.code)}", frame.texts
     return [
-        ("errors", "Most recent errors", f"{base}/errors"),
-        ("general-journals", "General journal Dataverse sync", f"{base}/general-journals"),
-        ("invoice-proposals", "Invoice proposals", f"{base}/invoice-proposals"),
+        ("errors", texts.gettext("Most recent errors"), f"{base}/errors"),
+        ("general-journals", texts.gettext("General journal Dataverse sync"), f"{base}/general-journals"),
+        ("invoice-proposals", texts.gettext("Invoice proposals"), f"{base}/invoice-proposals"),
     ]
 
 
@@ -243,12 +254,10 @@ def error_rows(snapshot: Snapshot, frame: Frame, state: ErrorListState, limit: i
         history=state.history,
         limit=ROWS_MAX,
     )
-    entries = [(entry, _journal(entry.message)) for entry in snapshot.error_log(query)]
+    entries = [(entry, _journal(entry.message)) for entry in snapshot.error_log(query, frame.texts.of_code)]
     projects = snapshot.projects_of_journals(frame.code, {journal for _, journal in entries if journal})
     rows = [_row(entry, frame, journal, ", ".join(projects.get(journal, ()))) for entry, journal in entries]
-    matching = [
-        row for row in rows if all(text.lower() in row.text(name).lower() for name, text in state.filters.items())
-    ]
+    matching = [row for row in rows if all(row.matches(name, text) for name, text in state.filters.items())]
     return sorted(matching[:limit], key=lambda row: row.order(state.sort), reverse=state.descending)
 
 
@@ -263,16 +272,19 @@ def _journal(message: ProcessMessage) -> str:
 def _row(entry: ErrorEntry, frame: Frame, journal: str, project: str) -> ErrorRow:
     message = entry.message
     recognised = recognise(message.text or "")
-    catalogue_entry = catalogued(recognised.code)
-    key = subject_of(message).key
+    known = catalogued(recognised.code)
+    key, texts = subject_of(message).key, frame.texts
+    process, status = message.process, entry.status.name
     return ErrorRow(
         entry=entry,
         code=recognised.code,
-        details=catalogue_entry.details if catalogue_entry else None,
-        resolution=catalogue_entry.resolution if catalogue_entry else None,
+        process=texts.of_code(process, PROCESS_NAMES.get(process, process)),
+        shown_status=texts.of_code(status, STATUSES[status]),
+        details=texts.of_code(known.code, known.details) if known else None,
+        resolution=texts.of_code(known.code, known.resolution) if known else None,
         journal=journal,
         project=project,
-        status=entry.status.name,
+        status=status,
         event=event_address(message.evidence, frame),
         history=_history_address(frame.code, message),
         delete=f"/{quote(frame.code)}/errors/delete?error={key}" if entry.current else "",
@@ -290,7 +302,8 @@ def _grouped(rows: list[ErrorRow], state: ErrorListState) -> list[tuple[str, lis
         return [("", rows)]
     groups: dict[str, list[ErrorRow]] = {}
     for row in rows:
-        value = row.code if state.group == "message" else row.text(state.group)
+        value = row.code if state.group == "message" else row.process if state.group == "process" else ""
+        value = value or row.text(state.group)
         groups.setdefault(value, []).append(row)
     return sorted(groups.items(), key=lambda part: (-len(part[1]), part[0]))
 
@@ -299,12 +312,15 @@ def history(request: Request) -> Response:
     """Show all messages of a reference, newest first, with first seen, last seen and count."""
     process, about = request.query_params.get("process", ""), request.query_params.get("about", "")
     if process not in PROCESSES:
-        raise QueryError(f"there is no process {process!r}; there are {', '.join(PROCESSES)}.")
+        names = ", ".join(PROCESSES)
+        raise QueryError("there is no process %(name)r; there are %(names)s.", name=process, names=names)
     with open_snapshot(request) as snapshot:
         frame = make_frame(request, snapshot, request.path_params["company"])
         messages = snapshot.error_history(frame.code, process, about)
         if not messages:
-            raise NotFound(f"there is no error of {about!r} reported by {PROCESS_NAMES[process]}.")
+            raise NotFound(
+                "there is no error of %(name)r reported by %(process)s.", name=about, process=PROCESS_NAMES[process]
+            )
         reported = [message for message in messages if message.text is not None]
         newest = recognise(reported[0].text or "") if reported else None
         known = catalogued(newest.code) if newest else None
@@ -314,7 +330,7 @@ def history(request: Request) -> Response:
             "section": "errors",
             "sections": sections(frame),
             "about": about,
-            "process": PROCESS_NAMES[process],
+            "process": frame.texts.of_code(process, PROCESS_NAMES[process]),
             "messages": [(message, event_address(message.evidence, frame)) for message in messages],
             "count": len(reported),
             "first": reported[-1].evidence.at if reported else None,

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.events.facts import iso
+from engine.mapping.roles import CHOICES
 from engine.reconciliation.explanations import CAUSES, FINDINGS
 from store.queries.snapshot import Snapshot
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced
@@ -21,6 +22,9 @@ from tieout.workspace.web.deep_links import form_of
 from tieout.workspace.web.grid_columns import digits
 from tieout.workspace.web.grid_state import dates
 from tieout.workspace.web.rendering import render
+
+ACTUAL_TYPES: Final = {kind: kind.replace("-", " ").capitalize() for kind in CHOICES["actual", "type"]}
+"""The label of the type of an actual, by its code."""
 
 LISTED: Final = 500
 """Postings listed at most; the file has all."""
@@ -37,7 +41,8 @@ def not_synced(request: Request) -> Response:
             here = f"/{quote(frame.code)}/not-synced"
             context |= {
                 "rows": [_row(request, frame, actual) for actual in page.rows],
-                "do": CAUSES["actual-not-synced-back"].do,
+                "do": frame.texts.of_code("actual-not-synced-back", CAUSES["actual-not-synced-back"].do),
+                "actual_types": ACTUAL_TYPES,
                 "first": here + frame.dated() if after is not None else None,
                 "next": here + frame.dated({"after": page.after}) if page.after is not None else None,
                 "csv": f"{here}.csv",
@@ -87,12 +92,12 @@ def postings(request: Request) -> Response:
         context: dict[str, Any] = {**amounts_context(request, snapshot, frame), "section": "postings-without-document"}
         if frame.company is not None and frame.window is not None:
             lines = islice(snapshot.unmatched_postings(frame.company), LISTED)
-            explanation = FINDINGS["orphan-journal-line"]
+            code, translate = "orphan-journal-line", frame.texts.of_code
             context |= {
                 "balance": snapshot.balance(frame.company, frame.window),
                 "postings": [(line, document.event_address(line.evidence, frame)) for line in lines],
-                "missing": explanation.missing,
-                "do": explanation.do,
+                "missing": translate(code, FINDINGS[code].missing),
+                "do": translate(code, FINDINGS[code].do),
                 "csv": f"/{quote(frame.code)}/postings-without-document.csv",
             }
         return render(request, "postings.html", context)

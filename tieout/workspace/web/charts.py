@@ -7,6 +7,8 @@ import msgspec
 from markupsafe import Markup, escape
 
 from store.queries.balance import AgeBucket, TrendDay
+from tieout.texts import Texts
+from tieout.workspace.web.context import Frame
 from tieout.workspace.web.locales import Locale
 
 _WIDTH: Final = 720
@@ -26,8 +28,9 @@ class Bar(msgspec.Struct, frozen=True):
     second: int
 
 
-def trend(days: Sequence[TrendDay], locale: Locale, currency: str | None) -> Markup:
+def trend(days: Sequence[TrendDay], frame: Frame, currency: str | None) -> Markup:
     """Render the unreconciled amount by day as steps."""
+    locale = frame.locale
     if not days:
         return Markup()
     amounts = [day.amount for day in days]
@@ -48,7 +51,7 @@ def trend(days: Sequence[TrendDay], locale: Locale, currency: str | None) -> Mar
         if number * width < _WIDE - _LEFT - 60
     ]
     return _svg(
-        "Unreconciled amount by day",
+        frame.texts.gettext("Unreconciled amount by day"),
         [
             *scale.grid(locale, currency, _WIDE),
             f'<path class="area" d="{area}"/>',
@@ -59,15 +62,15 @@ def trend(days: Sequence[TrendDay], locale: Locale, currency: str | None) -> Mar
     )
 
 
-def ageing(ages: Sequence[AgeBucket], locale: Locale, currency: str | None) -> Markup:
+def ageing(ages: Sequence[AgeBucket], frame: Frame, currency: str | None) -> Markup:
     """Render the unreconciled amount by age, expenses and vendor invoice lines stacked."""
-    bars = [Bar(age_name(age), *(amount.amount for amount in age.by_kind.values())) for age in ages]
+    bars = [Bar(age_name(age, frame.texts), *(amount.amount for amount in age.by_kind.values())) for age in ages]
     scale = _Scale(
         min(0, *(min(bar.first, 0) + min(bar.second, 0) for bar in bars)),
         max(0, *(max(bar.first, 0) + max(bar.second, 0) for bar in bars)),
     )
     step = (_WIDTH - _LEFT) / len(bars)
-    parts = scale.grid(locale, currency)
+    parts = scale.grid(frame.locale, currency)
     for number, bar in enumerate(bars):
         x = _LEFT + number * step + step * 0.2
         up = down = 0
@@ -81,12 +84,14 @@ def ageing(ages: Sequence[AgeBucket], locale: Locale, currency: str | None) -> M
                 )
             up, down = (up + amount, down) if amount >= 0 else (up, down + amount)
         parts.append(_label(x + step * 0.3, _HEIGHT - 8, bar.name, "middle"))
-    return _svg("Unreconciled amount by age of the document in days", parts)
+    return _svg(frame.texts.gettext("Unreconciled amount by age of the document in days"), parts)
 
 
-def age_name(age: AgeBucket) -> str:
+def age_name(age: AgeBucket, texts: Texts) -> str:
     """Return the label of an age bucket: `0–7 days`."""
-    return f"{age.start}–{age.to} days" if age.to is not None else f"over {age.start - 1} days"
+    if age.to is None:
+        return texts.gettext("over %(days)s days", days=age.start - 1)
+    return texts.gettext("%(first)s–%(last)s days", first=age.start, last=age.to)
 
 
 class _Scale:

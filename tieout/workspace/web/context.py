@@ -20,9 +20,10 @@ from tieout.bootstrap import open_log
 from tieout.settings import Settings
 from tieout.sync.command_topic import TopicWriter
 from tieout.sync.previews import Kind, obstacles
+from tieout.texts import Catalogues, Texts
 from tieout.worker.feed_status import Feed, companies_of, feeds_of
 from tieout.worker.maps_in_force import MapsInForce
-from tieout.workspace.web.locales import Locale, preferred
+from tieout.workspace.web.locales import Locale, languages, preferred
 
 READY_SECONDS: Final = 30.0
 """How long the readiness of a sync is cached; the confirmation checks again."""
@@ -35,9 +36,17 @@ def _until(_kind: Kind, reasons: list[str], now: float) -> float:
 
 
 class Workspace:
-    """Store, log, settings and command writer of the pages. The log is opened on first use."""
+    """Store, log, settings, command writer and languages of the pages. The log is opened on first use."""
 
-    def __init__(self, reader: Reader, in_force: MapsInForce, settings: Settings, topic_writer: TopicWriter) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        in_force: MapsInForce,
+        settings: Settings,
+        topic_writer: TopicWriter,
+        catalogues: Catalogues | None = None,
+    ) -> None:
+        self.catalogues = catalogues or Catalogues()
         self.reader = reader
         self.in_force = in_force
         self.settings = settings
@@ -93,6 +102,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime
     events: int
     locale: Locale
+    texts: Texts
     zone: tzinfo
     zone_name: str
     feeds: list[Feed]
@@ -142,6 +152,12 @@ def locale_of(request: Request) -> Locale:
     return preferred(request.headers.get("accept-language", ""))
 
 
+def texts_of(request: Request) -> Texts:
+    """Return the texts in the browser's preferred language that has any."""
+    tags = languages(request.headers.get("accept-language", ""))
+    return workspace_of(request).catalogues.preferred(tags)
+
+
 def make_frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "", end: str = "") -> Frame:
     """Return the shared context of a page of a company. Raises `QueryError` if there is no such company."""
     settings = workspace_of(request).settings
@@ -153,7 +169,11 @@ def make_frame(request: Request, snapshot: Snapshot, code: str | None, start: st
         try:
             window = snapshot.window(company, start or None, end or None)
         except QueryError as error:
-            text = f"{error.problem}, or select both dates above." if isinstance(error, NoOpenPeriod) else str(error)
+            texts = texts_of(request)
+            if isinstance(error, NoOpenPeriod):
+                text = error.on_the_page(texts.of_code)
+            else:
+                text = error.translated(texts.of_code)
             problem = text[:1].upper() + text[1:]
     time_zone = snapshot.zone(company) if company else UTC
     return Frame(
@@ -169,6 +189,7 @@ def make_frame(request: Request, snapshot: Snapshot, code: str | None, start: st
         as_of=snapshot.now,
         events=sum(snapshot.offsets().values()),
         locale=locale_of(request),
+        texts=texts_of(request),
         zone=time_zone,
         zone_name="UTC" if time_zone is UTC else str(time_zone),
         feeds=feeds_of(snapshot, settings, time_zone),
@@ -176,11 +197,18 @@ def make_frame(request: Request, snapshot: Snapshot, code: str | None, start: st
     )
 
 
-def age(at: int, now: datetime) -> str:
+def problem_text(error: Exception, texts: Texts) -> str:
+    """Return the message of an error; that of a query in the reader's language."""
+    return error.translated(texts.of_code) if isinstance(error, QueryError) else str(error)
+
+
+def age(at: int, now: datetime, texts: Texts) -> str:
     """Return the time since a moment as text."""
-    seconds = (now - moment(at)).total_seconds()
-    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
-        if seconds >= size:
-            number = int(seconds // size)
-            return f"{number:,} {name}{'' if number == 1 else 's'}"
-    return "less than a minute"
+    seconds = int((now - moment(at)).total_seconds())
+    if (days := seconds // 86_400) > 0:
+        return texts.ngettext("%(days)s day", "%(days)s days", days, days=format(days, ","))
+    if (hours := seconds // 3_600) > 0:
+        return texts.ngettext("%(hours)s hour", "%(hours)s hours", hours, hours=hours)
+    if (minutes := seconds // 60) > 0:
+        return texts.ngettext("%(minutes)s minute", "%(minutes)s minutes", minutes, minutes=minutes)
+    return texts.gettext("less than a minute")

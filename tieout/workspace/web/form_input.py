@@ -17,7 +17,9 @@ def amount(text: str, locale: Locale) -> str:
     """Return an amount as plain digits. Raises `QueryError` with an example in the reader's format."""
     digits = locale.plain(text)
     if digits is None:
-        raise QueryError(f'"{text.strip()}" isn\'t an amount. Example: {locale.digits("1000.50")}.')
+        raise QueryError(
+            '"%(text)s" isn\'t an amount. Example: %(example)s.', text=text.strip(), example=locale.digits("1000.50")
+        )
     return digits
 
 
@@ -27,8 +29,8 @@ def jump_target(text: str, locale: Locale) -> str:
     return locale.iso(typed) or (typed if re.fullmatch(r"\d{4}-\d{2}(-\d{2})?", typed) else amount(typed, locale))
 
 
-def filters(texts: Mapping[str, str], locale: Locale) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the valid filters of a grid by column, and the messages of the invalid ones."""
+def filters(texts: Mapping[str, str], locale: Locale) -> tuple[dict[str, str], dict[str, QueryError]]:
+    """Return the valid filters of a grid by column, and the errors of the invalid ones."""
     read, wrong = {}, {}
     for name, text in texts.items():
         try:
@@ -36,7 +38,7 @@ def filters(texts: Mapping[str, str], locale: Locale) -> tuple[dict[str, str], d
             conditions_of(name, read[name], UTC)
         except QueryError as error:
             read.pop(name, None)
-            wrong[name] = str(error)
+            wrong[name] = error
     return read, wrong
 
 

@@ -150,7 +150,7 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 conditions += conditions_of(name, text, zone)
             except QueryError as error:
-                raise QueryError(f"{name.replace('_', ' ')}: {error}") from None
+                raise QueryError("%(column)s: %(problem)s", column=name.replace("_", " "), problem=error) from None
         return GridQuery(
             company=self.company,
             kind=self.kind,
@@ -183,11 +183,14 @@ def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
     group = query.get("group") or None
     view = query.get("view") or "missing-actuals"
     if view not in BITS:
-        raise QueryError(f"there is no view {view!r}; there are {', '.join(BITS)}.")
+        raise QueryError("there is no view %(name)r; there are %(names)s.", name=view, names=", ".join(BITS))
     if sort.removeprefix("-") not in SORTS:
-        raise QueryError(f"a grid cannot be sorted by {sort!r}; it can by {', '.join(SORTS)}.")
+        names = ", ".join(SORTS)
+        raise QueryError("a grid cannot be sorted by %(name)r; it can by %(names)s.", name=sort, names=names)
     if group is not None and group not in get_args(GroupBy):
-        raise QueryError(f"a grid cannot be grouped by {group!r}; it can by {', '.join(GROUPS)}.")
+        raise QueryError(
+            "a grid cannot be grouped by %(name)r; it can by %(names)s.", name=group, names=", ".join(GROUPS)
+        )
     before = query.get("before", "")
     number = query.get("n", "")
     after = "" if before == "end" else before or query.get("after", "")
@@ -212,9 +215,15 @@ def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
     )
     for name, text in (*state.filters.items(), ("", state.search)):
         if name and name not in COLUMNS:
-            raise QueryError(f"there is no column {name!r} to filter on; there are {', '.join(COLUMNS)}.")
+            raise QueryError(
+                "there is no column %(name)r to filter on; there are %(names)s.", name=name, names=", ".join(COLUMNS)
+            )
         if len(text) > FILTER_CHARACTERS_MAX:
-            raise QueryError(f"a filter has at most {FILTER_CHARACTERS_MAX:,} characters; this one has {len(text):,}.")
+            raise QueryError(
+                "a filter has at most %(limit)s characters; this one has %(number)s.",
+                limit=format(FILTER_CHARACTERS_MAX, ","),
+                number=format(len(text), ","),
+            )
     return state
 
 
@@ -245,7 +254,9 @@ def page_key_text(page_key: PageKey) -> str:
 def _page_key(text: str, sort: Sort) -> PageKey:
     value, tilde, key = text.partition("~")
     if not tilde or (sort in ("amount", "since") and not re.fullmatch(r"-?\d{0,18}", value)):
-        raise QueryError(f'"{text}" isn\'t a page of a grid sorted by {sort}. Open the first page again.')
+        raise QueryError(
+            '"%(text)s" isn\'t a page of a grid sorted by %(name)s. Open the first page again.', text=text, name=sort
+        )
     if sort in ("amount", "since"):
         return (int(value) if value else None), key
     return value, key
@@ -263,7 +274,7 @@ def conditions_of(name: str, text: str, zone: tzinfo) -> list[Condition]:
             return [_of_text(name, text)]
         case "flag":
             if text not in ("yes", "no"):
-                raise QueryError(f'"{text}" is neither yes nor no.')
+                raise QueryError('"%(text)s" is neither yes nor no.', text=text)
             return [Condition(name, "is", text)]
         case "amount":
             return _of_range(name, text, lambda part: (_amount(part),) * 2)
@@ -307,7 +318,7 @@ def _of_range(name: str, text: str, read: Callable[[str], tuple[Any, Any]]) -> l
         # Equality can use an index.
         return [Condition(name, "not" if text.startswith("!") else "is", first)]
     if text.startswith("!"):
-        raise QueryError(f'"{text}" is a range. Use a single value after !. Example: !0.')
+        raise QueryError('"%(text)s" is a range. Use a single value after !. Example: !0.', text=text)
     return [Condition(name, "from", first), Condition(name, "to", last)]
 
 
@@ -320,13 +331,13 @@ def plain_amount(text: str) -> str:
 def _amount(text: str) -> int:
     units = money.units(plain_amount(text))
     if units is None:
-        raise QueryError(f'"{text}" isn\'t an amount. Examples: 100, 1000.50, 100..500, >100, <=500.')
+        raise QueryError('"%(text)s" isn\'t an amount. Examples: 100, 1000.50, 100..500, >100, <=500.', text=text)
     return units
 
 
 def _number(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise QueryError(f'"{text}" isn\'t a whole number. Examples: 3, 1..4, >=5.')
+        raise QueryError('"%(text)s" isn\'t a whole number. Examples: 3, 1..4, >=5.', text=text)
     return int(text)
 
 
@@ -355,4 +366,6 @@ def _instants(text: str, zone: tzinfo) -> tuple[int, int]:
 
 
 def _invalid_date(text: str) -> QueryError:
-    return QueryError(f'"{text}" isn\'t a date. Examples: 2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01.')
+    return QueryError(
+        '"%(text)s" isn\'t a date. Examples: 2024-12-24, 2024-12, 2024-12-01..2024-12-15, >=2024-12-01.', text=text
+    )

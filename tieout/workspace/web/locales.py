@@ -1,8 +1,8 @@
 """Formats of numbers, dates and times by the reader's language, from the CLDR data that Babel carries.
 
-The texts of the workspace are English; the browser's preferred language decides how amounts and dates are written and
-read. Addresses and exports never depend on it. Patterns are read from Babel once for each language: a page formats
-thousands of numbers, and Babel's own functions interpret the pattern for each of them.
+The browser's preferred language decides how amounts and dates are written and read, also where the texts have no
+catalogue for it (`tieout.texts`). Addresses and exports never depend on it. Patterns are read from Babel once for each
+language: a page formats thousands of numbers, and Babel's own functions interpret the pattern for each of them.
 """
 
 import re
@@ -111,13 +111,6 @@ class Locale(msgspec.Struct, frozen=True):
         except ValueError:
             return None
 
-    def month(self, text: str) -> str:
-        """Return a month `YYYY-MM` in words."""
-        try:
-            return date.fromisoformat(f"{text}-01").strftime("%B %Y")
-        except ValueError:
-            return text
-
     def time(self, at: int | datetime, zone: tzinfo) -> str:
         """Return a moment (microseconds since 1970, or an aware datetime) in a time zone, to the second."""
         local = (at if isinstance(at, datetime) else moment(at)).astimezone(zone)
@@ -132,11 +125,11 @@ NEUTRAL: Final = Locale("", ".", ",", _ISO_DATE)
 """For languages without CLDR data: a date that nobody misreads."""
 
 
-def preferred(accept_language: str) -> Locale:
-    """Return the locale for an `Accept-Language` header: the first one with CLDR data in the order of preference.
+def languages(accept_language: str) -> list[str]:
+    """Return the language tags of an `Accept-Language` header in lower case, in the order of preference.
 
-    >>> preferred("de-DE,de;q=0.9,en;q=0.8").tag, preferred("en-US").tag, preferred("").tag
-    ('de-DE', 'en-US', '')
+    >>> languages("en;q=0.8, de-DE, de;q=0.9, *;q=0.1")
+    ['de-de', 'de', 'en']
     """
     preferences = []
     for number, part in enumerate(accept_language.split(",")[:_TAGS_MAX]):
@@ -145,10 +138,17 @@ def preferred(accept_language: str) -> Locale:
             preferences.append((-float(quality or 1), number, tag))
         except ValueError:
             continue
-    for _, _, tag in sorted(preferences):
-        if _TAG.fullmatch(tag) and (locale := _of_tag(tag)) is not None:
-            return locale
-    return NEUTRAL
+    return [tag for _, _, tag in sorted(preferences) if _TAG.fullmatch(tag)]
+
+
+def preferred(accept_language: str) -> Locale:
+    """Return the locale for an `Accept-Language` header: the first one with CLDR data in the order of preference.
+
+    >>> preferred("de-DE,de;q=0.9,en;q=0.8").tag, preferred("en-US").tag, preferred("").tag
+    ('de-DE', 'en-US', '')
+    """
+    locales = (_of_tag(tag) for tag in languages(accept_language))
+    return next((locale for locale in locales if locale is not None), NEUTRAL)
 
 
 @lru_cache(maxsize=256)

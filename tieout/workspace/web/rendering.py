@@ -1,9 +1,9 @@
 """Renders templates, sending the first part of a page before the rest is available."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, lru_cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from itertools import chain
@@ -15,24 +15,32 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.reconciliation.explanations import LABELS
+from tieout.texts import Texts
+from tieout.workspace.web.context import texts_of
 from tieout.workspace.web.streaming import ChunkedResponse
 
 _FLUSH: Final = Markup("<!--flush-->")
 """Marks in a template where the preceding part is sent: rows are sent while totals are still computed."""
 
 
-@cache
-def _environment() -> jinja2.Environment:
+@lru_cache(maxsize=32)
+def _environment(texts: Texts) -> jinja2.Environment:
+    """Return the templates in one language."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tieout.workspace"),
+        extensions=["jinja2.ext.i18n"],
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
         auto_reload=False,
     )
+    # Placeholders are named, and their values are escaped.
+    environment.install_gettext_translations(texts.translations, newstyle=True)  # type: ignore[attr-defined]
+    environment.globals["texts"] = texts
     environment.filters["sentence"] = sentence
-    environment.filters["label"] = label
+    environment.filters["label"] = partial(label, texts=texts)
+    environment.filters["text_of"] = partial(_text_of, texts)
     environment.globals["flush"] = _FLUSH
     environment.globals["static"] = static_address
     return environment
@@ -43,18 +51,25 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def label(code: str) -> str:
+def label(code: str, texts: Texts) -> str:
     """Return the label of a status, cause or finding; of a code without one, its words in sentence case.
 
     A filter that matches the whole code (`=draft`) has the label of the code.
     """
     code = code.removeprefix("=")
-    return LABELS.get(code) or sentence(code.replace("-", " "))
+    if code in LABELS:
+        return texts.of_code(code, LABELS[code])
+    return sentence(code.replace("-", " "))
+
+
+def _text_of(texts: Texts, code: str, table: Mapping[str, str]) -> str:
+    """Return the text that a table has for a code."""
+    return texts.of_code(code, table[code])
 
 
 def render(request: Request, template: str, context: dict[str, Any], stack: ExitStack | None = None) -> Response:
     """Render a page in the parts that its template marks. `stack` is closed after the last one."""
-    pieces = _environment().get_template(template).generate(context)
+    pieces = _environment(texts_of(request)).get_template(template).generate(context)
     compressed = "gzip" in request.headers.get("accept-encoding", "")
     headers = {"Vary": "Accept-Encoding, Accept-Language"}
     if compressed:
