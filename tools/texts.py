@@ -18,7 +18,7 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 from engine.errorlog import known_messages, posting_periods
-from engine.errors import BY_OPTIONS, ON_THE_PAGE, NoOpenPeriod, QueryError
+from engine.errors import BY_OPTIONS, ON_THE_PAGE, NoOpenPeriod, NotFound, QueryError
 from engine.mapping.roles import CHOICES
 from engine.reconciliation import explanations, invoice_proposals, kinds
 from engine.reconciliation.explanations import Words
@@ -112,7 +112,7 @@ def _add_errors(catalogue: Catalog, paths: Iterable[Path]) -> None:
     """Add the messages of queries without an answer, which pages show."""
     for path in sorted(paths):
         name = path.relative_to(ROOT).as_posix()
-        for error in (QueryError, NoOpenPeriod):
+        for error in (QueryError, NotFound, NoOpenPeriod):
             for _, text, *_ in extract_from_file("python", path, keywords={error.__name__: None}):
                 assert isinstance(text, str)
                 endings = (BY_OPTIONS, ON_THE_PAGE) if error is NoOpenPeriod else ("",)
