@@ -144,7 +144,7 @@ def _clause(column: Column, condition: Condition) -> ColumnElement[bool]:
             return or_(stored.is_(None), stored != value)
         case "starts":
             if condition.column in NAME_COLUMNS:
-                # The stored of the PostgreSQL index, which does not serve ILIKE.
+                # The expression of the PostgreSQL index, which does not serve ILIKE.
                 return func.lower(stored).like(func.lower(first_letters(str(value))), escape="/")
             return stored.istartswith(str(value), autoescape=True)
         case "contains":
