@@ -24,10 +24,11 @@ from engine.reconciliation import explanations, invoice_proposals, kinds
 from engine.reconciliation.explanations import Words
 from engine.sync import actions
 from tieout import presenters
-from tieout.sync import general_journals, planning
+from tieout.sync import general_journals, planning, previews
 from tieout.texts import COLUMN
 from tieout.workspace.pages import document, grid, sync, troubleshoot, unmatched
-from tieout.workspace.web import grid_columns, grid_state
+from tieout.workspace.pages import general_journals as journal_page
+from tieout.workspace.web import grid_columns, grid_state, scopes
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / "tieout" / "texts"
@@ -81,7 +82,9 @@ def _workspace() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     yield grid, [("status", title) for title in grid.STATUSES]
     yield document, [*document.RECORD_NAMES.items(), *((COLUMN, title) for _, title in document.PARTS)]
     yield sync, sync.STATE_NAMES.items()
-    yield planning, [(sync.RECORDED, text) for text in (planning.RECURRING, planning.RECURRING_SCOPE)]
+    yield previews, [(previews.OBSTACLE, text) for text in previews.obstacles_of_settings()]
+    yield previews, [(scopes.RECORDED, text) for text in previews.SCOPES.values()]
+    yield journal_page, journal_page.STEP_LABELS.items()
     too_many = (planning.MORE_CALLS, planning.MORE_DOCUMENTS, planning.MORE_NAMES)
     yield planning, [(planning.TooManyCalls.code, text) for text in too_many]
     yield unmatched, unmatched.ACTUAL_TYPES.items()

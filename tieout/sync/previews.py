@@ -10,7 +10,7 @@ import binascii
 import re
 import uuid
 import zlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -30,9 +30,19 @@ from tieout.sync import connectors, error_retry
 from tieout.sync.command_topic import current_user
 from tieout.sync.connectors import is_configured
 from tieout.sync.general_journals import NOT_CONFIGURED, STATE_LABELS, JournalStatus, journal_statuses
-from tieout.sync.planning import MORE_NAMES, RECURRING_SCOPE, Limits, Plan, TooManyCalls, plan, plan_of, plan_rows
+from tieout.sync.planning import (
+    MORE_NAMES,
+    RECURRING,
+    RECURRING_SCOPE,
+    Limits,
+    Plan,
+    TooManyCalls,
+    plan,
+    plan_of,
+    plan_rows,
+)
 from tieout.sync.requests import request_of
-from tieout.worker.handling import ready
+from tieout.worker.handling import NO_ADDRESSES, OUTGOING_OFF, ready
 
 CALLS_MAX: Final = 10_000
 """The largest number of calls that a page starts."""
@@ -44,6 +54,21 @@ LIMITS: Final = Limits(CALLS_MAX, DOCUMENTS_MAX)
 _UNPACKED_MAX: Final = 16 * 1024 * 1024
 SCOPE_MAX: Final = 300
 _EVERY: Final = 1_000_000
+
+SCOPES: Final[Mapping[str, str]] = {
+    "recurring": RECURRING_SCOPE,
+    "not-run": f"{RECURRING_SCOPE}, not run: {{reason}}",
+    "who": RECURRING,
+    "window": "All documents, {start} to {end}",
+    "document": "Document {name}",
+    "journal": "General journal {number}",
+    "journals": "General journals",
+    "error": "Error of {name}",
+    "errors": "{number} errors",
+}
+"""The scopes of syncs that a run records, except those of grids, and who requested the recurring job; in English.
+Placeholders are those of `str.format`.
+"""
 
 Kind = Literal["documents", "journals", "errors"]
 """The kind of subject that a sync is requested for."""
@@ -173,7 +198,7 @@ def of_window(
     snapshot: Snapshot, settings: Settings, company: Company, window: Window, *, job: bool = False
 ) -> Preview:
     """Preview the sync of all unreconciled documents in a window. Raises `TooManyCalls`."""
-    scope = RECURRING_SCOPE if job else f"All documents, {window.start} to {window.end}"
+    scope = RECURRING_SCOPE if job else SCOPES["window"].format(start=window.start, end=window.end)
     return _of_documents(
         snapshot,
         company.code,
@@ -201,7 +226,7 @@ def of_document(snapshot: Snapshot, settings: Settings, company: Company, name: 
             "there is no document %(name)r in %(company)s: open it in its own company.", name=name, company=company.code
         )
     planned = plan_rows(snapshot, settings, rows)
-    return _of_documents(snapshot, company.code, f"Document {name}", planned, settings=settings)
+    return _of_documents(snapshot, company.code, SCOPES["document"].format(name=name), planned, settings=settings)
 
 
 def _of_documents(
@@ -238,7 +263,8 @@ def of_journals(snapshot: Snapshot, company: Company, numbers: Collection[str] |
             number=unknown[0],
         )
     selected = [statuses[number] for number in sorted(statuses if numbers is None else set(numbers))]
-    scope = f"General journal {selected[0].journal}" if numbers and len(selected) == 1 else "General journals"
+    single = selected[0].journal if numbers and len(selected) == 1 else None
+    scope = SCOPES["journals"] if single is None else SCOPES["journal"].format(number=single)
     return _preview("journals", snapshot, company.code, scope, [_of_journal(status) for status in selected])
 
 
@@ -257,7 +283,8 @@ def of_errors(
     if not entries:
         raise QueryError("no selected error is current: it may have been resolved or deleted meanwhile.")
     candidates = [_of_error(retry) for retry in error_retry.plan(entries, settings)]
-    scope = f"Error of {candidates[0].name}" if len(candidates) == 1 else f"{len(candidates)} errors"
+    number = len(candidates)
+    scope = SCOPES["error"].format(name=candidates[0].name) if number == 1 else SCOPES["errors"].format(number=number)
     return _preview("errors", snapshot, company.code, scope, candidates)
 
 
@@ -341,6 +368,15 @@ def _replan(snapshot: Snapshot, settings: Settings, company: Company, form: Prev
 
 
 # --- obstacles -------------------------------------------------------------------------------------------------------
+
+
+OBSTACLE: Final = "obstacle"
+"""The code of the obstacles that settings make, in texts."""
+
+
+def obstacles_of_settings() -> list[str]:
+    """Return the obstacles that settings can make."""
+    return [_sentence(reason) for reason in (NO_ADDRESSES, OUTGOING_OFF, NOT_CONFIGURED)]
 
 
 def obstacles(settings: Settings, kind: Kind) -> list[str]:

@@ -57,12 +57,16 @@ DAY: Final = 86_400 * SECOND
 log = structlog.get_logger(__name__)
 
 
+NO_ADDRESSES: Final = "the addresses of the two systems are not set: set TIEOUT_FINANCE and TIEOUT_DATAVERSE"
+OUTGOING_OFF: Final = "outgoing calls are off for this environment: ask an administrator to set TIEOUT_OUTGOING=true"
+
+
 def ready(settings: Settings) -> str | None:
     """Return the reason why these settings do not permit the handling role; None if they do."""
     if not is_configured(settings):
-        return "the addresses of the two systems are not set: set TIEOUT_FINANCE and TIEOUT_DATAVERSE"
+        return NO_ADDRESSES
     if not settings.outgoing:
-        return "outgoing calls are off for this environment: ask an administrator to set TIEOUT_OUTGOING=true"
+        return OUTGOING_OFF
     return None
 
 

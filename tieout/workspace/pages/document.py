@@ -14,6 +14,7 @@ from starlette.routing import Route
 from engine.chains.records import Record
 from engine.errors import NotFound
 from engine.events.facts import Evidence, moment
+from engine.mapping.roles import ROLES
 from engine.reconciliation.documents import Amounts
 from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import is_reportable
@@ -31,7 +32,7 @@ from tieout.workspace.web.deep_links import form_of
 from tieout.workspace.web.grid_state import dates, sync_preview
 from tieout.workspace.web.rendering import render
 
-RECORD_NAMES: Final[Mapping[str, str]] = {
+RECORD_NAMES: Final[Mapping[str, str]] = {name: name.capitalize() for name, role in ROLES.items() if role.chained} | {
     "expense-line": "Expense line",
     "invoice-line": "Vendor invoice line",
     "dataverse-expense": "Expense",

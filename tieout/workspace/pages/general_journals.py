@@ -10,13 +10,16 @@ from starlette.routing import Route
 from engine.errorlog.lifecycle import Subject
 from engine.events.facts import iso
 from engine.sync.attempts import ATTEMPTS_MAX
-from engine.sync.general_journals import PROCESS
+from engine.sync.general_journals import PROCESS, STEP_OF
 from tieout.sync.general_journals import STATE_LABELS, JournalStatus, journal_statuses
 from tieout.workspace.pages.troubleshoot import sections
 from tieout.workspace.web.context import make_frame, open_snapshot
 from tieout.workspace.web.csv_export import csv_response
 from tieout.workspace.web.grid_state import sync_preview
 from tieout.workspace.web.rendering import render, sentence
+
+STEP_LABELS: Final = {step: sentence(step) for step in dict.fromkeys(STEP_OF.values())}
+"""The label of each step that can fail, by its code."""
 
 
 def journals(request: Request) -> Response:
@@ -35,6 +38,7 @@ def journals(request: Request) -> Response:
             ],
             "sync_all": sync_preview(frame.code, {"journal": "all"}),
             "states": STATE_LABELS,
+            "steps": STEP_LABELS,
             "of": ATTEMPTS_MAX,
             "csv": f"/{quote(frame.code)}/general-journals.csv",
         }

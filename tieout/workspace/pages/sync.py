@@ -33,15 +33,14 @@ from tieout.sync.previews import Candidate, Preview, read_token
 from tieout.texts import ENGLISH, Texts
 from tieout.workspace.pages import Section
 from tieout.workspace.pages.document import address as document_address
-from tieout.workspace.pages.summary import KIND_NAMES, amounts_context
+from tieout.workspace.pages.summary import amounts_context
 from tieout.workspace.web import grid_state
 from tieout.workspace.web.context import Frame, age, make_frame, open_snapshot, texts_of, workspace_of
 from tieout.workspace.web.csv_export import csv_response
-from tieout.workspace.web.grid_columns import GRIDS
 from tieout.workspace.web.grid_state import PATHS, GridState, dates, sync_preview
-from tieout.workspace.web.grid_state import VIEWS as VIEW_NAMES
 from tieout.workspace.web.posted_form import Form, read_form
 from tieout.workspace.web.rendering import label, render, sentence
+from tieout.workspace.web.scopes import of_grid, recorded
 
 LISTED: Final = 200
 """Documents of a preview or a run on a page; its file has all of them."""
@@ -60,9 +59,6 @@ RESULTS: Final[Sequence[tuple[str, str, Sequence[RunState]]]] = (
     ("%(number)s waiting", "%(number)s waiting", WAITING),
 )
 """The parts of the result of a run, for one document and for several, with the states that they count."""
-
-RECORDED: Final = "recorded"
-"""The code of texts that a run records, and that are shown in the language of the reader if they are known."""
 
 STATE_NAMES: Final[Mapping[RunState, str]] = {
     "needs-attention": "Needs attention",
@@ -105,13 +101,13 @@ def preview(request: Request) -> Response:
     workspace = workspace_of(request)
     with open_snapshot(request) as snapshot:
         frame = make_frame(request, snapshot, request.path_params["company"], *dates(request.query_params))
-        plan, back, instead = _requested_preview(request, snapshot, frame)
+        plan, back, instead, scope = _requested_preview(request, snapshot, frame)
         context = _page_context(request, snapshot, frame)
     context |= {
         "section": "sync",
         "windowless": True,
         "preview": plan,
-        "scope": frame.texts.of_code(RECORDED, plan.scope),
+        "scope": scope,
         "cause_label": partial(_cause_label, frame.texts),
         "back": back,
         "instead": instead,
@@ -121,7 +117,7 @@ def preview(request: Request) -> Response:
         "synced": plan.synced[:LISTED],
         "address_of": lambda name: _address(frame, name, documents=plan.kind == "documents"),
         "done_as": ACTION_TEXTS,
-        "obstacles": lambda: workspace.obstacles(plan.kind) if plan.tasks else [],
+        "obstacles": lambda: _shown(workspace.obstacles(plan.kind), frame.texts) if plan.tasks else [],
         "csv": f"/{quote(frame.code, safe='')}/sync/preview.csv?{request.url.query}",
         "of": ATTEMPTS_MAX,
     }
@@ -152,11 +148,20 @@ def _candidate_line(candidate: Candidate) -> list[Any]:
     ]
 
 
-def _requested_preview(request: Request, snapshot: Snapshot, frame: Frame) -> tuple[Preview, str, str | None]:
-    """Return the preview of an address, the page to return to, and the address of the preview of all documents."""
+def _requested_preview(request: Request, snapshot: Snapshot, frame: Frame) -> tuple[Preview, str, str | None, str]:
+    """Return the preview of an address, the page to return to, the address of the preview of all documents, and the
+    scope for the reader.
+    """
+    plan, back, state = _preview_of_address(request, snapshot, frame)
+    if state is None:
+        return plan, back, None, recorded(plan.scope, frame.texts)
+    return plan, back, sync_preview(frame.code, frame.dates), of_grid(state, frame.texts)
+
+
+def _preview_of_address(request: Request, snapshot: Snapshot, frame: Frame) -> tuple[Preview, str, GridState | None]:
+    """Return the preview of an address, the page to return to, and the state of the grid that it is of."""
     settings, company, query = workspace_of(request).settings, _company(frame), request.query_params
     base = f"/{quote(frame.code)}"
-    everything = sync_preview(frame.code, frame.dates)
     if "document" in query:
         name = query["document"]
         if not name:
@@ -180,23 +185,15 @@ def _requested_preview(request: Request, snapshot: Snapshot, frame: Frame) -> tu
         grid_query = state.query(frame.window, frame.zone)
         views = [view for view in VIEWS if state.view in ("all", view)]
         queries = [msgspec.structs.replace(grid_query, view=view) for view in views]
-        plan = previews.of_rows(snapshot, settings, company, queries, _scope(state))
-        return plan, state.address(), everything
+        plan = previews.of_rows(snapshot, settings, company, queries, of_grid(state, ENGLISH))
+        return plan, state.address(), state
     job = query.get("job") == "1"
     return previews.of_window(snapshot, settings, company, frame.window, job=job), f"{base}/sync{frame.dated()}", None
 
 
-def _scope(state: GridState) -> str:
-    """Describe a state of a grid: its view, filters and search. A run records it, so it is English."""
-    titles = {column.name: column.title for column in GRIDS[state.kind]}
-    parts = [KIND_NAMES[state.kind], VIEW_NAMES[state.kind][state.view]]
-    parts += [f"{titles.get(name, name)}: {_filter_text(name, text)}" for name, text in state.filters.items()]
-    parts += [f"Filter: {state.search}"] if state.search else []
-    return " · ".join(parts)
-
-
-def _filter_text(name: str, text: str) -> str:
-    return label(text, ENGLISH) if name in ("standing", "position") else text
+def _shown(obstacles: Iterable[str], texts: Texts) -> list[str]:
+    """Return obstacles for the reader. What a system responds is not translated."""
+    return [texts.of_code(previews.OBSTACLE, reason) for reason in obstacles]
 
 
 def _cause_label(texts: Texts, cause: str) -> str:
@@ -295,7 +292,7 @@ def _confirm(request: Request, form: Form) -> Response:
             return RedirectResponse(page, status_code=303)
     # No snapshot is open while both systems are called.
     if obstacles := workspace.obstacles(request_form.kind, fresh=True):
-        return _refusal(request, " ".join(obstacles))
+        return _refusal(request, " ".join(_shown(obstacles, frame.texts)))
     with open_snapshot(request) as snapshot:
         confirmed = previews.confirm(snapshot, workspace.settings, _company(frame), request_form)
     if not confirmed.request.tasks:
@@ -347,8 +344,7 @@ def run(request: Request) -> Response:
                 )
                 for item in documents
             ],
-            "scope": frame.texts.of_code(RECORDED, progress.scope) if progress else "",
-            "who": frame.texts.of_code(RECORDED, progress.who) if progress else "",
+            "recorded": partial(recorded, texts=frame.texts),
             "done_as": ACTION_TEXTS,
             "outcomes": OUTCOMES,
             "of": ATTEMPTS_MAX,
@@ -479,7 +475,7 @@ def runs(request: Request) -> Response:
             "windowless": True,
             "runs": [(progress, result(progress, frame.texts), f"{base}/{progress.id}") for progress in progresses],
             "job": (jobs[0], result(jobs[0], frame.texts), f"{base}/{jobs[0].id}") if jobs else None,
-            "recorded": partial(frame.texts.of_code, RECORDED),
+            "recorded": partial(recorded, texts=frame.texts),
             "job_at": settings.sync_at,
             "job_next": _next(snapshot, frame, at) if at is not None else "",
             "recurring": RECURRING,
