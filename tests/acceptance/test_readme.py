@@ -156,7 +156,7 @@ def test_the_numbers_of_the_tour_are_those_of_the_pages(tmp_path: Path) -> None:
     assert re.search(r"Documents before 3/1/2024 \d+ documents 195\.00 ", balance)
     assert "Unreconciled expense amount 195.00 USD 2 documents" in before
     assert "Explained balance 9,207.50 " in balance
-    assert "USPM-000101 needs a person after five attempts, for its project is missing in Dataverse." in tour
+    assert "USPM-000101 needs attention after five attempts, because its project is missing in Dataverse." in tour
     assert re.search(r"USPM-000101 .* 5 of 5 .* The project 'P-001004-D' of the line is not in Dataverse", journals)
     assert "*Operation* counts 1 rejected event" in tour
     assert "Rejected events 1 invalid or unsupported" in operation

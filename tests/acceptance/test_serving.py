@@ -128,9 +128,9 @@ def test_sync_beside_the_demonstration_does_all_that_is_not_a_persons(tmp_path: 
     assert "Expense missing journal lines 7,200.00 37 documents" in said
     assert "Vendor invoice missing actuals 0.00 0 documents" in said
     readme = " ".join(README.split())
-    assert "40 documents are sent again, imported or posted. Of the 4,000.00 above 3,000.00 clear" in readme
-    assert "*Expense missing actuals* says 1,000.00." in readme
-    assert "*Expense missing journal lines* says 7,200.00 then" in readme
+    assert "40 documents are sent again, imported or posted. Of the 4,000.00 above, 3,000.00 clear" in readme
+    assert "*Expense missing actuals* is then 1,000.00." in readme
+    assert "*Expense missing journal lines* is then 7,200.00" in readme
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
