@@ -25,7 +25,7 @@ from store.queries.snapshot import Reader
 from tests.support.mending import WRONG_MAP
 from tieout import logging
 from tieout.bootstrap import load_maps, open_store
-from tieout.maintenance.replay import rehearsed
+from tieout.maintenance.replay import prepare_replay
 
 TIMES_LIVE: Final = 1.5
 READER_MS: Final = 100.0
@@ -78,10 +78,10 @@ def measure(job: Job) -> Replayed:
 
     with subprocess.Popen(command) as reader:  # noqa: S603
         started = time.monotonic()
-        with rehearsed(job.settings, lambda company, date: True, report) as replay:
+        with prepare_replay(job.settings, lambda company, date: True, report) as replay:
             moments["compared"] = time.monotonic() - started
             documents = replay.difference.documents
-            replay.put_in_place(lambda done, total: None)
+            replay.swap(lambda done, total: None)
             moments["in place"] = time.monotonic() - started
         time.sleep(2 * BETWEEN_QUESTIONS)
         (job.place / _ENDED).touch()

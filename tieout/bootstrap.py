@@ -1,4 +1,6 @@
-"""The pieces, wired: the only module that knows every package."""
+"""Composition root: builds log, store, projector and readers from the settings. The only module that imports every
+package.
+"""
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
@@ -38,10 +40,10 @@ if TYPE_CHECKING:
 def open_log(
     settings: Settings, *, write: bool, publish: bool = False, patience_seconds: float | None = None
 ) -> Iterator[EventLog]:
-    """The event log of the settings; opened for writing it is made if need be, with its topics.
+    """Open the event log of the settings within the block. With `write`, create it and its topics if missing.
 
-    With `publish` it is for the one worker that publishes for the environment (`EventLog.begin_publishing`).
-    `patience_seconds` is how long a broker may take to answer; by default as long as its restart takes.
+    With `publish` it is opened for the one worker that publishes for the environment (`EventLog.begin_publishing`).
+    `patience_seconds` limits the wait for a broker; the default covers a restart of the broker.
     """
     log = log_of(settings, write=write, publish=publish, patience_seconds=patience_seconds)
     try:
@@ -55,10 +57,10 @@ def open_log(
 def log_of(
     settings: Settings, *, write: bool, publish: bool = False, patience_seconds: float | None = None
 ) -> EventLog:
-    """The event log of the settings as it is."""
+    """Return the event log of the settings, without creating its topics. The caller closes it."""
     path = settings.log_file
     if path is None:
-        # Only here: the clients take a while to load.
+        # Imported here, because the Kafka clients load slowly.
         from streams.kafka import PATIENCE_SECONDS, KafkaLog
 
         return KafkaLog(
@@ -70,7 +72,9 @@ def log_of(
 
 
 def access(settings: Settings) -> "Access":
-    """How the brokers of the settings are reached. Azure Event Hubs is known by its name, and has its own user."""
+    """Return how to connect to the brokers of the settings. Azure Event Hubs is recognised by its host name, and has a
+    fixed user.
+    """
     from streams.kafka import Access
 
     servers = tuple(server.strip() for server in settings.broker.removeprefix("kafka://").split(","))
@@ -87,8 +91,8 @@ def access(settings: Settings) -> "Access":
 
 @contextmanager
 def open_store(settings: Settings, *, write: bool) -> Iterator[Engine]:
-    """The store of the settings. Opened for writing it is made or upgraded; for reading it must be there in today's
-    shape.
+    """Open the store of the settings within the block. With `write`, create or upgrade it; otherwise it must exist with
+    the current schema. Raises `SettingError`, `StoreError`.
     """
     if not write and (file := file_of(settings.store)) is not None and not file.exists():
         raise SettingError(
@@ -107,15 +111,15 @@ def open_store(settings: Settings, *, write: bool) -> Iterator[Engine]:
 
 @contextmanager
 def open_reader(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Iterator[Reader]:
-    """Questions to the store of the settings."""
+    """Open a reader of the store of the settings within the block."""
     with open_store(settings, write=False) as engine:
         yield Reader(engine, load_maps(settings), today=settings.today, clock=clock)
 
 
 @contextmanager
 def open_projector(settings: Settings) -> Iterator[tuple[EventLog, Projector]]:
-    """A worker's log and projection. Raises `LogBusy` when another process writes to an embedded log, else as
-    `projecting`.
+    """Open the log and the projector of a worker within the block. Raises `LogBusy` if another process writes to the
+    embedded log, otherwise as `projecting`.
     """
     with (
         open_log(settings, write=True) as log,
@@ -133,10 +137,10 @@ def projecting(
     lease: Lease | None = None,
     in_force: MapsInForce | None = None,
 ) -> Iterator[Projector]:
-    """The projection of a log onto a store, by the maps `in_force` if some are loaded. Raises `LogDiffers` when the
-    store was filled from another log, `StoreMismatch` when it was built under other maps or companies.
+    """Project a log onto a store within the block, by the maps `in_force` if they are loaded already. Raises
+    `LogDiffers` if the store was built from another log, `StoreMismatch` if it was built under other maps or companies.
     """
-    spare_the_collector()
+    tune_garbage_collection()
     in_force = in_force or MapsInForce(settings, "projection")
     with engine.connect() as connection:
         maps = in_force.matching(connection)
@@ -165,34 +169,34 @@ def projecting(
 
 
 def environments_of(settings: Settings, pinned: Mapping[tuple[str, str], str]) -> Environments:
-    """The environments that events may come from under these settings, some being pinned."""
+    """Return the environments from which events are accepted: those of the settings, or the pinned ones."""
     addresses: dict[Source, str | None] = {"finance": settings.finance, "dataverse": settings.dataverse}
     hosts = {system: host for system, address in addresses.items() if address and (host := urlsplit(address).hostname)}
     return Environments(settings.environments, pins=pinned, hosts=hosts)
 
 
-def spare_the_collector() -> None:
-    """Look for cycles among objects seldom: batches are many small values without any, and looking took a third of a
-    worker's time.
+def tune_garbage_collection() -> None:
+    """Make cyclic garbage collection rare. Batches are many small objects without cycles, and searching them took a
+    third of a worker's time.
     """
     gc.set_threshold(200_000, 20, 100)
 
 
 def _purge_before(settings: Settings) -> int:
-    kept = timedelta(days=settings.error_history_days)
-    return microseconds(_now(settings) - kept)
+    retention = timedelta(days=settings.error_history_days)
+    return microseconds(_now(settings) - retention)
 
 
 def _now(settings: Settings) -> datetime:
-    """The time that ages are counted to, as in `Snapshot.now`."""
+    """Return the time at which ages are measured, as in `Snapshot.now`."""
     return present_time(settings.today, datetime.now(UTC))
 
 
 def change_topics(settings: Settings) -> list[str]:
-    """The full names of the topics of both systems' events."""
+    """Return the full names of the change topics of both systems."""
     return [topic.full_name(settings.prefix) for topic in CHANGES]
 
 
 def projected_topics(settings: Settings) -> list[str]:
-    """The full names of the topics that a worker reads."""
+    """Return the full names of the topics that a worker reads."""
     return [topic.full_name(settings.prefix) for topic in PROJECTED]

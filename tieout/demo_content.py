@@ -1,7 +1,7 @@
-"""What the demonstration has beside the small company: a rejected event, and general journals that a worker attempted.
+"""Additional content of the demonstration: a rejected event, and general journals that a worker has attempted.
 
-The attempts are real: this module runs the worker's code against the simulated pair, on a clock of the company's today,
-so the attempt log, the error log and the pair agree with each other.
+The attempts are real: this module executes the code of the worker against the simulated pair, with a clock on the
+business date, so that the attempt log, the error log and the pair are consistent.
 """
 
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from store.queries.snapshot import Reader
 from tieout.bootstrap import load_maps, open_store
 from tieout.maintenance.ingest import read_line
 from tieout.settings import Settings
-from tieout.simulator.pair.general_journals import RETRIED, STUCK, add_journal
+from tieout.simulator.pair.general_journals import RETRIED, STUCK, LedgerJournal, add_journal
 from tieout.simulator.pair.systems import Pair
 from tieout.sync.command_topic import TopicWriter
 from tieout.sync.connectors import open_connectors
@@ -28,15 +28,17 @@ _REJECTED: Final = (
     b'"data": {"entity": "CustTable", "id": "22565421", "operation": "upsert", "company": "USPM", '
     b'"columns": {"AccountNum": "USPM-000007"}}}}'
 )
-"""A table that somebody connected and no map knows."""
+"""An event of a table that no map contains."""
 
 _FIRST: Final = int(datetime(2025, 1, 8, 17, tzinfo=UTC).timestamp()) * SECOND
-"""When the first attempt began; the fifth ended before the small company's story does."""
+"""Start of the first attempt, in microseconds since 1970 UTC; the fifth ends before the story of the small company."""
 
 
 def add(settings: Settings, pair: Pair, topic_writer: TopicWriter) -> None:
-    """Add it to the store and the topics of `settings`, which reach `pair` and permit outgoing calls. A journal stops
-    after five attempts, another one has made one. The events of the pair must go to `topic_writer`.
+    """Add the content to the store and the topics of `settings`, which connect to `pair` and permit outgoing calls.
+
+    One journal stops after five attempts, another one has had one attempt. The events of the pair must go to
+    `topic_writer`.
     """
     record = read_line(_REJECTED, settings.prefix)
     assert record is not None
@@ -70,16 +72,11 @@ def add(settings: Settings, pair: Pair, topic_writer: TopicWriter) -> None:
             publish=topic_writer.publish,
         )
         for number, journal in enumerate((STUCK, RETRIED)):
-            task = task_of(journal.company, journal.number, f"{journal.day}T17:45:00Z")
-            attempts.request(
-                Request(
-                    id=f"demonstration {number}",
-                    at=now,
-                    who="general journals",
-                    by_person=False,
-                    tasks=(task,),
-                    input_fingerprints={},
-                )
-            )
+            attempts.request(_request(f"demonstration {number}", journal, now))
             while executor.execute_next() and journal is STUCK:
                 now += EVERY_SECONDS * SECOND
+
+
+def _request(run: str, journal: LedgerJournal, now: int) -> Request:
+    task = task_of(journal.company, journal.number, f"{journal.day}T17:45:00Z")
+    return Request(id=run, at=now, who="general journals", by_person=False, tasks=(task,), input_fingerprints={})

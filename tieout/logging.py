@@ -1,5 +1,6 @@
-"""Logs: an event name and its keys. For people on a terminal, one JSON object a line anywhere else; always on
-standard error.
+"""Configures structured logging on standard error: formatted on a terminal, else one JSON object per line.
+
+`docs/logging.md` lists the events with their levels and keys.
 """
 
 import logging
@@ -10,9 +11,9 @@ import structlog
 
 
 def configure(level: str = "info", *, terminal: bool | None = None) -> None:
-    """Set up structlog once, at the edge. Ids are bound there and travel by context."""
-    for_people = sys.stderr.isatty() if terminal is None else terminal
-    renderer: Any = structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer()
+    """Configure structlog for the process. `terminal` overrides the detection of a terminal."""
+    formatted = sys.stderr.isatty() if terminal is None else terminal
+    renderer: Any = structlog.dev.ConsoleRenderer() if formatted else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -22,7 +23,7 @@ def configure(level: str = "info", *, terminal: bool | None = None) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        # The standard error of the moment, for a program that runs ours may have put another in its place.
+        # Read sys.stderr for each logger, because a program that embeds this one may replace it.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )

@@ -1,7 +1,7 @@
-"""`python -m tieout.pair_service`: the simulated pair as a service beside an installation.
+"""`python -m tieout.pair_service`: the simulated pair as a service of an installation.
 
-What both systems send goes onto the topics of the settings, as events of the real systems do. The pair lives in memory:
-a restarted one begins the company's story again, while the topics keep what the one before it sent.
+The events of both systems are appended to the topics of the settings, as those of the real systems. The state of the
+pair is in memory: after a restart it is the initial state, while the topics keep the events sent before.
 """
 
 import argparse
@@ -24,25 +24,25 @@ from tieout.simulator.scenario import SimulatedEvent, ingest_line
 from tieout.sync.command_topic import TopicWriter
 from tieout.worker.signals import stop_on_signals
 
-AWAY_SECONDS: Final = 2.0
-_LOOK_SECONDS: Final = 0.5
+RETRY_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.5
 
 log = structlog.get_logger(__name__)
 
 
 def main() -> None:
-    """Serve on 127.0.0.1 until told to stop."""
+    """Serve on 127.0.0.1 until a signal stops the process."""
     parser = argparse.ArgumentParser(
         prog="python -m tieout.pair_service", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--port", type=int, default=PORT, help=f"{PORT} unless told otherwise")
-    parser.add_argument("--seed", type=int, default=1, help="draws the company: that of `tieout simulate`")
+    parser.add_argument("--port", type=int, default=PORT, help=f"port on 127.0.0.1; {PORT} by default")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the company, as in `tieout simulate`")
     options = parser.parse_args()
     settings = load_settings("info")
     events: SimpleQueue[SimulatedEvent] = SimpleQueue()
     stop = threading.Event()
     pair = small_pair(options.seed, sink=events.put, heartbeats=True)
-    # Other ids than those of a pair before this one, whose events are in the topics.
+    # Ids must differ from those of an earlier pair, whose events are on the topics.
     pair.feed.recorder.chance.seed()
     publisher = threading.Thread(target=publish, args=(events, settings, stop), name="publisher")
     with stop_on_signals(stop), serve_in_background(pair, listen(options.port)) as address:
@@ -53,8 +53,8 @@ def main() -> None:
 
 
 def publish(events: "SimpleQueue[SimulatedEvent]", settings: Settings, stop: threading.Event) -> None:
-    """Append events to the topics in the order in which they come, until `stop` is set and none is left. While the log
-    does not answer, they wait.
+    """Append events to the topics in order, until `stop` is set and the queue is empty. While the log is not available,
+    the events wait and the append is retried.
     """
     topic_writer = TopicWriter(settings)
     while not (stop.is_set() and events.empty()):
@@ -64,16 +64,16 @@ def publish(events: "SimpleQueue[SimulatedEvent]", settings: Settings, stop: thr
                 topic_writer.append(records)
                 break
             except TieoutError as error:
-                log.warning("pair_events_wait", events=len(records), reason=str(error), seconds=AWAY_SECONDS)
-                if stop.wait(AWAY_SECONDS):
+                log.warning("pair_events_wait", events=len(records), reason=str(error), seconds=RETRY_SECONDS)
+                if stop.wait(RETRY_SECONDS):
                     return
 
 
 def _waiting(events: "SimpleQueue[SimulatedEvent]", prefix: str) -> list[NewRecord]:
-    """The events that wait, as records; waits a moment for the first one."""
+    """Return the queued events as log records; wait `_POLL_SECONDS` for the first one."""
     records: list[NewRecord] = []
     try:
-        event = events.get(timeout=_LOOK_SECONDS)
+        event = events.get(timeout=_POLL_SECONDS)
         while True:
             record = read_line(ingest_line(event), prefix)
             if record is not None:

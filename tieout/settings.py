@@ -1,8 +1,7 @@
-"""Settings: read once at start from environment variables `TIEOUT_*` and a TOML file, typed, and refused with the
-name of what is wrong.
+"""Settings, read once at start from environment variables `TIEOUT_*` and a TOML file, and validated.
 
-The environment wins over the file; the file is `tieout.toml` in the working folder, or the one that `TIEOUT_SETTINGS`
-names.
+Environment variables take precedence over the file. The file is `tieout.toml` in the working folder, or the one in
+`TIEOUT_SETTINGS`. `README.md`, "Settings" lists all settings.
 """
 
 import ipaddress
@@ -38,41 +37,41 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _CREDENTIALS: Final = ("client_secret", "client_certificate", "managed_identity")
 
 SYSTEM_ASSIGNED: Final = "system"
-"""The value of `managed_identity` for the identity of the machine itself."""
+"""The value of `managed_identity` for the system-assigned identity of the machine."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that may differ between two installations."""
+    """The settings of one installation."""
 
     broker: str = "embedded:///.tieout/log.sqlite"
-    """Where the topics are: `embedded:///relative/file`, `embedded:////absolute/file`, or `kafka://host:port,…`."""
+    """The event log: `embedded:///relative/file`, `embedded:////absolute/file`, or `kafka://host:port,…`."""
 
     broker_user: str | None = None
-    """Who signs in to Kafka; by default nobody does. For Azure Event Hubs `$ConnectionString`, without being asked."""
+    """The Kafka user; by default none, for Azure Event Hubs `$ConnectionString`."""
 
     broker_password: str | None = None
     """The password, or the connection string of Event Hubs."""
 
     broker_mechanism: str = "PLAIN"
-    """How the password is sent: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
+    """The SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
 
     broker_tls: bool | None = None
-    """Whether the connection to Kafka is encrypted; by default it is for Event Hubs."""
+    """Whether the connection to Kafka is encrypted; by default only for Event Hubs."""
 
     broker_ca: str | None = None
-    """A file of certificates to trust instead of the system's."""
+    """A file of trusted certificates; by default those of the system."""
 
     store: str = "sqlite:///.tieout/store.sqlite"
-    """Where the projection is: a SQLAlchemy URL."""
+    """The store: a SQLAlchemy URL."""
 
     today: date | None = None
-    """Today, set by hand (demonstrations, tests, closing days); by default the date in the company's time zone."""
+    """The business date (demonstrations, tests, closing days); by default the date in the company's time zone."""
 
     prefix: str = "tieout"
-    """What the names of this environment's topics start with."""
+    """The prefix of the topic names of this environment."""
 
     partitions: int = 1
-    """Partitions of each change topic that is made."""
+    """Partitions of each change topic that is created."""
 
     companies: tuple[str, ...] | None = None
     """The companies of this environment; documents of others are excluded as `other-company`. By default every
@@ -80,58 +79,58 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     environments: tuple[str, ...] | None = None
-    """The names that events may come from: of a CloudEvent's source, ids or names of Dataverse organisations, hosts of
-    APIs. Others are rejected. By default any.
+    """The environments from which events are accepted: names in the source of CloudEvents, ids or names of Dataverse
+    organisations, hosts of APIs. Others are rejected. By default the first name received is pinned (R85).
     """
 
     maps: tuple[str, ...] = ()
-    """Map files of your own, laid over the shipped ones key by key."""
+    """Additional map files, which override single keys of the shipped ones."""
 
     finance: str | None = None
-    """The address of Finance, as https://contoso.operations.dynamics.com; by default it is not called."""
+    """The address of Finance, such as https://contoso.operations.dynamics.com; by default it is not called."""
 
     dataverse: str | None = None
-    """The address of the Dataverse environment, as https://org.crm4.dynamics.com; by default it is not called."""
+    """The address of the Dataverse environment, such as https://org.crm4.dynamics.com; by default it is not called."""
 
     tenant: str | None = None
-    """The directory (Microsoft Entra tenant) in which the application is registered: its id or a domain name."""
+    """The Microsoft Entra tenant of the application: its id or a domain name."""
 
     client_id: str | None = None
-    """The application that signs in to both."""
+    """The id of the application that signs in to both systems."""
 
     client_secret: str | None = None
-    """Its secret. It, a certificate or a managed identity: one of the three is set."""
+    """The secret of the application. Exactly one of secret, certificate and managed identity is set."""
 
     client_certificate: str | None = None
-    """A PEM file with the application's certificate and its private key."""
+    """A PEM file with the certificate of the application and its private key."""
 
     managed_identity: str | None = None
-    """The identity that Azure gives this machine: `system`, or the client id of one that is assigned to it. Neither
-    tenant nor client id is needed then.
+    """The managed identity of this machine in Azure: `system`, or the client id of a user-assigned one. Tenant and
+    client id are then not needed.
     """
 
     authority: str = "https://login.microsoftonline.com"
-    """Where the application signs in; by https alone."""
+    """Where the application signs in; https only."""
 
     outgoing: bool = False
-    """Whether calls that change Finance or Dataverse may leave (R49). Reading needs no leave."""
+    """Whether calls that change Finance or Dataverse are permitted (R49). Reading needs no permission."""
 
     confirmed: tuple[str, ...] = ()
-    """Prerequisites of Sync that cannot be seen through an API, and that an administrator has looked at (R48)."""
+    """Prerequisites of Sync that no API returns and that an administrator has checked (R48)."""
 
     poll: tuple[str, ...] | None = None
-    """The entities to poll, as the maps name them; `entity=EntitySet` where the metadata of the system does not name
-    its entity set. By default every one that the maps read.
+    """The entities to poll, by their names in the maps; `entity=EntitySet` if the metadata of the system does not
+    contain its entity set. By default all entities that the maps read.
     """
 
     process_import: str | None = None
-    """How Import from staging is started in Finance: `EntitySet/action` or `batch-job:NUMBER`."""
+    """Starts Import from staging in Finance: `EntitySet/action` or `batch-job:NUMBER`."""
 
     process_posting: str | None = None
-    """How the posting of integration journals is started in Finance, likewise."""
+    """Starts the posting of integration journals in Finance; same format."""
 
     process_export: str | None = None
-    """How Finance is asked to write a posted document to Dataverse again, likewise."""
+    """Makes Finance write a posted document to Dataverse again; same format."""
 
     process_approval: str | None = None
     """The action of Dataverse that approves a submitted expense."""
@@ -143,48 +142,46 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The action of Dataverse that sends an actual to Finance again."""
 
     process_journal: str | None = None
-    """The action of Dataverse, bound to a journal, that confirms it. General journals are brought to Dataverse where it
-    is named.
-    """
+    """The action of Dataverse, bound to a journal, that confirms it. General journals are synced only if it is set."""
 
     sync_posts: bool = False
     """Whether Sync may post draft integration journals (R42)."""
 
     sync_at: str = "23:00"
-    """When the recurring job syncs each company, HH:MM in its time zone; `never` for never (R41)."""
+    """When the recurring job syncs each company, HH:MM in its time zone; `never` turns it off (R41)."""
 
     journals_every: int = 300
-    """How often unsynced general journals are taken, in seconds (R60); 0 for never by itself."""
+    """The interval in seconds at which unsynced general journals are processed (R60); 0 turns it off."""
 
     journals_contract_line: str = "assumed_contractline=assumed_contractlinenumber"
-    """The column of `LedgerJournalTrans_Project` that names a contract line, and the one of Dataverse's
-    `salesorderdetail` that has that name.
+    """`FINANCE=DATAVERSE`: the column of `LedgerJournalTrans_Project` with the name of a contract line, and the column
+    of Dataverse's `salesorderdetail` with that name.
     """
 
     webhook: str | None = None
-    """The https address that alerts are told to; a secret, for whoever has it can write there (R84)."""
+    """The https address that receives alerts (R84). It is a secret, because it permits writing to the receiver."""
 
     alert_amount: str | None = None
-    """Above which unreconciled amount a period that is about to be closed is an alert, in the company's accounting
-    currency; by default none is.
+    """An alert is sent if the unreconciled amount of a period before its close exceeds this amount, in the company's
+    accounting currency; by default none is sent.
     """
 
     error_history_days: int = 90
-    """How long errors are kept that are not current, in days."""
+    """The retention of errors that are not current, in days."""
 
     metrics: str | None = None
-    """Where a worker tells its metrics and whether it is ready, as `host:port`; by default nowhere."""
+    """Where a worker serves metrics and readiness, as `host:port`; by default nowhere."""
 
     expose_without_sign_in: str | None = None
-    """The IPv4 address on which the workspace listens, such as 0.0.0.0; by default 127.0.0.1 alone.
+    """The IPv4 address on which the workspace listens, such as 0.0.0.0; by default 127.0.0.1 only.
 
-    Nobody signs in yet, so whoever reaches this address can read everything and press Sync. For a container whose port
-    is published on 127.0.0.1 only. Requests for another host name than those of the loopback address are refused all
-    the same. The setting goes when sign-in comes.
+    There is no sign-in, so anyone who can reach this address can read everything and start a sync. It is meant for a
+    container whose port is published on 127.0.0.1 only. Requests for other host names than those of the loopback
+    address are refused in any case. The setting will be removed when sign-in exists.
     """
 
     log_level: str = "info"
-    """How much is logged: debug, info, warning or error."""
+    """The log level: debug, info, warning or error."""
 
     @property
     def log_file(self) -> Path | None:
@@ -205,66 +202,66 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.alert_amount is None else units(self.alert_amount)
 
     def has(self, company: str) -> bool:
-        """Whether a company is one of this environment's."""
+        """Return True if a company belongs to this environment."""
         return self.companies is None or company in self.companies
 
     def shown(self) -> dict[str, str]:
-        """The settings in force as text, without passwords."""
-        # Only here: every command reads the settings, and few need the store.
+        """Return the settings as text, without secrets."""
+        # Imported here, because every command reads the settings and few need the store.
         from store.schema.database import shown_url
 
-        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
         for secret in _SECRETS:
-            if shown[secret]:
-                shown[secret] = "***"
-        shown["store"] = shown_url(self.store)
-        return {name: "" if value is None else str(value) for name, value in shown.items()}
+            if values[secret]:
+                values[secret] = "***"
+        values["store"] = shown_url(self.store)
+        return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
 def load(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Settings:
-    """The settings in force. Raises `SettingError`, naming the setting, what it holds and what it may hold."""
+    """Load the settings. Raises `SettingError` with the setting, its value (unless secret) and the valid values."""
     _refuse_misspelt(environ)
     values: dict[str, Any] = _file(environ, folder)
     for name in Settings.__struct_fields__:
-        written = environ.get(f"TIEOUT_{name.upper()}")
-        if written is not None and written.strip():
-            values[name] = _several(written) if name in _LISTS else written.strip()
-    return _checked(values)
+        text = environ.get(f"TIEOUT_{name.upper()}", "").strip()
+        if text:
+            values[name] = _split(text) if name in _LISTS else text
+    return _validated(values)
 
 
 def _refuse_misspelt(environ: Mapping[str, str]) -> None:
-    """Raise `SettingError` for a variable that is nearly a setting: what it was to restrict would stay open. Others
-    that begin like settings belong to somebody else.
+    """Raise `SettingError` for a variable that resembles a setting: the restriction that it was meant to set would be
+    missing. Other variables with the prefix belong to other programs.
     """
-    known = Settings.__struct_fields__
+    names = Settings.__struct_fields__
     for variable in sorted(name for name in environ if name.startswith("TIEOUT_")):
         name = variable.removeprefix("TIEOUT_").lower()
-        if name not in known and (close := get_close_matches(name, known, 1, 0.8)):
+        if name not in names and (close := get_close_matches(name, names, 1, 0.8)):
             meant = f"TIEOUT_{close[0].upper()}"
             raise SettingError(f"{variable} is no setting: {meant} is. Correct its name, or unset it.")
 
 
 def readable_secrets(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> tuple[Path, list[str]] | None:
-    """The settings file and the secrets in it, where every user of the machine may read it; else None."""
+    """Return the settings file and the secrets in it if every user of the machine can read it; else None."""
     path = Path(environ.get("TIEOUT_SETTINGS") or folder / FILE)
     if not path.exists() or not path.stat().st_mode & S_IROTH:
         return None
-    written = _file(environ, folder)
-    found: list[str] = [name for name in _SECRETS if name in written]
-    found += [name for name in _ADDRESSES if re.search(r"@|pass", str(written.get(name, "")))]
-    return (path, found) if found else None
+    values = _file(environ, folder)
+    secrets: list[str] = [name for name in _SECRETS if name in values]
+    secrets += [name for name in _ADDRESSES if re.search(r"@|pass", str(values.get(name, "")))]
+    return (path, secrets) if secrets else None
 
 
 def readable_key(settings: Settings) -> Path | None:
-    """The file of the application's private key, where every user of the machine may read it."""
+    """Return the file of the application's private key if every user of the machine can read it; else None."""
     path = Path(settings.client_certificate) if settings.client_certificate else None
     return path if path is not None and path.exists() and path.stat().st_mode & S_IROTH else None
 
 
 def _file(environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
-    named = environ.get("TIEOUT_SETTINGS")
-    path = Path(named) if named else folder / FILE
-    if not named and not path.exists():
+    setting = environ.get("TIEOUT_SETTINGS")
+    path = Path(setting) if setting else folder / FILE
+    if not setting and not path.exists():
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -274,11 +271,11 @@ def _file(environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
         raise SettingError(f"the settings file {path} is not TOML: {error}.") from None
 
 
-def _several(written: str) -> list[str]:
-    return [part.strip() for part in written.split(",") if part.strip()]
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _checked(values: dict[str, Any]) -> Settings:
+def _validated(values: dict[str, Any]) -> Settings:
     unknown = values.keys() - set(Settings.__struct_fields__)
     if unknown:
         raise SettingError(
@@ -288,28 +285,28 @@ def _checked(values: dict[str, Any]) -> Settings:
         settings = convert(values, Settings, strict=False)
     except ConversionError as error:
         name = error.path[0]
-        secret = _held(name, values[name]) == ""
+        secret = _printable(name, values[name]) == ""
         reason = error.reason if secret else str(error)
         raise SettingError(f"TIEOUT_{' '.join((name.upper(), *error.path[1:]))}: {reason}.") from None
-    _check_places(settings)
+    _check_values(settings)
     if settings.companies is not None:
         settings = msgspec.structs.replace(settings, companies=tuple(code.upper() for code in settings.companies))
     return settings
 
 
-def _held(name: str, value: object) -> str:
-    """The value of a wrong setting, for its message, unless it may hold a secret: a password written into an address,
-    a key in its path or query, or a value meant for another setting.
+def _printable(name: str, value: object) -> str:
+    """Return the value of an invalid setting for its message; empty if it may contain a secret: a password in an
+    address, a key in its path or query, or a value meant for another setting.
     """
     harmless = re.fullmatch(r"[a-z]+://[\w.-]*(:\d+)?/?", str(value), re.ASCII)
     return "" if name in _SECRETS or (name in _ADDRESSES and not harmless) else f"={value!r}"
 
 
-def _check_places(settings: Settings) -> None:
+def _check_values(settings: Settings) -> None:
     if not settings.broker.startswith((_EMBEDDED, _KAFKA)) or settings.log_file == Path():
         raise SettingError(
-            f"TIEOUT_BROKER{_held('broker', settings.broker)}: use embedded:///path/to/file (three slashes relative, "
-            "four absolute) or kafka://host:port."
+            f"TIEOUT_BROKER{_printable('broker', settings.broker)}: use embedded:///path/to/file (three slashes "
+            "relative, four absolute) or kafka://host:port."
         )
     _check_store(settings.store)
     if not 1 <= settings.partitions <= 1_000:
@@ -348,7 +345,7 @@ def _check_store(store: str) -> None:
         url = make_url(store)
     except (ArgumentError, ValueError):  # a port that is no number is the latter
         raise SettingError(
-            f"TIEOUT_STORE{_held('store', store)}: use sqlite:///path/to/file or "
+            f"TIEOUT_STORE{_printable('store', store)}: use sqlite:///path/to/file or "
             "postgresql+psycopg://user@host/database."
         ) from None
     if "@" in f"{url.host}{url.database}":
@@ -356,24 +353,24 @@ def _check_store(store: str) -> None:
         from store.schema.dialects import file_of
 
         if file_of(url) is None:
-            # SQLAlchemy ends the password at the first of them, and would show the rest as the host.
+            # SQLAlchemy ends the password at the first of these characters, and would show the rest as the host.
             raise SettingError("TIEOUT_STORE: in a password write %40 for @, %2F for /, %3A for : and %25 for %.")
 
 
 def _check_connections(settings: Settings) -> None:
-    """Addresses of the two systems, and what is needed to sign in to them."""
+    """Check the addresses of the two systems, and the settings for signing in to them."""
     for name in ("finance", "dataverse"):
         address = getattr(settings, name)
         if address is not None and not _is_address(address):
             raise SettingError(
-                f"TIEOUT_{name.upper()}{_held(name, address)}: write https://host, without a path; http for this "
+                f"TIEOUT_{name.upper()}{_printable(name, address)}: write https://host, without a path; http for this "
                 "machine alone."
             )
     if not (_is_address(settings.authority) and settings.authority.startswith("https:")):
         raise SettingError(
-            f"TIEOUT_AUTHORITY{_held('authority', settings.authority)}: write https://host, without a path."
+            f"TIEOUT_AUTHORITY{_printable('authority', settings.authority)}: write https://host, without a path."
         )
-    # What is called by http is on this machine, and signs nobody in.
+    # A system that is called over http is on this machine, and needs no sign-in.
     if any(address and address.startswith("https:") for address in (settings.finance, settings.dataverse)):
         _check_sign_in(settings)
     for entry in settings.poll or ():
@@ -385,15 +382,15 @@ def _check_connections(settings: Settings) -> None:
 
 
 def _check_sign_in(settings: Settings) -> None:
-    """One way to sign in, with what it needs."""
+    """Check that exactly one credential is set, and what it requires."""
     ways = [f"TIEOUT_{name.upper()}" for name in _CREDENTIALS if getattr(settings, name)]
     if len(ways) != 1:
-        wanted = "TIEOUT_CLIENT_SECRET, TIEOUT_CLIENT_CERTIFICATE or TIEOUT_MANAGED_IDENTITY"
-        found = f"{' and '.join(ways)} are set: unset all but one" if ways else f"set one of {wanted}"
-        raise SettingError(f"TIEOUT_FINANCE or TIEOUT_DATAVERSE is set, which needs one way to sign in; {found}.")
+        choices = "TIEOUT_CLIENT_SECRET, TIEOUT_CLIENT_CERTIFICATE or TIEOUT_MANAGED_IDENTITY"
+        remedy = f"{' and '.join(ways)} are set: unset all but one" if ways else f"set one of {choices}"
+        raise SettingError(f"TIEOUT_FINANCE or TIEOUT_DATAVERSE is set, which needs one way to sign in; {remedy}.")
     if settings.managed_identity:
         if not re.fullmatch(r"system|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", settings.managed_identity):
-            # Not the value, as below.
+            # Without the value, for the same reason as below.
             raise SettingError(
                 "TIEOUT_MANAGED_IDENTITY is no identity: write system, or the client id of one that is assigned to "
                 "this machine."
@@ -402,12 +399,12 @@ def _check_sign_in(settings: Settings) -> None:
     if missing := [f"TIEOUT_{name.upper()}" for name in ("tenant", "client_id") if not getattr(settings, name)]:
         raise SettingError(f"{ways[0]} is set, {' and '.join(missing)} not: set what is missing, too.")
     if not re.fullmatch(r"[\w.-]+", settings.tenant or "", re.ASCII):
-        # Not the value: a secret that was put into the wrong setting may be here.
+        # Without the value: it may be a secret in the wrong setting.
         raise SettingError("TIEOUT_TENANT is no directory: write the directory's id or domain name.")
 
 
 def _is_address(address: str) -> bool:
-    """Whether it is an address at whose host an API may be asked: a secret travels there, so encrypted."""
+    """Return True for the address of an API host. It must be encrypted, because a secret is sent there."""
     try:
         url = urlsplit(address)
         return _encrypted(url) and url.path in ("", "/") and not (url.query or url.username or "@" in url.netloc)
@@ -416,7 +413,7 @@ def _is_address(address: str) -> bool:
 
 
 def _is_webhook(address: str) -> bool:
-    """Whether it is an address that may be told something; path and query often hold the receiver's key."""
+    """Return True for the address of a webhook. Its path and query often contain the key of the receiver."""
     try:
         url = urlsplit(address)
         return _encrypted(url) and "@" not in url.netloc and url.port != 0 and not re.search(r"\s", address)
@@ -438,18 +435,18 @@ def _encrypted(url: SplitResult) -> bool:
 
 def _check_processes(settings: Settings) -> None:
     for process in PROCESSES:
-        written = getattr(settings, f"process_{process}")
-        if written is not None and read_target(process, written) is None:
-            wanted = "the name of an action" if process in IN_DATAVERSE else "EntitySet/action or batch-job:NUMBER"
-            raise SettingError(f"TIEOUT_PROCESS_{process.upper()}={written!r}: write {wanted}.")
+        value = getattr(settings, f"process_{process}")
+        if value is not None and read_target(process, value) is None:
+            valid = "the name of an action" if process in IN_DATAVERSE else "EntitySet/action or batch-job:NUMBER"
+            raise SettingError(f"TIEOUT_PROCESS_{process.upper()}={value!r}: write {valid}.")
 
 
 def _check_broker(settings: Settings) -> None:
     servers = settings.broker[len(_KAFKA) :].split(",")
-    wrong = [server for server in servers if not re.fullmatch(r"[^\s/@:]+:\d{1,5}", server.strip())]
-    if wrong:
-        harmless = "@" not in settings.broker and re.fullmatch(r"[\w.-]*", wrong[0], re.ASCII)
-        shown = repr(wrong[0]) if harmless else "a server"
+    invalid = [server for server in servers if not re.fullmatch(r"[^\s/@:]+:\d{1,5}", server.strip())]
+    if invalid:
+        harmless = "@" not in settings.broker and re.fullmatch(r"[\w.-]*", invalid[0], re.ASCII)
+        shown = repr(invalid[0]) if harmless else "a server"
         raise SettingError(
             f"TIEOUT_BROKER: {shown} is not host:port. Write kafka://host:port,host:port; user and password have "
             "settings of their own (TIEOUT_BROKER_USER, TIEOUT_BROKER_PASSWORD)."

@@ -23,7 +23,7 @@ from streams.topics import POSITIONS
 from tests.support.mending import WRONG_MAP
 from tests.support.stores import Event, body
 from tieout.bootstrap import open_log, open_projector, open_store, projected_topics
-from tieout.maintenance.replay import rehearsed
+from tieout.maintenance.replay import prepare_replay
 from tieout.maintenance.topic_reader import records
 from tieout.maintenance.verify import verify
 from tieout.settings import Settings
@@ -109,9 +109,9 @@ def positions(settings: Settings) -> dict[bytes | None, bytes]:
 @pytest.mark.requirement("R70")
 def test_a_replay_under_the_same_maps_changes_nothing(settings: Settings) -> None:
     before = canonical(settings)
-    with rehearsed(settings, everything) as replay:
+    with prepare_replay(settings, everything) as replay:
         assert (replay.difference.documents, replay.difference.outside, replay.difference.shifts) == (0, 0, [])
-        replay.put_in_place(lambda done, total: None)
+        replay.swap(lambda done, total: None)
     assert canonical(settings) == before
     with open_store(settings, write=False) as engine, engine.connect() as connection:
         assert connection.execute(tables.outbox.select()).all() == []
@@ -121,7 +121,7 @@ def test_a_replay_under_the_same_maps_changes_nothing(settings: Settings) -> Non
 def test_mended_maps_are_shown_first_and_end_where_a_new_store_would_be(settings: Settings, wrong: Settings) -> None:
     mended = msgspec.structs.replace(wrong, maps=())
     before = canonical(wrong)
-    with rehearsed(mended, everything) as replay:
+    with prepare_replay(mended, everything) as replay:
         found = replay.difference
         assert found.changed > 40
         assert found.shifts
@@ -130,7 +130,7 @@ def test_mended_maps_are_shown_first_and_end_where_a_new_store_would_be(settings
             assert (parts.missing_actual[side], parts.missing_journal_line[side]) == missing(store)
         assert missing(wrong) != missing(settings)
         assert canonical(wrong) == before
-        replay.put_in_place(lambda done, total: None)
+        replay.swap(lambda done, total: None)
     assert canonical(mended) == canonical(settings)
     project(mended)
     assert positions(mended) == positions(settings)
@@ -144,9 +144,9 @@ def test_a_replay_that_is_given_up_leaves_nothing_behind(
     # A place of its own: other tests rebuild stores meanwhile.
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    with rehearsed(msgspec.structs.replace(wrong, maps=()), everything):
+    with prepare_replay(msgspec.structs.replace(wrong, maps=()), everything):
         pass
-    with pytest.raises(KeyboardInterrupt), rehearsed(wrong, everything, interrupt):
+    with pytest.raises(KeyboardInterrupt), prepare_replay(wrong, everything, interrupt):
         pass
     assert canonical(wrong) == before
     assert list((tmp_path / "temporary").glob("tieout-rebuild-*")) == []
@@ -162,7 +162,7 @@ def test_documents_outside_the_period_are_counted_and_not_listed(wrong: Settings
     def january(company: str, date: str) -> bool:
         return date >= "2025-01-01"
 
-    with rehearsed(msgspec.structs.replace(wrong, maps=()), january) as replay:
+    with prepare_replay(msgspec.structs.replace(wrong, maps=()), january) as replay:
         assert replay.difference.outside > 0
         assert all(shift.date >= "2025-01-01" for shift in replay.difference.shifts)
 
@@ -178,10 +178,10 @@ def test_events_that_arrive_during_a_replay_are_in_the_rebuilt_store_and_the_wor
         ingest(log, early)
     project(other)
     with open_projector(other) as (log, projector):
-        with rehearsed(other, everything) as replay:
+        with prepare_replay(other, everything) as replay:
             ingest(log, late)
             run(log, projector, topics=projected_topics(other), until_caught_up=True)
-            replay.put_in_place(lambda done, total: None)
+            replay.swap(lambda done, total: None)
         ingest(log, late[:1])
         with pytest.raises(StoreReplaced):
             run(log, projector, topics=projected_topics(other), until_caught_up=True)
@@ -202,9 +202,9 @@ def test_what_the_log_no_longer_holds_is_taken_from_the_store_in_use(
         lambda log, topic, partition: 0 if topic.endswith(".state") else log.end_offset(topic, partition) // 2,
     )
     assert verify(settings) == []
-    with rehearsed(settings, everything) as replay:
+    with prepare_replay(settings, everything) as replay:
         assert replay.difference.documents == 0
-        replay.put_in_place(lambda done, total: None)
+        replay.swap(lambda done, total: None)
     assert canonical(settings) == before
 
 
@@ -213,7 +213,7 @@ def test_an_empty_store_has_nothing_to_replay(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     with open_log(settings, write=True), open_store(settings, write=True):
         pass
-    with pytest.raises(QueryError, match="read nothing yet"), rehearsed(settings, everything):
+    with pytest.raises(QueryError, match="read nothing yet"), prepare_replay(settings, everything):
         pass
 
 

@@ -23,7 +23,7 @@ from tests.support.stores import Event, body
 from tests.support.workspace import project as project_lines
 from tests.support.workspace import served, small_company
 from tieout.bootstrap import open_log, open_store
-from tieout.maintenance.replay import rehearsed
+from tieout.maintenance.replay import prepare_replay
 from tieout.settings import Settings, load
 from tieout.simulator import ingest_lines, simulate
 from tieout.simulator.pair.systems import ACTIONS
@@ -61,8 +61,8 @@ def logged() -> Iterator[list[Any]]:
 
 
 def replay(settings: Settings) -> None:
-    with rehearsed(settings, everything) as prepared:
-        prepared.put_in_place(lambda done, total: None)
+    with prepare_replay(settings, everything) as prepared:
+        prepared.swap(lambda done, total: None)
 
 
 class Projecting:

@@ -16,7 +16,7 @@ from tests.support.containers import Broker, Database, until
 from tests.support.mending import MENDED_MAP, WRONG_MAP
 from tests.support.observed import Worker
 from tieout.bootstrap import load_maps, open_log, open_store
-from tieout.maintenance.replay import rehearsed
+from tieout.maintenance.replay import prepare_replay
 from tieout.settings import Settings
 from tieout.simulator import ingest_lines, simulate
 
@@ -60,12 +60,12 @@ def test_a_replay_on_servers_ends_where_a_new_store_would_be(
     project(wrong)
     before = missing(wrong)
     with worker(wrong, tmp_path) as writer, worker(wrong, tmp_path) as other:
-        with rehearsed(mended, everything) as replay:
+        with prepare_replay(mended, everything) as replay:
             with open_log(mended, write=True) as log:
                 ingest(log, late, mended.prefix)
             until(lambda: left(mended) == 0, 30)
             with summaries_read_meanwhile(wrong) as summaries:
-                replay.put_in_place(lambda done, total: None)
+                replay.swap(lambda done, total: None)
         with open_log(mended, write=True) as log:
             ingest(log, late[:1], mended.prefix)
         # Both still have the wrong maps: they must not write to the rebuilt store, nor end.
@@ -115,13 +115,13 @@ def summaries_read_meanwhile(settings: Settings) -> Iterator[set[tuple[int, int]
 
 def left(settings: Settings) -> int:
     """Events that the store has not read yet."""
-    from tieout.maintenance.rebuild import reached
+    from tieout.maintenance.rebuild import committed_offsets
 
     with (
         open_log(settings, write=False) as log,
         open_store(settings, write=False) as engine,
         engine.connect() as connection,
     ):
-        places = reached(connection)
+        places = committed_offsets(connection)
         ends = log.ends(list(places))
     return sum(ends[place] - offset for place, offset in places.items())

@@ -118,7 +118,7 @@ def resubmit(
     decoded returns to it.
     """
     from tieout.bootstrap import open_log
-    from tieout.maintenance.rejected_topic import alike, find, rejections
+    from tieout.maintenance.rejected_topic import find, rejections, with_reason
     from tieout.maintenance.rejected_topic import resubmit as resubmit_events
 
     if sum((identifier is not None, everything, reason is not None)) != 1:
@@ -128,7 +128,7 @@ def resubmit(
         if identifier is not None:
             selected = [find(log, settings.prefix, identifier)]
         else:
-            selected = list(alike(rejections(log, settings.prefix), reason or ""))
+            selected = list(with_reason(rejections(log, settings.prefix), reason or ""))
             if selected and not yes:
                 typer.confirm(f"Resubmit {counted(len(selected), 'event')}?", abort=True, err=True)
         number = resubmit_events(log, settings.prefix, selected)

@@ -40,7 +40,7 @@ def replay(
     from tieout.cli.operation_tables import show_replay
     from tieout.cli.progress import bar
     from tieout.cli.text_tables import console
-    from tieout.maintenance.replay import rehearsed
+    from tieout.maintenance.replay import prepare_replay
 
     if start is not None and end is not None and start > end:
         raise typer.BadParameter(f"{start} is after --to {end}.", param_hint="'--from'")
@@ -52,8 +52,8 @@ def replay(
     with ExitStack() as opened:
         with bar("Rebuilding", None) as move:
             pace = Pace()
-            rehearsal = rehearsed(settings, within, lambda done, total: move(done, total, pace.note(done, total)))
-            prepared = opened.enter_context(rehearsal)
+            preparing = prepare_replay(settings, within, lambda done, total: move(done, total, pace.note(done, total)))
+            prepared = opened.enter_context(preparing)
         difference = _json(prepared.difference)
         if as_json:
             emit(difference)
@@ -64,7 +64,7 @@ def replay(
         if not yes:
             typer.confirm("Replace the store by the rebuilt one?", abort=True, err=True)
         with bar("Replacing the store", None) as move:
-            prepared.put_in_place(
+            prepared.swap(
                 lambda done, total: move(done, total, "reading new events"),
                 lambda rows: move(0, None, counted(rows, "row") + " changed"),
             )

@@ -1,7 +1,7 @@
-"""Offsets against effects: is what the last events before a stored offset say in the store?
+"""Compares committed offsets with effects: are the effects of the last events before each offset in the store?
 
-An offset is moved in the transaction of its effects, so the two cannot part; a store that was restored in part, edited,
-or fed from another log shows here.
+An offset is committed in the transaction of its effects, so they differ only in a store that was restored in part,
+edited, or fed from another log.
 """
 
 from collections.abc import Collection, Iterator
@@ -22,12 +22,12 @@ from streams.projector import rejection, take
 from streams.topics import REJECTED
 
 LAST: Final = 20
-"""How many events before each offset are looked at."""
+"""The number of events checked before each offset."""
 
 _BYTES: Final = 32 * 1024 * 1024
 _AT_ONCE: Final = 1_000
-# Brokers that take turns as leader need not have the same clock.
-_CLOCKS_APART_MS: Final = 60_000
+# Partition leaders may have different clocks.
+_CLOCK_SKEW_MS: Final = 60_000
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 
@@ -40,45 +40,46 @@ def without_effect(
     environments: Environments,
     offsets: dict[PartitionId, int],
 ) -> Iterator[tuple[LogRecord, str]]:
-    """The last events before the stored offsets (as `connection` sees them) whose effect is not there, and which one.
+    """Yield the last events before the committed offsets whose effect is missing in the store, with the missing effect.
 
     Raises `LogError`.
     """
-    for place, stored in offsets.items():
+    for partition, committed in offsets.items():
         effects = DecodedBatch()
-        came: dict[int, LogRecord] = {}
+        records: dict[int, LogRecord] = {}
         refused: dict[bytes, LogRecord] = {}
         commanded: dict[str, LogRecord] = {}
-        for record in _last(log, place, stored):
-            came[record.offset] = record
+        for record in _last(log, partition, committed):
+            records[record.offset] = record
             before = environments.refusals
             reason = take(record, effects, maps, environments)
             if environments.refusals > before:
-                continue  # the pins may have been others when it was read
+                continue  # other environments may have been pinned when it was read
             if reason:
                 refused[rejection(record, reason).key] = record
             commanded |= {deletion.id: record for deletion in effects.deletions if deletion.id not in commanded}
         lacking = [*_changes(connection, effects.changes), *_others(connection, effects)]
-        # What was refused when it came, under environments that have changed since, has no effect and is no fault.
-        keys = {rejection(came[evidence.offset], "").key: evidence.offset for evidence, _ in lacking}
-        accepted = {keys[key] for key in _not_refused(connection, log, prefix, {k: came[at] for k, at in keys.items()})}
+        # Events that were rejected under environments that have changed since have no effect, which is correct.
+        keys = {rejection(records[evidence.offset], "").key: evidence.offset for evidence, _ in lacking}
+        candidates = {key: records[offset] for key, offset in keys.items()}
+        accepted = {keys[key] for key in _not_refused(connection, log, prefix, candidates)}
         for evidence, missing in lacking:
             if evidence.offset in accepted:
-                yield came[evidence.offset], missing
+                yield records[evidence.offset], missing
         for deletion in commanded.keys() - _deleted(connection, commanded):
             yield commanded[deletion], "the error log does not hold the deletion"
         for key in _not_refused(connection, log, prefix, refused):
             yield refused[key], "it was to be rejected, and is neither on the rejected topic nor in the outbox"
 
 
-def _last(log: EventLog, place: PartitionId, stored: int) -> list[LogRecord]:
-    start = max(log.start_offset(*place), stored - LAST)
-    found = log.read(*place, start, stored - start, _BYTES) if start < stored else []
-    return [record for record in found if record.offset < stored and not is_lost(record)]
+def _last(log: EventLog, partition: PartitionId, committed: int) -> list[LogRecord]:
+    start = max(log.start_offset(*partition), committed - LAST)
+    records = log.read(*partition, start, committed - start, _BYTES) if start < committed else []
+    return [record for record in records if record.offset < committed and not is_lost(record)]
 
 
 def _changes(connection: Connection, changes: Collection[tuple[Change, EntityMap]]) -> Iterator[tuple[Evidence, str]]:
-    """Changes whose row the store has not seen, or has seen at a lower rank only."""
+    """Yield the changes whose record is missing, or has lower precedence."""
     keys = {record_key(entity_map, change.id) for change, entity_map in changes}
     table = tables.records
     rows = connection.execute(select(table).where(table.c.key.in_(keys)))
@@ -89,30 +90,30 @@ def _changes(connection: Connection, changes: Collection[tuple[Change, EntityMap
             continue
         key = record_key(entity_map, change.id)
         record = records.get(key)
-        # A delete hides what ranks below it, upserts too; an upsert hides no delete.
-        seen = [] if record is None else [record.deleted, None if deletes else record.latest_upsert]
-        if not any(one is not None and one.precedence >= change.evidence.precedence for one in seen):
+        # A delete hides deletes and upserts of lower precedence; an upsert hides no delete.
+        applied = [] if record is None else [record.deleted, None if deletes else record.latest_upsert]
+        if not any(one is not None and one.precedence >= change.evidence.precedence for one in applied):
             yield change.evidence, f"the record {key} is not there as late as that"
 
 
 def _others(connection: Connection, effects: DecodedBatch) -> Iterator[tuple[Evidence, str]]:
-    """Heartbeats and messages of processes that the store does not know."""
+    """Yield the heartbeats and process messages that the store does not contain."""
     until = {row.source: row.until for row in connection.execute(select(tables.sources))}
     for heartbeat in effects.heartbeats:
         if until.get(heartbeat.source, heartbeat.until - 1) < heartbeat.until:
             yield heartbeat.evidence, f"{heartbeat.source} is not known to be complete up to then"
     table = tables.process_messages
-    wanted = [(message.evidence.source, message.evidence.event) for message in effects.messages]
+    expected = [(message.evidence.source, message.evidence.event) for message in effects.messages]
     name = tuple_(table.c.source, table.c.event)
     before = purged_to(connection)
-    known = {tuple(row) for row in connection.execute(select(table.c.source, table.c.event).where(name.in_(wanted)))}
-    for message, key in zip(effects.messages, wanted, strict=True):
-        if key not in known and (before is None or message.evidence.at >= before):
+    stored = {tuple(row) for row in connection.execute(select(table.c.source, table.c.event).where(name.in_(expected)))}
+    for message, key in zip(effects.messages, expected, strict=True):
+        if key not in stored and (before is None or message.evidence.at >= before):
             yield message.evidence, "the error log does not hold it"
 
 
 def _deleted(connection: Connection, ids: Collection[str]) -> set[str]:
-    """Those of the deletions that the store holds."""
+    """Return the ids of the deletions that the store contains."""
     table = tables.deletions.c
     return set(connection.execute(select(table.id).where(table.id.in_(ids))).scalars())
 
@@ -120,18 +121,18 @@ def _deleted(connection: Connection, ids: Collection[str]) -> set[str]:
 def _not_refused(
     connection: Connection, log: EventLog, prefix: str, refused: dict[bytes, LogRecord]
 ) -> Collection[bytes]:
-    """Those of the keys that are neither in the outbox nor on the rejected topic."""
+    """Return the keys that are neither in the outbox nor on the rejected topic."""
     if not refused:
         return ()
     table = tables.outbox
     waiting = select(table.c.key).where(table.c.topic == REJECTED.name, table.c.key.in_(list(refused)))
     missing = set(refused) - set(connection.execute(waiting).scalars())
     topic = REJECTED.full_name(prefix)
-    # An event is refused after it came.
-    since = min(record.timestamp for record in refused.values()) - _CLOCKS_APART_MS
+    # An event is rejected after it was appended.
+    since = min(record.timestamp for record in refused.values()) - _CLOCK_SKEW_MS
     for partition in range(log.partitions(topic) if missing else 0):
         offset = log.offset_at(topic, partition, since)
-        while missing and (found := log.read(topic, partition, offset, _AT_ONCE, _BYTES)):
-            missing -= {record.key for record in found if record.key is not None}
-            offset = found[-1].offset + 1
+        while missing and (batch := log.read(topic, partition, offset, _AT_ONCE, _BYTES)):
+            missing -= {record.key for record in batch if record.key is not None}
+            offset = batch[-1].offset + 1
     return sorted(missing)

@@ -1,7 +1,7 @@
-"""A store computed anew from the topics, in a file of its own beside the one in use: for `verify` and `replay`.
+"""Rebuilds a store from the topics in a temporary file, for `verify` and `replay`.
 
-What the topics no longer hold, the store in use still knows: the cells of its records whose events are gone are where
-the computation begins. Merging is free of order, so the events that are left lead to the same records.
+Events that the topics no longer contain are replaced by the cells that they left in the records of the current store,
+with which the rebuild starts. Merging is commutative, so the remaining events lead to the same records.
 """
 
 import tempfile
@@ -26,13 +26,13 @@ from store.schema.database import connect, migrate
 from streams.faust_app import BATCH_BYTES, BATCH_RECORDS
 from streams.log import Batch, EventLog, PartitionId
 from streams.projector import Projector
-from tieout.bootstrap import environments_of, spare_the_collector
+from tieout.bootstrap import environments_of, tune_garbage_collection
 from tieout.settings import Settings
 
 SEEDED_AT_ONCE: Final = 2_000
 
 Report = Callable[[int, int], None]
-"""Told how many of how many events are read."""
+"""Receives the number of events read, and their total."""
 
 _decode: Final = msgspec.msgpack.Decoder(Record).decode
 _decode_message: Final = msgspec.msgpack.Decoder(ProcessMessage).decode
@@ -40,19 +40,19 @@ _decode_message: Final = msgspec.msgpack.Decoder(ProcessMessage).decode
 
 @contextmanager
 def scratch_store() -> Iterator[Engine]:
-    """An empty store in a folder that is removed at the end, however that comes."""
+    """Create an empty store in a temporary folder, which is removed at the end of the block."""
     with tempfile.TemporaryDirectory(prefix="tieout-rebuild-") as folder:
         engine = connect(f"sqlite:///{Path(folder) / 'rebuilt.sqlite'}", write=True)
 
         @event.listens_for(engine, "connect")
         def _(connection: object, _record: object) -> None:
-            # Nobody needs it after a crash.
+            # The file is worthless after a crash.
             connection.execute("PRAGMA synchronous=OFF")  # type: ignore[attr-defined]
 
         try:
             migrate(engine)
             with engine.begin() as connection:
-                # Nobody asks it for a grid.
+                # No grid is read from it.
                 for index in tables.documents.indexes:
                     index.drop(connection)
             yield engine
@@ -61,42 +61,45 @@ def scratch_store() -> Iterator[Engine]:
 
 
 class Rebuilding:
-    """The computation: begins from what the log no longer holds, and goes on to wherever it is told."""
+    """A rebuild in progress. `begin` copies what the log no longer contains; `read_to` applies events up to offsets."""
 
     def __init__(self, log: EventLog, used: Connection, rebuilt: Engine, maps: Maps, settings: Settings) -> None:
-        spare_the_collector()
+        tune_garbage_collection()
         self._log = log
         self._used = used
         self._rebuilt = rebuilt
         self._writer = Writer(rebuilt, maps, settings.companies, publishes=False)
-        # A rebuild takes the pins over: found anew, another environment might come first.
+        # The pins are copied: in a rebuild, the first event might come from another environment.
         self._pins = pins(used)
         environments = environments_of(settings, self._pins)
         self._projector = Projector(self._writer, log, maps, prefix=settings.prefix, environments=environments)
         self._maps = maps
-        self.places: dict[PartitionId, int] = {}
+        self.offsets: dict[PartitionId, int] = {}
         self._done = 0
         self._purged_to: int | None = None
 
     def check_pins(self, used: Connection) -> None:
-        """Raise `QueryError` when other environments are pinned now: their events were read otherwise here."""
+        """Raise `QueryError` if the pinned environments have changed: the rebuild read their events differently."""
         if pins(used) != self._pins:
             raise QueryError(
                 "another environment was pinned, or one was unpinned, while the store was rebuilt: nothing was "
                 "changed. Replay again."
             )
 
-    def begin(self, reached: Mapping[PartitionId, int]) -> None:
-        """Take over what the events before the log's start left in the store in use; `reached` has its partitions."""
-        self.places = {place: self._log.start_offset(*place) for place in reached}
+    def begin(self, committed: Mapping[PartitionId, int]) -> None:
+        """Copy what the events before the start of the log have left in the current store.
+
+        `committed` contains the partitions and their offsets.
+        """
+        self.offsets = {partition: self._log.start_offset(*partition) for partition in committed}
         self._purged_to = purged_to(self._used)
         if self._purged_to is not None:
             with self._rebuilt.begin() as connection:
                 upsert(connection, tables.settings, [(PURGED_TO, str(self._purged_to))])
-        if not any(self.places.values()):
+        if not any(self.offsets.values()):
             return
-        for some in chunks(self._seeds(), SEEDED_AT_ONCE):
-            self._writer.seed(some)
+        for seeds in chunks(self._seeds(), SEEDED_AT_ONCE):
+            self._writer.seed(seeds)
         with self._rebuilt.begin() as connection:
             for table in (tables.sources, tables.notices):
                 upsert(connection, table, [tuple(row) for row in self._used.execute(select(table))])
@@ -105,16 +108,16 @@ class Rebuilding:
             upsert(connection, tables.deletions, self._deletions())
         self._writer.invalidate_caches()
 
-    def go_on(self, reached: Mapping[PartitionId, int], report: Report) -> None:
-        """Read on to these places, and decide everything that waits."""
-        for place in reached.keys() - self.places.keys():
-            self.places[place] = self._log.start_offset(*place)
-        total = self._done + sum(reached[place] - offset for place, offset in self.places.items())
+    def read_to(self, committed: Mapping[PartitionId, int], report: Report) -> None:
+        """Apply events up to these offsets, and complete all pending re-evaluations."""
+        for partition in committed.keys() - self.offsets.keys():
+            self.offsets[partition] = self._log.start_offset(*partition)
+        total = self._done + sum(committed[partition] - offset for partition, offset in self.offsets.items())
         report(self._done, total)
-        while batches := self._read(reached):
+        while batches := self._read(committed):
             self._projector.apply(batches)
             for batch in batches:
-                self.places[batch.topic, batch.partition] = batch.next
+                self.offsets[batch.topic, batch.partition] = batch.next
                 self._done += len(batch)
             report(self._done, total)
         while self._projector.work():
@@ -122,55 +125,56 @@ class Rebuilding:
         self._projector.settle()
         while self._purged_to is not None and self._writer.purge(self._purged_to):
             pass
-        # A log that deletes or compacts has gaps: the place is reached all the same.
-        self.places.update(reached)
+        # Retention and compaction leave gaps in a log, so the last record may be before the offset.
+        self.offsets.update(committed)
 
-    def _read(self, reached: Mapping[PartitionId, int]) -> list[Batch]:
-        """The next events of all partitions, as far as they lie before where it goes on to."""
-        left = [(*place, offset) for place, offset in self.places.items() if offset < reached[place]]
-        read = self._log.read_together(left, BATCH_RECORDS, BATCH_BYTES) if left else []
-        cut = [
-            replace(batch, records=[one for one in batch.records if one.offset < reached[batch.topic, batch.partition]])
-            for batch in read
-        ]
-        return [batch for batch in cut if batch.records]
+    def _read(self, committed: Mapping[PartitionId, int]) -> list[Batch]:
+        """Return the next events of all partitions, up to the committed offsets."""
+        unread = [(*partition, offset) for partition, offset in self.offsets.items() if offset < committed[partition]]
+        batches = self._log.read_together(unread, BATCH_RECORDS, BATCH_BYTES) if unread else []
+        limited = []
+        for batch in batches:
+            end = committed[batch.topic, batch.partition]
+            limited.append(replace(batch, records=[record for record in batch.records if record.offset < end]))
+        return [batch for batch in limited if batch.records]
 
     def _seeds(self) -> Iterator[Record]:
-        """The records in use, as far as they come from events that the log no longer holds."""
+        """Yield the parts of the current records that come from events that the log no longer contains."""
         table = tables.records
-        found = self._used.execution_options(yield_per=1_000).execute(select(table).order_by(table.c.key))
-        for row in found:
+        rows = self._used.execution_options(yield_per=1_000).execute(select(table).order_by(table.c.key))
+        for row in rows:
             record = _decode(row.body)
             if record.entity in self._maps.entities and (seed := self._seed(record)) is not None:
                 yield seed
 
     def _messages(self) -> Iterator[tuple[Any, ...]]:
-        """The rows of the error log whose events the log no longer holds."""
+        """Yield the rows of the error log whose events the event log no longer contains."""
         for row in self._used.execution_options(yield_per=1_000).execute(select(tables.process_messages)):
             if self._is_gone(_decode_message(row.body).evidence):
                 yield tuple(row)
 
     def _deletions(self) -> list[tuple[Any, ...]]:
-        """What people deleted, as far as their commands may be gone; those that are there say the same again."""
+        """Return the deletions of errors, because their commands may be deleted. Remaining commands repeat the same."""
         return [tuple(row) for row in self._used.execute(select(tables.deletions))]
 
     def _seed(self, record: Record) -> Record | None:
-        gone = [self._is_gone(evidence) for evidence in record.evidence]
+        """Return the part of a record that comes from deleted events; None if there is none."""
         deleted = record.deleted if record.deleted is not None and self._is_gone(record.deleted) else None
-        if not any(gone) and deleted is None:
+        kept = [index for index, evidence in enumerate(record.evidence) if self._is_gone(evidence)]
+        if not kept and deleted is None:
             return None
-        kept = [index for index, is_gone in enumerate(gone) if is_gone]
-        place = {old: new for new, old in enumerate(kept)}
+        new_index = {old: new for new, old in enumerate(kept)}
         evidence = [record.evidence[index] for index in kept]
-        values = {name: value for name, value in record.values.items() if record.by.get(name, 0) in place}
-        by = {name: index for name in values if (index := place[record.by.get(name, 0)])}
+        values = {name: value for name, value in record.values.items() if record.by.get(name, 0) in new_index}
+        by = {name: index for name in values if (index := new_index[record.by.get(name, 0)])}
         return Record(record.key, record.entity, None, deleted, evidence, values, by, [], [], record.read)
 
     def _is_gone(self, evidence: Evidence) -> bool:
-        start = self.places.get((evidence.topic, evidence.partition))
+        """Return True if the log no longer contains the event."""
+        start = self.offsets.get((evidence.topic, evidence.partition))
         return start is not None and evidence.offset < start
 
 
-def reached(connection: Connection) -> dict[PartitionId, int]:
-    """Where the store in use has read to."""
+def committed_offsets(connection: Connection) -> dict[PartitionId, int]:
+    """Return the committed offset of each partition of a store."""
     return {(row.topic, row.partition): row.next for row in connection.execute(select(tables.offsets))}

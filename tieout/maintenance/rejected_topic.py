@@ -1,7 +1,6 @@
-"""The events that could not be understood (R7): kept on a topic with their bytes and the reason, until they are sent
-again.
+"""Dead letters: events that could not be decoded, on a topic with their bytes and the reason (R7).
 
-An event that was sent again leaves a tombstone under its key, its original place, so that it is no longer listed.
+When an event is resubmitted, a tombstone under its key, its original location, removes it from the list.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ from streams.topics import REJECTED
 from tieout.maintenance import topic_reader
 
 SENT_AGAIN = "tieout-sent-again-as"
-"""The header of a tombstone: where the event stands now."""
+"""The header of a tombstone with the new location of the event."""
 
 
 class Rejection(RejectedEvent, frozen=True):
@@ -25,30 +24,30 @@ class Rejection(RejectedEvent, frozen=True):
 
     @property
     def id(self) -> str:
-        """Its original place: topic, partition and offset."""
+        """The original location: topic, partition and offset."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
     def as_json(self) -> dict[str, Any]:
-        """For programs: `value` is its bytes in base64, `text` the same where it is text."""
-        told = {"id": self.id, **as_json(self), "bytes": len(self.value or b"")}
+        """Return the members of the JSON output: `value` is base64; `text` is null if the bytes are not UTF-8."""
+        members = {"id": self.id, **as_json(self), "bytes": len(self.value or b"")}
         try:
-            told["text"] = None if self.value is None else self.value.decode()
+            members["text"] = None if self.value is None else self.value.decode()
         except UnicodeDecodeError:
-            told["text"] = None
-        return told
+            members["text"] = None
+        return members
 
 
 def rejections(log: EventLog, prefix: str) -> list[Rejection]:
-    """The rejected events that were not sent again, in the order they were rejected; one that was published twice comes
-    once.
+    """Return the rejected events that were not resubmitted, in the order of rejection, each once even if it was
+    published twice.
     """
-    found: dict[bytes | None, Rejection] = {}
+    listed: dict[bytes | None, Rejection] = {}
     for record in topic_reader.records(log, REJECTED.full_name(prefix)):
         if record.value is None:
-            found.pop(record.key, None)
+            listed.pop(record.key, None)
         else:
-            found.setdefault(record.key, _rejection(record, record.value))
-    return list(found.values())
+            listed.setdefault(record.key, _rejection(record, record.value))
+    return list(listed.values())
 
 
 def _rejection(record: LogRecord, value: bytes) -> Rejection:
@@ -58,16 +57,16 @@ def _rejection(record: LogRecord, value: bytes) -> Rejection:
 
 
 def find(log: EventLog, prefix: str, identifier: str) -> Rejection:
-    """A rejected event by its id, with or without the prefix. Raises `QueryError`."""
-    wanted = {identifier, f"{prefix}.{identifier}"}
+    """Return a rejected event by its id, with or without the prefix. Raises `QueryError` if there is none."""
+    names = {identifier, f"{prefix}.{identifier}"}
     for event in rejections(log, prefix):
-        if event.id in wanted:
+        if event.id in names:
             return event
     raise QueryError(f"there is no rejected event {identifier!r}; `tieout rejected list` shows those there are.")
 
 
-def alike(events: Iterable[Rejection], reason: str) -> Iterator[Rejection]:
-    """Those whose reason contains a text, whatever its case."""
+def with_reason(events: Iterable[Rejection], reason: str) -> Iterator[Rejection]:
+    """Filter by a text in the reason, ignoring case."""
     return (event for event in events if reason.casefold() in event.reason.casefold())
 
 
@@ -82,34 +81,36 @@ def page(
     after: str | None,
     limit: int,
 ) -> tuple[list[Rejection], int]:
-    """At most `limit` of the events that meet all filters, and how many more follow: those after the id `after` whose
-    reason contains a text, of a topic with or without the prefix, rejected from `start` to `end` (dates in UTC, both
-    included). Raises `QueryError` where no event has the id.
+    """Return a page of at most `limit` events that meet all filters, and the number of further events.
+
+    The page starts after the event with the id `after`. `reason` is a text in the reason, `topic` a name with or
+    without the prefix; `start` and `end` are dates in UTC, both inclusive. Raises `QueryError` if no event has the id.
     """
     if after is not None:
         ids = [event.id for event in events]
-        known = next((name for name in (after, f"{prefix}.{after}") if name in ids), None)
-        if known is None:
+        last_id = next((name for name in (after, f"{prefix}.{after}") if name in ids), None)
+        if last_id is None:
             raise QueryError(f"there is no rejected event {after!r} to go on after: list without --after.")
-        events = events[ids.index(known) + 1 :]
-    found = [
+        events = events[ids.index(last_id) + 1 :]
+    matching = [
         event
-        for event in alike(events, reason)
+        for event in with_reason(events, reason)
         if (topic is None or event.topic in (topic, f"{prefix}.{topic}"))
         and (start or "") <= event.rejected_at[:10] <= (end or "9999-12-31")
     ]
-    return found[:limit], max(0, len(found) - limit)
+    return matching[:limit], max(0, len(matching) - limit)
 
 
 def resubmit(log: EventLog, prefix: str, events: Iterable[Rejection]) -> int:
-    """Put events onto their topics again, byte for byte, to be read under today's maps; returns how many.
+    """Append events to their topics again, byte for byte, to be read under the current maps. Return their number.
 
-    Should this end between the two steps, an event is sent again and still listed: reading it twice changes nothing.
+    If this is interrupted between the two appends, an event is resubmitted and still listed. That is harmless, because
+    an event that arrives twice counts once.
     """
     sent = 0
     for event in events:
-        again = NewRecord(event.topic, event.key, event.value, tuple(event.headers))
-        [(partition, offset)] = log.append([again])
+        record = NewRecord(event.topic, event.key, event.value, tuple(event.headers))
+        [(partition, offset)] = log.append([record])
         header = (SENT_AGAIN, f"{event.topic}/{partition}/{offset}".encode())
         log.append([NewRecord(REJECTED.full_name(prefix), event.id.encode(), None, (header,))])
         sent += 1

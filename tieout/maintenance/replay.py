@@ -1,9 +1,9 @@
-"""Replaying: the store is rebuilt from the topics under today's maps beside the one in use, what would change is shown,
-and the rebuilt one takes its place in one step (R70).
+"""Replay: rebuilds the store from the topics under the current maps, shows the difference, and swaps it in atomically
+(R70).
 
-Readers never wait, and see the one or the other. The worker goes on meanwhile; only while the rebuilt store is put in
-place does it wait, and then it starts again on that one. Nothing of the store in use is touched before, so a replay
-that is given up leaves nothing behind.
+Readers never wait, and see either the old or the new content. The worker continues during the rebuild; it waits only
+for the swap, and then restarts on the new content. The store in use is not changed before the swap, so an abandoned
+replay has no effect.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,9 +19,8 @@ from store.projection.writer import GENERATION, build_settings, generation
 from store.proof.swap import Difference, compare, swap_in
 from store.schema import tables
 from store.schema.bulk_sql import upsert
-from streams.log import EventLog
 from tieout.bootstrap import load_maps, open_log, open_store, projected_topics
-from tieout.maintenance.rebuild import Rebuilding, Report, reached, scratch_store
+from tieout.maintenance.rebuild import Rebuilding, Report, committed_offsets, scratch_store
 from tieout.settings import Settings
 from tieout.worker.log_continuity import require_same_log
 
@@ -29,21 +28,29 @@ ROWS_BETWEEN_REPORTS: Final = 1_000
 
 
 class Replay:
-    """A rebuilt store beside the one in use. `difference` is what putting it in place would change."""
+    """A rebuilt store that can replace the one in use. `difference` is what the swap would change."""
 
     def __init__(
-        self, settings: Settings, maps: Maps, used: Engine, rebuilt: Engine, rebuilding: Rebuilding, found: Difference
+        self,
+        settings: Settings,
+        maps: Maps,
+        used: Engine,
+        rebuilt: Engine,
+        rebuilding: Rebuilding,
+        difference: Difference,
     ) -> None:
         self._settings = settings
         self._maps = maps
         self._used = used
         self._rebuilt = rebuilt
         self._rebuilding = rebuilding
-        self.difference = found
+        self.difference = difference
 
-    def put_in_place(self, report: Report, on_rows: Callable[[int], None] = lambda rows: None) -> None:
-        """Follow the log to where the store in use is, and make the rebuilt one that, in one transaction. Raises
-        `QueryError` when another environment was pinned since it was rebuilt.
+    def swap(self, report: Report, on_rows: Callable[[int], None] = lambda rows: None) -> None:
+        """Read up to the committed offsets, and replace the content of the store in use in one transaction.
+
+        `on_rows` receives the number of rows written. Raises `QueryError` if the pinned environments have changed since
+        the rebuild.
         """
         written = 0
 
@@ -54,10 +61,10 @@ class Replay:
                 on_rows(written)
 
         with self._used.begin() as using, self._used_reader() as reader:
-            _lock_out_the_writer(using)
+            _block_writer(using)
             with reader.connect() as used, used.begin():
                 self._rebuilding.check_pins(used)
-                self._rebuilding.go_on(reached(used), report)
+                self._rebuilding.read_to(committed_offsets(used), report)
                 with self._rebuilt.connect() as rebuilt:
                     swap_in(using, used, rebuilt, count)
             upsert(using, tables.settings, list(build_settings(self._maps, self._settings.companies).items()))
@@ -71,14 +78,13 @@ class Replay:
 
 
 @contextmanager
-def rehearsed(
+def prepare_replay(
     settings: Settings, within: Callable[[str, str], bool], report: Report = lambda done, total: None
 ) -> Iterator[Replay]:
-    """Rebuild the store up to where the one in use has read, and compare; `within` tells by company and date which
-    documents are looked at. At the end everything is removed that was not put in place.
+    """Rebuild the store up to the committed offsets within the block, and compare. `within` selects the documents to
+    compare by company and date. A rebuild that was not swapped in is removed at the end of the block.
 
-    Raises `QueryError` when the store in use was never written, and `LogDiffers` when it was filled from another
-    log.
+    Raises `QueryError` if the store in use has never been written, `LogDiffers` if it was built from another log.
     """
     maps = load_maps(settings)
     with (
@@ -89,27 +95,22 @@ def rehearsed(
         reader.connect() as before,
         before.begin(),
     ):
-        places = reached(before)
+        committed = committed_offsets(before)
         require_same_log(before, log, projected_topics(settings))
-        if not places:
+        if not committed:
             raise QueryError("the store has read nothing yet, so there is nothing to replay: start `tieout run`.")
-        rebuilding = _begun(log, before, rebuilt, maps, settings)
-        rebuilding.go_on(places, report)
+        rebuilding = Rebuilding(log, before, rebuilt, maps, settings)
+        rebuilding.begin(committed)
+        rebuilding.read_to(committed, report)
         with rebuilt.connect() as after:
-            found = compare(before, after, within)
+            difference = compare(before, after, within)
         before.rollback()
-        yield Replay(settings, maps, used, rebuilt, rebuilding, found)
+        yield Replay(settings, maps, used, rebuilt, rebuilding, difference)
 
 
-def _begun(log: EventLog, used: Connection, rebuilt: Engine, maps: Maps, settings: Settings) -> Rebuilding:
-    rebuilding = Rebuilding(log, used, rebuilt, maps, settings)
-    rebuilding.begin(reached(used))
-    return rebuilding
-
-
-def _lock_out_the_writer(using: Connection) -> None:
-    """Have the writer's next transaction wait for this one. On SQLite it does so already, and SQLAlchemy leaves
-    `FOR UPDATE` out.
+def _block_writer(using: Connection) -> None:
+    """Make the next transaction of the writer wait for this one. SQLite does so without a lock of its own, and
+    SQLAlchemy omits `FOR UPDATE` there.
     """
     using.execute(select(tables.offsets).with_for_update())
     using.execute(select(tables.leases).where(tables.leases.c.name == WRITER).with_for_update())

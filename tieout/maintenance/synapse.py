@@ -35,7 +35,7 @@ from tieout.maintenance.ingest import BATCH_BYTES, Ingested
 
 EVENT_BYTES: Final = 256 * 1024
 ROW_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_024
-"""A row is an event, with the name of its table beside."""
+"""The limit of a row, which becomes an event together with the name of its table."""
 MODEL_BYTES_MAX: Final = 64 * 1024 * 1024
 
 _INTERVAL: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}[.:]\d{2}[.:]\d{2}(\.\d+)?Z?", re.ASCII | re.IGNORECASE)
@@ -79,8 +79,8 @@ class _File(NamedTuple):
     attributes: list[_Attribute]
     entity: EntityMap
     again: Mapping[tuple[str, int], int]
-    """Of the rows of its table that were inserted again after a delete: by RecId and the version of the delete, when
-    the first insert after it was made (microseconds since 1970 UTC).
+    """Rows of the table that were inserted again after a delete: by RecId and version of the delete, the time of the
+    first insert after it (microseconds since 1970 UTC).
     """
 
 
@@ -170,8 +170,8 @@ def _parts(folder: Path, link: str | None, maps: Maps, refuse: Refuse) -> list[_
                 f"{folder} is no folder of Synapse Link: there is neither a model.json nor a folder of one."
             )
         return _changed(_files_of(folder, maps, refuse), folder, link)
-    for place in sorted(path for path in folder.iterdir() if path.is_dir() and maps.find(path.name) is not None):
-        refuse(str(place), "a table beside folders of intervals is not read: ingest its folder by itself")
+    for table in sorted(path for path in folder.iterdir() if path.is_dir() and maps.find(path.name) is not None):
+        refuse(str(table), "a table beside folders of intervals is not read: ingest its folder by itself")
     parts = []
     for interval in intervals:
         # model.json is written when the folder is complete; later folders cannot be complete before it.
@@ -195,32 +195,32 @@ def _is_complete(interval: Path) -> bool:
 
 
 def _changed(files: list[_File], folder: Path, link: str | None) -> list[_FileGroup]:
-    """The files that are new or have changed since the last run."""
-    known = _files.decode(link) if link is not None and link.startswith("{") else {}
+    """Return the files that are new or have changed since the last run."""
+    read = _files.decode(link) if link is not None and link.startswith("{") else {}
     sizes = {}
     for file in files:
         stat = file.path.stat()
         sizes[str(file.path.relative_to(folder))] = f"{stat.st_size}/{stat.st_mtime_ns}"
-    left = [file for file in files if known.get(name := str(file.path.relative_to(folder))) != sizes[name]]
-    return [_FileGroup(left, _json(sizes).decode())] if left else []
+    changed = [file for file in files if read.get(name := str(file.path.relative_to(folder))) != sizes[name]]
+    return [_FileGroup(changed, _json(sizes).decode())] if changed else []
 
 
 def _files_of(part: Path, maps: Maps, refuse: Refuse) -> list[_File]:
-    """The files of the mapped tables that the model describes."""
+    """Return the files of the mapped tables that the model describes."""
     model = part / "model.json"
     try:
         with model.open("rb") as stream:
-            read = _model.decode(stream.read(MODEL_BYTES_MAX))
+            schema = _model.decode(stream.read(MODEL_BYTES_MAX))
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         refuse(str(model), f"no model of Synapse Link, so nothing beside it can be read: {error}")
         return []
-    tables = {table.name.lower(): table for table in read.entities}
+    tables = {table.name.lower(): table for table in schema.entities}
     files = []
-    for place in sorted(path for path in part.iterdir() if path.is_dir()):
-        entity, table = maps.find(place.name), tables.get(place.name.lower())
+    for folder in sorted(path for path in part.iterdir() if path.is_dir()):
+        entity, table = maps.find(folder.name), tables.get(folder.name.lower())
         if entity is None or entity.role.name == "later":
             continue
-        inside = sorted(path for path in place.rglob("*") if path.is_file())
+        inside = sorted(path for path in folder.rglob("*") if path.is_file())
         paths = [path for path in inside if path.suffix.lower() == ".csv"]
         for path in inside:
             if path not in paths and path.suffix.lower() != ".json":
@@ -228,40 +228,44 @@ def _files_of(part: Path, maps: Maps, refuse: Refuse) -> list[_File]:
         if not paths:
             continue
         if table is None:
-            refuse(str(place), f"{model} does not describe this table")
+            refuse(str(folder), f"{model} does not describe this table")
             continue
         again = _inserted_again(paths, table.attributes)
-        files += [_File(path, place.name, table.attributes, entity, again) for path in paths]
+        files += [_File(path, folder.name, table.attributes, entity, again) for path in paths]
     return files
 
 
 def _inserted_again(paths: Sequence[Path], attributes: list[_Attribute]) -> dict[tuple[str, int], int]:
-    """See `_File.again`. What cannot be read here is refused where the rows are."""
+    """Return the value of `_File.again`. Faults are ignored here; `_rows` reports them."""
     deletes: dict[str, list[int]] = {}
     for row in _in_all(paths, attributes):
-        if _says_deleted(row) and (version := version_of(row)):
+        if _is_deleted(row) and (version := version_of(row)):
             deletes.setdefault(str(row.get("recid") or row.get("Id")), []).append(version)
-    found: dict[tuple[str, int], int] = {}
+    inserted: dict[tuple[str, int], int] = {}
     for row in _in_all(paths, attributes) if deletes else ():
         name = str(row.get("recid") or row.get("Id"))
-        if name not in deletes or _says_deleted(row) or (at := changed_at(row)) is None:
+        if name not in deletes or _is_deleted(row) or (at := changed_at(row)) is None:
             continue
         for version in deletes[name]:
             if version < version_of(row):
-                found[name, version] = min(at, found.get((name, version), at))
-    return found
+                inserted[name, version] = min(at, inserted.get((name, version), at))
+    return inserted
 
 
 def _in_all(paths: Sequence[Path], attributes: list[_Attribute]) -> Iterator[dict[str, Any]]:
-    """The rows of several files, with the columns that tell their order alone."""
-    places = [(number, one) for number, one in enumerate(attributes) if one.name in _OF_ORDER]
+    """Yield the rows of several files, with the columns that determine their order only."""
+    columns = [(number, attribute) for number, attribute in enumerate(attributes) if attribute.name in _OF_ORDER]
     for path in paths:
         with suppress(OSError, csv.Error, UnicodeDecodeError), path.open(encoding="utf-8-sig", newline="") as stream:
             for cells in csv.reader(stream, strict=True):
-                yield {one.name: _value(cells[at], one.type) for at, one in places if at < len(cells)}
+                yield {
+                    attribute.name: _value(cells[number], attribute.type)
+                    for number, attribute in columns
+                    if number < len(cells)
+                }
 
 
-def _says_deleted(row: dict[str, Any]) -> bool:
+def _is_deleted(row: dict[str, Any]) -> bool:
     try:
         return is_deleted(row.get("IsDelete"))
     except Rejected:
@@ -317,9 +321,9 @@ def _rows(file: _File, refuse: Refuse) -> Iterator[bytes]:
 
 
 def _inserted_after(file: _File, values: dict[str, Any]) -> int | None:
-    """When the row that is deleted here was inserted again; None when it was not."""
+    """Return the time at which a deleted row was inserted again; None if it was not."""
     name = str(values.get("recid") or values.get("Id"))
-    return file.again.get((name, version_of(values))) if _says_deleted(values) else None
+    return file.again.get((name, version_of(values))) if _is_deleted(values) else None
 
 
 def _value(text: str, kind: str) -> Any:

@@ -1,7 +1,7 @@
-"""Does the store say what its topics say? Everything is computed anew in a store of its own and compared (R72); what
-events do not say is compared with the state topic.
+"""Verifies the store: rebuilds it from its topics in a temporary store, and compares the canonical dumps (R72). State
+that events do not contain is compared with the state topic.
 
-Nothing is published and nothing of the installation is changed: the log and the store are opened for reading.
+Nothing is published or changed: the log and the store are opened for reading.
 """
 
 from collections import Counter, deque
@@ -18,26 +18,27 @@ from store.proof.dump import contents, dump
 from store.schema import tables
 from streams.embedded.salvage import check_whole
 from tieout.bootstrap import load_maps, open_log, open_store, projected_topics
-from tieout.maintenance.rebuild import Rebuilding, reached, scratch_store
+from tieout.maintenance.rebuild import Rebuilding, committed_offsets, scratch_store
 from tieout.settings import Settings
 from tieout.worker.log_continuity import require_same_log
 from tieout.worker.state_topic import find_differences
 
 DIFFERENCES_MAX: Final = 100
-"""More are not looked for: a store that differs in a hundred places is rebuilt, not mended."""
+"""The comparison stops there: a store with a hundred differences is rebuilt, not corrected."""
 
 DumpLine = dict[str, Any]
 """A line of the canonical dump, decoded from JSON."""
 
-# The primary keys of the tables that a dump holds row by row.
-_NAMES: Final = tuple("id key company kind date views currency accounting_currency source token record".split())
+# The primary keys of the tables that a dump contains row by row.
+_KEYS: Final = tuple("id key company kind date views currency accounting_currency source token record".split())
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A line of the canonical dump, or a row of the state, that is not the same, or is in one of the two alone. Of the
-    state, what is `computed` is what its topic says.
+    """A line of the canonical dump, or a row of the state, that differs or is missing on one side (None).
+
+    For the state, `computed` is the value on its topic.
     """
 
     what: str
@@ -46,7 +47,7 @@ class Difference(msgspec.Struct, frozen=True):
     computed: DumpLine | None
 
     def members(self) -> Iterator[tuple[str, Any, Any]]:
-        """What differs: (member, in the store, computed)."""
+        """Yield the members that differ: (member, value in the store, computed value)."""
         stored, computed = self.stored or {}, self.computed or {}
         if self.stored is None or self.computed is None:
             yield "all of it", self.stored, self.computed
@@ -57,12 +58,12 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def verify(settings: Settings, on_progress: Callable[[int, int], None] = lambda done, total: None) -> list[Difference]:
-    """Compute the store anew from the topics, up to where it has read them, and return the first differences. Before,
-    the log itself is checked.
+    """Rebuild the store from the topics up to its committed offsets, and return the first differences. The checksums of
+    an embedded log are verified before.
 
-    `on_progress` is told how many of how many events are read. A worker may go on meanwhile. Raises `StoreError` when
-    the store was built under other maps, `QueryError` while a worker has decisions to make again, `LogDiffers` when
-    it is not the log that the store was filled from, and `LogDamaged`.
+    `on_progress` receives the number of events read and their total. A worker may continue meanwhile. Raises
+    `StoreError` if the store was built under other maps, `QueryError` while re-evaluations are pending, `LogDiffers` if
+    the store was built from another log, and `LogDamaged`.
     """
     maps = load_maps(settings)
     with (
@@ -72,20 +73,21 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None] = lambda 
         open_log(settings, write=False) as log,
         scratch_store() as scratch,
     ):
-        # The first question fixes the state that all later ones see.
-        places = reached(connection)
+        # The first query determines the snapshot of all later ones.
+        committed = committed_offsets(connection)
         _check_comparable(connection, maps)
         require_same_log(connection, log, projected_topics(settings))
         if settings.log_file is not None:
             check_whole(settings.log_file)
         rebuilding = Rebuilding(log, connection, scratch, maps, settings)
-        rebuilding.begin(places)
-        rebuilding.go_on(places, on_progress)
-        found = differences(contents(connection), dump(scratch))
-        kept = find_differences(engine, log, settings.prefix)
-    return [*found, *(Difference("state", " ".join(map(str, one.key)), one.stored, one.published) for one in kept)][
-        :DIFFERENCES_MAX
-    ]
+        rebuilding.begin(committed)
+        rebuilding.read_to(committed, on_progress)
+        of_events = differences(contents(connection), dump(scratch))
+        of_state = [
+            Difference("state", " ".join(map(str, row.key)), row.stored, row.published)
+            for row in find_differences(engine, log, settings.prefix)
+        ]
+    return [*of_events, *of_state][:DIFFERENCES_MAX]
 
 
 def _check_comparable(connection: Connection, maps: Maps) -> None:
@@ -104,25 +106,26 @@ def _check_comparable(connection: Connection, maps: Maps) -> None:
 def differences(
     stored: Iterable[DumpLine], computed: Iterable[DumpLine], most: int = DIFFERENCES_MAX
 ) -> list[Difference]:
-    """The first differences of two dumps. Lines that are in one alone do not make those after them differ."""
+    """Return the first differences of two dumps. A line that is in one dump only does not affect the lines after it."""
     only_stored: Counter[bytes] = Counter()
     only_computed: Counter[bytes] = Counter()
-    for one, other in zip_longest(map(_comparable, stored), map(_comparable, computed)):
-        if one == other:
+    for stored_line, computed_line in zip_longest(map(_comparable, stored), map(_comparable, computed)):
+        if stored_line == computed_line:
             continue
-        _unmatched(one, only_stored, only_computed)
-        _unmatched(other, only_computed, only_stored)
+        _count_unmatched(stored_line, only_stored, only_computed)
+        _count_unmatched(computed_line, only_computed, only_stored)
         if min(len(only_stored), len(only_computed)) > most or max(len(only_stored), len(only_computed)) > 100 * most:
             break
     return _paired(only_stored, only_computed)[:most]
 
 
 def _comparable(line: DumpLine) -> bytes:
-    """A line and, before it, what kind of line it is: its first member, which sorting would move."""
+    """Encode a line with sorted members, after its kind: the first member, which sorting would move."""
     return _encode([next(iter(line)), line])
 
 
-def _unmatched(line: bytes | None, here: Counter[bytes], there: Counter[bytes]) -> None:
+def _count_unmatched(line: bytes | None, here: Counter[bytes], there: Counter[bytes]) -> None:
+    """Count a line as unmatched `here`, or remove its match from those `there`."""
     if line is None:
         return
     if there[line] > 0:
@@ -134,22 +137,22 @@ def _unmatched(line: bytes | None, here: Counter[bytes], there: Counter[bytes]) 
 
 
 def _paired(stored: Counter[bytes], computed: Counter[bytes]) -> list[Difference]:
-    """Lines about one thing side by side."""
-    others: dict[tuple[str, str], deque[DumpLine]] = {}
-    for what, line in map(msgspec.json.decode, computed.elements()):
-        others.setdefault(_about(what, line), deque()).append(line)
-    found = []
-    for what, line in map(msgspec.json.decode, stored.elements()):
-        about = _about(what, line)
-        partner = others[about].popleft() if others.get(about) else None
-        found.append(Difference(*about, line, partner))
-    found += [Difference(*about, None, line) for about, lines in others.items() for line in lines]
-    return found
+    """Pair the lines of the same row."""
+    unpaired: dict[tuple[str, str], deque[DumpLine]] = {}
+    for kind, line in map(msgspec.json.decode, computed.elements()):
+        unpaired.setdefault(_name_of(kind, line), deque()).append(line)
+    pairs = []
+    for kind, line in map(msgspec.json.decode, stored.elements()):
+        name = _name_of(kind, line)
+        partner = unpaired[name].popleft() if unpaired.get(name) else None
+        pairs.append(Difference(*name, line, partner))
+    pairs += [Difference(*name, None, line) for name, lines in unpaired.items() for line in lines]
+    return pairs
 
 
-def _about(what: str, line: DumpLine) -> tuple[str, str]:
-    """What a line is about: the kind of thing, and its name."""
-    named = line[what]
-    if isinstance(named, dict):
-        named = " ".join(str(named[name]) for name in _NAMES if name in named)
-    return what, named if isinstance(named, str) else " ".join(map(str, named))
+def _name_of(kind: str, line: DumpLine) -> tuple[str, str]:
+    """Return the kind of a line, and the primary key of its row as text."""
+    row = line[kind]
+    if isinstance(row, dict):
+        row = " ".join(str(row[column]) for column in _KEYS if column in row)
+    return kind, row if isinstance(row, str) else " ".join(map(str, row))

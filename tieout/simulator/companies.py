@@ -52,7 +52,7 @@ def deliver(
         return Delivery(simulation.events, simulation.today, simulation.companies)
     if company != "large":
         raise ValueError(
-            f"there is no made-up company {company!r}; there are: {', '.join(NAMES)}"
+            f"there is no simulated company {company!r}; there are: {', '.join(NAMES)}"
             if company not in NAMES
             else "the small company is that of the documented screenshots: number of documents, mishaps, silence and "
             "missing heartbeats are for the large one"
@@ -78,7 +78,7 @@ def simulate(company: str = "small", seed: int = 1, deliver: bool = True) -> Sim
     The heartbeats of both systems stay last: they declare that everything before them has been sent.
     """
     if company != "small":
-        raise ValueError(f"there is no made-up company {company!r} that is generated at once; there is: small")
+        raise ValueError(f"there is no simulated company {company!r} that is generated at once; there is: small")
     scenario = small.play(seed)
     events = scenario.recorder.events()
     reports = scenario.recorder.process_events()
