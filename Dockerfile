@@ -1,8 +1,8 @@
-# The product in a small image that runs as nobody in particular. What it is told it is told by TIEOUT_* variables.
+# The product in a small image that runs as an unprivileged user. TIEOUT_* variables configure it.
 ARG PYTHON_IMAGE=python:3.11-slim
 
 FROM ${PYTHON_IMAGE} AS build
-# For a package index of your own.
+# An alternative package index.
 ARG PIP_INDEX_URL
 WORKDIR /source
 COPY requirements.lock ./
@@ -15,7 +15,7 @@ COPY streams streams
 COPY handlers handlers
 COPY store store
 COPY tieout tieout
-# What only installing takes stays behind.
+# Remove what only the installation needs.
 RUN /opt/tieout/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
     && /opt/tieout/bin/pip uninstall --quiet --yes hatchling editables pathspec pluggy trove-classifiers setuptools pip \
     && find /opt/tieout -name tests -type d -prune -exec rm -rf {} + \
@@ -29,7 +29,7 @@ ENV PATH=/opt/tieout/bin:$PATH PYTHONDONTWRITEBYTECODE=1 TIEOUT_METRICS=0.0.0.0:
 USER tieout
 WORKDIR /var/lib/tieout
 EXPOSE 9464
-# Whether the process lives; whether it is ready is told at /readyz.
+# Liveness; readiness is at /readyz.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python3", "-c", \
     "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['TIEOUT_METRICS'].rpartition(':')[2] + '/healthz', timeout=4)"]
 ENTRYPOINT ["tieout"]
