@@ -327,9 +327,9 @@ def _time(context: Context) -> int:
             at = operation_time(context.event_time)
     if at is None:
         members = "$.OperationCreatedOn" if context.event_time is None else "$.OperationCreatedOn or $.EventTime"
-        told = context.created if context.event_time is None else context.event_time
+        time = context.created if context.event_time is None else context.event_time
         raise Rejected(
-            f"the event cannot be ordered: {excerpt(told)} at {members} is no time, and the row has no modifiedon"
+            f"the event cannot be ordered: {excerpt(time)} at {members} is no time, and the row has no modifiedon"
         )
     return at
 
@@ -351,8 +351,8 @@ def _finance_id(row: str, columns: dict[str, Any]) -> str:
     as it came.
     """
     for name in REC_ID_COLUMNS:
-        if found := parse_rec_id(columns.get(name)):
-            return found
+        if number := parse_rec_id(columns.get(name)):
+            return number
     return (rec_id(row) if row[8:19] == "-0000-0000-" else None) or row
 
 
@@ -370,8 +370,8 @@ def _target_id(target: _Target | None, entity: str) -> str:
     """Return the row id of a target, else that of its key column; empty if both are missing."""
     if target is None:
         return ""
-    if found := row_guid(target.id):
-        return found
+    if identifier := row_guid(target.id):
+        return identifier
     key = f"{entity}id"
     return next((row_guid(item.value) for item in reversed(target.attributes or ()) if item.key == key), "")
 
@@ -383,8 +383,8 @@ def _created_id(context: Context) -> str:
 
 def _output_ids(context: Context) -> list[str]:
     """Return the ids that `CreateMultiple` assigned, in the order of its rows."""
-    found = _output(context, "Ids")
-    return [row_guid(item) for item in found] if type(found) is list else []
+    ids = _output(context, "Ids")
+    return [row_guid(item) for item in ids] if type(ids) is list else []
 
 
 def _output(context: Context, name: str) -> Any:

@@ -83,8 +83,8 @@ def open_envelope(value: bytes) -> EnvelopeContent | None:
     """Unwrap a JSON object; None if it is no envelope. Raises `Rejected` if the envelope has no event."""
     members = _members.decode(value)
     if members.specversion is not msgspec.UNSET:
-        held = members.data if members.data is not msgspec.UNSET else members.data_base64
-        return None if held is msgspec.UNSET else _open_member(held, "a CloudEvent of another type")
+        member = members.data if members.data is not msgspec.UNSET else members.data_base64
+        return None if member is msgspec.UNSET else _open_member(member, "a CloudEvent of another type")
     if members.event_type is not msgspec.UNSET and members.data is not msgspec.UNSET:
         return _open_member(members.data, "an event of Event Grid")
     if members.content_data is not msgspec.UNSET:
@@ -112,42 +112,42 @@ def open_text(text: str) -> EnvelopeContent:
         raise Rejected(f"not an event: a JSON object is expected, this is a text: {reason}") from None
 
 
-def _open_member(held: _Member, name: str) -> EnvelopeContent:
+def _open_member(member: _Member, name: str) -> EnvelopeContent:
     try:
-        return EnvelopeContent(_content(bytes(held) if isinstance(held, msgspec.Raw) else b""), name)
+        return EnvelopeContent(_content(bytes(member) if isinstance(member, msgspec.Raw) else b""), name)
     except NOT_JSON as error:
         raise Rejected(f"in {name}: not JSON: {error}") from None
     except Rejected as reason:
         raise Rejected(f"in {name}: {reason}") from None
 
 
-def _content(held: bytes) -> bytes:
-    if held.startswith(b"{"):
-        return _from_object(held)
-    if held.startswith(b"["):
-        return held
-    if held.startswith(b'"'):
-        return _from_text(_text.decode(held))
-    raise Rejected(f"there is no event in it, but {held[:40].decode('utf-8', 'replace')}")
+def _content(content: bytes) -> bytes:
+    if content.startswith(b"{"):
+        return _from_object(content)
+    if content.startswith(b"["):
+        return content
+    if content.startswith(b'"'):
+        return _from_text(_text.decode(content))
+    raise Rejected(f"there is no event in it, but {content[:40].decode('utf-8', 'replace')}")
 
 
-def _from_object(held: bytes) -> bytes:
+def _from_object(content: bytes) -> bytes:
     """Return the event, after removing the message of a connector that the platform's envelope contains."""
     try:
-        union = _union.decode(held)
+        union = _union.decode(content)
     except msgspec.ValidationError:
-        members = _members.decode(held)
+        members = _members.decode(content)
         for inner in (members.content_data, members.message_body, members.content):
             if isinstance(inner, msgspec.Raw):
                 value = bytes(inner)
                 return _from_text(_text.decode(value)) if value.startswith(b'"') else value
-        return held
+        return content
     if isinstance(union.as_bytes, str):
         try:
             return union.as_bytes.encode("latin-1")
         except UnicodeEncodeError:
             return _from_text(union.as_bytes)
-    return _from_text(union.as_string) if isinstance(union.as_string, str) else held
+    return _from_text(union.as_string) if isinstance(union.as_string, str) else content
 
 
 def _from_text(text: str) -> bytes:

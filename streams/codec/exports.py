@@ -96,8 +96,8 @@ def _finance_id(row: dict[str, Any], number: str, *, virtual: bool) -> str:
     if number:
         return number
     identifier = guid(clean(row.get("Id"))) or ""
-    found = rec_id(identifier) if virtual or identifier[8:19] == "-0000-0000-" else None
-    return found or (identifier if virtual else "")
+    of_guid = rec_id(identifier) if virtual or identifier[8:19] == "-0000-0000-" else None
+    return of_guid or (identifier if virtual else "")
 
 
 def _first_number(row: dict[str, Any], names: tuple[str, ...]) -> str:

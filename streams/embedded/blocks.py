@@ -311,10 +311,10 @@ def _make_tables(connection: sqlite3.Connection) -> None:
 def _upgrade(connection: sqlite3.Connection) -> None:
     """Give a log of the previous format an identity, and checksums from its current ends on."""
     with written(connection):
-        found = connection.execute(_CONTENTS_UNCHECKED).fetchall()
+        rows = connection.execute(_CONTENTS_UNCHECKED).fetchall()
         for statement in _UPGRADES:
             connection.execute(statement)
-        for place, topic, number in found:
+        for place, topic, number in rows:
             end = end_by_blocks(connection, Partition(topic, number, place, 0))
             checksum = partition_checksum(Partition(topic, number, place, end), end)
             connection.execute("UPDATE partitions SET checked = ? WHERE place = ?", (end, place))
@@ -351,8 +351,8 @@ def written(connection: sqlite3.Connection) -> Iterator[None]:
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID:
-        what = "a store, not" if application == _STORE_ID else "a SQLite file, but not"
-        raise LogDamaged(f"{path} is {what} an event log: check TIEOUT_BROKER. The file was left as it is.")
+        kind = "a store, not" if application == _STORE_ID else "a SQLite file, but not"
+        raise LogDamaged(f"{path} is {kind} an event log: check TIEOUT_BROKER. The file was left as it is.")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version not in (FORMAT_VERSION, UNCHECKED_VERSION):
         raise LogDamaged(

@@ -196,13 +196,13 @@ class EmbeddedLog:
         problems = []
         for topic in topics:
             name = topic.full_name(prefix)
-            found = existing.get(name)
-            if found is None:
+            number = existing.get(name)
+            if number is None:
                 problems.append(f"Topic {name} is missing from {self._path}: start a worker, it makes its topics.")
-            elif found != topic.parts(partitions):
+            elif number != topic.parts(partitions):
                 problems.append(
-                    f"Topic {name} has {found} partitions and the settings say {partitions}: keys would change their "
-                    f"partition. Set the number of partitions to {found}, or start a new log in another file."
+                    f"Topic {name} has {number} partitions and the settings say {partitions}: keys would change their "
+                    f"partition. Set the number of partitions to {number}, or start a new log in another file."
                 )
         return problems
 
@@ -225,11 +225,11 @@ class EmbeddedLog:
             now = max(self._clock(), self._latest)
             filled, ends, placed = self._assign_offsets(records)
             rows = [filling.row(now) for filling in filled]
-            moved = [(end, partition_checksum(own, end), own.place) for own, end in ends.items()]
+            new_ends = [(end, partition_checksum(partition, end), partition.place) for partition, end in ends.items()]
             with self._writing() as connection:
                 connection.executemany(INSERT_BLOCK, rows)
-                connection.executemany(MOVE_END, moved)
-            self._ends.update({own.place: end for own, end in ends.items()})
+                connection.executemany(MOVE_END, new_ends)
+            self._ends.update({partition.place: end for partition, end in ends.items()})
             self._latest = now
         return placed
 
@@ -238,53 +238,53 @@ class EmbeddedLog:
 
     def read(self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int) -> list[LogRecord]:
         """Return records from an offset on. Raises `LogDamaged` or `OffsetOutOfRange`."""
-        own = self._partition_of(topic, partition)
+        target = self._partition_of(topic, partition)
         records: list[LogRecord] = []
         with self._using() as connection:
             # Read before the blocks, because a writer may append concurrently.
-            end = end_of(connection, self._path, own, self._checked)
-            wanted = {"low": own.low, "wanted": own.low + max(offset, 0), "high": own.high}
-            reached = max(offset, 0)
+            end = end_of(connection, self._path, target, self._checked)
+            bounds = {"low": target.low, "wanted": target.low + max(offset, 0), "high": target.high}
+            next_offset = max(offset, 0)
             # Closed immediately: an unfinished statement would prevent a checkpoint of the write-ahead log.
-            with closing(connection.execute(self._blocks_from, wanted)) as rows:
+            with closing(connection.execute(self._blocks_from, bounds)) as rows:
                 for number, row in enumerate(rows):
-                    block, items = self._read_block(own, row)
+                    block, items = self._read_block(target, row)
                     # Only the first block may begin before the offset. Nothing is ever deleted, so there are no gaps.
-                    if block.base > reached or (number and block.base != reached):
-                        raise damage(self._path, own, reached, block.base, "what stood there cannot be found")
+                    if block.base > next_offset or (number and block.base != next_offset):
+                        raise damage(self._path, target, next_offset, block.base, "what stood there cannot be found")
                     skip = max(offset - block.base, 0)
                     items = items[skip : skip + max_records - len(records)]
                     if len(block.body) > max_bytes:
                         items = _cut(items, max_bytes)
                     records += [
-                        LogRecord(topic, partition, place, block.time, key, value, headers)
-                        for place, (key, value, headers) in enumerate(items, block.base + skip)
+                        LogRecord(topic, partition, position, block.time, key, value, headers)
+                        for position, (key, value, headers) in enumerate(items, block.base + skip)
                     ]
-                    reached = block.end
-                    if reached <= offset < end:
-                        raise damage(self._path, own, reached, end, "what stood there cannot be found")
+                    next_offset = block.end
+                    if next_offset <= offset < end:
+                        raise damage(self._path, target, next_offset, end, "what stood there cannot be found")
                     max_bytes -= len(block.body)
                     if len(records) >= max_records or max_bytes <= 0:
                         break
                 else:
-                    if offset < end and reached < end:
-                        raise damage(self._path, own, reached, end, "what stood there cannot be found")
+                    if offset < end and next_offset < end:
+                        raise damage(self._path, target, next_offset, end, "what stood there cannot be found")
         if not records or offset < 0:
             self._check_range(topic, partition, offset)
         return records
 
-    def read_together(self, places: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
+    def read_together(self, positions: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
         """Return a batch for each position that has records, in proportion to the remaining ones."""
-        ends = self.ends([(topic, partition) for topic, partition, _ in places])
-        left = {place: ends[place[0], place[1]] - place[2] for place in places}
-        for place, own in left.items():
-            if own < 0:
-                self.read(*place, 1, 1)  # raises `OffsetOutOfRange`
-        found = [
+        ends = self.ends([(topic, partition) for topic, partition, _ in positions])
+        remaining = {position: ends[position[0], position[1]] - position[2] for position in positions}
+        for position, records in remaining.items():
+            if records < 0:
+                self.read(*position, 1, 1)  # raises `OffsetOutOfRange`
+        batches = [
             Batch(topic, partition, offset, self.read(topic, partition, offset, records, size))
-            for (topic, partition, offset), (records, size) in portions(left, max_records, max_bytes).items()
+            for (topic, partition, offset), (records, size) in portions(remaining, max_records, max_bytes).items()
         ]
-        return [batch for batch in found if batch.records]
+        return [batch for batch in batches if batch.records]
 
     def start_offset(self, topic: str, partition: int) -> int:
         """Return 0: nothing is ever deleted."""
@@ -293,31 +293,31 @@ class EmbeddedLog:
 
     def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset after the last record."""
-        own = self._partition_of(topic, partition)
+        target = self._partition_of(topic, partition)
         with self._using() as connection:
-            return end_of(connection, self._path, own, self._checked)
+            return end_of(connection, self._path, target, self._checked)
 
-    def ends(self, places: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+    def ends(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         """Return the end offsets of several partitions."""
-        return {place: self.end_offset(*place) for place in places}
+        return {partition: self.end_offset(*partition) for partition in partitions}
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """Return the offset of the first record at or after a time, found by bisection of the blocks."""
-        own = self._partition_of(topic, partition)
+        target = self._partition_of(topic, partition)
         last = end = self.end_offset(topic, partition)
         first = 0
         # Times never decrease within a partition, and a block has one time: bisect the offsets by blocks.
         while first < end:
-            block = self._extent_at(own, (first + end) // 2)
+            block = self._extent_at(target, (first + end) // 2)
             if block.time >= timestamp_ms:
                 end = block.base
             else:
                 first = block.end
         # The times on the way were not verified. The blocks on both sides of the result are.
-        if (first > 0 and self._block_at(own, first - 1).time >= timestamp_ms) or (
-            first < last and self._block_at(own, first).time < timestamp_ms
+        if (first > 0 and self._block_at(target, first - 1).time >= timestamp_ms) or (
+            first < last and self._block_at(target, first).time < timestamp_ms
         ):
-            raise damage(self._path, own, first, last, "the times before and after are not those that were given")
+            raise damage(self._path, target, first, last, "the times before and after are not those that were given")
         return first
 
     def close(self) -> None:
@@ -336,10 +336,10 @@ class EmbeddedLog:
             self._load_partitions(connection)
 
     def _load_partitions(self, connection: sqlite3.Connection) -> None:
-        self._identity, found = contents(connection, self._path, self._checked)
+        self._identity, rows = contents(connection, self._path, self._checked)
         partitions: dict[str, list[Partition]] = {}
-        for own in sorted(found):
-            partitions.setdefault(own.topic, []).append(own)
+        for partition in sorted(rows):
+            partitions.setdefault(partition.topic, []).append(partition)
         self._partitions = {topic: tuple(numbered) for topic, numbered in partitions.items()}
 
     def _find_ends(self) -> None:

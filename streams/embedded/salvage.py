@@ -106,13 +106,13 @@ def examine(path: Path, on_progress: Report = lambda records: None) -> LogState:
         state, partitions = _opened(connection, path)
         state.faults += _structure(connection)
         done = 0
-        for own in partitions:
-            found = _state_of(connection, own, state)
-            for piece in _walk(connection, own, found.end):
-                _count(piece, found)
+        for partition in partitions:
+            partition_state = _state_of(connection, partition, state)
+            for piece in _walk(connection, partition, partition_state.end):
+                _count(piece, partition_state)
                 done += piece.end - (piece.base if isinstance(piece, Block) else piece.first)
                 on_progress(done)
-            state.partitions.append(found)
+            state.partitions.append(partition_state)
     return state
 
 
@@ -124,8 +124,8 @@ def salvage(path: Path, to: Path, on_progress: Report = lambda records: None) ->
     if to.exists():
         raise LogFailed(f"{to} is there already: name a file that is not.")
     unfinished = to.with_name(to.name + ".unfinished")
-    for left in _files(unfinished):
-        left.unlink(missing_ok=True)
+    for leftover in _files(unfinished):
+        leftover.unlink(missing_ok=True)
     with (
         closing(acquire_lock(path.absolute())),
         closing(open_file(path, "read")) as connection,
@@ -135,11 +135,11 @@ def salvage(path: Path, to: Path, on_progress: Report = lambda records: None) ->
         with closing(open_file(unfinished, "write")) as new, translated(unfinished):
             done = 0
             hidden = _Hidden(file)
-            for own in partitions:
-                found = _state_of(connection, own, state)
-                pieces = _walk(connection, own, found.end, hidden)
-                done += _copy(pieces, new, own._replace(checked=0), found, done, on_progress)
-                state.partitions.append(found)
+            for partition in partitions:
+                partition_state = _state_of(connection, partition, state)
+                pieces = _walk(connection, partition, partition_state.end, hidden)
+                done += _copy(pieces, new, partition._replace(checked=0), partition_state, done, on_progress)
+                state.partitions.append(partition_state)
             with written(new):
                 count_partitions(new, state.identity or new_identity())
     unfinished.rename(to)
@@ -171,18 +171,18 @@ def _opened(connection: sqlite3.Connection, path: Path) -> tuple[LogState, list[
             names = {place: (topic, number) for place, topic, number in connection.execute(_NAMES)}
     partitions = []
     for place, topic, number, since, ends, checksum in rows:
-        own = Partition(topic, number, place, since)
-        if checked and checksum != partition_checksum(own, ends):
+        partition = Partition(topic, number, place, since)
+        if checked and checksum != partition_checksum(partition, ends):
             topic, number = names.get(place, (topic, number))
             state.faults.append(f"the row of {topic}, partition {number} is damaged")
             # Then a block without a checksum may be one of the previous format.
-            own = Partition(str(topic), number if isinstance(number, int) else 0, place, OFFSET_MASK)
+            partition = Partition(str(topic), number if isinstance(number, int) else 0, place, OFFSET_MASK)
         elif not checked:
-            own = own._replace(checked=OFFSET_MASK)
-        partitions.append(own)
-    there = {own.place for own in partitions}
+            partition = partition._replace(checked=OFFSET_MASK)
+        partitions.append(partition)
+    present = {partition.place for partition in partitions}
     for place, (topic, number) in names.items():
-        if place not in there:
+        if place not in present:
             state.faults.append(f"the row of {topic}, partition {number} cannot be found")
             partitions.append(Partition(topic, number, place, OFFSET_MASK))
     if checked and count is not None and count != len(partitions):
@@ -200,20 +200,20 @@ def _identity(connection: sqlite3.Connection, state: LogState) -> tuple[str | No
     return None, None
 
 
-def _state_of(connection: sqlite3.Connection, own: Partition, state: LogState) -> PartitionState:
+def _state_of(connection: sqlite3.Connection, partition: Partition, state: LogState) -> PartitionState:
     """Return the state of a partition with its end: from its row, else from its blocks."""
-    since = None if own.checked == OFFSET_MASK else own.checked
+    since = None if partition.checked == OFFSET_MASK else partition.checked
     ends: Any = None
     if since is not None:
         with suppress(sqlite3.Error):
-            [ends] = connection.execute("SELECT ends FROM partitions WHERE place = ?", (own.place,)).fetchone()
+            [ends] = connection.execute("SELECT ends FROM partitions WHERE place = ?", (partition.place,)).fetchone()
     if ends is None:
         try:
-            ends = end_by_blocks(connection, own)
+            ends = end_by_blocks(connection, partition)
         except sqlite3.Error as error:
-            state.faults.append(f"where {own} ends cannot be found ({error})")
+            state.faults.append(f"where {partition} ends cannot be found ({error})")
             ends = 0
-    return PartitionState(own.topic, own.number, ends, since)
+    return PartitionState(partition.topic, partition.number, ends, since)
 
 
 def _structure(connection: sqlite3.Connection) -> list[str]:
@@ -234,16 +234,16 @@ class _Hidden:
         self._pages = Pages(file, PAGE_BYTES, 2 * RECORD_BYTES_MAX)
         self._found: dict[int, tuple[int, int]] | None = None
 
-    def before(self, own: Partition, position: int, end: int) -> Iterator[Block]:
+    def before(self, partition: Partition, position: int, end: int) -> Iterator[Block]:
         """Yield those of a partition between a position and an end."""
         if self._found is None:
             self._found = dict(self._pages.rows())
-        for id_ in sorted(id_ for id_ in self._found if own.low + position <= id_ < own.low + end):
+        for id_ in sorted(id_ for id_ in self._found if partition.low + position <= id_ < partition.low + end):
             with suppress(Broken, ValueError):
-                _, count, time, *others = self._pages.values(self._found[id_])
+                _, count, time, *columns = self._pages.values(self._found[id_])
                 # In an upgraded log the column of checksums comes after the content.
-                content = sorted(others, key=lambda value: isinstance(value, bytes))
-                block = whole(own, id_, count, time, *([None, *content][-2:]))
+                content = sorted(columns, key=lambda value: isinstance(value, bytes))
+                block = whole(partition, id_, count, time, *([None, *content][-2:]))
                 items_of(block)
                 if position <= block.base and block.end <= end:
                     yield block
@@ -251,21 +251,21 @@ class _Hidden:
 
 
 def _walk(
-    connection: sqlite3.Connection, own: Partition, end: int, hidden: _Hidden | None = None
+    connection: sqlite3.Connection, partition: Partition, end: int, hidden: _Hidden | None = None
 ) -> Iterator[Block | Stretch]:
     """Yield, in order up to an end, the intact blocks and the damaged stretches between them."""
     checked = is_checked(connection)
     position = 0
     while position < end:
-        found = _from(connection, own, position, checked)
-        if isinstance(found, Block) and found.base == position:
-            yield found
-            position = found.end
+        result = _from(connection, partition, position, checked)
+        if isinstance(result, Block) and result.base == position:
+            yield result
+            position = result.end
             continue
-        following = found if isinstance(found, Block) else _next_whole(connection, own, position, end, checked)
+        following = result if isinstance(result, Block) else _next_whole(connection, partition, position, end, checked)
         stop = end if following is None else min(following.base, end)
-        why = _GONE if isinstance(found, Block) else found[1]
-        for block in hidden.before(own, position, stop) if hidden is not None else ():
+        why = _GONE if isinstance(result, Block) else result[1]
+        for block in hidden.before(partition, position, stop) if hidden is not None else ():
             if position < block.base:
                 yield Stretch(position, block.base, why)
             yield block
@@ -275,41 +275,45 @@ def _walk(
         position = stop
 
 
-def _next_whole(connection: sqlite3.Connection, own: Partition, position: int, end: int, checked: bool) -> Block | None:
+def _next_whole(
+    connection: sqlite3.Connection, partition: Partition, position: int, end: int, checked: bool
+) -> Block | None:
     """Return the first intact block after an offset. A damaged page may hide any number of blocks: search forward with
     doubling steps, then backward.
     """
     probe, leap = position + 1, 1
-    found: Block | None = None
-    while found is None and probe < end:
-        here = _from(connection, own, probe, checked)
-        if isinstance(here, Block):
-            found = here
-        elif here[0] is not None:
-            probe = max(probe, here[0]) + 1
+    block: Block | None = None
+    while block is None and probe < end:
+        result = _from(connection, partition, probe, checked)
+        if isinstance(result, Block):
+            block = result
+        elif result[0] is not None:
+            probe = max(probe, result[0]) + 1
         else:
             probe += leap
             leap *= 2
-    found = found or _before(connection, own, end, checked)
-    if found is None or found.base <= position:
+    block = block or _before(connection, partition, end, checked)
+    if block is None or block.base <= position:
         return None
-    while (before := _before(connection, own, found.base, checked)) is not None and position < before.base:
-        found = before
-    return found
+    while (before := _before(connection, partition, block.base, checked)) is not None and position < before.base:
+        block = before
+    return block
 
 
-def _from(connection: sqlite3.Connection, own: Partition, offset: int, checked: bool) -> Block | tuple[int | None, str]:
+def _from(
+    connection: sqlite3.Connection, partition: Partition, offset: int, checked: bool
+) -> Block | tuple[int | None, str]:
     """Return the first block from an offset on; if damaged, its offset (None if unknown) and the reason."""
-    return _whole(connection, _FIRST_FROM, own, own.low + offset, own.high, checked)
+    return _whole(connection, _FIRST_FROM, partition, partition.low + offset, partition.high, checked)
 
 
-def _before(connection: sqlite3.Connection, own: Partition, offset: int, checked: bool) -> Block | None:
-    found = _whole(connection, _LAST_BEFORE, own, own.low, own.low + offset, checked)
-    return found if isinstance(found, Block) else None
+def _before(connection: sqlite3.Connection, partition: Partition, offset: int, checked: bool) -> Block | None:
+    block = _whole(connection, _LAST_BEFORE, partition, partition.low, partition.low + offset, checked)
+    return block if isinstance(block, Block) else None
 
 
 def _whole(
-    connection: sqlite3.Connection, query: str, own: Partition, low: int, high: int, checked: bool
+    connection: sqlite3.Connection, query: str, partition: Partition, low: int, high: int, checked: bool
 ) -> Block | tuple[int | None, str]:
     base: int | None = None
     try:
@@ -317,7 +321,7 @@ def _whole(
         if row is None:
             return None, _GONE
         base = row[0] & OFFSET_MASK
-        block = whole(own, *row)
+        block = whole(partition, *row)
         items_of(block)
         return block
     except Broken as broken:
@@ -346,7 +350,7 @@ def _is_lost(item: Item) -> bool:
 def _copy(
     pieces: Iterable[Block | Stretch],
     new: sqlite3.Connection,
-    own: Partition,
+    partition: Partition,
     state: PartitionState,
     done: int,
     on_progress: Report,
@@ -355,22 +359,22 @@ def _copy(
     with written(new):
         new.execute(
             "INSERT INTO partitions VALUES (?, ?, ?, 0, 0, ?)",
-            (own.place, own.topic, own.number, partition_checksum(own, 0)),
+            (partition.place, partition.topic, partition.number, partition_checksum(partition, 0)),
         )
-    time, end, held = 0, 0, 0
+    time, end, size = 0, 0, 0
     rows: list[tuple[int, int, int, int, bytes]] = []
     # Times never decrease: a placeholder has the time of the previous block, 0 at the start.
     for block in chain.from_iterable(_as_blocks(piece, state) for piece in pieces):
         time = max(time, block.time)
         count = block.end - block.base
-        checksum = block_checksum(own, block.base, count, time, block.body)
-        rows.append((own.low + block.base, count, time, checksum, block.body))
-        end, held = block.end, held + len(block.body)
-        if held > COMMITTED_BYTES:
-            _write(new, own, rows, end)
-            rows, held = [], 0
+        checksum = block_checksum(partition, block.base, count, time, block.body)
+        rows.append((partition.low + block.base, count, time, checksum, block.body))
+        end, size = block.end, size + len(block.body)
+        if size > COMMITTED_BYTES:
+            _write(new, partition, rows, end)
+            rows, size = [], 0
         on_progress(done + end)
-    _write(new, own, rows, end)
+    _write(new, partition, rows, end)
     return end
 
 
@@ -386,10 +390,12 @@ def _as_blocks(piece: Block | Stretch, state: PartitionState) -> Iterator[Block]
         yield Block(base, end, 0, encode([(None, None, (header,))] * (end - base)))
 
 
-def _write(new: sqlite3.Connection, own: Partition, rows: list[tuple[int, int, int, int, bytes]], end: int) -> None:
+def _write(
+    new: sqlite3.Connection, partition: Partition, rows: list[tuple[int, int, int, int, bytes]], end: int
+) -> None:
     with written(new):
         new.executemany(INSERT_BLOCK, rows)
-        new.execute(MOVE_END, (end, partition_checksum(own, end), own.place))
+        new.execute(MOVE_END, (end, partition_checksum(partition, end), partition.place))
 
 
 def check_whole(path: Path) -> None:
@@ -398,8 +404,8 @@ def check_whole(path: Path) -> None:
     if state.ok:
         return
     faults = list(state.faults)
-    for own in state.partitions:
-        name = f"{own.topic}, partition {own.partition}"
-        faults += [f"{name}, {offsets(stretch.first, stretch.end)}: {stretch.why}" for stretch in own.damaged]
+    for partition in state.partitions:
+        name = f"{partition.topic}, partition {partition.partition}"
+        faults += [f"{name}, {offsets(stretch.first, stretch.end)}: {stretch.why}" for stretch in partition.damaged]
     more = f", and {len(faults) - 3:,} more" if len(faults) > 3 else ""
     raise LogDamaged(f"The event log {path} is damaged ({'; '.join(faults[:3])}{more}). {ADVICE}")

@@ -64,12 +64,12 @@ class Pages:
             local = local if local <= usable - 35 else least
         parts = [page[start : start + local]]
         following = page[start + local : start + local + 4]
-        left = size - local
-        while left > 0:
+        remaining = size - local
+        while remaining > 0:
             page = self._page(int.from_bytes(following))
             following = page[:4]
-            parts.append(page[4 : 4 + left])
-            left -= len(parts[-1])
+            parts.append(page[4 : 4 + remaining])
+            remaining -= len(parts[-1])
         return b"".join(parts)
 
     def _page(self, number: int) -> bytes:
@@ -82,10 +82,10 @@ class Pages:
 def _varint(content: bytes, at: int) -> tuple[int, int]:
     """Return a variable-length integer of up to nine bytes, and the index after it."""
     value = 0
-    for place in range(at, at + 8):
-        value = value << 7 | content[place] & 0x7F
-        if content[place] < 0x80:
-            return value, place + 1
+    for index in range(at, at + 8):
+        value = value << 7 | content[index] & 0x7F
+        if content[index] < 0x80:
+            return value, index + 1
     return value << 8 | content[at + 8], at + 9
 
 

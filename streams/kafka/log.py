@@ -94,22 +94,24 @@ class KafkaLog:
         batches = self.read_together([(topic, partition, offset)], max_records, max_bytes)
         return list(batches[0].records) if batches else []
 
-    def read_together(self, places: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
+    def read_together(self, positions: Sequence[tuple[str, int, int]], max_records: int, max_bytes: int) -> list[Batch]:
         """Return a batch for each position that has records, fetched in one request to each leader."""
-        for topic, partition, offset in places:
-            self._topics.check_place(topic, partition)
+        for topic, partition, offset in positions:
+            self._topics.check_partition(topic, partition)
             if offset < 0:
                 raise self._out_of_range(topic, partition, offset)
-        offsets = {TopicPartition(topic, partition): offset for topic, partition, offset in places}
+        offsets = {TopicPartition(topic, partition): offset for topic, partition, offset in positions}
         try:
-            found = self._run(self._read(offsets, max_records, max_bytes))
+            records_by_partition = self._run(self._read(offsets, max_records, max_bytes))
         except OffsetOutOfRange:
-            for topic, partition, offset in places:
+            for topic, partition, offset in positions:
                 if not self.start_offset(topic, partition) <= offset <= self.end_offset(topic, partition):
                     raise self._out_of_range(topic, partition, offset) from None
             raise
         return [
-            Batch(place.topic, place.partition, offsets[place], records) for place, records in found.items() if records
+            Batch(tp.topic, tp.partition, offsets[tp], records)
+            for tp, records in records_by_partition.items()
+            if records
         ]
 
     async def _read(
@@ -120,46 +122,43 @@ class KafkaLog:
             await asyncio.wait_for(self._client.bootstrap(), self._patience)
             self._reading = Reading(self._client, self._patience)
         try:
-            found = await self._reading.read(offsets, max_records, max_bytes)
+            records_by_partition = await self._reading.read(offsets, max_records, max_bytes)
         except OffsetOutOfRangeError:
             raise OffsetOutOfRange from None
-        for place, records in found.items():
-            if not records and (reached := self._reading.reached(place)) > offsets[place]:
-                self._markers[place] = (offsets[place], reached)
-        return found
+        for tp, records in records_by_partition.items():
+            if not records and (reached := self._reading.reached(tp)) > offsets[tp]:
+                self._markers[tp] = (offsets[tp], reached)
+        return records_by_partition
 
     def start_offset(self, topic: str, partition: int) -> int:
         """Return the offset of the first existing record."""
-        self._topics.check_place(topic, partition)
-        place = TopicPartition(topic, partition)
-        return int(self._run(self._request_offsets("beginning_offsets", [place]))[place])
+        self._topics.check_partition(topic, partition)
+        tp = TopicPartition(topic, partition)
+        return int(self._run(self._request_offsets("beginning_offsets", [tp]))[tp])
 
     def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset after the last record."""
         return self.ends([(topic, partition)])[topic, partition]
 
-    def ends(self, places: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+    def ends(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         """Return the end offsets of several partitions, in one request."""
-        for place in places:
-            self._topics.check_place(*place)
-        found = (
-            self._run(self._request_offsets("end_offsets", [TopicPartition(*place) for place in places]))
-            if places
-            else {}
-        )
-        return {(place.topic, place.partition): self._last(place, int(offset)) for place, offset in found.items()}
+        for partition in partitions:
+            self._topics.check_partition(*partition)
+        keys = [TopicPartition(*partition) for partition in partitions]
+        offsets = self._run(self._request_offsets("end_offsets", keys)) if keys else {}
+        return {(tp.topic, tp.partition): self._last(tp, int(offset)) for tp, offset in offsets.items()}
 
-    def _last(self, place: TopicPartition, end: int) -> int:
+    def _last(self, partition: TopicPartition, end: int) -> int:
         """Return the offset after the last record as far as known: Kafka counts the transaction markers after it."""
-        start, until = self._markers.get(place, (end, end))
+        start, until = self._markers.get(partition, (end, end))
         return start if until == end else end
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """Return the offset of the first record at or after a time."""
-        self._topics.check_place(topic, partition)
-        place = TopicPartition(topic, partition)
-        found = self._run(self._request_offsets("offsets_for_times", {place: max(timestamp_ms, 0)}))[place]
-        return self.end_offset(topic, partition) if found is None else int(found.offset)
+        self._topics.check_partition(topic, partition)
+        tp = TopicPartition(topic, partition)
+        first = self._run(self._request_offsets("offsets_for_times", {tp: max(timestamp_ms, 0)}))[tp]
+        return self.end_offset(topic, partition) if first is None else int(first.offset)
 
     def close(self) -> None:
         """Stop the clients and their thread."""
@@ -186,10 +185,10 @@ class KafkaLog:
             "was asked for: is this the broker that was read before, and did it keep its events long enough?"
         )
 
-    async def _request_offsets(self, method: str, places: Any) -> Mapping[TopicPartition, Any]:
+    async def _request_offsets(self, method: str, partitions: Any) -> Mapping[TopicPartition, Any]:
         if self._offsets_client is None:
             client = AIOKafkaConsumer(**self._access.options(), enable_auto_commit=False)
             await started(client, self._patience)
             self._offsets_client = client
-        answer: Mapping[TopicPartition, Any] = await getattr(self._offsets_client, method)(places)
+        answer: Mapping[TopicPartition, Any] = await getattr(self._offsets_client, method)(partitions)
         return answer

@@ -44,11 +44,11 @@ class Loop:
 
 async def _cancel_others() -> None:
     """Cancel the tasks of a client that did not stop in time."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
         task.cancel()
-    if others:
-        await asyncio.wait(others, timeout=STOP_SECONDS)
+    if tasks:
+        await asyncio.wait(tasks, timeout=STOP_SECONDS)
 
 
 async def started(client: Any, seconds: float) -> None:

@@ -45,7 +45,7 @@ class Publishing:
     def _partition(self, record: NewRecord) -> int:
         count = self._topics.partitions(record.topic)
         if record.partition is not None:
-            self._topics.check_place(record.topic, record.partition)
+            self._topics.check_partition(record.topic, record.partition)
             return record.partition
         if count == 1:
             return 0
@@ -81,11 +81,11 @@ class Publishing:
                 f"Kafka at {self._access.shown} did not acknowledge within {self._patience:.0f} s what was appended: "
                 "is it away, or does it not reach itself (inter.broker.listener.name)?"
             ) from None
-        places: list[tuple[int, int]] = [(0, 0)] * len(placed)
-        for (place, members, _), first in zip(sent, firsts, strict=True):
+        offsets: list[tuple[int, int]] = [(0, 0)] * len(placed)
+        for (tp, members, _), first in zip(sent, firsts, strict=True):
             for index, number in enumerate(members):
-                places[number] = (place.partition, first + index)
-        return places
+                offsets[number] = (tp.partition, first + index)
+        return offsets
 
     async def _send(
         self, producer: AIOKafkaProducer, placed: Sequence[tuple[NewRecord, int]]
@@ -95,19 +95,17 @@ class Publishing:
         for number, (record, partition) in enumerate(placed):
             order.setdefault(TopicPartition(record.topic, partition), []).append(number)
         sent = []
-        for place, numbers in order.items():
+        for tp, numbers in order.items():
             batch = producer.create_batch()
             members: list[int] = []
             for number in numbers:
                 record = placed[number][0]
                 if not _added(batch, record):
-                    sent.append(
-                        (place, members, await producer.send_batch(batch, place.topic, partition=place.partition))
-                    )
+                    sent.append((tp, members, await producer.send_batch(batch, tp.topic, partition=tp.partition)))
                     batch, members = producer.create_batch(), []
                     _added(batch, record)
                 members.append(number)
-            sent.append((place, members, await producer.send_batch(batch, place.topic, partition=place.partition)))
+            sent.append((tp, members, await producer.send_batch(batch, tp.topic, partition=tp.partition)))
         return sent
 
     async def begin(self) -> AIOKafkaProducer:

@@ -55,18 +55,18 @@ _TRANSIENT: Final = (
 class Chunk:
     """A response of a leader: the records of a partition from an offset on, decoded one by one."""
 
-    def __init__(self, place: TopicPartition, offset: int, end: int, content: bytes) -> None:
+    def __init__(self, tp: TopicPartition, offset: int, end: int, content: bytes) -> None:
         self.next = offset
         """The next offset to read. Transaction markers are offsets without records."""
         self.end = end
         """The end offset of the partition at the time of the response."""
-        self._records = self._read(place, MemoryRecords(content))
+        self._records = self._read(tp, MemoryRecords(content))
 
     def __iter__(self) -> Iterator[LogRecord]:
         return self._records
 
-    def _read(self, place: TopicPartition, content: MemoryRecords) -> Iterator[LogRecord]:
-        topic, partition = place
+    def _read(self, tp: TopicPartition, content: MemoryRecords) -> Iterator[LogRecord]:
+        topic, partition = tp
         first = self.next
         while (batch := content.next_batch()) is not None:
             if not batch.validate_crc():
@@ -97,34 +97,34 @@ class Reading:
         self._using = asyncio.Lock()
 
     async def read(
-        self, places: Mapping[TopicPartition, int], max_records: int, max_bytes: int
+        self, offsets: Mapping[TopicPartition, int], max_records: int, max_bytes: int
     ) -> dict[TopicPartition, list[LogRecord]]:
         """Return the records of partitions from offsets on, as many of each as `portions` allows.
 
         Raises `OffsetOutOfRangeError`, and the errors of the broker.
         """
         async with self._using:
-            await self._fetch({place: offset for place, offset in places.items() if not self._has(place, offset)})
-            left = {place: self._chunks[place].end - offset for place, offset in places.items()}
+            await self._fetch({tp: offset for tp, offset in offsets.items() if not self._has(tp, offset)})
+            remaining = {tp: self._chunks[tp].end - offset for tp, offset in offsets.items()}
             return {
-                place: await self._take(place, records, size)
-                for place, (records, size) in portions(left, max_records, max_bytes).items()
+                tp: await self._take(tp, records, size)
+                for tp, (records, size) in portions(remaining, max_records, max_bytes).items()
             }
 
-    def reached(self, place: TopicPartition) -> int:
+    def reached(self, tp: TopicPartition) -> int:
         """Return the next offset to read of a partition, after the transaction markers that follow."""
-        return self._chunks[place].next
+        return self._chunks[tp].next
 
-    def _has(self, place: TopicPartition, offset: int) -> bool:
-        chunk = self._chunks.get(place)
+    def _has(self, tp: TopicPartition, offset: int) -> bool:
+        chunk = self._chunks.get(tp)
         return chunk is not None and offset == chunk.next < chunk.end
 
-    async def _take(self, place: TopicPartition, max_records: int, max_bytes: int) -> list[LogRecord]:
+    async def _take(self, tp: TopicPartition, max_records: int, max_bytes: int) -> list[LogRecord]:
         records: list[LogRecord] = []
         size = 0
         until = time.monotonic() + self._patience
         while True:
-            chunk = self._chunks[place]
+            chunk = self._chunks[tp]
             for record in chunk:
                 records.append(record)
                 size += len(record.key or b"") + len(record.value or b"")
@@ -132,10 +132,10 @@ class Reading:
                     return records
             if chunk.next >= chunk.end:
                 return records
-            await self._fetch({place: chunk.next}, ARRIVAL_MS)
-            if self._chunks[place].next == chunk.next and time.monotonic() > until:
+            await self._fetch({tp: chunk.next}, ARRIVAL_MS)
+            if self._chunks[tp].next == chunk.next and time.monotonic() > until:
                 raise LogFailed(
-                    f"{place.topic}, partition {place.partition} gave nothing for {self._patience:.0f} s although "
+                    f"{tp.topic}, partition {tp.partition} gave nothing for {self._patience:.0f} s although "
                     "there is something: look at the broker's log."
                 )
 
@@ -146,14 +146,14 @@ class Reading:
         while missing:
             failed: Exception = LeaderNotAvailableError()
             leaders: dict[int, dict[TopicPartition, int]] = {}
-            for place, offset in missing.items():
-                leaders.setdefault(self._client.cluster.leader_for_partition(place) or UNKNOWN, {})[place] = offset
+            for tp, offset in missing.items():
+                leaders.setdefault(self._client.cluster.leader_for_partition(tp) or UNKNOWN, {})[tp] = offset
             for leader, requested in leaders.items():
                 try:
-                    for place, error, chunk in await self._request(leader, requested, wait_ms):
+                    for tp, error, chunk in await self._request(leader, requested, wait_ms):
                         if error is NoError:
-                            self._chunks[place] = chunk
-                            del missing[place]
+                            self._chunks[tp] = chunk
+                            del missing[tp]
                         else:
                             failed = error()
                             if not isinstance(failed, _TRANSIENT):
@@ -164,7 +164,7 @@ class Reading:
                 if time.monotonic() > until:
                     raise failed
                 # Includes topics that are not known yet.
-                await self._client.set_topics({place.topic for place in (*self._chunks, *offsets)})
+                await self._client.set_topics({tp.topic for tp in (*self._chunks, *offsets)})
                 await self._client.force_metadata_update()
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -176,14 +176,14 @@ class Reading:
             raise LeaderNotAvailableError
         most = max(FETCH_BYTES // len(requested), FETCH_BYTES_LEAST)
         topics: dict[str, list[tuple[int, int, int]]] = {}
-        for place, offset in requested.items():
-            topics.setdefault(place.topic, []).append((place.partition, offset, most))
+        for tp, offset in requested.items():
+            topics.setdefault(tp.topic, []).append((tp.partition, offset, most))
         request = FetchRequest(wait_ms, 1, FETCH_BYTES, READ_UNCOMMITTED, list(topics.items()))
         answer: Any = await self._client.send(leader, request)
         chunks = []
         for topic, partitions in answer.topics:
             # The fields in between differ from version to version.
             for partition, code, end, *_, content in partitions:
-                place = TopicPartition(topic, partition)
-                chunks.append((place, for_code(code), Chunk(place, requested[place], end, content)))
+                tp = TopicPartition(topic, partition)
+                chunks.append((tp, for_code(code), Chunk(tp, requested[tp], end, content)))
         return chunks

@@ -53,44 +53,46 @@ class Topics:
             configured = self._configured([topic.full_name(prefix) for topic in there])
         for topic in topics:
             name = topic.full_name(prefix)
-            found = existing.get(name)
-            if found is None:
+            number = existing.get(name)
+            if number is None:
                 problems.append(
                     f"Topic {name} is missing from {self._access.shown}: start a worker, it makes its topics, or check "
                     "the topic prefix."
                 )
                 continue
-            if topic.partitions is not None and found != topic.partitions:
+            if topic.partitions is not None and number != topic.partitions:
                 problems.append(
-                    f"Topic {name} has {found} partitions and must have {topic.partitions}, so that its records keep "
+                    f"Topic {name} has {number} partitions and must have {topic.partitions}, so that its records keep "
                     "their order. Delete it while no worker runs: the next one makes it, and fills it from the store."
                 )
-            elif found != topic.parts(partitions):
+            elif number != topic.parts(partitions):
                 problems.append(
-                    f"Topic {name} has {found} partitions and the settings say {partitions}: keys would change their "
-                    f"partition. Set the number of partitions to {found}, or use another prefix."
+                    f"Topic {name} has {number} partitions and the settings say {partitions}: keys would change their "
+                    f"partition. Set the number of partitions to {number}, or use another prefix."
                 )
-            for key, wanted in self._config(topic).items():
-                has = configured.get(name, {}).get(key)
-                if has is not None and not _fits(key, has, wanted):
+            for key, required in self._config(topic).items():
+                value = configured.get(name, {}).get(key)
+                if value is not None and not _fits(key, value, required):
                     problems.append(
-                        f"Topic {name} has {key}={has} and needs {key}={wanted}: {_WHY[key]}. Change it with "
-                        f"`kafka-configs.sh --alter --topic {name} --add-config {key}={_quoted(wanted)}`."
+                        f"Topic {name} has {key}={value} and needs {key}={required}: {_WHY[key]}. Change it with "
+                        f"`kafka-configs.sh --alter --topic {name} --add-config {key}={_quoted(required)}`."
                     )
         return problems
 
     def all(self) -> Mapping[str, int]:
         """Return the number of partitions of every topic by name."""
         with self._administering() as admin:
-            found = admin.describe_topics([name for name in admin.list_topics() if not name.startswith("__")])
-        self._partitions = {topic["name"]: len(topic["partitions"]) for topic in found if not topic["error_code"]}
+            descriptions = admin.describe_topics([name for name in admin.list_topics() if not name.startswith("__")])
+        self._partitions = {
+            topic["name"]: len(topic["partitions"]) for topic in descriptions if not topic["error_code"]
+        }
         return dict(self._partitions)
 
     def identities(self, topics: Sequence[str]) -> Mapping[str, str]:
         """Return the ids of topics, or the id of the cluster if the broker has none (before Kafka 2.8, Event Hubs)."""
         with self._administering() as admin:
-            found = {topic["name"]: topic.get("topic_id") for topic in admin.describe_topics(list(topics))}
-            identities = {name: f"topic:{UUID(str(id_))}" for name, id_ in found.items() if id_ and UUID(str(id_)).int}
+            ids = {topic["name"]: topic.get("topic_id") for topic in admin.describe_topics(list(topics))}
+            identities = {name: f"topic:{UUID(str(id_))}" for name, id_ in ids.items() if id_ and UUID(str(id_)).int}
             if len(identities) < len(topics) and (cluster := admin.describe_cluster().get("cluster_id")):
                 identities = {topic: identities.get(topic, f"cluster:{cluster}") for topic in topics}
         return identities
@@ -119,9 +121,10 @@ class Topics:
             return {}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name, list(_WHY)) for name in names]
         with self._administering() as admin:
-            found = admin.describe_configs(resources, config_filter="all")
+            descriptions = admin.describe_configs(resources, config_filter="all")
         return {
-            name: {key: entry["value"] for key, entry in entries.items()} for name, entries in found["topic"].items()
+            name: {key: entry["value"] for key, entry in entries.items()}
+            for name, entries in descriptions["topic"].items()
         }
 
     @contextmanager
@@ -141,7 +144,7 @@ class Topics:
                     finally:
                         self._admin = None
 
-    def check_place(self, topic: str, partition: int) -> None:
+    def check_partition(self, topic: str, partition: int) -> None:
         """Raise `TopicMissing` if the partition does not exist."""
         count = self.partitions(topic)
         if not 0 <= partition < count:
@@ -156,15 +159,15 @@ _WHY: Final = {
 }
 
 
-def _fits(key: str, has: str, wanted: str) -> bool:
+def _fits(key: str, value: str, required: str) -> bool:
     """Return True if the setting of a topic suffices: longer retention and larger records are accepted."""
     if key == "cleanup.policy":
-        return set(has.split(",")) == set(wanted.split(","))
+        return set(value.split(",")) == set(required.split(","))
     if key == "retention.ms":
-        return int(has) == -1 or (wanted != "-1" and int(has) >= int(wanted))
+        return int(value) == -1 or (required != "-1" and int(value) >= int(required))
     if key == "max.message.bytes":
-        return int(has) >= int(wanted)
-    return has == wanted
+        return int(value) >= int(required)
+    return value == required
 
 
 def _quoted(value: str) -> str:
