@@ -27,25 +27,25 @@ class WrongResult(Exception):
 
 def main() -> int:
     """Measure each size, print and save the figures."""
-    wanted = _arguments()
+    options = _arguments()
     try:
-        if wanted.profile:
-            return _profile(wanted.documents)
-        if wanted.contexts:
-            return _contexts(wanted)
-        if wanted.pages:
-            return _pages(wanted)
-        if wanted.replay:
-            return _replay(wanted)
-        if wanted.servers:
-            return _servers(wanted)
-        sizes = GROWTH_SIZES if wanted.growth else (wanted.documents,)
+        if options.profile:
+            return _profile(options.documents)
+        if options.contexts:
+            return _contexts(options)
+        if options.pages:
+            return _pages(options)
+        if options.replay:
+            return _replay(options)
+        if options.servers:
+            return _servers(options)
+        sizes = GROWTH_SIZES if options.growth else (options.documents,)
         results = [_measure(documents) for documents in sizes]
     except WrongResult as wrong:
         console.print(f"[red]wrong result:[/]\n{wrong}")
         return 1
     console.print(report.table(results))
-    if wanted.save:
+    if options.save:
         report.save(results)
         console.print(f"kept in {report.RESULTS.parent.name}/{report.RESULTS.name}/latest.md")
     return 0
@@ -71,10 +71,10 @@ def _arguments() -> Namespace:
     parser.add_argument(
         "--no-save", dest="save", action="store_false", help="leave the figures in the repository as they are"
     )
-    wanted = parser.parse_args()
-    if wanted.documents < SMALLEST:
+    options = parser.parse_args()
+    if options.documents < SMALLEST:
         parser.error(f"--documents must be at least {SMALLEST}: fewer do not fill the pages that are asked for")
-    return wanted
+    return options
 
 
 def _measure(documents: int) -> report.Result:
@@ -83,9 +83,9 @@ def _measure(documents: int) -> report.Result:
         prepared = _phase("prepare", Prepared, job)
         product = _phase("product", Product, job)
         rates = {name: _phase(name, Rate, job) for name in ("raw", "orm", "upsert")}
-        asked = _phase("questions", list[Timing], job)
+        timings = _phase("questions", list[Timing], job)
         _check(job)
-    return report.result(documents, prepared, product, rates, asked)
+    return report.result(documents, prepared, product, rates, timings)
 
 
 def _profile(documents: int) -> int:
@@ -99,19 +99,19 @@ def _profile(documents: int) -> int:
     return 0
 
 
-def _servers(wanted: Namespace) -> int:
+def _servers(options: Namespace) -> int:
     # Only here: it needs a container engine and its client.
     from benchmarks import servers
 
     with tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder:
-        result = servers.measure(wanted.documents, folder, _phase, _check)
+        result = servers.measure(options.documents, folder, _phase, _check)
     console.print(servers.table(result))
-    if wanted.save:
+    if options.save:
         console.print(f"kept in {servers.save(result).name}")
     return 0
 
 
-def _contexts(wanted: Namespace) -> int:
+def _contexts(options: Namespace) -> int:
     # Only here: it needs a container engine and its client.
     from tests.support import containers
 
@@ -120,25 +120,25 @@ def _contexts(wanted: Namespace) -> int:
         containers.broker() as broker,
         containers.database(durable=True) as database,
     ):
-        job = Job(folder, wanted.documents, broker.url, database.create("product"))
+        job = Job(folder, options.documents, broker.url, database.create("product"))
         try:
             result = contexts.run(job, _phase)
         except ValueError as error:
             raise WrongResult(str(error)) from None
     console.print(contexts.table(result))
-    if wanted.save:
+    if options.save:
         console.print(f"kept in {contexts.save(result).name}")
     return 0
 
 
-def _pages(wanted: Namespace) -> int:
+def _pages(options: Namespace) -> int:
     # Only here: it needs a browser.
     from benchmarks import pages
 
     with tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder, ExitStack() as running:
-        job = Job(folder, wanted.documents)
+        job = Job(folder, options.documents)
         jobs = {"SQLite": job}
-        if wanted.servers:
+        if options.servers:
             # Only here: it needs a container engine and its client.
             from tests.support import containers
 
@@ -149,16 +149,16 @@ def _pages(wanted: Namespace) -> int:
         except ValueError as error:
             raise WrongResult(str(error)) from None
     console.print(pages.table(result))
-    if wanted.save:
+    if options.save:
         console.print(f"kept in {pages.save(result).name}")
     return 0
 
 
-def _replay(wanted: Namespace) -> int:
+def _replay(options: Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="tieout-bench-") as folder, ExitStack() as running:
-        job = Job(folder, wanted.documents)
+        job = Job(folder, options.documents)
         wrong = replace(job, store=f"sqlite:///{folder}/wrong.sqlite", maps=(f"{folder}/wrong.toml",))
-        if wanted.servers:
+        if options.servers:
             # Only here: it needs a container engine and its client.
             from tests.support import containers
 
@@ -171,8 +171,8 @@ def _replay(wanted: Namespace) -> int:
         except ValueError as error:
             raise WrongResult(str(error)) from None
     console.print(replaying.table(result))
-    if wanted.save:
-        console.print(f"kept in {replaying.save(result, 'servers' if wanted.servers else 'embedded').name}")
+    if options.save:
+        console.print(f"kept in {replaying.save(result, 'servers' if options.servers else 'embedded').name}")
     return 0
 
 

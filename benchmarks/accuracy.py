@@ -1,4 +1,4 @@
-"""How often position, amounts, reason and cause are right: made-up companies through the worker, against the truth.
+"""How often position, amounts, reason and cause are right: simulated companies through the worker, against the truth.
 
 Each seed is another group of companies (`tieout/simulator/large.py`), whose events are delivered in four ways. The true
 outcome of each document is written by the story that made its events, not by what decides here. Whatever differs is
@@ -107,29 +107,29 @@ class Accuracy(msgspec.Struct, frozen=True):
     @property
     def passed(self) -> bool:
         """Nothing is wrong; but up to one cause of a hundred may be."""
-        others = self.wrong.total() - self.wrong["cause"]
-        return not others and self.wrong["cause"] <= (1 - CAUSES_RIGHT) * self.causes
+        wrong_values = self.wrong.total() - self.wrong["cause"]
+        return not wrong_values and self.wrong["cause"] <= (1 - CAUSES_RIGHT) * self.causes
 
 
 def main() -> int:
     """Measure each seed in each delivery, print and save the result; return 1 when anything is wrong."""
-    wanted = _arguments()
+    options = _arguments()
     logging.configure("error")
     console = Console()
-    found: list[Accuracy] = []
-    for seed in wanted.seed or _fresh(wanted.seeds):
+    groups: list[Accuracy] = []
+    for seed in options.seed or _fresh(options.seeds):
         for delivery in get_args(Delivery):
             with console.status(f"seed {seed}, {delivery}"):
-                found.append(measure(wanted.documents, seed, delivery))
-            console.print(_line(found[-1]), markup=False)
+                groups.append(measure(options.documents, seed, delivery))
+            console.print(_line(groups[-1]), markup=False)
             # Kept at once: all of it takes hours.
-            if wanted.save:
+            if options.save:
                 RESULT.parent.mkdir(exist_ok=True)
-                RESULT.write_text(_markdown(found), encoding="utf-8")
-    console.print(_table(found))
-    for miss in [miss for one in found for miss in one.misses][:20]:
+                RESULT.write_text(_markdown(groups), encoding="utf-8")
+    console.print(_table(groups))
+    for miss in [miss for one in groups for miss in one.misses][:20]:
         console.print(miss, markup=False)
-    return 0 if all(one.passed for one in found) else 1
+    return 0 if all(one.passed for one in groups) else 1
 
 
 def measure(documents: int, seed: int, delivery: Delivery) -> Accuracy:
@@ -138,13 +138,13 @@ def measure(documents: int, seed: int, delivery: Delivery) -> Accuracy:
     truth: dict[str, bytes] = {}
     causes = 0
 
-    def told(label: Label) -> None:
+    def record_label(label: Label) -> None:
         nonlocal causes
         truth[label.document] = label_line(label)
         causes += label.cause is not None
 
     heartbeats = delivery != "in order"
-    play = LargeCompany(documents, seed, told, silent=delivery == "falling silent", heartbeats=heartbeats)
+    play = LargeCompany(documents, seed, record_label, silent=delivery == "falling silent", heartbeats=heartbeats)
     payloads = NativePayloads() if delivery == "with mishaps" else PlainPayloads()
     mishaps = DeliveryFailures(seed, UNTIL, payloads)
     with tempfile.TemporaryDirectory(prefix="tieout-accuracy-") as folder:
@@ -209,25 +209,25 @@ def _compared(settings: Settings, truth: dict[str, bytes], play: LargeCompany) -
             except QueryError as error:
                 yield "summary", str(error)
                 continue
-            shown = snapshot.summary(company, window).as_json()
+            summary = snapshot.summary(company, window).as_json()
             for name, true in expected.items():
-                if shown[name] != true:
-                    yield "summary", f"the summary of {code} says {name} {shown[name]}, not {true}"
-            yield from _tiles(snapshot, code, window, shown)
+                if summary[name] != true:
+                    yield "summary", f"the summary of {code} says {name} {summary[name]}, not {true}"
+            yield from _tiles(snapshot, code, window, summary)
     yield from _strays(settings, play)
 
 
 def _documents(snapshot: Snapshot, truth: dict[str, bytes]) -> Iterator[Fault]:
     """Yield the faults of the grids."""
-    left = dict(truth)
+    missing = dict(truth)
     for row in _rows(snapshot):
         name = row["document"]
-        label = left.pop(name, None)
+        label = missing.pop(name, None)
         if label is None:
             yield "surplus", f"{name} is shown, as {row['position']}"
         else:
             yield from _differences(row, msgspec.json.decode(label))
-    for name, label in left.items():
+    for name, label in missing.items():
         yield "missing", f"{name} is not shown ({msgspec.json.decode(label)['fault']})"
 
 
@@ -245,7 +245,7 @@ def _differences(row: dict[str, Any], true: dict[str, Any]) -> Iterator[Fault]:
             yield what, f"{true['document']} ({true['fault']}): {'; '.join(differing)}"
 
 
-def _tiles(snapshot: Snapshot, company: str, window: Window, shown: dict[str, Any]) -> Iterator[Fault]:
+def _tiles(snapshot: Snapshot, company: str, window: Window, summary: dict[str, Any]) -> Iterator[Fault]:
     """Each tile is the sum of its part over the rows of its view, added up row by row."""
     for tile in TILES:
         query = GridQuery(company=company, kind=tile.kind, window=window, view=tile.view, limit=1_000)
@@ -254,10 +254,10 @@ def _tiles(snapshot: Snapshot, company: str, window: Window, shown: dict[str, An
             documents += 1
             parts = row.document.accounting
             amount += getattr(parts, tile.part) if parts is not None and row.document.amounts is not None else 0
-        added = {"amount": money.text(amount, shown["currency"]), "documents": documents}
-        if shown["tiles"][tile.name] != added:
-            said = shown["tiles"][tile.name]
-            yield "grid", f"{company}: the tile {tile.name} says {said}, its grid adds up to {added}"
+        added = {"amount": money.text(amount, summary["currency"]), "documents": documents}
+        if summary["tiles"][tile.name] != added:
+            amount_of_tile = summary["tiles"][tile.name]
+            yield "grid", f"{company}: the tile {tile.name} says {amount_of_tile}, its grid adds up to {added}"
 
 
 def _strays(settings: Settings, play: LargeCompany) -> Iterator[Fault]:
@@ -265,11 +265,11 @@ def _strays(settings: Settings, play: LargeCompany) -> Iterator[Fault]:
     table = tables.findings
     with open_store(settings, write=False) as store, store.connect() as connection:
         bodies = connection.execute(select(table.c.body).where(table.c.document.is_(None))).scalars()
-        found = Counter((body[0], body[1].partition(":")[2].lower()) for body in map(msgspec.msgpack.decode, bodies))
-    told = Counter((code, _subject(entity, row)) for code, entity, row in play.outcomes.row_findings)
-    for code, subject in (found - told).elements():
-        yield "stray", f"{subject} has the finding {code}, which nobody told"
-    for code, subject in (told - found).elements():
+        actual = Counter((body[0], body[1].partition(":")[2].lower()) for body in map(msgspec.msgpack.decode, bodies))
+    expected = Counter((code, _subject(entity, row)) for code, entity, row in play.outcomes.row_findings)
+    for code, subject in (actual - expected).elements():
+        yield "stray", f"{subject} has the unexpected finding {code}"
+    for code, subject in (expected - actual).elements():
         yield "stray", f"{subject} has no finding {code}"
 
 
@@ -304,18 +304,18 @@ def _line(one: Accuracy) -> str:
     )
 
 
-def _table(found: Sequence[Accuracy]) -> Table:
+def _table(groups: Sequence[Accuracy]) -> Table:
     table = Table(title="Accuracy")
     table.add_column("what")
     for delivery in get_args(Delivery):
         table.add_column(delivery, justify="right")
-    for name, numbers in _numbers(found):
+    for name, numbers in _numbers(groups):
         table.add_row(name, *numbers)
     return table
 
 
-def _numbers(found: Sequence[Accuracy]) -> Iterator[tuple[str, list[str]]]:
-    by_delivery = [[one for one in found if one.delivery == delivery] for delivery in get_args(Delivery)]
+def _numbers(groups: Sequence[Accuracy]) -> Iterator[tuple[str, list[str]]]:
+    by_delivery = [[one for one in groups if one.delivery == delivery] for delivery in get_args(Delivery)]
 
     def row(name: str, number: Callable[[Accuracy], int]) -> tuple[str, list[str]]:
         return name, [f"{sum(map(number, group)):,}" for group in by_delivery]
@@ -329,11 +329,11 @@ def _numbers(found: Sequence[Accuracy]) -> Iterator[tuple[str, list[str]]]:
         yield row(f"wrong: {name}", lambda one, what=what: one.wrong[what])  # type: ignore[misc]
 
 
-def _markdown(found: Sequence[Accuracy]) -> str:
+def _markdown(groups: Sequence[Accuracy]) -> str:
     deliveries = get_args(Delivery)
-    rows = [f"| {name} | {' | '.join(numbers)} |" for name, numbers in _numbers(found)]
-    misses = [f"- {miss}" for one in found for miss in one.misses]
-    seeds = dict.fromkeys(str(one.seed) for one in found)
+    rows = [f"| {name} | {' | '.join(numbers)} |" for name, numbers in _numbers(groups)]
+    misses = [f"- {miss}" for one in groups for miss in one.misses]
+    seeds = dict.fromkeys(str(one.seed) for one in groups)
     return "\n".join(
         [
             _INTRODUCTION.format(stories=len(FAULTS)),
@@ -354,7 +354,7 @@ def _markdown(found: Sequence[Accuracy]) -> str:
 _INTRODUCTION: Final = """\
 # Accuracy
 
-Measured by `make accuracy`: groups of made-up companies, each from a new seed, generated from {stories} kinds of
+Measured by `make accuracy`: groups of simulated companies, each from a new seed, generated from {stories} kinds of
 stories ([docs/simulator.md](../../docs/simulator.md)). The worker processes their events. Every document, every
 finding and every figure of each company's summary is compared with the true outcome, which the story states itself.
 

@@ -46,38 +46,38 @@ def measure(job: Job) -> Latency:
         command = [sys.executable, "-m", "tieout", "run", "--role", "project"]
         with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as worker:  # noqa: S603
             try:
-                started, seen = _load(job, log)
+                started, observed = _load(job, log)
             finally:
                 worker.send_signal(signal.SIGTERM)
-        taken = sorted(_latencies(log, change_topics(settings), seen, started + WARM_UP_SECONDS))
+        taken = sorted(_latencies(log, change_topics(settings), observed, started + WARM_UP_SECONDS))
     return Latency(job.rate, len(taken), _at(taken, 50), _at(taken, 99), 1000 * taken[-1])
 
 
 def _load(job: Job, log: EventLog) -> tuple[float, Seen]:
     """Append the events on time, while another thread looks; returns when it began, and what was seen when."""
-    seen: Seen = []
+    observed: Seen = []
     messages = iter(Workload(job.documents))
     _append(log, job, islice(messages, 1_000))
     with ThreadPoolExecutor(1) as watcher:
-        watching = watcher.submit(_watch, job, seen)
-        while not seen and not watching.done():
+        watching = watcher.submit(_watch, job, observed)
+        while not observed and not watching.done():
             time.sleep(0.1)
         started = time.time()
         for tick in range(int((SECONDS + WARM_UP_SECONDS) / TICK_SECONDS)):
             time.sleep(max(0.0, started + tick * TICK_SECONDS - time.time()))
             _append(log, job, islice(messages, int(job.rate * TICK_SECONDS)))
         watching.result()
-    return started, seen
+    return started, observed
 
 
 def _append(log: EventLog, job: Job, messages: Iterator[Message]) -> None:
     log.append([NewRecord(f"{job.settings.prefix}.{topic}", key, value) for topic, key, value in messages])
 
 
-def _watch(job: Job, seen: Seen) -> None:
+def _watch(job: Job, observed: Seen) -> None:
     """Note each step of the worker, until the load has ended and all of it is committed."""
     topics = change_topics(job.settings)
-    places: dict[str, int] = {}
+    offsets: dict[str, int] = {}
     quiet_since = time.time()
     engine = connect(job.settings.store)
     with closing(engine.raw_connection()) as raw:
@@ -86,19 +86,19 @@ def _watch(job: Job, seen: Seen) -> None:
         while time.time() - quiet_since < QUIET_SECONDS:
             cursor.execute(str(select(tables.offsets.c.topic, tables.offsets.c.next)))
             now = time.time()
-            for topic, place in cursor.fetchall():
-                if topic in topics and places.get(topic) != place:
-                    places[topic] = place
-                    seen.append((now, topic, place))
+            for topic, offset in cursor.fetchall():
+                if topic in topics and offsets.get(topic) != offset:
+                    offsets[topic] = offset
+                    observed.append((now, topic, offset))
                     quiet_since = now
             time.sleep(LOOK_SECONDS)
     engine.dispose()
 
 
-def _latencies(log: EventLog, topics: list[str], seen: Seen, since: float) -> Iterator[float]:
+def _latencies(log: EventLog, topics: list[str], observed: Seen, since: float) -> Iterator[float]:
     """Seconds from the append of each event to the first look that saw it committed. Raises when some never was."""
     for topic in topics:
-        steps = iter([(moment, place) for moment, name, place in seen if name == topic])
+        steps = iter([(moment, offset) for moment, name, offset in observed if name == topic])
         moment, reached = next(steps)
         offset, end = 0, log.end_offset(topic, 0)
         while offset < end:

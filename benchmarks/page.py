@@ -22,38 +22,38 @@ class Figure(msgspec.Struct, frozen=True):
     met: bool | None = None
 
 
-def question(asked: Timing) -> Figure:
+def question(timing: Timing) -> Figure:
     """Return the figure of a query time."""
-    bound = bound_of(asked.question)
+    bound = bound_of(timing.question)
     return Figure(
-        f"{asked.question}, ms (median / 99 %)",
+        f"{timing.question}, ms (median / 99 %)",
         "" if bound is None else f"under {bound:g}",
-        f"{asked.p50_ms:.1f} / {asked.p99_ms:.1f}",
-        None if bound is None else asked.p99_ms < bound,
+        f"{timing.p50_ms:.1f} / {timing.p99_ms:.1f}",
+        None if bound is None else timing.p99_ms < bound,
     )
 
 
 def terminal(title: str, figures: Sequence[Figure]) -> Table:
     """The report for a terminal."""
-    shown = Table(title=title)
+    table = Table(title=title)
     for name in ("figure", "target", "measured"):
-        shown.add_column(name)
+        table.add_column(name)
     for one in figures:
-        shown.add_row(
+        table.add_row(
             one.name, one.target, one.value + {None: "", True: " [green]met[/]", False: " [red]missed[/]"}[one.met]
         )
-    return shown
+    return table
 
 
-def keep(page: str, name: str, found: object, introduction: str, figures: Sequence[Figure]) -> Path:
+def keep(page: str, name: str, result: object, introduction: str, figures: Sequence[Figure]) -> Path:
     """Save the report on a page and the results under a name; return the page."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    (RESULTS / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
     rows = [
         f"| {one.name} | {one.target} | {one.value}{ {None: '', True: ' met', False: ' **missed**'}[one.met] } |"
         for one in figures
     ]
-    kept = RESULTS / f"{page}.md"
+    path = RESULTS / f"{page}.md"
     lines = [introduction + "| figure | target | measured |", "| --- | --- | ---: |", *rows, ""]
-    kept.write_text("\n".join(lines), encoding="utf-8")
-    return kept
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path

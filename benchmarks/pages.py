@@ -244,11 +244,11 @@ async def _by_turns(address: str, ended: Callable[[], bool]) -> tuple[list[list[
             for reads in ROUND:
                 begun = time.monotonic()
                 async with asyncio.TaskGroup() as people:
-                    while (gone := time.monotonic() - begun) < TURN_SECONDS and not ended():
+                    while (elapsed := time.monotonic() - begun) < TURN_SECONDS and not ended():
                         if reads:
                             people.create_task(open_page())
                         await asyncio.sleep(SECONDS_BETWEEN_PAGES / READERS)
-                turns.append((begun + SETTLING_SECONDS, begun + gone))
+                turns.append((begun + SETTLING_SECONDS, begun + elapsed))
             rounds.append(turns)
     return rounds, waited
 

@@ -83,8 +83,8 @@ def _measure(job: Job, name: str, apply: Callable[[Engine, LogRecord], None]) ->
 
 def _in_session(engine: Engine, record: LogRecord) -> None:
     with Session(engine) as session, session.begin():
-        if said := _said(record):
-            entity, row_id, columns = said
+        if row := _said(record):
+            entity, row_id, columns = row
             row = session.get(_Row, (entity, row_id))
             if row is None:
                 session.add(_Row(entity=entity, id=row_id, columns=columns))
@@ -95,8 +95,8 @@ def _in_session(engine: Engine, record: LogRecord) -> None:
 
 def _in_statements(engine: Engine, record: LogRecord) -> None:
     with engine.begin() as connection:
-        if said := _said(record):
-            _upsert_row(connection, *said)
+        if row := _said(record):
+            _upsert_row(connection, *row)
         statement = insert(_Place).values(topic=record.topic, partition=record.partition, next=record.offset + 1)
         connection.execute(statement.on_conflict_do_update(set_={"next": statement.excluded.next}))
 
@@ -121,14 +121,14 @@ def _check(engine: Engine, workload: Workload) -> None:
         rows: Rows = {}
         for row in session.scalars(select(_Row)):
             rows.setdefault(row.entity, {})[row.id] = row.columns
-    found, expected = _parts(rows), workload.expected()
-    wanted = {
+    parts, expected = _parts(rows), workload.expected()
+    expected_parts = {
         "missing-actual": expected.expense_missing_actuals,
         "missing-journal-line": expected.expense_missing_journal_lines,
         "reconciled": expected.reconciled,
     }
-    if found != wanted:
-        raise RuntimeError(f"the peer's rows come to {found}, the load to {wanted}")
+    if parts != expected_parts:
+        raise RuntimeError(f"the peer's rows come to {parts}, the load to {expected_parts}")
 
 
 def _parts(rows: Rows) -> dict[str, Part]:

@@ -53,8 +53,8 @@ def run_phase(name: str, answer: type[T], job: Job) -> T:
 def main(name: str, job: Job) -> None:
     """Run as the process of a phase: write the figures to the folder."""
     module, function = _PHASES[name]
-    found = getattr(import_module(module), function)(job)
-    (job.place / f"{name}.json").write_bytes(msgspec.json.encode(found))
+    result = getattr(import_module(module), function)(job)
+    (job.place / f"{name}.json").write_bytes(msgspec.json.encode(result))
 
 
 if __name__ == "__main__":

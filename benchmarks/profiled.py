@@ -20,20 +20,20 @@ def stats_of(job: Job) -> Path:
 
 def table(job: Job) -> Table:
     """The functions with the most time of their own."""
-    shown = Table(title="Profile of applying batches: time in the function itself, and with all it calls")
+    table = Table(title="Profile of applying batches: time in the function itself, and with all it calls")
     for name in ("calls", "own s", "total s"):
-        shown.add_column(name, justify="right")
-    shown.add_column("function", overflow="fold")
-    for calls, own, total, name in _functions(stats_of(job)):
-        shown.add_row(f"{calls:,}", f"{own:.2f}", f"{total:.2f}", name)
-    return shown
+        table.add_column(name, justify="right")
+    table.add_column("function", overflow="fold")
+    for calls, own_seconds, total, name in _functions(stats_of(job)):
+        table.add_row(f"{calls:,}", f"{own_seconds:.2f}", f"{total:.2f}", name)
+    return table
 
 
 def _functions(path: Path) -> Iterator[tuple[int, float, float, str]]:
     stats: dict[tuple[str, int, str], Any] = pstats.Stats(str(path)).stats  # type: ignore[attr-defined]
     largest = sorted(stats.items(), key=lambda item: -item[1][2])[:SHOWN]
-    for (file, line, function), (_, calls, own, total, _) in largest:
-        yield calls, own, total, f"{_shown(file)}:{line} {function}" if line else function
+    for (file, line, function), (_, calls, own_seconds, total, _) in largest:
+        yield calls, own_seconds, total, f"{_shown(file)}:{line} {function}" if line else function
 
 
 def _shown(file: str) -> str:

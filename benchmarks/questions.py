@@ -69,9 +69,9 @@ def _questions(reader: Reader, engine: Engine, settings: Settings) -> Iterator[t
         yield "expenses of a category: 100 rows", _page(of_a_category)
         yield "expenses of a category: count and sums", _sums(of_a_category)
         # No index leads to these; one holds all of them.
-        for told, condition in _OF_MANY.items():
+        for description, condition in _OF_MANY.items():
             some = msgspec.structs.replace(_grid("all", window), conditions=(condition,))
-            yield f"expenses {told}: count and sums", _sums(some)
+            yield f"expenses {description}: count and sums", _sums(some)
         yield "a document's chain", _chains(_names(connection))
         documents = _documents(connection)
     yield f"sync: what is to be done for {IN_NEED:,} documents", _plan(settings, _window_of(documents, window))
@@ -100,12 +100,12 @@ def _pages(connection: Connection, query: GridQuery) -> Iterator[tuple[str, Grid
     table = tables.documents
     condition = text(f"views & {BITS[query.view]} <> 0") if BITS[query.view] else true()
     documents = connection.execute(select(func.count()).select_from(table).where(condition)).scalar_one()
-    places = (
+    positions = (
         select(table.c.date, table.c.key).where(condition).order_by(table.c.date.desc(), table.c.key.desc()).limit(1)
     )
     yield "start", query
     for name, before in (("middle", documents // 2), ("end", max(1, documents - ROWS))):
-        date, key = connection.execute(places.offset(before - 1)).one()
+        date, key = connection.execute(positions.offset(before - 1)).one()
         yield name, msgspec.structs.replace(query, after=(date, key))
 
 
@@ -122,10 +122,10 @@ def _window_of(documents: int, window: Window) -> Window:
 
 def _plan(settings: Settings, window: Window) -> Question:
     def ask(snapshot: Snapshot) -> Any:
-        found = plan(snapshot, settings, snapshot.company(COMPANY), window)
-        if not found.documents:
+        planned = plan(snapshot, settings, snapshot.company(COMPANY), window)
+        if not planned.documents:
             raise RuntimeError("documents in need of a sync were asked for, and none came")
-        return found.tasks
+        return planned.tasks
 
     return ask
 

@@ -75,7 +75,9 @@ def machine() -> Machine:
     return Machine(os.cpu_count() or 1, round(ram / 2**30), platform.python_version())
 
 
-def result(documents: int, prepared: Prepared, product: Product, rates: dict[str, Rate], asked: list[Timing]) -> Result:
+def result(
+    documents: int, prepared: Prepared, product: Product, rates: dict[str, Rate], timings: list[Timing]
+) -> Result:
     """Put the figures of the phases together."""
     return Result(
         documents=documents,
@@ -91,7 +93,7 @@ def result(documents: int, prepared: Prepared, product: Product, rates: dict[str
         raw=rates["raw"].rate,
         orm=rates["orm"].rate,
         upsert=rates["upsert"].rate,
-        questions=asked,
+        questions=timings,
         machine=machine(),
     )
 
@@ -172,8 +174,8 @@ def _lines(results: Sequence[Result]) -> Iterator[Line]:
             lambda one: None if one.growth is None else one.growth <= GROWTH,
         )
     yield from _comparisons()
-    for place, timing in enumerate(results[0].questions):
-        yield _question(place, timing.question)
+    for index, timing in enumerate(results[0].questions):
+        yield _question(index, timing.question)
 
 
 def _comparisons() -> Iterator[Line]:
@@ -185,13 +187,13 @@ def _comparisons() -> Iterator[Line]:
     yield Line("… tieout against it", "", lambda one: f"{one.rate / one.upsert:.1f}")
 
 
-def _question(place: int, name: str) -> Line:
+def _question(index: int, name: str) -> Line:
     bound = bound_of(name)
     return Line(
         f"{name}, ms (median / 99 %)",
         "" if bound is None else f"under {bound:g}",
-        lambda one: f"{one.questions[place].p50_ms:.1f} / {one.questions[place].p99_ms:.1f}",
-        lambda one: None if bound is None else one.questions[place].p99_ms < bound,
+        lambda one: f"{one.questions[index].p50_ms:.1f} / {one.questions[index].p99_ms:.1f}",
+        lambda one: None if bound is None else one.questions[index].p99_ms < bound,
     )
 
 

@@ -59,7 +59,7 @@ def measure(documents: int, folder: str, phase: Phase, check: Callable[[Job], No
         prepared = phase("prepare", Prepared, product_job)
         product = phase("product", Product, product_job)
         check(product_job)
-        asked = phase("questions", list[Timing], product_job)
+        timings = phase("questions", list[Timing], product_job)
         raw = phase("raw", Rate, job("raw"))
         faust = phase("faust", Rate, job("faust"))
         latency, every_day = (
@@ -80,7 +80,7 @@ def measure(documents: int, folder: str, phase: Phase, check: Callable[[Job], No
         faust=faust.rate,
         latency=latency,
         latency_every_day=every_day,
-        questions=asked,
+        questions=timings,
         machine=machine(),
     )
 
@@ -132,7 +132,7 @@ def _figures(one: Result) -> list[Figure]:
                 one.growth <= GROWTH,
             )
         )
-    return figures + [question(asked) for asked in one.questions]
+    return figures + [question(timings) for timings in one.questions]
 
 
 def table(one: Result) -> Table:

@@ -1,4 +1,4 @@
-"""Position, amounts, reason and cause of 5,000 made-up documents, however their events come; `make accuracy` at full
+"""Position, amounts, reason and cause of 5,000 simulated documents, however their events come; `make accuracy` at full
 size.
 """
 

@@ -69,7 +69,7 @@ def said(text: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
-    """What a worker sent of the made-up company, an event that was cut, a business event, and one of no map."""
+    """What a worker sent of the simulated company, an event that was cut, a business event, and one of no map."""
     folder: Path = tmp_path_factory.mktemp("sent")
     lines = [*ingest_lines(simulate(deliver=False).events)]
     names = ("dataverse-truncated-update", "fno-business-event-vendorinvoiceposted", "dataverse-429")

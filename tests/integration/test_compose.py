@@ -1,4 +1,4 @@
-"""docker-compose.yml: one command gives a running product with a made-up company. One worker takes over from another,
+"""docker-compose.yml: one command gives a running product with a simulated company. One worker takes over from another,
 and Sync works.
 """
 

@@ -37,9 +37,9 @@ def main(folder: Path, calls: Path, now: int, step: int) -> None:
         @wraps(function)
         def stepped(*arguments: Any, **named: Any) -> Any:
             here()
-            found = function(*arguments, **named)
+            result = function(*arguments, **named)
             here()
-            return found
+            return result
 
         return stepped
 

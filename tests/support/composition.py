@@ -80,8 +80,8 @@ class Composition:
         """Return the containers that are unhealthy or have ended unexpectedly. Some have no health check."""
         unhealthy = []
         for container in self("ps", "--quiet").split():
-            shown = subprocess.run(["docker", "inspect", container], capture_output=True, check=True).stdout
-            (described,) = json.loads(shown)
+            output = subprocess.run(["docker", "inspect", container], capture_output=True, check=True).stdout
+            (described,) = json.loads(output)
             state = described["State"]
             goes_on = described["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
             if (goes_on and not state["Running"]) or state.get("Health", {}).get("Status", "healthy") != "healthy":

@@ -102,18 +102,18 @@ class Desk:
 
     def sync(self, document: str | None = None, *, by_person: bool = True) -> list[Sync]:
         """Request Sync and wait for the end."""
-        asked = self.ask(document, by_person=by_person)
+        names = self.ask(document, by_person=by_person)
         self.handle()
-        return self.attempts.syncs(asked)
+        return self.attempts.syncs(names)
 
     def retry(self, subject: str) -> list[Sync]:
         """Retry the process of a subject's current error and wait for the end."""
         with self.reader.snapshot() as snapshot:
             entries = snapshot.error_log(ErrorQuery(company=COMPANY, subject=subject))
             request = error_retry.request(snapshot, error_retry.plan(entries, self.settings), "anna")
-        asked = self.attempts.request(msgspec.structs.replace(request, at=self.now()))
+        names = self.attempts.request(msgspec.structs.replace(request, at=self.now()))
         self.handle()
-        return self.attempts.syncs(asked)
+        return self.attempts.syncs(names)
 
     def run(self, process: str, **parameters: Any) -> None:
         """Run a process of Finance an hour later and apply its messages."""
@@ -131,8 +131,8 @@ class Desk:
         with self.reader.snapshot() as snapshot:
             company = snapshot.company(COMPANY)
             window: Window = snapshot.window(company, None, None)
-            told = snapshot.summary(company, window).as_json()["tiles"]
-        return {name: (tile["amount"], tile["documents"]) for name, tile in told.items()}
+            tiles = snapshot.summary(company, window).as_json()["tiles"]
+        return {name: (tile["amount"], tile["documents"]) for name, tile in tiles.items()}
 
     def standing(self, document: str) -> str:
         """Return position and cause of a document."""

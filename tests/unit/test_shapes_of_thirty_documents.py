@@ -1,4 +1,4 @@
-"""Thirty made-up documents whose events come in every shape there is: each stands where its story says (R1 to R5).
+"""Thirty simulated documents whose events come in every shape there is: each stands where its story says (R1 to R5).
 
 Every event is rewritten where the shape applies to it, and goes the way of the worker: bytes, codec, maps, store.
 """

@@ -1,4 +1,4 @@
-"""The made-up company, its delivery and the benchmark load."""
+"""The simulated company, its delivery and the benchmark load."""
 
 import json
 from collections import Counter
