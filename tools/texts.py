@@ -35,6 +35,7 @@ FOLDER: Final = ROOT / "tieout" / "texts"
 _HEADER: Final = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n'
 _KEYWORDS: Final[dict[str, Any]] = {"_": None, "gettext": None, "ngettext": (1, 2)}
 
+_PERCENT: Final = re.compile(r"%\(\w+\)[a-z]|%(?!%)|%%")
 _MARKUP: Final = re.compile(r"<[^<>]*>|[<>&\"]")
 """What a translation must not add: texts of templates are HTML, some of them in attributes."""
 
@@ -166,42 +167,48 @@ def _written(catalogue: Catalog, **options: Any) -> str:
 def updated(path: Path, every: Iterable[Catalog]) -> Catalog:
     """Return the catalogue of a language with the texts of today: new ones without a translation, old ones as comments.
 
-    Raises `ValueError` for a translation whose placeholders are not those of its text.
+    Raises `ValueError` for translations with other placeholders or other tags than their texts.
     """
     merged = _merged(every)
     with path.open("rb") as file:
         language = read_po(file, locale=path.stem)
     # A guess from a similar text would be shown as a translation once somebody removes its mark.
     language.update(merged, no_fuzzy_matching=True, update_creation_date=False)
-    translated = [message for message in language if message.id and message.string]
-    wrong = [f"{message.id!r}: {error}" for message in translated for error in _errors(message, language)]
+    wrong = [f"{message.id!r}: {error}" for message in language if message.id for error in _errors(message, language)]
     if wrong:
-        raise ValueError("\n".join([f"{path.name} has translations with other placeholders:", *wrong]))
+        raise ValueError("\n".join([f"{path.name} has translations that cannot be used:", *wrong]))
     return language
 
 
 def _errors(message: Message, language: Catalog) -> list[str]:
-    errors = [str(error) for error in message.check(language)]
-    # Babel compares the placeholders of %-formatting alone.
+    """Return why a translation cannot be used. Babel's own checks look at some placeholders of some texts alone."""
+    errors = [str(error) for error in message.check(language)] if _is_translated(message) else []
     for text, translation in _pairs(message):
-        if message.context and _fields(translation) != _fields(text):
-            errors.append("placeholders in braces differ")
+        if _placeholders(translation, message.context) != _placeholders(text, message.context):
+            errors.append(f"placeholders differ in {translation!r}")
         if sorted(_MARKUP.findall(translation)) != sorted(_MARKUP.findall(text)):
-            errors.append("tags, quotes or ampersands differ")
+            errors.append(f"tags, quotes or ampersands differ in {translation!r}")
     return errors
 
 
+def _is_translated(message: Message) -> bool:
+    return bool(message.string) if isinstance(message.string, str) else any(message.string or ())
+
+
 def _pairs(message: Message) -> list[tuple[str, str]]:
-    """Return each form of a text with its translation; the first form of a text is its singular."""
-    if isinstance(message.id, str):
-        assert isinstance(message.string, str)
-        return [(message.id, message.string)]
-    forms = [form for form in message.string or () if form]
-    return [(message.id[min(number, 1)], form) for number, form in enumerate(forms)]
+    """Return each translated form with its text; the first form of a text is its singular."""
+    texts = (message.id,) if isinstance(message.id, str) else message.id
+    forms = (message.string,) if isinstance(message.string, str) else message.string or ()
+    return [(texts[min(number, len(texts) - 1)], form) for number, form in enumerate(forms) if form]
 
 
-def _fields(text: str) -> set[str]:
-    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+def _placeholders(text: str, code: str | None) -> set[str]:
+    """Return the placeholders of a text: those of %-formatting, and in the texts of codes those in braces.
+
+    A percent sign alone is one, too: it would fail.
+    """
+    names = set(_PERCENT.findall(text))
+    return names | {f"{{{name}}}" for _, name, _, _ in Formatter().parse(text) if name is not None} if code else names
 
 
 def main() -> int:
@@ -212,7 +219,7 @@ def main() -> int:
     for path in sorted(FOLDER.glob("*.po")):
         language = updated(path, every.values())
         path.write_text(_written(language), encoding="utf-8")
-        missing = sum(1 for message in language if message.id and not message.string)
+        missing = sum(not _is_translated(message) for message in language if message.id)
         sys.stdout.write(f"{path.name}: {missing} of {len(language)} texts are not translated\n")
     return 0
 

@@ -91,15 +91,21 @@ def test_a_catalogue_gets_new_texts_and_keeps_its_translations(tmp_path: Path) -
     [
         ("amount-differs", "Here the amount is {other_amount}.", "Hier ist der Betrag {amount}."),
         (None, "%(number)s new", "%(zahl)s neu"),
+        (None, "Cancel", "Abbrechen %(name)s"),
+        (None, "Half", "50 %"),
+        (None, ("%(number)s row", "%(number)s rows"), ("%(number)s Zeile", "%(zahl)s Zeilen")),
+        (None, "View <b>all</b>", "<script>alles</script>"),
+        (None, "Filter", 'Filter" onfocus="'),
+        ("invalid-query", "there is no %(name)r.", "%(name)r gibt es in {name} nicht."),
     ],
 )
-def test_a_translation_with_other_placeholders_is_refused(
-    tmp_path: Path, code: str | None, text: str, translation: str
+def test_a_translation_with_other_placeholders_or_tags_is_refused(
+    tmp_path: Path, code: str | None, text: str | tuple[str, str], translation: str | tuple[str, str]
 ) -> None:
     language(tmp_path, "de", ((code, text, translation),))
     template = Catalog()
     template.add(text, context=code)
-    with pytest.raises(ValueError, match="other placeholders"):
+    with pytest.raises(ValueError, match=r"placeholders|tags"):
         updated(tmp_path / "de.po", [template])
 
 
