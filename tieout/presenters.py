@@ -41,8 +41,10 @@ SYNC_STATES: Final[Mapping[AttemptState, str]] = {
 }
 """The label of each state of a document's sync."""
 
-OUTCOMES: Final[Mapping[str, str]] = {outcome: outcome.replace("-", " ") for outcome in get_args(Outcome)}
-"""The outcome of an attempt within a sentence, by its code."""
+OUTCOMES: Final[Mapping[str, str]] = {
+    outcome: outcome.replace("-", " ") for outcome in (*get_args(Outcome), "throttled")
+}
+"""The outcome of an attempt within a sentence, by its code; `throttled` uses no attempt."""
 
 FIELD: Final = "field"
 """The code of the names of fields in `STATE_FIELDS`, in texts."""
@@ -162,7 +164,7 @@ def state(record: Record, entity: EntityMap, translate: Translate = english) -> 
             continue
         if entity.role.fields[field] == "money":
             value = money.text(value, row["currency"] if entity.role.fields.get("currency") == "code" else None)
-        if entity.role.fields[field] == "choice":
+        if entity.role.fields[field] == "choice" and isinstance(value, str):
             value = translate(field, value)
         name = translate(FIELD, field.replace("_", " "))
         texts.append(name if value is True else f"{name} {value}")

@@ -162,7 +162,7 @@ def data_of(settings: Settings) -> set[str]:
 
 
 def request_run(settings: Settings) -> None:
-    """Add a run of the recurring job, with one attempt that failed and one journal that waits."""
+    """Add a run of the recurring job, with one attempt that failed and one that was throttled."""
     at = int(datetime(2025, 1, 8, 12, tzinfo=UTC).timestamp()) * SECOND
     engine = connect(settings.store, write=True)
     log = SqlAttempts(engine)
@@ -174,6 +174,10 @@ def request_run(settings: Settings) -> None:
     assert claim is not None
     log.begin(claim, now=at, until=at + SECOND)
     log.end(claim, "transient", "503", now=at, chance=0.0, changes={}, wait=SECOND)
+    claim = log.claim("a worker", now=at, until=at + SECOND, chance=0.0, only=("journal", "USPM/USPM-000096"))
+    assert claim is not None
+    log.begin(claim, now=at, until=at + SECOND)
+    log.refund(claim, "429", now=at, wait=SECOND)
     engine.dispose()
 
 

@@ -63,8 +63,8 @@ def label(code: str, texts: Texts) -> str:
 
 
 def _text_of(texts: Texts, code: str, table: Mapping[str, str]) -> str:
-    """Return the text that a table has for a code."""
-    return texts.of_code(code, table[code])
+    """Return the text that a table has for a code; for an unknown code its words."""
+    return texts.of_code(code, table.get(code) or code.replace("-", " "))
 
 
 def render(request: Request, template: str, context: dict[str, Any], stack: ExitStack | None = None) -> Response:
