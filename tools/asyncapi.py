@@ -37,7 +37,7 @@ class Split(msgspec.Struct):
 
 
 def _member(field: DocumentField) -> tuple[str, Any] | tuple[str, Any, None]:
-    """Return a member of a position: name and type, with the default of one that may be left out."""
+    """Return a member of a position: name and type, with a default if it is optional."""
     if field.type in ("amount", "time"):
         type_: Any = str if field.required and not field.part else Amount
     elif field.type == "codes":
@@ -55,20 +55,20 @@ Position = msgspec.defstruct(
     ],
     kw_only=True,
     namespace={
-        "__doc__": "A document line and where it stands. Members that are null are left out; new ones may come."
+        "__doc__": "A document line and its position. Members that are null are omitted; new ones may be added."
     },
 )
 
 
 class RunStarted(msgspec.Struct):
-    """A run of a process, and when it started."""
+    """A run of a process, and its start."""
 
     run: str
     started: str
 
 
 class Deleted(msgspec.Struct):
-    """Who took an error off the current list, when and why."""
+    """The name, time and reason of the deletion of an error."""
 
     at: str
     who: str
@@ -76,7 +76,7 @@ class Deleted(msgspec.Struct):
 
 
 class Error(msgspec.Struct):
-    """A message of a process in Finance, with what is known of it and where it stands. The last record of a key is the
+    """A message of a process in Finance, with its meaning and its status. The last record of a key is the
     most recent error of its subject.
     """
 
@@ -140,7 +140,7 @@ class RemoteExecutionContext(msgspec.Struct):
 
 
 class BusinessEvent(msgspec.Struct):
-    """A Finance business event: an envelope, and members of its contract beside."""
+    """A Finance business event: an envelope, and the members of its contract."""
 
     event: str = msgspec.field(name="BusinessEventId")
     id: str | None = msgspec.field(name="EventId", default=None)
@@ -245,7 +245,7 @@ def _operation(topic: Topic) -> dict[str, Any]:
 
 
 def text() -> str:
-    """The document as it stands in the file."""
+    """Return the content of the file."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The life of errors: the subject of each message, and what people deleted."""
+"""The lifecycle of errors: the subject of each message, and deletions."""
 
 from hashlib import blake2b
 
@@ -17,7 +17,7 @@ _KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 def upgrade() -> None:
     """Add the subject to what was said, and a table for deletions."""
     comment = "The subject: engine.errorlog.Subject.key"
-    # SQLite adds no column without a value; none keeps it, for each row is given its own at once.
+    # SQLite requires a default for a new column; every row receives its own value below.
     with op.batch_alter_table("process_messages") as table:
         table.add_column(sa.Column("about", _KEY, nullable=False, server_default="", comment=comment))
     if not context.is_offline_mode():
@@ -47,7 +47,7 @@ def _name_subjects() -> None:
     said = sa.table("process_messages", *map(sa.column, ("source", "event", "company", "process", "body", "about")))
     connection = op.get_bind()
     for row in connection.execute(sa.select(said)).all():
-        # Not by the engine's own code: that one may change, and this may not.
+        # A copy of the engine's rule, because the engine may change and a migration must not.
         body = msgspec.msgpack.decode(row.body)
         subject = [row.company, row.process, body["subject"] or body["text"] or ""]
         about = blake2b(msgspec.json.encode(subject), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""A project's documents are found by an index: a filter on one project read every document of its company."""
+"""An index on projects: a filter on one project read every document of its company."""
 
 from alembic import op
 

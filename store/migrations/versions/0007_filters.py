@@ -1,5 +1,6 @@
-"""All that a grid can be filtered on is in a column, and vouchers are found by an index: a filter on what was told only
-in a chain read every document of its company.
+"""A column for every filter of a grid, and an index on vouchers.
+
+Before, a filter on a value that was only in chains read every document of the company.
 """
 
 from typing import Any
@@ -26,8 +27,7 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
     "posted_date": sa.Text(),
     "findings": sa.Text(),
 }
-# Where a chain has its documents, and these what they are asked for. Not by the engine's own code: that one may change,
-# and this may not.
+# The layout of chains and documents. A copy of the engine's, because the engine may change and a migration must not.
 _DOCUMENTS = 2
 _PLACES = (17, 22, 24, 19, 27, 28, 30, 31, 32)
 _HAS_ACTUAL = 25
@@ -38,7 +38,7 @@ def upgrade() -> None:
     for name, kind in _COLUMNS.items():
         comment = "Their codes, separated by blanks" if name == "findings" else None
         op.add_column("documents", sa.Column(name, kind, nullable=True, comment=comment))
-    # SQLite adds no column without a value.
+    # SQLite requires a default for a new column.
     has_actual = sa.Column("has_actual", sa.Integer(), nullable=False, server_default="0", comment="1 or 0")
     op.add_column("documents", has_actual)
     if not context.is_offline_mode():

@@ -1,6 +1,4 @@
-"""The first letters of a project or a voucher lead to its documents, whatever their case: a filter on them read every
-document of the company.
-"""
+"""Case-insensitive indexes on projects and vouchers: a filter on a prefix read every document of the company."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Put other indexes in the place of those of the names as they are written."""
+    """Replace the case-sensitive indexes of names."""
     for name in ("project", "voucher"):
         index = f"ix_documents_{name}"
         op.drop_index(index, "documents")
@@ -22,5 +20,5 @@ def upgrade() -> None:
             folded = sa.text(f"{name} COLLATE NOCASE")
         op.create_index(index, "documents", [folded, "company", "kind", "date", "key"], unique=False)
     if op.get_context().dialect.name == "postgresql":
-        # It knows nothing of what an index computes until it looks, and would look after a tenth of the rows changed.
+        # The expressions have no statistics yet, and autovacuum would analyse only after a tenth of the rows changed.
         op.execute("ANALYZE documents")

@@ -1,5 +1,5 @@
-"""Sums are kept by cause, too, and what left the balance by day: what to do first and the trend are told without a look
-at the documents. What is unreconciled by project is told from an index.
+"""Materialised totals by cause, and of amounts that left the balance by day: next actions and the trend need no read of
+the documents. Unreconciled amounts by project are read from an index.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _DOCUMENTS = sa.table("documents")
 
 
 def upgrade() -> None:
-    """Make both tables and the index, and fill the tables from the documents."""
+    """Create both tables and the index, and fill the tables from the documents."""
     op.drop_table("totals")
     totals = op.create_table(
         "totals",
@@ -97,7 +97,7 @@ def _reconciliations() -> Iterator[dict[str, str]]:
 
 
 def _halves(column: str) -> list[sa.ColumnElement[int]]:
-    """No sum of either leaves 64 bits."""
+    """Split an amount into two halves, so that neither sum exceeds 64 bits."""
     return [sa.literal_column(f"coalesce(sum({column} {half}), 0)") for half in (">> 20", "& 1048575")]
 
 

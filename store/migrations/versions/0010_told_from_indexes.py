@@ -1,5 +1,6 @@
-"""What is open by project, and the sums of a category, are told from indexes alone, in whose order nothing is sorted.
-The one by age is short again.
+"""Covering indexes: open amounts by project, and totals of a category, are read in index order without sorting.
+
+The index by age has its original columns again.
 """
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ _AMOUNTS = (*_PARTS, *(f"accounting_{part}" for part in _PARTS))
 
 
 def upgrade() -> None:
-    """Make both indexes, and the one by age without the columns of projects."""
+    """Create both indexes, and the one by age without the columns of projects."""
     op.drop_index("ix_documents_open", "documents")
     for name, columns in (("ix_documents_open", ("since",)), ("ix_documents_open_projects", _BY_PROJECT)):
         op.create_index(

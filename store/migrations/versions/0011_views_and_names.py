@@ -1,5 +1,5 @@
-"""A page of what is missing is found from an index alone however it is sorted, and what is of a vendor, an invoice or a
-journal from theirs. PostgreSQL knows how few rows a view has.
+"""Covering indexes of the views of missing amounts for every sort order, and indexes on vendors, invoices and journals.
+Extended statistics for PostgreSQL on the number of rows of a view.
 """
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the indexes of names, and those of both views again, with more columns; PostgreSQL looks at the views."""
+    """Create the indexes of names, and re-create those of both views with more columns; analyse the views."""
     on_postgresql = op.get_context().dialect.name == "postgresql"
     for name in ("vendor", "invoice", "journal"):
         folded = sa.text(f"lower({name}) text_pattern_ops" if on_postgresql else f"{name} COLLATE NOCASE")
@@ -25,11 +25,11 @@ def upgrade() -> None:
             postgresql_where=sa.text(f"{name} IS NOT NULL"),
         )
     if on_postgresql:
-        # Without them it takes most documents to be in each view, and reads them all, with two more processes.
+        # Without statistics PostgreSQL assumes most documents to be in each view, and scans them all in parallel.
         for bits in (1, 2, 3):
             op.execute(f"CREATE STATISTICS documents_views_{bits} ON (views & {bits}) FROM documents")
         op.execute("ANALYZE documents")
-    # Readers wait from the first index that goes until all is done, so these come last.
+    # Dropping an index blocks readers until the commit, so these statements come last.
     for bit, view in ((1, "missing_actuals"), (2, "missing_journal_lines")):
         name = f"ix_documents_{view}"
         op.drop_index(name, "documents")

@@ -1,4 +1,4 @@
-"""Beside each offset a digest of the last record before it: the log that it came from is known by it."""
+"""A digest of the last record before each offset, which identifies the log."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column, empty: the next worker fills it from the log that it finds."""
+    """Add the column, empty: the next worker fills it from its log."""
     op.add_column(
         "offsets",
         sa.Column("last", sa.Text, comment="A digest of the last record before it; NULL until a worker has seen it"),

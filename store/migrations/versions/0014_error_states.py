@@ -1,4 +1,4 @@
-"""What the errors topic says of each subject, so that a state is published when it changes."""
+"""The state of each subject on the errors topic, so that only changes are published."""
 
 import sqlalchemy as sa
 from alembic import op

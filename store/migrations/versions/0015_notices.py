@@ -1,4 +1,4 @@
-"""Notices: rows that are to be read again, and as of when they were."""
+"""Notices: rows to be read again, and the time of their last read."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table, empty: notices of before are in it after the next rebuild."""
+    """Create the table, empty: a rebuild adds earlier notices."""
     key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     op.create_table(
         "notices",

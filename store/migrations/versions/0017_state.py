@@ -1,4 +1,4 @@
-"""What the state topic keeps: every change of its tables is noted, by triggers."""
+"""The outbox of the state topic: triggers record every change of its tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,11 +31,11 @@ COMMENTS = {
     "cursors": "How far the poller read each table of both systems: engine.cursors.Cursor; kept on the state topic",
 }
 NAMES = ("applied ", "job sync ", "pin ")
-"""Of the settings, those whose names begin so."""
+"""Prefixes of the settings that belong to the state."""
 
 
 def upgrade() -> None:
-    """Create the outbox and the triggers, and have all that there is published."""
+    """Create the outbox and the triggers, and queue all existing rows."""
     key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
@@ -65,13 +65,13 @@ def upgrade() -> None:
         array = f"jsonb_build_array('{kind}', {names})::text" if postgres else f"json_array('{kind}', {names})"
         where = f" WHERE {_named('', table)}" if table == "settings" else ""
         op.execute(f'INSERT INTO state_outbox ("key") SELECT {array} FROM "{table}"{where}')  # noqa: S608
-    # A store that was in use has what its topic, which is new, does not have yet.
+    # The topic is new and does not contain the rows of an existing store yet.
     op.execute("INSERT INTO settings (name, value) SELECT 'state place', '{}' WHERE EXISTS (SELECT 1 FROM offsets)")
 
 
-# Both run as the owner and in the schema of the tables, whoever changes a row from wherever: rights on tables do not
-# reach their sequences, and an administrator's search path may be another. Temporary tables come last in it, or whoever
-# may write could have the owner write to a table of his.
+# Both functions run as the owner and in the schema of the tables: permissions on tables do not include their sequences,
+# and the search path of an administrator may differ. Temporary tables come last in the path, otherwise a user with
+# write permission could make the owner write to a table of that user.
 _FUNCTIONS = """
 CREATE FUNCTION note_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
@@ -134,7 +134,7 @@ def _on_sqlite(table: str, kind: str, keys: list[str], columns: list[str]) -> li
 
 
 def _named(row: str, table: str) -> str:
-    """The condition on a row: of the settings only some are kept."""
+    """Return the condition on a row: only some of the settings belong to the state."""
     if table != "settings":
         return "true"
     return "(" + " OR ".join(f"substr({row}name, 1, {len(name)}) = '{name}'" for name in NAMES) + ")"
