@@ -27,7 +27,7 @@ for _number in (signal.SIGQUIT, signal.SIGTERM):
 signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM))
 
 if TIMES != 1:
-    # Others may use the machine for as long as that takes: how long one example takes says nothing.
+    # Other processes may use the machine, so the duration of one example is not significant.
     settings.register_profile("soak", max_examples=examples(settings().max_examples), deadline=None)
     settings.load_profile("soak")
 

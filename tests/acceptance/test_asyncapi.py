@@ -1,4 +1,4 @@
-"""docs/asyncapi.json is made from the code, and says what is really sent."""
+"""docs/asyncapi.json is generated from the code, and describes the messages that are sent."""
 
 import json
 import re
@@ -21,7 +21,7 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
 
 
 def misfits(value: Any, message: str) -> list[str]:
-    """Where a value does not fit its message; a member the schema does not tell counts as one."""
+    """Yield where a value does not match its schema; a member that the schema does not contain is a mismatch."""
     schema = DOCUMENT["components"]["messages"][message]["payload"]
     found = faults(value, schema, SCHEMAS)
     if "$ref" in schema:

@@ -1,4 +1,4 @@
-"""Backup and restore on one machine: a copy taken while a worker writes is whole, and goes on from its place."""
+"""Backup and restore on one machine: a copy taken while a worker writes is consistent, and continues at its offsets."""
 
 import shutil
 import threading

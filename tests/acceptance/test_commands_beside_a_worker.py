@@ -1,4 +1,4 @@
-"""Commands beside a worker of another process that has the embedded log: they are accepted, kept, and applied once."""
+"""Commands while a worker in another process holds the embedded log: they are accepted, stored, and applied once."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def subjects(tieout: Tieout) -> list[str]:
 
 
 def commands() -> list[dict[str, Any]]:
-    """What stands on the commands topic."""
+    """Return the records of the commands topic."""
     settings = load()
     with open_log(settings, write=False) as log:
         topic = COMMANDS.full_name(settings.prefix)
@@ -156,7 +156,7 @@ def test_a_worker_that_dies_while_it_takes_a_deletion_loses_nothing_and_applies_
 
 @contextmanager
 def projecting() -> Iterator[None]:
-    """A projecting worker in a thread, whose log nobody else here is lent."""
+    """A projecting worker in a thread, whose log nothing else in this process uses."""
     settings, stop = load(), threading.Event()
     topic_writer = TopicWriter(settings)
     thread = threading.Thread(target=project, args=(settings,), kwargs={"stop": stop, "topic_writer": topic_writer})

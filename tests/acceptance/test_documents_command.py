@@ -89,7 +89,7 @@ def test_a_chain_says_why_and_which_of_its_events_says_so(demonstrated: Tieout, 
         assert all(record.keys() >= {"key", "entity", "id", "source", "columns", "events"} for record in chain["chain"])
         events = {event["event_id"]: event for record in chain["chain"] for event in record["events"]}
         source, event = explanation["event"].split()
-        # The header of an invoice and a journal say something about a chain without being in it.
+        # The header of an invoice and a journal affect a chain without belonging to it.
         if event in events:
             assert events[event]["source"] == source
             assert json.loads(events[event]["raw"])["id"] == event

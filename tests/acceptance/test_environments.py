@@ -1,4 +1,4 @@
-"""Where events may come from when no setting says so: the first name of each kind and system is pinned (R85)."""
+"""Accepted environments without a setting: the first name of each kind and system is pinned (R85)."""
 
 import json
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_the_first_name_of_each_kind_and_system_is_pinned_and_others_are_refused
     assert takes(here, row("/finance/harbour"))
     assert takes(here, row("/finance/HARBOUR"))
     assert not takes(here, row("/finance/harbour-uat"))
-    # The other system, and other kinds of names, are pinned by themselves.
+    # The other system, and other kinds of names, are pinned independently.
     assert takes(here, row("/dataverse/anything"))
     assert takes(here, context(ONE, "unq7f1d"))
     assert takes(here, page("harbour.operations.dynamics.com"))
@@ -111,7 +111,7 @@ def test_addresses_in_the_settings_are_pinned_from_the_start_without_their_ports
     here = environments_of(settings, {})
     assert takes(here, page("127.0.0.1:9999"))
     assert not takes(here, page("elsewhere.operations.dynamics.com"))
-    # What our own poller says stands under the host; it is no name for events of others.
+    # Events of tieout's poller are pinned under the host, which is no name of other events.
     assert takes(here, row("/finance/127.0.0.1:8090"))
     assert takes(here, row("/finance/harbour"))
     assert not takes(here, row("/finance/harbour-uat"))
@@ -228,7 +228,7 @@ def test_the_check_lists_what_is_pinned_and_removes_it(tieout: Tieout, tmp_path:
     assert "none is pinned yet" in tieout("check").out
     ingested(tieout, row("/finance/harbour-uat", 3))
     assert "pinned: harbour-uat" in tieout("check").out
-    # Events of the wrong one are out of a store that is built anew.
+    # A rebuilt store does not contain the events of the wrong environment.
     assert tieout("verify").code == 1
     assert tieout("replay", "--yes").code == 0
     assert tieout("verify").code == 0

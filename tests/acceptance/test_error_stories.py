@@ -1,5 +1,5 @@
-"""The error catalogue told as stories: what causes a message, how the log shows it, what a person does, and that then
-the message is gone and the amount is cleared. On the documented company and its two systems, simulated.
+"""The error catalogue as stories on the simulated company and its two systems: the cause of each message, its entry in
+the log, the remedy, and that the message is then resolved and the amount cleared.
 """
 
 from datetime import date
@@ -44,7 +44,7 @@ def press_sync(desk: Desk, document: str = DRAFTED) -> None:
 
 
 def line_of(desk: Desk, document: str = DRAFTED) -> tuple[SimulatedRow, str]:
-    """The integration journal line of a document, as it is now, and the number of its journal."""
+    """Return the current integration journal line of a document, and the number of its journal."""
     with desk.reader.snapshot() as snapshot:
         (view,) = snapshot.chain(document)
     (key,) = [record.key for record in view.records if record.entity == "ProjAdvancedJournalLine"]
@@ -56,7 +56,7 @@ def line_of(desk: Desk, document: str = DRAFTED) -> tuple[SimulatedRow, str]:
 
 
 def reset_to_draft(desk: Desk) -> None:
-    """What the workspace says of a line in error: mend the cause, reset the line to draft."""
+    """Do what the workspace recommends for a line in error: correct the cause, reset the line to draft."""
     assert desk.standing(DRAFTED) == "missing-journal-line: error"
     desk.site.pair.feed.change(line_of(desk)[0], {"Status": 0})
     desk.arrive()
@@ -107,7 +107,7 @@ def test_no_open_period(desk: Desk) -> None:
 
 @pytest.mark.requirement("R43", "R54")
 def test_what_ended_in_an_error_is_run_again_once_it_is_mended(desk: Desk) -> None:
-    """Not the document: what the error log tells is retried, and a retry that changes nothing is told again."""
+    """The error is retried, not the document; a retry that changes nothing leads to a new error."""
     before = codes(desk.errors())
     line, journal = line_of(desk)
     set_periods(desk, 2, "2024-12-01")
@@ -235,14 +235,14 @@ def proposal(desk: Desk, number: str) -> str:
 
 
 def waits_for(desk: Desk, number: str) -> str | None:
-    """What an invoice proposal waits for, as its list says; None when it is not in it."""
+    """Return what an invoice proposal waits for, from the list of proposals; None if it is not listed."""
     with desk.reader.snapshot() as snapshot:
         return next((one.message() for one in snapshot.proposals(COMPANY) if one.number == number), None)
 
 
 @pytest.mark.requirement("R56")
 def test_not_posted(desk: Desk) -> None:
-    """The invoice proposal of today bills the sales of three documents, which nobody has posted."""
+    """The invoice proposal of the day bills the sales of three documents that are not posted."""
     before = codes(desk.errors())
     assert waits_for(desk, "PI-000214") == (
         "Not posted yet: 2024-12-30 660.00 USD (not imported); 2025-01-03 1440.00 USD (not imported); 2025-01-06 "
@@ -308,7 +308,7 @@ def sales_posted(desk: Desk) -> list[SimulatedRow]:
 
 
 def not_synced(desk: Desk) -> int:
-    """How many actuals have not reached Finance, as the summary says."""
+    """Return the number of actuals that have not reached Finance, from the summary."""
     with desk.reader.snapshot() as snapshot:
         company = snapshot.company(COMPANY)
         told = snapshot.summary(company, snapshot.window(company, None, None)).as_json()

@@ -1,4 +1,4 @@
-"""The files of an installation: nobody else may read them, and they are readable where nobody may write."""
+"""The files of an installation are private to their owner, and readable on a read-only medium."""
 
 import os
 import sqlite3

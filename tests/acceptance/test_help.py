@@ -1,4 +1,4 @@
-"""Every example of every `--help` runs as it is printed, on the data of the demonstration."""
+"""Every example of every `--help` runs unchanged on the data of the demonstration."""
 
 import json
 import os
@@ -41,14 +41,14 @@ UNTIL_INTERRUPTED: Final = {
     "tieout poll --every 300": "dataverse/msdyn_actual",
     "tieout errors --follow --json | alert": "NO_OPEN_PERIOD",
 }
-"""What runs until Ctrl-C, and what it says once it does."""
+"""Commands that run until Ctrl-C, and the output that shows that they run."""
 
 NEED_A_PERSON: Final = "tieout journals sync"
-"""The journals of the demonstration fail again, for their projects are missing: that is told, and the end is 1."""
+"""The journals of the demonstration fail again, because their projects are missing: the exit code is 1."""
 
 
 def printed(command: Any) -> Iterator[str]:
-    """The examples of a command's help and of those below it; a line that ends in a backslash goes on in the next."""
+    """Yield the examples in the help of a command and its subcommands; a backslash continues a line."""
     told = (command.epilog or "").partition("Examples:\n")[2].replace("\\\n", "")
     assert told, f"the help of {command.name} has no examples"
     yield from (line.strip() for line in told.splitlines())
@@ -86,7 +86,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def at_rest(folder: Path) -> dict[str, str]:
-    """The environment of the data that lies in a folder."""
+    """Return the environment variables for the data in a folder."""
     data = folder / ".tieout" / "demo"
     return environment(
         folder,
@@ -98,7 +98,7 @@ def at_rest(folder: Path) -> dict[str, str]:
 
 
 def shell(folder: Path, command: str, environ: dict[str, str] | None = None) -> tuple[int, str]:
-    """Run a command as a person would who answers yes; its exit code, and all that it said."""
+    """Run a command in a shell, and answer yes. Return its exit code and its output."""
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
@@ -114,7 +114,7 @@ def shell(folder: Path, command: str, environ: dict[str, str] | None = None) -> 
 
 @contextmanager
 def running(folder: Path, command: str, environ: dict[str, str], sign: str) -> Iterator[Path]:
-    """Run a command until the end of the block, as soon as it has said the sign, and interrupt it as Ctrl-C does."""
+    """Run a command within the block once its output contains the sign, then interrupt it as Ctrl-C does."""
     said = folder / "said.txt"
     with said.open("wb") as out:
         process = subprocess.Popen(
@@ -144,7 +144,7 @@ def running(folder: Path, command: str, environ: dict[str, str], sign: str) -> I
 
 @contextmanager
 def with_both_systems(folder: Path) -> Iterator[dict[str, str]]:
-    """Serve a demonstration of its own; the environment that it says to set."""
+    """Serve a demonstration, and return the environment that it suggests."""
     command = f"tieout demo --port {free_port()} --folder served"
     with running(folder, command, environment(folder), "The workspace is at"):
         lines = (folder / "served" / "demo.env").read_text(encoding="utf-8").splitlines()
@@ -153,7 +153,7 @@ def with_both_systems(folder: Path) -> Iterator[dict[str, str]]:
 
 
 class _Takes(BaseHTTPRequestHandler):
-    """A webhook that takes whatever it is told."""
+    """A webhook that accepts every alert."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))

@@ -1,7 +1,8 @@
-"""A plain installation: the wheel, without extras, in an environment of its own, used by somebody else elsewhere.
+"""A plain installation: the wheel, without extras, in an environment of its own, used by another user in another
+folder.
 
-It needs a package index, or a cache of it. Where none answers these tests skip, or fail with
-TIEOUT_REQUIRE_INSTALLATION=1. The tests of a Python version skip where that interpreter is not on the machine.
+It needs a package index, or a cache of it. Without one these tests are skipped, or fail with
+TIEOUT_REQUIRE_INSTALLATION=1. The tests of a Python version are skipped if the machine lacks that interpreter.
 """
 
 import json
@@ -35,7 +36,7 @@ DEMO: Final = {
 OWN: Final = {"TIEOUT_BROKER": "embedded:///own/log.sqlite", "TIEOUT_STORE": "sqlite:///own/store.sqlite"}
 
 COMMANDS: Final[tuple[tuple[str, dict[str, str], str, int], ...]] = (
-    # The command, the settings, its arguments, its exit code: 1 where it says which setting is missing.
+    # The command, the settings, its arguments, its exit code: 1 if it reports a missing setting.
     ("demo", {}, "--no-serve", 0),
     ("summary", DEMO, "--company USPM", 0),
     ("documents", DEMO, "--company USPM --kind expense", 0),

@@ -1,5 +1,5 @@
-"""From a general journal posted in Finance to its confirmation in Dataverse, against both systems simulated: what goes
-wrong, what the error log says, what a person does.
+"""From a general journal posted in Finance to its confirmation in Dataverse, against the simulated pair: failures,
+their entries in the error log, and their remedies.
 """
 
 from collections.abc import Callable
@@ -85,7 +85,7 @@ def test_a_journal_that_is_through_is_not_asked_for_again(desk: JournalDesk) -> 
     assert desk.counter().calls == 1
 
 
-# --- what goes wrong, and who mends it --------------------------------------------------------------------------------
+# --- failures and their remedies --------------------------------------------------------------------------------------
 
 
 def header_refused(desk: JournalDesk) -> Callable[[], Any]:
@@ -177,7 +177,7 @@ def test_a_failure_is_logged_with_its_count_waits_at_five_and_goes_when_a_person
     desk.runs(2)
     assert (desk.counter().state, desk.counter().calls) == ("stopped", ATTEMPTS_MAX)
     mend()
-    desk.run()  # what nobody asks for stays
+    desk.run()  # not retried, so it remains
     assert desk.counter().calls == ATTEMPTS_MAX
     desk.sync()
     assert (desk.counter().state, desk.counter().round, desk.counter().made) == ("done", 2, 1)
@@ -350,7 +350,7 @@ def test_where_no_setting_says_how_a_journal_is_confirmed_none_is_touched() -> N
     assert "TIEOUT_PROCESS_JOURNAL" in desk.of().last_text
 
 
-# --- whatever happens -------------------------------------------------------------------------------------------------
+# --- invariants -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("R45", "R60")

@@ -1,4 +1,4 @@
-"""`tieout journals` against the served pair, as docs/journals.md says to try it."""
+"""`tieout journals` against the served pair, as docs/journals.md describes it."""
 
 import threading
 import time

@@ -1,4 +1,6 @@
-"""What events do not say outlives the store: attempts, sync runs and decisions are read back from the state topic."""
+"""State that events do not contain outlives the store: attempts, sync runs and decisions are read from the state
+topic.
+"""
 
 import shutil
 import sqlite3

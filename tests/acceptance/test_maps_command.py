@@ -1,4 +1,4 @@
-"""`tieout maps`: checks, shows and explains the map files in force."""
+"""`tieout maps`: validates, shows and explains the map files of the settings."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a worker tells at `TIEOUT_METRICS`."""
+"""What a worker serves at `TIEOUT_METRICS`."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""`tieout migrate` and `tieout check`: what is as it must be is ok, and of the rest it is said what to do."""
+"""`tieout migrate` and `tieout check`: each check is ok or states the remedy."""
 
 import json
 import sqlite3

@@ -1,4 +1,6 @@
-"""`tieout poll` against the served pair: what is read is reconciled, and what cannot be read says why."""
+"""`tieout poll` against the served pair: rows that are read are reconciled, and a table that cannot be read has a
+reason.
+"""
 
 import json
 import re
@@ -188,7 +190,7 @@ def test_the_check_says_whether_both_systems_have_what_sync_needs(tieout: Tieout
 
 @pytest.mark.requirement("R5")
 def test_a_cut_event_leads_to_a_read_of_its_row(tieout: Tieout, served: Served, tmp_path: Path) -> None:
-    """The event says which row, and nothing of what is in it; an unsent table is not polled."""
+    """The event contains the key of the row and none of its columns; a table without events is not polled."""
     actual = next(iter(served.pair.tables["msdyn_actual"].rows.values()))
     cut = json.loads((EXAMPLES / "dataverse-truncated-update.json").read_bytes())
     cut |= {"PrimaryEntityName": "msdyn_actual", "PrimaryEntityId": actual.id}

@@ -85,7 +85,7 @@ def _read(screen: int) -> Iterator[bytes]:
     while True:
         try:
             data = os.read(screen, 65_536)
-        except OSError:  # how Linux says that the other end is closed
+        except OSError:  # Linux reports the closed other end by this error
             return
         if not data:
             return
@@ -93,7 +93,7 @@ def _read(screen: int) -> Iterator[bytes]:
 
 
 def not_found(shown: list[str], output: str) -> str | None:
-    """The first line shown that the output does not have after those before it. `…` stands for anything."""
+    """Return the first expected line that is missing in the output after the previous ones. `…` matches anything."""
     actual = iter([" ".join(line.split()) for line in output.splitlines()])
     for line in shown:
         wanted = " ".join(line.split())
@@ -109,7 +109,7 @@ def not_found(shown: list[str], output: str) -> str | None:
 
 
 def test_the_tour_shows_what_a_reader_sees(tmp_path: Path) -> None:
-    # A terminal says its width itself; COLUMNS would overrule it.
+    # COLUMNS would override the width of the terminal.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TIEOUT_", "COLUMNS"))}
     environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TERM": "xterm", "NO_COLOR": "1"}
     (tmp_path / "events.jsonl").write_text("".join(blocks(README, "jsonl")), encoding="utf-8")

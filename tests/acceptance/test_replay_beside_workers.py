@@ -1,5 +1,5 @@
-"""A replay under other maps or companies beside workers that run: they load the maps of the files, or wait and say for
-what (R70, R82).
+"""A replay under other maps or companies while workers run: they reload the map files, or wait and report the reason
+(R70, R82).
 """
 
 import threading
@@ -112,7 +112,7 @@ class Projecting:
 
 
 def failures(settings: Settings) -> dict[str, str]:
-    """What the pages say of the loops that failed."""
+    """Return what the pages show about failed loops."""
     from store.operational.loops import last_runs
 
     with open_store(settings, write=False) as engine, engine.connect() as connection:
@@ -178,7 +178,7 @@ def test_a_worker_with_the_old_maps_waits_says_so_once_and_goes_on_when_they_fit
         assert "This store was built under other maps than those in force here" in page
         assert "Projection" in page
         assert "this store was built under other maps" in failures(settings)["projection"]
-        # Several looks later it is the same worker, and it has said nothing more.
+        # After several comparisons it is the same process, and it has logged nothing more.
         stood = threading.Event()
         stood.wait(2.5 * FIT_SECONDS)
         assert running.status.restarts == 0

@@ -1,4 +1,4 @@
-"""The workspace as `tieout demo` and `tieout run` serve it: on this machine, until it is told to stop."""
+"""The workspace as `tieout demo` and `tieout run` serve it: on this machine, until a signal stops it."""
 
 import os
 import re
@@ -44,7 +44,7 @@ def running(*arguments: str, folder: Path, **environment: str) -> Iterator["subp
 
 
 def said_until_served(process: "subprocess.Popen[bytes]") -> list[bytes]:
-    """What a command says on its standard error up to the address of the workspace, which is in the last line."""
+    """Return the standard error of a command up to the line with the address of the workspace."""
     assert process.stderr is not None
     said = []
     for line in process.stderr:
@@ -56,7 +56,7 @@ def said_until_served(process: "subprocess.Popen[bytes]") -> list[bytes]:
 
 @contextmanager
 def started(*arguments: str, folder: Path, **environment: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """A command that serves, and the address it says."""
+    """Run a command that serves within the block; yield the process and the address that it prints."""
     with running(*arguments, folder=folder, **environment) as process:
         found = ADDRESS.search(said_until_served(process)[-1])
         assert found is not None
@@ -90,7 +90,7 @@ def test_a_demonstration_without_a_terminal_serves_its_workspace_until_it_is_tol
 def test_a_demonstration_takes_another_port_where_the_usual_one_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):  # somebody else has it already
+        with suppress(OSError):  # the port is in use
             taken.bind(("127.0.0.1", PORT))
             taken.listen()
         with running("demo", folder=tmp_path) as process:
@@ -215,7 +215,7 @@ def test_an_exposed_workspace_answers_elsewhere_by_its_loopback_names_alone_and_
         assert httpx.post(f"{elsewhere}/errors/delete", headers=form).status_code == 403
         running.terminate()
         assert running.wait(20) == 0
-    # It also stands in what `tieout check` says.
+    # `tieout check` reports it as well.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
     command = [sys.executable, "-m", "tieout", "check"]
     done = subprocess.run(command, cwd=tmp_path, env={**kept, **store}, capture_output=True, text=True)

@@ -36,7 +36,7 @@ def test_simulated_events_come_to_the_true_outcome(tieout: Tieout, tmp_path: Pat
     found = {row["document"]: row for kind in ("expense", "vendor-invoice-line") for row in all_documents(tieout, kind)}
     assert found.keys() == expected.keys()
     for name, label in expected.items():
-        # The labels do not tell findings.
+        # Labels contain no findings.
         del label["findings"]
         assert {key: found[name][key] for key in label} == label
 

@@ -1,4 +1,4 @@
-"""`tieout sync` against the served pair, as docs/sync.md says to try it."""
+"""`tieout sync` against the served pair, as docs/sync.md describes it."""
 
 import json
 import os
@@ -182,7 +182,7 @@ def test_a_sync_that_is_followed_shows_its_progress_on_the_terminal(tieout: Tieo
     ):
         os.close(terminal)
         shown = b""
-        with suppress(OSError):  # a terminal that nobody has any more
+        with suppress(OSError):  # a closed terminal
             while more := os.read(screen, 65_536):
                 shown += more
         stop.set()
@@ -197,7 +197,7 @@ def test_a_sync_that_is_followed_shows_its_progress_on_the_terminal(tieout: Tieo
 
 
 def commands(settings: Settings) -> list[dict[str, Any]]:
-    """What stands on the commands topic."""
+    """Return the records of the commands topic."""
     topic = COMMANDS.full_name(settings.prefix)
     with open_log(settings, write=False) as log:
         return [json.loads(record.value or b"") for record in log.read(topic, 0, 0, 100, 1 << 24)]

@@ -126,7 +126,7 @@ def test_being_throttled_uses_no_attempt(desk: Desk, exported: str) -> None:
 
 @pytest.mark.requirement("R44")
 def test_what_is_set_up_wrongly_is_tried_again_once_that_has_changed(desk: Desk, exported: str) -> None:
-    """A currency that Dataverse does not have stops the export; the recurring job takes it up when it is there."""
+    """A currency that is missing in Dataverse blocks the export; the recurring job exports once it exists."""
     with desk.reader.snapshot() as snapshot:
         (row,) = snapshot.documents_named([exported])
     currency = desk.site.pair.feed.reference("transactioncurrency", row.document.currency or "")

@@ -1,5 +1,5 @@
-"""The log and the store are held against each other: an older, newer, damaged or other log, and an older, deleted or
-foreign store, each end in a refusal that says why, or in the right answer.
+"""The log and the store are compared: an older, newer, damaged or other log, and an older, deleted or foreign store,
+lead to a refusal with the reason, or to the correct result.
 """
 
 import json
@@ -286,7 +286,7 @@ def test_a_store_goes_on_with_the_log_that_was_salvaged(
     assert "The store does not match its topics" in verified.out
     assert "the log has lost events that the store has applied" in verified.out
     assert "Keep both" in verified.out
-    # A new store says which event is missing.
+    # A new store lists the missing event.
     monkeypatch.setenv("TIEOUT_STORE", f"sqlite:///{tmp_path}/new.sqlite")
     assert run(tieout).code == 0
     assert len(documents(tieout)) == 4

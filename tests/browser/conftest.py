@@ -12,7 +12,7 @@ from tests.support.workspace import BROWSER, FLAGS, Served, demonstrated, need_a
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The workspace of the small company, with errors and a rejected event. Nobody changes it."""
+    """The workspace of the small company, with errors and a rejected event. Tests must not change it."""
     need_a_browser()
     with demonstrated(tmp_path_factory.mktemp("workspace")) as found:
         yield found
@@ -39,7 +39,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """A tab. What its console says of errors fails the test, but for pages that are refused on purpose."""
+    """A tab. Errors in its console fail the test, except for pages that are refused intentionally."""
     opened = context.new_page()
     said: list[str] = []
 

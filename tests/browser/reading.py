@@ -1,12 +1,10 @@
-"""What stands on a page, read once the page is all there: an assertion that does not wait by itself must not look at
-half of what was asked for.
-"""
+"""Reads pages once they are complete, for assertions that do not wait themselves."""
 
 from playwright.sync_api import Page, expect
 
 
 def settled(page: Page) -> Page:
-    """The page, when what the last click asked for has come."""
+    """Return the page once the response to the last click is complete."""
     expect(page.locator("html.busy")).to_have_count(0)
     page.wait_for_load_state()
     return page
@@ -19,7 +17,7 @@ def headers(page: Page) -> list[str]:
 
 
 def column(page: Page, title: str) -> list[str]:
-    """What stands in a column of the grid, row by row."""
+    """Return the texts of a column of the grid, row by row."""
     number = headers(page).index(title)
     cells = f"#grid tbody tr > *:nth-child({number + 1})"
     return [text.strip() for text in page.locator(cells).all_text_contents()]

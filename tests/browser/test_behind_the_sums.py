@@ -27,7 +27,7 @@ def explained(page: Page, part: str) -> list[str]:
 
 
 def cells(table: Locator, title: str) -> list[str]:
-    """What stands in a column of a list."""
+    """Return the texts of a column of a list."""
     number = [text.strip() for text in table.locator("thead th").all_inner_texts()].index(title)
     return [text.strip() for text in table.locator(f"tbody tr > :nth-child({number + 1})").all_inner_texts()]
 
@@ -234,7 +234,7 @@ def test_postings_without_a_document_are_listed_and_make_their_part_of_the_balan
 
 
 def posting(number: str, amount: str) -> dict[str, Any]:
-    """A line that the integration journal posted, and nothing of Dataverse stands behind."""
+    """A line that the integration journal posted without any record in Dataverse."""
     columns = {
         "Status": 3,
         "Voucher": f"PJ-{number}",

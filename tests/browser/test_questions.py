@@ -13,7 +13,7 @@ CLICKS = 4
 
 
 class Person:
-    """Somebody who clicks links and counts."""
+    """A user who clicks links and counts the clicks."""
 
     def __init__(self, page: Page) -> None:
         self.page = page

@@ -42,7 +42,7 @@ def tile(page: Page, site: Live, name: str) -> str:
 
 
 def result(page: Page) -> Locator:
-    """The line that says what came of a run, once it is finished."""
+    """Return the result line of a run once it is finished."""
     line = page.locator("#run").get_by_text(FINISHED)
     expect(line).to_be_visible(timeout=60_000)
     return line

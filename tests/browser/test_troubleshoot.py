@@ -124,7 +124,7 @@ def test_the_file_of_errors_has_complete_texts(page: Page, served: Served) -> No
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8-sig"))))
     assert [row["Code"] for row in rows] == CURRENT
     assert rows[4]["Message"].endswith("Debit 650.00, credit 0.00).")
-    # Whatever the reader's language, as every file.
+    # Independent of the reader's language, like every file.
     assert [row["Date and time"] for row in rows][:2] == ["2025-01-08T17:25:00Z", "2025-01-08T17:20:00Z"]
     assert rows[3]["First seen"] == "2025-01-06T16:05:30Z"
 

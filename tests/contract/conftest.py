@@ -1,4 +1,4 @@
-"""An empty store on each database, for the contracts of what is kept in one."""
+"""An empty store on each database, for contract tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -82,7 +82,7 @@ class AlertsContract:
 
 
 def told(kept: SqlAlerts, now: int) -> list[tuple[str, str]]:
-    """Tell all that is to be told: the keys and the stages."""
+    """Send all pending alerts: their keys and stages."""
     found: list[tuple[str, str]] = []
     while (one := kept.claim(now, now + SECOND)) is not None:
         assert one.due is not None

@@ -23,7 +23,7 @@ class Clock(Protocol):
 
 
 class SetClock:
-    """A clock that stands still until it is set."""
+    """A clock that only changes when it is set."""
 
     def __init__(self) -> None:
         self.now = 1_736_328_000_000
@@ -129,7 +129,7 @@ class EventLogContract:
         assert [(found.key, found.value) for found in log.read(CHANGED, 0, 0, ALL, ALL)] == [(None, None), (b"", b"")]
 
     def test_what_is_asked_for_comes_in_one_read_if_it_is_there(self, log: EventLog) -> None:
-        # More than a broker hands out at once.
+        # More than a broker returns in one response.
         for _ in range(3):
             log.append([record(number, partition=0, value=b"x" * 4_000) for number in range(1_000)])
         assert log.end_offset(CHANGED, 0) == 3_000

@@ -374,7 +374,7 @@ def test_the_balance_of_each_account_is_what_its_documents_leave_in_it_and_both_
     accounts = balance.by_kind.values()
     assert sum(one.explained for one in accounts) + balance.orphans.amount == balance.explained
     assert [one.explained for one in accounts] == [92_075_000, 303_050_000]
-    # The Summary of the days before, to which the sum leads, says the same.
+    # The Summary of the earlier days, to which the sum links, shows the same.
     summary = asked.summary(company, earlier)
     tiles = sum(tile.amount for tile in summary.tiles.values())
     assert tiles + summary.difference.amount == balance.total.before.amount
@@ -422,7 +422,7 @@ def test_every_column_says_what_the_document_says(asked: Snapshot) -> None:
         for name, column in COLUMNS.items():
             value = value_of(document, name)
             if value is None and column.of not in ("text", "date"):
-                continue  # nobody can ask for an amount that is none
+                continue  # there is no filter for an amount that is not known
             condition = Condition(name, "is", "" if value is None else value)
             found = documents(asked, msgspec.structs.replace(query, conditions=(condition,)))
             assert document.key in map(attrgetter("key"), found), name

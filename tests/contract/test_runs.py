@@ -1,4 +1,4 @@
-"""Sync runs in the store: what was requested, and how far it is, whichever database it is (R40, R41, R47)."""
+"""Sync runs in the store: what was requested, and the progress, on each database (R40, R41, R47)."""
 
 import pytest
 from hypothesis import given

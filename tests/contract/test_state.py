@@ -1,4 +1,4 @@
-"""What is kept on the state topic, on both databases: every change is noted, and a new store learns all of it."""
+"""The state topic, on both databases: every change is published, and a new store reads all of it."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.requirement("R90")
 
 HOUR = 3_600 * SECOND
 OFFSETS = count(1_000_000)
-"""The offsets of a topic grow, whatever is published."""
+"""Offsets of a topic grow with every published record."""
 
 Records = dict[bytes, bytes | None]
 
@@ -47,7 +47,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Engine]:
-    """A store that is made anew."""
+    """A new store."""
     engine = connect(f"sqlite:///{tmp_path / 'other.sqlite'}", write=True)
     migrate(engine)
     yield engine
@@ -65,7 +65,7 @@ def noted(engine: Engine) -> list[tuple[Any, ...]]:
 
 
 def published(engine: Engine, onto: Records | None = None) -> Records:
-    """Publish what waits, as a worker does; what the topic then says, by key the newest."""
+    """Publish pending rows as a worker does. Return the latest value of each key on the topic."""
     topic = {} if onto is None else onto
     outbox = StateOutbox(engine)
     while waiting := outbox.pending(2):
@@ -132,7 +132,7 @@ def test_settings_of_other_names_are_not_kept(engine: Engine) -> None:
 
 @pytest.mark.containers
 def test_a_temporary_table_takes_no_notes(postgres_store: Engine) -> None:
-    """The function behind the triggers runs as the owner: what it writes to must not be a table of whoever calls it."""
+    """The function of the triggers runs as the owner: it must not write to a table of the caller."""
     with postgres_store.begin() as connection:
         connection.execute(text("CREATE TEMPORARY TABLE state_outbox (number bigserial, key text UNIQUE)"))
         connection.execute(insert(tables.alerts).values(example(STATE_TABLES["alert"])))
@@ -156,7 +156,7 @@ def test_a_call_may_leave_once_its_attempt_is_published(engine: Engine) -> None:
     held = claim(log, 0)
     log.begin(held, now=1, until=HOUR)
     assert not log.is_acknowledged(held)
-    # Somebody else's change comes later and holds nobody up.
+    # A concurrent change commits later and blocks no other.
     waiting = StateOutbox(engine).pending(10)
     SqlCursors(engine).save(Cursor(table="dataverse/msdyn_actual"))
     StateOutbox(engine).acknowledge(waiting, next(OFFSETS))
@@ -317,8 +317,8 @@ def test_all_of_it_can_be_published_again(engine: Engine) -> None:
 
 
 class Keeping(RuleBasedStateMachine):
-    """Any work of handlers, pollers and alerts, published or not at any moment. A store made anew from the topic says
-    what the first one published; one that was restored from a backup, too.
+    """Any work of handlers, pollers and alerts, published or not at any moment. A new store, and one that was restored
+    from a backup, read from the topic what the first store published.
     """
 
     @initialize()

@@ -1,4 +1,4 @@
-"""What every store says of the records that one system has and the other has not: they make the sums beside them."""
+"""Records that only one system has, on each database: their sums equal the totals."""
 
 import pytest
 from sqlalchemy import Engine

@@ -36,7 +36,7 @@ def test_events_of_both_topics_count_once_in_whatever_order_and_however_often_th
     place.log.append(sent[:-300])
     place.writer()
     place.catch_up()
-    # What never comes is no fault: the store stands at what has come, and says so.
+    # Events that never arrive are no fault: the store shows what has arrived.
     assert place.dump() != undisturbed()
     assert place.says("rejected", "list", "--json") == ""
     place.log.append(late)

@@ -1,5 +1,5 @@
-"""`tieout check` and `tieout migrate` on a real broker and a real database: of each wrong place it is said what to do,
-within seconds.
+"""`tieout check` and `tieout migrate` on a real broker and a real database: each wrong address is reported with the
+remedy within seconds.
 """
 
 import json
@@ -47,7 +47,7 @@ class Place:
         return code, out, err
 
     def checks(self) -> dict[str, Any]:
-        """What `tieout check` says, by what it is about; faults alone, when there are any."""
+        """Return the results of `tieout check` by check; only the faults if there are any."""
         start = time.monotonic()
         code, out, err = self.run("check", "--json")
         assert time.monotonic() - start < SECONDS

@@ -82,7 +82,7 @@ def page(compose: Composition, path: str) -> str:
 
 
 def tile(words: str, label: str) -> str | None:
-    """The amount that stands after a tile's name on a page."""
+    """Return the amount after the name of a tile on a page."""
     found = re.search(rf"{label} ([\d,.]+)", words)
     return found and found[1]
 

@@ -1,4 +1,4 @@
-"""A writer that dies, wherever it was: nothing is lost, nothing counts twice, what is published is what is stored."""
+"""A writer that dies at any point: nothing is lost, nothing counts twice, the published state equals the stored one."""
 
 import os
 import random
@@ -29,8 +29,8 @@ def place(broker: Broker, database: Database, tmp_path: Path, request: pytest.Fi
 
 
 def test_a_writer_killed_at_random_moments_loses_and_repeats_nothing(place: Environment) -> None:
-    """Events go on arriving; another worker takes over each time: the one that stands by, or, where the lease has to
-    run out first, the one that was started meanwhile.
+    """Events continue to arrive, and another worker acquires the lease each time: the one on stand-by or, if the lease
+    must expire first, the one that was started meanwhile.
     """
     chance = random.Random(KILLS)
     workers = [place.writer(), place.stand_by()]

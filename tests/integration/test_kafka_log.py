@@ -1,4 +1,4 @@
-"""The event log on a real Apache Kafka keeps what every event log promises, and says what is wrong with a broker."""
+"""The event log on a real Apache Kafka meets the contract of event logs, and reports faults of a broker."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.containers
 
 
 class BrokersClock:
-    """The broker's clock, which nobody sets: a time to come is waited for."""
+    """The clock of the broker, which cannot be set: wait for a future time."""
 
     def __call__(self) -> int:
         return time.time_ns() // 1_000_000
@@ -129,7 +129,7 @@ class TestKafkaLog(EventLogContract):
         assert [found.value for found in everything(log)] == [b"event 1", b"event 3"]
 
     def test_the_marks_of_transactions_at_the_end_count_as_the_end(self, log: EventLog) -> None:
-        """Or whoever reads up to the end would wait for ever for a record that is none."""
+        """Otherwise a reader that reads to the end would wait forever for a marker that is no record."""
         with closing(KafkaLog(access(self.broker), publisher="one")) as publisher:
             publisher.append([record(1, partition=0)])
         assert log.read(CHANGED, 0, 1, ALL, ALL) == []

@@ -1,5 +1,5 @@
-"""The properties of the core on PostgreSQL: whatever the order, the repetition and the batches, the store is the one
-that SQLite makes of the same events.
+"""The properties of the core on PostgreSQL: for any order, repetition and batches, the store equals the one of SQLite
+for the same events.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,5 @@
-"""Whether a worker is ready, on a real broker and database, while one of them is away: it goes on answering, and says
-which.
+"""Readiness of a worker on a real broker and database while one of them is not reachable: it keeps responding, and
+names which one.
 """
 
 import time

@@ -1,4 +1,6 @@
-"""A replay beside a worker on Kafka and PostgreSQL: readers see the one store or the other, the worker goes on."""
+"""A replay during the work of a worker on Kafka and PostgreSQL: readers see one store or the other, the worker
+continues.
+"""
 
 import json
 import threading

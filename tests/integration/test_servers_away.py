@@ -113,7 +113,7 @@ def test_commits_that_are_refused_for_a_while(place: Environment, refusal: str) 
 
 
 def test_a_disk_that_is_full_in_the_middle_of_a_copy(place: Environment) -> None:
-    """A table whose space is a few pages, as far as a row's trigger can make it so: it is the COPY that fails."""
+    """Limit a table to a few pages by a trigger on its rows, so that the COPY fails."""
     worker = place.writer()
     place.execute(
         "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "

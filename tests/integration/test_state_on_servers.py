@@ -1,4 +1,4 @@
-"""What events do not say, on Kafka and PostgreSQL: kept on its topic, read back by a new store and a restored one."""
+"""State that events do not contain, on Kafka and PostgreSQL: a new store and a restored one read it from its topic."""
 
 import re
 import time

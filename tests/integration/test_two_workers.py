@@ -1,4 +1,6 @@
-"""Two workers for one environment: one writes, the other stands by and takes over, whatever becomes of the first."""
+"""Two workers for one environment: one writes, the other stands by and acquires the lease, whatever happens to the
+first.
+"""
 
 import time
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ def place(broker: Broker, database: Database, tmp_path: Path, request: pytest.Fi
 
 
 def pair(place: Environment) -> tuple[Worker, Worker]:
-    """The one that writes and the one that stands by, with some events applied."""
+    """Return the writer and the worker on stand-by, with some events applied."""
     writer = place.writer()
     other = place.stand_by()
     place.feed(1_000)

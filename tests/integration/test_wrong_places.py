@@ -1,4 +1,4 @@
-"""A worker that is sent to the wrong place says what to do, and ends where waiting would not help."""
+"""A worker with a wrong address reports the remedy, and ends if waiting would not help."""
 
 import json
 import time
@@ -26,7 +26,7 @@ def place(broker: Broker, database: Database, tmp_path: Path) -> Iterator[Enviro
 
 
 def refused(place: Environment, *told: str, **environ: str) -> None:
-    """A worker with these settings ends by itself, with one clear error that says all of this."""
+    """Assert that a worker with these settings ends with one error that contains all of these texts."""
     worker = place.start(**environ)
     assert worker.ends(60) == 1, worker.errors
     errors = [line for line in worker.errors.splitlines() if line.startswith("error: ")]

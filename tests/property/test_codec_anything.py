@@ -1,4 +1,4 @@
-"""Whatever comes, the codecs give changes or a rejection, nothing else, in time that grows with the bytes (R2, R7)."""
+"""For any input the codecs return changes or reject it, in time proportional to the bytes (R2, R7)."""
 
 import base64
 import copy

@@ -1,4 +1,4 @@
-"""A writer may die between any two statements: the store is then as it was before the batch or as it is after it."""
+"""A writer may die between any two statements: the store then has the state before the batch or after it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

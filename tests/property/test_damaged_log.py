@@ -1,5 +1,5 @@
-"""Whatever byte of an embedded log is damaged, and wherever it is cut off: what is read is right, or an error says what
-is wrong.
+"""For any damaged byte and any truncation of an embedded log, reads return correct records or an error that names the
+fault.
 """
 
 import random

@@ -1,6 +1,6 @@
-"""The error log against a simple model: a table that is changed as things happen, as Finance keeps its own (R53-R55).
+"""The error log against a simple model: a table that is changed in the order of events, as in Finance (R53-R55).
 
-The log gets the same things in any order, some of them twice, and must say the same.
+The log receives the same events in any order, some of them twice, and must have the same content.
 """
 
 from dataclasses import dataclass, field
@@ -131,13 +131,13 @@ class ErrorLog(RuleBasedStateMachine):
         }
 
     def published(self, engine: Engine) -> None:
-        """The last value of each key on the errors topic says the same as the store, whatever the clock said while the
-        events came; and looking again publishes nothing.
+        """The last value of each key on the errors topic equals the state in the store, whatever the clock was when the
+        events arrived; a second evaluation publishes nothing.
         """
         writer = Writer(engine, MAPS, clock=lambda: at(self.now))
         writer.publish_error_states()
         told, known = states_on_topic(engine), states_in_store(engine, at(self.now))
-        # Of several runs that took an error up, the one is told that was known first.
+        # If several runs processed the subject of an error again, the one that was received first is reported.
         for state in (*told.values(), *known.values()):
             state["taken_up"] = state["taken_up"] is not None
         assert told == known
@@ -149,8 +149,8 @@ class ErrorLog(RuleBasedStateMachine):
     @precondition(lambda self: len(self.rows) > 3)
     @rule(seed=st.integers(0, 2**16), cuts=st.lists(st.integers(1, 20), min_size=1, max_size=3))
     def look(self, seed: int, cuts: list[int]) -> None:
-        """The log says what the table says, in whatever order and batches it heard of it all; also while history of
-        more than two days is purged again and again.
+        """The log equals the table for any order and batches of the events, also while history of more than two days is
+        purged repeatedly.
         """
         chance = Random(seed)
         before = at(self.now - KEPT_FOR)

@@ -1,4 +1,4 @@
-"""Whatever the history and however it arrives: one state, and it is the one the rules say."""
+"""For any history and any delivery there is one state, the one that the rules define."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.support.stores import TODAY, Event, canonical, project, reader
 
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
-# What the naive model says of a row; the others are words about it.
+# The members that the naive model computes; the others are texts.
 COMPARED = (
     "document", "company", "kind", "position", "excluded", "cause", "amount", "currency", "missing_actual",
     "missing_journal_line", "reconciled", "difference", "accounting_currency", "accounting", "date", "voucher",
@@ -96,7 +96,7 @@ def compare_company(model: NaiveModel, questions: Reader, company: str) -> None:
                 expected = model.documents(company, kind, view, window.start, window.end)
                 assert shown == sorted((picked(row) for row in expected), key=str), (kind, view)
         if asked.company(company).currency is None:
-            return  # the tiles are then in the documents' own currency, or refused; the model says nothing
+            return  # the tiles are then in the documents' own currency, or refused; the model does not define this
         tiles = asked.summary(asked.company(company), window).as_json()
         told = model.summary(company, window.start, window.end)
         assert {key: tiles[key] for key in tiles if key != "as_of"} == {
@@ -111,7 +111,7 @@ def compare_company(model: NaiveModel, questions: Reader, company: str) -> None:
 
 
 def picked(row: dict[str, Any]) -> dict[str, Any]:
-    """The part of a row that both sides tell."""
+    """Return the members that both sides compute."""
     return {name: row[name] for name in COMPARED}
 
 

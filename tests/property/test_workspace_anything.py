@@ -1,4 +1,4 @@
-"""Whatever an address or a form holds, the workspace answers with a page or with what is wrong with it, never 5xx."""
+"""For any address or form the workspace responds with a page or with the fault of the request, never with 5xx."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
@@ -17,7 +17,7 @@ from tieout.workspace.app import make_app
 from tieout.workspace.web.context import Workspace
 
 ODD: Final = 'Ü"\\;é日\x07%0'
-"""A company code as nobody would choose it."""
+"""An unusual company code."""
 
 HOSTILE: Final = (
     *("", " ", "0", "-1", "1.5", str(2**31), str(2**63), str(2**64), "9" * 400, "9" * 5_000, "-" + "9" * 5_000),
@@ -41,7 +41,7 @@ PARTS: Final = {
     "offset": ("0",),
     "name:path": ("USPM-PT000487",),
 }
-"""What is there of each part of a path."""
+"""Existing values of each part of a path."""
 
 
 @pytest.fixture(scope="module")

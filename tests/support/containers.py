@@ -17,7 +17,7 @@ POSTGRES_IMAGE = os.environ.get("POSTGRES_IMAGE", "postgres:15")
 
 START_SECONDS = 60.0
 
-# What they say about a broker that is still starting is no news.
+# Their messages about a broker that is still starting are not relevant.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
@@ -175,11 +175,11 @@ def broker(**settings: str) -> Iterator[Broker]:
 
 @contextmanager
 def database(*, durable: bool = False) -> Iterator[Database]:
-    """A database server with one empty database. Unless it is to be `durable` it does not wait for the disk, which only
-    a power cut would tell.
+    """Start a database server with one empty database. Unless `durable`, it does not sync to the disk, which matters
+    only after a power failure.
     """
     port = free_port()
-    # As in docker-compose.yml: VACUUM and parallel queries ask for more than Docker gives by itself.
+    # As in docker-compose.yml: the default of Docker is too small for VACUUM and parallel queries.
     container = DockerContainer(POSTGRES_IMAGE, shm_size="256m").with_bind_ports(5432, port)
     if not durable:
         container.with_command("postgres -c fsync=off -c full_page_writes=off")

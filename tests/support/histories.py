@@ -55,7 +55,7 @@ FAULTS = (
     "record re-created", "rejected", "replaced", "reversed", "sales actual", "second actual", "second record",
     "skip sync", "source document moved", "staging deleted", "status on the journal only", "transaction id changed",
 )  # fmt: skip
-# The faults that have the most to say about actuals and journal lines; drawn once more, so that they come often.
+# The faults that affect actuals and journal lines most; drawn again, so that they are frequent.
 CORRECTIONS = ("reversed", "replaced", "second actual", "sales actual", "journal line deleted", "re-imported")
 # What can happen to one event on its way. The number is the event's place in the history, from the front.
 QUIRKS = (

@@ -39,8 +39,8 @@ class Plan:
     faults: tuple[str, ...]
     borrowed: tuple[str, ...]  # kinds of id taken from the other document
     other: int  # number of the other document
-    scope: str  # where Dataverse rows say their company: event, column, both, nowhere
-    link: str  # how actuals say their source: lookup, origin, both
+    scope: str  # where Dataverse rows contain their company: event, column, both, nowhere
+    link: str  # how actuals refer to their source: lookup, origin, both
     first_status: int
     line_status: int | None
     correction_stage: int  # the last step of a reversal, replacement or second actual

@@ -58,7 +58,7 @@ class Hostile:
                 connection.sendall(piece)
 
     def close(self) -> None:
-        # `close` alone does not end an `accept` under way.
+        # `close` alone does not interrupt a pending `accept`.
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()

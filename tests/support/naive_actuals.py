@@ -1,4 +1,4 @@
-"""How far actuals have advanced in Finance, by the naive model."""
+"""The step that actuals have reached in Finance, by the naive model."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from tests.support.naive_values import choice, row_id
 LINE_STATES = {
     0: "draft", 1: "error", 2: "processing", 3: "posted", 4: "unrecoverable", 5: "invalid-actual",
 }  # fmt: skip
-# How far an actual got in Finance, least advanced first.
+# Steps of an actual in Finance, least advanced first.
 STEPS = (
     "not-imported", "line-not-seen", "draft", "invalid-actual", "error", "unrecoverable",
     "processing", "posted",
@@ -28,12 +28,12 @@ AWAITED_FROM = {
 
 
 class Actuals(Chains):
-    """How far each actual has advanced in Finance, and what its feeds are known to have sent."""
+    """The step that each actual has reached in Finance, and the watermarks of the feeds."""
 
     def _claim(self, cause: str, since: datetime, awaited: str | None = None) -> str:
-        """The cause; when it rests on an absence, only as far as the source is known to have been heard.
+        """The cause. One that rests on an absence is reported only up to the watermark of its source.
 
-        `since` is the time of the step before; `awaited` the entity of a row that is not there at all.
+        `since` is the time of the previous step; `awaited` is the entity of a row that is missing.
         """
         if cause not in AWAITED_FROM:
             return cause

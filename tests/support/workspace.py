@@ -205,7 +205,7 @@ def served(settings: Settings) -> Iterator[Served]:
 
 @contextmanager
 def demonstrated(folder: Path) -> Iterator[Served]:
-    """The workspace of the demonstration, without the worker and the pair beside it: nothing changes by itself."""
+    """The workspace of the demonstration, without its worker and pair, so that nothing changes."""
     settings = settings_in(folder)
     demonstrate(settings)
     with served(settings) as found:

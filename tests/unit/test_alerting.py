@@ -1,4 +1,4 @@
-"""What stands in a store and its log, and telling it to a receiver that may be away (R84)."""
+"""Alerts of a store and its log, and their delivery to a receiver that may be unreachable (R84)."""
 
 import json
 import threading
@@ -152,7 +152,7 @@ def test_a_setting_that_cannot_be_meant_is_named_and_no_secret_is_said(name: str
     assert "key" not in str(raised.value)
 
 
-# --- what stands ----------------------------------------------------------------------------------------------------
+# --- conditions ------------------------------------------------------------------------------------------------------
 
 
 def stands(settings: Settings) -> list[Alert]:
@@ -186,7 +186,7 @@ def test_of_a_feed_that_is_silent_is_told(tmp_path: Path) -> None:
 def test_of_periods_about_to_be_closed_the_amount_is_looked_at_and_of_no_other(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     project(settings, small_company())
-    # Of the 37,000.00 of the screenshot 18,200.00 lie in January, which goes on.
+    # Of the 37,000.00 of the screenshot, 18,200.00 are in January, which has not ended.
     limited = msgspec.structs.replace(settings, alert_amount="4000")
     assert keys(limited) == ["amount-before-close USPM 2024-11-01", "amount-before-close USPM 2024-12-01"]
 
@@ -245,11 +245,11 @@ def test_a_general_journal_that_failed_five_times_is_an_alert_as_well() -> None:
     assert "A privilege is missing" in says
 
 
-# --- telling --------------------------------------------------------------------------------------------------------
+# --- delivery --------------------------------------------------------------------------------------------------------
 
 
 class Receiver:
-    """What was told, and whether the receiver is there."""
+    """The alerts that were sent, and whether the receiver is reachable."""
 
     def __init__(self) -> None:
         self.events: list[Mapping[str, Any]] = []
@@ -301,7 +301,7 @@ def test_what_could_not_be_told_is_told_when_the_receiver_is_back(engine: Engine
     one.send_due()
     receiver.there = True
     one.send_due()
-    assert receiver.told == []  # who claimed it may still be telling it
+    assert receiver.told == []  # the claimant may still be sending it
     now[0] += CLAIM_LEASE
     one.send_due()
     assert receiver.told == [("feed-silent finance", "began")]
@@ -312,7 +312,7 @@ def test_what_could_not_be_told_is_told_when_the_receiver_is_back(engine: Engine
 
 @pytest.fixture
 def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A receiver on this machine, and what it was told."""
+    """A receiver on this machine, and the alerts that it received."""
     got: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -323,7 +323,7 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

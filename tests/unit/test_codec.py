@@ -1,4 +1,4 @@
-"""From the bytes of an event to what it says: CloudEvents 1.0 (R4), and a named rejection for anything else (R7)."""
+"""Decoding of CloudEvents 1.0 (R4), and the rejection of anything else with a reason (R7)."""
 
 import json
 from typing import Any
@@ -250,7 +250,7 @@ def test_of_a_member_told_twice_the_last_counts() -> None:
 
 # --- what is rejected, and why ----------------------------------------------------------------------------------------
 
-# What is set in a good event, and what the reason must say.
+# The change of a valid event, and the text that the reason must contain.
 REASONS: dict[str, tuple[dict[str, Any], str]] = {
     "no specversion": (changed(ROW, "specversion", MISSING), "no member specversion"),
     "a specversion that is no text": (changed(ROW, "specversion", 1), "$.specversion"),
@@ -400,7 +400,7 @@ def test_an_environment_that_is_not_configured_is_rejected_by_name() -> None:
         decode(value, environments=Environments(("fabrikam",)))
 
 
-# --- whatever comes ---------------------------------------------------------------------------------------------------
+# --- arbitrary input --------------------------------------------------------------------------------------------------
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),

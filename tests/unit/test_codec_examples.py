@@ -1,4 +1,4 @@
-"""The example payloads in `tests/data/events`, each with what it says, written by hand (R2, R3, R5, R9)."""
+"""The example payloads in `tests/data/events`, each with its changes, written by hand (R2, R3, R5, R9)."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The content tells the family of an event, never the topic; an array is a batch (R2, R3, R4, R7)."""
+"""The content determines the family of an event, never the topic; an array is a batch (R2, R3, R4, R7)."""
 
 import json
 from typing import Any

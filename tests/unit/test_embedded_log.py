@@ -351,7 +351,7 @@ def test_a_log_of_the_format_before_gets_its_identity_and_checksums_from_its_end
     with closing(EmbeddedLog.open(path, "write")) as log:
         log.append([NewRecord(CHANGED, None, b"3", partition=0), NewRecord(CHANGED, None, b"4", partition=1)])
         identity = log.identities([CHANGED])[CHANGED]
-        # One that was open meanwhile goes on.
+        # A log that was open meanwhile continues.
         assert values(reader) == [b"0", b"1", b"2", b"3"]
     reader.close()
     with closing(EmbeddedLog.open(path, "read")) as log:

@@ -1,4 +1,4 @@
-"""What the errors topic says of each subject is what the store says, and is said once (R58)."""
+"""The state of each subject on the errors topic equals the one in the store, and is published once (R58)."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""General journals as a handler sees them in both systems, and what is asked for when somebody deletes an entry."""
+"""General journals as a handler reads them in both systems, and the requests after an entry is deleted."""
 
 import threading
 import time

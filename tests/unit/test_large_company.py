@@ -1,4 +1,4 @@
-"""The large company: what it is made of, that it is told in a stream, and what befalls its events."""
+"""The large company: its composition, its generation as a stream, and the mishaps of its events."""
 
 import json
 import re
@@ -31,7 +31,7 @@ DECIMALS = {"JPY": 0, "KWD": 3}
 
 
 class Play:
-    """A company told to its end."""
+    """A company generated to its end."""
 
     def __init__(self, documents: int, seed: int = 1, **options: Any) -> None:
         self.labels: list[Label] = []
@@ -75,7 +75,7 @@ def test_every_position_cause_and_exclusion_occurs(play: Play) -> None:
 @pytest.mark.parametrize("documents", [1, 2, 137])
 def test_it_has_as_many_documents_as_asked_each_with_one_label(documents: int) -> None:
     labels = Play(documents).labels
-    assert documents <= len(labels) <= documents + 1  # an id given twice makes two documents at once
+    assert documents <= len(labels) <= documents + 1  # an id that is assigned twice creates two documents
     assert len({label.document for label in labels}) == len(labels)
 
 

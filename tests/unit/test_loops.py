@@ -1,4 +1,4 @@
-"""A loop of a worker survives any failure of one turn, and says when it ran last."""
+"""A loop of a worker survives any failure of one iteration, and records when it ran last."""
 
 import threading
 

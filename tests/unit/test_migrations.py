@@ -49,7 +49,7 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_stores_that_are_made_at_the_same_time_in_one_process_do_not_meet(tmp_path: Path) -> None:
-    """As when a replay makes its scratch store beside a worker."""
+    """As when a replay creates its temporary store while a worker runs."""
     engines = [connect(f"sqlite:///{tmp_path / f'{number}.sqlite'}", write=True) for number in range(6)]
     with ThreadPoolExecutor(len(engines)) as threads:
         shapes = list(threads.map(migrate, engines))

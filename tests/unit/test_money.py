@@ -177,7 +177,7 @@ def test_an_amount_is_divided_as_its_parts_are(
 def test_the_shares_add_up_to_the_whole_exactly(
     total: int, three: tuple[int, int, int], whole: int, currency: str
 ) -> None:
-    # As a document divides: the fourth part is whatever the first three leave.
+    # As a document is divided: the fourth part is the rest after the first three.
     parts = [*three, whole - sum(three)]
     assert sum(money.split(total, parts, whole, currency)) == total
 

@@ -1,7 +1,7 @@
 """
 Worked examples for the naive model, so that it can be trusted as the other side of a comparison.
 
-Each case is told as a table a controller could check: one row for each thing that happened, a minute apart. A row is
+Each case is a table that a controller could check: one row for each event, a minute apart. A row is
 the entity, the id, and the columns as `Column=value`; text after `|` is the company. `delete` removes the row.
 """
 
@@ -72,7 +72,7 @@ def value_of(text: str) -> Any:
 
 
 def story(table: str) -> list[Event]:
-    """The events of a table. Finance rows are of USPM unless they say otherwise, Dataverse rows of no company."""
+    """Return the events of a table. Finance rows are of USPM by default, Dataverse rows of no company."""
     events = []
     for n, line in enumerate(filter(None, map(str.strip, table.splitlines()))):
         row, _, company = line.partition("|")
@@ -112,10 +112,10 @@ def parts(row: dict[str, Any]) -> list[Any]:
     return [row[part] for part in PARTS]
 
 
-# -- how far an expense got
+# -- steps of an expense
 
 
-# Dataverse never sent an actual at all in the first row, so that nobody can say there is none.
+# In the first row Dataverse has never sent an actual, so its absence cannot be reported.
 ANOTHER_ACTUAL = f"msdyn_actual {THIRD} msdyn_transactiontypecode=192350000 |GBPM\n"
 ANOTHER_EXPENSE = f"msdyn_expense {THIRD} msdyn_expensestatus=192350002 |GBPM\n"
 

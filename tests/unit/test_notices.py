@@ -1,4 +1,4 @@
-"""Rows that are to be read again are counted until they were (R5), in whatever order events and answers come."""
+"""Rows that are to be read again are counted until they were (R5), in any order of events and responses."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -46,13 +46,13 @@ def time(text: str) -> int:
 
 
 def read(answered: str, modified: str = "2025-01-09T02:00:10Z") -> Record:
-    """A page with the actual. The time that ranks it has whole seconds, and lies before that of the event."""
+    """A page with the actual. The time of its precedence has whole seconds, and is before that of the event."""
     rows = page(DATAVERSE + "msdyn_actuals", {**ACTUAL, "modifiedon": modified})
     return "dataverse.changes", encoded(rows), ((ANSWERED, answered.encode()),)
 
 
 def part(at: str) -> Record:
-    """A context that tells what changed, and no more of the row."""
+    """A context with only the changed columns of the row."""
     columns = {"msdyn_description": "x", "modifiedon": at}
     return "dataverse.changes", encoded(context(columns)), ()
 

@@ -1,4 +1,4 @@
-"""The preview of a sync and its confirmation: what the dry run says, and nothing beyond what was shown (R40)."""
+"""The preview of a sync and its confirmation: the same as the dry run, and nothing beyond what was shown (R40)."""
 
 import base64
 import zlib

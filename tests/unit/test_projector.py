@@ -299,7 +299,7 @@ def test_a_staging_row_is_one_record_by_data_event_and_by_page(world: World) -> 
     row = staging_row(world)
     assert row["record"].endswith(":5637151326")
     columns = {name: cell["value"] for name, cell in row["columns"].items()}
-    # The page was read after the event: its empty voucher counts, and what it alone tells is there as well.
+    # The page was read after the event: its empty voucher counts, and so do the columns that only it contains.
     assert (columns["Voucher"], columns["TransactionCurrencyId"], columns["@company"]) == (None, "USD", "USPM")
     assert world.rejected() == []
 

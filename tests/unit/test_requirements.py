@@ -1,4 +1,4 @@
-"""docs/requirements.md says which tests prove which requirement; these keep it true."""
+"""docs/requirements.md lists the tests of each requirement; these tests keep it current."""
 
 from pathlib import Path
 

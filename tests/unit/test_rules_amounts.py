@@ -215,7 +215,7 @@ def test_a_vendor_invoice_line_is_compared_by_its_line_amount() -> None:
 
 
 def expense_with(line: str, *actuals: str) -> Story:
-    """An expense with its cost actuals, each told as `AMOUNT posted`, `AMOUNT staged` or `AMOUNT sent`."""
+    """An expense with its cost actuals, each written as `AMOUNT posted`, `AMOUNT staged` or `AMOUNT sent`."""
     events = [line, "record R1 approved"]
     for number, actual in enumerate(actuals, 1):
         amount, how_far = actual.split()

@@ -53,7 +53,7 @@ def test_a_deleted_line_has_no_row(line: str) -> None:
     assert decide(f"{line}\n{name} delete").documents == {}
 
 
-# Every reason at once; each row below takes away the one above, so the next in order must show.
+# All reasons together; each row below removes the one above, so the next in order must show.
 EVERY_REASON = """
     expense  E1   100.00 cancelled voucher=USPM-463 project= charged-to=GBPM
     record   R1   approved

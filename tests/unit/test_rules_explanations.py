@@ -153,7 +153,7 @@ def test_the_event_of_an_unknown_value_is_the_one_that_brought_it() -> None:
     assert explain_finding(story.finding("unknown-value")).event.endswith("R1@09:00")
 
 
-# --- as far as it may be claimed (R21) --------------------------------------------------------------------------------
+# --- what may be reported (R21) ---------------------------------------------------------------------------------------
 
 UNAPPROVED = "08:00 expense E1\n 08:15 record R1 submitted"
 

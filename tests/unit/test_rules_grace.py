@@ -70,7 +70,7 @@ def test_nothing_is_missing_while_a_row_of_what_is_awaited_was_not_read_yet(caus
     for entity in document.awaited.entities:
         for until in ({}, complete):
             assert shown_cause(document, Moment(None, until, lambda _entity: True, {entity: 1})) == "not-read-yet"
-    # What is known less of comes first, and rows of other tables say nothing about it.
+    # The less that is known, the earlier in the order; rows of other tables are not relevant.
     silent = Moment(None, {source: document.since - MINUTE}, lambda _entity: True, {document.awaited.entities[0]: 1})
     assert shown_cause(document, silent) == "feed-silent"
     assert shown_cause(document, Moment(None, {}, lambda _entity: True, {"VendTable": 1})) == cause

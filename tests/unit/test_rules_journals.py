@@ -156,7 +156,7 @@ def test_a_failure_is_logged_as_the_product_words_it(
 @pytest.mark.requirement("R60", "R63")
 @pytest.mark.parametrize("seed", range(200))
 def test_whatever_is_lost_nothing_is_written_twice_and_the_journal_ends_closed_or_waits(seed: int) -> None:
-    """Calls fail, and answers get lost after the effect: what is asked for is only ever what is not there."""
+    """Calls fail, and responses are lost after the effect: only missing rows are requested."""
     chance = Random(seed)
     twins: list[DataverseJournal] = []
     attempts = calls = 0

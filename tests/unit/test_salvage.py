@@ -47,7 +47,7 @@ def damaged(state: LogState) -> dict[tuple[str, int], list[tuple[int, int]]]:
 
 
 def salvaged(path: Path) -> tuple[LogState, list[LogRecord]]:
-    """What salvage says of a log, and what it writes."""
+    """The state of a log that salvage reports, and the log that it writes."""
     state = salvage(path, path.with_name("new.db"))
     assert not list(path.parent.glob("*.unfinished*"))
     assert examine(path.with_name("new.db")).ok

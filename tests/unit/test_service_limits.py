@@ -27,7 +27,7 @@ class Run(NamedTuple):
 
 
 def run(actions: int, workers: int, seconds: Callable[[], float], way: Callable[[], float]) -> Run:
-    """Workers make calls as the bucket lets them; `way` is how long a request, or an answer, is under way."""
+    """Workers make calls as the bucket permits; `way` is the travel time of a request or a response."""
     bucket, server = Bucket(), ServiceProtection()
     due: list[tuple[float, int, str, int, float]] = []
     now, number, left, idle = 0.0, 0, actions, workers
@@ -70,7 +70,7 @@ def run(actions: int, workers: int, seconds: Callable[[], float], way: Callable[
 
 
 def ideal(actions: int, workers: int, seconds: float) -> float:
-    """How long it must take: whichever limit binds, its allowance is there at once and again each window."""
+    """Return the minimum duration: the allowance of each limit is available at the start, and again in each window."""
     each_window = min(DOCUMENTED.requests, DOCUMENTED.execution_seconds / seconds)
     at_work = actions * seconds / min(workers, DOCUMENTED.at_once)
     whole_windows = -(-actions // each_window) - 1
@@ -97,7 +97,7 @@ def test_20_000_actions_never_exceed_the_limits_and_waste_no_more_than_a_twentie
     done = run(ACTIONS, workers, lambda: seconds * chance.uniform(0.6, 1.4), lambda: way * chance.uniform(0.5, 1.5))
     assert done.refused == 0
     least = ideal(ACTIONS, workers, seconds)
-    # Round trips are the waste: we cannot tell them from execution, and count them as such.
+    # Round trips cannot be distinguished from execution, so they count as execution.
     assert done.finished <= 1.05 * least + 4 * seconds, (done, least)
 
 
@@ -127,7 +127,7 @@ def test_whatever_calls_take_no_limit_is_exceeded(
 
 
 class Clock:
-    """Time that passes when somebody sleeps."""
+    """A clock that advances on every sleep."""
 
     def __init__(self) -> None:
         self.now = 1_000.0

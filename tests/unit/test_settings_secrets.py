@@ -1,4 +1,4 @@
-"""Whatever is wrong with a setting, its message names it and never repeats a secret."""
+"""The message about an invalid setting names it and never contains a secret."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""Thirty simulated documents whose events come in every shape there is: each stands where its story says (R1 to R5).
+"""Thirty simulated documents whose events come in every format: each has the status of its story (R1 to R5).
 
-Every event is rewritten where the shape applies to it, and goes the way of the worker: bytes, codec, maps, store.
+Every event is rewritten if the format applies to it, and passes through the worker: bytes, codec, maps, store.
 """
 
 import re
@@ -115,7 +115,7 @@ def several(value: Json) -> Json:
 
 
 def announced(event: SimulatedEvent) -> Iterator[SimulatedEvent]:
-    """Each change is told before it is committed as well, with values that never come to be."""
+    """Each change is also sent before its commit, with values that are never committed."""
     value = content(event)
     if "MessageName" in value:
         strange = {"key": "msdyn_amount", "value": 999}
@@ -223,14 +223,14 @@ def test_thirty_documents_stand_where_their_stories_say_in_whatever_shape_their_
     assert len(shown) >= DOCUMENTS
     for row in shown.values():
         if row["cause"] == "not-read-yet":
-            # What was told before its commit waits to be read, and nothing that rests on it is claimed meanwhile.
+            # A change sent before its commit leads to a re-read; until then nothing that depends on it is reported.
             assert shape is announced
             del row["cause"], row["findings"]
     assert shown == {name: {key: label[key] for key in shown[name]} for name, label in story.labels.items()}
 
 
 def rows(reader: Reader) -> dict[str, Json]:
-    """Every document as the grids show it, as far as its story tells."""
+    """Return every document as in the grids, with the members that its story defines."""
     told = (
         "kind company date currency accounting_currency position cause excluded findings "
         "amount missing_actual missing_journal_line reconciled difference accounting"

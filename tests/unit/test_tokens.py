@@ -282,7 +282,7 @@ def test_a_sign_in_service_that_nobody_vouches_for_gets_no_secret(
 
 
 def test_a_secret_that_an_answer_repeats_is_hidden(entra: Entra) -> None:
-    """As a proxy that shows what it was sent does, or somebody who wants it in a log."""
+    """Echo the request, as a proxy does, or an attacker who wants a secret in a log."""
     tokens = by_secret(entra, "s3cret+with/signs")
     for echoed in ("client_secret=s3cret%2Bwith%2Fsigns&scope=x", "s3cret+with/signs"):
         entra.replies["/token"] = (401, {}, f'{{"error": "invalid_client", "error_description": "{echoed}"}}'.encode())

@@ -1,4 +1,4 @@
-"""SQLite's log is begun anew, whoever reads."""
+"""SQLite restarts its write-ahead log, even with concurrent readers."""
 
 import threading
 import time
@@ -27,7 +27,7 @@ def read_until(ended: threading.Event, begun: threading.Event, readers: Engine) 
 
 
 def log_of(store: Path) -> bytes:
-    """What tells one log from the next: the salt in its header."""
+    """Return the salt in the header of the write-ahead log, which changes when the log restarts."""
     with Path(f"{store}-wal").open("rb") as log:
         return log.read(24)[16:]
 

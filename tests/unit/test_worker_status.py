@@ -1,4 +1,4 @@
-"""How a worker stands: ready when it does its part, else with the reason."""
+"""The status of a worker: ready if it does its work, else the reason."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What stands in an address, a filter, a file: read as written, and refused with what would be right."""
+"""Addresses, filters and files: parsed as written, and refused with valid examples."""
 
 from datetime import UTC, datetime
 from typing import Any, get_args
