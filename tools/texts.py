@@ -26,9 +26,9 @@ from engine.sync import actions
 from tieout import presenters
 from tieout.sync import general_journals, planning, previews
 from tieout.texts import COLUMN
-from tieout.workspace.pages import document, grid, sync, troubleshoot, unmatched
+from tieout.workspace.pages import document, grid, troubleshoot, unmatched
 from tieout.workspace.pages import general_journals as journal_page
-from tieout.workspace.web import grid_columns, grid_state, scopes
+from tieout.workspace.web import grid_columns, grid_state, run_texts, scopes
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / "tieout" / "texts"
@@ -82,7 +82,7 @@ def _workspace() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     yield grid, [(COLUMN, title) for title in grid.GROUP_NAMES.values()]
     yield grid, [("status", title) for title in grid.STATUSES]
     yield document, [*document.RECORD_NAMES.items(), *((COLUMN, title) for _, title in document.PARTS)]
-    yield sync, sync.STATE_NAMES.items()
+    yield run_texts, run_texts.STATE_NAMES.items()
     yield previews, [(previews.OBSTACLE, text) for text in previews.obstacles_of_settings()]
     yield previews, [(scopes.RECORDED, text) for text in previews.SCOPES.values()]
     yield journal_page, journal_page.STEP_LABELS.items()
@@ -129,8 +129,8 @@ def templates() -> dict[str, Catalog]:
     reconciliation, workspace = Catalog(charset="utf-8"), Catalog(charset="utf-8")
     _add_codes(reconciliation, _engine())
     _add_codes(workspace, _workspace())
-    for singular, plural, _ in sync.RESULTS:
-        workspace.add((singular, plural), locations=[("tieout/workspace/pages/sync.py", 0)])
+    for singular, plural, _ in run_texts.RESULTS:
+        workspace.add((singular, plural), locations=[("tieout/workspace/web/run_texts.py", 0)])
     folder = ROOT / "tieout" / "workspace"
     _add_files(workspace, (*folder.rglob("*.html"), *folder.rglob("*.py")))
     _add_errors(workspace, folder.rglob("*.py"))

@@ -1,10 +1,9 @@
 """The Sync pages: preview, confirmation, progress of a run, and the runs of a company (R40, R41, R47)."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime, time
 from functools import partial
-from itertools import starmap
 from time import time as time_now
 from typing import Any, Final
 from urllib.parse import quote
@@ -22,7 +21,7 @@ from engine.events.facts import iso, microseconds
 from engine.sync.actions import ACTION_TEXTS, SYSTEMS, Skipped, Step
 from engine.sync.attempts import ATTEMPTS_MAX, SECOND
 from engine.sync.general_journals import ACTION as JOURNAL
-from store.operational.sync_runs import DONE, FAILED, WAITING, RunDocument, RunProgress, RunState
+from store.operational.sync_runs import DONE, FAILED, RunDocument, RunProgress
 from store.queries.snapshot import Snapshot
 from tieout.presenters import OUTCOMES
 from tieout.sync import previews
@@ -40,6 +39,7 @@ from tieout.workspace.web.csv_export import csv_response
 from tieout.workspace.web.grid_state import PATHS, GridState, dates, sync_preview
 from tieout.workspace.web.posted_form import Form, read_form
 from tieout.workspace.web.rendering import label, render, sentence
+from tieout.workspace.web.run_texts import STATE_NAMES, remaining_time, result
 from tieout.workspace.web.scopes import of_grid, recorded
 
 LISTED: Final = 200
@@ -48,29 +48,6 @@ RUNS_LISTED: Final = 20
 POLL_SECONDS: Final = 2
 LOST_SECONDS: Final = 3_600
 """How long a page waits for a requested run that the store does not have yet."""
-
-RESULTS: Final[Sequence[tuple[str, str, Sequence[RunState]]]] = (
-    ("%(number)s succeeded", "%(number)s succeeded", ("succeeded",)),
-    ("%(number)s no longer needed", "%(number)s no longer needed", ("not-needed",)),
-    ("%(number)s needs attention", "%(number)s need attention", ("needs-attention",)),
-    ("%(number)s blocked", "%(number)s blocked", ("blocked",)),
-    ("%(number)s superseded", "%(number)s superseded", ("superseded",)),
-    ("%(number)s in progress", "%(number)s in progress", ("running",)),
-    ("%(number)s waiting", "%(number)s waiting", WAITING),
-)
-"""The parts of the result of a run, for one document and for several, with the states that they count."""
-
-STATE_NAMES: Final[Mapping[RunState, str]] = {
-    "needs-attention": "Needs attention",
-    "blocked": "Blocked (dependency)",
-    "running": "In progress",
-    "retrying": "Retrying",
-    "queued": "Queued",
-    "interrupted": "Interrupted (will retry)",
-    "superseded": "Superseded by a later run",
-    "succeeded": "Succeeded",
-    "not-needed": "No longer needed",
-}
 
 
 def _company(frame: Frame) -> Company:
@@ -349,7 +326,7 @@ def run(request: Request) -> Response:
             "outcomes": OUTCOMES,
             "of": ATTEMPTS_MAX,
             "result": result(progress, frame.texts) if progress else "",
-            "remaining": _remaining(progress, now, frame.texts) if progress else None,
+            "remaining": remaining_time(progress, now, frame.texts) if progress else None,
             "poll": POLL_SECONDS if progress is None or not progress.finished else None,
             "stalled": progress is not None and progress.stalled(now),
             "kind": _subjects(progress, bool(rows)) if progress else "documents",
@@ -414,30 +391,6 @@ def _progress(progress: RunProgress, documents: int, action: str | None = None) 
 
 def _by_action(progress: RunProgress) -> list[dict[str, Any]]:
     return [_progress(progress, sum(states.values()), action) for action, states in progress.counts.items()]
-
-
-def result(progress: RunProgress, texts: Texts) -> str:
-    """Return the result of a run so far: `34 succeeded, 2 need attention`."""
-
-    def part(singular: str, plural: str, states: Sequence[RunState]) -> str:
-        number = progress.count(*states)
-        return texts.ngettext(singular, plural, number, number=format(number, ",")) if number else ""
-
-    parts = list(filter(None, starmap(part, RESULTS)))
-    if parts:
-        return ", ".join(parts)
-    return texts.gettext("requested") if progress.documents else texts.gettext("nothing to sync")
-
-
-def _remaining(progress: RunProgress, now: int, texts: Texts) -> str | None:
-    """Return the estimated remaining time as text; None while it cannot be estimated."""
-    remaining = progress.remaining(now)
-    if remaining is None:
-        return None
-    seconds = -(-remaining // SECOND)
-    if seconds < 90:
-        return texts.gettext("%(seconds)s s", seconds=seconds)
-    return texts.gettext("%(minutes)s min", minutes=-(-seconds // 60))
 
 
 def _pages(request: Request, frame: Frame, progress: RunProgress, page: int) -> dict[str, str]:
