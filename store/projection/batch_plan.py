@@ -36,7 +36,7 @@ from store.projection.tile_totals import (
 )
 from store.schema import tables
 from store.schema.bulk_sql import delete, insert, upsert
-from store.schema.document_columns import stored_values
+from store.schema.document_columns import document_row
 
 _json = msgspec.json.Encoder().encode
 _NO_TOTALS: Final = Totals()
@@ -219,7 +219,11 @@ def _documents(chains: Mapping[str, Chain]) -> Documents:
 
 def _plan_documents(plan: Plan, chains: Mapping[str, Chain], old: Documents, new: Documents) -> None:
     """Write documents that are new, changed or in another chain."""
-    written = sorted(document_row(chain.id, document) for chain in chains.values() for document in chain.documents)
+    written = sorted(
+        document_row(document, chain.id, views_of(document))
+        for chain in chains.values()
+        for document in chain.documents
+    )
     plan.insert(tables.documents, [row for row in written if row[0] not in old])
     plan.upsert(tables.documents, [row for row in written if row[0] in old])
     plan.delete(tables.documents, ["key"], [(key,) for key in old if key not in new])
@@ -244,11 +248,6 @@ def _positions(old: Documents, new: Documents) -> list[Outgoing]:
 def position_json(document: Document) -> bytes:
     """Return the JSON of `tieout documents` without null members, which would be a large part of the topic."""
     return _json({name: value for name, value in document_json(document).items() if value is not None})
-
-
-def document_row(chain: str, document: Document) -> tuple[Any, ...]:
-    """Return the row of a document in the table `documents`, in the order of its columns."""
-    return (*stored_values(document), chain, views_of(document))
 
 
 def _plan_totals(plan: Plan, rows: ReadYourWrites, old: Documents, new: Documents) -> dict[TotalKey, Totals]:

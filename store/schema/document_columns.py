@@ -1,7 +1,7 @@
-"""The columns of the table `documents` that hold document fields, and the values of a document in them."""
+"""The columns of the table `documents`, and the row of a document."""
 
-from collections.abc import Callable
-from operator import attrgetter
+from collections.abc import Callable, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -16,8 +16,18 @@ Key: Final[TypeEngine[str]] = Text().with_variant(Text(collation="C"), "postgres
 
 _COLUMNS: Final = [field for field in FIELDS if field.stored]
 _PLAIN: Final = [field for field in _COLUMNS if not field.part]
-STORED: Final = (*_PLAIN, *(field for field in _COLUMNS if field.part))
-"""The fields that are columns, in their order: the parts of amounts come last."""
+_STORED: Final = (*_PLAIN, *(field for field in _COLUMNS if field.part))
+"""The fields that are columns, as `_stored_values` has them: the parts of amounts come last."""
+
+# The columns in the order in which migrations added them, which is also that of the dump. Later columns follow.
+_FIRST: Final = (
+    *("key", "chain", "document", "company", "kind", "date", "views", "position", "excluded", "cause", "since"),
+    *("currency", *Amounts.__struct_fields__),
+    *("accounting_currency", *(f"accounting_{part}" for part in Amounts.__struct_fields__)),
+    *("voucher", "project", "category", "vendor", "invoice", "journal"),
+    *("project_name", "vendor_name", "line_number", "exchange_rate", "journal_line_amount", "journal_line_currency"),
+    *("journal_voucher", "posted_date", "findings", "has_actual"),
+)
 
 _TYPES: Final[dict[ValueType, TypeEngine[Any]]] = {
     "key": Key,
@@ -32,19 +42,28 @@ _TYPES: Final[dict[ValueType, TypeEngine[Any]]] = {
 
 
 def document_columns() -> list[Column[Any]]:
-    """Return the columns of `STORED`; the first is the primary key."""
-    return [
-        Column(
-            field.column,
-            _TYPES[field.type],
-            primary_key=field is STORED[0],
-            nullable=not field.required,
-            comment=field.comment,
-            server_default="0" if field.type == "flag" else None,
-        )
-        for field in STORED
+    """Return the columns of the table `documents` in their order."""
+    columns = [
+        *(
+            Column(
+                field.column,
+                _TYPES[field.type],
+                primary_key=field.name == "key",
+                nullable=not field.required,
+                comment=field.comment,
+                server_default="0" if field.type == "flag" else None,
+            )
+            for field in _STORED
+        ),
+        Column("chain", Key, nullable=False),
+        Column("views", Integer, nullable=False, comment="Bit field of the views that contain the document"),
     ]
+    return [columns[number] for number in _ORDER]
 
+
+_NAMES: Final = (*(field.column for field in _STORED), "chain", "views")
+_ORDER: Final = sorted(range(len(_NAMES)), key=lambda number: (*_FIRST, _NAMES[number]).index(_NAMES[number]))
+_in_order: Final[Callable[[Sequence[Any]], tuple[Any, ...]]] = itemgetter(*_ORDER)
 
 _NO_AMOUNTS: Final = Amounts(None)
 
@@ -70,8 +89,12 @@ _CONVERTED: Final = [
 _amounts: Final = attrgetter(*dict.fromkeys(field.source for field in _COLUMNS if field.part))
 
 
-def stored_values(document: Document) -> list[Any]:
-    """Return the values of a document in the order of `STORED`, as its columns have them."""
+def document_row(document: Document, chain: str, views: int) -> tuple[Any, ...]:
+    """Return the row of a document of a chain in the order of the columns; `views` are the views that contain it."""
+    return _in_order([*_stored_values(document), chain, views])
+
+
+def _stored_values(document: Document) -> list[Any]:
     values = list(_plain_values(document))
     for number, convert in _CONVERTED:
         values[number] = convert(values[number])
@@ -80,9 +103,9 @@ def stored_values(document: Document) -> list[Any]:
     return values
 
 
-_NUMBERS: Final = {field.name: number for number, field in enumerate(STORED)}
+_NUMBERS: Final = {field.name: number for number, field in enumerate(_STORED)}
 
 
 def stored_value(name: str, document: Document) -> Any:
-    """Return the value of a field in its column."""
-    return stored_values(document)[_NUMBERS[name]]
+    """Return the value of a field as its column has it."""
+    return _stored_values(document)[_NUMBERS[name]]

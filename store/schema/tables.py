@@ -56,8 +56,6 @@ documents = Table(
     "documents",
     metadata,
     *document_columns(),
-    Column("chain", Key, nullable=False),
-    Column("views", Integer, nullable=False, comment="Bit field of the views that contain the document"),
     Index("ix_documents_name", "document"),
     Index("ix_documents_all", "company", "kind", "date", "key"),
     Index("ix_documents_amount", "company", "kind", "amount", "key"),
