@@ -26,6 +26,7 @@ from engine.sync import actions
 from tieout import presenters
 from tieout.sync import general_journals, planning, previews
 from tieout.texts import COLUMN
+from tieout.worker import loops
 from tieout.workspace.pages import document, grid, troubleshoot, unmatched
 from tieout.workspace.pages import general_journals as journal_page
 from tieout.workspace.web import grid_columns, grid_state, run_texts, scopes
@@ -83,6 +84,7 @@ def _workspace() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     yield grid, [("status", title) for title in grid.STATUSES]
     yield document, [*document.RECORD_NAMES.items(), *((COLUMN, title) for _, title in document.PARTS)]
     yield run_texts, run_texts.STATE_NAMES.items()
+    yield loops, [("loop", name) for name in loops.LOOP_NAMES]
     yield previews, [(previews.OBSTACLE, text) for text in previews.obstacles_of_settings()]
     yield previews, [(scopes.RECORDED, text) for text in previews.SCOPES.values()]
     yield journal_page, journal_page.STEP_LABELS.items()

@@ -32,6 +32,7 @@ from tieout.bootstrap import open_log, open_store
 from tieout.settings import Settings
 from tieout.sync.command_topic import TopicWriter
 from tieout.texts import Catalogues
+from tieout.worker.loops import GENERAL_JOURNALS, RECURRING_SYNC, record_run
 from tieout.worker.maps_in_force import MapsInForce
 from tieout.workspace.app import make_app
 from tieout.workspace.web.context import Workspace
@@ -178,6 +179,8 @@ def request_run(settings: Settings) -> None:
     assert claim is not None
     log.begin(claim, now=at, until=at + SECOND)
     log.refund(claim, "429", now=at, wait=SECOND)
+    record_run(engine, RECURRING_SYNC, "")
+    record_run(engine, GENERAL_JOURNALS, "503")
     engine.dispose()
 
 

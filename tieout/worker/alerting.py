@@ -35,7 +35,7 @@ from tieout.maintenance.health_checks import check_effects, check_tiles
 from tieout.maintenance.rejected_topic import rejections
 from tieout.settings import Settings
 from tieout.worker.feed_status import companies_of, feeds_of
-from tieout.worker.loops import reason_of, repeat
+from tieout.worker.loops import ALERTS, reason_of, repeat
 from tieout.worker.maps_in_force import MapsInForce
 
 POLL_SECONDS: Final = 10.0
@@ -205,7 +205,7 @@ def _run(settings: Settings, stop: threading.Event) -> None:
                         prefix=settings.prefix,
                         clock=clock.now,
                     )
-                    repeat("alerts", partial(_run_once, jobs, dispatcher), engine, stop, POLL_SECONDS)
+                    repeat(ALERTS, partial(_run_once, jobs, dispatcher), engine, stop, POLL_SECONDS)
             except (TieoutError, DBAPIError) as error:
                 log.warning("alerts_wait", reason=reason_of(error), seconds=POLL_SECONDS)
                 stop.wait(POLL_SECONDS)

@@ -34,7 +34,7 @@ from tieout.sync.document_sync import DocumentSync, action_handlers
 from tieout.sync.general_journals import GeneralJournalSync, column_names
 from tieout.sync.planning import sync_every_company
 from tieout.sync.row_refresh import reread_rows
-from tieout.worker.loops import repeat
+from tieout.worker.loops import GENERAL_JOURNALS, RECURRING_SYNC, ROWS_READ_AGAIN, repeat
 from tieout.worker.maps_in_force import MapsInForce
 from tieout.worker.status import WorkerStatus
 
@@ -144,11 +144,11 @@ class _Handler:
             return running
         settings = self._settings
         tasks: list[tuple[str, Callable[[MappedWork], bool], float]] = [
-            ("recurring sync", self._run_recurring_job, JOB_SECONDS),
-            ("rows read again", lambda work: work.reread(), JOB_SECONDS),
+            (RECURRING_SYNC, self._run_recurring_job, JOB_SECONDS),
+            (ROWS_READ_AGAIN, lambda work: work.reread(), JOB_SECONDS),
         ]
         if settings.process_journal and settings.journals_every:
-            tasks.append(("general journals", self._request_journals, min(JOB_SECONDS, settings.journals_every)))
+            tasks.append((GENERAL_JOURNALS, self._request_journals, min(JOB_SECONDS, settings.journals_every)))
         for name, task, seconds in tasks:
             running.append(pool.submit(repeat, name, self._if_maps_match(task), self._engine, self._stop, seconds))
         return running

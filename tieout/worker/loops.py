@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 from sqlalchemy import Engine
@@ -12,6 +13,14 @@ from store import clock
 from store.operational.loops import LoopRun, record
 
 log = structlog.get_logger(__name__)
+
+
+RECURRING_SYNC: Final = "recurring sync"
+ROWS_READ_AGAIN: Final = "rows read again"
+GENERAL_JOURNALS: Final = "general journals"
+ALERTS: Final = "alerts"
+LOOP_NAMES: Final = (RECURRING_SYNC, ROWS_READ_AGAIN, GENERAL_JOURNALS, ALERTS)
+"""The names of the loops, as the last run of each is recorded and shown."""
 
 
 def repeat(name: str, task: Callable[[], bool], engine: Engine, stop: threading.Event, seconds: float) -> None:
