@@ -1,8 +1,8 @@
-"""How often position, amounts, reason and cause are right: simulated companies through the worker, against the truth.
+"""Measures the accuracy of position, amounts, reason and cause of simulated companies against their labels.
 
-Each seed is another group of companies (`tieout/simulator/large.py`), whose events are delivered in four ways. The true
-outcome of each document is written by the story that made its events, not by what decides here. Whatever differs is
-listed, word for word, with the story it happened to.
+Each seed is another group of companies (`tieout/simulator/large.py`), whose events are delivered in four ways. The
+story that creates the events of a document states its true outcome, independently of the engine. Each difference is
+listed with the story of its document.
 """
 
 import sys
@@ -43,11 +43,11 @@ from tieout.simulator.payloads import NativePayloads, Payloads, PlainPayloads
 from tieout.simulator.scenario import label_line
 
 Delivery = Literal["in order", "disordered", "with mishaps", "falling silent"]
-"""By their times; late, twice and out of order; so, and some of them lost, cut for size or damaged as well; so, and
-Dataverse's feed falls silent before the end (R21).
+"""In order of time; late, twice and out of order; also with some events lost, truncated or damaged; also with a feed of
+Dataverse that falls silent before the end (R21).
 
-With mishaps the events have the shapes in which the systems send them, else the plain one. In order there are no
-heartbeats: everything is judged by what is there.
+With mishaps the events have the native formats, otherwise the plain one. In order of time there are no heartbeats, so
+that decisions use the existing events only.
 """
 
 RESULT: Final = Path(__file__).parent / "results" / "accuracy.md"
@@ -84,7 +84,7 @@ WHAT: Final = {
 }
 
 Fault = tuple[str, str]
-"""What is wrong, one of `WHAT`, and a sentence that says so."""
+"""The kind of a fault, one of `WHAT`, and its description."""
 
 
 class Accuracy(msgspec.Struct, frozen=True):
@@ -122,7 +122,7 @@ def main() -> int:
             with console.status(f"seed {seed}, {delivery}"):
                 groups.append(measure(options.documents, seed, delivery))
             console.print(_line(groups[-1]), markup=False)
-            # Kept at once: all of it takes hours.
+            # Saved after each group, because the whole run takes hours.
             if options.save:
                 RESULT.parent.mkdir(exist_ok=True)
                 RESULT.write_text(_markdown(groups), encoding="utf-8")

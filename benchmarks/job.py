@@ -28,7 +28,7 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def place(self) -> Path:
-        """The folder that holds the log, the store, and whatever a phase makes."""
+        """The folder of the log, the store and the files of phases."""
         return Path(self.folder)
 
     @property

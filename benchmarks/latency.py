@@ -1,8 +1,8 @@
-"""How long an event takes from the broker to a committed row, under a steady load.
+"""Measures the latency from the append of an event to the commit of its row, under a steady load.
 
-A worker runs as its own process. This one appends events at a fixed rate, and asks the database every few milliseconds
-how far the worker has come: what another session can see is committed. The time of an event is that of its append, by
-the broker's clock, which is this machine's.
+A worker runs as a separate process. This process appends events at a fixed rate, and reads the committed offsets from
+another session every few milliseconds. The time of an event is that of its append, by the clock of the broker, which is
+the clock of this machine.
 """
 
 import os

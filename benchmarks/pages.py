@@ -215,7 +215,7 @@ def _opened(browser: Browser, name: str, address: str) -> Opened:
         answer = page.goto(address)
         if answer is None or not answer.ok:
             raise ValueError(f"{address} was not shown")
-        # Asked again and again, for the page's policy lets nobody wait within it.
+        # Polled, because the content security policy of the page permits no waiting script.
         while (paint := page.evaluate(_PAINT)) is None:
             page.wait_for_timeout(20)
         painted.append(paint)

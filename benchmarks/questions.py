@@ -114,7 +114,7 @@ def _documents(connection: Connection) -> int:
 
 
 def _window_of(documents: int, window: Window) -> Window:
-    """The last part of a window, in which so many documents as are asked for are in need of a sync: one of ten is."""
+    """Return the last part of a window in which this many documents need a sync; one of ten does."""
     start, end = date.fromisoformat(window.start), date.fromisoformat(window.end)
     days = round(((end - start).days + 1) * min(10 * IN_NEED / documents, 1.0))
     return Window(str(end - timedelta(days=max(days, 1) - 1)), window.end)

@@ -54,8 +54,8 @@ _decode: Final = msgspec.json.Decoder(_Event).decode
 
 
 def measure(job: Job) -> Rate:
-    """Copy the log into the table, then see that all of it is there. On SQLite the pragmas are those of the product's
-    store; on PostgreSQL rows go by COPY.
+    """Copy the log into the table, and check that it is complete. SQLite has the pragmas of the product's store;
+    PostgreSQL receives the rows by COPY.
     """
     file = job.place / "raw.sqlite"
     engine = connect(job.store or f"sqlite:///{file}", write=True)

@@ -1,5 +1,5 @@
-"""The product on a real Apache Kafka and a real PostgreSQL on this machine: throughput, latency, memory, growth, beside
-the raw limit and plain Faust, in one run.
+"""The product on a real Apache Kafka and a real PostgreSQL on this machine: throughput, latency, memory and growth,
+compared with the raw limit and plain Faust in one run.
 """
 
 from collections.abc import Callable

@@ -235,7 +235,7 @@ def _calendar() -> Iterator[Message]:
 
 
 def _template(source: str, entity: str, columns: str) -> bytes:
-    """An event with places for its number, its date and time, its row, and then whatever its columns ask for."""
+    """Return the template of an event with placeholders for its number, date and time, row, and columns."""
     head = f'"specversion":"1.0","id":"%012x","source":"/{source}/bench","type":"tieout.row.changed","time":"%b%b"'
     data = f'"entity":"{entity}","id":"%b","operation":"upsert","company":"{COMPANY}","columns":{{{columns}}}'
     return f'{{{head},"data":{{{data}}}}}'.encode()

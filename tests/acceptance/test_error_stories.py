@@ -57,10 +57,10 @@ def line_of(desk: Desk, document: str = DRAFTED) -> tuple[SimulatedRow, str]:
 
 def reset_to_draft(desk: Desk) -> None:
     """Do what the workspace recommends for a line in error: correct the cause, reset the line to draft."""
-    assert desk.standing(DRAFTED) == "missing-journal-line: error"
+    assert desk.status_of(DRAFTED) == "missing-journal-line: error"
     desk.site.pair.feed.change(line_of(desk)[0], {"Status": 0})
     desk.arrive()
-    assert desk.standing(DRAFTED) == "missing-journal-line: draft"
+    assert desk.status_of(DRAFTED) == "missing-journal-line: draft"
 
 
 def set_periods(desk: Desk, status: int, first: str) -> None:
@@ -101,7 +101,7 @@ def test_no_open_period(desk: Desk) -> None:
     press_sync(desk)
     assert codes(desk.errors()) == before
     assert [one["standing"] for one in desk.errors(history=True) if one["subject"] == journal] == ["history"] * 2
-    assert desk.standing(DRAFTED) == "reconciled"
+    assert desk.status_of(DRAFTED) == "reconciled"
     assert desk.tiles()["expense_missing_journal_lines"] == ("4450.00", 8)
 
 
@@ -124,7 +124,7 @@ def test_what_ended_in_an_error_is_run_again_once_it_is_mended(desk: Desk) -> No
     (again,) = desk.retry(line.id)
     assert (again.document, again.subject) == (f"USPM/{line.id}", f"USPM/{journal}")
     assert codes(desk.errors()) == before
-    assert desk.standing(DRAFTED) == "reconciled"
+    assert desk.status_of(DRAFTED) == "reconciled"
     assert desk.retry(journal) == []
 
 
@@ -153,7 +153,7 @@ def test_no_open_period_in_or_after(desk: Desk) -> None:
     reset_to_draft(desk)
     press_sync(desk)
     assert codes(desk.errors()) == before
-    assert desk.standing(DRAFTED) == "reconciled"
+    assert desk.status_of(DRAFTED) == "reconciled"
     assert line_of(desk)[0].text("AccountingDate") == "2025-01-01"
     assert desk.tiles()["expense_missing_journal_lines"] == ("4450.00", 8)
 
@@ -184,7 +184,7 @@ def test_line_failed(desk: Desk) -> None:
     reset_to_draft(desk)
     press_sync(desk)
     assert codes(desk.errors()) == before
-    assert desk.standing(DRAFTED) == "reconciled"
+    assert desk.status_of(DRAFTED) == "reconciled"
     assert desk.tiles()["expense_missing_journal_lines"] == ("4450.00", 8)
 
 
@@ -217,13 +217,13 @@ def test_no_intercompany(desk: Desk) -> None:
     assert error["resolution"] == RESOLUTIONS["NO_INTERCOMPANY"]
     press_sync(desk, IMPORTABLE)
     assert of("NO_INTERCOMPANY", desk.errors())["count"] == 2
-    assert desk.standing(IMPORTABLE) == "missing-journal-line: not-imported"
+    assert desk.status_of(IMPORTABLE) == "missing-journal-line: not-imported"
     pair.journals.trading.add(("USPM", "GBPM"))
     press_sync(desk, IMPORTABLE)
     assert "NO_INTERCOMPANY" not in codes(desk.errors())
-    assert desk.standing(IMPORTABLE) == "missing-journal-line: draft"
+    assert desk.status_of(IMPORTABLE) == "missing-journal-line: draft"
     press_sync(desk, IMPORTABLE)
-    assert desk.standing(IMPORTABLE) == "reconciled"
+    assert desk.status_of(IMPORTABLE) == "reconciled"
     assert desk.tiles()["expense_missing_journal_lines"] == ("3800.00", 8)
 
 
@@ -264,7 +264,7 @@ def test_not_posted(desk: Desk) -> None:
     assert of("NOT_POSTED", desk.errors())["count"] == 2
     assert proposal(desk, "PI-000214") == "0.00"
     press_sync(desk, IMPORTABLE)
-    assert desk.standing(IMPORTABLE) == "reconciled"
+    assert desk.status_of(IMPORTABLE) == "reconciled"
     assert desk.tiles()["expense_missing_journal_lines"] == ("3200.00", 7)  # with the 600.00 of a line that was deleted
     assert waits_for(desk, "PI-000214") == "All its transactions are posted."
     desk.run("import")
@@ -330,7 +330,7 @@ def test_a_run_that_never_ends_is_shown_as_interrupted_and_its_errors_return(des
     desk.site.pair.journals.refusals.clear()
     press_sync(desk)
     assert line.id not in {one["subject"] for one in desk.errors(today=date(2025, 1, 10))}
-    assert desk.standing(DRAFTED) == "reconciled"
+    assert desk.status_of(DRAFTED) == "reconciled"
 
 
 def test_an_unknown_message_is_kept_as_unknown_with_its_whole_text(desk: Desk) -> None:
@@ -343,4 +343,4 @@ def test_an_unknown_message_is_kept_as_unknown_with_its_whole_text(desk: Desk) -
     assert (error["text"], error["parameters"], error["resolution"]) == (text, {}, None)
     press_sync(desk)
     assert "UNKNOWN" not in codes(desk.errors())
-    assert desk.standing(DRAFTED) == "reconciled"
+    assert desk.status_of(DRAFTED) == "reconciled"

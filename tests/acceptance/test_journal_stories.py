@@ -31,21 +31,21 @@ def desk() -> JournalDesk:
 @pytest.mark.requirement("R60")
 def test_posted_journals_with_project_lines_are_brought_to_dataverse_header_lines_confirm(desk: JournalDesk) -> None:
     desk.run()
-    assert desk.held() == (1, WHOLE, True)
-    assert desk.held("USPM-000096") == (1, ["5431134/cost"], True)
+    assert desk.journal_in_dataverse() == (1, WHOLE, True)
+    assert desk.journal_in_dataverse("USPM-000096") == (1, ["5431134/cost"], True)
     written = [call for call in desk.site.pair.calls if call.startswith(("PATCH", "POST"))]
     own = [call for call in written if "msdyn" in call][:7]
     assert [HEADER in own[0], [LINES in call for call in own[1:6]], CONFIRM in own[6]] == [True, [True] * 5, True]
     # One without project lines, a draft, and another company's are left alone.
     assert {row.text("msdyn_description") for row in desk.site.rows("msdyn_journal")} == {NUMBER, "USPM-000096"}
-    assert (desk.texts(), desk.standing()) == ([], {})
+    assert (desk.texts(), desk.statuses()) == ([], {})
 
 
 @pytest.mark.requirement("R60")
 def test_every_company_is_taken_where_the_settings_name_none() -> None:
     desk = JournalDesk(companies=None)
     desk.run()
-    assert desk.held("GBPM-000012") == (1, ["5431138/cost"], True)
+    assert desk.journal_in_dataverse("GBPM-000012") == (1, ["5431138/cost"], True)
 
 
 @pytest.mark.requirement("R60")
@@ -170,7 +170,7 @@ def test_a_failure_is_logged_with_its_count_waits_at_five_and_goes_when_a_person
         assert told.text == words.format(count=count)
         assert (told.process, told.company, entry.count) == ("general-journal-sync", "USPM", count)
         assert recognise(told.text or "").code == code
-        found = desk.standing()[NUMBER]
+        found = desk.statuses()[NUMBER]
         assert (found.count, found.step, found.code) == (count, step, code)
         assert reason in found.reason
         assert found.state == ("waits-for-a-person" if count == ATTEMPTS_MAX else "waiting")
@@ -181,8 +181,8 @@ def test_a_failure_is_logged_with_its_count_waits_at_five_and_goes_when_a_person
     assert desk.counter().calls == ATTEMPTS_MAX
     desk.sync()
     assert (desk.counter().state, desk.counter().round, desk.counter().made) == ("done", 2, 1)
-    assert desk.held() == (1, WHOLE, True)
-    assert NUMBER not in desk.standing()
+    assert desk.journal_in_dataverse() == (1, WHOLE, True)
+    assert NUMBER not in desk.statuses()
     assert [entry for entry in desk.errors() if entry.message.subject == NUMBER] == []
     gone = [entry for entry in desk.errors(history=True) if entry.message.subject == NUMBER]
     assert {(entry.status.state, entry.count) for entry in gone} == {("history", ATTEMPTS_MAX)}
@@ -192,7 +192,7 @@ def test_a_failure_is_logged_with_its_count_waits_at_five_and_goes_when_a_person
 def test_what_is_mended_before_the_fifth_goes_by_itself(desk: JournalDesk) -> None:
     mend = without_project(desk)
     desk.runs(3)
-    assert desk.standing()[NUMBER].count == 3
+    assert desk.statuses()[NUMBER].count == 3
     mend()
     desk.run()
     assert (desk.counter().state, desk.counter().made, desk.texts()) == ("done", 4, [])
@@ -210,7 +210,7 @@ def test_deleting_the_log_entry_retries_as_well(
     assert (desk.counter().state, desk.counter().round, desk.texts()) == ("waiting", 2, [])
     assert desk.of().by == "anna"
     desk.work()
-    assert (desk.held(), desk.counter().state, desk.texts()) == ((1, WHOLE, True), "done", [])
+    assert (desk.journal_in_dataverse(), desk.counter().state, desk.texts()) == ((1, WHOLE, True), "done", [])
 
 
 @pytest.mark.requirement("R62")
@@ -233,13 +233,13 @@ def test_a_journal_of_more_than_200_project_lines_is_refused_in_the_products_wor
         journal = general_journals.LedgerJournal("USPM", number, general_journals.JOURNALS[0].day, (line,) * lines)
         general_journals.add_journal(desk.site.pair.feed, journal)
     desk.run()
-    count, lines_there, confirmed = desk.held("USPM-000200")
+    count, lines_there, confirmed = desk.journal_in_dataverse("USPM-000200")
     assert (count, len(lines_there), confirmed) == (1, 400, True)
-    assert desk.held("USPM-000201") == (0, [], False)
+    assert desk.journal_in_dataverse("USPM-000201") == (0, [], False)
     assert desk.texts() == ["A maximum of 200 project-based lines are supported"]
-    assert "divide it" in desk.standing()["USPM-000201"].reason
+    assert "divide it" in desk.statuses()["USPM-000201"].reason
     desk.runs(6)
-    assert desk.standing()["USPM-000201"].state == "waits-for-a-person"
+    assert desk.statuses()["USPM-000201"].state == "waits-for-a-person"
 
 
 @pytest.mark.requirement("R45")
@@ -248,12 +248,12 @@ def test_a_journal_that_finance_began_itself_is_not_written_beside(desk: Journal
     lookup = {"entity": "msdyn_journal", "id": header.id, "name": None}
     line = desk.site.pair.write("msdyn_journalline", None, {"msdyn_journal": lookup, "msdyn_amount": "240.00"})
     desk.run()
-    assert desk.standing()[NUMBER].code == "GJ_LINE"
-    assert "did not write" in desk.standing()[NUMBER].reason
-    assert desk.held() == (1, [""], False)
+    assert desk.statuses()[NUMBER].code == "GJ_LINE"
+    assert "did not write" in desk.statuses()[NUMBER].reason
+    assert desk.journal_in_dataverse() == (1, [""], False)
     desk.site.pair.delete("msdyn_journalline", line.id)
     desk.run()
-    assert desk.held() == (1, WHOLE, True)  # the header was found by the batch number
+    assert desk.journal_in_dataverse() == (1, WHOLE, True)  # the header was found by the batch number
 
 
 # --- Dataverse first --------------------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def test_a_confirmation_that_failed_though_it_happened_is_closed_at_the_next_loo
 ) -> None:
     desk.site.pair.faults.next(fault, CONFIRM)
     desk.run()
-    assert (desk.counter().made, desk.held()[2]) == (1, True)
+    assert (desk.counter().made, desk.journal_in_dataverse()[2]) == (1, True)
     assert "Failed to confirm journal 5541230 in Dataverse." in desk.texts()
     desk.run()
     assert (desk.counter().state, desk.counter().calls, desk.texts()) == ("done", 1, [])
@@ -310,7 +310,7 @@ def test_an_answer_429_uses_no_attempt_and_is_no_error(desk: JournalDesk, part: 
     desk.site.pair.faults.next("throttled", part, times=3)
     desk.run()
     assert (desk.counter().state, desk.counter().made, desk.counter().calls) == ("done", 1, 4)
-    assert (desk.errors(history=True), desk.held()) == ([], (1, WHOLE, True))
+    assert (desk.errors(history=True), desk.journal_in_dataverse()) == ([], (1, WHOLE, True))
 
 
 @pytest.mark.requirement("R43")
@@ -329,18 +329,18 @@ def test_a_dataverse_that_is_away_uses_attempts_and_says_so(desk: JournalDesk) -
     for journal in ("USPM-000095", "USPM-000096"):
         desk.sync(f"USPM/{journal}")
     assert [text[-8:] for text in desk.texts()] == ["Count 1."] * 2
-    assert "privilege" in desk.standing()[NUMBER].reason
+    assert "privilege" in desk.statuses()[NUMBER].reason
     desk.site.pair.revoked.clear()
     desk.run()
-    assert (desk.texts(), desk.held()) == ([], (1, WHOLE, True))
+    assert (desk.texts(), desk.journal_in_dataverse()) == ([], (1, WHOLE, True))
 
 
 @pytest.mark.requirement("R49")
 def test_nothing_is_written_while_outgoing_calls_are_off(desk: JournalDesk) -> None:
     desk.site.on = False
     desk.run()
-    assert desk.held() == (0, [], False)
-    assert "TIEOUT_OUTGOING" in desk.standing()[NUMBER].reason
+    assert desk.journal_in_dataverse() == (0, [], False)
+    assert "TIEOUT_OUTGOING" in desk.statuses()[NUMBER].reason
 
 
 def test_where_no_setting_says_how_a_journal_is_confirmed_none_is_touched() -> None:
@@ -362,7 +362,7 @@ def test_whatever_is_lost_no_journal_and_no_line_is_there_twice(seed: int) -> No
     for _ in range(8):
         with suppress(TargetError):  # what looks for journals may fail, too
             desk.run()
-        count, lines, confirmed = desk.held()
+        count, lines, confirmed = desk.journal_in_dataverse()
         assert count <= 1
         assert len(lines) == len(set(lines))
         assert not confirmed or lines == WHOLE
@@ -371,7 +371,7 @@ def test_whatever_is_lost_no_journal_and_no_line_is_there_twice(seed: int) -> No
     faults.rate = 0.0
     desk.sync()
     desk.run()
-    assert desk.held() == (1, WHOLE, True)
+    assert desk.journal_in_dataverse() == (1, WHOLE, True)
     assert desk.calls(CONFIRM) <= 2 * ATTEMPTS_MAX + 2
 
 
@@ -390,7 +390,7 @@ def test_what_could_not_be_reported_is_reported_later_and_once(desk: JournalDesk
     mend()
     desk.log_away = True
     desk.run()
-    assert (desk.counter().state, len(desk.texts()), desk.standing()) == ("done", 2, {})
+    assert (desk.counter().state, len(desk.texts()), desk.statuses()) == ("done", 2, {})
     desk.log_away = False
     desk.run()
     assert desk.texts() == []

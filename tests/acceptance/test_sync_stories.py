@@ -102,7 +102,7 @@ def test_an_answer_that_is_lost_after_the_write_makes_no_second_record(
     assert sync.attempts.state == "done"
     made = desk.site.rows("msdyn_expense", lambda row: row.text("assumed_externalexpenseid") == transaction)
     assert len(made) == 1
-    assert not desk.standing(exported).endswith("not-synced-to-dataverse")
+    assert not desk.status_of(exported).endswith("not-synced-to-dataverse")
 
 
 @pytest.mark.requirement("R43")

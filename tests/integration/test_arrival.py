@@ -38,7 +38,7 @@ def test_events_of_both_topics_count_once_in_whatever_order_and_however_often_th
     place.catch_up()
     # Events that never arrive are no fault: the store shows what has arrived.
     assert place.dump() != undisturbed()
-    assert place.says("rejected", "list", "--json") == ""
+    assert place.output_of("rejected", "list", "--json") == ""
     place.log.append(late)
     place.catch_up()
     assert place.dump() == undisturbed()

@@ -35,7 +35,7 @@ def test_a_writer_killed_at_random_moments_loses_and_repeats_nothing(place: Envi
     chance = random.Random(KILLS)
     workers = [place.writer(), place.stand_by()]
     for kill in range(KILLS):
-        place.feed(chance.randint(1, 2 * place.left // (KILLS - kill)))
+        place.feed(chance.randint(1, 2 * place.unfed // (KILLS - kill)))
         time.sleep(chance.expovariate(1 / 0.3))
         place.feed(1)
         writer, successor = workers
@@ -48,8 +48,8 @@ def test_a_writer_killed_at_random_moments_loses_and_repeats_nothing(place: Envi
 
 def _taken_over(workers: list[Worker]) -> list[Worker]:
     """The workers once one of them projects, that one first."""
-    until(lambda: any(worker.said("worker_started") for worker in workers), CATCH_UP_SECONDS)
-    return sorted(workers, key=lambda worker: not worker.said("worker_started"))
+    until(lambda: any(worker.logged("worker_started") for worker in workers), CATCH_UP_SECONDS)
+    return sorted(workers, key=lambda worker: not worker.logged("worker_started"))
 
 
 class Dying:
@@ -100,7 +100,7 @@ def test_a_writer_that_dies_at_any_point_of_the_write_path_loses_and_repeats_not
                     break
             assert number > 0, f"no worker came by: {point}"
             place.check_published()
-    assert place.left > 0, "too few events for so many points"
+    assert place.unfed > 0, "too few events for so many points"
     place.writer()
     place.check()
 
@@ -115,14 +115,14 @@ def test_a_writer_that_sleeps_at_a_point_and_wakes_overtaken_writes_and_publishe
     place.make()
     place.feed(1_200)
     sleeper = place.start(point, module="tests.support.points")
-    sleeper.says("stopped")
+    sleeper.wait_for_log("stopped")
     other = place.start()
-    other.says("worker_started")
+    other.wait_for_log("worker_started")
     place.feed(1_000)
     place.catch_up()
     before = place.dump()
     sleeper.resume()
-    sleeper.says("standing_by")
+    sleeper.wait_for_log("standing_by")
     assert place.holder() == other.pid
     assert place.dump() == before
     place.check_published()

@@ -69,12 +69,12 @@ def test_a_plain_consumer_sees_an_error_open_and_close_and_another_deleted(place
         until(lambda: consumer.state("J-1") == "history", 30)
         assert consumer.of("J-1")["taken_up"] == {"run": "r2", "started": "2025-01-06T10:00:00Z"}
         assert consumer.of("J-1")["text"] == "It failed."
-        place.says("errors", "delete", "--subject", "J-2", "--why", "by hand", "--who", "ann", "--yes")
+        place.output_of("errors", "delete", "--subject", "J-2", "--why", "by hand", "--who", "ann", "--yes")
         until(lambda: consumer.state("J-2") == "deleted", 30)
         assert (consumer.of("J-2")["deleted"]["who"], consumer.of("J-2")["deleted"]["why"]) == ("ann", "by hand")
         assert consumer.state("J-3") == "current"
         assert consumer.heard == 5
-        told = [json.loads(line) for line in place.says("errors", "--history", "--json").splitlines()]
+        told = [json.loads(line) for line in place.output_of("errors", "--history", "--json").splitlines()]
         assert {error["subject"]: error["state"] for error in told} == {
             f"J-{number}": consumer.state(f"J-{number}") for number in (1, 2, 3)
         }

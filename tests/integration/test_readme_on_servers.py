@@ -42,5 +42,5 @@ def test_the_commands_for_servers_of_ones_own_make_check_and_run(
         command, _, _ = run.partition("#")
         assert command.split() == ["tieout", "run", "--role", "project"]
         worker = place.start(*command.split()[1:])
-        worker.says("worker_started")
-        assert "FAULT" not in place.says("check")
+        worker.wait_for_log("worker_started")
+        assert "FAULT" not in place.output_of("check")

@@ -24,15 +24,15 @@ def place(broker: Broker, database: Database, tmp_path: Path) -> Iterator[Enviro
 
 def feed_while(place: Environment, trouble: Callable[[], object]) -> None:
     """Let the trouble come while the worker is busy."""
-    place.feed(place.left // 3)
+    place.feed(place.unfed // 3)
     trouble()
-    place.feed(place.left // 3)
+    place.feed(place.unfed // 3)
 
 
 @pytest.mark.parametrize("how", ["restarted", "killed and started"])
 def test_a_broker_that_goes_away_and_comes_back(place: Environment, broker: Broker, how: str) -> None:
     worker = place.writer()
-    place.feed(place.left // 2)
+    place.feed(place.unfed // 2)
     if how == "restarted":
         broker.restart()
     else:
@@ -44,7 +44,7 @@ def test_a_broker_that_goes_away_and_comes_back(place: Environment, broker: Brok
 
 def test_a_worker_can_be_stopped_while_the_broker_is_away(place: Environment, broker: Broker) -> None:
     worker = place.writer()
-    place.feed(place.left // 2)
+    place.feed(place.unfed // 2)
     broker.pause()
     try:
         worker.terminate()
@@ -65,7 +65,7 @@ def test_a_database_that_is_restarted(place: Environment, database: Database) ->
 def test_connections_that_are_cut_again_and_again(place: Environment) -> None:
     worker = place.writer()
     for _ in range(PIECES):
-        place.feed(place.left // PIECES)
+        place.feed(place.unfed // PIECES)
         time.sleep(0.3)
         place.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
@@ -106,8 +106,8 @@ def test_commits_that_are_refused_for_a_while(place: Environment, refusal: str) 
     before, stood = place.dump(), place.offsets()
     with refusing(place, code, text):
         place.feed(500)
-        worker.says("worker_starts_again")
-        assert text in worker.said("worker_starts_again")[0]["reason"]
+        worker.wait_for_log("worker_starts_again")
+        assert text in worker.logged("worker_starts_again")[0]["reason"]
         assert (place.dump(), place.offsets()) == (before, stood)
     place.check()
 
@@ -121,7 +121,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_copy(place: Environment) -> None
     )
     place.execute("CREATE TRIGGER full_disk BEFORE INSERT ON records FOR EACH ROW EXECUTE FUNCTION full_disk()")
     place.feed(500)
-    worker.says("worker_starts_again")
+    worker.wait_for_log("worker_starts_again")
     place.execute("DROP TRIGGER full_disk ON records")
     place.check()
 
@@ -133,11 +133,11 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(
     database.stop()
     try:
         worker = place.start(*arguments)
-        worker.says("worker_starts_again")
-        assert "does not answer" in worker.said("worker_starts_again")[0]["reason"]
+        worker.wait_for_log("worker_starts_again")
+        assert "does not answer" in worker.logged("worker_starts_again")[0]["reason"]
     finally:
         database.start()
-    worker.says("worker_started")
+    worker.wait_for_log("worker_started")
     place.check()
 
 
@@ -158,15 +158,15 @@ def test_a_database_that_is_away_when_the_workspace_or_a_handler_starts_is_waite
     try:
         workspace = place.start("run", "--role", "workspace", "--port", "0")
         handler = place.start("run", "--role", "handle", **nowhere, **application, **outgoing)
-        workspace.says("worker_starts_again")
-        handler.says("worker_starts_again")
+        workspace.wait_for_log("worker_starts_again")
+        handler.wait_for_log("worker_starts_again")
     finally:
         database.start()
-    workspace.says("workspace_started")
+    workspace.wait_for_log("workspace_started")
     until(lambda: _answers(ready, (200, "handling")), 30)
     database.stop()
     try:
-        handler.says("handler_waits")
+        handler.wait_for_log("handler_waits")
         assert ready() == (503, "waiting")
     finally:
         database.start()

@@ -115,7 +115,7 @@ def test_five_attempts_stay_five_in_a_new_store(place: Environment, engine: Engi
     engine.dispose()
     place.database.create(place.name)
     worker = place.writer()
-    worker.says("state_read")
+    worker.wait_for_log("state_read")
     # The request is read again with all the other events, and asks for nothing a second time.
     place.catch_up()
     until(lambda: published(engine), 30)
@@ -137,7 +137,7 @@ def test_a_topic_that_was_made_again_gets_all_of_the_state(place: Environment, e
         admin.delete_topics([topic])
     until(lambda: topic not in place.log.topics(), 30)
     worker = place.writer()
-    worker.says("state_published_again")
+    worker.wait_for_log("state_published_again")
     until(lambda: published(engine), 30)
     assert only(engine) == before
     assert find_differences(engine, place.log, place.settings.prefix) == []
@@ -163,7 +163,7 @@ def test_what_compaction_left_is_all_that_a_new_store_needs(place: Environment, 
     assert worker.ends() == 0
     engine.dispose()
     place.database.create(place.name)
-    place.writer().says("state_read")
+    place.writer().wait_for_log("state_read")
     until(lambda: published(engine), 30)
     assert only(engine) == before
 
@@ -197,7 +197,7 @@ def test_a_database_is_backed_up_and_restored_as_the_page_says(place: Environmen
     engine.dispose()
     run(restore)
     assert only(engine).attempts.made == 0
-    place.writer().says("state_read")
+    place.writer().wait_for_log("state_read")
     place.catch_up()
     until(lambda: published(engine), 30)
     assert only(engine) == before

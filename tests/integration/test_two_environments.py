@@ -56,7 +56,7 @@ def send(place: Environment, *values: bytes) -> None:
 
 
 def shown(place: Environment, *command: str) -> list[Any]:
-    return [json.loads(line) for line in place.says(*command, "--json").splitlines()]
+    return [json.loads(line) for line in place.output_of(*command, "--json").splitlines()]
 
 
 def documents(place: Environment) -> list[Any]:
@@ -120,7 +120,7 @@ def test_a_writer_that_dies_is_followed_by_its_own_stand_by_and_the_other_enviro
     writer.kill()
     send(fabrikam, FABRIKAM)
     fabrikam.catch_up()
-    other.says("worker_started", FAIL_OVER_SECONDS)
+    other.wait_for_log("worker_started", FAIL_OVER_SECONDS)
     assert contoso.holder() == other.pid
     assert (fabrikam.holder(), fabrikam.execute("SELECT epoch FROM leases")) == (theirs.pid, epoch)
     assert [row["amount"] for row in documents(fabrikam)] == ["250.00"]

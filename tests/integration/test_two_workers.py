@@ -34,7 +34,7 @@ def test_the_other_worker_takes_over_within_15_seconds_when_the_writer_is_killed
     writer, other = pair(place)
     writer.kill()
     place.feed(500)
-    assert other.says("worker_started", FAIL_OVER_SECONDS) < FAIL_OVER_SECONDS
+    assert other.wait_for_log("worker_started", FAIL_OVER_SECONDS) < FAIL_OVER_SECONDS
     place.check()
 
 
@@ -42,11 +42,11 @@ def test_a_writer_that_is_paused_loses_its_lease_and_writes_nothing_when_it_wake
     writer, other = pair(place)
     writer.pause()
     place.feed(500)
-    assert other.says("worker_started", FAIL_OVER_SECONDS) < FAIL_OVER_SECONDS
+    assert other.wait_for_log("worker_started", FAIL_OVER_SECONDS) < FAIL_OVER_SECONDS
     place.catch_up()
     epoch = place.execute("SELECT epoch FROM leases")
     writer.resume()
-    writer.says("standing_by")
+    writer.wait_for_log("standing_by")
     assert place.execute("SELECT epoch FROM leases") == epoch
     assert place.holder() == other.pid
     place.check()
@@ -58,9 +58,9 @@ def test_a_worker_that_is_told_to_stop_finishes_and_hands_over_at_once(place: En
     writer.terminate()
     assert writer.ends() == 0
     ended = time.monotonic()
-    assert writer.said("worker_stopped")
+    assert writer.logged("worker_stopped")
     # Not after the time of the lease: it was released.
-    other.says("lease_taken", 3)
+    other.wait_for_log("lease_taken", 3)
     assert time.monotonic() - ended < 4
     place.check()
 

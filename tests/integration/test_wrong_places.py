@@ -68,15 +68,15 @@ def test_a_wrong_password_of_the_broker(place: Environment, broker: Broker) -> N
 
 
 def test_the_right_password_of_the_broker(place: Environment, broker: Broker) -> None:
-    place.start(**signed_in(broker, broker.password)).says("worker_started")
+    place.start(**signed_in(broker, broker.password)).wait_for_log("worker_started")
     place.check()
 
 
 def test_a_broker_that_is_not_there_is_waited_for_and_named(place: Environment) -> None:
     nobody = f"localhost:{free_port()}"
     worker = place.start(TIEOUT_BROKER=f"kafka://{nobody}")
-    worker.says("worker_starts_again", 60)
-    [told, *_] = worker.said("worker_starts_again")
+    worker.wait_for_log("worker_starts_again", 60)
+    [told, *_] = worker.logged("worker_starts_again")
     assert f"Kafka at {nobody} does not answer" in told["reason"]
     assert "check TIEOUT_BROKER" in told["reason"]
     worker.terminate()
@@ -120,7 +120,7 @@ def test_a_topic_that_was_deleted_with_its_events_is_not_taken_for_the_one_befor
         log.append([NewRecord(topic, b"%d" % number, b"{}") for number in range(events)])
     refused(place, f"{place.name}.finance.changes: not what the store was filled from", "keep the old store")
     assert place.offsets() == before
-    checked = json.loads(place.says("check", "--json"))
+    checked = json.loads(place.output_of("check", "--json"))
     [told] = [line for line in checked["checks"] if line["check"] == "offsets"]
     assert told["ok"] is False
     assert f"{place.name}.finance.changes: not what the store was filled from" in told["says"]
@@ -135,7 +135,7 @@ def test_where_retention_deleted_the_event_before_the_place_the_identity_alone_i
     with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
         admin.delete_records(read)
     place.writer()
-    told = place.says("check")
+    told = place.output_of("check")
     assert "by its identity alone: " in told
     for (topic, partition), offset in read.items():
         assert f"{topic}/{partition}, whose event {offset - 1:,} was deleted by retention" in told

@@ -134,7 +134,7 @@ class Desk:
             tiles = snapshot.summary(company, window).as_json()["tiles"]
         return {name: (tile["amount"], tile["documents"]) for name, tile in tiles.items()}
 
-    def standing(self, document: str) -> str:
+    def status_of(self, document: str) -> str:
         """Return position and cause of a document."""
         with self.reader.snapshot() as snapshot:
             (row,) = snapshot.documents_named([document])

@@ -28,7 +28,7 @@ class Hostile:
 
     def __init__(self, script: Script) -> None:
         self.script = script
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.heads: list[str] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
@@ -51,7 +51,7 @@ class Hostile:
                 head += piece
             path = head.split(b" ", 2)[1].decode()
             self.heads.append(head.decode("latin-1"))
-            self.asked.append(path)
+            self.requested.append(path)
             for number, piece in enumerate(self.script(path)):
                 if number > MOST_PIECES:
                     return
@@ -79,19 +79,19 @@ def hostile(script: Script) -> Iterator[Hostile]:
 
 def reply(body: bytes = b"", status: str = "200 OK", headers: Mapping[str, str] | None = None) -> bytes:
     """A whole answer."""
-    told = {
+    fields = {
         "Content-Type": "application/json",
         "Content-Length": str(len(body)),
         "Connection": "close",
         **(headers or {}),
     }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode("latin-1") + body
 
 
-def rows(*found: Any, **members: Any) -> bytes:
+def rows(*content_rows: Any, **members: Any) -> bytes:
     """A whole page of rows; members are those of OData (`nextLink`)."""
-    content = {"@odata.context": "https://org/api/data/v9.2/$metadata#msdyn_actuals", "value": list(found)}
+    content = {"@odata.context": "https://org/api/data/v9.2/$metadata#msdyn_actuals", "value": list(content_rows)}
     return reply(msgspec.json.encode({**content, **{f"@odata.{name}": value for name, value in members.items()}}))
 
 

@@ -48,9 +48,9 @@ class JournalDesk:
 
     def __init__(self, **settings: Any) -> None:
         self.site = Site()
-        own = {"finance": HOST, "dataverse": HOST, "outgoing": True, "companies": (COMPANY,)}
+        usual = {"finance": HOST, "dataverse": HOST, "outgoing": True, "companies": (COMPANY,)}
         process = {"process_journal": "contoso_ConfirmJournal"}
-        self.settings = Settings(**{**own, **process, **settings})
+        self.settings = Settings(**{**usual, **process, **settings})
         self.engine = memory_store()
         self.attempts = SqlAttempts(self.engine)
         self.reader = Reader(self.engine, MAPS, today=date(2025, 1, 8))
@@ -134,7 +134,7 @@ class JournalDesk:
         """The texts of the errors that are current."""
         return [entry.message.text or "" for entry in self.errors()]
 
-    def standing(self, *, everything: bool = False) -> dict[str, JournalStatus]:
+    def statuses(self, *, everything: bool = False) -> dict[str, JournalStatus]:
         with self.reader.snapshot() as snapshot:
             return {one.journal: one for one in journal_statuses(snapshot, everything=everything)}
 
@@ -145,13 +145,15 @@ class JournalDesk:
         (sync,) = self.attempts.syncs([name], action=ACTION)
         return sync
 
-    def held(self, number: str = NUMBER) -> tuple[int, list[str], bool]:
+    def journal_in_dataverse(self, number: str = NUMBER) -> tuple[int, list[str], bool]:
         """Return a journal's rows in Dataverse: their number, its lines by key, and whether it is confirmed."""
         tables = self.site.pair.tables
-        found = tables.where("msdyn_journal", "msdyn_description", number)
-        lines = [line for journal in found for line in tables.where("msdyn_journalline", "msdyn_journal", journal.id)]
-        confirmed = any(journal.columns.get("msdyn_isposted") is True for journal in found)
-        return len(found), sorted(line.text("msdyn_externaldescription") for line in lines), confirmed
+        journals = tables.where("msdyn_journal", "msdyn_description", number)
+        lines = [
+            line for journal in journals for line in tables.where("msdyn_journalline", "msdyn_journal", journal.id)
+        ]
+        confirmed = any(journal.columns.get("msdyn_isposted") is True for journal in journals)
+        return len(journals), sorted(line.text("msdyn_externaldescription") for line in lines), confirmed
 
     def calls(self, part: str) -> int:
         """Return the number of changing calls whose path contains `part`."""

@@ -71,8 +71,8 @@ class Actuals(Chains):
         if status is None:
             journal = self._find(JOURNAL, line.get("ProjAdvancedJournal"))
             status = journal.get("Status") if journal else None
-        found = choice(status)
-        return LINE_STATES.get(found, "draft") if found is not None else "draft"
+        state = choice(status)
+        return LINE_STATES.get(state, "draft") if state is not None else "draft"
 
     def _furthest_rows(self, actual: Record) -> list[Record]:
         """Of several staging rows of an actual the most advanced ones are judged."""

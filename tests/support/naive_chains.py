@@ -129,8 +129,8 @@ def transaction_id(record: Record) -> tuple[str, str, str] | None:
     if record.entity not in TRANSACTION_ID:
         return None
     kind, system, column = TRANSACTION_ID[record.entity]
-    found = record.text(column) or (record.id if record.entity == EXPENSE_LINE else None)
-    return (kind, system, found.casefold()) if found else None
+    identifier = record.text(column) or (record.id if record.entity == EXPENSE_LINE else None)
+    return (kind, system, identifier.casefold()) if identifier else None
 
 
 def corrects(connection: Record) -> str | None:

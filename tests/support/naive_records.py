@@ -40,7 +40,7 @@ class Record:
 
     def text(self, *columns: str) -> str | None:
         """Return the first of the columns that has a value."""
-        return next((found for c in columns if (found := text(self.columns.get(c)))), None)
+        return next((result for c in columns if (result := text(self.columns.get(c)))), None)
 
 
 @dataclass
@@ -112,8 +112,8 @@ class Records:
             record.company = self._company_of(record)
 
     def _all(self, entity: str) -> list[Record]:
-        found = [record for record in self.records.values() if record.entity == entity]
-        return sorted(found, key=lambda record: record.key)
+        result = [record for record in self.records.values() if record.entity == entity]
+        return sorted(result, key=lambda record: record.key)
 
     def _find(self, entity: str, reference: Any) -> Record | None:
         return self.records.get((entity, row_id(reference) or ""))
@@ -122,8 +122,8 @@ class Records:
         """The owning company where it can be read, else the company of the event."""
         if record.system == "dataverse":
             company = self._find("cdm_company", record.get("msdyn_owningcompany", "assumed_owningcompany"))
-            if company and (found := code(company.get("cdm_companycode"))):
-                return found
+            if company and (result := code(company.get("cdm_companycode"))):
+                return result
         return code(record.get(COMPANY_OF_EVENT))
 
     def _ledger(self, company: str) -> Record | None:

@@ -24,35 +24,35 @@ def text(value: Any) -> str | None:
 
 def code(value: Any) -> str | None:
     """A company or currency code: compared without case, shown in upper case."""
-    found = text(value)
-    return found.upper() if found else None
+    parsed = text(value)
+    return parsed.upper() if parsed else None
 
 
 def row_id(value: Any) -> str | None:
     """An id or a reference to one: lower case, no braces; RecId 0 and the zero guid mean none."""
     if isinstance(value, dict):
         value = value.get("id")
-    found = text(value)
-    if found is None:
+    parsed = text(value)
+    if parsed is None:
         return None
-    found = found.strip("{}").lower()
-    return found if found.strip("0-") else None
+    parsed = parsed.strip("{}").lower()
+    return parsed if parsed.strip("0-") else None
 
 
 def number(value: Any) -> Decimal | None:
     try:
-        found = Decimal(str(value)) if value is not None else None
+        parsed = Decimal(str(value)) if value is not None else None
     except InvalidOperation:
         return None
-    return found if found is not None and found.is_finite() else None
+    return parsed if parsed is not None and parsed.is_finite() else None
 
 
 def money(value: Any) -> Decimal | None:
     """An amount; one that is too large or has more than four decimals counts as not there."""
-    found = number(value)
-    if found is None or not fits(found):
+    parsed = number(value)
+    if parsed is None or not fits(parsed):
         return None
-    return found if found == found.quantize(MONEY_UNIT, context=ARITHMETIC) else None
+    return parsed if parsed == parsed.quantize(MONEY_UNIT, context=ARITHMETIC) else None
 
 
 def fits(*amounts: Decimal) -> bool:
@@ -61,13 +61,13 @@ def fits(*amounts: Decimal) -> bool:
 
 
 def choice(value: Any) -> int | None:
-    found = number(value)
-    return int(found) if found is not None else None
+    parsed = number(value)
+    return int(parsed) if parsed is not None else None
 
 
 def day(value: Any) -> date | None:
-    found = text(value)
-    return date.fromisoformat(found[:10]) if found else None
+    parsed = text(value)
+    return date.fromisoformat(parsed[:10]) if parsed else None
 
 
 def written(on: date | None) -> str | None:
@@ -75,10 +75,10 @@ def written(on: date | None) -> str | None:
 
 
 def moment(value: Any) -> datetime | None:
-    found = text(value)
-    if found is None:
+    parsed = text(value)
+    if parsed is None:
         return None
-    at = datetime.fromisoformat(found)
+    at = datetime.fromisoformat(parsed)
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 

@@ -132,11 +132,11 @@ def serving(**more: Any) -> Iterator[Served]:
 
 def decoded_facts(events: list[SimulatedEvent]) -> list[Any]:
     """Decode events as the product does."""
-    found = []
+    facts = []
     for event in events:
         headers = [(name, value.encode()) for name, value in event.headers.items()]
-        found += decode(encode(event.value), headers)
-    return found
+        facts += decode(encode(event.value), headers)
+    return facts
 
 
 def documents_after(site: Site) -> dict[str, Document]:

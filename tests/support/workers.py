@@ -57,10 +57,10 @@ def undisturbed() -> list[str]:
 
 
 def _company() -> dict[str, str]:
-    made = simulate("small")
+    delivery = simulate("small")
     return {
-        "TIEOUT_TODAY": str(made.today),
-        "TIEOUT_COMPANIES": ",".join(made.companies),
+        "TIEOUT_TODAY": str(delivery.today),
+        "TIEOUT_COMPANIES": ",".join(delivery.companies),
         # History is purged by the clock: the one thing in a store that does not follow from its events alone.
         "TIEOUT_ERROR_HISTORY_DAYS": "36500",
     }
@@ -87,18 +87,18 @@ class Worker:
         """All that it wrote to standard error."""
         return self._log.read_text()
 
-    def said(self, event: str) -> list[dict[str, Any]]:
+    def logged(self, event: str) -> list[dict[str, Any]]:
         """Return its log events with this name."""
-        told = [json.loads(line) for line in self.errors.splitlines() if line.startswith("{") and line.endswith("}")]
-        return [line for line in told if line["event"] == event]
+        events = [json.loads(line) for line in self.errors.splitlines() if line.startswith("{") and line.endswith("}")]
+        return [line for line in events if line["event"] == event]
 
-    def says(self, event: str, seconds: float = CATCH_UP_SECONDS, times: int = 1) -> float:
+    def wait_for_log(self, event: str, seconds: float = CATCH_UP_SECONDS, times: int = 1) -> float:
         """Wait until it has logged an event this many times; return the seconds it took."""
         begun = time.monotonic()
 
         def logged() -> bool:
             assert self.process.poll() is None, self.errors
-            return len(self.said(event)) >= times
+            return len(self.logged(event)) >= times
 
         try:
             until(logged, seconds)
@@ -152,8 +152,8 @@ class Environment:
     @property
     def whole_environ(self) -> dict[str, str]:
         """Environment variables for a process of this environment."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
-        return {**kept, **self.environ}
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
+        return {**environ, **self.environ}
 
     def start(self, *arguments: str, module: str = "tieout", **environ: str) -> Worker:
         """Start a worker; `environ` are settings of its own."""
@@ -169,7 +169,7 @@ class Environment:
         self._workers.append(worker)
         return worker
 
-    def says(self, *arguments: str) -> str:
+    def output_of(self, *arguments: str) -> str:
         """Return the output of a command, whatever its exit code."""
         command = [sys.executable, "-m", "tieout", *arguments]
         return subprocess.run(command, env=self.whole_environ, capture_output=True, text=True, check=False).stdout
@@ -177,13 +177,13 @@ class Environment:
     def writer(self) -> Worker:
         """A worker that holds the lease."""
         worker = self.start()
-        worker.says("worker_started")
+        worker.wait_for_log("worker_started")
         return worker
 
     def stand_by(self) -> Worker:
         """Start a stand-by worker."""
         worker = self.start()
-        worker.says("standing_by")
+        worker.wait_for_log("standing_by")
         return worker
 
     @property
@@ -192,7 +192,7 @@ class Environment:
         return len(self._records)
 
     @property
-    def left(self) -> int:
+    def unfed(self) -> int:
         """Number of events not sent yet."""
         return self.events - self._fed
 
@@ -202,7 +202,7 @@ class Environment:
         self._fed = min(self._fed + events, self.events)
 
     def feed_rest(self) -> None:
-        self.feed(self.left)
+        self.feed(self.unfed)
 
     def execute(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         """Run a statement on the database, past every worker."""
@@ -212,8 +212,8 @@ class Environment:
 
     def offsets(self) -> dict[tuple[str, int], int]:
         """Committed offsets of the store."""
-        found = self.execute("SELECT topic, partition, next FROM offsets")
-        return {(str(topic), int(str(partition))): int(str(place)) for topic, partition, place in found}
+        rows = self.execute("SELECT topic, partition, next FROM offsets")
+        return {(str(topic), int(str(partition))): int(str(offset)) for topic, partition, offset in rows}
 
     def expire_lease(self) -> None:
         """Let the time of the lease pass."""
@@ -221,8 +221,8 @@ class Environment:
 
     def holder(self) -> int | None:
         """The process that holds the lease, also one that is dead already."""
-        found = self.execute("SELECT holder FROM leases")
-        return int(str(found[0][0]).rpartition("/")[2]) if found and found[0][0] else None
+        rows = self.execute("SELECT holder FROM leases")
+        return int(str(rows[0][0]).rpartition("/")[2]) if rows and rows[0][0] else None
 
     def caught_up(self) -> bool:
         """Return True if every event is in the store and nothing is left to evaluate or publish."""
@@ -232,17 +232,17 @@ class Environment:
         except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
             return False
         names = [topic.full_name(self.settings.prefix) for topic in CHANGES]
-        places = [(name, number) for name in names for number in range(self.settings.partitions)]
-        ends = self.log.ends(places)
-        return waiting == 0 and all(stored.get(place, 0) == end for place, end in ends.items())
+        partitions = [(name, number) for name in names for number in range(self.settings.partitions)]
+        ends = self.log.ends(partitions)
+        return waiting == 0 and all(stored.get(partition, 0) == end for partition, end in ends.items())
 
     def catch_up(self, seconds: float = CATCH_UP_SECONDS) -> None:
         """Wait until all that was sent has its effect."""
         try:
             until(self.caught_up, seconds)
         except TimeoutError:
-            told = "\n\n".join(worker.errors for worker in self._workers)
-            raise AssertionError(f"not caught up within {seconds} s:\n{told}") from None
+            logs = "\n\n".join(worker.errors for worker in self._workers)
+            raise AssertionError(f"not caught up within {seconds} s:\n{logs}") from None
 
     def check(self) -> None:
         """Send the remaining events; the result must equal that of an undisturbed run."""
@@ -269,13 +269,13 @@ class Environment:
 
     def documents(self) -> dict[str, dict[str, Any]]:
         """The documents of the store by name, as they are published."""
-        found = {}
+        documents = {}
         for line in self.dump():
             for document in json.loads(line).get("documents", ()):
-                found[document["document"]] = {
+                documents[document["document"]] = {
                     name: value for name, value in document.items() if value is not None and name not in ("key", "by")
                 }
-        return found
+        return documents
 
     def last_values(self, topic: str) -> Mapping[bytes | None, LogRecord]:
         """The last record of each key."""
@@ -285,9 +285,9 @@ class Environment:
         """All records of a topic."""
         for partition in range(self.log.partitions(topic)):
             at = self.log.start_offset(topic, partition)
-            while found := self.log.read(topic, partition, at, 10_000, 64 * 1024 * 1024):
-                yield from found
-                at = found[-1].offset + 1
+            while batch := self.log.read(topic, partition, at, 10_000, 64 * 1024 * 1024):
+                yield from batch
+                at = batch[-1].offset + 1
 
     def close(self) -> None:
         """End the workers."""
@@ -305,8 +305,8 @@ def environment(
     broker: Broker, database: Database, name: str, folder: Path, *, partitions: int = 1
 ) -> Iterator[Environment]:
     """An environment with nothing in it."""
-    made = Environment(broker, database, name, folder, partitions)
+    created = Environment(broker, database, name, folder, partitions)
     try:
-        yield made
+        yield created
     finally:
-        made.close()
+        created.close()

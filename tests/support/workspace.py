@@ -186,8 +186,8 @@ def demonstrate(settings: Settings) -> None:
     def run() -> None:
         pair = small_pair(sink=send, heartbeats=True)
         with serve_pair(pair, pair_listen()) as at:
-            own = {name: getattr(settings, name) for name in ("broker", "store", "today", "companies")}
-            demo_content.add(replace(load(settings_at(at)), **own), pair, topic_writer)
+            common = {name: getattr(settings, name) for name in ("broker", "store", "today", "companies")}
+            demo_content.add(replace(load(settings_at(at)), **common), pair, topic_writer)
 
     topic_writer = TopicWriter(settings)
     project(settings, list(ingest_lines(simulate("small", 1).events)))
@@ -208,5 +208,5 @@ def demonstrated(folder: Path) -> Iterator[Served]:
     """The workspace of the demonstration, without its worker and pair, so that nothing changes."""
     settings = settings_in(folder)
     demonstrate(settings)
-    with served(settings) as found:
-        yield found
+    with served(settings) as workspace:
+        yield workspace

@@ -50,7 +50,7 @@ def test_dataverse_names_the_set_of_each_table() -> None:
         for entity in ("intersection", "traversal", "link"):
             with pytest.raises(Configuration, match=f"offers no table {entity}"):
                 dataverse.entity_set(entity)
-    assert server.asked == ["/data/EntityDefinitions?$select=LogicalName,EntitySetName"]
+    assert server.requested == ["/data/EntityDefinitions?$select=LogicalName,EntitySetName"]
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_finance_lists_its_sets_and_the_one_of_an_entity_is_found(entity: str, s
             Configuration, match=r"Finance offers no table VendTable: .*TIEOUT_POLL=VendTable=EntitySet"
         ):
             finance.entity_set("VendTable")
-    assert server.asked == ["/data/"]
+    assert server.requested == ["/data/"]
 
 
 def test_a_set_of_the_settings_wins_and_nothing_is_asked() -> None:
     with hostile(lambda path: [b""]) as server:
         assert Finance(api(server), {"TrvExpTrans": "Expenses"}).entity_set("TrvExpTrans") == "Expenses"
-    assert server.asked == []
+    assert server.requested == []
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "400 Bad Request"])
@@ -90,7 +90,7 @@ def test_where_the_metadata_may_not_be_read_it_is_said_and_the_usual_name_is_use
                 "cdm_companies",
                 "msdyn_actuals",
             ]
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
     (line,) = [line for line in logged if line["event"] == "entity_sets_not_read"]
     assert (line["log_level"], line["system"]) == ("warning", "Dataverse")
     assert status[:3] in line["reason"]
@@ -111,7 +111,7 @@ def test_metadata_that_cannot_be_read_now_is_a_failure_and_no_guess(answer: byte
         for _ in range(2):
             with pytest.raises(kind):
                 dataverse.entity_set("msdyn_actual")
-    assert len(server.asked) == 2
+    assert len(server.requested) == 2
 
 
 def test_names_are_cached_for_a_bounded_time_and_read_again_for_a_table_that_is_new() -> None:

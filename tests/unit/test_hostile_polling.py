@@ -92,7 +92,7 @@ def test_a_system_that_asks_for_a_long_wait_does_not_keep_the_tables_of_the_othe
     assert expenses.fault == actuals.fault
     assert (projects.fault, projects.rows) == ("", 1)
     assert slept == []
-    assert len(waiting.asked) == 2
+    assert len(waiting.requested) == 2
 
 
 @pytest.mark.requirement("R9")
@@ -137,7 +137,7 @@ def test_a_cursor_of_another_address_begins_anew() -> None:
             )
             (cursor,) = poller.once()
         assert (cursor.fault, cursor.rows) == ("", 1)
-    assert server.asked[-1] == f"{API}/msdyn_actuals"
+    assert server.requested[-1] == f"{API}/msdyn_actuals"
 
 
 @pytest.mark.requirement("R46")
@@ -150,4 +150,4 @@ def test_a_wait_without_end_is_not_waited_for() -> None:
             with pytest.raises(Throttled):
                 api.read("msdyn_actuals", "1")
     assert slept == []
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1

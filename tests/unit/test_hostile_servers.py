@@ -149,7 +149,7 @@ def test_a_link_to_elsewhere_is_not_followed(link: str, name: str) -> None:
         page = rows(**{name: written})
         with pytest.raises(Configuration, match="was not followed") as raised:
             list(Dataverse(connection(server)).pages("msdyn_actuals"))
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
     assert len(str(raised.value)) < 1_000
 
 
@@ -165,7 +165,7 @@ def test_a_redirect_is_not_followed_and_the_token_goes_nowhere() -> None:
     with hostile(always(rows())) as elsewhere:
         with pytest.raises(Configuration, match="302"):
             read_actuals(always(reply(status="302 Found", headers={"Location": elsewhere.address})))
-        assert elsewhere.asked == []
+        assert elsewhere.requested == []
 
 
 @pytest.mark.parametrize("pages", [1, 2, 3])
@@ -177,7 +177,7 @@ def test_links_in_a_circle_end(pages: int) -> None:
 
         with pytest.raises(Permanent, match="cycle"):
             list(Dataverse(connection(server)).pages("msdyn_actuals"))
-    assert len(server.asked) == pages + 1
+    assert len(server.requested) == pages + 1
 
 
 @pytest.mark.parametrize(

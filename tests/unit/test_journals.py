@@ -30,9 +30,9 @@ def test_two_companies_that_use_a_number_do_not_get_each_others_lines() -> None:
     general_journals.add_journal(desk.site.pair.feed, replace(own, number=NUMBER))
     desk.runs(2)
     # The pair has a key on the description, so that the second one finds no place.
-    (waits,) = desk.standing().values()
+    (waits,) = desk.statuses().values()
     assert "does not return the rows that were just written" in waits.reason
-    count, lines, confirmed = desk.held()
+    count, lines, confirmed = desk.journal_in_dataverse()
     assert (count, confirmed) == (1, True)
     assert not {"5431130/cost", "5431139/cost"} <= set(lines)
 
@@ -52,7 +52,7 @@ def test_a_journal_without_its_project_tab_is_not_taken_for_one_without_project_
     parts = desk.site.pair.tables["LedgerJournalTrans_Project"].rows
     del parts[next(row.id for row in parts.values() if row.text("RefRecId") == "5431130")]
     desk.run()
-    assert "no LedgerJournalTrans_Project of line 5431130" in desk.standing()[NUMBER].reason
+    assert "no LedgerJournalTrans_Project of line 5431130" in desk.statuses()[NUMBER].reason
 
 
 def test_what_is_found_by_a_column_is_found_by_the_one_that_maps_and_settings_name(tmp_path: Path) -> None:
