@@ -105,9 +105,9 @@ CAUSES: Final[dict[str, Words]] = {
         "(unit, category, vendor or task missing in Dataverse).",
     ),
     "not-approved": Words(
-        "The expense arrived in Dataverse.",
+        "The document arrived in Dataverse.",
         "It is not approved there, so no actual is created.",
-        "Check the system job of automatic approval for this expense, then approve the expense again.",
+        "Check the system job of automatic approval for this document, then approve it again.",
     ),
     "not-confirmed": Words(
         "The vendor invoice line arrived in Dataverse.",
@@ -212,9 +212,9 @@ EXCLUDED: Final[dict[str, Words]] = {
 POSITIONS: Final[dict[str, Words]] = {
     "reconciled": Words("Its actual is posted by the integration journal.", "Nothing.", "No action."),
     "not-posted": Words(
-        "The expense is approved in Finance.",
+        "The document is approved in Finance.",
         "It is not posted yet, so the account has no amount of it.",
-        "Post the expense report.",
+        "Post it in Finance.",
     ),
 }
 

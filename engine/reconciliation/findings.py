@@ -17,6 +17,7 @@ from engine.events.facts import Evidence, row_id_of
 from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts
 from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Finding
+from engine.reconciliation.kinds import KINDS
 from engine.reconciliation.positions import Division, Verdict, posting_evidence
 
 
@@ -300,8 +301,8 @@ def _ambiguous(findings: _Findings, facts: DocumentFacts, verdict: Verdict, divi
 def _orphans(findings: _Findings, chain: ChainFacts) -> None:
     """Add the rows of one system without a counterpart in the other."""
     if not chain.lines and not chain.of("pending-project"):
-        for role in ("dataverse-expense", "dataverse-invoice-line"):
-            for row in chain.of(role):
+        for kind in KINDS.values():
+            for row in chain.of(kind.record_role):
                 # A cancelled record without cost needs no counterpart.
                 if row["external_id"] is not None and (row["state"] != "inactive" or chain.cost_actuals):
                     findings.add("orphan-in-dataverse", row, None, external_id=row["external_id"])

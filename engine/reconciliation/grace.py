@@ -10,6 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from engine.reconciliation.documents import Awaited, Cause, Document, Finding
+from engine.reconciliation.kinds import KINDS
 
 ShownCause = Cause | Literal["not-observed", "feed-silent", "not-read-yet"]
 
@@ -39,8 +40,7 @@ _AWAITED: Final[Mapping[str, Awaited]] = {
     "orphan-journal-line": Awaited("finance", ("ProjCDSActualsImport",)),
     "header-before-lines": Awaited("dataverse", ("msdyn_projectvendorinvoiceline",)),
     "not-written-back": Awaited("dataverse", ("msdyn_actual",)),
-    "orphan-in-dataverse msdyn_expense": Awaited("finance", ("TrvExpTrans",)),
-    "orphan-in-dataverse msdyn_projectvendorinvoiceline": Awaited("finance", ("VendInvoiceTrans",)),
+    **{f"orphan-in-dataverse {kind.record_entity}": Awaited("finance", (kind.line_table,)) for kind in KINDS.values()},
 }
 """The rows that findings of a missing row wait for, by code, and by entity where it matters."""
 

@@ -43,6 +43,9 @@ class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
     approval: Literal["approval", "confirmation"]
     """The Sync action that repeats that approval."""
 
+    approval_parameter: str
+    """The parameter of that action that names the approved row."""
+
     summary_name: str
     """The prefix of its tiles, and its member of `unreconciled`, in the JSON of the summary."""
 
@@ -88,6 +91,7 @@ EXPENSE: Final = DocumentKind(
     record_entity="msdyn_expense",
     approved_entity="msdyn_expense",
     approval="approval",
+    approval_parameter="expense",
     summary_name="expense",
     path="expense",
     label="Expense",
@@ -111,6 +115,7 @@ VENDOR_INVOICE_LINE: Final = DocumentKind(
     record_entity="msdyn_projectvendorinvoiceline",
     approved_entity="msdyn_projectvendorinvoice",
     approval="confirmation",
+    approval_parameter="invoice",
     summary_name="vendor_invoice",
     path="vendor-invoice-lines",
     label="Vendor invoice lines",
@@ -159,7 +164,7 @@ TILES: Final = tuple(
         part,
         f"{kind.noun.capitalize()} {view.replace('-', ' ')}",
     )
-    for kind in reversed(KINDS.values())
+    for kind in (VENDOR_INVOICE_LINE, *(kind for kind in KINDS.values() if kind is not VENDOR_INVOICE_LINE))
     for view, part in _TILE_VIEWS.items()
 )
 """The tiles in the order of Finance's workspace: vendor invoices first."""

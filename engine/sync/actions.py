@@ -250,13 +250,13 @@ def _approval_step(document: Document, rows: Sequence[Row]) -> Step | Skipped:
         for row in _of(rows, kind.record_role):
             if row["status"] in ("rejected", "recall-requested"):
                 return skipped("rejected-or-recalled")
-            expense = row_id_of(row.id)
-            return Step("approval", expense, {"expense": expense})
+            record = row_id_of(row.id)
+            return Step("approval", record, {kind.approval_parameter: record})
         return skipped("record-unknown")
     for row in _of(rows, kind.record_role):
         if row["header"] is not None:
-            invoice = row_id_of(row["header"])
-            return Step("confirmation", invoice, {"invoice": invoice})
+            header = row_id_of(row["header"])
+            return Step("confirmation", header, {kind.approval_parameter: header})
     return skipped("header-unknown")
 
 

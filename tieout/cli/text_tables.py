@@ -61,8 +61,8 @@ def show_summary(screen: Console, summary: dict[str, Any]) -> None:
         table.add_row(f"  {title}", grouped(tile["amount"]), counted(tile[f"{noun}s"], noun))
 
     section("Unreconciled amounts")
-    line("Unreconciled expense amount", unreconciled["expense"])
-    line("Unreconciled vendor invoice amount", unreconciled["vendor_invoice"])
+    for kind in KINDS.values():
+        line(kind.unreconciled, unreconciled[kind.summary_name])
     table.add_row()
     section("Summary")
     for tile in TILES:

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
+
+from engine.reconciliation.kinds import Kind
 
 FINANCE_TOPIC = "finance.changes"
 DATAVERSE_TOPIC = "dataverse.changes"
 
-DocumentKind = Literal["expense", "vendor-invoice-line"]
+DocumentKind = Kind
 Columns = dict[str, Any]
 
 ZERO = Decimal("0.00")

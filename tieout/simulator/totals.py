@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from engine.reconciliation.kinds import TILES
+from engine.reconciliation.kinds import KINDS, TILES
 from tieout.simulator.amounts import rounded
 from tieout.simulator.scenario import ZERO, DocumentKind, Label, Summary
 
@@ -39,7 +39,7 @@ class Totals:
     def __post_init__(self) -> None:
         """Set each tile to zero."""
         self.tiles = {(tile.kind, tile.part): Sum() for tile in TILES}
-        self.unreconciled = {"expense": Sum(), "vendor-invoice-line": Sum()}
+        self.unreconciled = {kind: Sum() for kind in KINDS}
 
     def add(self, label: Label) -> None:
         """Add a document if it belongs to this company and window."""
@@ -65,10 +65,7 @@ class Totals:
             "from": first.isoformat(),
             "to": last.isoformat(),
             "currency": self.currency,
-            "unreconciled": {
-                "expense": self._shown(self.unreconciled["expense"]),
-                "vendor_invoice": self._shown(self.unreconciled["vendor-invoice-line"]),
-            },
+            "unreconciled": {kind.summary_name: self._shown(self.unreconciled[code]) for code, kind in KINDS.items()},
             "tiles": {tile.name: self._shown(self.tiles[tile.kind, tile.part]) for tile in TILES},
             "difference": self._shown(self.difference),
             "in_flight": self._shown(Sum()),

@@ -64,6 +64,7 @@ def balance(request: Request) -> Response:
                 "accounts": _accounts(frame),
                 "remainder": None if ledger is None else ledger - sums[account],
                 "ages": [(charts.age_name(age, frame.texts), _age_address(frame, age), age) for age in ages],
+                "series": charts.SERIES,
                 "age_chart": charts.ageing(ages, frame, context["currency"]),
                 # Slower queries run after the first part of the page has been sent.
                 "trend": partial(snapshot.trend, frame.company, frame.window),

@@ -284,7 +284,6 @@ def _row(row: GridRow, columns: list[VisibleColumn], frame: Frame) -> dict[str, 
         "cells": [(one.column.shape, display_text(one.column, row, frame.locale, frame.zone)) for one in columns],
         "position": row.document.position,
         "in_flight": row.in_flight,
-        "actual": row.document.has_actual,
         "not_computable": row.document.amounts is None,
     }
 

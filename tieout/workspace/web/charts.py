@@ -1,6 +1,7 @@
 """SVG charts rendered on the server, without script or inline style; a table with the same data is beside each."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Final
 
 import msgspec
@@ -18,14 +19,15 @@ _LEFT: Final = 84
 _BOTTOM: Final = 28
 _TOP: Final = 12
 _TICKS: Final = 4
+SERIES: Final = ("first", "second", "third", "fourth")
+"""The classes of the parts of a stacked bar, one for each document kind."""
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """A stacked bar of two amounts, with its name."""
+    """A stacked bar of amounts, with its name."""
 
     name: str
-    first: int
-    second: int
+    amounts: tuple[int, ...]
 
 
 def trend(days: Sequence[TrendDay], frame: Frame, currency: str | None) -> Markup:
@@ -63,18 +65,18 @@ def trend(days: Sequence[TrendDay], frame: Frame, currency: str | None) -> Marku
 
 
 def ageing(ages: Sequence[AgeBucket], frame: Frame, currency: str | None) -> Markup:
-    """Render the unreconciled amount by age, expenses and vendor invoice lines stacked."""
-    bars = [Bar(age_name(age, frame.texts), *(amount.amount for amount in age.by_kind.values())) for age in ages]
+    """Render the unreconciled amount by age, the document kinds stacked."""
+    bars = [Bar(age_name(age, frame.texts), tuple(amount.amount for amount in age.by_kind.values())) for age in ages]
     scale = _Scale(
-        min(0, *(min(bar.first, 0) + min(bar.second, 0) for bar in bars)),
-        max(0, *(max(bar.first, 0) + max(bar.second, 0) for bar in bars)),
+        min(0, *(sum(min(amount, 0) for amount in bar.amounts) for bar in bars)),
+        max(0, *(sum(max(amount, 0) for amount in bar.amounts) for bar in bars)),
     )
     step = (_WIDTH - _LEFT) / len(bars)
     parts = scale.grid(frame.locale, currency)
     for number, bar in enumerate(bars):
         x = _LEFT + number * step + step * 0.2
         up = down = 0
-        for name, amount in (("first", bar.first), ("second", bar.second)):
+        for name, amount in zip(cycle(SERIES), bar.amounts, strict=False):
             base = up if amount >= 0 else down
             top, bottom = sorted((scale.y(base), scale.y(base + amount)))
             if amount:

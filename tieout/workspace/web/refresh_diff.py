@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 
@@ -9,6 +10,9 @@ from engine.events.facts import microseconds, moment
 from engine.reconciliation.kinds import TILES
 from store.queries.summary import Amount, Summary
 from tieout.texts import Texts
+
+_AMOUNTS: Final = len(TILES) + 2
+_ENCODED: Final = re.compile(rf"\d{{1,17}}~\d{{1,17}}(~-?\d{{1,24}}\.\d{{1,12}}){{{_AMOUNTS}}}", re.ASCII)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -35,7 +39,7 @@ def encode(summary: Summary, events: int) -> str:
 
 def changes_since(was: str, summary: Summary, events: int, texts: Texts) -> Since | None:
     """Return the changes since the load that encoded `was`; None if `was` is invalid."""
-    if not re.fullmatch(r"\d{1,17}~\d{1,17}(~-?\d{1,24}\.\d{1,12}){6}", was, re.ASCII):
+    if not _ENCODED.fullmatch(was):
         return None
     at, before, *parts = was.split("~")
     changes = []
