@@ -25,7 +25,7 @@ class AttemptLog(Protocol):
         """Claim a subject that is due and return the claim; None if none is due.
 
         `only` restricts the claim to one subject, by action and name. No other holder can claim the subject before
-        `until`. `holder` is the fencing token: a name that is used for one claim only.
+        `until`. `holder` identifies the claim: a name that is used once only, so that an outdated claim is refused.
         """
         ...
 

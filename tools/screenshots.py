@@ -13,6 +13,7 @@ from typing import Final
 
 from playwright.sync_api import ViewportSize, sync_playwright
 
+from engine.reconciliation.kinds import TILES
 from tests.support.workspace import BROWSER, FLAGS, Served, demonstrated
 
 ROOT: Final = Path(__file__).parents[1]
@@ -26,7 +27,8 @@ PAGES: Final = {
     "expense-grouped": "/USPM/expense?view=all&group=month",
     "expense-wrong": "/USPM/expense?typed=1&f.amount=much",
     "expense-grouped-many": "/USPM/expense?view=all&group=voucher",
-    "expense-refreshed": "/USPM/expense?was=1736359200000000~2800~1.1~2.2~3.3~4.4~5.5~6.6",
+    "expense-refreshed": "/USPM/expense?was=1736359200000000~2800"
+    + "".join(f"~{number}.{number}" for number in range(1, len(TILES) + 3)),
     "expense-empty": "/USPM/expense?f.voucher=nothing",
     "invoices": "/USPM/vendor-invoice-lines?view=missing-journal-lines",
     "drawer": "/USPM/expense?open=USPM/USPM-PT000487",

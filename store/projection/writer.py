@@ -401,7 +401,8 @@ def generation(connection: Connection) -> str:
 def _advance_offsets(connection: Connection, advances: Iterable[OffsetAdvance]) -> None:
     """Advance the offsets by compare-and-set.
 
-    It comes first: a writer that lost the lease must write nothing.
+    It is the first statement of the transaction, so that a batch that was applied already writes nothing. The lease is
+    asserted by the last one.
     """
     table = tables.offsets
     for advance in advances:
