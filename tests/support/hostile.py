@@ -18,7 +18,7 @@ Script = Callable[[str], Iterable[bytes]]
 """Yields the pieces written to a caller of a path with its query; then the connection is closed."""
 
 API = "/api/data/v9.2"
-BOUNDS = Bounds(answer_bytes=1_000_000, exchange_seconds=0.6, pages=20, read_seconds=5.0)
+BOUNDS = Bounds(answer_bytes=1_000_000, exchange_seconds=1.5, pages=20, read_seconds=5.0)
 MOST_PIECES = 100_000
 """Limit of an endless response, so that a test that does not stop it fails."""
 
