@@ -129,7 +129,7 @@ def test_verify_names_what_the_state_topic_says_otherwise(tmp_path: Path, tieout
     (deletion,) = [line for line in tieout("dump", "--state").lines if line["state"] == "deletion"]
     assert deletion["row"]["why"] == "mended"
     assert tieout("verify").code == 0
-    assert "the state topic has all that it keeps" in tieout("check").out
+    assert "all of the state is on the state topic" in tieout("check").out
     with closing(sqlite3.connect(tmp_path / ".tieout" / "store.sqlite")) as store:
         # Past the triggers, as a restore of some tables is.
         store.execute("UPDATE deletions SET why = 'another reason'")
