@@ -5,7 +5,8 @@ higher precedence wins. A delete hides what has a lower precedence, and a later 
 Merging is therefore associative, commutative and idempotent.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +15,16 @@ from engine.events.facts import Change, Evidence, time_order
 from engine.mapping.compiler import EntityMap
 from engine.mapping.files import Number
 from engine.mapping.values import is_unfit
+
+LINK_VALUES_MAX: Final = 17
+"""How many distinct values of a link column a record keeps, the current one included: the newest."""
+
+
+class LinkValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A former value of a link column, and the event with the highest precedence that named it."""
+
+    value: Any
+    evidence: Evidence
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):
@@ -24,7 +35,9 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     last is the latest upsert, and an empty list means that the row does not exist. `by` maps a column to the index of
     its evidence, if not 0. `deleted` is the latest delete. `joins` are the identity values, `refers` the reference
     tokens, both as last derived. `chain` is the id of its chain, None while the row does not exist. `read` is the
-    latest time at which an event contained the whole row (R5).
+    latest time at which an event contained the whole row (R5). `former` maps a link column to its values that are not
+    current, each with the evidence of the highest precedence that named it, newest first (decision 15); `crowded` are
+    the link columns of more than `LINK_VALUES_MAX` values, whose oldest ones were dropped.
     """
 
     key: str
@@ -37,6 +50,8 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     joins: list[str] = []
     refers: list[str] = []
     read: int | None = None
+    former: dict[str, list[LinkValue]] = {}
+    crowded: list[str] = []
 
     @property
     def exists(self) -> bool:
@@ -88,21 +103,26 @@ def merge(record: Record, change: Change, entity_map: EntityMap) -> Record:
     """Return `record` after `change`; the same object if the change is a duplicate or of a lower precedence."""
     evidence = change.evidence
     if change.operation == "delete":
-        return record if entity_map.keep_on_delete else _deleted(record, evidence)
+        return record if entity_map.keep_on_delete else _deleted(record, evidence, entity_map.link_columns)
     precedence, read = evidence.precedence, _later(record.read, change.whole)
     if record.deleted is not None and precedence < record.deleted.precedence:
-        return _read(record, read)
+        return _read(_remember(record, _link_values(change, entity_map)), read)
     versions, values, by = record.evidence, record.values, record.by
-    columns = entity_map.columns
+    columns, link_columns = entity_map.columns, entity_map.link_columns
     newest = not versions or versions[-1].precedence < precedence
     changed: dict[str, Any] = {}
+    replaced: list[tuple[str, Any, Evidence]] = []
     for name, value in change.columns.items():
         if (target := columns.get(name)) is not None:
             column, normalise = target
             if newest or column not in values or versions[by.get(column, 0)].precedence < precedence:
                 changed[column] = None if value is None else normalise(value)
+                if column in link_columns and column in values:
+                    replaced.append((column, values[column], versions[by.get(column, 0)]))
+            elif column in link_columns and value is not None:
+                replaced.append((column, normalise(value), evidence))
     if not changed and not newest:
-        return _read(record, read)
+        return _read(_remember(record, replaced), read)
     index = len(versions)
     now = Record(
         record.key,
@@ -115,12 +135,58 @@ def merge(record: Record, change: Change, entity_map: EntityMap) -> Record:
         record.joins,
         record.refers,
         read,
+        record.former,
+        record.crowded,
     )
+    if replaced or now.former:
+        now = _remember(now, replaced)
     used = {*now.by.values(), index if newest else index - 1}
     if len(now.by) < len(now.values):
         used.add(0)
     # On the hot path most events have the highest precedence, and values of each earlier event remain.
     return now if newest and len(used) == index + 1 else _compact(now, used)
+
+
+def _link_values(change: Change, entity_map: EntityMap) -> list[tuple[str, Any, Evidence]]:
+    """Return the link values of an event that no longer makes a row: a delete has a higher precedence."""
+    targets = [(target, value) for name, value in change.columns.items() if (target := entity_map.columns.get(name))]
+    return [
+        (column, normalise(value), change.evidence)
+        for (column, normalise), value in targets
+        if column in entity_map.link_columns and value is not None
+    ]
+
+
+def _remember(record: Record, replaced: Iterable[tuple[str, Any, Evidence]]) -> Record:
+    """Return the record with former link values: `replaced`, unless current, and those it has, unless current now."""
+    former = dict(record.former)
+    for column, value, evidence in replaced:
+        # A value that cannot be read links nothing.
+        if value is not None and type(value) is not dict:
+            former[column] = [*former.get(column, ()), LinkValue(value, evidence)]
+    if not former:
+        return record
+    crowded = set(record.crowded)
+    kept: dict[str, list[LinkValue]] = {}
+    for column, known in former.items():
+        current = record.values.get(column)
+        distinct = _newest_of_each(item for item in known if item.value != current)
+        room = LINK_VALUES_MAX - (current is not None and type(current) is not dict)
+        if len(distinct) > room:
+            crowded.add(column)
+        if distinct:
+            kept[column] = distinct[:room]
+    if kept == record.former and len(crowded) == len(record.crowded):
+        return record
+    return msgspec.structs.replace(record, former=kept, crowded=sorted(crowded))
+
+
+def _newest_of_each(known: Iterable[LinkValue]) -> list[LinkValue]:
+    """Return each value once, with its evidence of the highest precedence, newest first."""
+    newest: dict[Any, LinkValue] = {}
+    for item in sorted(known, key=lambda item: item.evidence.precedence, reverse=True):
+        newest.setdefault(item.value, item)
+    return list(newest.values())
 
 
 def _later(first: int | None, second: int | None) -> int | None:
@@ -144,14 +210,19 @@ def _compact(record: Record, used: set[int]) -> Record:
     return record
 
 
-def _deleted(record: Record, evidence: Evidence) -> Record:
+def _deleted(record: Record, evidence: Evidence, link_columns: Iterable[str]) -> Record:
     """Return the record after a delete, without the values of lower precedence."""
     precedence = evidence.precedence
     if record.deleted is not None and record.deleted.precedence >= precedence:
         return record
     hidden = sum(version.precedence <= precedence for version in record.evidence)
+    gone = [
+        (column, record.values[column], record.evidence_of(column))
+        for column in link_columns
+        if column in record.values and record.by.get(column, 0) < hidden
+    ]
     remaining = {column: index - hidden for column in record.values if (index := record.by.get(column, 0)) >= hidden}
-    return Record(
+    now = Record(
         record.key,
         record.entity,
         record.chain,
@@ -162,7 +233,10 @@ def _deleted(record: Record, evidence: Evidence) -> Record:
         record.joins,
         record.refers,
         record.read,
+        record.former,
+        record.crowded,
     )
+    return _remember(now, gone)
 
 
 def meaning(choices: dict[Number, str], value: Number) -> str | None:

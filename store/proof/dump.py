@@ -54,7 +54,19 @@ def _records(connection: Connection) -> Iterator[dict[str, Any]]:
             },
             "joins": record.joins,
             "refers": record.refers,
+            **_former(record),
         }
+
+
+def _former(record: Record) -> dict[str, Any]:
+    """Return the former values of link columns; nothing for a record without."""
+    if not record.former:
+        return {}
+    former = {
+        column: [{"value": item.value, "by": _event(item.evidence)} for item in values]
+        for column, values in sorted(record.former.items())
+    }
+    return {"former": former, **({"crowded": record.crowded} if record.crowded else {})}
 
 
 def _chains(connection: Connection) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.chains.records import Record, first_record, merge, new_record, record_key
+from engine.chains.records import LINK_VALUES_MAX, Record, first_record, merge, new_record, record_key
 from engine.events.facts import Change, Evidence
 from tests.support.story import shipped_maps
 
@@ -95,11 +95,12 @@ def test_of_two_values_of_a_column_the_one_that_ranks_higher_stays(changes: list
     ("before", "after"),
     [
         ([change(2, ProjId="P-2")], change(2, ProjId="P-2")),
-        ([change(2, ProjId="P-2")], change(1, ProjId="P-1")),
-        ([change(1, ProjId="P-0"), change(2, delete=True)], change(1, ProjId="P-1")),
+        ([change(2, Voucher="V-2")], change(1, Voucher="V-1")),
+        ([change(1, Voucher="V-0"), change(2, delete=True)], change(0, Voucher="V-1")),
+        ([change(1, ProjId="P-1"), change(2, ProjId="P-2")], change(1, ProjId="P-1")),
         ([change(2, delete=True)], change(2, delete=True)),
     ],
-    ids=["a duplicate", "an outranked value", "an upsert under a delete", "the same delete"],
+    ids=["a duplicate", "an outranked value", "an upsert under a delete", "a known former value", "the same delete"],
 )
 def test_an_event_that_says_nothing_new_leaves_the_very_same_record(before: list[Change], after: Change) -> None:
     record = record_of(*before)
@@ -179,3 +180,81 @@ def test_the_first_event_about_a_row_makes_what_merging_it_would(event: Change) 
     entity_map = MAPS.entities["TrvExpTrans"]
     key = record_key(entity_map, ROW)
     assert first_record(entity_map, key, event) == merge(new_record(entity_map, key), event, entity_map)
+
+
+# --- former values of link columns ------------------------------------------------------------------------------------
+
+
+def former(*changes: Change) -> dict[str, list[tuple[Any, str]]]:
+    """The former values of a record, each with the id of its event."""
+    record = record_of(*changes)
+    return {column: [(item.value, item.evidence.event) for item in values] for column, values in record.former.items()}
+
+
+def test_a_link_column_keeps_the_values_that_it_had_and_other_columns_do_not() -> None:
+    first = change(1, ProjId="P-1", Voucher="V-1")
+    assert former(first, change(2, ProjId="P-2", Voucher="V-2")) == {"ProjId": [("P-1", "e1-0-")]}
+
+
+def test_a_cleared_and_a_deleted_value_are_kept_with_the_event_that_named_them_last() -> None:
+    named = [change(1, ProjId="P-1"), change(2, ProjId="P-1")]
+    assert former(*named, change(3, ProjId=None)) == {"ProjId": [("P-1", "e2-0-")]}
+    assert former(*named, change(3, delete=True)) == {"ProjId": [("P-1", "e2-0-")]}
+    assert former(change(3, delete=True), *named) == {"ProjId": [("P-1", "e2-0-")]}
+
+
+def test_a_value_that_is_current_again_is_not_a_former_one() -> None:
+    assert former(change(1, ProjId="P-1"), change(2, ProjId="P-2"), change(3, ProjId="P-1")) == {
+        "ProjId": [("P-2", "e2-0-")]
+    }
+
+
+def test_a_value_that_links_nothing_is_not_kept() -> None:
+    assert former(change(1, ProjId={"unfit": 1}), change(2, ProjId="P-2")) == {}
+
+
+def test_beyond_the_limit_the_newest_values_stay_and_the_column_is_marked() -> None:
+    record = record_of(*(change(at, ProjId=f"P-{at}") for at in range(1, LINK_VALUES_MAX + 1)))
+    assert (len(record.former["ProjId"]), record.crowded) == (LINK_VALUES_MAX - 1, [])
+    record = record_of(*(change(at, ProjId=f"P-{at}") for at in range(LINK_VALUES_MAX + 1, 0, -1)))
+    assert [item.value for item in record.former["ProjId"]] == [f"P-{at}" for at in range(LINK_VALUES_MAX, 1, -1)]
+    assert record.crowded == ["ProjId"]
+
+
+def former_of_sorted(history: list[Change]) -> tuple[dict[str, list[tuple[Any, Any]]], list[str]]:
+    """The rule as it reads: every value that an upsert named, newest first, without the current one."""
+    current, _ = told_plainly(history)
+    values: dict[str, dict[Any, Any]] = {}
+    for event in sorted(history, key=lambda event: event.evidence.precedence):
+        for column, value in event.columns.items():
+            if column == "ProjId" and value is not None:
+                values.setdefault(column, {}).pop(value, None)
+                values[column][value] = event.evidence
+    kept, crowded = {}, []
+    for column, named in values.items():
+        held = (current or {}).get(column, (None, None))[0]
+        newest = [(value, evidence) for value, evidence in reversed(named.items())][:LINK_VALUES_MAX]
+        if others := [item for item in newest if item[0] != held]:
+            kept[column] = others
+        if len(named) > LINK_VALUES_MAX:
+            crowded.append(column)
+    return kept, crowded
+
+
+MANY_VALUES = st.builds(
+    lambda rank, delete, value: change(*rank, delete=delete, **({} if delete else {"ProjId": value})),
+    st.tuples(st.integers(0, 60), st.integers(0, 2), st.sampled_from("ab")),
+    st.sampled_from([False] * 9 + [True]),
+    st.one_of(st.none(), st.integers(0, 30).map(str)),
+)
+LONG_HISTORIES = st.lists(MANY_VALUES, max_size=60, unique_by=lambda event: event.evidence.precedence)
+
+
+@given(st.data(), st.one_of(HISTORIES, LONG_HISTORIES))
+def test_former_values_do_not_depend_on_the_order_or_repetition_of_events(
+    data: st.DataObject, history: list[Change]
+) -> None:
+    again = data.draw(st.lists(st.sampled_from(history), max_size=5)) if history else []
+    record = record_of(*data.draw(st.permutations(history + again)))
+    kept = {column: [(item.value, item.evidence) for item in values] for column, values in record.former.items()}
+    assert (kept, record.crowded) == former_of_sorted(history)
