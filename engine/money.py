@@ -1,7 +1,8 @@
 """Exact money: integers in units of 1/10000 of a currency's main unit.
 
-Four decimals represent every ISO 4217 currency and the amounts that both systems send. A value with more decimals, or
-beyond `LARGEST`, is not an amount: it stays in the record as it was sent, with a finding. No value is ever a float.
+Four decimals represent every ISO 4217 currency and the amounts that both systems send. An amount with more decimals is
+rounded half up, away from zero, with a finding; a value beyond `LARGEST` is no amount: it stays in the record as it
+was sent, with a finding. No value is ever a float.
 """
 
 import re
@@ -65,6 +66,27 @@ def _units_of_decimal(digits: str) -> int | None:
         if scaled != scaled.to_integral_value() or not fits(int(scaled)):
             return None
         return int(scaled)
+
+
+def rounded_units(digits: str) -> int | None:
+    """Return the amount written as `digits`, rounded to units of 1/10000, half up, away from zero; None if it is no
+    number, or beyond the bound.
+
+    >>> rounded_units("1234.5600000000002"), rounded_units("-0.00005"), rounded_units("1e-99"), rounded_units("ten")
+    (12345600, -1, 0, None)
+    """
+    if not _NUMBER.fullmatch(digits):
+        return None
+    number = Decimal(digits)
+    # Check the exponent before any arithmetic: 1e999999999 must be cheap to refuse.
+    if number.adjusted() > 20:
+        return None
+    if number.adjusted() < -5:
+        return 0
+    with localcontext() as exact:
+        exact.prec = max(60, len(digits) + 10)
+        amount = int((number * UNITS).to_integral_value(rounding=ROUND_HALF_UP))
+    return amount if fits(amount) else None
 
 
 def fits(*amounts: int | None) -> bool:

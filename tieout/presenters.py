@@ -145,6 +145,8 @@ def _column(value: Any, entity: EntityMap | None, name: str) -> Any:
     kind = next((entity.role.fields[field.name] for field in entity.fields if name in field.columns), None)
     if kind == "money" and type(value) is int:
         return money.text(value, None)
+    if type(value) is dict and "rounded" in value:
+        return {"rounded": money.text(value["rounded"], None), "sent": value["sent"]}
     if kind == "time" and type(value) is int:
         return iso(value)
     # The store may keep guids with their bytes in the order of their age.

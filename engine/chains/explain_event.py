@@ -10,7 +10,7 @@ from engine.chains.links import joins, row, target
 from engine.chains.records import Row, first_record, meaning, record_key
 from engine.events.facts import Change, iso, row_id_of
 from engine.mapping.compiler import COMPANY, EntityMap, Maps
-from engine.mapping.values import is_unfit
+from engine.mapping.values import is_unfit, plain_value
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ def _cells(name: str, seen: Row, maps: Maps, change: Change) -> Iterator[Cell]:
         elif first != column:
             yield Cell(name, field.name, None, f"{because}; {first} takes precedence")
         elif field.choices is None:
-            yield Cell(name, field.name, shown(kind, stored), because)
+            yield Cell(name, field.name, shown(kind, plain_value(stored)), because)
         elif (named := meaning(field.choices, stored)) is None:
             yield Cell(
                 name,

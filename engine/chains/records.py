@@ -249,10 +249,11 @@ class Row(dict[str, Any]):
     usable value.
 
     A dictionary, because the rules read tens of fields for each event. `key` and `id` are those of the record, `role`
-    is the name of its role. `misfits` lists unusable values: (field, column, value as stored, evidence). Immutable.
+    is the name of its role. `misfits` lists unusable values: (field, column, value as stored, evidence), `rounded` the
+    amounts that were sent with more than four decimals: (field, column, value as sent, evidence). Immutable.
     """
 
-    __slots__ = ("company", "id", "key", "map", "misfits", "record", "role")
+    __slots__ = ("company", "id", "key", "map", "misfits", "record", "role", "rounded")
 
     def __init__(self, record: Record, entity_map: EntityMap, company: str | None) -> None:
         role = entity_map.role
@@ -264,13 +265,18 @@ class Row(dict[str, Any]):
         self.role = role.name
         self.company = company
         self.misfits: tuple[tuple[str, str, str, Evidence], ...] = ()
+        self.rounded: tuple[tuple[str, str, str, Evidence], ...] = ()
         values = record.values
         for field, column, choices in entity_map.readers:
             value = values.get(column)
             if value is None or self[field] is not None:
                 continue
             if type(value) is dict:
-                self.misfits += ((field, column, value["unfit"], record.evidence_of(column)),)
+                if "unfit" in value:
+                    self.misfits += ((field, column, value["unfit"], record.evidence_of(column)),)
+                else:
+                    self[field] = value["rounded"]
+                    self.rounded += ((field, column, value["sent"], record.evidence_of(column)),)
             elif choices is None:
                 self[field] = value
             elif named := choices.get(value) or meaning(choices, value):

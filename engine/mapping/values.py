@@ -1,7 +1,8 @@
 """Normalisation of the values of events into the one form that the rules compare.
 
 A normaliser never fails: a value that does not fit its type is stored as `{"unfit": …}`, counts as absent, and leads to
-a finding (R2, R18).
+a finding (R2, R18). An amount with more than four decimals is stored as `{"rounded": …, "sent": …}`, counts as rounded,
+and leads to a finding.
 """
 
 import re
@@ -34,7 +35,17 @@ def unfit(value: Any) -> dict[str, str]:
 
 def is_unfit(value: Any) -> bool:
     """Return True if a stored value does not fit its type."""
-    return type(value) is dict
+    return type(value) is dict and "unfit" in value
+
+
+def rounded(amount: int, value: str) -> dict[str, Any]:
+    """Return the stored form of an amount with more than four decimals: rounded (units of 1/10000), and as sent."""
+    return {"rounded": amount, "sent": value}
+
+
+def plain_value(value: Any) -> Any:
+    """Return a stored value that fits as the rules read it: of an amount that was rounded, the amount."""
+    return value["rounded"] if type(value) is dict else value
 
 
 def _text(value: Any) -> Any:
@@ -105,6 +116,9 @@ def _money(value: Any) -> Any:
         amount = money.units(value.strip())
         if amount is not None:
             return amount
+        amount = money.rounded_units(value.strip())
+        if amount is not None:
+            return rounded(amount, value.strip())
     return unfit(value)
 
 

@@ -87,6 +87,7 @@ LABELS: Final[dict[str, str]] = {
     "header-before-lines": "Invoice without lines",
     "ambiguous-link": "Ambiguous key",
     "unknown-value": "Unknown value",
+    "rounded": "Amount rounded",
     "not-computable": "Amounts not computable",
     "chain-too-large": "Too many records",
     "clock-ahead": "Event in the future",
@@ -320,6 +321,11 @@ FINDINGS: Final[dict[str, Words]] = {
         "{column} holds {value}.",
         "The map has no such {field}, so the value is ignored.",
         "Correct the value at its source, or add it to the map.",
+    ),
+    "rounded": Words(
+        "{column} was sent as {value}.",
+        "It has more decimals than an amount has, and counts as {amount}.",
+        "Correct the sender: amounts have at most four decimals.",
     ),
     "not-computable": Words(
         "The status of the document is known.",

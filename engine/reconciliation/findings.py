@@ -323,6 +323,15 @@ def _unknown_values(findings: _Findings, rows: Iterable[Row], document: str | No
             findings.add("unknown-value", row, document, evidence, field=field, column=column, value=value)
 
 
+def _rounded(findings: _Findings, rows: Iterable[Row], document: str | None) -> None:
+    """An amount with more than four decimals counts as rounded."""
+    for row in rows:
+        for field, column, value, evidence in row.rounded:
+            findings.add(
+                "rounded", row, document, evidence, column=column, value=value, amount=money.text(row[field], None)
+            )
+
+
 def _too_large(findings: _Findings, chain: ChainFacts, size: int) -> None:
     if size > LARGEST_CHAIN:
         first = next(rows[0] for rows in chain.by_role.values())
@@ -354,6 +363,7 @@ def of_chain(chain: ChainFacts, rows: Sequence[Row], document: str | None) -> li
     findings = _Findings()
     _orphans(findings, chain)
     _unknown_values(findings, rows, document)
+    _rounded(findings, rows, document)
     _too_large(findings, chain, len(rows))
     return findings
 
@@ -362,6 +372,7 @@ def of_reference(row: Row, dependents: int) -> list[Finding]:
     """Return the findings of a row that others refer to; `dependents` is the number of those rows."""
     findings = _Findings()
     _unknown_values(findings, [row], None)
+    _rounded(findings, [row], None)
     confirmed = row.role == "dataverse-invoice" and row["status"] == "confirmed" and row["state"] != "inactive"
     if confirmed and not dependents:
         findings.add("header-before-lines", row, None, row.evidence("status"), number=row["number"])

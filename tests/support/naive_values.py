@@ -48,11 +48,12 @@ def number(value: Any) -> Decimal | None:
 
 
 def money(value: Any) -> Decimal | None:
-    """An amount; one that is too large or has more than four decimals counts as not there."""
+    """An amount, rounded to four decimals; one that is too large counts as not there."""
     parsed = number(value)
-    if parsed is None or not fits(parsed):
+    if parsed is None or parsed.adjusted() > 20:
         return None
-    return parsed if parsed == parsed.quantize(MONEY_UNIT, context=ARITHMETIC) else None
+    amount = parsed.quantize(MONEY_UNIT, rounding=ROUND_HALF_UP, context=ARITHMETIC)
+    return amount if fits(amount) else None
 
 
 def fits(*amounts: Decimal) -> bool:

@@ -340,14 +340,23 @@ def test_without_an_accounting_amount_the_position_stands_but_nothing_is_compute
     assert {"not-computable E1", "currency-differs A1"} <= story.finding_codes
 
 
-@pytest.mark.parametrize(
-    "amount", ["", "1.00001", "ten", "9" * 30], ids=["none", "5 decimals", "no number", "30 digits"]
-)
+@pytest.mark.parametrize("amount", ["", "ten", "9" * 30], ids=["none", "no number", "30 digits"])
 def test_an_amount_that_does_not_fit_counts_as_not_there(amount: str) -> None:
     story = decide(f"expense E1 amount={amount}")
     assert (story.document.position, story.parts) == ("missing-actual", "None None None None")
     assert "not-computable E1" in story.finding_codes
     assert ("unknown-value E1" in story.finding_codes) == bool(amount)
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [("1234.5600000000002", "1234.56"), ("1.00005", "1.0001"), ("-1.00005", "-1.0001"), ("0.0000499", "0.00")],
+)
+def test_an_amount_with_more_than_four_decimals_is_rounded_half_up_with_a_finding(amount: str, shown: str) -> None:
+    story = decide(f"expense E1 amount={amount}")
+    assert story.parts.split()[0] == shown
+    assert "rounded E1" in story.finding_codes
+    assert {"unknown-value E1", "not-computable E1"}.isdisjoint(story.finding_codes)
 
 
 TOO_LARGE = {

@@ -185,6 +185,7 @@ COMPARISONS = {
     "a state of a line that the map does not know": ("line L1 status=77", {"unknown-value L1"}),
     "a state of a journal that the map does not know": ("journal J1 status=77", {"unknown-value J1"}),
     "an amount that is none": ("staging S1 amount=a-lot", {"unknown-value S1"}),
+    "an amount with the noise of a double": ("staging S1 amount=100.0000000000002", {"rounded S1"}),
     "an id that is none": ("actual A1 project=nobody", {"unknown-value A1"}),
     "a date that is none": ("expense E1 date=2025-02-30", {"unknown-value E1"}),
     "the actual was rolled back": ("actual A1 delete", {"orphan-in-finance S1"}),

@@ -191,7 +191,7 @@ def _timeline(request: Request, records: list[Record], frame: Frame) -> list[dic
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return str(value.get("unfit", value))
+        return str(value.get("unfit") or value.get("sent", value))
     return "" if value is None else str(value)
 
 
