@@ -102,10 +102,16 @@ class ReferenceData(Protocol):
 
 def resolve_reference(reference_data: ReferenceData, row: Row, name: str) -> Row | None:
     """Return the row that the reference `name` of `row` points to; None if there is none, or more than one."""
+    rows = referenced_rows(reference_data, row, name)
+    return rows[0] if len(rows) == 1 else None
+
+
+def referenced_rows(reference_data: ReferenceData, row: Row, name: str) -> list[Row]:
+    """Return the rows that the reference `name` of `row` points to, by key; more than one only for a natural key."""
     reference = row.map.by_name.get(name)
     if reference is None or (token := target(row, reference)) is None:
-        return None
-    if not reference.natural:
-        return reference_data.row(token)
-    rows = reference_data.offered(offer_of(token))
-    return rows[0] if len(rows) == 1 else None
+        return []
+    if reference.natural:
+        return reference_data.offered(offer_of(token))
+    found = reference_data.row(token)
+    return [] if found is None else [found]

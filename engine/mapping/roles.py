@@ -85,7 +85,7 @@ _ROLES = [
         },
         chained=True,
     ),
-    Role("pending-line", 2, {"source_line": "recid"}, chained=True),
+    Role("pending-line", 2, {"source_line": "recid", "vendor": "text"}, chained=True),
     Role(
         "pending-project",
         2,

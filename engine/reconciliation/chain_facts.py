@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 from engine import money
 from engine.calendar import Company
 from engine.chains.records import Row
-from engine.chains.references import ReferenceData, resolve_reference
+from engine.chains.references import ReferenceData, referenced_rows, resolve_reference
 from engine.events.facts import Evidence, row_id_of
 from engine.reconciliation.documents import Awaited, Cause
 from engine.reconciliation.kinds import KINDS, DocumentKind
@@ -217,7 +217,8 @@ class DocumentFacts(ABC):
         self.line = line
         self.owns_chain = line.key == chain.lines[0].key
         self.pending = self._pending()
-        self.header = resolve_reference(chain.reference_data, line, "header")
+        self.headers = self._headers()
+        self.header = self.headers[0] if len(self.headers) == 1 else None
         # An active record precedes a cancelled one, which it replaced.
         records = chain.of(self.kind.record_role) if self.owns_chain else []
         self.records = sorted(records, key=lambda row: row["state"] == "inactive") if len(records) > 1 else records
@@ -242,6 +243,20 @@ class DocumentFacts(ABC):
             return None
         lines = {row.id for row in self.chain.of("pending-line") if row["source_line"] == source}
         return next((row for row in self.chain.of("pending-project") if row["pending_line"] in lines), None)
+
+    def _headers(self) -> list[Row]:
+        """Return the invoice headers that the line may belong to: one, unless two vendors use one invoice number on one
+        day and the vendor of the line is unknown.
+
+        The posted line has no vendor account; its pending line has, for as long as Finance keeps it.
+        """
+        headers = referenced_rows(self.chain.reference_data, self.line, "header")
+        source = self.line["source_line"]
+        pending = [row for row in self.chain.of("pending-line") if row["source_line"] == source] if source else []
+        vendors = {row["vendor"].upper() for row in pending if row["vendor"] is not None}
+        if not vendors:
+            return headers
+        return [row for row in headers if row["vendor"] is None or row["vendor"].upper() in vendors]
 
     def _name(self) -> str:
         holder = self.holder

@@ -88,6 +88,7 @@ LABELS: Final[dict[str, str]] = {
     "ambiguous-link": "Ambiguous key",
     "unknown-value": "Unknown value",
     "rounded": "Amount rounded",
+    "ambiguous-invoice": "Ambiguous invoice",
     "not-computable": "Amounts not computable",
     "chain-too-large": "Too many records",
     "clock-ahead": "Event in the future",
@@ -321,6 +322,11 @@ FINDINGS: Final[dict[str, Words]] = {
         "{column} holds {value}.",
         "The map has no such {field}, so the value is ignored.",
         "Correct the value at its source, or add it to the map.",
+    ),
+    "ambiguous-invoice": Words(
+        "Several posted invoices of one day have the number {invoice}: of the vendors {vendors}.",
+        "The posted line names no vendor and its pending line is unknown, so its voucher is unknown.",
+        "Look up the voucher of the line in Finance.",
     ),
     "rounded": Words(
         "{column} was sent as {value}.",

@@ -293,6 +293,9 @@ def _ambiguous(findings: _Findings, facts: DocumentFacts, verdict: Verdict, divi
     if not facts.owns_chain:
         other = document_facts(facts.chain, facts.chain.lines[0]).name
         findings.add("ambiguous-link", facts.line, facts.name, other=other)
+    if len(facts.headers) > 1:
+        vendors = ", ".join(sorted({str(row["vendor"]) for row in facts.headers}))
+        findings.add("ambiguous-invoice", facts.line, facts.name, invoice=facts.line["invoice"], vendors=vendors)
 
 
 # --- of a chain ------------------------------------------------------------------------------------------------------

@@ -222,7 +222,13 @@ class Documents(Actuals):
 
         if None in names(line):
             return None
+        source = row_id(line.get("SourceDocumentLine"))
+        pending = [r for r in self._all(PENDING_LINE) if source and row_id(r.get("SourceDocumentLine")) == source]
+        vendors = {vendor.upper() for r in pending if (vendor := r.text("InvoiceAccount")) is not None}
         found = [j for j in self._all(POSTED_HEADER) if names(j) == names(line)]
+        if vendors:
+            # The vendor joins the key where the pending line names it.
+            found = [j for j in found if (j.text("InvoiceAccount") or next(iter(vendors))).upper() in vendors]
         return found[0] if len(found) == 1 else None  # two vendors with one number: neither
 
     def _project_extension(self, line: Record) -> Record | None:

@@ -96,7 +96,12 @@ WORDS: Final = {
         company="USPM",
     ),
     "pending-line": Word(
-        "finance", "VendInvoiceInfoLine", "P", {"of": "SourceDocumentLine"}, {"of": "#"}, company="USPM"
+        "finance",
+        "VendInvoiceInfoLine",
+        "P",
+        {"of": "SourceDocumentLine", "vendor": "InvoiceAccount"},
+        {"of": "#"},
+        company="USPM",
     ),
     "pending-project": Word(
         "finance",

@@ -279,6 +279,27 @@ def test_a_posted_line_finds_its_posted_invoice_by_company_number_and_date(heade
     assert decide(f"pending-line P1\n pending-project X1\n invoice-line I1\n {header}").document.voucher == voucher
 
 
+TWO_VENDORS = "invoice V1 vendor=NOOR voucher=PIV-A\n invoice V2 invoice=Inv-1 vendor=HALE voucher=PIV-B"
+
+
+@pytest.mark.parametrize(
+    ("pending", "voucher", "found"),
+    [
+        ("vendor=NOOR", "PIV-A", set()),
+        ("vendor=hale", "PIV-B", set()),
+        ("vendor=OTHER", None, set()),
+        ("", None, {"ambiguous-invoice I1"}),
+    ],
+    ids=["the first vendor", "the second, without case", "a third", "unknown"],
+)
+def test_of_two_vendors_with_one_number_the_pending_line_names_the_one_of_the_line(
+    pending: str, voucher: str | None, found: set[str]
+) -> None:
+    story = decide(f"pending-line P1 {pending}\n pending-project X1\n invoice-line I1\n {TWO_VENDORS}")
+    assert story.document.voucher == voucher
+    assert {code for code in story.finding_codes if code.startswith("ambiguous")} == found
+
+
 # --- row ids ----------------------------------------------------------------------------------------------------------
 
 GUIDS = st.uuids().map(str)
