@@ -7,6 +7,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import ClassVar, Final
 
 from engine import money
@@ -309,6 +310,11 @@ class DocumentFacts(ABC):
 
     @property
     @abstractmethod
+    def gross_amount(self) -> int | None:
+        """The transaction amount to which the accounting amount of the line belongs, in units of 1/10000."""
+
+    @property
+    @abstractmethod
     def posting(self) -> Evidence:
         """The event that posted the line."""
 
@@ -349,11 +355,22 @@ class DocumentFacts(ABC):
 
     @property
     def accounting_amount(self) -> int | None:
-        """The amount in accounting currency: as sent, otherwise converted by the rate."""
-        if self.line["accounting_amount"] is not None:
-            return int(self.line["accounting_amount"])
-        amount = self.amount
-        return None if amount is None else money.converted(amount, self.rate, self.accounting_currency)
+        """The amount in accounting currency: what posting the line put on the account.
+
+        Finance sends the gross accounting amount, which is scaled to the net amount (recoverable tax goes elsewhere).
+        Within one currency it is the amount itself, whatever was sent; without an amount sent it is converted by the
+        rate. A transaction amount of 0 has the accounting amount as sent.
+        """
+        amount, gross = self.amount, self.gross_amount
+        if amount is not None and self.currency is not None and self.currency == self.accounting_currency:
+            return amount
+        sent: int | None = self.line["accounting_amount"]
+        if sent is None:
+            return None if amount is None else money.converted(amount, self.rate, self.accounting_currency)
+        if not amount or not gross or amount == gross:
+            return sent
+        booked = money.rounded(Fraction(sent * amount, gross), self.accounting_currency)
+        return booked if money.fits(booked) else None
 
     def amount_of(self, actual: ActualFacts) -> int | None:
         """Return the amount of an actual in the document currency; None if it is unknown.

@@ -46,6 +46,11 @@ class ExpenseFacts(DocumentFacts):
         return self.line["entered_amount"]  # type: ignore[no-any-return]
 
     @property
+    def gross_amount(self) -> int | None:
+        """The amount as entered, with tax."""
+        return self.entered_amount
+
+    @property
     def posting(self) -> Evidence:
         """The event that set the voucher, otherwise the status."""
         return self.line.evidence("voucher", "status")

@@ -41,6 +41,11 @@ class InvoiceLineFacts(DocumentFacts):
         return self.line["amount"]  # type: ignore[no-any-return]
 
     @property
+    def gross_amount(self) -> int | None:
+        """The amount of the line, without the tax column that may be mapped."""
+        return self.entered_amount
+
+    @property
     def posting(self) -> Evidence:
         """The event that created the line: only posted lines exist."""
         return self.line.existence

@@ -41,6 +41,7 @@ PARTS = ("missing_actual", "missing_journal_line", "reconciled", "difference")
 POSTED_HEADER = "VendInvoiceJour"
 INVOICE_RECORD = "msdyn_projectvendorinvoice"
 KIND_OF_LINE = {EXPENSE_LINE: EXPENSE, POSTED_LINE: INVOICE_LINE}
+GROSS = {EXPENSE_LINE: "AmountCurr", POSTED_LINE: "LineAmount"}
 RECORD_OF_KIND = {EXPENSE: EXPENSE_RECORD, INVOICE_LINE: INVOICE_LINE_RECORD}
 COST = 192350000
 EXPENSE_STATUS_APPROVED = {192350002, 192350004, 192350005}  # approved, posted, paid
@@ -164,14 +165,24 @@ class Documents(Actuals):
         if document is None:
             return None
         document.name = f"{company}/{document.name if document.name and is_keeper else line.id}"
-        document.accounting_currency = accounting = self._accounting_currency(company) or document.currency
-        if document.accounting_amount is None and document.amount is not None:
-            if document.rate is not None:
-                booked = rounded(document.amount * document.rate / 100, accounting)
-                document.accounting_amount = booked if fits(booked) else None
-            elif document.currency and document.currency == accounting:
-                document.accounting_amount = document.amount
+        document.accounting_currency = self._accounting_currency(company) or document.currency
+        document.accounting_amount = self._booked(document, money(line.get(GROSS[line.entity])))
         return document
+
+    def _booked(self, document: Document, gross: Decimal | None) -> Decimal | None:
+        """What posting put on the account: the gross accounting amount, in the proportion of net to gross."""
+        amount, sent, accounting = document.amount, document.accounting_amount, document.accounting_currency
+        if amount is not None and document.currency and document.currency == accounting:
+            return amount
+        if sent is None:
+            if amount is None or document.rate is None:
+                return None
+            booked = rounded(amount * document.rate / 100, accounting)
+        elif not amount or not gross or amount == gross:
+            return sent
+        else:
+            booked = rounded(ARITHMETIC.divide(ARITHMETIC.multiply(sent, amount), gross), accounting)
+        return booked if fits(booked) else None
 
     def _describe_expense(self, line: Record, company: str) -> Document | None:
         """The facts of an expense line; None for one that is neither posted nor approved."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine import money
 from tests.support.story import Story, decide
 
 pytestmark = pytest.mark.requirement("R14")
@@ -314,6 +315,47 @@ def test_without_a_ledger_the_documents_own_currency_is_the_accounting_currency(
 
 
 # --- an actual in another currency ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expense", "booked"),
+    [
+        ("amount=120.00 net=100.00 booked=120.00", "100.00"),
+        ("amount=100.00 booked=95.00", "100.00"),
+        ("amount=120.00 net=100.00 currency=EUR booked=130.02", "108.35"),
+        ("amount=-120.00 net=-100.00 currency=EUR booked=-130.02", "-108.35"),
+        ("amount=3.00 net=1.00 currency=EUR booked=1.00", "0.33"),
+        ("amount=120.00 net=0.00 currency=EUR booked=130.02", "130.02"),
+        ("amount=100.00 currency=EUR booked=108.35", "108.35"),
+        ("amount=120.00 net=100.00 currency=EUR rate=110", "110.00"),
+    ],
+    ids=[
+        "net within one currency",
+        "the amount itself within one currency, whatever was sent",
+        "scaled to net",
+        "a credit scaled to net",
+        "rounded half up",
+        "an amount of 0 books what was sent",
+        "without tax",
+        "converted, if nothing was sent",
+    ],
+)
+def test_posting_books_the_net_amount_in_accounting_currency(expense: str, booked: str) -> None:
+    amounts = decide(f"expense E1 {expense}").document.accounting
+    assert amounts is not None
+    assert money.text(amounts.amount or 0, "USD") == booked
+
+
+def test_amounts_of_one_currency_are_not_scaled_apart() -> None:
+    story = decide(
+        """
+        expense  E1   amount=120.00 net=100.00 booked=120.00
+        record   R1   approved
+        actual   A1   110.00 voucher=PJ-1
+        staging  S1   voucher=PJ-1
+        """
+    )
+    assert story.parts == story.accounting_parts == "0.00 0.00 110.00 -10.00"
 
 
 def in_dollars(booked: str) -> Story:
