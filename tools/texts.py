@@ -52,7 +52,13 @@ def _words(*tables: Mapping[str, Words]) -> Iterator[Text]:
 
 def _engine() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     """Yield the texts of codes in the engine, by the module that defines them."""
-    tables = (explanations.CAUSES, explanations.EXCLUDED, explanations.POSITIONS, explanations.UNKNOWN)
+    tables = (
+        explanations.CAUSES,
+        explanations.EXCLUDED,
+        explanations.POSITIONS,
+        explanations.LEFT,
+        explanations.UNKNOWN,
+    )
     yield explanations, explanations.LABELS.items()
     yield explanations, _words(*tables, explanations.FINDINGS)
     yield explanations, explanations.SEEN_IN_JOURNAL.items()

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from engine import money
 from engine.events.facts import Evidence, iso
 from engine.reconciliation.documents import Document, Finding
 from engine.reconciliation.grace import Moment, shown_cause
@@ -220,6 +221,15 @@ POSITIONS: Final[dict[str, Words]] = {
     ),
 }
 
+LEFT: Final[dict[str, Words]] = {
+    "reconciled-with-difference": Words(
+        "Its actuals are posted by the integration journal.",
+        "{amount} of the document is left on the account: the actuals add up to another amount.",
+        "Find out which amount is correct, and correct the other one by a new transaction, since both are posted.",
+    ),
+}
+"""The explanation of a reconciled document that leaves an amount on the account."""
+
 UNKNOWN: Final[dict[str, Words]] = {
     "not-observed": Words(
         "",
@@ -401,6 +411,11 @@ def _words(document: Document, translate: Translate) -> Words:
         return words
     if document.excluded is not None:
         return _translated(document.excluded, EXCLUDED[document.excluded], translate)
+    amounts = document.amounts
+    if document.position == "reconciled" and amounts is not None and amounts.difference:
+        words = _translated("reconciled-with-difference", LEFT["reconciled-with-difference"], translate)
+        left = f"{money.text(amounts.difference, document.currency)} {document.currency or ''}".strip()
+        return Words(words.seen, words.missing.format_map({"amount": left}), words.do)
     return _translated(document.position, POSITIONS[document.position], translate)
 
 

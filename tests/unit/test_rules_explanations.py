@@ -210,3 +210,16 @@ def test_explanation_and_cause_agree(table: str, observed: bool, until: int | No
     assert ("Not observed" in missing) == (cause == "not-observed")
     if cause in CAUSES:
         assert missing == CAUSES[cause].missing
+
+
+@pytest.mark.parametrize(
+    ("actual", "left"), [("80.00", "20.00 USD"), ("110.00", "-10.00 USD")], ids=["too little", "too much"]
+)
+def test_a_reconciled_document_that_leaves_an_amount_says_how_much(actual: str, left: str) -> None:
+    story = decide(
+        f"expense E1 100.00\n record R1 approved\n actual A1 {actual} voucher=PJ-1\n staging S1 voucher=PJ-1"
+    )
+    assert story.document.position == "reconciled"
+    words = explain(story.document, ALL_KNOWN)
+    assert words.missing.startswith(f"{left} of the document is left on the account")
+    assert "Nothing" not in f"{words.seen} {words.missing} {words.do}"
