@@ -330,6 +330,10 @@ class DocumentFacts(ABC):
         in the grids.
         """
 
+    def cancellation(self, record: Row) -> Evidence | None:
+        """Return the event that cancelled the record in Dataverse; None if it is active."""
+        return record.evidence("state") if record["state"] == "inactive" else None
+
     @abstractmethod
     def unapproved(self, record: Row) -> Stop | None:
         """Return why Dataverse has not approved or confirmed the record; None if it has, so that actuals are due."""

@@ -67,18 +67,20 @@ def _exclusion(facts: DocumentFacts, companies: Collection[str] | None) -> Exclu
 
 
 def _missing_actual(facts: DocumentFacts, step: Evidence) -> Verdict:
-    """Return the cause by the progress of the chain (R15), the most advanced step first."""
+    """Return the cause by the progress of the chain (R15), the most advanced step first. A record that is cancelled
+    precedes the pair of actuals that follows from it.
+    """
     lost = [actual for actual in facts.actuals if not actual.reached_finance]
     if lost:
         return _missing("actual-not-synced-back", lost[0].row.existence, _STAGING)
+    record = facts.record
+    if record is not None and (cancelled := facts.cancellation(record)) is not None:
+        return _missing("cancelled-in-dataverse", cancelled)
     if facts.actuals:
         last = max((actual.row.existence for actual in facts.actuals), key=lambda evidence: evidence.precedence)
         return _missing("actual-reversed", last)
-    record = facts.record
     if record is None:
         return _missing("not-synced-to-dataverse", step, Awaited("dataverse", (facts.kind.record_entity,)))
-    if record["state"] == "inactive":
-        return _missing("cancelled-in-dataverse", record.evidence("state"))
     return _missing(*(facts.unapproved(record) or ("no-actual-made", facts.approval(record), _ACTUALS)))
 
 

@@ -60,11 +60,17 @@ class InvoiceLineFacts(DocumentFacts):
         """Always False: only posted lines exist."""
         return False
 
+    def cancellation(self, record: Row) -> Evidence | None:
+        """Return the event that cancelled the record or its invoice; None if both are active."""
+        header = self.dataverse_header
+        if record["state"] != "inactive" and header is not None:
+            cancelled = header["status"] == "cancelled" or header["state"] == "inactive"
+            return header.evidence("status", "state") if cancelled else None
+        return super().cancellation(record)
+
     def unapproved(self, record: Row) -> Stop | None:
         """Return the reason by the status of the Dataverse header; None if it is confirmed."""
         header = self.dataverse_header
-        if header is not None and (header["status"] == "cancelled" or header["state"] == "inactive"):
-            return "cancelled-in-dataverse", header.evidence("status", "state"), None
         if header is not None and header["status"] == "confirmed":
             return None
         if header is not None and header["automatic_confirmation"] is False:

@@ -325,6 +325,12 @@ class Documents(Actuals):
         shares = split(document, parts)
         document.accounting = shares if fits(*filter(None, shares.values())) else dict.fromkeys(PARTS)
 
+    def _cancelled(self, record: Record) -> bool:
+        """A record of Dataverse that is inactive, or whose invoice is cancelled."""
+        header = self._find(INVOICE_RECORD, record.get("msdyn_vendorinvoice"))
+        cancelled = header is not None and choice(header.get("statuscode")) == HEADER_CANCELLED
+        return choice(record.get("statecode")) == 1 or cancelled
+
     def _cause_of_missing_actual(
         self,
         document: Document,
@@ -336,28 +342,25 @@ class Documents(Actuals):
         if not_reached:
             since = min(actual.touched for actual in not_reached)
             return self._claim("actual-not-synced-back", since, STAGING)
+        records = [r for r in chain if r.entity == RECORD_OF_KIND[document.kind]]
+        if records and self._cancelled(min(records, key=lambda r: (choice(r.get("statecode")) == 1, r.key))):
+            return "cancelled-in-dataverse"
         if actuals:
             return "actual-reversed"
-        records = [r for r in chain if r.entity == RECORD_OF_KIND[document.kind]]
         if not records:
             line = document.line
             decided_by = "Voucher" if line.text("Voucher") else "ApprovalStatus"
             since = line.times.get(decided_by, line.touched)
             return self._claim("not-synced-to-dataverse", since, RECORD_OF_KIND[document.kind])
         record = min(records, key=lambda r: (choice(r.get("statecode")) == 1, r.key))
-        inactive = choice(record.get("statecode")) == 1
         if document.kind == EXPENSE:
             since = record.times.get("msdyn_expensestatus", record.touched)
-            if inactive:
-                return "cancelled-in-dataverse"
             if choice(record.get("msdyn_expensestatus")) not in EXPENSE_STATUS_APPROVED:
                 return self._claim("not-approved", since)
             return self._claim("no-actual-made", since, ACTUAL)
         header = self._find(INVOICE_RECORD, record.get("msdyn_vendorinvoice"))
         status = choice(header.get("statuscode")) if header else None
         since = header.times.get("statuscode", header.touched) if header else record.touched
-        if inactive or status == HEADER_CANCELLED:
-            return "cancelled-in-dataverse"
         if status != HEADER_CONFIRMED:
             if header and header.get("msdyn_enableautomaticconfirmation") in (False, 0):
                 return "awaiting-manual-verification"

@@ -68,6 +68,22 @@ MISSING_ACTUAL = {
         INVOICE + "invoice-record N1 state=inactive\n header H1 confirmed",
         "cancelled-in-dataverse",
     ),
+    "its header is cancelled, and its actual is reversed": (
+        INVOICE
+        + """header H1 cancelled
+        actual A1 of=N1
+        staging S1 voucher=PJ-1
+        actual A2 of=
+        staging S2 voucher=PJ-2
+        reversal C1 A2 of=A1""",
+        "cancelled-in-dataverse",
+    ),
+    "a record that is inactive, and its actual is reversed": (
+        EXPENSE
+        + "record R1 approved state=inactive\n actual A1\n staging S1\n"
+        + "actual A2 of=\n staging S2\n reversal C1 A2 of=A1",
+        "cancelled-in-dataverse",
+    ),
     "confirmed, and its actual is in Dataverse": (
         INVOICE + "header H1 confirmed\n actual A1 of=N1",
         "actual-not-synced-back",
