@@ -15,6 +15,7 @@ from engine.reconciliation.grace import Moment, is_reportable
 from engine.sync.attempts import AttemptState, Outcome
 from engine.texts import Translate, english
 from store.operational.attempts import Attempt
+from store.queries.findings import LooseFinding
 from store.queries.rows import ChainView
 
 # The fields that describe the state of a record, in the order of the output.
@@ -92,6 +93,17 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "document": finding.document,
         "parameters": finding.parameters,
         "explanation": msgspec.to_builtins(explain_finding(finding)),
+    }
+
+
+def loose_finding_json(found: LooseFinding) -> dict[str, Any]:
+    """Return a finding without a document: the row that it is about, since when, and its explanation."""
+    return {
+        "company": found.company,
+        "entity": found.entity,
+        "id": row_id_of(found.finding.subject.rpartition(":")[2]),
+        "since": iso(found.finding.evidence.at),
+        **finding_json(found.finding),
     }
 
 

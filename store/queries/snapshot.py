@@ -46,6 +46,7 @@ from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.queries import balance, grid_totals, grids, unmatched
 from store.queries.balance import AgeBucket, Balance, CauseTotal, TrendDay, UnreconciledPart
 from store.queries.common import TotalsByView, decode_chain, document_of, totals_within
+from store.queries.findings import LooseFinding, loose_findings
 from store.queries.fingerprints import InputFingerprint, input_fingerprints
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import Group, GroupBy, TotalsByCurrency
@@ -288,6 +289,11 @@ class Snapshot:
     def unmatched_postings(self, company: Company) -> Iterator[UnmatchedPosting]:
         """Yield the postings without a document (R37), last first."""
         return unmatched.unmatched_postings(self._connection, self._maps, self._resident, company.code)
+
+    def loose_findings(self, company: Company | None = None, code: str | None = None) -> Iterator[LooseFinding]:
+        """Yield the findings without a document, by code and subject; of a company, and of rows without a company."""
+        wanted = None if company is None else company.code
+        return loose_findings(self._connection, self._maps, self._resident, self.moment, wanted, code)
 
     # --- state of the store --------------------------------------------------------------------------------------
 

@@ -151,6 +151,13 @@ findings = Table(
     Column("document", Key),
     Column("body", LargeBinary, nullable=False),
     Index("ix_findings_code", "code"),
+    # Those without a document are few and have a list of their own.
+    Index(
+        "ix_findings_loose",
+        *("code", "owner", "number"),
+        sqlite_where=text("document IS NULL"),
+        postgresql_where=text("document IS NULL"),
+    ),
     comment="Findings of chains and of referenced rows",
 )
 

@@ -2,11 +2,13 @@
 
 import json
 import re
+from uuid import UUID
 
 import pytest
 
 from engine.reconciliation.explanations import LABELS
-from tests.support.commandline import TODAY, Tieout, error_text
+from tests.support.commandline import TODAY, Tieout, error_text, ingest_and_project
+from tests.support.ingest_lines import json_lines, posted_expense, row_change
 
 DOCUMENT_KEYS = {
     "document",
@@ -154,3 +156,27 @@ def test_both_ends_of_the_window_can_be_set(demonstrated: Tieout) -> None:
     assert summary["tiles"]["expense_missing_actuals"] == {"amount": "4000.00", "documents": 40}
     assert summary["tiles"]["vendor_invoice_missing_journal_lines"]["documents"] == 0
     assert "lies after" in error_text(demonstrated("summary", "--company", "USPM", "--from", "2025-01-09"))
+
+
+@pytest.mark.requirement("R18")
+def test_findings_without_a_document_have_a_list_for_people_and_for_programs(tieout: Tieout) -> None:
+    orphan = row_change("msdyn_expense", str(UUID(int=9)), source="dataverse", assumed_externalexpenseid="EX-9")
+    ingest_and_project(tieout, json_lines(posted_expense("1"), orphan))
+    (line,) = tieout("findings", "--json").lines
+    assert {name: line[name] for name in ("code", "company", "entity", "id", "document")} == {
+        "code": "orphan-in-dataverse",
+        "company": "USPM",
+        "entity": "msdyn_expense",
+        "id": str(UUID(int=9)),
+        "document": None,
+    }
+    shown = tieout("findings", "--company", "USPM").out
+    assert "Recommended action: " in shown
+    assert "1 finding." in shown
+    assert tieout("findings", "--code", "orphan-in-finance").out == "No findings without a document.\n"
+
+
+def test_an_unknown_code_of_a_finding_is_refused_with_the_known_ones(demonstrated: Tieout) -> None:
+    refused = demonstrated("findings", "--code", "orphan")
+    assert refused.code == 1
+    assert "there is no finding 'orphan'; there are ambiguous-invoice, " in error_text(refused)

@@ -30,6 +30,7 @@ SHARED_NAMES: Final = {
     "errors": "the exceptions of a package",
     "expenses": "expenses: their facts and their simulation",
     "finance": "the API of Finance: its client and its simulation",
+    "findings": "findings: their rules, their query and their command",
     "general_journals": "general journals: their rules, calls, plans, simulation, page and command",
     "invoice_proposals": "invoice proposals: their rules, query, simulation, page and command",
     "log": "the event log: its interface and its two implementations",

@@ -7,7 +7,8 @@ Modules that take long to load are imported by the commands that need them, so t
 * `common`, `output`, `failures`, `progress`: options, formats, errors and progress of all commands.
 * `text_tables`, `operation_tables`: tables for people.
 * `demo`, `pipeline`, `poll`: commands that run: `demo`, `run`, `simulate`, `ingest`, `poll`.
-* `documents`, `invoice_proposals`, `error_log`: queries: `summary`, `documents`, `chain`, `proposals`, `errors`.
+* `documents`, `findings`, `invoice_proposals`, `error_log`: queries: `summary`, `documents`, `chain`, `findings`,
+  `proposals`, `errors`.
 * `sync`, `general_journals`: commands that call Finance and Dataverse.
 * `inspection`, `event_log`, `maps`, `rejected`: events, maps, the log, and proof of the store.
 * `installation`, `replay`, `alerts`: commands of an operator.
@@ -24,6 +25,7 @@ from tieout.cli import (
     documents,
     error_log,
     event_log,
+    findings,
     general_journals,
     inspection,
     installation,
@@ -77,6 +79,7 @@ app.command(epilog=inspection.DECODE_EXAMPLES)(inspection.decode)
 app.command(epilog=documents.SUMMARY_EXAMPLES)(documents.summary)
 app.command(epilog=documents.DOCUMENTS_EXAMPLES)(documents.documents)
 app.command(epilog=documents.CHAIN_EXAMPLES)(documents.chain)
+app.command(epilog=findings.EXAMPLES)(findings.findings)
 app.command(epilog=invoice_proposals.EXAMPLES)(invoice_proposals.proposals)
 app.command(epilog=inspection.DUMP_EXAMPLES)(inspection.dump)
 app.command(epilog=inspection.VERIFY_EXAMPLES)(inspection.verify)

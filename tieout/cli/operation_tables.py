@@ -87,6 +87,25 @@ def show_proposals(screen: Console, proposals: Sequence[TableRow]) -> None:
     screen.print(counted(len(proposals), "invoice proposal") + ".")
 
 
+# --- findings without a document -------------------------------------------------------------------------------------
+
+
+def show_findings(screen: Console, findings: Sequence[TableRow]) -> None:
+    """Print findings without a document, each with its row, what is missing and the recommended action."""
+    if not findings:
+        screen.print("No findings without a document.")
+        return
+    for finding in findings:
+        row = f"{plain(finding['entity'] or 'unknown row')} {plain(finding['id'])}"
+        where = f"{plain(finding['company'] or 'company unknown')}, since {finding['since']}"
+        screen.print(Text(f"{LABELS.get(finding['code'], finding['code'])}  {row}  {where}", style="bold"))
+        explanation = finding["explanation"]
+        screen.print(f"  {plain(explanation['seen'])} {plain(explanation['missing'])}", soft_wrap=True)
+        screen.print(f"  Recommended action: {plain(explanation['do'])}", soft_wrap=True)
+        screen.print()
+    screen.print(counted(len(findings), "finding") + ".")
+
+
 # --- replay ----------------------------------------------------------------------------------------------------------
 
 _CHANGES_SHOWN = 20
