@@ -41,6 +41,7 @@ COMMANDS: Final[tuple[tuple[str, dict[str, str], str, int], ...]] = (
     ("summary", DEMO, "--company USPM", 0),
     ("documents", DEMO, "--company USPM --kind expense", 0),
     ("chain", DEMO, "USPM/USPM-PT000487", 0),
+    ("findings", DEMO, "--company USPM", 0),
     ("proposals", DEMO, "--company USPM", 0),
     ("dump", DEMO, "", 0),
     ("verify", DEMO, "", 0),

@@ -161,13 +161,20 @@ class Rebuilding:
         """Return the part of a record that comes from deleted events; None if there is none."""
         deleted = record.deleted if record.deleted is not None and self._is_gone(record.deleted) else None
         kept = [index for index, evidence in enumerate(record.evidence) if self._is_gone(evidence)]
-        if not kept and deleted is None:
+        former = {
+            column: gone
+            for column, values in record.former.items()
+            if (gone := [item for item in values if self._is_gone(item.evidence)])
+        }
+        if not kept and deleted is None and not former:
             return None
         new_index = {old: new for new, old in enumerate(kept)}
         evidence = [record.evidence[index] for index in kept]
         values = {name: value for name, value in record.values.items() if record.by.get(name, 0) in new_index}
         by = {name: index for name in values if (index := new_index[record.by.get(name, 0)])}
-        return Record(record.key, record.entity, None, deleted, evidence, values, by, [], [], record.read)
+        seed = Record(record.key, record.entity, None, deleted, evidence, values, by, [], [], record.read)
+        seed.former, seed.crowded = former, record.crowded
+        return seed
 
     def _is_gone(self, evidence: Evidence) -> bool:
         """Return True if the log no longer contains the event."""
