@@ -15,7 +15,7 @@ for details. No caller inspects a message, so a message can be reworded or trans
           StoreUnavailable        store-unavailable         the database does not respond: a retry may succeed
           StoreMismatch           store-mismatch            the store was built with other maps or companies
       QueryError                  invalid-query             a query without an answer: an unknown company or document
-        NotFound                  not-found                 nothing has the name that was asked for
+        NotFound                  not-found                 an unknown name: of a company, a document, an event
         NoOpenPeriod              no-open-period            the default window of a company cannot be determined
         TooManyCalls              too-many-calls            a sync exceeds the limits of a page
         LogNotOpened              log-not-opened            the worker of this process has not opened the log yet
@@ -139,7 +139,7 @@ ON_THE_PAGE: Final = ", or select both dates above."
 
 
 class NotFound(QueryError):
-    """Nothing has the name that was asked for: no such company, document, event or error."""
+    """No company, document, event or error has the requested name."""
 
     code = "not-found"
 

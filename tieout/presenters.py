@@ -101,7 +101,7 @@ def loose_finding_json(found: LooseFinding) -> dict[str, Any]:
     return {
         "company": found.company,
         "entity": found.entity,
-        "id": row_id_of(found.finding.subject.rpartition(":")[2]),
+        "id": row_id_of(found.finding.subject.split(":", 2)[2]),
         "since": iso(found.finding.evidence.at),
         **finding_json(found.finding),
     }

@@ -117,7 +117,8 @@ def merge(record: Record, change: Change, entity_map: EntityMap) -> Record:
             column, normalise = target
             if newest or column not in values or versions[by.get(column, 0)].precedence < precedence:
                 changed[column] = None if value is None else normalise(value)
-                if column in link_columns and column in values:
+                # Most events repeat the whole row, with the same link values.
+                if column in link_columns and column in values and values[column] != changed[column]:
                     replaced.append((column, values[column], versions[by.get(column, 0)]))
             elif column in link_columns and value is not None:
                 replaced.append((column, normalise(value), evidence))

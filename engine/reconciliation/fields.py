@@ -102,7 +102,7 @@ class DocumentField(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Whether it is a column of the table `documents`."""
 
     required: bool = False
-    """Whether that column is NOT NULL: '' or 0 stands for no value."""
+    """Whether that column is NOT NULL: a missing value is stored as '' or 0."""
 
     comment: str | None = None
     """The comment of that column in the database."""

@@ -117,7 +117,7 @@ def window_condition(query: GridQuery) -> ColumnElement[bool]:
     """Return the condition of the window, for any order."""
     date = tables.documents.c.date
     inside = within(date, query.window)
-    # A plain bound, which tells that the index of the view applies.
+    # A plain bound, by which the planner recognises that the index of the view applies.
     return and_(date <= query.window.end, inside) if query.view in SMALL_VIEWS else inside
 
 

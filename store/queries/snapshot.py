@@ -167,7 +167,7 @@ class Snapshot:
             window = Window(default.start, end or default.end)
         if window.start > window.end:
             raise QueryError(
-                "the window from %(start)s to %(end)s is empty: its start lies after its end.",
+                "the window from %(start)s to %(end)s is empty: its start is after its end.",
                 start=window.start,
                 end=window.end,
             )
@@ -292,8 +292,8 @@ class Snapshot:
 
     def loose_findings(self, company: Company | None = None, code: str | None = None) -> Iterator[LooseFinding]:
         """Yield the findings without a document, by code and subject; of a company, and of rows without a company."""
-        wanted = None if company is None else company.code
-        return loose_findings(self._connection, self._maps, self._resident, self.moment, wanted, code)
+        code_of_company = None if company is None else company.code
+        return loose_findings(self._connection, self._maps, self._resident, self.moment, code_of_company, code)
 
     # --- state of the store --------------------------------------------------------------------------------------
 
