@@ -155,7 +155,9 @@ def test_both_ends_of_the_window_can_be_set(demonstrated: Tieout) -> None:
     assert (summary["from"], summary["to"]) == (TODAY, TODAY)
     assert summary["tiles"]["expense_missing_actuals"] == {"amount": "4000.00", "documents": 40}
     assert summary["tiles"]["vendor_invoice_missing_journal_lines"]["documents"] == 0
-    assert "its start is after its end" in error_text(demonstrated("summary", "--company", "USPM", "--from", "2025-01-09"))
+    assert "its start is after its end" in error_text(
+        demonstrated("summary", "--company", "USPM", "--from", "2025-01-09")
+    )
 
 
 @pytest.mark.requirement("R18")
