@@ -5,7 +5,7 @@ the form `link:VALUE|COMPANY`. While the company of a row is unknown the form is
 company in which the other system has the value.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from engine.chains.records import Record, Row
@@ -15,8 +15,14 @@ from engine.mapping.values import is_unfit
 LARGEST_CHAIN: Final = 200
 """The number of records beyond which the keys of a chain must be wrong, which is a finding."""
 
+TRAIL: Final = "~"
+"""The prefix of a trail: an identity value that a record had and does not have now."""
+
 CompanyOf = Callable[[str], str | None]
 """Maps the guid of a `cdm_company` row to its company code; None while the row or its code is unknown."""
+
+CodesOf = Callable[[str], Collection[str]]
+"""Maps the guid of a `cdm_company` row to its current and former company codes."""
 
 
 def row(record: Record, entity_map: EntityMap, company_of: CompanyOf) -> Row:
@@ -46,6 +52,55 @@ def joins(seen: Row) -> list[str]:
                 )
                 break
     return sorted(tokens)
+
+
+def trails(record: Record, entity_map: EntityMap, current: Collection[str], codes_of: CodesOf) -> list[str]:
+    """Return the trails of a record, sorted: the identity values that its former values gave it, with the prefix `~`,
+    without the `current` ones. A deleted record has trails alone (decision 15).
+
+    A former value counts in every combination with the current and former companies of the row, because nothing says
+    which of them were current together.
+    """
+    if record.exists and not record.former and not _moved(record, entity_map, codes_of):
+        return []
+    companies = _companies(record, entity_map, codes_of)
+    tokens: set[str] = set()
+    for identity in entity_map.identity:
+        if not all(
+            any(str(value).upper() in texts for value in _every_value(record, entity_map, field) or ("",))
+            for field, texts in identity.when
+        ):
+            continue
+        values = {value for field in identity.by for value in _every_value(record, entity_map, field)}
+        if identity.scoped:
+            tokens.update(f"{identity.link}:{value}|{company}" for value in values for company in companies)
+        else:
+            tokens.update(f"{identity.link}:{value}" for value in values)
+    return sorted(TRAIL + token for token in tokens.difference(current))
+
+
+def _moved(record: Record, entity_map: EntityMap, codes_of: CodesOf) -> bool:
+    """Return True if the company row that owns the record had another code."""
+    return any(len(codes_of(owner)) > 1 for owner in _every_value(record, entity_map, "company"))
+
+
+def _companies(record: Record, entity_map: EntityMap, codes_of: CodesOf) -> set[str]:
+    """Return the current and former company codes of a record: of the row that owns it, and those its events named."""
+    owners = _every_value(record, entity_map, "company")
+    named = [record.values.get(COMPANY), *(item.value for item in record.former.get(COMPANY, ()))]
+    return {code for owner in owners for code in codes_of(owner)} | {code for code in named if type(code) is str}
+
+
+def _every_value(record: Record, entity_map: EntityMap, field: str) -> list[str]:
+    """Return the current and former values of a field as links compare them."""
+    if field == "id":
+        return [record.id]
+    columns = [column for read, column, _ in entity_map.readers if read == field]
+    values = [
+        value for column in columns if (value := record.values.get(column)) is not None and type(value) is not dict
+    ]
+    values += [item.value for column in columns for item in record.former.get(column, ())]
+    return [value if field in entity_map.role.row_ids else str(value).upper() for value in values]
 
 
 def refers(seen: Row) -> list[str]:

@@ -21,6 +21,7 @@ class Directory:
             by_role.setdefault(row.role, []).append(row)
         self._currencies = {row.id: row["code"] for row in by_role.get("currency", [])}
         self._owners = {row.id: row["code"] for row in by_role.get("company", [])}
+        self._codes = {row.id: list(_every_code(row)) for row in by_role.get("company", [])}
         self.companies: dict[str, Company] = dict(_companies(by_role))
 
     def currency(self, guid: str | None) -> str | None:
@@ -30,6 +31,10 @@ class Directory:
     def owner(self, guid: str) -> str | None:
         """Return the code of a `cdm_company` row (id in time order); None while it is unknown."""
         return self._owners.get(guid)
+
+    def codes(self, guid: str) -> list[str]:
+        """Return the current code of a `cdm_company` row (id in time order), then its former ones."""
+        return self._codes.get(guid, [])
 
     def company(self, code: str | None) -> Company | None:
         """Return the company with a code (upper case); None until Finance has sent it."""
@@ -46,7 +51,16 @@ class Directory:
             code: (company.currency, [(period.start, period.end) for period in company.periods])
             for code, company in self.companies.items()
         }
-        return (self._currencies, self._owners, companies)
+        return (self._currencies, self._codes, companies)
+
+
+def _every_code(company: Row) -> Iterable[str]:
+    """Yield the code of a company row, then its former ones, newest first."""
+    if company["code"] is not None:
+        yield company["code"]
+    for field, column, _ in company.map.readers:
+        if field == "code":
+            yield from (item.value for item in company.record.former.get(column, ()))
 
 
 def _companies(by_role: dict[str, list[Row]]) -> Iterable[tuple[str, Company]]:

@@ -394,6 +394,9 @@ class _Compiler:
 
 def _link_columns(entity: EntityMap) -> frozenset[str]:
     fields = {"company"}
+    if entity.role.name == "company":
+        # The code of a company is part of the identity values of its rows.
+        fields.add("code")
     for identity in entity.identity:
         fields.update(identity.by, (field for field, _ in identity.when))
     for reference in entity.pointers:

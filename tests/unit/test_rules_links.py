@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.chains.links import components, scoped
+from engine.chains.links import components, scoped, trails
 from engine.events.facts import row_id, row_id_of, time_order
 from tests.support.memory_world import MemoryWorld
 from tests.support.story import Story, changes, decide, name_of, shipped_maps
@@ -298,6 +298,41 @@ def test_of_two_vendors_with_one_number_the_pending_line_names_the_one_of_the_li
     story = decide(f"pending-line P1 {pending}\n pending-project X1\n invoice-line I1\n {TWO_VENDORS}")
     assert story.document.voucher == voucher
     assert {code for code in story.finding_codes if code.startswith("ambiguous")} == found
+
+
+# --- trails: what a record was joined by once ------------------------------------------------------------------------
+
+
+def trails_of(events: str, name: str) -> list[str]:
+    world = decide(events).world
+    (record,) = [record for key, record in world.records.items() if name_of(key) == name]
+    return trails(record, world.maps.entities[record.entity], record.joins, world.directory.codes)
+
+
+def test_a_row_that_always_had_its_values_has_no_trail() -> None:
+    assert trails_of(WHOLE_EXPENSE, "A1") == trails_of(WHOLE_EXPENSE, "E1") == []
+
+
+def test_a_deleted_row_has_every_identity_value_as_a_trail() -> None:
+    before = decide(WHOLE_EXPENSE).world
+    (record,) = [record for key, record in before.records.items() if name_of(key) == "R1"]
+    assert trails_of(WHOLE_EXPENSE + "record R1 delete", "R1") == [f"~{token}" for token in record.joins]
+
+
+def test_a_changed_key_is_a_trail_and_so_is_the_row_id_that_stands_in_for_a_missing_one() -> None:
+    story = "expense E1 id=T1\n expense E1 id=T2"
+    (line,) = [key for key in decide(story).world.records if name_of(key) == "E1"]
+    assert trails_of(story, "E1") == [f"~expense:{line.rpartition(':')[2]}|USPM", "~expense:T1|USPM"]
+
+
+def test_a_renamed_company_leaves_trails_on_its_rows() -> None:
+    world = decide("expense E1\n record R1 company=USPM").world
+    (record,) = [record for key, record in world.records.items() if name_of(key) == "R1"]
+    entity_map = world.maps.entities[record.entity]
+    assert trails(record, entity_map, record.joins, lambda guid: ["USPM"]) == []
+    assert trails(record, entity_map, ["expense:T1|XXPM", f"row:{record.id}"], lambda guid: ["XXPM", "USPM"]) == [
+        "~expense:T1|USPM"
+    ]
 
 
 # --- row ids ----------------------------------------------------------------------------------------------------------
