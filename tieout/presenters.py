@@ -1,22 +1,72 @@
 """JSON objects and labels of documents, chains and attempts, shared by the command line and the workspace."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final, get_args
 
 import msgspec
 
 from engine import money
+from engine.calendar import Window
 from engine.chains.records import Record, Row
-from engine.events.facts import Evidence, guid, iso, row_id_of
+from engine.events.facts import Evidence, guid, iso, microseconds, row_id_of
 from engine.mapping.compiler import COMPANY, EntityMap, Maps
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import Moment, is_reportable
+from engine.reconciliation.kinds import KINDS
 from engine.sync.attempts import AttemptState, Outcome
 from engine.texts import Translate, english
 from store.operational.attempts import Attempt
+from store.queries.account import TOGETHER, Account, AccountParts, PartRow
 from store.queries.findings import LooseFinding
 from store.queries.rows import ChainView
+
+
+def balance_json(
+    company: str, window: Window, parts: AccountParts, as_of: datetime, ledger: Mapping[str, int | None]
+) -> dict[str, Any]:
+    """Return the JSON of `tieout balance`. `ledger` are the known ledger balances by account (units of 1/10000)."""
+    names: dict[str, str] = {**{code: kind.summary_name for code, kind in KINDS.items()}, TOGETHER: "together"}
+    return {
+        "company": company,
+        "from": window.start,
+        "to": window.end,
+        "currency": parts.currency,
+        "as_of": iso(microseconds(as_of.replace(microsecond=0))),
+        "accounts": {
+            name: _account_json(parts.accounts[code], ledger.get(code), parts.currency) for code, name in names.items()
+        },
+        "excluded": [
+            {"reason": one.reason, "amount": money.text(one.amount, parts.currency), "count": one.documents}
+            for one in parts.excluded
+        ],
+    }
+
+
+def _account_json(account: Account, ledger: int | None, currency: str | None) -> dict[str, Any]:
+    return {
+        "parts": [
+            {
+                "part": name,
+                "amount": money.text(part.amount, currency),
+                "count": part.count,
+                **({"without_amount": part.unknown} if part.unknown else {}),
+            }
+            for name, part in account.parts.items()
+        ],
+        "explained": money.text(account.explained, currency),
+        "ledger": None if ledger is None else money.text(ledger, currency),
+        "unexplained": None if ledger is None else money.text(ledger - account.explained, currency),
+    }
+
+
+def part_row_json(row: PartRow) -> dict[str, Any]:
+    """Return a document or a posting of a part as JSON."""
+    values = msgspec.structs.asdict(row)
+    amount = values.pop("amount")
+    return {**values, "accounting_amount": None if amount is None else money.text(amount, row.currency)}
+
 
 # The fields that describe the state of a record, in the order of the output.
 STATE_FIELDS: Final = (

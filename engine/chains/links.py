@@ -8,15 +8,12 @@ company in which the other system has the value.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
-from engine.chains.records import Record, Row
+from engine.chains.records import Record, Row, last_state
 from engine.mapping.compiler import COMPANY, EntityMap, Maps, Reference, When
 from engine.mapping.values import is_unfit
 
 LARGEST_CHAIN: Final = 200
 """The number of records beyond which the keys of a chain must be wrong, which is a finding."""
-
-TRAIL: Final = "~"
-"""The prefix of a trail: an identity value that a record had and does not have now."""
 
 CompanyOf = Callable[[str], str | None]
 """Maps the guid of a `cdm_company` row to its company code; None while the row or its code is unknown."""
@@ -39,6 +36,15 @@ def row(record: Record, entity_map: EntityMap, company_of: CompanyOf) -> Row:
     return seen
 
 
+def last_row(record: Record, entity_map: EntityMap, company_of: CompanyOf) -> Row | None:
+    """Return a deleted record of a chain as the `Row` that it was, `row.gone` being the delete; None if no event said
+    what was in it.
+    """
+    seen = row(last_state(record), entity_map, company_of)
+    seen.gone = record.deleted
+    return seen if seen.record.exists else None
+
+
 def joins(seen: Row) -> list[str]:
     """Return the identity values of a row, sorted. A field without value never links (R8)."""
     tokens = set()
@@ -54,29 +60,46 @@ def joins(seen: Row) -> list[str]:
     return sorted(tokens)
 
 
+Rank = tuple[bool, tuple[int, int, bytes], int]
+"""How recent an identity value of a record is: whether it is current, the precedence of the event that named it last,
+and how recent the company in it is (0 for the last one, then descending).
+"""
+
+ALWAYS: Final = (2**63, 0, b"")
+"""The precedence of the id of a row, which no event changes."""
+
+
 def trails(record: Record, entity_map: EntityMap, current: Collection[str], codes_of: CodesOf) -> list[str]:
-    """Return the trails of a record, sorted: the identity values that its former values gave it, with the prefix `~`,
-    without the `current` ones. A deleted record has trails alone (decision 15).
+    """Return the trails of a record, sorted: the identity values that its former values gave it, without the `current`
+    ones. A deleted record has trails alone (decision 15).
 
     A former value counts in every combination with the current and former companies of the row, because nothing says
     which of them were current together.
     """
     if record.exists and not record.former and not _moved(record, entity_map, codes_of):
         return []
+    return sorted(ranked(record, entity_map, current, codes_of).keys() - current)
+
+
+def ranked(record: Record, entity_map: EntityMap, current: Collection[str], codes_of: CodesOf) -> dict[str, Rank]:
+    """Return every identity value that a record has or had, with its rank. `current` are those that it has."""
     companies = _companies(record, entity_map, codes_of)
-    tokens: set[str] = set()
+    ranks: dict[str, Rank] = {}
     for identity in entity_map.identity:
         if not all(
             any(str(value).upper() in texts for value in _every_value(record, entity_map, field) or ("",))
             for field, texts in identity.when
         ):
             continue
-        values = {value for field in identity.by for value in _every_value(record, entity_map, field)}
-        if identity.scoped:
-            tokens.update(f"{identity.link}:{value}|{company}" for value in values for company in companies)
-        else:
-            tokens.update(f"{identity.link}:{value}" for value in values)
-    return sorted(TRAIL + token for token in tokens.difference(current))
+        for field in identity.by:
+            for value, named in _every_value(record, entity_map, field).items():
+                for number, company in enumerate(companies if identity.scoped else ("",)):
+                    token = f"{identity.link}:{value}|{company}" if identity.scoped else f"{identity.link}:{value}"
+                    # A row id never changes, not even by a delete.
+                    is_current = token in current or (field == "id" and not identity.scoped)
+                    rank = (is_current, named, -number)
+                    ranks[token] = max(rank, ranks.get(token, rank))
+    return ranks
 
 
 def _moved(record: Record, entity_map: EntityMap, codes_of: CodesOf) -> bool:
@@ -84,23 +107,41 @@ def _moved(record: Record, entity_map: EntityMap, codes_of: CodesOf) -> bool:
     return any(len(codes_of(owner)) > 1 for owner in _every_value(record, entity_map, "company"))
 
 
-def _companies(record: Record, entity_map: EntityMap, codes_of: CodesOf) -> set[str]:
-    """Return the current and former company codes of a record: of the row that owns it, and those its events named."""
-    owners = _every_value(record, entity_map, "company")
-    named = [record.values.get(COMPANY), *(item.value for item in record.former.get(COMPANY, ()))]
-    return {code for owner in owners for code in codes_of(owner)} | {code for code in named if type(code) is str}
+def _companies(record: Record, entity_map: EntityMap, codes_of: CodesOf) -> list[str]:
+    """Return the current and former company codes of a record, the newest first: of the row that owns it, then those
+    that its events named. Without any, the empty text.
+    """
+    owners = _newest_first(_every_value(record, entity_map, "company"))
+    named = _newest_first(_values_of(record, [COMPANY], upper=False))
+    codes = [*(code for owner in owners for code in codes_of(owner)), *named]
+    return list(dict.fromkeys(codes)) or [""]
 
 
-def _every_value(record: Record, entity_map: EntityMap, field: str) -> list[str]:
-    """Return the current and former values of a field as links compare them."""
+def _newest_first(values: Mapping[str, tuple[int, int, bytes]]) -> list[str]:
+    return sorted(values, key=lambda value: values[value], reverse=True)
+
+
+def _every_value(record: Record, entity_map: EntityMap, field: str) -> dict[str, tuple[int, int, bytes]]:
+    """Return the current and former values of a field as links compare them, each with the precedence of the event that
+    named it last.
+    """
     if field == "id":
-        return [record.id]
+        return {record.id: ALWAYS}
     columns = [column for read, column, _ in entity_map.readers if read == field]
-    values = [
-        value for column in columns if (value := record.values.get(column)) is not None and type(value) is not dict
-    ]
-    values += [item.value for column in columns for item in record.former.get(column, ())]
-    return [value if field in entity_map.role.row_ids else str(value).upper() for value in values]
+    return _values_of(record, columns, upper=field not in entity_map.role.row_ids)
+
+
+def _values_of(record: Record, columns: Iterable[str], *, upper: bool) -> dict[str, tuple[int, int, bytes]]:
+    values: dict[str, tuple[int, int, bytes]] = {}
+    for column in columns:
+        named = [(item.value, item.evidence) for item in record.former.get(column, ())]
+        if column in record.values:
+            named.append((record.values[column], record.evidence_of(column)))
+        for value, evidence in named:
+            if value is not None and type(value) is not dict:
+                spelled = str(value).upper() if upper else str(value)
+                values[spelled] = max(evidence.precedence, values.get(spelled, evidence.precedence))
+    return values
 
 
 def refers(seen: Row) -> list[str]:

@@ -20,8 +20,8 @@ LINK_VALUES_MAX: Final = 17
 """How many distinct values of a link column a record keeps, the current one included: the newest."""
 
 
-class LinkValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A former value of a link column, and the event with the highest precedence that named it."""
+class PastValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A value of a column that is not current, and the event with the highest precedence that named it."""
 
     value: Any
     evidence: Evidence
@@ -37,7 +37,9 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     tokens, both as last derived. `chain` is the id of its chain, None while the row does not exist. `read` is the
     latest time at which an event contained the whole row (R5). `former` maps a link column to its values that are not
     current, each with the evidence of the highest precedence that named it, newest first (decision 15); `crowded` are
-    the link columns of more than `LINK_VALUES_MAX` values, whose oldest ones were dropped.
+    the link columns of more than `LINK_VALUES_MAX` values, whose oldest ones were dropped. `hidden` maps each column
+    without a current value to its last value below the latest delete: what the row said before it was deleted
+    (`last_state`). `trails` are its former identity values, as last derived.
     """
 
     key: str
@@ -50,8 +52,10 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     joins: list[str] = []
     refers: list[str] = []
     read: int | None = None
-    former: dict[str, list[LinkValue]] = {}
+    former: dict[str, list[PastValue]] = {}
     crowded: list[str] = []
+    hidden: dict[str, PastValue] = {}
+    trails: list[str] = []
 
     @property
     def exists(self) -> bool:
@@ -103,10 +107,10 @@ def merge(record: Record, change: Change, entity_map: EntityMap) -> Record:
     """Return `record` after `change`; the same object if the change is a duplicate or of a lower precedence."""
     evidence = change.evidence
     if change.operation == "delete":
-        return record if entity_map.keep_on_delete else _deleted(record, evidence, entity_map.link_columns)
+        return record if entity_map.keep_on_delete else _deleted(record, evidence, entity_map)
     precedence, read = evidence.precedence, _later(record.read, change.whole)
     if record.deleted is not None and precedence < record.deleted.precedence:
-        return _read(_remember(record, _link_values(change, entity_map)), read)
+        return _read(_remember(_hide(record, change, entity_map), _link_values(change, entity_map)), read)
     versions, values, by = record.evidence, record.values, record.by
     columns, link_columns = entity_map.columns, entity_map.link_columns
     newest = not versions or versions[-1].precedence < precedence
@@ -138,14 +142,33 @@ def merge(record: Record, change: Change, entity_map: EntityMap) -> Record:
         read,
         record.former,
         record.crowded,
+        record.hidden,
+        record.trails,
     )
     if replaced or now.former:
         now = _remember(now, replaced)
+    if now.hidden:
+        now.hidden = {column: item for column, item in now.hidden.items() if column not in now.values}
     used = {*now.by.values(), index if newest else index - 1}
     if len(now.by) < len(now.values):
         used.add(0)
     # On the hot path most events have the highest precedence, and values of each earlier event remain.
     return now if newest and len(used) == index + 1 else _compact(now, used)
+
+
+def _hide(record: Record, change: Change, entity_map: EntityMap) -> Record:
+    """Return the record with the values of an event below its latest delete that are newer than those it hides."""
+    if not entity_map.role.chained:
+        return record
+    hidden = dict(record.hidden)
+    for name, value in change.columns.items():
+        if (target := entity_map.columns.get(name)) is None or target[0] in record.values:
+            continue
+        column, normalise = target
+        known = hidden.get(column)
+        if known is None or known.evidence.precedence < change.evidence.precedence:
+            hidden[column] = PastValue(None if value is None else normalise(value), change.evidence)
+    return record if hidden == record.hidden else msgspec.structs.replace(record, hidden=hidden)
 
 
 def _link_values(change: Change, entity_map: EntityMap) -> list[tuple[str, Any, Evidence]]:
@@ -164,11 +187,11 @@ def _remember(record: Record, replaced: Iterable[tuple[str, Any, Evidence]]) -> 
     for column, value, evidence in replaced:
         # A value that cannot be read links nothing.
         if value is not None and type(value) is not dict:
-            former[column] = [*former.get(column, ()), LinkValue(value, evidence)]
+            former[column] = [*former.get(column, ()), PastValue(value, evidence)]
     if not former:
         return record
     crowded = set(record.crowded)
-    kept: dict[str, list[LinkValue]] = {}
+    kept: dict[str, list[PastValue]] = {}
     for column, known in former.items():
         current = record.values.get(column)
         distinct = _newest_of_each(item for item in known if item.value != current)
@@ -182,9 +205,9 @@ def _remember(record: Record, replaced: Iterable[tuple[str, Any, Evidence]]) -> 
     return msgspec.structs.replace(record, former=kept, crowded=sorted(crowded))
 
 
-def _newest_of_each(known: Iterable[LinkValue]) -> list[LinkValue]:
+def _newest_of_each(known: Iterable[PastValue]) -> list[PastValue]:
     """Return each value once, with its evidence of the highest precedence, newest first."""
-    newest: dict[Any, LinkValue] = {}
+    newest: dict[Any, PastValue] = {}
     for item in sorted(known, key=lambda item: item.evidence.precedence, reverse=True):
         newest.setdefault(item.value, item)
     return list(newest.values())
@@ -211,17 +234,17 @@ def _compact(record: Record, used: set[int]) -> Record:
     return record
 
 
-def _deleted(record: Record, evidence: Evidence, link_columns: Iterable[str]) -> Record:
-    """Return the record after a delete, without the values of lower precedence."""
+def _deleted(record: Record, evidence: Evidence, entity_map: EntityMap) -> Record:
+    """Return the record after a delete. Its values of lower precedence become hidden."""
     precedence = evidence.precedence
     if record.deleted is not None and record.deleted.precedence >= precedence:
         return record
     hidden = sum(version.precedence <= precedence for version in record.evidence)
-    gone = [
-        (column, record.values[column], record.evidence_of(column))
-        for column in link_columns
-        if column in record.values and record.by.get(column, 0) < hidden
-    ]
+    gone = {
+        column: PastValue(value, record.evidence_of(column))
+        for column, value in record.values.items()
+        if record.by.get(column, 0) < hidden
+    }
     remaining = {column: index - hidden for column in record.values if (index := record.by.get(column, 0)) >= hidden}
     now = Record(
         record.key,
@@ -236,8 +259,25 @@ def _deleted(record: Record, evidence: Evidence, link_columns: Iterable[str]) ->
         record.read,
         record.former,
         record.crowded,
+        # Only the rows of chains are asked what they said before.
+        {**record.hidden, **gone} if entity_map.role.chained else {},
+        record.trails,
     )
-    return _remember(now, gone)
+    links = [(column, gone[column]) for column in entity_map.link_columns if column in gone]
+    return _remember(now, [(column, item.value, item.evidence) for column, item in links])
+
+
+def last_state(record: Record) -> Record:
+    """Return a deleted record of a chain as it was before its delete, as if it still existed.
+
+    A column that was absent then has its value from before an earlier delete: which columns an event does not repeat is
+    no statement about them.
+    """
+    evidence = sorted({item.evidence for item in record.hidden.values()}, key=lambda evidence: evidence.precedence)
+    index = {item: number for number, item in enumerate(evidence)}
+    values = {column: record.hidden[column].value for column in sorted(record.hidden)}
+    by = {column: number for column, item in record.hidden.items() if (number := index[item.evidence])}
+    return msgspec.structs.replace(record, evidence=evidence, values=values, by=by)
 
 
 def meaning(choices: dict[Number, str], value: Number) -> str | None:
@@ -251,10 +291,11 @@ class Row(dict[str, Any]):
 
     A dictionary, because the rules read tens of fields for each event. `key` and `id` are those of the record, `role`
     is the name of its role. `misfits` lists unusable values: (field, column, value as stored, evidence), `rounded` the
-    amounts that were sent with more than four decimals: (field, column, value as sent, evidence). Immutable.
+    amounts that were sent with more than four decimals: (field, column, value as sent, evidence). `gone` is the delete
+    of a row that no longer exists, read as it was before (`links.last_row`). Immutable.
     """
 
-    __slots__ = ("company", "id", "key", "map", "misfits", "record", "role", "rounded")
+    __slots__ = ("company", "gone", "id", "key", "map", "misfits", "record", "role", "rounded")
 
     def __init__(self, record: Record, entity_map: EntityMap, company: str | None) -> None:
         role = entity_map.role
@@ -265,6 +306,7 @@ class Row(dict[str, Any]):
         self.map = entity_map
         self.role = role.name
         self.company = company
+        self.gone: Evidence | None = None
         self.misfits: tuple[tuple[str, str, str, Evidence], ...] = ()
         self.rounded: tuple[tuple[str, str, str, Evidence], ...] = ()
         values = record.values

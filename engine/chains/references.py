@@ -22,6 +22,8 @@ class Directory:
         self._currencies = {row.id: row["code"] for row in by_role.get("currency", [])}
         self._owners = {row.id: row["code"] for row in by_role.get("company", [])}
         self._codes = {row.id: list(_every_code(row)) for row in by_role.get("company", [])}
+        self.has_renamed = any(len(codes) > 1 for codes in self._codes.values())
+        """Whether a company had another code once."""
         self.companies: dict[str, Company] = dict(_companies(by_role))
 
     def currency(self, guid: str | None) -> str | None:

@@ -192,7 +192,9 @@ def _check_scopes(entities: Mapping[str, EntityMap], written: Mapping[str, Layer
 
 
 def _check_cycles(entities: Mapping[str, EntityMap], written: Mapping[str, Layered]) -> None:
-    """Check that references have no cycle: the dependents of a row would include itself."""
+    """Check that references have no cycle: the dependents of a row would include itself. The rows of chains have no
+    dependents.
+    """
     offers: dict[str, list[str]] = {}
     for name, entity in entities.items():
         for offer in entity.offers:
@@ -202,7 +204,7 @@ def _check_cycles(entities: Mapping[str, EntityMap], written: Mapping[str, Layer
         edges = []
         for key, reference in written[name].entry.references.items():
             targets = [reference.to] if reference.to else offers.get(reference.link or "", [])
-            edges += [(key, target) for target in targets if target in entities]
+            edges += [(key, at) for at in targets if at in entities and not entities[at].role.chained]
         return edges
 
     done: set[str] = set()

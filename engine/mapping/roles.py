@@ -66,6 +66,7 @@ _ROLES = [
             "project": "text",
             "category": "text",
             "intercompany": "code",
+            "parent": "recid",
         },
         chained=True,
     ),

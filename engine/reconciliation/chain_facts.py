@@ -6,7 +6,7 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from typing import ClassVar, Final
 
@@ -27,6 +27,7 @@ STATES: Final = (
     "error",
     "unrecoverable",
     "processing",
+    "posted-in-other-company",
     "posted",
 )
 _PROGRESS: Final = {state: number for number, state in enumerate(STATES)}
@@ -38,18 +39,32 @@ _NONE: Final[list[Row]] = []
 
 
 class StagingFacts:
-    """A staging row, the journal line that it names, the journal of that line, and the state that they reached."""
+    """A staging row, the journal line that it names, the journal of that line, and the state that they reached in the
+    company of the document (`home`). `posted_line` tells whether the line is posted, in whatever company.
+    """
 
-    __slots__ = ("journal", "line", "line_posted", "row", "state")
+    __slots__ = ("journal", "line", "line_posted", "posted_line", "row", "state")
 
-    def __init__(self, row: Row, line: Row | None, journal: Row | None) -> None:
+    def __init__(self, row: Row, line: Row | None, journal: Row | None, home: str | None = None) -> None:
         self.row = row
         self.line = line
         self.journal = journal
         self.state = self._state()
-        self.line_posted = self.state == "posted"
+        self.posted_line = self.line_posted = self.state == "posted"
         if row["voucher"]:
             self.state = "posted"
+        if self.state == "posted" and self.is_elsewhere(home):
+            self.state = "posted-in-other-company"
+            self.line_posted = False
+
+    @property
+    def company(self) -> str | None:
+        """The company of a posting: that of the line, otherwise that of the staging row."""
+        return (self.line.company if self.line is not None else None) or self.row.company
+
+    def is_elsewhere(self, home: str | None) -> bool:
+        """Return True if it is known to belong to another company."""
+        return home is not None and self.company is not None and self.company != home
 
     @property
     def evidence(self) -> Evidence:
@@ -89,7 +104,7 @@ def _furthest_first(item: StagingFacts) -> tuple[int, bool, bool, int, str]:
     journal. On a tie, the older line, with the smaller RecId, comes first.
     """
     line = item.line.id if item.line is not None else ""
-    return -_PROGRESS[item.state], not item.line_posted, item.line is None, len(line), line
+    return -_PROGRESS[item.state], not item.posted_line, item.line is None, len(line), line
 
 
 class ActualFacts:
@@ -99,10 +114,12 @@ class ActualFacts:
     has a staging row or is posted, so that it counts for R14. `reversed_by` is a reversal that reached Finance.
     `corrected`: a reversal or replacement exists, even if that has not reached Finance yet. `original` is the actual
     that a reversal reverses. `most_advanced` is the most advanced staging row, whose journal line is shown.
+    `elsewhere`: posted in another company than that of the document, so not for it, whatever voucher it has.
     """
 
     __slots__ = (
         "corrected",
+        "elsewhere",
         "most_advanced",
         "original",
         "posted",
@@ -113,11 +130,18 @@ class ActualFacts:
         "staging",
     )
 
-    def __init__(self, row: Row, staging: Sequence[StagingFacts]) -> None:
+    def __init__(self, row: Row, staging: Sequence[StagingFacts], home: str | None = None) -> None:
         self.row = row
         self.staging = staging
         self.most_advanced = min(staging, key=_furthest_first, default=None)
-        self.posted = bool(row["voucher"]) or (self.most_advanced is not None and self.most_advanced.state == "posted")
+        best = self.most_advanced.state if self.most_advanced is not None else None
+        self.posted = best == "posted"
+        self.elsewhere = False
+        if not self.posted and (row["voucher"] or best == "posted-in-other-company"):
+            self.elsewhere = best == "posted-in-other-company" or (
+                bool(staging) and all(item.is_elsewhere(home) for item in staging)
+            )
+            self.posted = not self.elsewhere
         self.reached_finance = self.posted or bool(staging)
         self.reversal = False
         self.reversed_by: ActualFacts | None = None
@@ -137,6 +161,8 @@ class ActualFacts:
     @property
     def state(self) -> str:
         """The state that it reached in Finance, one of `STATES`. Only valid if it reached Finance."""
+        if self.elsewhere:
+            return "posted-in-other-company"
         if self.posted or self.most_advanced is None:
             return "posted"
         return self.most_advanced.state
@@ -148,16 +174,22 @@ class ActualFacts:
 
 
 class ChainFacts:
-    """The rows of one chain by role, each list by key, and its cost actuals."""
+    """The rows of one chain by role, each list by key, and its cost actuals. `headers` are the keys of the headers of
+    itemised expenses, which are no documents.
+    """
 
-    def __init__(self, chain: str, rows: Sequence[Row], reference_data: ReferenceData) -> None:
+    def __init__(
+        self, chain: str, rows: Sequence[Row], reference_data: ReferenceData, headers: Collection[str] = ()
+    ) -> None:
         self.id = chain
         self.reference_data = reference_data
         self.by_role: dict[str, list[Row]] = {}
         for row in rows:
             self.by_role.setdefault(row.role, []).append(row)
-        self.lines = [row for kind in KINDS.values() for row in self.of(kind.line_role)]
+        self.lines = [row for kind in KINDS.values() for row in self.of(kind.line_role) if row.key not in headers]
         """The Finance lines, which are the documents of the chain, by key."""
+        self.home: str | None = self.lines[0].company if self.lines else None
+        """The company of its documents."""
         self.staging = self._staging()
         self.cost_actuals = [row for row in self.of("actual") if row["type"] == "cost"]
         self.actuals = self._actuals()
@@ -166,19 +198,25 @@ class ChainFacts:
         """Return the rows of a role, by key."""
         return self.by_role.get(role, _NONE)
 
+    def journal_of(self, line: Row) -> Row | None:
+        """Return the journal of a journal line; None while it is unknown."""
+        return resolve_reference(self.reference_data, line, "journal")
+
     def _staging(self) -> dict[str | None, list[StagingFacts]]:
         lines = {line.id: line for line in self.of("journal-line")}
         by_actual: dict[str | None, list[StagingFacts]] = {}
         for row in self.of("staging"):
             line = lines.get(row["line"])
-            journal = resolve_reference(self.reference_data, line, "journal") if line is not None else None
-            by_actual.setdefault(row["actual"], []).append(StagingFacts(row, line, journal))
+            journal = self.journal_of(line) if line is not None else None
+            by_actual.setdefault(row["actual"], []).append(StagingFacts(row, line, journal, self.home))
         return by_actual
 
     def _actuals(self) -> list[ActualFacts]:
         """Return the cost actuals that are to reach Finance, with their reversals marked."""
         actuals = {
-            row.id: ActualFacts(row, self.staging.get(row.id, ())) for row in self.cost_actuals if not row["skip_sync"]
+            row.id: ActualFacts(row, self.staging.get(row.id, ()), self.home)
+            for row in self.cost_actuals
+            if not row["skip_sync"]
         }
         for role, first, second in self._corrections():
             correction, original = actuals.get(first), actuals.get(second)

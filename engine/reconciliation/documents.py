@@ -28,6 +28,7 @@ Cause = Literal[
     "processing",
     "unrecoverable",
     "invalid-actual",
+    "posted-in-other-company",
 ]
 
 
@@ -65,7 +66,9 @@ class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A document line: its position, cause and amounts, and the columns of the grids.
 
     `key` is the record key of its line, `document` its name (company and transaction id). `amounts` and `accounting`
-    are None if they cannot be computed. `since` is the time of the last completed step, in microseconds since 1970;
+    are None if they cannot be computed. `booked` is what posting the line put into the account, `cleared` what the
+    postings that it counts took out, `exchange_difference` its reconciled part less that, all in accounting currency;
+    None if unknown. `since` is the time of the last completed step, in microseconds since 1970;
     `evidence` is the event of that step.
     """
 
@@ -102,6 +105,9 @@ class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
     journal_voucher: str | None = None
     posted_date: str | None = None
     findings: tuple[str, ...] = ()
+    booked: int | None = None
+    cleared: int | None = None
+    exchange_difference: int = 0
 
 
 class Finding(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -129,11 +135,41 @@ class Unsynced(msgspec.Struct, frozen=True, array_like=True, gc=False):
     amount: int
 
 
+PostingPart = Literal["posting-without-document", "posted-twice", "posted-in-other-company"]
+"""The parts of an account that consist of postings which no document counts."""
+
+
+class Posting(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A posting of the integration journal: a posted line, or what a voucher shows where no line is seen.
+
+    `key` is the record key of the line, otherwise of the actual or of the staging row. `document` is the key of the
+    document line that counts it; without one, `part` is the part of the account that it is in. `kind` is None if its
+    account is not known. `amount` is what it cleared, in units of 1/10000 of `currency`, the accounting currency of
+    `company` ('' if unknown); None if no event says so. `date` is the day of the roll-forward. `name` is the name of
+    the document that it belongs to, whether that counts it or not.
+    """
+
+    key: str
+    company: str
+    kind: Kind | None
+    document: str | None
+    part: PostingPart | None
+    currency: str | None
+    amount: int | None
+    date: str | None = None
+    voucher: str | None = None
+    project: str | None = None
+    name: str | None = None
+
+
 class Chain(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The decision about one chain: its record keys, documents by key, findings in order, and unsynced actuals."""
+    """The decision about one chain: its record keys, documents by key, findings in order, unsynced actuals, and the
+    postings by key.
+    """
 
     id: str
     members: tuple[str, ...]
     documents: tuple[Document, ...]
     findings: tuple[Finding, ...]
     unsynced: tuple[Unsynced, ...]
+    postings: tuple[Posting, ...] = ()

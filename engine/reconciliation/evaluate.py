@@ -1,67 +1,161 @@
-"""Decide one chain: from its rows to documents with positions, findings and unsynced actuals."""
+"""Decide one family: from its rows to documents with positions, findings, unsynced actuals and postings."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from engine import money
+from engine.chains.families import PARENT, Family
+from engine.chains.links import target
 from engine.chains.records import Row
 from engine.chains.references import ReferenceData
 from engine.reconciliation import findings
+from engine.reconciliation.account_findings import of_account, posted_twice
+from engine.reconciliation.adoption import LINE_ROLES, Detour, adopt, detours_by_line
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
 from engine.reconciliation.document_facts import document_facts
-from engine.reconciliation.documents import Chain, Document, Finding, Unsynced
+from engine.reconciliation.documents import Chain, Document, Finding, Posting, Unsynced
 from engine.reconciliation.fields import DecidedLine, document_of_line
+from engine.reconciliation.kinds import KINDS, Kind
 from engine.reconciliation.positions import Verdict, decide_position, divide
-from engine.reconciliation.unsynced_actuals import unsynced_actuals
+from engine.reconciliation.postings import Postings
+from engine.reconciliation.unsynced_actuals import UnsyncedActual, unsynced_actuals
 
 
-def evaluate(
-    chain: str, rows: Sequence[Row], reference_data: ReferenceData, companies: Collection[str] | None = None
-) -> Chain:
-    """Decide one chain. A pure function of its rows (sorted by key) and of the rows that they refer to.
+def evaluate(family: Family, reference_data: ReferenceData, companies: Collection[str] | None = None) -> Chain:
+    """Decide one family. A pure function of its rows (sorted by key) and of the rows that they refer to.
 
     `companies` are those of the settings, None if all are included (R13, `other-company`).
     """
-    facts = ChainFacts(chain, rows, reference_data)
-    documents: list[Document] = []
-    all_findings: list[Finding] = []
-    owner: DocumentFacts | None = None
-    for line in facts.lines:
-        document = document_facts(facts, line)
-        verdict = decide_position(document, companies)
-        if verdict is None:
-            continue
-        if document.owns_chain:
-            owner = document
-        decided, document_findings = _document(document, verdict)
-        documents.append(decided)
-        all_findings += document_findings
-    of_chain = findings.of_chain(facts, rows, documents[0].document if documents else None)
-    if codes := {finding.code for finding in of_chain if finding.document is not None}:
-        documents[0] = replace(documents[0], findings=tuple(sorted(codes.union(documents[0].findings))))
-    all_findings += of_chain
-    all_findings.sort(key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))))
-    members = tuple([row.key for row in rows])
-    return Chain(chain, members, tuple(documents), tuple(all_findings), tuple(_unsynced(facts, owner)))
+    return _decide(family, reference_data, companies).chain()
 
 
-def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Finding]]:
-    division = divide(facts, verdict)
-    document_findings = findings.of_document(facts, verdict, division)
-    codes = tuple(sorted({finding.code for finding in document_findings}))
-    return document_of_line(DecidedLine(facts, verdict, division, codes)), document_findings
+def unsynced_of(
+    family: Family, reference_data: ReferenceData, companies: Collection[str] | None = None
+) -> Iterator[UnsyncedActual]:
+    """Yield the unsynced actuals of a family: the items of its totals."""
+    for chain, document in _decide(family, reference_data, companies).unsynced:
+        yield from unsynced_actuals(chain, document)
 
 
-def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynced]:
+def _decide(family: Family, reference_data: ReferenceData, companies: Collection[str] | None) -> "_Decision":
+    headers = _headers(family.groups)
+    adopted = adopt(family, reference_data, headers)
+    decision = _Decision(family, reference_data, companies, headers, detours_by_line(adopted.detours))
+    for group in adopted.groups:
+        decision.decide(group)
+    return decision
+
+
+def _headers(groups: Iterable[Sequence[Row]]) -> frozenset[str]:
+    """Return the keys of the headers of itemised expenses: the lines that another line names as its parent. Their cost
+    is that of their lines.
+    """
+    named = set()
+    for group in groups:
+        for row in group:
+            if row.role in LINE_ROLES and (reference := row.map.by_name.get(PARENT)) is not None:
+                token = target(row, reference)
+                if token is not None and token != row.key:
+                    named.add(token)
+    return frozenset(named)
+
+
+class _Decision:
+    """Collects the decisions about the groups of a family."""
+
+    def __init__(
+        self,
+        family: Family,
+        reference_data: ReferenceData,
+        companies: Collection[str] | None,
+        headers: frozenset[str],
+        detours: Mapping[str, Sequence[Detour]],
+    ) -> None:
+        self.family = family
+        self.reference_data = reference_data
+        self.companies = companies
+        self.headers = headers
+        self.detours = detours
+        self.documents: list[Document] = []
+        self.findings: list[Finding] = []
+        self.unsynced: list[tuple[ChainFacts, DocumentFacts | None]] = []
+        self.postings: list[Posting] = []
+        self.kind = _kind(family)
+
+    def chain(self) -> Chain:
+        """Return the decision about the family."""
+        order = sorted(
+            self.findings,
+            key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))),
+        )
+        return Chain(
+            self.family.id,
+            self.family.ids,
+            tuple(sorted(self.documents, key=lambda document: document.key)),
+            tuple(order),
+            tuple(_unsynced(self.unsynced)),
+            tuple(sorted(self.postings, key=lambda posting: posting.key)),
+        )
+
+    def decide(self, rows: Sequence[Row]) -> None:
+        """Decide one group, whose rows are sorted by key."""
+        facts = ChainFacts(rows[0].key, rows, self.reference_data, self.headers)
+        decided: list[tuple[DocumentFacts, Verdict]] = []
+        owner: DocumentFacts | None = None
+        for line in facts.lines:
+            document = document_facts(facts, line)
+            verdict = decide_position(document, self.companies)
+            if verdict is None:
+                continue
+            if document.owns_chain:
+                owner = document
+            decided.append((document, verdict))
+        postings = Postings(facts, decided, self.kind)
+        documents = [self._document(document, verdict, postings) for document, verdict in decided]
+        # A document that is counted without an amount has postings without an amount.
+        unknown = {document.key for document in documents if document.cleared is None}
+        self.postings += [
+            replace(posting, amount=None) if posting.document in unknown else posting for posting in postings.postings
+        ]
+        of_group = findings.of_chain(facts, rows, documents[0].document if documents else None)
+        if codes := {finding.code for finding in of_group if finding.document is not None}:
+            documents[0] = replace(documents[0], findings=tuple(sorted(codes.union(documents[0].findings))))
+        self.documents += documents
+        self.findings += of_group
+        self.unsynced.append((facts, owner))
+
+    def _document(self, facts: DocumentFacts, verdict: Verdict, postings: Postings) -> Document:
+        division = divide(facts, verdict)
+        counted = postings.of(facts.line.key)
+        line = DecidedLine(facts, verdict, division, counted)
+        found = findings.of_document(facts, verdict, division)
+        found += of_account(facts, division, counted, line.exchange_difference, self.detours.get(facts.line.key, ()))
+        found += [posted_twice(facts, row) for row in postings.further_lines(facts)]
+        line.finding_codes = tuple(sorted({finding.code for finding in found}))
+        self.findings += found
+        return document_of_line(line)
+
+
+def _kind(family: Family) -> Kind | None:
+    """Return the account of a family: the kind of its documents and Dataverse records, deleted ones too, if they are of
+    one kind.
+    """
+    roles = {row.role for rows in (*family.groups, family.gone) for row in rows}
+    kinds = [kind.code for kind in KINDS.values() if kind.line_role in roles or kind.record_role in roles]
+    return kinds[0] if len(kinds) == 1 else None
+
+
+def _unsynced(groups: Iterable[tuple[ChainFacts, DocumentFacts | None]]) -> list[Unsynced]:
     """Return the totals of the unsynced actuals.
 
     An actual whose amount is unknown, or would make the sum exceed the limit, is counted without amount.
     """
     totals: dict[tuple[str, str | None], list[int]] = {}
-    for actual in unsynced_actuals(chain, document):
-        total = totals.setdefault((actual.company, actual.currency), [0, 0])
-        total[0] += 1
-        amount = total[1] + (actual.amount or 0)
-        total[1] = amount if money.fits(amount) else total[1]
+    for chain, document in groups:
+        for actual in unsynced_actuals(chain, document):
+            total = totals.setdefault((actual.company, actual.currency), [0, 0])
+            total[0] += 1
+            amount = total[1] + (actual.amount or 0)
+            total[1] = amount if money.fits(amount) else total[1]
     return [Unsynced(company, currency, *total) for (company, currency), total in sorted(totals.items(), key=str)]

@@ -56,6 +56,7 @@ LABELS: Final[dict[str, str]] = {
     "processing": "Posting in progress",
     "unrecoverable": "Unrecoverable in Finance",
     "invalid-actual": "Invalid actual",
+    "posted-in-other-company": "Posted in another company",
     # Shown in place of a cause that may not be claimed (R21).
     "not-observed": "Not observed",
     "feed-silent": "Feed silent",
@@ -85,6 +86,13 @@ LABELS: Final[dict[str, str]] = {
     "orphan-in-finance": "No actual in Dataverse",
     "orphan-journal-line": "Journal line without staging",
     "not-written-back": "Voucher not synced back",
+    "posted-twice": "Posted twice",
+    "record-deleted-after-posting": "Record deleted after posting",
+    "link-changed-after-posting": "Link changed after posting",
+    "cleared-amount-differs": "Cleared amount differs",
+    "cleared-amount-assumed": "Cleared amount assumed",
+    "written-back-twice": "Written back twice",
+    "company-differs": "Company differs",
     "header-before-lines": "Invoice without lines",
     "ambiguous-link": "Ambiguous key",
     "unknown-value": "Unknown value",
@@ -152,6 +160,12 @@ CAUSES: Final[dict[str, Words]] = {
         "The staging row names an integration journal line.",
         "The line was not found: it was deleted, or has not been read yet.",
         "Run Import from staging again. Deleted lines are re-created.",
+    ),
+    "posted-in-other-company": Words(
+        "The actual is in the staging table of another company, and is posted there.",
+        "The account of this company is not cleared.",
+        "Reverse the posting in the other company and send the actual to the right one, or settle it between the two "
+        "companies by a journal. Post nothing again before that.",
     ),
     "draft": Words(
         "The integration journal line is a draft.",
@@ -227,6 +241,11 @@ LEFT: Final[dict[str, Words]] = {
         "{amount} of the document is left on the account: the actuals add up to another amount.",
         "Find out which amount is correct, and correct the other one by a new transaction, since both are posted.",
     ),
+    "reconciled-with-exchange-difference": Words(
+        "Its actuals are posted by the integration journal.",
+        "{amount} is left on the account: the posting cleared another amount in accounting currency than was booked.",
+        "Post the exchange difference by a journal.",
+    ),
 }
 """The explanation of a reconciled document that leaves an amount on the account."""
 
@@ -297,6 +316,43 @@ FINDINGS: Final[dict[str, Words]] = {
         "The actual has its journal line.",
         "This is another line of it.",
         "Delete this line in Finance, or reverse it if it is posted.",
+    ),
+    "posted-twice": Words(
+        "The actual has a posted journal line.",
+        "This is another posted line of it, with voucher {voucher}: the cost was cleared twice.",
+        "Reverse one of the two postings in Finance. Do not delete the line.",
+    ),
+    "record-deleted-after-posting": Words(
+        "The document is cleared by a posted journal line.",
+        "The row {id} of {table}, which led to it, was deleted afterwards.",
+        "No action for the account: what is posted stays posted. Find out who deleted the row, and restore it if other "
+        "reports need it. Do not create the cost again.",
+    ),
+    "link-changed-after-posting": Words(
+        "The document is cleared by a posted journal line.",
+        "A link of the row {id} of {table}, which led to it, was changed afterwards.",
+        "No action for the account: what is posted stays posted. Correct the link if the change was a mistake. "
+        "Do not create the cost again.",
+    ),
+    "cleared-amount-differs": Words(
+        "The actuals of the document come to {reconciled} {currency}.",
+        "Their posted journal lines cleared {cleared} {currency}.",
+        "Compare the journal line with the actual, and correct the difference by a journal.",
+    ),
+    "cleared-amount-assumed": Words(
+        "The actual is posted.",
+        "No event says which amount its posting took out of the account: the amount that was booked is assumed.",
+        "Send the integration journal line or the staging row again, so that its amount is known.",
+    ),
+    "written-back-twice": Words(
+        "The journal line is posted.",
+        "Two staging rows of it carry unlike accounting amounts. The one with the voucher of the line counts.",
+        "Compare the amounts with the voucher in Finance.",
+    ),
+    "company-differs": Words(
+        "The journal line is posted in {line_company}.",
+        "Its staging row is in {staging_company}. The company of the line counts.",
+        "Find out in which company it was posted, and correct the staging row.",
     ),
     "orphan-in-dataverse": Words(
         "Dataverse has a record with the Finance id {external_id}.",
@@ -413,10 +469,17 @@ def _words(document: Document, translate: Translate) -> Words:
         return _translated(document.excluded, EXCLUDED[document.excluded], translate)
     amounts = document.amounts
     if document.position == "reconciled" and amounts is not None and amounts.difference:
-        words = _translated("reconciled-with-difference", LEFT["reconciled-with-difference"], translate)
-        left = f"{money.text(amounts.difference, document.currency)} {document.currency or ''}".strip()
-        return Words(words.seen, words.missing.format_map({"amount": left}), words.do)
+        return _left("reconciled-with-difference", amounts.difference, document.currency, translate)
+    if document.position == "reconciled" and document.exchange_difference:
+        currency = document.accounting_currency
+        return _left("reconciled-with-exchange-difference", document.exchange_difference, currency, translate)
     return _translated(document.position, POSITIONS[document.position], translate)
+
+
+def _left(code: str, amount: int, currency: str | None, translate: Translate) -> Words:
+    words = _translated(code, LEFT[code], translate)
+    left = f"{money.text(amount, currency)} {currency or ''}".strip()
+    return Words(words.seen, words.missing.format_map({"amount": left}), words.do)
 
 
 def _translated(code: str, words: Words, translate: Translate) -> Words:

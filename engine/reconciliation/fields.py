@@ -20,6 +20,7 @@ from engine.reconciliation.chain_facts import DocumentFacts, StagingFacts
 from engine.reconciliation.documents import PART_NAMES, Document
 from engine.reconciliation.kinds import DocumentKind
 from engine.reconciliation.positions import Division, Verdict
+from engine.reconciliation.postings import Counted
 
 ValueType = Literal["key", "text", "date", "time", "amount", "decimal", "integer", "flag", "codes", "status", "object"]
 """The type of a value: `key` is a name that sorts bytewise; `date` is `YYYY-MM-DD`; `time` is in microseconds since
@@ -31,21 +32,44 @@ findings; `status` is a cause, an exclusion or a position. An `object` is in the
 class DecidedLine:
     """A Finance line after its decision: what the fields of its document are read from.
 
-    `finding_codes` are the codes of its findings, in order, without repetition.
+    `counted` are the postings that it counts, `finding_codes` the codes of its findings, in order, without repetition.
     """
 
-    def __init__(
-        self, facts: DocumentFacts, verdict: Verdict, division: Division, finding_codes: tuple[str, ...]
-    ) -> None:
+    finding_codes: tuple[str, ...] = ()
+
+    def __init__(self, facts: DocumentFacts, verdict: Verdict, division: Division, counted: Counted) -> None:
         self.facts = facts
         self.verdict = verdict
         self.division = division
-        self.finding_codes = finding_codes
+        self.counted = counted
+        self.in_account = verdict.position not in ("excluded", "not-posted")
         self.line: Row = facts.line
         # The staging row whose journal line the grids show: that of the deciding actual.
         self.staging: StagingFacts | None = verdict.deciding.most_advanced if verdict.deciding is not None else None
         self.journal_line: Row | None = self.staging.line if self.staging is not None else None
         self.journal: Row | None = self.staging.journal if self.staging is not None else None
+
+    @cached_property
+    def booked(self) -> int | None:
+        """What posting the line put into the account, in accounting currency: 0 for a document outside every sum. None
+        if that, or what its postings cleared, is unknown.
+        """
+        if not self.in_account:
+            return 0
+        return self.facts.accounting_amount if self.counted.amount is not None else None
+
+    @property
+    def cleared(self) -> int | None:
+        """What its postings took out of the account; None if that, or what it booked, is unknown."""
+        return self.counted.amount if self.booked is not None else None
+
+    @cached_property
+    def exchange_difference(self) -> int:
+        """The reconciled part in accounting currency less what the postings cleared; 0 if either is unknown."""
+        accounting, cleared = self.division.accounting, self.cleared
+        if not self.in_account or accounting is None or cleared is None:
+            return 0
+        return accounting.reconciled - cleared
 
     @cached_property
     def vendor(self) -> Row | None:
@@ -216,6 +240,24 @@ FIELDS: Final = (
         group="accounting",
         currency="accounting_currency",
         filtered=False,
+    ),
+    *(
+        DocumentField(
+            name=name,
+            type="amount",
+            read=read,
+            currency="accounting_currency",
+            required=name == "exchange_difference",
+            filtered=False,
+            title=title,
+            width=13,
+            visible=False,
+        )
+        for name, title, read in (
+            ("booked", "Booked", lambda line: line.booked),
+            ("cleared", "Cleared", lambda line: line.cleared),
+            ("exchange_difference", "Exchange and posting differences", lambda line: line.exchange_difference),
+        )
     ),
     DocumentField(
         name="date",

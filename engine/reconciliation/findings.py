@@ -267,7 +267,7 @@ def _duplicate_rows(findings: _Findings, facts: DocumentFacts, actual: ActualFac
     if best is None:
         return
     for item in actual.staging:
-        if item is not best:
+        if item.row.key != best.row.key:
             findings.add("duplicate-staging-row", item.row, facts.name)
     others = [item.line for item in actual.staging if item.line is not None and item is not best]
     lines = {line.key: line for line in ([best.line] if best.line is not None else []) + others}
@@ -278,7 +278,7 @@ def _duplicate_rows(findings: _Findings, facts: DocumentFacts, actual: ActualFac
 def _not_written_back(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
     """Posted in Finance, but the actual has no voucher (R22; defect 480962 in `docs/domain/documents.md` §0)."""
     for actual in facts.actuals:
-        if actual.posted and not actual.row["voucher"]:
+        if actual.posted and not actual.row["voucher"] and actual.row.gone is None:
             vouchers = [row["voucher"] for row in _copies(actual) if row["voucher"]]
             findings.add(
                 "not-written-back",

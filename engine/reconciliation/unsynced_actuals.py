@@ -1,14 +1,11 @@
 """Actuals, cost and sales, that are to be sent to Finance and have no staging row (R32)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 from engine import money
 from engine.chains.records import Row
-from engine.chains.references import ReferenceData
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
-from engine.reconciliation.document_facts import document_facts
-from engine.reconciliation.documents import Chain
 
 
 class UnsyncedActual(NamedTuple):
@@ -28,7 +25,7 @@ class UnsyncedActual(NamedTuple):
 def unsynced_actuals(chain: ChainFacts, document: DocumentFacts | None) -> Iterator[UnsyncedActual]:
     """Yield the unsynced actuals of a chain, by key. `document` is the document that owns them, if any."""
     for row in chain.of("actual"):
-        if row["skip_sync"] or row["type"] is None or chain.staging.get(row.id):
+        if row.gone is not None or row["skip_sync"] or row["type"] is None or chain.staging.get(row.id):
             continue
         company = row.company or (document.line.company if document is not None else None)
         if company is None:
@@ -36,14 +33,6 @@ def unsynced_actuals(chain: ChainFacts, document: DocumentFacts | None) -> Itera
         ledger = chain.reference_data.directory.company(company)
         currency = ledger.currency if ledger is not None else None
         yield UnsyncedActual(row, document, company, currency, _accounting_amount(chain, row, currency, document))
-
-
-def unsynced_actuals_of(decided: Chain, rows: Sequence[Row], reference_data: ReferenceData) -> Iterator[UnsyncedActual]:
-    """Yield the unsynced actuals of a decided chain, from its rows: the items of its totals."""
-    facts = ChainFacts(decided.id, rows, reference_data)
-    # The first line owns the actuals, unless it is a draft and so not a document.
-    owner = {line.key for line in facts.lines[:1]}.intersection(document.key for document in decided.documents)
-    return unsynced_actuals(facts, document_facts(facts, facts.lines[0]) if owner else None)
 
 
 def _accounting_amount(chain: ChainFacts, row: Row, currency: str | None, document: DocumentFacts | None) -> int | None:

@@ -16,7 +16,7 @@ from engine.errorlog.lifecycle import Deletion, subject_of
 from engine.events.facts import UNDATED, Change, Heartbeat, ProcessMessage
 from engine.events.notices import RereadRequest
 from engine.mapping.compiler import EntityMap
-from engine.reconciliation.documents import Chain, Document, Finding
+from engine.reconciliation.documents import Chain, Document, Finding, Posting
 from engine.serialization import document_json
 from engine.sync.attempts import Request
 from store.operational.pins import setting_name
@@ -26,10 +26,14 @@ from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.projection.recent_cache import RecentCache
 from store.projection.tile_totals import (
     SUMMED,
+    PostingKey,
+    PostingTotal,
     ReconciliationKey,
     TotalKey,
     Totals,
     contribution,
+    posting_key,
+    posting_total,
     reconciliation_key,
     total_key,
     views_of,
@@ -40,6 +44,7 @@ from store.schema.document_columns import document_row
 
 _json = msgspec.json.Encoder().encode
 _NO_TOTALS: Final = Totals()
+_WIDTH: Final = len(Totals.__struct_fields__)
 # Indexes of columns of the table `notices`.
 _NOTICED: Final = 4
 _ANSWERED: Final = 5
@@ -206,6 +211,7 @@ def _plan_decisions(plan: Plan, rows: ReadYourWrites) -> None:
         links_removed=projection.links_removed,
         totals=_plan_totals(plan, rows, old_documents, new_documents),
         reconciliations=_plan_reconciliations(plan, rows, old_documents, new_documents),
+        postings=_plan_postings(plan, rows, old, new),
     )
 
 
@@ -287,6 +293,41 @@ def _plan_reconciliations(
     return amounts
 
 
+def _plan_postings(
+    plan: Plan, rows: ReadYourWrites, old: Mapping[str, Chain], new: Mapping[str, Chain]
+) -> dict[PostingKey, PostingTotal]:
+    """Write the postings of these chains and their materialised totals. Return the totals that change."""
+    before = {posting.key: (posting, chain.id) for chain in old.values() for posting in chain.postings}
+    after = {posting.key: (posting, chain.id) for chain in new.values() for posting in chain.postings}
+    changed = sorted(
+        _posting_row(posting, chain) for key, (posting, chain) in after.items() if before.get(key) != (posting, chain)
+    )
+    plan.insert(tables.postings, [row for row in changed if row[0] not in before])
+    plan.upsert(tables.postings, [row for row in changed if row[0] in before])
+    plan.delete(tables.postings, ["key"], [(key,) for key in before if key not in after])
+    changes: dict[PostingKey, PostingTotal] = {}
+    for sign, postings in ((1, after), (-1, before)):
+        for posting, _ in postings.values():
+            key = posting_key(posting)
+            changes[key] = changes.get(key, PostingTotal()).plus(posting_total(posting), sign)
+    changes = {key: change for key, change in changes.items() if any(change)}
+    stored = _stored(plan.projection.cache.postings, changes.keys(), rows.postings)
+    totals = {key: stored.get(key, PostingTotal()).plus(change) for key, change in changes.items()}
+    kept = [(*key, *total[:-1], str(total.amount)) for key, total in totals.items() if total.postings]
+    plan.upsert(tables.posting_totals, kept)
+    plan.delete(tables.posting_totals, PostingKey._fields, [key for key, total in totals.items() if not total.postings])
+    return totals
+
+
+def _posting_row(posting: Posting, chain: str) -> tuple[Any, ...]:
+    kind, document, part = posting.kind or "", posting.document or "", posting.part or ""
+    return (
+        *(posting.key, chain, posting.company, kind, document, part),
+        *(posting.currency or "", posting.amount, posting.date or ""),
+        *(posting.voucher, posting.project, posting.name),
+    )
+
+
 def _stored(cache: RecentCache[K, V], keys: Set[K], read: Callable[[Set[K]], dict[K, V]]) -> dict[K, V]:
     """Return the stored values of these keys: from the cache, else by `read`."""
     cached = {key: value for key in keys if (value := cache.get(key)) is not None}
@@ -301,7 +342,7 @@ def _contributions(documents: Documents) -> dict[TotalKey, list[tuple[int, ...]]
 
 
 def _added(contributions: list[tuple[int, ...]] | None) -> Iterable[int]:
-    return map(sum, zip(*contributions, strict=True)) if contributions else repeat(0, 12)
+    return map(sum, zip(*contributions, strict=True)) if contributions else repeat(0, _WIDTH)
 
 
 def _plan_findings(

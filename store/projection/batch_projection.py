@@ -6,11 +6,12 @@ A projection works on copies. `ProjectionCache`, which outlives the batch, is up
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from engine.chains import links
+from engine.chains.families import Family, Group, Lineage, families, parent_prefixes
 from engine.chains.records import Record, Row, first_record, merge, record_key
 from engine.chains.references import Directory
 from engine.events.facts import Change
@@ -34,9 +35,22 @@ class _Members(msgspec.Struct, array_like=True, gc=False):
     members: list[str]
 
 
+class ChainInputs(NamedTuple):
+    """The current rows of a chain, the records that its result depends on (its own, and those they point to), and its
+    family.
+    """
+
+    rows: list[Row]
+    records: list[Record]
+    family: Family
+
+
 _decode_chain = msgspec.msgpack.Decoder(Chain).decode
 _decode_members = msgspec.msgpack.Decoder(_Members).decode
 encode: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
+
+_EVIDENCE: Final = frozenset({"journal-line", "staging", "actual"})
+"""The roles whose deleted rows show that something was posted."""
 
 # First characters of references and offers; identity links start with a letter.
 _REFERENCES: Final = frozenset("+=0123456789")
@@ -82,7 +96,8 @@ class BatchProjection:
         self._dirty: set[str] = set()
         self._before: dict[str, Record | None] = {}
         self._to_link: set[str] = set()
-        self._groups: list[list[str]] = []
+        self._families: list[Group] = []
+        self._parents = tuple(parent_prefixes(maps))
 
     # --- merge -------------------------------------------------------------------------------------------------------
 
@@ -154,19 +169,25 @@ class BatchProjection:
         moved = {key for key, old in before.items() if old is None or not self._keeps_links(old, self.records[key])}
         self._derive(moved | self._to_link, before)
         self._include_touched()
+        self._include_itemised(moved | self._to_link)
         members = self._load_members()
         records = self.records
-        present = {key: record for key in sorted(members) if (record := records[key]).exists}
-        for key in members - present.keys():
+        known = {key: record for key in sorted(members) if (record := records[key]).exists or record.trails}
+        present = {key: record for key, record in known.items() if record.exists}
+        groups = links.components(present, self.maps)
+        self._families = [family for family in families(groups, known, self.maps) if self._is_kept(family)]
+        for family in self._families:
+            for key in family.members:
+                if records[key].chain != family.members[0]:
+                    self._modifiable(key).chain = family.members[0]
+        for key in members.difference(*(family.members for family in self._families)):
             if records[key].chain is not None:
                 self._modifiable(key).chain = None
-        self._groups = links.components(present, self.maps)
-        for group in self._groups:
-            chain = group[0]
-            for key in group:
-                if records[key].chain != chain:
-                    self._modifiable(key).chain = chain
         self._load_references(present)
+
+    def _is_kept(self, family: Group) -> bool:
+        """Return True if a family has existing rows, or deleted ones that may show a posting."""
+        return bool(family.groups) or any(self._map(self.records[key]).role.name in _EVIDENCE for key in family.members)
 
     def _keeps_links(self, old: Record, new: Record) -> bool:
         """Return True if no column that a link reads has changed, so that the chain needs re-evaluation but no
@@ -174,7 +195,7 @@ class BatchProjection:
 
         Most updates are of this kind.
         """
-        if old.chain is None or not new.exists:
+        if old.chain is None or not new.exists or old.former != new.former:
             return False
         before, after = old.values, new.values
         for column in self._map(new).link_columns:
@@ -215,13 +236,14 @@ class BatchProjection:
         self._rows[key] = row
         joins = links.joins(row) if row is not None else []
         refers = links.refers(row) if row is not None else []
+        trails = self._trails(record, entity_map, joins)
         old_refers = record.refers
-        if joins != record.joins or refers != old_refers:
-            self._note_links(key, record.joins + old_refers, joins + refers)
+        if joins != record.joins or refers != old_refers or trails != record.trails:
+            self._note_links(key, record.joins + old_refers + record.trails, joins + refers + trails)
             if entity_map.offers:
                 self._offers_changed.update(token for token in old_refers + refers if token[0] == "+")
             record = self._modifiable(key)
-            record.joins, record.refers = joins, refers
+            record.joins, record.refers, record.trails = joins, refers, trails
         if entity_map.role.chained:
             self._loose.add(key)
             if record.chain is not None:
@@ -233,6 +255,11 @@ class BatchProjection:
         if old is not None and self._is_equivalent(old, record, entity_map):
             return set()
         return {key, *(links.pointer_to(token) for token in (*old_refers, *refers) if token[0] == "+")}
+
+    def _trails(self, record: Record, entity_map: EntityMap, joins: list[str]) -> list[str]:
+        if not entity_map.role.chained or (record.exists and not record.former and not self.directory.has_renamed):
+            return []
+        return links.trails(record, entity_map, joins, self.directory.codes)
 
     def _is_equivalent(self, old: Record, new: Record, entity_map: EntityMap) -> bool:
         """Return True if a referenced row gives its dependents the same values as before. The event of an invoice
@@ -276,6 +303,16 @@ class BatchProjection:
         members.update(record for _, record in self.rows.links(touched))
         self._include(members | self._family(self._open_heads(touched)))
 
+    def _include_itemised(self, keys: Iterable[str]) -> None:
+        """Find the lines of the headers, and the headers of the lines, of itemised expenses among these records."""
+        headers = {key for key in keys if key.startswith(self._parents)} if self._parents else set()
+        if headers:
+            members = {line for _, line in self.rows.links(headers)}
+            for token, line in self.links_added | self.links_removed:
+                if token.startswith(self._parents):
+                    members |= {token, line}
+            self._include(members)
+
     def _load_members(self) -> set[str]:
         """Load and return the records of every chain to evaluate, with the whole family of each id without a company.
 
@@ -286,7 +323,12 @@ class BatchProjection:
             self._load_chains(self._dirty)
             members = self._members() | self._loose
             self._load(members)
-            heads = {token for key in members for token in self.records[key].joins if token[-1] == "|"} - families
+            heads = {
+                token
+                for key in members
+                for token in (*self.records[key].joins, *self.records[key].trails)
+                if token[-1] == "|"
+            } - families
             if not heads:
                 return members
             families |= heads
@@ -327,13 +369,31 @@ class BatchProjection:
     # --- detect ------------------------------------------------------------------------------------------------------
 
     def detect(self) -> None:
-        """Evaluate each group of `match`: positions, causes, amounts and findings (missing actuals, missing journal
+        """Evaluate each family of `match`: positions, causes, amounts and findings (missing actuals, missing journal
         lines, differences); and the referenced rows that changed.
         """
-        for group in self._groups:
-            rows = [row for key in group if (row := self.row(key)) is not None]
-            self.new_chains[group[0]] = evaluate(group[0], rows, self, self.companies)
+        for family in self._families:
+            self.new_chains[family.members[0]] = evaluate(self._family_of(family), self, self.companies)
         self.reference_findings = list(self._find_in_references())
+
+    def _family_of(self, group: Group) -> Family:
+        """Return the rows of a family."""
+        rows = self.row
+        if len(group.groups) == 1 and len(group.members) == len(group.groups[0]):
+            gone = []
+            groups = [[row for key in group.members if (row := rows(key)) is not None]]
+        else:
+            groups = [[row for key in keys if (row := rows(key)) is not None] for keys in group.groups]
+            deleted = [record for key in group.members if not (record := self.records[key]).exists]
+            last = [links.last_row(record, self._map(record), self.directory.owner) for record in deleted]
+            gone = [row for row in last if row is not None]
+        return Family(
+            tuple(group.members),
+            groups,
+            gone,
+            any(self.records[key].trails for key in group.members),
+            lambda: Lineage({key: self.records[key] for key in group.members}, self.maps, self.directory.codes),
+        )
 
     def _find_in_references(self) -> Iterator[tuple[str, list[Finding]]]:
         """Yield the findings of referenced rows that changed, by record key."""
@@ -435,10 +495,8 @@ class BatchProjection:
         for offer in offers:
             self._offers[offer].sort()
 
-    def chain_inputs(self, chains: Iterable[str]) -> dict[str, tuple[list[Row], list[Record]]]:
-        """Return, by chain, its current rows and the records that its result depends on: its own, and those they point
-        to.
-        """
+    def chain_inputs(self, chains: Iterable[str]) -> dict[str, ChainInputs]:
+        """Return the inputs of each of these chains."""
         self._load_chains(chains)
         members = {chain: _decode_members(body).members for chain, body in self.old_chains.items()}
         keys = {key for own in members.values() for key in own}
@@ -453,7 +511,13 @@ class BatchProjection:
                 dependencies |= self._targets(
                     {token for key in dependencies if (record := self.records.get(key)) for token in record.refers}
                 )
-            inputs[chain] = rows, [record for key in sorted(dependencies) if (record := self.records.get(key))]
+            known = {key: self.records[key] for key in own if key in self.records}
+            groups = links.components({key: present[key] for key in own if key in present}, self.maps)
+            inputs[chain] = ChainInputs(
+                rows,
+                [record for key in sorted(dependencies) if (record := self.records.get(key))],
+                self._family_of(Group(sorted(known), groups)),
+            )
         return inputs
 
     def row(self, key: str) -> Row | None:

@@ -6,7 +6,7 @@ from engine.chains.references import Directory
 from engine.mapping.compiler import Maps
 from store.projection.read_your_writes import ReadYourWrites
 from store.projection.recent_cache import RecentCache
-from store.projection.tile_totals import ReconciliationKey, TotalKey, Totals
+from store.projection.tile_totals import PostingKey, PostingTotal, ReconciliationKey, TotalKey, Totals
 
 
 class ProjectionCache:
@@ -21,6 +21,7 @@ class ProjectionCache:
         self.offers: RecentCache[str, list[str]] = RecentCache(records // 4)
         self.totals: RecentCache[TotalKey, Totals] = RecentCache(records)
         self.reconciliations: RecentCache[ReconciliationKey, int] = RecentCache(records)
+        self.postings: RecentCache[PostingKey, PostingTotal] = RecentCache(records)
         self.resident: dict[str, Row] = {}
         self.directory = Directory()
         self.waiting: set[str] = set()

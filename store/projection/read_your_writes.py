@@ -14,7 +14,7 @@ from sqlalchemy import select as select_of
 from engine.chains import links
 from engine.chains.records import Record
 from engine.mapping.compiler import EntityMap
-from store.projection.tile_totals import ReconciliationKey, TotalKey, Totals
+from store.projection.tile_totals import PostingKey, PostingTotal, ReconciliationKey, TotalKey, Totals
 from store.schema import tables
 from store.schema.bulk_sql import select, select_keys, select_limited, select_ranges
 
@@ -34,6 +34,7 @@ class UncommittedWrites(msgspec.Struct):
     links_removed: Collection[Link] = frozenset()
     totals: Mapping[TotalKey, Totals] = {}
     reconciliations: Mapping[ReconciliationKey, int] = {}
+    postings: Mapping[PostingKey, PostingTotal] = {}
     notices: Mapping[str, tuple[Any, ...]] = {}
     _added: dict[str, list[str]] | None = None
 
@@ -135,6 +136,14 @@ class ReadYourWrites:
         for *key, amount in select_keys(self._connection, tables.reconciliations, missing):
             amounts[ReconciliationKey(*key)] = int(amount)
         return amounts
+
+    def postings(self, keys: Collection[PostingKey]) -> dict[PostingKey, PostingTotal]:
+        """Return the materialised totals of postings that exist under these keys."""
+        totals = {key: total for key in keys if (total := self._uncommitted.postings.get(key)) is not None}
+        missing = [key for key in keys if key not in totals]
+        for *key, postings, unknown, amount in select_keys(self._connection, tables.posting_totals, missing):
+            totals[PostingKey(*key)] = PostingTotal(postings, unknown, int(amount))
+        return totals
 
     def notices(self, keys: Collection[str]) -> dict[str, tuple[Any, ...]]:
         """Return the rows of the table `notices` that exist under these keys."""

@@ -10,7 +10,7 @@ import msgspec
 
 from engine.errors import StoreError
 from engine.events.facts import moment
-from engine.reconciliation.documents import Amounts, Document
+from engine.reconciliation.documents import Amounts, Document, Posting
 
 View = Literal["missing-actuals", "missing-journal-lines", "all", "reconciled"]
 
@@ -49,15 +49,17 @@ def views_of(document: Document) -> int:
         bits |= MISSING_JOURNAL_LINES
     if document.position == "reconciled":
         bits |= RECONCILED
-    if document.amounts is None or document.accounting is None:
+    if document.amounts is None or document.accounting is None or document.booked is None:
         bits |= NOT_COMPUTABLE
     return bits
 
 
 class Totals(msgspec.Struct, gc=False):
-    """Numbers of documents and exact totals of their amounts, in both currencies (units of 1/10000).
+    """Numbers of documents and exact totals of their amounts, in both currencies (units of 1/10000). `unsettled` is the
+    number of those that leave something on the account.
 
-    Amounts are in transaction currency; those named `accounting_` are in accounting currency.
+    Amounts are in transaction currency; those named `accounting_`, `booked`, `cleared` and `exchange_difference` are in
+    accounting currency.
     """
 
     documents: int = 0
@@ -72,6 +74,11 @@ class Totals(msgspec.Struct, gc=False):
     accounting_missing_journal_line: int = 0
     accounting_reconciled: int = 0
     accounting_difference: int = 0
+    with_exchange_difference: int = 0
+    booked: int = 0
+    cleared: int = 0
+    exchange_difference: int = 0
+    unsettled: int = 0
 
     @property
     def accounting_unreconciled(self) -> int:
@@ -115,6 +122,7 @@ class TotalKey(msgspec.Struct, frozen=True, gc=False):
     accounting_currency: str
     position: str
     cause: str
+    """Its cause, or why it is excluded; '' if neither."""
 
 
 def total_key(document: Document) -> TotalKey:
@@ -127,7 +135,7 @@ def total_key(document: Document) -> TotalKey:
         document.currency or "",
         document.accounting_currency or "",
         document.position,
-        document.cause or "",
+        document.cause or document.excluded or "",
     )
 
 
@@ -167,4 +175,67 @@ def contribution(document: Document) -> tuple[int, ...]:
         accounting.missing_journal_line,
         accounting.reconciled,
         accounting.difference,
+        1 if document.exchange_difference else 0,
+        document.booked or 0,
+        document.cleared or 0,
+        document.exchange_difference,
+        1 if _is_unsettled(document) else 0,
     )
+
+
+def _is_unsettled(document: Document) -> bool:
+    """Return True if a document in the sums leaves anything on the account, or if that is unknown."""
+    accounting = document.accounting
+    if accounting is None or document.amounts is None or document.booked is None:
+        return document.position not in ("excluded", "not-posted")
+    return any(
+        (
+            accounting.missing_actual,
+            accounting.missing_journal_line,
+            accounting.difference,
+            document.exchange_difference,
+        )
+    )
+
+
+COUNTS: Final = ("documents", "with_difference", "with_exchange_difference", "unsettled")
+"""The fields of `Totals` that are numbers of documents; all others are sums of columns of the same name."""
+
+GRID_AMOUNTS: Final = Totals.__struct_fields__[2:12]
+"""The fields that the totals of a grid show: the parts in both currencies."""
+
+
+class PostingKey(NamedTuple):
+    """Key of materialised totals of postings: '' for a company, account, currency or day that is not known, and for the
+    part of postings that a document counts.
+    """
+
+    company: str
+    kind: str
+    part: str
+    currency: str
+    day: str
+
+
+class PostingTotal(NamedTuple):
+    """A number of postings, how many of them without a known amount, and what they cleared (units of 1/10000)."""
+
+    postings: int = 0
+    unknown: int = 0
+    amount: int = 0
+
+    def plus(self, other: "PostingTotal", sign: int = 1) -> "PostingTotal":
+        """Return the sum, or the difference for a sign of -1."""
+        return PostingTotal(*(own + sign * more for own, more in zip(self, other, strict=True)))
+
+
+def posting_key(posting: Posting) -> PostingKey:
+    """Return the key of the totals that include a posting."""
+    return PostingKey(
+        posting.company, posting.kind or "", posting.part or "", posting.currency or "", posting.date or ""
+    )
+
+
+def posting_total(posting: Posting) -> PostingTotal:
+    """Return what a posting adds to its total."""
+    return PostingTotal(1, 0, posting.amount) if posting.amount is not None else PostingTotal(1, 1, 0)

@@ -140,6 +140,7 @@ class Writer:
         self._cache.chains.invalidate(plan.uncommitted.deleted_chains)
         self._cache.totals.update(plan.uncommitted.totals)
         self._cache.reconciliations.update(plan.uncommitted.reconciliations)
+        self._cache.postings.update(plan.uncommitted.postings)
         self._sources.update(plan.sources)
         for key, notice in plan.uncommitted.notices.items():
             (self._cache.waiting.add if is_waiting(notice) else self._cache.waiting.discard)(key)

@@ -54,19 +54,23 @@ def _records(connection: Connection) -> Iterator[dict[str, Any]]:
             },
             "joins": record.joins,
             "refers": record.refers,
-            **_former(record),
+            **_past(record),
         }
 
 
-def _former(record: Record) -> dict[str, Any]:
-    """Return the former values of link columns; nothing for a record without."""
-    if not record.former:
-        return {}
+def _past(record: Record) -> dict[str, Any]:
+    """Return the former values of link columns, the identity values that follow from them, and what a deleted row said;
+    nothing for a record without.
+    """
     former = {
         column: [{"value": item.value, "by": _event(item.evidence)} for item in values]
         for column, values in sorted(record.former.items())
     }
-    return {"former": former, **({"crowded": record.crowded} if record.crowded else {})}
+    hidden = {
+        column: {"value": item.value, "by": _event(item.evidence)} for column, item in sorted(record.hidden.items())
+    }
+    past = {"former": former, "crowded": record.crowded, "hidden": hidden, "trails": record.trails}
+    return {name: value for name, value in past.items() if value}
 
 
 def _chains(connection: Connection) -> Iterator[dict[str, Any]]:
@@ -79,6 +83,7 @@ def _chains(connection: Connection) -> Iterator[dict[str, Any]]:
             "documents": [_document(document) for document in chain.documents],
             "findings": [_finding(finding) for finding in chain.findings],
             "not_synced_to_finance": [msgspec.to_builtins(item) for item in chain.unsynced],
+            "postings": [msgspec.structs.asdict(posting) for posting in chain.postings],
         }
 
 
@@ -98,6 +103,8 @@ def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
         (tables.documents, "document_row"),
         (tables.totals, "total"),
         (tables.reconciliations, "reconciliation"),
+        (tables.postings, "posting"),
+        (tables.posting_totals, "posting_total"),
         (tables.sources, "source"),
         (tables.links, "link"),
     ):

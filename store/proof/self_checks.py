@@ -1,17 +1,35 @@
 """Self-checks of a store: whether materialised totals match the documents, and the backlog of the outbox."""
 
 from collections.abc import Hashable, Iterable, Iterator
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, func, or_, select, text
 
-from store.projection.tile_totals import BITS, SUMMED, ReconciliationKey, TotalKey, Totals, reconciliation_key
+from store.projection.tile_totals import (
+    BITS,
+    COUNTS,
+    NOT_COMPUTABLE,
+    SUMMED,
+    PostingKey,
+    PostingTotal,
+    ReconciliationKey,
+    TotalKey,
+    Totals,
+    reconciliation_key,
+)
 from store.queries.common import exact_sum, joined
 from store.schema import tables
 
 _KEY: Final = TotalKey.__struct_fields__
-_AMOUNTS: Final = tuple(name for name in Totals.__struct_fields__ if name not in ("documents", "with_difference"))
+_AMOUNTS: Final = tuple(name for name in Totals.__struct_fields__ if name not in COUNTS)
+_WIDTH: Final = len(_KEY)
+_OPEN: Final = (
+    "accounting_missing_actual",
+    "accounting_missing_journal_line",
+    "accounting_difference",
+    "exchange_difference",
+)
 _MICROSECONDS_A_DAY: Final = 86_400 * 1_000_000
 
 K = TypeVar("K", bound=Hashable)
@@ -35,6 +53,9 @@ def totals_mismatches(connection: Connection) -> Iterator[str]:
     reconciled = _differing(_stored_reconciliations(connection), _computed_reconciliations(connection).items(), 0)
     for day, before, amount in reconciled:
         yield f"{day.company} {day.date}, reconciled on {day.day}: {before} unlike {amount}"
+    posted = _differing(_stored_postings(connection), _computed_postings(connection), PostingTotal())
+    for posting, total, sums in posted:
+        yield f"postings of {' '.join(posting)}: {tuple(total)} unlike {tuple(sums)}"
 
 
 def _differing(stored: Iterable[tuple[K, V]], computed: Iterable[tuple[K, V]], nothing: V) -> Iterator[tuple[K, V, V]]:
@@ -53,13 +74,26 @@ def _stored(connection: Connection) -> Iterator[tuple[TotalKey, Totals]]:
 
 def _computed(connection: Connection) -> Iterator[tuple[TotalKey, Totals]]:
     table = tables.documents
-    by = [func.coalesce(table.c[name], "") if table.c[name].nullable else table.c[name] for name in _KEY]
-    different = func.count().filter(table.c.difference != 0)
+    by: list[ColumnElement[Any]] = [
+        func.coalesce(table.c[name], "") if table.c[name].nullable else table.c[name] for name in _KEY[:-1]
+    ]
+    by.append(func.coalesce(table.c.cause, table.c.excluded, "").label("cause"))
+    unknown = table.c.views.op("&")(NOT_COMPUTABLE) != 0
+    counts = [
+        func.count(),
+        func.count().filter(table.c.difference != 0),
+        func.count().filter(table.c.exchange_difference != 0),
+        func.count().filter(or_(unknown, *(table.c[name] != 0 for name in _OPEN))),
+    ]
     halves = [half for name in _AMOUNTS for half in exact_sum(table.c[name])]
-    for row in connection.execute(select(*by, func.count(), different, *halves).group_by(*by)):
-        key, (documents, with_difference, *sums) = row[: len(_KEY)], row[len(_KEY) :]
+    for row in connection.execute(select(*by, *counts, *halves).group_by(*by)):
+        key, numbers, sums = row[:_WIDTH], row[_WIDTH : _WIDTH + len(COUNTS)], row[_WIDTH + len(COUNTS) :]
         amounts = [joined(high, low) for high, low in zip(sums[::2], sums[1::2], strict=True)]
-        yield TotalKey(*key), Totals(documents, with_difference, *amounts)
+        fields: dict[str, int] = {
+            **dict(zip(COUNTS, numbers, strict=True)),
+            **dict(zip(_AMOUNTS, amounts, strict=True)),
+        }
+        yield TotalKey(*key), Totals(**fields)
 
 
 def _stored_reconciliations(connection: Connection) -> Iterator[tuple[ReconciliationKey, int]]:
@@ -80,6 +114,20 @@ def _computed_reconciliations(connection: Connection) -> dict[ReconciliationKey,
         key = reconciliation_key(company, date, number * _MICROSECONDS_A_DAY)
         amounts[key] = amounts.get(key, 0) + joined(high, low)
     return {key: amount for key, amount in amounts.items() if amount}
+
+
+def _stored_postings(connection: Connection) -> Iterator[tuple[PostingKey, PostingTotal]]:
+    for *key, postings, unknown, amount in connection.execute(select(tables.posting_totals)):
+        yield PostingKey(*key), PostingTotal(postings, unknown, int(amount))
+
+
+def _computed_postings(connection: Connection) -> Iterator[tuple[PostingKey, PostingTotal]]:
+    table = tables.postings.c
+    by = (table.company, table.kind, table.part, table.currency, table.date)
+    unknown = func.count().filter(table.amount.is_(None))
+    query = select(*by, func.count(), unknown, *exact_sum(table.amount)).group_by(*by)
+    for *key, postings, without_amount, high, low in connection.execute(query):
+        yield PostingKey(*key), PostingTotal(postings, without_amount, joined(high, low))
 
 
 def outbox_backlog(connection: Connection) -> tuple[int, int | None]:

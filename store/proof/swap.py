@@ -30,6 +30,8 @@ REBUILT: Final = (
     tables.reconciliations,
     tables.findings,
     tables.unsynced,
+    tables.postings,
+    tables.posting_totals,
     tables.sources,
     tables.notices,
     tables.recomputations,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select
 
 from engine.errors import QueryError
 from engine.reconciliation.fields import FIELDS, DocumentField, ValueType
@@ -81,7 +81,9 @@ Stored = Mapping[str, ColumnElement[Any]]
 TOTALS_COLUMNS: Final[Stored] = {
     **{name: tables.totals.c[name] for name in ("date", "position")},
     # Keys of the totals have '' for no value.
-    **{name: func.nullif(tables.totals.c[name], "") for name in ("currency", "cause")},
+    "currency": func.nullif(tables.totals.c.currency, ""),
+    # Of an excluded document it is the reason.
+    "cause": case((tables.totals.c.position != "excluded", func.nullif(tables.totals.c.cause, ""))),
 }
 """Filters that the materialised totals support."""
 

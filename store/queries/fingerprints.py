@@ -44,8 +44,8 @@ def input_fingerprints(
         projection = BatchProjection(rows, maps, cache)
         inputs = projection.chain_inputs(set(chains.values()))
         for key, chain in chains.items():
-            own, records = inputs[chain]
-            fingerprints[key] = InputFingerprint(own, blake2b(common + _evidence(records), digest_size=12).hexdigest())
+            change = blake2b(common + _evidence(inputs[chain].records), digest_size=12).hexdigest()
+            fingerprints[key] = InputFingerprint(inputs[chain].rows, change)
     return fingerprints
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, func, literal, literal_column,
 from sqlalchemy.exc import OperationalError
 
 from engine.errors import QueryError
-from store.projection.tile_totals import BITS, PROCESSED, Totals
+from store.projection.tile_totals import BITS, GRID_AMOUNTS, PROCESSED, Totals
 from store.queries import access_paths
 from store.queries.common import TotalsByView, exact_sum, joined, materialised_totals, within
 from store.queries.filters import STATUS, TOTALS_COLUMNS, Condition, matching
@@ -114,7 +114,7 @@ def _by_category(connection: Connection, query: GridQuery) -> list[GridQuery]:
     ]
 
 
-_AMOUNTS: Final = [tables.documents.c[name] for name in Totals.__struct_fields__[2:]]
+_AMOUNTS: Final = [tables.documents.c[name] for name in GRID_AMOUNTS]
 _WHOLE: Final = [func.coalesce(func.sum(amount), 0) for amount in _AMOUNTS]
 _HALVES: Final = [half for amount in _AMOUNTS for half in exact_sum(amount)]
 

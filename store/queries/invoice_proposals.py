@@ -71,8 +71,8 @@ class _ProposalChains:
         of = {record.id: record.chain for _, record in self._rows.records(self._actuals(actuals)) if record.chain}
         projection = BatchProjection(self._rows, self._maps, self._cache)
         facts = {
-            chain: ChainFacts(chain, rows, projection)
-            for chain, (rows, _) in projection.chain_inputs(set(of.values())).items()
+            chain: ChainFacts(chain, inputs.rows, projection)
+            for chain, inputs in projection.chain_inputs(set(of.values())).items()
         }
         return {actual: facts[chain] for actual, chain in of.items()}
 

@@ -20,9 +20,11 @@ from engine.errors import NotFound, QueryError
 from engine.events.facts import ProcessMessage, microseconds
 from engine.events.notices import UnreadRows
 from engine.mapping.compiler import Maps
+from engine.reconciliation.account import PartName
 from engine.reconciliation.documents import Document
 from engine.reconciliation.grace import Moment
 from engine.reconciliation.invoice_proposals import Proposal
+from engine.reconciliation.kinds import Kind
 from engine.sync.attempts import Sync
 from engine.texts import Translate, english
 from store.errorlog import error_log
@@ -43,7 +45,8 @@ from store.operational.loops import LoopRun, last_runs
 from store.operational.sync_runs import RunDocument, RunProgress, documents_of, run_of, runs_of
 from store.projection.projection_cache import ProjectionCache, load_resident
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
-from store.queries import balance, grid_totals, grids, unmatched
+from store.queries import account, balance, grid_totals, grids, unmatched
+from store.queries.account import AccountParts, PartRow, PeriodMovement
 from store.queries.balance import AgeBucket, Balance, CauseTotal, TrendDay, UnreconciledPart
 from store.queries.common import TotalsByView, decode_chain, document_of, totals_within
 from store.queries.findings import LooseFinding, loose_findings
@@ -271,6 +274,20 @@ class Snapshot:
     def balance(self, company: Company, window: Window) -> Balance:
         """Return the parts of the balance of the integration accounts (R37)."""
         return balance.balance(self._connection, company, window, self._maps, self._resident)
+
+    def account_parts(self, company: Company, window: Window | None = None) -> AccountParts:
+        """Return the parts of the integration accounts of a company."""
+        return account.account_parts(self._connection, company, window)
+
+    def part_rows(
+        self, company: Company, window: Window | None, part: PartName, kind: Kind | None = None
+    ) -> Iterator[PartRow]:
+        """Yield what a part consists of."""
+        return account.part_rows(self._connection, company, window, part, kind)
+
+    def roll_forward(self, company: Company, kind: Kind | None = None) -> list[PeriodMovement]:
+        """Return what was booked and cleared by month."""
+        return account.roll_forward(self._connection, company, kind)
 
     # --- unmatched records -----------------------------------------------------------------------------------
 

@@ -15,11 +15,11 @@ from engine.events.facts import Evidence, row_id_of
 from engine.mapping.compiler import COMPANY, Maps
 from engine.reconciliation.chain_facts import journal_decides, line_state
 from engine.reconciliation.documents import Finding
-from engine.reconciliation.unsynced_actuals import UnsyncedActual, unsynced_actuals_of
+from engine.reconciliation.evaluate import unsynced_of
+from engine.reconciliation.unsynced_actuals import UnsyncedActual
 from store.projection.batch_projection import BatchProjection
 from store.projection.projection_cache import ProjectionCache
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
-from store.queries.common import decode_chain
 from store.schema import tables
 from store.schema.bulk_sql import chunks
 
@@ -85,8 +85,8 @@ def not_synced(
     inputs = projection.chain_inputs(chains[:limit])
     actuals = [
         _not_synced(actual, projection)
-        for chain, body in rows.chains(chains[:limit])
-        for actual in unsynced_actuals_of(decode_chain(body), inputs[chain][0], projection)
+        for chain in chains[:limit]
+        for actual in unsynced_of(inputs[chain].family, projection)
         if actual.company == company
     ]
     actuals.sort(key=lambda actual: (-actual.evidence.at, actual.id))

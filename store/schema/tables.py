@@ -41,7 +41,7 @@ links = Table(
     Column("token", Key, primary_key=True),
     Column("record", Key, primary_key=True),
     sqlite_with_rowid=False,
-    comment="Identity values, references (a record key, or =link:VALUES) and offers (+link:VALUES) of each record",
+    comment="Identity values, current and former, references (a record key, or =link:VALUES) and offers (+link:VALUES)",
 )
 
 chains = Table(
@@ -49,7 +49,7 @@ chains = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("body", LargeBinary, nullable=False),
-    comment="Records of one document line and the result of their reconciliation",
+    comment="Records of one document line, or of several that were linked once, and the result of their reconciliation",
 )
 
 documents = Table(
@@ -140,6 +140,47 @@ reconciliations = Table(
     Column("amount", Text, nullable=False, comment="Reconciled amount in accounting currency; never 0"),
     sqlite_with_rowid=False,
     comment="Materialised totals of reconciled amounts by day, for the trend",
+)
+
+postings = Table(
+    "postings",
+    metadata,
+    Column("key", Key, primary_key=True, comment="Record key of the journal line, else of the actual or staging row"),
+    Column("chain", Key, nullable=False),
+    Column("company", Key, nullable=False, comment="The company that posted it; '' if unknown"),
+    Column("kind", Text, nullable=False, comment="The kind whose account it is in; '' if unknown"),
+    Column("document", Key, nullable=False, comment="Key of the document that counts it; '' if none"),
+    Column("part", Text, nullable=False, comment="Part of the account that it is in; '' if a document counts it"),
+    Column("currency", Text, nullable=False, comment="Accounting currency of the company; '' if unknown"),
+    Column("amount", BigInteger, comment="What it cleared; NULL if unknown"),
+    Column("date", Text, nullable=False, comment="Accounting date; '' if unknown"),
+    Column("voucher", Text),
+    Column("project", Text),
+    Column("name", Key, comment="Name of the document that it belongs to, whether that counts it or not"),
+    Index(
+        "ix_postings_loose",
+        *("company", "part", "key"),
+        sqlite_where=text("part <> ''"),
+        postgresql_where=text("part <> ''"),
+    ),
+    Index("ix_postings_voucher", "company", "voucher"),
+    comment="Postings of the integration journal: what each took out of an integration account",
+)
+
+posting_totals = Table(
+    "posting_totals",
+    metadata,
+    Column("company", Key, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("part", Text, primary_key=True, comment="'' for postings that a document counts"),
+    Column("currency", Text, primary_key=True),
+    Column("day", Text, primary_key=True, comment="'' if unknown"),
+    Column("postings", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False, comment="How many of them have no amount"),
+    # Text, because totals may exceed 64 bits.
+    Column("amount", Text, nullable=False, comment="What they cleared"),
+    sqlite_with_rowid=False,
+    comment="Materialised totals of postings by day, updated in the transaction of each change",
 )
 
 findings = Table(

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from engine.chains import links
+from engine.chains.families import Family, Group, Lineage, families
 from engine.chains.records import Record, Row, merge, new_record, record_key
 from engine.chains.references import Directory
 from engine.events.facts import Change
@@ -35,11 +36,29 @@ class MemoryWorld:
                 if token.startswith("+"):
                     self._offers.setdefault(token, []).append(row)
             self.records[key] = msgspec.structs.replace(self.records[key], joins=links.joins(row), refers=refers)
+        for key, record in self.records.items():
+            entity_map = maps.entities[record.entity]
+            if entity_map.role.chained:
+                trails = links.trails(record, entity_map, record.joins, self.directory.codes)
+                self.records[key] = msgspec.structs.replace(record, trails=trails)
         chained = {key: self.records[key] for key, row in self._rows.items() if row.map.role.chained}
         self.components = links.components(chained, maps)
+        past = {key: record for key, record in self.records.items() if record.trails}
         self.chains: list[Chain] = [
-            evaluate(keys[0], [self._rows[key] for key in keys], self, companies) for keys in self.components
+            evaluate(self._family(group), self, companies)
+            for group in families(self.components, dict(sorted((chained | past).items())), maps)
         ]
+
+    def _family(self, group: Group) -> Family:
+        gone = [self.records[key] for key in group.members if key not in self._rows]
+        rows = (links.last_row(record, self.maps.entities[record.entity], self.directory.owner) for record in gone)
+        return Family(
+            tuple(group.members),
+            [[self._rows[key] for key in keys] for keys in group.groups],
+            [row for row in rows if row is not None],
+            any(self.records[key].trails for key in group.members),
+            lambda: Lineage({key: self.records[key] for key in group.members}, self.maps, self.directory.codes),
+        )
 
     def _read(self, *, resident: bool = False) -> dict[str, Row]:
         """Return the existing rows by key; resident rows are read without a directory."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from tests.support.naive_chains import JOURNAL, JOURNAL_LINE, STAGING, Chains
+from tests.support.naive_chains import EXPENSE_LINE, JOURNAL, JOURNAL_LINE, POSTED_LINE, STAGING, Chains
 from tests.support.naive_records import Record
 from tests.support.naive_values import choice, row_id
 
@@ -12,7 +12,7 @@ LINE_STATES = {
 # Steps of an actual in Finance, least advanced first.
 STEPS = (
     "not-imported", "line-not-seen", "draft", "invalid-actual", "error", "unrecoverable",
-    "processing", "posted",
+    "processing", "posted-in-other-company", "posted",
 )  # fmt: skip
 # The causes that rest on an absence, and the system that would have sent what is absent. The other causes rest on
 # something seen.
@@ -49,21 +49,60 @@ class Actuals(Chains):
         return bool(self._staging_rows(actual)) or self._posted(actual)
 
     def _posted(self, actual: Record) -> bool:
-        """A posted journal line, a voucher on a staging row, or a voucher on the actual."""
-        if actual.text("assumed_vouchernumber", "msdyn_externalreferenceid"):
+        """A posted journal line, a voucher on a staging row, or a voucher on the actual; in the document's company."""
+        rows = self._staging_rows(actual)
+        steps = {self._step_of_row(row) for row in rows}
+        if "posted" in steps:
             return True
-        return any(self._step_of_row(row) == "posted" for row in self._staging_rows(actual))
+        has_voucher = actual.text("assumed_vouchernumber", "msdyn_externalreferenceid") is not None
+        return has_voucher and not self._elsewhere(actual)
+
+    def _elsewhere(self, actual: Record) -> bool:
+        """Posted, and in another company than that of the document alone."""
+        rows = self._staging_rows(actual)
+        steps = {self._step_of_row(row) for row in rows}
+        if "posted" in steps:
+            return False
+        if "posted-in-other-company" in steps:
+            return True
+        has_voucher = actual.text("assumed_vouchernumber", "msdyn_externalreferenceid") is not None
+        return has_voucher and bool(rows) and all(self._is_foreign(row) for row in rows)
+
+    def _is_foreign(self, staging: Record) -> bool:
+        """The company of a posting is that of the line, else of the staging row."""
+        line = self._find(JOURNAL_LINE, staging.get("ProjAdvancedJournalLine"))
+        company = (line.company if line else None) or staging.company
+        home = self._home(staging)
+        return company is not None and home is not None and company != home
+
+    def _home(self, record: Record) -> str | None:
+        """The company of the document in the chain of a record."""
+        chain = self._chain_of[record.key]
+        lines = [
+            r for r in chain if r.entity in (EXPENSE_LINE, POSTED_LINE) and not r.is_ghost and not self._is_header(r)
+        ]
+        return min(lines, key=lambda r: r.key).company if lines else None
+
+    def _is_header(self, line: Record) -> bool:
+        """The header of an itemised expense: another line names it as its parent."""
+        return any(
+            row_id(other.get("ParentRecId")) == line.id and other.id != line.id
+            for other in self.records.values()
+            if other.entity == EXPENSE_LINE == line.entity and not other.is_ghost
+        )
 
     def _step_of_row(self, staging: Record) -> str:
         line_id = row_id(staging.get("ProjAdvancedJournalLine"))
         line = self._find(JOURNAL_LINE, line_id)
-        if staging.text("VoucherNumber", "Voucher"):
-            return "posted"
         if line_id is None:
-            return "not-imported"
-        if line is None:
-            return "line-not-seen"
-        return self._line_state(line)
+            step = "not-imported"
+        elif line is None:
+            step = "line-not-seen"
+        else:
+            step = self._line_state(line)
+        if staging.text("VoucherNumber", "Voucher"):
+            step = "posted"
+        return "posted-in-other-company" if step == "posted" and self._is_foreign(staging) else step
 
     def _line_state(self, line: Record) -> str:
         """The line's own state, else its journal's; an unknown state counts as draft."""
@@ -81,6 +120,8 @@ class Actuals(Chains):
         return [row for row in rows if STEPS.index(self._step_of_row(row)) == furthest]
 
     def _step(self, actual: Record) -> str:
+        if self._elsewhere(actual):
+            return "posted-in-other-company"
         return self._step_of_row(self._furthest_rows(actual)[0])
 
     def _line_of(self, actuals: list[Record]) -> Record | None:

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from tests.support.naive_actuals import STEPS, Actuals
+from tests.support.naive_actuals import STEPS
 from tests.support.naive_chains import (
     ACTUAL,
     CONNECTION,
@@ -21,6 +21,7 @@ from tests.support.naive_chains import (
     STAGING,
     corrects,
 )
+from tests.support.naive_past import Past
 from tests.support.naive_records import PENDING_LINE, PENDING_PROJECT, Record
 from tests.support.naive_values import (
     ARITHMETIC,
@@ -66,6 +67,8 @@ class Document:
     amount: Decimal | None
     accounting_amount: Decimal | None
     accounting_currency: str | None = None
+    booked: Decimal | None = None  # the accounting amount, also where its parts cannot be computed
+    net: Decimal | None = None  # the amount, in the same way
     position: str = ""
     excluded: str | None = None
     cause: str | None = None
@@ -122,7 +125,7 @@ class Document:
         }
 
 
-class Documents(Actuals):
+class Documents(Past):
     """The documents of the Finance lines, with position, cause and the parts of their amounts."""
 
     def __init__(self, events: Iterable[dict[str, Any]]) -> None:
@@ -130,13 +133,13 @@ class Documents(Actuals):
         self._documents = [
             document
             for record in self.records.values()
-            if record.entity in KIND_OF_LINE and (document := self._document(record))
+            if record.entity in KIND_OF_LINE and not self._is_header(record) and (document := self._document(record))
         ]
 
     def _document(self, line: Record) -> Document | None:
         """Describe and judge a Finance line; None for a line that has no row."""
         chain = self._chain_of[line.key]
-        keeper = min(record.key for record in chain if record.entity in KIND_OF_LINE)
+        keeper = min(r.key for r in chain if r.entity in KIND_OF_LINE and not self._is_header(r))
         is_keeper = line.key == keeper
         document = self._describe(line, is_keeper)
         if document is None:
@@ -167,6 +170,7 @@ class Documents(Actuals):
         document.name = f"{company}/{document.name if document.name and is_keeper else line.id}"
         document.accounting_currency = self._accounting_currency(company) or document.currency
         document.accounting_amount = self._booked(document, money(line.get(GROSS[line.entity])))
+        document.booked, document.net = document.accounting_amount, document.amount
         return document
 
     def _booked(self, document: Document, gross: Decimal | None) -> Decimal | None:

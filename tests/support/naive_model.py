@@ -84,6 +84,7 @@ class NaiveModel(Documents):
             if (
                 where != company
                 or choice(actual.get("msdyn_transactiontypecode")) is None
+                or actual.is_ghost
                 or skips_sync(actual)
                 or self._staging_rows(actual)
             ):

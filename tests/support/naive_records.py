@@ -29,6 +29,8 @@ class Record:
     times: dict[str, datetime]  # of each column: when the event that set it happened
     touched: datetime  # time of the latest event with the row
     company: str | None = None
+    is_ghost: bool = False  # deleted, as it last was
+    is_former: bool = False  # with links that it had once
 
     @property
     def key(self) -> RecordKey:
@@ -104,6 +106,7 @@ class Records:
         for event in events:
             if changed := change_of(event):
                 changes[changed[0]].append(changed[1])
+        self.changes = changes
         merged = {key: merge(key, of_row) for key, of_row in changes.items()}
         self.records = {key: record for key, record in merged.items() if record}
         self.entities_seen = {entity for entity, _ in changes}

@@ -86,8 +86,13 @@ STAGES = {
         "missing-actual",
         "100.00 0.00 0.00 0.00",
     ),
-    "a deleted actual is gone": (
+    "a deleted actual that was posted stays posted": (
         "actual A1 100.00\n staging S1 voucher=PJ-1\n actual A1 delete",
+        "reconciled",
+        "0.00 0.00 100.00 0.00",
+    ),
+    "a deleted actual that was not posted is gone": (
+        "actual A1 100.00\n staging S1\n actual A1 delete",
         "missing-actual",
         "100.00 0.00 0.00 0.00",
     ),
@@ -148,10 +153,10 @@ REVERSALS = {
         "reconciled",
         "0.00 0.00 100.00 0.00",
     ),
-    "a reversal whose original was deleted is still a reversal": (
+    "a reversal whose original was deleted reverses what was posted": (
         "staging S2 voucher=PJ-2\n actual A2 of=R1\n actual A1 delete",
         "missing-actual",
-        "100.00 0.00 -100.00 100.00",
+        "100.00 0.00 0.00 0.00",
     ),
 }
 

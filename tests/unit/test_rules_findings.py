@@ -32,10 +32,13 @@ COMPARISONS = {
     "half a cent is within the tolerance": ("record R1 amount=100.005", set()),
     "a little more is not": ("record R1 amount=100.0051", {"amount-differs R1"}),
     "the staging row tells another amount": ("staging S1 amount=99.00", {"amount-differs S1"}),
-    "the journal line tells another amount": ("line L1 amount=99.00", {"amount-differs L1"}),
+    "the journal line tells another amount": (
+        "line L1 amount=99.00",
+        {"amount-differs L1", "cleared-amount-differs E1"},
+    ),
     "the actual tells another amount than all the others": (
         "actual A1 90.00",
-        {"amount-differs E1", "amount-differs S1", "amount-differs L1"},
+        {"amount-differs E1", "amount-differs L1", "amount-differs S1", "cleared-amount-differs E1"},
     ),
     "the record holds the amount that was entered": (
         "expense E1 net=80.00\n record R1 amount=100.00",
@@ -48,7 +51,7 @@ COMPARISONS = {
     ),
     "a copy in a currency that the actual may be in": (
         "actual A1 currency=\n line L1 currency=EUR amount=90.00",
-        set(),
+        {"cleared-amount-differs E1"},
     ),
     "the record is in another currency": ("record R1 currency=EUR", {"currency-differs R1"}),
     "the staging row is in another currency": ("staging S1 currency=EUR", {"currency-differs S1"}),
@@ -85,20 +88,23 @@ COMPARISONS = {
         "actual A1 accounting-date= document-date=2025-02-01",
         set(),
     ),
-    "posted at another rate": ("staging S1 rate=101.5", {"rate-differs S1"}),
-    "the journal line at another rate": ("line L1 rate=101.5", {"rate-differs L1"}),
+    "posted at another rate": ("staging S1 rate=101.5", {"cleared-amount-differs E1", "rate-differs S1"}),
+    "the journal line at another rate": ("line L1 rate=101.5", {"cleared-amount-differs E1", "rate-differs L1"}),
     "the journal line at the same rate": ("line L1 rate=100.00", set()),
     "the journal line at a rate of another currency": (
         "line L1 rate=110 currency=EUR",
-        {"currency-differs L1"},
+        {"cleared-amount-differs E1", "currency-differs L1"},
     ),
-    "a journal line without a currency is in that of its actual": ("line L1 rate=110 currency=", {"rate-differs L1"}),
+    "a journal line without a currency is in that of its actual": (
+        "line L1 rate=110 currency=",
+        {"cleared-amount-differs E1", "rate-differs L1"},
+    ),
     "a rate of a currency that nobody tells": (
         "line L1 rate=110 currency=\n staging S1 rate=110 currency=\n actual A1 currency=",
-        set(),
+        {"cleared-amount-differs E1"},
     ),
-    "a rate that makes half a cent of difference": ("staging S1 rate=100.005", set()),
-    "a rate that makes more": ("staging S1 rate=100.0051", {"rate-differs S1"}),
+    "a rate that makes half a cent of difference": ("staging S1 rate=100.005", {"cleared-amount-differs E1"}),
+    "a rate that makes more": ("staging S1 rate=100.0051", {"cleared-amount-differs E1", "rate-differs S1"}),
     "the same rate written otherwise": ("staging S1 rate=100.000000000000", set()),
     "no rate yet": ("staging S1 rate=0", set()),
     "a second record of the document": ("record R2 of=T1 approved", {"duplicate-record R2"}),
@@ -117,64 +123,64 @@ COMPARISONS = {
     ),
     "the line that is posted is the one that stays": (
         "line L1 draft\n staging S1 voucher=\n line L2 posted in=J1\n staging S2 of=A1 line=L2 voucher=PJ-1",
-        {"duplicate-staging-row S1", "duplicate-journal-line L1"},
+        {"cleared-amount-differs E1", "duplicate-journal-line L1", "duplicate-staging-row S1"},
     ),
     "two actuals that share the document's amount": (
         SIXTY + "actual A2 40.00 of=R1 voucher=PJ-2\n staging S2",
-        set(),
+        {"cleared-amount-assumed A2"},
     ),
     "two actuals that fall short of it": (
         SIXTY + "actual A2 30.00 of=R1 voucher=PJ-2\n staging S2",
-        {"amount-differs E1"},
+        {"amount-differs E1", "cleared-amount-assumed A2"},
     ),
     "a third actual beyond the two": (
         SIXTY + "actual A2 40.00 of=R1 voucher=PJ-2\n staging S2\nactual A3 100.00 of=R1 voucher=PJ-3\n staging S3",
-        {"amount-differs E1", "duplicate-actual A3"},
+        {"amount-differs E1", "cleared-amount-assumed A2", "cleared-amount-assumed A3", "duplicate-actual A3"},
     ),
     "a second actual of a credit": (
         "expense E1 -100.00 booked=-100.00\n record R1 amount=-100.00\n actual A1 -100.00\n staging S1 amount=-100.00\n"
         "line L1 amount=-100.00\n actual A2 -100.00 of=R1 voucher=PJ-2\n staging S2",
-        {"amount-differs E1", "duplicate-actual A2"},
+        {"amount-differs E1", "cleared-amount-assumed A2", "duplicate-actual A2"},
     ),
     "an actual reversed and replaced": (
         "actual A2 -100.00 of= voucher=PJ-2\n staging S2\n reversal C1 A2 of=A1\n"
         "actual A3 100.00 of= voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
-        set(),
+        {"cleared-amount-assumed A2", "cleared-amount-assumed A3"},
     ),
     "an actual replaced while its reversal is under way": (
         "actual A2 -100.00 of=\n reversal C1 A2 of=A1\n"
         "actual A3 100.00 of= voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
-        set(),
+        {"cleared-amount-assumed A3"},
     ),
     "an actual replaced before its reversal is seen": (
         "actual A3 100.00 of= voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
-        {"amount-differs E1"},
+        {"amount-differs E1", "cleared-amount-assumed A3"},
     ),
     "a wrong project that was reversed and replaced": (
         "actual A1 project=D2\n staging S1 project=P-2\n line L1 project=P-2\n"
         "actual A2 -100.00 of= project=D2 voucher=PJ-2\n staging S2 project=P-2\n reversal C1 A2 of=A1\n"
         "actual A3 100.00 of= project=D1 voucher=PJ-3\n staging S3 project=P-1\n replacement C2 A3 of=A1",
-        set(),
+        {"cleared-amount-assumed A2", "cleared-amount-assumed A3"},
     ),
     "a wrong date that was reversed on the same date and replaced": (
         "actual A1 accounting-date=2025-02-01\n"
         "actual A2 -100.00 of= accounting-date=2025-02-01 voucher=PJ-2\n staging S2\n reversal C1 A2 of=A1\n"
         "actual A3 100.00 of= accounting-date=2025-01-08 voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
-        set(),
+        {"cleared-amount-assumed A2", "cleared-amount-assumed A3"},
     ),
     "a reversal in another month than its original": (
         "actual A2 -100.00 of= accounting-date=2025-02-01 voucher=PJ-2\n staging S2\n reversal C1 A2 of=A1\n"
         "actual A3 100.00 of= accounting-date=2025-01-08 voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
-        {"date-differs A2"},
+        {"cleared-amount-assumed A2", "cleared-amount-assumed A3", "date-differs A2"},
     ),
     "a second actual": (
         "actual A2 100.00 of=R1 voucher=PJ-2\n staging S2",
-        {"duplicate-actual A2", "amount-differs E1"},
+        {"amount-differs E1", "cleared-amount-assumed A2", "duplicate-actual A2"},
     ),
     "a second actual that was reversed": (
         "actual A2 100.00 of=R1 voucher=PJ-2\n staging S2\n"
         "actual A3 -100.00 of= voucher=PJ-3\n staging S3\n reversal C1 A3 of=A2",
-        set(),
+        {"cleared-amount-assumed A2", "cleared-amount-assumed A3"},
     ),
     "a second line with the transaction id": (
         "expense E2 id=T1 draft voucher=USPM-464",
@@ -188,7 +194,7 @@ COMPARISONS = {
     "an amount with the noise of a double": ("staging S1 amount=100.0000000000002", {"rounded S1"}),
     "an id that is none": ("actual A1 project=nobody", {"unknown-value A1"}),
     "a date that is none": ("expense E1 date=2025-02-30", {"unknown-value E1"}),
-    "the actual was rolled back": ("actual A1 delete", {"orphan-in-finance S1"}),
+    "the actual was rolled back": ("actual A1 delete", {"record-deleted-after-posting A1"}),
     "a staging row of an actual that was never seen": ("staging S5", {"orphan-in-finance S5"}),
     "a staging row without the id of its actual": ("staging S5 of=", set()),
     "a staging row without the id of its actual, of a journal line": ("staging S5 of= line=L5\n line L5 draft", set()),
@@ -231,7 +237,7 @@ def test_a_finding_names_what_is_wrong_and_where(events: str, found: set[str]) -
 
 def test_the_codes_of_its_findings_stand_on_the_document() -> None:
     document = decide(CLEAN + "staging S1 rate=101.5\n record R1 amount=1.00\n line L5 voucher=PJ-5").document
-    assert document.findings == ("amount-differs", "rate-differs")
+    assert document.findings == ("amount-differs", "cleared-amount-differs", "rate-differs")
 
 
 @pytest.mark.parametrize(

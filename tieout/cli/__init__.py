@@ -7,8 +7,8 @@ Modules that take long to load are imported by the commands that need them, so t
 * `common`, `output`, `failures`, `progress`: options, formats, errors and progress of all commands.
 * `text_tables`, `operation_tables`: tables for people.
 * `demo`, `pipeline`, `poll`: commands that run: `demo`, `run`, `simulate`, `ingest`, `poll`.
-* `documents`, `findings`, `invoice_proposals`, `error_log`: queries: `summary`, `documents`, `chain`, `findings`,
-  `proposals`, `errors`.
+* `documents`, `balance`, `findings`, `invoice_proposals`, `error_log`: queries: `summary`, `documents`, `chain`,
+  `balance`, `findings`, `proposals`, `errors`.
 * `sync`, `general_journals`: commands that call Finance and Dataverse.
 * `inspection`, `event_log`, `maps`, `rejected`: events, maps, the log, and proof of the store.
 * `installation`, `replay`, `alerts`: commands of an operator.
@@ -21,6 +21,7 @@ import typer
 
 from tieout.cli import (
     alerts,
+    balance,
     demo,
     documents,
     error_log,
@@ -79,6 +80,7 @@ app.command(epilog=inspection.DECODE_EXAMPLES)(inspection.decode)
 app.command(epilog=documents.SUMMARY_EXAMPLES)(documents.summary)
 app.command(epilog=documents.DOCUMENTS_EXAMPLES)(documents.documents)
 app.command(epilog=documents.CHAIN_EXAMPLES)(documents.chain)
+app.command(epilog=balance.EXAMPLES)(balance.balance)
 app.command(epilog=findings.EXAMPLES)(findings.findings)
 app.command(epilog=invoice_proposals.EXAMPLES)(invoice_proposals.proposals)
 app.command(epilog=inspection.DUMP_EXAMPLES)(inspection.dump)

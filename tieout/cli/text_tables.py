@@ -4,7 +4,7 @@ Programs read the JSON output; these tables are not meant to be parsed. `operati
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich import box
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import money
+from engine.reconciliation.account import PARTS
 from engine.reconciliation.explanations import LABELS
 from engine.reconciliation.fields import FIELD, DocumentField, title_of
 from engine.reconciliation.kinds import KINDS, TILES, DocumentKind
@@ -23,6 +24,9 @@ from tieout.cli.output import counted, grouped, plain
 if TYPE_CHECKING:
     from store.projection.tile_totals import Totals
     from store.queries.grid_query import GridQuery
+
+TableRow = dict[str, Any]
+"""The JSON object of a document, an error or another item, which a table shows as one row."""
 
 # Output to a file or a pipe has no width: nothing is wrapped or hidden.
 UNBOUNDED = 10_000
@@ -75,10 +79,57 @@ def show_summary(screen: Console, summary: dict[str, Any]) -> None:
     screen.print(table)
 
 
-# --- grids -----------------------------------------------------------------------------------------------------------
+# --- the integration account -----------------------------------------------------------------------------------------
 
-TableRow = dict[str, Any]
-"""The JSON object of a document, an error or another item, which a table shows as one row."""
+
+def show_balance(screen: Console, shown: dict[str, Any]) -> None:
+    """Print the parts of the accounts, what they explain, and what the ledger has beyond that."""
+    currency = f" · {shown['currency']}" if shown["currency"] else ""
+    screen.print(f"{shown['company']} · {shown['from']} to {shown['to']}{currency} · as of {shown['as_of']}\n")
+    names = {kind.summary_name: kind.account for kind in KINDS.values()} | {"together": "Together"}
+    accounts = [shown["accounts"][name] for name in names]
+    table = new_table("Part")
+    for title in (*names.values(), "Items"):
+        table.add_column(title, justify="right", no_wrap=True)
+    last = len(PARTS) - 1
+    for number, texts in enumerate(PARTS.values()):
+        if number == last:
+            _add_sums(table, accounts)
+        of_part = [account["parts"][number] for account in accounts]
+        if any(part["count"] or part["amount"].strip("-0.") for part in of_part):
+            count = grouped(str(of_part[-1]["count"]))
+            table.add_row(texts.title, *(grouped(part["amount"]) for part in of_part), count)
+    screen.print(table)
+    for reason in shown["excluded"]:
+        screen.print(
+            f"Not in the sum, maybe in the account: {LABELS[reason['reason']]}, "
+            f"{counted(reason['count'], 'document')}, {grouped(reason['amount'])}."
+        )
+
+
+def _add_sums(table: Table, accounts: Sequence[dict[str, Any]]) -> None:
+    table.add_section()
+    table.add_row(Text("Explained balance", style="bold"), *(grouped(account["explained"]) for account in accounts), "")
+    if any(account["ledger"] is not None for account in accounts):
+        for title, member in (("Ledger balance", "ledger"), ("Unexplained", "unexplained")):
+            table.add_row(title, *(grouped(account[member]) for account in accounts), "")
+    table.add_section()
+
+
+def show_part(screen: Console, rows: Iterable[TableRow]) -> None:
+    """Print the documents or postings of a part with their amounts."""
+    table = new_table("Document or row", "Belongs to", "Date", "Voucher", "Project")
+    table.add_column("Amount", justify="right", no_wrap=True)
+    table.add_column("Currency", no_wrap=True)
+    for row in rows:
+        texts = (row["id"], row["document"] if row["document"] != row["id"] else "", row["date"], row["voucher"])
+        shown = [plain(text or "") for text in (*texts, row["project"])]
+        table.add_row(*shown, grouped(row["accounting_amount"]), row["currency"] or "")
+    screen.print(table)
+    screen.print(counted(table.row_count, "item") + ".")
+
+
+# --- grids -----------------------------------------------------------------------------------------------------------
 
 
 class TextColumn(NamedTuple):

@@ -166,14 +166,15 @@ class Rebuilding:
             for column, values in record.former.items()
             if (gone := [item for item in values if self._is_gone(item.evidence)])
         }
-        if not kept and deleted is None and not former:
+        hidden = {column: item for column, item in record.hidden.items() if self._is_gone(item.evidence)}
+        if not kept and deleted is None and not former and not hidden:
             return None
         new_index = {old: new for new, old in enumerate(kept)}
         evidence = [record.evidence[index] for index in kept]
         values = {name: value for name, value in record.values.items() if record.by.get(name, 0) in new_index}
         by = {name: index for name in values if (index := new_index[record.by.get(name, 0)])}
         seed = Record(record.key, record.entity, None, deleted, evidence, values, by, [], [], record.read)
-        seed.former, seed.crowded = former, record.crowded
+        seed.former, seed.crowded, seed.hidden = former, record.crowded, hidden
         return seed
 
     def _is_gone(self, evidence: Evidence) -> bool:

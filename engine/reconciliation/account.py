@@ -1,0 +1,103 @@
+"""The parts of an integration account: names, titles and what they mean (`docs/how-it-decides.md`, "The account").
+
+For each company, in accounting currency and exact to the smallest unit, the sum of the parts without `BESIDE` is what
+the documents booked less what the posted lines cleared, plus the other entries of the ledger.
+"""
+
+from typing import Final, Literal, get_args
+
+import msgspec
+
+from engine.reconciliation.documents import PostingPart
+
+DocumentPart = Literal[
+    "missing-actual",
+    "missing-journal-line",
+    "amount-difference",
+    "exchange-difference",
+    "amount-unknown",
+    "before-window",
+    "after-window",
+    "project-unknown",
+]
+"""The parts that consist of documents."""
+
+PartName = DocumentPart | PostingPart | Literal["other-ledger-entry"]
+
+BESIDE: Final = "project-unknown"
+"""The part that is shown beside the sum."""
+
+
+class PartTexts(msgspec.Struct, frozen=True):
+    """The title of a part, what is in it, and what to do."""
+
+    title: str
+    meaning: str
+    do: str
+
+
+PARTS: Final[dict[PartName, PartTexts]] = {
+    "missing-actual": PartTexts(
+        "Missing actuals",
+        "Posted in Finance, without an actual that reached Finance.",
+        "Open the documents: each says what is missing and what to do.",
+    ),
+    "missing-journal-line": PartTexts(
+        "Missing journal lines",
+        "The actual is in Finance, and its integration journal line is not posted.",
+        "Import from staging, correct the errors, and post the journals.",
+    ),
+    "amount-difference": PartTexts(
+        "Amount differences",
+        "The actuals come to another amount than the document.",
+        "Correct the actual, or the document, by the difference.",
+    ),
+    "exchange-difference": PartTexts(
+        "Exchange and posting differences",
+        "The posted lines cleared another amount in accounting currency than was booked.",
+        "Post the exchange difference by a journal.",
+    ),
+    "posting-without-document": PartTexts(
+        "Postings without a document",
+        "A posted line that no document counts: its document is deleted, cancelled or excluded, or no link leads to "
+        "one.",
+        "Find out what was posted. Reverse it, or book what it cleared.",
+    ),
+    "posted-twice": PartTexts(
+        "Posted twice",
+        "A further posted line of an actual that is cleared already.",
+        "Reverse one of the postings in Finance. Do not delete the line.",
+    ),
+    "posted-in-other-company": PartTexts(
+        "Posted in another company",
+        "A line posted here for a document of another company, whose account is not cleared.",
+        "Reverse it here and post it there, or settle it between the companies.",
+    ),
+    "amount-unknown": PartTexts(
+        "Amounts not computable",
+        "Documents whose parts cannot be computed: what they booked less what their lines cleared.",
+        "Send the missing currency, rate or amount; the document says which.",
+    ),
+    "before-window": PartTexts(
+        "Documents before the window",
+        "What documents of earlier dates leave on the account.",
+        "Choose an earlier first day to see them in their parts.",
+    ),
+    "after-window": PartTexts(
+        "Documents after the window", "What documents of later dates leave on the account.", "Check their dates."
+    ),
+    "other-ledger-entry": PartTexts(
+        "Other ledger entries",
+        "Entries of the ledger that no document and no posted line explains: manual journals, cancelled postings.",
+        "Open the vouchers.",
+    ),
+    "project-unknown": PartTexts(
+        "Project unknown",
+        "Posted lines of which no event says whether they have a project. Not in the sum.",
+        "Send the rows that name their project.",
+    ),
+}
+"""The texts of each part, in the order of lists."""
+
+DOCUMENT_PARTS: Final = frozenset(get_args(DocumentPart))
+POSTING_PARTS: Final = frozenset(get_args(PostingPart))

@@ -1,0 +1,57 @@
+"""The integration account: what each document booked and its postings cleared, the postings, and their totals.
+
+The columns of a store that is older stay empty until `tieout replay` rebuilds it.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0020"
+down_revision = "0019"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the columns and tables."""
+    is_postgresql = op.get_context().dialect.name == "postgresql"
+    key = sa.Text(collation="C") if is_postgresql else sa.Text()
+    op.add_column("documents", sa.Column("booked", sa.BigInteger()))
+    op.add_column("documents", sa.Column("cleared", sa.BigInteger()))
+    op.add_column("documents", sa.Column("exchange_difference", sa.BigInteger(), nullable=False, server_default="0"))
+    op.execute("UPDATE totals SET sums = sums || ' 0 0 0 0 0'")
+    op.create_table(
+        "postings",
+        sa.Column("key", key, primary_key=True),
+        sa.Column("chain", key, nullable=False),
+        sa.Column("company", key, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("document", key, nullable=False),
+        sa.Column("part", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("amount", sa.BigInteger()),
+        sa.Column("date", sa.Text(), nullable=False),
+        sa.Column("voucher", sa.Text()),
+        sa.Column("project", sa.Text()),
+        sa.Column("name", key),
+    )
+    loose = sa.text("part <> ''")
+    op.create_index(
+        "ix_postings_loose",
+        "postings",
+        ["company", "part", "key"],
+        sqlite_where=loose,
+        postgresql_where=loose,
+    )
+    op.create_index("ix_postings_voucher", "postings", ["company", "voucher"])
+    op.create_table(
+        "posting_totals",
+        *(sa.Column(name, key if name == "company" else sa.Text(), primary_key=True) for name in _TOTAL_KEY),
+        sa.Column("postings", sa.Integer(), nullable=False),
+        sa.Column("unknown", sa.Integer(), nullable=False),
+        sa.Column("amount", sa.Text(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+_TOTAL_KEY = ("company", "kind", "part", "currency", "day")

@@ -1,0 +1,97 @@
+"""`tieout balance`: the integration account of a company, part by part."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from tieout.cli.common import CompanyOption, FromOption, JsonOption, ToOption, examples, load_settings, open_snapshot
+from tieout.cli.output import emit
+
+if TYPE_CHECKING:
+    from engine.reconciliation.account import PartName
+
+AccountName = Literal["expense", "vendor-invoice", "both"]
+
+EXAMPLES = examples(
+    "tieout balance --company USPM",
+    "tieout balance --company USPM --from 2024-12-01 --to 2024-12-31 --ledger 39512.50 --account both",
+    "tieout balance --company USPM --part posting-without-document",
+)
+
+
+def _ledger(text: str) -> int:
+    from engine import money
+
+    units = money.units(text)
+    if units is None:
+        raise typer.BadParameter(f"{text!r} is not an amount. Use digits with a decimal point, such as 39512.50.")
+    return units
+
+
+def _part(text: str) -> str:
+    from engine.reconciliation.account import PARTS
+
+    if text not in PARTS:
+        raise typer.BadParameter(f"{text!r} is no part of the account. The parts are {', '.join(PARTS)}.")
+    return text
+
+
+def balance(
+    company: CompanyOption,
+    start: FromOption = None,
+    end: ToOption = None,
+    ledger: Annotated[
+        int | None,
+        typer.Option(
+            metavar="AMOUNT", parser=_ledger, help="Compare with this balance of the ledger.", show_default=False
+        ),
+    ] = None,
+    account: Annotated[AccountName, typer.Option(help="The account, for --ledger and --part.")] = "both",
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", parser=_part, help="List what is in this part.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Explain the balance of the integration accounts: every cent that entered or left them is in one part.
+
+    Documents outside the window are in the parts before-window and after-window. The explained balance is that of now,
+    whatever the window.
+    """
+    from engine.reconciliation.kinds import KINDS
+    from tieout.presenters import balance_json, part_row_json
+
+    by_name = {kind.summary_name.replace("_", "-"): kind.code for kind in KINDS.values()}
+    kind = by_name.get(account)
+    with open_snapshot(load_settings()) as (snapshot, _):
+        selected = snapshot.company(company)
+        window = snapshot.window(selected, start, end)
+        if part is not None:
+            rows = (part_row_json(row) for row in snapshot.part_rows(selected, window, _name(part), kind))
+            _show_part(rows, as_json=as_json)
+            return
+        parts = snapshot.account_parts(selected, window)
+        shown = balance_json(selected.code, window, parts, snapshot.now, {kind or "": ledger})
+    if as_json:
+        emit(shown)
+        return
+    from tieout.cli.text_tables import console, show_balance
+
+    show_balance(console(), shown)
+
+
+def _name(part: str) -> "PartName":
+    from engine.reconciliation.account import PARTS
+
+    return next(name for name in PARTS if name == part)
+
+
+def _show_part(rows: Iterator[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            emit(row)
+        return
+    from tieout.cli.text_tables import console, show_part
+
+    show_part(console(), rows)
