@@ -85,7 +85,7 @@ _ROLES = [
         },
         chained=True,
     ),
-    Role("pending-line", 2, {"source_line": "recid", "vendor": "text"}, chained=True),
+    Role("pending-line", 2, {"source_line": "recid", "vendor": "text", "purchase_line": "recid"}, chained=True),
     Role(
         "pending-project",
         2,
@@ -213,7 +213,7 @@ _ROLES = [
     ),
     Role("finance-project", 9, {"number": "text", "name": "text"}),
     Role("vendor", 9, {"number": "text", "name": "text"}),
-    Role("project", 9, {"number": "text", "name": "text"}),
+    Role("project", 9, {"number": "text", "name": "text", "company": "guid"}),
     Role("category", 9, {"number": "text"}),
     Role("currency", 9, {"code": "code"}, resident=True),
     Role("company", 9, {"code": "code"}, resident=True),

@@ -9,7 +9,7 @@ from engine.chains.records import Row
 from engine.chains.references import ReferenceData
 from engine.reconciliation import findings
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
-from engine.reconciliation.document_facts import document_facts
+from engine.reconciliation.document_facts import documents_of
 from engine.reconciliation.documents import Chain, Document, Finding, Unsynced
 from engine.reconciliation.fields import DecidedLine, document_of_line
 from engine.reconciliation.positions import Verdict, decide_position, divide
@@ -26,14 +26,12 @@ def evaluate(
     facts = ChainFacts(chain, rows, reference_data)
     documents: list[Document] = []
     all_findings: list[Finding] = []
-    owner: DocumentFacts | None = None
-    for line in facts.lines:
-        document = document_facts(facts, line)
+    listed: list[DocumentFacts] = []
+    for document in documents_of(facts):
         verdict = decide_position(document, companies)
         if verdict is None:
             continue
-        if document.owns_chain:
-            owner = document
+        listed.append(document)
         decided, document_findings = _document(document, verdict)
         documents.append(decided)
         all_findings += document_findings
@@ -43,7 +41,7 @@ def evaluate(
     all_findings += of_chain
     all_findings.sort(key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))))
     members = tuple([row.key for row in rows])
-    return Chain(chain, members, tuple(documents), tuple(all_findings), tuple(_unsynced(facts, owner)))
+    return Chain(chain, members, tuple(documents), tuple(all_findings), tuple(_unsynced(facts, listed)))
 
 
 def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Finding]]:
@@ -53,13 +51,13 @@ def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Fi
     return document_of_line(DecidedLine(facts, verdict, division, codes)), document_findings
 
 
-def _unsynced(chain: ChainFacts, document: DocumentFacts | None) -> list[Unsynced]:
+def _unsynced(chain: ChainFacts, documents: Sequence[DocumentFacts]) -> list[Unsynced]:
     """Return the totals of the unsynced actuals.
 
     An actual whose amount is unknown, or would make the sum exceed the limit, is counted without amount.
     """
     totals: dict[tuple[str, str | None], list[int]] = {}
-    for actual in unsynced_actuals(chain, document):
+    for actual in unsynced_actuals(chain, documents):
         total = totals.setdefault((actual.company, actual.currency), [0, 0])
         total[0] += 1
         amount = total[1] + (actual.amount or 0)

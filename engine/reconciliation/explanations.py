@@ -66,6 +66,7 @@ LABELS: Final[dict[str, str]] = {
     "intercompany-cost": "Intercompany cost",
     "skip-sync": "Skip Sync",
     "other-company": "Company out of scope",
+    "project-unknown": "Project unknown",
     # States of a transaction in Finance that are no cause.
     "posted": "Posted",
     "not-synced-back": "Not synced to Finance",
@@ -210,6 +211,13 @@ EXCLUDED: Final[dict[str, Words]] = {
         "Nothing.",
         "Add the company to the settings to include it.",
     ),
+    "project-unknown": Words(
+        "The line is posted in Finance. No event says whether it has a project: the column or row with its project was "
+        "never received, and no record of it in Dataverse is known.",
+        "Whether its cost is in the integration account. It counts in no total, and is listed beside the account.",
+        "Look up the project of the line in Finance. If it has one, read the row that says so (`tieout poll`): the "
+        "expense line itself, the project of the pending line, or the record in Dataverse.",
+    ),
 }
 
 POSITIONS: Final[dict[str, Words]] = {
@@ -325,8 +333,9 @@ FINDINGS: Final[dict[str, Words]] = {
     ),
     "ambiguous-link": Words(
         "Another Finance line, {other}, has the same key, usually the transaction id.",
-        "Its record and actuals are counted there.",
-        "Correct the transaction id of one of the two lines.",
+        "To which of them its record and actuals belong is unknown: they are shared out by amount, currency and date.",
+        "Correct the transaction id of one of the lines in Finance. Until then do not export, approve or confirm any "
+        "of them again: it would overwrite the record of another one, or cost it twice.",
     ),
     "unknown-value": Words(
         "{column} holds {value}.",

@@ -15,7 +15,6 @@ from engine.chains.records import Row
 from engine.chains.references import resolve_reference
 from engine.events.facts import Evidence, row_id_of
 from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts
-from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.kinds import KINDS
 from engine.reconciliation.positions import Division, Verdict, posting_evidence
@@ -290,9 +289,8 @@ def _not_written_back(findings: _Findings, facts: DocumentFacts, verdict: Verdic
 
 
 def _ambiguous(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
-    if not facts.owns_chain:
-        other = document_facts(facts.chain, facts.chain.lines[0]).name
-        findings.add("ambiguous-link", facts.line, facts.name, other=other)
+    if facts.others:
+        findings.add("ambiguous-link", facts.line, facts.name, other=", ".join(facts.others))
     if len(facts.headers) > 1:
         vendors = ", ".join(sorted({str(row["vendor"]) for row in facts.headers}))
         findings.add("ambiguous-invoice", facts.line, facts.name, invoice=facts.line["invoice"], vendors=vendors)

@@ -7,7 +7,7 @@ from engine import money
 from engine.chains.records import Row
 from engine.chains.references import ReferenceData
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
-from engine.reconciliation.document_facts import document_facts
+from engine.reconciliation.document_facts import documents_of
 from engine.reconciliation.documents import Chain
 
 
@@ -25,11 +25,16 @@ class UnsyncedActual(NamedTuple):
     amount: int | None
 
 
-def unsynced_actuals(chain: ChainFacts, document: DocumentFacts | None) -> Iterator[UnsyncedActual]:
-    """Yield the unsynced actuals of a chain, by key. `document` is the document that owns them, if any."""
+def unsynced_actuals(chain: ChainFacts, documents: Sequence[DocumentFacts]) -> Iterator[UnsyncedActual]:
+    """Yield the unsynced actuals of a chain, by key, each with its document: of several `documents` the one that has
+    it, otherwise the first.
+    """
     for row in chain.of("actual"):
         if row["skip_sync"] or row["type"] is None or chain.staging.get(row.id):
             continue
+        document = next(
+            (document for document in documents if _has(document, row)), documents[0] if documents else None
+        )
         company = row.company or (document.line.company if document is not None else None)
         if company is None:
             continue
@@ -38,12 +43,16 @@ def unsynced_actuals(chain: ChainFacts, document: DocumentFacts | None) -> Itera
         yield UnsyncedActual(row, document, company, currency, _accounting_amount(chain, row, currency, document))
 
 
+def _has(document: DocumentFacts, actual: Row) -> bool:
+    return any(own.key == actual.key for own in document.cost_actuals)
+
+
 def unsynced_actuals_of(decided: Chain, rows: Sequence[Row], reference_data: ReferenceData) -> Iterator[UnsyncedActual]:
     """Yield the unsynced actuals of a decided chain, from its rows: the items of its totals."""
     facts = ChainFacts(decided.id, rows, reference_data)
-    # The first line owns the actuals, unless it is a draft and so not a document.
-    owner = {line.key for line in facts.lines[:1]}.intersection(document.key for document in decided.documents)
-    return unsynced_actuals(facts, document_facts(facts, facts.lines[0]) if owner else None)
+    # A draft is not a document.
+    listed = {document.key for document in decided.documents}
+    return unsynced_actuals(facts, [document for document in documents_of(facts) if document.line.key in listed])
 
 
 def _accounting_amount(chain: ChainFacts, row: Row, currency: str | None, document: DocumentFacts | None) -> int | None:

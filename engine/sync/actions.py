@@ -143,6 +143,10 @@ SKIPPED: Final[Mapping[str, str]] = {
     "feed-silent": "Restore the feed of the missing step first: it is silent.",
     "not-read-yet": ("Wait until the changed rows of the missing step are read: the missing row may be among them."),
     "posting-not-permitted": "Post the journal in Finance, or permit Sync to post it with TIEOUT_SYNC_POSTS.",
+    "ambiguous-link": (
+        "Correct the transaction id of one of the lines in Finance first: several lines share it, so a call could cost "
+        "another one twice."
+    ),
     "rejected-or-recalled": "Ask its owner to submit it again: it was rejected or recalled in Dataverse.",
     "record-unknown": "Check the document in Dataverse: its record is not known here.",
     "header-unknown": (
@@ -196,10 +200,13 @@ def step_for(
     """Return the step for a document with this cause (as shown, `engine.reconciliation.grace`), given the rows of its
     chain.
 
-    None if nothing needs to be done. Journals are posted only if permitted.
+    None if nothing needs to be done. Journals are posted only if permitted. Nothing is done for a document whose link
+    is ambiguous: what a call reaches may be another one's.
     """
     if document.position not in ("missing-actual", "missing-journal-line") or cause is None:
         return None
+    if "ambiguous-link" in document.findings:
+        return skipped("ambiguous-link")
     company = document.company or ""
     match cause:
         case "not-synced-to-dataverse":

@@ -51,9 +51,10 @@ FAULTS = (
     "duplicated staging row", "external id corrected", "external id in another case", "header cancelled",
     "intercompany", "journal deleted", "journal line deleted", "journal line moved", "line deleted", "line re-created",
     "manual verification", "net amount", "no accounting amount", "no date", "no project", "no rate",
-    "no source document", "no transaction id", "pending rows deleted", "re-imported", "record deleted",
-    "record re-created", "rejected", "replaced", "reversed", "sales actual", "second actual", "second record",
-    "skip sync", "source document moved", "staging deleted", "status on the journal only", "transaction id changed",
+    "no source document", "no transaction id", "of a purchase order", "pending rows deleted", "project not sent",
+    "re-imported", "record deleted", "record re-created", "rejected", "replaced", "reversed", "sales actual",
+    "second actual", "second record", "skip sync", "source document moved", "staging deleted",
+    "status on the journal only", "transaction id changed",
 )  # fmt: skip
 # The faults that affect actuals and journal lines most; drawn again, so that they are frequent.
 CORRECTIONS = ("reversed", "replaced", "second actual", "sales actual", "journal line deleted", "re-imported")

@@ -126,6 +126,8 @@ def expense_beginning(plan: Plan) -> list[list[Step]]:
         "ApprovalStatus": plan.first_status,
         "InterCompanyLE": other_company(plan) if plan.has("intercompany") else "",
     }
+    if plan.has("project not sent"):
+        del entered["ProjId"]
     if plan.has("net amount"):
         entered["NetTransactionAmount"] = "9.00"
     posted = {
@@ -163,10 +165,15 @@ def invoice_beginning(plan: Plan) -> list[list[Step]]:
 def pending_rows(plan: Plan) -> list[Step]:
     """The line of a pending vendor invoice, and its project."""
     pending = plan.rec_id(4, plan.n("pending"))
+    line = finance(
+        "VendInvoiceInfoLine", pending, plan.company, SourceDocumentLine=int(plan.rec_id(3, plan.n("source line")))
+    )
+    if plan.has("of a purchase order"):
+        line.columns["PurchLineRecId"] = 5637144999
+    if plan.has("project not sent") or plan.has("of a purchase order"):
+        return [line]
     return [
-        finance(
-            "VendInvoiceInfoLine", pending, plan.company, SourceDocumentLine=int(plan.rec_id(3, plan.n("source line")))
-        ),
+        line,
         finance(
             "VendInvoiceInfoLine_Project",
             plan.rec_id(5, plan.n("pending")),

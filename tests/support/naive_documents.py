@@ -17,11 +17,13 @@ from tests.support.naive_chains import (
     INVOICE_LINE_RECORD,
     JOURNAL,
     JOURNAL_LINE,
+    ORIGIN,
     POSTED_LINE,
     STAGING,
     corrects,
 )
 from tests.support.naive_records import PENDING_LINE, PENDING_PROJECT, Record
+from tests.support.naive_sharing import is_cost, record_amount, record_date, shared_out, unlike
 from tests.support.naive_values import (
     ARITHMETIC,
     choice,
@@ -43,7 +45,6 @@ INVOICE_RECORD = "msdyn_projectvendorinvoice"
 KIND_OF_LINE = {EXPENSE_LINE: EXPENSE, POSTED_LINE: INVOICE_LINE}
 GROSS = {EXPENSE_LINE: "AmountCurr", POSTED_LINE: "LineAmount"}
 RECORD_OF_KIND = {EXPENSE: EXPENSE_RECORD, INVOICE_LINE: INVOICE_LINE_RECORD}
-COST = 192350000
 EXPENSE_STATUS_APPROVED = {192350002, 192350004, 192350005}  # approved, posted, paid
 HEADER_CONFIRMED, HEADER_CANCELLED = 900000002, 900000003
 FINANCE_APPROVED, FINANCE_POSTED, FINANCE_CANCELLED = {3, 5}, 6, 8
@@ -135,15 +136,13 @@ class Documents(Actuals):
 
     def _document(self, line: Record) -> Document | None:
         """Describe and judge a Finance line; None for a line that has no row."""
-        chain = self._chain_of[line.key]
-        keeper = min(record.key for record in chain if record.entity in KIND_OF_LINE)
-        is_keeper = line.key == keeper
-        document = self._describe(line, is_keeper)
-        if document is None:
+        found = [found for found in self._described(self._chain_of[line.key]) if found.line is line]
+        if not found:
             return None
-        mine = chain if is_keeper else []
-        costs = [r for r in mine if r.entity == ACTUAL and choice(r.get("msdyn_transactiontypecode")) == COST]
-        if document.position != "not-posted" and (reason := self._exclusion(document, costs)):
+        document = found[0]
+        mine = self._share_of(document)
+        costs = [r for r in mine if is_cost(r)]
+        if document.position != "not-posted" and (reason := self._exclusion(document, mine, costs)):
             document.position, document.excluded = "excluded", reason
         if document.position:
             document.parts = dict.fromkeys(PARTS, Decimal(0))
@@ -152,7 +151,64 @@ class Documents(Actuals):
         self._judge(document, mine, [actual for actual in costs if not skips_sync(actual)])
         return document
 
-    def _describe(self, line: Record, is_keeper: bool) -> Document | None:
+    def _described(self, chain: list[Record]) -> list[Document]:
+        """The documents of a chain, the smallest RecId of each kind first; only the first of a name keeps it."""
+        lines = [record for record in chain if record.entity in KIND_OF_LINE]
+        documents = [
+            document
+            for line in sorted(lines, key=lambda line: (line.entity, int(line.id)))
+            if (document := self._describe(line)) is not None
+        ]
+        names: set[str] = set()
+        for document in documents:
+            if document.name.casefold() in names:
+                document.name = f"{document.company}/{document.line.id}"
+            names.add(document.name.casefold())
+        return documents
+
+    def _share_of(self, document: Document) -> list[Record]:
+        """The records of its chain that count for a document, where several have one transaction id."""
+        chain = self._chain_of[document.line.key]
+        documents = self._described(chain)
+        posted = [other for other in documents if other.position != "not-posted"] or documents
+        places = [number for number, other in enumerate(posted) if other.line is document.line]
+        if len(posted) == 1 and places:
+            return chain
+        costs = [r for r in chain if is_cost(r)]
+        place_of = shared_out(posted, costs, [r for r in chain if r.entity == CONNECTION], self._currency_of)
+        mine = []
+        for record in chain:
+            if is_cost(record):
+                place = place_of[record.id]
+            elif record.entity in RECORD_OF_KIND.values():
+                same = [number for number, other in enumerate(posted) if RECORD_OF_KIND[other.kind] == record.entity]
+                of_record = [place_of[c.id] for c in costs if self._is_of(c, record) and place_of[c.id] in same]
+                currency = self._currency_of(record)
+                best = [
+                    number
+                    for _, number in sorted(
+                        (unlike(posted[number], record_amount(record), currency, record_date(record)), number)
+                        for number in same
+                    )
+                ]
+                place = (of_record + best + [-1])[0]
+            else:
+                mine.append(record)
+                continue
+            if place in places:
+                mine.append(record)
+        return mine
+
+    def _is_of(self, actual: Record, record: Record) -> bool:
+        """An actual that names the record as its source, itself or by its origin."""
+        if row_id(actual.get("assumed_sourcedocument")) == record.id:
+            return True
+        return any(
+            row_id(origin.get("msdyn_origin")) == record.id and row_id(origin.get("msdyn_transaction")) == actual.id
+            for origin in self._all(ORIGIN)
+        )
+
+    def _describe(self, line: Record) -> Document | None:
         """The facts of the Finance line; the position `not-posted` is already decided here."""
         company = line.company
         if company is None:
@@ -164,7 +220,7 @@ class Documents(Actuals):
         )
         if document is None:
             return None
-        document.name = f"{company}/{document.name if document.name and is_keeper else line.id}"
+        document.name = f"{company}/{document.name or line.id}"
         document.accounting_currency = self._accounting_currency(company) or document.currency
         document.accounting_amount = self._booked(document, money(line.get(GROSS[line.entity])))
         return document
@@ -249,7 +305,21 @@ class Documents(Actuals):
         rows = self._all(PENDING_PROJECT)
         return next((r for r in rows if row_id(r.get("VendInvoiceInfoLineRefRecId")) in pending), None)
 
-    def _exclusion(self, document: Document, costs: list[Record]) -> str | None:
+    def _has_project(self, document: Document, mine: list[Record]) -> bool | None:
+        """Whether the document has a project, as far as an event says so: an empty one that was sent says no."""
+        row = document.line if document.kind == EXPENSE else self._project_extension(document.line)
+        if row is not None and "ProjId" in row.columns:
+            return bool(row.text("ProjId"))
+        if any(record.entity == RECORD_OF_KIND[document.kind] for record in mine):
+            return True  # Dataverse gets lines with a project only
+        if document.kind == EXPENSE or row is not None:
+            return None
+        source = row_id(document.line.get("SourceDocumentLine"))
+        pending = [r for r in self._all(PENDING_LINE) if source and row_id(r.get("SourceDocumentLine")) == source]
+        ordered = any(row_id(r.get("PurchLineRecId")) for r in pending)
+        return None if ordered or not pending else False
+
+    def _exclusion(self, document: Document, mine: list[Record], costs: list[Record]) -> str | None:
         line = document.line
         charged: str | None
         if document.kind == EXPENSE:
@@ -259,7 +329,8 @@ class Documents(Actuals):
             cancelled = False
             extension = self._project_extension(line)
             charged = code(extension.get("ProjDataAreaId")) if extension else None
-        if not document.project:
+        has_project = self._has_project(document, mine)
+        if has_project is False:
             return "no-project"
         if cancelled:
             return "cancelled"
@@ -267,7 +338,7 @@ class Documents(Actuals):
             return "intercompany-cost"
         if costs and all(skips_sync(actual) for actual in costs):
             return "skip-sync"
-        return None
+        return None if has_project else "project-unknown"
 
     def _judge(self, document: Document, chain: list[Record], actuals: list[Record]) -> None:
         """Position, cause, journal and amounts of a processed line that is not excluded."""

@@ -99,7 +99,7 @@ WORDS: Final = {
         "finance",
         "VendInvoiceInfoLine",
         "P",
-        {"of": "SourceDocumentLine", "vendor": "InvoiceAccount"},
+        {"of": "SourceDocumentLine", "vendor": "InvoiceAccount", "ordered": "PurchLineRecId"},
         {"of": "#"},
         company="USPM",
     ),

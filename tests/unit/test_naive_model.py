@@ -234,10 +234,10 @@ def test_pending_rows_deleted_after_posting_still_link() -> None:
     assert invoice_line(LEDGER + INVOICE_POSTED + gone)["document"] == "USPM/PT9"
 
 
-def test_an_invoice_line_whose_pending_row_was_never_seen_has_no_project() -> None:
+def test_whether_an_invoice_line_whose_pending_row_was_never_seen_has_a_project_is_unknown() -> None:
     never_seen = "\n".join(line for line in INVOICE_POSTED.splitlines() if "VendInvoiceInfoLine " not in line)
     row = invoice_line(LEDGER + never_seen)
-    assert (row["document"], row["excluded"]) == ("USPM/500", "no-project")
+    assert (row["document"], row["excluded"]) == ("USPM/500", "project-unknown")
 
 
 # -- reversals
