@@ -15,6 +15,9 @@ from engine.mapping.values import is_unfit
 LARGEST_CHAIN: Final = 200
 """The number of records beyond which the keys of a chain must be wrong, which is a finding."""
 
+COUNTERPART: Final = "?"
+"""The first character of a counterpart key (`engine.chains.counterparts`), which sorts before every letter."""
+
 TRAIL: Final = "~"
 """The prefix of a trail: an identity value that a record had and does not have now."""
 
@@ -158,7 +161,7 @@ def scoped(token: str) -> tuple[str, str] | None:
 
 def components(records: Mapping[str, Record], maps: Maps) -> list[list[str]]:
     """Return the chains of `records`, the connected components of their identity values: sorted lists of keys, by first
-    key.
+    key. Counterpart keys do not join them yet.
 
     Complete only if `records` contains every record of every chain that it touches.
     """
@@ -176,7 +179,7 @@ def components(records: Mapping[str, Record], maps: Maps) -> list[list[str]]:
         for token in record.joins:
             if token.endswith("|"):
                 unknown.append((token, key))
-            else:
+            elif token[0] != COUNTERPART:
                 other = first.setdefault(token, key)
                 if other != key:
                     parent[find(key)] = find(other)

@@ -6,8 +6,9 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 from engine import money
@@ -35,6 +36,8 @@ Stop = tuple[Cause, Evidence, Awaited | None]
 """Why no actual was created: the cause, the event of the step reached last, and what is awaited."""
 
 _NONE: Final[list[Row]] = []
+EMPTY: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
+"""No ambiguous line."""
 
 
 class StagingFacts:
@@ -148,11 +151,21 @@ class ActualFacts:
 
 
 class ChainFacts:
-    """The rows of one chain by role, each list by key, and its cost actuals."""
+    """The rows of one chain by role, each list by key, and its cost actuals.
 
-    def __init__(self, chain: str, rows: Sequence[Row], reference_data: ReferenceData) -> None:
+    `ambiguous` are the lines without a counterpart because there are several possible ones, each with those.
+    """
+
+    def __init__(
+        self,
+        chain: str,
+        rows: Sequence[Row],
+        reference_data: ReferenceData,
+        ambiguous: Mapping[str, Sequence[str]] = EMPTY,
+    ) -> None:
         self.id = chain
         self.reference_data = reference_data
+        self.ambiguous = ambiguous
         self.by_role: dict[str, list[Row]] = {}
         for row in rows:
             self.by_role.setdefault(row.role, []).append(row)
@@ -255,10 +268,14 @@ class DocumentFacts(ABC):
         """Return the invoice headers that the line may belong to: one, unless two vendors use one invoice number on one
         day and the vendor of the line is unknown.
 
-        The posted line has no vendor account; its pending line has, for as long as Finance keeps it.
+        The posted line has no vendor account; its pending line has, for as long as Finance keeps it, and so has the
+        invoice of its Dataverse line.
         """
         headers = referenced_rows(self.chain.reference_data, self.line, "header")
         vendors = {row["vendor"].upper() for row in self.pending_lines if row["vendor"] is not None}
+        if not vendors and len(headers) > 1:
+            vendor = self._refer(self.dataverse_header, "vendor")
+            vendors = {vendor["number"].upper()} if vendor is not None and vendor["number"] is not None else set()
         if not vendors:
             return headers
         return [row for row in headers if row["vendor"] is None or row["vendor"].upper() in vendors]

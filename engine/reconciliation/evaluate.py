@@ -1,6 +1,6 @@
 """Decide one chain: from its rows to documents with positions, findings and unsynced actuals."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -8,7 +8,7 @@ from engine import money
 from engine.chains.records import Row
 from engine.chains.references import ReferenceData
 from engine.reconciliation import findings
-from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
+from engine.reconciliation.chain_facts import EMPTY, ChainFacts, DocumentFacts
 from engine.reconciliation.document_facts import documents_of
 from engine.reconciliation.documents import Chain, Document, Finding, Unsynced
 from engine.reconciliation.fields import DecidedLine, document_of_line
@@ -17,13 +17,18 @@ from engine.reconciliation.unsynced_actuals import unsynced_actuals
 
 
 def evaluate(
-    chain: str, rows: Sequence[Row], reference_data: ReferenceData, companies: Collection[str] | None = None
+    chain: str,
+    rows: Sequence[Row],
+    reference_data: ReferenceData,
+    companies: Collection[str] | None = None,
+    ambiguous: Mapping[str, Sequence[str]] = EMPTY,
 ) -> Chain:
     """Decide one chain. A pure function of its rows (sorted by key) and of the rows that they refer to.
 
-    `companies` are those of the settings, None if all are included (R13, `other-company`).
+    `companies` are those of the settings, None if all are included (R13, `other-company`). `ambiguous` are the lines
+    that may have one of several counterparts (`engine.chains.counterparts.Joined`).
     """
-    facts = ChainFacts(chain, rows, reference_data)
+    facts = ChainFacts(chain, rows, reference_data, ambiguous)
     documents: list[Document] = []
     all_findings: list[Finding] = []
     listed: list[DocumentFacts] = []

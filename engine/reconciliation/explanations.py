@@ -375,6 +375,13 @@ FINDINGS: Final[dict[str, Words]] = {
 }
 
 
+SEVERAL_COUNTERPARTS: Final = Words(
+    "Lines of invoice {invoice} in Finance and Dataverse have one vendor, line number and amount: {candidates}.",
+    "Finance has no transaction id of them. Which belong together is unknown, so none is linked.",
+    "Compare the lines of the invoice in both systems, and correct what was entered twice. Do not export them again.",
+)
+"""The explanation of `ambiguous-link` for a line with several possible counterparts."""
+
 REVERSAL_DATE_DIFFERS: Final = "What it reverses is dated {document_date}."
 """The observed step of `date-differs` for a reversal, which belongs to the period of its original."""
 
@@ -437,6 +444,8 @@ def explain_finding(finding: Finding, translate: Translate = english) -> Explana
     words = FINDINGS[finding.code]
     if finding.parameters.get("of") == "What it reverses":
         words = Words(REVERSAL_DATE_DIFFERS, words.missing, words.do)
+    if "candidates" in finding.parameters:
+        words = SEVERAL_COUNTERPARTS
     words = _translated(finding.code, words, translate)
     parameters = _Parameters(finding.parameters, translate("none", NONE))
     return _explanation(

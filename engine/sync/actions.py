@@ -147,6 +147,10 @@ SKIPPED: Final[Mapping[str, str]] = {
         "Correct the transaction id of one of the lines in Finance first: several lines share it, so a call could cost "
         "another one twice."
     ),
+    "ambiguous-line": (
+        "Correct the transaction id of another line of the invoice first: the invoice is sent as a whole, and the link "
+        "of that line is ambiguous."
+    ),
     "rejected-or-recalled": "Ask its owner to submit it again: it was rejected or recalled in Dataverse.",
     "record-unknown": "Check the document in Dataverse: its record is not known here.",
     "header-unknown": (
@@ -165,6 +169,10 @@ PROCESS_NOT_SET: Final[Mapping[str, str]] = {
     for name, action in SYNC_ACTIONS.items()
 }
 """Why Sync skips what an action would be made for, by the name of the action, while no setting names its process."""
+
+
+WHOLE_INVOICE: Final = frozenset({"export", "confirmation"})
+"""The actions that process a vendor invoice with all its lines."""
 
 
 class Skipped(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from engine.chains import links
+from engine.chains import counterparts, links
 from engine.chains.records import Record, Row, merge, new_record, record_key
 from engine.chains.references import Directory
 from engine.events.facts import Change
@@ -36,9 +36,13 @@ class MemoryWorld:
                     self._offers.setdefault(token, []).append(row)
             self.records[key] = msgspec.structs.replace(self.records[key], joins=links.joins(row), refers=refers)
         chained = {key: self.records[key] for key, row in self._rows.items() if row.map.role.chained}
-        self.components = links.components(chained, maps)
+        for key, record in chained.items():
+            record.joins = sorted(record.joins + counterparts.keys_of(self._rows[key], self))
+        joined = counterparts.join(links.components(chained, maps), chained, maps)
+        self.components = joined.chains
         self.chains: list[Chain] = [
-            evaluate(keys[0], [self._rows[key] for key in keys], self, companies) for keys in self.components
+            evaluate(keys[0], [self._rows[key] for key in keys], self, companies, joined.ambiguous)
+            for keys in self.components
         ]
 
     def _read(self, *, resident: bool = False) -> dict[str, Row]:

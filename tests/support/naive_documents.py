@@ -15,6 +15,7 @@ from tests.support.naive_chains import (
     EXPENSE_RECORD,
     INVOICE_LINE,
     INVOICE_LINE_RECORD,
+    INVOICE_RECORD,
     JOURNAL,
     JOURNAL_LINE,
     ORIGIN,
@@ -40,8 +41,6 @@ from tests.support.naive_values import (
 )
 
 PARTS = ("missing_actual", "missing_journal_line", "reconciled", "difference")
-POSTED_HEADER = "VendInvoiceJour"
-INVOICE_RECORD = "msdyn_projectvendorinvoice"
 KIND_OF_LINE = {EXPENSE_LINE: EXPENSE, POSTED_LINE: INVOICE_LINE}
 GROSS = {EXPENSE_LINE: "AmountCurr", POSTED_LINE: "LineAmount"}
 RECORD_OF_KIND = {EXPENSE: EXPENSE_RECORD, INVOICE_LINE: INVOICE_LINE_RECORD}
@@ -136,11 +135,10 @@ class Documents(Actuals):
 
     def _document(self, line: Record) -> Document | None:
         """Describe and judge a Finance line; None for a line that has no row."""
-        found = [found for found in self._described(self._chain_of[line.key]) if found.line is line]
+        found = [pair for pair in self._described(self._chain_of[line.key]) if pair[0].line is line]
         if not found:
             return None
-        document = found[0]
-        mine = self._share_of(document)
+        document, mine = found[0]
         costs = [r for r in mine if is_cost(r)]
         if document.position != "not-posted" and (reason := self._exclusion(document, mine, costs)):
             document.position, document.excluded = "excluded", reason
@@ -151,25 +149,27 @@ class Documents(Actuals):
         self._judge(document, mine, [actual for actual in costs if not skips_sync(actual)])
         return document
 
-    def _described(self, chain: list[Record]) -> list[Document]:
-        """The documents of a chain, the smallest RecId of each kind first; only the first of a name keeps it."""
-        lines = [record for record in chain if record.entity in KIND_OF_LINE]
-        documents = [
-            document
-            for line in sorted(lines, key=lambda line: (line.entity, int(line.id)))
-            if (document := self._describe(line)) is not None
-        ]
+    def _described(self, chain: list[Record]) -> list[tuple[Document, list[Record]]]:
+        """The documents of a chain, each with what counts for it, the smallest RecId of each kind first; only the first
+        of a name keeps it.
+        """
+        lines = sorted((r for r in chain if r.entity in KIND_OF_LINE), key=lambda line: (line.entity, int(line.id)))
+        alone = [document for line in lines if (document := self._describe(line, [])) is not None]
+        described = []
+        for document in alone:
+            mine = self._share_of(document, alone, chain)
+            records = [r for r in mine if r.entity == RECORD_OF_KIND[document.kind]]
+            records.sort(key=lambda r: (choice(r.get("statecode")) == 1, r.key))
+            described.append((self._describe(document.line, records) or document, mine))
         names: set[str] = set()
-        for document in documents:
+        for document, _ in described:
             if document.name.casefold() in names:
                 document.name = f"{document.company}/{document.line.id}"
             names.add(document.name.casefold())
-        return documents
+        return described
 
-    def _share_of(self, document: Document) -> list[Record]:
+    def _share_of(self, document: Document, documents: list[Document], chain: list[Record]) -> list[Record]:
         """The records of its chain that count for a document, where several have one transaction id."""
-        chain = self._chain_of[document.line.key]
-        documents = self._described(chain)
         posted = [other for other in documents if other.position != "not-posted"] or documents
         places = [number for number, other in enumerate(posted) if other.line is document.line]
         if len(posted) == 1 and places:
@@ -208,18 +208,23 @@ class Documents(Actuals):
             for origin in self._all(ORIGIN)
         )
 
-    def _describe(self, line: Record) -> Document | None:
-        """The facts of the Finance line; the position `not-posted` is already decided here."""
+    def _describe(self, line: Record, records: list[Record]) -> Document | None:
+        """The facts of the Finance line and its records in Dataverse; the position `not-posted` is already decided
+        here.
+        """
         company = line.company
         if company is None:
             return None
         document = (
             self._describe_expense(line, company)
             if line.entity == EXPENSE_LINE
-            else self._describe_invoice_line(line, company)
+            else self._describe_invoice_line(line, company, records)
         )
         if document is None:
             return None
+        if self._said(document) is None and records:
+            project = self._find("msdyn_project", records[0].get("msdyn_project"))
+            document.project = project.text("assumed_projectnumber") if project else None
         document.name = f"{company}/{document.name or line.id}"
         document.accounting_currency = self._accounting_currency(company) or document.currency
         document.accounting_amount = self._booked(document, money(line.get(GROSS[line.entity])))
@@ -263,13 +268,16 @@ class Documents(Actuals):
             position="not-posted" if not_posted else "",
         )
 
-    def _describe_invoice_line(self, line: Record, company: str) -> Document:
+    def _describe_invoice_line(self, line: Record, company: str, records: list[Record]) -> Document:
         """The facts of a posted vendor invoice line, of its invoice, and of its pending project row."""
-        header, extension = self._posted_header(line), self._project_extension(line)
+        header, extension = self._posted_header(line, records), self._project_extension(line)
+        named = extension.text("ProjTransId") if extension else None
+        if extension is None and records:
+            named = records[0].text("msdyn_externalinvoiceline")
         return Document(
             line=line,
             kind=INVOICE_LINE,
-            name=(extension.text("ProjTransId") if extension else None) or "",
+            name=named or "",
             company=company,
             on=day(line.get("InvoiceDate")),
             voucher=header.text("LedgerVoucher") if header else None,
@@ -281,18 +289,15 @@ class Documents(Actuals):
             accounting_amount=money(line.get("LineAmountMST")),
         )
 
-    def _posted_header(self, line: Record) -> Record | None:
+    def _posted_header(self, line: Record, records: list[Record]) -> Record | None:
         """The posted invoice of a posted line: same company, invoice and date."""
-
-        def names(record: Record) -> tuple[str | None, str | None, date | None]:
-            return record.company, code(record.get("InvoiceId")), day(record.get("InvoiceDate"))
-
-        if None in names(line):
-            return None
         source = row_id(line.get("SourceDocumentLine"))
         pending = [r for r in self._all(PENDING_LINE) if source and row_id(r.get("SourceDocumentLine")) == source]
         vendors = {vendor.upper() for r in pending if (vendor := r.text("InvoiceAccount")) is not None}
-        found = [j for j in self._all(POSTED_HEADER) if names(j) == names(line)]
+        found = self._posted_invoices(line)
+        if not vendors and len(found) > 1 and records:
+            vendor = self._vendor_of_record(records[0])
+            vendors = {vendor} if vendor else set()
         if vendors:
             # The vendor joins the key where the pending line names it.
             found = [j for j in found if (j.text("InvoiceAccount") or next(iter(vendors))).upper() in vendors]
@@ -305,11 +310,16 @@ class Documents(Actuals):
         rows = self._all(PENDING_PROJECT)
         return next((r for r in rows if row_id(r.get("VendInvoiceInfoLineRefRecId")) in pending), None)
 
-    def _has_project(self, document: Document, mine: list[Record]) -> bool | None:
-        """Whether the document has a project, as far as an event says so: an empty one that was sent says no."""
+    def _said(self, document: Document) -> bool | None:
+        """What Finance says about a project: an empty one that was sent says no, one that was not sent says nothing."""
         row = document.line if document.kind == EXPENSE else self._project_extension(document.line)
-        if row is not None and "ProjId" in row.columns:
-            return bool(row.text("ProjId"))
+        return bool(row.text("ProjId")) if row is not None and "ProjId" in row.columns else None
+
+    def _has_project(self, document: Document, mine: list[Record]) -> bool | None:
+        """Whether the document has a project, as far as an event says so."""
+        if (said := self._said(document)) is not None:
+            return said
+        row = document.line if document.kind == EXPENSE else self._project_extension(document.line)
         if any(record.entity == RECORD_OF_KIND[document.kind] for record in mine):
             return True  # Dataverse gets lines with a project only
         if document.kind == EXPENSE or row is not None:
@@ -328,7 +338,7 @@ class Documents(Actuals):
         else:
             cancelled = False
             extension = self._project_extension(line)
-            charged = code(extension.get("ProjDataAreaId")) if extension else None
+            charged = code(extension.get("ProjDataAreaId")) if extension else self._owner_of_project(mine)
         has_project = self._has_project(document, mine)
         if has_project is False:
             return "no-project"
@@ -339,6 +349,15 @@ class Documents(Actuals):
         if costs and all(skips_sync(actual) for actual in costs):
             return "skip-sync"
         return None if has_project else "project-unknown"
+
+    def _owner_of_project(self, mine: list[Record]) -> str | None:
+        """The company of the project that the line in Dataverse names."""
+        records = [r for r in mine if r.entity == INVOICE_LINE_RECORD]
+        if not records:
+            return None
+        record = min(records, key=lambda r: (choice(r.get("statecode")) == 1, r.key))
+        project = self._find("msdyn_project", record.get("msdyn_project"))
+        return project.company if project else None
 
     def _judge(self, document: Document, chain: list[Record], actuals: list[Record]) -> None:
         """Position, cause, journal and amounts of a processed line that is not excluded."""

@@ -95,9 +95,9 @@ class NaiveModel(Documents):
 
     def _document_of(self, actual: Record) -> Document | None:
         """The document that the actual counts for, else the first of its chain; None for a line that has no row."""
-        documents = self._described(self._chain_of[actual.key])
-        having = [document for document in documents if is_cost(actual) and actual in self._share_of(document)]
-        return (having + documents + [None])[0]
+        described = self._described(self._chain_of[actual.key])
+        having = [document for document, mine in described if is_cost(actual) and actual in mine]
+        return (having + [document for document, _ in described] + [None])[0]
 
     def _accounting_amount(self, actual: Record, document: Document | None, accounting: str | None) -> Decimal | None:
         booked = money(actual.get("assumed_accountingamount"))
