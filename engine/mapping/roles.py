@@ -28,7 +28,8 @@ class Role(msgspec.Struct, frozen=True, dict=True):
     """A role of records: its stage, its fields with their types, and whether it belongs to chains.
 
     `chained`: identity links join its records into the chain of a document. `resident`: few and read constantly
-    (companies, currencies, ledger calendar), so kept in memory.
+    (companies, currencies, ledger calendar), so kept in memory. `counterpart`: the fields by which a row is found in
+    the other system without a transaction id (`engine.chains.counterparts`).
     """
 
     name: str
@@ -36,6 +37,7 @@ class Role(msgspec.Struct, frozen=True, dict=True):
     fields: dict[str, ValueType]
     chained: bool = False
     resident: bool = False
+    counterpart: frozenset[str] = frozenset()
 
     @cached_property
     def blank(self) -> dict[str, None]:
@@ -85,8 +87,9 @@ _ROLES = [
             "source_line": "recid",
         },
         chained=True,
+        counterpart=frozenset({"invoice", "line_number", "amount", "currency"}),
     ),
-    Role("pending-line", 2, {"source_line": "recid", "vendor": "text"}, chained=True),
+    Role("pending-line", 2, {"source_line": "recid", "vendor": "text", "purchase_line": "recid"}, chained=True),
     Role(
         "pending-project",
         2,
@@ -121,6 +124,9 @@ _ROLES = [
         {
             "external_id": "text",
             "header": "guid",
+            "line_number": "decimal",
+            "price": "decimal",
+            "quantity": "decimal",
             "currency": "guid",
             "state": "choice",
             "project": "guid",
@@ -128,6 +134,7 @@ _ROLES = [
             "company": "guid",
         },
         chained=True,
+        counterpart=frozenset({"line_number", "price", "quantity", "currency"}),
     ),
     Role(
         "actual",
@@ -198,7 +205,14 @@ _ROLES = [
     Role(
         "dataverse-invoice",
         8,
-        {"number": "text", "status": "choice", "state": "choice", "automatic_confirmation": "flag", "company": "guid"},
+        {
+            "number": "text",
+            "vendor": "guid",
+            "status": "choice",
+            "state": "choice",
+            "automatic_confirmation": "flag",
+            "company": "guid",
+        },
     ),
     Role(
         "proposal",
@@ -214,7 +228,7 @@ _ROLES = [
     ),
     Role("finance-project", 9, {"number": "text", "name": "text"}),
     Role("vendor", 9, {"number": "text", "name": "text"}),
-    Role("project", 9, {"number": "text", "name": "text"}),
+    Role("project", 9, {"number": "text", "name": "text", "company": "guid"}),
     Role("category", 9, {"number": "text"}),
     Role("currency", 9, {"code": "code"}, resident=True),
     Role("company", 9, {"code": "code"}, resident=True),

@@ -13,7 +13,7 @@ from engine.reconciliation import findings
 from engine.reconciliation.account_findings import of_account, posted_twice
 from engine.reconciliation.adoption import LINE_ROLES, Detour, adopt, detours_by_line
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
-from engine.reconciliation.document_facts import document_facts
+from engine.reconciliation.document_facts import documents_of
 from engine.reconciliation.documents import Chain, Document, Finding, Posting, Unsynced
 from engine.reconciliation.fields import DecidedLine, document_of_line
 from engine.reconciliation.kinds import KINDS, Kind
@@ -34,8 +34,8 @@ def unsynced_of(
     family: Family, reference_data: ReferenceData, companies: Collection[str] | None = None
 ) -> Iterator[UnsyncedActual]:
     """Yield the unsynced actuals of a family: the items of its totals."""
-    for chain, document in _decide(family, reference_data, companies).unsynced:
-        yield from unsynced_actuals(chain, document)
+    for chain, documents in _decide(family, reference_data, companies).unsynced:
+        yield from unsynced_actuals(chain, documents)
 
 
 def _decide(family: Family, reference_data: ReferenceData, companies: Collection[str] | None) -> "_Decision":
@@ -79,7 +79,7 @@ class _Decision:
         self.detours = detours
         self.documents: list[Document] = []
         self.findings: list[Finding] = []
-        self.unsynced: list[tuple[ChainFacts, DocumentFacts | None]] = []
+        self.unsynced: list[tuple[ChainFacts, list[DocumentFacts]]] = []
         self.postings: list[Posting] = []
         self.kind = _kind(family)
 
@@ -100,17 +100,12 @@ class _Decision:
 
     def decide(self, rows: Sequence[Row]) -> None:
         """Decide one group, whose rows are sorted by key."""
-        facts = ChainFacts(rows[0].key, rows, self.reference_data, self.headers)
+        facts = ChainFacts(rows[0].key, rows, self.reference_data, self.headers, self.family.ambiguous)
         decided: list[tuple[DocumentFacts, Verdict]] = []
-        owner: DocumentFacts | None = None
-        for line in facts.lines:
-            document = document_facts(facts, line)
+        for document in documents_of(facts):
             verdict = decide_position(document, self.companies)
-            if verdict is None:
-                continue
-            if document.owns_chain:
-                owner = document
-            decided.append((document, verdict))
+            if verdict is not None:
+                decided.append((document, verdict))
         postings = Postings(facts, decided, self.kind)
         documents = [self._document(document, verdict, postings) for document, verdict in decided]
         # A document that is counted without an amount has postings without an amount.
@@ -123,7 +118,7 @@ class _Decision:
             documents[0] = replace(documents[0], findings=tuple(sorted(codes.union(documents[0].findings))))
         self.documents += documents
         self.findings += of_group
-        self.unsynced.append((facts, owner))
+        self.unsynced.append((facts, [document for document, _ in decided]))
 
     def _document(self, facts: DocumentFacts, verdict: Verdict, postings: Postings) -> Document:
         division = divide(facts, verdict)
@@ -146,14 +141,14 @@ def _kind(family: Family) -> Kind | None:
     return kinds[0] if len(kinds) == 1 else None
 
 
-def _unsynced(groups: Iterable[tuple[ChainFacts, DocumentFacts | None]]) -> list[Unsynced]:
+def _unsynced(groups: Iterable[tuple[ChainFacts, list[DocumentFacts]]]) -> list[Unsynced]:
     """Return the totals of the unsynced actuals.
 
     An actual whose amount is unknown, or would make the sum exceed the limit, is counted without amount.
     """
     totals: dict[tuple[str, str | None], list[int]] = {}
-    for chain, document in groups:
-        for actual in unsynced_actuals(chain, document):
+    for chain, documents in groups:
+        for actual in unsynced_actuals(chain, documents):
             total = totals.setdefault((actual.company, actual.currency), [0, 0])
             total[0] += 1
             amount = total[1] + (actual.amount or 0)

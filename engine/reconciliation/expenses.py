@@ -26,6 +26,16 @@ class ExpenseFacts(DocumentFacts):
         return self.line
 
     @property
+    def transaction_id(self) -> str | None:
+        """The transaction id on the line."""
+        return self.line["transaction_id"]  # type: ignore[no-any-return]
+
+    @property
+    def without_project_row(self) -> bool:
+        """Always False: the line itself has the project."""
+        return False
+
+    @property
     def rate_row(self) -> Row:
         """The line itself."""
         return self.line

@@ -67,6 +67,7 @@ LABELS: Final[dict[str, str]] = {
     "intercompany-cost": "Intercompany cost",
     "skip-sync": "Skip Sync",
     "other-company": "Company out of scope",
+    "project-unknown": "Project unknown",
     # States of a transaction in Finance that are no cause.
     "posted": "Posted",
     "not-synced-back": "Not synced to Finance",
@@ -223,6 +224,13 @@ EXCLUDED: Final[dict[str, Words]] = {
         "Its company is not in the settings of this environment.",
         "Nothing.",
         "Add the company to the settings to include it.",
+    ),
+    "project-unknown": Words(
+        "The line is posted in Finance. No event says whether it has a project: the column or row with its project was "
+        "never received, and no record of it in Dataverse is known.",
+        "Whether its cost is in the integration account. It counts in no total, and is listed beside the account.",
+        "Look up the project of the line in Finance. If it has one, read the row that says so (`tieout poll`): the "
+        "expense line itself, the project of the pending line, or the record in Dataverse.",
     ),
 }
 
@@ -381,8 +389,9 @@ FINDINGS: Final[dict[str, Words]] = {
     ),
     "ambiguous-link": Words(
         "Another Finance line, {other}, has the same key, usually the transaction id.",
-        "Its record and actuals are counted there.",
-        "Correct the transaction id of one of the two lines.",
+        "To which of them its record and actuals belong is unknown: they are shared out by amount, currency and date.",
+        "Correct the transaction id of one of the lines in Finance. Until then do not export, approve or confirm any "
+        "of them again: it would overwrite the record of another one, or cost it twice.",
     ),
     "unknown-value": Words(
         "{column} holds {value}.",
@@ -421,6 +430,13 @@ FINDINGS: Final[dict[str, Words]] = {
     ),
 }
 
+
+SEVERAL_COUNTERPARTS: Final = Words(
+    "Lines of invoice {invoice} in Finance and Dataverse have one vendor, line number and amount: {candidates}.",
+    "Finance has no transaction id of them. Which belong together is unknown, so none is linked.",
+    "Compare the lines of the invoice in both systems, and correct what was entered twice. Do not export them again.",
+)
+"""The explanation of `ambiguous-link` for a line with several possible counterparts."""
 
 REVERSAL_DATE_DIFFERS: Final = "What it reverses is dated {document_date}."
 """The observed step of `date-differs` for a reversal, which belongs to the period of its original."""
@@ -491,6 +507,8 @@ def explain_finding(finding: Finding, translate: Translate = english) -> Explana
     words = FINDINGS[finding.code]
     if finding.parameters.get("of") == "What it reverses":
         words = Words(REVERSAL_DATE_DIFFERS, words.missing, words.do)
+    if "candidates" in finding.parameters:
+        words = SEVERAL_COUNTERPARTS
     words = _translated(finding.code, words, translate)
     parameters = _Parameters(finding.parameters, translate("none", NONE))
     return _explanation(

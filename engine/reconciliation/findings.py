@@ -15,10 +15,12 @@ from engine.chains.records import Row
 from engine.chains.references import resolve_reference
 from engine.events.facts import Evidence, row_id_of
 from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts
-from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.kinds import KINDS
 from engine.reconciliation.positions import Division, Verdict, posting_evidence
+
+_NAMED: Final = 5
+"""How many rows the text of a finding names."""
 
 
 class _Findings(list[Finding]):
@@ -290,12 +292,21 @@ def _not_written_back(findings: _Findings, facts: DocumentFacts, verdict: Verdic
 
 
 def _ambiguous(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
-    if not facts.owns_chain:
-        other = document_facts(facts.chain, facts.chain.lines[0]).name
-        findings.add("ambiguous-link", facts.line, facts.name, other=other)
+    if facts.others:
+        findings.add("ambiguous-link", facts.line, facts.name, other=", ".join(facts.others))
+    if (candidates := facts.chain.ambiguous.get(facts.line.key)) is not None:
+        findings.add(
+            "ambiguous-link", facts.line, facts.name, invoice=facts.line["invoice"], candidates=_row_ids(candidates)
+        )
     if len(facts.headers) > 1:
         vendors = ", ".join(sorted({str(row["vendor"]) for row in facts.headers}))
         findings.add("ambiguous-invoice", facts.line, facts.name, invoice=facts.line["invoice"], vendors=vendors)
+
+
+def _row_ids(keys: Iterable[str]) -> str:
+    """Return the rows of record keys for a text: the first of them, if there are many."""
+    named = [row_id_of(key.split(":", 2)[2]) for key in keys]
+    return ", ".join(named[:_NAMED]) + (f", … ({len(named)})" if len(named) > _NAMED else "")
 
 
 # --- of a chain ------------------------------------------------------------------------------------------------------
@@ -306,6 +317,11 @@ def _orphans(findings: _Findings, chain: ChainFacts) -> None:
     if not chain.lines and not chain.of("pending-project"):
         for kind in KINDS.values():
             for row in chain.of(kind.record_role):
+                if (candidates := chain.ambiguous.get(row.key)) is not None:
+                    header = resolve_reference(chain.reference_data, row, "header")
+                    number = header["number"] if header is not None else None
+                    findings.add("ambiguous-link", row, None, invoice=number, candidates=_row_ids(candidates))
+                    continue
                 # A cancelled record without cost needs no counterpart.
                 if row["external_id"] is not None and (row["state"] != "inactive" or chain.cost_actuals):
                     findings.add("orphan-in-dataverse", row, None, external_id=row["external_id"])

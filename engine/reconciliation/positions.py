@@ -52,17 +52,19 @@ def decide_position(facts: DocumentFacts, companies: Collection[str] | None) -> 
 
 
 def _exclusion(facts: DocumentFacts, companies: Collection[str] | None) -> Excluded | None:
-    """Return the first applicable exclusion, in the order of R13."""
-    if facts.project is None:
+    """Return the first applicable exclusion, in the order of R13; what is known precedes that the project is not."""
+    if facts.project is None and facts.has_project is False:
         return "no-project"
     if facts.line["status"] == "cancelled":
         return "cancelled"
     if facts.charged_elsewhere:
         return "intercompany-cost"
-    if facts.owns_chain and facts.chain.cost_actuals and not facts.actuals:
+    if facts.cost_actuals and not facts.actuals:
         return "skip-sync"
     if companies is not None and facts.line.company not in companies:
         return "other-company"
+    if facts.project is None and facts.has_project is None:
+        return "project-unknown"
     return None
 
 

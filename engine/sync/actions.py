@@ -143,6 +143,14 @@ SKIPPED: Final[Mapping[str, str]] = {
     "feed-silent": "Restore the feed of the missing step first: it is silent.",
     "not-read-yet": ("Wait until the changed rows of the missing step are read: the missing row may be among them."),
     "posting-not-permitted": "Post the journal in Finance, or permit Sync to post it with TIEOUT_SYNC_POSTS.",
+    "ambiguous-link": (
+        "Correct the transaction id of one of the lines in Finance first: several lines share it, so a call could cost "
+        "another one twice."
+    ),
+    "ambiguous-line": (
+        "Correct the transaction id of another line of the invoice first: the invoice is sent as a whole, and the link "
+        "of that line is ambiguous."
+    ),
     "rejected-or-recalled": "Ask its owner to submit it again: it was rejected or recalled in Dataverse.",
     "record-unknown": "Check the document in Dataverse: its record is not known here.",
     "header-unknown": (
@@ -161,6 +169,10 @@ PROCESS_NOT_SET: Final[Mapping[str, str]] = {
     for name, action in SYNC_ACTIONS.items()
 }
 """Why Sync skips what an action would be made for, by the name of the action, while no setting names its process."""
+
+
+WHOLE_INVOICE: Final = frozenset({"export", "confirmation"})
+"""The actions that process a vendor invoice with all its lines."""
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -196,10 +208,13 @@ def step_for(
     """Return the step for a document with this cause (as shown, `engine.reconciliation.grace`), given the rows of its
     chain.
 
-    None if nothing needs to be done. Journals are posted only if permitted.
+    None if nothing needs to be done. Journals are posted only if permitted. Nothing is done for a document whose link
+    is ambiguous: what a call reaches may be another one's.
     """
     if document.position not in ("missing-actual", "missing-journal-line") or cause is None:
         return None
+    if "ambiguous-link" in document.findings:
+        return skipped("ambiguous-link")
     company = document.company or ""
     match cause:
         case "not-synced-to-dataverse":

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from engine.chains import links
+from engine.chains import counterparts, links
 from engine.chains.families import Family, Group, Lineage, families, parent_prefixes
 from engine.chains.records import Record, Row, first_record, merge, record_key
 from engine.chains.references import Directory
@@ -87,6 +87,7 @@ class BatchProjection:
         self.postponed: set[str] = set()
         self.reference_findings: list[tuple[str, list[Finding]]] = []
         """Findings of the referenced rows that changed, by record key; set by `detect`."""
+        self._settling = tuple(entity_map.prefix for entity_map in maps.of_role("pending-project"))
         self._headers = tuple(entity_map.prefix for entity_map in maps.of_role("dataverse-invoice"))
         self.references: set[str] = set()
         self._rows: dict[str, Row | None] = {}
@@ -96,7 +97,9 @@ class BatchProjection:
         self._dirty: set[str] = set()
         self._before: dict[str, Record | None] = {}
         self._to_link: set[str] = set()
+        self._to_key: set[str] = set()
         self._families: list[Group] = []
+        self._ambiguous: Mapping[str, Sequence[str]] = {}
         self._parents = tuple(parent_prefixes(maps))
 
     # --- merge -------------------------------------------------------------------------------------------------------
@@ -174,8 +177,9 @@ class BatchProjection:
         records = self.records
         known = {key: record for key in sorted(members) if (record := records[key]).exists or record.trails}
         present = {key: record for key, record in known.items() if record.exists}
-        groups = links.components(present, self.maps)
-        self._families = [family for family in families(groups, known, self.maps) if self._is_kept(family)]
+        joined = counterparts.join(links.components(present, self.maps), present, self.maps)
+        self._ambiguous = joined.ambiguous
+        self._families = [family for family in families(joined.chains, known, self.maps) if self._is_kept(family)]
         for family in self._families:
             for key in family.members:
                 if records[key].chain != family.members[0]:
@@ -198,7 +202,7 @@ class BatchProjection:
         if old.chain is None or not new.exists or old.former != new.former:
             return False
         before, after = old.values, new.values
-        for column in self._map(new).link_columns:
+        for column in self._map(new).key_columns:
             if before.get(column) != after.get(column):
                 return False
         self._loose.add(new.key)
@@ -223,6 +227,22 @@ class BatchProjection:
             dependents = self._dependents(tokens) - done
             self._load(dependents)
             queue = {key for key in dependents if key in self.records}
+        self._derive_keys()
+
+    def _derive_keys(self) -> None:
+        """Update the counterpart keys of the records whose links were derived: they are read through references."""
+        present = {key: record for key in sorted(self._to_key) if (record := self.records[key]).exists}
+        if not present:
+            return
+        self._load_references(present)
+        for key, record in present.items():
+            row = self.row(key)
+            keys = counterparts.keys_of(row, self) if row is not None else []
+            old = [token for token in record.joins if counterparts.is_key(token)]
+            if keys != old:
+                self._note_links(key, old, keys)
+                # Keys sort before other identity values.
+                self._modifiable(key).joins = keys + record.joins[len(old) :]
 
     def _relink(self, key: str, old: Record | None) -> set[str] | None:
         """Derive the links of one record.
@@ -235,6 +255,9 @@ class BatchProjection:
         row = links.row(record, entity_map, self.directory.owner) if record.exists else None
         self._rows[key] = row
         joins = links.joins(row) if row is not None else []
+        if row is not None and entity_map.role.counterpart:
+            self._to_key.add(key)
+            joins = [token for token in record.joins if counterparts.is_key(token)] + joins
         refers = links.refers(row) if row is not None else []
         trails = self._trails(record, entity_map, joins)
         old_refers = record.refers
@@ -329,10 +352,39 @@ class BatchProjection:
                 for token in (*self.records[key].joins, *self.records[key].trails)
                 if token[-1] == "|"
             } - families
-            if not heads:
+            keys = self._open_keys(members) - families
+            if not heads and not keys:
                 return members
-            families |= heads
-            self._include(self._family(heads))
+            families |= heads | keys
+            self._include(self._family(heads) | self._having(keys))
+
+    def _open_keys(self, members: set[str]) -> set[str]:
+        """Return the counterpart keys of these records, except in chains that had a project row and lost no link: what
+        their keys have in common with others joins nothing, now as before.
+        """
+        by_chain: dict[str | None, set[str]] = {}
+        for key in members:
+            record = self.records[key]
+            if record.joins and counterparts.is_key(record.joins[0]):
+                by_chain.setdefault(record.chain, set()).update(filter(counterparts.is_key, record.joins))
+        if not by_chain:
+            return set()
+        lost = {key for token, key in self.links_removed if token[0] not in _REFERENCES}
+        return {token for chain, keys in by_chain.items() if not self._is_settled(chain, lost) for token in keys}
+
+    def _is_settled(self, chain: str | None, lost: set[str]) -> bool:
+        """Return True if a chain had a project row before this batch and none of its records is among `lost`."""
+        body = self.old_chains.get(chain) if chain is not None else None
+        members = _decode_members(body).members if body is not None else []
+        return any(key.startswith(self._settling) for key in members) and lost.isdisjoint(members)
+
+    def _having(self, keys: set[str]) -> set[str]:
+        """Return the records that have one of these counterpart keys."""
+        if not keys:
+            return set()
+        removed = {link for link in self.links_removed if link[0] in keys}
+        records = {record for token, record in self.rows.links(keys) if (token, record) not in removed}
+        return records | {key for token, key in self.links_added if token in keys}
 
     def _include(self, members: set[str]) -> None:
         """Also evaluate the chains of these records."""
@@ -342,7 +394,7 @@ class BatchProjection:
 
     def _open_heads(self, touched: set[str]) -> set[str]:
         """Return the ids among `touched` that some record has without a company."""
-        heads = {token[: token.rindex("|") + 1] for token in touched if "|" in token}
+        heads = {token[: token.rindex("|") + 1] for token in touched if "|" in token and not counterparts.is_key(token)}
         open_heads = heads & touched
         open_heads.update(token for token, _ in self.rows.links(heads - open_heads))
         return open_heads
@@ -393,6 +445,7 @@ class BatchProjection:
             gone,
             any(self.records[key].trails for key in group.members),
             lambda: Lineage({key: self.records[key] for key in group.members}, self.maps, self.directory.codes),
+            {key: self._ambiguous[key] for key in group.members if key in self._ambiguous} if self._ambiguous else {},
         )
 
     def _find_in_references(self) -> Iterator[tuple[str, list[Finding]]]:

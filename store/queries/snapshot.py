@@ -49,7 +49,7 @@ from store.queries import account, balance, grid_totals, grids, unmatched
 from store.queries.account import AccountParts, PartRow, PeriodMovement
 from store.queries.balance import AgeBucket, Balance, CauseTotal, TrendDay, UnreconciledPart
 from store.queries.common import TotalsByView, decode_chain, document_of, totals_within
-from store.queries.findings import LooseFinding, loose_findings
+from store.queries.findings import Invoice, LooseFinding, invoices_with, loose_findings
 from store.queries.fingerprints import InputFingerprint, input_fingerprints
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import Group, GroupBy, TotalsByCurrency
@@ -381,6 +381,10 @@ class Snapshot:
     def input_fingerprints(self, documents: Collection[Document], settings: str) -> dict[str, InputFingerprint]:
         """Return the input fingerprints of documents by key. `settings` are those that the calls depend on."""
         return input_fingerprints(self._connection, self._maps, documents, settings)
+
+    def invoices_with(self, code: str) -> set[Invoice]:
+        """Return the vendor invoices that have a line with this finding."""
+        return invoices_with(self._connection, code)
 
     def syncs(
         self, documents: Sequence[str] | None = None, *, action: str | None = None, without_done: bool = False

@@ -1,13 +1,14 @@
 """From pressing Sync to the account being clear, against both systems simulated."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
 from engine.sync.actions import Skipped, Step
 from engine.sync.attempts import ATTEMPTS_MAX
 from tests.support.desks import Desk
-from tests.support.stores import MAPS
+from tests.support.history_events import BEGINNING, finance, row_event
+from tests.support.stores import MAPS, Event
 from tests.support.workspace import posted_expense
 from tieout.presenters import chain_json
 from tieout.simulator.pair import InjectedFault
@@ -60,6 +61,39 @@ def test_sync_leaves_alone_what_may_rest_on_rows_that_were_not_read_yet(desk: De
     left = {one.row.document.document: one.row.cause for one in desk.plan().left}
     assert {left[name] for name, cause in before.items() if cause == "no-actual-made"} == {"not-read-yet"}
     assert desk.tiles()["expense_missing_actuals"] == ("4000.00", 40)
+
+
+INVOICE = {"InvoiceId": "TWICE-1", "InvoiceDate": "2025-01-08"}
+
+
+def posted_invoice(hour: int, *transactions: str) -> list[Event]:
+    """The events of a posted vendor invoice, a line for each transaction id."""
+    header = {"InvoiceAccount": "USPM-000011", "LedgerVoucher": "V-TWICE"}
+    steps = [finance("VendInvoiceJour", "901", "USPM", **INVOICE, **header)]
+    for number, transaction in enumerate(transactions, 1):
+        amount = {"LineAmount": f"{number}00.00", "CurrencyCode": "USD", "LineNum": str(number)}
+        project = {"ProjId": "P-001000-D", "ProjTransId": transaction, "VendInvoiceInfoLineRefRecId": 930 + number}
+        steps += [
+            finance("VendInvoiceTrans", f"91{number}", "USPM", **INVOICE, **amount, SourceDocumentLine=920 + number),
+            finance("VendInvoiceInfoLine", f"93{number}", "USPM", SourceDocumentLine=920 + number),
+            finance("VendInvoiceInfoLine_Project", f"94{number}", "USPM", **project),
+        ]
+    return [row_event(step, number, BEGINNING + timedelta(hours=hour)) for number, step in enumerate(steps)]
+
+
+@pytest.mark.requirement("R10", "R42")
+def test_an_invoice_with_a_line_whose_link_is_ambiguous_is_not_exported_for_its_other_lines(desk: Desk) -> None:
+    desk.also(posted_invoice(0, "TWICE-A", "TWICE-B", "TWICE-C"))
+    (task,) = [task for task in desk.plan().tasks if "USPM/TWICE-A" in task.documents]
+    assert (task.action, len(task.documents)) == ("export", 3)
+    desk.also(posted_invoice(1, "TWICE-A", "TWICE-B", "TWICE-B"))
+    assert not [task for task in desk.plan().tasks if "TWICE-1" in task.subject]
+    left = {
+        one.row.document.document: one.step.code
+        for one in desk.plan().left
+        if one.row.document.invoice == "TWICE-1" and isinstance(one.step, Skipped)
+    }
+    assert left == {"USPM/TWICE-A": "ambiguous-line", "USPM/TWICE-B": "ambiguous-link", "USPM/913": "ambiguous-link"}
 
 
 @pytest.mark.requirement("R40")

@@ -14,7 +14,7 @@ from engine.reconciliation.kinds import KINDS
 from store.proof.self_checks import totals_mismatches
 from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Reader
-from tests.support.histories import deliveries, histories
+from tests.support.histories import deliveries, histories, lookalikes
 from tests.support.history_events import COMPANIES
 from tests.support.naive_model import NaiveModel
 from tests.support.stores import TODAY, Event, canonical, project, reader
@@ -33,10 +33,15 @@ KEPT: Final = Path(__file__).parents[1] / "data" / "histories"
 VIEWS = ("missing-actuals", "missing-journal-lines", "all", "reconciled")
 
 
+HISTORIES: Final = histories()
+
+
 @st.composite
-def delivered(draw: st.DrawFn) -> tuple[list[Event], list[Event], list[int]]:
+def delivered(
+    draw: st.DrawFn, histories: st.SearchStrategy[list[Event]] = HISTORIES
+) -> tuple[list[Event], list[Event], list[int]]:
     """A history, one way it can reach us, and the sizes of the batches it comes in."""
-    events = draw(histories())
+    events = draw(histories)
     return events, draw(deliveries(events)), draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))
 
 
@@ -83,6 +88,18 @@ def test_the_naive_model_agrees(case: tuple[list[Event], list[Event], list[int]]
     for company in COMPANIES:
         if company in known:
             compare_company(model, questions, company)
+
+
+@pytest.mark.requirement("R9", "R10", "R11")
+@SLOW
+@given(delivered(lookalikes()))
+def test_lines_that_look_alike_are_paired_as_the_naive_model_does_in_any_order(
+    case: tuple[list[Event], list[Event], list[int]],
+) -> None:
+    events, arrived, cuts = case
+    store = project(arrived, cuts)
+    assert canonical(store) == canonical(project(events))
+    compare_company(NaiveModel(events), reader(store), "USPM")
 
 
 def compare_company(model: NaiveModel, questions: Reader, company: str) -> None:

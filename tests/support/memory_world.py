@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from engine.chains import links
+from engine.chains import counterparts, links
 from engine.chains.families import Family, Group, Lineage, families
 from engine.chains.records import Record, Row, merge, new_record, record_key
 from engine.chains.references import Directory
@@ -42,7 +42,11 @@ class MemoryWorld:
                 trails = links.trails(record, entity_map, record.joins, self.directory.codes)
                 self.records[key] = msgspec.structs.replace(record, trails=trails)
         chained = {key: self.records[key] for key, row in self._rows.items() if row.map.role.chained}
-        self.components = links.components(chained, maps)
+        for key, record in chained.items():
+            record.joins = sorted(record.joins + counterparts.keys_of(self._rows[key], self))
+        joined = counterparts.join(links.components(chained, maps), chained, maps)
+        self.components = joined.chains
+        self._ambiguous = joined.ambiguous
         past = {key: record for key, record in self.records.items() if record.trails}
         self.chains: list[Chain] = [
             evaluate(self._family(group), self, companies)
@@ -58,6 +62,7 @@ class MemoryWorld:
             [row for row in rows if row is not None],
             any(self.records[key].trails for key in group.members),
             lambda: Lineage({key: self.records[key] for key in group.members}, self.maps, self.directory.codes),
+            self._ambiguous,
         )
 
     def _read(self, *, resident: bool = False) -> dict[str, Row]:

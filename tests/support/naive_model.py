@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 from tests.support.naive_chains import ACTUAL, EXPENSE, INVOICE_LINE
-from tests.support.naive_documents import KIND_OF_LINE, Document, Documents, skips_sync
+from tests.support.naive_documents import Document, Documents, skips_sync
 from tests.support.naive_records import Record
+from tests.support.naive_sharing import is_cost
 from tests.support.naive_values import choice, day, money, rounded, shown, total, written
 
 
@@ -94,9 +95,10 @@ class NaiveModel(Documents):
         return {"amount": shown(known, currency), "records": len(amounts)}
 
     def _document_of(self, actual: Record) -> Document | None:
-        """The document whose chain the actual is in; None for a line that has no row."""
-        lines = [r for r in self._chain_of[actual.key] if r.entity in KIND_OF_LINE]
-        return self._describe(lines[0], True) if lines else None
+        """The document that the actual counts for, else the first of its chain; None for a line that has no row."""
+        described = self._described(self._chain_of[actual.key])
+        having = [document for document, mine in described if is_cost(actual) and actual in mine]
+        return (having + [document for document, _ in described] + [None])[0]
 
     def _accounting_amount(self, actual: Record, document: Document | None, accounting: str | None) -> Decimal | None:
         booked = money(actual.get("assumed_accountingamount"))

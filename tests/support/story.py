@@ -12,8 +12,9 @@ One line for each event, a minute apart from 08:00 UTC on 8 January 2025 (or at 
 A line consists of a word, a name and values. The letter of a name is its kind of row, its number the document it
 belongs to: R1 is the Dataverse record of the document with the transaction id T1, A1 its actual, S1 the staging row of
 A1, and so on; `of=` overrides this. The first line of a name sends a whole row (with the default values), later lines
-only changes; `column=` clears a column. A number alone is the amount, any other value alone the status. `@GBPM` is the
-company that the event names (`@` alone: none). `WORDS` of `story_words.py` maps words to entities and columns.
+only changes; `column=` clears a column, `column=?` does not send it. A number alone is the amount, any other value
+alone the status. `@GBPM` is the company that the event names (`@` alone: none). `WORDS` of `story_words.py` maps words
+to entities and columns.
 """
 
 import re
@@ -127,7 +128,10 @@ def _change(word: Word, name: str, items: list[str], at: int, *, whole: bool) ->
         if not equals:
             column, value = ("amount" if _AMOUNT.fullmatch(item) and "amount" in word.columns else "status"), item
         assert column in word.columns, f"{name}: a row of {word.entity} has no {column!r} in this notation"
-        values[column] = value
+        if value == "?":
+            values.pop(column, None)
+        else:
+            values[column] = value
     columns: dict[str, Any] = {word.columns[column]: _meant(word, column, value) for column, value in values.items()}
     if company is not None:
         columns["@company"] = company or None

@@ -99,7 +99,7 @@ WORDS: Final = {
         "finance",
         "VendInvoiceInfoLine",
         "P",
-        {"of": "SourceDocumentLine", "vendor": "InvoiceAccount"},
+        {"of": "SourceDocumentLine", "vendor": "InvoiceAccount", "ordered": "PurchLineRecId"},
         {"of": "#"},
         company="USPM",
     ),
@@ -155,6 +155,9 @@ WORDS: Final = {
         {
             "of": "msdyn_externalinvoiceline",
             "header": "msdyn_vendorinvoice",
+            "number": "assumed_linenumber",
+            "price": "msdyn_price",
+            "quantity": "msdyn_quantity",
             "currency": "transactioncurrencyid",
             "state": "statecode",
             "project": "msdyn_project",
@@ -170,6 +173,7 @@ WORDS: Final = {
         "H",
         {
             "number": "msdyn_vendorinvoicenumber",
+            "vendor": "msdyn_vendor",
             "status": "statuscode",
             "state": "statecode",
             "automatic": "msdyn_enableautomaticconfirmation",
@@ -284,7 +288,14 @@ WORDS: Final = {
     ),
     "currency": Word("dataverse", "transactioncurrency", "U", {"status": "isocurrencycode"}),
     "owner": Word("dataverse", "cdm_company", "O", {"status": "cdm_companycode"}),
-    "project": Word("dataverse", "msdyn_project", "D", {"status": "assumed_projectnumber"}),
+    "account": Word("dataverse", "account", "Z", {"status": "accountnumber"}),
+    "project": Word(
+        "dataverse",
+        "msdyn_project",
+        "D",
+        {"status": "assumed_projectnumber", "name": "msdyn_subject", "company": "msdyn_owningcompany"},
+        meanings={"company": OWNERS},
+    ),
     "category": Word("dataverse", "msdyn_transactioncategory", "Y", {"status": "msdyn_transactioncategorynumber"}),
     "company": Word("finance", "CompanyInfo", "K", {"status": "DataArea", "name": "Name"}),
     "ledger": Word(

@@ -117,7 +117,7 @@ CONTRADICTIONS: dict[str, tuple[list[dict[str, Any]], str]] = {
     "references in a circle": (
         [
             {"Journal": {"references": {"first": {"to": "Project", "by": "id"}}}},
-            {"Project": {"references": {"journal": {"to": "Journal", "by": "id"}}}},
+            {"Project": {"record": "project", "references": {"journal": {"to": "Journal", "by": "id"}}}},
         ],
         "own1.toml: [entities.Journal] references.first: references lead in a circle: [entities.Journal] "
         "references.first → [entities.Project] references.journal → Journal; leave one of them out",

@@ -106,7 +106,7 @@ def _dataverse_masters(recorder: EventRecorder, masters: ReferenceData, at: date
         columns["assumed_owningcompany"] = reference_ids.lookup("cdm_company", project.company, named=True)
         create("msdyn_project", project.number, columns)
     for vendor in masters.vendors:
-        reference_ids.add("account", vendor.account, recorder.guid(at))
+        create("account", vendor.account, {"accountnumber": vendor.account, "name": vendor.name})
     return reference_ids
 
 
