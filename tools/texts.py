@@ -60,7 +60,7 @@ def _engine() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
         explanations.UNKNOWN,
     )
     yield explanations, explanations.LABELS.items()
-    yield explanations, _words(*tables, explanations.FINDINGS)
+    yield explanations, _words(*tables, explanations.FINDINGS, explanations.POSTED)
     yield explanations, explanations.SEEN_IN_JOURNAL.items()
     yield explanations, [("date-differs", explanations.REVERSAL_DATE_DIFFERS), ("none", explanations.NONE)]
     proposal = (invoice_proposals.MESSAGES, invoice_proposals.TRANSACTIONS, invoice_proposals.RESOLUTIONS)

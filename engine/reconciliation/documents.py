@@ -66,7 +66,8 @@ class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `key` is the record key of its line, `document` its name (company and transaction id). `amounts` and `accounting`
     are None if they cannot be computed. `since` is the time of the last completed step, in microseconds since 1970;
-    `evidence` is the event of that step.
+    `evidence` is the event of that step. `project_category` is the category that its actuals have as well, unlike the
+    expense or procurement category in `category`. `posted` is True if any of its actuals is posted.
     """
 
     key: str
@@ -102,6 +103,8 @@ class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
     journal_voucher: str | None = None
     posted_date: str | None = None
     findings: tuple[str, ...] = ()
+    project_category: str | None = None
+    posted: bool = False
 
 
 class Finding(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -129,11 +132,30 @@ class Unsynced(msgspec.Struct, frozen=True, array_like=True, gc=False):
     amount: int
 
 
+class UnlinkedActual(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A cost actual that belongs to no document: its record key, and the values that a document is compared with.
+
+    `amount` is in its own `currency`, in units of 1/10000; `dates` are its accounting and document date. The project is
+    in upper case. Currency and category are None if unknown.
+    """
+
+    key: str
+    company: str
+    project: str
+    amount: int
+    currency: str | None
+    category: str | None
+    dates: tuple[str, ...]
+
+
 class Chain(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The decision about one chain: its record keys, documents by key, findings in order, and unsynced actuals."""
+    """The decision about one chain: its record keys, documents by key, findings in order, unsynced actuals, and cost
+    actuals without a document.
+    """
 
     id: str
     members: tuple[str, ...]
     documents: tuple[Document, ...]
     findings: tuple[Finding, ...]
     unsynced: tuple[Unsynced, ...]
+    unlinked: tuple[UnlinkedActual, ...] = ()

@@ -13,6 +13,7 @@ from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Chain, Document, Finding, Unsynced
 from engine.reconciliation.fields import DecidedLine, document_of_line
 from engine.reconciliation.positions import Verdict, decide_position, divide
+from engine.reconciliation.unlinked_actuals import unlinked_actuals
 from engine.reconciliation.unsynced_actuals import unsynced_actuals
 
 
@@ -43,7 +44,8 @@ def evaluate(
     all_findings += of_chain
     all_findings.sort(key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))))
     members = tuple([row.key for row in rows])
-    return Chain(chain, members, tuple(documents), tuple(all_findings), tuple(_unsynced(facts, owner)))
+    unlinked = tuple(unlinked_actuals(facts)) if owner is None and facts.cost_actuals else ()
+    return Chain(chain, members, tuple(documents), tuple(all_findings), tuple(_unsynced(facts, owner)), unlinked)
 
 
 def _document(facts: DocumentFacts, verdict: Verdict) -> tuple[Document, list[Finding]]:

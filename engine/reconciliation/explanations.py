@@ -90,6 +90,8 @@ LABELS: Final[dict[str, str]] = {
     "unknown-value": "Unknown value",
     "rounded": "Amount rounded",
     "ambiguous-invoice": "Ambiguous invoice",
+    "possible-match": "Possible match",
+    "posted-twice": "Posted twice",
     "not-computable": "Amounts not computable",
     "chain-too-large": "Too many records",
     "clock-ahead": "Event in the future",
@@ -130,7 +132,7 @@ CAUSES: Final[dict[str, Words]] = {
     "cancelled-in-dataverse": Words(
         "The record is cancelled or inactive in Dataverse.",
         "No actual will be created, but the cost is still in the integration account in Finance.",
-        "Reverse the document in Finance, or reactivate the record in Dataverse.",
+        "Reverse the document in Finance, or enter its cost in Dataverse anew. The record itself stays cancelled.",
     ),
     "actual-not-synced-back": Words(
         "The actual was created in Dataverse.",
@@ -140,8 +142,8 @@ CAUSES: Final[dict[str, Words]] = {
     "actual-reversed": Words(
         "The actual was created and then reversed; the two cancel out.",
         "No other actual holds the cost.",
-        "Find out why it was reversed in Dataverse (deleting a task also reverses it), "
-        "then approve or confirm the document again.",
+        "Find out why it was reversed in Dataverse (deleting a task also reverses it). If the cost is due, enter it "
+        "there anew; if it is not, reverse the document in Finance.",
     ),
     "not-imported": Words(
         "The actual is in Finance's staging table.",
@@ -296,7 +298,7 @@ FINDINGS: Final[dict[str, Words]] = {
     "duplicate-journal-line": Words(
         "The actual has its journal line.",
         "This is another line of it.",
-        "Delete this line in Finance, or reverse it if it is posted.",
+        "Delete this line in Finance.",
     ),
     "orphan-in-dataverse": Words(
         "Dataverse has a record with the Finance id {external_id}.",
@@ -311,7 +313,7 @@ FINDINGS: Final[dict[str, Words]] = {
     "orphan-journal-line": Words(
         "Finance has an integration journal line {voucher}.",
         "No staging row names it.",
-        "Find out who created it. If it has no source, delete it in Finance, or reverse it if it is posted.",
+        "Find out who created it. If it has no source, delete it in Finance.",
     ),
     "not-written-back": Words(
         "Finance posted the actual with voucher {voucher}.",
@@ -343,6 +345,12 @@ FINDINGS: Final[dict[str, Words]] = {
         "It has more decimals than an amount has, and counts as {amount}.",
         "Correct the sender: amounts have at most four decimals.",
     ),
+    "possible-match": Words(
+        "Actual {actual} belongs to no document.",
+        "It has the project, currency, amount and day of this document, and may be its cost.",
+        "Compare the two. If they belong together, set the source document of the actual in Dataverse. Do not create a "
+        "second actual before that.",
+    ),
     "not-computable": Words(
         "The status of the document is known.",
         "Its amounts are not: one is missing, is out of range, or is in a currency without a rate.",
@@ -352,6 +360,11 @@ FINDINGS: Final[dict[str, Words]] = {
         "{records} records are linked to one document.",
         "One of their keys is wrong.",
         "Find the id that many rows share, and correct it.",
+    ),
+    "posted-twice": Words(
+        "The actual is posted.",
+        "It has {lines} posted journal lines: the integration account was cleared of its cost more than once.",
+        "Reverse each line but one in Finance.",
     ),
     "clock-ahead": Words(
         "An event of the document has a time in the future.",
@@ -365,6 +378,35 @@ FINDINGS: Final[dict[str, Words]] = {
     ),
 }
 
+
+POSTED: Final[dict[str, Words]] = {
+    "currency-differs": Words(
+        FINDINGS["currency-differs"].seen,
+        FINDINGS["currency-differs"].missing,
+        "Correct the difference by a new transaction, since the cost is posted.",
+    ),
+    "duplicate-staging-row": Words(
+        FINDINGS["duplicate-staging-row"].seen,
+        "This is another staging row of it, and it is posted.",
+        "Check in Finance what it posted. If that is a second posting of the actual, reverse it.",
+    ),
+    "duplicate-journal-line": Words(
+        FINDINGS["duplicate-journal-line"].seen,
+        "This is another line of it, and it is posted.",
+        "Reverse this line in Finance.",
+    ),
+    "orphan-in-finance": Words(
+        FINDINGS["orphan-in-finance"].seen,
+        FINDINGS["orphan-in-finance"].missing,
+        "Find out why the actual is gone. The row is posted: if its cost is not due, reverse it in Finance.",
+    ),
+    "orphan-journal-line": Words(
+        FINDINGS["orphan-journal-line"].seen,
+        FINDINGS["orphan-journal-line"].missing,
+        "Find out who created it. It is posted: if it has no source, reverse it in Finance.",
+    ),
+}
+"""The texts of findings whose row is posted: nobody deletes or repeats what is posted."""
 
 REVERSAL_DATE_DIFFERS: Final = "What it reverses is dated {document_date}."
 """The observed step of `date-differs` for a reversal, which belongs to the period of its original."""
@@ -384,8 +426,14 @@ class _Parameters(dict[str, object]):
         return self._none
 
 
-def explain(document: Document, moment: Moment, translate: Translate = english) -> Explanation:
-    """Return the explanation of a document, as far as it may be reported at `moment` (R21)."""
+def explain(
+    document: Document, moment: Moment, translate: Translate = english, *, remedy: str | None = None
+) -> Explanation:
+    """Return the explanation of a document, as far as it may be reported at `moment` (R21).
+
+    `remedy`, translated, takes the place of the remedy of its cause: that of a document that Sync leaves alone
+    (`engine.sync.refusals`).
+    """
     words = _words(document, translate)
     awaited, cause = document.awaited, shown_cause(document, moment)
     if awaited is not None and cause in UNKNOWN:
@@ -398,6 +446,8 @@ def explain(document: Document, moment: Moment, translate: Translate = english) 
         }
         unknown = _translated(cause, UNKNOWN[cause], translate)
         words = Words(words.seen, unknown.missing.format_map(parameters), unknown.do.format_map(parameters))
+    if remedy is not None:
+        words = Words(words.seen, words.missing, remedy)
     return _explanation(words, document.evidence)
 
 
@@ -425,7 +475,7 @@ def _translated(code: str, words: Words, translate: Translate) -> Words:
 
 def explain_finding(finding: Finding, translate: Translate = english) -> Explanation:
     """Return the explanation of a finding, with its parameters filled in."""
-    words = FINDINGS[finding.code]
+    words = POSTED[finding.code] if finding.parameters.get("posted") else FINDINGS[finding.code]
     if finding.parameters.get("of") == "What it reverses":
         words = Words(REVERSAL_DATE_DIFFERS, words.missing, words.do)
     words = _translated(finding.code, words, translate)

@@ -14,7 +14,7 @@ from engine.chains.links import LARGEST_CHAIN
 from engine.chains.records import Row
 from engine.chains.references import resolve_reference
 from engine.events.facts import Evidence, row_id_of
-from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts
+from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts, line_state
 from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.kinds import KINDS
@@ -27,7 +27,10 @@ class _Findings(list[Finding]):
     def add(
         self, code: str, row: Row, document: str | None, evidence: Evidence | None = None, **parameters: Any
     ) -> None:
-        """Add a finding about `row`. Its evidence is that of the existence of the row, unless given."""
+        """Add a finding about `row`. Its evidence is that of the existence of the row, unless given.
+
+        The parameter `posted` says that the row is posted, which has a remedy of its own (`explanations.POSTED`).
+        """
         present = {name: value for name, value in parameters.items() if value is not None}
         self.append(Finding(code, row.key, document, present, evidence or row.existence))
 
@@ -107,6 +110,7 @@ def _add_currency_difference(findings: _Findings, facts: DocumentFacts, row: Row
         row.evidence("currency"),
         document_currency=currency,
         other_currency=other,
+        posted=True if any(actual.posted for actual in facts.actuals) else None,
     )
 
 
@@ -268,11 +272,16 @@ def _duplicate_rows(findings: _Findings, facts: DocumentFacts, actual: ActualFac
         return
     for item in actual.staging:
         if item is not best:
-            findings.add("duplicate-staging-row", item.row, facts.name)
-    others = [item.line for item in actual.staging if item.line is not None and item is not best]
-    lines = {line.key: line for line in ([best.line] if best.line is not None else []) + others}
-    for line in list(lines.values())[1:]:
-        findings.add("duplicate-journal-line", line, facts.name)
+            posted = True if item.state == "posted" else None
+            findings.add("duplicate-staging-row", item.row, facts.name, posted=posted)
+    others = [item for item in actual.staging if item is not best]
+    lines = {item.line.key: item for item in (best, *reversed(others)) if item.line is not None}
+    for key, item in lines.items():
+        if item.line is not None and (best.line is None or key != best.line.key):
+            findings.add("duplicate-journal-line", item.line, facts.name, posted=True if item.line_posted else None)
+    number = sum(item.line_posted for item in lines.values())
+    if number > 1:
+        findings.add("posted-twice", actual.row, facts.name, lines=number)
 
 
 def _not_written_back(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
@@ -314,10 +323,15 @@ def _orphans(findings: _Findings, chain: ChainFacts) -> None:
     for row in chain.of("staging"):
         # A staging row may lack the id of its actual (R3), which is no evidence about the actual.
         if row["actual"] is not None and row["actual"] not in actuals:
-            findings.add("orphan-in-finance", row, None, actual=row_id_of(row["actual"]))
+            posted = any(item.row is row and item.state == "posted" for item in chain.staging[row["actual"]])
+            findings.add(
+                "orphan-in-finance", row, None, actual=row_id_of(row["actual"]), posted=True if posted else None
+            )
     for line in chain.of("journal-line"):
         if line.id not in named:
-            findings.add("orphan-journal-line", line, None, voucher=line["voucher"])
+            journal = resolve_reference(chain.reference_data, line, "journal")
+            posted = line_state(line, journal) == "posted"
+            findings.add("orphan-journal-line", line, None, voucher=line["voucher"], posted=True if posted else None)
 
 
 def _unknown_values(findings: _Findings, rows: Iterable[Row], document: str | None) -> None:

@@ -14,6 +14,7 @@ from engine.events.facts import row_id_of
 from engine.reconciliation.documents import Document
 from engine.reconciliation.explanations import CAUSES
 from engine.reconciliation.kinds import KINDS
+from engine.sync.refusals import REFUSALS, Reason, applies
 
 Action = Literal["export", "approval", "confirmation", "resend", "import", "posting", "journal"]
 """The names of the actions in `SYNC_ACTIONS`."""
@@ -153,6 +154,7 @@ SKIPPED: Final[Mapping[str, str]] = {
     "error-without-journal": "Run the process in Finance: the error names no journal.",
     "journal-of-error-unknown": "Run the process in Finance: the journal of the error is unknown.",
     "company-of-error-unknown": "Run the process in Finance: the company of the error is unknown.",
+    **REFUSALS,
 }
 """Why Sync skips a document or an error, by code: usually the action that a person must take."""
 
@@ -191,15 +193,23 @@ class Task(msgspec.Struct, frozen=True):
 
 
 def step_for(
-    document: Document, cause: str | None, rows: Sequence[Row], *, posting_permitted: bool = False
+    document: Document,
+    cause: str | None,
+    rows: Sequence[Row],
+    *,
+    refused: Reason | None = None,
+    posting_permitted: bool = False,
 ) -> Step | Skipped | None:
     """Return the step for a document with this cause (as shown, `engine.reconciliation.grace`), given the rows of its
     chain.
 
-    None if nothing needs to be done. Journals are posted only if permitted.
+    None if nothing needs to be done. `refused` is the reason to leave it alone (`engine.sync.refusals`), if any.
+    Journals are posted only if permitted.
     """
     if document.position not in ("missing-actual", "missing-journal-line") or cause is None:
         return None
+    if refused is not None and applies(refused, cause):
+        return skipped(refused)
     company = document.company or ""
     match cause:
         case "not-synced-to-dataverse":

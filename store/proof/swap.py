@@ -30,6 +30,7 @@ REBUILT: Final = (
     tables.reconciliations,
     tables.findings,
     tables.unsynced,
+    tables.unlinked_actuals,
     tables.sources,
     tables.notices,
     tables.recomputations,

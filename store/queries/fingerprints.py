@@ -20,11 +20,12 @@ _CHUNK = 500
 
 class InputFingerprint(msgspec.Struct, frozen=True):
     """The rows of a document's chain, and a digest of these rows, the rows they point to, companies, currencies,
-    calendars and settings.
+    calendars and settings. `keys` are the record keys of these rows and the rows they point to.
     """
 
     rows: list[Row]
     change: str
+    keys: frozenset[str]
 
 
 def input_fingerprints(
@@ -45,7 +46,8 @@ def input_fingerprints(
         inputs = projection.chain_inputs(set(chains.values()))
         for key, chain in chains.items():
             own, records = inputs[chain]
-            fingerprints[key] = InputFingerprint(own, blake2b(common + _evidence(records), digest_size=12).hexdigest())
+            change = blake2b(common + _evidence(records), digest_size=12).hexdigest()
+            fingerprints[key] = InputFingerprint(own, change, frozenset(record.key for record in records))
     return fingerprints
 
 

@@ -2,7 +2,7 @@
 waits for the writer.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, tzinfo
 from typing import Final
@@ -23,7 +23,9 @@ from engine.mapping.compiler import Maps
 from engine.reconciliation.documents import Document
 from engine.reconciliation.grace import Moment
 from engine.reconciliation.invoice_proposals import Proposal
+from engine.reconciliation.unlinked_actuals import possible_match
 from engine.sync.attempts import Sync
+from engine.sync.refusals import Reason
 from engine.texts import Translate, english
 from store.errorlog import error_log
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
@@ -51,6 +53,7 @@ from store.queries.fingerprints import InputFingerprint, input_fingerprints
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import Group, GroupBy, TotalsByCurrency
 from store.queries.invoice_proposals import waiting_proposals
+from store.queries.left_alone import refusals
 from store.queries.rows import ChainView, GridRow, Page, end_of_day, rows_of
 from store.queries.summary import Summary, summarise
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage, UnmatchedPosting
@@ -357,13 +360,21 @@ class Snapshot:
         records = sorted((_decode_record(row.body) for row in found), key=lambda record: record.key)
         (row,) = self._grid_rows([document_of(body, key)])
         attempts = attempts_of(self._connection, row.document.document)
-        return ChainView(row, chain.id, records, list(chain.findings), attempts)
+        findings = list(chain.findings)
+        if row.matches:
+            findings.append(possible_match(row.document, row.matches))
+        reason = self.refusals([row], self.input_fingerprints([row.document], "")).get(key)
+        return ChainView(row, chain.id, records, findings, attempts, reason)
 
     # --- sync ------------------------------------------------------------------------------------
 
     def input_fingerprints(self, documents: Collection[Document], settings: str) -> dict[str, InputFingerprint]:
         """Return the input fingerprints of documents by key. `settings` are those that the calls depend on."""
         return input_fingerprints(self._connection, self._maps, documents, settings)
+
+    def refusals(self, rows: Collection[GridRow], inputs: Mapping[str, InputFingerprint]) -> dict[str, Reason]:
+        """Return why Sync leaves documents alone, by key; nothing for the others. `inputs` are theirs, by key."""
+        return refusals(self._connection, rows, {key: one.keys for key, one in inputs.items()}, self.moment)
 
     def syncs(
         self, documents: Sequence[str] | None = None, *, action: str | None = None, without_done: bool = False

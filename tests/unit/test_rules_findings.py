@@ -107,8 +107,12 @@ COMPARISONS = {
         {"duplicate-staging-row S2"},
     ),
     "a second journal line of the actual": (
-        "line L2 posted in=J1\n staging S2 of=A1 line=L2",
+        "line L2 draft in=J1\n staging S2 of=A1 line=L2",
         {"duplicate-staging-row S2", "duplicate-journal-line L2"},
+    ),
+    "a second journal line of the actual, posted": (
+        "line L2 posted in=J1\n staging S2 of=A1 line=L2",
+        {"duplicate-staging-row S2", "duplicate-journal-line L2", "posted-twice A1"},
     ),
     "a second record that was cancelled": ("record R2 of=T1 approved state=inactive", set()),
     "the row that got furthest is the one that stays": (
