@@ -167,6 +167,8 @@ def _column(value: Any, entity: EntityMap | None, name: str) -> Any:
         return money.text(value, None)
     if type(value) is dict and "rounded" in value:
         return {"rounded": money.text(value["rounded"], None), "sent": value["sent"]}
+    if type(value) is dict and "date" in value:
+        return value["date"]
     if kind == "time" and type(value) is int:
         return iso(value)
     # The store may keep guids with their bytes in the order of their age.

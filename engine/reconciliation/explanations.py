@@ -76,6 +76,8 @@ LABELS: Final[dict[str, str]] = {
     "category-differs": "Category differs",
     "project-differs": "Project differs",
     "date-differs": "Accounting period differs",
+    "date-shifted": "Date shifted",
+    "no-accounting-date": "No accounting date",
     "rate-differs": "Exchange rate differs",
     "duplicate-record": "Duplicate record",
     "duplicate-actual": "Duplicate actual",
@@ -276,6 +278,18 @@ FINDINGS: Final[dict[str, Words]] = {
         "The document is dated {document_date}.",
         "Here the accounting date is {other_date}, in another period.",
         "Check the accounting date: cost and clearing fall into different periods.",
+    ),
+    "date-shifted": Words(
+        "The document is dated {document_date}.",
+        "Here the accounting date is {other_date} in UTC, in another period; in the time zone of the company it is "
+        "{local_date}.",
+        "Make sure that Finance posts it on {local_date}. Map the accounting date without a time zone, so that further "
+        "dates are not shifted.",
+    ),
+    "no-accounting-date": Words(
+        "The actual is posted.",
+        "Neither the actual nor its rows in Finance have an accounting date, so its period is unknown.",
+        "Look up the date of its posting in Finance, and find out why the accounting date is not sent.",
     ),
     "rate-differs": Words(
         "The document rate is {document_rate}.",

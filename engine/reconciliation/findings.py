@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from engine import money
-from engine.calendar import same_period
+from engine.calendar import local_day, same_period
 from engine.chains.links import LARGEST_CHAIN
 from engine.chains.records import Row
 from engine.chains.references import resolve_reference
 from engine.events.facts import Evidence, row_id_of
+from engine.mapping.values import parse_time
 from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts, line_state
 from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Finding
@@ -146,20 +147,40 @@ def _actuals_differ(findings: _Findings, facts: DocumentFacts, verdict: Verdict,
 def _date_differs(findings: _Findings, facts: DocumentFacts, actual: ActualFacts) -> None:
     """The accounting date is in another period than the document: cost and clearing fall into different periods.
 
-    A reversal belongs to the period of its original, so that the two have no effect in any period.
+    A reversal belongs to the period of its original, so that the two have no effect in any period. A date that is in
+    another period only because it was sent as a time in UTC is shifted.
     """
     accounted = _accounted(actual)
-    if actual.reversed_by is not None or accounted is None:
+    if accounted is None:
+        if actual.posted:
+            findings.add("no-accounting-date", actual.row, facts.name)
         return
+    if actual.reversed_by is not None:
+        return
+    day, row = accounted
+    of, date, other = "The document", facts.line["date"], facts.line
     if actual.reversal:
         original = _accounted(actual.original) if actual.original is not None else None
-        of, date = "What it reverses", original[0] if original is not None else None
+        if original is None:
+            return
+        of, (date, other) = "What it reverses", original
+    if date is None or same_period(facts.company, date, day):
+        return
+    evidence = row.evidence("accounting_date")
+    local = _local_date(facts, row, day)
+    if same_period(facts.company, _local_date(facts, other, date), local):
+        findings.add(
+            "date-shifted", row, facts.name, evidence, of=of, document_date=date, other_date=day, local_date=local
+        )
     else:
-        of, date = "The document", facts.line["date"]
-    day, row = accounted
-    if date is not None and not same_period(facts.company, date, day):
-        evidence = row.evidence("accounting_date")
         findings.add("date-differs", row, facts.name, evidence, of=of, document_date=date, other_date=day)
+
+
+def _local_date(facts: DocumentFacts, row: Row, day: str) -> str:
+    """Return a date as the time zone of the company has it; as written if it was sent without a time."""
+    sent = row.time_sent("accounting_date")
+    at = parse_time(sent) if sent is not None else None
+    return (None if at is None else local_day(facts.company, at)) or day
 
 
 def _accounted(actual: ActualFacts) -> tuple[str, Row] | None:

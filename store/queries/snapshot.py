@@ -6,12 +6,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from sqlalchemy import Connection, Engine, select, text
 
-from engine.calendar import Company, Window, default_window, present_time
+from engine.calendar import Company, Window, default_window, present_time, zone_of
 from engine.chains.records import Record
 from engine.chains.references import Directory
 from engine.errorlog.known_messages import recognise
@@ -149,10 +148,7 @@ class Snapshot:
 
     def zone(self, company: Company) -> tzinfo:
         """Return the time zone of the company, or UTC if unknown."""
-        try:
-            return ZoneInfo(company.time_zone) if company.time_zone else UTC
-        except (ZoneInfoNotFoundError, ValueError):
-            return UTC
+        return zone_of(company) or UTC
 
     @property
     def present(self) -> datetime:

@@ -286,7 +286,7 @@ WORDS: Final = {
     "owner": Word("dataverse", "cdm_company", "O", {"status": "cdm_companycode"}),
     "project": Word("dataverse", "msdyn_project", "D", {"status": "assumed_projectnumber"}),
     "category": Word("dataverse", "msdyn_transactioncategory", "Y", {"status": "msdyn_transactioncategorynumber"}),
-    "company": Word("finance", "CompanyInfo", "K", {"status": "DataArea", "name": "Name"}),
+    "company": Word("finance", "CompanyInfo", "K", {"status": "DataArea", "name": "Name", "zone": "assumed_timezone"}),
     "ledger": Word(
         "finance",
         "Ledger",
