@@ -20,6 +20,8 @@ Cause = Literal[
     "no-actual-made",
     "actual-reversed",
     "cancelled-in-dataverse",
+    "rejected-in-dataverse",
+    "recalled-in-dataverse",
     "actual-not-synced-back",
     "not-imported",
     "line-not-seen",

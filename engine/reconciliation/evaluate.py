@@ -44,7 +44,7 @@ def evaluate(
     all_findings += of_chain
     all_findings.sort(key=lambda finding: (finding.code, finding.subject, sorted(map(str, finding.parameters.items()))))
     members = tuple([row.key for row in rows])
-    unlinked = tuple(unlinked_actuals(facts)) if owner is None and facts.cost_actuals else ()
+    unlinked = tuple(unlinked_actuals(facts)) if facts.cost_actuals and not documents else ()
     return Chain(chain, members, tuple(documents), tuple(all_findings), tuple(_unsynced(facts, owner)), unlinked)
 
 

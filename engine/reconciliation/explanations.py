@@ -48,6 +48,8 @@ LABELS: Final[dict[str, str]] = {
     "no-actual-made": "No actual created",
     "actual-reversed": "Actual reversed",
     "cancelled-in-dataverse": "Cancelled in Dataverse",
+    "rejected-in-dataverse": "Rejected in Dataverse",
+    "recalled-in-dataverse": "Recalled in Dataverse",
     "actual-not-synced-back": "Actual not synced to Finance",
     "not-imported": "Not imported from staging",
     "line-not-seen": "Journal line not found",
@@ -135,6 +137,16 @@ CAUSES: Final[dict[str, Words]] = {
         "The record is cancelled or inactive in Dataverse.",
         "No actual will be created, but the cost is still in the integration account in Finance.",
         "Reverse the document in Finance, or enter its cost in Dataverse anew. The record itself stays cancelled.",
+    ),
+    "rejected-in-dataverse": Words(
+        "The expense is rejected in Dataverse.",
+        "No actual is created until it is submitted anew, but the cost is in the integration account in Finance.",
+        "Ask its owner to correct and resubmit it, or reverse the document in Finance.",
+    ),
+    "recalled-in-dataverse": Words(
+        "Its owner recalled the expense in Dataverse.",
+        "No actual is created until it is submitted anew, but the cost is in the integration account in Finance.",
+        "Ask its owner to resubmit it, or reverse the document in Finance.",
     ),
     "actual-not-synced-back": Words(
         "The actual was created in Dataverse.",

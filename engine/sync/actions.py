@@ -144,7 +144,6 @@ SKIPPED: Final[Mapping[str, str]] = {
     "feed-silent": "Restore the feed of the missing step first: it is silent.",
     "not-read-yet": ("Wait until the changed rows of the missing step are read: the missing row may be among them."),
     "posting-not-permitted": "Post the journal in Finance, or permit Sync to post it with TIEOUT_SYNC_POSTS.",
-    "rejected-or-recalled": "Ask its owner to submit it again: it was rejected or recalled in Dataverse.",
     "record-unknown": "Check the document in Dataverse: its record is not known here.",
     "header-unknown": (
         "Check the invoice in Dataverse: its line has no known header, so the invoice may be incomplete."
@@ -258,8 +257,6 @@ def _approval_step(document: Document, rows: Sequence[Row]) -> Step | Skipped:
     kind = KINDS[document.kind]
     if kind.approval == "approval":
         for row in _of(rows, kind.record_role):
-            if row["status"] in ("rejected", "recall-requested"):
-                return skipped("rejected-or-recalled")
             record = row_id_of(row.id)
             return Step("approval", record, {kind.approval_parameter: record})
         return skipped("record-unknown")

@@ -43,7 +43,15 @@ UNCERTAIN: Final[frozenset[Reason]] = frozenset({"ambiguous-link", "posted-twice
 """The reasons for which nothing at all is done."""
 
 REPEATED: Final = frozenset(
-    {"not-synced-to-dataverse", "not-approved", "not-confirmed", "awaiting-manual-verification", "no-actual-made"}
+    {
+        "not-synced-to-dataverse",
+        "not-approved",
+        "not-confirmed",
+        "awaiting-manual-verification",
+        "no-actual-made",
+        "rejected-in-dataverse",
+        "recalled-in-dataverse",
+    }
 )
 """The causes whose remedy makes actuals: an export, an approval or a confirmation, by Sync or by a person."""
 
