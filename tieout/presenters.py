@@ -16,6 +16,7 @@ from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import Moment, is_reportable
 from engine.reconciliation.kinds import KINDS
 from engine.sync.attempts import AttemptState, Outcome
+from engine.sync.refusals import REFUSALS, applies
 from engine.texts import Translate, english
 from store.operational.attempts import Attempt
 from store.queries.account import TOGETHER, Account, AccountParts, PartRow
@@ -108,11 +109,18 @@ def chain_json(view: ChainView, maps: Maps, moment: Moment, raw: RawEvent | None
     """Return a document with its explanation, its records in process order, its findings and its attempts."""
     return {
         **view.row.as_json(),
-        "explanation": msgspec.to_builtins(explain(view.row.document, moment)),
+        "explanation": msgspec.to_builtins(explain(view.row.document, moment, remedy=remedy_of(view))),
         "chain": [record_json(record, maps, raw) for record in view.records],
         "findings": [finding_json(finding) for finding in findings_of(view) if is_reportable(finding, moment)],
         "attempts": [attempt_json(attempt) for attempt in view.attempts],
     }
+
+
+def remedy_of(view: ChainView, translate: Translate = english) -> str | None:
+    """Return the remedy of a document that Sync leaves alone, in place of that of its cause; None for any other."""
+    if view.refused is None or not applies(view.refused, view.row.cause):
+        return None
+    return translate(view.refused, REFUSALS[view.refused])
 
 
 def attempt_json(attempt: Attempt) -> dict[str, Any]:
@@ -209,6 +217,8 @@ def _column(value: Any, entity: EntityMap | None, name: str) -> Any:
         return money.text(value, None)
     if type(value) is dict and "rounded" in value:
         return {"rounded": money.text(value["rounded"], None), "sent": value["sent"]}
+    if type(value) is dict and "date" in value:
+        return value["date"]
     if kind == "time" and type(value) is int:
         return iso(value)
     # The store may keep guids with their bytes in the order of their age.

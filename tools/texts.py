@@ -60,10 +60,16 @@ def _engine() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
         explanations.UNKNOWN,
     )
     yield explanations, explanations.LABELS.items()
-    yield explanations, _words(*tables, explanations.FINDINGS)
+    yield explanations, _words(*tables, explanations.FINDINGS, explanations.POSTED)
     yield explanations, _words({"ambiguous-link": explanations.SEVERAL_COUNTERPARTS})
     yield explanations, explanations.SEEN_IN_JOURNAL.items()
-    yield explanations, [("date-differs", explanations.REVERSAL_DATE_DIFFERS), ("none", explanations.NONE)]
+    yield (
+        explanations,
+        [
+            *((code, explanations.REVERSAL_DATE_DIFFERS) for code in ("date-differs", "date-shifted")),
+            ("none", explanations.NONE),
+        ],
+    )
     proposal = (invoice_proposals.MESSAGES, invoice_proposals.TRANSACTIONS, invoice_proposals.RESOLUTIONS)
     yield invoice_proposals, [(invoice_proposals.CODE, text) for table in proposal for text in table.values()]
     yield invoice_proposals, invoice_proposals.STATE_TEXTS.items()

@@ -2,16 +2,15 @@
 waits for the writer.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from sqlalchemy import Connection, Engine, select, text
 
-from engine.calendar import Company, Window, default_window, present_time
+from engine.calendar import Company, Window, default_window, present_time, zone_of
 from engine.chains.records import Record
 from engine.chains.references import Directory
 from engine.errorlog.known_messages import recognise
@@ -25,7 +24,9 @@ from engine.reconciliation.documents import Document
 from engine.reconciliation.grace import Moment
 from engine.reconciliation.invoice_proposals import Proposal
 from engine.reconciliation.kinds import Kind
+from engine.reconciliation.unlinked_actuals import possible_match
 from engine.sync.attempts import Sync
+from engine.sync.refusals import Reason
 from engine.texts import Translate, english
 from store.errorlog import error_log
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
@@ -49,11 +50,12 @@ from store.queries import account, balance, grid_totals, grids, unmatched
 from store.queries.account import AccountParts, PartRow, PeriodMovement
 from store.queries.balance import AgeBucket, Balance, CauseTotal, TrendDay, UnreconciledPart
 from store.queries.common import TotalsByView, decode_chain, document_of, totals_within
-from store.queries.findings import Invoice, LooseFinding, invoices_with, loose_findings
+from store.queries.findings import LooseFinding, loose_findings
 from store.queries.fingerprints import InputFingerprint, input_fingerprints
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import Group, GroupBy, TotalsByCurrency
 from store.queries.invoice_proposals import waiting_proposals
+from store.queries.left_alone import refusals
 from store.queries.rows import ChainView, GridRow, Page, end_of_day, rows_of
 from store.queries.summary import Summary, summarise
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage, UnmatchedPosting
@@ -149,10 +151,7 @@ class Snapshot:
 
     def zone(self, company: Company) -> tzinfo:
         """Return the time zone of the company, or UTC if unknown."""
-        try:
-            return ZoneInfo(company.time_zone) if company.time_zone else UTC
-        except (ZoneInfoNotFoundError, ValueError):
-            return UTC
+        return zone_of(company) or UTC
 
     @property
     def present(self) -> datetime:
@@ -374,7 +373,11 @@ class Snapshot:
         records = sorted((_decode_record(row.body) for row in found), key=lambda record: record.key)
         (row,) = self._grid_rows([document_of(body, key)])
         attempts = attempts_of(self._connection, row.document.document)
-        return ChainView(row, chain.id, records, list(chain.findings), attempts)
+        findings = list(chain.findings)
+        if row.matches:
+            findings.append(possible_match(row.document, row.matches))
+        reason = self.refusals([row], self.input_fingerprints([row.document], "")).get(key)
+        return ChainView(row, chain.id, records, findings, attempts, reason)
 
     # --- sync ------------------------------------------------------------------------------------
 
@@ -382,9 +385,9 @@ class Snapshot:
         """Return the input fingerprints of documents by key. `settings` are those that the calls depend on."""
         return input_fingerprints(self._connection, self._maps, documents, settings)
 
-    def invoices_with(self, code: str) -> set[Invoice]:
-        """Return the vendor invoices that have a line with this finding."""
-        return invoices_with(self._connection, code)
+    def refusals(self, rows: Collection[GridRow], inputs: Mapping[str, InputFingerprint]) -> dict[str, Reason]:
+        """Return why Sync leaves documents alone, by key; nothing for the others. `inputs` are theirs, by key."""
+        return refusals(self._connection, rows, {key: one.keys for key, one in inputs.items()}, self.moment)
 
     def syncs(
         self, documents: Sequence[str] | None = None, *, action: str | None = None, without_done: bool = False

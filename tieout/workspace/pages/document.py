@@ -24,7 +24,7 @@ from store.operational.attempts import Attempt
 from store.queries.rows import ChainView
 from store.queries.snapshot import Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
-from tieout.presenters import OUTCOMES, SYNC_STATES, findings_of, hexadecimal, record_json
+from tieout.presenters import OUTCOMES, SYNC_STATES, findings_of, hexadecimal, record_json, remedy_of
 from tieout.texts import COLUMN, Texts
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.csv_export import as_file
@@ -118,7 +118,7 @@ def _attempt(attempt: Attempt, texts: Texts) -> dict[str, Any]:
 def _document(request: Request, view: ChainView, snapshot: Snapshot, frame: Frame) -> dict[str, Any]:
     document = view.row.document
     texts = frame.texts
-    explanation = explain(document, snapshot.moment, texts.of_code)
+    explanation = explain(document, snapshot.moment, texts.of_code, remedy=remedy_of(view, texts.of_code))
     return {
         "attempts": [_attempt(attempt, texts) for attempt in view.attempts],
         "syncs": [_sync(sync, texts) for sync in snapshot.syncs([document.document])],
