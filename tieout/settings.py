@@ -92,6 +92,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dataverse: str | None = None
     """The address of the Dataverse environment, such as https://org.crm4.dynamics.com; by default it is not called."""
 
+    finance_links: str = "form"
+    """What a link to a record of Finance opens: `form`, its own form, or `table`, the table browser, for versions
+    before Finance has `McpDeepLinkNavigator`.
+    """
+
     tenant: str | None = None
     """The Microsoft Entra tenant of the application: its id or a domain name."""
 
@@ -318,6 +323,8 @@ def _check_values(settings: Settings) -> None:
     _check_connections(settings)
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|never", settings.sync_at):
         raise SettingError(f"TIEOUT_SYNC_AT={settings.sync_at!r}: write HH:MM, such as 23:00, or never.")
+    if settings.finance_links not in ("form", "table"):
+        raise SettingError(f"TIEOUT_FINANCE_LINKS={settings.finance_links!r}: write form, or table for older versions.")
     if settings.journals_every < 0:
         raise SettingError(f"TIEOUT_JOURNALS_EVERY={settings.journals_every!r}: write seconds, or 0 for never.")
     if not re.fullmatch(r"\w+=\w+", settings.journals_contract_line, re.ASCII):
