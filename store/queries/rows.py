@@ -14,6 +14,7 @@ from engine.reconciliation.documents import Document, Finding
 from engine.reconciliation.fields import DocumentField
 from engine.reconciliation.grace import Moment, in_flight, shown_cause, timed_findings
 from engine.serialization import document_json
+from store.errorlog.error_log import ErrorEntry
 from store.operational.attempts import Attempt, LastAttempt, last_attempts
 from store.queries.grid_query import PageKey
 
@@ -77,13 +78,16 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class ChainView(msgspec.Struct, frozen=True):
-    """A document with the records and findings of its chain, and every sync attempt, newest first."""
+    """A document with the records and findings of its chain, every sync attempt, and the current errors that name it,
+    newest first.
+    """
 
     row: GridRow
     chain: str
     records: list[Record]
     findings: list[Finding]
     attempts: list[Attempt] = []
+    errors: list[ErrorEntry] = []
 
 
 def rows_of(connection: Connection, documents: Sequence[Document], moment: Moment, end_of_today: int) -> list[GridRow]:

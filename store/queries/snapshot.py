@@ -14,10 +14,11 @@ from sqlalchemy import Connection, Engine, select, text
 from engine.calendar import Company, Window, default_window, present_time
 from engine.chains.records import Record
 from engine.chains.references import Directory
+from engine.errorlog.about_documents import subjects_of
 from engine.errorlog.known_messages import recognise
 from engine.errorlog.posting_periods import AUTOMATIC, advice
 from engine.errors import NotFound, QueryError
-from engine.events.facts import ProcessMessage, microseconds
+from engine.events.facts import ProcessMessage, microseconds, row_id_of
 from engine.events.notices import UnreadRows
 from engine.mapping.compiler import Maps
 from engine.reconciliation.documents import Document
@@ -357,7 +358,20 @@ class Snapshot:
         records = sorted((_decode_record(row.body) for row in found), key=lambda record: record.key)
         (row,) = self._grid_rows([document_of(body, key)])
         attempts = attempts_of(self._connection, row.document.document)
-        return ChainView(row, chain.id, records, list(chain.findings), attempts)
+        errors = self._errors_about(row.document, records)
+        return ChainView(row, chain.id, records, list(chain.findings), attempts, errors)
+
+    def _errors_about(self, document: Document, records: Collection[Record]) -> list[ErrorEntry]:
+        """Return the current errors about a document or a row of its chain."""
+        entities = self._maps.entities
+        lines = [
+            row_id_of(record.id)
+            for record in records
+            if record.entity in entities and entities[record.entity].role.name == "journal-line"
+        ]
+        subjects = subjects_of(document, records, lines)
+        found = error_log.current_of(self._connection, subjects, microseconds(self.present))
+        return [self._advised(entry, english) for entry in found]
 
     # --- sync ------------------------------------------------------------------------------------
 
