@@ -66,7 +66,8 @@ class Reader:
     """Opens snapshots of a store.
 
     `maps` are the maps to read by, or a function that finds them in the store (`tieout.worker.maps_in_force`). `today`
-    is the simulated date, or None for the date in the time zone of the company. `clock` returns the current time.
+    is the simulated date, or None for the date in the time zone of the company. `delayed` is what waits for rows of
+    asynchronous maps (`engine.reconciliation.asynchronous`). `clock` returns the current time.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Reader:
         maps: Maps | Callable[[Connection], Maps],
         *,
         today: date | None = None,
+        delayed: frozenset[str] = frozenset(),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
         self._maps = maps
         self._today = today
+        self._delayed = delayed
         self._clock = clock
 
     @contextmanager
@@ -89,17 +92,20 @@ class Reader:
             connection = dialect_of(connection).for_snapshot(connection)
             with connection.begin():
                 maps = self._maps if isinstance(self._maps, Maps) else self._maps(connection)
-                yield Snapshot(connection, maps, self._today, self._clock())
+                yield Snapshot(connection, maps, self._today, self._clock(), self._delayed)
 
 
 class Snapshot:
     """Queries that are all answered from one state of the store."""
 
-    def __init__(self, connection: Connection, maps: Maps, today: date | None, now: datetime) -> None:
+    def __init__(
+        self, connection: Connection, maps: Maps, today: date | None, now: datetime, delayed: frozenset[str]
+    ) -> None:
         self._connection = connection
         self._maps = maps
         self._today = today
         self.now = now
+        self._delayed = delayed
         self._state: ProjectionCache | None = None
         self._companies: list[str] | None = None
         self._window_totals: dict[tuple[str, Window], TotalsByView] = {}
@@ -188,7 +194,7 @@ class Snapshot:
 
             unread = {waiting.entity: waiting.since for waiting in self.unread_rows()}
             now = None if self._today is not None else microseconds(self.now)
-            self._moment = Moment(now, until, observed, unread)
+            self._moment = Moment(now, until, observed, unread, self._delayed)
         return self._moment
 
     def _observed(self, entity: str) -> bool:

@@ -25,9 +25,9 @@ PUBLISHED: list[tuple[str, str, dict[str, str]]] = [
     (
         "DW_TASK_NOT_UNIQUE",
         "Unable to write data to entity msdyn_expenses. Writes to ProjExpenseExportEntity failed with the error "
-        "message Request failed with the status code BadRequest and CDS error code : 0x80040265 response message: Could "
-        "not resolve project task for export expense. The specified task activity number doesn't uniquely identify the "
-        f"task of the project in the system.{HELP}",
+        "message Request failed with the status code BadRequest and CDS error code : 0x80040265 response message: "
+        "Could not resolve project task for export expense. The specified task activity number doesn't uniquely "
+        f"identify the task of the project in the system.{HELP}",
         {"entity": "msdyn_expenses"},
     ),
     (
