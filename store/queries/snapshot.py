@@ -17,6 +17,7 @@ from engine.chains.references import Directory
 from engine.errorlog.about_documents import subjects_of
 from engine.errorlog.known_messages import recognise
 from engine.errorlog.posting_periods import AUTOMATIC, advice
+from engine.errorlog.prevalidation import Prevention
 from engine.errors import NotFound, QueryError
 from engine.events.facts import ProcessMessage, microseconds, row_id_of
 from engine.events.notices import UnreadRows
@@ -52,6 +53,7 @@ from store.queries.fingerprints import InputFingerprint, input_fingerprints
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import Group, GroupBy, TotalsByCurrency
 from store.queries.invoice_proposals import waiting_proposals
+from store.queries.prevalidation import prevention
 from store.queries.rows import ChainView, GridRow, Page, end_of_day, rows_of
 from store.queries.summary import Summary, summarise
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage, UnmatchedPosting
@@ -455,6 +457,10 @@ class Snapshot:
         company = self.directory.company(entry.message.company)
         added = advice(known.code, known.parameters["date"], company, translate)
         return msgspec.structs.replace(entry, advice=added)
+
+    def prevention(self, company: str | None = None) -> Prevention | None:
+        """Return what Project actuals prevalidation would have prevented, by the current errors; None if nothing."""
+        return prevention(self._connection, self._maps, company, microseconds(self.present))
 
     def projects_of_journals(self, company: str, journals: Collection[str]) -> dict[str, list[str]]:
         """Return, by journal, the projects of its documents that wait to be posted."""

@@ -196,6 +196,7 @@ def errors(request: Request) -> Response:
             "number": len(rows),
             "deletable": any(row.delete for row in rows),
             "full": len(rows) == LIMIT,
+            "prevention": snapshot.prevention(frame.code),
             "csv": state.address("errors.csv"),
         }
         return render(request, "errors.html", context)
