@@ -9,7 +9,12 @@ import msgspec
 from engine import money
 from engine.calendar import Window
 from engine.chains.records import Record, Row
+<<<<<<< HEAD
 from engine.events.facts import Evidence, guid, iso, microseconds, row_id_of
+=======
+from engine.errorlog.about_documents import version_finding
+from engine.events.facts import Evidence, guid, iso, row_id_of
+>>>>>>> releases
 from engine.mapping.compiler import COMPANY, EntityMap, Maps
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.explanations import explain, explain_finding
@@ -106,13 +111,14 @@ RawEvent = Callable[[Evidence], str | None]
 
 
 def chain_json(view: ChainView, maps: Maps, moment: Moment, raw: RawEvent | None = None) -> dict[str, Any]:
-    """Return a document with its explanation, its records in process order, its findings and its attempts."""
+    """Return a document with its explanation, its records in process order, its findings, attempts and errors."""
     return {
         **view.row.as_json(),
         "explanation": msgspec.to_builtins(explain(view.row.document, moment, remedy=remedy_of(view))),
         "chain": [record_json(record, maps, raw) for record in view.records],
         "findings": [finding_json(finding) for finding in findings_of(view) if is_reportable(finding, moment)],
         "attempts": [attempt_json(attempt) for attempt in view.attempts],
+        "errors": [entry.as_json() for entry in view.errors],
     }
 
 
@@ -137,10 +143,11 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
 
 
 def findings_of(view: ChainView) -> list[Finding]:
-    """Return the findings of the chain, followed by those that depend on the time of day."""
+    """Return the findings of the chain, those that depend on the time of day, and those that an error shows."""
     document = view.row.document
     timed = [Finding(code, document.key, document.document, {}, document.evidence) for code in view.row.timed]
-    return [*view.findings, *timed]
+    shown = [version_finding(entry.message, document) for entry in view.errors]
+    return [*view.findings, *timed, *(finding for finding in shown if finding is not None)]
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:

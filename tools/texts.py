@@ -29,7 +29,7 @@ from tieout.texts import COLUMN
 from tieout.worker import loops
 from tieout.workspace.pages import document, grid, troubleshoot, unmatched
 from tieout.workspace.pages import general_journals as journal_page
-from tieout.workspace.web import grid_columns, grid_state, run_texts, scopes
+from tieout.workspace.web import error_texts, grid_columns, grid_state, run_texts, scopes
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / "tieout" / "texts"
@@ -106,7 +106,8 @@ def _workspace() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     yield unmatched, unmatched.ACTUAL_TYPES.items()
     yield troubleshoot, [(COLUMN, title) for title in troubleshoot.COLUMNS.values()]
     yield troubleshoot, [(COLUMN, title) for title in troubleshoot.GROUPINGS.values()]
-    yield troubleshoot, [*troubleshoot.STATUSES.items(), *troubleshoot.PROCESS_NAMES.items()]
+    yield troubleshoot, troubleshoot.STATUSES.items()
+    yield error_texts, error_texts.PROCESS_NAMES.items()
 
 
 def _add_codes(catalogue: Catalog, modules: Iterable[tuple[ModuleType, Iterable[Text]]]) -> None:

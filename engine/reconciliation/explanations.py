@@ -106,6 +106,8 @@ LABELS: Final[dict[str, str]] = {
     "possible-match": "Possible match",
     "not-computable": "Amounts not computable",
     "chain-too-large": "Too many records",
+    "stale-version": "Version skipped",
+    "refused-version": "Version refused",
     "clock-ahead": "Event in the future",
     "processing-too-long": "Posting stuck",
 }
@@ -460,6 +462,17 @@ FINDINGS: Final[dict[str, Words]] = {
         "The integration journal line has been in processing for more than 24 hours.",
         "Its posting did not finish.",
         "Reset the line to draft and post its journal again.",
+    ),
+    "stale-version": Words(
+        "Asynchronous dual-write reported the row {row}.",
+        "A version of it was skipped, because a newer one existed.",
+        "Compare the row in both systems. If they differ, sync the document; do not change what is posted.",
+    ),
+    "refused-version": Words(
+        "Asynchronous dual-write reported the row {row}.",
+        "Both systems changed it at once, and the values of one were refused.",
+        "Compare the row in both systems. Make the refused change again in the primary system, if it is still wanted; "
+        "do not change what is posted.",
     ),
 }
 

@@ -151,6 +151,7 @@ SKIPPED: Final[Mapping[str, str]] = {
     "all-arrived": "No action: all its cost actuals have reached Finance.",
     "in-progress": "It is within its normal processing time: the missing step may still arrive automatically.",
     "error-without-journal": "Run the process in Finance: the error names no journal.",
+    "dual-write-error": "Correct the cause in the message, then sync the document: dual-write cannot be started alone.",
     "journal-of-error-unknown": "Run the process in Finance: the journal of the error is unknown.",
     "company-of-error-unknown": "Run the process in Finance: the company of the error is unknown.",
     **REFUSALS,
@@ -244,6 +245,8 @@ def step_for_error(
             return Step("import", company, {"company": company})
         case "integration-journal-posting" if subject is not None:
             return _posting_step(company, subject, posting_permitted)
+        case "dual-write":
+            return skipped("dual-write-error")
     return skipped("error-without-journal")
 
 

@@ -15,6 +15,7 @@ from engine.reconciliation.fields import DocumentField
 from engine.reconciliation.grace import Moment, in_flight, shown_cause, timed_findings
 from engine.serialization import document_json
 from engine.sync.refusals import Reason
+from store.errorlog.error_log import ErrorEntry
 from store.operational.attempts import Attempt, LastAttempt, last_attempts
 from store.queries.grid_query import PageKey
 from store.queries.possible_matches import possible_matches
@@ -82,7 +83,8 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class ChainView(msgspec.Struct, frozen=True):
-    """A document with the records and findings of its chain, and every sync attempt, newest first.
+    """A document with the records and findings of its chain, every sync attempt, newest first, and the current errors
+    that name it.
 
     `refused` is the reason why Sync leaves the document alone, if its cause has one (`engine.sync.refusals`).
     """
@@ -93,6 +95,7 @@ class ChainView(msgspec.Struct, frozen=True):
     findings: list[Finding]
     attempts: list[Attempt] = []
     refused: Reason | None = None
+    errors: list[ErrorEntry] = []
 
 
 def rows_of(connection: Connection, documents: Sequence[Document], moment: Moment, end_of_today: int) -> list[GridRow]:

@@ -13,10 +13,12 @@ from sqlalchemy import Connection, Engine, select, text
 from engine.calendar import Company, Window, default_window, present_time, zone_of
 from engine.chains.records import Record
 from engine.chains.references import Directory
+from engine.errorlog.about_documents import subjects_of
 from engine.errorlog.known_messages import recognise
 from engine.errorlog.posting_periods import AUTOMATIC, advice
+from engine.errorlog.prevalidation import Prevention
 from engine.errors import NotFound, QueryError
-from engine.events.facts import ProcessMessage, microseconds
+from engine.events.facts import ProcessMessage, microseconds, row_id_of
 from engine.events.notices import UnreadRows
 from engine.mapping.compiler import Maps
 from engine.reconciliation.account import PartName
@@ -55,7 +57,11 @@ from store.queries.fingerprints import InputFingerprint, input_fingerprints
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import Group, GroupBy, TotalsByCurrency
 from store.queries.invoice_proposals import waiting_proposals
+<<<<<<< HEAD
 from store.queries.left_alone import refusals
+=======
+from store.queries.prevalidation import prevention
+>>>>>>> releases
 from store.queries.rows import ChainView, GridRow, Page, end_of_day, rows_of
 from store.queries.summary import Summary, summarise
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage, UnmatchedPosting
@@ -70,7 +76,8 @@ class Reader:
     """Opens snapshots of a store.
 
     `maps` are the maps to read by, or a function that finds them in the store (`tieout.worker.maps_in_force`). `today`
-    is the simulated date, or None for the date in the time zone of the company. `clock` returns the current time.
+    is the simulated date, or None for the date in the time zone of the company. `delayed` is what waits for rows of
+    asynchronous maps (`engine.reconciliation.asynchronous`). `clock` returns the current time.
     """
 
     def __init__(
@@ -79,11 +86,13 @@ class Reader:
         maps: Maps | Callable[[Connection], Maps],
         *,
         today: date | None = None,
+        delayed: frozenset[str] = frozenset(),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
         self._maps = maps
         self._today = today
+        self._delayed = delayed
         self._clock = clock
 
     @contextmanager
@@ -93,17 +102,20 @@ class Reader:
             connection = dialect_of(connection).for_snapshot(connection)
             with connection.begin():
                 maps = self._maps if isinstance(self._maps, Maps) else self._maps(connection)
-                yield Snapshot(connection, maps, self._today, self._clock())
+                yield Snapshot(connection, maps, self._today, self._clock(), self._delayed)
 
 
 class Snapshot:
     """Queries that are all answered from one state of the store."""
 
-    def __init__(self, connection: Connection, maps: Maps, today: date | None, now: datetime) -> None:
+    def __init__(
+        self, connection: Connection, maps: Maps, today: date | None, now: datetime, delayed: frozenset[str]
+    ) -> None:
         self._connection = connection
         self._maps = maps
         self._today = today
         self.now = now
+        self._delayed = delayed
         self._state: ProjectionCache | None = None
         self._companies: list[str] | None = None
         self._window_totals: dict[tuple[str, Window], TotalsByView] = {}
@@ -189,7 +201,7 @@ class Snapshot:
 
             unread = {waiting.entity: waiting.since for waiting in self.unread_rows()}
             now = None if self._today is not None else microseconds(self.now)
-            self._moment = Moment(now, until, observed, unread)
+            self._moment = Moment(now, until, observed, unread, self._delayed)
         return self._moment
 
     def _observed(self, entity: str) -> bool:
@@ -373,11 +385,28 @@ class Snapshot:
         records = sorted((_decode_record(row.body) for row in found), key=lambda record: record.key)
         (row,) = self._grid_rows([document_of(body, key)])
         attempts = attempts_of(self._connection, row.document.document)
+<<<<<<< HEAD
         findings = list(chain.findings)
         if row.matches:
             findings.append(possible_match(row.document, row.matches))
         reason = self.refusals([row], self.input_fingerprints([row.document], "")).get(key)
         return ChainView(row, chain.id, records, findings, attempts, reason)
+=======
+        errors = self._errors_about(row.document, records)
+        return ChainView(row, chain.id, records, list(chain.findings), attempts, errors)
+
+    def _errors_about(self, document: Document, records: Collection[Record]) -> list[ErrorEntry]:
+        """Return the current errors about a document or a row of its chain."""
+        entities = self._maps.entities
+        lines = [
+            row_id_of(record.id)
+            for record in records
+            if record.entity in entities and entities[record.entity].role.name == "journal-line"
+        ]
+        subjects = subjects_of(document, records, lines)
+        found = error_log.current_of(self._connection, subjects, microseconds(self.present))
+        return [self._advised(entry, english) for entry in found]
+>>>>>>> releases
 
     # --- sync ------------------------------------------------------------------------------------
 
@@ -459,6 +488,10 @@ class Snapshot:
         company = self.directory.company(entry.message.company)
         added = advice(known.code, known.parameters["date"], company, translate)
         return msgspec.structs.replace(entry, advice=added)
+
+    def prevention(self, company: str | None = None) -> Prevention | None:
+        """Return what Project actuals prevalidation would have prevented, by the current errors; None if nothing."""
+        return prevention(self._connection, self._maps, company, microseconds(self.present))
 
     def projects_of_journals(self, company: str, journals: Collection[str]) -> dict[str, list[str]]:
         """Return, by journal, the projects of its documents that wait to be posted."""
