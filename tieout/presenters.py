@@ -9,12 +9,8 @@ import msgspec
 from engine import money
 from engine.calendar import Window
 from engine.chains.records import Record, Row
-<<<<<<< HEAD
-from engine.events.facts import Evidence, guid, iso, microseconds, row_id_of
-=======
 from engine.errorlog.about_documents import version_finding
-from engine.events.facts import Evidence, guid, iso, row_id_of
->>>>>>> releases
+from engine.events.facts import Evidence, guid, iso, microseconds, row_id_of
 from engine.mapping.compiler import COMPANY, EntityMap, Maps
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.explanations import explain, explain_finding

@@ -57,11 +57,8 @@ from store.queries.fingerprints import InputFingerprint, input_fingerprints
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import Group, GroupBy, TotalsByCurrency
 from store.queries.invoice_proposals import waiting_proposals
-<<<<<<< HEAD
 from store.queries.left_alone import refusals
-=======
 from store.queries.prevalidation import prevention
->>>>>>> releases
 from store.queries.rows import ChainView, GridRow, Page, end_of_day, rows_of
 from store.queries.summary import Summary, summarise
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage, UnmatchedPosting
@@ -385,15 +382,11 @@ class Snapshot:
         records = sorted((_decode_record(row.body) for row in found), key=lambda record: record.key)
         (row,) = self._grid_rows([document_of(body, key)])
         attempts = attempts_of(self._connection, row.document.document)
-<<<<<<< HEAD
         findings = list(chain.findings)
         if row.matches:
             findings.append(possible_match(row.document, row.matches))
         reason = self.refusals([row], self.input_fingerprints([row.document], "")).get(key)
-        return ChainView(row, chain.id, records, findings, attempts, reason)
-=======
-        errors = self._errors_about(row.document, records)
-        return ChainView(row, chain.id, records, list(chain.findings), attempts, errors)
+        return ChainView(row, chain.id, records, findings, attempts, reason, self._errors_about(row.document, records))
 
     def _errors_about(self, document: Document, records: Collection[Record]) -> list[ErrorEntry]:
         """Return the current errors about a document or a row of its chain."""
@@ -406,7 +399,6 @@ class Snapshot:
         subjects = subjects_of(document, records, lines)
         found = error_log.current_of(self._connection, subjects, microseconds(self.present))
         return [self._advised(entry, english) for entry in found]
->>>>>>> releases
 
     # --- sync ------------------------------------------------------------------------------------
 
