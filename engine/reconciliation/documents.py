@@ -11,7 +11,7 @@ from engine.events.facts import Evidence, Source
 from engine.reconciliation.kinds import Kind
 
 PositionName = Literal["missing-actual", "missing-journal-line", "reconciled", "excluded", "not-posted"]
-Excluded = Literal["no-project", "cancelled", "intercompany-cost", "skip-sync", "other-company"]
+Excluded = Literal["no-project", "cancelled", "intercompany-cost", "skip-sync", "beginning-balance", "other-company"]
 Cause = Literal[
     "not-synced-to-dataverse",
     "not-approved",

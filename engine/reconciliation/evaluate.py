@@ -8,6 +8,7 @@ from engine import money
 from engine.chains.records import Row
 from engine.chains.references import ReferenceData
 from engine.reconciliation import findings
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
 from engine.reconciliation.document_facts import document_facts
 from engine.reconciliation.documents import Chain, Document, Finding, Unsynced
@@ -18,11 +19,16 @@ from engine.reconciliation.unsynced_actuals import unsynced_actuals
 
 
 def evaluate(
-    chain: str, rows: Sequence[Row], reference_data: ReferenceData, companies: Collection[str] | None = None
+    chain: str,
+    rows: Sequence[Row],
+    reference_data: ReferenceData,
+    companies: Collection[str] | None = None,
+    beginning: BeginningBalances = NONE,
 ) -> Chain:
     """Decide one chain. A pure function of its rows (sorted by key) and of the rows that they refer to.
 
-    `companies` are those of the settings, None if all are included (R13, `other-company`).
+    `companies` are those of the settings, None if all are included (R13, `other-company`); `beginning` are the
+    beginning balances of the settings.
     """
     facts = ChainFacts(chain, rows, reference_data)
     documents: list[Document] = []
@@ -30,7 +36,7 @@ def evaluate(
     owner: DocumentFacts | None = None
     for line in facts.lines:
         document = document_facts(facts, line)
-        verdict = decide_position(document, companies)
+        verdict = decide_position(document, companies, beginning)
         if verdict is None:
             continue
         if document.owns_chain:

@@ -16,6 +16,7 @@ from engine.chains.references import Directory
 from engine.events.facts import Change
 from engine.mapping.compiler import EntityMap, Maps
 from engine.reconciliation import findings as checks
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.documents import Chain, Finding
 from engine.reconciliation.evaluate import evaluate
 from store.projection.projection_cache import ProjectionCache
@@ -54,12 +55,18 @@ class BatchProjection:
     """
 
     def __init__(
-        self, rows: ReadYourWrites, maps: Maps, cache: ProjectionCache, companies: Collection[str] | None = None
+        self,
+        rows: ReadYourWrites,
+        maps: Maps,
+        cache: ProjectionCache,
+        companies: Collection[str] | None = None,
+        beginning: BeginningBalances = NONE,
     ) -> None:
         self.rows = rows
         self.maps = maps
         self.cache = cache
         self.companies = companies
+        self.beginning = beginning
         self.directory = cache.directory
         self.resident = cache.resident
         self.records: dict[str, Record] = {}
@@ -332,7 +339,7 @@ class BatchProjection:
         """
         for group in self._groups:
             rows = [row for key in group if (row := self.row(key)) is not None]
-            self.new_chains[group[0]] = evaluate(group[0], rows, self, self.companies)
+            self.new_chains[group[0]] = evaluate(group[0], rows, self, self.companies, self.beginning)
         self.reference_findings = list(self._find_in_references())
 
     def _find_in_references(self) -> Iterator[tuple[str, list[Finding]]]:

@@ -15,6 +15,7 @@ from engine.chains.references import Directory
 from engine.events.facts import Change
 from engine.mapping.compiler import Maps
 from engine.reconciliation import findings
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.documents import Chain, Document, Finding
 from engine.reconciliation.evaluate import evaluate
 
@@ -22,7 +23,13 @@ from engine.reconciliation.evaluate import evaluate
 class MemoryWorld:
     """The records, chains and decisions of a set of changes."""
 
-    def __init__(self, changes: Iterable[Change], maps: Maps, companies: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        changes: Iterable[Change],
+        maps: Maps,
+        companies: Collection[str] | None = None,
+        beginning: BeginningBalances = NONE,
+    ) -> None:
         self.maps = maps
         self.records = _merge(changes, maps)
         self._rows = self._read(resident=True)
@@ -38,7 +45,7 @@ class MemoryWorld:
         chained = {key: self.records[key] for key, row in self._rows.items() if row.map.role.chained}
         self.components = links.components(chained, maps)
         self.chains: list[Chain] = [
-            evaluate(keys[0], [self._rows[key] for key in keys], self, companies) for keys in self.components
+            evaluate(keys[0], [self._rows[key] for key in keys], self, companies, beginning) for keys in self.components
         ]
 
     def _read(self, *, resident: bool = False) -> dict[str, Row]:
