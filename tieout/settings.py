@@ -24,6 +24,7 @@ from engine.conversion import ConversionError, convert
 from engine.errors import SettingError
 from engine.money import units
 from engine.reconciliation.asynchronous import ASYNC_MAPS, waiting_for
+from engine.reconciliation.beginning_balances import BeginningBalances, beginning_balances
 from engine.sync.prerequisites import NAMES as PREREQUISITES
 from handlers.processes import IN_DATAVERSE, PROCESSES, read_target
 
@@ -31,7 +32,7 @@ FILE: Final = "tieout.toml"
 _EMBEDDED: Final = "embedded:///"
 _KAFKA: Final = "kafka://"
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-_LISTS: Final = ("companies", "environments", "maps", "poll", "confirmed", "async_maps")
+_LISTS: Final = ("companies", "beginning_balance", "environments", "maps", "poll", "confirmed", "async_maps")
 _SECRETS: Final = ("broker_password", "client_secret", "webhook")
 _ADDRESSES: Final = ("broker", "store", "finance", "dataverse", "authority")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -77,6 +78,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     companies: tuple[str, ...] | None = None
     """The companies of this environment; documents of others are excluded as `other-company`. By default every
     company.
+    """
+
+    beginning_balance: tuple[str, ...] = ()
+    """The cut-off date of beginning balances: `COMPANY=YYYY-MM-DD` entries, or one date for all companies. An actual
+    dated on or before it never gets an integration journal line.
     """
 
     environments: tuple[str, ...] | None = None
@@ -217,6 +223,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """`alert_amount` in units of 1/10000."""
         return None if self.alert_amount is None else units(self.alert_amount)
 
+    @property
+    def beginning_balances(self) -> BeginningBalances:
+        """`beginning_balance`, parsed."""
+        return beginning_balances(self.beginning_balance)
+
     def has(self, company: str) -> bool:
         """Return True if a company belongs to this environment."""
         return self.companies is None or company in self.companies
@@ -325,6 +336,13 @@ def _check_values(settings: Settings) -> None:
             "relative, four absolute) or kafka://host:port."
         )
     _check_store(settings.store)
+    try:
+        beginning_balances(settings.beginning_balance)
+    except ValueError as error:
+        raise SettingError(
+            f"TIEOUT_BEGINNING_BALANCE: {str(error)!r} is no cut-off date. Write COMPANY=YYYY-MM-DD, each company once "
+            "and separated by commas, or one date for all companies."
+        ) from None
     if not 1 <= settings.partitions <= 1_000:
         raise SettingError(f"TIEOUT_PARTITIONS={settings.partitions}: use a number from 1 to 1000.")
     if not 1 <= settings.error_history_days <= 36_500:

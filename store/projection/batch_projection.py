@@ -17,6 +17,7 @@ from engine.chains.references import Directory
 from engine.events.facts import Change
 from engine.mapping.compiler import EntityMap, Maps
 from engine.reconciliation import findings as checks
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.documents import Chain, Finding
 from engine.reconciliation.evaluate import evaluate
 from store.projection.projection_cache import ProjectionCache
@@ -68,12 +69,18 @@ class BatchProjection:
     """
 
     def __init__(
-        self, rows: ReadYourWrites, maps: Maps, cache: ProjectionCache, companies: Collection[str] | None = None
+        self,
+        rows: ReadYourWrites,
+        maps: Maps,
+        cache: ProjectionCache,
+        companies: Collection[str] | None = None,
+        beginning: BeginningBalances = NONE,
     ) -> None:
         self.rows = rows
         self.maps = maps
         self.cache = cache
         self.companies = companies
+        self.beginning = beginning
         self.directory = cache.directory
         self.resident = cache.resident
         self.records: dict[str, Record] = {}
@@ -425,7 +432,8 @@ class BatchProjection:
         lines, differences); and the referenced rows that changed.
         """
         for family in self._families:
-            self.new_chains[family.members[0]] = evaluate(self._family_of(family), self, self.companies)
+            decided = evaluate(self._family_of(family), self, self.companies, self.beginning)
+            self.new_chains[family.members[0]] = decided
         self.reference_findings = list(self._find_in_references())
 
     def _family_of(self, group: Group) -> Family:

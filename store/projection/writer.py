@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from engine.chains.records import Record
 from engine.errors import LeaseLost, StoreMismatch, StoreReplaced
 from engine.mapping.compiler import Maps
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from store import clock
 from store.errorlog import error_log, error_states
 from store.lease import Lease
@@ -61,6 +62,7 @@ class Writer:
         maps: Maps,
         companies: Collection[str] | None = None,
         *,
+        beginning: BeginningBalances = NONE,
         publishes: bool = True,
         lease: Lease | None = None,
         clock: Callable[[], int] = clock.now,
@@ -71,6 +73,7 @@ class Writer:
         self._clock = clock
         self._maps = maps
         self._companies = companies
+        self._beginning = beginning
         self._load()
 
     def _load(self) -> None:
@@ -78,7 +81,7 @@ class Writer:
         self._uncommitted = UncommittedWrites()
         self._recomputing = True
         with self._engine.begin() as connection:
-            settings = build_settings(self._maps, self._companies)
+            settings = build_settings(self._maps, self._companies, self._beginning)
             check_build_settings(connection, settings)
             upsert(connection, tables.settings, list(settings.items()))
             load_resident(ReadYourWrites(connection, self._uncommitted), self._maps, self._cache)
@@ -109,7 +112,7 @@ class Writer:
 
     def _projection(self, connection: Connection) -> BatchProjection:
         rows = ReadYourWrites(connection, self._uncommitted)
-        return BatchProjection(rows, self._maps, self._cache, self._companies)
+        return BatchProjection(rows, self._maps, self._cache, self._companies, self._beginning)
 
     def plan(self, projection: BatchProjection, batch: DecodedBatch) -> Plan:
         """Return the writes of a batch whose changes are merged, matched and detected. Call it within `projecting`."""
@@ -360,12 +363,15 @@ def _chains_after(connection: Connection, cursor: str) -> list[str]:
 
 _MAPS: Final = "maps"
 _COMPANIES: Final = "companies (TIEOUT_COMPANIES)"
+_BEGINNING: Final = "beginning balances (TIEOUT_BEGINNING_BALANCE)"
 
 
-def build_settings(maps: Maps, companies: Collection[str] | None) -> dict[str, str]:
+def build_settings(
+    maps: Maps, companies: Collection[str] | None, beginning: BeginningBalances = NONE
+) -> dict[str, str]:
     """Return the settings that the rows of a store depend on besides its events, by name."""
     listed = "all" if companies is None else ", ".join(sorted(companies))
-    return {_MAPS: maps.digest, _COMPANIES: listed}
+    return {_MAPS: maps.digest, _COMPANIES: listed, _BEGINNING: str(beginning)}
 
 
 def check_build_settings(connection: Connection, settings: Mapping[str, str]) -> None:
@@ -373,8 +379,11 @@ def check_build_settings(connection: Connection, settings: Mapping[str, str]) ->
     kept = tables.settings.c
     rows = connection.execute(select(kept.name, kept.value).where(kept.name.in_(settings)))
     built = {row.name: row.value for row in rows}
+    if built:
+        built.setdefault(_BEGINNING, str(NONE))  # a store from before this setting
     remedies = {
         _MAPS: "put the files that it was built under in their place (TIEOUT_MAPS): a worker that runs loads them",
+        _BEGINNING: f"set TIEOUT_BEGINNING_BALANCE to those that it was built for ({built.get(_BEGINNING)})",
         _COMPANIES: f"set TIEOUT_COMPANIES to those that it was built for ({built.get(_COMPANIES)}), and start again",
     }
     for name, value in settings.items():

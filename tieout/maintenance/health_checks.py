@@ -175,7 +175,7 @@ def _store(settings: Settings, maps: Maps | None, stack: ExitStack) -> CheckResu
         connection = stack.enter_context(engine.connect())
         stack.enter_context(connection.begin())
         if maps is not None:
-            check_build_settings(connection, build_settings(maps, settings.companies))
+            check_build_settings(connection, build_settings(maps, settings.companies, settings.beginning_balances))
     except (TieoutError, DBAPIError) as error:
         yield CheckResult("store", False, _text(error))
         return None
