@@ -152,7 +152,14 @@ def projecting(
             return pins(connection)
 
     projector = Projector(
-        Writer(engine, maps, settings.companies, lease=lease, clock=lambda: microseconds(_now(settings))),
+        Writer(
+            engine,
+            maps,
+            settings.companies,
+            accounts=settings.ledger_accounts,
+            lease=lease,
+            clock=lambda: microseconds(_now(settings)),
+        ),
         log,
         maps,
         prefix=settings.prefix,

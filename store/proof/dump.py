@@ -93,11 +93,12 @@ def _reference_findings(connection: Connection) -> Iterator[dict[str, Any]]:
 
 
 def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
-    """Yield tables derived from the chains, which must match them: documents, totals by day, links."""
+    """Yield tables derived from the records: documents, totals by day, ledger entries, links."""
     for table, name in (
         (tables.documents, "document_row"),
         (tables.totals, "total"),
         (tables.reconciliations, "reconciliation"),
+        (tables.ledger_entries, "ledger_entry"),
         (tables.sources, "source"),
         (tables.links, "link"),
     ):

@@ -34,7 +34,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def make_older(connection: Connection) -> None:
-    """Take away what 0009 fills, and what 0010 to 0019 make."""
+    """Take away what 0009 fills, and what 0010 to 0022 make."""
     take_state_away(connection)
     tables.error_states.drop(connection)
     connection.execute(text("ALTER TABLE offsets DROP COLUMN last"))
@@ -54,6 +54,8 @@ def make_older(connection: Connection) -> None:
 
 def take_state_away(connection: Connection) -> None:
     connection.execute(text("DROP INDEX ix_findings_loose"))
+    tables.ledger_entries.drop(connection)
+    tables.ledger_balances.drop(connection)
     if connection.dialect.name == "postgresql":
         connection.execute(text("DROP FUNCTION note_state CASCADE"))
         connection.execute(text("DROP FUNCTION number_state_after"))
