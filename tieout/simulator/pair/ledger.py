@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import count
 
 from tieout.simulator.amounts import rounded
-from tieout.simulator.expenses import CANCELLED
+from tieout.simulator.expenses import CANCELLED, LEDGER
 from tieout.simulator.integration_journal import COST, EXPENSE, POSTED
 from tieout.simulator.pair.change_feed import ChangeFeed
 from tieout.simulator.pair.current_rows import SimulatedRow
@@ -124,8 +124,10 @@ class LedgerBooks:
                 self._credit(line, line.changed)
 
     def _debit_expense(self, row: SimulatedRow) -> None:
+        """Post an expense; the entry of one without a voucher has none either."""
         line, lender = self._feed.expense_line(row), row.company or ""
-        if not line.voucher or not line.project or line.charged_to not in ("", lender):
+        posted = line.voucher or row.text("ApprovalStatus") == str(LEDGER)
+        if not posted or not line.project or line.charged_to not in ("", lender):
             return
         gross = Decimal(row.text("AmountCurr"))
         booked = line.accounting(line.amount)
