@@ -1,5 +1,7 @@
 """Entries of the ledger do not depend on the order in which rows arrive (R11, R87)."""
 
+from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,8 +10,20 @@ from hypothesis import strategies as st
 
 from engine.events.facts import Change
 from store.queries import ledger
-from tests.support.ledger_rows import ACCOUNTS, EXPENSE, PROCUREMENT, deleted, entries, entry, header, ledger_store
+from tests.support.ledger_rows import (
+    ACCOUNTS,
+    EXPENSE,
+    PROCUREMENT,
+    books,
+    deleted,
+    entries,
+    entry,
+    header,
+    ledger_store,
+)
 from tests.support.ledger_rows import main_account as main_account_row
+from tests.support.naive_ledger import NaiveLedger
+from tests.support.soak import examples
 from tests.support.stores import canonical
 from tests.support.story import id_of
 
@@ -47,7 +61,7 @@ def changes(draw: st.DrawFn) -> Change:
     return deleted(change, minute) if draw(st.integers(0, 9)) == 0 else change
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     events=st.lists(changes(), max_size=14),
     chance=st.randoms(use_true_random=False),
@@ -69,3 +83,18 @@ def test_any_order_repetition_and_batch_size_give_the_same_entries(
             assert sum(item.amount or 0 for item in counted) == sum(item.amount for item in days)
             found = ledger.balances(connection, company, ACCOUNTS)["together"]
             assert found.entries == len(counted)
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(st.lists(changes(), max_size=14))
+def test_the_naive_ledger_agrees(events: list[Change]) -> None:
+    naive = NaiveLedger([*books(), *events], {EXPENSE}, {PROCUREMENT})
+    engine = ledger_store(events)
+    with engine.connect() as connection:
+        sums = {
+            (company, item.account, item.voucher): Decimal(item.amount) / 10_000
+            for company in ("USPM", "GBPM")
+            for item in ledger.voucher_sums(connection, company)
+        }
+    assert sums == naive.sums
+    assert Counter(item.lacks for item in entries(engine) if item.lacks) == naive.lacking
