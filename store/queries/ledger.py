@@ -96,7 +96,7 @@ def named_accounts(connection: Connection, maps: Maps, accounts: LedgerAccounts)
 
 def balances(connection: Connection, company: str, accounts: LedgerAccounts) -> dict[LedgerAccountName, LedgerBalance]:
     """Return the balance of each account of a company."""
-    sums = {account: _summed(connection, company, account) for account in STORED}
+    sums = _sums(connection, company)
     complete, behind = _read_numbers(connection)
     return {
         account: _balance(connection, company, account, accounts, sums[account], complete, behind) for account in STORED
@@ -158,28 +158,42 @@ def unknown_numbers(connection: Connection, accounts: LedgerAccounts) -> list[st
 
 
 class _Sums(msgspec.Struct, frozen=True):
-    amount: int
-    entries: int
-    without_period: int
-    undated: int
-    first: str | None
+    amount: int = 0
+    entries: int = 0
+    without_period: int = 0
+    undated: int = 0
+    first: str | None = None
+
+    def __add__(self, other: "_Sums") -> "_Sums":
+        return _Sums(
+            self.amount + other.amount,
+            self.entries + other.entries,
+            self.without_period + other.without_period,
+            self.undated + other.undated,
+            min(filter(None, (self.first, other.first)), default=None),
+        )
 
 
-def _summed(connection: Connection, company: str, account: LedgerAccountName, after: str | None = None) -> _Sums:
-    """Return the sums of the counted entries of an account, of all days or of those after one."""
+def _sums(connection: Connection, company: str, after: str | None = None) -> dict[LedgerAccountName, _Sums]:
+    """Return the sums of the counted entries of each account, of all days or of those after one."""
     dated = _table.date != ""
-    conditions = [_table.company == company, _table.account.in_(STORED[account]), _COUNTED]
-    if after is not None:
-        conditions.append(_table.date > after)
     query = select(
+        _table.account,
         *exact_sum(_table.amount),
         func.count(),
         func.count().filter(_table.operating == 0),
         func.count().filter(~dated),
         func.min(_table.date).filter(dated),
-    ).where(*conditions)
-    high, low, entries, without_period, undated, first = connection.execute(query).one()
-    return _Sums(joined(high, low), entries, without_period, undated, first)
+    ).where(_table.company == company, _COUNTED)
+    if after is not None:
+        query = query.where(_table.date > after)
+    stored = {
+        account: _Sums(joined(high, low), *others)
+        for account, high, low, *others in connection.execute(query.group_by(_table.account))
+    }
+    return {
+        account: sum((stored.get(name, _Sums()) for name in names), start=_Sums()) for account, names in STORED.items()
+    }
 
 
 def _balance(
@@ -214,7 +228,7 @@ def _balance(
     elif opening is None:
         amount = sums.amount
     else:
-        sums = _summed(connection, company, account, after=opening.date)
+        sums = _sums(connection, company, after=opening.date)[account]
         amount = opening.amount + sums.amount
     return LedgerBalance(amount, unknown, first, opening, sums.entries, sums.without_period)
 

@@ -162,7 +162,7 @@ ledger_entries = Table(
     Column("journal", Text, nullable=False, comment="Journal number; '' if unknown"),
     Column("operating", Integer, nullable=False, comment="0 if no event names the fiscal period, else 1"),
     # Both cover what they serve: sums of an account by day, and sums by voucher in the order of vouchers.
-    Index("ix_ledger_entries_day", *("company", "account", "lacks", "date", "amount", "operating")),
+    Index("ix_ledger_entries_day", *("company", "lacks", "account", "date", "amount", "operating")),
     Index("ix_ledger_entries_voucher", *("company", "voucher", "account", "lacks", "date", "amount")),
     # Those that cannot be counted yet are few.
     Index(

@@ -44,7 +44,7 @@ def upgrade() -> None:
         comment="Entries of the ledger on the integration accounts",
     )
     for name, columns in (
-        ("ix_ledger_entries_day", ["company", "account", "lacks", "date", "amount", "operating"]),
+        ("ix_ledger_entries_day", ["company", "lacks", "account", "date", "amount", "operating"]),
         ("ix_ledger_entries_voucher", ["company", "voucher", "account", "lacks", "date", "amount"]),
     ):
         op.create_index(name, "ledger_entries", columns)
