@@ -157,6 +157,7 @@ def projecting(
             maps,
             settings.companies,
             beginning=settings.beginning_balances,
+            accounts=settings.ledger_accounts,
             lease=lease,
             clock=lambda: microseconds(_now(settings)),
         ),
