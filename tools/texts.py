@@ -63,7 +63,7 @@ def _engine() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
         yield account, [(name, text) for text in (texts.title, texts.meaning, texts.do)]
     yield explanations, explanations.LABELS.items()
     yield explanations, _words(*tables, explanations.FINDINGS)
-    yield explanations, explanations.SEEN_IN_JOURNAL.items()
+    yield explanations, [*explanations.SEEN_IN_JOURNAL.items(), *explanations.STATUS_LEFT.items()]
     yield explanations, [("date-differs", explanations.REVERSAL_DATE_DIFFERS), ("none", explanations.NONE)]
     proposal = (invoice_proposals.MESSAGES, invoice_proposals.TRANSACTIONS, invoice_proposals.RESOLUTIONS)
     yield invoice_proposals, [(invoice_proposals.CODE, text) for table in proposal for text in table.values()]

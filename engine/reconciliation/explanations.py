@@ -3,7 +3,7 @@
 Positions and findings carry codes and parameters. Their texts are here alone, so that screens, exports and logs agree.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -12,6 +12,7 @@ from engine import money
 from engine.events.facts import Evidence, iso
 from engine.reconciliation.documents import Document, Finding
 from engine.reconciliation.grace import Moment, shown_cause
+from engine.reconciliation.settlement import amount_left, is_settled, money_findings
 from engine.texts import Translate, english
 
 
@@ -40,6 +41,8 @@ LABELS: Final[dict[str, str]] = {
     "reconciled": "Reconciled",
     "excluded": "Excluded",
     "not-posted": "Not posted",
+    # A reconciled document about whose money nothing is open.
+    "settled": "Settled",
     # Causes of a missing actual, then of a missing journal line.
     "not-synced-to-dataverse": "Not synced to Dataverse",
     "not-approved": "Not approved",
@@ -246,8 +249,24 @@ LEFT: Final[dict[str, Words]] = {
         "{amount} is left on the account: the posting cleared another amount in accounting currency than was booked.",
         "Post the exchange difference by a journal.",
     ),
+    "reconciled-with-posting-difference": Words(
+        "Its actuals are posted by the integration journal.",
+        "{amount} is left on the account: the posting cleared another amount than the actuals come to.",
+        "Compare the journal line with the actual, and correct the difference by a journal.",
+    ),
+    "reconciled-with-findings": Words(
+        "Its actuals are posted by the integration journal.",
+        "It is not settled. These findings about its money are open: {findings}.",
+        "Do what each of these findings says.",
+    ),
 }
-"""The explanation of a reconciled document that leaves an amount on the account."""
+"""The explanation of a reconciled document that is not settled: what it leaves on the account, or what is open."""
+
+STATUS_LEFT: Final[dict[str, str]] = {
+    "reconciled-left": "Reconciled, {amount} left",
+    "reconciled-open": "Reconciled, see its findings",
+}
+"""The status of a reconciled document that is not settled, in lists."""
 
 UNKNOWN: Final[dict[str, Words]] = {
     "not-observed": Words(
@@ -467,19 +486,47 @@ def _words(document: Document, translate: Translate) -> Words:
         return words
     if document.excluded is not None:
         return _translated(document.excluded, EXCLUDED[document.excluded], translate)
-    amounts = document.amounts
-    if document.position == "reconciled" and amounts is not None and amounts.difference:
-        return _left("reconciled-with-difference", amounts.difference, document.currency, translate)
-    if document.position == "reconciled" and document.exchange_difference:
-        currency = document.accounting_currency
-        return _left("reconciled-with-exchange-difference", document.exchange_difference, currency, translate)
+    if document.position == "reconciled" and not is_settled(document):
+        return _left(document, translate)
     return _translated(document.position, POSITIONS[document.position], translate)
 
 
-def _left(code: str, amount: int, currency: str | None, translate: Translate) -> Words:
+def _left(document: Document, translate: Translate) -> Words:
+    """Return the explanation of a reconciled document that is not settled."""
+    amounts, accounting = document.amounts, document.accounting
+    amount, currency = None, document.accounting_currency
+    if amounts is not None and amounts.difference:
+        code, amount, currency = "reconciled-with-difference", amounts.difference, document.currency
+    elif document.exchange_difference and document.currency == document.accounting_currency:
+        code, amount = "reconciled-with-posting-difference", document.exchange_difference
+    elif document.exchange_difference:
+        code, amount = "reconciled-with-exchange-difference", document.exchange_difference
+    elif accounting is not None and accounting.difference:
+        code, amount = "reconciled-with-difference", accounting.difference
+    else:
+        code = "reconciled-with-findings"
     words = _translated(code, LEFT[code], translate)
-    left = f"{money.text(amount, currency)} {currency or ''}".strip()
-    return Words(words.seen, words.missing.format_map({"amount": left}), words.do)
+    labels = [translate(found, LABELS[found]) for found in money_findings(document) or ["not-computable"]]
+    parameters = {
+        "amount": "" if amount is None else _amount(amount, currency),
+        "findings": ", ".join(labels),
+    }
+    return Words(words.seen, words.missing.format_map(parameters), words.do)
+
+
+def _amount(units: int, currency: str | None) -> str:
+    return f"{money.text(units, currency)} {currency or ''}".strip()
+
+
+def status_label(status: str, document: Document, shown: Callable[[int], str], translate: Translate = english) -> str:
+    """Return the label of the status of a document in a list; of one that is reconciled and not settled, with what it
+    leaves on the account. `shown` returns an amount in accounting currency as text.
+    """
+    if status != "reconciled":
+        return translate(status, LABELS[status])
+    code = "reconciled-left" if (left := amount_left(document)) else "reconciled-open"
+    amount = f"{shown(left)} {document.accounting_currency or ''}".strip() if left else ""
+    return translate(code, STATUS_LEFT[code]).format(amount=amount)
 
 
 def _translated(code: str, words: Words, translate: Translate) -> Words:

@@ -12,6 +12,7 @@ from engine.calendar import Window
 from engine.errors import QueryError
 from engine.reconciliation.documents import Document
 from engine.reconciliation.kinds import KINDS
+from engine.reconciliation.settlement import is_settled
 from store.projection.tile_totals import PROCESSED, Totals, contribution, views_of
 from store.queries.account import TOGETHER
 from store.queries.filters import COLUMNS, NAME_COLUMNS, Condition
@@ -113,6 +114,10 @@ CONDITIONS = [
     Condition("document", "contains", "pt0003"),
     Condition("standing", "is", "not-approved"),
     Condition("standing", "not", "reconciled"),
+    Condition("standing", "is", "settled"),
+    Condition("accounting_missing_actual", "above", 0),
+    Condition("booked", "from", 1_000_000),
+    Condition("exchange_difference", "not", 0),
     Condition("cause", "is", ""),
     Condition("cause", "not", ""),
     Condition("date", "from", "2024-12-01"),
@@ -185,7 +190,7 @@ def value_of(document: Document, column: str) -> Any:
     """What a document has in a column, and what it is grouped by."""
     match column:
         case "standing":
-            return document.cause or document.excluded or document.position
+            return document.cause or document.excluded or ("settled" if is_settled(document) else document.position)
         case "month":
             return (document.date or "")[:7]
         case "actual":
@@ -198,6 +203,8 @@ def value_of(document: Document, column: str) -> Any:
             return document.journal_line_amount or 0
         case "amount" | "missing_actual" | "missing_journal_line" | "reconciled" | "difference":
             return getattr(document.amounts, column, None)
+        case _ if column.startswith("accounting_") and column != "accounting_currency":
+            return getattr(document.accounting, column.removeprefix("accounting_"), None)
         case _:
             return getattr(document, column)
 
