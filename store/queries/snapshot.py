@@ -50,7 +50,7 @@ from store.projection.projection_cache import ProjectionCache, load_resident
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.queries import account, balance, grid_totals, grids, unmatched
 from store.queries.account import AccountParts, PartRow, PeriodMovement
-from store.queries.balance import AgeBucket, Balance, CauseTotal, TrendDay, UnreconciledPart
+from store.queries.balance import AgeBucket, CauseTotal, TrendDay, UnreconciledPart
 from store.queries.common import TotalsByView, decode_chain, document_of, totals_within
 from store.queries.findings import LooseFinding, loose_findings
 from store.queries.fingerprints import InputFingerprint, input_fingerprints
@@ -61,7 +61,7 @@ from store.queries.left_alone import refusals
 from store.queries.prevalidation import prevention
 from store.queries.rows import ChainView, GridRow, Page, end_of_day, rows_of
 from store.queries.summary import Summary, summarise
-from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage, UnmatchedPosting
+from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage
 from store.schema import tables
 from store.schema.bulk_sql import chunks
 from store.schema.dialects import dialect_of
@@ -279,19 +279,38 @@ class Snapshot:
         """Return the unreconciled amount at the end of each day of the window."""
         return balance.trend(self._connection, company.code, window)
 
-    def balance(self, company: Company, window: Window) -> Balance:
-        """Return the parts of the balance of the integration accounts (R37)."""
-        return balance.balance(self._connection, company, window, self._maps, self._resident)
-
     def account_parts(self, company: Company, window: Window | None = None) -> AccountParts:
         """Return the parts of the integration accounts of a company."""
         return account.account_parts(self._connection, company, window)
 
     def part_rows(
-        self, company: Company, window: Window | None, part: PartName, kind: Kind | None = None
+        self,
+        company: Company,
+        window: Window | None,
+        part: PartName,
+        kind: Kind | None = None,
+        after: str | None = None,
     ) -> Iterator[PartRow]:
-        """Yield what a part consists of."""
-        return account.part_rows(self._connection, company, window, part, kind)
+        """Yield what a part consists of, beyond the place `after`."""
+        return account.part_rows(self._connection, company, window, part, kind, after)
+
+    def excluded_rows(
+        self, company: Company, reason: str, kind: Kind | None = None, after: str | None = None
+    ) -> Iterator[PartRow]:
+        """Yield the posted documents that are excluded for a reason."""
+        return account.excluded_rows(self._connection, company, reason, kind, after)
+
+    def booked_rows(
+        self, company: Company, month: str, kind: Kind | None = None, after: str | None = None
+    ) -> Iterator[PartRow]:
+        """Yield the documents that were booked in a month of the roll-forward."""
+        return account.booked_rows(self._connection, company, month, kind, after)
+
+    def cleared_rows(
+        self, company: Company, month: str, kind: Kind | None = None, after: str | None = None
+    ) -> Iterator[PartRow]:
+        """Yield the postings that cleared in a month of the roll-forward."""
+        return account.cleared_rows(self._connection, company, month, kind, after)
 
     def roll_forward(self, company: Company, kind: Kind | None = None) -> list[PeriodMovement]:
         """Return what was booked and cleared by month."""
@@ -310,10 +329,6 @@ class Snapshot:
         while page.after is not None:
             page = self.not_synced(company, page.after)
             yield from page.rows
-
-    def unmatched_postings(self, company: Company) -> Iterator[UnmatchedPosting]:
-        """Yield the postings without a document (R37), last first."""
-        return unmatched.unmatched_postings(self._connection, self._maps, self._resident, company.code)
 
     def loose_findings(self, company: Company | None = None, code: str | None = None) -> Iterator[LooseFinding]:
         """Yield the findings without a document, by code and subject; of a company, and of rows without a company."""

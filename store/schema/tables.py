@@ -86,7 +86,7 @@ documents = Table(
         *("company", "kind", "category", "currency", "accounting_currency", "date", "views"),
         *("amount", "missing_actual", "missing_journal_line", "reconciled", "difference"),
         *("accounting_amount", "accounting_missing_actual", "accounting_missing_journal_line"),
-        *("accounting_reconciled", "accounting_difference"),
+        *("accounting_reconciled", "accounting_difference", "booked", "cleared", "exchange_difference"),
     ),
     # Covers unreconciled amounts by project.
     Index(

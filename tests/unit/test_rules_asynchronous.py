@@ -5,7 +5,8 @@ import pytest
 
 from engine.errors import SettingError
 from engine.reconciliation.asynchronous import ASYNC_GRACE, ASYNC_MAPS, HOUR, waiting_for
-from engine.reconciliation.explanations import CAUSES, FINDINGS
+from engine.reconciliation.explanations import CAUSES
+from engine.reconciliation.finding_texts import FINDINGS
 from engine.reconciliation.grace import FINDING_GRACE, GRACE, Moment, in_flight, is_reportable, shown_cause
 from store.projection.writer import Writer
 from store.queries.snapshot import Reader

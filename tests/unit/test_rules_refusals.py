@@ -4,7 +4,8 @@ from typing import get_args
 
 import pytest
 
-from engine.reconciliation.explanations import CAUSES, FINDINGS, POSTED, explain
+from engine.reconciliation.explanations import CAUSES, explain
+from engine.reconciliation.finding_texts import FINDINGS, POSTED
 from engine.sync.actions import SKIPPED, Skipped, Step, step_for
 from engine.sync.refusals import REFUSALS, REPEATED, Reason, applies, refusal
 from tests.support.story import ALL_KNOWN, Story, decide
