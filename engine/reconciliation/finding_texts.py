@@ -128,7 +128,8 @@ FINDINGS: Final[dict[str, Words]] = {
     "header-before-lines": Words(
         "The vendor invoice {number} is confirmed in Dataverse.",
         "It has no lines there.",
-        "Sync the lines of the invoice.",
+        "Look up its lines in Finance, and sync their documents. Lines that were deleted in Dataverse after their cost "
+        "was posted stay as they are.",
     ),
     "ambiguous-link": Words(
         "Another Finance line, {other}, has the same key, usually the transaction id.",

@@ -197,7 +197,9 @@ class BatchProjection:
         self._include_itemised(moved | self._to_link)
         members = self._load_members()
         records = self.records
-        known = {key: record for key in sorted(members) if (record := records[key]).exists or record.trails}
+        known = {
+            key: record for key in sorted(members) if (record := records[key]).exists or record.trails or record.hidden
+        }
         present = {key: record for key, record in known.items() if record.exists}
         joined = counterparts.join(links.components(present, self.maps), present, self.maps)
         self._ambiguous = joined.ambiguous
@@ -609,7 +611,8 @@ class BatchProjection:
                     {token for key in dependencies if (record := self.records.get(key)) for token in record.refers}
                 )
             known = {key: self.records[key] for key in own if key in self.records}
-            groups = links.components({key: present[key] for key in own if key in present}, self.maps)
+            existing = {key: present[key] for key in own if key in present}
+            groups = counterparts.join(links.components(existing, self.maps), existing, self.maps).chains
             inputs[chain] = ChainInputs(
                 rows,
                 [record for key in sorted(dependencies) if (record := self.records.get(key))],

@@ -25,7 +25,7 @@ SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, Heal
 COMPARED = (
     "document", "company", "kind", "position", "excluded", "cause", "amount", "currency", "missing_actual",
     "missing_journal_line", "reconciled", "difference", "accounting_currency", "accounting", "date", "voucher",
-    "project", "category", "journal", "journal_voucher",
+    "project", "category", "journal", "journal_voucher", "possible_match",
 )  # fmt: skip
 
 KEPT: Final = Path(__file__).parents[1] / "data" / "histories"
@@ -129,6 +129,7 @@ def compare_company(model: NaiveModel, questions: Reader, company: str) -> None:
 
 def picked(row: dict[str, Any]) -> dict[str, Any]:
     """Return the members that both sides compute."""
+    row.setdefault("possible_match", "possible-match" in row.get("findings", ()))
     return {name: row[name] for name in COMPARED}
 
 
