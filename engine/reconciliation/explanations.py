@@ -243,14 +243,27 @@ POSITIONS: Final[dict[str, Words]] = {
     ),
 }
 
+ON_MONEY: Final = frozenset(
+    {
+        *("amount-differs", "currency-differs", "not-computable", "duplicate-actual", "duplicate-journal-line"),
+        *("posted-twice", "cleared-amount-differs", "cleared-amount-assumed", "written-back-twice", "company-differs"),
+    }
+)
+"""The findings that question what a document leaves on the account: with one of them it is not settled."""
+
 LEFT: Final[dict[str, Words]] = {
+    "reconciled-with-findings": Words(
+        "Its actuals are posted by the integration journal.",
+        "Its findings question the amount that was posted, so an amount of it may be left on the account.",
+        "Do what its findings recommend.",
+    ),
     "reconciled-with-difference": Words(
         "Its actuals are posted by the integration journal.",
         "{amount} of the document is left on the account: the actuals add up to another amount.",
         "Find out which amount is correct, and correct the other one by a new transaction, since both are posted.",
     ),
 }
-"""The explanation of a reconciled document that leaves an amount on the account."""
+"""The explanation of a reconciled document that leaves, or may leave, an amount on the account."""
 
 UNKNOWN: Final[dict[str, Words]] = {
     "not-observed": Words(
@@ -499,6 +512,8 @@ def _words(document: Document, translate: Translate) -> Words:
         words = _translated("reconciled-with-difference", LEFT["reconciled-with-difference"], translate)
         left = f"{money.text(amounts.difference, document.currency)} {document.currency or ''}".strip()
         return Words(words.seen, words.missing.format_map({"amount": left}), words.do)
+    if document.position == "reconciled" and not ON_MONEY.isdisjoint(document.findings):
+        return _translated("reconciled-with-findings", LEFT["reconciled-with-findings"], translate)
     return _translated(document.position, POSITIONS[document.position], translate)
 
 
