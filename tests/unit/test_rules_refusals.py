@@ -128,6 +128,15 @@ def test_nobody_is_told_to_delete_or_repeat_what_is_posted(table: str, code: str
     assert POSTED[code].do != FINDINGS[code].do
 
 
+def test_nothing_is_not_said_of_a_reconciled_document_whose_findings_question_its_amount() -> None:
+    document = decide(IN_TWO_JOURNALS).document
+    assert (document.position, "posted-twice" in document.findings) == ("reconciled", True)
+    words = explain(document, ALL_KNOWN)
+    assert "Nothing" not in f"{words.seen} {words.missing} {words.do}"
+    settled = explain(decide(IN_A_JOURNAL + "line L1 posted").document, ALL_KNOWN)
+    assert settled.missing == "Nothing."
+
+
 def test_what_is_not_posted_may_still_be_deleted() -> None:
     for table, code in (
         ("staging S1", "orphan-in-finance"),
