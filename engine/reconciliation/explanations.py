@@ -278,6 +278,12 @@ LEFT: Final[dict[str, Words]] = {
         "{amount} is left on the account: the posting cleared another amount than the actuals come to.",
         "Compare the journal line with the actual, and correct the difference by a journal.",
     ),
+    "reconciled-with-both-differences": Words(
+        "Its actuals are posted by the integration journal.",
+        "{left} is left on the account: the actuals leave {difference} of the document, and the posting {amount} of "
+        "the actuals.",
+        "Compare the document, its actuals and their journal lines, and correct what is wrong by a journal.",
+    ),
     "reconciled-with-findings": Words(
         "Its actuals are posted by the integration journal.",
         "It is not settled. These findings about its money are open: {findings}.",
@@ -369,21 +375,26 @@ def _words(document: Document, translate: Translate) -> Words:
 def _left(document: Document, translate: Translate) -> Words:
     """Return the explanation of a reconciled document that is not settled."""
     amounts, accounting = document.amounts, document.accounting
-    amount, currency = None, document.accounting_currency
-    if amounts is not None and amounts.difference:
+    difference, exchange = accounting.difference if accounting is not None else 0, document.exchange_difference
+    amount, currency = exchange, document.accounting_currency
+    if difference and exchange:
+        code = "reconciled-with-both-differences"
+    elif amounts is not None and amounts.difference:
         code, amount, currency = "reconciled-with-difference", amounts.difference, document.currency
-    elif document.exchange_difference and document.currency == document.accounting_currency:
-        code, amount = "reconciled-with-posting-difference", document.exchange_difference
-    elif document.exchange_difference:
-        code, amount = "reconciled-with-exchange-difference", document.exchange_difference
-    elif accounting is not None and accounting.difference:
-        code, amount = "reconciled-with-difference", accounting.difference
+    elif difference:
+        code, amount = "reconciled-with-difference", difference
+    elif exchange and document.currency == document.accounting_currency:
+        code = "reconciled-with-posting-difference"
+    elif exchange:
+        code = "reconciled-with-exchange-difference"
     else:
         code = "reconciled-with-findings"
     words = _translated(code, LEFT[code], translate)
     labels = [translate(found, LABELS[found]) for found in money_findings(document) or ["not-computable"]]
     parameters = {
-        "amount": "" if amount is None else _amount(amount, currency),
+        "amount": _amount(amount, currency),
+        "difference": _amount(difference, document.accounting_currency),
+        "left": _amount(difference + exchange, document.accounting_currency),
         "findings": ", ".join(labels),
     }
     return Words(words.seen, words.missing.format_map(parameters), words.do)

@@ -71,7 +71,7 @@ def test_every_code_has_a_label_and_every_label_a_code() -> None:
     shown = {code for choice in get_args(ShownCause) for code in get_args(choice)}
     codes = {*get_args(PositionName), *get_args(Excluded), *CAUSES, *UNKNOWN, *FINDINGS, *STATES}
     assert shown == CAUSES.keys() | UNKNOWN.keys()
-    assert codes | {"not-synced-back", "not-seen"} == LABELS.keys()
+    assert codes | {"settled", "not-synced-back", "not-seen"} == LABELS.keys()
 
 
 def test_no_two_codes_share_a_label() -> None:
