@@ -20,6 +20,7 @@ from tieout.simulator.expenses import ExpenseLine
 from tieout.simulator.faults import FAULTS, Fault
 from tieout.simulator.faults.harmless import all_went_well
 from tieout.simulator.faults.missing_actuals import feed_silent
+from tieout.simulator.integration_account import IntegrationAccount
 from tieout.simulator.integration_journal import ActualFlow
 from tieout.simulator.invoices import InvoiceLine
 from tieout.simulator.reference import Project, ReferenceData, SimulatedCompany, Vendor, load_reference_data
@@ -190,6 +191,10 @@ class LargeCompany:
     def summaries(self) -> dict[str, Summary]:
         """Return the expected output of `tieout summary` for each company, after the last story."""
         return {code: totals.as_summary() for code, totals in self.outcomes.totals.items()}
+
+    def accounts(self) -> dict[str, IntegrationAccount]:
+        """Return the integration accounts of each company, after the last story."""
+        return self.outcomes.accounts
 
     def _working_days(self) -> Iterator[tuple[date, float]]:
         """Yield the days on which something is posted, with their relative number of postings."""
