@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError
 from engine.conversion import ConversionError, convert
 from engine.errors import SettingError
 from engine.money import units
+from engine.reconciliation.asynchronous import ASYNC_MAPS, waiting_for
 from engine.sync.prerequisites import NAMES as PREREQUISITES
 from handlers.processes import IN_DATAVERSE, PROCESSES, read_target
 
@@ -30,7 +31,7 @@ FILE: Final = "tieout.toml"
 _EMBEDDED: Final = "embedded:///"
 _KAFKA: Final = "kafka://"
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-_LISTS: Final = ("companies", "environments", "maps", "poll", "confirmed")
+_LISTS: Final = ("companies", "environments", "maps", "poll", "confirmed", "async_maps")
 _SECRETS: Final = ("broker_password", "client_secret", "webhook")
 _ADDRESSES: Final = ("broker", "store", "finance", "dataverse", "authority")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -92,6 +93,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dataverse: str | None = None
     """The address of the Dataverse environment, such as https://org.crm4.dynamics.com; by default it is not called."""
 
+    finance_links: str = "form"
+    """What a link to a record of Finance opens: `form`, its own form, or `table`, the table browser, for versions
+    before Finance has `McpDeepLinkNavigator`.
+    """
+
     tenant: str | None = None
     """The Microsoft Entra tenant of the application: its id or a domain name."""
 
@@ -117,6 +123,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     confirmed: tuple[str, ...] = ()
     """Prerequisites of Sync that no API returns and that an administrator has checked (R48)."""
+
+    async_maps: tuple[str, ...] = ()
+    """The dual-write maps that run asynchronously, by the Dataverse table in their names (`msdyn_actuals`). Documents
+    that wait for their rows have more time.
+    """
 
     poll: tuple[str, ...] | None = None
     """The entities to poll, by their names in the maps; `entity=EntitySet` if the metadata of the system does not
@@ -195,6 +206,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return None
         host, _, port = self.metrics.rpartition(":")
         return host, int(port)
+
+    @property
+    def delayed(self) -> frozenset[str]:
+        """What waits for rows of asynchronous maps (`engine.reconciliation.asynchronous`)."""
+        return waiting_for(self.async_maps)
 
     @property
     def alert_limit(self) -> int | None:
@@ -318,6 +334,14 @@ def _check_values(settings: Settings) -> None:
     _check_connections(settings)
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|never", settings.sync_at):
         raise SettingError(f"TIEOUT_SYNC_AT={settings.sync_at!r}: write HH:MM, such as 23:00, or never.")
+    if settings.finance_links not in ("form", "table"):
+        raise SettingError(f"TIEOUT_FINANCE_LINKS={settings.finance_links!r}: write form, or table for older versions.")
+    unknown = [name for name in settings.async_maps if name not in ASYNC_MAPS]
+    if unknown:
+        raise SettingError(
+            f"TIEOUT_ASYNC_MAPS: {unknown[0]!r} is no dual-write map of Project Operations; known are "
+            f"{', '.join(ASYNC_MAPS)}."
+        )
     if settings.journals_every < 0:
         raise SettingError(f"TIEOUT_JOURNALS_EVERY={settings.journals_every!r}: write seconds, or 0 for never.")
     if not re.fullmatch(r"\w+=\w+", settings.journals_contract_line, re.ASCII):

@@ -29,7 +29,7 @@ from tieout.texts import COLUMN
 from tieout.worker import loops
 from tieout.workspace.pages import document, grid, troubleshoot, unmatched
 from tieout.workspace.pages import general_journals as journal_page
-from tieout.workspace.web import grid_columns, grid_state, run_texts, scopes
+from tieout.workspace.web import error_texts, grid_columns, grid_state, run_texts, scopes
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / "tieout" / "texts"
@@ -60,10 +60,16 @@ def _engine() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
         explanations.UNKNOWN,
     )
     yield explanations, explanations.LABELS.items()
-    yield explanations, _words(*tables, explanations.FINDINGS)
+    yield explanations, _words(*tables, explanations.FINDINGS, explanations.POSTED)
     yield explanations, _words({"ambiguous-link": explanations.SEVERAL_COUNTERPARTS})
     yield explanations, explanations.SEEN_IN_JOURNAL.items()
-    yield explanations, [("date-differs", explanations.REVERSAL_DATE_DIFFERS), ("none", explanations.NONE)]
+    yield (
+        explanations,
+        [
+            *((code, explanations.REVERSAL_DATE_DIFFERS) for code in ("date-differs", "date-shifted")),
+            ("none", explanations.NONE),
+        ],
+    )
     proposal = (invoice_proposals.MESSAGES, invoice_proposals.TRANSACTIONS, invoice_proposals.RESOLUTIONS)
     yield invoice_proposals, [(invoice_proposals.CODE, text) for table in proposal for text in table.values()]
     yield invoice_proposals, invoice_proposals.STATE_TEXTS.items()
@@ -100,7 +106,8 @@ def _workspace() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     yield unmatched, unmatched.ACTUAL_TYPES.items()
     yield troubleshoot, [(COLUMN, title) for title in troubleshoot.COLUMNS.values()]
     yield troubleshoot, [(COLUMN, title) for title in troubleshoot.GROUPINGS.values()]
-    yield troubleshoot, [*troubleshoot.STATUSES.items(), *troubleshoot.PROCESS_NAMES.items()]
+    yield troubleshoot, troubleshoot.STATUSES.items()
+    yield error_texts, error_texts.PROCESS_NAMES.items()
 
 
 def _add_codes(catalogue: Catalog, modules: Iterable[tuple[ModuleType, Iterable[Text]]]) -> None:

@@ -43,14 +43,12 @@ class Directory:
         return self.companies.get(code) if code else None
 
     def decides_like(self, other: "Directory") -> bool:
-        """Return True if both lead to the same decisions. Names, time zones and the status of periods have no
-        influence.
-        """
+        """Return True if both lead to the same decisions. Names and the status of periods have no influence."""
         return self._deciding() == other._deciding()
 
     def _deciding(self) -> tuple[object, ...]:
         companies = {
-            code: (company.currency, [(period.start, period.end) for period in company.periods])
+            code: (company.currency, company.time_zone, [(period.start, period.end) for period in company.periods])
             for code, company in self.companies.items()
         }
         return (self._currencies, self._codes, companies)

@@ -18,6 +18,7 @@ ValueType = Literal[
     "money",  # units of 1/10000
     "decimal",  # rates and quantities, in one canonical spelling
     "date",  # YYYY-MM-DD; the empty date of Finance, 1900-01-01, means none
+    "accounting-date",  # the same; a time of day is kept, because it may tell a shifted time zone
     "time",  # microseconds since 1970 UTC
     "flag",  # true or false
     "choice",  # a number or a name whose meaning the choices of the map define
@@ -146,7 +147,7 @@ _ROLES = [
             "currency": "guid",
             "skip_sync": "flag",
             "voucher": "text",
-            "accounting_date": "date",
+            "accounting_date": "accounting-date",
             "document_date": "date",
             "project": "guid",
             "category": "guid",
@@ -173,7 +174,7 @@ _ROLES = [
             "accounting_amount": "money",
             "exchange_rate": "decimal",
             "currency": "code",
-            "accounting_date": "date",
+            "accounting_date": "accounting-date",
             "project": "text",
             "category": "text",
             "proposal": "text",
@@ -190,7 +191,7 @@ _ROLES = [
             "amount": "money",
             "currency": "code",
             "exchange_rate": "decimal",
-            "accounting_date": "date",
+            "accounting_date": "accounting-date",
             "project": "text",
             "category": "text",
         },

@@ -443,9 +443,9 @@ class DocumentFacts(ABC):
         in the grids.
         """
 
-    def cancellation(self, record: Row) -> Evidence | None:
-        """Return the event that cancelled the record in Dataverse; None if it is active."""
-        return record.evidence("state") if record["state"] == "inactive" else None
+    def withdrawal(self, record: Row) -> tuple[Cause, Evidence] | None:
+        """Return how the record itself ended in Dataverse, with the event: no actual is due; None if it is active."""
+        return ("cancelled-in-dataverse", record.evidence("state")) if record["state"] == "inactive" else None
 
     @abstractmethod
     def unapproved(self, record: Row) -> Stop | None:

@@ -14,11 +14,12 @@ from engine.reconciliation.account_findings import of_account, posted_twice
 from engine.reconciliation.adoption import LINE_ROLES, Detour, adopt, detours_by_line
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
 from engine.reconciliation.document_facts import documents_of
-from engine.reconciliation.documents import Chain, Document, Finding, Posting, Unsynced
+from engine.reconciliation.documents import Chain, Document, Finding, Posting, UnlinkedActual, Unsynced
 from engine.reconciliation.fields import DecidedLine, document_of_line
 from engine.reconciliation.kinds import KINDS, Kind
 from engine.reconciliation.positions import Verdict, decide_position, divide
 from engine.reconciliation.postings import Postings
+from engine.reconciliation.unlinked_actuals import unlinked_actuals
 from engine.reconciliation.unsynced_actuals import UnsyncedActual, unsynced_actuals
 
 
@@ -81,6 +82,7 @@ class _Decision:
         self.findings: list[Finding] = []
         self.unsynced: list[tuple[ChainFacts, list[DocumentFacts]]] = []
         self.postings: list[Posting] = []
+        self.unlinked: list[UnlinkedActual] = []
         self.kind = _kind(family)
 
     def chain(self) -> Chain:
@@ -96,6 +98,7 @@ class _Decision:
             tuple(order),
             tuple(_unsynced(self.unsynced)),
             tuple(sorted(self.postings, key=lambda posting: posting.key)),
+            tuple(self.unlinked),
         )
 
     def decide(self, rows: Sequence[Row]) -> None:
@@ -119,6 +122,8 @@ class _Decision:
         self.documents += documents
         self.findings += of_group
         self.unsynced.append((facts, [document for document, _ in decided]))
+        if facts.cost_actuals and not decided:
+            self.unlinked += unlinked_actuals(facts)
 
     def _document(self, facts: DocumentFacts, verdict: Verdict, postings: Postings) -> Document:
         division = divide(facts, verdict)

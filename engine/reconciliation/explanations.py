@@ -48,6 +48,8 @@ LABELS: Final[dict[str, str]] = {
     "no-actual-made": "No actual created",
     "actual-reversed": "Actual reversed",
     "cancelled-in-dataverse": "Cancelled in Dataverse",
+    "rejected-in-dataverse": "Rejected in Dataverse",
+    "recalled-in-dataverse": "Recalled in Dataverse",
     "actual-not-synced-back": "Actual not synced to Finance",
     "not-imported": "Not imported from staging",
     "line-not-seen": "Journal line not found",
@@ -78,6 +80,8 @@ LABELS: Final[dict[str, str]] = {
     "category-differs": "Category differs",
     "project-differs": "Project differs",
     "date-differs": "Accounting period differs",
+    "date-shifted": "Date shifted",
+    "no-accounting-date": "No accounting date",
     "rate-differs": "Exchange rate differs",
     "duplicate-record": "Duplicate record",
     "duplicate-actual": "Duplicate actual",
@@ -99,8 +103,11 @@ LABELS: Final[dict[str, str]] = {
     "unknown-value": "Unknown value",
     "rounded": "Amount rounded",
     "ambiguous-invoice": "Ambiguous invoice",
+    "possible-match": "Possible match",
     "not-computable": "Amounts not computable",
     "chain-too-large": "Too many records",
+    "stale-version": "Version skipped",
+    "refused-version": "Version refused",
     "clock-ahead": "Event in the future",
     "processing-too-long": "Posting stuck",
 }
@@ -139,7 +146,17 @@ CAUSES: Final[dict[str, Words]] = {
     "cancelled-in-dataverse": Words(
         "The record is cancelled or inactive in Dataverse.",
         "No actual will be created, but the cost is still in the integration account in Finance.",
-        "Reverse the document in Finance, or reactivate the record in Dataverse.",
+        "Reverse the document in Finance, or enter its cost in Dataverse anew. The record itself stays cancelled.",
+    ),
+    "rejected-in-dataverse": Words(
+        "The expense is rejected in Dataverse.",
+        "No actual is created until it is submitted anew, but the cost is in the integration account in Finance.",
+        "Ask its owner to correct and resubmit it, or reverse the document in Finance.",
+    ),
+    "recalled-in-dataverse": Words(
+        "Its owner recalled the expense in Dataverse.",
+        "No actual is created until it is submitted anew, but the cost is in the integration account in Finance.",
+        "Ask its owner to resubmit it, or reverse the document in Finance.",
     ),
     "actual-not-synced-back": Words(
         "The actual was created in Dataverse.",
@@ -149,8 +166,8 @@ CAUSES: Final[dict[str, Words]] = {
     "actual-reversed": Words(
         "The actual was created and then reversed; the two cancel out.",
         "No other actual holds the cost.",
-        "Find out why it was reversed in Dataverse (deleting a task also reverses it), "
-        "then approve or confirm the document again.",
+        "Find out why it was reversed in Dataverse (deleting a task also reverses it). If the cost is due, enter it "
+        "there anew; if it is not, reverse the document in Finance.",
     ),
     "not-imported": Words(
         "The actual is in Finance's staging table.",
@@ -302,6 +319,18 @@ FINDINGS: Final[dict[str, Words]] = {
         "Here the accounting date is {other_date}, in another period.",
         "Check the accounting date: cost and clearing fall into different periods.",
     ),
+    "date-shifted": Words(
+        "The document is dated {document_date}.",
+        "Here the accounting date is {other_date} in UTC, in another period; in the time zone of the company it is "
+        "{local_date}.",
+        "Make sure that Finance posts it on {local_date}. Map the accounting date without a time zone, so that further "
+        "dates are not shifted.",
+    ),
+    "no-accounting-date": Words(
+        "The actual is posted.",
+        "Neither the actual nor its rows in Finance have an accounting date, so its period is unknown.",
+        "Look up the date of its posting in Finance, and find out why the accounting date is not sent.",
+    ),
     "rate-differs": Words(
         "The document rate is {document_rate}.",
         "Here the rate is {other_rate}.",
@@ -323,11 +352,11 @@ FINDINGS: Final[dict[str, Words]] = {
     "duplicate-journal-line": Words(
         "The actual has its journal line.",
         "This is another line of it.",
-        "Delete this line in Finance, or reverse it if it is posted.",
+        "Delete this line in Finance.",
     ),
     "posted-twice": Words(
         "The actual has a posted journal line.",
-        "This is another posted line of it, with voucher {voucher}: the cost was cleared twice.",
+        "This is another posted line of it: the cost was cleared twice.",
         "Reverse one of the two postings in Finance. Do not delete the line.",
     ),
     "record-deleted-after-posting": Words(
@@ -375,7 +404,7 @@ FINDINGS: Final[dict[str, Words]] = {
     "orphan-journal-line": Words(
         "Finance has an integration journal line {voucher}.",
         "No staging row names it.",
-        "Find out who created it. If it has no source, delete it in Finance, or reverse it if it is posted.",
+        "Find out who created it. If it has no source, delete it in Finance.",
     ),
     "not-written-back": Words(
         "Finance posted the actual with voucher {voucher}.",
@@ -408,6 +437,12 @@ FINDINGS: Final[dict[str, Words]] = {
         "It has more decimals than an amount has, and counts as {amount}.",
         "Correct the sender: amounts have at most four decimals.",
     ),
+    "possible-match": Words(
+        "Actual {actual} belongs to no document.",
+        "It has the project, currency, amount and day of this document, and may be its cost.",
+        "Compare the two. If they belong together, set the source document of the actual in Dataverse. Do not create a "
+        "second actual before that.",
+    ),
     "not-computable": Words(
         "The status of the document is known.",
         "Its amounts are not: one is missing, is out of range, or is in a currency without a rate.",
@@ -428,6 +463,17 @@ FINDINGS: Final[dict[str, Words]] = {
         "Its posting did not finish.",
         "Reset the line to draft and post its journal again.",
     ),
+    "stale-version": Words(
+        "Asynchronous dual-write reported the row {row}.",
+        "A version of it was skipped, because a newer one existed.",
+        "Compare the row in both systems. If they differ, sync the document; do not change what is posted.",
+    ),
+    "refused-version": Words(
+        "Asynchronous dual-write reported the row {row}.",
+        "Both systems changed it at once, and the values of one were refused.",
+        "Compare the row in both systems. Make the refused change again in the primary system, if it is still wanted; "
+        "do not change what is posted.",
+    ),
 }
 
 
@@ -437,6 +483,35 @@ SEVERAL_COUNTERPARTS: Final = Words(
     "Compare the lines of the invoice in both systems, and correct what was entered twice. Do not export them again.",
 )
 """The explanation of `ambiguous-link` for a line with several possible counterparts."""
+
+POSTED: Final[dict[str, Words]] = {
+    "currency-differs": Words(
+        FINDINGS["currency-differs"].seen,
+        FINDINGS["currency-differs"].missing,
+        "Correct the difference by a new transaction, since the cost is posted.",
+    ),
+    "duplicate-staging-row": Words(
+        FINDINGS["duplicate-staging-row"].seen,
+        "This is another staging row of it, and it is posted.",
+        "Check in Finance what it posted. If that is a second posting of the actual, reverse it.",
+    ),
+    "duplicate-journal-line": Words(
+        FINDINGS["duplicate-journal-line"].seen,
+        "This is another line of it, and it is posted.",
+        "Reverse this line in Finance.",
+    ),
+    "orphan-in-finance": Words(
+        FINDINGS["orphan-in-finance"].seen,
+        FINDINGS["orphan-in-finance"].missing,
+        "Find out why the actual is gone. The row is posted: if its cost is not due, reverse it in Finance.",
+    ),
+    "orphan-journal-line": Words(
+        FINDINGS["orphan-journal-line"].seen,
+        FINDINGS["orphan-journal-line"].missing,
+        "Find out who created it. It is posted: if it has no source, reverse it in Finance.",
+    ),
+}
+"""The texts of findings whose row is posted: nobody deletes or repeats what is posted."""
 
 REVERSAL_DATE_DIFFERS: Final = "What it reverses is dated {document_date}."
 """The observed step of `date-differs` for a reversal, which belongs to the period of its original."""
@@ -456,8 +531,14 @@ class _Parameters(dict[str, object]):
         return self._none
 
 
-def explain(document: Document, moment: Moment, translate: Translate = english) -> Explanation:
-    """Return the explanation of a document, as far as it may be reported at `moment` (R21)."""
+def explain(
+    document: Document, moment: Moment, translate: Translate = english, *, remedy: str | None = None
+) -> Explanation:
+    """Return the explanation of a document, as far as it may be reported at `moment` (R21).
+
+    `remedy`, translated, takes the place of the remedy of its cause: that of a document that Sync leaves alone
+    (`engine.sync.refusals`).
+    """
     words = _words(document, translate)
     awaited, cause = document.awaited, shown_cause(document, moment)
     if awaited is not None and cause in UNKNOWN:
@@ -470,6 +551,8 @@ def explain(document: Document, moment: Moment, translate: Translate = english) 
         }
         unknown = _translated(cause, UNKNOWN[cause], translate)
         words = Words(words.seen, unknown.missing.format_map(parameters), unknown.do.format_map(parameters))
+    if remedy is not None:
+        words = Words(words.seen, words.missing, remedy)
     return _explanation(words, document.evidence)
 
 
@@ -504,7 +587,7 @@ def _translated(code: str, words: Words, translate: Translate) -> Words:
 
 def explain_finding(finding: Finding, translate: Translate = english) -> Explanation:
     """Return the explanation of a finding, with its parameters filled in."""
-    words = FINDINGS[finding.code]
+    words = POSTED[finding.code] if finding.parameters.get("posted") else FINDINGS[finding.code]
     if finding.parameters.get("of") == "What it reverses":
         words = Words(REVERSAL_DATE_DIFFERS, words.missing, words.do)
     if "candidates" in finding.parameters:

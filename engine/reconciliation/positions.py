@@ -69,15 +69,15 @@ def _exclusion(facts: DocumentFacts, companies: Collection[str] | None) -> Exclu
 
 
 def _missing_actual(facts: DocumentFacts, step: Evidence) -> Verdict:
-    """Return the cause by the progress of the chain (R15), the most advanced step first. A record that is cancelled
-    precedes the pair of actuals that follows from it.
+    """Return the cause by the progress of the chain (R15), the most advanced step first. A record that is cancelled,
+    rejected or recalled precedes the pair of actuals that follows from it.
     """
     lost = [actual for actual in facts.actuals if not actual.reached_finance]
     if lost:
         return _missing("actual-not-synced-back", lost[0].row.existence, _STAGING)
     record = facts.record
-    if record is not None and (cancelled := facts.cancellation(record)) is not None:
-        return _missing("cancelled-in-dataverse", cancelled)
+    if record is not None and (withdrawal := facts.withdrawal(record)) is not None:
+        return _missing(*withdrawal)
     if facts.actuals:
         last = max((actual.row.existence for actual in facts.actuals), key=lambda evidence: evidence.precedence)
         return _missing("actual-reversed", last)

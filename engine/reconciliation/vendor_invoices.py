@@ -7,7 +7,7 @@ Rules: `docs/domain/documents.md` §2.
 from engine.chains.records import Row
 from engine.events.facts import Evidence
 from engine.reconciliation.chain_facts import DocumentFacts, Stop
-from engine.reconciliation.documents import Awaited
+from engine.reconciliation.documents import Awaited, Cause
 from engine.reconciliation.kinds import VENDOR_INVOICE_LINE
 
 
@@ -80,13 +80,13 @@ class InvoiceLineFacts(DocumentFacts):
         """Always False: only posted lines exist."""
         return False
 
-    def cancellation(self, record: Row) -> Evidence | None:
+    def withdrawal(self, record: Row) -> tuple[Cause, Evidence] | None:
         """Return the event that cancelled the record or its invoice; None if both are active."""
         header = self.dataverse_header
         if record["state"] != "inactive" and header is not None:
             cancelled = header["status"] == "cancelled" or header["state"] == "inactive"
-            return header.evidence("status", "state") if cancelled else None
-        return super().cancellation(record)
+            return ("cancelled-in-dataverse", header.evidence("status", "state")) if cancelled else None
+        return super().withdrawal(record)
 
     def unapproved(self, record: Row) -> Stop | None:
         """Return the reason by the status of the Dataverse header; None if it is confirmed."""

@@ -17,6 +17,7 @@ from engine.events.facts import UNDATED, Change, Heartbeat, ProcessMessage
 from engine.events.notices import RereadRequest
 from engine.mapping.compiler import EntityMap
 from engine.reconciliation.documents import Chain, Document, Finding, Posting
+from engine.reconciliation.unlinked_actuals import tokens_of_actual
 from engine.serialization import document_json
 from engine.sync.attempts import Request
 from store.operational.pins import setting_name
@@ -200,6 +201,7 @@ def _plan_decisions(plan: Plan, rows: ReadYourWrites) -> None:
         ((chain, after.findings) for chain, after in new.items()),
     )
     _plan_unsynced(plan, old, new)
+    _plan_unlinked(plan, old, new)
     old_documents, new_documents = _documents(old), _documents(new)
     _plan_documents(plan, new, old_documents, new_documents)
     plan.chain_bodies = {**projection.old_chains, **bodies}
@@ -375,6 +377,19 @@ def _plan_unsynced(plan: Plan, old: Mapping[str, Chain], new: Mapping[str, Chain
             (chain, item.company, item.currency or "", item.records, item.amount)
             for chain, after in new.items()
             for item in after.unsynced
+        ],
+    )
+
+
+def _plan_unlinked(plan: Plan, old: Mapping[str, Chain], new: Mapping[str, Chain]) -> None:
+    plan.delete(tables.unlinked_actuals, ["chain"], [(chain,) for chain, before in old.items() if before.unlinked])
+    plan.insert(
+        tables.unlinked_actuals,
+        [
+            (chain, token, actual.key, actual.currency, actual.category)
+            for chain, after in new.items()
+            for actual in after.unlinked
+            for token in tokens_of_actual(actual)
         ],
     )
 

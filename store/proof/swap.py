@@ -32,6 +32,7 @@ REBUILT: Final = (
     tables.unsynced,
     tables.postings,
     tables.posting_totals,
+    tables.unlinked_actuals,
     tables.sources,
     tables.notices,
     tables.recomputations,

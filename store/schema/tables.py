@@ -214,6 +214,18 @@ unsynced = Table(
     comment="Actuals without a staging row, by chain",
 )
 
+unlinked_actuals = Table(
+    "unlinked_actuals",
+    metadata,
+    Column("chain", Key, primary_key=True),
+    Column("token", Key, primary_key=True, comment="Company, amount, date and project: what a document has in common"),
+    Column("actual", Key, primary_key=True),
+    Column("currency", Text, comment="NULL if unknown"),
+    Column("category", Text, comment="NULL if unknown"),
+    Index("ix_unlinked_actuals_token", "token"),
+    comment="Cost actuals without a document, by each of their dates",
+)
+
 offsets = Table(
     "offsets",
     metadata,

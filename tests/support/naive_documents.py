@@ -46,6 +46,7 @@ KIND_OF_LINE = {EXPENSE_LINE: EXPENSE, POSTED_LINE: INVOICE_LINE}
 GROSS = {EXPENSE_LINE: "AmountCurr", POSTED_LINE: "LineAmount"}
 RECORD_OF_KIND = {EXPENSE: EXPENSE_RECORD, INVOICE_LINE: INVOICE_LINE_RECORD}
 EXPENSE_STATUS_APPROVED = {192350002, 192350004, 192350005}  # approved, posted, paid
+EXPENSE_STATUS_DRAFT, EXPENSE_STATUS_REJECTED, EXPENSE_STATUS_RECALLED = 192350000, 192350003, 192350006
 HEADER_CONFIRMED, HEADER_CANCELLED = 900000002, 900000003
 FINANCE_APPROVED, FINANCE_POSTED, FINANCE_CANCELLED = {3, 5}, 6, 8
 
@@ -440,6 +441,13 @@ class Documents(Past):
         records = [r for r in chain if r.entity == RECORD_OF_KIND[document.kind]]
         if records and self._cancelled(min(records, key=lambda r: (choice(r.get("statecode")) == 1, r.key))):
             return "cancelled-in-dataverse"
+        if records and document.kind == EXPENSE:
+            active_first = min(records, key=lambda r: (choice(r.get("statecode")) == 1, r.key))
+            status = choice(active_first.get("msdyn_expensestatus"))
+            if status == EXPENSE_STATUS_REJECTED:
+                return "rejected-in-dataverse"
+            if status == EXPENSE_STATUS_RECALLED or (status == EXPENSE_STATUS_DRAFT and actuals):
+                return "recalled-in-dataverse"
         if actuals:
             return "actual-reversed"
         if not records:

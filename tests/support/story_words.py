@@ -297,7 +297,7 @@ WORDS: Final = {
         meanings={"company": OWNERS},
     ),
     "category": Word("dataverse", "msdyn_transactioncategory", "Y", {"status": "msdyn_transactioncategorynumber"}),
-    "company": Word("finance", "CompanyInfo", "K", {"status": "DataArea", "name": "Name"}),
+    "company": Word("finance", "CompanyInfo", "K", {"status": "DataArea", "name": "Name", "zone": "assumed_timezone"}),
     "ledger": Word(
         "finance",
         "Ledger",

@@ -161,7 +161,7 @@ def test_a_reconciled_expense_names_its_journal_and_its_vouchers() -> None:
 def test_a_posted_journal_line_that_is_deleted_stays_posted() -> None:
     row = expense(RECONCILED + "ProjAdvancedJournalLine 800 delete")
     assert standing(row) == ("reconciled", None)
-    assert (row["missing_journal_line"], row["journal"]) == ("100.00", None)
+    assert (row["missing_journal_line"], row["journal"]) == ("0.00", "USPM-041")
 
 
 def test_a_line_that_moved_to_another_journal_is_the_same_line() -> None:

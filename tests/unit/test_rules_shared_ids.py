@@ -9,6 +9,7 @@ from engine.reconciliation.chain_facts import ChainFacts
 from engine.reconciliation.document_facts import documents_of
 from engine.reconciliation.explanations import explain_finding
 from engine.sync.actions import Skipped, step_for
+from engine.sync.refusals import refusal
 from tests.support.memory_world import MemoryWorld
 from tests.support.story import REFERENCE, Story, changes, decide, id_of, name_of, parts, shipped_maps, status
 
@@ -153,8 +154,8 @@ def test_sync_leaves_every_document_of_an_ambiguous_id_alone_and_says_why(table:
     assert cause in {document.cause for document in story.world.documents}
     rows = [row for key in story.chain.members if isinstance(row := story.world.row(key), Row)]
     for document in story.world.documents:
-        step = step_for(document, document.cause, rows, posting_permitted=True)
+        step = step_for(document, document.cause, rows, refused=refusal(document), posting_permitted=True)
         assert step is None or (isinstance(step, Skipped) and step.code == "ambiguous-link")
         assert (step is None) == (document.position == "reconciled")
         if isinstance(step, Skipped):
-            assert "transaction id" in step.reason
+            assert "ambiguous key" in step.reason

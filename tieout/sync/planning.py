@@ -11,11 +11,10 @@ import structlog
 from engine.calendar import Company, Window, last_due_day
 from engine.errors import QueryError, TieoutError
 from engine.reconciliation.kinds import KINDS, Kind
-from engine.sync.actions import WHOLE_INVOICE, Skipped, Step, Task, skipped, step_for, tasks
+from engine.sync.actions import Skipped, Step, Task, skipped, step_for, tasks
 from engine.sync.attempts import Request
 from store.operational.attempts import SqlAttempts
 from store.projection.tile_totals import View
-from store.queries.findings import Invoice
 from store.queries.grid_query import GridQuery
 from store.queries.rows import GridRow
 from store.queries.snapshot import Reader, Snapshot
@@ -138,16 +137,19 @@ def plan_rows(
     """
     rows = list(rows)
     inputs = snapshot.input_fingerprints([row.document for row in rows], settings_fingerprint(settings))
-    ambiguous = snapshot.invoices_with("ambiguous-link") if any(row.document.invoice for row in rows) else set()
+    refused = snapshot.refusals(rows, inputs)
     documents = []
     for row in rows:
         own = inputs[row.document.key]
         step: Step | Skipped | None = skipped("in-progress")
         if include_in_flight or not row.in_flight:
-            step = step_for(row.document, row.cause, own.rows, posting_permitted=settings.sync_posts)
-        invoice = Invoice(row.document.company, row.document.invoice, row.document.voucher)
-        if isinstance(step, Step) and step.action in WHOLE_INVOICE and invoice in ambiguous:
-            step = skipped("ambiguous-line")
+            step = step_for(
+                row.document,
+                row.cause,
+                own.rows,
+                refused=refused.get(row.document.key),
+                posting_permitted=settings.sync_posts,
+            )
         if step is not None:
             documents.append(Planned(row, step, own.change))
     return Plan(documents)
