@@ -380,6 +380,7 @@ class InvoiceProgress:
         self._posted = False
         self._sources: list[SourceRecord] = []
         self._state: int | None = None
+        self._lost = 0
 
     @property
     def rows(self) -> Invoice:
@@ -408,6 +409,11 @@ class InvoiceProgress:
                 self.rows, at + _EXPORTED, automatic=self.automatic, lookup=variant != 2, origin=variant != 0
             )
         return self._sources
+
+    def loses_line(self) -> bool:
+        """Record that a line was deleted in Dataverse; return True if it was the last one."""
+        self._lost += 1
+        return self._lost == len(self.stories)
 
     def confirm(self, at: datetime) -> list[SourceRecord]:
         """Confirm the invoice in Dataverse."""

@@ -18,6 +18,8 @@ def record_deleted_after_posting(story: DocumentStory) -> None:
     """A bulk delete removes the expense or the invoice line in Dataverse."""
     source, _ = _settled(story)
     story.flow.recorder.dataverse_deleted(source.entity, source.row, story.hour_after(14))
+    if isinstance(story, InvoiceStory) and story.invoice.loses_line():
+        story.outcomes.row_findings.append(("header-before-lines", "msdyn_projectvendorinvoice", story.invoice.header))
     story.reconciled("record-deleted-after-posting")
 
 
@@ -96,6 +98,22 @@ def transaction_id_changed_after_posting(story: ExpenseStory) -> None:
     source, _ = _settled(story)
     story.line = replace(story.line, transaction=f"{story.line.company}-PX{story.line.number}")
     story.expenses.correct_transaction(story.line, story.hour_after(14))
+    story.outcomes.row_findings.append(("orphan-in-dataverse", source.entity, source.row))
+    story.reconciled("link-changed-after-posting")
+
+
+@fault("case 19 the company gets another code after posting", 0, exclusive=True)
+def company_renamed_after_posting(story: DocumentStory) -> None:
+    """Dataverse gives the company row another code: the records of the company lead to no document any more."""
+    if isinstance(story, ExpenseStory):
+        story.post()
+        # The record names its company by the lookup alone.
+        at = story.at + timedelta(seconds=4)
+        source = story.expenses.export(story.line, at, names_company=False, overrides=story.owner)
+        story.expenses.decide(source, story.at + timedelta(seconds=40))
+    else:
+        source = story.approve()
+    story.import_and_post(story.stage(story.create_actual(source)))
     story.outcomes.row_findings.append(("orphan-in-dataverse", source.entity, source.row))
     story.reconciled("link-changed-after-posting")
 

@@ -17,7 +17,7 @@ def actual_without_source(story: DocumentStory) -> None:
     story.approve()
     story.import_and_post(story.stage(story.create_actual(None)))
     story.leave_posting(POSTING_WITHOUT_DOCUMENT, account_known=False)
-    story.misses_actual("no-actual-made")
+    story.misses_actual("no-actual-made", "possible-match")
 
 
 @fault("case 09 a reversal without a connection", 10)
