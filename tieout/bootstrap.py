@@ -152,7 +152,15 @@ def projecting(
             return pins(connection)
 
     projector = Projector(
-        Writer(engine, maps, settings.companies, lease=lease, clock=lambda: microseconds(_now(settings))),
+        Writer(
+            engine,
+            maps,
+            settings.companies,
+            beginning=settings.beginning_balances,
+            accounts=settings.ledger_accounts,
+            lease=lease,
+            clock=lambda: microseconds(_now(settings)),
+        ),
         log,
         maps,
         prefix=settings.prefix,

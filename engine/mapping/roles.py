@@ -238,6 +238,40 @@ _ROLES = [
     Role("fiscal-year", 9, {"calendar": "recid", "start": "date", "end": "date"}, resident=True),
     Role("fiscal-period", 9, {"year": "recid", "start": "date", "end": "date", "type": "choice"}, resident=True),
     Role("ledger-period", 9, {"ledger": "recid", "period": "recid", "status": "choice"}, resident=True),
+    # An entry of the ledger. Rows of the table name their header and main account; rows of the data entity have
+    # voucher, date and layer themselves, and the account as a display value.
+    Role(
+        "ledger-entry",
+        9,
+        {
+            "header": "recid",
+            "account": "recid",
+            "number": "text",
+            "display": "text",
+            "amount": "money",
+            "voucher": "text",
+            "date": "date",
+            "journal": "text",
+            "layer": "choice",
+            "period": "recid",
+            "data_area": "code",
+        },
+    ),
+    Role(
+        "ledger-header",
+        9,
+        {
+            "ledger": "recid",
+            "voucher": "text",
+            "voucher_company": "code",
+            "date": "date",
+            "journal": "text",
+            "layer": "choice",
+            "period": "recid",
+        },
+    ),
+    Role("main-account", 9, {"number": "text", "name": "text"}),
+    Role("posting-setup", 9, {"expense_account": "text", "procurement_account": "text"}, resident=True),
     # Entities that are known but not read yet: general journals, report headers.
     Role("later", 9, {}),
 ]
@@ -270,6 +304,8 @@ CHOICES: Final[dict[tuple[str, str], frozenset[str]]] = {
         ["draft", "error", "processing", "posted", "unrecoverable", "invalid-actual"]
     ),
     ("journal", "status"): frozenset(["draft", "error", "processing", "posted", "unrecoverable", "invalid-actual"]),
+    ("ledger-entry", "layer"): frozenset(["current", "other"]),
+    ("ledger-header", "layer"): frozenset(["current", "other"]),
     ("fiscal-period", "type"): frozenset(["opening", "operating", "closing"]),
     ("ledger-period", "status"): frozenset(["on-hold", "open", "closed"]),
 }

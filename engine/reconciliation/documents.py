@@ -11,7 +11,15 @@ from engine.events.facts import Evidence, Source
 from engine.reconciliation.kinds import Kind
 
 PositionName = Literal["missing-actual", "missing-journal-line", "reconciled", "excluded", "not-posted"]
-Excluded = Literal["no-project", "cancelled", "intercompany-cost", "skip-sync", "other-company", "project-unknown"]
+Excluded = Literal[
+    "no-project",
+    "cancelled",
+    "intercompany-cost",
+    "skip-sync",
+    "beginning-balance",
+    "other-company",
+    "project-unknown",
+]
 Cause = Literal[
     "not-synced-to-dataverse",
     "not-approved",

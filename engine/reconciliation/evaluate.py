@@ -12,6 +12,7 @@ from engine.chains.references import ReferenceData
 from engine.reconciliation import findings
 from engine.reconciliation.account_findings import of_account, posted_twice
 from engine.reconciliation.adoption import LINE_ROLES, Detour, adopt, detours_by_line
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
 from engine.reconciliation.document_facts import documents_of
 from engine.reconciliation.documents import Chain, Document, Finding, Posting, UnlinkedActual, Unsynced
@@ -23,26 +24,32 @@ from engine.reconciliation.unlinked_actuals import unlinked_actuals
 from engine.reconciliation.unsynced_actuals import UnsyncedActual, unsynced_actuals
 
 
-def evaluate(family: Family, reference_data: ReferenceData, companies: Collection[str] | None = None) -> Chain:
+def evaluate(
+    family: Family,
+    reference_data: ReferenceData,
+    companies: Collection[str] | None = None,
+    beginning: BeginningBalances = NONE,
+) -> Chain:
     """Decide one family. A pure function of its rows (sorted by key) and of the rows that they refer to.
 
-    `companies` are those of the settings, None if all are included (R13, `other-company`).
+    `companies` are those of the settings, None if all are included (R13, `other-company`); `beginning` are the
+    beginning balances of the settings.
     """
-    return _decide(family, reference_data, companies).chain()
+    return _decide(family, reference_data, companies, beginning).chain()
 
 
-def unsynced_of(
-    family: Family, reference_data: ReferenceData, companies: Collection[str] | None = None
-) -> Iterator[UnsyncedActual]:
+def unsynced_of(family: Family, reference_data: ReferenceData) -> Iterator[UnsyncedActual]:
     """Yield the unsynced actuals of a family: the items of its totals."""
-    for chain, documents in _decide(family, reference_data, companies).unsynced:
+    for chain, documents in _decide(family, reference_data, None, NONE).unsynced:
         yield from unsynced_actuals(chain, documents)
 
 
-def _decide(family: Family, reference_data: ReferenceData, companies: Collection[str] | None) -> "_Decision":
+def _decide(
+    family: Family, reference_data: ReferenceData, companies: Collection[str] | None, beginning: BeginningBalances
+) -> "_Decision":
     headers = _headers(family.groups)
     adopted = adopt(family, reference_data, headers)
-    decision = _Decision(family, reference_data, companies, headers, detours_by_line(adopted.detours))
+    decision = _Decision(family, reference_data, companies, beginning, headers, detours_by_line(adopted.detours))
     for group in adopted.groups:
         decision.decide(group)
     return decision
@@ -70,12 +77,14 @@ class _Decision:
         family: Family,
         reference_data: ReferenceData,
         companies: Collection[str] | None,
+        beginning: BeginningBalances,
         headers: frozenset[str],
         detours: Mapping[str, Sequence[Detour]],
     ) -> None:
         self.family = family
         self.reference_data = reference_data
         self.companies = companies
+        self.beginning = beginning
         self.headers = headers
         self.detours = detours
         self.documents: list[Document] = []
@@ -106,7 +115,7 @@ class _Decision:
         facts = ChainFacts(rows[0].key, rows, self.reference_data, self.headers, self.family.ambiguous)
         decided: list[tuple[DocumentFacts, Verdict]] = []
         for document in documents_of(facts):
-            verdict = decide_position(document, self.companies)
+            verdict = decide_position(document, self.companies, self.beginning)
             if verdict is not None:
                 decided.append((document, verdict))
         postings = Postings(facts, decided, self.kind)

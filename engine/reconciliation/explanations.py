@@ -68,6 +68,7 @@ LABELS: Final[dict[str, str]] = {
     "cancelled": "Cancelled in Finance",
     "intercompany-cost": "Intercompany cost",
     "skip-sync": "Skip Sync",
+    "beginning-balance": "Beginning balance",
     "other-company": "Company out of scope",
     "project-unknown": "Project unknown",
     # States of a transaction in Finance that are no cause.
@@ -235,6 +236,11 @@ EXCLUDED: Final[dict[str, Words]] = {
     "skip-sync": Words(
         "All its cost actuals are marked Skip Sync.",
         "Nothing: they are intentionally not sent to Finance.",
+        "No action.",
+    ),
+    "beginning-balance": Words(
+        "All its actuals are dated on or before the cut-off date of the company (TIEOUT_BEGINNING_BALANCE).",
+        "Nothing: its cost is in the beginning balance, and gets no integration journal line.",
         "No action.",
     ),
     "other-company": Words(

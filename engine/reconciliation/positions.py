@@ -10,6 +10,7 @@ import msgspec
 
 from engine import money
 from engine.events.facts import Evidence
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.chain_facts import ActualFacts, DocumentFacts
 from engine.reconciliation.documents import Amounts, Awaited, Cause, Excluded, PositionName
 
@@ -33,15 +34,17 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     deciding: ActualFacts | None = None
 
 
-def decide_position(facts: DocumentFacts, companies: Collection[str] | None) -> Verdict | None:
+def decide_position(
+    facts: DocumentFacts, companies: Collection[str] | None, beginning: BeginningBalances = NONE
+) -> Verdict | None:
     """Return the position of a document; None if it has no row: an unposted draft, rejected or cancelled line.
 
-    `companies` are those of the settings, None if all are included.
+    `companies` and `beginning` (balances) are those of the settings; None if all companies are included.
     """
     step = facts.posting
     if not facts.posted:
         return Verdict("not-posted", step) if facts.to_be_posted else None
-    if excluded := _exclusion(facts, companies):
+    if excluded := _exclusion(facts, companies, beginning):
         return Verdict("excluded", step, excluded=excluded)
     if not facts.effective or any(not actual.reached_finance for actual in facts.actuals):
         return _missing_actual(facts, step)
@@ -51,7 +54,9 @@ def decide_position(facts: DocumentFacts, companies: Collection[str] | None) -> 
     return Verdict("reconciled", posting_evidence(facts.effective[0]), deciding=facts.effective[0])
 
 
-def _exclusion(facts: DocumentFacts, companies: Collection[str] | None) -> Excluded | None:
+def _exclusion(
+    facts: DocumentFacts, companies: Collection[str] | None, beginning: BeginningBalances
+) -> Excluded | None:
     """Return the first applicable exclusion, in the order of R13; what is known precedes that the project is not."""
     if facts.project is None and facts.has_project is False:
         return "no-project"
@@ -61,6 +66,8 @@ def _exclusion(facts: DocumentFacts, companies: Collection[str] | None) -> Exclu
         return "intercompany-cost"
     if facts.cost_actuals and not facts.actuals:
         return "skip-sync"
+    if beginning.contain(facts.line.company, facts.actuals):
+        return "beginning-balance"
     if companies is not None and facts.line.company not in companies:
         return "other-company"
     if facts.project is None and facts.has_project is None:

@@ -148,6 +148,7 @@ def plan_batch(
     _plan_records(plan)
     _plan_decisions(plan, rows)
     _plan_reference_findings(plan)
+    _plan_ledger_entries(plan)
     _plan_heartbeats(plan, batch.heartbeats, sources)
     plan.delete(tables.inbox, ["id"], [(command,) for command in sorted(set(batch.applied_commands))])
     _plan_messages(plan, batch.messages)
@@ -367,6 +368,20 @@ def _plan_reference_findings(plan: Plan) -> None:
     # A new row has none yet.
     stale = [key for key, _ in findings if key not in plan.projection.created]
     _plan_findings(plan, stale, findings)
+
+
+def _plan_ledger_entries(plan: Plan) -> None:
+    """Write the entries of the ledger that changed, and delete those that are none of the integration accounts."""
+    entries, created = plan.projection.ledger_entries, plan.projection.created
+    rows = sorted(msgspec.structs.astuple(entry) for entry in entries.values() if entry is not None)
+    plan.insert(tables.ledger_entries, [row for row in rows if row[0] in created])
+    plan.upsert(tables.ledger_entries, [row for row in rows if row[0] not in created])
+    # A new row has none yet.
+    plan.delete(
+        tables.ledger_entries,
+        ["key"],
+        [(key,) for key, entry in sorted(entries.items()) if entry is None and key not in created],
+    )
 
 
 def _plan_unsynced(plan: Plan, old: Mapping[str, Chain], new: Mapping[str, Chain]) -> None:

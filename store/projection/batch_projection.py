@@ -17,8 +17,11 @@ from engine.chains.references import Directory
 from engine.events.facts import Change
 from engine.mapping.compiler import EntityMap, Maps
 from engine.reconciliation import findings as checks
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.documents import Chain, Finding
 from engine.reconciliation.evaluate import evaluate
+from engine.reconciliation.ledger_accounts import NO_ACCOUNTS, LedgerAccounts
+from engine.reconciliation.ledger_entries import LedgerEntry, ledger_entry
 from store.projection.projection_cache import ProjectionCache
 from store.projection.read_your_writes import ReadYourWrites
 
@@ -61,6 +64,9 @@ EVERY_CHAIN: Final = "*"
 Such rows change a few times a year, so no link to them is stored: every chain is re-evaluated, in chunks.
 """
 
+EVERY_LEDGER_ENTRY: Final = "$"
+"""Token in `recomputations` for a changed ledger or fiscal period, which any entry of the ledger may depend on."""
+
 
 class BatchProjection:
     """Projects one batch: merges changes into records, matches them into chains, re-evaluates the affected chains and
@@ -68,13 +74,22 @@ class BatchProjection:
     """
 
     def __init__(
-        self, rows: ReadYourWrites, maps: Maps, cache: ProjectionCache, companies: Collection[str] | None = None
+        self,
+        rows: ReadYourWrites,
+        maps: Maps,
+        cache: ProjectionCache,
+        companies: Collection[str] | None = None,
+        beginning: BeginningBalances = NONE,
+        accounts: LedgerAccounts = NO_ACCOUNTS,
     ) -> None:
         self.rows = rows
         self.maps = maps
         self.cache = cache
         self.companies = companies
+        self.beginning = beginning
         self.directory = cache.directory
+        self._named_accounts = accounts
+        self.accounts = accounts.with_posting_setup(self.directory.posting_setup)
         self.resident = cache.resident
         self.records: dict[str, Record] = {}
         self.absent: set[str] = set()
@@ -88,6 +103,9 @@ class BatchProjection:
         self.reference_findings: list[tuple[str, list[Finding]]] = []
         """Findings of the referenced rows that changed, by record key; set by `detect`."""
         self._settling = tuple(entity_map.prefix for entity_map in maps.of_role("pending-project"))
+        self.ledger_entries: dict[str, LedgerEntry | None] = {}
+        """Entries of the ledger to write, by record key; None for a row that is none. Set by `detect`."""
+        self._changed_entries: set[str] = set()
         self._headers = tuple(entity_map.prefix for entity_map in maps.of_role("dataverse-invoice"))
         self.references: set[str] = set()
         self._rows: dict[str, Row | None] = {}
@@ -161,6 +179,10 @@ class BatchProjection:
         old, self.directory = self.directory, Directory(self.resident.values())
         if not self.directory.decides_like(old) and self.rows.has_chains():
             self.postponed.add(EVERY_CHAIN)
+        if not self.directory.places_entries_like(old):
+            self.accounts = self._named_accounts.with_posting_setup(self.directory.posting_setup)
+            if self.rows.has_records(entity_map.prefix for entity_map in self.maps.of_role("ledger-entry")):
+                self.postponed.add(EVERY_LEDGER_ENTRY)
 
     # --- match -------------------------------------------------------------------------------------------------------
 
@@ -277,6 +299,9 @@ class BatchProjection:
             return set()
         if old is not None and self._is_equivalent(old, record, entity_map):
             return set()
+        if entity_map.role.name == "ledger-entry":
+            self._changed_entries.add(key)
+            return set()
         return {key, *(links.pointer_to(token) for token in (*old_refers, *refers) if token[0] == "+")}
 
     def _trails(self, record: Record, entity_map: EntityMap, joins: list[str]) -> list[str]:
@@ -292,6 +317,10 @@ class BatchProjection:
             return False
         before = links.row(old, entity_map, self.directory.owner)
         after = links.row(new, entity_map, self.directory.owner)
+        if entity_map.role.name == "ledger-entry" and (
+            before.misfits or before.rounded or after.misfits or after.rounded
+        ):
+            return False  # its findings name the event
         return before == after and before.company == after.company
 
     def _note_links(self, key: str, old: list[str], new: list[str]) -> None:
@@ -425,7 +454,9 @@ class BatchProjection:
         lines, differences); and the referenced rows that changed.
         """
         for family in self._families:
-            self.new_chains[family.members[0]] = evaluate(self._family_of(family), self, self.companies)
+            decided = evaluate(self._family_of(family), self, self.companies, self.beginning)
+            self.new_chains[family.members[0]] = decided
+        self._place_ledger_entries()
         self.reference_findings = list(self._find_in_references())
 
     def _family_of(self, group: Group) -> Family:
@@ -448,6 +479,14 @@ class BatchProjection:
             {key: self._ambiguous[key] for key in group.members if key in self._ambiguous} if self._ambiguous else {},
         )
 
+    def _place_ledger_entries(self) -> None:
+        """Evaluate the entries of the ledger that changed, or whose header or main account did."""
+        rows = [row for key in sorted(self._changed_entries) if (row := self.row(key)) is not None]
+        if self.accounts:
+            self._load({token for row in rows for token in row.record.refers})
+        self.ledger_entries = dict.fromkeys(self._changed_entries)
+        self.ledger_entries.update((row.key, ledger_entry(row, self, self.accounts)) for row in rows)
+
     def _find_in_references(self) -> Iterator[tuple[str, list[Finding]]]:
         """Yield the findings of referenced rows that changed, by record key."""
         # A header that gains or loses its first line is re-evaluated too.
@@ -459,6 +498,11 @@ class BatchProjection:
             row = self.row(key)
             if row is None or row.map.role.chained:
                 if key in self.records and not self._map(self.records[key]).role.chained:
+                    yield key, []
+                continue
+            if row.role == "ledger-entry" and not self.ledger_entries.get(key):
+                # An entry of another main account, or an unchanged one.
+                if key in self.ledger_entries:
                     yield key, []
                 continue
             yield key, checks.of_reference(row, len(lines.get(key, ())))

@@ -99,15 +99,14 @@ def _reference_findings(connection: Connection) -> Iterator[dict[str, Any]]:
 
 
 def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
-    """Yield tables derived from the chains, which must match them: documents, totals by day, links, unlinked
-    actuals.
-    """
+    """Yield the tables that are derived from the records, which must match them."""
     for table, name in (
         (tables.documents, "document_row"),
         (tables.totals, "total"),
         (tables.reconciliations, "reconciliation"),
         (tables.postings, "posting"),
         (tables.posting_totals, "posting_total"),
+        (tables.ledger_entries, "ledger_entry"),
         (tables.sources, "source"),
         (tables.links, "link"),
         (tables.unlinked_actuals, "unlinked_actual"),

@@ -28,6 +28,7 @@ REBUILT: Final = (
     tables.documents,
     tables.totals,
     tables.reconciliations,
+    tables.ledger_entries,
     tables.findings,
     tables.unsynced,
     tables.postings,

@@ -16,6 +16,7 @@ from engine.chains.references import Directory
 from engine.events.facts import Change
 from engine.mapping.compiler import Maps
 from engine.reconciliation import findings
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.documents import Chain, Document, Finding
 from engine.reconciliation.evaluate import evaluate
 
@@ -23,7 +24,13 @@ from engine.reconciliation.evaluate import evaluate
 class MemoryWorld:
     """The records, chains and decisions of a set of changes."""
 
-    def __init__(self, changes: Iterable[Change], maps: Maps, companies: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        changes: Iterable[Change],
+        maps: Maps,
+        companies: Collection[str] | None = None,
+        beginning: BeginningBalances = NONE,
+    ) -> None:
         self.maps = maps
         self.records = _merge(changes, maps)
         self._rows = self._read(resident=True)
@@ -49,7 +56,7 @@ class MemoryWorld:
         self._ambiguous = joined.ambiguous
         past = {key: record for key, record in self.records.items() if record.trails}
         self.chains: list[Chain] = [
-            evaluate(self._family(group), self, companies)
+            evaluate(self._family(group), self, companies, beginning)
             for group in families(self.components, dict(sorted((chained | past).items())), maps)
         ]
 

@@ -129,8 +129,9 @@ class Document:
 class Documents(Past):
     """The documents of the Finance lines, with position, cause and the parts of their amounts."""
 
-    def __init__(self, events: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, events: Iterable[dict[str, Any]], beginning: dict[str, date] | None = None) -> None:
         super().__init__(events)
+        self._beginning = beginning or {}
         self._documents = [
             document
             for record in self.records.values()
@@ -354,6 +355,8 @@ class Documents(Past):
             return "intercompany-cost"
         if costs and all(skips_sync(actual) for actual in costs):
             return "skip-sync"
+        if self._begins_with(document, [actual for actual in costs if not skips_sync(actual)]):
+            return "beginning-balance"
         return None if has_project else "project-unknown"
 
     def _owner_of_project(self, mine: list[Record]) -> str | None:
@@ -364,6 +367,14 @@ class Documents(Past):
         record = min(records, key=lambda r: (choice(r.get("statecode")) == 1, r.key))
         project = self._find("msdyn_project", record.get("msdyn_project"))
         return project.company if project else None
+
+    def _begins_with(self, document: Document, actuals: list[Record]) -> bool:
+        """The company's cut-off is not before the date of any actual, and none is posted."""
+        cut_off = self._beginning.get(document.company)
+        if cut_off is None or not actuals or any(self._posted(actual) for actual in actuals):
+            return False
+        days = [day(actual.get("msdyn_accountingdate")) or day(actual.get("msdyn_documentdate")) for actual in actuals]
+        return all(on is not None and on <= cut_off for on in days)
 
     def _judge(self, document: Document, chain: list[Record], actuals: list[Record]) -> None:
         """Position, cause, journal and amounts of a processed line that is not excluded."""

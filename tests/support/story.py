@@ -28,6 +28,7 @@ from typing import Any, Final
 from engine.chains.records import record_key
 from engine.events.facts import Change, Evidence, iso
 from engine.mapping.compiler import Maps, compile_maps
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.documents import PART_NAMES, Chain, Document, Finding
 from engine.reconciliation.grace import Moment
 from engine.serialization import document_json
@@ -155,9 +156,11 @@ def _meant(word: Word, column: str, value: str) -> Any:
 class Story:
     """A table and the decision of the engine about it."""
 
-    def __init__(self, table: str, companies: Collection[str] | None, reference: str) -> None:
+    def __init__(
+        self, table: str, companies: Collection[str] | None, reference: str, beginning: BeginningBalances
+    ) -> None:
         self.changes = [*changes(reference), *changes(table)]
-        self.world = MemoryWorld(self.changes, shipped_maps(), companies)
+        self.world = MemoryWorld(self.changes, shipped_maps(), companies, beginning)
 
     @property
     def document(self) -> Document:
@@ -207,9 +210,15 @@ class Story:
         return finding
 
 
-def decide(table: str, *, companies: Collection[str] | None = None, reference: str = REFERENCE) -> Story:
-    """Return the decision of the engine about a table; `companies` are those of the settings."""
-    return Story(table, companies, reference)
+def decide(
+    table: str,
+    *,
+    companies: Collection[str] | None = None,
+    reference: str = REFERENCE,
+    beginning: BeginningBalances = NONE,
+) -> Story:
+    """Return the decision of the engine about a table; `companies` and `beginning` are those of the settings."""
+    return Story(table, companies, reference, beginning)
 
 
 def status(document: Document) -> str:

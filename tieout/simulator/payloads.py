@@ -77,6 +77,7 @@ _NUMBERS = frozenset(
     InvoiceAmount InvoiceAmountMST ExchRate
     UnitCost ExtendedCost CostExchangeRate UnitPrice ExtendedPrice PriceExchangeRate
     AmountCurDebit AmountCurCredit CostPrice SalesPrice
+    AccountingCurrencyAmount TransactionCurrencyAmount
     """.split()
 )
 DIGITS = _MONEY | _NUMBERS
