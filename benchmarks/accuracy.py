@@ -1,4 +1,4 @@
-"""Measures the accuracy of position, amounts, reason and cause of simulated companies against their labels.
+"""Measures the accuracy of positions, amounts, reasons, causes and parts of the account against the labels.
 
 Each seed is another group of companies (`tieout/simulator/large.py`), whose events are delivered in four ways. The
 story that creates the events of a document states its true outcome, independently of the engine. Each difference is
@@ -11,6 +11,8 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final, Literal, get_args
@@ -21,11 +23,12 @@ from rich.table import Table
 from sqlalchemy import select
 
 from engine import money
-from engine.calendar import Window
+from engine.calendar import Company, Window
 from engine.errors import QueryError
 from engine.events.facts import time_order
 from engine.reconciliation.documents import PART_NAMES
 from engine.reconciliation.kinds import KINDS, TILES
+from store.queries.account import TOGETHER
 from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Snapshot
 from store.schema import tables
@@ -58,6 +61,8 @@ CAUSES_RIGHT: Final = 0.99
 MISSES_KEPT: Final = 1_000
 
 ALWAYS: Final = Window("0001-01-01", "9999-12-31")
+NARROW: Final = Window("2024-11-01", "2025-01-31")
+"""A window with documents before and after it."""
 _AMOUNTS: Final = ("amount", *PART_NAMES, "accounting")
 _IDENTITY: Final = ("kind", "company", "date", "currency", "accounting_currency")
 _GROUPS: Final[dict[str, tuple[str, ...]]] = {
@@ -66,6 +71,7 @@ _GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "excluded": ("excluded",),
     "cause": ("cause",),
     "findings": ("findings",),
+    "account": ("booked", "cleared", "exchange_difference"),
     "identity": _IDENTITY,
 }
 
@@ -77,10 +83,13 @@ WHAT: Final = {
     "findings": "findings of documents",
     "stray": "findings of rows that belong to no document",
     "identity": "dates, currencies, companies",
+    "account": "booked and cleared amounts of documents",
+    "parts": "parts of the accounts",
+    "unexplained": "ledger balances with an unexplained difference",
     "missing": "documents not shown",
     "surplus": "documents that are none",
     "summary": "figures of the summaries",
-    "grid": "tiles that are not the sum of their grid",
+    "grid": "tiles and parts that are not the sum of their rows",
 }
 
 Fault = tuple[str, str]
@@ -214,6 +223,9 @@ def _compared(settings: Settings, truth: dict[str, bytes], play: LargeCompany) -
                 if summary[name] != true:
                     yield "summary", f"the summary of {code} says {name} {summary[name]}, not {true}"
             yield from _tiles(snapshot, code, window, summary)
+            for chosen in (window, ALWAYS, NARROW):
+                yield from _parts(snapshot, company, chosen, play)
+            yield from _part_rows(snapshot, company, window)
     yield from _strays(settings, play)
 
 
@@ -258,6 +270,37 @@ def _tiles(snapshot: Snapshot, company: str, window: Window, summary: dict[str, 
         if summary["tiles"][tile.name] != added:
             amount_of_tile = summary["tiles"][tile.name]
             yield "grid", f"{company}: the tile {tile.name} says {amount_of_tile}, its grid adds up to {added}"
+
+
+def _parts(snapshot: Snapshot, company: Company, window: Window, play: LargeCompany) -> Iterator[Fault]:
+    """Each part of each account has the labelled amount and count; together they explain the ledger."""
+    account, days = play.accounts()[company.code], (date.fromisoformat(window.start), date.fromisoformat(window.end))
+    shown = snapshot.account_parts(company, window)
+    for kind in (*KINDS, None):
+        actual = {
+            name: (money.text(part.amount, shown.currency), part.count)
+            for name, part in shown.accounts[kind or TOGETHER].parts.items()
+            if part.amount or part.count
+        }
+        expected = account.parts(kind, days)
+        for name in sorted({*actual, *expected}):
+            if actual.get(name) != expected.get(name):
+                label = f"{company.code} {kind or 'together'} {window.start} to {window.end}"
+                yield "parts", f"{label}: {name} is {actual.get(name)}, not {expected.get(name)}"
+    explained, ledger = money.text(shown.accounts[TOGETHER].explained, shown.currency), f"{account.ledger:f}"
+    if Decimal(explained) != Decimal(ledger):
+        yield "unexplained", f"{company.code}: the ledger has {ledger}, {explained} are explained"
+
+
+def _part_rows(snapshot: Snapshot, company: Company, window: Window) -> Iterator[Fault]:
+    """Each part is the sum of its rows, added up row by row."""
+    for name, part in snapshot.account_parts(company, window).accounts[TOGETHER].parts.items():
+        amount = rows = 0
+        for row in snapshot.part_rows(company, window, name):
+            rows += 1
+            amount += row.amount or 0
+        if (amount, rows) != (part.amount, part.count):
+            yield "grid", f"{company.code}: {name} says {part.amount} of {part.count}, its rows {amount} of {rows}"
 
 
 def _strays(settings: Settings, play: LargeCompany) -> Iterator[Fault]:
@@ -356,7 +399,10 @@ _INTRODUCTION: Final = """\
 
 Measured by `make accuracy`: groups of simulated companies, each from a new seed, generated from {stories} kinds of
 stories ([docs/simulator.md](../../docs/simulator.md)). The worker processes their events. Every document, every
-finding and every figure of each company's summary is compared with the true outcome, which the story states itself.
+finding and every figure of each company's summary is compared with the true outcome, which the story states itself. So
+are what each document booked and cleared, and amount and count of each part of each account, in three windows. The
+ledger of a company is what its documents booked less what its integration journal posted; it must be explained to the
+smallest unit.
 
 The events are delivered in four ways: in order; late, repeated and out of order; disordered, with some events lost,
 truncated or damaged, whose rows are sent again at the end; disordered, with a feed from Dataverse that falls

@@ -247,7 +247,11 @@ def _sent_category(facts: DocumentFacts, actual: ActualFacts) -> str | None:
 
 
 def _rate_differs(findings: _Findings, facts: DocumentFacts, actual: ActualFacts, row: Row) -> None:
-    """The rate differs enough to change the amount; rates of other currencies are not comparable."""
+    """The rate differs enough to change the amount. Rates of other currencies are not comparable, and neither are those
+    of another company, whose accounting currency is its own.
+    """
+    if row.company not in (None, facts.line.company):
+        return
     rate, other = facts.rate, row["exchange_rate"]
     currency = row["currency"] or facts.chain.reference_data.directory.currency(actual.row["currency"])
     if rate is None or other in (None, "0", rate) or currency is None or currency != facts.currency:

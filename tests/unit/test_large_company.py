@@ -48,7 +48,9 @@ def play() -> Play:
 def test_there_are_more_than_25_kinds_of_faults_each_named_after_a_complaint_or_a_requirement() -> None:
     names = [fault.name for fault in FAULTS]
     assert len(set(names)) == len(names)
-    assert all(re.match(r"(A\d+|B\d+|C\d+|R1[0-9]|R2[0-2]) \w|R13$|R14$", fault.taken_from) for fault in FAULTS)
+    assert all(
+        re.match(r"(A\d+|B\d+|C\d+|R1[0-9]|R2[0-2]|case \d\d) \w|R13$|R14$", fault.taken_from) for fault in FAULTS
+    )
     assert len({fault.taken_from for fault in FAULTS if fault.name != "all-went-well"}) >= 25
 
 
@@ -61,21 +63,24 @@ def test_every_kind_stands_in_the_documentation() -> None:
 
 
 def test_every_kind_is_told_and_labelled(play: Play) -> None:
-    assert {label.fault for label in play.labels} == {fault.name for fault in FAULTS if fault.weight}
+    told = {label.fault for label in play.labels}
+    drawn = {fault.name for fault in FAULTS if fault.weight}
+    assert told == drawn - {"expense-deleted-after-posting"} | {"company-renamed-after-posting"}
     assert all(label.taken_from for label in play.labels)
 
 
 @pytest.mark.requirement("R13", "R15", "R16")
 def test_every_position_cause_and_exclusion_occurs(play: Play) -> None:
-    assert {label.cause for label in play.labels} - {None} == MISSING_ACTUAL_CAUSES | MISSING_JOURNAL_LINE_CAUSES
-    assert {label.excluded for label in play.labels} - {None} == EXCLUSIONS
+    causes = MISSING_ACTUAL_CAUSES | MISSING_JOURNAL_LINE_CAUSES | {"posted-in-other-company"}
+    assert {label.cause for label in play.labels} - {None} == causes
+    assert {label.excluded for label in play.labels} - {None} == EXCLUSIONS | {"project-unknown"}
     assert {label.position for label in play.labels} >= {"reconciled", "excluded", "not-posted"}
 
 
 @pytest.mark.parametrize("documents", [1, 2, 137])
 def test_it_has_as_many_documents_as_asked_each_with_one_label(documents: int) -> None:
     labels = Play(documents).labels
-    assert documents <= len(labels) <= documents + 1  # an id that is assigned twice creates two documents
+    assert documents <= len(labels) <= documents + 2  # some stories have two documents or three
     assert len({label.document for label in labels}) == len(labels)
 
 

@@ -125,6 +125,10 @@ COMPARISONS = {
         "line L1 rate=110 currency=\n staging S1 rate=110 currency=\n actual A1 currency=",
         {"cleared-amount-differs E1"},
     ),
+    "a rate to the accounting currency of another company": (
+        "staging S1 rate=123.4567 @GBPM\n line L1 rate=123.4567 @GBPM",
+        set(),
+    ),
     "a rate that makes half a cent of difference": ("staging S1 rate=100.005", {"cleared-amount-differs E1"}),
     "a rate that makes more": ("staging S1 rate=100.0051", {"cleared-amount-differs E1", "rate-differs S1"}),
     "the same rate written otherwise": ("staging S1 rate=100.000000000000", set()),

@@ -34,6 +34,11 @@ def divided(total: Decimal, parts: Sequence[Decimal], whole: Decimal, currency: 
     return shares
 
 
+def proportion(total: Decimal, part: Decimal, whole: Decimal, currency: str) -> Decimal:
+    """Return the share of `total` that `part` is of `whole`, rounded; `whole` must not be zero."""
+    return _share(total, part, whole, smallest(currency))
+
+
 def _share(total: Decimal, part: Decimal, whole: Decimal, step: Decimal) -> Decimal:
     """Return `total` * `part` / `whole` as a multiple of `step`, half away from zero; exact, in integers."""
     above, below = total * part, whole * step

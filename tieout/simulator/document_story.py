@@ -4,7 +4,7 @@ Each story moves its document as far as it got and ends with its true outcome. T
 nothing here derives a position from rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,8 @@ from tieout.simulator import invoices
 from tieout.simulator.amounts import divided, rounded
 from tieout.simulator.company_story import moment
 from tieout.simulator.expenses import ExpenseLine, Expenses
-from tieout.simulator.integration_journal import Actual, ActualFlow, IntegrationJournal, SourceRecord
+from tieout.simulator.integration_account import POSTING_WITHOUT_DOCUMENT, IntegrationAccount
+from tieout.simulator.integration_journal import Actual, ActualFlow, IntegrationJournal, Posting, SourceRecord
 from tieout.simulator.invoices import Invoice, InvoiceLine, Invoices
 from tieout.simulator.scenario import AmountParts, Columns, DocumentKind, Label
 from tieout.simulator.totals import Totals
@@ -47,12 +48,27 @@ class OutcomeRecorder:
     labels: int = 0
     row_findings: list[tuple[str, str, str]] = field(default_factory=list)
     """Code, entity and row id of each finding about a row that belongs to no document."""
+    accounts: dict[str, IntegrationAccount] = field(init=False)
+    """The integration accounts by company."""
+
+    def __post_init__(self) -> None:
+        """Open an account for each company."""
+        self.accounts = {code: IntegrationAccount(code, totals.currency) for code, totals in self.totals.items()}
 
     def record(self, label: Label) -> None:
         """Record the label of one document."""
         self.labels += 1
         self.totals[label.company].add(label)
+        self.accounts[label.company].add(label)
         self.on_label(label)
+
+    def posted(self, postings: Iterable[Posting], part: str | None, kind: DocumentKind | None) -> None:
+        """Record posted lines: of a document, or without a document in a part of their own."""
+        for posting in postings:
+            account = self.accounts[posting.company]
+            account.ledger -= posting.amount
+            if part is not None:
+                account.add_posting(kind, part, posting.amount)
 
     def unsynced(self, company: str, amount: Decimal) -> None:
         """Record the amount, in accounting currency, of an actual that never reaches Finance."""
@@ -74,6 +90,8 @@ class DocumentStory:
         self.outcomes = outcomes
         self.chance = chance
         self.now = at + timedelta(seconds=46)
+        self.booked: Decimal | None = None
+        """What posting put on the account, if that is not the line's amount at its rate."""
         self.no_next_day = False
         """True for stories of the last days: no import run of a next morning."""
 
@@ -181,6 +199,13 @@ class DocumentStory:
         """End with the document excluded, with the reason."""
         self.record_outcome("excluded", excluded=reason)
 
+    def leave_posting(self, part: str, *, account_known: bool = True) -> None:
+        """State that the line posted last is counted by no document, and the part that it is in.
+
+        `account_known` is False if nothing says whether it is that of expenses or of vendor invoices.
+        """
+        self.outcomes.posted([self.flow.postings.pop()], part, self.kind if account_known else None)
+
     def record_outcome(
         self,
         position: str,
@@ -193,7 +218,10 @@ class DocumentStory:
         findings: Sequence[str] = (),
         computable: bool = True,
     ) -> None:
-        """Record the true outcome; the difference is the amount less the three parts."""
+        """Record the true outcome; the difference is the amount less the three parts.
+
+        The document counts the lines posted since the last outcome; one that is outside the account counts none.
+        """
         line, none = self.line, rounded(Decimal(0), self.line.currency)
         if position not in ("excluded", "not-posted") and line.company not in self.outcomes.companies:
             position, cause, excluded = "excluded", None, "other-company"
@@ -203,6 +231,9 @@ class DocumentStory:
             shares.append(none)
         else:
             shares.append(line.amount - sum(shares, none))
+        counted, in_account = self._posted(), position not in ("excluded", "not-posted")
+        self.outcomes.posted(counted, None if in_account else POSTING_WITHOUT_DOCUMENT, self.kind)
+        accounting, nothing = self._in_accounting(shares), rounded(Decimal(0), line.accounting_currency)
         self.outcomes.record(
             Label(
                 document=f"{line.company}/{line.transaction or line.record}",
@@ -213,20 +244,29 @@ class DocumentStory:
                 currency=line.currency,
                 parts=AmountParts(line.amount, *shares),
                 accounting_currency=line.accounting_currency,
-                accounting_parts=self._in_accounting(shares),
+                accounting_parts=accounting,
                 excluded=excluded,
                 cause=cause,
                 findings=tuple(sorted(findings)),
                 fault=self.outcomes.fault,
                 taken_from=self.outcomes.taken_from,
                 computable=computable,
+                booked=accounting.amount if in_account else nothing,
+                cleared=sum((posting.amount for posting in counted), nothing) if in_account else nothing,
             )
         )
+
+    def _posted(self) -> list[Posting]:
+        """Take the lines that were posted and are in no part yet; all are of the document's company."""
+        taken, self.flow.postings = self.flow.postings, []
+        if any(posting.company != self.line.company for posting in taken):
+            raise ValueError(f"{self.outcomes.fault} does not say in which part a line posted elsewhere is")
+        return taken
 
     def _in_accounting(self, shares: Sequence[Decimal]) -> AmountParts:
         """Return the parts in accounting currency. An amount of 0 has no proportions: its parts use the rate (R14)."""
         line = self.line
-        total = line.accounting(line.amount)
+        total = line.accounting(line.amount) if self.booked is None else self.booked
         if not any(shares):
             none = rounded(Decimal(0), line.accounting_currency)
             return AmountParts(total, none, none, none, none)
@@ -340,6 +380,7 @@ class InvoiceProgress:
         self._posted = False
         self._sources: list[SourceRecord] = []
         self._state: int | None = None
+        self._lost = 0
 
     @property
     def rows(self) -> Invoice:
@@ -354,6 +395,11 @@ class InvoiceProgress:
                 self.rows, at, keep_pending=self.stories[0].chance.random() < 0.2, overrides=overrides
             )
 
+    def post_without_pending(self, at: datetime) -> None:
+        """Post the invoice in Finance; its pending rows send no events."""
+        self._posted = True
+        self.invoices.post(self.rows, at)
+
     def export(self, at: datetime) -> list[SourceRecord]:
         """Copy the invoice to Dataverse; return its lines there."""
         self.post(at)
@@ -363,6 +409,11 @@ class InvoiceProgress:
                 self.rows, at + _EXPORTED, automatic=self.automatic, lookup=variant != 2, origin=variant != 0
             )
         return self._sources
+
+    def loses_line(self) -> bool:
+        """Record that a line was deleted in Dataverse; return True if it was the last one."""
+        self._lost += 1
+        return self._lost == len(self.stories)
 
     def confirm(self, at: datetime) -> list[SourceRecord]:
         """Confirm the invoice in Dataverse."""

@@ -63,6 +63,16 @@ class Actual:
     journal: IntegrationJournal | None = None
     journal_line: int = 0
     voucher: str = ""
+    origin: str = ""
+    """The transaction origin row that links it to its source, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A posted line of a cost: what it took out of the account of a company, in its accounting currency."""
+
+    company: str
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,8 @@ class ActualFlow:
     reference_ids: ReferenceIds
     lines_per_journal: int = 200
     """Default parameter of Finance."""
+    postings: list[Posting] = field(default_factory=list)
+    """The posted lines of costs that no story has accounted for yet."""
     _journals: int = 40
     _vouchers: int = 50
     _staged: int = 0
@@ -120,7 +132,7 @@ class ActualFlow:
             columns["msdyn_invoice"] = {"entity": "invoice", "id": invoice, "name": None}
         self.recorder.dataverse_created("msdyn_actual", created.row, at, columns | overrides)
         if source and source.origin:
-            self._origin(created, source, at + timedelta(seconds=1))
+            created.origin = self._origin(created, source, at + timedelta(seconds=1))
         return created
 
     def unbilled_sales(self, cost: Actual, source: SourceRecord, at: datetime) -> Actual:
@@ -241,6 +253,8 @@ class ActualFlow:
     ) -> None:
         """Post the journal line; `staging` and `write_back` copy the result to the staging row and to the actual."""
         line = actual.line
+        if actual.kind == COST:
+            self.postings.append(Posting(line.company, actual.accounting))
         if line_event_sent:
             self.set_status(actual, POSTED, at)
         if staging:
@@ -250,6 +264,17 @@ class ActualFlow:
             self.recorder.finance_changed("ProjCDSActualsImport", actual.staging, later, columns, line.company)
         if write_back:
             self._write_back(actual, at + timedelta(seconds=2))
+
+    def post_alone(self, line: DocumentLine, amount: Decimal, journal: IntegrationJournal, at: datetime) -> int:
+        """Post a journal line of a cost that no staging row names; return its RecId."""
+        self._vouchers += 1
+        journal.lines += 1
+        actual = Actual("", line, amount, line.accounting(amount), voucher=f"{journal.company}-2{self._vouchers:05d}")
+        actual.journal_line = self.recorder.record_id("ProjAdvancedJournalLine")
+        columns = self._line_columns(actual, journal) | {"Status": DRAFT}
+        self.recorder.finance_changed("ProjAdvancedJournalLine", actual.journal_line, at, columns, line.company)
+        self.post(actual, at + timedelta(hours=5), staging=False, write_back=False)
+        return actual.journal_line
 
     def import_and_post(
         self, actual: Actual, imported: datetime, posted: datetime, *, overrides: Columns = _NO_OVERRIDES
@@ -294,7 +319,7 @@ class ActualFlow:
             columns["msdyn_billingstatus"] = UNBILLED_SALES_CREATED
         return columns
 
-    def _origin(self, actual: Actual, source: SourceRecord, at: datetime) -> None:
+    def _origin(self, actual: Actual, source: SourceRecord, at: datetime) -> str:
         origin_type = "Expense" if source.classification == EXPENSE else "Project vendor invoice line"
         columns = {
             "msdyn_origin": source.row,
@@ -302,7 +327,9 @@ class ActualFlow:
             "msdyn_transaction": actual.row,
             "msdyn_transactiontype": "msdyn_actual",
         }
-        self.recorder.dataverse_created("msdyn_transactionorigin", self.recorder.guid(at), at, columns)
+        row = self.recorder.guid(at)
+        self.recorder.dataverse_created("msdyn_transactionorigin", row, at, columns)
+        return row
 
     def _staging_row(self, actual: Actual, at: datetime, overrides: Columns, *, duplicate: bool) -> int:
         self._staged += 1

@@ -18,8 +18,10 @@ from tieout.simulator.document_story import DocumentStory, ExpenseStory, Invoice
 from tieout.simulator.event_recorder import EventRecorder, sequential_guid, ticks_of
 from tieout.simulator.expenses import ExpenseLine
 from tieout.simulator.faults import FAULTS, Fault
+from tieout.simulator.faults.after_posting import company_renamed_after_posting
 from tieout.simulator.faults.harmless import all_went_well
 from tieout.simulator.faults.missing_actuals import feed_silent
+from tieout.simulator.integration_account import IntegrationAccount
 from tieout.simulator.integration_journal import ActualFlow
 from tieout.simulator.invoices import InvoiceLine
 from tieout.simulator.reference import Project, ReferenceData, SimulatedCompany, Vendor, load_reference_data
@@ -44,11 +46,16 @@ GROUP = (
     SimulatedCompany("GBPM", "Contoso Project Management UK", "GBP", "Europe/London", date(2024, 7, 1)),
     SimulatedCompany("JPPM", "Contoso Project Management Japan", "JPY", "Asia/Tokyo", date(2025, 1, 1)),
     SimulatedCompany("KWPM", "Contoso Project Management Kuwait", "KWD", "Asia/Kuwait", date(2024, 1, 1)),
+    SimulatedCompany("FRPM", "Contoso Project Management France", "EUR", "Europe/Paris", date(2024, 2, 1)),
     SimulatedCompany("DEPM", "Contoso Project Management Germany", "EUR", "Europe/Berlin", date(2024, 4, 1)),
 )
-COMPANIES = ("USPM", "GBPM", "JPPM", "KWPM")
+COMPANIES = ("USPM", "GBPM", "JPPM", "KWPM", "FRPM")
 """Companies of the environment's settings; both systems know DEPM, but the settings do not name it."""
-_SHARES = (40, 25, 15, 15, 5)
+_SHARES = (40, 25, 15, 15, 3, 5)
+_RENAMED = "FRPM"
+_RENAMED_ON = date(2024, 9, 20)
+_LAST_BEFORE = _RENAMED_ON - timedelta(days=10)
+"""Dataverse gives the company another code on a day, and it has no document after the other one."""
 
 _CURRENCIES = ("USD", "GBP", "JPY", "KWD", "EUR")
 _WORTH = {
@@ -154,6 +161,7 @@ class LargeCompany:
         self._numbers = 0
         self._own_numbers = Counter[str]()
         self._silence = next(fault for fault in FAULTS if fault.play is feed_silent)
+        self._renamed = next(fault for fault in FAULTS if fault.play is company_renamed_after_posting)
         self._no_fault = next(fault for fault in FAULTS if fault.play is all_went_well)
 
     # --- the play -----------------------------------------------------------------------------------------------------
@@ -169,6 +177,8 @@ class LargeCompany:
         done = 0.0
         for day, share in days:
             done += share
+            if day == _RENAMED_ON:
+                yield day, self._rename(day)
             while self.outcomes.labels < round(self.documents * done / total_share):
                 self._play_document(day)
                 yield day, self.recorder.drain()
@@ -191,6 +201,10 @@ class LargeCompany:
         """Return the expected output of `tieout summary` for each company, after the last story."""
         return {code: totals.as_summary() for code, totals in self.outcomes.totals.items()}
 
+    def accounts(self) -> dict[str, IntegrationAccount]:
+        """Return the integration accounts of each company, after the last story."""
+        return self.outcomes.accounts
+
     def _working_days(self) -> Iterator[tuple[date, float]]:
         """Yield the days on which something is posted, with their relative number of postings."""
         day = FIRST_DAY
@@ -200,8 +214,16 @@ class LargeCompany:
                 yield day, 0.1 if day.weekday() > 4 else 1.0
             day += timedelta(days=1)
 
+    def _rename(self, day: date) -> list[TimedEvent]:
+        """Return the event by which Dataverse gives a company another code."""
+        row, columns = self.flow.reference_ids.lookup("cdm_company", _RENAMED)["id"], {"cdm_companycode": "FRNC"}
+        self.recorder.dataverse_updated("cdm_company", row, moment(day, 20), columns)
+        return self.recorder.drain()
+
     def _play_document(self, day: date) -> None:
         company = self.chance.choices(GROUP, _SHARES)[0]
+        if company.code == _RENAMED and day > _LAST_BEFORE:
+            company = GROUP[0]
         at = moment(day, self.chance.randint(9, 16), self.chance.randrange(60))
         if self.chance.random() < 0.6:
             self._play_expense(company, at)
@@ -211,6 +233,8 @@ class LargeCompany:
     def _fault(self, kind: str, company: SimulatedCompany, at: datetime, *, exclusive: bool = True) -> Fault:
         if self.silent_from is not None and at.date() >= self.silent_from:
             return self._silence
+        if company.code == _RENAMED:
+            return self._renamed
         same_day = (TODAY - at.date()).days < _LAST_DAYS
         fault = self._cues[kind, same_day, exclusive].draw(self.chance)
         # Faults of companies outside the settings do not matter: their documents are excluded.

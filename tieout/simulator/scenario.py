@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from engine.reconciliation.kinds import Kind
+from tieout.simulator.amounts import rounded
 
 FINANCE_TOPIC = "finance.changes"
 DATAVERSE_TOPIC = "dataverse.changes"
@@ -84,6 +85,19 @@ class Label:
     taken_from: str = ""
     computable: bool = True
     """False if the amounts cannot be known; no amount is shown then."""
+    booked: Decimal = ZERO
+    cleared: Decimal = ZERO
+    """In accounting currency: what posting the document put on the account, and what the posted lines took out."""
+
+    @property
+    def in_account(self) -> bool:
+        """True if the document is in the account: posted, and not excluded."""
+        return self.position not in ("excluded", "not-posted")
+
+    @property
+    def exchange_difference(self) -> Decimal:
+        """The reconciled part in accounting currency less what the posted lines took out."""
+        return self.accounting_parts.reconciled - self.cleared if self.in_account and self.computable else ZERO
 
     @property
     def amount(self) -> Decimal:
@@ -140,8 +154,12 @@ class Label:
             "accounting_currency": self.accounting_currency,
             "accounting": self._shown(self.accounting_parts),
             "findings": list(self.findings),
-            **({"fault": self.fault, "taken_from": self.taken_from} if self.fault else {}),
+            **(self._account() | {"fault": self.fault, "taken_from": self.taken_from} if self.fault else {}),
         }
+
+    def _account(self) -> dict[str, str]:
+        names = ("booked", "cleared", "exchange_difference")
+        return {name: str(rounded(getattr(self, name), self.accounting_currency)) for name in names}
 
     def _shown(self, parts: AmountParts) -> dict[str, str] | dict[str, None]:
         return parts.as_text() if self.computable else dict.fromkeys(AmountParts.__slots__)

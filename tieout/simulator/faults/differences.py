@@ -9,7 +9,9 @@ from tieout.simulator.amounts import rounded, smallest
 from tieout.simulator.document_story import DocumentStory, ExpenseStory
 from tieout.simulator.faults.repertoire import fault
 from tieout.simulator.faults.steps import halves
+from tieout.simulator.integration_account import POSTED_TWICE
 from tieout.simulator.integration_journal import Actual
+from tieout.simulator.reference import rate_text
 from tieout.simulator.scenario import Columns
 
 
@@ -110,12 +112,19 @@ def date_shifted_harmlessly(story: DocumentStory) -> None:
 
 @fault("R18 rate differs", 8, currency="foreign", exclusive=True)
 def other_rate(story: DocumentStory) -> None:
-    """Finance posts the journal line at a rate of another day."""
-    rate = story.line.rate * Decimal("1.04")
-    story.import_and_post(
-        story.stage(story.create_actual(story.approve())), overrides={"CostExchangeRate": f"{rate:.12f}"}
-    )
+    """Finance posts the journal line at a rate of another day: the account keeps an exchange difference."""
+    cost, columns = _at_other_rate(story)
+    story.import_and_post(cost, overrides=columns)
     story.reconciled("rate-differs")
+
+
+@fault("case 14 another rate, which only the journal line says", 6, currency="foreign", exclusive=True)
+def other_rate_not_written_back(story: DocumentStory) -> None:
+    """Finance posts the journal line at a rate of another day; what it cleared is written nowhere."""
+    cost, columns = _at_other_rate(story)
+    story.import_line(cost, overrides=columns)
+    story.flow.post(cost, story.hour_after(9), staging=False, write_back=False)
+    story.reconciled("rate-differs", "not-written-back")
 
 
 @fault("B32 retried POST creates duplicates: actuals", 10)
@@ -160,7 +169,8 @@ def imported_twice(story: DocumentStory) -> None:
     story.import_and_post(cost)
     story.import_line(again)
     story.flow.post(again, story.hour_after(15), write_back=False)
-    story.reconciled("duplicate-journal-line", "duplicate-staging-row")
+    story.leave_posting(POSTED_TWICE)
+    story.reconciled("duplicate-journal-line", "duplicate-staging-row", "posted-twice")
 
 
 @fault("B32 retried POST creates duplicates: expenses", 8, document="expense")
@@ -193,6 +203,14 @@ def orphan_in_dataverse(story: ExpenseStory) -> None:
     story.outcomes.row_findings.append(("orphan-in-dataverse", "msdyn_expense", row))
     story.create_staged_cost()
     story.misses_journal_line("not-imported")
+
+
+def _at_other_rate(story: DocumentStory) -> tuple[Actual, Columns]:
+    """Stage an actual whose journal line gets another rate; return it with the columns of the line."""
+    cost = story.stage(story.create_actual(story.approve()))
+    rate = (story.line.rate * Decimal("1.04")).quantize(Decimal("0.000001"))
+    cost.accounting = rounded(cost.amount * rate / 100, story.line.accounting_currency)
+    return cost, {"CostExchangeRate": rate_text(rate)}
 
 
 def _other_currency(story: DocumentStory) -> str:
