@@ -2,13 +2,12 @@
 waits for the writer.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, select, text
 
 from engine.calendar import Company, Window, default_window, present_time, zone_of
 from engine.chains.records import Record
@@ -64,42 +63,8 @@ from store.queries.summary import Summary, summarise
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage
 from store.schema import tables
 from store.schema.bulk_sql import chunks
-from store.schema.dialects import dialect_of
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
-
-
-class Reader:
-    """Opens snapshots of a store.
-
-    `maps` are the maps to read by, or a function that finds them in the store (`tieout.worker.maps_in_force`). `today`
-    is the simulated date, or None for the date in the time zone of the company. `delayed` is what waits for rows of
-    asynchronous maps (`engine.reconciliation.asynchronous`). `clock` returns the current time.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        maps: Maps | Callable[[Connection], Maps],
-        *,
-        today: date | None = None,
-        delayed: frozenset[str] = frozenset(),
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._engine = engine
-        self._maps = maps
-        self._today = today
-        self._delayed = delayed
-        self._clock = clock
-
-    @contextmanager
-    def snapshot(self) -> Iterator["Snapshot"]:
-        """Open one snapshot of the store for any number of queries."""
-        with self._engine.connect() as connection:
-            connection = dialect_of(connection).for_snapshot(connection)
-            with connection.begin():
-                maps = self._maps if isinstance(self._maps, Maps) else self._maps(connection)
-                yield Snapshot(connection, maps, self._today, self._clock(), self._delayed)
 
 
 class Snapshot:

@@ -24,7 +24,7 @@ from engine.reconciliation.finding_texts import FINDINGS
 from engine.sync.attempts import SECOND, Request, SyncRun
 from engine.sync.general_journals import task_of
 from store.operational.attempts import SqlAttempts
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from store.schema.database import connect
 from streams.topics import TOPICS
 from tests.support.workspace import demonstrate, settings_in

@@ -13,7 +13,7 @@ from engine.reconciliation.documents import Amounts
 from engine.reconciliation.kinds import KINDS
 from store.proof.self_checks import totals_mismatches
 from store.queries.grid_query import GridQuery
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tests.support.histories import deliveries, histories, lookalikes
 from tests.support.history_events import COMPANIES
 from tests.support.naive_model import NaiveModel

@@ -14,10 +14,10 @@ from decimal import Decimal
 from typing import Any
 
 from tests.support.naive_chains import ACTUAL, EXPENSE, INVOICE_LINE
-from tests.support.naive_documents import Document, skips_sync
+from tests.support.naive_documents import Document
 from tests.support.naive_matches import Matches
 from tests.support.naive_records import Record
-from tests.support.naive_sharing import is_cost
+from tests.support.naive_sharing import is_cost, skips_sync
 from tests.support.naive_values import choice, day, money, rounded, shown, total, written
 
 

@@ -9,7 +9,7 @@ from engine.reconciliation.explanations import CAUSES
 from engine.reconciliation.finding_texts import FINDINGS
 from engine.reconciliation.grace import FINDING_GRACE, GRACE, Moment, in_flight, is_reportable, shown_cause
 from store.projection.writer import Writer
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tests.support.stores import MAPS, apply, batch_of, memory_store
 from tests.support.story import decide
 from tieout.settings import Settings, load
