@@ -1,12 +1,15 @@
 """The ledger calendar of a company: its operating periods with their status, and the window of documents (R30)."""
 
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Literal
+from typing import Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from engine.errors import NoOpenPeriod
 from engine.events.facts import microseconds
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 PeriodStatus = Literal["on-hold", "open", "closed"]
 
@@ -86,6 +89,23 @@ def present_time(today: date | None, now: datetime) -> datetime:
 def midnight(day: date, zone: tzinfo = UTC) -> int:
     """Return the start of a day in a time zone, in microseconds since 1970 UTC."""
     return microseconds(datetime(day.year, day.month, day.day, tzinfo=zone))
+
+
+def zone_of(company: Company | None) -> tzinfo | None:
+    """Return the time zone of a company; None if it is unknown."""
+    try:
+        return ZoneInfo(company.time_zone) if company is not None and company.time_zone else None
+    except (ZoneInfoNotFoundError, ValueError):
+        return None
+
+
+def local_day(company: Company | None, at: int) -> str | None:
+    """Return the day of a time (microseconds since 1970 UTC) in the time zone of a company; None if it is unknown."""
+    zone = zone_of(company)
+    try:
+        return None if zone is None else (EPOCH + timedelta(microseconds=at)).astimezone(zone).date().isoformat()
+    except OverflowError:
+        return None
 
 
 def same_period(company: Company | None, first: str, second: str) -> bool:

@@ -25,15 +25,22 @@ RETRY_AFTER_SECONDS_MAX: Final = 60.0
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A table to poll."""
+    """A table to poll: completely, or the rows of `where`, a condition of Finance or a function that asks for one.
+
+    `selection` names the selected rows in cursors, so that other rows have been read only by a pass of their own. A
+    heartbeat claims that the rows of `claimed` tables are complete.
+    """
 
     system: System
     entity: str
+    where: str | Callable[[Finance], str] = ""
+    selection: str = ""
+    claimed: bool = True
 
     @property
     def name(self) -> str:
         """The name of the table in cursors."""
-        return f"{self.system}/{self.entity}"
+        return f"{self.system}/{self.entity}" + (f"?{self.selection}" if self.selection else "")
 
 
 class Poller:
@@ -128,11 +135,13 @@ class Poller:
         entity_set = api.entity_set(table.entity) if link is None else table.entity
         if isinstance(api, Dataverse):
             return api.changes(entity_set, since=link)
-        return api.pages(entity_set, since=link)
+        where = "" if link is not None else table.where if isinstance(table.where, str) else table.where(api)
+        return api.pages(entity_set, where=where, since=link)
 
     def _send_heartbeat(self, system: System) -> None:
         """Publish the watermark of a system, if it has advanced: all changes up to it have been published."""
-        cursors = [self._cursors.load(table.name) for table in self._tables if table.system == system]
+        claimed = [table for table in self._tables if table.system == system and table.claimed]
+        cursors = [self._cursors.load(table.name) for table in claimed]
         watermarks = [cursor.complete_until if cursor else None for cursor in cursors]
         last = self._cursors.load(system) or Cursor(table=system)
         if not watermarks or None in watermarks:

@@ -113,7 +113,7 @@ def open_store(settings: Settings, *, write: bool) -> Iterator[Engine]:
 def open_reader(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Iterator[Reader]:
     """Open a reader of the store of the settings within the block."""
     with open_store(settings, write=False) as engine:
-        yield Reader(engine, load_maps(settings), today=settings.today, clock=clock)
+        yield Reader(engine, load_maps(settings), today=settings.today, delayed=settings.delayed, clock=clock)
 
 
 @contextmanager
@@ -152,7 +152,15 @@ def projecting(
             return pins(connection)
 
     projector = Projector(
-        Writer(engine, maps, settings.companies, lease=lease, clock=lambda: microseconds(_now(settings))),
+        Writer(
+            engine,
+            maps,
+            settings.companies,
+            beginning=settings.beginning_balances,
+            accounts=settings.ledger_accounts,
+            lease=lease,
+            clock=lambda: microseconds(_now(settings)),
+        ),
         log,
         maps,
         prefix=settings.prefix,

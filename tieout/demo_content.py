@@ -48,7 +48,7 @@ def add(settings: Settings, pair: Pair, topic_writer: TopicWriter) -> None:
     now = _FIRST
     with open_store(settings, write=True) as engine, open_connectors(settings) as connectors:
         attempts, maps = SqlAttempts(engine), load_maps(settings)
-        reader = Reader(engine, maps, today=settings.today, clock=lambda: datetime.now(UTC))
+        reader = Reader(engine, maps, today=settings.today, delayed=settings.delayed, clock=lambda: datetime.now(UTC))
 
         def clock() -> int:
             return now

@@ -9,6 +9,7 @@ import msgspec
 from engine import money
 from engine.calendar import Window
 from engine.chains.records import Record, Row
+from engine.errorlog.about_documents import version_finding
 from engine.events.facts import Evidence, guid, iso, microseconds, row_id_of
 from engine.mapping.compiler import COMPANY, EntityMap, Maps
 from engine.reconciliation.documents import Finding
@@ -16,6 +17,7 @@ from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import Moment, is_reportable
 from engine.reconciliation.kinds import KINDS
 from engine.sync.attempts import AttemptState, Outcome
+from engine.sync.refusals import REFUSALS, applies
 from engine.texts import Translate, english
 from store.operational.attempts import Attempt
 from store.queries.account import TOGETHER, Account, AccountParts, PartRow
@@ -105,14 +107,22 @@ RawEvent = Callable[[Evidence], str | None]
 
 
 def chain_json(view: ChainView, maps: Maps, moment: Moment, raw: RawEvent | None = None) -> dict[str, Any]:
-    """Return a document with its explanation, its records in process order, its findings and its attempts."""
+    """Return a document with its explanation, its records in process order, its findings, attempts and errors."""
     return {
         **view.row.as_json(),
-        "explanation": msgspec.to_builtins(explain(view.row.document, moment)),
+        "explanation": msgspec.to_builtins(explain(view.row.document, moment, remedy=remedy_of(view))),
         "chain": [record_json(record, maps, raw) for record in view.records],
         "findings": [finding_json(finding) for finding in findings_of(view) if is_reportable(finding, moment)],
         "attempts": [attempt_json(attempt) for attempt in view.attempts],
+        "errors": [entry.as_json() for entry in view.errors],
     }
+
+
+def remedy_of(view: ChainView, translate: Translate = english) -> str | None:
+    """Return the remedy of a document that Sync leaves alone, in place of that of its cause; None for any other."""
+    if view.refused is None or not applies(view.refused, view.row.cause):
+        return None
+    return translate(view.refused, REFUSALS[view.refused])
 
 
 def attempt_json(attempt: Attempt) -> dict[str, Any]:
@@ -129,10 +139,11 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
 
 
 def findings_of(view: ChainView) -> list[Finding]:
-    """Return the findings of the chain, followed by those that depend on the time of day."""
+    """Return the findings of the chain, those that depend on the time of day, and those that an error shows."""
     document = view.row.document
     timed = [Finding(code, document.key, document.document, {}, document.evidence) for code in view.row.timed]
-    return [*view.findings, *timed]
+    shown = [version_finding(entry.message, document) for entry in view.errors]
+    return [*view.findings, *timed, *(finding for finding in shown if finding is not None)]
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:
@@ -209,6 +220,8 @@ def _column(value: Any, entity: EntityMap | None, name: str) -> Any:
         return money.text(value, None)
     if type(value) is dict and "rounded" in value:
         return {"rounded": money.text(value["rounded"], None), "sent": value["sent"]}
+    if type(value) is dict and "date" in value:
+        return value["date"]
     if kind == "time" and type(value) is int:
         return iso(value)
     # The store may keep guids with their bytes in the order of their age.

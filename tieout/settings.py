@@ -23,6 +23,9 @@ from sqlalchemy.exc import ArgumentError
 from engine.conversion import ConversionError, convert
 from engine.errors import SettingError
 from engine.money import units
+from engine.reconciliation.asynchronous import ASYNC_MAPS, waiting_for
+from engine.reconciliation.beginning_balances import BeginningBalances, beginning_balances
+from engine.reconciliation.ledger_accounts import LedgerAccounts, read_numbers
 from engine.sync.prerequisites import NAMES as PREREQUISITES
 from handlers.processes import IN_DATAVERSE, PROCESSES, read_target
 
@@ -30,7 +33,17 @@ FILE: Final = "tieout.toml"
 _EMBEDDED: Final = "embedded:///"
 _KAFKA: Final = "kafka://"
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-_LISTS: Final = ("companies", "environments", "maps", "poll", "confirmed")
+_LISTS: Final = (
+    "companies",
+    "beginning_balance",
+    "environments",
+    "maps",
+    "poll",
+    "confirmed",
+    "async_maps",
+    "expense_account",
+    "procurement_account",
+)
 _SECRETS: Final = ("broker_password", "client_secret", "webhook")
 _ADDRESSES: Final = ("broker", "store", "finance", "dataverse", "authority")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -78,6 +91,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     company.
     """
 
+    beginning_balance: tuple[str, ...] = ()
+    """The cut-off date of beginning balances: `COMPANY=YYYY-MM-DD` entries, or one date for all companies. An actual
+    dated on or before it never gets an integration journal line.
+    """
+
+    expense_account: tuple[str, ...] = ()
+    """The main accounts that are the expense integration account: `NUMBER` for every company, `COMPANY=NUMBER` for one.
+    Their ledger entries are read and compared (R87); by default none is.
+    """
+
+    procurement_account: tuple[str, ...] = ()
+    """The main accounts that are the integration account of vendor invoices; same format."""
+
     environments: tuple[str, ...] | None = None
     """The environments from which events are accepted: names in the source of CloudEvents, ids or names of Dataverse
     organisations, hosts of APIs. Others are rejected. By default the first name received is pinned (R85).
@@ -91,6 +117,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     dataverse: str | None = None
     """The address of the Dataverse environment, such as https://org.crm4.dynamics.com; by default it is not called."""
+
+    finance_links: str = "form"
+    """What a link to a record of Finance opens: `form`, its own form, or `table`, the table browser, for versions
+    before Finance has `McpDeepLinkNavigator`.
+    """
 
     tenant: str | None = None
     """The Microsoft Entra tenant of the application: its id or a domain name."""
@@ -117,6 +148,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     confirmed: tuple[str, ...] = ()
     """Prerequisites of Sync that no API returns and that an administrator has checked (R48)."""
+
+    async_maps: tuple[str, ...] = ()
+    """The dual-write maps that run asynchronously, by the Dataverse table in their names (`msdyn_actuals`). Documents
+    that wait for their rows have more time.
+    """
 
     poll: tuple[str, ...] | None = None
     """The entities to poll, by their names in the maps; `entity=EntitySet` if the metadata of the system does not
@@ -197,9 +233,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return host, int(port)
 
     @property
+    def delayed(self) -> frozenset[str]:
+        """What waits for rows of asynchronous maps (`engine.reconciliation.asynchronous`)."""
+        return waiting_for(self.async_maps)
+
+    @property
     def alert_limit(self) -> int | None:
         """`alert_amount` in units of 1/10000."""
         return None if self.alert_amount is None else units(self.alert_amount)
+
+    @property
+    def beginning_balances(self) -> BeginningBalances:
+        """`beginning_balance`, parsed."""
+        return beginning_balances(self.beginning_balance)
+
+    @property
+    def ledger_accounts(self) -> LedgerAccounts:
+        """The main accounts of `expense_account` and `procurement_account`."""
+        return LedgerAccounts(read_numbers(self.expense_account), read_numbers(self.procurement_account))
 
     def has(self, company: str) -> bool:
         """Return True if a company belongs to this environment."""
@@ -291,6 +342,7 @@ def _validated(values: dict[str, Any]) -> Settings:
     _check_values(settings)
     if settings.companies is not None:
         settings = msgspec.structs.replace(settings, companies=tuple(code.upper() for code in settings.companies))
+    _check_ledger_accounts(settings)
     return settings
 
 
@@ -309,6 +361,13 @@ def _check_values(settings: Settings) -> None:
             "relative, four absolute) or kafka://host:port."
         )
     _check_store(settings.store)
+    try:
+        beginning_balances(settings.beginning_balance)
+    except ValueError as error:
+        raise SettingError(
+            f"TIEOUT_BEGINNING_BALANCE: {str(error)!r} is no cut-off date. Write COMPANY=YYYY-MM-DD, each company once "
+            "and separated by commas, or one date for all companies."
+        ) from None
     if not 1 <= settings.partitions <= 1_000:
         raise SettingError(f"TIEOUT_PARTITIONS={settings.partitions}: use a number from 1 to 1000.")
     if not 1 <= settings.error_history_days <= 36_500:
@@ -318,6 +377,14 @@ def _check_values(settings: Settings) -> None:
     _check_connections(settings)
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|never", settings.sync_at):
         raise SettingError(f"TIEOUT_SYNC_AT={settings.sync_at!r}: write HH:MM, such as 23:00, or never.")
+    if settings.finance_links not in ("form", "table"):
+        raise SettingError(f"TIEOUT_FINANCE_LINKS={settings.finance_links!r}: write form, or table for older versions.")
+    unknown = [name for name in settings.async_maps if name not in ASYNC_MAPS]
+    if unknown:
+        raise SettingError(
+            f"TIEOUT_ASYNC_MAPS: {unknown[0]!r} is no dual-write map of Project Operations; known are "
+            f"{', '.join(ASYNC_MAPS)}."
+        )
     if settings.journals_every < 0:
         raise SettingError(f"TIEOUT_JOURNALS_EVERY={settings.journals_every!r}: write seconds, or 0 for never.")
     if not re.fullmatch(r"\w+=\w+", settings.journals_contract_line, re.ASCII):
@@ -338,6 +405,23 @@ def _check_values(settings: Settings) -> None:
         raise SettingError(f"TIEOUT_ALERT_AMOUNT={settings.alert_amount!r}: write an amount, such as 10000.00.")
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingError(f"TIEOUT_LOG_LEVEL={settings.log_level!r}: use debug, info, warning or error.")
+
+
+def _check_ledger_accounts(settings: Settings) -> None:
+    for name in ("expense_account", "procurement_account"):
+        try:
+            numbers = read_numbers(getattr(settings, name))
+        except ValueError as error:
+            raise SettingError(
+                f"TIEOUT_{name.upper()}: {str(error)!r} is no main account: write NUMBER for every company or "
+                "COMPANY=NUMBER for one, several separated by commas, such as 160500,BRIM=161000."
+            ) from None
+        for company in sorted(numbers):
+            if company and not settings.has(company):
+                raise SettingError(
+                    f"TIEOUT_{name.upper()} names the company {company}, which TIEOUT_COMPANIES does not "
+                    f"({', '.join(settings.companies or ())}): correct one of them."
+                )
 
 
 def _check_store(store: str) -> None:

@@ -20,16 +20,16 @@ from babel.messages.pofile import read_po, write_po
 from engine.errorlog import known_messages, posting_periods
 from engine.errors import BY_OPTIONS, ON_THE_PAGE, NoOpenPeriod, NotFound, QueryError
 from engine.mapping.roles import CHOICES
-from engine.reconciliation import account, explanations, invoice_proposals, kinds
-from engine.reconciliation.explanations import Words
+from engine.reconciliation import account, explanations, finding_texts, invoice_proposals, kinds
 from engine.sync import actions
+from engine.texts import Words
 from tieout import presenters
 from tieout.sync import general_journals, planning, previews
 from tieout.texts import COLUMN
 from tieout.worker import loops
 from tieout.workspace.pages import account_part, document, grid, troubleshoot, unmatched
 from tieout.workspace.pages import general_journals as journal_page
-from tieout.workspace.web import grid_columns, grid_state, run_texts, scopes
+from tieout.workspace.web import error_texts, grid_columns, grid_state, run_texts, scopes
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / "tieout" / "texts"
@@ -62,9 +62,12 @@ def _engine() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     for name, texts in account.PARTS.items():
         yield account, [(name, text) for text in (texts.title, texts.meaning, texts.do)]
     yield explanations, explanations.LABELS.items()
-    yield explanations, _words(*tables, explanations.FINDINGS)
+    yield explanations, _words(*tables)
     yield explanations, [*explanations.SEEN_IN_JOURNAL.items(), *explanations.STATUS_LEFT.items()]
-    yield explanations, [("date-differs", explanations.REVERSAL_DATE_DIFFERS), ("none", explanations.NONE)]
+    yield explanations, [("none", explanations.NONE)]
+    yield finding_texts, _words(finding_texts.FINDINGS, finding_texts.POSTED)
+    yield finding_texts, _words({"ambiguous-link": finding_texts.SEVERAL_COUNTERPARTS})
+    yield finding_texts, [(code, finding_texts.REVERSAL_DATE_DIFFERS) for code in ("date-differs", "date-shifted")]
     proposal = (invoice_proposals.MESSAGES, invoice_proposals.TRANSACTIONS, invoice_proposals.RESOLUTIONS)
     yield invoice_proposals, [(invoice_proposals.CODE, text) for table in proposal for text in table.values()]
     yield invoice_proposals, invoice_proposals.STATE_TEXTS.items()
@@ -103,7 +106,8 @@ def _workspace() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     yield unmatched, unmatched.ACTUAL_TYPES.items()
     yield troubleshoot, [(COLUMN, title) for title in troubleshoot.COLUMNS.values()]
     yield troubleshoot, [(COLUMN, title) for title in troubleshoot.GROUPINGS.values()]
-    yield troubleshoot, [*troubleshoot.STATUSES.items(), *troubleshoot.PROCESS_NAMES.items()]
+    yield troubleshoot, troubleshoot.STATUSES.items()
+    yield error_texts, error_texts.PROCESS_NAMES.items()
 
 
 def _add_codes(catalogue: Catalog, modules: Iterable[tuple[ModuleType, Iterable[Text]]]) -> None:

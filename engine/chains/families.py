@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from engine.chains.links import ALWAYS, CodesOf, Rank, ranked, scoped
+from engine.chains.links import ALWAYS, COUNTERPART, CodesOf, Rank, ranked, scoped
 from engine.chains.records import Record, Row
 from engine.mapping.compiler import Maps
 from engine.mapping.roles import ROLES
@@ -58,6 +58,8 @@ def families(groups: Sequence[list[str]], records: Mapping[str, Record], maps: M
     open_heads: set[str] = set()
     for key, record in records.items():
         for token in (*record.joins, *record.trails):
+            if token[0] == COUNTERPART:
+                continue  # suggests only: who is joined by it is in one group
             join(key, first.setdefault(token, key))
             if (parts := scoped(token)) is not None:
                 heads.setdefault(parts[0], []).append(key)
@@ -211,6 +213,8 @@ class Family(msgspec.Struct, frozen=True):
     has_past: bool
     """Whether any of its records has a former identity value."""
     lineage: Callable[[], Lineage]
+    ambiguous: Mapping[str, Sequence[str]] = {}
+    """Its lines that may have one of several counterparts, each with those (`engine.chains.counterparts.Joined`)."""
 
     @property
     def id(self) -> str:

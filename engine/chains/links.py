@@ -15,6 +15,9 @@ from engine.mapping.values import is_unfit
 LARGEST_CHAIN: Final = 200
 """The number of records beyond which the keys of a chain must be wrong, which is a finding."""
 
+COUNTERPART: Final = "?"
+"""The first character of a counterpart key (`engine.chains.counterparts`), which sorts before every letter."""
+
 CompanyOf = Callable[[str], str | None]
 """Maps the guid of a `cdm_company` row to its company code; None while the row or its code is unknown."""
 
@@ -199,7 +202,7 @@ def scoped(token: str) -> tuple[str, str] | None:
 
 def components(records: Mapping[str, Record], maps: Maps) -> list[list[str]]:
     """Return the chains of `records`, the connected components of their identity values: sorted lists of keys, by first
-    key.
+    key. Counterpart keys do not join them yet.
 
     Complete only if `records` contains every record of every chain that it touches.
     """
@@ -217,7 +220,7 @@ def components(records: Mapping[str, Record], maps: Maps) -> list[list[str]]:
         for token in record.joins:
             if token.endswith("|"):
                 unknown.append((token, key))
-            else:
+            elif token[0] != COUNTERPART:
                 other = first.setdefault(token, key)
                 if other != key:
                     parent[find(key)] = find(other)

@@ -317,6 +317,8 @@ class Row(dict[str, Any]):
             if type(value) is dict:
                 if "unfit" in value:
                     self.misfits += ((field, column, value["unfit"], record.evidence_of(column)),)
+                elif "date" in value:
+                    self[field] = value["date"]
                 else:
                     self[field] = value["rounded"]
                     self.rounded += ((field, column, value["sent"], record.evidence_of(column)),)
@@ -337,6 +339,13 @@ class Row(dict[str, Any]):
         if self.record.latest_upsert is None:
             raise Rejected(f"{self.key} does not exist")
         return self.record.latest_upsert
+
+    def time_sent(self, field: str) -> str | None:
+        """Return the time that a date was sent with (RFC 3339); None if it was sent without, or at midnight."""
+        for read, column, _ in self.map.readers:
+            if read == field and (value := self.record.values.get(column)) is not None and not is_unfit(value):
+                return value["sent"] if type(value) is dict and "date" in value else None
+        return None
 
     def evidence(self, *fields: str) -> Evidence:
         """Return the evidence of the first of `fields` that has a value; of the existence of the row if none has."""

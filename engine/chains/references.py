@@ -25,6 +25,19 @@ class Directory:
         self.has_renamed = any(len(codes) > 1 for codes in self._codes.values())
         """Whether a company had another code once."""
         self.companies: dict[str, Company] = dict(_companies(by_role))
+        codes = {row.id: row["code"] for row in by_role.get("company-info", [])}
+        self.ledgers: dict[str, tuple[str | None, str | None]] = {
+            row.id: (codes.get(row["company"] or ""), row["currency"]) for row in by_role.get("ledger", [])
+        }
+        """The company and the accounting currency of each ledger by RecId; None while unknown."""
+        self.period_types: dict[str, str | None] = {row.id: row["type"] for row in by_role.get("fiscal-period", [])}
+        """The type of each fiscal period by RecId."""
+        self.posting_setup: dict[str, tuple[str | None, str | None]] = {
+            row.company: (row["expense_account"], row["procurement_account"])
+            for row in by_role.get("posting-setup", [])
+            if row.company is not None
+        }
+        """The main accounts of expenses and of vendor invoices that the posting set-up names, by company."""
 
     def currency(self, guid: str | None) -> str | None:
         """Return the ISO code of a `transactioncurrency` row (id in time order); None while it is unknown."""
@@ -43,14 +56,20 @@ class Directory:
         return self.companies.get(code) if code else None
 
     def decides_like(self, other: "Directory") -> bool:
-        """Return True if both lead to the same decisions. Names, time zones and the status of periods have no
-        influence.
-        """
+        """Return True if both lead to the same decisions. Names and the status of periods have no influence."""
         return self._deciding() == other._deciding()
+
+    def places_entries_like(self, other: "Directory") -> bool:
+        """Return True if both give each entry of the ledger the same account, company, currency and type of period."""
+        return self._placing() == other._placing()
+
+    def _placing(self) -> tuple[object, ...]:
+        currencies = {code: company.currency for code, company in self.companies.items()}
+        return (self.ledgers, self.period_types, self.posting_setup, currencies)
 
     def _deciding(self) -> tuple[object, ...]:
         companies = {
-            code: (company.currency, [(period.start, period.end) for period in company.periods])
+            code: (company.currency, company.time_zone, [(period.start, period.end) for period in company.periods])
             for code, company in self.companies.items()
         }
         return (self._currencies, self._codes, companies)

@@ -1,7 +1,9 @@
-"""The catalogue of messages of Finance processes: recognition, parameters, meaning and resolution (R51).
+"""The catalogue of messages of Finance processes and of dual-write: recognition, parameters, meaning and resolution
+(R51).
 
-The patterns are the texts of the product, in both published spellings (`docs/domain/workspace.md`, "Error catalogue");
-details and resolutions are ours. Any other text has the code `UNKNOWN`. To add a message: one entry in `CATALOGUE`.
+The patterns are the texts of the product, in all published spellings (`docs/domain/workspace.md`, "Error catalogue");
+details and resolutions are ours. Any other text has the code `UNKNOWN`. To add a message: one entry in `CATALOGUE`,
+before the entries whose texts it begins with.
 """
 
 import re
@@ -31,6 +33,20 @@ class Message(msgspec.Struct, frozen=True):
 
 
 UNKNOWN: Final = "UNKNOWN"
+
+# The texts of dual-write: what Finance puts before them, the entity, and what follows (addresses of help pages, the
+# activity id for support).
+_BEFORE: Final = (
+    r"(?:Posting - )?(?:Cannot save the changes to the database\. Unit of Work can ?not commit transaction\. ?)?"
+)
+_WRITE: Final = _BEFORE + r"Unable to write data to entity (?P<entity>\w+)\."
+_ACTUAL: Final = _BEFORE + r"Unable to write data to entity msdyn_actuals\b"
+_REST: Final = r"(?:[.:,]? .*)?\.?"
+
+_POST_AGAIN: Final = (
+    "The posting was rolled back: post again. If Finance shows it as posted, do not post or enter it again, but sync "
+    "the document."
+)
 
 CATALOGUE: Final = (
     Message(
@@ -119,6 +135,127 @@ CATALOGUE: Final = (
         "Create the missing row in Dataverse, or sync it. It is retried automatically up to five times. After "
         "that, select Sync (`tieout journals sync`). Deleting this entry retries as well.",
     ),
+    Message(
+        "ACTUAL_NOT_FOUND",
+        rf"(?:{_ACTUAL}\.? ?)?Unable to look ?up msdyn_actuals with values "
+        rf"(?P<actual>\{{[^{{}}]*\}}|[^\s.{{}}]+){_REST}",
+        "integration-journal-posting",
+        "The actual of the line does not exist in Dataverse: it was rolled back there after dual-write had sent it.",
+        "Leave the line unposted, because it can be neither corrected nor posted. Check whether Dataverse has another "
+        "actual of the document: that one is to be posted. Turn on Project actuals prevalidation in Finance, which "
+        "prevents such lines.",
+    ),
+    Message(
+        "ACTUAL_INCOMPLETE",
+        rf"Attribute msdyn_transactiontypecode not found in the record of type msdyn_actual{_REST}",
+        "integration-journal-posting",
+        "Dataverse has no complete actual for the line: it was rolled back after dual-write had sent it.",
+        "Leave the line unposted, because it can be neither corrected nor posted. Check whether Dataverse has another "
+        "actual of the document: that one is to be posted. Turn on Project actuals prevalidation in Finance, which "
+        "prevents such lines.",
+    ),
+    Message(
+        "ACTUAL_NOT_WRITTEN",
+        rf"{_ACTUAL}{_REST}",
+        "integration-journal-posting",
+        "The posting could not be written back to the actual in Dataverse, usually because the actual was rolled back.",
+        "Check the actual in Dataverse. If it exists, correct the cause in the message and post again. If it does not, "
+        "leave the line unposted and turn on Project actuals prevalidation in Finance, which prevents such lines.",
+    ),
+    Message(
+        "DW_TASK_NOT_UNIQUE",
+        rf"{_WRITE}.*Could not resolve project task for export expense\..*",
+        "dual-write",
+        "The activity number of the expense does not identify one task of the project, because a summary task was "
+        "selected.",
+        f"Recall the expense report, select a task without subtasks, and submit it again. {_POST_AGAIN}",
+    ),
+    Message(
+        "DW_UNIT_MISSING",
+        rf"{_WRITE}.*Unable to look ?up uoms with values \{{(?P<unit>[^{{}}]*)\}}.*",
+        "dual-write",
+        "Dataverse does not have the unit of measure of the vendor invoice line.",
+        f"Run the initial synchronisation of the map of units (uoms). {_POST_AGAIN}",
+    ),
+    Message(
+        "DW_PRODUCT_MISSING",
+        rf"{_WRITE}.*Product id is mandatory\. .*",
+        "dual-write",
+        "Dataverse does not have the product of the vendor invoice line.",
+        f"Run the initial synchronisation of the map of products, from Finance to Dataverse. {_POST_AGAIN}",
+    ),
+    Message(
+        "DW_CATEGORY_INVALID",
+        rf"{_WRITE}.*The Transaction Category linked to this vendor invoice line is invalid\..*",
+        "dual-write",
+        "Dataverse has no active expense transaction category for the project category of the vendor invoice line.",
+        "Create the transaction category in Dataverse, or activate it, and wait until dual-write has synced it with "
+        f"Finance. {_POST_AGAIN}",
+    ),
+    Message(
+        "DW_VENDOR_MISSING",
+        rf"{_WRITE}.*Unable to look ?up accounts with values \{{(?P<vendor>[^,{{}}]*)[^{{}}]*\}}.*",
+        "dual-write",
+        "Dataverse does not have the vendor of the vendor invoice.",
+        "Check whether Dataverse has the vendor. If it does not, run the initial synchronisation of the map of "
+        f"vendors, from Finance to Dataverse. {_POST_AGAIN}",
+    ),
+    Message(
+        "DW_LINE_PROPERTY_MISSING",
+        r"Write failed for entity Project Operations integration actuals with unknown exception - Line property "
+        r"(?P<property>.+?) (?:doesn't|does not) exist\..*",
+        "dual-write",
+        "Finance does not have the line property of the actual, so Dataverse could not create it.",
+        "Create the line property in Finance. Then confirm the transaction in Dataverse again, unless an actual of it "
+        "exists there.",
+    ),
+    Message(
+        "DW_NOT_A_MEMBER",
+        r"\W*error\W+code\W+0x80072560\W+message\W+The user is not a member of the organization\..*",
+        "dual-write",
+        "The application user or the owning team of dual-write is missing in Dataverse, or has no role there.",
+        f"Give the application users of dual-write and the default owning team the role System Administrator. "
+        f"{_POST_AGAIN}",
+    ),
+    Message(
+        "DW_NO_PAYLOAD",
+        rf"Unable to generate payload for entity (?P<entity>\w+){_REST}",
+        "dual-write",
+        "The map of the entity points to an address of Dataverse that is empty or no longer valid.",
+        "Stop the map, remove its rows that point to another environment, and start it again. "
+        f"Microsoft's page on live synchronization has the steps. {_POST_AGAIN}",
+    ),
+    Message(
+        "DW_LOOKUP_FAILED",
+        rf"{_WRITE}.*Unable to look ?up (?P<table>\w+) with values \{{(?P<values>[^{{}}]*)\}}.*",
+        "dual-write",
+        "Dataverse does not have a row that the record refers to.",
+        f"Create the row in Dataverse, or run the initial synchronisation of its map. {_POST_AGAIN}",
+    ),
+    Message(
+        "DW_NOT_WRITTEN",
+        rf"{_WRITE}.*",
+        "dual-write",
+        "Dataverse refused the record, for the reason in the message.",
+        f"Correct the cause in the message; often a row that the record refers to is missing there. {_POST_AGAIN}",
+    ),
+    Message(
+        "DW_STALE_VERSION",
+        rf"Concurrency failures?{_REST}",
+        "dual-write",
+        "Asynchronous dual-write skipped a version of the record, because a newer one existed. It cannot be retried.",
+        "Compare the record in both systems. If they agree, no action is needed. If they differ, sync the document; "
+        "do not change what is posted.",
+    ),
+    Message(
+        "DW_CONFLICT",
+        rf"Conflict failures?{_REST}",
+        "dual-write",
+        "Both systems changed the record at once. The primary system kept its values, and those of the other were "
+        "refused.",
+        "Compare the record in both systems. Make the refused change again if it is still wanted, in the primary "
+        "system. Do not change what is posted.",
+    ),
 )
 
 _PATTERNS: Final = [(message, re.compile(message.pattern, re.DOTALL)) for message in CATALOGUE]
@@ -126,7 +263,16 @@ _BY_CODE: Final = {message.code: message for message in CATALOGUE}
 
 CODES: Final = (*_BY_CODE, UNKNOWN)
 
-_NORMALISERS: Final[dict[str, Callable[[str], str | None]]] = {"actual": guid}
+_GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def _actual(value: str) -> str | None:
+    """Return the guid of an actual, alone or among the values of a look-up."""
+    found = _GUID.search(value)
+    return guid(value) or (guid(found[0]) if found else None)
+
+
+_NORMALISERS: Final[dict[str, Callable[[str], str | None]]] = {"actual": _actual}
 
 
 def recognise(text: str) -> Recognised:

@@ -19,9 +19,6 @@ INTERRUPTED_AFTER: Final = 24 * 3600 * 1_000_000
 Finance itself treats a posting as stuck after a day (`docs/domain/limits.md`).
 """
 
-IMPORT: Final = "import-from-staging"
-"""The process whose runs always cover the whole company, whatever scope they name."""
-
 
 class Subject(NamedTuple):
     """The subject of an error: what the process named, otherwise the text of the message."""
@@ -61,8 +58,11 @@ class Run(msgspec.Struct, frozen=True):
 
     @property
     def everything(self) -> bool:
-        """Return True if it covers the whole company instead of the journals or proposals that it names."""
-        return self.process == IMPORT or not self.scope
+        """Return True if it covers the whole company instead of the journals, proposals or projects that it names.
+
+        Since Finance 10.0.47, Import from staging may run for selected projects.
+        """
+        return not self.scope
 
     def interrupted(self, now: int) -> bool:
         """Return True if it counts as interrupted at `now`. If its end arrives later, it was not."""

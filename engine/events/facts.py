@@ -83,7 +83,7 @@ class Heartbeat(msgspec.Struct, frozen=True, gc=False):
 
 
 class ProcessMessage(msgspec.Struct, frozen=True, gc=False):
-    """A Finance process started, finished, failed, or reported a message about a subject (R50)."""
+    """A process of Finance, or dual-write, started, finished, failed, or reported a message about a subject (R50)."""
 
     stage: Literal["started", "message", "finished", "failed"]
     process: str
@@ -102,6 +102,7 @@ PROCESSES: Final = (
     "integration-journal-posting",
     "invoice-proposal",
     "general-journal-sync",
+    "dual-write",
 )
 
 _GUID = re.compile(r"\{?([0-9a-fA-F]{8})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{4})-?([0-9a-fA-F]{12})\}?")

@@ -93,7 +93,9 @@ class EntityMap(msgspec.Struct, frozen=True):
     each event.
     """
     link_columns: frozenset[str]
-    """The columns that links and the company depend on. A change of other columns needs no re-linking."""
+    """The columns that links and the company depend on."""
+    key_columns: frozenset[str]
+    """`link_columns`, and those that counterpart keys depend on. A change of other columns needs no re-linking."""
 
 
 class Maps(msgspec.Struct, frozen=True):
@@ -288,8 +290,11 @@ class _Compiler:
             pointers=references + offers,
             readers=tuple((field.name, column, field.choices) for field in fields for column in field.columns),
             link_columns=frozenset(),
+            key_columns=frozenset(),
         )
-        return msgspec.structs.replace(compiled, link_columns=_link_columns(compiled))
+        links = _link_columns(compiled)
+        keys = {column for field, column, _ in compiled.readers if field in role.counterpart}
+        return msgspec.structs.replace(compiled, link_columns=links, key_columns=links | keys)
 
     def _column_names(self, field: str, columns: Names) -> tuple[str, ...]:
         names = names_of(columns)

@@ -18,6 +18,7 @@ ValueType = Literal[
     "money",  # units of 1/10000
     "decimal",  # rates and quantities, in one canonical spelling
     "date",  # YYYY-MM-DD; the empty date of Finance, 1900-01-01, means none
+    "accounting-date",  # the same; a time of day is kept, because it may tell a shifted time zone
     "time",  # microseconds since 1970 UTC
     "flag",  # true or false
     "choice",  # a number or a name whose meaning the choices of the map define
@@ -28,7 +29,8 @@ class Role(msgspec.Struct, frozen=True, dict=True):
     """A role of records: its stage, its fields with their types, and whether it belongs to chains.
 
     `chained`: identity links join its records into the chain of a document. `resident`: few and read constantly
-    (companies, currencies, ledger calendar), so kept in memory.
+    (companies, currencies, ledger calendar), so kept in memory. `counterpart`: the fields by which a row is found in
+    the other system without a transaction id (`engine.chains.counterparts`).
     """
 
     name: str
@@ -36,6 +38,7 @@ class Role(msgspec.Struct, frozen=True, dict=True):
     fields: dict[str, ValueType]
     chained: bool = False
     resident: bool = False
+    counterpart: frozenset[str] = frozenset()
 
     @cached_property
     def blank(self) -> dict[str, None]:
@@ -85,8 +88,9 @@ _ROLES = [
             "source_line": "recid",
         },
         chained=True,
+        counterpart=frozenset({"invoice", "line_number", "amount", "currency"}),
     ),
-    Role("pending-line", 2, {"source_line": "recid", "vendor": "text"}, chained=True),
+    Role("pending-line", 2, {"source_line": "recid", "vendor": "text", "purchase_line": "recid"}, chained=True),
     Role(
         "pending-project",
         2,
@@ -121,6 +125,9 @@ _ROLES = [
         {
             "external_id": "text",
             "header": "guid",
+            "line_number": "decimal",
+            "price": "decimal",
+            "quantity": "decimal",
             "currency": "guid",
             "state": "choice",
             "project": "guid",
@@ -128,6 +135,7 @@ _ROLES = [
             "company": "guid",
         },
         chained=True,
+        counterpart=frozenset({"line_number", "price", "quantity", "currency"}),
     ),
     Role(
         "actual",
@@ -139,7 +147,7 @@ _ROLES = [
             "currency": "guid",
             "skip_sync": "flag",
             "voucher": "text",
-            "accounting_date": "date",
+            "accounting_date": "accounting-date",
             "document_date": "date",
             "project": "guid",
             "category": "guid",
@@ -166,7 +174,7 @@ _ROLES = [
             "accounting_amount": "money",
             "exchange_rate": "decimal",
             "currency": "code",
-            "accounting_date": "date",
+            "accounting_date": "accounting-date",
             "project": "text",
             "category": "text",
             "proposal": "text",
@@ -183,7 +191,7 @@ _ROLES = [
             "amount": "money",
             "currency": "code",
             "exchange_rate": "decimal",
-            "accounting_date": "date",
+            "accounting_date": "accounting-date",
             "project": "text",
             "category": "text",
         },
@@ -198,7 +206,14 @@ _ROLES = [
     Role(
         "dataverse-invoice",
         8,
-        {"number": "text", "status": "choice", "state": "choice", "automatic_confirmation": "flag", "company": "guid"},
+        {
+            "number": "text",
+            "vendor": "guid",
+            "status": "choice",
+            "state": "choice",
+            "automatic_confirmation": "flag",
+            "company": "guid",
+        },
     ),
     Role(
         "proposal",
@@ -214,7 +229,7 @@ _ROLES = [
     ),
     Role("finance-project", 9, {"number": "text", "name": "text"}),
     Role("vendor", 9, {"number": "text", "name": "text"}),
-    Role("project", 9, {"number": "text", "name": "text"}),
+    Role("project", 9, {"number": "text", "name": "text", "company": "guid"}),
     Role("category", 9, {"number": "text"}),
     Role("currency", 9, {"code": "code"}, resident=True),
     Role("company", 9, {"code": "code"}, resident=True),
@@ -223,6 +238,40 @@ _ROLES = [
     Role("fiscal-year", 9, {"calendar": "recid", "start": "date", "end": "date"}, resident=True),
     Role("fiscal-period", 9, {"year": "recid", "start": "date", "end": "date", "type": "choice"}, resident=True),
     Role("ledger-period", 9, {"ledger": "recid", "period": "recid", "status": "choice"}, resident=True),
+    # An entry of the ledger. Rows of the table name their header and main account; rows of the data entity have
+    # voucher, date and layer themselves, and the account as a display value.
+    Role(
+        "ledger-entry",
+        9,
+        {
+            "header": "recid",
+            "account": "recid",
+            "number": "text",
+            "display": "text",
+            "amount": "money",
+            "voucher": "text",
+            "date": "date",
+            "journal": "text",
+            "layer": "choice",
+            "period": "recid",
+            "data_area": "code",
+        },
+    ),
+    Role(
+        "ledger-header",
+        9,
+        {
+            "ledger": "recid",
+            "voucher": "text",
+            "voucher_company": "code",
+            "date": "date",
+            "journal": "text",
+            "layer": "choice",
+            "period": "recid",
+        },
+    ),
+    Role("main-account", 9, {"number": "text", "name": "text"}),
+    Role("posting-setup", 9, {"expense_account": "text", "procurement_account": "text"}, resident=True),
     # Entities that are known but not read yet: general journals, report headers.
     Role("later", 9, {}),
 ]
@@ -255,6 +304,8 @@ CHOICES: Final[dict[tuple[str, str], frozenset[str]]] = {
         ["draft", "error", "processing", "posted", "unrecoverable", "invalid-actual"]
     ),
     ("journal", "status"): frozenset(["draft", "error", "processing", "posted", "unrecoverable", "invalid-actual"]),
+    ("ledger-entry", "layer"): frozenset(["current", "other"]),
+    ("ledger-header", "layer"): frozenset(["current", "other"]),
     ("fiscal-period", "type"): frozenset(["opening", "operating", "closing"]),
     ("ledger-period", "status"): frozenset(["on-hold", "open", "closed"]),
 }

@@ -2,7 +2,8 @@
 
 A normaliser never fails: a value that does not fit its type is stored as `{"unfit": …}`, counts as absent, and leads to
 a finding (R2, R18). An amount with more than four decimals is stored as `{"rounded": …, "sent": …}`, counts as rounded,
-and leads to a finding.
+and leads to a finding. An accounting date that was sent with a time of day is stored as `{"date": …, "sent": …}` and
+counts as its date: the time may be that of a shifted time zone.
 """
 
 import re
@@ -44,8 +45,12 @@ def rounded(amount: int, value: str) -> dict[str, Any]:
 
 
 def plain_value(value: Any) -> Any:
-    """Return a stored value that fits as the rules read it: of an amount that was rounded, the amount."""
-    return value["rounded"] if type(value) is dict else value
+    """Return a stored value that fits as the rules read it: of an amount that was rounded the amount, of a date that
+    was sent with a time the date.
+    """
+    if type(value) is not dict:
+        return value
+    return value["date"] if "date" in value else value["rounded"]
 
 
 def _text(value: Any) -> Any:
@@ -151,6 +156,13 @@ def _date(value: Any) -> Any:
     return None if day in _NO_DATES else day
 
 
+def _accounting_date(value: Any) -> Any:
+    day = _date(value)
+    if type(day) is not str or value.strip()[11:19] in ("", "00:00:00"):
+        return day
+    return {"date": day, "sent": value.strip()}
+
+
 def parse_time(text: str) -> int | None:
     """Parse an RFC 3339 time with any offset into microseconds since 1970 UTC; None if invalid."""
     if len(text) == 20 and text[4] + text[7] + text[10] + text[13] + text[16] + text[19] == "--T::Z":
@@ -233,6 +245,7 @@ _NORMALISERS: Final[dict[ValueType, Callable[[Any], Any]]] = {
     "money": _money,
     "decimal": _decimal,
     "date": _date,
+    "accounting-date": _accounting_date,
     "time": _time,
     "flag": _flag,
     "choice": _choice,

@@ -43,7 +43,7 @@ def of_account(
 
 def posted_twice(facts: DocumentFacts, line: Row) -> Finding:
     """Return the finding of a further posted line of an actual of a document."""
-    return _finding("posted-twice", line, facts, voucher=line["voucher"])
+    return _finding("posted-twice", line, facts)
 
 
 def _of_detours(facts: DocumentFacts, detours: Iterable[Detour]) -> Iterator[Finding]:

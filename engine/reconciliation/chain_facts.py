@@ -6,8 +6,9 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 from engine import money
@@ -36,6 +37,8 @@ Stop = tuple[Cause, Evidence, Awaited | None]
 """Why no actual was created: the cause, the event of the step reached last, and what is awaited."""
 
 _NONE: Final[list[Row]] = []
+EMPTY: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
+"""No ambiguous line."""
 
 
 class StagingFacts:
@@ -175,14 +178,21 @@ class ActualFacts:
 
 class ChainFacts:
     """The rows of one chain by role, each list by key, and its cost actuals. `headers` are the keys of the headers of
-    itemised expenses, which are no documents.
+    itemised expenses, which are no documents. `ambiguous` are the lines without a counterpart because there are several
+    possible ones, each with those.
     """
 
     def __init__(
-        self, chain: str, rows: Sequence[Row], reference_data: ReferenceData, headers: Collection[str] = ()
+        self,
+        chain: str,
+        rows: Sequence[Row],
+        reference_data: ReferenceData,
+        headers: Collection[str] = (),
+        ambiguous: Mapping[str, Sequence[str]] = EMPTY,
     ) -> None:
         self.id = chain
         self.reference_data = reference_data
+        self.ambiguous = ambiguous
         self.by_role: dict[str, list[Row]] = {}
         for row in rows:
             self.by_role.setdefault(row.role, []).append(row)
@@ -192,6 +202,7 @@ class ChainFacts:
         """The company of its documents."""
         self.staging = self._staging()
         self.cost_actuals = [row for row in self.of("actual") if row["type"] == "cost"]
+        self.corrections = self._corrections()
         self.actuals = self._actuals()
 
     def of(self, role: str) -> list[Row]:
@@ -218,7 +229,7 @@ class ChainFacts:
             for row in self.cost_actuals
             if not row["skip_sync"]
         }
-        for role, first, second in self._corrections():
+        for role, first, second in self.corrections:
             correction, original = actuals.get(first), actuals.get(second)
             if original is not None:
                 original.corrected = True
@@ -243,69 +254,123 @@ class ChainFacts:
 class DocumentFacts(ABC):
     """One Finance line with the facts that its chain contains about it.
 
-    Only the line with the smallest key owns the Dataverse record and the actuals of the chain; another line with the
-    same keys has none. `project` is the project of the line (of an invoice line: of its pending row). `currency` is the
-    document currency, `accounting_currency` that of the company's ledger, or the document currency while no ledger is
-    known. `rate` is the number of accounting units for 100 units of the document currency ("100" within one currency).
-    `amount` is the amount that actuals are compared with: including tax if a tax column is mapped, None if unusable.
-    `name` consists of company and transaction id, or the RecId if there is none or another line already has it.
+    It has the Dataverse records and the cost actuals of its chain, unless the chain has several lines
+    (`shared_chains`). `project` is the number of its project, None also while that is unknown (`has_project`).
+    `currency` is the document currency, `accounting_currency` that of the company's ledger, or the document currency
+    while no ledger is known. `rate` is the number of accounting units for 100 units of the document currency ("100"
+    within one currency). `amount` is the amount that actuals are compared with: including tax if a tax column is
+    mapped, None if unusable. `name` consists of company and transaction id, or the RecId if there is none or another
+    document has it; `others` names the other documents of the chain.
     """
 
     def __init__(self, chain: ChainFacts, line: Row) -> None:
         self.chain = chain
         self.line = line
-        self.owns_chain = line.key == chain.lines[0].key
+        source = line["source_line"]
+        self.pending_lines = [row for row in chain.of("pending-line") if row["source_line"] == source] if source else []
         self.pending = self._pending()
-        self.headers = self._headers()
-        self.header = self.headers[0] if len(self.headers) == 1 else None
-        # An active record precedes a cancelled one, which it replaced.
-        records = chain.of(self.kind.record_role) if self.owns_chain else []
-        self.records = sorted(records, key=lambda row: row["state"] == "inactive") if len(records) > 1 else records
-        self.record = self.records[0] if self.records else None
-        self.dataverse_header = resolve_reference(chain.reference_data, self.record, "header") if self.record else None
-        self.actuals = chain.actuals if self.owns_chain else []
-        self.effective = [actual for actual in self.actuals if actual.effective]
         self.company: Company | None = chain.reference_data.directory.company(line.company)
         # Read by many rules, so computed once.
-        holder = self.holder
-        self.project: str | None = holder["project"] if holder is not None else None
         self.currency: str | None = line["currency"]
         self.accounting_currency = (self.company.currency if self.company else None) or self.currency
-        self.rate = self._rate()
         self.amount = self._amount()
-        self.name = self._name()
+        self.others: tuple[str, ...] = ()
+        self.take(chain.of(self.kind.record_role), chain.cost_actuals, chain.actuals)
+
+    def take(self, records: Sequence[Row], cost_actuals: Sequence[Row], actuals: Sequence[ActualFacts]) -> None:
+        """Set the Dataverse records and the cost actuals of the document, and what follows from them."""
+        # An active record precedes a cancelled one, which it replaced.
+        self.records = sorted(records, key=lambda row: row["state"] == "inactive") if len(records) > 1 else records
+        self.record = self.records[0] if self.records else None
+        self.dataverse_header = self._refer(self.record, "header")
+        self.cost_actuals = cost_actuals
+        self.actuals = actuals
+        self.effective = [actual for actual in actuals if actual.effective]
+        self.headers = self._headers()
+        self.header = self.headers[0] if len(self.headers) == 1 else None
+        self.rate = self._rate()
+        self.project: str | None = self._project()
+        self.name = self.name_by(self.transaction_id)
 
     def _pending(self) -> Row | None:
-        """Return the project row of the pending invoice line, the only row with its project and transaction id."""
-        source = self.line["source_line"]
-        if source is None:
-            return None
-        lines = {row.id for row in self.chain.of("pending-line") if row["source_line"] == source}
+        """Return the project row of the pending invoice line, the only row of Finance with its project and transaction
+        id.
+        """
+        lines = {row.id for row in self.pending_lines}
         return next((row for row in self.chain.of("pending-project") if row["pending_line"] in lines), None)
 
     def _headers(self) -> list[Row]:
         """Return the invoice headers that the line may belong to: one, unless two vendors use one invoice number on one
         day and the vendor of the line is unknown.
 
-        The posted line has no vendor account; its pending line has, for as long as Finance keeps it.
+        The posted line has no vendor account; its pending line has, for as long as Finance keeps it, and so has the
+        invoice of its Dataverse line.
         """
         headers = referenced_rows(self.chain.reference_data, self.line, "header")
-        source = self.line["source_line"]
-        pending = [row for row in self.chain.of("pending-line") if row["source_line"] == source] if source else []
-        vendors = {row["vendor"].upper() for row in pending if row["vendor"] is not None}
+        vendors = {row["vendor"].upper() for row in self.pending_lines if row["vendor"] is not None}
+        if not vendors and len(headers) > 1:
+            vendor = self._refer(self.dataverse_header, "vendor")
+            vendors = {vendor["number"].upper()} if vendor is not None and vendor["number"] is not None else set()
         if not vendors:
             return headers
         return [row for row in headers if row["vendor"] is None or row["vendor"].upper() in vendors]
 
-    def _name(self) -> str:
-        holder = self.holder
-        transaction = holder["transaction_id"] if holder is not None and self.owns_chain else None
+    def name_by(self, transaction: str | None) -> str:
+        """Return the name by a transaction id, by the RecId of the line without one."""
         return f"{self.line.company or '?'}/{transaction or row_id_of(self.line.id)}"
+
+    def _refer(self, row: Row | None, name: str) -> Row | None:
+        return resolve_reference(self.chain.reference_data, row, name) if row is not None else None
+
+    # --- its project -------------------------------------------------------------------------------------------------
+
+    def _project(self) -> str | None:
+        """Return the project that Finance names; where it says nothing, that of the Dataverse record."""
+        holder = self.holder
+        if holder is not None and holder["project"] is not None:
+            return str(holder["project"])
+        row = self._refer(self.record, "project") if self.record is not None and self._said() is None else None
+        return row["number"] if row is not None else None
+
+    def _said(self) -> bool | None:
+        """Return whether Finance sent a project (True) or an empty one (False); None if it sent neither.
+
+        A column that no event has, or whose value cannot be read, says nothing.
+        """
+        holder = self.holder
+        if holder is None:
+            return None
+        if holder["project"] is not None:
+            return True
+        missing = object()
+        columns = [column for field, column, _ in holder.map.readers if field == "project"]
+        return False if any(holder.record.values.get(column, missing) is None for column in columns) else None
+
+    @property
+    def has_project(self) -> bool | None:
+        """Whether the document has a project; None if no event says so: absence is not a statement.
+
+        | Finance | Dataverse | project |
+        | --- | --- | --- |
+        | sent a project | | yes |
+        | sent an empty one | | no |
+        | did not send it | has a record of the document, which it gets for projects only | yes |
+        | did not send it, nor a row that would be beside it (`without_project_row`) | no record | no |
+        | did not send it | no record | unknown |
+        """
+        said = self._said()
+        if said is not None:
+            return said
+        if self.record is not None:
+            return True
+        return False if self.without_project_row else None
 
     @property
     def project_row(self) -> Row | None:
-        """The project row of Finance."""
-        return resolve_reference(self.chain.reference_data, self.holder, "project") if self.holder is not None else None
+        """The project row of Finance, otherwise that of Dataverse."""
+        if self._said() is None:
+            return self._refer(self.record, "project")
+        return self._refer(self.holder, "project")
 
     @property
     def charged_elsewhere(self) -> bool:
@@ -324,7 +389,17 @@ class DocumentFacts(ABC):
     @property
     @abstractmethod
     def holder(self) -> Row | None:
-        """The row with the project and the transaction id."""
+        """The row of Finance with the project and the transaction id."""
+
+    @property
+    @abstractmethod
+    def transaction_id(self) -> str | None:
+        """The transaction id."""
+
+    @property
+    @abstractmethod
+    def without_project_row(self) -> bool:
+        """Return True if the rows that Finance sent show that the document has no row with a project."""
 
     @property
     @abstractmethod
@@ -368,9 +443,9 @@ class DocumentFacts(ABC):
         in the grids.
         """
 
-    def cancellation(self, record: Row) -> Evidence | None:
-        """Return the event that cancelled the record in Dataverse; None if it is active."""
-        return record.evidence("state") if record["state"] == "inactive" else None
+    def withdrawal(self, record: Row) -> tuple[Cause, Evidence] | None:
+        """Return how the record itself ended in Dataverse, with the event: no actual is due; None if it is active."""
+        return ("cancelled-in-dataverse", record.evidence("state")) if record["state"] == "inactive" else None
 
     @abstractmethod
     def unapproved(self, record: Row) -> Stop | None:

@@ -1,10 +1,10 @@
-"""The facts of a document by the role of its Finance line."""
+"""The facts of the documents of a chain, each by the role of its Finance line."""
 
 from typing import Final
 
-from engine.chains.records import Row
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
 from engine.reconciliation.expenses import ExpenseFacts
+from engine.reconciliation.shared_chains import share
 from engine.reconciliation.vendor_invoices import InvoiceLineFacts
 
 _FACTS: Final[dict[str, type[DocumentFacts]]] = {
@@ -12,6 +12,9 @@ _FACTS: Final[dict[str, type[DocumentFacts]]] = {
 }
 
 
-def document_facts(chain: ChainFacts, line: Row) -> DocumentFacts:
-    """Return the facts of one Finance line of a chain."""
-    return _FACTS[line.role](chain, line)
+def documents_of(chain: ChainFacts) -> list[DocumentFacts]:
+    """Return the facts of the Finance lines of a chain, by key."""
+    documents = [_FACTS[line.role](chain, line) for line in chain.lines]
+    if len(documents) > 1:
+        share(documents)
+    return documents

@@ -11,7 +11,15 @@ from engine.events.facts import Evidence, Source
 from engine.reconciliation.kinds import Kind
 
 PositionName = Literal["missing-actual", "missing-journal-line", "reconciled", "excluded", "not-posted"]
-Excluded = Literal["no-project", "cancelled", "intercompany-cost", "skip-sync", "other-company"]
+Excluded = Literal[
+    "no-project",
+    "cancelled",
+    "intercompany-cost",
+    "skip-sync",
+    "beginning-balance",
+    "other-company",
+    "project-unknown",
+]
 Cause = Literal[
     "not-synced-to-dataverse",
     "not-approved",
@@ -20,6 +28,8 @@ Cause = Literal[
     "no-actual-made",
     "actual-reversed",
     "cancelled-in-dataverse",
+    "rejected-in-dataverse",
+    "recalled-in-dataverse",
     "actual-not-synced-back",
     "not-imported",
     "line-not-seen",
@@ -68,8 +78,9 @@ class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `key` is the record key of its line, `document` its name (company and transaction id). `amounts` and `accounting`
     are None if they cannot be computed. `booked` is what posting the line put into the account, `cleared` what the
     postings that it counts took out, `exchange_difference` its reconciled part less that, all in accounting currency;
-    None if unknown. `since` is the time of the last completed step, in microseconds since 1970;
-    `evidence` is the event of that step.
+    None if unknown. `since` is the time of the last completed step, in microseconds since 1970; `evidence` is the
+    event of that step. `project_category` is the category that its actuals have as well, unlike the expense or
+    procurement category in `category`. `posted` is True if any of its actuals is posted.
     """
 
     key: str
@@ -108,6 +119,8 @@ class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
     booked: int | None = None
     cleared: int | None = None
     exchange_difference: int = 0
+    project_category: str | None = None
+    posted: bool = False
 
 
 class Finding(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -162,9 +175,25 @@ class Posting(msgspec.Struct, frozen=True, array_like=True, gc=False):
     name: str | None = None
 
 
+class UnlinkedActual(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A cost actual that belongs to no document: its record key, and the values that a document is compared with.
+
+    `amount` is in its own `currency`, in units of 1/10000; `dates` are its accounting and document date. The project is
+    in upper case. Currency and category are None if unknown.
+    """
+
+    key: str
+    company: str
+    project: str
+    amount: int
+    currency: str | None
+    category: str | None
+    dates: tuple[str, ...]
+
+
 class Chain(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The decision about one chain: its record keys, documents by key, findings in order, unsynced actuals, and the
-    postings by key.
+    """The decision about one chain: its record keys, documents by key, findings in order, unsynced actuals, the
+    postings by key, and the cost actuals without a document.
     """
 
     id: str
@@ -173,3 +202,4 @@ class Chain(msgspec.Struct, frozen=True, array_like=True, gc=False):
     findings: tuple[Finding, ...]
     unsynced: tuple[Unsynced, ...]
     postings: tuple[Posting, ...] = ()
+    unlinked: tuple[UnlinkedActual, ...] = ()

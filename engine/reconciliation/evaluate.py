@@ -12,36 +12,44 @@ from engine.chains.references import ReferenceData
 from engine.reconciliation import findings
 from engine.reconciliation.account_findings import of_account, posted_twice
 from engine.reconciliation.adoption import LINE_ROLES, Detour, adopt, detours_by_line
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
-from engine.reconciliation.document_facts import document_facts
-from engine.reconciliation.documents import Chain, Document, Finding, Posting, Unsynced
+from engine.reconciliation.document_facts import documents_of
+from engine.reconciliation.documents import Chain, Document, Finding, Posting, UnlinkedActual, Unsynced
 from engine.reconciliation.fields import DecidedLine, document_of_line
 from engine.reconciliation.kinds import KINDS, Kind
 from engine.reconciliation.positions import Verdict, decide_position, divide
 from engine.reconciliation.postings import Postings
+from engine.reconciliation.unlinked_actuals import unlinked_actuals
 from engine.reconciliation.unsynced_actuals import UnsyncedActual, unsynced_actuals
 
 
-def evaluate(family: Family, reference_data: ReferenceData, companies: Collection[str] | None = None) -> Chain:
+def evaluate(
+    family: Family,
+    reference_data: ReferenceData,
+    companies: Collection[str] | None = None,
+    beginning: BeginningBalances = NONE,
+) -> Chain:
     """Decide one family. A pure function of its rows (sorted by key) and of the rows that they refer to.
 
-    `companies` are those of the settings, None if all are included (R13, `other-company`).
+    `companies` are those of the settings, None if all are included (R13, `other-company`); `beginning` are the
+    beginning balances of the settings.
     """
-    return _decide(family, reference_data, companies).chain()
+    return _decide(family, reference_data, companies, beginning).chain()
 
 
-def unsynced_of(
-    family: Family, reference_data: ReferenceData, companies: Collection[str] | None = None
-) -> Iterator[UnsyncedActual]:
+def unsynced_of(family: Family, reference_data: ReferenceData) -> Iterator[UnsyncedActual]:
     """Yield the unsynced actuals of a family: the items of its totals."""
-    for chain, document in _decide(family, reference_data, companies).unsynced:
-        yield from unsynced_actuals(chain, document)
+    for chain, documents in _decide(family, reference_data, None, NONE).unsynced:
+        yield from unsynced_actuals(chain, documents)
 
 
-def _decide(family: Family, reference_data: ReferenceData, companies: Collection[str] | None) -> "_Decision":
+def _decide(
+    family: Family, reference_data: ReferenceData, companies: Collection[str] | None, beginning: BeginningBalances
+) -> "_Decision":
     headers = _headers(family.groups)
     adopted = adopt(family, reference_data, headers)
-    decision = _Decision(family, reference_data, companies, headers, detours_by_line(adopted.detours))
+    decision = _Decision(family, reference_data, companies, beginning, headers, detours_by_line(adopted.detours))
     for group in adopted.groups:
         decision.decide(group)
     return decision
@@ -69,18 +77,21 @@ class _Decision:
         family: Family,
         reference_data: ReferenceData,
         companies: Collection[str] | None,
+        beginning: BeginningBalances,
         headers: frozenset[str],
         detours: Mapping[str, Sequence[Detour]],
     ) -> None:
         self.family = family
         self.reference_data = reference_data
         self.companies = companies
+        self.beginning = beginning
         self.headers = headers
         self.detours = detours
         self.documents: list[Document] = []
         self.findings: list[Finding] = []
-        self.unsynced: list[tuple[ChainFacts, DocumentFacts | None]] = []
+        self.unsynced: list[tuple[ChainFacts, list[DocumentFacts]]] = []
         self.postings: list[Posting] = []
+        self.unlinked: list[UnlinkedActual] = []
         self.kind = _kind(family)
 
     def chain(self) -> Chain:
@@ -96,21 +107,17 @@ class _Decision:
             tuple(order),
             tuple(_unsynced(self.unsynced)),
             tuple(sorted(self.postings, key=lambda posting: posting.key)),
+            tuple(self.unlinked),
         )
 
     def decide(self, rows: Sequence[Row]) -> None:
         """Decide one group, whose rows are sorted by key."""
-        facts = ChainFacts(rows[0].key, rows, self.reference_data, self.headers)
+        facts = ChainFacts(rows[0].key, rows, self.reference_data, self.headers, self.family.ambiguous)
         decided: list[tuple[DocumentFacts, Verdict]] = []
-        owner: DocumentFacts | None = None
-        for line in facts.lines:
-            document = document_facts(facts, line)
-            verdict = decide_position(document, self.companies)
-            if verdict is None:
-                continue
-            if document.owns_chain:
-                owner = document
-            decided.append((document, verdict))
+        for document in documents_of(facts):
+            verdict = decide_position(document, self.companies, self.beginning)
+            if verdict is not None:
+                decided.append((document, verdict))
         postings = Postings(facts, decided, self.kind)
         documents = [self._document(document, verdict, postings) for document, verdict in decided]
         # A document that is counted without an amount has postings without an amount.
@@ -123,7 +130,9 @@ class _Decision:
             documents[0] = replace(documents[0], findings=tuple(sorted(codes.union(documents[0].findings))))
         self.documents += documents
         self.findings += of_group
-        self.unsynced.append((facts, owner))
+        self.unsynced.append((facts, [document for document, _ in decided]))
+        if facts.cost_actuals and not decided:
+            self.unlinked += unlinked_actuals(facts)
 
     def _document(self, facts: DocumentFacts, verdict: Verdict, postings: Postings) -> Document:
         division = divide(facts, verdict)
@@ -146,14 +155,14 @@ def _kind(family: Family) -> Kind | None:
     return kinds[0] if len(kinds) == 1 else None
 
 
-def _unsynced(groups: Iterable[tuple[ChainFacts, DocumentFacts | None]]) -> list[Unsynced]:
+def _unsynced(groups: Iterable[tuple[ChainFacts, list[DocumentFacts]]]) -> list[Unsynced]:
     """Return the totals of the unsynced actuals.
 
     An actual whose amount is unknown, or would make the sum exceed the limit, is counted without amount.
     """
     totals: dict[tuple[str, str | None], list[int]] = {}
-    for chain, document in groups:
-        for actual in unsynced_actuals(chain, document):
+    for chain, documents in groups:
+        for actual in unsynced_actuals(chain, documents):
             total = totals.setdefault((actual.company, actual.currency), [0, 0])
             total[0] += 1
             amount = total[1] + (actual.amount or 0)

@@ -8,7 +8,7 @@ from typing import Final
 from engine.chains.records import Row
 from engine.events.facts import Evidence
 from engine.reconciliation.chain_facts import DocumentFacts, Stop
-from engine.reconciliation.documents import Awaited
+from engine.reconciliation.documents import Awaited, Cause
 from engine.reconciliation.kinds import EXPENSE
 
 _APPROVED: Final = frozenset(["approved", "posted", "paid"])
@@ -24,6 +24,16 @@ class ExpenseFacts(DocumentFacts):
     def holder(self) -> Row:
         """The line itself."""
         return self.line
+
+    @property
+    def transaction_id(self) -> str | None:
+        """The transaction id on the line."""
+        return self.line["transaction_id"]  # type: ignore[no-any-return]
+
+    @property
+    def without_project_row(self) -> bool:
+        """Always False: the line itself has the project."""
+        return False
 
     @property
     def rate_row(self) -> Row:
@@ -64,6 +74,20 @@ class ExpenseFacts(DocumentFacts):
     def to_be_posted(self) -> bool:
         """Return True if it is approved or ready for posting."""
         return self.line["status"] in ("approved", "ready")
+
+    def withdrawal(self, record: Row) -> tuple[Cause, Evidence] | None:
+        """Return how the record was cancelled, rejected or recalled; None if it is active.
+
+        An expense whose actuals cancel out and that is a draft again was recalled.
+        """
+        status = record["status"]
+        if record["state"] == "inactive":
+            return super().withdrawal(record)
+        if status == "rejected":
+            return "rejected-in-dataverse", record.evidence("status")
+        if status == "recall-requested" or (status == "draft" and self.actuals):
+            return "recalled-in-dataverse", record.evidence("status")
+        return None
 
     def unapproved(self, record: Row) -> Stop | None:
         """Return `not-approved` unless the record is approved, posted or paid."""

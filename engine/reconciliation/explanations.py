@@ -11,17 +11,10 @@ import msgspec
 from engine import money
 from engine.events.facts import Evidence, iso
 from engine.reconciliation.documents import Document, Finding
+from engine.reconciliation.finding_texts import FINDINGS, POSTED, REVERSAL_DATE_DIFFERS, SEVERAL_COUNTERPARTS
 from engine.reconciliation.grace import Moment, shown_cause
 from engine.reconciliation.settlement import amount_left, is_settled, money_findings
-from engine.texts import Translate, english
-
-
-class Words(msgspec.Struct, frozen=True):
-    """The English texts of a code: last observed step, missing step, and remedy, with placeholders of `str.format`."""
-
-    seen: str
-    missing: str
-    do: str
+from engine.texts import Translate, Words, english
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -51,6 +44,8 @@ LABELS: Final[dict[str, str]] = {
     "no-actual-made": "No actual created",
     "actual-reversed": "Actual reversed",
     "cancelled-in-dataverse": "Cancelled in Dataverse",
+    "rejected-in-dataverse": "Rejected in Dataverse",
+    "recalled-in-dataverse": "Recalled in Dataverse",
     "actual-not-synced-back": "Actual not synced to Finance",
     "not-imported": "Not imported from staging",
     "line-not-seen": "Journal line not found",
@@ -69,7 +64,9 @@ LABELS: Final[dict[str, str]] = {
     "cancelled": "Cancelled in Finance",
     "intercompany-cost": "Intercompany cost",
     "skip-sync": "Skip Sync",
+    "beginning-balance": "Beginning balance",
     "other-company": "Company out of scope",
+    "project-unknown": "Project unknown",
     # States of a transaction in Finance that are no cause.
     "posted": "Posted",
     "not-synced-back": "Not synced to Finance",
@@ -80,6 +77,8 @@ LABELS: Final[dict[str, str]] = {
     "category-differs": "Category differs",
     "project-differs": "Project differs",
     "date-differs": "Accounting period differs",
+    "date-shifted": "Date shifted",
+    "no-accounting-date": "No accounting date",
     "rate-differs": "Exchange rate differs",
     "duplicate-record": "Duplicate record",
     "duplicate-actual": "Duplicate actual",
@@ -101,8 +100,11 @@ LABELS: Final[dict[str, str]] = {
     "unknown-value": "Unknown value",
     "rounded": "Amount rounded",
     "ambiguous-invoice": "Ambiguous invoice",
+    "possible-match": "Possible match",
     "not-computable": "Amounts not computable",
     "chain-too-large": "Too many records",
+    "stale-version": "Version skipped",
+    "refused-version": "Version refused",
     "clock-ahead": "Event in the future",
     "processing-too-long": "Posting stuck",
 }
@@ -141,7 +143,17 @@ CAUSES: Final[dict[str, Words]] = {
     "cancelled-in-dataverse": Words(
         "The record is cancelled or inactive in Dataverse.",
         "No actual will be created, but the cost is still in the integration account in Finance.",
-        "Reverse the document in Finance, or reactivate the record in Dataverse.",
+        "Reverse the document in Finance, or enter its cost in Dataverse anew. The record itself stays cancelled.",
+    ),
+    "rejected-in-dataverse": Words(
+        "The expense is rejected in Dataverse.",
+        "No actual is created until it is submitted anew, but the cost is in the integration account in Finance.",
+        "Ask its owner to correct and resubmit it, or reverse the document in Finance.",
+    ),
+    "recalled-in-dataverse": Words(
+        "Its owner recalled the expense in Dataverse.",
+        "No actual is created until it is submitted anew, but the cost is in the integration account in Finance.",
+        "Ask its owner to resubmit it, or reverse the document in Finance.",
     ),
     "actual-not-synced-back": Words(
         "The actual was created in Dataverse.",
@@ -151,8 +163,8 @@ CAUSES: Final[dict[str, Words]] = {
     "actual-reversed": Words(
         "The actual was created and then reversed; the two cancel out.",
         "No other actual holds the cost.",
-        "Find out why it was reversed in Dataverse (deleting a task also reverses it), "
-        "then approve or confirm the document again.",
+        "Find out why it was reversed in Dataverse (deleting a task also reverses it). If the cost is due, enter it "
+        "there anew; if it is not, reverse the document in Finance.",
     ),
     "not-imported": Words(
         "The actual is in Finance's staging table.",
@@ -222,10 +234,22 @@ EXCLUDED: Final[dict[str, Words]] = {
         "Nothing: they are intentionally not sent to Finance.",
         "No action.",
     ),
+    "beginning-balance": Words(
+        "All its actuals are dated on or before the cut-off date of the company (TIEOUT_BEGINNING_BALANCE).",
+        "Nothing: its cost is in the beginning balance, and gets no integration journal line.",
+        "No action.",
+    ),
     "other-company": Words(
         "Its company is not in the settings of this environment.",
         "Nothing.",
         "Add the company to the settings to include it.",
+    ),
+    "project-unknown": Words(
+        "The line is posted in Finance. No event says whether it has a project: the column or row with its project was "
+        "never received, and no record of it in Dataverse is known.",
+        "Whether its cost is in the integration account. It counts in no total, and is listed beside the account.",
+        "Look up the project of the line in Finance. If it has one, read the row that says so (`tieout poll`): the "
+        "expense line itself, the project of the pending line, or the record in Dataverse.",
     ),
 }
 
@@ -293,163 +317,6 @@ UNKNOWN: Final[dict[str, Words]] = {
 }
 """Texts in place of those of a cause that may not be reported (R21). The observed step remains."""
 
-FINDINGS: Final[dict[str, Words]] = {
-    "amount-differs": Words(
-        "The document amount is {document_amount} {currency}.",
-        "Here the amount is {other_amount}.",
-        "Find out which amount is right, and correct the other one.",
-    ),
-    "currency-differs": Words(
-        "The document currency is {document_currency}.",
-        "Here the currency is {other_currency}.",
-        "Correct the currency in Dataverse, then sync again.",
-    ),
-    "category-differs": Words(
-        "The document category is {document_category}.",
-        "Here the category is {other_category}.",
-        "Check the project categories of the company.",
-    ),
-    "project-differs": Words(
-        "The document project is {document_project}.",
-        "Here the project is {other_project}.",
-        "Check the project of the document.",
-    ),
-    "date-differs": Words(
-        "The document is dated {document_date}.",
-        "Here the accounting date is {other_date}, in another period.",
-        "Check the accounting date: cost and clearing fall into different periods.",
-    ),
-    "rate-differs": Words(
-        "The document rate is {document_rate}.",
-        "Here the rate is {other_rate}.",
-        "Check the exchange rates of both dates.",
-    ),
-    "duplicate-record": Words(
-        "Dataverse already has a record of the document.",
-        "This is a second record of it.",
-        "Cancel the second record in Dataverse.",
-    ),
-    "duplicate-actual": Words(
-        "The document has its actuals.",
-        "This actual exceeds the document amount and is not reversed.",
-        "Reverse the second actual in Dataverse.",
-    ),
-    "duplicate-staging-row": Words(
-        "The actual is in staging.", "This is another staging row of it.", "Delete this row before it is imported."
-    ),
-    "duplicate-journal-line": Words(
-        "The actual has its journal line.",
-        "This is another line of it.",
-        "Delete this line in Finance, or reverse it if it is posted.",
-    ),
-    "posted-twice": Words(
-        "The actual has a posted journal line.",
-        "This is another posted line of it, with voucher {voucher}: the cost was cleared twice.",
-        "Reverse one of the two postings in Finance. Do not delete the line.",
-    ),
-    "record-deleted-after-posting": Words(
-        "The document is cleared by a posted journal line.",
-        "The row {id} of {table}, which led to it, was deleted afterwards.",
-        "No action for the account: what is posted stays posted. Find out who deleted the row, and restore it if other "
-        "reports need it. Do not create the cost again.",
-    ),
-    "link-changed-after-posting": Words(
-        "The document is cleared by a posted journal line.",
-        "A link of the row {id} of {table}, which led to it, was changed afterwards.",
-        "No action for the account: what is posted stays posted. Correct the link if the change was a mistake. "
-        "Do not create the cost again.",
-    ),
-    "cleared-amount-differs": Words(
-        "The actuals of the document come to {reconciled} {currency}.",
-        "Their posted journal lines cleared {cleared} {currency}.",
-        "Compare the journal line with the actual, and correct the difference by a journal.",
-    ),
-    "cleared-amount-assumed": Words(
-        "The actual is posted.",
-        "No event says which amount its posting took out of the account: the amount that was booked is assumed.",
-        "Send the integration journal line or the staging row again, so that its amount is known.",
-    ),
-    "written-back-twice": Words(
-        "The journal line is posted.",
-        "Two staging rows of it carry unlike accounting amounts. The one with the voucher of the line counts.",
-        "Compare the amounts with the voucher in Finance.",
-    ),
-    "company-differs": Words(
-        "The journal line is posted in {line_company}.",
-        "Its staging row is in {staging_company}. The company of the line counts.",
-        "Find out in which company it was posted, and correct the staging row.",
-    ),
-    "orphan-in-dataverse": Words(
-        "Dataverse has a record with the Finance id {external_id}.",
-        "Finance has no such line.",
-        "Check whether the line was deleted or renumbered.",
-    ),
-    "orphan-in-finance": Words(
-        "Finance has a staging row for actual {actual}.",
-        "Dataverse has no such actual: it was deleted or rolled back.",
-        "Delete the row before it is imported.",
-    ),
-    "orphan-journal-line": Words(
-        "Finance has an integration journal line {voucher}.",
-        "No staging row names it.",
-        "Find out who created it. If it has no source, delete it in Finance, or reverse it if it is posted.",
-    ),
-    "not-written-back": Words(
-        "Finance posted the actual with voucher {voucher}.",
-        "The actual in Dataverse has no voucher.",
-        "Sync the staging row to Dataverse again.",
-    ),
-    "header-before-lines": Words(
-        "The vendor invoice {number} is confirmed in Dataverse.",
-        "It has no lines there.",
-        "Sync the lines of the invoice.",
-    ),
-    "ambiguous-link": Words(
-        "Another Finance line, {other}, has the same key, usually the transaction id.",
-        "Its record and actuals are counted there.",
-        "Correct the transaction id of one of the two lines.",
-    ),
-    "unknown-value": Words(
-        "{column} holds {value}.",
-        "The map has no such {field}, so the value is ignored.",
-        "Correct the value at its source, or add it to the map.",
-    ),
-    "ambiguous-invoice": Words(
-        "Several posted invoices of one day have the number {invoice}: of the vendors {vendors}.",
-        "The posted line names no vendor and its pending line is unknown, so its voucher is unknown.",
-        "Look up the voucher of the line in Finance.",
-    ),
-    "rounded": Words(
-        "{column} was sent as {value}.",
-        "It has more decimals than an amount has, and counts as {amount}.",
-        "Correct the sender: amounts have at most four decimals.",
-    ),
-    "not-computable": Words(
-        "The status of the document is known.",
-        "Its amounts are not: one is missing, is out of range, or is in a currency without a rate.",
-        "Check the other findings of the document.",
-    ),
-    "chain-too-large": Words(
-        "{records} records are linked to one document.",
-        "One of their keys is wrong.",
-        "Find the id that many rows share, and correct it.",
-    ),
-    "clock-ahead": Words(
-        "An event of the document has a time in the future.",
-        "Corrections made before that time count as older and have no effect.",
-        "Correct the clock of the system that sent it. The time of the row, modifiedon, may be wrong as well.",
-    ),
-    "processing-too-long": Words(
-        "The integration journal line has been in processing for more than 24 hours.",
-        "Its posting did not finish.",
-        "Reset the line to draft and post its journal again.",
-    ),
-}
-
-
-REVERSAL_DATE_DIFFERS: Final = "What it reverses is dated {document_date}."
-"""The observed step of `date-differs` for a reversal, which belongs to the period of its original."""
-
 NONE: Final = "(none)"
 """In place of a parameter without a value."""
 
@@ -465,8 +332,14 @@ class _Parameters(dict[str, object]):
         return self._none
 
 
-def explain(document: Document, moment: Moment, translate: Translate = english) -> Explanation:
-    """Return the explanation of a document, as far as it may be reported at `moment` (R21)."""
+def explain(
+    document: Document, moment: Moment, translate: Translate = english, *, remedy: str | None = None
+) -> Explanation:
+    """Return the explanation of a document, as far as it may be reported at `moment` (R21).
+
+    `remedy`, translated, takes the place of the remedy of its cause: that of a document that Sync leaves alone
+    (`engine.sync.refusals`).
+    """
     words = _words(document, translate)
     awaited, cause = document.awaited, shown_cause(document, moment)
     if awaited is not None and cause in UNKNOWN:
@@ -479,6 +352,8 @@ def explain(document: Document, moment: Moment, translate: Translate = english) 
         }
         unknown = _translated(cause, UNKNOWN[cause], translate)
         words = Words(words.seen, unknown.missing.format_map(parameters), unknown.do.format_map(parameters))
+    if remedy is not None:
+        words = Words(words.seen, words.missing, remedy)
     return _explanation(words, document.evidence)
 
 
@@ -546,9 +421,11 @@ def _translated(code: str, words: Words, translate: Translate) -> Words:
 
 def explain_finding(finding: Finding, translate: Translate = english) -> Explanation:
     """Return the explanation of a finding, with its parameters filled in."""
-    words = FINDINGS[finding.code]
+    words = POSTED[finding.code] if finding.parameters.get("posted") else FINDINGS[finding.code]
     if finding.parameters.get("of") == "What it reverses":
         words = Words(REVERSAL_DATE_DIFFERS, words.missing, words.do)
+    if "candidates" in finding.parameters:
+        words = SEVERAL_COUNTERPARTS
     words = _translated(finding.code, words, translate)
     parameters = _Parameters(finding.parameters, translate("none", NONE))
     return _explanation(

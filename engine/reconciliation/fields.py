@@ -86,6 +86,12 @@ class DecidedLine:
         return cast("str | None", self.line["category"])
 
     @property
+    def project_category(self) -> str | None:
+        """The project category, which actuals and journal lines have as well."""
+        holder = self.facts.holder
+        return holder["category"] if holder is not None else None
+
+    @property
     def posted_date(self) -> str | None:
         """The day on which the journal was posted; None unless its line is posted."""
         if self.staging is None or not self.staging.line_posted or self.journal is None:
@@ -430,6 +436,8 @@ FIELDS: Final = (
             ("awaited", lambda line: line.verdict.awaited),
             ("evidence", lambda line: line.verdict.evidence),
             ("entered_amount", lambda line: line.facts.entered_amount),
+            ("project_category", lambda line: line.project_category),
+            ("posted", lambda line: any(actual.posted for actual in line.facts.actuals)),
         )
     ),
 )

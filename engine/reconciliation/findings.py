@@ -1,7 +1,7 @@
 """Findings: inconsistencies of a chain besides the positions of its documents (R18).
 
 To add a finding: write a check here, add it to one of the lists at the end, and add the texts of its code to
-`explanations.FINDINGS`. Checks read facts only. What depends on the time of day is evaluated when a finding is shown
+`finding_texts.FINDINGS`. Checks read facts only. What depends on the time of day is evaluated when a finding is shown
 (`grace.is_reportable`, `grace.timed_findings`).
 """
 
@@ -9,16 +9,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from engine import money
-from engine.calendar import same_period
+from engine.calendar import local_day, same_period
 from engine.chains.links import LARGEST_CHAIN
 from engine.chains.records import Row
 from engine.chains.references import resolve_reference
 from engine.events.facts import Evidence, row_id_of
-from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts
-from engine.reconciliation.document_facts import document_facts
+from engine.mapping.values import parse_time
+from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts, line_state
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.kinds import KINDS
 from engine.reconciliation.positions import Division, Verdict, posting_evidence
+
+_NAMED: Final = 5
+"""How many rows the text of a finding names."""
 
 
 class _Findings(list[Finding]):
@@ -27,7 +30,10 @@ class _Findings(list[Finding]):
     def add(
         self, code: str, row: Row, document: str | None, evidence: Evidence | None = None, **parameters: Any
     ) -> None:
-        """Add a finding about `row`. Its evidence is that of the existence of the row, unless given."""
+        """Add a finding about `row`. Its evidence is that of the existence of the row, unless given.
+
+        The parameter `posted` says that the row is posted, which has a remedy of its own (`finding_texts.POSTED`).
+        """
         present = {name: value for name, value in parameters.items() if value is not None}
         self.append(Finding(code, row.key, document, present, evidence or row.existence))
 
@@ -107,6 +113,7 @@ def _add_currency_difference(findings: _Findings, facts: DocumentFacts, row: Row
         row.evidence("currency"),
         document_currency=currency,
         other_currency=other,
+        posted=True if any(actual.posted for actual in facts.actuals) else None,
     )
 
 
@@ -142,20 +149,40 @@ def _actuals_differ(findings: _Findings, facts: DocumentFacts, verdict: Verdict,
 def _date_differs(findings: _Findings, facts: DocumentFacts, actual: ActualFacts) -> None:
     """The accounting date is in another period than the document: cost and clearing fall into different periods.
 
-    A reversal belongs to the period of its original, so that the two have no effect in any period.
+    A reversal belongs to the period of its original, so that the two have no effect in any period. A date that is in
+    another period only because it was sent as a time in UTC is shifted.
     """
     accounted = _accounted(actual)
-    if actual.reversed_by is not None or accounted is None:
+    if accounted is None:
+        if actual.posted:
+            findings.add("no-accounting-date", actual.row, facts.name)
         return
+    if actual.reversed_by is not None:
+        return
+    day, row = accounted
+    of, date, other = "The document", facts.line["date"], facts.line
     if actual.reversal:
         original = _accounted(actual.original) if actual.original is not None else None
-        of, date = "What it reverses", original[0] if original is not None else None
+        if original is None:
+            return
+        of, (date, other) = "What it reverses", original
+    if date is None or same_period(facts.company, date, day):
+        return
+    evidence = row.evidence("accounting_date")
+    local = _local_date(facts, row, day)
+    if same_period(facts.company, _local_date(facts, other, date), local):
+        findings.add(
+            "date-shifted", row, facts.name, evidence, of=of, document_date=date, other_date=day, local_date=local
+        )
     else:
-        of, date = "The document", facts.line["date"]
-    day, row = accounted
-    if date is not None and not same_period(facts.company, date, day):
-        evidence = row.evidence("accounting_date")
         findings.add("date-differs", row, facts.name, evidence, of=of, document_date=date, other_date=day)
+
+
+def _local_date(facts: DocumentFacts, row: Row, day: str) -> str:
+    """Return a date as the time zone of the company has it; as written if it was sent without a time."""
+    sent = row.time_sent("accounting_date")
+    at = parse_time(sent) if sent is not None else None
+    return (None if at is None else local_day(facts.company, at)) or day
 
 
 def _accounted(actual: ActualFacts) -> tuple[str, Row] | None:
@@ -268,11 +295,13 @@ def _duplicate_rows(findings: _Findings, facts: DocumentFacts, actual: ActualFac
         return
     for item in actual.staging:
         if item.row.key != best.row.key:
-            findings.add("duplicate-staging-row", item.row, facts.name)
-    others = [item.line for item in actual.staging if item.line is not None and item is not best]
-    lines = {line.key: line for line in ([best.line] if best.line is not None else []) + others}
-    for line in list(lines.values())[1:]:
-        findings.add("duplicate-journal-line", line, facts.name)
+            posted = True if item.state == "posted" else None
+            findings.add("duplicate-staging-row", item.row, facts.name, posted=posted)
+    others = [item for item in actual.staging if item is not best]
+    lines = {item.line.key: item for item in (best, *reversed(others)) if item.line is not None}
+    for key, item in lines.items():
+        if item.line is not None and (best.line is None or key != best.line.key):
+            findings.add("duplicate-journal-line", item.line, facts.name, posted=True if item.posted_line else None)
 
 
 def _not_written_back(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
@@ -290,12 +319,21 @@ def _not_written_back(findings: _Findings, facts: DocumentFacts, verdict: Verdic
 
 
 def _ambiguous(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
-    if not facts.owns_chain:
-        other = document_facts(facts.chain, facts.chain.lines[0]).name
-        findings.add("ambiguous-link", facts.line, facts.name, other=other)
+    if facts.others:
+        findings.add("ambiguous-link", facts.line, facts.name, other=", ".join(facts.others))
+    if (candidates := facts.chain.ambiguous.get(facts.line.key)) is not None:
+        findings.add(
+            "ambiguous-link", facts.line, facts.name, invoice=facts.line["invoice"], candidates=_row_ids(candidates)
+        )
     if len(facts.headers) > 1:
         vendors = ", ".join(sorted({str(row["vendor"]) for row in facts.headers}))
         findings.add("ambiguous-invoice", facts.line, facts.name, invoice=facts.line["invoice"], vendors=vendors)
+
+
+def _row_ids(keys: Iterable[str]) -> str:
+    """Return the rows of record keys for a text: the first of them, if there are many."""
+    named = [row_id_of(key.split(":", 2)[2]) for key in keys]
+    return ", ".join(named[:_NAMED]) + (f", … ({len(named)})" if len(named) > _NAMED else "")
 
 
 # --- of a chain ------------------------------------------------------------------------------------------------------
@@ -306,6 +344,11 @@ def _orphans(findings: _Findings, chain: ChainFacts) -> None:
     if not chain.lines and not chain.of("pending-project"):
         for kind in KINDS.values():
             for row in chain.of(kind.record_role):
+                if (candidates := chain.ambiguous.get(row.key)) is not None:
+                    header = resolve_reference(chain.reference_data, row, "header")
+                    number = header["number"] if header is not None else None
+                    findings.add("ambiguous-link", row, None, invoice=number, candidates=_row_ids(candidates))
+                    continue
                 # A cancelled record without cost needs no counterpart.
                 if row["external_id"] is not None and (row["state"] != "inactive" or chain.cost_actuals):
                     findings.add("orphan-in-dataverse", row, None, external_id=row["external_id"])
@@ -314,10 +357,15 @@ def _orphans(findings: _Findings, chain: ChainFacts) -> None:
     for row in chain.of("staging"):
         # A staging row may lack the id of its actual (R3), which is no evidence about the actual.
         if row["actual"] is not None and row["actual"] not in actuals:
-            findings.add("orphan-in-finance", row, None, actual=row_id_of(row["actual"]))
+            posted = any(item.row is row and item.state == "posted" for item in chain.staging[row["actual"]])
+            findings.add(
+                "orphan-in-finance", row, None, actual=row_id_of(row["actual"]), posted=True if posted else None
+            )
     for line in chain.of("journal-line"):
         if line.id not in named:
-            findings.add("orphan-journal-line", line, None, voucher=line["voucher"])
+            journal = resolve_reference(chain.reference_data, line, "journal")
+            posted = line_state(line, journal) == "posted"
+            findings.add("orphan-journal-line", line, None, voucher=line["voucher"], posted=True if posted else None)
 
 
 def _unknown_values(findings: _Findings, rows: Iterable[Row], document: str | None) -> None:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from engine.reconciliation.asynchronous import ASYNC_GRACE
 from engine.reconciliation.documents import Awaited, Cause, Document, Finding
 from engine.reconciliation.kinds import KINDS
 
@@ -59,20 +60,30 @@ class Moment(msgspec.Struct, frozen=True):
     `now` is None if the business date is simulated: then no document is in progress and every grace period is 0.
     `until` maps each source that sends heartbeats to the time up to which it is complete, `observed` returns whether an
     entity was ever received, and `unread` maps entities to the time since when changed rows have not been read (R5).
+    `delayed` is what waits for rows of asynchronous maps (`asynchronous.waiting_for`).
     """
 
     now: int | None
     until: Mapping[str, int]
     observed: Callable[[str], bool]
     unread: Mapping[str, int] = {}
+    delayed: frozenset[str] = frozenset()
 
     def read(self, awaited: Awaited) -> bool:
         """Return True if no changed row of the awaited entities is unread."""
         return not any(entity in self.unread for entity in awaited.entities)
 
-    def grace(self, cause: str | None) -> int:
+    def grace(self, cause: str | None, awaited: Awaited | None) -> int:
         """Return the grace period of a cause, in microseconds."""
-        return 0 if self.now is None or cause is None else GRACE.get(cause, 0)
+        return 0 if self.now is None or cause is None else self._with_delay(cause, awaited, GRACE.get(cause, 0))
+
+    def finding_grace(self, code: str, awaited: Awaited) -> int:
+        """Return the grace period of a finding that rests on a missing row, in microseconds."""
+        return 0 if self.now is None else self._with_delay(code, awaited, FINDING_GRACE)
+
+    def _with_delay(self, code: str, awaited: Awaited | None, usual: int) -> int:
+        codes = {code, *(f"{code} {entity}" for entity in (awaited.entities if awaited else ()))}
+        return usual if self.delayed.isdisjoint(codes) else max(usual, ASYNC_GRACE)
 
 
 def shown_cause(document: Document, moment: Moment) -> ShownCause | None:
@@ -85,7 +96,7 @@ def shown_cause(document: Document, moment: Moment) -> ShownCause | None:
     if awaited is None or document.cause is None:
         return document.cause
     until = moment.until.get(awaited.source)
-    if until is not None and until < document.since + moment.grace(document.cause):
+    if until is not None and until < document.since + moment.grace(document.cause, awaited):
         return "feed-silent"
     if until is None and not all(moment.observed(entity) for entity in awaited.entities):
         return "not-observed"
@@ -105,7 +116,7 @@ def is_reportable(finding: Finding, moment: Moment) -> bool:
         return True
     if not moment.read(awaited):
         return False
-    mature = finding.evidence.at + (0 if moment.now is None else FINDING_GRACE)
+    mature = finding.evidence.at + moment.finding_grace(finding.code, awaited)
     until = moment.until.get(awaited.source)
     if until is not None:
         return until >= mature
@@ -118,7 +129,7 @@ def in_flight(document: Document, moment: Moment) -> bool:
     """
     if moment.now is None or document.position not in ("missing-actual", "missing-journal-line"):
         return False
-    return moment.now < document.since + moment.grace(document.cause)
+    return moment.now < document.since + moment.grace(document.cause, document.awaited)
 
 
 def timed_findings(document: Document, end_of_today: int) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from engine import money
 from engine.chains.records import Row
 from engine.events.facts import row_id_of
 from engine.reconciliation.chain_facts import STATES, ActualFacts, ChainFacts
-from engine.reconciliation.document_facts import document_facts
+from engine.reconciliation.document_facts import documents_of
 from engine.texts import Translate, english
 
 CODE: Final = "invoice-proposal"
@@ -215,5 +215,5 @@ def _transaction(sale: str, chain: ChainFacts | None) -> Transaction | None:
         amount=row["amount"],
         currency=chain.reference_data.directory.currency(row["currency"]),
         journal=journal["number"] if journal is not None else None,
-        document=document_facts(chain, chain.lines[0]).name if chain.lines else None,
+        document=documents_of(chain)[0].name if chain.lines else None,
     )

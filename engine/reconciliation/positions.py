@@ -10,6 +10,7 @@ import msgspec
 
 from engine import money
 from engine.events.facts import Evidence
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.chain_facts import ActualFacts, DocumentFacts
 from engine.reconciliation.documents import Amounts, Awaited, Cause, Excluded, PositionName
 
@@ -33,15 +34,17 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     deciding: ActualFacts | None = None
 
 
-def decide_position(facts: DocumentFacts, companies: Collection[str] | None) -> Verdict | None:
+def decide_position(
+    facts: DocumentFacts, companies: Collection[str] | None, beginning: BeginningBalances = NONE
+) -> Verdict | None:
     """Return the position of a document; None if it has no row: an unposted draft, rejected or cancelled line.
 
-    `companies` are those of the settings, None if all are included.
+    `companies` and `beginning` (balances) are those of the settings; None if all companies are included.
     """
     step = facts.posting
     if not facts.posted:
         return Verdict("not-posted", step) if facts.to_be_posted else None
-    if excluded := _exclusion(facts, companies):
+    if excluded := _exclusion(facts, companies, beginning):
         return Verdict("excluded", step, excluded=excluded)
     if not facts.effective or any(not actual.reached_finance for actual in facts.actuals):
         return _missing_actual(facts, step)
@@ -51,31 +54,37 @@ def decide_position(facts: DocumentFacts, companies: Collection[str] | None) -> 
     return Verdict("reconciled", posting_evidence(facts.effective[0]), deciding=facts.effective[0])
 
 
-def _exclusion(facts: DocumentFacts, companies: Collection[str] | None) -> Excluded | None:
-    """Return the first applicable exclusion, in the order of R13."""
-    if facts.project is None:
+def _exclusion(
+    facts: DocumentFacts, companies: Collection[str] | None, beginning: BeginningBalances
+) -> Excluded | None:
+    """Return the first applicable exclusion, in the order of R13; what is known precedes that the project is not."""
+    if facts.project is None and facts.has_project is False:
         return "no-project"
     if facts.line["status"] == "cancelled":
         return "cancelled"
     if facts.charged_elsewhere:
         return "intercompany-cost"
-    if facts.owns_chain and facts.chain.cost_actuals and not facts.actuals:
+    if facts.cost_actuals and not facts.actuals:
         return "skip-sync"
+    if beginning.contain(facts.line.company, facts.actuals):
+        return "beginning-balance"
     if companies is not None and facts.line.company not in companies:
         return "other-company"
+    if facts.project is None and facts.has_project is None:
+        return "project-unknown"
     return None
 
 
 def _missing_actual(facts: DocumentFacts, step: Evidence) -> Verdict:
-    """Return the cause by the progress of the chain (R15), the most advanced step first. A record that is cancelled
-    precedes the pair of actuals that follows from it.
+    """Return the cause by the progress of the chain (R15), the most advanced step first. A record that is cancelled,
+    rejected or recalled precedes the pair of actuals that follows from it.
     """
     lost = [actual for actual in facts.actuals if not actual.reached_finance]
     if lost:
         return _missing("actual-not-synced-back", lost[0].row.existence, _STAGING)
     record = facts.record
-    if record is not None and (cancelled := facts.cancellation(record)) is not None:
-        return _missing("cancelled-in-dataverse", cancelled)
+    if record is not None and (withdrawal := facts.withdrawal(record)) is not None:
+        return _missing(*withdrawal)
     if facts.actuals:
         last = max((actual.row.existence for actual in facts.actuals), key=lambda evidence: evidence.precedence)
         return _missing("actual-reversed", last)

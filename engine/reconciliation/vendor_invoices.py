@@ -1,4 +1,5 @@
-"""The facts of a vendor invoice line: its project is on its pending row, its voucher and rate are on its header.
+"""The facts of a vendor invoice line: its project is on the project row of its pending line, its voucher and rate are
+on its header. Finance deletes pending rows; where none was ever seen, the Dataverse line has the project.
 
 Rules: `docs/domain/documents.md` §2.
 """
@@ -6,7 +7,7 @@ Rules: `docs/domain/documents.md` §2.
 from engine.chains.records import Row
 from engine.events.facts import Evidence
 from engine.reconciliation.chain_facts import DocumentFacts, Stop
-from engine.reconciliation.documents import Awaited
+from engine.reconciliation.documents import Awaited, Cause
 from engine.reconciliation.kinds import VENDOR_INVOICE_LINE
 
 
@@ -21,6 +22,22 @@ class InvoiceLineFacts(DocumentFacts):
         return self.pending
 
     @property
+    def transaction_id(self) -> str | None:
+        """The transaction id on the project row; without that row, the one under which Dataverse has the line."""
+        if self.pending is not None:
+            return self.pending["transaction_id"]  # type: ignore[no-any-return]
+        return self.record["external_id"] if self.record is not None else None
+
+    @property
+    def without_project_row(self) -> bool:
+        """Return True if its pending line was seen without a project row, which Finance writes with it.
+
+        Not for a line of a purchase order, whose project is on the purchase line.
+        """
+        lines = self.pending_lines
+        return bool(lines) and self.pending is None and all(row["purchase_line"] is None for row in lines)
+
+    @property
     def rate_row(self) -> Row | None:
         """The invoice header in Finance."""
         return self.header
@@ -32,8 +49,11 @@ class InvoiceLineFacts(DocumentFacts):
 
     @property
     def project_company(self) -> str | None:
-        """The project company on the pending row."""
-        return self.pending["project_company"] if self.pending is not None else None
+        """The project company on the project row; without that row, the company of the project in Dataverse."""
+        if self.pending is not None:
+            return self.pending["project_company"]  # type: ignore[no-any-return]
+        project = self.project_row
+        return project.company if project is not None else None
 
     @property
     def entered_amount(self) -> int | None:
@@ -60,13 +80,13 @@ class InvoiceLineFacts(DocumentFacts):
         """Always False: only posted lines exist."""
         return False
 
-    def cancellation(self, record: Row) -> Evidence | None:
+    def withdrawal(self, record: Row) -> tuple[Cause, Evidence] | None:
         """Return the event that cancelled the record or its invoice; None if both are active."""
         header = self.dataverse_header
         if record["state"] != "inactive" and header is not None:
             cancelled = header["status"] == "cancelled" or header["state"] == "inactive"
-            return header.evidence("status", "state") if cancelled else None
-        return super().cancellation(record)
+            return ("cancelled-in-dataverse", header.evidence("status", "state")) if cancelled else None
+        return super().withdrawal(record)
 
     def unapproved(self, record: Row) -> Stop | None:
         """Return the reason by the status of the Dataverse header; None if it is confirmed."""

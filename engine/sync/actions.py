@@ -14,6 +14,7 @@ from engine.events.facts import row_id_of
 from engine.reconciliation.documents import Document
 from engine.reconciliation.explanations import CAUSES
 from engine.reconciliation.kinds import KINDS
+from engine.sync.refusals import REFUSALS, Reason, applies
 
 Action = Literal["export", "approval", "confirmation", "resend", "import", "posting", "journal"]
 """The names of the actions in `SYNC_ACTIONS`."""
@@ -143,7 +144,6 @@ SKIPPED: Final[Mapping[str, str]] = {
     "feed-silent": "Restore the feed of the missing step first: it is silent.",
     "not-read-yet": ("Wait until the changed rows of the missing step are read: the missing row may be among them."),
     "posting-not-permitted": "Post the journal in Finance, or permit Sync to post it with TIEOUT_SYNC_POSTS.",
-    "rejected-or-recalled": "Ask its owner to submit it again: it was rejected or recalled in Dataverse.",
     "record-unknown": "Check the document in Dataverse: its record is not known here.",
     "header-unknown": (
         "Check the invoice in Dataverse: its line has no known header, so the invoice may be incomplete."
@@ -151,8 +151,10 @@ SKIPPED: Final[Mapping[str, str]] = {
     "all-arrived": "No action: all its cost actuals have reached Finance.",
     "in-progress": "It is within its normal processing time: the missing step may still arrive automatically.",
     "error-without-journal": "Run the process in Finance: the error names no journal.",
+    "dual-write-error": "Correct the cause in the message, then sync the document: dual-write cannot be started alone.",
     "journal-of-error-unknown": "Run the process in Finance: the journal of the error is unknown.",
     "company-of-error-unknown": "Run the process in Finance: the company of the error is unknown.",
+    **REFUSALS,
 }
 """Why Sync skips a document or an error, by code: usually the action that a person must take."""
 
@@ -191,15 +193,23 @@ class Task(msgspec.Struct, frozen=True):
 
 
 def step_for(
-    document: Document, cause: str | None, rows: Sequence[Row], *, posting_permitted: bool = False
+    document: Document,
+    cause: str | None,
+    rows: Sequence[Row],
+    *,
+    refused: Reason | None = None,
+    posting_permitted: bool = False,
 ) -> Step | Skipped | None:
     """Return the step for a document with this cause (as shown, `engine.reconciliation.grace`), given the rows of its
     chain.
 
-    None if nothing needs to be done. Journals are posted only if permitted.
+    None if nothing needs to be done. `refused` is the reason to leave it alone (`engine.sync.refusals`), if any.
+    Journals are posted only if permitted.
     """
     if document.position not in ("missing-actual", "missing-journal-line") or cause is None:
         return None
+    if refused is not None and applies(refused, cause):
+        return skipped(refused)
     company = document.company or ""
     match cause:
         case "not-synced-to-dataverse":
@@ -235,6 +245,8 @@ def step_for_error(
             return Step("import", company, {"company": company})
         case "integration-journal-posting" if subject is not None:
             return _posting_step(company, subject, posting_permitted)
+        case "dual-write":
+            return skipped("dual-write-error")
     return skipped("error-without-journal")
 
 
@@ -248,8 +260,6 @@ def _approval_step(document: Document, rows: Sequence[Row]) -> Step | Skipped:
     kind = KINDS[document.kind]
     if kind.approval == "approval":
         for row in _of(rows, kind.record_role):
-            if row["status"] in ("rejected", "recall-requested"):
-                return skipped("rejected-or-recalled")
             record = row_id_of(row.id)
             return Step("approval", record, {kind.approval_parameter: record})
         return skipped("record-unknown")

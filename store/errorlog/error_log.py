@@ -99,6 +99,14 @@ def entries(connection: Connection, query: ErrorQuery, now: int) -> Iterator[Err
             return
 
 
+def current_of(connection: Connection, subjects: Iterable[Subject], now: int) -> list[ErrorEntry]:
+    """Return the current errors of these subjects, newest first."""
+    keys = (subject.key for subject in subjects)
+    found = [error for chunk in chunks(keys, AT_ONCE) for error in newest_of(connection, chunk).values()]
+    current = [entry for entry in with_status(connection, found, now) if entry.current] if found else []
+    return sorted(current, key=lambda entry: recency(entry.message), reverse=True)
+
+
 # --- which errors ----------------------------------------------------------------------------------------------------
 
 

@@ -85,6 +85,7 @@ STATE_TABLES: Final[Mapping[str, StateTable]] = {
     "cursor": StateTable(tables.cursors),
     "alert": StateTable(tables.alerts, {"until": 0}, json_columns=("detail",)),
     "deletion": StateTable(tables.deletions),
+    "ledger-balance": StateTable(tables.ledger_balances),
     "setting": StateTable(tables.settings, name_prefixes=(APPLIED, JOB_DAYS, PIN)),
 }
 """State tables by kind, the first part of a record key. Adding a table or removing a column needs a migration that

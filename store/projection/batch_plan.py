@@ -17,6 +17,7 @@ from engine.events.facts import UNDATED, Change, Heartbeat, ProcessMessage
 from engine.events.notices import RereadRequest
 from engine.mapping.compiler import EntityMap
 from engine.reconciliation.documents import Chain, Document, Finding, Posting
+from engine.reconciliation.unlinked_actuals import tokens_of_actual
 from engine.serialization import document_json
 from engine.sync.attempts import Request
 from store.operational.pins import setting_name
@@ -147,6 +148,7 @@ def plan_batch(
     _plan_records(plan)
     _plan_decisions(plan, rows)
     _plan_reference_findings(plan)
+    _plan_ledger_entries(plan)
     _plan_heartbeats(plan, batch.heartbeats, sources)
     plan.delete(tables.inbox, ["id"], [(command,) for command in sorted(set(batch.applied_commands))])
     _plan_messages(plan, batch.messages)
@@ -200,6 +202,7 @@ def _plan_decisions(plan: Plan, rows: ReadYourWrites) -> None:
         ((chain, after.findings) for chain, after in new.items()),
     )
     _plan_unsynced(plan, old, new)
+    _plan_unlinked(plan, old, new)
     old_documents, new_documents = _documents(old), _documents(new)
     _plan_documents(plan, new, old_documents, new_documents)
     plan.chain_bodies = {**projection.old_chains, **bodies}
@@ -367,6 +370,20 @@ def _plan_reference_findings(plan: Plan) -> None:
     _plan_findings(plan, stale, findings)
 
 
+def _plan_ledger_entries(plan: Plan) -> None:
+    """Write the entries of the ledger that changed, and delete those that are none of the integration accounts."""
+    entries, created = plan.projection.ledger_entries, plan.projection.created
+    rows = sorted(msgspec.structs.astuple(entry) for entry in entries.values() if entry is not None)
+    plan.insert(tables.ledger_entries, [row for row in rows if row[0] in created])
+    plan.upsert(tables.ledger_entries, [row for row in rows if row[0] not in created])
+    # A new row has none yet.
+    plan.delete(
+        tables.ledger_entries,
+        ["key"],
+        [(key,) for key, entry in sorted(entries.items()) if entry is None and key not in created],
+    )
+
+
 def _plan_unsynced(plan: Plan, old: Mapping[str, Chain], new: Mapping[str, Chain]) -> None:
     plan.delete(tables.unsynced, ["chain"], [(chain,) for chain, before in old.items() if before.unsynced])
     plan.insert(
@@ -375,6 +392,19 @@ def _plan_unsynced(plan: Plan, old: Mapping[str, Chain], new: Mapping[str, Chain
             (chain, item.company, item.currency or "", item.records, item.amount)
             for chain, after in new.items()
             for item in after.unsynced
+        ],
+    )
+
+
+def _plan_unlinked(plan: Plan, old: Mapping[str, Chain], new: Mapping[str, Chain]) -> None:
+    plan.delete(tables.unlinked_actuals, ["chain"], [(chain,) for chain, before in old.items() if before.unlinked])
+    plan.insert(
+        tables.unlinked_actuals,
+        [
+            (chain, token, actual.key, actual.currency, actual.category)
+            for chain, after in new.items()
+            for actual in after.unlinked
+            for token in tokens_of_actual(actual)
         ],
     )
 

@@ -10,15 +10,18 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from engine.chains import links
+from engine.chains import counterparts, links
 from engine.chains.families import Family, Group, Lineage, families, parent_prefixes
 from engine.chains.records import Record, Row, first_record, merge, record_key
 from engine.chains.references import Directory
 from engine.events.facts import Change
 from engine.mapping.compiler import EntityMap, Maps
 from engine.reconciliation import findings as checks
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.documents import Chain, Finding
 from engine.reconciliation.evaluate import evaluate
+from engine.reconciliation.ledger_accounts import NO_ACCOUNTS, LedgerAccounts
+from engine.reconciliation.ledger_entries import LedgerEntry, ledger_entry
 from store.projection.projection_cache import ProjectionCache
 from store.projection.read_your_writes import ReadYourWrites
 
@@ -61,6 +64,9 @@ EVERY_CHAIN: Final = "*"
 Such rows change a few times a year, so no link to them is stored: every chain is re-evaluated, in chunks.
 """
 
+EVERY_LEDGER_ENTRY: Final = "$"
+"""Token in `recomputations` for a changed ledger or fiscal period, which any entry of the ledger may depend on."""
+
 
 class BatchProjection:
     """Projects one batch: merges changes into records, matches them into chains, re-evaluates the affected chains and
@@ -68,13 +74,22 @@ class BatchProjection:
     """
 
     def __init__(
-        self, rows: ReadYourWrites, maps: Maps, cache: ProjectionCache, companies: Collection[str] | None = None
+        self,
+        rows: ReadYourWrites,
+        maps: Maps,
+        cache: ProjectionCache,
+        companies: Collection[str] | None = None,
+        beginning: BeginningBalances = NONE,
+        accounts: LedgerAccounts = NO_ACCOUNTS,
     ) -> None:
         self.rows = rows
         self.maps = maps
         self.cache = cache
         self.companies = companies
+        self.beginning = beginning
         self.directory = cache.directory
+        self._named_accounts = accounts
+        self.accounts = accounts.with_posting_setup(self.directory.posting_setup)
         self.resident = cache.resident
         self.records: dict[str, Record] = {}
         self.absent: set[str] = set()
@@ -87,6 +102,10 @@ class BatchProjection:
         self.postponed: set[str] = set()
         self.reference_findings: list[tuple[str, list[Finding]]] = []
         """Findings of the referenced rows that changed, by record key; set by `detect`."""
+        self._settling = tuple(entity_map.prefix for entity_map in maps.of_role("pending-project"))
+        self.ledger_entries: dict[str, LedgerEntry | None] = {}
+        """Entries of the ledger to write, by record key; None for a row that is none. Set by `detect`."""
+        self._changed_entries: set[str] = set()
         self._headers = tuple(entity_map.prefix for entity_map in maps.of_role("dataverse-invoice"))
         self.references: set[str] = set()
         self._rows: dict[str, Row | None] = {}
@@ -96,7 +115,9 @@ class BatchProjection:
         self._dirty: set[str] = set()
         self._before: dict[str, Record | None] = {}
         self._to_link: set[str] = set()
+        self._to_key: set[str] = set()
         self._families: list[Group] = []
+        self._ambiguous: Mapping[str, Sequence[str]] = {}
         self._parents = tuple(parent_prefixes(maps))
 
     # --- merge -------------------------------------------------------------------------------------------------------
@@ -158,6 +179,10 @@ class BatchProjection:
         old, self.directory = self.directory, Directory(self.resident.values())
         if not self.directory.decides_like(old) and self.rows.has_chains():
             self.postponed.add(EVERY_CHAIN)
+        if not self.directory.places_entries_like(old):
+            self.accounts = self._named_accounts.with_posting_setup(self.directory.posting_setup)
+            if self.rows.has_records(entity_map.prefix for entity_map in self.maps.of_role("ledger-entry")):
+                self.postponed.add(EVERY_LEDGER_ENTRY)
 
     # --- match -------------------------------------------------------------------------------------------------------
 
@@ -172,10 +197,13 @@ class BatchProjection:
         self._include_itemised(moved | self._to_link)
         members = self._load_members()
         records = self.records
-        known = {key: record for key in sorted(members) if (record := records[key]).exists or record.trails}
+        known = {
+            key: record for key in sorted(members) if (record := records[key]).exists or record.trails or record.hidden
+        }
         present = {key: record for key, record in known.items() if record.exists}
-        groups = links.components(present, self.maps)
-        self._families = [family for family in families(groups, known, self.maps) if self._is_kept(family)]
+        joined = counterparts.join(links.components(present, self.maps), present, self.maps)
+        self._ambiguous = joined.ambiguous
+        self._families = [family for family in families(joined.chains, known, self.maps) if self._is_kept(family)]
         for family in self._families:
             for key in family.members:
                 if records[key].chain != family.members[0]:
@@ -198,7 +226,7 @@ class BatchProjection:
         if old.chain is None or not new.exists or old.former != new.former:
             return False
         before, after = old.values, new.values
-        for column in self._map(new).link_columns:
+        for column in self._map(new).key_columns:
             if before.get(column) != after.get(column):
                 return False
         self._loose.add(new.key)
@@ -223,6 +251,22 @@ class BatchProjection:
             dependents = self._dependents(tokens) - done
             self._load(dependents)
             queue = {key for key in dependents if key in self.records}
+        self._derive_keys()
+
+    def _derive_keys(self) -> None:
+        """Update the counterpart keys of the records whose links were derived: they are read through references."""
+        present = {key: record for key in sorted(self._to_key) if (record := self.records[key]).exists}
+        if not present:
+            return
+        self._load_references(present)
+        for key, record in present.items():
+            row = self.row(key)
+            keys = counterparts.keys_of(row, self) if row is not None else []
+            old = [token for token in record.joins if counterparts.is_key(token)]
+            if keys != old:
+                self._note_links(key, old, keys)
+                # Keys sort before other identity values.
+                self._modifiable(key).joins = keys + record.joins[len(old) :]
 
     def _relink(self, key: str, old: Record | None) -> set[str] | None:
         """Derive the links of one record.
@@ -235,6 +279,9 @@ class BatchProjection:
         row = links.row(record, entity_map, self.directory.owner) if record.exists else None
         self._rows[key] = row
         joins = links.joins(row) if row is not None else []
+        if row is not None and entity_map.role.counterpart:
+            self._to_key.add(key)
+            joins = [token for token in record.joins if counterparts.is_key(token)] + joins
         refers = links.refers(row) if row is not None else []
         trails = self._trails(record, entity_map, joins)
         old_refers = record.refers
@@ -254,6 +301,9 @@ class BatchProjection:
             return set()
         if old is not None and self._is_equivalent(old, record, entity_map):
             return set()
+        if entity_map.role.name == "ledger-entry":
+            self._changed_entries.add(key)
+            return set()
         return {key, *(links.pointer_to(token) for token in (*old_refers, *refers) if token[0] == "+")}
 
     def _trails(self, record: Record, entity_map: EntityMap, joins: list[str]) -> list[str]:
@@ -269,6 +319,10 @@ class BatchProjection:
             return False
         before = links.row(old, entity_map, self.directory.owner)
         after = links.row(new, entity_map, self.directory.owner)
+        if entity_map.role.name == "ledger-entry" and (
+            before.misfits or before.rounded or after.misfits or after.rounded
+        ):
+            return False  # its findings name the event
         return before == after and before.company == after.company
 
     def _note_links(self, key: str, old: list[str], new: list[str]) -> None:
@@ -329,10 +383,39 @@ class BatchProjection:
                 for token in (*self.records[key].joins, *self.records[key].trails)
                 if token[-1] == "|"
             } - families
-            if not heads:
+            keys = self._open_keys(members) - families
+            if not heads and not keys:
                 return members
-            families |= heads
-            self._include(self._family(heads))
+            families |= heads | keys
+            self._include(self._family(heads) | self._having(keys))
+
+    def _open_keys(self, members: set[str]) -> set[str]:
+        """Return the counterpart keys of these records, except in chains that had a project row and lost no link: what
+        their keys have in common with others joins nothing, now as before.
+        """
+        by_chain: dict[str | None, set[str]] = {}
+        for key in members:
+            record = self.records[key]
+            if record.joins and counterparts.is_key(record.joins[0]):
+                by_chain.setdefault(record.chain, set()).update(filter(counterparts.is_key, record.joins))
+        if not by_chain:
+            return set()
+        lost = {key for token, key in self.links_removed if token[0] not in _REFERENCES}
+        return {token for chain, keys in by_chain.items() if not self._is_settled(chain, lost) for token in keys}
+
+    def _is_settled(self, chain: str | None, lost: set[str]) -> bool:
+        """Return True if a chain had a project row before this batch and none of its records is among `lost`."""
+        body = self.old_chains.get(chain) if chain is not None else None
+        members = _decode_members(body).members if body is not None else []
+        return any(key.startswith(self._settling) for key in members) and lost.isdisjoint(members)
+
+    def _having(self, keys: set[str]) -> set[str]:
+        """Return the records that have one of these counterpart keys."""
+        if not keys:
+            return set()
+        removed = {link for link in self.links_removed if link[0] in keys}
+        records = {record for token, record in self.rows.links(keys) if (token, record) not in removed}
+        return records | {key for token, key in self.links_added if token in keys}
 
     def _include(self, members: set[str]) -> None:
         """Also evaluate the chains of these records."""
@@ -342,7 +425,7 @@ class BatchProjection:
 
     def _open_heads(self, touched: set[str]) -> set[str]:
         """Return the ids among `touched` that some record has without a company."""
-        heads = {token[: token.rindex("|") + 1] for token in touched if "|" in token}
+        heads = {token[: token.rindex("|") + 1] for token in touched if "|" in token and not counterparts.is_key(token)}
         open_heads = heads & touched
         open_heads.update(token for token, _ in self.rows.links(heads - open_heads))
         return open_heads
@@ -373,7 +456,9 @@ class BatchProjection:
         lines, differences); and the referenced rows that changed.
         """
         for family in self._families:
-            self.new_chains[family.members[0]] = evaluate(self._family_of(family), self, self.companies)
+            decided = evaluate(self._family_of(family), self, self.companies, self.beginning)
+            self.new_chains[family.members[0]] = decided
+        self._place_ledger_entries()
         self.reference_findings = list(self._find_in_references())
 
     def _family_of(self, group: Group) -> Family:
@@ -393,7 +478,16 @@ class BatchProjection:
             gone,
             any(self.records[key].trails for key in group.members),
             lambda: Lineage({key: self.records[key] for key in group.members}, self.maps, self.directory.codes),
+            {key: self._ambiguous[key] for key in group.members if key in self._ambiguous} if self._ambiguous else {},
         )
+
+    def _place_ledger_entries(self) -> None:
+        """Evaluate the entries of the ledger that changed, or whose header or main account did."""
+        rows = [row for key in sorted(self._changed_entries) if (row := self.row(key)) is not None]
+        if self.accounts:
+            self._load({token for row in rows for token in row.record.refers})
+        self.ledger_entries = dict.fromkeys(self._changed_entries)
+        self.ledger_entries.update((row.key, ledger_entry(row, self, self.accounts)) for row in rows)
 
     def _find_in_references(self) -> Iterator[tuple[str, list[Finding]]]:
         """Yield the findings of referenced rows that changed, by record key."""
@@ -406,6 +500,11 @@ class BatchProjection:
             row = self.row(key)
             if row is None or row.map.role.chained:
                 if key in self.records and not self._map(self.records[key]).role.chained:
+                    yield key, []
+                continue
+            if row.role == "ledger-entry" and not self.ledger_entries.get(key):
+                # An entry of another main account, or an unchanged one.
+                if key in self.ledger_entries:
                     yield key, []
                 continue
             yield key, checks.of_reference(row, len(lines.get(key, ())))
@@ -512,7 +611,8 @@ class BatchProjection:
                     {token for key in dependencies if (record := self.records.get(key)) for token in record.refers}
                 )
             known = {key: self.records[key] for key in own if key in self.records}
-            groups = links.components({key: present[key] for key in own if key in present}, self.maps)
+            existing = {key: present[key] for key in own if key in present}
+            groups = counterparts.join(links.components(existing, self.maps), existing, self.maps).chains
             inputs[chain] = ChainInputs(
                 rows,
                 [record for key in sorted(dependencies) if (record := self.records.get(key))],

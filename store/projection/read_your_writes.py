@@ -88,6 +88,17 @@ class ReadYourWrites:
         committed = text("SELECT 1 FROM chains LIMIT 1")
         return bool(self._uncommitted.chains) or self._connection.execute(committed).first() is not None
 
+    def has_records(self, prefixes: Iterable[str]) -> bool:
+        """Return True if a record has a key with one of these prefixes, which end in a colon."""
+        key = tables.records.c.key
+        for prefix in prefixes:
+            if any(name.startswith(prefix) for name in self._uncommitted.records):
+                return True
+            query = select_of(key).where(key >= prefix, key < prefix[:-1] + ";").limit(1)
+            if self._connection.execute(query).first() is not None:
+                return True
+        return False
+
     def links(self, tokens: Collection[str]) -> Iterator[Link]:
         """Yield the links of these tokens."""
         uncommitted = self._uncommitted

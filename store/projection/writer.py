@@ -8,11 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, nullcontext
 from typing import Final
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, false, func, insert, or_, select, update
 
 from engine.chains.records import Record
 from engine.errors import LeaseLost, StoreMismatch, StoreReplaced
-from engine.mapping.compiler import Maps
+from engine.mapping.compiler import EntityMap, Maps
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
+from engine.reconciliation.ledger_accounts import NO_ACCOUNTS, LedgerAccounts
 from store import clock
 from store.errorlog import error_log, error_states
 from store.lease import Lease
@@ -21,7 +23,7 @@ from store.operational.attempts import save_request
 from store.operational.inbox import QueuedCommand, queued_commands
 from store.operational.state_topic import APPLIED
 from store.projection.batch_plan import DecodedBatch, OffsetAdvance, Plan, ReceivedRequest, is_waiting, plan_batch
-from store.projection.batch_projection import EVERY_CHAIN, FANOUT, BatchProjection
+from store.projection.batch_projection import EVERY_CHAIN, EVERY_LEDGER_ENTRY, FANOUT, BatchProjection
 from store.projection.outgoing import Outgoing
 from store.projection.projection_cache import ProjectionCache, load_resident
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
@@ -52,7 +54,7 @@ class Writer:
     A batch may be prepared while another thread commits the previous one, once that one is staged (`stage`). `commit`
     is for one thread at a time. With `publishes` False, nothing is put into the outbox. With a `lease`, the writer
     commits only while it holds the lease. `clock` returns the time for the status of errors (microseconds since 1970
-    UTC).
+    UTC). `accounts` are the main accounts whose ledger entries are read.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class Writer:
         maps: Maps,
         companies: Collection[str] | None = None,
         *,
+        beginning: BeginningBalances = NONE,
+        accounts: LedgerAccounts = NO_ACCOUNTS,
         publishes: bool = True,
         lease: Lease | None = None,
         clock: Callable[[], int] = clock.now,
@@ -71,6 +75,8 @@ class Writer:
         self._clock = clock
         self._maps = maps
         self._companies = companies
+        self._beginning = beginning
+        self._accounts = accounts
         self._load()
 
     def _load(self) -> None:
@@ -78,7 +84,7 @@ class Writer:
         self._uncommitted = UncommittedWrites()
         self._recomputing = True
         with self._engine.begin() as connection:
-            settings = build_settings(self._maps, self._companies)
+            settings = build_settings(self._maps, self._companies, self._beginning, self._accounts)
             check_build_settings(connection, settings)
             upsert(connection, tables.settings, list(settings.items()))
             load_resident(ReadYourWrites(connection, self._uncommitted), self._maps, self._cache)
@@ -109,7 +115,7 @@ class Writer:
 
     def _projection(self, connection: Connection) -> BatchProjection:
         rows = ReadYourWrites(connection, self._uncommitted)
-        return BatchProjection(rows, self._maps, self._cache, self._companies)
+        return BatchProjection(rows, self._maps, self._cache, self._companies, self._beginning, self._accounts)
 
     def plan(self, projection: BatchProjection, batch: DecodedBatch) -> Plan:
         """Return the writes of a batch whose changes are merged, matched and detected. Call it within `projecting`."""
@@ -179,7 +185,9 @@ class Writer:
             raise
 
     def recompute(self) -> Plan | None:
-        """Re-evaluate a bounded number of documents whose references changed. Return None if none are left."""
+        """Re-evaluate a bounded number of documents and ledger entries whose references changed. Return None if none
+        are left.
+        """
         if self._stale:
             self._load()
         if not self._recomputing:
@@ -190,11 +198,12 @@ class Writer:
                 self._recomputing = False
                 return None
             every = waiting.token == EVERY_CHAIN
-            keys = (
-                _chains_after(connection, waiting.cursor)
-                if every
-                else _dependents(connection, waiting.token, waiting.cursor)
-            )
+            if every:
+                keys = _chains_after(connection, waiting.cursor)
+            elif waiting.token == EVERY_LEDGER_ENTRY:
+                keys = _records_after(connection, self._maps.of_role("ledger-entry"), waiting.cursor)
+            else:
+                keys = _dependents(connection, waiting.token, waiting.cursor)
             projection = self._projection(connection)
             (projection.relink_chains if every else projection.relink)(keys)
             projection.match()
@@ -352,6 +361,15 @@ def _dependents(connection: Connection, token: str, cursor: str) -> list[str]:
     return list(connection.execute(query.order_by(key).limit(FANOUT)).scalars())
 
 
+def _records_after(connection: Connection, entity_maps: Iterable[EntityMap], cursor: str) -> list[str]:
+    """Return the keys of the next records of these entities after `cursor`."""
+    key = tables.records.c.key
+    # A prefix ends in a colon, whose successor is the semicolon.
+    ranges = [and_(key >= entity_map.prefix, key < entity_map.prefix[:-1] + ";") for entity_map in entity_maps]
+    query = select(key).where(or_(false(), *ranges), key > cursor).order_by(key).limit(FANOUT)
+    return list(connection.execute(query).scalars())
+
+
 def _chains_after(connection: Connection, cursor: str) -> list[str]:
     """Return the ids of the next chains after `cursor`."""
     key = tables.chains.c.id
@@ -360,12 +378,24 @@ def _chains_after(connection: Connection, cursor: str) -> list[str]:
 
 _MAPS: Final = "maps"
 _COMPANIES: Final = "companies (TIEOUT_COMPANIES)"
+_BEGINNING: Final = "beginning balances (TIEOUT_BEGINNING_BALANCE)"
+_ACCOUNTS: Final = "ledger accounts (TIEOUT_EXPENSE_ACCOUNT, TIEOUT_PROCUREMENT_ACCOUNT)"
 
 
-def build_settings(maps: Maps, companies: Collection[str] | None) -> dict[str, str]:
+def build_settings(
+    maps: Maps,
+    companies: Collection[str] | None,
+    beginning: BeginningBalances = NONE,
+    accounts: LedgerAccounts = NO_ACCOUNTS,
+) -> dict[str, str]:
     """Return the settings that the rows of a store depend on besides its events, by name."""
     listed = "all" if companies is None else ", ".join(sorted(companies))
-    return {_MAPS: maps.digest, _COMPANIES: listed}
+    return {
+        _MAPS: maps.digest,
+        _COMPANIES: listed,
+        _BEGINNING: str(beginning),
+        _ACCOUNTS: accounts.as_text(),
+    }
 
 
 def check_build_settings(connection: Connection, settings: Mapping[str, str]) -> None:
@@ -373,9 +403,13 @@ def check_build_settings(connection: Connection, settings: Mapping[str, str]) ->
     kept = tables.settings.c
     rows = connection.execute(select(kept.name, kept.value).where(kept.name.in_(settings)))
     built = {row.name: row.value for row in rows}
+    if built:
+        built.setdefault(_BEGINNING, str(NONE))  # a store from before this setting
     remedies = {
         _MAPS: "put the files that it was built under in their place (TIEOUT_MAPS): a worker that runs loads them",
+        _BEGINNING: f"set TIEOUT_BEGINNING_BALANCE to those that it was built for ({built.get(_BEGINNING)})",
         _COMPANIES: f"set TIEOUT_COMPANIES to those that it was built for ({built.get(_COMPANIES)}), and start again",
+        _ACCOUNTS: f"set both to those that it was built for ({built.get(_ACCOUNTS)}), and start again",
     }
     for name, value in settings.items():
         if built.get(name, value) != value:

@@ -84,6 +84,7 @@ def _chains(connection: Connection) -> Iterator[dict[str, Any]]:
             "findings": [_finding(finding) for finding in chain.findings],
             "not_synced_to_finance": [msgspec.to_builtins(item) for item in chain.unsynced],
             "postings": [msgspec.structs.asdict(posting) for posting in chain.postings],
+            "unlinked_actuals": [msgspec.to_builtins(item) for item in chain.unlinked],
         }
 
 
@@ -98,15 +99,17 @@ def _reference_findings(connection: Connection) -> Iterator[dict[str, Any]]:
 
 
 def _rows(connection: Connection) -> Iterator[dict[str, Any]]:
-    """Yield tables derived from the chains, which must match them: documents, totals by day, links."""
+    """Yield the tables that are derived from the records, which must match them."""
     for table, name in (
         (tables.documents, "document_row"),
         (tables.totals, "total"),
         (tables.reconciliations, "reconciliation"),
         (tables.postings, "posting"),
         (tables.posting_totals, "posting_total"),
+        (tables.ledger_entries, "ledger_entry"),
         (tables.sources, "source"),
         (tables.links, "link"),
+        (tables.unlinked_actuals, "unlinked_actual"),
     ):
         order = list(table.primary_key.columns)
         for row in connection.execute(select(table).order_by(*order).execution_options(yield_per=1_000)).mappings():

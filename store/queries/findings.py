@@ -1,7 +1,7 @@
 """Findings that belong to no document: of chains without one, and of referenced rows."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -26,6 +26,27 @@ class LooseFinding(msgspec.Struct, frozen=True):
     finding: Finding
     entity: str | None
     company: str | None
+
+
+class Invoice(NamedTuple):
+    """What the lines of one posted vendor invoice have in common."""
+
+    company: str | None
+    number: str | None
+    voucher: str | None
+
+
+def invoices_with(connection: Connection, code: str) -> set[Invoice]:
+    """Return the vendor invoices that have a line with this finding."""
+    found, document = tables.findings.c, tables.documents.c
+    query = (
+        select(document.company, document.invoice, document.voucher)
+        .join(tables.documents, document.document == found.document)
+        .select_from(tables.findings)
+        .where(found.code == code, document.invoice.is_not(None))
+        .distinct()
+    )
+    return {Invoice(*row) for row in connection.execute(query)}
 
 
 def loose_findings(

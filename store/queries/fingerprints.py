@@ -20,11 +20,12 @@ _CHUNK = 500
 
 class InputFingerprint(msgspec.Struct, frozen=True):
     """The rows of a document's chain, and a digest of these rows, the rows they point to, companies, currencies,
-    calendars and settings.
+    calendars and settings. `keys` are the record keys of these rows and the rows they point to.
     """
 
     rows: list[Row]
     change: str
+    keys: frozenset[str]
 
 
 def input_fingerprints(
@@ -44,8 +45,9 @@ def input_fingerprints(
         projection = BatchProjection(rows, maps, cache)
         inputs = projection.chain_inputs(set(chains.values()))
         for key, chain in chains.items():
+            keys = frozenset(record.key for record in inputs[chain].records)
             change = blake2b(common + _evidence(inputs[chain].records), digest_size=12).hexdigest()
-            fingerprints[key] = InputFingerprint(inputs[chain].rows, change)
+            fingerprints[key] = InputFingerprint(inputs[chain].rows, change, keys)
     return fingerprints
 
 

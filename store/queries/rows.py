@@ -15,15 +15,19 @@ from engine.reconciliation.fields import DocumentField
 from engine.reconciliation.grace import Moment, in_flight, shown_cause, timed_findings
 from engine.reconciliation.settlement import SETTLED, is_settled
 from engine.serialization import document_json
+from engine.sync.refusals import Reason
+from store.errorlog.error_log import ErrorEntry
 from store.operational.attempts import Attempt, LastAttempt, last_attempts
 from store.queries.grid_query import PageKey
+from store.queries.possible_matches import possible_matches
 
 
 class GridRow(msgspec.Struct, frozen=True):
     """A document with the values that depend on the time of reading, and its sync attempts.
 
     `last_retried` is the time of the last attempt (microseconds since 1970 UTC) and `attempts` the number of attempts
-    in the current attempt cycle; both are None if no sync was ever requested.
+    in the current attempt cycle; both are None if no sync was ever requested. `matches` are the actuals without a
+    document, by record key, that may be its cost.
     """
 
     document: Document
@@ -32,6 +36,7 @@ class GridRow(msgspec.Struct, frozen=True):
     timed: tuple[str, ...]
     last_retried: int | None = None
     attempts: int | None = None
+    matches: frozenset[str] = frozenset()
 
     @property
     def status(self) -> str:
@@ -47,8 +52,9 @@ class GridRow(msgspec.Struct, frozen=True):
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """The codes of the findings, with those that depend on the time of reading."""
-        return tuple(sorted({*self.document.findings, *self.timed}))
+        """The codes of the findings, with those that depend on the time of reading and on other chains."""
+        matched = ("possible-match",) if self.matches else ()
+        return tuple(sorted({*self.document.findings, *self.timed, *matched}))
 
     def value(self, field: DocumentField) -> Any:
         """Return the value of a field at the time of reading."""
@@ -84,29 +90,40 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class ChainView(msgspec.Struct, frozen=True):
-    """A document with the records and findings of its chain, and every sync attempt, newest first."""
+    """A document with the records and findings of its chain, every sync attempt, newest first, and the current errors
+    that name it.
+
+    `refused` is the reason why Sync leaves the document alone, if its cause has one (`engine.sync.refusals`).
+    """
 
     row: GridRow
     chain: str
     records: list[Record]
     findings: list[Finding]
     attempts: list[Attempt] = []
+    refused: Reason | None = None
+    errors: list[ErrorEntry] = []
 
 
 def rows_of(connection: Connection, documents: Sequence[Document], moment: Moment, end_of_today: int) -> list[GridRow]:
     """Return the rows of documents. `end_of_today` is in microseconds since 1970 UTC."""
     attempts = last_attempts(connection, [document.document for document in documents])
-    never = LastAttempt(None, None)
+    matches = possible_matches(connection, documents)
     return [
         GridRow(
             document,
             shown_cause(document, moment),
             in_flight(document, moment),
             timed_findings(document, end_of_today),
-            *msgspec.structs.astuple(attempts.get(document.document, never)),
+            *_attempted(attempts.get(document.document)),
+            matches.get(document.key, frozenset()),
         )
         for document in documents
     ]
+
+
+def _attempted(last: LastAttempt | None) -> tuple[int | None, int | None]:
+    return (None, None) if last is None else (last.last_at, last.made)
 
 
 def end_of_day(today: date | None, now: datetime) -> int:

@@ -2,22 +2,23 @@
 waits for the writer.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from sqlalchemy import Connection, Engine, select, text
 
-from engine.calendar import Company, Window, default_window, present_time
+from engine.calendar import Company, Window, default_window, present_time, zone_of
 from engine.chains.records import Record
 from engine.chains.references import Directory
+from engine.errorlog.about_documents import subjects_of
 from engine.errorlog.known_messages import recognise
 from engine.errorlog.posting_periods import AUTOMATIC, advice
+from engine.errorlog.prevalidation import Prevention
 from engine.errors import NotFound, QueryError
-from engine.events.facts import ProcessMessage, microseconds
+from engine.events.facts import ProcessMessage, microseconds, row_id_of
 from engine.events.notices import UnreadRows
 from engine.mapping.compiler import Maps
 from engine.reconciliation.account import PartName
@@ -25,7 +26,9 @@ from engine.reconciliation.documents import Document
 from engine.reconciliation.grace import Moment
 from engine.reconciliation.invoice_proposals import Proposal
 from engine.reconciliation.kinds import Kind
+from engine.reconciliation.unlinked_actuals import possible_match
 from engine.sync.attempts import Sync
+from engine.sync.refusals import Reason
 from engine.texts import Translate, english
 from store.errorlog import error_log
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
@@ -54,6 +57,8 @@ from store.queries.fingerprints import InputFingerprint, input_fingerprints
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import Group, GroupBy, TotalsByCurrency
 from store.queries.invoice_proposals import waiting_proposals
+from store.queries.left_alone import refusals
+from store.queries.prevalidation import prevention
 from store.queries.rows import ChainView, GridRow, Page, end_of_day, rows_of
 from store.queries.summary import Summary, summarise
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage
@@ -68,7 +73,8 @@ class Reader:
     """Opens snapshots of a store.
 
     `maps` are the maps to read by, or a function that finds them in the store (`tieout.worker.maps_in_force`). `today`
-    is the simulated date, or None for the date in the time zone of the company. `clock` returns the current time.
+    is the simulated date, or None for the date in the time zone of the company. `delayed` is what waits for rows of
+    asynchronous maps (`engine.reconciliation.asynchronous`). `clock` returns the current time.
     """
 
     def __init__(
@@ -77,11 +83,13 @@ class Reader:
         maps: Maps | Callable[[Connection], Maps],
         *,
         today: date | None = None,
+        delayed: frozenset[str] = frozenset(),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
         self._maps = maps
         self._today = today
+        self._delayed = delayed
         self._clock = clock
 
     @contextmanager
@@ -91,17 +99,20 @@ class Reader:
             connection = dialect_of(connection).for_snapshot(connection)
             with connection.begin():
                 maps = self._maps if isinstance(self._maps, Maps) else self._maps(connection)
-                yield Snapshot(connection, maps, self._today, self._clock())
+                yield Snapshot(connection, maps, self._today, self._clock(), self._delayed)
 
 
 class Snapshot:
     """Queries that are all answered from one state of the store."""
 
-    def __init__(self, connection: Connection, maps: Maps, today: date | None, now: datetime) -> None:
+    def __init__(
+        self, connection: Connection, maps: Maps, today: date | None, now: datetime, delayed: frozenset[str]
+    ) -> None:
         self._connection = connection
         self._maps = maps
         self._today = today
         self.now = now
+        self._delayed = delayed
         self._state: ProjectionCache | None = None
         self._companies: list[str] | None = None
         self._window_totals: dict[tuple[str, Window], TotalsByView] = {}
@@ -149,10 +160,7 @@ class Snapshot:
 
     def zone(self, company: Company) -> tzinfo:
         """Return the time zone of the company, or UTC if unknown."""
-        try:
-            return ZoneInfo(company.time_zone) if company.time_zone else UTC
-        except (ZoneInfoNotFoundError, ValueError):
-            return UTC
+        return zone_of(company) or UTC
 
     @property
     def present(self) -> datetime:
@@ -190,7 +198,7 @@ class Snapshot:
 
             unread = {waiting.entity: waiting.since for waiting in self.unread_rows()}
             now = None if self._today is not None else microseconds(self.now)
-            self._moment = Moment(now, until, observed, unread)
+            self._moment = Moment(now, until, observed, unread, self._delayed)
         return self._moment
 
     def _observed(self, entity: str) -> bool:
@@ -389,13 +397,33 @@ class Snapshot:
         records = sorted((_decode_record(row.body) for row in found), key=lambda record: record.key)
         (row,) = self._grid_rows([document_of(body, key)])
         attempts = attempts_of(self._connection, row.document.document)
-        return ChainView(row, chain.id, records, list(chain.findings), attempts)
+        findings = list(chain.findings)
+        if row.matches:
+            findings.append(possible_match(row.document, row.matches))
+        reason = self.refusals([row], self.input_fingerprints([row.document], "")).get(key)
+        return ChainView(row, chain.id, records, findings, attempts, reason, self._errors_about(row.document, records))
+
+    def _errors_about(self, document: Document, records: Collection[Record]) -> list[ErrorEntry]:
+        """Return the current errors about a document or a row of its chain."""
+        entities = self._maps.entities
+        lines = [
+            row_id_of(record.id)
+            for record in records
+            if record.entity in entities and entities[record.entity].role.name == "journal-line"
+        ]
+        subjects = subjects_of(document, records, lines)
+        found = error_log.current_of(self._connection, subjects, microseconds(self.present))
+        return [self._advised(entry, english) for entry in found]
 
     # --- sync ------------------------------------------------------------------------------------
 
     def input_fingerprints(self, documents: Collection[Document], settings: str) -> dict[str, InputFingerprint]:
         """Return the input fingerprints of documents by key. `settings` are those that the calls depend on."""
         return input_fingerprints(self._connection, self._maps, documents, settings)
+
+    def refusals(self, rows: Collection[GridRow], inputs: Mapping[str, InputFingerprint]) -> dict[str, Reason]:
+        """Return why Sync leaves documents alone, by key; nothing for the others. `inputs` are theirs, by key."""
+        return refusals(self._connection, rows, {key: one.keys for key, one in inputs.items()}, self.moment)
 
     def syncs(
         self, documents: Sequence[str] | None = None, *, action: str | None = None, without_done: bool = False
@@ -467,6 +495,10 @@ class Snapshot:
         company = self.directory.company(entry.message.company)
         added = advice(known.code, known.parameters["date"], company, translate)
         return msgspec.structs.replace(entry, advice=added)
+
+    def prevention(self, company: str | None = None) -> Prevention | None:
+        """Return what Project actuals prevalidation would have prevented, by the current errors; None if nothing."""
+        return prevention(self._connection, self._maps, company, microseconds(self.present))
 
     def projects_of_journals(self, company: str, journals: Collection[str]) -> dict[str, list[str]]:
         """Return, by journal, the projects of its documents that wait to be posted."""

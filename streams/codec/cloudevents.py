@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from engine.errorlog.about_documents import DUAL_WRITE, row_named
 from engine.errors import Rejected
 from engine.events.facts import PROCESSES, Change, Evidence, Fact, Heartbeat, ProcessMessage, Source, row_id
 from engine.mapping.compiler import COMPANY
@@ -39,7 +40,7 @@ class RowData(msgspec.Struct, gc=False):
 
 
 class ProcessData(msgspec.Struct, gc=False):
-    """What a process in Finance reports."""
+    """What a process in Finance, or dual-write, reports."""
 
     process: str
     run: str
@@ -269,13 +270,14 @@ def _process(event: Process, evidence: Evidence) -> ProcessMessage:
     if data.process not in PROCESSES:
         raise Rejected(f"unknown process {excerpt(data.process)} at $.data.process; known are {', '.join(PROCESSES)}")
     company = data.company.strip().upper() if data.company else None
+    by_row = data.process == DUAL_WRITE
     return ProcessMessage(
         _STAGES[type(event)],
         data.process,
         data.run,
         company or None,
-        tuple(data.scope),
-        data.subject,
+        tuple(filter(None, map(row_named, data.scope))) if by_row else tuple(data.scope),
+        row_named(data.subject, data.text) if by_row else data.subject,
         data.text,
         evidence,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commandline import TODAY, Tieout, ended, error_text, ingest_and_project
-from tests.support.ingest_lines import json_lines, process_message, started_run
+from tests.support.ingest_lines import json_lines, posted_expense, process_message, row_change, started_run
 
 
 @pytest.mark.requirement("R50", "R51")
@@ -207,3 +207,34 @@ def test_a_retry_says_which_errors_and_needs_the_two_systems(
     assert "name the errors" in demonstrated("errors", "retry").err
     monkeypatch.setenv("TIEOUT_SYNC_POSTS", "true")
     assert "TIEOUT_FINANCE and TIEOUT_DATAVERSE" in demonstrated("errors", "retry", "--all", "--yes").err
+
+
+@pytest.mark.requirement("R51")
+def test_the_list_ends_with_what_prevalidation_would_have_prevented(tieout: Tieout) -> None:
+    line = row_change("ProjAdvancedJournalLine", "5637144582", ExtendedCost="1234.50", CostCurrency="USD", Status=1)
+    error = process_message("Unable to write data to entity msdyn_actuals", "e1", subject="5637144582")
+    error["value"]["data"]["process"] = "integration-journal-posting"
+    ingest_and_project(tieout, json_lines(line, error))
+    advice = "It would have prevented 1 line: 1,234.50 USD."
+    assert advice in tieout("errors", "--company", "USPM").out
+    assert "turn on Project actuals prevalidation in Finance" in tieout("errors").out
+    assert [line["code"] for line in tieout("errors", "--json").lines] == ["ACTUAL_NOT_WRITTEN"]
+    assert tieout("errors", "delete", "--all", "--why", "rolled back", "--yes").code == 0
+    assert "prevalidation" not in tieout("errors").out
+
+
+@pytest.mark.requirement("R50", "R51")
+def test_an_error_of_dual_write_is_told_with_the_document_that_it_names(tieout: Tieout) -> None:
+    text = "Unable to write data to entity msdyn_expenses. Unable to lookup uoms with values {TST}."
+    error = process_message(text, "e1", subject="000123")
+    error["value"]["data"] |= {"process": "dual-write", "run": "msdyn_expenses"}
+    ingest_and_project(tieout, json_lines(posted_expense("000123"), posted_expense("000124"), error))
+    (found,) = tieout("errors", "--process", "dual-write", "--json").lines
+    (document,) = tieout("chain", "USPM/000123", "--json").lines
+    assert document["errors"] == [found]
+    told = tieout("chain", "USPM/000123").out
+    assert "Error: DW_UNIT_MISSING (dual-write, 2025-01-08T10:00:00Z)" in told
+    assert text in told
+    assert "do not post or enter it again" in " ".join(told.split())
+    assert tieout("chain", "USPM/000124", "--json").lines[0]["errors"] == []
+    assert "dual-write cannot be started alone" in tieout("errors", "retry", "--all", "--dry-run", "--json").out

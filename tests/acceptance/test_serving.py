@@ -170,8 +170,17 @@ def test_a_record_leads_to_its_form_where_the_settings_say_where_its_system_is(
         r'href="https://org.crm4.dynamics.com/main.aspx\?pagetype=entityrecord&amp;etn=msdyn_expense&amp;id=[-0-9a-f]{36}"',
         page,
     )
-    assert "https://contoso.operations.dynamics.com/?mi=SysTableBrowser&amp;TableName=TrvExpTrans&amp;cmp=USPM" in page
+    assert re.search(
+        r'href="https://contoso.operations.dynamics.com/\?mi=action:McpDeepLinkNavigator&amp;tableName=TrvExpTrans&amp;'
+        r'filters=%5B%7B%22f%22%3A%22RecId%22%2C%22op%22%3A%22Is%22%2C%22v%22%3A%22\d+%22%7D%5D&amp;cmp=USPM"',
+        page,
+    )
+    assert "Open in Finance" in page
     assert "unsaid" not in page
+    with started(*role, folder=tmp_path, **store, **places, **secrets, TIEOUT_FINANCE_LINKS="table") as (_, address):
+        page = httpx.get(f"{address}USPM/document/USPM-PT000487").text
+    assert "https://contoso.operations.dynamics.com/?mi=SysTableBrowser&amp;TableName=TrvExpTrans&amp;cmp=USPM" in page
+    assert "Open table in Finance (system administrators only)" in page
     with started(*role, folder=tmp_path, **store) as (_, address):
         assert "main.aspx" not in httpx.get(f"{address}USPM/document/USPM-PT000487").text
 

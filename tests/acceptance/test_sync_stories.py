@@ -1,13 +1,14 @@
 """From pressing Sync to the account being clear, against both systems simulated."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
 from engine.sync.actions import Skipped, Step
 from engine.sync.attempts import ATTEMPTS_MAX
 from tests.support.desks import Desk
-from tests.support.stores import MAPS
+from tests.support.history_events import BEGINNING, finance, row_event
+from tests.support.stores import MAPS, Event
 from tests.support.workspace import posted_expense
 from tieout.presenters import chain_json
 from tieout.simulator.pair import InjectedFault
@@ -29,7 +30,10 @@ def test_of_the_4_000_of_the_screenshot_all_is_sent_again_but_what_is_a_persons(
     assert desk.tiles()["expense_missing_actuals"] == ("1000.00", 10)
     assert desk.tiles()["vendor_invoice_missing_actuals"] == ("0.00", 0)
     left = [one for one in desk.plan().documents if one.row.document.position == "missing-actual"]
-    assert {one.row.cause for one in left} == {"not-approved", "actual-reversed", "cancelled-in-dataverse"}
+    assert {one.row.cause for one in left} == {
+        *("actual-reversed", "cancelled-in-dataverse"),
+        *("rejected-in-dataverse", "recalled-in-dataverse"),
+    }
     assert all(isinstance(one.step, Skipped) for one in left)
 
 
@@ -60,6 +64,91 @@ def test_sync_leaves_alone_what_may_rest_on_rows_that_were_not_read_yet(desk: De
     left = {one.row.document.document: one.row.cause for one in desk.plan().left}
     assert {left[name] for name, cause in before.items() if cause == "no-actual-made"} == {"not-read-yet"}
     assert desk.tiles()["expense_missing_actuals"] == ("4000.00", 40)
+
+
+INVOICE = {"InvoiceId": "TWICE-1", "InvoiceDate": "2025-01-08"}
+
+
+def posted_invoice(hour: int, *transactions: str) -> list[Event]:
+    """The events of a posted vendor invoice, a line for each transaction id."""
+    header = {"InvoiceAccount": "USPM-000011", "LedgerVoucher": "V-TWICE"}
+    steps = [finance("VendInvoiceJour", "901", "USPM", **INVOICE, **header)]
+    for number, transaction in enumerate(transactions, 1):
+        amount = {"LineAmount": f"{number}00.00", "CurrencyCode": "USD", "LineNum": str(number)}
+        project = {"ProjId": "P-001000-D", "ProjTransId": transaction, "VendInvoiceInfoLineRefRecId": 930 + number}
+        steps += [
+            finance("VendInvoiceTrans", f"91{number}", "USPM", **INVOICE, **amount, SourceDocumentLine=920 + number),
+            finance("VendInvoiceInfoLine", f"93{number}", "USPM", SourceDocumentLine=920 + number),
+            finance("VendInvoiceInfoLine_Project", f"94{number}", "USPM", **project),
+        ]
+    return [row_event(step, number, BEGINNING + timedelta(hours=hour)) for number, step in enumerate(steps)]
+
+
+@pytest.mark.requirement("R10", "R42")
+def test_an_invoice_with_a_line_whose_link_is_ambiguous_is_not_exported_for_its_other_lines(desk: Desk) -> None:
+    desk.also(posted_invoice(0, "TWICE-A", "TWICE-B", "TWICE-C"))
+    (task,) = [task for task in desk.plan().tasks if "USPM/TWICE-A" in task.documents]
+    assert (task.action, len(task.documents)) == ("export", 3)
+    desk.also(posted_invoice(1, "TWICE-A", "TWICE-B", "TWICE-B"))
+    assert not [task for task in desk.plan().tasks if "TWICE-1" in task.subject]
+    left = {
+        one.row.document.document: one.step.code
+        for one in desk.plan().left
+        if one.row.document.invoice == "TWICE-1" and isinstance(one.step, Skipped)
+    }
+    assert left == {
+        "USPM/TWICE-A": "invoice-left-alone",
+        "USPM/TWICE-B": "ambiguous-link",
+        "USPM/913": "ambiguous-link",
+    }
+
+
+@pytest.mark.requirement("R42")
+def test_a_pair_that_would_create_a_second_cost_is_never_made_to(desk: Desk) -> None:
+    """Dataverse has the actual of an expense without its source document, so approving the expense makes another."""
+    waiting = next(
+        one
+        for one in desk.plan().documents
+        if one.row.cause == "no-actual-made" and one.row.document.kind == "expense" and isinstance(one.step, Step)
+    )
+    assert isinstance(waiting.step, Step)
+    document, expense = waiting.row.document, waiting.step.subject
+    tables = desk.site.pair.tables
+    row, project, currency = (
+        tables.first(entity, column, value or "")
+        for entity, column, value in (
+            ("cdm_company", "cdm_companycode", document.company),
+            ("msdyn_project", "assumed_projectnumber", document.project),
+            ("transactioncurrency", "isocurrencycode", document.currency),
+        )
+    )
+    assert row is not None
+    assert project is not None
+    assert currency is not None
+    unlinked = {
+        "msdyn_transactiontypecode": 192350000,
+        "msdyn_amount": "100.00",
+        "msdyn_accountingdate": document.date,
+        "transactioncurrencyid": {"entity": "transactioncurrency", "id": currency.id, "name": None},
+        "msdyn_project": {"entity": "msdyn_project", "id": project.id, "name": None},
+        "assumed_owningcompany": {"entity": "cdm_company", "id": row.id, "name": None},
+    }
+    actual = "0a110000-0000-4000-8000-000000000001"
+    desk.site.pair.write("msdyn_actual", actual, unlinked)
+    desk.arrive()
+    (left,) = [one for one in desk.plan().left if one.row.document.key == document.key]
+    assert isinstance(left.step, Skipped)
+    assert left.step.code == "possible-match"
+    desk.sync()
+    assert desk.ask(document.document) == []
+    assert desk.status_of(document.document) == "missing-actual: no-actual-made"
+    assert desk.site.rows("msdyn_actual", lambda found: found.lookup("assumed_sourcedocument") == expense) == []
+    # Once the actual has its document, it is followed and nothing is approved again.
+    source = {"entity": "msdyn_expense", "id": expense, "name": None}
+    desk.site.pair.write("msdyn_actual", actual, {"assumed_sourcedocument": source})
+    desk.arrive()
+    assert "no-actual-made" not in desk.status_of(document.document)
+    assert document.key not in {one.row.document.key for one in desk.plan().documents if isinstance(one.step, Step)}
 
 
 @pytest.mark.requirement("R40")

@@ -20,7 +20,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 from starlette.applications import Starlette
 
-from engine.reconciliation.explanations import FINDINGS
+from engine.reconciliation.finding_texts import FINDINGS
 from engine.sync.attempts import SECOND, Request, SyncRun
 from engine.sync.general_journals import task_of
 from store.operational.attempts import SqlAttempts

@@ -64,7 +64,7 @@ def test_what_a_grid_shows_is_previewed_confirmed_and_synced_and_the_tile_falls(
     expect(shown).to_contain_text("16 to Finance, 14 to Dataverse")
     expect(shown).to_contain_text("10 documents 1,000.00 USD")
     expect(shown).to_contain_text("Find out why it was reversed in Dataverse")
-    expect(shown).to_contain_text("Ask its owner to submit it again: it was rejected or recalled in Dataverse.")
+    expect(shown).to_contain_text("Ask its owner to correct and resubmit it")
     assert site.called(*ACTIONS) == []
     assert violations(page) == []
     start(page)

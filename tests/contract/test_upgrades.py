@@ -27,6 +27,9 @@ COLUMNS = (
 )
 
 
+ACCOUNT_COLUMNS = ("booked", "cleared", "exchange_difference")
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.containers)])
 def engine(request: pytest.FixtureRequest) -> Engine:
     store: Engine = request.getfixturevalue(f"{request.param}_store")
@@ -34,7 +37,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def make_older(connection: Connection) -> None:
-    """Take away what 0009 fills, and what 0010 to 0019 make."""
+    """Take away what 0009 fills, and what 0010 to 0022 make."""
     take_state_away(connection)
     tables.error_states.drop(connection)
     connection.execute(text("ALTER TABLE offsets DROP COLUMN last"))
@@ -54,6 +57,13 @@ def make_older(connection: Connection) -> None:
 
 def take_state_away(connection: Connection) -> None:
     connection.execute(text("DROP INDEX ix_findings_loose"))
+    for name in ACCOUNT_COLUMNS:
+        connection.execute(text(f"ALTER TABLE documents DROP COLUMN {name}"))
+    tables.postings.drop(connection)
+    tables.posting_totals.drop(connection)
+    tables.unlinked_actuals.drop(connection)
+    tables.ledger_entries.drop(connection)
+    tables.ledger_balances.drop(connection)
     if connection.dialect.name == "postgresql":
         connection.execute(text("DROP FUNCTION note_state CASCADE"))
         connection.execute(text("DROP FUNCTION number_state_after"))
@@ -91,7 +101,9 @@ def test_documents_of_an_older_store_get_the_columns_that_filters_ask(engine: En
     apply(writer, batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
     while writer.recompute():
         pass
-    rows = select(tables.documents).order_by(tables.documents.c.key)
+    # What documents booked and cleared is not in an older store: a replay fills it.
+    kept = [column for column in tables.documents.c if column.name not in ACCOUNT_COLUMNS]
+    rows = select(*kept).order_by(tables.documents.c.key)
     with engine.begin() as connection:
         before = connection.execute(rows).all()
         make_older(connection)
@@ -111,6 +123,8 @@ def test_an_older_store_gets_its_sums_by_cause_and_what_left_the_balance_by_day(
     writer = Writer(engine, MAPS, ("USPM",))
     apply(writer, batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
     with engine.begin() as connection:
+        # A rebuild fills the table of unlinked actuals: an older store does not know them.
+        connection.execute(tables.unlinked_actuals.delete())
         before = list(dump(connection))
         make_older(connection)
     assert migrate(engine)[0] == "0008"

@@ -73,7 +73,7 @@ class ErrorLog(RuleBasedStateMachine):
         self.events += ran(self.now, None, run.name, *sorted(scope), process=process, company=company)
         for row in self.rows:
             mine = (row.process, row.company) == (process, company)
-            if mine and (process == IMPORT or not scope or row.subject in scope):
+            if mine and (not scope or row.subject in scope):
                 row.taken.append(run)
 
     @precondition(lambda self: any(not run.ended for run in self.runs))

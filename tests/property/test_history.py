@@ -14,7 +14,7 @@ from engine.reconciliation.kinds import KINDS
 from store.proof.self_checks import totals_mismatches
 from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Reader
-from tests.support.histories import deliveries, histories
+from tests.support.histories import deliveries, histories, lookalikes
 from tests.support.history_events import COMPANIES
 from tests.support.naive_model import NaiveModel
 from tests.support.stores import TODAY, Event, canonical, project, reader
@@ -25,7 +25,7 @@ SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, Heal
 COMPARED = (
     "document", "company", "kind", "position", "excluded", "cause", "amount", "currency", "missing_actual",
     "missing_journal_line", "reconciled", "difference", "accounting_currency", "accounting", "date", "voucher",
-    "project", "category", "journal", "journal_voucher",
+    "project", "category", "journal", "journal_voucher", "possible_match",
 )  # fmt: skip
 
 KEPT: Final = Path(__file__).parents[1] / "data" / "histories"
@@ -33,10 +33,15 @@ KEPT: Final = Path(__file__).parents[1] / "data" / "histories"
 VIEWS = ("missing-actuals", "missing-journal-lines", "all", "reconciled")
 
 
+HISTORIES: Final = histories()
+
+
 @st.composite
-def delivered(draw: st.DrawFn) -> tuple[list[Event], list[Event], list[int]]:
+def delivered(
+    draw: st.DrawFn, histories: st.SearchStrategy[list[Event]] = HISTORIES
+) -> tuple[list[Event], list[Event], list[int]]:
     """A history, one way it can reach us, and the sizes of the batches it comes in."""
-    events = draw(histories())
+    events = draw(histories)
     return events, draw(deliveries(events)), draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))
 
 
@@ -85,6 +90,18 @@ def test_the_naive_model_agrees(case: tuple[list[Event], list[Event], list[int]]
             compare_company(model, questions, company)
 
 
+@pytest.mark.requirement("R9", "R10", "R11")
+@SLOW
+@given(delivered(lookalikes()))
+def test_lines_that_look_alike_are_paired_as_the_naive_model_does_in_any_order(
+    case: tuple[list[Event], list[Event], list[int]],
+) -> None:
+    events, arrived, cuts = case
+    store = project(arrived, cuts)
+    assert canonical(store) == canonical(project(events))
+    compare_company(NaiveModel(events), reader(store), "USPM")
+
+
 def compare_company(model: NaiveModel, questions: Reader, company: str) -> None:
     """Every view of both grids and the tiles, as the model has them."""
     with questions.snapshot() as asked:
@@ -112,6 +129,7 @@ def compare_company(model: NaiveModel, questions: Reader, company: str) -> None:
 
 def picked(row: dict[str, Any]) -> dict[str, Any]:
     """Return the members that both sides compute."""
+    row.setdefault("possible_match", "possible-match" in row.get("findings", ()))
     return {name: row[name] for name in COMPARED}
 
 

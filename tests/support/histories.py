@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.support.history_documents import EXPENSE, INVOICE_LINE, Plan
+from tests.support.history_documents import EXPENSE, INVOICE_LINE, Plan, vendor, vendor_guid
 from tests.support.history_events import (
     AMOUNTS,
     BEGINNING,
@@ -51,12 +51,22 @@ FAULTS = (
     "duplicated staging row", "external id corrected", "external id in another case", "header cancelled",
     "intercompany", "journal deleted", "journal line deleted", "journal line moved", "line deleted", "line re-created",
     "manual verification", "net amount", "no accounting amount", "no date", "no project", "no rate",
-    "no source document", "no transaction id", "pending rows deleted", "re-imported", "record deleted",
-    "record re-created", "rejected", "replaced", "reversed", "sales actual", "second actual", "second record",
-    "skip sync", "source document moved", "staging deleted", "status on the journal only", "transaction id changed",
+    "no source document", "no transaction id", "of a purchase order", "pending rows deleted", "pending rows unknown",
+    "project not sent",
+    "re-imported", "record deleted", "record re-created", "rejected", "replaced", "reversed", "sales actual",
+    "second actual", "second record", "skip sync", "source document moved", "staging deleted",
+    "status on the journal only", "transaction id changed",
 )  # fmt: skip
 # The faults that affect actuals and journal lines most; drawn again, so that they are frequent.
-CORRECTIONS = ("reversed", "replaced", "second actual", "sales actual", "journal line deleted", "re-imported")
+CORRECTIONS = (
+    "reversed", "replaced", "second actual", "sales actual", "journal line deleted", "re-imported",
+    "pending rows unknown",
+)  # fmt: skip
+# The faults that decide which lines of an invoice belong together.
+LOOKALIKE_FAULTS = (
+    "pending rows unknown", "pending rows unknown", "pending rows deleted", "line deleted", "record deleted",
+    "second record", "no project", "transaction id changed", "external id corrected", "project not sent",
+)  # fmt: skip
 # What can happen to one event on its way. The number is the event's place in the history, from the front.
 QUIRKS = (
     "never sent", "an hour earlier", "at the same time as the one before", "version 1", "version 2",
@@ -66,7 +76,7 @@ QUIRKS = (
 # Entities that an environment may not send at all.
 MAY_BE_UNSENT = (
     "cdm_company", "transactioncurrency", "msdyn_projectvendorinvoice", "VendInvoiceJour", "ProjAdvancedJournal",
-    "ProjAdvancedJournalLine", "ProjCDSActualsImport", "msdyn_expense", "msdyn_actual",
+    "ProjAdvancedJournalLine", "ProjCDSActualsImport", "msdyn_expense", "msdyn_actual", "account",
 )  # fmt: skip
 # For "contradicted": another value of the same column.
 CONTRADICTIONS: Columns = {
@@ -74,6 +84,7 @@ CONTRADICTIONS: Columns = {
     "msdyn_expensestatus": 192350001, "statuscode": 900000000, "ProjTransId": "000001", "ProjAdvancedJournalLine": 0,
     "msdyn_externalinvoiceline": "000001", "assumed_externalexpenseid": "000001", "LedgerVoucher": "USPM-999",
     "isocurrencycode": "EUR", "cdm_companycode": "GBPM", "msdyn_transaction1role": "Replacing",
+    "accountnumber": "V-1", "msdyn_vendorinvoicenumber": "Inv-1", "assumed_linenumber": "2", "InvoiceAccount": "V-1",
 }  # fmt: skip
 
 
@@ -85,6 +96,7 @@ def reference_data(accounting: dict[str, str], open_periods: tuple[bool, ...]) -
     steps += [
         Step("dataverse", "transactioncurrency", id_, {"isocurrencycode": code}) for code, id_ in CURRENCY_GUIDS.items()
     ]
+    steps += [Step("dataverse", "account", vendor_guid(n), {"accountnumber": vendor(n)}) for n in (1, 2)]
     ledgers = []
     for n, company in enumerate(COMPANIES, 1):
         info, ledger = rec_id(20, n), rec_id(21, n)
@@ -161,6 +173,36 @@ def histories(draw: st.DrawFn, max_documents: int = 6, *, heartbeats: bool = Tru
         if days is not None:
             events.append(heartbeat(system, BEGINNING + timedelta(days=days)))
     return events
+
+
+@st.composite
+def lookalikes(draw: st.DrawFn) -> list[Event]:
+    """Lines of one vendor invoice that differ in little, some with their pending rows, some with their lines in
+    Dataverse.
+    """
+    steps = reference_data({"USPM": "USD", "GBPM": "USD"}, (True,) * 6)
+    for number in range(1, draw(st.integers(2, 4)) + 1):
+        plan = Plan(
+            number=number,
+            kind=INVOICE_LINE,
+            company="USPM",
+            accounting="USD",
+            currency="USD",
+            amount=draw(st.sampled_from(("10.00", "20.00"))),
+            on="2025-01-08",
+            stage=draw(st.sampled_from((1, 2, 4, 5))),
+            skipped=draw(some((0, 1, 3), 1)),
+            faults=draw(some(LOOKALIKE_FAULTS, 2)),
+            borrowed=("header", *draw(some(("transaction", "source line", "pending"), 1))),
+            other=1,
+            scope="event",
+            link="lookup",
+            first_status=6,
+            line_status=0,
+            correction_stage=0,
+        )
+        steps += steps_of(plan)
+    return stamped(steps, dict(draw(st.lists(st.tuples(st.integers(0, 60), st.sampled_from(QUIRKS)), max_size=4))))
 
 
 def stamped(steps: list[Step], quirks: dict[int, str]) -> list[Event]:

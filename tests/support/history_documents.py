@@ -126,6 +126,8 @@ def expense_beginning(plan: Plan) -> list[list[Step]]:
         "ApprovalStatus": plan.first_status,
         "InterCompanyLE": other_company(plan) if plan.has("intercompany") else "",
     }
+    if plan.has("project not sent"):
+        del entered["ProjId"]
     if plan.has("net amount"):
         entered["NetTransactionAmount"] = "9.00"
     posted = {
@@ -144,13 +146,15 @@ def expense_beginning(plan: Plan) -> list[list[Step]]:
 def invoice_beginning(plan: Plan) -> list[list[Step]]:
     """Pending, posted, in Dataverse, confirmed."""
     return [
-        pending_rows(plan),
+        [] if plan.has("pending rows unknown") else pending_rows(plan),
         posted_rows(plan),
         [
             dataverse(
                 plan,
                 "msdyn_projectvendorinvoice",
                 plan.header,
+                msdyn_vendorinvoicenumber=f"inv-{plan.n('header')}",
+                msdyn_vendor=lookup("account", vendor_guid(plan.n("header"))),
                 statuscode=900000000,
                 msdyn_enableautomaticconfirmation=not plan.has("manual verification"),
             ),
@@ -160,13 +164,27 @@ def invoice_beginning(plan: Plan) -> list[list[Step]]:
     ]
 
 
+def vendor(n: int) -> str:
+    """The account of the vendor of an invoice: every second invoice is of the same one."""
+    return f"V-{n % 2}"
+
+
+def vendor_guid(n: int) -> str:
+    return guid(0xBA, n % 2 + 1)
+
+
 def pending_rows(plan: Plan) -> list[Step]:
     """The line of a pending vendor invoice, and its project."""
     pending = plan.rec_id(4, plan.n("pending"))
+    line = finance(
+        "VendInvoiceInfoLine", pending, plan.company, SourceDocumentLine=int(plan.rec_id(3, plan.n("source line")))
+    )
+    if plan.has("of a purchase order"):
+        line.columns["PurchLineRecId"] = 5637144999
+    if plan.has("project not sent") or plan.has("of a purchase order"):
+        return [line]
     return [
-        finance(
-            "VendInvoiceInfoLine", pending, plan.company, SourceDocumentLine=int(plan.rec_id(3, plan.n("source line")))
-        ),
+        line,
         finance(
             "VendInvoiceInfoLine_Project",
             plan.rec_id(5, plan.n("pending")),
@@ -200,6 +218,7 @@ def posted_rows(plan: Plan) -> list[Step]:
             plan.rec_id(6, plan.n("header")),
             plan.company,
             **invoice,
+            InvoiceAccount=vendor(plan.n("header")),
             LedgerVoucher=f"{plan.company}-{plan.number}",
             CurrencyCode=plan.currency,
             ExchRate=None if plan.has("no rate") else plan.rate,
@@ -219,6 +238,7 @@ def record_created(plan: Plan, id_: str) -> Step:
         columns["msdyn_expensestatus"] = 192350001
     else:
         columns["msdyn_vendorinvoice"] = lookup("msdyn_projectvendorinvoice", plan.header)
+        columns |= {"assumed_linenumber": "1.0", "msdyn_price": plan.amount, "msdyn_quantity": "1.0000000000"}
     step = dataverse(plan, plan.record_entity, id_, plan.company_column, **columns)
     if plan.has("company column corrected"):
         step.columns[plan.company_column] = lookup("cdm_company", COMPANY_GUIDS[other_company(plan)])
@@ -246,6 +266,7 @@ def actual_tail(plan: Plan, id_: str, n: int, amount: str, *, with_source: bool 
                 staging,
                 plan.company,
                 ActualId="{" + id_.upper() + "}",
+                ProjectId=f"p-{plan.number}",
                 Amount=amount,
                 TransactionCurrencyId=currency,
                 ProjAdvancedJournalLine=0,
@@ -281,6 +302,7 @@ def actual_created(plan: Plan, id_: str, n: int, amount: str, *, with_source: bo
         "msdyn_amount": amount,
         "transactioncurrencyid": lookup("transactioncurrency", CURRENCY_GUIDS[currency_of_actual(plan)]),
         "assumed_skipsync": plan.has("skip sync"),
+        "msdyn_accountingdate": plan.on,
     }
     if plan.has("actual in another currency with accounting amount"):
         columns["assumed_accountingamount"] = plan.booked

@@ -9,13 +9,14 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from engine.chains import links
+from engine.chains import counterparts, links
 from engine.chains.families import Family, Group, Lineage, families
 from engine.chains.records import Record, Row, merge, new_record, record_key
 from engine.chains.references import Directory
 from engine.events.facts import Change
 from engine.mapping.compiler import Maps
 from engine.reconciliation import findings
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.documents import Chain, Document, Finding
 from engine.reconciliation.evaluate import evaluate
 
@@ -23,7 +24,13 @@ from engine.reconciliation.evaluate import evaluate
 class MemoryWorld:
     """The records, chains and decisions of a set of changes."""
 
-    def __init__(self, changes: Iterable[Change], maps: Maps, companies: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        changes: Iterable[Change],
+        maps: Maps,
+        companies: Collection[str] | None = None,
+        beginning: BeginningBalances = NONE,
+    ) -> None:
         self.maps = maps
         self.records = _merge(changes, maps)
         self._rows = self._read(resident=True)
@@ -42,10 +49,14 @@ class MemoryWorld:
                 trails = links.trails(record, entity_map, record.joins, self.directory.codes)
                 self.records[key] = msgspec.structs.replace(record, trails=trails)
         chained = {key: self.records[key] for key, row in self._rows.items() if row.map.role.chained}
-        self.components = links.components(chained, maps)
-        past = {key: record for key, record in self.records.items() if record.trails}
+        for key, record in chained.items():
+            record.joins = sorted(record.joins + counterparts.keys_of(self._rows[key], self))
+        joined = counterparts.join(links.components(chained, maps), chained, maps)
+        self.components = joined.chains
+        self._ambiguous = joined.ambiguous
+        past = {key: record for key, record in self.records.items() if record.trails or record.hidden}
         self.chains: list[Chain] = [
-            evaluate(self._family(group), self, companies)
+            evaluate(self._family(group), self, companies, beginning)
             for group in families(self.components, dict(sorted((chained | past).items())), maps)
         ]
 
@@ -58,6 +69,7 @@ class MemoryWorld:
             [row for row in rows if row is not None],
             any(self.records[key].trails for key in group.members),
             lambda: Lineage({key: self.records[key] for key in group.members}, self.maps, self.directory.codes),
+            self._ambiguous,
         )
 
     def _read(self, *, resident: bool = False) -> dict[str, Row]:

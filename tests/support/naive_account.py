@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 from tests.support.naive_chains import ACTUAL, JOURNAL_LINE, STAGING
-from tests.support.naive_documents import KIND_OF_LINE, Document
+from tests.support.naive_documents import Document, skips_sync
 from tests.support.naive_model import NaiveModel
 from tests.support.naive_records import Record
+from tests.support.naive_sharing import COST, is_cost
 from tests.support.naive_values import ARITHMETIC, choice, code, fits, money, number, rounded, row_id, total
 
-COST = 192350000
 IN_SUMS = ("missing-actual", "missing-journal-line", "reconciled")
 VOUCHERS = ("VoucherNumber", "Voucher")
 
@@ -36,11 +36,10 @@ class NaiveAccount(NaiveModel):
         owners = {
             actual.id: document
             for document in self._documents
-            if document.line.key == min(r.key for r in self._chain_of[document.line.key] if self._is_line(r))
-            for actual in self._chain_of[document.line.key]
-            if actual.entity == ACTUAL
-            and choice(actual.get("msdyn_transactiontypecode")) == COST
-            and actual.get("assumed_skipsync") not in (True, 1)
+            for described, mine in self._described(self._chain_of[document.line.key])
+            if described.line is document.line
+            for actual in mine
+            if is_cost(actual) and not skips_sync(actual)
         }
         by_actual: dict[str | None, list[tuple[Record | None, list[Record]]]] = defaultdict(list)
         lines = [line for line in self._all(JOURNAL_LINE) if self._line_state(line) == "posted"]
@@ -70,9 +69,6 @@ class NaiveAccount(NaiveModel):
         for actual, claims in by_actual.items():
             found += self._of_actual(actual, claims, owners.get(actual or ""))
         return [posting for posting in found if posting is not None]
-
-    def _is_line(self, record: Record) -> bool:
-        return record.entity in KIND_OF_LINE and not record.is_ghost and not self._is_header(record)
 
     def _has_voucher(self, actual: Record) -> bool:
         return actual.text("assumed_vouchernumber", "msdyn_externalreferenceid") is not None

@@ -15,14 +15,17 @@ from tests.support.naive_chains import (
     EXPENSE_RECORD,
     INVOICE_LINE,
     INVOICE_LINE_RECORD,
+    INVOICE_RECORD,
     JOURNAL,
     JOURNAL_LINE,
+    ORIGIN,
     POSTED_LINE,
     STAGING,
     corrects,
 )
 from tests.support.naive_past import Past
 from tests.support.naive_records import PENDING_LINE, PENDING_PROJECT, Record
+from tests.support.naive_sharing import is_cost, record_amount, record_date, shared_out, unlike
 from tests.support.naive_values import (
     ARITHMETIC,
     choice,
@@ -39,13 +42,11 @@ from tests.support.naive_values import (
 )
 
 PARTS = ("missing_actual", "missing_journal_line", "reconciled", "difference")
-POSTED_HEADER = "VendInvoiceJour"
-INVOICE_RECORD = "msdyn_projectvendorinvoice"
 KIND_OF_LINE = {EXPENSE_LINE: EXPENSE, POSTED_LINE: INVOICE_LINE}
 GROSS = {EXPENSE_LINE: "AmountCurr", POSTED_LINE: "LineAmount"}
 RECORD_OF_KIND = {EXPENSE: EXPENSE_RECORD, INVOICE_LINE: INVOICE_LINE_RECORD}
-COST = 192350000
 EXPENSE_STATUS_APPROVED = {192350002, 192350004, 192350005}  # approved, posted, paid
+EXPENSE_STATUS_DRAFT, EXPENSE_STATUS_REJECTED, EXPENSE_STATUS_RECALLED = 192350000, 192350003, 192350006
 HEADER_CONFIRMED, HEADER_CANCELLED = 900000002, 900000003
 FINANCE_APPROVED, FINANCE_POSTED, FINANCE_CANCELLED = {3, 5}, 6, 8
 
@@ -128,8 +129,9 @@ class Document:
 class Documents(Past):
     """The documents of the Finance lines, with position, cause and the parts of their amounts."""
 
-    def __init__(self, events: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, events: Iterable[dict[str, Any]], beginning: dict[str, date] | None = None) -> None:
         super().__init__(events)
+        self._beginning = beginning or {}
         self._documents = [
             document
             for record in self.records.values()
@@ -138,15 +140,12 @@ class Documents(Past):
 
     def _document(self, line: Record) -> Document | None:
         """Describe and judge a Finance line; None for a line that has no row."""
-        chain = self._chain_of[line.key]
-        keeper = min(r.key for r in chain if r.entity in KIND_OF_LINE and not self._is_header(r))
-        is_keeper = line.key == keeper
-        document = self._describe(line, is_keeper)
-        if document is None:
+        found = [pair for pair in self._described(self._chain_of[line.key]) if pair[0].line is line]
+        if not found:
             return None
-        mine = chain if is_keeper else []
-        costs = [r for r in mine if r.entity == ACTUAL and choice(r.get("msdyn_transactiontypecode")) == COST]
-        if document.position != "not-posted" and (reason := self._exclusion(document, costs)):
+        document, mine = found[0]
+        costs = [r for r in mine if is_cost(r)]
+        if document.position != "not-posted" and (reason := self._exclusion(document, mine, costs)):
             document.position, document.excluded = "excluded", reason
         if document.position:
             document.parts = dict.fromkeys(PARTS, Decimal(0))
@@ -155,19 +154,84 @@ class Documents(Past):
         self._judge(document, mine, [actual for actual in costs if not skips_sync(actual)])
         return document
 
-    def _describe(self, line: Record, is_keeper: bool) -> Document | None:
-        """The facts of the Finance line; the position `not-posted` is already decided here."""
+    def _described(self, chain: list[Record]) -> list[tuple[Document, list[Record]]]:
+        """The documents of a chain, each with what counts for it, the smallest RecId of each kind first; only the first
+        of a name keeps it.
+        """
+        lines = [r for r in chain if r.entity in KIND_OF_LINE and not r.is_ghost and not self._is_header(r)]
+        lines.sort(key=lambda line: (line.entity, int(line.id)))
+        alone = [document for line in lines if (document := self._describe(line, [])) is not None]
+        described = []
+        for document in alone:
+            mine = self._share_of(document, alone, chain)
+            records = [r for r in mine if r.entity == RECORD_OF_KIND[document.kind]]
+            records.sort(key=lambda r: (choice(r.get("statecode")) == 1, r.key))
+            described.append((self._describe(document.line, records) or document, mine))
+        names: set[str] = set()
+        for document, _ in described:
+            if document.name.casefold() in names:
+                document.name = f"{document.company}/{document.line.id}"
+            names.add(document.name.casefold())
+        return described
+
+    def _share_of(self, document: Document, documents: list[Document], chain: list[Record]) -> list[Record]:
+        """The records of its chain that count for a document, where several have one transaction id."""
+        posted = [other for other in documents if other.position != "not-posted"] or documents
+        places = [number for number, other in enumerate(posted) if other.line is document.line]
+        if len(posted) == 1 and places:
+            return chain
+        costs = [r for r in chain if is_cost(r)]
+        place_of = shared_out(posted, costs, [r for r in chain if r.entity == CONNECTION], self._currency_of)
+        mine = []
+        for record in chain:
+            if is_cost(record):
+                place = place_of[record.id]
+            elif record.entity in RECORD_OF_KIND.values():
+                same = [number for number, other in enumerate(posted) if RECORD_OF_KIND[other.kind] == record.entity]
+                of_record = [place_of[c.id] for c in costs if self._is_of(c, record) and place_of[c.id] in same]
+                currency = self._currency_of(record)
+                best = [
+                    number
+                    for _, number in sorted(
+                        (unlike(posted[number], record_amount(record), currency, record_date(record)), number)
+                        for number in same
+                    )
+                ]
+                place = (of_record + best + [-1])[0]
+            else:
+                mine.append(record)
+                continue
+            if place in places:
+                mine.append(record)
+        return mine
+
+    def _is_of(self, actual: Record, record: Record) -> bool:
+        """An actual that names the record as its source, itself or by its origin."""
+        if row_id(actual.get("assumed_sourcedocument")) == record.id:
+            return True
+        return any(
+            row_id(origin.get("msdyn_origin")) == record.id and row_id(origin.get("msdyn_transaction")) == actual.id
+            for origin in self._all(ORIGIN)
+        )
+
+    def _describe(self, line: Record, records: list[Record]) -> Document | None:
+        """The facts of the Finance line and its records in Dataverse; the position `not-posted` is already decided
+        here.
+        """
         company = line.company
         if company is None:
             return None
         document = (
             self._describe_expense(line, company)
             if line.entity == EXPENSE_LINE
-            else self._describe_invoice_line(line, company)
+            else self._describe_invoice_line(line, company, records)
         )
         if document is None:
             return None
-        document.name = f"{company}/{document.name if document.name and is_keeper else line.id}"
+        if self._said(document) is None and records:
+            project = self._find("msdyn_project", records[0].get("msdyn_project"))
+            document.project = project.text("assumed_projectnumber") if project else None
+        document.name = f"{company}/{document.name or line.id}"
         document.accounting_currency = self._accounting_currency(company) or document.currency
         document.accounting_amount = self._booked(document, money(line.get(GROSS[line.entity])))
         document.booked, document.net = document.accounting_amount, document.amount
@@ -211,13 +275,16 @@ class Documents(Past):
             position="not-posted" if not_posted else "",
         )
 
-    def _describe_invoice_line(self, line: Record, company: str) -> Document:
+    def _describe_invoice_line(self, line: Record, company: str, records: list[Record]) -> Document:
         """The facts of a posted vendor invoice line, of its invoice, and of its pending project row."""
-        header, extension = self._posted_header(line), self._project_extension(line)
+        header, extension = self._posted_header(line, records), self._project_extension(line)
+        named = extension.text("ProjTransId") if extension else None
+        if extension is None and records:
+            named = records[0].text("msdyn_externalinvoiceline")
         return Document(
             line=line,
             kind=INVOICE_LINE,
-            name=(extension.text("ProjTransId") if extension else None) or "",
+            name=named or "",
             company=company,
             on=day(line.get("InvoiceDate")),
             voucher=header.text("LedgerVoucher") if header else None,
@@ -229,18 +296,15 @@ class Documents(Past):
             accounting_amount=money(line.get("LineAmountMST")),
         )
 
-    def _posted_header(self, line: Record) -> Record | None:
+    def _posted_header(self, line: Record, records: list[Record]) -> Record | None:
         """The posted invoice of a posted line: same company, invoice and date."""
-
-        def names(record: Record) -> tuple[str | None, str | None, date | None]:
-            return record.company, code(record.get("InvoiceId")), day(record.get("InvoiceDate"))
-
-        if None in names(line):
-            return None
         source = row_id(line.get("SourceDocumentLine"))
         pending = [r for r in self._all(PENDING_LINE) if source and row_id(r.get("SourceDocumentLine")) == source]
         vendors = {vendor.upper() for r in pending if (vendor := r.text("InvoiceAccount")) is not None}
-        found = [j for j in self._all(POSTED_HEADER) if names(j) == names(line)]
+        found = self._posted_invoices(line)
+        if not vendors and len(found) > 1 and records:
+            vendor = self._vendor_of_record(records[0])
+            vendors = {vendor} if vendor else set()
         if vendors:
             # The vendor joins the key where the pending line names it.
             found = [j for j in found if (j.text("InvoiceAccount") or next(iter(vendors))).upper() in vendors]
@@ -253,7 +317,26 @@ class Documents(Past):
         rows = self._all(PENDING_PROJECT)
         return next((r for r in rows if row_id(r.get("VendInvoiceInfoLineRefRecId")) in pending), None)
 
-    def _exclusion(self, document: Document, costs: list[Record]) -> str | None:
+    def _said(self, document: Document) -> bool | None:
+        """What Finance says about a project: an empty one that was sent says no, one that was not sent says nothing."""
+        row = document.line if document.kind == EXPENSE else self._project_extension(document.line)
+        return bool(row.text("ProjId")) if row is not None and "ProjId" in row.columns else None
+
+    def _has_project(self, document: Document, mine: list[Record]) -> bool | None:
+        """Whether the document has a project, as far as an event says so."""
+        if (said := self._said(document)) is not None:
+            return said
+        row = document.line if document.kind == EXPENSE else self._project_extension(document.line)
+        if any(record.entity == RECORD_OF_KIND[document.kind] for record in mine):
+            return True  # Dataverse gets lines with a project only
+        if document.kind == EXPENSE or row is not None:
+            return None
+        source = row_id(document.line.get("SourceDocumentLine"))
+        pending = [r for r in self._all(PENDING_LINE) if source and row_id(r.get("SourceDocumentLine")) == source]
+        ordered = any(row_id(r.get("PurchLineRecId")) for r in pending)
+        return None if ordered or not pending else False
+
+    def _exclusion(self, document: Document, mine: list[Record], costs: list[Record]) -> str | None:
         line = document.line
         charged: str | None
         if document.kind == EXPENSE:
@@ -262,8 +345,9 @@ class Documents(Past):
         else:
             cancelled = False
             extension = self._project_extension(line)
-            charged = code(extension.get("ProjDataAreaId")) if extension else None
-        if not document.project:
+            charged = code(extension.get("ProjDataAreaId")) if extension else self._owner_of_project(mine)
+        has_project = self._has_project(document, mine)
+        if has_project is False:
             return "no-project"
         if cancelled:
             return "cancelled"
@@ -271,7 +355,26 @@ class Documents(Past):
             return "intercompany-cost"
         if costs and all(skips_sync(actual) for actual in costs):
             return "skip-sync"
-        return None
+        if self._begins_with(document, [actual for actual in costs if not skips_sync(actual)]):
+            return "beginning-balance"
+        return None if has_project else "project-unknown"
+
+    def _owner_of_project(self, mine: list[Record]) -> str | None:
+        """The company of the project that the line in Dataverse names."""
+        records = [r for r in mine if r.entity == INVOICE_LINE_RECORD]
+        if not records:
+            return None
+        record = min(records, key=lambda r: (choice(r.get("statecode")) == 1, r.key))
+        project = self._find("msdyn_project", record.get("msdyn_project"))
+        return project.company if project else None
+
+    def _begins_with(self, document: Document, actuals: list[Record]) -> bool:
+        """The company's cut-off is not before the date of any actual, and none is posted."""
+        cut_off = self._beginning.get(document.company)
+        if cut_off is None or not actuals or any(self._posted(actual) for actual in actuals):
+            return False
+        days = [day(actual.get("msdyn_accountingdate")) or day(actual.get("msdyn_documentdate")) for actual in actuals]
+        return all(on is not None and on <= cut_off for on in days)
 
     def _judge(self, document: Document, chain: list[Record], actuals: list[Record]) -> None:
         """Position, cause, journal and amounts of a processed line that is not excluded."""
@@ -349,6 +452,13 @@ class Documents(Past):
         records = [r for r in chain if r.entity == RECORD_OF_KIND[document.kind]]
         if records and self._cancelled(min(records, key=lambda r: (choice(r.get("statecode")) == 1, r.key))):
             return "cancelled-in-dataverse"
+        if records and document.kind == EXPENSE:
+            active_first = min(records, key=lambda r: (choice(r.get("statecode")) == 1, r.key))
+            status = choice(active_first.get("msdyn_expensestatus"))
+            if status == EXPENSE_STATUS_REJECTED:
+                return "rejected-in-dataverse"
+            if status == EXPENSE_STATUS_RECALLED or (status == EXPENSE_STATUS_DRAFT and actuals):
+                return "recalled-in-dataverse"
         if actuals:
             return "actual-reversed"
         if not records:

@@ -12,8 +12,9 @@ One line for each event, a minute apart from 08:00 UTC on 8 January 2025 (or at 
 A line consists of a word, a name and values. The letter of a name is its kind of row, its number the document it
 belongs to: R1 is the Dataverse record of the document with the transaction id T1, A1 its actual, S1 the staging row of
 A1, and so on; `of=` overrides this. The first line of a name sends a whole row (with the default values), later lines
-only changes; `column=` clears a column. A number alone is the amount, any other value alone the status. `@GBPM` is the
-company that the event names (`@` alone: none). `WORDS` of `story_words.py` maps words to entities and columns.
+only changes; `column=` clears a column, `column=?` does not send it. A number alone is the amount, any other value
+alone the status. `@GBPM` is the company that the event names (`@` alone: none). `WORDS` of `story_words.py` maps words
+to entities and columns.
 """
 
 import re
@@ -27,6 +28,7 @@ from typing import Any, Final
 from engine.chains.records import record_key
 from engine.events.facts import Change, Evidence, iso
 from engine.mapping.compiler import Maps, compile_maps
+from engine.reconciliation.beginning_balances import NONE, BeginningBalances
 from engine.reconciliation.documents import PART_NAMES, Chain, Document, Finding
 from engine.reconciliation.grace import Moment
 from engine.serialization import document_json
@@ -127,7 +129,10 @@ def _change(word: Word, name: str, items: list[str], at: int, *, whole: bool) ->
         if not equals:
             column, value = ("amount" if _AMOUNT.fullmatch(item) and "amount" in word.columns else "status"), item
         assert column in word.columns, f"{name}: a row of {word.entity} has no {column!r} in this notation"
-        values[column] = value
+        if value == "?":
+            values.pop(column, None)
+        else:
+            values[column] = value
     columns: dict[str, Any] = {word.columns[column]: _meant(word, column, value) for column, value in values.items()}
     if company is not None:
         columns["@company"] = company or None
@@ -151,9 +156,11 @@ def _meant(word: Word, column: str, value: str) -> Any:
 class Story:
     """A table and the decision of the engine about it."""
 
-    def __init__(self, table: str, companies: Collection[str] | None, reference: str) -> None:
+    def __init__(
+        self, table: str, companies: Collection[str] | None, reference: str, beginning: BeginningBalances
+    ) -> None:
         self.changes = [*changes(reference), *changes(table)]
-        self.world = MemoryWorld(self.changes, shipped_maps(), companies)
+        self.world = MemoryWorld(self.changes, shipped_maps(), companies, beginning)
 
     @property
     def document(self) -> Document:
@@ -203,9 +210,15 @@ class Story:
         return finding
 
 
-def decide(table: str, *, companies: Collection[str] | None = None, reference: str = REFERENCE) -> Story:
-    """Return the decision of the engine about a table; `companies` are those of the settings."""
-    return Story(table, companies, reference)
+def decide(
+    table: str,
+    *,
+    companies: Collection[str] | None = None,
+    reference: str = REFERENCE,
+    beginning: BeginningBalances = NONE,
+) -> Story:
+    """Return the decision of the engine about a table; `companies` and `beginning` are those of the settings."""
+    return Story(table, companies, reference, beginning)
 
 
 def status(document: Document) -> str:

@@ -70,7 +70,13 @@ SCOPES: list[tuple[str, Event, list[Event], bool]] = [
         ran(2, 3, "r2", process=IMPORT),
         False,
     ),
-    ("whatever it names", failed(1, "PI-1", process=IMPORT), ran(2, 3, "r2", "PI-2", process=IMPORT), False),
+    ("an import of another project", failed(1, "P-1", process=IMPORT), ran(2, 3, "r2", "P-2", process=IMPORT), True),
+    (
+        "an import of its project",
+        failed(1, "P-1", process=IMPORT),
+        ran(2, 3, "r2", "P-2", "P-1", process=IMPORT),
+        False,
+    ),
     (
         "but not another company",
         failed(1, "PI-1", process=IMPORT),

@@ -115,9 +115,12 @@ CONTRADICTIONS: dict[str, tuple[list[dict[str, Any]], str]] = {
         "identity journal-line, where company = false: their values would never meet",
     ),
     "references in a circle": (
-        [{"Journal": {"references": {"first": {"to": "Line", "by": "id"}}}}],
-        "shipped.toml: [entities.Line] references.journal: references lead in a circle: [entities.Line] "
-        "references.journal → [entities.Journal] references.first → Line; leave one of them out",
+        [
+            {"Journal": {"references": {"first": {"to": "Project", "by": "id"}}}},
+            {"Project": {"record": "project", "references": {"journal": {"to": "Journal", "by": "id"}}}},
+        ],
+        "own1.toml: [entities.Journal] references.first: references lead in a circle: [entities.Journal] "
+        "references.first → [entities.Project] references.journal → Journal; leave one of them out",
     ),
     "a reference to itself": (
         [{"Journal": {"references": {"parent": {"link": "journal-number", "by": ["company", "number"]}}}}],

@@ -1,4 +1,4 @@
-"""The ten documented messages are recognised with their parameters, in both published spellings (R51)."""
+"""The ten documented messages of the workspace are recognised with their parameters, in both spellings (R51)."""
 
 import pytest
 
@@ -110,8 +110,8 @@ def test_only_one_entry_of_the_catalogue_claims_a_text(code: str, text: str) -> 
     assert recognise(f"Warning: {text}").code == UNKNOWN
 
 
-def test_the_catalogue_holds_the_ten_documented_messages() -> None:
-    assert [message.code for message in CATALOGUE] == CODES
+def test_the_catalogue_begins_with_the_ten_documented_messages_of_the_workspace() -> None:
+    assert [message.code for message in CATALOGUE[: len(CODES)]] == CODES
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -158,10 +158,10 @@ def test_a_reconciled_expense_names_its_journal_and_its_vouchers() -> None:
     assert parts(row) == ["0.00", "0.00", "100.00", "0.00"]
 
 
-def test_a_deleted_journal_line_makes_the_document_miss_it_again() -> None:
+def test_a_posted_journal_line_that_is_deleted_stays_posted() -> None:
     row = expense(RECONCILED + "ProjAdvancedJournalLine 800 delete")
-    assert standing(row) == ("missing-journal-line", "line-not-seen")
-    assert (row["missing_journal_line"], row["journal"]) == ("100.00", None)
+    assert standing(row) == ("reconciled", None)
+    assert (row["missing_journal_line"], row["journal"]) == ("0.00", "USPM-041")
 
 
 def test_a_line_that_moved_to_another_journal_is_the_same_line() -> None:
@@ -234,10 +234,10 @@ def test_pending_rows_deleted_after_posting_still_link() -> None:
     assert invoice_line(LEDGER + INVOICE_POSTED + gone)["document"] == "USPM/PT9"
 
 
-def test_an_invoice_line_whose_pending_row_was_never_seen_has_no_project() -> None:
+def test_whether_an_invoice_line_whose_pending_row_was_never_seen_has_a_project_is_unknown() -> None:
     never_seen = "\n".join(line for line in INVOICE_POSTED.splitlines() if "VendInvoiceInfoLine " not in line)
     row = invoice_line(LEDGER + never_seen)
-    assert (row["document"], row["excluded"]) == ("USPM/500", "no-project")
+    assert (row["document"], row["excluded"]) == ("USPM/500", "project-unknown")
 
 
 # -- reversals

@@ -71,7 +71,9 @@ def test_what_changed_since_the_preview_is_left_out_and_named(desk: Desk) -> Non
 @pytest.mark.requirement("R42")
 def test_a_form_that_asks_for_what_is_left_to_a_person_requests_nothing(desk: Desk) -> None:
     preview = previewed(desk)
-    rejected = next(one for one in preview.left if isinstance(one.step, Skipped) and one.cause == "not-approved")
+    rejected = next(
+        one for one in preview.left if isinstance(one.step, Skipped) and one.cause == "rejected-in-dataverse"
+    )
     forged = PreviewForm(preview.id, "documents", COMPANY, "forged", [("approval", "0", [rejected.name])])
     with desk.reader.snapshot() as snapshot:
         done = previews.confirm(snapshot, desk.settings, snapshot.company(COMPANY), forged)

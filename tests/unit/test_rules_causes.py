@@ -16,14 +16,27 @@ INVOICE = """
     08:20   invoice-record   N1
 """
 
+REVERSED = "actual A1\n staging S1\n actual A2 of=\n staging S2\n reversal C1 A2 of=A1"
 MISSING_ACTUAL = {
     "no Dataverse record": (EXPENSE, "not-synced-to-dataverse"),
     "a record of another document": (EXPENSE + "record R2 approved", "not-synced-to-dataverse"),
     "a deleted record": (EXPENSE + "record R1 approved\n record R1 delete", "not-synced-to-dataverse"),
     "an expense still in draft": (EXPENSE + "record R1 draft", "not-approved"),
     "submitted": (EXPENSE + "record R1 submitted", "not-approved"),
-    "rejected is not approved": (EXPENSE + "record R1 rejected", "not-approved"),
-    "recalled is not approved": (EXPENSE + "record R1 recall-requested", "not-approved"),
+    "rejected": (EXPENSE + "record R1 rejected", "rejected-in-dataverse"),
+    "recalled": (EXPENSE + "record R1 recall-requested", "recalled-in-dataverse"),
+    "rejected, and cancelled since": (EXPENSE + "record R1 rejected state=inactive", "cancelled-in-dataverse"),
+    "rejected, and its actual is reversed": (EXPENSE + "record R1 rejected\n" + REVERSED, "rejected-in-dataverse"),
+    "recalled, and its actual is reversed": (
+        EXPENSE + "record R1 recall-requested\n" + REVERSED,
+        "recalled-in-dataverse",
+    ),
+    "a draft again after its actual was reversed": (EXPENSE + "record R1 draft\n" + REVERSED, "recalled-in-dataverse"),
+    "approved, and its actual is reversed": (EXPENSE + "record R1 approved\n" + REVERSED, "actual-reversed"),
+    "rejected, while its actual has not reached Finance": (
+        EXPENSE + "record R1 rejected\n actual A1",
+        "actual-not-synced-back",
+    ),
     "a record whose status was never told": (EXPENSE + "record R1", "not-approved"),
     "approved": (EXPENSE + "record R1 approved", "no-actual-made"),
     "posted comes after approved": (EXPENSE + "record R1 posted", "no-actual-made"),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.story import decide
+from engine.reconciliation.explanations import explain
+from tests.support.story import ALL_KNOWN, decide
 
 pytestmark = pytest.mark.requirement("R13")
 
@@ -139,10 +140,70 @@ def test_skip_sync_excludes_when_it_is_all_the_cost_actuals(table: str, standing
     assert decide(f"expense E1\n record R1 approved\n {table}").status == standing
 
 
-def test_an_invoice_line_whose_pending_row_was_never_seen_has_no_project() -> None:
-    story = decide("invoice-line I1\n pending-project X1")
-    assert story.document.excluded == "no-project"
-    assert story.document.document == f"USPM/{story.document.key.rpartition(':')[2]}"
+@pytest.mark.parametrize(
+    ("table", "standing"),
+    [
+        ("expense E1 project=P-1", "missing-actual: not-synced-to-dataverse"),
+        ("expense E1 project=", "excluded: no-project"),
+        ("expense E1 project=P-1\n expense E1 project=", "excluded: no-project"),
+        ("expense E1 project=?", "excluded: project-unknown"),
+        ("expense E1 project=?\n expense E1 project=", "excluded: no-project"),
+        ("expense E1 delete\n expense E1 status=processed", "excluded: project-unknown"),
+        ("expense E1 project=?\n record R1 approved", "missing-actual: no-actual-made"),
+        ("expense E1 project=\n record R1 approved", "excluded: no-project"),
+        ("expense E1 project=? cancelled voucher=USPM-463", "excluded: cancelled"),
+        ("expense E1 project=? approved", "not-posted"),
+        ("invoice-line I1", "excluded: project-unknown"),
+        ("invoice-line I1\n pending-project X1", "excluded: project-unknown"),
+        ("invoice-line I1\n pending-line P1", "excluded: no-project"),
+        ("invoice-line I1\n pending-line P1 ordered=0", "excluded: no-project"),
+        ("invoice-line I1\n pending-line P1 ordered=5637144999", "excluded: project-unknown"),
+        (INVOICE + "pending-project X1 project=", "excluded: no-project"),
+        ("invoice-line I1\n pending-line P1\n pending-project X1 project=?", "excluded: project-unknown"),
+        (
+            "invoice-line I1\n pending-line P1\n pending-project X1 project=?\n invoice-record N1",
+            "missing-actual: not-confirmed",
+        ),
+        (INVOICE + "pending-line P1 delete\n pending-project X1 delete", "missing-actual: not-synced-to-dataverse"),
+    ],
+    ids=[
+        "an expense that names its project",
+        "one that was sent empty is a statement",
+        "the newest statement counts",
+        "an expense whose project was never sent",
+        "sent empty later",
+        "what was sent before the line was deleted does not count",
+        "Dataverse has a record of it: it gets lines with a project only",
+        "what Finance says precedes that record",
+        "cancelled in Finance, whatever its project",
+        "not posted, whatever its project",
+        "an invoice line of which nothing else was seen",
+        "a project row that no pending line leads to",
+        "a pending line without a project row, which Finance writes with it",
+        "a purchase line of 0 is none",
+        "a pending line of a purchase order: its project is on the purchase line",
+        "a project row that was sent empty",
+        "a project row whose project was never sent",
+        "the same, with a record in Dataverse",
+        "pending rows that were deleted have said it",
+    ],
+)
+def test_absence_is_no_statement_about_a_project(table: str, standing: str) -> None:
+    story = decide(table)
+    assert story.status == standing
+    if standing.startswith("excluded"):
+        assert story.parts == "0.00 0.00 0.00 0.00"
+
+
+@pytest.mark.parametrize("line", ["expense E1 250.00 project=?", "invoice-line I1 250.00"])
+def test_a_document_without_a_statement_says_what_is_unknown_and_what_to_do(line: str) -> None:
+    document = decide(line).document
+    assert document.amounts is not None
+    assert document.amounts.amount == 250_0000
+    explained = explain(document, ALL_KNOWN)
+    assert "No event says whether it has a project" in explained.seen
+    assert "Nothing" not in explained.missing
+    assert explained.do.startswith("Look up the project of the line in Finance")
 
 
 def test_without_a_list_of_companies_every_company_is_inside() -> None:
@@ -154,13 +215,3 @@ def test_without_a_list_of_companies_every_company_is_inside() -> None:
 def test_cancelled_in_dataverse_is_no_exclusion_for_the_cost_is_still_in_the_account(record: str) -> None:
     story = decide(f"expense E1 100.00\n {record}")
     assert (story.status, story.parts) == ("missing-actual: cancelled-in-dataverse", "100.00 0.00 0.00 0.00")
-
-
-def test_of_two_lines_with_one_transaction_id_the_smaller_key_keeps_the_actual() -> None:
-    story = decide("expense E1\n expense E2 id=T1\n record R1 approved\n actual A1\n staging S1 voucher=PJ-1")
-    rec_id = story.world.documents[1].key.rpartition(":")[2]
-    assert {name: document.position for name, document in story.documents.items()} == {
-        "USPM/T1": "reconciled",
-        f"USPM/{rec_id}": "missing-actual",
-    }
-    assert "ambiguous-link E2" in story.finding_codes

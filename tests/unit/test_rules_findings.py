@@ -1,10 +1,15 @@
 """The findings of a chain (R18), each with its explanation (R20)."""
 
+import tomllib
+from importlib.resources import files
+
 import pytest
 
+from engine.mapping.compiler import compile_maps
 from engine.reconciliation.explanations import explain_finding
 from engine.reconciliation.grace import AHEAD, STUCK, timed_findings
-from tests.support.story import BEGINNING, MINUTE, decide
+from tests.support.memory_world import MemoryWorld
+from tests.support.story import BEGINNING, MINUTE, REFERENCE, changes, decide, key_of
 
 pytestmark = pytest.mark.requirement("R18")
 
@@ -86,7 +91,24 @@ COMPARISONS = {
     ),
     "the document date of an actual is no accounting date": (
         "actual A1 accounting-date= document-date=2025-02-01",
+        {"no-accounting-date A1"},
+    ),
+    "posted without an accounting date": ("actual A1 accounting-date=", {"no-accounting-date A1"}),
+    "posted with the date of its staging row": (
+        "actual A1 accounting-date=\n staging S1 accounting-date=2025-01-08",
         set(),
+    ),
+    "posted with the date of its journal line": (
+        "actual A1 accounting-date=\n line L1 accounting-date=2025-01-08",
+        set(),
+    ),
+    "not posted, without an accounting date": (
+        "actual A1 accounting-date= voucher=\n staging S1 voucher=\n line L1 draft",
+        set(),
+    ),
+    "the empty date of Finance is no date": (
+        "actual A1 accounting-date=\n staging S1 accounting-date=1900-01-01T00:00:00Z",
+        {"no-accounting-date A1"},
     ),
     "posted at another rate": ("staging S1 rate=101.5", {"cleared-amount-differs E1", "rate-differs S1"}),
     "the journal line at another rate": ("line L1 rate=101.5", {"cleared-amount-differs E1", "rate-differs L1"}),
@@ -113,8 +135,12 @@ COMPARISONS = {
         {"duplicate-staging-row S2"},
     ),
     "a second journal line of the actual": (
-        "line L2 posted in=J1\n staging S2 of=A1 line=L2",
+        "line L2 draft in=J1\n staging S2 of=A1 line=L2",
         {"duplicate-staging-row S2", "duplicate-journal-line L2"},
+    ),
+    "a second journal line of the actual, posted": (
+        "line L2 posted 100.00 in=J1\n staging S2 of=A1 line=L2",
+        {"duplicate-staging-row S2", "duplicate-journal-line L2", "posted-twice L2"},
     ),
     "a second record that was cancelled": ("record R2 of=T1 approved state=inactive", set()),
     "the row that got furthest is the one that stays": (
@@ -126,40 +152,43 @@ COMPARISONS = {
         {"cleared-amount-differs E1", "duplicate-journal-line L1", "duplicate-staging-row S1"},
     ),
     "two actuals that share the document's amount": (
-        SIXTY + "actual A2 40.00 of=R1 voucher=PJ-2\n staging S2",
+        SIXTY + "actual A2 40.00 of=R1 accounting-date=2025-01-08 voucher=PJ-2\n staging S2",
         {"cleared-amount-assumed A2"},
     ),
     "two actuals that fall short of it": (
-        SIXTY + "actual A2 30.00 of=R1 voucher=PJ-2\n staging S2",
+        SIXTY + "actual A2 30.00 of=R1 accounting-date=2025-01-08 voucher=PJ-2\n staging S2",
         {"amount-differs E1", "cleared-amount-assumed A2"},
     ),
     "a third actual beyond the two": (
-        SIXTY + "actual A2 40.00 of=R1 voucher=PJ-2\n staging S2\nactual A3 100.00 of=R1 voucher=PJ-3\n staging S3",
+        SIXTY + "actual A2 40.00 of=R1 accounting-date=2025-01-08 voucher=PJ-2\n staging S2\n"
+        "actual A3 100.00 of=R1 accounting-date=2025-01-08 voucher=PJ-3\n staging S3",
         {"amount-differs E1", "cleared-amount-assumed A2", "cleared-amount-assumed A3", "duplicate-actual A3"},
     ),
     "a second actual of a credit": (
         "expense E1 -100.00 booked=-100.00\n record R1 amount=-100.00\n actual A1 -100.00\n staging S1 amount=-100.00\n"
-        "line L1 amount=-100.00\n actual A2 -100.00 of=R1 voucher=PJ-2\n staging S2",
+        "line L1 amount=-100.00\n actual A2 -100.00 of=R1 accounting-date=2025-01-08 voucher=PJ-2\n staging S2",
         {"amount-differs E1", "cleared-amount-assumed A2", "duplicate-actual A2"},
     ),
     "an actual reversed and replaced": (
-        "actual A2 -100.00 of= voucher=PJ-2\n staging S2\n reversal C1 A2 of=A1\n"
-        "actual A3 100.00 of= voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
+        "actual A2 -100.00 of= accounting-date=2025-01-08 voucher=PJ-2\n staging S2\n reversal C1 A2 of=A1\n"
+        "actual A3 100.00 of= accounting-date=2025-01-08 voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
         {"cleared-amount-assumed A2", "cleared-amount-assumed A3"},
     ),
     "an actual replaced while its reversal is under way": (
         "actual A2 -100.00 of=\n reversal C1 A2 of=A1\n"
-        "actual A3 100.00 of= voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
+        "actual A3 100.00 of= accounting-date=2025-01-08 voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
         {"cleared-amount-assumed A3"},
     ),
     "an actual replaced before its reversal is seen": (
-        "actual A3 100.00 of= voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
+        "actual A3 100.00 of= accounting-date=2025-01-08 voucher=PJ-3\n staging S3\n replacement C2 A3 of=A1",
         {"amount-differs E1", "cleared-amount-assumed A3"},
     ),
     "a wrong project that was reversed and replaced": (
         "actual A1 project=D2\n staging S1 project=P-2\n line L1 project=P-2\n"
-        "actual A2 -100.00 of= project=D2 voucher=PJ-2\n staging S2 project=P-2\n reversal C1 A2 of=A1\n"
-        "actual A3 100.00 of= project=D1 voucher=PJ-3\n staging S3 project=P-1\n replacement C2 A3 of=A1",
+        "actual A2 -100.00 of= project=D2 accounting-date=2025-01-08 voucher=PJ-2\n"
+        " staging S2 project=P-2\n reversal C1 A2 of=A1\n"
+        "actual A3 100.00 of= project=D1 accounting-date=2025-01-08 voucher=PJ-3\n"
+        " staging S3 project=P-1\n replacement C2 A3 of=A1",
         {"cleared-amount-assumed A2", "cleared-amount-assumed A3"},
     ),
     "a wrong date that was reversed on the same date and replaced": (
@@ -174,17 +203,17 @@ COMPARISONS = {
         {"cleared-amount-assumed A2", "cleared-amount-assumed A3", "date-differs A2"},
     ),
     "a second actual": (
-        "actual A2 100.00 of=R1 voucher=PJ-2\n staging S2",
+        "actual A2 100.00 of=R1 accounting-date=2025-01-08 voucher=PJ-2\n staging S2",
         {"amount-differs E1", "cleared-amount-assumed A2", "duplicate-actual A2"},
     ),
     "a second actual that was reversed": (
-        "actual A2 100.00 of=R1 voucher=PJ-2\n staging S2\n"
-        "actual A3 -100.00 of= voucher=PJ-3\n staging S3\n reversal C1 A3 of=A2",
+        "actual A2 100.00 of=R1 accounting-date=2025-01-08 voucher=PJ-2\n staging S2\n"
+        "actual A3 -100.00 of= accounting-date=2025-01-08 voucher=PJ-3\n staging S3\n reversal C1 A3 of=A2",
         {"cleared-amount-assumed A2", "cleared-amount-assumed A3"},
     ),
     "a second line with the transaction id": (
         "expense E2 id=T1 draft voucher=USPM-464",
-        {"ambiguous-link E2"},
+        {"ambiguous-link E1", "ambiguous-link E2"},
     ),
     "posted, but no voucher on the actual": ("actual A1 voucher=", {"not-written-back A1"}),
     "a status that the map does not know": ("record R1 status=999", {"unknown-value R1"}),
@@ -238,6 +267,80 @@ def test_a_finding_names_what_is_wrong_and_where(events: str, found: set[str]) -
 def test_the_codes_of_its_findings_stand_on_the_document() -> None:
     document = decide(CLEAN + "staging S1 rate=101.5\n record R1 amount=1.00\n line L5 voucher=PJ-5").document
     assert document.findings == ("amount-differs", "cleared-amount-differs", "rate-differs")
+
+
+# Company, date of the document, accounting date as sent, and the finding.
+SHIFTED = {
+    "midnight in Berlin": ("Europe/Berlin", "2025-01-01", "2024-12-31T23:00:00Z", "date-shifted"),
+    "midnight in Berlin in summer": ("Europe/Berlin", "2025-07-01", "2025-06-30T22:00:00Z", "date-shifted"),
+    "midnight in Auckland, noon in UTC": ("Pacific/Auckland", "2025-07-01", "2025-06-30T12:00:00Z", "date-shifted"),
+    "an offset in place of Z": ("Europe/Berlin", "2025-01-01", "2024-12-31T18:00:00-05:00", "date-shifted"),
+    "another day of the month that it is in Berlin": (
+        "Europe/Berlin",
+        "2025-01-20",
+        "2024-12-31T23:00:00Z",
+        "date-shifted",
+    ),
+    "an hour too early for Berlin": ("Europe/Berlin", "2025-01-01", "2024-12-31T22:00:00Z", "date-differs"),
+    "midnight in Berlin, of a company in London": (
+        "Europe/London",
+        "2025-01-01",
+        "2024-12-31T23:00:00Z",
+        "date-differs",
+    ),
+    "really another day": ("Europe/Berlin", "2025-01-01", "2024-12-20T23:00:00Z", "date-differs"),
+    "a date without a time": ("Europe/Berlin", "2025-01-01", "2024-12-31", "date-differs"),
+    "midnight in UTC, as both systems write a date": (
+        "Europe/Berlin",
+        "2025-01-01",
+        "2024-12-31T00:00:00Z",
+        "date-differs",
+    ),
+    "a company whose time zone is unknown": ("", "2025-01-01", "2024-12-31T23:00:00Z", "date-differs"),
+    "a time zone that does not exist": ("Mars/Olympus", "2025-01-01", "2024-12-31T23:00:00Z", "date-differs"),
+    "the same month as written": ("Europe/Berlin", "2024-12-31", "2024-12-31T23:00:00Z", None),
+    "the end of the calendar": ("Europe/Berlin", "2025-01-01", "9999-12-31T23:00:00Z", "date-differs"),
+}
+
+
+@pytest.mark.parametrize(("zone", "day", "sent", "found"), SHIFTED.values(), ids=SHIFTED.keys())
+def test_a_date_that_differs_by_the_time_zone_of_the_company_alone_is_shifted(
+    zone: str, day: str, sent: str, found: str | None
+) -> None:
+    story = decide(f"{CLEAN} company K1 zone={zone}\n expense E1 date={day}\n actual A1 accounting-date={sent}")
+    assert story.finding_codes == ({f"{found} A1"} if found else set())
+    row = story.world.row(key_of("A1"))
+    assert row is not None
+    assert row["accounting_date"] == sent[:10]
+
+
+def test_a_reversal_of_a_shifted_date_is_shifted_with_it() -> None:
+    shifted = """
+        company   K1   zone=Europe/Berlin
+        expense   E1   date=2025-01-01
+        actual    A1   accounting-date=2025-01-01
+        actual    A2   -100.00 of= accounting-date=2024-12-31T23:00:00Z voucher=PJ-2
+        staging   S2
+        reversal  C1   A2 of=A1
+        actual    A3   100.00 of=R1 accounting-date=2025-01-01 voucher=PJ-3
+        staging   S3
+    """
+    dates = {code for code in decide(CLEAN + shifted).finding_codes if code.startswith("date")}
+    assert dates == {"date-shifted A2"}
+
+
+def test_the_date_without_a_time_zone_is_preferred_where_it_is_mapped() -> None:
+    """As of Finance 10.0.4x, actuals have an accounting date without a time zone; its column is mapped by overlay."""
+    named = {"accounting_date": ["own_dateonly", "msdyn_accountingdate"]}
+    overlay = {"schema": 1, "version": "7", "source": "dataverse", "entities": {"msdyn_actual": {"columns": named}}}
+    folder = files("tieout") / "maps"
+    shipped = [(name, tomllib.loads((folder / name).read_text())) for name in ("finance.toml", "dataverse.toml")]
+    maps = compile_maps(shipped, [("own.toml", overlay)])
+    table = f"{CLEAN} company K1 zone=Europe/Berlin\n expense E1 date=2025-01-01\n"
+    sent = changes(REFERENCE + table + "actual A1 accounting-date=2024-12-31T23:00:00Z")
+    assert {finding.code for finding in MemoryWorld(sent, maps).findings} == {"date-shifted"}
+    sent[-1].columns["own_dateonly"] = "2025-01-01"
+    assert MemoryWorld(sent, maps).findings == []
 
 
 @pytest.mark.parametrize(
@@ -336,11 +439,6 @@ def test_the_event_of_a_posting_that_was_not_written_back_is_the_posting() -> No
     staged = "08:00 expense E1\n 08:10 record R1 approved\n 08:20 actual A1\n 08:30 staging S1\n"
     story = decide(staged + "09:00 staging S1 voucher=PJ-1")
     assert explain_finding(story.finding("not-written-back")).since == "2025-01-08T09:00:00Z"
-
-
-def test_a_second_line_names_the_document_that_has_the_actuals() -> None:
-    finding = decide("expense E1\n expense E2 id=T1").finding("ambiguous-link")
-    assert explain_finding(finding).seen.startswith("Another Finance line, USPM/T1, has the same key")
 
 
 def test_a_line_is_in_processing_since_its_journal_is_when_it_has_no_state_of_its_own() -> None:

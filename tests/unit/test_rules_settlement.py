@@ -2,7 +2,8 @@
 
 import pytest
 
-from engine.reconciliation.explanations import FINDINGS, LABELS, LEFT, explain, status_label
+from engine.reconciliation.explanations import LABELS, LEFT, explain, status_label
+from engine.reconciliation.finding_texts import FINDINGS
 from engine.reconciliation.settlement import MONEY_FINDINGS, is_settled
 from engine.texts import english
 from tests.support.story import ALL_KNOWN, decide

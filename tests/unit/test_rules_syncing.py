@@ -57,8 +57,8 @@ def test_what_is_done_follows_the_cause(table: str, action: str, parameters: dic
 
 
 LEFT_ALONE = {
-    "rejected by its approver": (EXPENSE + "record R1 rejected", "Ask its owner to submit it again"),
-    "recalled by its owner": (EXPENSE + "record R1 recall-requested", "Ask its owner to submit it again"),
+    "rejected by its approver": (EXPENSE + "record R1 rejected", "Ask its owner to correct and resubmit it"),
+    "recalled by its owner": (EXPENSE + "record R1 recall-requested", "Ask its owner to resubmit it"),
     "left to the project manager": (INVOICE + "header H1 draft automatic=false", "Ask the project manager to verify"),
     "cancelled": (EXPENSE + "record R1 approved state=inactive", "Reverse the document in Finance"),
     "reversed": (

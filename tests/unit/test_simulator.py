@@ -24,6 +24,8 @@ MISSING_ACTUAL_CAUSES = {
     "no-actual-made",
     "actual-reversed",
     "cancelled-in-dataverse",
+    "rejected-in-dataverse",
+    "recalled-in-dataverse",
     "actual-not-synced-back",
 }
 MISSING_JOURNAL_LINE_CAUSES = {

@@ -22,5 +22,5 @@ def test_the_sums_of_what_was_kept_are_those_of_the_parts(parts: list[Totals]) -
 
 
 def test_a_row_with_another_number_of_sums_is_refused_with_what_to_do() -> None:
-    with pytest.raises(StoreError, match=r"does not hold 12 numbers: `tieout replay` rebuilds it"):
+    with pytest.raises(StoreError, match=r"does not hold 17 numbers: `tieout replay` rebuilds it"):
         Totals.sum_texts(2, Totals(1).as_text() + " 1 2 3")

@@ -87,5 +87,7 @@ def open_snapshot(settings: "Settings") -> Iterator[tuple["Snapshot", "Maps"]]:
     from tieout.bootstrap import load_maps, open_store
 
     maps = load_maps(settings)
-    with open_store(settings, write=False) as engine, Reader(engine, maps, today=settings.today).snapshot() as snapshot:
-        yield snapshot, maps
+    with open_store(settings, write=False) as engine:
+        reader = Reader(engine, maps, today=settings.today, delayed=settings.delayed)
+        with reader.snapshot() as snapshot:
+            yield snapshot, maps

@@ -74,6 +74,7 @@ def list_errors(
     with _following(settings, query) if follow else nullcontext(()) as following:
         with open_snapshot(settings) as (snapshot, _):
             entries = snapshot.error_log(query)
+            prevention = None if as_json else snapshot.prevention(query.company)
             if not entries and company is not None:
                 snapshot.company(company)
         errors = [entry.as_json() for entry in entries]
@@ -83,11 +84,13 @@ def list_errors(
                 if follow:
                     sys.stdout.flush()
             return
-        from tieout.cli.operation_tables import show_error, show_errors
+        from tieout.cli.operation_tables import show_error, show_errors, show_prevention
         from tieout.cli.text_tables import console
 
         screen = console()
         show_errors(screen, errors, limit, history=history)
+        if prevention is not None:
+            show_prevention(screen, prevention)
         for error in following:
             show_error(screen, error)
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from engine import money
 from engine.reconciliation.explanations import LABELS
 from engine.sync.actions import ACTION_TEXTS
 from tieout.cli.output import counted, grouped, plain
@@ -15,6 +16,7 @@ from tieout.presenters import SYNC_STATES
 
 if TYPE_CHECKING:
     from engine.chains.explain_event import Reading
+    from engine.errorlog.prevalidation import Prevention
 
 # --- errors ----------------------------------------------------------------------------------------------------------
 
@@ -46,6 +48,20 @@ def show_error(screen: Console, error: TableRow) -> None:
     if "state" in error:  # records that an earlier version published have no state
         screen.print(f"  {_error_status(error)}{_occurrences(error)}", soft_wrap=True)
     screen.print()
+
+
+def show_prevention(screen: Console, prevention: "Prevention") -> None:
+    """Print the advice to turn on Project actuals prevalidation, with what it would have prevented."""
+    amounts = [f"{grouped(money.text(amount, currency))} {currency}" for currency, amount in prevention.amounts]
+    if prevention.without_amount:
+        amounts.append(f"{counted(prevention.without_amount, 'line')} without an amount")
+    said = ["Advice: turn on Project actuals prevalidation in Finance (Feature management, then Process automation)."]
+    if prevention.lines:
+        said.append(f"It would have prevented {counted(prevention.lines, 'line')}: {', '.join(amounts)}.")
+    if prevention.unknown:
+        verb = "names" if prevention.unknown == 1 else "name"
+        said.append(f"{counted(prevention.unknown, 'error')} of this kind {verb} no known line.")
+    screen.print(" ".join(said), soft_wrap=True)
 
 
 def _error_status(error: TableRow) -> str:

@@ -11,7 +11,9 @@ from tieout.cli.common import JsonOption, examples, load_settings
 from tieout.cli.output import counted, emit, plain
 
 if TYPE_CHECKING:
-    from engine.cursors import Cursor, Cursors
+    from sqlalchemy import Engine
+
+    from engine.cursors import Cursor
     from handlers.change_events import SourceEvent
     from store.operational.cursors import SqlCursors
     from tieout.settings import Settings
@@ -52,9 +54,9 @@ def poll(
         with open_connectors(settings) as connectors:
             while every is not None:
                 started = time.monotonic()
-                _print(_try(settings, connectors, cursors, every), as_json)
+                _print(_try(settings, connectors, engine, every), as_json)
                 _pause(every - (time.monotonic() - started))
-            polled = _once(settings, connectors, cursors)
+            polled = _once(settings, connectors, engine)
             _print(polled, as_json)
     if any(cursor.fault for cursor in polled):
         raise typer.Exit(1)
@@ -69,7 +71,7 @@ def _reset(cursors: "SqlCursors") -> None:
             cursors.save(replace(cursor, link=None, began=None))
 
 
-def _try(settings: "Settings", connectors: "Connectors", cursors: "Cursors", every: int) -> "list[Cursor]":
+def _try(settings: "Settings", connectors: "Connectors", engine: "Engine", every: int) -> "list[Cursor]":
     """Poll once. A log or store that is not available is logged; the next pass is in `every` seconds."""
     import structlog
     from sqlalchemy.exc import DBAPIError
@@ -78,17 +80,19 @@ def _try(settings: "Settings", connectors: "Connectors", cursors: "Cursors", eve
 
     log = structlog.get_logger(__name__)
     try:
-        return _once(settings, connectors, cursors)
+        return _once(settings, connectors, engine)
     except (LogError, DBAPIError) as error:
         # A worker may hold the embedded log, or a server may be restarting.
         log.warning("poll_waits", reason=str(error), seconds=every)
         return []
 
 
-def _once(settings: "Settings", connectors: "Connectors", cursors: "Cursors") -> "list[Cursor]":
+def _once(settings: "Settings", connectors: "Connectors", engine: "Engine") -> "list[Cursor]":
     from handlers.errors import Configuration
     from handlers.poll import Poller
     from handlers.row_refresh import RowReader
+    from store.operational.cursors import SqlCursors
+    from store.queries.ledger import named_accounts
     from streams.log import RecordTooLarge
     from tieout.bootstrap import load_maps, open_log
     from tieout.sync.command_topic import record_of
@@ -96,7 +100,10 @@ def _once(settings: "Settings", connectors: "Connectors", cursors: "Cursors") ->
     from tieout.sync.row_refresh import reread_rows
 
     maps = load_maps(settings)
-    tables = polled_tables(settings, maps)
+    cursors = SqlCursors(engine)
+    with engine.connect() as connection:
+        accounts = named_accounts(connection, maps, settings.ledger_accounts)
+    tables = polled_tables(settings, maps, accounts)
     with open_log(settings, write=True) as log:
 
         def send(events: "Sequence[SourceEvent]") -> None:

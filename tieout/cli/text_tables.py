@@ -255,7 +255,9 @@ def _totals(sums: "dict[tuple[str, str], Totals]") -> Table:
 
 
 def show_chain(screen: Console, document: TableRow) -> None:
-    """Print a document: its status and diagnosis, the timeline of its records, its findings and attempts (R20, R36)."""
+    """Print a document: its status and diagnosis, the timeline of its records, its findings, errors and attempts (R20,
+    R36).
+    """
     screen.print(
         Text(plain(f"{document['document']} · {document['kind']} · {document['date'] or 'no date'}"), style="bold")
     )
@@ -272,6 +274,13 @@ def show_chain(screen: Console, document: TableRow) -> None:
         screen.print()
         screen.print(Text(f"Finding: {LABELS.get(finding['code'], finding['code'])}", style="bold"))
         _show_explanation(screen, finding["explanation"], "  ")
+    for error in document["errors"]:
+        screen.print()
+        screen.print(Text(plain(f"Error: {error['code']} ({error['process']}, {error['at']})"), style="bold"))
+        screen.print(f"  {plain(error['text'])}", soft_wrap=True)
+        if error["details"]:
+            screen.print(f"  Meaning: {error['details']}")
+            screen.print(f"  Recommended action: {error['resolution']}")
     if document["attempts"]:
         screen.print()
         screen.print(_attempts(document["attempts"]))

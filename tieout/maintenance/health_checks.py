@@ -25,6 +25,7 @@ from store.operational.pins import pins
 from store.operational.state_topic import pending_count
 from store.projection.writer import build_settings, check_build_settings
 from store.proof.self_checks import outbox_backlog, totals_mismatches
+from store.queries import ledger
 from store.schema import tables
 from store.schema.database import shown_url
 from streams.log import EventLog, LogError, PartitionId
@@ -41,6 +42,16 @@ PATIENCE_SECONDS: Final = 5.0
 
 OUTBOX_SECONDS: Final = 60.0
 """The age at which unpublished records are reported: a worker publishes at once, a new one what it takes over."""
+
+LACKING: Final = {
+    "header": "whose GeneralJournalEntry is not known",
+    "main-account": "whose MainAccount is not known",
+    "layer": "with a posting layer that the maps do not define",
+    "period": "whose FiscalCalendarPeriod is not known",
+    "company": "without a company",
+    "amount": "without an amount that can be read",
+}
+"""What entries of the ledger lack, in words."""
 
 _SHOWN: Final = 3
 
@@ -95,6 +106,8 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
             yield from _run_check("tiles", lambda: check_tiles(connection))
             yield from _run_check("companies", lambda: _companies(connection))
             yield from _run_check("tables", lambda: _tables(connection))
+            if maps is not None:
+                yield from _run_check("ledger", lambda: _ledger(connection, maps, settings))
         if connection is None or log is None:
             yield from _unchecked("the store" if log else "the event log", "offsets", "lag", "effects")
         elif (offsets := (yield from _offsets(connection, log, settings))) is None or maps is None:
@@ -175,7 +188,10 @@ def _store(settings: Settings, maps: Maps | None, stack: ExitStack) -> CheckResu
         connection = stack.enter_context(engine.connect())
         stack.enter_context(connection.begin())
         if maps is not None:
-            check_build_settings(connection, build_settings(maps, settings.companies))
+            check_build_settings(
+                connection,
+                build_settings(maps, settings.companies, settings.beginning_balances, settings.ledger_accounts),
+            )
     except (TieoutError, DBAPIError) as error:
         yield CheckResult("store", False, _text(error))
         return None
@@ -358,6 +374,35 @@ def _lag(log: EventLog, offsets: dict[PartitionId, int]) -> CheckResult:
     largest = sorted(behind.items(), key=lambda item: -item[1])
     listed = ", ".join(f"{name}: {events:,}" for name, events in largest)
     return CheckResult("lag", True, f"{sum(behind.values()):,} events are not applied yet ({listed})", lag)
+
+
+def _ledger(connection: Connection, maps: Maps, settings: Settings) -> Iterator[CheckResult]:
+    """The main accounts of the integration accounts, and entries that cannot be counted (R87)."""
+    if not settings.ledger_accounts:
+        return
+    accounts = ledger.named_accounts(connection, maps, settings.ledger_accounts)
+    if unknown := ledger.unknown_numbers(connection, settings.ledger_accounts):
+        yield CheckResult(
+            "ledger",
+            False,
+            f"no main account {', '.join(unknown)} has been received: correct TIEOUT_EXPENSE_ACCOUNT or "
+            "TIEOUT_PROCUREMENT_ACCOUNT, or have Finance send its rows of MainAccount, which `tieout poll` reads",
+            {"unknown": unknown},
+        )
+    waiting = {item.lacks: item.entries for item in ledger.waiting(connection, None, accounts)}
+    if waiting:
+        listed = ", ".join(f"{entries:,} {LACKING[lacks]}" for lacks, entries in waiting.items())
+        yield CheckResult(
+            "ledger",
+            False,
+            f"entries of the ledger cannot be counted, so its balance is not known: {listed}. Have Finance send these "
+            "rows too; `tieout findings` lists values that cannot be read",
+            {"waiting": waiting},
+        )
+    if not unknown and not waiting:
+        yield CheckResult(
+            "ledger", True, f"main accounts {', '.join(sorted(accounts.numbers))}; every entry is counted"
+        )
 
 
 # --- self-checks -----------------------------------------------------------------------------------------------------

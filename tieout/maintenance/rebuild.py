@@ -68,7 +68,14 @@ class Rebuilding:
         self._log = log
         self._used = used
         self._rebuilt = rebuilt
-        self._writer = Writer(rebuilt, maps, settings.companies, publishes=False)
+        self._writer = Writer(
+            rebuilt,
+            maps,
+            settings.companies,
+            beginning=settings.beginning_balances,
+            accounts=settings.ledger_accounts,
+            publishes=False,
+        )
         # The pins are copied: in a rebuild, the first event might come from another environment.
         self._pins = pins(used)
         environments = environments_of(settings, self._pins)

@@ -67,7 +67,10 @@ class Replay:
                 self._rebuilding.read_to(committed_offsets(used), report)
                 with self._rebuilt.connect() as rebuilt:
                     swap_in(using, used, rebuilt, count)
-            upsert(using, tables.settings, list(build_settings(self._maps, self._settings.companies).items()))
+            built = build_settings(
+                self._maps, self._settings.companies, self._settings.beginning_balances, self._settings.ledger_accounts
+            )
+            upsert(using, tables.settings, list(built.items()))
             upsert(using, tables.settings, [(GENERATION, str(int(generation(using)) + 1))])
         on_rows(written)
 

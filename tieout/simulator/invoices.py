@@ -191,6 +191,7 @@ class Invoices:
                 "id": header,
                 "name": invoice.number,
             },
+            "assumed_linenumber": f"{line.line_number}.0000000000",
             "msdyn_price": str(line.amount),
             "msdyn_quantity": "1.0000000000",
             "msdyn_project": reference_ids.lookup("msdyn_project", line.project),

@@ -41,6 +41,7 @@ _CONTEXTS = frozenset(
 _REFERENCE = frozenset(
     [
         "transactioncurrency",
+        "account",
         "cdm_company",
         "msdyn_project",
         "msdyn_transactioncategory",
@@ -69,13 +70,14 @@ _MONEY = frozenset(
 )
 _NUMBERS = frozenset(
     """
-    msdyn_quantity exchangerate
+    msdyn_quantity exchangerate assumed_linenumber
     Amount AccountingAmount ExchangeRate Quantity
     AmountCurr AmountMST NetTransactionAmount LineNumber
     LineAmount LineAmountMST PurchPrice ReceiveNow Qty LineNum
     InvoiceAmount InvoiceAmountMST ExchRate
     UnitCost ExtendedCost CostExchangeRate UnitPrice ExtendedPrice PriceExchangeRate
     AmountCurDebit AmountCurCredit CostPrice SalesPrice
+    AccountingCurrencyAmount TransactionCurrencyAmount
     """.split()
 )
 DIGITS = _MONEY | _NUMBERS

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from random import Random
 
 from tieout.simulator.event_recorder import EventRecorder
 from tieout.simulator.scenario import Columns
@@ -107,6 +108,12 @@ def _dataverse_masters(recorder: EventRecorder, masters: ReferenceData, at: date
         create("msdyn_project", project.number, columns)
     for vendor in masters.vendors:
         reference_ids.add("account", vendor.account, recorder.guid(at))
+    # The ids of these events are drawn apart, so that they change no story of a seed.
+    chance, recorder.chance = recorder.chance, Random("accounts")
+    for vendor in masters.vendors:
+        columns = {"accountnumber": vendor.account, "name": vendor.name}
+        recorder.dataverse_created("account", reference_ids.lookup("account", vendor.account)["id"], at, columns)
+    recorder.chance = chance
     return reference_ids
 
 

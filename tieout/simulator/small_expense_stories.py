@@ -15,6 +15,13 @@ _EXPORTED = timedelta(seconds=4)
 _DECIDED = timedelta(seconds=40)
 _ACTUAL = timedelta(seconds=46)
 
+_CAUSES = {
+    state.DV_SUBMITTED: "not-approved",
+    state.DV_REJECTED: "rejected-in-dataverse",
+    state.DV_RECALL: "recalled-in-dataverse",
+}
+"""The true cause of an expense whose status in Dataverse is short of approved."""
+
 StoryFunction = Callable[[ExpenseLine, datetime], None]
 
 
@@ -204,7 +211,7 @@ class ExpenseStories:
                 self.expenses.touch(source, at + _DECIDED)
             else:
                 self.expenses.decide(source, at + _DECIDED, status)
-            self.scenario.misses_actual(line, "not-approved")
+            self.scenario.misses_actual(line, _CAUSES[status])
 
         return story
 

@@ -5,14 +5,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
 from engine.errors import SettingError
-from engine.mapping.compiler import Maps
+from engine.mapping.compiler import EntityMap, Maps
+from engine.reconciliation.ledger_accounts import NO_ACCOUNTS, LedgerAccounts
 from engine.sync.prerequisites import Prerequisite, check, unmet
+from handlers import ledger_rows
 from handlers.api import dataverse as dataverse_api
 from handlers.api import finance as finance_api
 from handlers.api.bounded_exchange import client
@@ -111,23 +114,43 @@ def _named_sets(settings: Settings) -> Mapping[str, str]:
     if not entries:
         return {}
     maps = load_maps(settings)
-    return {_table(maps, name).entity: entity_set for name, entity_set in entries.items()}
+    return {_entity_map(maps, name).entity: entity_set for name, entity_set in entries.items()}
 
 
-def polled_tables(settings: Settings, maps: Maps) -> list[Table]:
-    """Return the tables to poll: those in the settings, by default all that the maps read. Raises `SettingError` for an
-    unknown entity.
+_LEDGER: Final = ("ledger-entry", "ledger-header", "main-account")
+"""The roles of the ledger, whose rows are polled only if main accounts are named."""
+
+_UNCLAIMED: Final = (*_LEDGER, "posting-setup")
+"""The roles of rows that no document misses: an environment may not expose them, and still be polled completely."""
+
+
+def polled_tables(settings: Settings, maps: Maps, accounts: LedgerAccounts = NO_ACCOUNTS) -> list[Table]:
+    """Return the tables to poll: those in the settings, by default all that the maps read, and those of the ledger only
+    for `accounts`. Raises `SettingError` for an unknown entity.
     """
-    if settings.poll is None:
-        return [Table(entity.source, entity.entity) for entity in maps.entities.values() if entity.role.name != "later"]
-    return [_table(maps, entry.partition("=")[0]) for entry in settings.poll]
+    if settings.poll is not None:
+        return [_table(maps, _entity_map(maps, entry.partition("=")[0]), accounts) for entry in settings.poll]
+    unread = ("later", "posting-setup") if accounts else ("later", "posting-setup", *_LEDGER)
+    return [_table(maps, entity, accounts) for entity in maps.entities.values() if entity.role.name not in unread]
 
 
-def _table(maps: Maps, name: str) -> Table:
+def _entity_map(maps: Maps, name: str) -> EntityMap:
     entity = maps.find(name)
     if entity is None:
         raise SettingError(f"TIEOUT_POLL: the entity {name!r} is in no map. `tieout maps check` lists them.")
-    return Table(entity.source, entity.entity)
+    return entity
+
+
+def _table(maps: Maps, entity: EntityMap, accounts: LedgerAccounts) -> Table:
+    """Return a table. Of the ledger, the named main accounts and their entries are read; headers cannot be selected."""
+    main_accounts = maps.of_role("main-account")
+    if accounts and main_accounts and entity.role.name == "main-account":
+        where = ledger_rows.main_accounts_where(entity, accounts.numbers)
+        return Table(entity.source, entity.entity, where, claimed=False)
+    if accounts and main_accounts and entity.role.name == "ledger-entry":
+        entries = ledger_rows.entries_where(entity, main_accounts[0], accounts.numbers)
+        return Table(entity.source, entity.entity, entries, accounts.selection, claimed=False)
+    return Table(entity.source, entity.entity, claimed=entity.role.name not in _UNCLAIMED)
 
 
 def completely_polled(tables: list[Table], maps: Maps) -> list[System]:
@@ -140,7 +163,7 @@ def completely_polled(tables: list[Table], maps: Maps) -> list[System]:
         if polled.issuperset(
             entity.entity
             for entity in maps.entities.values()
-            if entity.source == system and entity.role.name != "later"
+            if entity.source == system and entity.role.name not in ("later", *_UNCLAIMED)
         )
     ]
 

@@ -137,12 +137,19 @@ def plan_rows(
     """
     rows = list(rows)
     inputs = snapshot.input_fingerprints([row.document for row in rows], settings_fingerprint(settings))
+    refused = snapshot.refusals(rows, inputs)
     documents = []
     for row in rows:
         own = inputs[row.document.key]
         step: Step | Skipped | None = skipped("in-progress")
         if include_in_flight or not row.in_flight:
-            step = step_for(row.document, row.cause, own.rows, posting_permitted=settings.sync_posts)
+            step = step_for(
+                row.document,
+                row.cause,
+                own.rows,
+                refused=refused.get(row.document.key),
+                posting_permitted=settings.sync_posts,
+            )
         if step is not None:
             documents.append(Planned(row, step, own.change))
     return Plan(documents)

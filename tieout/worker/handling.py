@@ -128,7 +128,13 @@ class _Handler:
         self._connectors = connectors
         self._in_force = MapsInForce(settings, "handler")
         self._attempts = SqlAttempts(engine)
-        self._reader = Reader(engine, self._in_force.matching, today=settings.today, clock=lambda: datetime.now(UTC))
+        self._reader = Reader(
+            engine,
+            self._in_force.matching,
+            today=settings.today,
+            delayed=settings.delayed,
+            clock=lambda: datetime.now(UTC),
+        )
         self._documents = DocumentSync(connectors.processes, self._reader, settings)
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         self._lock = threading.Lock()

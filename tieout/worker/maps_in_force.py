@@ -107,4 +107,9 @@ class MapsInForce:
             self._recorded = mismatch
 
     def _require_match(self, connection: Connection, maps: Maps) -> None:
-        check_build_settings(connection, build_settings(maps, self._settings.companies))
+        check_build_settings(
+            connection,
+            build_settings(
+                maps, self._settings.companies, self._settings.beginning_balances, self._settings.ledger_accounts
+            ),
+        )

@@ -174,9 +174,9 @@ def expense_twice(story: ExpenseStory) -> None:
 
 @fault("R10 a transaction id given twice", 6, document="expense", same_day=True)
 def same_transaction_twice(story: ExpenseStory) -> None:
-    """Two lines with one id: the first is linked to the record in Dataverse, the second is not (decision 1)."""
+    """Two lines with one id and amount: the older one has the record in Dataverse and its actual (decision 1)."""
     story.create_staged_cost()
-    story.misses_journal_line("not-imported")
+    story.misses_journal_line("not-imported", "ambiguous-link")
     record = story.flow.recorder.record_id("TrvExpTrans")
     twin = replace(story.line, record=record, voucher=f"{story.line.voucher}-B")
     story.expenses.process(twin, story.at + timedelta(minutes=1))

@@ -23,18 +23,18 @@ def waiting_for_approval(story: ExpenseStory) -> None:
     story.misses_actual("not-approved")
 
 
-@fault("R15 not approved: rejected", 6, document="expense", same_day=True)
+@fault("R15 rejected in Dataverse", 6, document="expense", same_day=True)
 def rejected_in_dataverse(story: ExpenseStory) -> None:
     """The expense is rejected in Dataverse after Finance posted it."""
     story.expenses.decide(story.export(), story.at + timedelta(minutes=3), expenses.DV_REJECTED)
-    story.misses_actual("not-approved")
+    story.misses_actual("rejected-in-dataverse")
 
 
-@fault("R15 not approved: recalled", 6, document="expense", same_day=True)
+@fault("R15 recalled in Dataverse", 6, document="expense", same_day=True)
 def recalled_in_dataverse(story: ExpenseStory) -> None:
     """The expense is recalled in Dataverse after Finance posted it."""
     story.expenses.decide(story.export(), story.at + timedelta(minutes=3), expenses.DV_RECALL)
-    story.misses_actual("not-approved")
+    story.misses_actual("recalled-in-dataverse")
 
 
 @fault("R15 not confirmed", 20, document="invoice", same_day=True, exclusive=True)

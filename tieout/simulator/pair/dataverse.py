@@ -31,6 +31,7 @@ TABLES = (
     "msdyn_journal",
     "msdyn_journalline",
     "transactioncurrency",
+    "account",
     "cdm_company",
     "msdyn_project",
     "msdyn_transactioncategory",

@@ -143,7 +143,7 @@ class DocumentProcesses:
         return Invoice(number, journal.text("InvoiceAccount"), journal.text("LedgerVoucher"), lines)
 
     def _invoice_line(self, row: SimulatedRow, rate: Decimal) -> InvoiceLine:
-        extension = self._extension(row)
+        extension = self.extension(row)
         company = row.company or ""
         return InvoiceLine(
             record=int(row.id),
@@ -161,7 +161,7 @@ class DocumentProcesses:
             accounting_currency=self.feed.accounting_currency(company),
         )
 
-    def _extension(self, row: SimulatedRow) -> SimulatedRow | None:
+    def extension(self, row: SimulatedRow) -> SimulatedRow | None:
         """Return the project extension of the pending line behind a posted line; often deleted by then."""
         pending, extensions = self._ever("VendInvoiceInfoLine"), self._ever("VendInvoiceInfoLine_Project")
         source = row.text("SourceDocumentLine")

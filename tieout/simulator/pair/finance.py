@@ -43,6 +43,9 @@ TABLES = (
     "ProjTable",
     "VendTable",
     "ProjParameters",
+    "GeneralJournalAccountEntry",
+    "GeneralJournalEntry",
+    "MainAccount",
 )
 
 

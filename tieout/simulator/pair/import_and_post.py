@@ -14,6 +14,7 @@ from tieout.simulator.integration_journal import DRAFT, ERROR, POSTED, Integrati
 from tieout.simulator.invoice_proposals import checksum
 from tieout.simulator.pair.change_feed import STAGING, ChangeFeed, shown_date
 from tieout.simulator.pair.current_rows import SimulatedRow
+from tieout.simulator.pair.ledger import LedgerBooks
 
 IMPORT, POSTING = "import-from-staging", "integration-journal-posting"
 _SECOND = timedelta(seconds=1)
@@ -64,8 +65,9 @@ class SimulatedRun:
 class JournalProcesses:
     """The two journal processes of Finance. The obstacles set here stay until they are cleared."""
 
-    def __init__(self, feed: ChangeFeed) -> None:
+    def __init__(self, feed: ChangeFeed, ledger: LedgerBooks) -> None:
         self.feed = feed
+        self.ledger = ledger
         self.trading: set[tuple[str, str]] = set()
         """Pairs of companies, lending and borrowing, with an intercompany relationship."""
         self.refusals: dict[str, str] = {}
@@ -159,6 +161,9 @@ class JournalProcesses:
         for header in headers:
             at = self._post_journal(run, header, drafts[header.id], at)
         run.end(at)
+        posted = [line.id for own in drafts.values() for line in own]
+        table = self.feed.tables["ProjAdvancedJournalLine"].rows
+        self.ledger.post_lines([table[line] for line in posted])
         return {}
 
     def _drafts(self, header: SimulatedRow) -> list[SimulatedRow]:

@@ -21,6 +21,7 @@ from tieout.simulator.pair.dual_write import DocumentProcesses
 from tieout.simulator.pair.general_journals import post_journals
 from tieout.simulator.pair.import_and_post import JournalProcesses
 from tieout.simulator.pair.injected_faults import AFTER_THE_FACT, InjectedFault, InjectedFaults
+from tieout.simulator.pair.ledger import LedgerBooks
 from tieout.simulator.pair.odata import JSON, PairRequest, PairResponse, Refused, refused, refused_by_finance
 from tieout.simulator.pair.service_limits import ServiceProtection
 from tieout.simulator.scenario import Columns, SimulatedEvent
@@ -78,7 +79,8 @@ class NoResponse(Exception):
 class Pair:
     """Both systems. `clock` is theirs, `sink` receives their events, `pace` returns the seconds a call takes.
 
-    With `heartbeats` they declare themselves complete after each change.
+    With `heartbeats` they declare themselves complete after each change, with `ledger_events` Finance sends the entries
+    that it posts.
     """
 
     def __init__(
@@ -91,12 +93,14 @@ class Pair:
         pace: Callable[[PairRequest], float] = lambda request: 0.0,
         page_rows: int | None = None,
         heartbeats: bool = False,
+        ledger_events: bool = False,
     ) -> None:
         self.clock = clock
         self.faults = faults or InjectedFaults()
         self.feed = ChangeFeed(scenario, clock, sink)
         self.documents = DocumentProcesses(self.feed)
-        self.journals = JournalProcesses(self.feed)
+        self.ledger = LedgerBooks(self.feed, self.documents, sends_events=ledger_events)
+        self.journals = JournalProcesses(self.feed, self.ledger)
         self.revoked: set[str] = set()
         """Systems (`dataverse`, `finance`) that revoked the application's rights."""
         self.version = "10.0.46"

@@ -20,15 +20,17 @@ from engine.reconciliation.explanations import explain, explain_finding, status_
 from engine.reconciliation.grace import is_reportable
 from engine.sync.actions import ACTION_TEXTS
 from engine.sync.attempts import ATTEMPTS_MAX, Sync
+from store.errorlog.error_log import ErrorEntry
 from store.operational.attempts import Attempt
 from store.queries.rows import ChainView
 from store.queries.snapshot import Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
-from tieout.presenters import OUTCOMES, SYNC_STATES, findings_of, hexadecimal, record_json
+from tieout.presenters import OUTCOMES, SYNC_STATES, findings_of, hexadecimal, record_json, remedy_of
 from tieout.texts import COLUMN, Texts
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.csv_export import as_file
 from tieout.workspace.web.deep_links import form_of
+from tieout.workspace.web.error_texts import code_and_remedy, history_address, process_name
 from tieout.workspace.web.grid_state import dates, sync_preview
 from tieout.workspace.web.rendering import render
 
@@ -118,7 +120,7 @@ def _attempt(attempt: Attempt, texts: Texts) -> dict[str, Any]:
 def _document(request: Request, view: ChainView, snapshot: Snapshot, frame: Frame) -> dict[str, Any]:
     document = view.row.document
     texts = frame.texts
-    explanation = explain(document, snapshot.moment, texts.of_code)
+    explanation = explain(document, snapshot.moment, texts.of_code, remedy=remedy_of(view, texts.of_code))
     return {
         "attempts": [_attempt(attempt, texts) for attempt in view.attempts],
         "syncs": [_sync(sync, texts) for sync in snapshot.syncs([document.document])],
@@ -156,6 +158,22 @@ def _document(request: Request, view: ChainView, snapshot: Snapshot, frame: Fram
             for finding in findings_of(view)
             if is_reportable(finding, snapshot.moment)
         ],
+        "errors": [_error(entry, frame) for entry in view.errors],
+    }
+
+
+def _error(entry: ErrorEntry, frame: Frame) -> dict[str, Any]:
+    """Describe an error about the document, with its meaning and remedy."""
+    message = entry.message
+    code, details, resolution = code_and_remedy(message, frame.texts)
+    return {
+        "entry": entry,
+        "message": message,
+        "code": code,
+        "process": process_name(message.process, frame.texts),
+        "details": details,
+        "resolution": resolution,
+        "history": history_address(message.company, message) if message.company else None,
     }
 
 

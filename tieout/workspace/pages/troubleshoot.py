@@ -18,6 +18,7 @@ from store.queries.snapshot import Snapshot
 from tieout.workspace.pages.document import event_address
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot
 from tieout.workspace.web.csv_export import csv_response
+from tieout.workspace.web.error_texts import PROCESS_NAMES, code_and_remedy, history_address, process_name
 from tieout.workspace.web.grid_state import dates, sync_preview
 from tieout.workspace.web.rendering import render
 
@@ -52,13 +53,6 @@ STATUSES: Final[Mapping[str, str]] = {
     "deleted": "Deleted",
 }
 _SORTS: Final = ("time", "message", "process", "journal", "project", "subject", "count", "first", "standing")
-
-PROCESS_NAMES: Final[Mapping[str, str]] = {
-    "import-from-staging": "Import from staging",
-    "integration-journal-posting": "Integration journal posting",
-    "invoice-proposal": "Invoice proposal",
-    "general-journal-sync": "General journal Dataverse sync",
-}
 
 
 class ErrorRow(msgspec.Struct, frozen=True):
@@ -202,6 +196,7 @@ def errors(request: Request) -> Response:
             "number": len(rows),
             "deletable": any(row.delete for row in rows),
             "full": len(rows) == LIMIT,
+            "prevention": snapshot.prevention(frame.code),
             "csv": state.address("errors.csv"),
         }
         return render(request, "errors.html", context)
@@ -271,30 +266,23 @@ def _journal(message: ProcessMessage) -> str:
 
 def _row(entry: ErrorEntry, frame: Frame, journal: str, project: str) -> ErrorRow:
     message = entry.message
-    recognised = recognise(message.text or "")
-    known = catalogued(recognised.code)
-    key, texts = subject_of(message).key, frame.texts
-    process, status = message.process, entry.status.name
+    key, texts, status = subject_of(message).key, frame.texts, entry.status.name
+    code, details, resolution = code_and_remedy(message, texts)
     return ErrorRow(
         entry=entry,
-        code=recognised.code,
-        process=texts.of_code(process, PROCESS_NAMES.get(process, process)),
+        code=code,
+        process=process_name(message.process, texts),
         shown_status=texts.of_code(status, STATUSES[status]),
-        details=texts.of_code(known.code, known.details) if known else None,
-        resolution=texts.of_code(known.code, known.resolution) if known else None,
+        details=details,
+        resolution=resolution,
         journal=journal,
         project=project,
         status=status,
         event=event_address(message.evidence, frame),
-        history=_history_address(frame.code, message),
+        history=history_address(frame.code, message),
         delete=f"/{quote(frame.code)}/errors/delete?error={key}" if entry.current else "",
         retry=sync_preview(frame.code, {"error": key}) if entry.current else "",
     )
-
-
-def _history_address(company: str, message: ProcessMessage) -> str:
-    about = urlencode({"process": message.process, "about": message.subject or message.text or ""}, quote_via=quote)
-    return f"/{quote(company)}/errors/history?{about}"
 
 
 def _grouped(rows: list[ErrorRow], state: ErrorListState) -> list[tuple[str, list[ErrorRow]]]:
@@ -330,7 +318,7 @@ def history(request: Request) -> Response:
             "section": "errors",
             "sections": sections(frame),
             "about": about,
-            "process": frame.texts.of_code(process, PROCESS_NAMES[process]),
+            "process": process_name(process, frame.texts),
             "messages": [(message, event_address(message.evidence, frame)) for message in messages],
             "count": len(reported),
             "first": reported[-1].evidence.at if reported else None,

@@ -1,0 +1,109 @@
+"""A cost actual without a document may be the cost of a document that waits for one (finding `possible-match`)."""
+
+import pytest
+
+from engine.reconciliation.unlinked_actuals import (
+    is_possible_match,
+    possible_match,
+    tokens_of_actual,
+    tokens_of_document,
+)
+from tests.support.story import Story, decide, id_of, name_of
+
+WAITS = """
+    project   D1   P-1
+    project   D2   P-2
+    category  Y1   Hotel
+    category  Y2   Flight
+    expense   E1   100.00 category=Hotel
+    record    R1   approved
+"""
+ALONE = "actual A1 100.00 of= currency=USD project=D1 category=Y1 accounting-date=2025-01-08"
+
+
+def matches(story: Story) -> set[str]:
+    """Return the actuals that documents may belong to, by the rule that the store applies to its tables."""
+    found = set()
+    for document in story.world.documents:
+        tokens = set(tokens_of_document(document))
+        for actual in (actual for chain in story.world.chains for actual in chain.unlinked):
+            if tokens.intersection(tokens_of_actual(actual)) and is_possible_match(
+                document, actual.currency, actual.category
+            ):
+                found.add(name_of(actual.key))
+    return found
+
+
+MATCHES = {
+    "the same company, project, category, currency, amount and day": ("", True),
+    "in any case": ("project D1 p-1\n category Y1 hotel", True),
+    "a day before": ("actual A1 accounting-date=2025-01-07", True),
+    "a day after": ("actual A1 accounting-date=2025-01-09", True),
+    "two days before": ("actual A1 accounting-date=2025-01-06", False),
+    "by its document date": ("actual A1 accounting-date=2024-12-01 document-date=2025-01-08", True),
+    "without a date": ("actual A1 accounting-date=", False),
+    "posted": ("staging S1\n line L1 posted\n staging S1 line=L1 voucher=PJ-1", True),
+    "posted, as its voucher says": ("actual A1 voucher=PJ-1", True),
+    "of another company": ("actual A1 company=GBPM", False),
+    "of another project": ("actual A1 project=D2", False),
+    "of a project that is known by its staging row": ("actual A1 project=\n staging S1 project=P-1", True),
+    "of no known project": ("actual A1 project=", False),
+    "of another category": ("actual A1 category=Y2", False),
+    "of an unknown category": ("actual A1 category=", True),
+    "where the document has no category": ("expense E1 category=", True),
+    "in another currency": ("actual A1 currency=EUR", False),
+    "in a currency that is not known here": ("actual A1 currency=", True),
+    "of another amount": ("actual A1 100.01", False),
+    "with the sign changed": ("actual A1 -100.00", False),
+    "of sales": ("actual A1 type=unbilled-sales", False),
+    "marked Skip Sync": ("actual A1 skip-sync=true", True),
+    "linked to another document": ("expense E2 7.00\n record R2 approved\n actual A1 of=R2", False),
+    "linked to a draft, which is no document": ("expense E2 draft\n record R2 draft\n actual A1 of=R2", True),
+    "linked to a record without a line in Finance": ("record R2 approved\n actual A1 of=R2", True),
+    "reversed in Finance too": (
+        "staging S1\n actual A2 -100.00 of= currency=USD project=D1\n staging S2\n reversal C1 A2 of=A1",
+        False,
+    ),
+    "reversed, but the reversal has not reached Finance": (
+        "staging S1\n actual A2 -100.00 of= currency=USD project=D1\n reversal C1 A2 of=A1",
+        True,
+    ),
+    "deleted": ("actual A1 delete", False),
+    "while the document has an actual of its own": ("actual A3 100.00 of=R1\n staging S3", False),
+    "while the document is cancelled in Finance": ("expense E1 cancelled", False),
+    "while the document has no project": ("expense E1 project=", False),
+    "linked meanwhile": ("actual A1 of=R1", False),
+}
+
+
+@pytest.mark.parametrize(("table", "matched"), MATCHES.values(), ids=MATCHES.keys())
+def test_an_actual_without_a_document_may_be_the_cost_of_one_that_waits(table: str, matched: bool) -> None:
+    assert matches(decide(f"{WAITS}{ALONE}\n{table}")) == ({"A1"} if matched else set())
+
+
+def test_a_vendor_invoice_line_is_compared_by_its_project_category_alone() -> None:
+    line = """
+        project       D1   P-1
+        category      Y2   Materials
+        invoice-line  I1   100.00 category=Procured
+        pending-line  P1
+        pending-project X1 category=Materials
+        invoice       V1
+    """
+    actual = "actual A1 100.00 of= currency=USD project=D1 category=Y2 accounting-date=2025-01-08"
+    assert matches(decide(f"{line}{actual}")) == {"A1"}
+    assert matches(decide(f"{line}{actual}\n pending-project X1 category=Travel")) == set()
+    assert matches(decide(f"{line}{actual}\n pending-project X1 category=")) == {"A1"}
+
+
+def test_the_finding_names_the_actuals_and_how_many_more_there_are() -> None:
+    story = decide(WAITS)
+    keys = [f"3:msdyn_actual:{id_of(f'A{number}')}" for number in range(1, 6)]
+    named = possible_match(story.document, keys[:2]).parameters["actual"]
+    assert named == f"{id_of('A1')}, {id_of('A2')}"
+    assert possible_match(story.document, keys).parameters["actual"].endswith(f"{id_of('A3')} and 2 more")
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_date_at_the_end_of_the_calendar_is_compared_too(day: str) -> None:
+    assert len(tokens_of_document(decide(WAITS + f"expense E1 date={day}").document)) in (0, 2)
