@@ -81,8 +81,12 @@ class BatchProjection:
         companies: Collection[str] | None = None,
         beginning: BeginningBalances = NONE,
         accounts: LedgerAccounts = NO_ACCOUNTS,
+        *,
+        recomputing: bool = False,
     ) -> None:
+        """`recomputing`: chains wait for re-evaluation (`recomputations`)."""
         self.rows = rows
+        self._recomputing = recomputing
         self.maps = maps
         self.cache = cache
         self.companies = companies
@@ -196,6 +200,8 @@ class BatchProjection:
         self._include_touched()
         self._include_itemised(moved | self._to_link)
         members = self._load_members()
+        if self._recomputing:
+            members = self._relink_waiting(members)
         records = self.records
         known = {key: record for key in sorted(members) if (record := records[key]).exists or record.trails}
         present = {key: record for key, record in known.items() if record.exists}
@@ -386,6 +392,20 @@ class BatchProjection:
                 return members
             families |= heads | keys
             self._include(self._family(heads) | self._having(keys))
+
+    def _relink_waiting(self, members: set[str]) -> set[str]:
+        """Derive the links of every record to evaluate; return those records, with the ones that this brings in.
+
+        Chains are re-evaluated in the order of their ids, and a batch may give one that still waits an id that is passed
+        already.
+        """
+        done: set[str] = set()
+        while waiting := members - done:
+            done |= waiting
+            self._derive(waiting, {})
+            self._include_touched()
+            members = self._load_members()
+        return members
 
     def _open_keys(self, members: set[str]) -> set[str]:
         """Return the counterpart keys of these records, except in chains that had a project row and lost no link: what
