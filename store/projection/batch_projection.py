@@ -396,8 +396,8 @@ class BatchProjection:
     def _relink_waiting(self, members: set[str]) -> set[str]:
         """Derive the links of every record to evaluate; return those records, with the ones that this brings in.
 
-        Chains are re-evaluated in the order of their ids, and a batch may give one that still waits an id that is passed
-        already.
+        Chains are re-evaluated in the order of their ids, and a batch may give one that still waits an id that has been
+        passed.
         """
         done: set[str] = set()
         while waiting := members - done:
