@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 Translate = Callable[[str, str], str]
 """Returns the text of a code in another language, given the code and the English text with its placeholders."""
 
@@ -9,3 +11,11 @@ Translate = Callable[[str, str], str]
 def english(_code: str, text: str) -> str:
     """Return the English text itself."""
     return text
+
+
+class Words(msgspec.Struct, frozen=True):
+    """The English texts of a code: last observed step, missing step, and remedy, with placeholders of `str.format`."""
+
+    seen: str
+    missing: str
+    do: str

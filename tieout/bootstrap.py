@@ -18,7 +18,7 @@ from store.lease import Lease
 from store.operational.pins import pins
 from store.operational.state_topic import StateOutbox
 from store.projection.writer import Writer
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from store.schema.database import check, connect, migrate
 from store.schema.dialects import dialect_of, file_of
 from streams.codec.environments import Environments

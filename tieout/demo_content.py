@@ -12,7 +12,7 @@ from engine.sync.general_journals import ACTION, task_of
 from handlers.general_journals import GeneralJournals
 from handlers.sync_executor import SyncExecutor
 from store.operational.attempts import SqlAttempts
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tieout.bootstrap import load_maps, open_store
 from tieout.maintenance.ingest import read_line
 from tieout.settings import Settings

@@ -66,7 +66,7 @@ def _account_json(account: Account, ledger: int | None, currency: str | None) ->
 def part_row_json(row: PartRow) -> dict[str, Any]:
     """Return a document or a posting of a part as JSON."""
     values = msgspec.structs.asdict(row)
-    amount = values.pop("amount")
+    amount, _ = values.pop("amount"), values.pop("place")
     return {**values, "accounting_amount": None if amount is None else money.text(amount, row.currency)}
 
 

@@ -20,14 +20,14 @@ from babel.messages.pofile import read_po, write_po
 from engine.errorlog import known_messages, posting_periods
 from engine.errors import BY_OPTIONS, ON_THE_PAGE, NoOpenPeriod, NotFound, QueryError
 from engine.mapping.roles import CHOICES
-from engine.reconciliation import explanations, invoice_proposals, kinds
-from engine.reconciliation.explanations import Words
+from engine.reconciliation import account, explanations, finding_texts, invoice_proposals, kinds
 from engine.sync import actions
+from engine.texts import Words
 from tieout import presenters
 from tieout.sync import general_journals, planning, previews
 from tieout.texts import COLUMN
 from tieout.worker import loops
-from tieout.workspace.pages import document, grid, troubleshoot, unmatched
+from tieout.workspace.pages import account_part, document, grid, troubleshoot, unmatched
 from tieout.workspace.pages import general_journals as journal_page
 from tieout.workspace.web import error_texts, grid_columns, grid_state, run_texts, scopes
 
@@ -59,17 +59,15 @@ def _engine() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
         explanations.LEFT,
         explanations.UNKNOWN,
     )
+    for name, texts in account.PARTS.items():
+        yield account, [(name, text) for text in (texts.title, texts.meaning, texts.do)]
     yield explanations, explanations.LABELS.items()
-    yield explanations, _words(*tables, explanations.FINDINGS, explanations.POSTED)
-    yield explanations, _words({"ambiguous-link": explanations.SEVERAL_COUNTERPARTS})
-    yield explanations, explanations.SEEN_IN_JOURNAL.items()
-    yield (
-        explanations,
-        [
-            *((code, explanations.REVERSAL_DATE_DIFFERS) for code in ("date-differs", "date-shifted")),
-            ("none", explanations.NONE),
-        ],
-    )
+    yield explanations, _words(*tables)
+    yield explanations, [*explanations.SEEN_IN_JOURNAL.items(), *explanations.STATUS_LEFT.items()]
+    yield explanations, [("none", explanations.NONE)]
+    yield finding_texts, _words(finding_texts.FINDINGS, finding_texts.POSTED)
+    yield finding_texts, _words({"ambiguous-link": finding_texts.SEVERAL_COUNTERPARTS})
+    yield finding_texts, [(code, finding_texts.REVERSAL_DATE_DIFFERS) for code in ("date-differs", "date-shifted")]
     proposal = (invoice_proposals.MESSAGES, invoice_proposals.TRANSACTIONS, invoice_proposals.RESOLUTIONS)
     yield invoice_proposals, [(invoice_proposals.CODE, text) for table in proposal for text in table.values()]
     yield invoice_proposals, invoice_proposals.STATE_TEXTS.items()
@@ -103,6 +101,8 @@ def _workspace() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     yield journal_page, journal_page.STEP_LABELS.items()
     too_many = (planning.MORE_CALLS, planning.MORE_DOCUMENTS, planning.MORE_NAMES)
     yield planning, [(planning.TooManyCalls.code, text) for text in too_many]
+    yield account_part, [("list", text) for text in account_part.MEANINGS.values()]
+    yield account_part, [("movement", title) for title in account_part.MOVEMENTS.values()]
     yield unmatched, unmatched.ACTUAL_TYPES.items()
     yield troubleshoot, [(COLUMN, title) for title in troubleshoot.COLUMNS.values()]
     yield troubleshoot, [(COLUMN, title) for title in troubleshoot.GROUPINGS.values()]

@@ -40,6 +40,8 @@ def keys_of(row: Row, reference_data: ReferenceData) -> list[str]:
 
     None without each of the five values: a field without value never links (R8).
     """
+    if row.company is None or row["line_number"] is None:
+        return []
     if row.role == _FINANCE_LINE:
         vendors = [header["vendor"] for header in referenced_rows(reference_data, row, "header")]
         amount, currency = row["amount"], row["currency"]
@@ -55,7 +57,7 @@ def keys_of(row: Row, reference_data: ReferenceData) -> list[str]:
 def _keys(
     row: Row, vendors: Iterable[str | None], invoice: str | None, amount: Fraction | None, currency: str | None
 ) -> list[str]:
-    if row.company is None or invoice is None or row["line_number"] is None or amount is None:
+    if invoice is None or amount is None:
         return []
     # Finance rounds the amount of a line to its currency; price times quantity may have more decimals.
     units = money.rounded(amount, currency)

@@ -142,13 +142,11 @@ def merge(record: Record, change: Change, entity_map: EntityMap) -> Record:
         read,
         record.former,
         record.crowded,
-        record.hidden,
+        {column: item for column, item in record.hidden.items() if column not in changed},
         record.trails,
     )
     if replaced or now.former:
         now = _remember(now, replaced)
-    if now.hidden:
-        now.hidden = {column: item for column, item in now.hidden.items() if column not in now.values}
     used = {*now.by.values(), index if newest else index - 1}
     if len(now.by) < len(now.values):
         used.add(0)

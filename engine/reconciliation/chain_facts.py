@@ -141,9 +141,8 @@ class ActualFacts:
         self.posted = best == "posted"
         self.elsewhere = False
         if not self.posted and (row["voucher"] or best == "posted-in-other-company"):
-            self.elsewhere = best == "posted-in-other-company" or (
-                bool(staging) and all(item.is_elsewhere(home) for item in staging)
-            )
+            known = bool(staging) and all(item.is_elsewhere(home) for item in staging)
+            self.elsewhere = best == "posted-in-other-company" or known
             self.posted = not self.elsewhere
         self.reached_finance = self.posted or bool(staging)
         self.reversal = False
@@ -164,10 +163,8 @@ class ActualFacts:
     @property
     def state(self) -> str:
         """The state that it reached in Finance, one of `STATES`. Only valid if it reached Finance."""
-        if self.elsewhere:
-            return "posted-in-other-company"
-        if self.posted or self.most_advanced is None:
-            return "posted"
+        if self.elsewhere or self.posted or self.most_advanced is None:
+            return "posted-in-other-company" if self.elsewhere else "posted"
         return self.most_advanced.state
 
     @property
@@ -224,11 +221,8 @@ class ChainFacts:
 
     def _actuals(self) -> list[ActualFacts]:
         """Return the cost actuals that are to reach Finance, with their reversals marked."""
-        actuals = {
-            row.id: ActualFacts(row, self.staging.get(row.id, ()), self.home)
-            for row in self.cost_actuals
-            if not row["skip_sync"]
-        }
+        rows = [row for row in self.cost_actuals if not row["skip_sync"]]
+        actuals = {row.id: ActualFacts(row, self.staging.get(row.id, ()), self.home) for row in rows}
         for role, first, second in self.corrections:
             correction, original = actuals.get(first), actuals.get(second)
             if original is not None:

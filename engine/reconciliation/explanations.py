@@ -3,7 +3,7 @@
 Positions and findings carry codes and parameters. Their texts are here alone, so that screens, exports and logs agree.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -11,16 +11,10 @@ import msgspec
 from engine import money
 from engine.events.facts import Evidence, iso
 from engine.reconciliation.documents import Document, Finding
+from engine.reconciliation.finding_texts import FINDINGS, POSTED, REVERSAL_DATE_DIFFERS, SEVERAL_COUNTERPARTS
 from engine.reconciliation.grace import Moment, shown_cause
-from engine.texts import Translate, english
-
-
-class Words(msgspec.Struct, frozen=True):
-    """The English texts of a code: last observed step, missing step, and remedy, with placeholders of `str.format`."""
-
-    seen: str
-    missing: str
-    do: str
+from engine.reconciliation.settlement import amount_left, is_settled, money_findings
+from engine.texts import Translate, Words, english
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -40,6 +34,8 @@ LABELS: Final[dict[str, str]] = {
     "reconciled": "Reconciled",
     "excluded": "Excluded",
     "not-posted": "Not posted",
+    # A reconciled document about whose money nothing is open.
+    "settled": "Settled",
     # Causes of a missing actual, then of a missing journal line.
     "not-synced-to-dataverse": "Not synced to Dataverse",
     "not-approved": "Not approved",
@@ -277,8 +273,30 @@ LEFT: Final[dict[str, Words]] = {
         "{amount} is left on the account: the posting cleared another amount in accounting currency than was booked.",
         "Post the exchange difference by a journal.",
     ),
+    "reconciled-with-posting-difference": Words(
+        "Its actuals are posted by the integration journal.",
+        "{amount} is left on the account: the posting cleared another amount than the actuals come to.",
+        "Compare the journal line with the actual, and correct the difference by a journal.",
+    ),
+    "reconciled-with-both-differences": Words(
+        "Its actuals are posted by the integration journal.",
+        "{left} is left on the account: the actuals leave {difference} of the document, and the posting {amount} of "
+        "the actuals.",
+        "Compare the document, its actuals and their journal lines, and correct what is wrong by a journal.",
+    ),
+    "reconciled-with-findings": Words(
+        "Its actuals are posted by the integration journal.",
+        "It is not settled. These findings about its money are open: {findings}.",
+        "Do what each of these findings says.",
+    ),
 }
-"""The explanation of a reconciled document that leaves an amount on the account."""
+"""The explanation of a reconciled document that is not settled: what it leaves on the account, or what is open."""
+
+STATUS_LEFT: Final[dict[str, str]] = {
+    "reconciled-left": "Reconciled, {amount} left",
+    "reconciled-open": "Reconciled, see its findings",
+}
+"""The status of a reconciled document that is not settled, in lists."""
 
 UNKNOWN: Final[dict[str, Words]] = {
     "not-observed": Words(
@@ -298,229 +316,6 @@ UNKNOWN: Final[dict[str, Words]] = {
     ),
 }
 """Texts in place of those of a cause that may not be reported (R21). The observed step remains."""
-
-FINDINGS: Final[dict[str, Words]] = {
-    "amount-differs": Words(
-        "The document amount is {document_amount} {currency}.",
-        "Here the amount is {other_amount}.",
-        "Find out which amount is right, and correct the other one.",
-    ),
-    "currency-differs": Words(
-        "The document currency is {document_currency}.",
-        "Here the currency is {other_currency}.",
-        "Correct the currency in Dataverse, then sync again.",
-    ),
-    "category-differs": Words(
-        "The document category is {document_category}.",
-        "Here the category is {other_category}.",
-        "Check the project categories of the company.",
-    ),
-    "project-differs": Words(
-        "The document project is {document_project}.",
-        "Here the project is {other_project}.",
-        "Check the project of the document.",
-    ),
-    "date-differs": Words(
-        "The document is dated {document_date}.",
-        "Here the accounting date is {other_date}, in another period.",
-        "Check the accounting date: cost and clearing fall into different periods.",
-    ),
-    "date-shifted": Words(
-        "The document is dated {document_date}.",
-        "Here the accounting date is {other_date} in UTC, in another period; in the time zone of the company it is "
-        "{local_date}.",
-        "Make sure that Finance posts it on {local_date}. Map the accounting date without a time zone, so that further "
-        "dates are not shifted.",
-    ),
-    "no-accounting-date": Words(
-        "The actual is posted.",
-        "Neither the actual nor its rows in Finance have an accounting date, so its period is unknown.",
-        "Look up the date of its posting in Finance, and find out why the accounting date is not sent.",
-    ),
-    "rate-differs": Words(
-        "The document rate is {document_rate}.",
-        "Here the rate is {other_rate}.",
-        "Check the exchange rates of both dates.",
-    ),
-    "duplicate-record": Words(
-        "Dataverse already has a record of the document.",
-        "This is a second record of it.",
-        "Cancel the second record in Dataverse.",
-    ),
-    "duplicate-actual": Words(
-        "The document has its actuals.",
-        "This actual exceeds the document amount and is not reversed.",
-        "Reverse the second actual in Dataverse.",
-    ),
-    "duplicate-staging-row": Words(
-        "The actual is in staging.", "This is another staging row of it.", "Delete this row before it is imported."
-    ),
-    "duplicate-journal-line": Words(
-        "The actual has its journal line.",
-        "This is another line of it.",
-        "Delete this line in Finance.",
-    ),
-    "posted-twice": Words(
-        "The actual has a posted journal line.",
-        "This is another posted line of it: the cost was cleared twice.",
-        "Reverse one of the two postings in Finance. Do not delete the line.",
-    ),
-    "record-deleted-after-posting": Words(
-        "The document is cleared by a posted journal line.",
-        "The row {id} of {table}, which led to it, was deleted afterwards.",
-        "No action for the account: what is posted stays posted. Find out who deleted the row, and restore it if other "
-        "reports need it. Do not create the cost again.",
-    ),
-    "link-changed-after-posting": Words(
-        "The document is cleared by a posted journal line.",
-        "A link of the row {id} of {table}, which led to it, was changed afterwards.",
-        "No action for the account: what is posted stays posted. Correct the link if the change was a mistake. "
-        "Do not create the cost again.",
-    ),
-    "cleared-amount-differs": Words(
-        "The actuals of the document come to {reconciled} {currency}.",
-        "Their posted journal lines cleared {cleared} {currency}.",
-        "Compare the journal line with the actual, and correct the difference by a journal.",
-    ),
-    "cleared-amount-assumed": Words(
-        "The actual is posted.",
-        "No event says which amount its posting took out of the account: the amount that was booked is assumed.",
-        "Send the integration journal line or the staging row again, so that its amount is known.",
-    ),
-    "written-back-twice": Words(
-        "The journal line is posted.",
-        "Two staging rows of it carry unlike accounting amounts. The one with the voucher of the line counts.",
-        "Compare the amounts with the voucher in Finance.",
-    ),
-    "company-differs": Words(
-        "The journal line is posted in {line_company}.",
-        "Its staging row is in {staging_company}. The company of the line counts.",
-        "Find out in which company it was posted, and correct the staging row.",
-    ),
-    "orphan-in-dataverse": Words(
-        "Dataverse has a record with the Finance id {external_id}.",
-        "Finance has no such line.",
-        "Check whether the line was deleted or renumbered.",
-    ),
-    "orphan-in-finance": Words(
-        "Finance has a staging row for actual {actual}.",
-        "Dataverse has no such actual: it was deleted or rolled back.",
-        "Delete the row before it is imported.",
-    ),
-    "orphan-journal-line": Words(
-        "Finance has an integration journal line {voucher}.",
-        "No staging row names it.",
-        "Find out who created it. If it has no source, delete it in Finance.",
-    ),
-    "not-written-back": Words(
-        "Finance posted the actual with voucher {voucher}.",
-        "The actual in Dataverse has no voucher.",
-        "Sync the staging row to Dataverse again.",
-    ),
-    "header-before-lines": Words(
-        "The vendor invoice {number} is confirmed in Dataverse.",
-        "It has no lines there.",
-        "Sync the lines of the invoice.",
-    ),
-    "ambiguous-link": Words(
-        "Another Finance line, {other}, has the same key, usually the transaction id.",
-        "To which of them its record and actuals belong is unknown: they are shared out by amount, currency and date.",
-        "Correct the transaction id of one of the lines in Finance. Until then do not export, approve or confirm any "
-        "of them again: it would overwrite the record of another one, or cost it twice.",
-    ),
-    "unknown-value": Words(
-        "{column} holds {value}.",
-        "The map has no such {field}, so the value is ignored.",
-        "Correct the value at its source, or add it to the map.",
-    ),
-    "ambiguous-invoice": Words(
-        "Several posted invoices of one day have the number {invoice}: of the vendors {vendors}.",
-        "The posted line names no vendor and its pending line is unknown, so its voucher is unknown.",
-        "Look up the voucher of the line in Finance.",
-    ),
-    "rounded": Words(
-        "{column} was sent as {value}.",
-        "It has more decimals than an amount has, and counts as {amount}.",
-        "Correct the sender: amounts have at most four decimals.",
-    ),
-    "possible-match": Words(
-        "Actual {actual} belongs to no document.",
-        "It has the project, currency, amount and day of this document, and may be its cost.",
-        "Compare the two. If they belong together, set the source document of the actual in Dataverse. Do not create a "
-        "second actual before that.",
-    ),
-    "not-computable": Words(
-        "The status of the document is known.",
-        "Its amounts are not: one is missing, is out of range, or is in a currency without a rate.",
-        "Check the other findings of the document.",
-    ),
-    "chain-too-large": Words(
-        "{records} records are linked to one document.",
-        "One of their keys is wrong.",
-        "Find the id that many rows share, and correct it.",
-    ),
-    "clock-ahead": Words(
-        "An event of the document has a time in the future.",
-        "Corrections made before that time count as older and have no effect.",
-        "Correct the clock of the system that sent it. The time of the row, modifiedon, may be wrong as well.",
-    ),
-    "processing-too-long": Words(
-        "The integration journal line has been in processing for more than 24 hours.",
-        "Its posting did not finish.",
-        "Reset the line to draft and post its journal again.",
-    ),
-    "stale-version": Words(
-        "Asynchronous dual-write reported the row {row}.",
-        "A version of it was skipped, because a newer one existed.",
-        "Compare the row in both systems. If they differ, sync the document; do not change what is posted.",
-    ),
-    "refused-version": Words(
-        "Asynchronous dual-write reported the row {row}.",
-        "Both systems changed it at once, and the values of one were refused.",
-        "Compare the row in both systems. Make the refused change again in the primary system, if it is still wanted; "
-        "do not change what is posted.",
-    ),
-}
-
-
-SEVERAL_COUNTERPARTS: Final = Words(
-    "Lines of invoice {invoice} in Finance and Dataverse have one vendor, line number and amount: {candidates}.",
-    "Finance has no transaction id of them. Which belong together is unknown, so none is linked.",
-    "Compare the lines of the invoice in both systems, and correct what was entered twice. Do not export them again.",
-)
-"""The explanation of `ambiguous-link` for a line with several possible counterparts."""
-
-POSTED: Final[dict[str, Words]] = {
-    "currency-differs": Words(
-        FINDINGS["currency-differs"].seen,
-        FINDINGS["currency-differs"].missing,
-        "Correct the difference by a new transaction, since the cost is posted.",
-    ),
-    "duplicate-staging-row": Words(
-        FINDINGS["duplicate-staging-row"].seen,
-        "This is another staging row of it, and it is posted.",
-        "Check in Finance what it posted. If that is a second posting of the actual, reverse it.",
-    ),
-    "duplicate-journal-line": Words(
-        FINDINGS["duplicate-journal-line"].seen,
-        "This is another line of it, and it is posted.",
-        "Reverse this line in Finance.",
-    ),
-    "orphan-in-finance": Words(
-        FINDINGS["orphan-in-finance"].seen,
-        FINDINGS["orphan-in-finance"].missing,
-        "Find out why the actual is gone. The row is posted: if its cost is not due, reverse it in Finance.",
-    ),
-    "orphan-journal-line": Words(
-        FINDINGS["orphan-journal-line"].seen,
-        FINDINGS["orphan-journal-line"].missing,
-        "Find out who created it. It is posted: if it has no source, reverse it in Finance.",
-    ),
-}
-"""The texts of findings whose row is posted: nobody deletes or repeats what is posted."""
-
-REVERSAL_DATE_DIFFERS: Final = "What it reverses is dated {document_date}."
-"""The observed step of `date-differs` for a reversal, which belongs to the period of its original."""
 
 NONE: Final = "(none)"
 """In place of a parameter without a value."""
@@ -572,19 +367,52 @@ def _words(document: Document, translate: Translate) -> Words:
         return words
     if document.excluded is not None:
         return _translated(document.excluded, EXCLUDED[document.excluded], translate)
-    amounts = document.amounts
-    if document.position == "reconciled" and amounts is not None and amounts.difference:
-        return _left("reconciled-with-difference", amounts.difference, document.currency, translate)
-    if document.position == "reconciled" and document.exchange_difference:
-        currency = document.accounting_currency
-        return _left("reconciled-with-exchange-difference", document.exchange_difference, currency, translate)
+    if document.position == "reconciled" and not is_settled(document):
+        return _left(document, translate)
     return _translated(document.position, POSITIONS[document.position], translate)
 
 
-def _left(code: str, amount: int, currency: str | None, translate: Translate) -> Words:
+def _left(document: Document, translate: Translate) -> Words:
+    """Return the explanation of a reconciled document that is not settled."""
+    amounts, accounting = document.amounts, document.accounting
+    difference, exchange = accounting.difference if accounting is not None else 0, document.exchange_difference
+    amount, currency = exchange, document.accounting_currency
+    if difference and exchange:
+        code = "reconciled-with-both-differences"
+    elif amounts is not None and amounts.difference:
+        code, amount, currency = "reconciled-with-difference", amounts.difference, document.currency
+    elif difference:
+        code, amount = "reconciled-with-difference", difference
+    elif exchange and document.currency == document.accounting_currency:
+        code = "reconciled-with-posting-difference"
+    elif exchange:
+        code = "reconciled-with-exchange-difference"
+    else:
+        code = "reconciled-with-findings"
     words = _translated(code, LEFT[code], translate)
-    left = f"{money.text(amount, currency)} {currency or ''}".strip()
-    return Words(words.seen, words.missing.format_map({"amount": left}), words.do)
+    labels = [translate(found, LABELS[found]) for found in money_findings(document) or ["not-computable"]]
+    parameters = {
+        "amount": _amount(amount, currency),
+        "difference": _amount(difference, document.accounting_currency),
+        "left": _amount(difference + exchange, document.accounting_currency),
+        "findings": ", ".join(labels),
+    }
+    return Words(words.seen, words.missing.format_map(parameters), words.do)
+
+
+def _amount(units: int, currency: str | None) -> str:
+    return f"{money.text(units, currency)} {currency or ''}".strip()
+
+
+def status_label(status: str, document: Document, shown: Callable[[int], str], translate: Translate = english) -> str:
+    """Return the label of the status of a document in a list; of one that is reconciled and not settled, with what it
+    leaves on the account. `shown` returns an amount in accounting currency as text.
+    """
+    if status != "reconciled":
+        return translate(status, LABELS[status])
+    code = "reconciled-left" if (left := amount_left(document)) else "reconciled-open"
+    amount = f"{shown(left)} {document.accounting_currency or ''}".strip() if left else ""
+    return translate(code, STATUS_LEFT[code]).format(amount=amount)
 
 
 def _translated(code: str, words: Words, translate: Translate) -> Words:

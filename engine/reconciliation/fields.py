@@ -195,10 +195,11 @@ def _amounts(attribute: str, read: Callable[[DecidedLine], Any], **common: Any) 
             part=part,
             required=part != "amount",
             sorted=part == "amount" and not prefix,
-            title=part.replace("_", " ").capitalize(),
+            title=f"{prefix}{part}".replace("_", " ").capitalize(),
             width=13,
-            visible=part == "amount",
-            rank=0 if part == "amount" else None,
+            # A grid also shows the accounting column of its view (`engine.reconciliation.kinds.VIEW_PARTS`).
+            visible=part == "amount" and not prefix,
+            rank=int(bool(prefix)) if part == "amount" else None,
             **common,
         )
         for part in ("amount", *PART_NAMES)
@@ -245,7 +246,6 @@ FIELDS: Final = (
         lambda line: line.division.accounting,
         group="accounting",
         currency="accounting_currency",
-        filtered=False,
     ),
     *(
         DocumentField(
@@ -254,7 +254,6 @@ FIELDS: Final = (
             read=read,
             currency="accounting_currency",
             required=name == "exchange_difference",
-            filtered=False,
             title=title,
             width=13,
             visible=False,

@@ -1,7 +1,7 @@
 """Findings: inconsistencies of a chain besides the positions of its documents (R18).
 
 To add a finding: write a check here, add it to one of the lists at the end, and add the texts of its code to
-`explanations.FINDINGS`. Checks read facts only. What depends on the time of day is evaluated when a finding is shown
+`finding_texts.FINDINGS`. Checks read facts only. What depends on the time of day is evaluated when a finding is shown
 (`grace.is_reportable`, `grace.timed_findings`).
 """
 
@@ -32,7 +32,7 @@ class _Findings(list[Finding]):
     ) -> None:
         """Add a finding about `row`. Its evidence is that of the existence of the row, unless given.
 
-        The parameter `posted` says that the row is posted, which has a remedy of its own (`explanations.POSTED`).
+        The parameter `posted` says that the row is posted, which has a remedy of its own (`finding_texts.POSTED`).
         """
         present = {name: value for name, value in parameters.items() if value is not None}
         self.append(Finding(code, row.key, document, present, evidence or row.existence))

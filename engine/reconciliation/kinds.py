@@ -81,6 +81,13 @@ class DocumentKind(msgspec.Struct, frozen=True, kw_only=True):
         return f"Unreconciled {self.noun} amount"
 
 
+ACCOUNTING_PARTS: Final = (
+    *("accounting_amount", "accounting_missing_actual", "accounting_missing_journal_line"),
+    *("accounting_reconciled", "accounting_difference", "booked", "cleared", "exchange_difference"),
+)
+"""The amounts of a document in accounting currency, in the order of lists and of totals."""
+
+_FIRST_COLUMNS: Final = ("document", "standing", *ACCOUNTING_PARTS)
 _LAST_COLUMNS: Final = ("since", "findings", "missing_actual", "missing_journal_line", "reconciled", "difference")
 
 EXPENSE: Final = DocumentKind(
@@ -100,7 +107,7 @@ EXPENSE: Final = DocumentKind(
     account="Expense",
     ungrouped=frozenset({"vendor", "invoice"}),
     columns=(
-        *("document", "standing"),
+        *_FIRST_COLUMNS,
         *("category", "date", "amount", "currency", "exchange_rate", "voucher", "project", "project_name", "actual"),
         *("journal", "journal_line_amount", "journal_voucher", "journal_line_currency", "posted_date"),
         *("last_retried", "attempts"),
@@ -124,7 +131,7 @@ VENDOR_INVOICE_LINE: Final = DocumentKind(
     account="Vendor invoices",
     ungrouped=frozenset({"category"}),
     columns=(
-        *("document", "standing"),
+        *_FIRST_COLUMNS,
         *("vendor", "vendor_name", "date", "invoice", "line_number", "amount", "currency", "voucher"),
         *("project", "project_name", "actual"),
         *("journal", "journal_line_amount", "journal_line_currency", "exchange_rate", "journal_voucher", "posted_date"),
@@ -155,6 +162,13 @@ _TILE_VIEWS: Final[dict[TileView, str]] = {
     "missing-journal-lines": "missing_journal_line",
     "missing-actuals": "missing_actual",
 }
+
+VIEW_PARTS: Final[dict[str, str]] = {
+    **{view: f"accounting_{part}" for view, part in _TILE_VIEWS.items()},
+    "all": "accounting_amount",
+    "reconciled": "accounting_reconciled",
+}
+"""The amount in accounting currency that a view of a grid is about: a tile is its sum."""
 
 TILES: Final = tuple(
     Tile(

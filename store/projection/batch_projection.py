@@ -6,13 +6,13 @@ A projection works on copies. `ProjectionCache`, which outlives the batch, is up
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from engine.chains import counterparts, links
-from engine.chains.families import Family, Group, Lineage, families, parent_prefixes
-from engine.chains.records import Record, Row, first_record, merge, record_key
+from engine.chains.families import Group, families, parent_prefixes
+from engine.chains.records import Record, first_record, merge, record_key
 from engine.chains.references import Directory
 from engine.events.facts import Change
 from engine.mapping.compiler import EntityMap, Maps
@@ -22,6 +22,7 @@ from engine.reconciliation.documents import Chain, Finding
 from engine.reconciliation.evaluate import evaluate
 from engine.reconciliation.ledger_accounts import NO_ACCOUNTS, LedgerAccounts
 from engine.reconciliation.ledger_entries import LedgerEntry, ledger_entry
+from store.projection.batch_rows import BatchRows, decode_members
 from store.projection.projection_cache import ProjectionCache
 from store.projection.read_your_writes import ReadYourWrites
 
@@ -31,25 +32,7 @@ table `recomputations` and re-evaluated in chunks.
 """
 
 
-class _Members(msgspec.Struct, array_like=True, gc=False):
-    """The first fields of a `Chain`, for decoding without the rest."""
-
-    id: str
-    members: list[str]
-
-
-class ChainInputs(NamedTuple):
-    """The current rows of a chain, the records that its result depends on (its own, and those they point to), and its
-    family.
-    """
-
-    rows: list[Row]
-    records: list[Record]
-    family: Family
-
-
 _decode_chain = msgspec.msgpack.Decoder(Chain).decode
-_decode_members = msgspec.msgpack.Decoder(_Members).decode
 encode: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
 
 _EVIDENCE: Final = frozenset({"journal-line", "staging", "actual"})
@@ -68,7 +51,7 @@ EVERY_LEDGER_ENTRY: Final = "$"
 """Token in `recomputations` for a changed ledger or fiscal period, which any entry of the ledger may depend on."""
 
 
-class BatchProjection:
+class BatchProjection(BatchRows):
     """Projects one batch: merges changes into records, matches them into chains, re-evaluates the affected chains and
     collects the difference to write. Call `merge`, `match`, `detect` in this order. Not reusable.
     """
@@ -81,27 +64,18 @@ class BatchProjection:
         companies: Collection[str] | None = None,
         beginning: BeginningBalances = NONE,
         accounts: LedgerAccounts = NO_ACCOUNTS,
-        *,
         recomputing: bool = False,
     ) -> None:
         """`recomputing`: chains wait for re-evaluation (`recomputations`)."""
-        self.rows = rows
+        super().__init__(rows, maps, cache)
         self._recomputing = recomputing
-        self.maps = maps
-        self.cache = cache
         self.companies = companies
         self.beginning = beginning
-        self.directory = cache.directory
         self._named_accounts = accounts
         self.accounts = accounts.with_posting_setup(self.directory.posting_setup)
         self.resident = cache.resident
-        self.records: dict[str, Record] = {}
-        self.absent: set[str] = set()
         self.changed: set[str] = set()
         self.created: set[str] = set()
-        self.links_added: set[tuple[str, str]] = set()
-        self.links_removed: set[tuple[str, str]] = set()
-        self.old_chains: dict[str, bytes] = {}
         self.new_chains: dict[str, Chain] = {}
         self.postponed: set[str] = set()
         self.reference_findings: list[tuple[str, list[Finding]]] = []
@@ -112,16 +86,12 @@ class BatchProjection:
         self._changed_entries: set[str] = set()
         self._headers = tuple(entity_map.prefix for entity_map in maps.of_role("dataverse-invoice"))
         self.references: set[str] = set()
-        self._rows: dict[str, Row | None] = {}
-        self._offers: dict[str, list[str]] = {}
-        self._offers_changed: set[str] = set()
         self._loose: set[str] = set()
         self._dirty: set[str] = set()
         self._before: dict[str, Record | None] = {}
         self._to_link: set[str] = set()
         self._to_key: set[str] = set()
         self._families: list[Group] = []
-        self._ambiguous: Mapping[str, Sequence[str]] = {}
         self._parents = tuple(parent_prefixes(maps))
 
     # --- merge -------------------------------------------------------------------------------------------------------
@@ -203,7 +173,9 @@ class BatchProjection:
         if self._recomputing:
             members = self._relink_waiting(members)
         records = self.records
-        known = {key: record for key in sorted(members) if (record := records[key]).exists or record.trails}
+        known = {
+            key: record for key in sorted(members) if (record := records[key]).exists or record.trails or record.hidden
+        }
         present = {key: record for key, record in known.items() if record.exists}
         joined = counterparts.join(links.components(present, self.maps), present, self.maps)
         self._ambiguous = joined.ambiguous
@@ -394,10 +366,8 @@ class BatchProjection:
             self._include(self._family(heads) | self._having(keys))
 
     def _relink_waiting(self, members: set[str]) -> set[str]:
-        """Derive the links of every record to evaluate; return those records, with the ones that this brings in.
-
-        Chains are re-evaluated in the order of their ids, and a batch may give one that still waits an id that has been
-        passed.
+        """Derive the links of every record to evaluate again; return those records, with the ones that this brings in.
+        Chains wait in the order of their ids, and a batch may give one an id that has been passed.
         """
         done: set[str] = set()
         while waiting := members - done:
@@ -424,7 +394,7 @@ class BatchProjection:
     def _is_settled(self, chain: str | None, lost: set[str]) -> bool:
         """Return True if a chain had a project row before this batch and none of its records is among `lost`."""
         body = self.old_chains.get(chain) if chain is not None else None
-        members = _decode_members(body).members if body is not None else []
+        members = decode_members(body).members if body is not None else []
         return any(key.startswith(self._settling) for key in members) and lost.isdisjoint(members)
 
     def _having(self, keys: set[str]) -> set[str]:
@@ -456,10 +426,6 @@ class BatchProjection:
         keys.update(key for _, key in self.rows.links_in_any_company(open_heads))
         return keys
 
-    def _members(self) -> set[str]:
-        """Return the records of the chains before this batch."""
-        return {key for body in self.old_chains.values() for key in _decode_members(body).members}
-
     def _modifiable(self, key: str) -> Record:
         """Return a record that this batch may modify in place and will write."""
         if key not in self.changed:
@@ -478,26 +444,6 @@ class BatchProjection:
             self.new_chains[family.members[0]] = decided
         self._place_ledger_entries()
         self.reference_findings = list(self._find_in_references())
-
-    def _family_of(self, group: Group) -> Family:
-        """Return the rows of a family."""
-        rows = self.row
-        if len(group.groups) == 1 and len(group.members) == len(group.groups[0]):
-            gone = []
-            groups = [[row for key in group.members if (row := rows(key)) is not None]]
-        else:
-            groups = [[row for key in keys if (row := rows(key)) is not None] for keys in group.groups]
-            deleted = [record for key in group.members if not (record := self.records[key]).exists]
-            last = [links.last_row(record, self._map(record), self.directory.owner) for record in deleted]
-            gone = [row for row in last if row is not None]
-        return Family(
-            tuple(group.members),
-            groups,
-            gone,
-            any(self.records[key].trails for key in group.members),
-            lambda: Lineage({key: self.records[key] for key in group.members}, self.maps, self.directory.codes),
-            {key: self._ambiguous[key] for key in group.members if key in self._ambiguous} if self._ambiguous else {},
-        )
 
     def _place_ledger_entries(self) -> None:
         """Evaluate the entries of the ledger that changed, or whose header or main account did."""
@@ -539,121 +485,6 @@ class BatchProjection:
             if token in headers:
                 lines[token].add(key)
         return lines
-
-    # --- reading -----------------------------------------------------------------------------------------------------
-
-    def _map(self, record: Record) -> EntityMap:
-        return self.maps.entities[record.entity]
-
-    def _load(self, keys: set[str]) -> None:
-        missing = []
-        for key in keys.difference(self.records).difference(self.absent):
-            cached = self.cache.records.get(key)
-            if cached is not None:
-                self.records[key] = cached
-            else:
-                missing.append(key)
-        self.absent.update(missing)
-        for key, record in self.rows.records(missing):
-            self.records[key] = record
-            self.absent.discard(key)
-
-    def _load_chains(self, ids: Iterable[str]) -> None:
-        missing = []
-        for chain in ids:
-            cached = self.cache.chains.get(chain)
-            if cached is not None:
-                self.old_chains[chain] = cached
-            elif chain not in self.old_chains:
-                missing.append(chain)
-        self.old_chains.update(self.rows.chains(missing))
-
-    def _load_references(self, present: Mapping[str, Record]) -> None:
-        """Load the rows that the rows of the chains point to, and the rows that those point to (such as the vendor of
-        an invoice).
-        """
-        tokens = {token for record in present.values() for token in record.refers}
-        for _ in range(2):
-            keys = self._targets(tokens)
-            self._load(keys)
-            tokens = {token for key in keys if (record := self.records.get(key)) for token in record.refers}
-
-    def _targets(self, tokens: Iterable[str]) -> set[str]:
-        keys: set[str] = set()
-        offers: set[str] = set()
-        for token in tokens:
-            if token[0] == "=":
-                offers.add(links.offer_of(token))
-            elif token[0] != "+":
-                keys.add(token)
-        self._load_offers(offers)
-        for offer in offers:
-            keys.update(self._offers[offer])
-        return keys
-
-    def _load_offers(self, offers: set[str]) -> None:
-        if not offers:
-            return
-        missing = set()
-        for offer in offers - self._offers.keys():
-            cached = self.cache.offers.get(offer)
-            self._offers[offer] = list(cached) if cached is not None else []
-            if cached is None:
-                missing.add(offer)
-        for offer, key in self.rows.links(missing):
-            self._offers[offer].append(key)
-        if not offers.isdisjoint(self._offers_changed):
-            for token, key in self.links_added:
-                if token in offers and key not in self._offers[token]:
-                    self._offers[token].append(key)
-            for token, key in self.links_removed:
-                if token in offers and key in self._offers[token]:
-                    self._offers[token].remove(key)
-        for offer in offers:
-            self._offers[offer].sort()
-
-    def chain_inputs(self, chains: Iterable[str]) -> dict[str, ChainInputs]:
-        """Return the inputs of each of these chains."""
-        self._load_chains(chains)
-        members = {chain: _decode_members(body).members for chain, body in self.old_chains.items()}
-        keys = {key for own in members.values() for key in own}
-        self._load(keys)
-        present = {key: record for key in keys if (record := self.records.get(key)) and record.exists}
-        self._load_references(present)
-        inputs = {}
-        for chain, own in members.items():
-            rows = [row for key in own if (row := self.row(key)) is not None]
-            dependencies = set(own)
-            for _ in range(2):
-                dependencies |= self._targets(
-                    {token for key in dependencies if (record := self.records.get(key)) for token in record.refers}
-                )
-            known = {key: self.records[key] for key in own if key in self.records}
-            groups = links.components({key: present[key] for key in own if key in present}, self.maps)
-            inputs[chain] = ChainInputs(
-                rows,
-                [record for key in sorted(dependencies) if (record := self.records.get(key))],
-                self._family_of(Group(sorted(known), groups)),
-            )
-        return inputs
-
-    def row(self, key: str) -> Row | None:
-        """Return the existing row of a record key (`engine.chains.references.World`)."""
-        if key not in self._rows:
-            record = self.records.get(key)
-            if record is None:
-                self._load({key})
-                record = self.records.get(key)
-            exists = record is not None and record.exists
-            self._rows[key] = links.row(record, self._map(record), self.directory.owner) if record and exists else None
-        return self._rows[key]
-
-    def offered(self, token: str) -> list[Row]:
-        """Return the rows that offer `+link:…` (`engine.chains.references.World`)."""
-        if token not in self._offers:
-            self._load_offers({token})
-            self._load(set(self._offers[token]))
-        return [row for key in self._offers[token] if (row := self.row(key)) is not None]
 
     # --- after -------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import msgspec
 from engine.errors import StoreError
 from engine.events.facts import moment
 from engine.reconciliation.documents import Amounts, Document, Posting
+from engine.reconciliation.settlement import is_settled
 
 View = Literal["missing-actuals", "missing-journal-lines", "all", "reconciled"]
 
@@ -20,6 +21,7 @@ RECONCILED: Final = 4
 SUMMED: Final = 8  # processed and not excluded: in every total
 PROCESSED: Final = 16  # all documents except approved ones that are not posted
 NOT_COMPUTABLE: Final = 32  # in a view by its position, without amounts
+SETTLED: Final = 64  # reconciled, with nothing about its money open
 
 BITS: Final[dict[View, int]] = {
     "missing-actuals": MISSING_ACTUALS,
@@ -48,7 +50,7 @@ def views_of(document: Document) -> int:
     if document.position == "missing-journal-line" or parts.missing_journal_line:
         bits |= MISSING_JOURNAL_LINES
     if document.position == "reconciled":
-        bits |= RECONCILED
+        bits |= RECONCILED | (SETTLED if is_settled(document) else 0)
     if document.amounts is None or document.accounting is None or document.booked is None:
         bits |= NOT_COMPUTABLE
     return bits
@@ -201,8 +203,8 @@ def _is_unsettled(document: Document) -> bool:
 COUNTS: Final = ("documents", "with_difference", "with_exchange_difference", "unsettled")
 """The fields of `Totals` that are numbers of documents; all others are sums of columns of the same name."""
 
-GRID_AMOUNTS: Final = Totals.__struct_fields__[2:12]
-"""The fields that the totals of a grid show: the parts in both currencies."""
+AMOUNTS: Final = tuple(name for name in Totals.__struct_fields__ if name not in COUNTS)
+"""The fields of `Totals` that are sums."""
 
 
 class PostingKey(NamedTuple):

@@ -4,12 +4,12 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, func, select, text
 
 from store.projection.tile_totals import (
+    AMOUNTS,
     BITS,
     COUNTS,
-    NOT_COMPUTABLE,
     SUMMED,
     PostingKey,
     PostingTotal,
@@ -18,18 +18,11 @@ from store.projection.tile_totals import (
     Totals,
     reconciliation_key,
 )
-from store.queries.common import exact_sum, joined
+from store.queries.common import NUMBERS, exact_sum, joined
 from store.schema import tables
 
 _KEY: Final = TotalKey.__struct_fields__
-_AMOUNTS: Final = tuple(name for name in Totals.__struct_fields__ if name not in COUNTS)
 _WIDTH: Final = len(_KEY)
-_OPEN: Final = (
-    "accounting_missing_actual",
-    "accounting_missing_journal_line",
-    "accounting_difference",
-    "exchange_difference",
-)
 _MICROSECONDS_A_DAY: Final = 86_400 * 1_000_000
 
 K = TypeVar("K", bound=Hashable)
@@ -78,20 +71,13 @@ def _computed(connection: Connection) -> Iterator[tuple[TotalKey, Totals]]:
         func.coalesce(table.c[name], "") if table.c[name].nullable else table.c[name] for name in _KEY[:-1]
     ]
     by.append(func.coalesce(table.c.cause, table.c.excluded, "").label("cause"))
-    unknown = table.c.views.op("&")(NOT_COMPUTABLE) != 0
-    counts = [
-        func.count(),
-        func.count().filter(table.c.difference != 0),
-        func.count().filter(table.c.exchange_difference != 0),
-        func.count().filter(or_(unknown, *(table.c[name] != 0 for name in _OPEN))),
-    ]
-    halves = [half for name in _AMOUNTS for half in exact_sum(table.c[name])]
-    for row in connection.execute(select(*by, *counts, *halves).group_by(*by)):
+    halves = [half for name in AMOUNTS for half in exact_sum(table.c[name])]
+    for row in connection.execute(select(*by, *NUMBERS, *halves).group_by(*by)):
         key, numbers, sums = row[:_WIDTH], row[_WIDTH : _WIDTH + len(COUNTS)], row[_WIDTH + len(COUNTS) :]
         amounts = [joined(high, low) for high, low in zip(sums[::2], sums[1::2], strict=True)]
         fields: dict[str, int] = {
             **dict(zip(COUNTS, numbers, strict=True)),
-            **dict(zip(_AMOUNTS, amounts, strict=True)),
+            **dict(zip(AMOUNTS, amounts, strict=True)),
         }
         yield TotalKey(*key), Totals(**fields)
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, select, text
 
+from engine.reconciliation.kinds import ACCOUNTING_PARTS
 from store.projection.tile_totals import BITS, PROCESSED
 from store.queries.common import materialised_totals, within
 from store.queries.filters import NAME_COLUMNS, first_letters, matching
@@ -24,6 +25,7 @@ SELECTIVE_RANGES: Final = ("date", "since")
 COVERED_COLUMNS: Final = (
     *("category", "currency"),
     *("amount", "missing_actual", "missing_journal_line", "reconciled", "difference"),
+    *ACCOUNTING_PARTS,
 )
 """Columns that `ix_documents_category` contains beside all amounts: it covers totals that are filtered on these alone.
 

@@ -3,11 +3,11 @@
 The parts follow from materialised totals, so a window costs the same whatever its length.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Connection, TextClause, and_, case, func, literal, or_, select, text
 
 from engine.calendar import Company, Window
 from engine.errors import QueryError
@@ -116,10 +116,14 @@ def _document_totals(
 ) -> dict[tuple[str, str, int, str, str], Totals]:
     """Return totals by side of the window, kind, views, reason of exclusion and accounting currency."""
     table = tables.totals.c
-    reason = case((table.position == "excluded", table.cause), else_="")
-    by = [_side(table.date, window), table.kind, table.views, reason, table.accounting_currency]
+    by = [_side(table.date, window), table.kind, table.views, _reason(), table.accounting_currency]
     totals = materialised_totals(connection, by, table.company == company)
     return {(side, kind, views, why, currency): sums for (side, kind, views, why, currency), sums in totals.items()}
+
+
+def _reason() -> ColumnElement[str]:
+    """Return why the documents of a total are excluded; '' if they are not."""
+    return case((tables.totals.c.position == "excluded", tables.totals.c.cause), else_="")
 
 
 def _side(date: ColumnElement[str], window: Window | None) -> ColumnElement[str]:
@@ -167,10 +171,10 @@ def _posting_totals(
 class PartRow(msgspec.Struct, frozen=True):
     """A document or a posting of a part, with what it leaves on the account (units of the accounting currency; None if
     unknown). `id` is the name of the document, or of the row of a posting; `document` the document that a posting
-    belongs to, if any.
+    belongs to, if any. `place` is where it stands in the order of the list.
     """
 
-    part: PartName
+    part: str
     company: str
     kind: Kind | None
     id: str
@@ -180,29 +184,84 @@ class PartRow(msgspec.Struct, frozen=True):
     project: str | None
     amount: int | None
     currency: str | None
+    place: str = ""
 
 
 def part_rows(
-    connection: Connection, company: Company, window: Window | None, part: PartName, kind: Kind | None = None
+    connection: Connection,
+    company: Company,
+    window: Window | None,
+    part: PartName,
+    kind: Kind | None = None,
+    after: str | None = None,
 ) -> Iterator[PartRow]:
-    """Yield the rows of a part, documents by date and postings by key; those of one account, if a kind is given."""
+    """Yield the rows of a part, documents by date and postings by key; those of one account, if a kind is given, and
+    those beyond the place `after`.
+    """
     if part in POSTING_PARTS:
-        yield from _postings_of(connection, company.code, part, kind)
+        table = tables.postings.c
+        # Literal, as in the partial index, so that the planner recognises it.
+        conditions: list[ColumnElement[bool] | TextClause] = [table.part == part, text("part <> ''")]
+        yield from _postings(connection, company, part, conditions, kind, after, sign=-1)
     elif part in DOCUMENT_PARTS:
-        yield from _documents_of(connection, company.code, window, part, kind)
+        selection = _PARTS[part]
+        if part != BESIDE:
+            side = _side(tables.totals.c.date, window) == literal(_SIDE_OF.get(part, "in"))
+            selection = selection._replace(days=side)
+        yield from _documents(connection, company, part, selection, kind, after)
 
 
-def _postings_of(connection: Connection, company: str, part: PartName, kind: Kind | None) -> Iterator[PartRow]:
+def excluded_rows(
+    connection: Connection, company: Company, reason: str, kind: Kind | None = None, after: str | None = None
+) -> Iterator[PartRow]:
+    """Yield the posted documents that are excluded for a reason, with their amounts, by date."""
+    yield from _documents(connection, company, f"excluded-{reason}", _excluded(reason), kind, after)
+
+
+def booked_rows(
+    connection: Connection, company: Company, month: str, kind: Kind | None = None, after: str | None = None
+) -> Iterator[PartRow]:
+    """Yield the documents whose booked amounts are those of a month (`YYYY-MM`; '' for no date) of the roll-forward."""
+    selection = _Selection(
+        _TABLE.booked,
+        and_(_IS_SUMMED, _TABLE.booked != 0),
+        lambda views, _, sums: sums.documents if views & SUMMED else 0,
+        func.substr(tables.totals.c.date, 1, 7) == month,
+    )
+    yield from _documents(connection, company, "booked", selection, kind, after)
+
+
+def cleared_rows(
+    connection: Connection, company: Company, month: str, kind: Kind | None = None, after: str | None = None
+) -> Iterator[PartRow]:
+    """Yield the postings whose cleared amounts are those of a month (`YYYY-MM`; '' for no date) of the roll-forward."""
+    of_month = func.substr(tables.postings.c.date, 1, 7) == month
+    yield from _postings(connection, company, "cleared", [of_month], kind, after, sign=1)
+
+
+def _postings(
+    connection: Connection,
+    company: Company,
+    part: str,
+    conditions: Sequence[ColumnElement[bool] | TextClause],
+    kind: Kind | None,
+    after: str | None,
+    *,
+    sign: int,
+) -> Iterator[PartRow]:
     table = tables.postings.c
-    of_account = [table.kind == kind] if kind is not None else []
-    query = select(tables.postings).where(table.company == company, table.part == part, *of_account)
-    # Literal, as in the partial index, so that the planner recognises it.
-    query = query.where(text("part <> ''")).order_by(table.key).execution_options(yield_per=1_000)
-    for row in connection.execute(query):
-        amount = None if row.amount is None else -row.amount
+    currency = accounting_currency(connection, company) or ""
+    query = select(tables.postings).where(table.company == company.code, *conditions)
+    query = query.where(table.currency.in_([currency, ""]))
+    if kind is not None:
+        query = query.where(table.kind == kind)
+    if after is not None:
+        query = query.where(table.key > after)
+    for row in connection.execute(query.order_by(table.key).execution_options(yield_per=1_000)):
         yield PartRow(
             *(part, row.company, row.kind or None, row_id_of(row.key.split(":", 2)[2]), row.name),
-            *(row.date or None, row.voucher, row.project, amount, row.currency or None),
+            *(row.date or None, row.voucher, row.project, None if row.amount is None else sign * row.amount),
+            *(row.currency or None, row.key),
         )
 
 
@@ -218,39 +277,102 @@ _IS_UNSETTLED: Final = or_(
     _TABLE.exchange_difference != 0,
 )
 
-_PART_CONDITIONS: Final[Mapping[str, tuple[ColumnElement[Any], ColumnElement[bool]]]] = {
-    "missing-actual": (
-        _TABLE.accounting_missing_actual,
-        and_(_TABLE.views.op("&")(MISSING_ACTUALS) != 0, _IS_COMPUTABLE),
+
+class _Selection(NamedTuple):
+    """Documents of a list: what each has in it, the condition for them, how many of the documents of a total (its
+    views, its reason of exclusion, its sums) are among them, and the condition for the days.
+    """
+
+    amount: ColumnElement[Any]
+    condition: ColumnElement[bool]
+    number: Callable[[int, str, Totals], int]
+    days: ColumnElement[bool] | None = None
+
+
+def _in_view(bit: int, amount: ColumnElement[Any]) -> _Selection:
+    return _Selection(
+        amount,
+        and_(_TABLE.views.op("&")(bit) != 0, _IS_SUMMED, _IS_COMPUTABLE),
+        lambda views, _, sums: sums.documents if views & bit and not views & NOT_COMPUTABLE else 0,
+    )
+
+
+def _excluded(reason: str) -> _Selection:
+    return _Selection(
+        _TABLE.accounting_amount, _TABLE.excluded == reason, lambda _, why, sums: sums.documents if why == reason else 0
+    )
+
+
+_UNSETTLED: Final = _Selection(_REST, and_(_IS_SUMMED, _IS_UNSETTLED), lambda _, __, sums: sums.unsettled)
+
+_PARTS: Final[Mapping[str, _Selection]] = {
+    "missing-actual": _in_view(MISSING_ACTUALS, _TABLE.accounting_missing_actual),
+    "missing-journal-line": _in_view(MISSING_JOURNAL_LINES, _TABLE.accounting_missing_journal_line),
+    "amount-difference": _Selection(
+        _TABLE.accounting_difference,
+        and_(_TABLE.difference != 0, _IS_SUMMED, _IS_COMPUTABLE),
+        lambda _, __, sums: sums.with_difference,
     ),
-    "missing-journal-line": (
-        _TABLE.accounting_missing_journal_line,
-        and_(_TABLE.views.op("&")(MISSING_JOURNAL_LINES) != 0, _IS_COMPUTABLE),
+    "exchange-difference": _Selection(
+        _TABLE.exchange_difference,
+        and_(_TABLE.exchange_difference != 0, _IS_SUMMED, _IS_COMPUTABLE),
+        lambda _, __, sums: sums.with_exchange_difference,
     ),
-    "amount-difference": (_TABLE.accounting_difference, and_(_TABLE.difference != 0, _IS_COMPUTABLE)),
-    "exchange-difference": (_TABLE.exchange_difference, and_(_TABLE.exchange_difference != 0, _IS_COMPUTABLE)),
-    "amount-unknown": (_REST, _TABLE.views.op("&")(NOT_COMPUTABLE) != 0),
-    "before-window": (_REST, _IS_UNSETTLED),
-    "after-window": (_REST, _IS_UNSETTLED),
-    "project-unknown": (_TABLE.accounting_amount, _TABLE.excluded == BESIDE),
+    "amount-unknown": _Selection(
+        _REST,
+        and_(_TABLE.views.op("&")(NOT_COMPUTABLE) != 0, _IS_SUMMED),
+        lambda views, _, sums: sums.documents if views & NOT_COMPUTABLE else 0,
+    ),
+    "before-window": _UNSETTLED,
+    "after-window": _UNSETTLED,
+    BESIDE: _excluded(BESIDE),
 }
-"""The amount of a document in a part, and the condition of the documents in it."""
 
 
-def _documents_of(
-    connection: Connection, company: str, window: Window | None, part: PartName, kind: Kind | None
+def _documents(
+    connection: Connection, company: Company, part: str, selection: _Selection, kind: Kind | None, after: str | None
 ) -> Iterator[PartRow]:
-    amount, condition = _PART_CONDITIONS[part]
-    conditions = [_TABLE.company == company, condition, _TABLE.kind.in_([kind] if kind is not None else list(KINDS))]
-    if part != BESIDE:
-        conditions += [_IS_SUMMED, _side(_TABLE.date, window) == literal(_SIDE_OF.get(part, "in"))]
-    columns = (_TABLE.document, _TABLE.kind, _TABLE.date, _TABLE.voucher, _TABLE.project, _TABLE.accounting_currency)
-    query = select(*columns, amount.label("amount")).where(*conditions).order_by(_TABLE.date, _TABLE.key)
-    for row in connection.execute(query.execution_options(yield_per=1_000)):
-        yield PartRow(
-            *(part, company, row.kind, row.document, row.document, row.date or None, row.voucher, row.project),
-            *(row.amount, row.accounting_currency),
+    """Yield the documents of a list by date, kind and key. Only days that have any are read, so that a page of a long
+    list costs as much as one of a short list.
+    """
+    first_day, first_kind, first_key = _place(after)
+    kinds = list(KINDS) if kind is None else [kind]
+    columns = (_TABLE.key, _TABLE.document, _TABLE.voucher, _TABLE.project, _TABLE.accounting_currency)
+    conditions = [_TABLE.company == company.code, selection.condition]
+    if not part.startswith("excluded-") and part != BESIDE:
+        currency = accounting_currency(connection, company) or ""
+        conditions.append(func.coalesce(_TABLE.accounting_currency, "") == currency)
+    for day, of_kind in _days(connection, company.code, selection, kinds):
+        if (day, of_kind) < (first_day, first_kind):
+            continue
+        query = select(*columns, selection.amount.label("amount")).where(
+            *conditions, _TABLE.kind == of_kind, _TABLE.date == day
         )
+        if (day, of_kind) == (first_day, first_kind):
+            query = query.where(_TABLE.key > first_key)
+        for row in connection.execute(query.order_by(_TABLE.key).execution_options(yield_per=1_000)):
+            yield PartRow(
+                *(part, company.code, of_kind, row.document, row.document, day or None, row.voucher, row.project),
+                *(row.amount, row.accounting_currency, f"{day}~{of_kind}~{row.key}"),
+            )
+
+
+def _place(after: str | None) -> tuple[str, str, str]:
+    """Return the day, kind and key of a place of documents; the very first one for None."""
+    day, kind, key = after.split("~", 2) if after is not None and after.count("~") > 1 else ("", "", after or "")
+    return day, kind, key
+
+
+def _days(connection: Connection, company: str, selection: _Selection, kinds: Sequence[Kind]) -> list[tuple[str, Kind]]:
+    """Return the days on which documents of a list are, with their kinds, in order."""
+    table = tables.totals.c
+    conditions = [table.company == company, table.kind.in_(kinds)]
+    if selection.days is not None:
+        conditions.append(selection.days)
+    by = [table.date, table.kind, table.views, _reason()]
+    totals = materialised_totals(connection, by, *conditions)
+    days = {(day, kind) for (day, kind, views, why), sums in totals.items() if selection.number(views, why, sums)}
+    return sorted(days)
 
 
 _SIDE_OF: Final[Mapping[str, str]] = {part: side for side, part in _SIDES.items()}

@@ -1,20 +1,17 @@
-"""Charts and account reconciliation of a company (R37): causes, aging, trend, and the parts of the balance."""
+"""Unreconciled amounts of a company by cause, month, project, age and day (R37)."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, select, text
+from sqlalchemy import ColumnElement, Connection, func, select, text
 
-from engine.calendar import Company, Window
-from engine.mapping.compiler import Maps
+from engine.calendar import Window
 from engine.reconciliation.kinds import KINDS, Kind
-from store.projection.projection_cache import ProjectionCache
 from store.projection.tile_totals import BITS, MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals, View
 from store.queries.common import exact_sum, joined, materialised_totals, within
 from store.queries.summary import Amount
-from store.queries.unmatched import orphan_lines
 from store.schema import tables
 
 _OPEN: Final = MISSING_ACTUALS | MISSING_JOURNAL_LINES
@@ -50,12 +47,13 @@ class UnreconciledPart(msgspec.Struct, frozen=True):
 
 class AgeBucket(msgspec.Struct, frozen=True):
     """Unreconciled totals of documents between two ages, in days at the end of the window; `to` is None in the last
-    bucket.
+    bucket. `undated` of them have no date.
     """
 
     start: int
     to: int | None
     by_kind: dict[Kind, Amount]
+    undated: int = 0
 
     @property
     def documents(self) -> int:
@@ -68,57 +66,6 @@ class TrendDay(msgspec.Struct, frozen=True):
 
     date: str
     amount: int
-
-
-class Account(msgspec.Struct, frozen=True):
-    """Contribution of the documents of a kind to its integration account, in units of the accounting currency.
-
-    `before` are documents dated before the window.
-    """
-
-    tiles: int
-    difference: int
-    before: Amount
-
-    @property
-    def explained(self) -> int:
-        """Sum of the parts."""
-        return self.tiles + self.difference + self.before.amount
-
-
-class Balance(msgspec.Struct, frozen=True):
-    """Parts of the balance of the integration accounts, in units of the accounting currency.
-
-    `orphans` are postings of the integration journal without a document: they reduce an account without a matching
-    addition, and it is unknown which of the two. `not_convertible` of them are in another currency and count nothing.
-    `first` is the earliest date of documents before the window, or None. `undated` counts open documents without a
-    date, which are in every window.
-    """
-
-    by_kind: dict[Kind, Account]
-    orphans: Amount
-    not_convertible: int
-    first: str | None
-    undated: int
-
-    @property
-    def total(self) -> Account:
-        """Both accounts, without the orphans."""
-        accounts = self.by_kind.values()
-        before = [account.before for account in accounts]
-        return Account(
-            sum(account.tiles for account in accounts),
-            sum(account.difference for account in accounts),
-            Amount(
-                sum(amount.amount for amount in before),
-                sum(amount.documents for amount in before),
-            ),
-        )
-
-    @property
-    def explained(self) -> int:
-        """Sum of the parts."""
-        return self.total.explained + self.orphans.amount
 
 
 def causes(connection: Connection, company: str, window: Window) -> list[CauseTotal]:
@@ -205,17 +152,22 @@ def ageing(connection: Connection, company: str, window: Window) -> list[AgeBuck
         return next(bucket for bucket in reversed(AGES) if age >= bucket[0])
 
     by_bucket: dict[tuple[Kind, _Bucket], Totals] = {}
+    undated = 0
     for (kind, day), sums in materialised_totals(
         connection, [table.kind, table.date], *_is_open(company, window)
     ).items():
         key = (kind, bucket_of(day))
+        undated += 0 if day else sums.documents
         by_bucket[key] = by_bucket.get(key, Totals()) + sums
 
     def amount(kind: Kind, bucket: _Bucket) -> Amount:
         sums = by_bucket.get((kind, bucket), Totals())
         return Amount(sums.accounting_unreconciled, sums.documents)
 
-    return [AgeBucket(start, to, {kind: amount(kind, (start, to)) for kind in KINDS}) for start, to in AGES]
+    return [
+        AgeBucket(start, to, {kind: amount(kind, (start, to)) for kind in KINDS}, undated if to is None else 0)
+        for start, to in AGES
+    ]
 
 
 def trend(connection: Connection, company: str, window: Window) -> list[TrendDay]:
@@ -255,58 +207,6 @@ def trend(connection: Connection, company: str, window: Window) -> list[TrendDay
 def _days(window: Window) -> list[str]:
     first, last = date.fromisoformat(window.start), date.fromisoformat(window.end)
     return [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
-
-
-def balance(connection: Connection, company: Company, window: Window, maps: Maps, cache: ProjectionCache) -> Balance:
-    """Return the parts of the balance."""
-    table = tables.totals.c
-    is_before = and_(table.date != "", table.date < window.start)
-    in_sums = table.views.op("&")(SUMMED) != 0
-    by = [is_before, table.date == "", table.kind, table.views]
-    totals = materialised_totals(connection, by, table.company == company.code, table.date <= window.end, in_sums)
-    inside, before = dict.fromkeys(KINDS, Totals()), dict.fromkeys(KINDS, Totals())
-    earlier = dict.fromkeys(KINDS, 0)
-    counted: set[int] = set()
-    undated = 0
-    for (earlier_than_window, without_date, kind, views), sums in totals.items():
-        if not earlier_than_window:
-            inside[kind] += sums
-            undated += sums.documents if without_date and views & _OPEN else 0
-            continue
-        before[kind] += sums
-        earlier[kind] += sums.documents if views & _OPEN else 0
-        if views & _OPEN or sums.with_difference:
-            counted.add(views)
-    first = select(func.min(table.date)).where(table.company == company.code, is_before, table.views.in_(counted))
-    return Balance(
-        {kind: _account(inside[kind], before[kind], earlier[kind]) for kind in KINDS},
-        *_orphans(connection, company, maps, cache),
-        first=connection.execute(first).scalar() if counted else None,
-        undated=undated,
-    )
-
-
-def _account(inside: Totals, before: Totals, earlier: int) -> Account:
-    return Account(
-        tiles=inside.accounting_unreconciled,
-        difference=inside.accounting_difference,
-        before=Amount(
-            before.accounting_unreconciled + before.accounting_difference,
-            earlier,
-        ),
-    )
-
-
-def _orphans(connection: Connection, company: Company, maps: Maps, cache: ProjectionCache) -> tuple[Amount, int]:
-    """Return the total of postings without a document, and the number of those in another currency."""
-    amount = documents = not_convertible = 0
-    for line in orphan_lines(connection, maps, cache, company.code):
-        documents += 1
-        if line["currency"] == company.currency and line["amount"] is not None:
-            amount -= line["amount"]
-        else:
-            not_convertible += 1
-    return Amount(amount, documents), not_convertible
 
 
 def oldest_open(connection: Connection, company: str | None) -> int | None:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, func, literal_column, or_, sel
 from engine.calendar import Window
 from engine.reconciliation.documents import Chain, Document
 from engine.reconciliation.kinds import Kind
-from store.projection.tile_totals import Totals
+from store.projection.tile_totals import NOT_COMPUTABLE, Totals
 from store.schema import tables
 
 decode_chain: Final = msgspec.msgpack.Decoder(Chain).decode
@@ -34,6 +34,23 @@ def materialised_totals(
     rows = connection.execute(select(*by, func.count(), texts).where(*conditions).group_by(*by))
     return {tuple(key): Totals.sum_texts(number, text) for *key, number, text in rows if number}
 
+
+_DOCUMENTS: Final = tables.documents.c
+_LEFT: Final = ("missing_actual", "missing_journal_line", "difference")
+
+NUMBERS: Final[list[ColumnElement[int]]] = [
+    func.count(),
+    func.count().filter(_DOCUMENTS.difference != 0),
+    func.count().filter(_DOCUMENTS.exchange_difference != 0),
+    func.count().filter(
+        or_(
+            _DOCUMENTS.views.op("&")(NOT_COMPUTABLE) != 0,
+            *(_DOCUMENTS[f"accounting_{name}"] != 0 for name in _LEFT),
+            _DOCUMENTS.exchange_difference != 0,
+        )
+    ),
+]
+"""The numbers of documents of `Totals` (`store.projection.tile_totals.COUNTS`), computed from their rows."""
 
 TotalsByView = dict[tuple[Kind, int, str, str], Totals]
 """Totals of a company in a window by kind, views, transaction and accounting currency ('' for none)."""

@@ -7,7 +7,9 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select
 
 from engine.errors import QueryError
+from engine.reconciliation import settlement
 from engine.reconciliation.fields import FIELDS, DocumentField, ValueType
+from store.projection.tile_totals import SETTLED
 from store.schema import tables
 from store.schema.case_folding import folded
 
@@ -36,8 +38,12 @@ class Column(msgspec.Struct, frozen=True):
 
 _TABLE: Final = tables.documents.c
 
-STATUS: Final = func.coalesce(_TABLE.cause, _TABLE.excluded, _TABLE.position)
-"""Why a document has its position, as one code: its cause, else its exclusion, else its position."""
+STATUS: Final = func.coalesce(
+    _TABLE.cause, _TABLE.excluded, case((_TABLE.views.op("&")(SETTLED) != 0, settlement.SETTLED), else_=_TABLE.position)
+)
+"""Why a document has its position, as one code: its cause, else its exclusion, else that it is settled, else its
+position.
+"""
 
 _OF: Final[Mapping[ValueType, Of]] = {
     "date": "date",

@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, Connection, func, literal, literal_column,
 from sqlalchemy.exc import OperationalError
 
 from engine.errors import QueryError
-from store.projection.tile_totals import BITS, GRID_AMOUNTS, PROCESSED, Totals
+from store.projection.tile_totals import AMOUNTS, BITS, COUNTS, PROCESSED, Totals
 from store.queries import access_paths
-from store.queries.common import TotalsByView, exact_sum, joined, materialised_totals, within
+from store.queries.common import NUMBERS, TotalsByView, exact_sum, joined, materialised_totals, within
 from store.queries.filters import STATUS, TOTALS_COLUMNS, Condition, matching
 from store.queries.grid_query import GridQuery
 from store.schema import tables
@@ -114,7 +114,7 @@ def _by_category(connection: Connection, query: GridQuery) -> list[GridQuery]:
     ]
 
 
-_AMOUNTS: Final = [tables.documents.c[name] for name in GRID_AMOUNTS]
+_AMOUNTS: Final = [tables.documents.c[name] for name in AMOUNTS]
 _WHOLE: Final = [func.coalesce(func.sum(amount), 0) for amount in _AMOUNTS]
 _HALVES: Final = [half for amount in _AMOUNTS for half in exact_sum(amount)]
 
@@ -122,21 +122,24 @@ _HALVES: Final = [half for amount in _AMOUNTS for half in exact_sum(amount)]
 def _summed_rows(connection: Connection, query: GridQuery, by: "GroupBy | None") -> list[Part]:
     try:
         rows = _select_sums(connection, query, by, _WHOLE)
-        return [(value, key, Totals(*counts, *map(int, sums))) for value, key, counts, sums in rows]
+        return [(value, key, _totals(counts, map(int, sums))) for value, key, counts, sums in rows]
     except OperationalError as error:
         if not dialect_of(connection).is_sum_overflow(error):
             raise
     # Sums of halves always fit and take a third longer.
     rows = _select_sums(connection, query, by, _HALVES)
-    return [(value, key, Totals(*counts, *map(joined, sums[::2], sums[1::2]))) for value, key, counts, sums in rows]
+    return [(value, key, _totals(counts, map(joined, sums[::2], sums[1::2]))) for value, key, counts, sums in rows]
+
+
+def _totals(counts: Iterable[int], sums: Iterable[int]) -> Totals:
+    return Totals(**dict(zip(COUNTS, counts, strict=True)), **dict(zip(AMOUNTS, sums, strict=True)))
 
 
 def _select_sums(
     connection: Connection, query: GridQuery, by: "GroupBy | None", sums: Sequence[ColumnElement[int]]
 ) -> Iterator[tuple[str, tuple[str, str], list[int], list[int]]]:
-    """Yield by group and currencies the numbers of documents, in total and with a difference, and the `sums`."""
+    """Yield by group and currencies the numbers of documents and the `sums`."""
     table = tables.documents
-    different = func.sum((table.c.difference != 0).cast(table.c.views.type))
     group = literal("") if by is None else func.coalesce(GROUPS[by], "")
     keys: list[ColumnElement[Any]] = [table.c.currency, table.c.accounting_currency]
     names = access_paths.name_filter(connection, query, ordered=False)
@@ -152,7 +155,7 @@ def _select_sums(
         if names is None and access_paths.prefers_full_scan(connection, query):
             unindexed.append("company")
     statement = (
-        select(group.label("value"), *keys, func.count(), different, *sums)
+        select(group.label("value"), *keys, *NUMBERS, *sums)
         .where(
             access_paths.conditions_of(connection, query, names, *unindexed),
             access_paths.window_condition(query),
@@ -160,8 +163,8 @@ def _select_sums(
         )
         .group_by(*order)
     )
-    for value, currency, accounting, documents, with_difference, *amounts in connection.execute(statement):
-        yield value, (currency or "", accounting or ""), [documents, with_difference], amounts
+    for value, currency, accounting, *numbers in connection.execute(statement):
+        yield value, (currency or "", accounting or ""), numbers[: len(COUNTS)], numbers[len(COUNTS) :]
 
 
 GroupBy = Literal[

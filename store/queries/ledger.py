@@ -11,9 +11,9 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text
 
 from engine.mapping.compiler import Maps
-from engine.mapping.roles import ROLES
 from engine.reconciliation.ledger_accounts import LedgerAccount, LedgerAccounts
 from engine.reconciliation.ledger_entries import LedgerEntry
+from store.notices import waiting_rows
 from store.operational.cursors import cursors
 from store.operational.ledger_balances import BalanceAccount, KeptBalance, latest
 from store.projection.projection_cache import ProjectionCache, load_resident
@@ -22,10 +22,11 @@ from store.queries.common import exact_sum, joined
 from store.schema import tables
 
 LedgerAccountName = Literal["expense", "vendor_invoice", "together"]
-Unknown = Literal["no-account", "shared", "waiting", "behind", "not-from-start", "undated"]
+Unknown = Literal["no-account", "shared", "waiting", "not-read-yet", "behind", "not-from-start", "undated"]
 """Why a balance is not known: no main account is named; one main account serves both kinds; entries lack what counting
-them needs; the store has not applied all that was read; entries are known only from `known_from` on, and no balance was
-entered of that day or a later one; nothing says whether entries without a date come after the entered balance.
+them needs; rows of the ledger are known to have changed and were not read yet; the store has not applied all that was
+read; entries are known only from `known_from` on, and no balance was entered of that day or a later one; nothing says
+whether entries without a date come after the entered balance.
 """
 
 STORED: Final[dict[LedgerAccountName, tuple[LedgerAccount, ...]]] = {
@@ -40,7 +41,6 @@ _KEPT: Final[dict[LedgerAccountName, BalanceAccount]] = {
     "vendor_invoice": "vendor_invoice",
     "together": "both",
 }
-_POLLED: Final = "finance/"
 _table: Final = tables.ledger_entries.c
 _COUNTED: Final = _table.lacks == ""
 
@@ -94,13 +94,13 @@ def named_accounts(connection: Connection, maps: Maps, accounts: LedgerAccounts)
     return accounts.with_posting_setup(cache.directory.posting_setup)
 
 
-def balances(connection: Connection, company: str, accounts: LedgerAccounts) -> dict[LedgerAccountName, LedgerBalance]:
-    """Return the balance of each account of a company."""
+def balances(
+    connection: Connection, company: str, accounts: LedgerAccounts, maps: Maps
+) -> dict[LedgerAccountName, LedgerBalance]:
+    """Return the balance of each account of a company. `accounts` are those of `named_accounts`."""
     sums = _sums(connection, company)
-    complete, behind = _read_numbers(connection)
-    return {
-        account: _balance(connection, company, account, accounts, sums[account], complete, behind) for account in STORED
-    }
+    reading = _reading(connection, accounts, maps)
+    return {account: _balance(connection, company, account, accounts, sums[account], reading) for account in STORED}
 
 
 def voucher_sums(connection: Connection, company: str) -> Iterator[VoucherSum]:
@@ -157,6 +157,12 @@ def unknown_numbers(connection: Connection, accounts: LedgerAccounts) -> list[st
 # --- balances --------------------------------------------------------------------------------------------------------
 
 
+Reading = Literal["whole", "part", "behind", "not-read-yet"]
+"""What of the ledger was read: every entry of the named accounts; those that happened to be sent; every entry, but not
+all are applied; not all that is known to have changed.
+"""
+
+
 class _Sums(msgspec.Struct, frozen=True):
     amount: int = 0
     entries: int = 0
@@ -202,8 +208,7 @@ def _balance(
     account: LedgerAccountName,
     accounts: LedgerAccounts,
     sums: _Sums,
-    complete: frozenset[str],
-    behind: bool,
+    reading: Reading,
 ) -> LedgerBalance:
     numbers = _numbers(company, account, accounts)
     opening: KeptBalance | None = None
@@ -214,9 +219,9 @@ def _balance(
         unknown = "shared"
     elif _waiting(connection, company, numbers):
         unknown = "waiting"
-    elif numbers <= complete:
-        unknown = "behind" if behind else None
-    else:
+    elif reading == "not-read-yet" or reading == "behind":
+        unknown = reading
+    elif reading == "part":
         opening = latest(connection, company, _KEPT[account])
         if opening is None or sums.first is None or opening.date < sums.first:
             unknown = "not-from-start"
@@ -252,24 +257,24 @@ def _waiting(connection: Connection, company: str | None, numbers: Iterable[str]
     return [WaitingEntries(lacks, entries) for lacks, entries in connection.execute(query)]
 
 
-def _read_numbers(connection: Connection) -> tuple[frozenset[str], bool]:
-    """Return the main accounts whose entries the poller has read from the first one on, and whether the store has yet
-    to apply some of what was read.
+def _reading(connection: Connection, accounts: LedgerAccounts, maps: Maps) -> Reading:
+    """Return how much of the ledger was read and applied.
 
-    A pass of Finance reads the selected accounts completely; the cursor names them. Records outlive the rows, so there
-    are at least as many as a pass has read.
+    A pass of the poller reads the entries of the named main accounts completely; its cursor names them. Records outlive
+    rows, so there are at least as many as a pass has read.
     """
-    role = ROLES["ledger-entry"]
-    complete: set[str] = set()
-    behind = False
-    for cursor in cursors(connection):
-        name, mark, selection = cursor.table.partition("?")
-        if not name.startswith(_POLLED) or not mark or not cursor.passes:
-            continue
-        complete.update(selection.split(","))
-        prefix = f"{role.stage}:{name.removeprefix(_POLLED)}:"
-        behind = behind or _count(connection, prefix) < cursor.rows
-    return frozenset(complete), behind
+    ledger = {entity_map.entity for entity_map in maps.of_role("ledger-entry", "ledger-header", "main-account")}
+    if any(waiting.entity in ledger for waiting in waiting_rows(connection)):
+        return "not-read-yet"
+    entities = {f"{item.source}/{item.entity}?{accounts.selection}": item for item in maps.of_role("ledger-entry")}
+    passes = [
+        _count(connection, entities[cursor.table].prefix) >= cursor.rows
+        for cursor in cursors(connection)
+        if cursor.table in entities and cursor.passes
+    ]
+    if not passes:
+        return "part"
+    return "whole" if all(passes) else "behind"
 
 
 def _count(connection: Connection, prefix: str) -> int:

@@ -13,6 +13,7 @@ from engine.events.facts import iso, microseconds
 from engine.reconciliation.documents import Document, Finding
 from engine.reconciliation.fields import DocumentField
 from engine.reconciliation.grace import Moment, in_flight, shown_cause, timed_findings
+from engine.reconciliation.settlement import SETTLED, is_settled
 from engine.serialization import document_json
 from engine.sync.refusals import Reason
 from store.errorlog.error_log import ErrorEntry
@@ -39,10 +40,15 @@ class GridRow(msgspec.Struct, frozen=True):
 
     @property
     def status(self) -> str:
-        """The code of the status: the cause if it may be claimed, the exclusion, else the position (in SQL
-        `store.queries.filters.STATUS`).
+        """The code of the status: the cause if it may be claimed, the exclusion, that the document is settled, else the
+        position (in SQL `store.queries.filters.STATUS`).
         """
-        return self.cause or self.document.excluded or self.document.position
+        return self.cause or self.document.excluded or (SETTLED if self.is_settled else self.document.position)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing about the money of the document is open."""
+        return is_settled(self.document)
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -62,6 +68,7 @@ class GridRow(msgspec.Struct, frozen=True):
             **document_json(self.document),
             "cause": self.cause,
             "in_flight": self.in_flight,
+            "settled": self.is_settled,
             "findings": list(self.findings),
             "last_retried": retried,
             "attempts": self.attempts,

@@ -2,13 +2,12 @@
 waits for the writer.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, select, text
 
 from engine.calendar import Company, Window, default_window, present_time, zone_of
 from engine.chains.records import Record
@@ -50,7 +49,7 @@ from store.projection.projection_cache import ProjectionCache, load_resident
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.queries import account, balance, grid_totals, grids, unmatched
 from store.queries.account import AccountParts, PartRow, PeriodMovement
-from store.queries.balance import AgeBucket, Balance, CauseTotal, TrendDay, UnreconciledPart
+from store.queries.balance import AgeBucket, CauseTotal, TrendDay, UnreconciledPart
 from store.queries.common import TotalsByView, decode_chain, document_of, totals_within
 from store.queries.findings import LooseFinding, loose_findings
 from store.queries.fingerprints import InputFingerprint, input_fingerprints
@@ -61,45 +60,11 @@ from store.queries.left_alone import refusals
 from store.queries.prevalidation import prevention
 from store.queries.rows import ChainView, GridRow, Page, end_of_day, rows_of
 from store.queries.summary import Summary, summarise
-from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage, UnmatchedPosting
+from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage
 from store.schema import tables
 from store.schema.bulk_sql import chunks
-from store.schema.dialects import dialect_of
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
-
-
-class Reader:
-    """Opens snapshots of a store.
-
-    `maps` are the maps to read by, or a function that finds them in the store (`tieout.worker.maps_in_force`). `today`
-    is the simulated date, or None for the date in the time zone of the company. `delayed` is what waits for rows of
-    asynchronous maps (`engine.reconciliation.asynchronous`). `clock` returns the current time.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        maps: Maps | Callable[[Connection], Maps],
-        *,
-        today: date | None = None,
-        delayed: frozenset[str] = frozenset(),
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._engine = engine
-        self._maps = maps
-        self._today = today
-        self._delayed = delayed
-        self._clock = clock
-
-    @contextmanager
-    def snapshot(self) -> Iterator["Snapshot"]:
-        """Open one snapshot of the store for any number of queries."""
-        with self._engine.connect() as connection:
-            connection = dialect_of(connection).for_snapshot(connection)
-            with connection.begin():
-                maps = self._maps if isinstance(self._maps, Maps) else self._maps(connection)
-                yield Snapshot(connection, maps, self._today, self._clock(), self._delayed)
 
 
 class Snapshot:
@@ -279,19 +244,38 @@ class Snapshot:
         """Return the unreconciled amount at the end of each day of the window."""
         return balance.trend(self._connection, company.code, window)
 
-    def balance(self, company: Company, window: Window) -> Balance:
-        """Return the parts of the balance of the integration accounts (R37)."""
-        return balance.balance(self._connection, company, window, self._maps, self._resident)
-
     def account_parts(self, company: Company, window: Window | None = None) -> AccountParts:
         """Return the parts of the integration accounts of a company."""
         return account.account_parts(self._connection, company, window)
 
     def part_rows(
-        self, company: Company, window: Window | None, part: PartName, kind: Kind | None = None
+        self,
+        company: Company,
+        window: Window | None,
+        part: PartName,
+        kind: Kind | None = None,
+        after: str | None = None,
     ) -> Iterator[PartRow]:
-        """Yield what a part consists of."""
-        return account.part_rows(self._connection, company, window, part, kind)
+        """Yield what a part consists of, beyond the place `after`."""
+        return account.part_rows(self._connection, company, window, part, kind, after)
+
+    def excluded_rows(
+        self, company: Company, reason: str, kind: Kind | None = None, after: str | None = None
+    ) -> Iterator[PartRow]:
+        """Yield the posted documents that are excluded for a reason."""
+        return account.excluded_rows(self._connection, company, reason, kind, after)
+
+    def booked_rows(
+        self, company: Company, month: str, kind: Kind | None = None, after: str | None = None
+    ) -> Iterator[PartRow]:
+        """Yield the documents that were booked in a month of the roll-forward."""
+        return account.booked_rows(self._connection, company, month, kind, after)
+
+    def cleared_rows(
+        self, company: Company, month: str, kind: Kind | None = None, after: str | None = None
+    ) -> Iterator[PartRow]:
+        """Yield the postings that cleared in a month of the roll-forward."""
+        return account.cleared_rows(self._connection, company, month, kind, after)
 
     def roll_forward(self, company: Company, kind: Kind | None = None) -> list[PeriodMovement]:
         """Return what was booked and cleared by month."""
@@ -310,10 +294,6 @@ class Snapshot:
         while page.after is not None:
             page = self.not_synced(company, page.after)
             yield from page.rows
-
-    def unmatched_postings(self, company: Company) -> Iterator[UnmatchedPosting]:
-        """Yield the postings without a document (R37), last first."""
-        return unmatched.unmatched_postings(self._connection, self._maps, self._resident, company.code)
 
     def loose_findings(self, company: Company | None = None, code: str | None = None) -> Iterator[LooseFinding]:
         """Yield the findings without a document, by code and subject; of a company, and of rows without a company."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tests.support.ingest_lines import json_lines
 from tests.support.reports import failed
 from tests.support.workspace import project, settings_in

@@ -16,7 +16,7 @@ from store.errorlog.error_log import ErrorEntry, ErrorQuery
 from store.operational.attempts import SqlAttempts
 from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from store.schema.database import connect, migrate
 from streams.codec import decode
 from tests.support.pairs import Served, serving

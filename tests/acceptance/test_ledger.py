@@ -15,6 +15,7 @@ from store.operational.ledger_balances import KeptBalance, history, keep
 from store.queries import ledger
 from tests.support.commandline import Tieout, typist
 from tests.support.pairs import Served, serving
+from tests.support.stores import MAPS
 from tieout.bootstrap import open_store
 from tieout.settings import Settings, load
 from tieout.simulator.pair.ledger import EXPENSE_ACCOUNT, PROCUREMENT_ACCOUNT
@@ -47,7 +48,7 @@ def tieout(
 def balances(accounts: LedgerAccounts) -> list[str]:
     """The balances of USPM in the store of the settings, or why they are not known."""
     with open_store(load(), write=False) as engine, engine.connect() as connection:
-        found = ledger.balances(connection, "USPM", accounts)
+        found = ledger.balances(connection, "USPM", accounts, MAPS)
     return [
         str(Decimal(item.amount) / 10_000) if item.amount is not None else str(item.unknown) for item in found.values()
     ]

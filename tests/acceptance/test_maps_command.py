@@ -126,8 +126,8 @@ def test_maps_explain_says_why_a_value_is_or_is_not_read(
 
 @pytest.mark.requirement("R6")
 def test_maps_explain_says_when_there_is_nothing_to_explain(tieout: Tieout) -> None:
-    unknown = (EXAMPLES / "dataverse-delete.json").read_bytes().replace(b"msdyn_journalline", b"account")
-    assert "Add a table [entities.account] to a map file" in tieout("maps", "explain", "-", stdin=unknown).out
+    unknown = (EXAMPLES / "dataverse-delete.json").read_bytes().replace(b"msdyn_journalline", b"contact")
+    assert "Add a table [entities.contact] to a map file" in tieout("maps", "explain", "-", stdin=unknown).out
     cut = (EXAMPLES / "dataverse-truncated-update.json").read_bytes()
     assert "tieout reads the row again" in tieout("maps", "explain", "-", stdin=cut).out
     notice = (EXAMPLES / "fno-business-event-vendorinvoiceposted.json").read_bytes()

@@ -96,7 +96,59 @@ def test_an_invoice_with_a_line_whose_link_is_ambiguous_is_not_exported_for_its_
         for one in desk.plan().left
         if one.row.document.invoice == "TWICE-1" and isinstance(one.step, Skipped)
     }
-    assert left == {"USPM/TWICE-A": "ambiguous-line", "USPM/TWICE-B": "ambiguous-link", "USPM/913": "ambiguous-link"}
+    assert left == {
+        "USPM/TWICE-A": "invoice-left-alone",
+        "USPM/TWICE-B": "ambiguous-link",
+        "USPM/913": "ambiguous-link",
+    }
+
+
+@pytest.mark.requirement("R42")
+def test_a_pair_that_would_create_a_second_cost_is_never_made_to(desk: Desk) -> None:
+    """Dataverse has the actual of an expense without its source document, so approving the expense makes another."""
+    waiting = next(
+        one
+        for one in desk.plan().documents
+        if one.row.cause == "no-actual-made" and one.row.document.kind == "expense" and isinstance(one.step, Step)
+    )
+    assert isinstance(waiting.step, Step)
+    document, expense = waiting.row.document, waiting.step.subject
+    tables = desk.site.pair.tables
+    row, project, currency = (
+        tables.first(entity, column, value or "")
+        for entity, column, value in (
+            ("cdm_company", "cdm_companycode", document.company),
+            ("msdyn_project", "assumed_projectnumber", document.project),
+            ("transactioncurrency", "isocurrencycode", document.currency),
+        )
+    )
+    assert row is not None
+    assert project is not None
+    assert currency is not None
+    unlinked = {
+        "msdyn_transactiontypecode": 192350000,
+        "msdyn_amount": "100.00",
+        "msdyn_accountingdate": document.date,
+        "transactioncurrencyid": {"entity": "transactioncurrency", "id": currency.id, "name": None},
+        "msdyn_project": {"entity": "msdyn_project", "id": project.id, "name": None},
+        "assumed_owningcompany": {"entity": "cdm_company", "id": row.id, "name": None},
+    }
+    actual = "0a110000-0000-4000-8000-000000000001"
+    desk.site.pair.write("msdyn_actual", actual, unlinked)
+    desk.arrive()
+    (left,) = [one for one in desk.plan().left if one.row.document.key == document.key]
+    assert isinstance(left.step, Skipped)
+    assert left.step.code == "possible-match"
+    desk.sync()
+    assert desk.ask(document.document) == []
+    assert desk.status_of(document.document) == "missing-actual: no-actual-made"
+    assert desk.site.rows("msdyn_actual", lambda found: found.lookup("assumed_sourcedocument") == expense) == []
+    # Once the actual has its document, it is followed and nothing is approved again.
+    source = {"entity": "msdyn_expense", "id": expense, "name": None}
+    desk.site.pair.write("msdyn_actual", actual, {"assumed_sourcedocument": source})
+    desk.arrive()
+    assert "no-actual-made" not in desk.status_of(document.document)
+    assert document.key not in {one.row.document.key for one in desk.plan().documents if isinstance(one.step, Step)}
 
 
 @pytest.mark.requirement("R40")

@@ -20,11 +20,11 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 from starlette.applications import Starlette
 
-from engine.reconciliation.explanations import FINDINGS
+from engine.reconciliation.finding_texts import FINDINGS
 from engine.sync.attempts import SECOND, Request, SyncRun
 from engine.sync.general_journals import task_of
 from store.operational.attempts import SqlAttempts
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from store.schema.database import connect
 from streams.topics import TOPICS
 from tests.support.workspace import demonstrate, settings_in

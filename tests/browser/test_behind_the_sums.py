@@ -1,4 +1,4 @@
-"""No sum of the Summary and the Balance page leads nowhere: behind each is what it is made of."""
+"""No sum of the Summary and the account reconciliation leads nowhere: behind each is what it is made of."""
 
 import csv
 import io
@@ -11,19 +11,18 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from engine.reconciliation.account import BESIDE, PARTS
 from tests.browser.reading import documents, settled, totals
-from tests.browser.test_every_page import violations
-from tests.browser.test_summary_page import TILES
 from tests.support.workspace import Served, lines, project, served, settings_in, small_company
-from tieout.workspace.pages import unmatched
+from tieout.workspace.pages import account_part, balance, unmatched
 
 WINDOW = "from=2024-06-01&to=2025-01-08"
 
 
 def explained(page: Page, part: str) -> list[str]:
-    """A row of the balance: its amounts in the columns Expense, Vendor invoice lines and Total."""
+    """A row of the account: its items, its amounts in Expense, Vendor invoices, Together; [] if it is not there."""
     row = settled(page).locator(".explained tr").filter(has=page.get_by_role("rowheader", name=re.compile(f"^{part}")))
-    return [text.strip() for text in row.locator("td").all_inner_texts()]
+    return [text.strip() for text in row.locator("> td").all_inner_texts()]
 
 
 def cells(table: Locator, title: str) -> list[str]:
@@ -37,26 +36,112 @@ def digits(text: str) -> str:
     return text.replace(",", "").replace("\u2212", "-")
 
 
+PART_TITLES = [texts.title for name, texts in PARTS.items() if name != BESIDE]
+
+
 @pytest.mark.requirement("R32", "R37")
-@pytest.mark.parametrize("caption", [caption for caption, _, _ in TILES])
-def test_a_tile_of_the_balance_leads_to_its_rows_of_the_same_days(page: Page, served: Served, caption: str) -> None:
+@pytest.mark.parametrize(("kind", "account"), [(0, "Expense"), (1, "Vendor invoices"), (2, "Together")])
+@pytest.mark.parametrize("title", ["Missing actuals", "Missing journal lines", "Documents before the window"])
+def test_each_number_of_a_part_leads_to_rows_that_add_up_to_it(
+    page: Page, served: Served, title: str, kind: int, account: str
+) -> None:
     page.goto(f"{served.address}/USPM/balance?{WINDOW}")
-    expense, invoice, together = explained(page, caption)
-    assert [expense, invoice] == ([together, ""] if caption.startswith("Expense") else ["", together])
-    page.get_by_role("link", name=caption).click()
+    _, *amounts = explained(page, title)
+    page.get_by_role("link", name=f"{title}, {account}: {amounts[kind]}", exact=True).click()
     page.wait_for_url(f"**?{WINDOW}**")
-    part = 2 if caption.endswith("actuals") else 3
-    assert totals(page)["USD"][part] == together
-    expect(page.locator("#from")).to_have_value("2024-06-01")
+    rows = [Decimal(digits(text)) for text in cells(page.locator("#account-part table"), "Amount USD")]
+    assert sum(rows) == Decimal(digits(amounts[kind]))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    told = [Decimal(row["Accounting amount"]) for row in read(download.value.path())]
+    assert told == rows
+    page.locator("#account-part tbody a").first.click()
+    expect(page.locator(".document-name")).to_be_visible()
 
 
 @pytest.mark.requirement("R37")
-def test_the_columns_of_the_balance_make_what_is_together(page: Page, served: Served) -> None:
+def test_the_first_line_of_the_account_is_the_sum_of_its_parts(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/balance")
-    assert explained(page, "Explained balance") == ["9,207.50", "30,305.00", "39,512.50"]
-    assert explained(page, "Amount differences") == ["12.50", "0.00", "12.50"]
-    assert explained(page, "Documents before") == ["195.00", "2,305.00", "2,500.00"]
-    assert explained(page, "Unmatched postings") == ["account unknown", "0.00"]
+    expect(settled(page).locator(".law")).to_contain_text(
+        "Explained balance: 38,872.50 USD = the sum of the parts below."
+    )
+    assert explained(page, "Explained balance") == ["", "9,207.50", "30,305.00", "38,872.50"]
+    parts = [row for title in PART_TITLES if (row := explained(page, title))]
+    for column in (1, 2, 3):
+        together = sum(Decimal(digits(row[column])) for row in parts)
+        assert together == Decimal(digits(explained(page, "Explained balance")[column]))
+    assert explained(page, "Amount differences") == ["1", "12.50", "0.00", "12.50"]
+    assert explained(page, "Documents before the window") == ["6", "195.00", "2,305.00", "2,500.00"]
+    assert explained(page, "Project unknown") == ["0", "0.00", "0.00", "0.00"]
+    page.get_by_text("6 parts with nothing in them").click()
+    shown = page.locator(".empty-parts li a").all_text_contents()
+    assert sorted([*shown, *(title for title in PART_TITLES if explained(page, title))]) == sorted(PART_TITLES)
+
+
+@pytest.mark.requirement("R37")
+def test_what_a_part_means_is_told_on_demand(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/balance")
+    meaning = page.get_by_text("Posted in Finance, without an actual that reached Finance.")
+    expect(meaning).to_be_hidden()
+    page.get_by_label("What is in Missing actuals").click()
+    expect(meaning).to_be_visible()
+
+
+@pytest.mark.requirement("R37")
+def test_excluded_documents_are_beside_the_account_and_lead_to_their_rows(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/balance")
+    table = page.locator("#excluded table")
+    assert dict(zip(cells(table, "Reason"), cells(table, "Amount"), strict=True)) == {
+        "Cancelled in Finance": "140.00",
+        "Intercompany cost": "2,010.00",
+        "No project": "413.00",
+        "Skip Sync": "95.00",
+    }
+    table.get_by_role("link", name="No project", exact=True).click()
+    expect(page.locator("#account-part")).to_contain_text("413.00 USD in 3 items.")
+    assert cells(page.locator("#account-part table"), "Amount USD") == ["35.00", "330.00", "48.00"]
+
+
+@pytest.mark.requirement("R37")
+def test_the_roll_forward_ends_with_the_explained_balance_and_leads_to_what_moved(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/balance")
+    table = settled(page).locator("#roll-forward table")
+    opening, booked, cleared, other, closing = (
+        [Decimal(digits(text)) for text in cells(table, title)]
+        for title in ("Opening", "Booked", "Cleared", "Other entries", "Closing")
+    )
+    assert closing[-1] == Decimal("38872.50")
+    assert opening == [0, *closing[:-1]]
+    assert closing == [sum(row) for row in zip(opening, booked, (-one for one in cleared), other, strict=True)]
+    table.get_by_role("link", name=f"Cleared, January 2025: {cells(table, 'Cleared')[-1]}").click()
+    rows = [Decimal(digits(text)) for text in cells(settled(page).locator("#account-part table"), "Amount USD")]
+    assert sum(rows) == cleared[-1]
+
+
+@pytest.mark.requirement("R37")
+def test_many_months_are_one_row_before_the_last(page: Page, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(balance, "MONTHS_LISTED", 2)
+    page.goto(f"{served.address}/USPM/balance")
+    table = settled(page).locator("#roll-forward table")
+    assert cells(table, "Period") == ["Until November 2024", "December 2024", "January 2025"]
+    assert cells(table, "Opening")[0] == "0.00"
+    assert cells(table, "Closing")[0] == cells(table, "Opening")[1]
+    assert cells(table, "Closing")[-1] == "38,872.50"
+
+
+@pytest.mark.requirement("R37")
+def test_a_long_part_is_on_several_pages(page: Page, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.goto(f"{served.address}/USPM/account/missing-journal-line")
+    expected = cells(page.locator("#account-part table"), "Document or row")
+    monkeypatch.setattr(account_part, "ROWS", 10)
+    page.goto(f"{served.address}/USPM/account/missing-journal-line")
+    first = cells(page.locator("#account-part table"), "Document or row")
+    page.get_by_role("link", name="Next page").click()
+    page.wait_for_url("**after=**")
+    assert first + cells(page.locator("#account-part table"), "Document or row") == expected
+    expect(page.get_by_role("link", name="Next page")).to_have_count(0)
+    page.get_by_role("link", name="First page").click()
+    page.wait_for_url("**/missing-journal-line")
 
 
 @pytest.mark.requirement("R37")
@@ -81,13 +166,14 @@ def test_the_balance_of_one_account_is_compared_with_its_column(page: Page, serv
     page.get_by_label("Account", exact=True).select_option("Expense")
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url("**account=expense")
-    assert explained(page, "Unexplained difference") == ["0.00", "", ""]
+    assert explained(page, "Unexplained difference") == ["", "0.00", "", ""]
+    assert explained(page, "Ledger balance") == ["", "9,207.50", "not known", "not known"]
     expect(page.locator(".explained")).to_contain_text("fully reconciled")
     page.get_by_label("Account", exact=True).select_option("Vendor invoices")
     page.get_by_label("Ledger balance").fill("30000")
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url("**account=vendor-invoice-line")
-    assert explained(page, "Unexplained difference") == ["", "\u2212305.00", ""]
+    assert explained(page, "Unexplained difference") == ["", "", "\u2212305.00", ""]
     page.get_by_label("Ledger balance").fill("much")
     page.get_by_role("button", name="Compare").click()
     expect(page.locator("main")).to_contain_text('"much" isn\'t an amount. Example: 1,000.50.')
@@ -100,23 +186,22 @@ def test_the_ledgers_balance_is_read_as_the_browser_prefers(browser: Browser, se
     context = browser.new_context(locale="de-DE")
     page = context.new_page()
     page.goto(f"{served.address}/USPM/balance")
-    page.get_by_label("Ledger balance").fill("39.600")
+    page.get_by_label("Ledger balance").fill("38.960")
     page.get_by_role("button", name="Compare").click()
-    page.wait_for_url("**/balance?ledger=39600")
-    assert explained(page, "Unexplained difference") == ["", "", "87,50"]
-    expect(page.get_by_label("Ledger balance")).to_have_value("39.600,00")
+    page.wait_for_url("**/balance?ledger=38960")
+    assert explained(page, "Unexplained difference") == ["", "", "", "87,50"]
+    expect(page.get_by_label("Ledger balance")).to_have_value("38.960,00")
     context.close()
 
 
 @pytest.mark.requirement("R32", "R37")
-@pytest.mark.parametrize("path", ["", "/balance"])
-def test_the_difference_leads_to_the_documents_that_have_one(page: Page, served: Served, path: str) -> None:
+def test_the_difference_leads_to_the_documents_that_have_one(page: Page, served: Served) -> None:
     for kind, difference, found in (
         ("Expense", "12.50", ["USPM/USPM-PT000362"]),
         ("Vendor invoice lines", "0.00", []),
     ):
-        page.goto(f"{served.address}/USPM{path}")
-        page.locator("#balance, #beside").get_by_role("link", name=f"{kind}, amount differences").click()
+        page.goto(f"{served.address}/USPM")
+        page.locator("#beside").get_by_role("link", name=f"{kind}, amount differences").click()
         page.wait_for_url("**f.difference=!0")
         assert documents(page) == found
         if found:
@@ -124,16 +209,11 @@ def test_the_difference_leads_to_the_documents_that_have_one(page: Page, served:
 
 
 @pytest.mark.requirement("R37")
-def test_documents_before_the_window_lead_to_the_summary_of_their_days(page: Page, served: Served) -> None:
-    page.goto(f"{served.address}/USPM/balance")
-    page.get_by_role("link", name="Documents before 3/1/2024").click()
-    expect(page.locator("#from")).to_have_value("2024-01-18")
-    expect(page.locator("#to")).to_have_value("2024-02-29")
-    expect(page.locator("#amounts")).to_contain_text("Unreconciled expense amount 195.00", use_inner_text=True)
-    expect(page.locator("#amounts")).to_contain_text("Unreconciled vendor invoice amount 2,305.00", use_inner_text=True)
-    page.get_by_role("link", name="Expense missing actuals").click()
-    page.wait_for_url("**/expense?from=2024-01-18&to=2024-02-29")
-    assert totals(page)["USD"][2] == "75.00"
+def test_a_part_leads_to_the_grid_that_has_its_documents(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/USPM/account/amount-difference?{WINDOW}")
+    page.get_by_role("link", name="Show in Expense").click()
+    page.wait_for_url(f"**/expense?{WINDOW}**f.difference=!0")
+    assert documents(page) == ["USPM/USPM-PT000362"]
 
 
 # --- what one system has alone ----------------------------------------------------------------------------------------
@@ -200,37 +280,31 @@ def test_an_actual_that_is_not_synced_leads_to_its_form_in_dataverse(page: Page,
 
 
 @pytest.mark.requirement("R37")
-def test_postings_without_a_document_are_listed_and_make_their_part_of_the_balance(
-    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_postings_without_a_document_are_listed_and_make_their_part_of_the_account(page: Page, tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     project(settings, [*small_company(), *lines([posting("68719490001", "250.00"), posting("68719490002", "49.90")])])
     with served(settings) as found:
         page.goto(f"{found.address}/USPM/balance?ledger=9207.50&account=expense")
-        assert explained(page, "Unmatched postings") == ["account unknown", "\u2212299.90"]
-        assert explained(page, "Explained balance") == ["9,207.50", "30,305.00", "39,212.60"]
-        expect(page.locator("#balance")).to_contain_text("part of its unexplained difference")
-        page.get_by_role("link", name="Unmatched postings").click()
-        expect(page.locator("#postings")).to_contain_text("\u2212299.90 USD of the balance in 2 lines (all dates)")
-        expect(page.locator("#postings")).to_contain_text("Find out who created it.")
-        table = page.locator("#postings table")
-        assert cells(table, "Voucher") == ["PJ-68719490002", "PJ-68719490001"]
-        assert cells(table, "Amount") == ["49.90", "250.00"]
-        assert cells(table, "Project ID") == ["P-001000-D"] * 2
-        assert violations(page) == []
-        page.emulate_media(color_scheme="dark")
-        assert violations(page, {"runOnly": ["color-contrast"]}) == []
+        assert explained(page, "Postings without a document") == ["3", "0.00", "0.00", "\u2212939.90"]
+        assert explained(page, "Explained balance") == ["", "9,207.50", "30,305.00", "38,572.60"]
+        expect(page.locator("#balance")).to_contain_text("\u2212939.90 USD are in Together alone")
+        # The address of the former page leads to it.
+        page.goto(f"{found.address}/USPM/postings-without-document?{WINDOW}")
+        expect(page).to_have_url(f"{found.address}/USPM/account/posting-without-document?{WINDOW}")
+        expect(page.locator("#account-part")).to_contain_text("\u2212939.90 USD in 3 items.")
+        expect(page.locator("#account-part")).to_contain_text("Find out what was posted.")
+        table = page.locator("#account-part table")
+        assert cells(table, "Voucher")[1:] == ["PJ-68719490001", "PJ-68719490002"]
+        assert cells(table, "Amount USD")[1:] == ["\u2212250.00", "\u221249.90"]
+        assert cells(table, "Project ID")[1:] == ["P-001000-D"] * 2
+        assert cells(table, "Account") == ["not known"] * 3
         with page.expect_download() as download:
             page.get_by_role("link", name="CSV").click()
-        assert [(row["Line"], row["Date"], row["Amount"]) for row in read(download.value.path())] == [
-            ("68719490002", "2025-01-06", "49.90"),
-            ("68719490001", "2025-01-06", "250.00"),
+        rows = read(download.value.path())
+        assert [(row["Document or row"], row["Date"], row["Accounting amount"]) for row in rows][1:] == [
+            ("68719490001", "2025-01-06", "-250.00"),
+            ("68719490002", "2025-01-06", "-49.90"),
         ]
-        table.locator("tbody a").first.click()
-        expect(page.locator("#raw")).to_contain_text("PJ-68719490002")
-        monkeypatch.setattr(unmatched, "LISTED", 1)
-        page.goto(f"{found.address}/USPM/postings-without-document")
-        expect(page.locator("#postings")).to_contain_text("Showing the last 1 of 2; the CSV file contains all.")
 
 
 def posting(number: str, amount: str) -> dict[str, Any]:
@@ -262,8 +336,7 @@ def posting(number: str, amount: str) -> dict[str, Any]:
 
 @pytest.mark.requirement("R32", "R37")
 def test_where_nothing_is_alone_the_pages_say_so(page: Page, served: Served) -> None:
-    page.goto(f"{served.address}/USPM/balance")
-    page.get_by_role("link", name="Unmatched postings").click()
-    expect(page.locator("#postings")).to_contain_text("None. All posted integration journal lines have a staging row.")
+    page.goto(f"{served.address}/USPM/account/posted-twice")
+    expect(page.locator("#account-part")).to_contain_text("Nothing is in this part.")
     page.goto(f"{served.address}/GBPM/not-synced?from=2024-01-01")
     expect(page.locator("#not-synced")).to_contain_text("None. All actuals due in Finance are in its staging table.")

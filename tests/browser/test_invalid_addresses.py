@@ -31,6 +31,9 @@ def test_no_rows_say_why_and_offer_a_way_on(page: Page, served: Served) -> None:
         ("/USPM/expense?f.luck=1", 400, "There is no column 'luck'"),
         ("/USPM/expense?from=yesterday", 400, '"yesterday" isn\'t a date. Examples: 2024-12-24'),
         ("/USPM/balance?ledger=much", 400, '"much" isn\'t an amount'),
+        ("/USPM/account/luck", 404, "There is no part 'luck' of an account; there are missing-actual,"),
+        ("/USPM/account/missing-actual?account=cash", 400, "There is no account 'cash'"),
+        ("/USPM/account/booked?month=June", 400, '"June" isn\'t a month. Example: 2024-12.'),
         ("/USPM/errors?sort=luck", 400, "cannot be sorted by 'luck'"),
     ],
 )

@@ -34,17 +34,19 @@ def why_is_the_expense_integration_account_nine_thousand(person: Person) -> None
     person.told("Unreconciled expense amount 9,000.00")
     person.told("Expense missing journal lines 5,000.00")
     person.told("Expense missing actuals 4,000.00")
-    person.click("Balance")
-    # The columns are Expense, Vendor invoice lines and Total.
+    person.click("Account reconciliation")
+    # The columns are the number of items, Expense, Vendor invoices and Together.
     for told in (
-        "Expense missing journal lines 9 documents\t5,000.00\t\t5,000.00",
-        "Expense missing actuals 40 documents\t4,000.00\t\t4,000.00",
-        "Amount differences 1 document\t12.50\t0.00\t12.50",
-        "Documents before 3/1/2024 6 documents\t195.00\t2,305.00\t2,500.00",
-        "Explained balance\t9,207.50\t30,305.00\t39,512.50",
+        "Missing journal lines ?\t17\t5,000.00\t23,000.00\t28,000.00",
+        "Missing actuals ?\t41\t4,000.00\t5,000.00\t9,000.00",
+        "Amount differences ?\t1\t12.50\t0.00\t12.50",
+        "Documents before the window ?\t6\t195.00\t2,305.00\t2,500.00",
+        "Explained balance\t\t9,207.50\t30,305.00\t38,872.50",
     ):
         person.told(told, "#balance")
-    person.click("Expense missing journal lines", "#balance")
+    person.click("Missing journal lines, Expense: 5,000.00", "#balance")
+    person.told("5,000.00 USD in 9 items.")
+    person.click("Show in Expense")
     assert totals(person.page)["USD"][3] == "5,000.00"
 
 
@@ -65,7 +67,7 @@ def what_should_i_do_first(person: Person) -> None:
 
 
 def how_old_is_the_oldest(person: Person) -> None:
-    person.click("Balance")
+    person.click("Account reconciliation")
     person.told("91–180 days\t400.00", "#balance")
     person.click("91–180 days", "#balance")
     person.told("Expense missing journal lines 400.00 USD 1 document", "#tiles")
@@ -106,10 +108,10 @@ def test_a_question_is_answered_in_at_most_four_clicks(
 def test_the_remainder_of_the_ledgers_balance_is_shown(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/balance")
     expect(page.locator(".explained")).to_contain_text("Enter the ledger balance")
-    page.get_by_label("Ledger balance").fill("39,600.00")
+    page.get_by_label("Ledger balance").fill("38,960.00")
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url("**ledger=**")
-    expect(page.locator(".explained")).to_contain_text("Unexplained difference\t\t\t87.50", use_inner_text=True)
+    expect(page.locator(".explained")).to_contain_text("Unexplained difference\t\t\t\t87.50", use_inner_text=True)
     assert page.locator("svg.chart").count() == 2
 
 

@@ -55,7 +55,8 @@ def test_a_tile_is_the_sum_of_the_view_behind_it(
     )
     part = 2 if caption.endswith("actuals") else 3
     assert {currency: (cells[0], cells[part]) for currency, cells in totals(page).items()} == {
-        "USD": (str(number), amount)
+        "USD": (str(number), amount),
+        "in accounting currency USD": (str(number), amount),
     }
     assert len(documents(page)) == number
 

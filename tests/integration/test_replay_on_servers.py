@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tests.acceptance.test_replay import canonical, everything, ingest, missing, project, settings_in
 from tests.support.commandline import ended
 from tests.support.containers import Broker, Database, until

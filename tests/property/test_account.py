@@ -8,7 +8,7 @@ from engine import money
 from engine.calendar import Window
 from engine.reconciliation.account import BESIDE, PARTS
 from store.queries.account import TOGETHER
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from store.schema import tables
 from tests.property.test_history import delivered
 from tests.support.history_events import COMPANIES

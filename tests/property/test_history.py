@@ -13,7 +13,7 @@ from engine.reconciliation.documents import Amounts
 from engine.reconciliation.kinds import KINDS
 from store.proof.self_checks import totals_mismatches
 from store.queries.grid_query import GridQuery
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tests.support.histories import deliveries, histories, lookalikes
 from tests.support.history_events import COMPANIES
 from tests.support.naive_model import NaiveModel
@@ -25,7 +25,7 @@ SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, Heal
 COMPARED = (
     "document", "company", "kind", "position", "excluded", "cause", "amount", "currency", "missing_actual",
     "missing_journal_line", "reconciled", "difference", "accounting_currency", "accounting", "date", "voucher",
-    "project", "category", "journal", "journal_voucher",
+    "project", "category", "journal", "journal_voucher", "possible_match",
 )  # fmt: skip
 
 KEPT: Final = Path(__file__).parents[1] / "data" / "histories"
@@ -129,6 +129,7 @@ def compare_company(model: NaiveModel, questions: Reader, company: str) -> None:
 
 def picked(row: dict[str, Any]) -> dict[str, Any]:
     """Return the members that both sides compute."""
+    row.setdefault("possible_match", "possible-match" in row.get("findings", ()))
     return {name: row[name] for name in COMPARED}
 
 

@@ -24,7 +24,7 @@ from tests.support.ledger_rows import (
 from tests.support.ledger_rows import main_account as main_account_row
 from tests.support.naive_ledger import NaiveLedger
 from tests.support.soak import examples
-from tests.support.stores import canonical
+from tests.support.stores import MAPS, canonical
 from tests.support.story import id_of
 
 pytestmark = pytest.mark.requirement("R11", "R87")
@@ -81,7 +81,7 @@ def test_any_order_repetition_and_batch_size_give_the_same_entries(
             vouchers, days = ledger.voucher_sums(connection, company), ledger.day_sums(connection, company)
             assert sum(item.amount or 0 for item in counted) == sum(item.amount for item in vouchers)
             assert sum(item.amount or 0 for item in counted) == sum(item.amount for item in days)
-            found = ledger.balances(connection, company, ACCOUNTS)["together"]
+            found = ledger.balances(connection, company, ACCOUNTS, MAPS)["together"]
             assert found.entries == len(counted)
 
 

@@ -14,7 +14,7 @@ from store.errorlog.error_log import ErrorQuery
 from store.operational.attempts import SqlAttempts
 from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tests.support.pairs import HOST, Site, decoded_facts
 from tests.support.stores import MAPS, TODAY, add, apply, batch_of, memory_store
 from tieout.settings import Settings

@@ -266,6 +266,7 @@ def actual_tail(plan: Plan, id_: str, n: int, amount: str, *, with_source: bool 
                 staging,
                 plan.company,
                 ActualId="{" + id_.upper() + "}",
+                ProjectId=f"p-{plan.number}",
                 Amount=amount,
                 TransactionCurrencyId=currency,
                 ProjAdvancedJournalLine=0,
@@ -301,6 +302,7 @@ def actual_created(plan: Plan, id_: str, n: int, amount: str, *, with_source: bo
         "msdyn_amount": amount,
         "transactioncurrencyid": lookup("transactioncurrency", CURRENCY_GUIDS[currency_of_actual(plan)]),
         "assumed_skipsync": plan.has("skip sync"),
+        "msdyn_accountingdate": plan.on,
     }
     if plan.has("actual in another currency with accounting amount"):
         columns["assumed_accountingamount"] = plan.booked

@@ -31,7 +31,7 @@ from handlers.general_journals import GeneralJournals
 from handlers.processes import Processes
 from handlers.sync_executor import SyncExecutor
 from store.operational.attempts import SqlAttempts
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from store.schema.database import connect
 from tests.support.pairs import targets
 from tests.support.stores import MAPS, publish_state

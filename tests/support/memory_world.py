@@ -54,7 +54,7 @@ class MemoryWorld:
         joined = counterparts.join(links.components(chained, maps), chained, maps)
         self.components = joined.chains
         self._ambiguous = joined.ambiguous
-        past = {key: record for key, record in self.records.items() if record.trails}
+        past = {key: record for key, record in self.records.items() if record.trails or record.hidden}
         self.chains: list[Chain] = [
             evaluate(self._family(group), self, companies, beginning)
             for group in families(self.components, dict(sorted((chained | past).items())), maps)

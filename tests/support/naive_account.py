@@ -6,10 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from tests.support.naive_chains import ACTUAL, JOURNAL_LINE, STAGING
-from tests.support.naive_documents import Document, skips_sync
+from tests.support.naive_documents import Document
 from tests.support.naive_model import NaiveModel
 from tests.support.naive_records import Record
-from tests.support.naive_sharing import COST, is_cost
+from tests.support.naive_sharing import COST, is_cost, skips_sync
 from tests.support.naive_values import ARITHMETIC, choice, code, fits, money, number, rounded, row_id, total
 
 IN_SUMS = ("missing-actual", "missing-journal-line", "reconciled")

@@ -25,7 +25,8 @@ from tests.support.naive_chains import (
 )
 from tests.support.naive_past import Past
 from tests.support.naive_records import PENDING_LINE, PENDING_PROJECT, Record
-from tests.support.naive_sharing import is_cost, record_amount, record_date, shared_out, unlike
+from tests.support.naive_sharing import is_cost, record_amount, record_date, shared_out, skips_sync, unlike
+from tests.support.naive_splitting import PARTS, split
 from tests.support.naive_values import (
     ARITHMETIC,
     choice,
@@ -41,7 +42,6 @@ from tests.support.naive_values import (
     written,
 )
 
-PARTS = ("missing_actual", "missing_journal_line", "reconciled", "difference")
 KIND_OF_LINE = {EXPENSE_LINE: EXPENSE, POSTED_LINE: INVOICE_LINE}
 GROSS = {EXPENSE_LINE: "AmountCurr", POSTED_LINE: "LineAmount"}
 RECORD_OF_KIND = {EXPENSE: EXPENSE_RECORD, INVOICE_LINE: INVOICE_LINE_RECORD}
@@ -496,29 +496,3 @@ class Documents(Past):
             back = rounded(ARITHMETIC.divide(booked * 100, document.rate), document.currency)
             return back if fits(back) else None
         return booked if document.currency == document.accounting_currency else None
-
-
-def skips_sync(actual: Record) -> bool:
-    return actual.get("assumed_skipsync") in (True, 1)
-
-
-def split(document: Document, parts: dict[str, Decimal]) -> dict[str, Decimal | None]:
-    """The document's accounting amount in the proportions of its parts, to the last cent."""
-    currency, booked, amount = (
-        document.accounting_currency,
-        document.accounting_amount,
-        document.amount,
-    )
-    if booked is None:
-        return dict.fromkeys(PARTS)
-    if not amount:
-        same = bool(currency) and document.currency == currency
-        rate = document.rate if document.rate is not None else Decimal(100) if same else None
-        if rate is None and any(parts.values()):
-            return dict.fromkeys(PARTS)
-        shares = {part: rounded(parts[part] * (rate or 0) / 100, currency) for part in PARTS[:3]}
-        return {**shares, "difference": booked - total(shares.values())}
-    shares = {part: rounded(ARITHMETIC.divide(booked * value, amount), currency) for part, value in parts.items()}
-    largest = max(PARTS, key=lambda part: abs(shares[part]))  # at a tie the first
-    shares[largest] += booked - total(shares.values())
-    return {**shares}

@@ -5,7 +5,8 @@ with the engine, so that the two can be compared on generated histories. Where t
 `docs/decisions/0001-rules-where-the-requirements-leave-room.md`.
 
 The modules follow the order of the work, each a class on the one before: `naive_values`, `naive_records` (events →
-records → companies), `naive_chains`, `naive_actuals`, `naive_documents`; this one answers for grids and tiles.
+records → companies), `naive_chains`, `naive_actuals`, `naive_documents`, `naive_matches`; this one answers for grids
+and tiles.
 """
 
 from datetime import date
@@ -13,13 +14,14 @@ from decimal import Decimal
 from typing import Any
 
 from tests.support.naive_chains import ACTUAL, EXPENSE, INVOICE_LINE
-from tests.support.naive_documents import Document, Documents, skips_sync
+from tests.support.naive_documents import Document
+from tests.support.naive_matches import Matches
 from tests.support.naive_records import Record
-from tests.support.naive_sharing import is_cost
+from tests.support.naive_sharing import is_cost, skips_sync
 from tests.support.naive_values import choice, day, money, rounded, shown, total, written
 
 
-class NaiveModel(Documents):
+class NaiveModel(Matches):
     """What the product must show after these events, in whatever order they arrive."""
 
     def documents(
@@ -31,7 +33,8 @@ class NaiveModel(Documents):
         end: date | str | None = None,
     ) -> list[dict[str, Any]]:
         """The rows of a grid, by document; no start or no end means unbounded, not the default window."""
-        return [d.row() for d in self._select(company, kind, view, start, end)]
+        rows = self._select(company, kind, view, start, end)
+        return [{**document.row(), "possible_match": self.matched(document)} for document in rows]
 
     def summary(self, company: str, start: date | str | None = None, end: date | str | None = None) -> dict[str, Any]:
         """The tiles of a window, in the company's accounting currency."""

@@ -88,3 +88,7 @@ def shared_out(
         if number not in places:
             places[number] = min((unlike(d, *looks[number][1:]), place) for place, d in enumerate(documents))[1]
     return {id_: places[number] for number, (heap, *_) in enumerate(looks) for id_ in heap}
+
+
+def skips_sync(actual: Record) -> bool:
+    return actual.get("assumed_skipsync") in (True, 1)

@@ -14,7 +14,7 @@ from store.operational.state_topic import StateOutbox
 from store.projection.batch_plan import DecodedBatch, OffsetAdvance, Plan
 from store.projection.writer import Writer
 from store.proof.dump import dump
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from store.schema import tables
 from store.schema.dialects.sqlite import begin_explicitly
 from streams.agents import prepare

@@ -12,7 +12,10 @@ from engine.reconciliation.ledger_accounts import LedgerAccounts, read_numbers
 from store.operational.cursors import SqlCursors
 from store.operational.ledger_balances import KeptBalance, history, keep, latest
 from store.queries import ledger
+from store.schema import tables
+from store.schema.bulk_sql import insert
 from tests.support.ledger_rows import ACCOUNTS, EXPENSE, PROCUREMENT, entry, header, ledger_store, main_account
+from tests.support.stores import MAPS
 from tests.support.story import id_of
 
 pytestmark = pytest.mark.requirement("R87")
@@ -43,7 +46,7 @@ def typed(amount: str, date: str, account: str = "expense", at: int = 1) -> Kept
 def shown(engine: Engine, accounts: LedgerAccounts = ACCOUNTS, company: str = "USPM") -> list[str]:
     """The balances of a company: expense, vendor invoice, together."""
     with engine.connect() as connection:
-        found = ledger.balances(connection, company, accounts)
+        found = ledger.balances(connection, company, accounts, MAPS)
     return [f"{item.amount / 10_000:.2f}" if item.amount is not None else str(item.unknown) for item in found.values()]
 
 
@@ -60,12 +63,20 @@ def test_a_balance_is_known_once_the_account_was_read_from_its_first_entry_on() 
 def test_a_pass_over_other_main_accounts_proves_nothing() -> None:
     other = LedgerAccounts(read_numbers([EXPENSE]), read_numbers(["199999"]))
     engine = read_from_the_start(ledger_store(ENTRIES), other)
-    assert shown(engine) == ["120.00", "not-from-start", "not-from-start"]
+    assert shown(engine) == ["not-from-start"] * 3
+
+
+def test_a_row_of_the_ledger_that_is_to_be_read_again_leaves_the_balance_open() -> None:
+    engine = read_from_the_start(ledger_store(ENTRIES))
+    for entity, expected in (("msdyn_actual", "120.00"), ("GeneralJournalEntry", "not-read-yet")):
+        with engine.begin() as connection:
+            insert(connection, tables.notices, [(entity, "finance", entity, 0, 2, 1)])
+        assert shown(engine)[0] == expected
 
 
 def test_entries_say_from_when_they_are_known() -> None:
     with ledger_store(ENTRIES).connect() as connection:
-        found = ledger.balances(connection, "USPM", ACCOUNTS)
+        found = ledger.balances(connection, "USPM", ACCOUNTS, MAPS)
     assert [item.known_from for item in found.values()] == ["2025-01-01", "2025-01-03", "2025-01-01"]
 
 
@@ -101,7 +112,7 @@ def test_the_opening_is_named_with_the_balance() -> None:
     engine = ledger_store(ENTRIES)
     keep(engine, typed("500.00", "2025-01-01"))
     with engine.connect() as connection:
-        found = ledger.balances(connection, "USPM", ACCOUNTS)["expense"]
+        found = ledger.balances(connection, "USPM", ACCOUNTS, MAPS)["expense"]
     assert (found.opening, found.entries) == (typed("500.00", "2025-01-01"), 1)
 
 
@@ -156,7 +167,7 @@ def test_sums_are_exact_beyond_64_bits() -> None:
     with read_from_the_start(ledger_store(events)).connect() as connection:
         exact = 120 * (10**17 - 1)
         assert exact > 2**63
-        assert ledger.balances(connection, "USPM", ACCOUNTS)["expense"].amount == exact
+        assert ledger.balances(connection, "USPM", ACCOUNTS, MAPS)["expense"].amount == exact
         assert [item.amount for item in ledger.voucher_sums(connection, "USPM")] == [exact]
         assert [item.amount for item in ledger.day_sums(connection, "USPM")] == [exact]
 

@@ -1,12 +1,16 @@
 """Which entries of the ledger are on an integration account, and what they say (R87)."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from engine.events.facts import Change
 from engine.reconciliation.ledger_accounts import LedgerAccounts, read_numbers
 from store.projection.writer import Writer
+from streams.codec import StaticLocation, decode
 from tests.support.ledger_rows import (
     ACCOUNTS,
     EXPENSE,
@@ -21,6 +25,7 @@ from tests.support.ledger_rows import (
     row,
     write,
 )
+from tests.support.payloads import FINANCE, data_event, kind, target
 from tests.support.stores import MAPS, canonical, memory_store, reader
 from tests.support.story import id_of
 
@@ -222,3 +227,72 @@ def test_what_cannot_be_read_is_a_finding_of_the_entry_unless_it_is_of_another_m
     assert codes([ACCOUNT, header(), imprecise]) == {"rounded"}
     assert codes([ACCOUNT, header(), unreadable, entry(1, "100.00", minute=5)]) == set()
     assert codes([main_account(1, "110180"), header(), unreadable, imprecise]) == set()
+
+
+PAGE_OF_ENTRIES = {
+    "@odata.context": f"{FINANCE}GeneralJournalAccountEntries",
+    "value": [
+        {
+            "@odata.etag": 'W/"JzEsNTYzNzIwMDAwMSc="',
+            "GeneralJournalEntry": 5637200001,
+            "MainAccount": 5637200001,
+            "LedgerAccount": f"{EXPENSE}-023-OU_1",
+            "AccountingCurrencyAmount": 100.0,
+            "TransactionCurrencyAmount": 100.0,
+            "TransactionCurrencyCode": "USD",
+            "IsCredit": "No",
+            "PostingType": "ProjCost",
+        }
+    ],
+}
+"""As OData has them: choices by name, the RecId in the etag (`1,5637200001`)."""
+
+PAGE_OF_HEADERS = {
+    "@odata.context": f"{FINANCE}GeneralJournalEntries",
+    "value": [
+        {
+            "@odata.etag": 'W/"JzEsNTYzNzIwMDAwMSc="',
+            "Ledger": 5637144576,
+            "AccountingDate": "2025-01-01T12:00:00Z",
+            "SubledgerVoucher": "V-1",
+            "SubledgerVoucherDataAreaId": "uspm",
+            "JournalNumber": "000001_010",
+            "PostingLayer": "Current",
+            "FiscalCalendarPeriod": 0,
+        }
+    ],
+}
+PAGE_OF_MAIN_ACCOUNTS = {
+    "@odata.context": f"{FINANCE}MainAccounts",
+    "value": [{"@odata.etag": 'W/"JzEsNTYzNzIwMDAwMSc="', "MainAccountId": EXPENSE, "Name": "Integration account"}],
+}
+
+
+def decoded(*payloads: dict[str, Any], headers: Sequence[tuple[str, bytes]] = ()) -> list[Change]:
+    place = StaticLocation("tieout.finance.changes", 0, 0)
+    facts = [fact for value in payloads for fact in decode(json.dumps(value).encode(), headers, place)]
+    # Events name entities as they know them.
+    return [replace(fact, entity=MAPS.by_name[fact.entity].entity) for fact in facts if isinstance(fact, Change)]
+
+
+def test_pages_of_finance_have_the_columns_of_the_tables() -> None:
+    answered = [("tieout-answered-at", b"2025-01-08T08:00:00Z")]
+    pages = (PAGE_OF_ENTRIES, PAGE_OF_HEADERS, PAGE_OF_MAIN_ACCOUNTS)
+    assert shown(decoded(*pages, headers=answered)) == [COUNTED]
+
+
+def test_data_events_are_of_the_virtual_entity_whose_rows_need_no_header() -> None:
+    columns = {
+        "mserp_generaljournalaccountentryrecid": 5637200001,
+        "mserp_journalnumber": "000001_010",
+        "mserp_voucher": "V-1",
+        "mserp_accountingdate": "2025-01-01",
+        "mserp_postinglayer": kind("OptionSetValue", Value=0),
+        "mserp_ledgeraccount": f"{EXPENSE}-023-OU_1",
+        "mserp_accountingcurrencyamount": 100.0,
+        "mserp_dataarea": "uspm",
+    }
+    entity = "mserp_generaljournalaccountentryentity"
+    inside = target(columns, LogicalName=entity, Id="00004951-0000-0000-5e1a-005001000000")
+    event = data_event(PrimaryEntityName=entity, InputParameters=[{"key": "Target", "value": inside}])
+    assert shown(decoded(event)) == [COUNTED]

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tests.support.histories import deliveries, histories
 from tests.support.history_events import BEGINNING, COMPANIES, Event, Step, heartbeat, row_event
 from tests.support.naive_chains import EXPENSE, INVOICE_LINE
-from tests.support.naive_documents import PARTS
 from tests.support.naive_model import NaiveModel
+from tests.support.naive_splitting import PARTS
 from tests.support.soak import examples
 
 RECORD, ACTUAL, SECOND, THIRD = (f"{n:08x}-0000-4000-8000-00000000000{n}" for n in (1, 2, 3, 4))

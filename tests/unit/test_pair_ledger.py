@@ -12,8 +12,9 @@ from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries import ledger
 from streams.codec import StaticLocation, decode
-from tests.support.pairs import Site, documents_after, export
+from tests.support.pairs import Site, decoded_facts, documents_after, export
 from tests.support.stores import MAPS, add, apply, memory_store
+from tieout.simulator import deliver, simulate
 from tieout.simulator.pair.ledger import EXPENSE_ACCOUNT, PROCUREMENT_ACCOUNT, TAX
 from tieout.simulator.scenario import encode
 
@@ -113,6 +114,30 @@ def test_a_year_end_close_a_tax_layer_and_a_manual_journal() -> None:
     assert any(
         row.text("SubledgerVoucher") == f"USPM-CLOSE-2024-{EXPENSE_ACCOUNT}" for row in site.rows("GeneralJournalEntry")
     )
+
+
+def test_the_small_company_sends_its_ledger_if_asked() -> None:
+    events = simulate("small", 1, ledger=True).events
+    engine = memory_store()
+    batch = DecodedBatch()
+    for fact in decoded_facts(list(events)):
+        add(batch, fact)
+    # The posting set-up of the company names the accounts.
+    apply(Writer(engine, MAPS), batch)
+    assert sums(engine) == balances(Site())
+    with pytest.raises(ValueError, match="only the small company has a ledger"):
+        deliver("large", ledger=True)
+
+
+def test_all_that_was_not_sent_can_be_sent_later() -> None:
+    site = Site()
+    site.pair.ledger.post("USPM", EXPENSE_ACCOUNT, Decimal("12.00"), "GNJ-1", date(2025, 1, 7))
+    site.pair.ledger.send()
+    sent = len(site.events)
+    site.pair.ledger.send()
+    assert len(site.events) == sent
+    assert len(site.rows("GeneralJournalAccountEntry")) < sent
+    assert sums(store_of(site)) == balances(site)
 
 
 def test_an_invoice_of_several_lines_has_one_voucher() -> None:

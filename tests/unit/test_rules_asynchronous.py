@@ -5,10 +5,11 @@ import pytest
 
 from engine.errors import SettingError
 from engine.reconciliation.asynchronous import ASYNC_GRACE, ASYNC_MAPS, HOUR, waiting_for
-from engine.reconciliation.explanations import CAUSES, FINDINGS
+from engine.reconciliation.explanations import CAUSES
+from engine.reconciliation.finding_texts import FINDINGS
 from engine.reconciliation.grace import FINDING_GRACE, GRACE, Moment, in_flight, is_reportable, shown_cause
 from store.projection.writer import Writer
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tests.support.stores import MAPS, apply, batch_of, memory_store
 from tests.support.story import decide
 from tieout.settings import Settings, load

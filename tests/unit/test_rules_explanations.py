@@ -11,18 +11,10 @@ from engine.errorlog.about_documents import VERSION_FINDINGS
 from engine.reconciliation import account_findings, findings
 from engine.reconciliation.chain_facts import STATES
 from engine.reconciliation.documents import Cause, Excluded, PositionName
-from engine.reconciliation.explanations import (
-    CAUSES,
-    EXCLUDED,
-    FINDINGS,
-    LABELS,
-    POSITIONS,
-    UNKNOWN,
-    Words,
-    explain,
-    explain_finding,
-)
+from engine.reconciliation.explanations import CAUSES, EXCLUDED, LABELS, POSITIONS, UNKNOWN, explain, explain_finding
+from engine.reconciliation.finding_texts import FINDINGS
 from engine.reconciliation.grace import Moment, ShownCause, shown_cause
+from engine.texts import Words
 from tests.support.story import ALL_KNOWN, MINUTE, Story, decide
 
 pytestmark = pytest.mark.requirement("R20")
@@ -79,7 +71,7 @@ def test_every_code_has_a_label_and_every_label_a_code() -> None:
     shown = {code for choice in get_args(ShownCause) for code in get_args(choice)}
     codes = {*get_args(PositionName), *get_args(Excluded), *CAUSES, *UNKNOWN, *FINDINGS, *STATES}
     assert shown == CAUSES.keys() | UNKNOWN.keys()
-    assert codes | {"not-synced-back", "not-seen"} == LABELS.keys()
+    assert codes | {"settled", "not-synced-back", "not-seen"} == LABELS.keys()
 
 
 def test_no_two_codes_share_a_label() -> None:

@@ -8,7 +8,7 @@ from engine.mapping.compiler import EntityMap
 from engine.reconciliation.invoice_proposals import Proposal
 from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tests.support.stores import MAPS, TODAY, apply, memory_store
 from tests.support.story import REFERENCE, changes, id_of
 

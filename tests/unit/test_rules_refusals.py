@@ -4,7 +4,8 @@ from typing import get_args
 
 import pytest
 
-from engine.reconciliation.explanations import CAUSES, FINDINGS, POSTED, explain
+from engine.reconciliation.explanations import CAUSES, explain
+from engine.reconciliation.finding_texts import FINDINGS, POSTED
 from engine.sync.actions import SKIPPED, Skipped, Step, step_for
 from engine.sync.refusals import REFUSALS, REPEATED, Reason, applies, refusal
 from tests.support.story import ALL_KNOWN, Story, decide
@@ -125,6 +126,15 @@ def test_nobody_is_told_to_delete_or_repeat_what_is_posted(table: str, code: str
     assert "imported" not in text
     assert "sync" not in text
     assert POSTED[code].do != FINDINGS[code].do
+
+
+def test_nothing_is_not_said_of_a_reconciled_document_whose_findings_question_its_amount() -> None:
+    document = decide(IN_TWO_JOURNALS).document
+    assert (document.position, "posted-twice" in document.findings) == ("reconciled", True)
+    words = explain(document, ALL_KNOWN)
+    assert "Nothing" not in f"{words.seen} {words.missing} {words.do}"
+    settled = explain(decide(IN_A_JOURNAL + "line L1 posted").document, ALL_KNOWN)
+    assert settled.missing == "Nothing."
 
 
 def test_what_is_not_posted_may_still_be_deleted() -> None:

@@ -3,7 +3,7 @@
 from tieout.workspace import pages
 from tools.screenshots import PAGES
 
-REDIRECTS = {"/", "/company"}
+REDIRECTS = {"/", "/company", "/{company}/postings-without-document"}
 
 
 def test_every_page_has_an_address_that_the_tests_of_every_page_visit() -> None:

@@ -19,7 +19,7 @@ from engine.reconciliation.kinds import KINDS
 from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries.grid_query import GridQuery
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from streams.codec import TABLE
 from streams.log import LogRecord
 from streams.projector import take

@@ -73,7 +73,7 @@ def test_what_a_document_booked_is_divided_over_its_parts_and_what_its_lines_cle
             left = parts.missing_actual + parts.missing_journal_line + parts.difference + label.exchange_difference
             assert left == label.booked - label.cleared, label.document
         elif not label.in_account:
-            assert label.booked == label.cleared == 0, label.document
+            assert label.booked == label.cleared == Decimal(0), label.document
 
 
 def test_a_posting_whose_account_is_unknown_is_in_both_together_alone(play: Play) -> None:
@@ -136,14 +136,12 @@ def test_a_cleared_document_keeps_what_was_posted(play: Play, fault: str) -> Non
 
 def test_a_document_cancelled_after_posting_has_booked_nothing(play: Play) -> None:
     for label in labels_of(play, "cancelled-after-posting"):
-        assert label.excluded == "cancelled"
-        assert label.booked == label.cleared == 0
+        assert (label.excluded, label.booked, label.cleared) == ("cancelled", Decimal(0), Decimal(0))
 
 
 def test_what_another_company_posted_is_in_its_account(play: Play) -> None:
     for label in labels_of(play, "posted-elsewhere"):
-        assert label.cause == "posted-in-other-company"
-        assert label.cleared == 0
+        assert (label.cause, label.cleared) == ("posted-in-other-company", Decimal(0))
     told = {
         code
         for code, account in play.company.accounts().items()

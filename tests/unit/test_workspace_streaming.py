@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.pool import QueuePool
 from starlette.applications import Starlette
 
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tests.support.workspace import project, settings_in
 from tieout.bootstrap import open_store
 from tieout.simulator import ingest_lines, simulate

@@ -83,7 +83,7 @@ def load_settings(level: str = "warning") -> "Settings":
 @contextmanager
 def open_snapshot(settings: "Settings") -> Iterator[tuple["Snapshot", "Maps"]]:
     """Open a snapshot of the store, and the maps by which it is read."""
-    from store.queries.snapshot import Reader
+    from store.queries.reader import Reader
     from tieout.bootstrap import load_maps, open_store
 
     maps = load_maps(settings)

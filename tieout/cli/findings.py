@@ -29,7 +29,7 @@ def findings(
 ) -> None:
     """List the findings without a document, each with what is missing and what to do."""
     from engine.errors import QueryError
-    from engine.reconciliation.explanations import FINDINGS
+    from engine.reconciliation.finding_texts import FINDINGS
     from tieout.presenters import loose_finding_json
 
     if code is not None and code not in FINDINGS:

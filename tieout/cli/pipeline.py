@@ -292,6 +292,9 @@ HeartbeatsOption = Annotated[bool, typer.Option(help="Send heartbeats from both 
 PlainOption = Annotated[
     bool, typer.Option("--plain", help="Send CloudEvents only, not the formats of the two systems.")
 ]
+LedgerOption = Annotated[
+    bool, typer.Option("--ledger", help="Send the ledger of the small company's integration accounts as well.")
+]
 
 
 def simulate(
@@ -304,6 +307,7 @@ def simulate(
     silent: SilentOption = False,
     heartbeats: HeartbeatsOption = True,
     plain: PlainOption = False,
+    ledger: LedgerOption = False,
 ) -> None:
     """Simulate a company. Its events arrive late, twice and out of order; --labels writes the true outcomes."""
     from tieout import simulator
@@ -328,6 +332,7 @@ def simulate(
                 silent=silent,
                 heartbeats=heartbeats,
                 plain=plain,
+                ledger=ledger,
             )
         except ValueError as error:
             raise typer.BadParameter(f"{error}.") from None

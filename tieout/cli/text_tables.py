@@ -5,6 +5,7 @@ Programs read the JSON output; these tables are not meant to be parsed. `operati
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich import box
@@ -15,9 +16,10 @@ from rich.text import Text
 
 from engine import money
 from engine.reconciliation.account import PARTS
-from engine.reconciliation.explanations import LABELS
+from engine.reconciliation.explanations import LABELS, STATUS_LEFT
 from engine.reconciliation.fields import FIELD, DocumentField, title_of
-from engine.reconciliation.kinds import KINDS, TILES, DocumentKind
+from engine.reconciliation.kinds import ACCOUNTING_PARTS, KINDS, TILES, DocumentKind
+from engine.reconciliation.settlement import SETTLED
 from engine.sync.actions import ACTION_TEXTS
 from tieout.cli.output import counted, grouped, plain
 
@@ -142,8 +144,14 @@ class TextColumn(NamedTuple):
 
 
 def _status(row: TableRow) -> str:
-    """Return the label of a document's cause, else of its exclusion, else of its position."""
-    label = LABELS[row["cause"] or row["excluded"] or row["position"]]
+    """Return the label of a document's cause, else of its exclusion, else of its position: of a reconciled one that it
+    is settled, or what it leaves on the account.
+    """
+    label = LABELS[row["cause"] or row["excluded"] or (SETTLED if row["settled"] else row["position"])]
+    if row["position"] == "reconciled" and not row["settled"]:
+        left = Decimal(row["booked"] or 0) - Decimal(row["cleared"] or 0)
+        code = "reconciled-left" if left else "reconciled-open"
+        label = STATUS_LEFT[code].format(amount=f"{grouped(str(left))} {row['accounting_currency'] or ''}".strip())
     return f"{label} (in progress)" if row["in_flight"] else label
 
 
@@ -158,7 +166,7 @@ def _cell(field: DocumentField) -> Callable[[TableRow], str]:
         case "flag":
             return lambda row: "✓" if row[name] else "✗"
         case "amount":
-            return lambda row: grouped(row[name])
+            return lambda row: grouped((row[field.group] or {}).get(field.part) if field.group else row[name])
         case "decimal":
             return lambda row: money.fixed(row[name], field.places) if row[name] is not None else ""
         case _:
@@ -224,12 +232,21 @@ def _totals(sums: "dict[tuple[str, str], Totals]") -> Table:
     table = new_table("Total", "Currency")
     for header in ("Amount", "Missing actual", "Missing journal line", "Reconciled", "Difference"):
         table.add_column(header, justify="right", no_wrap=True)
-    for (currency, _), total in sorted(sums.items()):
+    in_accounting_currency: dict[str, Totals] = {}
+    for (currency, accounting), total in sorted(sums.items()):
         parts = (total.amount, total.missing_actual, total.missing_journal_line, total.reconciled, total.difference)
         table.add_row(
             counted(total.documents, "document"),
             currency or "(none)",
             *(grouped(money.text(part, currency)) for part in parts),
+        )
+        before = in_accounting_currency.get(accounting)
+        in_accounting_currency[accounting] = total if before is None else before + total
+    for currency, total in sorted(in_accounting_currency.items()):
+        table.add_row(
+            counted(total.documents, "document"),
+            f"{currency or '(none)'} (accounting)",
+            *(grouped(money.text(getattr(total, part), currency)) for part in ACCOUNTING_PARTS[:5]),
         )
     return table
 
@@ -245,7 +262,7 @@ def show_chain(screen: Console, document: TableRow) -> None:
         Text(plain(f"{document['document']} · {document['kind']} · {document['date'] or 'no date'}"), style="bold")
     )
     position, status = LABELS[document["position"]], _status(document)
-    screen.print(position if status == position else f"{position}: {status}")
+    screen.print(status if document["position"] in ("reconciled", "not-posted") else f"{position}: {status}")
     screen.print()
     screen.print(_amounts(document))
     screen.print()

@@ -37,8 +37,11 @@ def deliver(
     silent: bool = False,
     heartbeats: bool = True,
     plain: bool = False,
+    ledger: bool = False,
 ) -> Delivery:
     """Simulate a company; its events arrive late, duplicated and out of order, the heartbeats of both systems last.
+
+    `ledger` adds the ledger of the small company's integration accounts.
 
     The other options apply to the large company only: `documents` is their number, `mishaps` loses, truncates or
     damages some events, `silent` ends Dataverse's feed before the end, `heartbeats=False` sends none. The large
@@ -46,10 +49,12 @@ def deliver(
     CloudEvents. Raises `ValueError` for options that the small company does not support.
     """
     if company == "small" and documents is None and heartbeats and not (mishaps or silent):
-        simulation = simulate("small", seed)
+        simulation = simulate("small", seed, ledger=ledger)
         for label in simulation.labels:
             on_label(label)
         return Delivery(simulation.events, simulation.today, simulation.companies)
+    if ledger and company == "large":
+        raise ValueError("only the small company has a ledger")
     if company != "large":
         raise ValueError(
             f"there is no simulated company {company!r}; there are: {', '.join(NAMES)}"
@@ -72,8 +77,9 @@ def deliver(
     return Delivery(events(), simulated.today, simulated.companies, failures.repairs)
 
 
-def simulate(company: str = "small", seed: int = 1, deliver: bool = True) -> Simulation:
+def simulate(company: str = "small", seed: int = 1, deliver: bool = True, *, ledger: bool = False) -> Simulation:
     """Simulate the small company; with `deliver` its events arrive late, duplicated and unordered, but none is lost.
+    With `ledger` Finance also sends the entries of its integration accounts.
 
     The heartbeats of both systems stay last: they declare that everything before them has been sent.
     """
@@ -82,6 +88,11 @@ def simulate(company: str = "small", seed: int = 1, deliver: bool = True) -> Sim
     scenario = small.play(seed)
     events = scenario.recorder.events()
     reports = scenario.recorder.process_events()
+    if ledger:
+        # Imported here, because the pair is a simulator of its own around the stories.
+        from tieout.simulator.pair.ledger import ledger_events
+
+        events = [*events, *ledger_events(scenario)]
     if deliver:
         events, reports = unreliable(events, seed), unreliable(reports, seed)
     return Simulation(

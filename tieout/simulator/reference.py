@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from random import Random
 
 from tieout.simulator.event_recorder import EventRecorder
 from tieout.simulator.scenario import Columns
@@ -106,7 +107,13 @@ def _dataverse_masters(recorder: EventRecorder, masters: ReferenceData, at: date
         columns["assumed_owningcompany"] = reference_ids.lookup("cdm_company", project.company, named=True)
         create("msdyn_project", project.number, columns)
     for vendor in masters.vendors:
-        create("account", vendor.account, {"accountnumber": vendor.account, "name": vendor.name})
+        reference_ids.add("account", vendor.account, recorder.guid(at))
+    # The ids of these events are drawn apart, so that they change no story of a seed.
+    chance, recorder.chance = recorder.chance, Random("accounts")
+    for vendor in masters.vendors:
+        columns = {"accountnumber": vendor.account, "name": vendor.name}
+        recorder.dataverse_created("account", reference_ids.lookup("account", vendor.account)["id"], at, columns)
+    recorder.chance = chance
     return reference_ids
 
 

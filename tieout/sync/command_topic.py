@@ -25,7 +25,7 @@ from handlers.change_events import SourceEvent
 from store import clock
 from store.errorlog.error_log import ErrorEntry
 from store.operational.inbox import count_queued, enqueue
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from store.schema.bulk_sql import chunks
 from streams import faust_app
 from streams.log import EventLog, LogBusy, NewRecord, PartitionId

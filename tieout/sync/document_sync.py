@@ -4,7 +4,7 @@ from engine.sync.actions import SYNC_ACTIONS, Step
 from engine.sync.attempts import Claim
 from handlers.processes import Processes
 from handlers.sync_executor import ActionHandler, Precondition
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tieout.settings import Settings
 from tieout.sync.error_retry import still_current
 from tieout.sync.planning import plan_rows

@@ -38,7 +38,8 @@ from handlers.general_journals import ColumnNames, GeneralJournals
 from handlers.sync_executor import CLAIM_LEASE, Precondition
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
 from store.operational.attempts import Attempt
-from store.queries.snapshot import Reader, Snapshot
+from store.queries.reader import Reader
+from store.queries.snapshot import Snapshot
 from tieout.settings import Settings
 from tieout.sync.requests import request_of
 

@@ -16,8 +16,9 @@ from engine.sync.attempts import Request
 from store.operational.attempts import SqlAttempts
 from store.projection.tile_totals import View
 from store.queries.grid_query import GridQuery
+from store.queries.reader import Reader
 from store.queries.rows import GridRow
-from store.queries.snapshot import Reader, Snapshot
+from store.queries.snapshot import Snapshot
 from store.schema.bulk_sql import chunks
 from tieout.settings import Settings
 from tieout.sync.requests import request_of

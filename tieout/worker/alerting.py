@@ -27,7 +27,8 @@ from store import clock
 from store.operational.alerts import SqlAlerts
 from store.operational.attempts import SqlAttempts
 from store.queries.grid_query import GridQuery
-from store.queries.snapshot import Reader, Snapshot
+from store.queries.reader import Reader
+from store.queries.snapshot import Snapshot
 from streams.log import EventLog, LogError
 from streams.topics import REJECTED
 from tieout.bootstrap import open_log, open_store

@@ -25,7 +25,7 @@ from handlers.sync_executor import SyncExecutor
 from store import clock
 from store.operational.attempts import SqlAttempts
 from store.operational.cursors import SqlCursors
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tieout.bootstrap import open_log, open_store
 from tieout.settings import Settings
 from tieout.sync.command_topic import TopicWriter, sync_commands

@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 
 from engine.errors import SettingError
-from store.queries.snapshot import Reader
+from store.queries.reader import Reader
 from tieout.bootstrap import open_store
 from tieout.settings import Settings
 from tieout.sync.command_topic import TopicWriter

@@ -19,6 +19,8 @@ def upgrade() -> None:
     op.add_column("documents", sa.Column("booked", sa.BigInteger()))
     op.add_column("documents", sa.Column("cleared", sa.BigInteger()))
     op.add_column("documents", sa.Column("exchange_difference", sa.BigInteger(), nullable=False, server_default="0"))
+    op.drop_index("ix_documents_category", "documents")
+    op.create_index("ix_documents_category", "documents", [*_CATEGORY_KEY, *_AMOUNTS])
     op.execute("UPDATE totals SET sums = sums || ' 0 0 0 0 0'")
     op.create_table(
         "postings",
@@ -55,3 +57,6 @@ def upgrade() -> None:
 
 
 _TOTAL_KEY = ("company", "kind", "part", "currency", "day")
+_CATEGORY_KEY = ("company", "kind", "category", "currency", "accounting_currency", "date", "views")
+_PARTS = ("amount", "missing_actual", "missing_journal_line", "reconciled", "difference")
+_AMOUNTS = (*_PARTS, *(f"accounting_{part}" for part in _PARTS), "booked", "cleared", "exchange_difference")

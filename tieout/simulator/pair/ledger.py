@@ -10,13 +10,14 @@ from decimal import Decimal
 from itertools import count
 
 from tieout.simulator.amounts import rounded
+from tieout.simulator.company_story import CompanyScenario
 from tieout.simulator.expenses import CANCELLED, LEDGER
 from tieout.simulator.integration_journal import COST, EXPENSE, POSTED
 from tieout.simulator.pair.change_feed import ChangeFeed
 from tieout.simulator.pair.current_rows import SimulatedRow
 from tieout.simulator.pair.dual_write import DocumentProcesses
 from tieout.simulator.reference import CLOSING, OPENING, OPERATING
-from tieout.simulator.scenario import Columns
+from tieout.simulator.scenario import Columns, SimulatedEvent
 from tieout.simulator.small import UNTIL
 
 EXPENSE_ACCOUNT, PROCUREMENT_ACCOUNT = "605180", "605190"
@@ -33,6 +34,16 @@ CURRENT, TAX = 0, 2
 """Posting layers."""
 _CHART = 5637144650
 _PROJECT_COST, _PURCHASE = 14, 71
+
+
+def ledger_events(scenario: CompanyScenario) -> list[SimulatedEvent]:
+    """Return the ledger of what a company's story has posted, as events. The events of the story must be taken before:
+    its recorder is empty afterwards.
+    """
+    events: list[SimulatedEvent] = []
+    feed = ChangeFeed(scenario, lambda: UNTIL, events.append)
+    LedgerBooks(feed, DocumentProcesses(feed)).send()
+    return events
 
 
 class LedgerBooks:
@@ -88,6 +99,15 @@ class LedgerBooks:
                 voucher = f"{company}-CLOSE-{year}-{account}"
                 self.post(company, account, -balance, voucher, last, period_type=CLOSING)
                 self.post(company, account, balance, voucher, first, period_type=OPENING)
+
+    def send(self) -> None:
+        """Send the rows of the ledger that no event has named yet, at the times of their postings."""
+        for entity in ("MainAccount", "GeneralJournalEntry", "GeneralJournalAccountEntry"):
+            for row in list(self._feed.tables[entity].rows.values()):
+                if self._feed.recorder.last_change(entity, row.id) is None:
+                    columns = {name: value for name, value in row.columns.items() if name != "RecId"}
+                    self._feed.recorder.finance_changed(entity, int(row.id), row.changed, columns)
+        self._feed.flush()
 
     def balance(self, company: str, account: str, until: date = date.max) -> Decimal:
         """Return the balance of an account: its entries of layer Current and of operating periods."""

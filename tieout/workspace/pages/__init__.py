@@ -2,7 +2,8 @@
 
 * `summary`: amounts and tiles of a company.
 * `grid`, `document`: the grids of documents, and a document with its chain.
-* `balance`, `unmatched`: the integration account's balance, and records that only one system has.
+* `balance`, `account_part`: the reconciliation of the integration accounts, and what each of its numbers consists of.
+* `unmatched`: actuals that did not reach Finance.
 * `invoice_proposals`, `general_journals`: invoice proposals and general journals that wait.
 * `sync`: previews, progress and history of sync runs.
 * `troubleshoot`, `delete_errors`: the error log.

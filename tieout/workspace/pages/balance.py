@@ -1,10 +1,10 @@
-"""The Balance page: account reconciliation, aging and roll-forward of the integration accounts (R37)."""
+"""Account reconciliation: the parts, the roll-forward and the aging of the integration accounts (R37)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import date, timedelta
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -14,12 +14,14 @@ from starlette.routing import Route
 
 from engine import money
 from engine.errors import QueryError
+from engine.reconciliation.account import BESIDE, PARTS, PartName
 from engine.reconciliation.kinds import KINDS, Kind
 from store.projection.tile_totals import View
-from store.queries.balance import AgeBucket, Balance
+from store.queries.account import TOGETHER, AccountParts, ExcludedTotal, Part, PeriodMovement
+from store.queries.balance import AgeBucket
 from store.queries.snapshot import Snapshot
-from tieout.workspace.pages import Section
-from tieout.workspace.pages.summary import amounts_context, detail_links, kind_names, next_actions
+from tieout.workspace.pages import Section, account_part
+from tieout.workspace.pages.summary import amounts_context, kind_names, next_actions
 from tieout.workspace.web import charts, form_input
 from tieout.workspace.web.context import Frame, locale_of, make_frame, open_snapshot
 from tieout.workspace.web.grid_state import GridState, dates
@@ -28,8 +30,8 @@ from tieout.workspace.web.rendering import render
 LISTED: Final = 100
 """Projects listed at most; the others are one row."""
 
-ACCOUNTS: Final = ("", *KINDS)
-"""The accounts whose ledger balance can be entered, by their name in the address; '' for both."""
+MONTHS_LISTED: Final = 36
+"""Months of the roll-forward listed at most; earlier ones are one row."""
 
 
 def balance(request: Request) -> Response:
@@ -41,32 +43,22 @@ def balance(request: Request) -> Response:
     with stack:
         snapshot = stack.enter_context(open_snapshot(request))
         frame = make_frame(request, snapshot, request.path_params["company"], *dates(query))
-        context: dict[str, Any] = {**amounts_context(request, snapshot, frame), "section": "balance", "ledger": ""}
+        context: dict[str, Any] = {**amounts_context(request, snapshot, frame), "section": "balance"}
         if frame.company is not None and frame.window is not None:
-            explained = snapshot.balance(frame.company, frame.window)
-            ledger = _ledger(query["ledger"]) if query.get("ledger") else None
-            account = query.get("account", "")
-            if account not in ACCOUNTS:
-                raise QueryError(
-                    "there is no account %(name)r; there are %(names)s.", name=account, names=", ".join(ACCOUNTS[1:])
-                )
-            sums: dict[str, int] = {kind: one.explained for kind, one in explained.by_kind.items()}
-            sums[""] = explained.explained
+            account = account_part.account_of(query)
+            parts = snapshot.account_parts(frame.company, frame.window)
             ages = snapshot.ageing(frame.company, frame.window)
             context |= {
-                **detail_links(frame),
-                "balance": explained,
-                "columns": [*explained.by_kind.items(), ("", explained.total)],
-                "explained": sums,
-                "before_link": _before_address(frame, explained),
-                "ledger": frame.locale.amount(ledger, context["currency"]),
+                "kind_names": kind_names(frame),
+                **_accounts(frame, parts, _ledgers(query, account)),
                 "account": account,
-                "accounts": _accounts(frame),
-                "remainder": None if ledger is None else ledger - sums[account],
+                "excluded": [_excluded(frame, parts, one) for one in parts.excluded],
                 "ages": [(charts.age_name(age, frame.texts), _age_address(frame, age), age) for age in ages],
+                "undated": ages[-1].undated,
                 "series": charts.SERIES,
                 "age_chart": charts.ageing(ages, frame, context["currency"]),
                 # Slower queries run after the first part of the page has been sent.
+                "roll_forward": partial(_roll_forward, snapshot, frame, account),
                 "trend": partial(snapshot.trend, frame.company, frame.window),
                 "trend_chart": partial(charts.trend, frame=frame, currency=context["currency"]),
                 "totals_by": partial(_totals_by, snapshot, frame),
@@ -75,21 +67,101 @@ def balance(request: Request) -> Response:
         return render(request, "balance.html", context, stack.pop_all())
 
 
-def _accounts(frame: Frame) -> dict[str, str]:
-    """Return the name of each account by its name in the address."""
-    texts = frame.texts
-    return {"": texts.gettext("Both accounts")} | {
-        code: texts.of_code(code, kind.account) for code, kind in KINDS.items()
+class _PartRow(msgspec.Struct, frozen=True):
+    """A part of the accounts: its texts, its address, and by account its address, amount, number of items, and how
+    many of them have no amount.
+    """
+
+    title: str
+    meaning: str
+    do: str
+    address: str
+    accounts: dict[str, tuple[str, Part]]
+
+    @property
+    def together(self) -> Part:
+        """The part of all accounts."""
+        return self.accounts[TOGETHER][1]
+
+    @property
+    def is_empty(self) -> bool:
+        """Return True if nothing is in the part of any account."""
+        return not any(part.count or part.amount for _, part in self.accounts.values())
+
+
+def _accounts(frame: Frame, parts: AccountParts, ledgers: Mapping[str, int]) -> dict[str, Any]:
+    """Return the context of the table of parts. `ledgers` are the known ledger balances by account."""
+    rows = {name: _part_row(frame, parts, name) for name in PARTS}
+    beside = rows.pop(BESIDE)
+    explained = {name: account.explained for name, account in parts.accounts.items()}
+    together = parts.accounts[TOGETHER]
+    return {
+        "account_names": account_part.account_names(frame),
+        "parts": [row for row in rows.values() if not row.is_empty],
+        "empty_parts": [row for row in rows.values() if row.is_empty],
+        "beside": beside,
+        "explained": explained,
+        "without_amount": sum(part.unknown for name, part in together.parts.items() if name != BESIDE),
+        "ledgers": ledgers,
+        "unexplained": {name: balance - explained[name] for name, balance in ledgers.items()},
+        "in_no_account": explained[TOGETHER] - sum(explained[kind] for kind in KINDS),
     }
 
 
-def _before_address(frame: Frame, explained: Balance) -> str | None:
-    """Return the address of the Summary of the dates before the window; None if there are no amounts."""
-    assert frame.window is not None
-    if explained.first is None:
-        return None
-    end = date.fromisoformat(frame.window.start) - timedelta(days=1)
-    return f"/{quote(frame.code)}" + frame.dated({"from": explained.first, "to": end.isoformat()})
+def _part_row(frame: Frame, parts: AccountParts, name: PartName) -> _PartRow:
+    translate = partial(frame.texts.of_code, name)
+    texts = PARTS[name]
+    return _PartRow(
+        translate(texts.title),
+        translate(texts.meaning),
+        translate(texts.do),
+        account_part.address(frame, name),
+        {
+            account: (account_part.address(frame, name, account=account), one.parts[name])
+            for account, one in parts.accounts.items()
+        },
+    )
+
+
+def _excluded(frame: Frame, parts: AccountParts, excluded: ExcludedTotal) -> dict[str, Any]:
+    return {
+        "reason": excluded.reason,
+        "documents": excluded.documents,
+        "amount": frame.locale.amount(excluded.amount, parts.currency),
+        "address": account_part.address(frame, f"{account_part.EXCLUDED}{excluded.reason}"),
+    }
+
+
+def _roll_forward(snapshot: Snapshot, frame: Frame, account: str) -> list[dict[str, Any]]:
+    """Return the months of the roll-forward of an account, the last `MONTHS_LISTED` of them one by one, then what has
+    no date.
+    """
+    assert frame.company is not None
+    movements = snapshot.roll_forward(frame.company, cast("Kind | None", account or None))
+    dated = [movement for movement in movements if movement.start]
+    earlier, listed = dated[:-MONTHS_LISTED], dated[-MONTHS_LISTED:]
+    rows = []
+    if earlier:
+        before = PeriodMovement(
+            "",
+            earlier[0].opening,
+            *(sum(getattr(movement, name) for movement in earlier) for name in ("booked", "cleared", "other")),
+        )
+        until = frame.texts.month(earlier[-1].start)
+        rows.append({"title": frame.texts.gettext("Until %(month)s", month=until), "movement": before, "links": {}})
+    for movement in (*listed, *(movement for movement in movements if not movement.start)):
+        month = movement.start or account_part.NO_DATE
+        rows.append(
+            {
+                "title": frame.texts.month(movement.start) or frame.texts.gettext("Without a date"),
+                "movement": movement,
+                "links": {
+                    name: account_part.address(frame, name, account=account, month=month)
+                    for name in account_part.MOVEMENTS
+                },
+            }
+        )
+    return rows
 
 
 def _age_address(frame: Frame, age: AgeBucket) -> str | None:
@@ -115,11 +187,15 @@ def _ledger_address(request: Request) -> str:
     return request.url.path + (f"?{query}" if query else "")
 
 
-def _ledger(text: str) -> int:
+def _ledgers(query: Mapping[str, str], account: str) -> dict[str, int]:
+    """Return the known ledger balances by account: the one in the address, if any."""
+    text = query.get("ledger")
+    if not text:
+        return {}
     units = money.units(text)
     if units is None:
         raise QueryError('"%(text)s" isn\'t an amount. Example: 39512.50.', text=text)
-    return units
+    return {account: units}
 
 
 class _Total(msgspec.Struct):
@@ -178,4 +254,4 @@ def _grids(frame: Frame, views: Iterable[tuple[Kind, View]]) -> Iterator[tuple[s
 
 
 ROUTES: Final = (Route("/{company}/balance", balance),)
-SECTIONS: Final = (Section(30, "balance", lambda frame: frame.texts.gettext("Balance")),)
+SECTIONS: Final = (Section(30, "balance", lambda frame: frame.texts.gettext("Account reconciliation")),)

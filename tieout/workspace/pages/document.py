@@ -16,7 +16,7 @@ from engine.errors import NotFound
 from engine.events.facts import Evidence, moment
 from engine.mapping.roles import ROLES
 from engine.reconciliation.documents import Amounts
-from engine.reconciliation.explanations import explain, explain_finding
+from engine.reconciliation.explanations import explain, explain_finding, status_label
 from engine.reconciliation.grace import is_reportable
 from engine.sync.actions import ACTION_TEXTS
 from engine.sync.attempts import ATTEMPTS_MAX, Sync
@@ -130,6 +130,12 @@ def _document(request: Request, view: ChainView, snapshot: Snapshot, frame: Fram
         "document": document,
         "row": view.row,
         "status": view.row.status,
+        "label": status_label(
+            view.row.status,
+            document,
+            lambda left: frame.locale.amount(left, document.accounting_currency),
+            texts.of_code,
+        ),
         "explanation": explanation,
         "event": event_address(document.evidence, frame),
         "since": document.since,

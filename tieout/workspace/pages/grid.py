@@ -13,16 +13,20 @@ from starlette.routing import Route
 from engine import money
 from engine.errors import QueryError
 from engine.events.facts import iso
-from engine.reconciliation.documents import Cause, Excluded
+from engine.reconciliation.documents import PART_NAMES, Cause, Document, Excluded
+from engine.reconciliation.explanations import explain, status_label
 from engine.reconciliation.fields import FIELD
-from engine.reconciliation.kinds import KINDS, Kind
+from engine.reconciliation.grace import Moment
+from engine.reconciliation.kinds import ACCOUNTING_PARTS, KINDS, Kind
+from engine.reconciliation.settlement import SETTLED
+from store.projection.tile_totals import Totals
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import GROUPS, GroupBy, TotalsByCurrency
 from store.queries.rows import GridRow, Page
 from store.queries.snapshot import Snapshot
 from tieout.texts import COLUMN, Texts
 from tieout.workspace.pages import Section
-from tieout.workspace.pages.document import PARTS, chain_context
+from tieout.workspace.pages.document import chain_context
 from tieout.workspace.pages.summary import KIND_NAMES, amounts_context, kind_name
 from tieout.workspace.web import form_input, grid_state
 from tieout.workspace.web.context import Frame, locale_of, make_frame, open_snapshot
@@ -34,7 +38,7 @@ from tieout.workspace.web.rendering import render
 
 STATUSES: Final[dict[str, tuple[str, ...]]] = {
     "Missing": get_args(Cause),
-    "Other": ("reconciled", "not-posted"),
+    "Other": (SETTLED, "reconciled", "not-posted"),
     "Excluded": get_args(Excluded),
 }
 """The codes that the filter of the column Status offers, by group."""
@@ -43,6 +47,9 @@ GROUP_NAMES: Final[dict[GroupBy, str]] = {
     name: FIELD[name].title if name in FIELD else name.capitalize() for name in GROUPS
 }
 """The titles of the groupings: those of their fields, and the month."""
+
+TRANSACTION_PARTS: Final = ("amount", *PART_NAMES)
+"""The amounts of a document in transaction currency, in the order of totals."""
 
 GROUPS_LISTED: Final = 200
 """Groups on a page."""
@@ -99,14 +106,12 @@ def grid_csv(request: Request, kind: Kind) -> Response:
         query = msgspec.structs.replace(state.query(frame.window, frame.zone), limit=1_000)
         name = f"{frame.code}-{PATHS[kind]}-{frame.window.start}-{frame.window.end}"
         if state.group is not None:
-            titles = [GROUP_NAMES[state.group], "Documents", "Currency", "Amount", *_PARTS.values()]
+            amounts = [FIELD[part].title for part in (*TRANSACTION_PARTS, *ACCOUNTING_PARTS)]
+            titles = [GROUP_NAMES[state.group], "Documents", "Currency", "Accounting currency", *amounts]
             return csv_response(name, titles, _group_lines(snapshot, query, state.group), stack.pop_all())
         columns = [one.column for one in state.visible_columns(request.cookies.get(_cookie(kind), ""))]
         rows = ([_export_cell(column, row) for column in columns] for row in snapshot.rows(query))
         return csv_response(name, [column.title for column in columns], rows, stack.pop_all())
-
-
-_PARTS: Final = dict(PARTS)
 
 
 def _export_cell(column: Column, row: GridRow) -> Any:
@@ -116,9 +121,12 @@ def _export_cell(column: Column, row: GridRow) -> Any:
 
 def _group_lines(snapshot: Snapshot, query: GridQuery, by: GroupBy) -> Iterator[list[Any]]:
     for group in snapshot.groups(query, by):
-        for currency, sums in sorted(_by_currency(group.totals).items()):
-            parts = (sums.amount, *(getattr(sums, part) for part in _PARTS))
-            yield [group.value, sums.documents, currency, *(money.text(part, currency) for part in parts)]
+        for (currency, accounting), sums in sorted(group.totals.items()):
+            yield [
+                *(group.value, sums.documents, currency, accounting),
+                *(money.text(getattr(sums, part), currency) for part in TRANSACTION_PARTS),
+                *(money.text(getattr(sums, part), accounting) for part in ACCOUNTING_PARTS),
+            ]
 
 
 def _canonical_address(request: Request, state: GridState) -> str | None:
@@ -178,6 +186,11 @@ def _grid(
         "wrong": wrong,
         "groups": None,
         "rows": [],
+        "amount_titles": [
+            # The sums in accounting currency have their own rows, below the same heads.
+            *(texts.of_code(COLUMN, FIELD[part].title) for part in TRANSACTION_PARTS),
+            *(texts.of_code(COLUMN, FIELD[part].title) for part in ACCOUNTING_PARTS[len(TRANSACTION_PARTS) :]),
+        ],
         "widths": _widths(columns, []),
         "pages": dict.fromkeys(("first", "before", "after", "last")),
         "first": None,
@@ -192,7 +205,7 @@ def _grid(
     if state.group is not None:
         return {**common, **_groups(snapshot, query, state, state.group)}
     page = snapshot.page(query)
-    rows = [_row(row, columns, frame) for row in page.rows]
+    rows = [_row(row, columns, frame, snapshot.moment) for row in page.rows]
     return {
         **common,
         "rows": rows,
@@ -230,19 +243,37 @@ def _cached_query(query: Callable[[], Any]) -> Callable[[], Any]:
     return answer
 
 
+class _Sums(msgspec.Struct, frozen=True):
+    """Sums of documents in one currency: by transaction currency, or all in accounting currency. An amount is None
+    where it is in accounting currency alone.
+    """
+
+    currency: str
+    is_accounting: bool
+    documents: int
+    amounts: list[int | None]
+
+
+def _sums(totals: TotalsByCurrency) -> list[_Sums]:
+    """Return the sums by transaction currency, then those in accounting currency."""
+    found = []
+    for is_accounting in (False, True):
+        by_currency: dict[str, Totals] = {}
+        for currencies, one in totals.items():
+            currency = currencies[is_accounting]
+            by_currency[currency] = by_currency.get(currency, Totals()) + one
+        for currency, one in sorted(by_currency.items()):
+            amounts: list[int | None] = [
+                getattr(one, part) for part in (ACCOUNTING_PARTS if is_accounting else TRANSACTION_PARTS)
+            ]
+            amounts += [None] * (len(ACCOUNTING_PARTS) - len(amounts))
+            found.append(_Sums(currency, is_accounting, one.documents, amounts))
+    return found
+
+
 def _totals(snapshot: Snapshot, query: GridQuery) -> dict[str, Any]:
     sums = snapshot.totals(query)
-    return {
-        "documents": sum(one.documents for one in sums.values()),
-        "by_currency": sorted((currency, one) for currency, one in _by_currency(sums).items()),
-    }
-
-
-def _by_currency(sums: TotalsByCurrency) -> dict[str, Any]:
-    totals: dict[str, Any] = {}
-    for (currency, _), amounts in sums.items():
-        totals[currency] = totals[currency] + amounts if currency in totals else amounts
-    return totals
+    return {"documents": sum(one.documents for one in sums.values()), "sums": _sums(sums)}
 
 
 def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy) -> dict[str, Any]:
@@ -253,7 +284,7 @@ def _groups(snapshot: Snapshot, query: GridQuery, state: GridState, by: GroupBy)
         {
             "value": group.value,
             "documents": sum(one.documents for one in group.totals.values()),
-            "by_currency": sorted(_by_currency(group.totals).items()),
+            "sums": _sums(group.totals),
             "address": _group_address(state, by, group.value),
         }
         for group in all_groups[start : start + GROUPS_LISTED]
@@ -278,14 +309,22 @@ def _group_address(state: GridState, by: GroupBy, value: str) -> str | None:
     return None if "date" in state.filters else state.filtered("date", value or "=").address(group=None)
 
 
-def _row(row: GridRow, columns: list[VisibleColumn], frame: Frame) -> dict[str, Any]:
+def _row(row: GridRow, columns: list[VisibleColumn], frame: Frame, moment: Moment) -> dict[str, Any]:
+    document, translate = row.document, frame.texts.of_code
+    unsettled = row.status == "reconciled"
     return {
         "document": row.document.document,
         "cells": [(one.column.shape, display_text(one.column, row, frame.locale, frame.zone)) for one in columns],
         "position": row.document.position,
+        "status": status_label(row.status, document, partial(_left, document, frame), translate),
+        "do": explain(document, moment, translate).do if unsettled else "",
         "in_flight": row.in_flight,
         "not_computable": row.document.amounts is None,
     }
+
+
+def _left(document: Document, frame: Frame, units: int) -> str:
+    return frame.locale.amount(units, document.accounting_currency)
 
 
 def _hints(frame: Frame) -> dict[str, str]:

@@ -67,7 +67,7 @@ def summary(request: Request) -> Response:
 
 
 def detail_links(frame: Frame) -> dict[str, Any]:
-    """Return the addresses of the rows behind the totals of the Summary and the Balance page."""
+    """Return the addresses of the rows behind the totals of the Summary."""
 
     def grid(kind: Kind, view: View) -> GridState:
         return GridState(company=frame.code, kind=kind, view=view, start=frame.start, end=frame.end)
@@ -77,7 +77,6 @@ def detail_links(frame: Frame) -> dict[str, Any]:
         "kind_names": kind_names(frame),
         "difference_links": {kind: grid(kind, "all").filtered("difference", "!0").address() for kind in KINDS},
         "not_synced_link": f"/{quote(frame.code)}/not-synced{frame.dated()}",
-        "postings_link": f"/{quote(frame.code)}/postings-without-document{frame.dated()}",
     }
 
 

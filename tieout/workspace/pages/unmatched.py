@@ -1,7 +1,6 @@
-"""The pages of records that only one system has, and their CSV files (R32, R37)."""
+"""The page of the actuals that did not reach Finance, and its CSV file (R32)."""
 
 from contextlib import ExitStack
-from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -11,7 +10,7 @@ from starlette.routing import Route
 
 from engine.events.facts import iso
 from engine.mapping.roles import CHOICES
-from engine.reconciliation.explanations import CAUSES, FINDINGS
+from engine.reconciliation.explanations import CAUSES
 from store.queries.snapshot import Snapshot
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced
 from tieout.workspace.pages import document
@@ -25,9 +24,6 @@ from tieout.workspace.web.rendering import render
 
 ACTUAL_TYPES: Final = {kind: kind.replace("-", " ").capitalize() for kind in CHOICES["actual", "type"]}
 """The label of the type of an actual, by its code."""
-
-LISTED: Final = 500
-"""Postings listed at most; the file has all."""
 
 
 def not_synced(request: Request) -> Response:
@@ -85,44 +81,7 @@ def not_synced_csv(request: Request) -> Response:
         return csv_response(f"{company.code}-not-synced", titles, lines, stack.pop_all())
 
 
-def postings(request: Request) -> Response:
-    """Show the latest postings of the integration journal without a staging row."""
-    with open_snapshot(request) as snapshot:
-        frame = _frame(request, snapshot)
-        context: dict[str, Any] = {**amounts_context(request, snapshot, frame), "section": "postings-without-document"}
-        if frame.company is not None and frame.window is not None:
-            lines = islice(snapshot.unmatched_postings(frame.company), LISTED)
-            code, translate = "orphan-journal-line", frame.texts.of_code
-            context |= {
-                "balance": snapshot.balance(frame.company, frame.window),
-                "postings": [(line, document.event_address(line.evidence, frame)) for line in lines],
-                "missing": translate(code, FINDINGS[code].missing),
-                "do": translate(code, FINDINGS[code].do),
-                "csv": f"/{quote(frame.code)}/postings-without-document.csv",
-            }
-        return render(request, "postings.html", context)
-
-
-def postings_csv(request: Request) -> Response:
-    """Return all of them as a CSV file."""
-    titles = ["Line", "Journal", "Voucher", "Date", "Amount", "Currency", "Project ID", "Posted", "Event"]
-    stack = ExitStack()
-    with stack:
-        snapshot = stack.enter_context(open_snapshot(request))
-        company = snapshot.company(request.path_params["company"])
-        lines = (
-            [
-                *(line.id, line.journal, line.voucher, line.date, digits(line.amount, line.currency), line.currency),
-                *(line.project, iso(line.evidence.at), line.evidence.event),
-            ]
-            for line in snapshot.unmatched_postings(company)
-        )
-        return csv_response(f"{company.code}-postings-without-document", titles, lines, stack.pop_all())
-
-
 ROUTES: Final = (
     Route("/{company}/not-synced", not_synced),
     Route("/{company}/not-synced.csv", not_synced_csv),
-    Route("/{company}/postings-without-document", postings),
-    Route("/{company}/postings-without-document.csv", postings_csv),
 )

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from engine.calendar import Company, Window
 from engine.errors import NoOpenPeriod, QueryError
 from engine.events.facts import moment
-from store.queries.snapshot import Reader, Snapshot
+from store.queries.reader import Reader
+from store.queries.snapshot import Snapshot
 from streams.log import EventLog
 from tieout.bootstrap import open_log
 from tieout.settings import Settings

@@ -21,7 +21,7 @@ import msgspec
 from engine import money
 from engine.calendar import Window, midnight
 from engine.errors import QueryError
-from engine.reconciliation.kinds import KINDS, Kind
+from engine.reconciliation.kinds import KINDS, VIEW_PARTS, Kind
 from store.projection.tile_totals import BITS, View
 from store.queries.filters import COLUMNS, Condition, Operator
 from store.queries.grid_query import AFTER_ALL_KEYS, SORTS, GridQuery, PageKey, Sort
@@ -174,7 +174,12 @@ class GridState(msgspec.Struct, frozen=True, kw_only=True):
             if name in columns:
                 wide = int(width) if re.fullmatch(r"\d{1,3}", width) else columns[name].width
                 visible.append(VisibleColumn(columns[name], min(max(wide, _MIN_WIDTH), _MAX_WIDTH)))
-        return visible or [VisibleColumn(column, column.width) for column in GRIDS[self.kind] if column.field.visible]
+        return visible or [
+            VisibleColumn(column, column.width)
+            for column in GRIDS[self.kind]
+            # A tile is the sum of the amount that its view is about.
+            if column.field.visible or column.name == VIEW_PARTS[self.view]
+        ]
 
 
 def read(company: str, kind: Kind, query: Mapping[str, str]) -> GridState:
