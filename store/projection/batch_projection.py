@@ -64,8 +64,11 @@ class BatchProjection(BatchRows):
         companies: Collection[str] | None = None,
         beginning: BeginningBalances = NONE,
         accounts: LedgerAccounts = NO_ACCOUNTS,
+        recomputing: bool = False,
     ) -> None:
+        """`recomputing`: chains wait for re-evaluation (`recomputations`)."""
         super().__init__(rows, maps, cache)
+        self._recomputing = recomputing
         self.companies = companies
         self.beginning = beginning
         self._named_accounts = accounts
@@ -167,6 +170,8 @@ class BatchProjection(BatchRows):
         self._include_touched()
         self._include_itemised(moved | self._to_link)
         members = self._load_members()
+        if self._recomputing:
+            members = self._relink_waiting(members)
         records = self.records
         known = {
             key: record for key in sorted(members) if (record := records[key]).exists or record.trails or record.hidden
@@ -359,6 +364,18 @@ class BatchProjection(BatchRows):
                 return members
             families |= heads | keys
             self._include(self._family(heads) | self._having(keys))
+
+    def _relink_waiting(self, members: set[str]) -> set[str]:
+        """Derive the links of every record to evaluate again; return those records, with the ones that this brings in.
+        Chains wait in the order of their ids, and a batch may give one an id that has been passed.
+        """
+        done: set[str] = set()
+        while waiting := members - done:
+            done |= waiting
+            self._derive(waiting, {})
+            self._include_touched()
+            members = self._load_members()
+        return members
 
     def _open_keys(self, members: set[str]) -> set[str]:
         """Return the counterpart keys of these records, except in chains that had a project row and lost no link: what

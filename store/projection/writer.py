@@ -115,7 +115,15 @@ class Writer:
 
     def _projection(self, connection: Connection) -> BatchProjection:
         rows = ReadYourWrites(connection, self._uncommitted)
-        return BatchProjection(rows, self._maps, self._cache, self._companies, self._beginning, self._accounts)
+        return BatchProjection(
+            rows,
+            self._maps,
+            self._cache,
+            self._companies,
+            self._beginning,
+            self._accounts,
+            recomputing=self._recomputing,
+        )
 
     def plan(self, projection: BatchProjection, batch: DecodedBatch) -> Plan:
         """Return the writes of a batch whose changes are merged, matched and detected. Call it within `projecting`."""

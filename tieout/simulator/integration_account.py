@@ -1,8 +1,8 @@
 """The integration account of a simulated company: the true amount of each of its parts.
 
-The parts are those of `docs/how-it-decides.md`, "The account". They follow from what the stories state, written apart
-from the engine. The ledger follows from what was posted: what the documents booked less what the integration journal
-took out, whatever the parts are.
+The parts (`docs/how-it-decides.md`) follow from what the stories state, written apart from the engine. The ledger
+follows from what was posted: what the documents booked less what the integration journal took out, whatever the parts
+are.
 """
 
 from collections.abc import Iterator

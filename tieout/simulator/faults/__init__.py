@@ -15,8 +15,8 @@ from tieout.simulator.faults import (  # noqa: F401
     missing_journal_lines,
     net_and_gross,
     posted,
-    postings,
     shapes,
+    stray_postings,
 )
 from tieout.simulator.faults.repertoire import FAULTS, Fault
 
