@@ -40,7 +40,6 @@ SHARED_NAMES: Final = {
     "notices": "notices: which they are, and their table",
     "odata": "OData: its client and its simulation",
     "poll": "the poller and its command",
-    "postings": "postings of the integration journal: their rules and their simulated faults",
     "prerequisites": "what Sync needs: the rules and the calls that observe it",
     "prevalidation": "what prevalidation would have prevented: the rule and the query",
     "replay": "the replay and its command",

@@ -207,13 +207,8 @@ def _grid(
         return {**common, **_groups(snapshot, query, state, state.group)}
     page = snapshot.page(query)
     rows = [_row(row, columns, frame, snapshot.moment) for row in page.rows]
-    return {
-        **common,
-        "rows": rows,
-        "widths": _widths(columns, rows),
-        "pages": _pages(state, page),
-        "first": state.first,
-    }
+    shown = {"rows": rows, "widths": _widths(columns, rows), "pages": _pages(state, page), "first": state.first}
+    return {**common, **shown}
 
 
 def _long_titles(titles: dict[str, str], texts: Texts) -> dict[str, str]:
