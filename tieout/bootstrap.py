@@ -113,7 +113,14 @@ def open_store(settings: Settings, *, write: bool) -> Iterator[Engine]:
 def open_reader(settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Iterator[Reader]:
     """Open a reader of the store of the settings within the block."""
     with open_store(settings, write=False) as engine:
-        yield Reader(engine, load_maps(settings), today=settings.today, delayed=settings.delayed, clock=clock)
+        yield Reader(
+            engine,
+            load_maps(settings),
+            today=settings.today,
+            delayed=settings.delayed,
+            accounts=settings.ledger_accounts,
+            clock=clock,
+        )
 
 
 @contextmanager

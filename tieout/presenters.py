@@ -22,11 +22,12 @@ from engine.texts import Translate, english
 from store.operational.attempts import Attempt
 from store.queries.account import TOGETHER, Account, AccountParts, PartRow
 from store.queries.findings import LooseFinding
+from store.queries.ledger_comparison import VoucherDifference
 from store.queries.rows import ChainView
 
 
 def balance_json(
-    company: str, window: Window, parts: AccountParts, as_of: datetime, ledger: Mapping[str, int | None]
+    company: str, window: Window, parts: AccountParts, as_of: datetime, ledger: Mapping[str, int]
 ) -> dict[str, Any]:
     """Return the JSON of `tieout balance`. `ledger` are the known ledger balances by account (units of 1/10000)."""
     names: dict[str, str] = {**{code: kind.summary_name for code, kind in KINDS.items()}, TOGETHER: "together"}
@@ -43,6 +44,9 @@ def balance_json(
             {"reason": one.reason, "amount": money.text(one.amount, parts.currency), "count": one.documents}
             for one in parts.excluded
         ],
+        "ledger_differs": [_difference_json(one, parts.currency) for one in parts.ledger.differing]
+        if parts.ledger is not None
+        else [],
     }
 
 
@@ -60,6 +64,17 @@ def _account_json(account: Account, ledger: int | None, currency: str | None) ->
         "explained": money.text(account.explained, currency),
         "ledger": None if ledger is None else money.text(ledger, currency),
         "unexplained": None if ledger is None else money.text(ledger - account.explained, currency),
+    }
+
+
+def _difference_json(one: VoucherDifference, currency: str | None) -> dict[str, Any]:
+    return {
+        "voucher": one.voucher,
+        "account": one.account,
+        "date": one.date or None,
+        "ledger": money.text(one.ledger, currency),
+        "computed": money.text(one.computed or 0, currency),
+        "difference": money.text(one.difference, currency),
     }
 
 

@@ -17,6 +17,7 @@ from engine.reconciliation.documents import PostingPart
 from engine.reconciliation.kinds import KINDS, Kind
 from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, NOT_COMPUTABLE, SUMMED, Totals
 from store.queries.common import materialised_totals
+from store.queries.ledger_comparison import LedgerParts, compare
 from store.schema import tables
 
 TOGETHER: Final = ""
@@ -61,15 +62,21 @@ class ExcludedTotal(msgspec.Struct, frozen=True):
 
 
 class AccountParts(msgspec.Struct, frozen=True):
-    """The accounts of a company by kind, and all `TOGETHER`, in `currency`; and the excluded documents by reason."""
+    """The accounts of a company by kind, and all `TOGETHER`, in `currency`; the excluded documents by reason; and the
+    vouchers whose entries in the ledger differ (`ledger`, None while no entry is known).
+    """
 
     currency: str | None
     accounts: dict[str, Account]
     excluded: list[ExcludedTotal]
+    ledger: LedgerParts | None = None
 
 
-def account_parts(connection: Connection, company: Company, window: Window | None) -> AccountParts:
-    """Return the parts of the accounts of a company; without a window, of all dates.
+def account_parts(
+    connection: Connection, company: Company, window: Window | None, ledger: LedgerParts | None = None
+) -> AccountParts:
+    """Return the parts of the accounts of a company; without a window, of all dates. `ledger` are the entries of the
+    ledger that nothing explains.
 
     Raises `QueryError` if the ledger of the company is unknown and its amounts are in several currencies.
     """
@@ -89,8 +96,11 @@ def account_parts(connection: Connection, company: Company, window: Window | Non
     for kind, part, postings, unknown, amount in _posting_totals(connection, company.code, currency):
         for name in {kind, TOGETHER} & accounts.keys():
             accounts[name].parts[part].add(-amount, postings, unknown)
+    for name, (amount, vouchers) in (ledger.other if ledger is not None else {}).items():
+        for one in {name, TOGETHER} & accounts.keys():
+            accounts[one].parts["other-ledger-entry"].add(amount, vouchers)
     listed = [ExcludedTotal(reason, part.amount, part.count) for reason, part in sorted(excluded.items())]
-    return AccountParts(currency, accounts, listed)
+    return AccountParts(currency, accounts, listed, ledger)
 
 
 def accounting_currency(connection: Connection, company: Company) -> str | None:
@@ -203,6 +213,8 @@ def part_rows(
         # Literal, as in the partial index, so that the planner recognises it.
         conditions: list[ColumnElement[bool] | TextClause] = [table.part == part, text("part <> ''")]
         yield from _postings(connection, company, part, conditions, kind, after, sign=-1)
+    elif part == "other-ledger-entry":
+        yield from _other_entries(connection, company, kind)
     elif part in DOCUMENT_PARTS:
         selection = _PARTS[part]
         if part != BESIDE:
@@ -263,6 +275,18 @@ def _postings(
             *(row.date or None, row.voucher, row.project, None if row.amount is None else sign * row.amount),
             *(row.currency or None, row.key),
         )
+
+
+def _other_entries(connection: Connection, company: Company, kind: Kind | None) -> Iterator[PartRow]:
+    entries = tables.ledger_entries.c
+    shared = select(entries.key).where(entries.company == company.code, entries.account == "both").limit(1)
+    for one in compare(connection, company.code, shared=connection.execute(shared).first() is not None):
+        if one.computed is None and kind in (None, one.account):
+            own = next((code for code in KINDS if code == one.account), None)
+            yield PartRow(
+                *("other-ledger-entry", company.code, own, one.voucher, None, one.date or None, one.voucher),
+                *(None, one.ledger, company.currency),
+            )
 
 
 _TABLE: Final = tables.documents.c
@@ -398,9 +422,11 @@ class PeriodMovement(msgspec.Struct):
         return self.opening + self.booked - self.cleared + self.other
 
 
-def roll_forward(connection: Connection, company: Company, kind: Kind | None = None) -> list[PeriodMovement]:
+def roll_forward(
+    connection: Connection, company: Company, kind: Kind | None = None, ledger: LedgerParts | None = None
+) -> list[PeriodMovement]:
     """Return the movements of an account by month, the earliest first, then what has no date. The last closing is the
-    explained balance.
+    explained balance. `ledger` are the entries of the ledger that nothing explains.
     """
     currency = accounting_currency(connection, company) or ""
     movements: dict[str, PeriodMovement] = {}
@@ -416,6 +442,9 @@ def roll_forward(connection: Connection, company: Company, kind: Kind | None = N
     query = select(func.substr(posted.day, 1, 7), posted.amount).where(posted.company == company.code, *of_kind)
     for start, amount in connection.execute(query.where(posted.currency.in_([currency, ""]))):
         movements.setdefault(start, PeriodMovement(start)).cleared += int(amount)
+    for (account, start), amount in (ledger.by_month if ledger is not None else {}).items():
+        if kind in (None, account):
+            movements.setdefault(start, PeriodMovement(start)).other += amount
     ordered = sorted(movements.values(), key=lambda movement: (not movement.start, movement.start))
     opening = 0
     for movement in ordered:

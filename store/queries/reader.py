@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from sqlalchemy import Connection, Engine
 
 from engine.mapping.compiler import Maps
+from engine.reconciliation.ledger_accounts import NO_ACCOUNTS, LedgerAccounts
 from store.queries.snapshot import Snapshot
 from store.schema.dialects import dialect_of
 
@@ -16,7 +17,8 @@ class Reader:
 
     `maps` are the maps to read by, or a function that finds them in the store (`tieout.worker.maps_in_force`). `today`
     is the simulated date, or None for the date in the time zone of the company. `delayed` is what waits for rows of
-    asynchronous maps (`engine.reconciliation.asynchronous`). `clock` returns the current time.
+    asynchronous maps (`engine.reconciliation.asynchronous`). `accounts` are the main accounts whose ledger balances are
+    asked. `clock` returns the current time.
     """
 
     def __init__(
@@ -26,12 +28,14 @@ class Reader:
         *,
         today: date | None = None,
         delayed: frozenset[str] = frozenset(),
+        accounts: LedgerAccounts = NO_ACCOUNTS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
         self._maps = maps
         self._today = today
         self._delayed = delayed
+        self._accounts = accounts
         self._clock = clock
 
     @contextmanager
@@ -41,4 +45,4 @@ class Reader:
             connection = dialect_of(connection).for_snapshot(connection)
             with connection.begin():
                 maps = self._maps if isinstance(self._maps, Maps) else self._maps(connection)
-                yield Snapshot(connection, maps, self._today, self._clock(), self._delayed)
+                yield Snapshot(connection, maps, self._today, self._clock(), self._delayed, self._accounts)

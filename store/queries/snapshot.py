@@ -20,11 +20,10 @@ from engine.errors import NotFound, QueryError
 from engine.events.facts import ProcessMessage, microseconds, row_id_of
 from engine.events.notices import UnreadRows
 from engine.mapping.compiler import Maps
-from engine.reconciliation.account import PartName
 from engine.reconciliation.documents import Document
 from engine.reconciliation.grace import Moment
 from engine.reconciliation.invoice_proposals import Proposal
-from engine.reconciliation.kinds import Kind
+from engine.reconciliation.ledger_accounts import LedgerAccounts
 from engine.reconciliation.unlinked_actuals import possible_match
 from engine.sync.attempts import Sync
 from engine.sync.refusals import Reason
@@ -47,8 +46,8 @@ from store.operational.loops import LoopRun, last_runs
 from store.operational.sync_runs import RunDocument, RunProgress, documents_of, run_of, runs_of
 from store.projection.projection_cache import ProjectionCache, load_resident
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
-from store.queries import account, balance, grid_totals, grids, unmatched
-from store.queries.account import AccountParts, PartRow, PeriodMovement
+from store.queries import balance, grid_totals, grids, unmatched
+from store.queries.account_queries import AccountQueries
 from store.queries.balance import AgeBucket, CauseTotal, TrendDay, UnreconciledPart
 from store.queries.common import TotalsByView, decode_chain, document_of, totals_within
 from store.queries.findings import LooseFinding, loose_findings
@@ -67,17 +66,25 @@ from store.schema.bulk_sql import chunks
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 
 
-class Snapshot:
+class Snapshot(AccountQueries):
     """Queries that are all answered from one state of the store."""
 
     def __init__(
-        self, connection: Connection, maps: Maps, today: date | None, now: datetime, delayed: frozenset[str]
+        self,
+        connection: Connection,
+        maps: Maps,
+        today: date | None,
+        now: datetime,
+        delayed: frozenset[str],
+        accounts: LedgerAccounts,
     ) -> None:
         self._connection = connection
         self._maps = maps
         self._today = today
         self.now = now
         self._delayed = delayed
+        self._accounts = accounts
+        self._ledgers = {}
         self._state: ProjectionCache | None = None
         self._companies: list[str] | None = None
         self._window_totals: dict[tuple[str, Window], TotalsByView] = {}
@@ -243,43 +250,6 @@ class Snapshot:
     def trend(self, company: Company, window: Window) -> list[TrendDay]:
         """Return the unreconciled amount at the end of each day of the window."""
         return balance.trend(self._connection, company.code, window)
-
-    def account_parts(self, company: Company, window: Window | None = None) -> AccountParts:
-        """Return the parts of the integration accounts of a company."""
-        return account.account_parts(self._connection, company, window)
-
-    def part_rows(
-        self,
-        company: Company,
-        window: Window | None,
-        part: PartName,
-        kind: Kind | None = None,
-        after: str | None = None,
-    ) -> Iterator[PartRow]:
-        """Yield what a part consists of, beyond the place `after`."""
-        return account.part_rows(self._connection, company, window, part, kind, after)
-
-    def excluded_rows(
-        self, company: Company, reason: str, kind: Kind | None = None, after: str | None = None
-    ) -> Iterator[PartRow]:
-        """Yield the posted documents that are excluded for a reason."""
-        return account.excluded_rows(self._connection, company, reason, kind, after)
-
-    def booked_rows(
-        self, company: Company, month: str, kind: Kind | None = None, after: str | None = None
-    ) -> Iterator[PartRow]:
-        """Yield the documents that were booked in a month of the roll-forward."""
-        return account.booked_rows(self._connection, company, month, kind, after)
-
-    def cleared_rows(
-        self, company: Company, month: str, kind: Kind | None = None, after: str | None = None
-    ) -> Iterator[PartRow]:
-        """Yield the postings that cleared in a month of the roll-forward."""
-        return account.cleared_rows(self._connection, company, month, kind, after)
-
-    def roll_forward(self, company: Company, kind: Kind | None = None) -> list[PeriodMovement]:
-        """Return what was booked and cleared by month."""
-        return account.roll_forward(self._connection, company, kind)
 
     # --- unmatched records -----------------------------------------------------------------------------------
 

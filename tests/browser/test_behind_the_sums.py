@@ -156,7 +156,7 @@ def test_the_causes_of_the_balance_make_its_tiles_and_lead_to_their_documents(pa
     }
     causes.get_by_role("link", name="Not approved").click()
     page.wait_for_url("**f.standing=not-approved**")
-    assert totals(page)["USD"][:2] == ["10", "1,000.00"]
+    assert totals(page)["USD"][:2] == ["6", "600.00"]
 
 
 @pytest.mark.requirement("R37")

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from engine.reconciliation.account import DOCUMENT_PARTS, PartName
 from store.projection.tile_totals import View
+from store.queries.account import part_rows
 from store.queries.balance import by_project, oldest_open
 from store.queries.filters import Condition
 from store.queries.grid_query import Sort
@@ -58,6 +60,25 @@ def test_sums_of_a_category_are_told_from_an_index_alone_and_its_pages_walk_by_d
     assert "B-TREE" not in plans[0]
     assert all("INDEX ix_documents_all" in plan for plan in plans[1:-1])
     assert "INDEX ix_documents_project" in plans[-1]
+
+
+@pytest.mark.requirement("R37")
+@pytest.mark.parametrize("part", sorted(DOCUMENT_PARTS))
+def test_the_documents_of_a_part_are_read_day_by_day_in_the_order_of_an_index_on_sqlite(part: PartName) -> None:
+    engine = fill(memory_store())
+    asked_for: list[Any] = []
+    with reader(engine).snapshot() as snapshot:
+        company = snapshot.company("USPM")
+        window = snapshot.window(company, "2024-06-01", "2024-12-31")
+    with engine.connect() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *told: asked_for.append((told[2], told[3])))
+        rows = list(part_rows(connection, company, window, part))
+        questions = [one for one in asked_for if "FROM documents" in one[0]]
+        plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", told).all()) for sql, told in questions]
+    # Only days that have any are asked for.
+    assert len(plans) == len({(row.date, row.kind) for row in rows})
+    assert all("INDEX ix_documents_all (company=? AND kind=? AND date=?" in plan for plan in plans)
+    assert all("B-TREE" not in plan for plan in plans)
 
 
 @pytest.fixture

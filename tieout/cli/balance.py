@@ -72,7 +72,8 @@ def balance(
             _show_part(rows, as_json=as_json)
             return
         parts = snapshot.account_parts(selected, window)
-        shown = balance_json(selected.code, window, parts, snapshot.now, {kind or "": ledger})
+        typed: dict[str, int] = {} if ledger is None else {kind or "": ledger}
+        shown = balance_json(selected.code, window, parts, snapshot.now, typed or snapshot.known_balances(selected))
     if as_json:
         emit(shown)
         return

@@ -88,6 +88,12 @@ def open_snapshot(settings: "Settings") -> Iterator[tuple["Snapshot", "Maps"]]:
 
     maps = load_maps(settings)
     with open_store(settings, write=False) as engine:
-        reader = Reader(engine, maps, today=settings.today, delayed=settings.delayed)
+        reader = Reader(
+            engine,
+            maps,
+            today=settings.today,
+            delayed=settings.delayed,
+            accounts=settings.ledger_accounts,
+        )
         with reader.snapshot() as snapshot:
             yield snapshot, maps

@@ -57,7 +57,13 @@ class AlertConditions:
         self._engine = engine
         self._settings = settings
         self._in_force = MapsInForce(settings, "alerts")
-        self._reader = Reader(engine, self._in_force.best, today=settings.today, delayed=settings.delayed)
+        self._reader = Reader(
+            engine,
+            self._in_force.best,
+            today=settings.today,
+            delayed=settings.delayed,
+            accounts=settings.ledger_accounts,
+        )
         self._checked = float("-inf")
         self._ends: object = None
         self._rejected: Counter[str] = Counter()

@@ -98,7 +98,9 @@ def serve_in_background(
 def _server(settings: Settings, topic_writer: TopicWriter) -> Iterator[uvicorn.Server]:
     with open_store(settings, write=False) as engine:
         in_force = MapsInForce(settings, "workspace")
-        reader = Reader(engine, in_force.best, today=settings.today, delayed=settings.delayed)
+        reader = Reader(
+            engine, in_force.best, today=settings.today, delayed=settings.delayed, accounts=settings.ledger_accounts
+        )
         workspace = Workspace(reader, in_force, settings, topic_writer)
         config = uvicorn.Config(
             make_app(workspace),

@@ -50,7 +50,7 @@ def balance(request: Request) -> Response:
             ages = snapshot.ageing(frame.company, frame.window)
             context |= {
                 "kind_names": kind_names(frame),
-                **_accounts(frame, parts, _ledgers(query, account)),
+                **_accounts(frame, parts, _typed(query, account) or snapshot.known_balances(frame.company)),
                 "account": account,
                 "excluded": [_excluded(frame, parts, one) for one in parts.excluded],
                 "ages": [(charts.age_name(age, frame.texts), _age_address(frame, age), age) for age in ages],
@@ -187,8 +187,8 @@ def _ledger_address(request: Request) -> str:
     return request.url.path + (f"?{query}" if query else "")
 
 
-def _ledgers(query: Mapping[str, str], account: str) -> dict[str, int]:
-    """Return the known ledger balances by account: the one in the address, if any."""
+def _typed(query: Mapping[str, str], account: str) -> dict[str, int]:
+    """Return the ledger balance that a person entered, by account: the one in the address, if any."""
     text = query.get("ledger")
     if not text:
         return {}
