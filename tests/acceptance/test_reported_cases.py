@@ -18,21 +18,12 @@ CASES: Final = Path(__file__).parents[1] / "cases"
 PAYLOADS: Final = CASES / "payloads"
 TIEOUT: Final = Path(sys.executable).parent / "tieout"
 
-NOT_YET: Final = {
-    "23-posted-twice": "the words of a document with a line posted twice still say that nothing is missing",
-}
-"""Cases that do not hold yet, each with the reason."""
-
 Expected = dict[str, Any]
 
 
 def cases() -> list[Any]:
-    found = []
-    for name, expected in tomllib.loads((CASES / "expected.toml").read_text(encoding="utf-8")).items():
-        reason = NOT_YET.get(name)
-        marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason is not None else []
-        found.append(pytest.param(name, expected, id=name, marks=marks))
-    return found
+    expected = tomllib.loads((CASES / "expected.toml").read_text(encoding="utf-8"))
+    return [pytest.param(name, one, id=name) for name, one in expected.items()]
 
 
 def payloads() -> list[Any]:
@@ -61,7 +52,6 @@ def program(runner: ModuleType) -> Iterator[Any]:
 def test_every_case_has_its_events_and_its_expectations() -> None:
     told = set(tomllib.loads((CASES / "expected.toml").read_text(encoding="utf-8")))
     assert told == {path.stem for path in CASES.glob("[0-9]*.jsonl")} - {"00-company"}
-    assert set(NOT_YET) <= told
 
 
 @pytest.mark.requirement("R14", "R15", "R16", "R18", "R31", "R37")
