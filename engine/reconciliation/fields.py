@@ -199,7 +199,7 @@ def _amounts(attribute: str, read: Callable[[DecidedLine], Any], **common: Any) 
             width=13,
             # A grid also shows the accounting column of its view (`engine.reconciliation.kinds.VIEW_PARTS`).
             visible=part == "amount" and not prefix,
-            rank=int(bool(prefix)) if part == "amount" else None,
+            rank=(3 if prefix else 0) if part == "amount" else None,
             **common,
         )
         for part in ("amount", *PART_NAMES)

@@ -244,8 +244,8 @@ def _totals(sums: "dict[tuple[str, str], Totals]") -> Table:
         in_accounting_currency[accounting] = total if before is None else before + total
     for currency, total in sorted(in_accounting_currency.items()):
         table.add_row(
-            counted(total.documents, "document"),
-            f"{currency or '(none)'} (accounting)",
+            "Accounting",
+            currency or "(none)",
             *(grouped(money.text(getattr(total, part), currency)) for part in ACCOUNTING_PARTS[:5]),
         )
     return table
