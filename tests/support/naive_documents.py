@@ -403,7 +403,8 @@ class Documents(Past):
             since = min(row.touched for actual in least for row in self._furthest_rows(actual))
             awaited = JOURNAL_LINE if step == "line-not-seen" else None
             document.cause = self._claim(step, since, awaited)
-            line = self._line_of(least)
+            # Posted elsewhere, a line may be posted or known by its voucher alone: the first actual decides.
+            line = self._line_of(least if step != "posted-in-other-company" else least[:1])
         else:
             document.position = "reconciled"
             line = self._line_of([min(effective, key=lambda actual: actual.key)])

@@ -18,6 +18,14 @@ def upgrade() -> None:
     (see 0017).
     """
     key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+    _create_entries(key)
+    _create_balances(key)
+    postgres = op.get_context().dialect.name == "postgresql"
+    for statement in _on_postgres() if postgres else _on_sqlite():
+        op.execute(statement)
+
+
+def _create_entries(key: sa.types.TypeEngine[str]) -> None:
     op.create_table(
         "ledger_entries",
         sa.Column("key", key, nullable=False),
@@ -55,6 +63,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("lacks <> ''"),
         postgresql_where=sa.text("lacks <> ''"),
     )
+
+
+def _create_balances(key: sa.types.TypeEngine[str]) -> None:
     op.create_table(
         "ledger_balances",
         sa.Column("company", key, nullable=False),
@@ -72,9 +83,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint(*_KEYS),
         comment="Balances of the integration accounts that people entered; on the state topic",
     )
-    postgres = op.get_context().dialect.name == "postgresql"
-    for statement in _on_postgres() if postgres else _on_sqlite():
-        op.execute(statement)
 
 
 def _on_postgres() -> list[str]:

@@ -159,6 +159,10 @@ def _cookie(kind: Kind) -> str:
     return f"columns-{PATHS[kind]}"
 
 
+SUMMED_PARTS: Final = (*TRANSACTION_PARTS, *ACCOUNTING_PARTS[len(TRANSACTION_PARTS) :])
+"""The parts whose sums a grid shows."""
+
+
 def _grid(
     request: Request, snapshot: Snapshot, frame: Frame, state: GridState, errors: dict[str, QueryError]
 ) -> dict[str, Any]:
@@ -186,11 +190,8 @@ def _grid(
         "wrong": wrong,
         "groups": None,
         "rows": [],
-        "amount_titles": [
-            # The sums in accounting currency have their own rows, below the same heads.
-            *(texts.of_code(COLUMN, FIELD[part].title) for part in TRANSACTION_PARTS),
-            *(texts.of_code(COLUMN, FIELD[part].title) for part in ACCOUNTING_PARTS[len(TRANSACTION_PARTS) :]),
-        ],
+        # The sums in accounting currency have their own rows, below the same heads.
+        "amount_titles": [texts.of_code(COLUMN, FIELD[part].title) for part in SUMMED_PARTS],
         "widths": _widths(columns, []),
         "pages": dict.fromkeys(("first", "before", "after", "last")),
         "first": None,
@@ -206,13 +207,8 @@ def _grid(
         return {**common, **_groups(snapshot, query, state, state.group)}
     page = snapshot.page(query)
     rows = [_row(row, columns, frame, snapshot.moment) for row in page.rows]
-    return {
-        **common,
-        "rows": rows,
-        "widths": _widths(columns, rows),
-        "pages": _pages(state, page),
-        "first": state.first,
-    }
+    shown = {"rows": rows, "widths": _widths(columns, rows), "pages": _pages(state, page), "first": state.first}
+    return {**common, **shown}
 
 
 def _long_titles(titles: dict[str, str], texts: Texts) -> dict[str, str]:
