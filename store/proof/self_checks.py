@@ -4,12 +4,13 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, func, or_, select, text
 
 from store.projection.tile_totals import (
     AMOUNTS,
     BITS,
     COUNTS,
+    NOT_COMPUTABLE,
     SUMMED,
     PostingKey,
     PostingTotal,
@@ -49,6 +50,73 @@ def totals_mismatches(connection: Connection) -> Iterator[str]:
     posted = _differing(_stored_postings(connection), _computed_postings(connection), PostingTotal())
     for posting, total, sums in posted:
         yield f"postings of {' '.join(posting)}: {tuple(total)} unlike {tuple(sums)}"
+
+
+def account_mismatches(connection: Connection) -> Iterator[str]:
+    """Yield where the integration account breaks its law: a document whose cleared amount is not the sum of the
+    postings that it counts, and a company whose parts do not add up to what was booked less what was cleared.
+
+    Exact, in three statements over every document and posting.
+    """
+    for document, cleared, total in _miscounted(connection):
+        yield f"{document}: cleared {cleared} unlike {total} of its postings"
+    stored: dict[tuple[str, str], int] = {}
+    for key, totals in _stored(connection):
+        if key.views & SUMMED:
+            place = key.company, key.accounting_currency
+            stored[place] = stored.get(place, 0) + _left(key, totals)
+    for posting, amount in _stored_postings(connection):
+        if posting.part:
+            place = posting.company, posting.currency
+            stored[place] = stored.get(place, 0) - amount.amount
+    for place, explained, balance in _differing(stored.items(), _balances(connection).items(), 0):
+        yield f"{' '.join(place)}: the parts come to {explained}, booked less cleared is {balance}"
+
+
+def _left(key: TotalKey, totals: Totals) -> int:
+    """Return what the parts of documents with these totals leave on the account."""
+    if key.views & NOT_COMPUTABLE:
+        return totals.booked - totals.cleared
+    return totals.accounting_unreconciled + totals.accounting_difference + totals.exchange_difference
+
+
+def _miscounted(connection: Connection) -> Iterator[tuple[str, int, int]]:
+    documents, postings = tables.documents.c, tables.postings.c
+    counted = (
+        select(
+            postings.document, *(half.label(name) for name, half in zip("hl", exact_sum(postings.amount), strict=True))
+        )
+        .where(postings.document != "")
+        .group_by(postings.document)
+        .subquery()
+    )
+    query = (
+        select(documents.document, documents.cleared, counted.c.high, counted.c.low)
+        .select_from(tables.documents.outerjoin(counted, counted.c.document == documents.key))
+        .where(documents.views.op("&")(SUMMED) != 0, or_(documents.cleared != 0, counted.c.document.is_not(None)))
+    )
+    for document, cleared, *halves in connection.execute(query.execution_options(yield_per=1_000)):
+        total = joined(*(half or 0 for half in halves))
+        if total != (cleared or 0):
+            yield document, cleared or 0, total
+
+
+def _balances(connection: Connection) -> dict[tuple[str, str], int]:
+    """Return what the documents of each company booked less what its postings cleared, by accounting currency."""
+    balances: dict[tuple[str, str], int] = {}
+    documents, postings = tables.documents.c, tables.postings.c
+    currency = func.coalesce(documents.accounting_currency, "")
+    booked = select(documents.company, currency, *exact_sum(documents.booked)).where(
+        documents.views.op("&")(SUMMED) != 0
+    )
+    cleared = select(postings.company, postings.currency, *exact_sum(postings.amount))
+    for sign, query in (
+        (1, booked.group_by(documents.company, currency)),
+        (-1, cleared.group_by(postings.company, postings.currency)),
+    ):
+        for company, code, high, low in connection.execute(query):
+            balances[company, code] = balances.get((company, code), 0) + sign * joined(high, low)
+    return balances
 
 
 def _differing(stored: Iterable[tuple[K, V]], computed: Iterable[tuple[K, V]], nothing: V) -> Iterator[tuple[K, V, V]]:

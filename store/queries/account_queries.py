@@ -1,6 +1,7 @@
 """The questions to a snapshot about the integration accounts and the ledger."""
 
 from collections.abc import Iterator
+from datetime import date
 
 from sqlalchemy import Connection
 
@@ -10,6 +11,7 @@ from engine.mapping.compiler import Maps
 from engine.reconciliation.account import PartName
 from engine.reconciliation.kinds import KINDS, Kind
 from engine.reconciliation.ledger_accounts import LedgerAccounts
+from store.operational.ledger_balances import latest
 from store.queries import account, ledger
 from store.queries.account import TOGETHER, AccountParts, PartRow, PeriodMovement
 from store.queries.ledger import LedgerAccountName, LedgerBalance
@@ -28,6 +30,10 @@ class AccountQueries:
     @property
     def directory(self) -> Directory:
         """Companies, currencies and calendars."""
+        raise NotImplementedError
+
+    def today(self, company: Company) -> date:
+        """Return the date of a company."""
         raise NotImplementedError
 
     def account_parts(self, company: Company, window: Window | None = None) -> AccountParts:
@@ -78,7 +84,18 @@ class AccountQueries:
         return account.roll_forward(self._connection, company, kind, self._ledger_parts(company))
 
     def known_balances(self, company: Company) -> dict[str, int]:
-        """Return the ledger balances that are known, by the code of the kind, '' for both accounts together."""
-        names: dict[str, str] = {**{code: kind.summary_name for code, kind in KINDS.items()}, TOGETHER: "together"}
-        amounts = {str(name): balance.amount for name, balance in self.ledger_balances(company).items()}
-        return {code: amount for code, name in names.items() if (amount := amounts.get(name)) is not None}
+        """Return the ledger balances that are known, by the code of the kind, '' for both accounts together.
+
+        Where no main account is named, it is the balance that a person entered today.
+        """
+        codes: dict[str, str] = {**{kind.summary_name: code for code, kind in KINDS.items()}, "together": TOGETHER}
+        known: dict[str, int] = {}
+        for name, balance in self.ledger_balances(company).items():
+            code = codes[name]
+            if balance.amount is not None:
+                known[code] = balance.amount
+            elif balance.unknown == "no-account":
+                kept = latest(self._connection, company.code, ledger.KEPT[name])
+                if kept is not None and kept.date == self.today(company).isoformat():
+                    known[code] = kept.amount
+        return known

@@ -36,11 +36,12 @@ STORED: Final[dict[LedgerAccountName, tuple[LedgerAccount, ...]]] = {
 }
 """The values of the column `account` of each account."""
 
-_KEPT: Final[dict[LedgerAccountName, BalanceAccount]] = {
+KEPT: Final[dict[LedgerAccountName, BalanceAccount]] = {
     "expense": "expense",
     "vendor_invoice": "vendor_invoice",
     "together": "both",
 }
+"""The account of a balance that a person entered, by the name of the account."""
 _table: Final = tables.ledger_entries.c
 _COUNTED: Final = _table.lacks == ""
 
@@ -222,7 +223,7 @@ def _balance(
     elif reading == "not-read-yet" or reading == "behind":
         unknown = reading
     elif reading == "part":
-        opening = latest(connection, company, _KEPT[account])
+        opening = latest(connection, company, KEPT[account])
         if opening is None or sums.first is None or opening.date < sums.first:
             unknown = "not-from-start"
         elif sums.undated:

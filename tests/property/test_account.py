@@ -7,6 +7,7 @@ from sqlalchemy import select
 from engine import money
 from engine.calendar import Window
 from engine.reconciliation.account import BESIDE, PARTS
+from store.proof.self_checks import account_mismatches
 from store.queries.account import TOGETHER
 from store.queries.reader import Reader
 from store.schema import tables
@@ -61,7 +62,10 @@ def test_the_parts_add_up_to_what_was_booked_less_what_was_cleared(
 ) -> None:
     events, arrived, cuts = case
     model = NaiveAccount(events)
-    questions = reader(project(arrived, cuts))
+    store = project(arrived, cuts)
+    with store.connect() as connection:
+        assert list(account_mismatches(connection)) == []
+    questions = reader(store)
     for company in COMPANIES:
         expected = model.booked_less_cleared(company)
         for window in (WINDOW, None):

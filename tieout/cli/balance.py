@@ -1,7 +1,7 @@
 """`tieout balance`: the integration account of a company, part by part."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -10,6 +10,8 @@ from tieout.cli.output import emit
 
 if TYPE_CHECKING:
     from engine.reconciliation.account import PartName
+    from store.operational.ledger_balances import BalanceAccount, KeptBalance
+    from tieout.settings import Settings
 
 AccountName = Literal["expense", "vendor-invoice", "both"]
 
@@ -48,6 +50,9 @@ def balance(
         ),
     ] = None,
     account: Annotated[AccountName, typer.Option(help="The account, for --ledger and --part.")] = "both",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the balance given with --ledger as that of today, with your name.")
+    ] = False,
     part: Annotated[
         str | None,
         typer.Option(metavar="NAME", parser=_part, help="List what is in this part.", show_default=False),
@@ -62,9 +67,12 @@ def balance(
     from engine.reconciliation.kinds import KINDS
     from tieout.presenters import balance_json, part_row_json
 
+    if keep and ledger is None:
+        raise typer.BadParameter("--keep needs the balance to keep: add --ledger AMOUNT.")
+    settings = load_settings()
     by_name = {kind.summary_name.replace("_", "-"): kind.code for kind in KINDS.values()}
     kind = by_name.get(account)
-    with open_snapshot(load_settings()) as (snapshot, _):
+    with open_snapshot(settings) as (snapshot, _):
         selected = snapshot.company(company)
         window = snapshot.window(selected, start, end)
         if part is not None:
@@ -73,13 +81,34 @@ def balance(
             return
         parts = snapshot.account_parts(selected, window)
         typed: dict[str, int] = {} if ledger is None else {kind or "": ledger}
+        if keep and ledger is not None:
+            kept = _kept(selected.code, account, snapshot.today(selected).isoformat(), ledger, parts.currency)
         shown = balance_json(selected.code, window, parts, snapshot.now, typed or snapshot.known_balances(selected))
+    if keep:
+        _keep(settings, kept)
     if as_json:
         emit(shown)
         return
     from tieout.cli.text_tables import console, show_balance
 
     show_balance(console(), shown)
+
+
+def _kept(company: str, account: AccountName, day: str, amount: int, currency: str | None) -> "KeptBalance":
+    from store import clock
+    from store.operational.ledger_balances import KeptBalance
+    from tieout.sync.command_topic import current_user
+
+    name = cast("BalanceAccount", account.replace("-", "_"))
+    return KeptBalance(company, name, day, clock.now(), amount, currency or "", current_user())
+
+
+def _keep(settings: "Settings", balance: "KeptBalance") -> None:
+    from store.operational.ledger_balances import keep
+    from tieout.bootstrap import open_store
+
+    with open_store(settings, write=True) as engine:
+        keep(engine, balance)
 
 
 def _name(part: str) -> "PartName":

@@ -24,7 +24,7 @@ from store.operational.cursors import cursors
 from store.operational.pins import pins
 from store.operational.state_topic import pending_count
 from store.projection.writer import build_settings, check_build_settings
-from store.proof.self_checks import outbox_backlog, totals_mismatches
+from store.proof.self_checks import account_mismatches, outbox_backlog, totals_mismatches
 from store.queries import ledger
 from store.schema import tables
 from store.schema.database import shown_url
@@ -104,6 +104,7 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
             yield from _run_check("state", lambda: _state(connection, log, settings))
             yield from _run_check("notices", lambda: _notices(connection))
             yield from _run_check("tiles", lambda: check_tiles(connection))
+            yield from _run_check("account", lambda: check_account(connection))
             yield from _run_check("companies", lambda: _companies(connection))
             yield from _run_check("tables", lambda: _tables(connection))
             if maps is not None:
@@ -420,6 +421,21 @@ def check_tiles(connection: Connection) -> CheckResult:
         f"totals do not match the documents ({listed}): the store may have been changed by hand. List all differences "
         "with `tieout verify`. To rebuild, set TIEOUT_STORE to a new store, and keep this one until that is complete.",
         {"unequal": unequal},
+    )
+
+
+def check_account(connection: Connection) -> CheckResult:
+    """Prove the law of the integration account: the parts add up to what was booked less what was cleared."""
+    broken = list(islice(account_mismatches(connection), 100))
+    if not broken:
+        return CheckResult("account", True, "the parts of each integration account add up to booked less cleared")
+    listed = "; ".join(broken[:_SHOWN])
+    return CheckResult(
+        "account",
+        False,
+        f"the integration account does not add up ({listed}): do not sign a balance from it. The store may have been "
+        "changed by hand, or is older than this version: `tieout replay` rebuilds it. If it still differs, report it.",
+        {"broken": broken},
     )
 
 

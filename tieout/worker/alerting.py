@@ -32,7 +32,7 @@ from store.queries.snapshot import Snapshot
 from streams.log import EventLog, LogError
 from streams.topics import REJECTED
 from tieout.bootstrap import open_log, open_store
-from tieout.maintenance.health_checks import check_effects, check_tiles
+from tieout.maintenance.health_checks import check_account, check_effects, check_tiles
 from tieout.maintenance.rejected_topic import rejections
 from tieout.settings import Settings
 from tieout.worker.feed_status import companies_of, feeds_of
@@ -99,7 +99,11 @@ class AlertConditions:
 
     def _failed(self, event_log: EventLog) -> dict[str, str]:
         with self._engine.connect() as connection:
-            lines = check_tiles(connection), check_effects(connection, event_log, self._in_force.maps, self._settings)
+            lines = (
+                check_tiles(connection),
+                check_account(connection),
+                check_effects(connection, event_log, self._in_force.maps, self._settings),
+            )
         return {line.check: line.says for line in lines if not line.ok}
 
 

@@ -33,7 +33,7 @@ from store.queries.balance import oldest_open
 from store.schema import tables
 from store.schema.dialects import dialect_of
 from tieout.bootstrap import open_log, open_store
-from tieout.maintenance.health_checks import check_effects, check_tiles
+from tieout.maintenance.health_checks import check_account, check_effects, check_tiles
 from tieout.settings import Settings
 from tieout.worker.maps_in_force import MapsInForce
 from tieout.worker.status import WorkerStatus
@@ -96,7 +96,11 @@ class Samples:
         self._in_force = self._in_force or MapsInForce(self._settings, "self-checks")
         maps = self._in_force.matching(connection)
         with open_log(self._settings, write=False) as event_log:
-            lines = check_tiles(connection), check_effects(connection, event_log, maps, self._settings)
+            lines = (
+                check_tiles(connection),
+                check_account(connection),
+                check_effects(connection, event_log, maps, self._settings),
+            )
         self.self_checks = {line.check: bool(line.ok) for line in lines}
         for name in [name for name, passed in self.self_checks.items() if not passed]:
             log.error("self_check_failed", check=name)
