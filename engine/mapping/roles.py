@@ -142,6 +142,7 @@ _ROLES = [
         4,
         {
             "type": "choice",
+            "class": "choice",
             "amount": "money",
             "accounting_amount": "money",
             "currency": "guid",
@@ -299,6 +300,9 @@ CHOICES: Final[dict[tuple[str, str], frozenset[str]]] = {
             "resourcing-unit-cost",
             "inter-organizational-sales",
         ]
+    ),
+    ("actual", "class"): frozenset(
+        ["time", "expense", "material", "milestone", "fee", "commission", "additional", "tax"]
     ),
     ("journal-line", "status"): frozenset(
         ["draft", "error", "processing", "posted", "unrecoverable", "invalid-actual"]

@@ -146,7 +146,8 @@ class Postings:
             claims[actual_id] = [_Claim(None, tuple(ordered))]
 
     def _add_of_actual(self, actual_id: str, row: Row | None, claims: list[_Claim]) -> None:
-        if row is not None and row["type"] not in (None, "cost"):
+        # Hours are a cost, but pass through neither account.
+        if row is not None and (row["type"] not in (None, "cost") or row["class"] == "time"):
             return
         facts, verdict, actual = self._owners.get(actual_id) or (None, None, None)
         home = facts.line.company if facts is not None else None

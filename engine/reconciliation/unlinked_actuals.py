@@ -21,12 +21,12 @@ NAMED: Final = 3
 def unlinked_actuals(chain: ChainFacts) -> Iterator[UnlinkedActual]:
     """Yield the cost actuals of a chain without a document, posted or not, by key.
 
-    One whose reversal has reached Finance, and the reversal, cost nothing. The rows in Finance say the company and the
-    project that an actual does not say itself.
+    Hours are the cost of no document. One whose reversal has reached Finance, and the reversal, cost nothing. The rows
+    in Finance say the company and the project that an actual does not say itself.
     """
     reversed_ids = {actual.row.id for actual in chain.actuals if not actual.unreversed}
     for row in chain.cost_actuals:
-        if row.id in reversed_ids or row["amount"] is None:
+        if row.id in reversed_ids or row["amount"] is None or row["class"] == "time":
             continue
         copies = [copy for item in chain.staging.get(row.id, ()) for copy in (item.row, item.line) if copy is not None]
         project = resolve_reference(chain.reference_data, row, "project")

@@ -9,7 +9,7 @@ from tests.support.naive_chains import ACTUAL, JOURNAL_LINE, STAGING
 from tests.support.naive_documents import Document
 from tests.support.naive_model import NaiveModel
 from tests.support.naive_records import Record
-from tests.support.naive_sharing import COST, is_cost, skips_sync
+from tests.support.naive_sharing import COST, TIME, is_cost, skips_sync
 from tests.support.naive_values import ARITHMETIC, choice, code, fits, money, number, rounded, row_id, total
 
 IN_SUMS = ("missing-actual", "missing-journal-line", "reconciled")
@@ -81,6 +81,8 @@ class NaiveAccount(NaiveModel):
         row = self.records.get((ACTUAL, actual))
         type_ = choice(row.get("msdyn_transactiontypecode")) if row else None
         if type_ is not None and type_ in TYPES and type_ != COST:
+            return []
+        if row and choice(row.get("msdyn_transactionclassification")) == TIME:
             return []
         counts = document is not None and document.position in IN_SUMS
         claims = sorted(claims, key=lambda claim: self._preference(*claim))

@@ -5,7 +5,7 @@ from datetime import date
 from tests.support.naive_chains import ACTUAL, CONNECTION, JOURNAL_LINE, STAGING, corrects
 from tests.support.naive_documents import Document, Documents
 from tests.support.naive_records import Record
-from tests.support.naive_sharing import COST
+from tests.support.naive_sharing import COST, TIME
 from tests.support.naive_values import choice, day, money, row_id
 
 
@@ -25,6 +25,7 @@ class Matches(Documents):
             actual
             for actual in self._all(ACTUAL)
             if choice(actual.get("msdyn_transactiontypecode")) == COST
+            and choice(actual.get("msdyn_transactionclassification")) != TIME
             and actual.key not in with_document
             and not self._is_undone(actual)
         ]

@@ -9,7 +9,8 @@ from tests.support.naive_chains import ACTUAL, corrects
 from tests.support.naive_records import Record
 from tests.support.naive_values import choice, day, money, row_id, total
 
-COST = 192350000
+COST = 192350000  # transaction type
+TIME = 192350000  # transaction class
 
 
 class Described(Protocol):
