@@ -37,7 +37,10 @@ def test_the_parts_of_each_account_add_up_and_each_is_the_sum_of_its_rows(demons
             assert (len(rows), amount) == (part["count"], Decimal(part["amount"])), part["part"]
 
 
-def test_a_balance_of_the_ledger_is_compared_and_not_kept_unless_asked(tieout: Tieout) -> None:
+def test_a_balance_of_the_ledger_is_compared_and_not_kept_unless_asked(
+    tieout: Tieout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIEOUT_COMPANIES", "ARDO")
     for name in ("00-company", "21-outside-the-window"):
         assert tieout("ingest", str(CASES / f"{name}.jsonl")).code == 0
     assert tieout("run", "--role", "project", "--until-caught-up").code == 0

@@ -57,8 +57,11 @@ def make_older(connection: Connection) -> None:
 
 def take_state_away(connection: Connection) -> None:
     connection.execute(text("DROP INDEX ix_findings_loose"))
+    # The index covers the columns of 0020, which makes it again.
+    connection.execute(text("DROP INDEX ix_documents_category"))
     for name in ACCOUNT_COLUMNS:
         connection.execute(text(f"ALTER TABLE documents DROP COLUMN {name}"))
+    connection.execute(text("CREATE INDEX ix_documents_category ON documents (company)"))
     tables.postings.drop(connection)
     tables.posting_totals.drop(connection)
     tables.unlinked_actuals.drop(connection)

@@ -94,21 +94,21 @@ def test_a_business_event_becomes_a_wish_to_read_what_its_keys_name(world: World
 
 @pytest.mark.requirement("R7")
 def test_a_row_of_no_map_is_rejected_even_when_it_is_only_to_be_read_again(world: World) -> None:
-    world.take(encoded(context({"a": 1}, PrimaryEntityName="account", InputParameters=MISSING)))
-    assert [event.reason.split(":")[0] for event in world.rejected()] == ["the entity 'account' is in no map"]
+    world.take(encoded(context({"a": 1}, PrimaryEntityName="contact", InputParameters=MISSING)))
+    assert [event.reason.split(":")[0] for event in world.rejected()] == ["the entity 'contact' is in no map"]
     assert world.published("commands") == []
 
 
 @pytest.mark.requirement("R7")
 def test_of_a_batch_the_good_is_applied_and_the_whole_is_kept_for_the_bad(world: World) -> None:
-    other = context({"a": 1}, PrimaryEntityName="account", InputParameters=[])
+    other = context({"a": 1}, PrimaryEntityName="contact", InputParameters=[])
     unknown = {**context({"a": 1}), "PrimaryEntityName": "contact", "InputParameters": None}
     batch = encoded([context({"msdyn_description": "x"}), {}, other, unknown])
     world.take(batch)
     (event,) = world.rejected()
     assert event.value == batch
     assert event.reason.startswith("event 2 of 4: not an event this version knows")
-    assert "; the entity 'account' is in no map" in event.reason
+    assert "; the entity 'contact' is in no map" in event.reason
     assert "; the entity 'contact' is in no map" in event.reason
     assert [key for key in world.records() if "msdyn_actual:" in key]
 

@@ -81,11 +81,14 @@ def balance(
             return
         parts = snapshot.account_parts(selected, window)
         typed: dict[str, int] = {} if ledger is None else {kind or "": ledger}
-        if keep and ledger is not None:
-            kept = _kept(selected.code, account, snapshot.today(selected).isoformat(), ledger, parts.currency)
+        today = snapshot.today(selected).isoformat()
         shown = balance_json(selected.code, window, parts, snapshot.now, typed or snapshot.known_balances(selected))
-    if keep:
-        _keep(settings, kept)
+    if keep and ledger is not None:
+        _keep(settings, _kept(selected.code, account, today, ledger, parts.currency))
+    _show(shown, as_json=as_json)
+
+
+def _show(shown: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         emit(shown)
         return
