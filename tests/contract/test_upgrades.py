@@ -1,6 +1,7 @@
 """An older store keeps what it holds, and gets what today's questions ask of it, whichever database it is."""
 
 import json
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, select, text
@@ -126,11 +127,25 @@ def test_an_older_store_gets_its_sums_by_cause_and_what_left_the_balance_by_day(
     writer = Writer(engine, MAPS, ("USPM",))
     apply(writer, batch_of([json.loads(line) for line in ingest_lines(simulate("small", 1).events)]))
     with engine.begin() as connection:
-        # A rebuild fills the table of unlinked actuals: an older store does not know them.
-        connection.execute(tables.unlinked_actuals.delete())
-        before = list(dump(connection))
+        before = known_to_older(connection)
         make_older(connection)
     assert migrate(engine)[0] == "0008"
     with engine.connect() as connection:
-        assert list(dump(connection)) == before
+        assert known_to_older(connection) == before
     assert {"total", "reconciliation"} <= {name for row in before for name in row}
+
+
+def known_to_older(connection: Connection) -> list[dict[str, Any]]:
+    """Return the dump without what a rebuild fills: the account, unlinked actuals, and why documents are excluded."""
+    lines = []
+    for line in dump(connection):
+        if (row := line.get("document_row")) is not None:
+            line = {"document_row": {name: value for name, value in row.items() if name not in ACCOUNT_COLUMNS}}
+        elif (total := line.get("total")) is not None:
+            if total["position"] == "excluded":
+                continue
+            line = {"total": {**total, "sums": total["sums"].split()[:12]}}
+        elif line.keys() & {"posting", "posting_total", "unlinked_actual"}:
+            continue
+        lines.append(line)
+    return lines
