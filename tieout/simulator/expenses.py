@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 from tieout.simulator.event_recorder import text_time
 from tieout.simulator.integration_journal import EXPENSE, ActualFlow, DocumentLine, SourceRecord
@@ -20,6 +21,8 @@ _REASONS = {DV_SUBMITTED: 867380002, DV_APPROVED: 867380003, DV_REJECTED: 867380
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpenseLine(DocumentLine):
     """A line of an expense report in Finance."""
+
+    classification: ClassVar[int] = EXPENSE
 
     record: int
     number: int

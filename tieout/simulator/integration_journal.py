@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import ClassVar
 
 from tieout.simulator.amounts import rounded
 from tieout.simulator.event_recorder import EventRecorder, text_time
@@ -23,7 +24,11 @@ _NO_OVERRIDES: Columns = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentLine:
-    """Base of an expense line and a vendor invoice line; `rate` is the Finance rate, times 100."""
+    """Base of an expense line and a vendor invoice line; by itself a consultant's hours. `rate` is the Finance rate,
+    times 100. `classification` is the class of its actuals.
+    """
+
+    classification: ClassVar[int] = TIME
 
     transaction: str
     date: date
@@ -123,7 +128,7 @@ class ActualFlow:
         """
         amount = line.amount if amount is None else amount
         created = Actual(self.recorder.guid(at), line, amount, line.accounting(amount), kind)
-        columns = self._actual_columns(created, source.classification if source else TIME)
+        columns = self._actual_columns(created, source.classification if source else line.classification)
         columns |= {"assumed_skipsync": skip_sync, "msdyn_adjustmentstatus": adjustment}
         if source and source.lookup:
             reference = {"entity": source.entity, "id": source.row, "name": None}

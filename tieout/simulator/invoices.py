@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import ClassVar
 
 from tieout.simulator.integration_journal import MATERIAL, ActualFlow, DocumentLine, SourceRecord
 from tieout.simulator.reference import rate_text
@@ -14,6 +15,8 @@ DRAFT, IN_PROCESS, CONFIRMED, CANCELED = 900000000, 900000001, 900000002, 900000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceLine(DocumentLine):
     """A posted vendor invoice line; one without a transaction id has no project."""
+
+    classification: ClassVar[int] = MATERIAL
 
     record: int
     line_number: int
