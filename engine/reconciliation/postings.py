@@ -177,7 +177,8 @@ class Postings:
         part: PostingPart | None,
         counted: ActualFacts | None = None,
     ) -> None:
-        if _clears_nothing(claim.line):
+        # Where the actual says that it is a cost, missing amounts of the line are no statement.
+        if (actual is None or actual["type"] is None) and _clears_nothing(claim.line):
             return
         home = facts.line.company if facts is not None else None
         company = claim.company or home

@@ -82,10 +82,9 @@ def _left(key: TotalKey, totals: Totals) -> int:
 
 def _miscounted(connection: Connection) -> Iterator[tuple[str, int, int]]:
     documents, postings = tables.documents.c, tables.postings.c
+    high, low = exact_sum(postings.amount)
     counted = (
-        select(
-            postings.document, *(half.label(name) for name, half in zip("hl", exact_sum(postings.amount), strict=True))
-        )
+        select(postings.document, high.label("high"), low.label("low"))
         .where(postings.document != "")
         .group_by(postings.document)
         .subquery()

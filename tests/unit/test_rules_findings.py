@@ -153,7 +153,7 @@ COMPARISONS = {
     ),
     "the line that is posted is the one that stays": (
         "line L1 draft\n staging S1 voucher=\n line L2 posted in=J1\n staging S2 of=A1 line=L2 voucher=PJ-1",
-        {"cleared-amount-differs E1", "duplicate-journal-line L1", "duplicate-staging-row S1"},
+        {"cleared-amount-assumed A1", "duplicate-journal-line L1", "duplicate-staging-row S1"},
     ),
     "two actuals that share the document's amount": (
         SIXTY + "actual A2 40.00 of=R1 accounting-date=2025-01-08 voucher=PJ-2\n staging S2",

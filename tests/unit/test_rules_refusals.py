@@ -133,7 +133,7 @@ def test_nothing_is_not_said_of_a_reconciled_document_whose_findings_question_it
     assert (document.position, "posted-twice" in document.findings) == ("reconciled", True)
     words = explain(document, ALL_KNOWN)
     assert "Nothing" not in f"{words.seen} {words.missing} {words.do}"
-    settled = explain(decide(IN_A_JOURNAL + "line L1 posted").document, ALL_KNOWN)
+    settled = explain(decide(IN_A_JOURNAL + "line L1 posted 100.00 currency=USD").document, ALL_KNOWN)
     assert settled.missing == "Nothing."
 
 
