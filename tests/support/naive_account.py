@@ -109,13 +109,9 @@ class NaiveAccount(NaiveModel):
     def _posting(
         self, line: Record | None, naming: list[Record], actual: Record | None, document: Document | None, part: str
     ) -> Cleared | None:
-        is_cost_actual = actual is not None and choice(actual.get("msdyn_transactiontypecode")) == COST
-        if (
-            line
-            and not is_cost_actual
-            and code(line.get("CostCurrency")) is None
-            and not money(line.get("ExtendedCost"))
-        ):
+        is_cost = actual is not None and choice(actual.get("msdyn_transactiontypecode")) == COST
+        is_cost = is_cost or line is None or bool(code(line.get("CostCurrency")) or money(line.get("ExtendedCost")))
+        if not is_cost:
             return None  # a sales line
         shows = line or actual or naming[0]
         company = self._company(line, naming) or (document.company if document else None)
