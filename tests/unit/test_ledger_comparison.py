@@ -1,0 +1,96 @@
+"""The ledger beside documents and postings, voucher by voucher: what nothing explains, and what differs (R87)."""
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import Engine
+
+from engine.events.facts import Change
+from store.queries.account import TOGETHER
+from store.queries.ledger_comparison import compare
+from store.queries.reader import Reader
+from tests.support.ledger_rows import ACCOUNTS, EXPENSE, PROCUREMENT, entry, header, ledger_store, main_account
+from tests.support.stores import MAPS
+from tests.support.story import changes, id_of
+
+pytestmark = pytest.mark.requirement("R37", "R87")
+
+CHART = [main_account(1, EXPENSE), main_account(2, PROCUREMENT)]
+# 100 and 40 were booked with one voucher, 60 with V-2; these are cleared with PJ-1.
+DOCUMENTS = """
+    08:00   expense   E1   100.00 id=T1 voucher=V-1
+    08:00   expense   E2   40.00 id=T2 voucher=V-1
+    08:00   expense   E3   60.00 id=T3 voucher=V-2
+    08:10   record    R3   approved of=T3
+    08:20   actual    A3   60.00 of=R3 voucher=PJ-1
+    08:30   journal   J3   number=USPM-041
+    08:40   line      L3   posted 60.00 currency=USD voucher=PJ-1 in=J3
+    08:50   staging   S3   60.00 of=A3 line=L3 voucher=PJ-1
+"""
+BOOKED = [
+    *(header(1, SubledgerVoucher="V-1"), entry(1, "140.00")),
+    *(header(2, SubledgerVoucher="V-2"), entry(2, "60.00")),
+    *(header(3, SubledgerVoucher="PJ-1"), entry(3, "-60.00")),
+]
+
+MANUAL = [header(4, SubledgerVoucher="GJ-7"), entry(4, "12.50")]
+
+LEDGERS: dict[str, tuple[Sequence[Change], list[tuple[str, str, str | None]], str]] = {
+    "every voucher is explained": (BOOKED, [], "140.00"),
+    "a manual journal is another entry": ([*BOOKED, *MANUAL], [("GJ-7", "12.50", None)], "152.50"),
+    "a posting and its cancellation are another entry, of 0": (
+        [*BOOKED, *MANUAL, entry(14, "-12.50", GeneralJournalEntry="5637200004")],
+        [("GJ-7", "0.00", None)],
+        "140.00",
+    ),
+    "a voucher of two documents with another sum differs": (
+        [header(1, SubledgerVoucher="V-1"), entry(1, "139.00"), *BOOKED[2:]],
+        [("V-1", "139.00", "140.00")],
+        "140.00",
+    ),
+    "a voucher that the ledger does not have differs": (
+        BOOKED[:4],
+        [("PJ-1", "0.00", "-60.00")],
+        "140.00",
+    ),
+    "an entry without a voucher is another entry": (
+        [*BOOKED, header(5, SubledgerVoucher=None), entry(5, "3.00")],
+        [("", "3.00", None)],
+        "143.00",
+    ),
+    "a year-end close repeats balances and is no entry": (
+        [*BOOKED, header(6, SubledgerVoucher="YE-1", FiscalCalendarPeriod=id_of("M3")), entry(6, "-140.00")],
+        [],
+        "140.00",
+    ),
+}
+
+
+def told(engine: Engine) -> list[tuple[str, str, str | None]]:
+    with engine.connect() as connection:
+        return [
+            (one.voucher, amount(one.ledger), None if one.computed is None else amount(one.computed))
+            for one in compare(connection, "USPM", shared=False)
+        ]
+
+
+def amount(units: int) -> str:
+    return f"{units / 10_000:.2f}"
+
+
+@pytest.mark.parametrize(("rows", "expected", "explained"), LEDGERS.values(), ids=LEDGERS.keys())
+def test_each_voucher_of_the_ledger_is_explained_or_listed(
+    rows: Sequence[Change], expected: list[tuple[str, str, str | None]], explained: str
+) -> None:
+    engine = ledger_store([*CHART, *changes(DOCUMENTS), *rows])
+    assert told(engine) == expected
+    with Reader(engine, MAPS, accounts=ACCOUNTS).snapshot() as asked:
+        company = asked.company("USPM")
+        account = asked.account_parts(company).accounts[TOGETHER]
+        assert amount(account.explained) == explained
+        assert asked.roll_forward(company)[-1].closing == account.explained
+
+
+def test_without_entries_nothing_is_compared() -> None:
+    with Reader(ledger_store(changes(DOCUMENTS)), MAPS, accounts=ACCOUNTS).snapshot() as asked:
+        assert asked.account_parts(asked.company("USPM")).ledger is None
