@@ -214,7 +214,7 @@ def part_rows(
         conditions: list[ColumnElement[bool] | TextClause] = [table.part == part, text("part <> ''")]
         yield from _postings(connection, company, part, conditions, kind, after, sign=-1)
     elif part == "other-ledger-entry":
-        yield from _other_entries(connection, company, kind)
+        yield from _other_entries(connection, company, kind, after)
     elif part in DOCUMENT_PARTS:
         selection = _PARTS[part]
         if part != BESIDE:
@@ -277,16 +277,28 @@ def _postings(
         )
 
 
-def _other_entries(connection: Connection, company: Company, kind: Kind | None) -> Iterator[PartRow]:
+def _other_entries(connection: Connection, company: Company, kind: Kind | None, after: str | None) -> Iterator[PartRow]:
     entries = tables.ledger_entries.c
     shared = select(entries.key).where(entries.company == company.code, entries.account == "both").limit(1)
     for one in compare(connection, company.code, shared=connection.execute(shared).first() is not None):
-        if one.computed is None and kind in (None, one.account):
-            own = next((code for code in KINDS if code == one.account), None)
-            yield PartRow(
-                *("other-ledger-entry", company.code, own, one.voucher, None, one.date or None, one.voucher),
-                *(None, one.ledger, company.currency),
-            )
+        # In the order of the comparison.
+        place = one.voucher, one.account
+        if (
+            one.computed is not None
+            or kind not in (None, one.account)
+            or (after is not None and place <= _placed(after))
+        ):
+            continue
+        own = next((code for code in KINDS if code == one.account), None)
+        yield PartRow(
+            *("other-ledger-entry", company.code, own, one.voucher, None, one.date or None, one.voucher),
+            *(None, one.ledger, company.currency, "|".join(place)),
+        )
+
+
+def _placed(after: str) -> tuple[str, str]:
+    voucher, _, account = after.rpartition("|")
+    return voucher, account
 
 
 _TABLE: Final = tables.documents.c

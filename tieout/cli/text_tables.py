@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 TableRow = dict[str, Any]
 """The JSON object of a document, an error or another item, which a table shows as one row."""
 
+DIFFERENCES_SHOWN = 20
+
 # Output to a file or a pipe has no width: nothing is wrapped or hidden.
 UNBOUNDED = 10_000
 
@@ -102,6 +104,13 @@ def show_balance(screen: Console, shown: dict[str, Any]) -> None:
             count = grouped(str(of_part[-1]["count"]))
             table.add_row(texts.title, *(grouped(part["amount"]) for part in of_part), count)
     screen.print(table)
+    for one in shown["ledger_differs"][:DIFFERENCES_SHOWN]:
+        screen.print(
+            f"Voucher {plain(one['voucher'])}: the ledger has {grouped(one['ledger'])}, explained are "
+            f"{grouped(one['computed'])}."
+        )
+    if (more := len(shown["ledger_differs"]) - DIFFERENCES_SHOWN) > 0:
+        screen.print(f"{counted(more, 'further voucher')} of the ledger differ: --json lists them.")
     for reason in shown["excluded"]:
         screen.print(
             f"Not in the sum, maybe in the account: {LABELS[reason['reason']]}, "

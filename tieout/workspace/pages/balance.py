@@ -104,6 +104,8 @@ def _accounts(frame: Frame, parts: AccountParts, ledgers: Mapping[str, int]) -> 
         "without_amount": sum(part.unknown for name, part in together.parts.items() if name != BESIDE),
         "ledgers": ledgers,
         "unexplained": {name: balance - explained[name] for name, balance in ledgers.items()},
+        "differing": parts.ledger.differing[:LISTED] if parts.ledger is not None else [],
+        "differing_vouchers": parts.ledger.differing_vouchers if parts.ledger is not None else 0,
         "in_no_account": explained[TOGETHER] - sum(explained[kind] for kind in KINDS),
     }
 
