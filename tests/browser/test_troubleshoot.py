@@ -139,7 +139,7 @@ def test_another_company_is_shown_on_the_same_page(page: Page, served: Served, s
 @pytest.mark.parametrize("section", ["expense", "balance", "not-synced"])
 def test_another_company_is_shown_on_the_same_page_of_the_same_days(page: Page, served: Served, section: str) -> None:
     page.goto(f"{served.address}/GBPM/{section}?from=2024-03-01&to=2025-01-08")
-    page.get_by_label("Company").select_option("USPM")
+    page.get_by_label("Company", exact=True).select_option("USPM")
     page.wait_for_url(f"**/USPM/{section}?from=2024-03-01&to=2025-01-08")
 
 
