@@ -123,7 +123,7 @@ def test_a_secret_in_a_settings_file_that_everybody_may_read_is_a_warning(played
         ("DELETE FROM totals", "tiles", "documents 0 unlike"),
         ("DELETE FROM reconciliations", "tiles", "USPM 2024-01-15, reconciled on 2024-01-17: 0 unlike 7872500"),
         ("UPDATE documents SET cleared = cleared + 1 WHERE cleared > 0", "account", "of its postings"),
-        ("DELETE FROM postings", "account", "booked less cleared is"),
+        ("DELETE FROM postings", "account", "unlike 0 of its postings"),
         ("DELETE FROM records", "effects", "is not there as late as that"),
         ("DELETE FROM sources", "effects", "is not known to be complete up to then"),
         ("UPDATE offsets SET next = 100000", "offsets", "the log ends at"),
