@@ -1,5 +1,6 @@
 """The indexes from which SQLite answers the queries of grids. PostgreSQL chooses by its statistics."""
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -77,7 +78,8 @@ def test_the_documents_of_a_part_are_read_day_by_day_in_the_order_of_an_index_on
         plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", told).all()) for sql, told in questions]
     # Only days that have any are asked for.
     assert len(plans) == len({(row.date, row.kind) for row in rows})
-    assert all("INDEX ix_documents_all (company=? AND kind=? AND date=?" in plan for plan in plans)
+    # That of the view is as good as that of all documents; SQLite takes the one made last.
+    assert all(re.search(r"INDEX ix_documents_\w+ \(company=\? AND kind=\? AND date=\?", plan) for plan in plans)
     assert all("B-TREE" not in plan for plan in plans)
 
 
