@@ -15,9 +15,15 @@ from tests.property.test_history import delivered
 from tests.support.history_events import COMPANIES
 from tests.support.naive_account import NaiveAccount
 from tests.support.naive_values import shown
+from tests.support.soak import examples
 from tests.support.stores import Event, project, reader
 
-SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+# Each example is projected, and computed by the naive model.
+SLOW = settings(
+    deadline=None,
+    max_examples=examples(40),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 WINDOW = Window("2024-07-01", "2025-01-08")
 
