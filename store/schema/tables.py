@@ -41,7 +41,7 @@ links = Table(
     Column("token", Key, primary_key=True),
     Column("record", Key, primary_key=True),
     sqlite_with_rowid=False,
-    comment="Identity values, current and former, references (a record key, or =link:VALUES) and offers (+link:VALUES)",
+    comment="Identity values, references (a record key, or =link:VALUES) and offers (+link:VALUES) of each record",
 )
 
 chains = Table(
@@ -49,7 +49,7 @@ chains = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("body", LargeBinary, nullable=False),
-    comment="Records of one document line, or of several that were linked once, and the result of their reconciliation",
+    comment="Records of one document line and the result of their reconciliation",
 )
 
 documents = Table(

@@ -39,6 +39,7 @@ COMMANDS: Final[tuple[tuple[str, dict[str, str], str, int], ...]] = (
     # The command, the settings, its arguments, its exit code: 1 if it reports a missing setting.
     ("demo", {}, "--no-serve", 0),
     ("summary", DEMO, "--company USPM", 0),
+    ("balance", DEMO, "--company USPM", 0),
     ("documents", DEMO, "--company USPM --kind expense", 0),
     ("chain", DEMO, "USPM/USPM-PT000487", 0),
     ("findings", DEMO, "--company USPM", 0),

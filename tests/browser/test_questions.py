@@ -108,7 +108,7 @@ def test_a_question_is_answered_in_at_most_four_clicks(
 def test_the_remainder_of_the_ledgers_balance_is_shown(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/balance")
     expect(page.locator(".explained")).to_contain_text("Enter the ledger balance")
-    page.get_by_label("Ledger balance").fill("38,960.00")
+    page.get_by_label("Ledger balance").fill("39,600.00")
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url("**ledger=**")
     expect(page.locator(".explained")).to_contain_text("Unexplained difference\t\t\t\t87.50", use_inner_text=True)
