@@ -73,8 +73,8 @@ def test_check_names_each_thing_and_how_it_is(played: Tieout) -> None:
     assert conclusion == "All checks passed."
     lines = [line.split(maxsplit=2) for line in results]
     assert [name for _, name, _ in lines] == [
-        *"settings maps broker topics store writer environments outbox state notices tiles account companies tables".split(),
-        *"offsets lag effects".split(),
+        *"settings maps broker topics store writer environments outbox state notices tiles account".split(),
+        *"companies tables offsets lag effects".split(),
     ]
     assert {mark for mark, _, _ in lines} == {"ok"}
     assert set(checks(played("check", "--json"))["lag"][0]["detail"]) == {*DEMO, "tieout.commands/0"}
