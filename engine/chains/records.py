@@ -290,10 +290,11 @@ class Row(dict[str, Any]):
     A dictionary, because the rules read tens of fields for each event. `key` and `id` are those of the record, `role`
     is the name of its role. `misfits` lists unusable values: (field, column, value as stored, evidence), `rounded` the
     amounts that were sent with more than four decimals: (field, column, value as sent, evidence). `gone` is the delete
-    of a row that no longer exists, read as it was before (`links.last_row`). Immutable.
+    of a row that no longer exists, read as it was before (`links.last_row`). `former`: its links are those that it had
+    once. Immutable.
     """
 
-    __slots__ = ("company", "gone", "id", "key", "map", "misfits", "record", "role", "rounded")
+    __slots__ = ("company", "former", "gone", "id", "key", "map", "misfits", "record", "role", "rounded")
 
     def __init__(self, record: Record, entity_map: EntityMap, company: str | None) -> None:
         role = entity_map.role
@@ -305,6 +306,7 @@ class Row(dict[str, Any]):
         self.role = role.name
         self.company = company
         self.gone: Evidence | None = None
+        self.former = False
         self.misfits: tuple[tuple[str, str, str, Evidence], ...] = ()
         self.rounded: tuple[tuple[str, str, str, Evidence], ...] = ()
         values = record.values

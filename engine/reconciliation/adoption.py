@@ -71,7 +71,7 @@ class _Adoption:
         ways = [(row, way) for row in strays if (way := self._way(row)) is not None]
         for row, way in ways:
             self._join(row, way)
-        placed = {key for group in self.groups for key in (row.key for row in group)}
+        placed = {row.key for group in self.groups for row in group}
         self.groups += [[row] for row in strays if row.key not in placed]
         groups = [sorted(group, key=lambda row: row.key) for group in self.groups]
         return Adopted([group for group in groups if group], self.detours)
@@ -200,6 +200,7 @@ def _linked(row: Row, before: Row | None, after: Row | None) -> Row:
         return row
     changed = copy(row)
     changed.update(links)
+    changed.former = True
     return changed
 
 

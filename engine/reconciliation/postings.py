@@ -20,9 +20,8 @@ Basis = Literal["written-back", "line", "staging", "actual", "assumed"]
 
 
 class Cleared(NamedTuple):
-    """The amount of a posting, what it is read from, and the staging row that the amount is from, if any.
-
-    `unlike`: two staging rows of the line have unlike amounts, and none of them has the voucher of the line.
+    """The amount of a posting and what it is read from. `unlike`: Finance wrote unlike amounts to two staging rows of
+    the line.
     """
 
     amount: int | None
@@ -65,19 +64,14 @@ class _Claim(NamedTuple):
 
 class Postings:
     """The postings of a group. `documents` are its documents with their verdicts, `kind` the account of postings
-    without a document, `former` the keys of staging rows that name their line no longer.
+    without a document.
     """
 
     def __init__(
-        self,
-        chain: ChainFacts,
-        documents: Sequence[tuple[DocumentFacts, Verdict]],
-        kind: Kind | None,
-        former: frozenset[str] = frozenset(),
+        self, chain: ChainFacts, documents: Sequence[tuple[DocumentFacts, Verdict]], kind: Kind | None
     ) -> None:
         self._chain = chain
         self._kind = kind
-        self._former = former
         self._owners: dict[str, tuple[DocumentFacts, Verdict, ActualFacts]] = {
             actual.row.id: (facts, verdict, actual) for facts, verdict in documents for actual in facts.actuals
         }
@@ -167,7 +161,7 @@ class Postings:
     def _preference(self, claim: _Claim) -> tuple[bool, int, str]:
         """Sort key: the line that a staging row names now, then the smallest RecId."""
         line = claim.line.id if claim.line is not None else ""
-        return all(item.row.key in self._former for item in claim.items), len(line), line
+        return all(item.row.former for item in claim.items), len(line), line
 
     def _add(
         self,

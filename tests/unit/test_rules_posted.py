@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.story import decide
+from tests.support.story import decide, name_of
 
 pytestmark = pytest.mark.requirement("R22")
 
@@ -88,3 +88,9 @@ def test_of_two_staging_rows_that_are_posted_the_first_posted_line_is_shown(even
 def test_the_staging_row_whose_line_is_not_shown_is_the_one_too_many() -> None:
     story = decide(MADE + "staging S1 voucher=PJ-1\n staging S2 of=A1 line=L2\n line L2 posted voucher=PJ-2")
     assert "duplicate-staging-row S1" in story.finding_codes
+
+
+def test_of_two_posted_lines_of_a_staging_row_the_one_that_it_names_now_is_counted() -> None:
+    story = decide(MADE + "line L1 posted\n staging S1 line=L1\n line L2 posted\n staging S1 line=L2")
+    parts = {name_of(posting.key): posting.part for posting in story.chain.postings}
+    assert parts == {"L1": "posted-twice", "L2": None}
