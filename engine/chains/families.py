@@ -19,14 +19,14 @@ PARENT: Final = "parent"
 """The name of the reference that also joins a family: from a line of an itemised expense to its header."""
 
 
-class Group(msgspec.Struct, frozen=True):
+class FamilyKeys(msgspec.Struct, frozen=True):
     """The keys of a family, sorted, and those of its groups."""
 
     members: list[str]
     groups: list[list[str]]
 
 
-def families(groups: Sequence[list[str]], records: Mapping[str, Record], maps: Maps) -> list[Group]:
+def families(groups: Sequence[list[str]], records: Mapping[str, Record], maps: Maps) -> list[FamilyKeys]:
     """Return the families of `records`, by first key. `groups` are the chains of the existing ones among them.
 
     Complete only if `records` contains every record of every family that it touches.
@@ -40,7 +40,7 @@ def families(groups: Sequence[list[str]], records: Mapping[str, Record], maps: M
         if parents and (token := _parent_of(record, parents)) is not None and token in records
     ]
     if not pasts and not itemised:
-        return [Group(group, [group]) for group in groups]
+        return [FamilyKeys(group, [group]) for group in groups]
     for key in pasts:
         parent.setdefault(key, key)
 
@@ -75,14 +75,14 @@ def families(groups: Sequence[list[str]], records: Mapping[str, Record], maps: M
     return _collected(groups, parent, find)
 
 
-def _collected(groups: Iterable[list[str]], parent: Collection[str], find: Callable[[str], str]) -> list[Group]:
+def _collected(groups: Iterable[list[str]], parent: Collection[str], find: Callable[[str], str]) -> list[FamilyKeys]:
     members: dict[str, list[str]] = {}
     for key in parent:
         members.setdefault(find(key), []).append(key)
     of_family: dict[str, list[list[str]]] = {}
     for group in groups:
         of_family.setdefault(find(group[0]), []).append(group)
-    found = [Group(sorted(keys), of_family.get(root, [])) for root, keys in members.items()]
+    found = [FamilyKeys(sorted(keys), of_family.get(root, [])) for root, keys in members.items()]
     return sorted(found, key=lambda family: family.members[0])
 
 

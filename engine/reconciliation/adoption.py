@@ -13,9 +13,9 @@ import msgspec
 
 from engine.chains.families import Family, Step
 from engine.chains.records import Row
-from engine.chains.references import ReferenceData, resolve_reference
+from engine.chains.references import ReferenceData
 from engine.events.facts import Evidence
-from engine.reconciliation.chain_facts import line_state
+from engine.reconciliation.chain_facts import is_posted
 from engine.reconciliation.kinds import KINDS
 
 LINE_ROLES: Final = frozenset(kind.line_role for kind in KINDS.values())
@@ -176,11 +176,6 @@ class _Adoption:
                 self.detours.append(Detour(line, seen, deleted, seen.gone))
             elif changed is not None and changed.gone is None:
                 self.detours.append(Detour(line, changed, False, changed.existence))
-
-
-def is_posted(line: Row, reference_data: ReferenceData) -> bool:
-    """Return True if an integration journal line, which may be deleted, is posted."""
-    return line_state(line, resolve_reference(reference_data, line, "journal")) == "posted"
 
 
 def _linked(row: Row, before: Row | None, after: Row | None) -> Row:

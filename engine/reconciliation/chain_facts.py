@@ -37,8 +37,7 @@ Stop = tuple[Cause, Evidence, Awaited | None]
 """Why no actual was created: the cause, the event of the step reached last, and what is awaited."""
 
 _NONE: Final[list[Row]] = []
-EMPTY: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
-"""No ambiguous line."""
+_NO_LINES: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
 
 
 class StagingFacts:
@@ -93,6 +92,11 @@ def line_state(line: Row, journal: Row | None) -> str:
     if journal_decides(line):
         return str(journal["status"] or "draft") if journal is not None else "draft"
     return str(line["status"] or "draft")
+
+
+def is_posted(line: Row, reference_data: ReferenceData) -> bool:
+    """Return True if an integration journal line, which may be deleted, is posted."""
+    return line_state(line, resolve_reference(reference_data, line, "journal")) == "posted"
 
 
 def journal_decides(line: Row) -> bool:
@@ -185,7 +189,7 @@ class ChainFacts:
         rows: Sequence[Row],
         reference_data: ReferenceData,
         headers: Collection[str] = (),
-        ambiguous: Mapping[str, Sequence[str]] = EMPTY,
+        ambiguous: Mapping[str, Sequence[str]] = _NO_LINES,
     ) -> None:
         self.id = chain
         self.reference_data = reference_data

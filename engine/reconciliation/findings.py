@@ -15,7 +15,7 @@ from engine.chains.records import Row
 from engine.chains.references import resolve_reference
 from engine.events.facts import Evidence, row_id_of
 from engine.mapping.values import parse_time
-from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts, line_state
+from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts, is_posted
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.kinds import KINDS
 from engine.reconciliation.positions import Division, Verdict, posting_evidence
@@ -367,8 +367,7 @@ def _orphans(findings: _Findings, chain: ChainFacts) -> None:
             )
     for line in chain.of("journal-line"):
         if line.id not in named:
-            journal = resolve_reference(chain.reference_data, line, "journal")
-            posted = line_state(line, journal) == "posted"
+            posted = is_posted(line, chain.reference_data)
             findings.add("orphan-journal-line", line, None, voucher=line["voucher"], posted=True if posted else None)
 
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from engine import money
 from engine.chains.records import Row
 from engine.events.facts import iso
-from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts, StagingFacts, line_state
+from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts, StagingFacts, is_posted
 from engine.reconciliation.documents import Posting, PostingPart
 from engine.reconciliation.kinds import Kind
 from engine.reconciliation.positions import Verdict
@@ -98,7 +98,7 @@ class Postings:
             else:
                 self._add_of_actual(actual_id, row, claims[actual_id])
         for line in self._chain.of("journal-line"):
-            if line.key not in self._named and self._is_posted(line):
+            if line.key not in self._named and is_posted(line, self._chain.reference_data):
                 self._add(_Claim(line, ()), None, None, "posting-without-document")
         self.postings.sort(key=lambda posting: posting.key)
 
@@ -199,9 +199,6 @@ class Postings:
             of_document = self.counted.setdefault(facts.line.key, Counted([], {}))
             of_document.postings.append(posting)
             of_document.cleared[actual.id] = cleared
-
-    def _is_posted(self, line: Row) -> bool:
-        return line_state(line, self._chain.journal_of(line)) == "posted"
 
     def _currency(self, claim: _Claim, company: str | None, facts: DocumentFacts | None) -> str | None:
         """Return the accounting currency of a posting; while no ledger of its company is known, that of its document,

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from engine.chains import counterparts, links
-from engine.chains.families import Group, families, parent_prefixes
+from engine.chains.families import FamilyKeys, families, parent_prefixes
 from engine.chains.records import Record, first_record, merge, record_key
 from engine.chains.references import Directory
 from engine.events.facts import Change
@@ -91,7 +91,7 @@ class BatchProjection(BatchRows):
         self._before: dict[str, Record | None] = {}
         self._to_link: set[str] = set()
         self._to_key: set[str] = set()
-        self._families: list[Group] = []
+        self._families: list[FamilyKeys] = []
         self._parents = tuple(parent_prefixes(maps))
 
     # --- merge -------------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ class BatchProjection(BatchRows):
                 self._modifiable(key).chain = None
         self._load_references(present)
 
-    def _is_kept(self, family: Group) -> bool:
+    def _is_kept(self, family: FamilyKeys) -> bool:
         """Return True if a family has existing rows, or deleted ones that may show a posting."""
         return bool(family.groups) or any(self._map(self.records[key]).role.name in _EVIDENCE for key in family.members)
 

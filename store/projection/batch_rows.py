@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.chains import counterparts, links
-from engine.chains.families import Family, Group, Lineage
+from engine.chains.families import Family, FamilyKeys, Lineage
 from engine.chains.records import Record, Row
 from engine.mapping.compiler import EntityMap, Maps
 from store.projection.projection_cache import ProjectionCache
@@ -143,7 +143,7 @@ class BatchRows:
             inputs[chain] = ChainInputs(
                 rows,
                 [record for key in sorted(dependencies) if (record := self.records.get(key))],
-                self._family_of(Group(sorted(known), groups)),
+                self._family_of(FamilyKeys(sorted(known), groups)),
             )
         return inputs
 
@@ -165,24 +165,24 @@ class BatchRows:
             self._load(set(self._offers[token]))
         return [row for key in self._offers[token] if (row := self.row(key)) is not None]
 
-    def _family_of(self, group: Group) -> Family:
+    def _family_of(self, family: FamilyKeys) -> Family:
         """Return the rows of a family."""
         rows = self.row
-        if len(group.groups) == 1 and len(group.members) == len(group.groups[0]):
+        if len(family.groups) == 1 and len(family.members) == len(family.groups[0]):
             gone = []
-            groups = [[row for key in group.members if (row := rows(key)) is not None]]
+            groups = [[row for key in family.members if (row := rows(key)) is not None]]
         else:
-            groups = [[row for key in keys if (row := rows(key)) is not None] for keys in group.groups]
-            deleted = [record for key in group.members if not (record := self.records[key]).exists]
+            groups = [[row for key in keys if (row := rows(key)) is not None] for keys in family.groups]
+            deleted = [record for key in family.members if not (record := self.records[key]).exists]
             last = [links.last_row(record, self._map(record), self.directory.owner) for record in deleted]
             gone = [row for row in last if row is not None]
         return Family(
-            tuple(group.members),
+            tuple(family.members),
             groups,
             gone,
-            any(self.records[key].trails for key in group.members),
-            lambda: Lineage({key: self.records[key] for key in group.members}, self.maps, self.directory.codes),
-            {key: self._ambiguous[key] for key in group.members if key in self._ambiguous} if self._ambiguous else {},
+            any(self.records[key].trails for key in family.members),
+            lambda: Lineage({key: self.records[key] for key in family.members}, self.maps, self.directory.codes),
+            {key: self._ambiguous[key] for key in family.members if key in self._ambiguous} if self._ambiguous else {},
         )
 
     def _members(self) -> set[str]:

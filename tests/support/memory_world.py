@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from engine.chains import counterparts, links
-from engine.chains.families import Family, Group, Lineage, families
+from engine.chains.families import Family, FamilyKeys, Lineage, families
 from engine.chains.records import Record, Row, merge, new_record, record_key
 from engine.chains.references import Directory
 from engine.events.facts import Change
@@ -56,19 +56,19 @@ class MemoryWorld:
         self._ambiguous = joined.ambiguous
         past = {key: record for key, record in self.records.items() if record.trails or record.hidden}
         self.chains: list[Chain] = [
-            evaluate(self._family(group), self, companies, beginning)
-            for group in families(self.components, dict(sorted((chained | past).items())), maps)
+            evaluate(self._family(family), self, companies, beginning)
+            for family in families(self.components, dict(sorted((chained | past).items())), maps)
         ]
 
-    def _family(self, group: Group) -> Family:
-        gone = [self.records[key] for key in group.members if key not in self._rows]
+    def _family(self, family: FamilyKeys) -> Family:
+        gone = [self.records[key] for key in family.members if key not in self._rows]
         rows = (links.last_row(record, self.maps.entities[record.entity], self.directory.owner) for record in gone)
         return Family(
-            tuple(group.members),
-            [[self._rows[key] for key in keys] for keys in group.groups],
+            tuple(family.members),
+            [[self._rows[key] for key in keys] for keys in family.groups],
             [row for row in rows if row is not None],
-            any(self.records[key].trails for key in group.members),
-            lambda: Lineage({key: self.records[key] for key in group.members}, self.maps, self.directory.codes),
+            any(self.records[key].trails for key in family.members),
+            lambda: Lineage({key: self.records[key] for key in family.members}, self.maps, self.directory.codes),
             self._ambiguous,
         )
 
