@@ -10,13 +10,12 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, TextClause, and_, case, func, literal, or_, select, text
 
 from engine.calendar import Company, Window
-from engine.errors import QueryError
 from engine.events.facts import row_id_of
 from engine.reconciliation.account import BESIDE, DOCUMENT_PARTS, PARTS, POSTING_PARTS, DocumentPart, PartName
 from engine.reconciliation.documents import PostingPart
 from engine.reconciliation.kinds import KINDS, Kind
 from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, NOT_COMPUTABLE, SUMMED, Totals
-from store.queries.common import materialised_totals
+from store.queries.common import materialised_totals, one_currency
 from store.queries.ledger_comparison import LedgerParts, compare
 from store.schema import tables
 
@@ -105,20 +104,12 @@ def account_parts(
 
 def accounting_currency(connection: Connection, company: Company) -> str | None:
     """Return the accounting currency of a company; while its ledger is unknown, the only currency of its amounts."""
-    if company.currency is not None:
-        return company.currency
     totals, postings = tables.totals.c, tables.posting_totals.c
     known = select(totals.accounting_currency).where(totals.company == company.code)
     posted = select(postings.currency).where(postings.company == company.code)
-    currencies = sorted({*connection.execute(known).scalars(), *connection.execute(posted).scalars()} - {""})
-    if len(currencies) > 1:
-        raise QueryError(
-            "the ledger of %(company)s isn't known yet, and its amounts are in %(currencies)s, which cannot be added. "
-            "Send its rows of CompanyInfo and Ledger.",
-            company=company.code,
-            currencies=", ".join(currencies),
-        )
-    return currencies[0] if currencies else None
+    return company.currency or one_currency(
+        company, {*connection.execute(known).scalars(), *connection.execute(posted).scalars()}
+    )
 
 
 def _document_totals(
@@ -139,7 +130,7 @@ def _reason() -> ColumnElement[str]:
 def _side(date: ColumnElement[str], window: Window | None) -> ColumnElement[str]:
     """Return where a date is: `before` or `after` the window, or `in` it, as documents without a date are."""
     if window is None:
-        return case((date == "", "in"), else_="in")
+        return case((date == "", "in"), else_="in")  # a query is not grouped by a constant
     return case((date == "", "in"), (date < window.start, "before"), (date > window.end, "after"), else_="in")
 
 
@@ -151,14 +142,10 @@ def _add_documents(account: Account, side: str, views: int, sums: Totals) -> Non
     if views & NOT_COMPUTABLE:
         account.parts["amount-unknown"].add(sums.booked - sums.cleared, sums.documents)
         return
-    in_views = {
-        MISSING_ACTUALS: sums.accounting_missing_actual,
-        MISSING_JOURNAL_LINES: sums.accounting_missing_journal_line,
-    }
-    account.parts["missing-actual"].add(in_views[MISSING_ACTUALS], sums.documents if views & MISSING_ACTUALS else 0)
-    account.parts["missing-journal-line"].add(
-        in_views[MISSING_JOURNAL_LINES], sums.documents if views & MISSING_JOURNAL_LINES else 0
-    )
+    actuals = sums.documents if views & MISSING_ACTUALS else 0
+    account.parts["missing-actual"].add(sums.accounting_missing_actual, actuals)
+    lines = sums.documents if views & MISSING_JOURNAL_LINES else 0
+    account.parts["missing-journal-line"].add(sums.accounting_missing_journal_line, lines)
     account.parts["amount-difference"].add(sums.accounting_difference, sums.with_difference)
     account.parts["exchange-difference"].add(sums.exchange_difference, sums.with_exchange_difference)
 
@@ -278,9 +265,7 @@ def _postings(
 
 
 def _other_entries(connection: Connection, company: Company, kind: Kind | None, after: str | None) -> Iterator[PartRow]:
-    entries = tables.ledger_entries.c
-    shared = select(entries.key).where(entries.company == company.code, entries.account == "both").limit(1)
-    for one in compare(connection, company.code, shared=connection.execute(shared).first() is not None):
+    for one in compare(connection, company.code):
         # In the order of the comparison.
         place = one.voucher, one.account
         if (

@@ -1,12 +1,13 @@
 """Parts of queries that several modules share: the window, decoding of documents, totals."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, func, literal_column, or_, select
 
-from engine.calendar import Window
+from engine.calendar import Company, Window
+from engine.errors import QueryError
 from engine.reconciliation.documents import Chain, Document
 from engine.reconciliation.kinds import Kind
 from store.projection.tile_totals import NOT_COMPUTABLE, Totals
@@ -23,6 +24,24 @@ def within(column: ColumnElement[str], window: Window) -> ColumnElement[bool]:
 def document_of(body: bytes, key: str) -> Document:
     """Return the document with this key from an encoded chain."""
     return next(document for document in decode_chain(body).documents if document.key == key)
+
+
+def one_currency(company: Company, currencies: Collection[str]) -> str | None:
+    """Return the accounting currency of a company: that of its ledger, or without a ledger the only one of its amounts.
+
+    Raises `QueryError` if its ledger is unknown and its amounts are in several currencies.
+    """
+    if company.currency is not None:
+        return company.currency
+    named = {currency for currency in currencies if currency}
+    if len(named) > 1:
+        raise QueryError(
+            "%(company)s: the ledger's currency is not known and its amounts are in %(currencies)s; sums never mix "
+            "currencies. Send the rows of CompanyInfo and Ledger for this company.",
+            company=company.code,
+            currencies=", ".join(sorted(named)),
+        )
+    return next(iter(named), None)
 
 
 def materialised_totals(

@@ -63,11 +63,11 @@ class LedgerParts(msgspec.Struct):
 def ledger_parts(connection: Connection, company: str) -> LedgerParts | None:
     """Compare the ledger of a company; None while no entry of it is known."""
     entries = tables.ledger_entries.c
-    accounts = set(connection.execute(select(entries.account).where(entries.company == company).distinct()).scalars())
-    if not accounts - {""}:
+    known = select(entries.key).where(entries.company == company, entries.account != "").limit(1)
+    if connection.execute(known).first() is None:
         return None
     parts = LedgerParts()
-    for one in compare(connection, company, shared="both" in accounts):
+    for one in compare(connection, company):
         if one.computed is None:
             total = parts.other.setdefault(one.account, [0, 0])
             total[0] += one.ledger
@@ -81,8 +81,12 @@ def ledger_parts(connection: Connection, company: str) -> LedgerParts | None:
     return parts
 
 
-def compare(connection: Connection, company: str, shared: bool) -> Iterator[VoucherDifference]:
-    """Yield the vouchers of a company that differ, by voucher. `shared`: one main account serves both kinds."""
+def compare(connection: Connection, company: str) -> Iterator[VoucherDifference]:
+    """Yield the vouchers of a company that differ, by voucher."""
+    entries = tables.ledger_entries.c
+    # One main account serves both kinds.
+    of_both = select(entries.key).where(entries.company == company, entries.account == "both").limit(1)
+    shared = connection.execute(of_both).first() is not None
     streams = merge(
         _computed(connection, company, _BOOKED),
         _computed(connection, company, _CLEARED),

@@ -9,12 +9,11 @@ from sqlalchemy import Connection, func, select, text
 
 from engine import money
 from engine.calendar import Company, Window
-from engine.errors import QueryError
 from engine.events.facts import iso, microseconds
 from engine.reconciliation.grace import Moment, in_flight
 from engine.reconciliation.kinds import KINDS, TILES
 from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals
-from store.queries.common import TotalsByView, document_of, exact_sum, joined, within
+from store.queries.common import TotalsByView, document_of, exact_sum, joined, one_currency, within
 from store.schema import tables
 
 
@@ -75,7 +74,7 @@ def summarise(
         by_kind[kind].add(views, sums)
         if views & SUMMED:
             currencies.add(accounting)
-    currency = _one_currency(company, currencies)
+    currency = one_currency(company, currencies)
     return Summary(
         company=company.code,
         window=window,
@@ -165,18 +164,3 @@ class _Tiles:
     @property
     def difference(self) -> Amount:
         return Amount(self._all.accounting_difference, self._different)
-
-
-def _one_currency(company: Company, currencies: set[str]) -> str | None:
-    """Return the currency of the tiles: that of the ledger, or without a ledger the only one of the documents."""
-    if company.currency is not None:
-        return company.currency
-    named = {currency for currency in currencies if currency}
-    if len(named) > 1:
-        raise QueryError(
-            "%(company)s: the ledger's currency is not known and the documents are in %(currencies)s; sums never mix "
-            "currencies. Send the rows of CompanyInfo and Ledger for this company.",
-            company=company.code,
-            currencies=", ".join(sorted(named)),
-        )
-    return next(iter(named), None)

@@ -70,7 +70,7 @@ def told(engine: Engine) -> list[tuple[str, str, str | None]]:
     with engine.connect() as connection:
         return [
             (one.voucher, amount(one.ledger), None if one.computed is None else amount(one.computed))
-            for one in compare(connection, "USPM", shared=False)
+            for one in compare(connection, "USPM")
         ]
 
 

@@ -76,7 +76,7 @@ def balance(
         selected = snapshot.company(company)
         window = snapshot.window(selected, start, end)
         if part is not None:
-            rows = (part_row_json(row) for row in snapshot.part_rows(selected, window, _name(part), kind))
+            rows = (part_row_json(row) for row in snapshot.part_rows(selected, window, cast("PartName", part), kind))
             _show_part(rows, as_json=as_json)
             return
         parts = snapshot.account_parts(selected, window)
@@ -112,12 +112,6 @@ def _keep(settings: "Settings", balance: "KeptBalance") -> None:
 
     with open_store(settings, write=True) as engine:
         keep(engine, balance)
-
-
-def _name(part: str) -> "PartName":
-    from engine.reconciliation.account import PARTS
-
-    return next(name for name in PARTS if name == part)
 
 
 def _show_part(rows: Iterator[dict[str, Any]], *, as_json: bool) -> None:
