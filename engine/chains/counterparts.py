@@ -1,8 +1,8 @@
-"""Vendor invoice lines of both systems that no transaction id joins, found by what stands on them.
+"""Vendor invoice lines of both systems that no transaction id joins, matched by their other values.
 
 Finance deletes the pending rows of a posted invoice, which alone have the transaction id, and the line of a purchase
 order has none. Such a line and its Dataverse line have one company, vendor account, vendor invoice number, line number
-and amount: their *counterpart key*. The invoice number and the vendor stand on the headers, so the keys of a line are
+and amount: their *counterpart key*. The invoice number and the vendor are on the headers, so the keys of a line are
 derived again whenever a header or vendor changes.
 
 A key only suggests: it joins a Finance line without a project row to a Dataverse line without Finance rows, and only if

@@ -25,7 +25,7 @@ DocumentPart = Literal[
 PartName = DocumentPart | PostingPart | Literal["other-ledger-entry"]
 
 BESIDE: Final = "project-unknown"
-"""The part that is shown beside the sum."""
+"""The part that is shown, but is not in the sum."""
 
 
 class PartTexts(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, and_, false, or_, text
+from sqlalchemy import Connection, false, or_, text
 from sqlalchemy import select as select_of
 
 from engine.chains import links
@@ -17,6 +17,7 @@ from engine.mapping.compiler import EntityMap
 from store.projection.tile_totals import PostingKey, PostingTotal, ReconciliationKey, TotalKey, Totals
 from store.schema import tables
 from store.schema.bulk_sql import select, select_keys, select_limited, select_ranges
+from store.schema.key_ranges import has_prefix
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 
@@ -67,9 +68,7 @@ class ReadYourWrites:
 
     def records_of(self, entity_maps: Iterable[EntityMap]) -> Iterator[tuple[str, Record]]:
         """Yield the committed records of these entities, for a writer that starts."""
-        key = tables.records.c.key
-        # A prefix ends in a colon, whose successor is the semicolon.
-        ranges = [and_(key >= entity_map.prefix, key < entity_map.prefix[:-1] + ";") for entity_map in entity_maps]
+        ranges = [has_prefix(entity_map.prefix) for entity_map in entity_maps]
         for row in self._connection.execute(select_of(tables.records).where(or_(false(), *ranges))):
             yield row.key, _decode_record(row.body)
 
@@ -90,11 +89,10 @@ class ReadYourWrites:
 
     def has_records(self, prefixes: Iterable[str]) -> bool:
         """Return True if a record has a key with one of these prefixes, which end in a colon."""
-        key = tables.records.c.key
         for prefix in prefixes:
             if any(name.startswith(prefix) for name in self._uncommitted.records):
                 return True
-            query = select_of(key).where(key >= prefix, key < prefix[:-1] + ";").limit(1)
+            query = select_of(tables.records.c.key).where(has_prefix(prefix)).limit(1)
             if self._connection.execute(query).first() is not None:
                 return True
         return False

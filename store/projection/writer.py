@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, nullcontext
 from typing import Final
 
-from sqlalchemy import Connection, Engine, and_, false, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, false, func, insert, or_, select, update
 
 from engine.chains.records import Record
 from engine.errors import LeaseLost, StoreMismatch, StoreReplaced
@@ -30,6 +30,7 @@ from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.schema import tables
 from store.schema.bulk_sql import insert as insert_rows
 from store.schema.bulk_sql import pipelined, upsert
+from store.schema.key_ranges import has_prefix
 
 GENERATION: Final = "generation"
 """Setting with the number of the rebuild that created the store."""
@@ -372,8 +373,7 @@ def _dependents(connection: Connection, token: str, cursor: str) -> list[str]:
 def _records_after(connection: Connection, entity_maps: Iterable[EntityMap], cursor: str) -> list[str]:
     """Return the keys of the next records of these entities after `cursor`."""
     key = tables.records.c.key
-    # A prefix ends in a colon, whose successor is the semicolon.
-    ranges = [and_(key >= entity_map.prefix, key < entity_map.prefix[:-1] + ";") for entity_map in entity_maps]
+    ranges = [has_prefix(entity_map.prefix) for entity_map in entity_maps]
     query = select(key).where(or_(false(), *ranges), key > cursor).order_by(key).limit(FANOUT)
     return list(connection.execute(query).scalars())
 

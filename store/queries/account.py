@@ -48,7 +48,7 @@ class Account(msgspec.Struct):
 
     @property
     def explained(self) -> int:
-        """The sum of the parts, without the one beside it."""
+        """The sum of the parts, without `BESIDE`."""
         return sum(part.amount for name, part in self.parts.items() if name != BESIDE)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text
+from sqlalchemy import Connection, func, or_, select, text
 
 from engine.mapping.compiler import Maps
 from engine.reconciliation.ledger_accounts import LedgerAccount, LedgerAccounts
@@ -20,6 +20,7 @@ from store.projection.projection_cache import ProjectionCache, load_resident
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.queries.common import exact_sum, joined
 from store.schema import tables
+from store.schema.key_ranges import has_prefix
 
 LedgerAccountName = Literal["expense", "vendor_invoice", "together"]
 Unknown = Literal["no-account", "shared", "waiting", "not-read-yet", "behind", "not-from-start", "undated"]
@@ -279,10 +280,7 @@ def _reading(connection: Connection, accounts: LedgerAccounts, maps: Maps) -> Re
 
 
 def _count(connection: Connection, prefix: str) -> int:
-    key = tables.records.c.key
-    # A prefix ends in a colon, whose successor is the semicolon.
-    within: ColumnElement[bool] = and_(key >= prefix, key < prefix[:-1] + ";")
-    return connection.scalar(select(func.count()).where(within)) or 0
+    return connection.scalar(select(func.count()).where(has_prefix(prefix))) or 0
 
 
 def _streamed(connection: Connection, query: Any) -> Iterator[Any]:

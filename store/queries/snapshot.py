@@ -62,6 +62,7 @@ from store.queries.summary import Summary, summarise
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage
 from store.schema import tables
 from store.schema.bulk_sql import chunks
+from store.schema.key_ranges import has_prefix
 
 _decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 
@@ -177,12 +178,8 @@ class Snapshot(AccountQueries):
         entity_map = self._maps.find(entity)
         if entity_map is None:
             return False
-        key = tables.records.c.key
-        prefix = entity_map.prefix
-        return (
-            self._connection.execute(select(key).where(key >= prefix, key < prefix[:-1] + ";").limit(1)).first()
-            is not None
-        )
+        query = select(tables.records.c.key).where(has_prefix(entity_map.prefix)).limit(1)
+        return self._connection.execute(query).first() is not None
 
     # --- summary -----------------------------------------------------------------------------------------------------
 

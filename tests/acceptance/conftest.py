@@ -2,11 +2,13 @@
 
 import os
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.commandline import TODAY, Outcome, Tieout, run_process, typist
+from tests.support.pairs import Served, serving
 
 
 @pytest.fixture
@@ -19,6 +21,13 @@ def tieout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
         "TIEOUT_COMPANIES": "USPM",
     }
     return typist(tmp_path, settings, monkeypatch, capfd)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """The simulated pair, served."""
+    with serving() as served:
+        yield served
 
 
 @pytest.fixture(scope="session")

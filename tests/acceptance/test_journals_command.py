@@ -9,18 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.commandline import Tieout, typist
-from tests.support.pairs import Served, serving
+from tests.support.pairs import Served
 from tieout.settings import load
 from tieout.sync.command_topic import TopicWriter
 from tieout.worker.handling import handling
 
 JOURNAL = "USPM/USPM-000095"
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    with serving() as served:
-        yield served
 
 
 @pytest.fixture

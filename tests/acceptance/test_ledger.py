@@ -1,7 +1,6 @@
 """The ledger of the integration accounts, read from the served pair by the commands (R87)."""
 
 import json
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +13,7 @@ from engine.reconciliation.ledger_accounts import LedgerAccounts
 from store.operational.ledger_balances import KeptBalance, history, keep
 from store.queries import ledger
 from tests.support.commandline import Tieout, typist
-from tests.support.pairs import Served, serving
+from tests.support.pairs import Served
 from tests.support.stores import MAPS
 from tieout.bootstrap import open_store
 from tieout.settings import Settings, load
@@ -23,12 +22,6 @@ from tieout.simulator.pair.ledger import EXPENSE_ACCOUNT, PROCUREMENT_ACCOUNT
 pytestmark = pytest.mark.requirement("R87")
 
 ENTRIES = f"finance/GeneralJournalAccountEntry?{EXPENSE_ACCOUNT},{PROCUREMENT_ACCOUNT}"
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    with serving() as served:
-        yield served
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ reason.
 import json
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,13 @@ from streams.embedded.log import EmbeddedLog
 from tests.support.commandline import Tieout, typist
 from tests.support.entra import CLIENT_ID, TENANT, Certificate, signing_in
 from tests.support.hostile import hostile, reply
-from tests.support.pairs import Served, serving
+from tests.support.pairs import Served
 from tests.support.payloads import EXAMPLES
 from tieout.bootstrap import open_store
 from tieout.cli import poll
 from tieout.settings import Settings, load
 from tieout.sync.command_topic import TopicWriter
 from tieout.worker.handling import handling
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    with serving() as served:
-        yield served
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""An empty store on each database, for contract tests."""
+"""Stores on each database, for contract tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from store.queries.snapshot import Snapshot
 from store.schema.database import connect, migrate
 from tests.support.containers import Database
+from tests.support.small_store import fill
+from tests.support.stores import memory_store, reader
 
 
 @pytest.fixture
@@ -21,6 +24,26 @@ def sqlite_store(tmp_path: Path) -> Iterator[Engine]:
 def postgres_store(database: Database) -> Iterator[Engine]:
     with _migrated(database.create("contract")) as engine:
         yield engine
+
+
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.containers)], name="small_store"
+)
+def filled(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """The store of the small company, on each database."""
+    if request.param == "sqlite":
+        yield fill(memory_store())
+        return
+    database: Database = request.getfixturevalue("database")
+    with _migrated(database.create("small")) as engine:
+        yield fill(engine)
+
+
+@pytest.fixture
+def asked(small_store: Engine) -> Iterator[Snapshot]:
+    """What the store of the small company answers."""
+    with reader(small_store).snapshot() as snapshot:
+        yield snapshot
 
 
 @contextmanager

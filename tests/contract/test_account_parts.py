@@ -4,37 +4,11 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 import pytest
-from sqlalchemy import Engine
 
 from engine.reconciliation.account import PARTS
 from engine.reconciliation.kinds import KINDS, Kind
 from store.queries.account import TOGETHER, PartRow
 from store.queries.snapshot import Snapshot
-from store.schema.database import connect, migrate
-from tests.support import containers
-from tests.support.small_store import fill
-from tests.support.stores import memory_store, reader
-
-
-@pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.containers)], name="engine"
-)
-def filled(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """The small company's store."""
-    if request.param == "sqlite":
-        yield fill(memory_store())
-        return
-    database: containers.Database = request.getfixturevalue("database")
-    engine = connect(database.create("parts"), write=True)
-    migrate(engine)
-    yield fill(engine)
-    engine.dispose()
-
-
-@pytest.fixture
-def asked(engine: Engine) -> Iterator[Snapshot]:
-    with reader(engine).snapshot() as snapshot:
-        yield snapshot
 
 
 def total(rows: list[PartRow]) -> tuple[int, int]:

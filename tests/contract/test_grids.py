@@ -1,6 +1,5 @@
 """Grids, filters, totals and charts: every database answers the same, and what the documents contain."""
 
-from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, Literal, get_args
 
@@ -21,31 +20,8 @@ from store.queries.grid_totals import GroupBy, totals
 from store.queries.grids import page, page_key
 from store.queries.snapshot import Snapshot
 from store.schema import tables
-from store.schema.database import connect, migrate
-from tests.support import containers
-from tests.support.small_store import fill, grid_queries
-from tests.support.stores import memory_store, reader
-
-
-@pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.containers)], name="engine"
-)
-def filled(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """The small company's store."""
-    if request.param == "sqlite":
-        yield fill(memory_store())
-        return
-    database: containers.Database = request.getfixturevalue("database")
-    engine = connect(database.create("grids"), write=True)
-    migrate(engine)
-    yield fill(engine)
-    engine.dispose()
-
-
-@pytest.fixture
-def asked(engine: Engine) -> Iterator[Snapshot]:
-    with reader(engine).snapshot() as snapshot:
-        yield snapshot
+from tests.support.small_store import grid_queries
+from tests.support.stores import reader
 
 
 def documents(asked: Snapshot, query: GridQuery) -> list[Document]:
@@ -260,14 +236,14 @@ def test_sums_of_a_view_and_of_its_groups_are_those_of_its_rows(asked: Snapshot)
     ("operator", "value"), [("is", "USPM-000"), ("starts", "USPM-0004"), ("starts", "000"), ("starts", "2024-")]
 )
 @pytest.mark.parametrize("column", NAME_COLUMNS)
-def test_an_index_leads_to_the_documents_of_a_name(engine: Engine, column: str, operator: Any, value: str) -> None:
-    with reader(engine).snapshot() as asked:
+def test_an_index_leads_to_the_documents_of_a_name(small_store: Engine, column: str, operator: Any, value: str) -> None:
+    with reader(small_store).snapshot() as asked:
         found = grid_queries(asked, conditions=(Condition(column, operator, value),))
         query = next(query for query in found if query.view == "all")
     asked_for: list[tuple[str, Any]] = []
-    explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
-    with engine.connect() as connection:
-        if engine.dialect.name == "postgresql":
+    explain = "EXPLAIN QUERY PLAN" if small_store.dialect.name == "sqlite" else "EXPLAIN"
+    with small_store.connect() as connection:
+        if small_store.dialect.name == "postgresql":
             # Of forty documents anything leads to them all; so it must use this index or none.
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             for index in tables.documents.indexes:
@@ -280,16 +256,16 @@ def test_an_index_leads_to_the_documents_of_a_name(engine: Engine, column: str, 
         plans = [str(connection.exec_driver_sql(f"{explain} {sql}", values).all()) for sql, values in grids]
     assert plans
     assert all(f"ix_documents_{column}" in plan for plan in plans)
-    if engine.dialect.name == "postgresql":
+    if small_store.dialect.name == "postgresql":
         assert all(f"Index Cond: ((lower({column}) " in plan for plan in plans)
 
 
 @pytest.mark.requirement("R33", "R35")
-def test_sums_of_a_filter_are_exact_beyond_64_bits(engine: Engine) -> None:
-    with reader(engine).snapshot() as asked:
+def test_sums_of_a_filter_are_exact_beyond_64_bits(small_store: Engine) -> None:
+    with reader(small_store).snapshot() as asked:
         query = next(grid_queries(asked, conditions=(Condition("document", "contains", "PT"),)))
     table, largest = tables.documents, 2**63 - 1
-    with engine.connect() as connection, connection.begin() as transaction:
+    with small_store.connect() as connection, connection.begin() as transaction:
         before = sum(one.documents for one in totals(connection, query).values())
         connection.execute(update(table).values(reconciled=largest, accounting_reconciled=-largest))
         found = Totals()
@@ -301,7 +277,7 @@ def test_sums_of_a_filter_are_exact_beyond_64_bits(engine: Engine) -> None:
 
 
 @pytest.mark.requirement("R35")
-def test_rows_can_be_asked_for_by_when_they_were_last_tried(engine: Engine) -> None:
+def test_rows_can_be_asked_for_by_when_they_were_last_tried(small_store: Engine) -> None:
     at = 1_736_300_000_000_000
     texts = ("company", "change", "by", "holder", "last_outcome", "last_text")
     numbers = ("round", "made", "calls", "due", "since", "until")
@@ -316,7 +292,7 @@ def test_rows_can_be_asked_for_by_when_they_were_last_tried(engine: Engine) -> N
         {**usual, "document": name, "subject": name, "action": action, "last_at": last}
         for (name, action), last in tried.items()
     ]
-    with reader(engine).snapshot() as asked:
+    with reader(small_store).snapshot() as asked:
         query = next(query for query in grid_queries(asked) if query.view == "missing-actuals")
 
     def found(operator: Any, value: Any) -> list[str]:
@@ -325,7 +301,7 @@ def test_rows_can_be_asked_for_by_when_they_were_last_tried(engine: Engine) -> N
             document.document.removeprefix("USPM/USPM-PT") for document in page(connection, filtered).documents
         )
 
-    with engine.connect() as connection, connection.begin() as transaction:
+    with small_store.connect() as connection, connection.begin() as transaction:
         connection.execute(tables.syncs.insert(), rows)
         assert found("from", at) == ["000486", "000487"]
         assert found("above", at) == ["000486"]

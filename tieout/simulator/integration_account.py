@@ -85,7 +85,7 @@ class IntegrationAccount:
     def _of(self, kind: DocumentKind | None, window: Window) -> Iterator[tuple[str, Sum]]:
         first, last = window
         for (of_kind, day, part), total in self._documents.items():
-            # What is beside the sum belongs to no side of a window.
+            # What is outside the sum belongs to no side of a window.
             if kind in (None, of_kind) and (first <= day <= last or part == PROJECT_UNKNOWN):
                 yield part, total
         for (of_kind, day), total in self._rest.items():

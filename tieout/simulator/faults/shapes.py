@@ -11,7 +11,7 @@ from tieout.simulator.scenario import Columns
 
 @fault("case 01 an itemised expense", 8, document="expense", exclusive=True)
 def itemised(story: ExpenseStory) -> None:
-    """The header stays beside its lines and is no document; of three lines two are posted, one waits."""
+    """The header of the lines is not a document; of three lines two are posted, one waits."""
     header = story.line
     story.expenses.process(header, story.at)
     third = rounded(header.amount / 3, header.currency)

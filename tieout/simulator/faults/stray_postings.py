@@ -13,7 +13,7 @@ from tieout.simulator.integration_journal import UNADJUSTABLE
 
 @fault("case 07 an actual without a source", 10)
 def actual_without_source(story: DocumentStory) -> None:
-    """Dataverse does not say what the actual is made from: the document stays open, the posting stands alone."""
+    """The actual names no source in Dataverse: the document stays open, and its posting has no document."""
     story.approve()
     story.import_and_post(story.stage(story.create_actual(None)))
     story.leave_posting(POSTING_WITHOUT_DOCUMENT, account_known=False)
