@@ -2,6 +2,7 @@
 
 * `documents`: the result of a decision: chain, documents, findings.
 * `kinds`: the document kinds, and what differs between them.
+* `actual_facts`: the facts of a cost actual: its staging rows, its state in Finance, whether it is posted.
 * `chain_facts`: the rows of a chain sorted by role, with derived facts, before any decision.
 * `document_facts`: the facts of a document by the role of its Finance line.
 * `expenses`: the facts of an expense.

@@ -15,7 +15,7 @@ from engine.chains.families import Family, Step
 from engine.chains.records import Row
 from engine.chains.references import ReferenceData
 from engine.events.facts import Evidence
-from engine.reconciliation.chain_facts import is_posted
+from engine.reconciliation.actual_facts import is_posted
 from engine.reconciliation.kinds import KINDS
 
 LINE_ROLES: Final = frozenset(kind.line_role for kind in KINDS.values())

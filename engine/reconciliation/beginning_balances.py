@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from engine.reconciliation.chain_facts import ActualFacts
+    from engine.reconciliation.actual_facts import ActualFacts
 
 _COMPANY: Final = re.compile(r"[^=\s]{1,100}")
 

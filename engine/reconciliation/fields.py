@@ -16,7 +16,8 @@ import msgspec
 from engine.chains.records import Row
 from engine.chains.references import resolve_reference
 from engine.events.facts import iso
-from engine.reconciliation.chain_facts import DocumentFacts, StagingFacts
+from engine.reconciliation.actual_facts import StagingFacts
+from engine.reconciliation.chain_facts import DocumentFacts
 from engine.reconciliation.documents import PART_NAMES, Document
 from engine.reconciliation.kinds import DocumentKind
 from engine.reconciliation.positions import Division, Verdict

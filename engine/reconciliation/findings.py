@@ -15,7 +15,8 @@ from engine.chains.records import Row
 from engine.chains.references import resolve_reference
 from engine.events.facts import Evidence, row_id_of
 from engine.mapping.values import parse_time
-from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts, is_posted
+from engine.reconciliation.actual_facts import ActualFacts, is_posted
+from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.kinds import KINDS
 from engine.reconciliation.positions import Division, Verdict, posting_evidence

@@ -14,7 +14,8 @@ import msgspec
 from engine import money
 from engine.chains.records import Row
 from engine.events.facts import row_id_of
-from engine.reconciliation.chain_facts import STATES, ActualFacts, ChainFacts
+from engine.reconciliation.actual_facts import STATES, ActualFacts
+from engine.reconciliation.chain_facts import ChainFacts
 from engine.reconciliation.document_facts import documents_of
 from engine.texts import Translate, english
 
@@ -54,7 +55,7 @@ RESOLUTIONS: Final[Mapping[str, str]] = {
 class Transaction(msgspec.Struct, frozen=True):
     """An unposted unbilled sale, with its journal and its document.
 
-    `state` is one of `engine.reconciliation.chain_facts.STATES`, `not-synced-back` if it has not reached Finance, or
+    `state` is one of `engine.reconciliation.actual_facts.STATES`, `not-synced-back` if it has not reached Finance, or
     `not-seen` if only its id is known. `amount` is in units of 1/10000 of its currency.
     """
 

@@ -10,8 +10,9 @@ import msgspec
 
 from engine import money
 from engine.events.facts import Evidence
+from engine.reconciliation.actual_facts import ActualFacts
 from engine.reconciliation.beginning_balances import NONE, BeginningBalances
-from engine.reconciliation.chain_facts import ActualFacts, DocumentFacts
+from engine.reconciliation.chain_facts import DocumentFacts
 from engine.reconciliation.documents import Amounts, Awaited, Cause, Excluded, PositionName
 
 _ACTUALS: Final = Awaited("dataverse", ("msdyn_actual",))

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 from engine import money
 from engine.chains.records import Row
 from engine.events.facts import iso
-from engine.reconciliation.chain_facts import ActualFacts, ChainFacts, DocumentFacts, StagingFacts, is_posted
+from engine.reconciliation.actual_facts import ActualFacts, StagingFacts, is_posted
+from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
 from engine.reconciliation.documents import Posting, PostingPart
 from engine.reconciliation.kinds import Kind
 from engine.reconciliation.positions import Verdict

@@ -94,7 +94,7 @@ def test_a_writer_that_dies_at_any_point_of_the_write_path_loses_and_repeats_not
     with closing(Dying(place, tmp_path / "workers.log")) as dying:
         for point in POINTS:
             for number in count():
-                place.feed(50)
+                place.feed(30)
                 place.expire_lease()
                 if not dying.at(point, number):
                     break

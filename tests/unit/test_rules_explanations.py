@@ -9,7 +9,7 @@ import pytest
 
 from engine.errorlog.about_documents import VERSION_FINDINGS
 from engine.reconciliation import account_findings, findings
-from engine.reconciliation.chain_facts import STATES
+from engine.reconciliation.actual_facts import STATES
 from engine.reconciliation.documents import Cause, Excluded, PositionName
 from engine.reconciliation.explanations import CAUSES, EXCLUDED, LABELS, POSITIONS, UNKNOWN, explain, explain_finding
 from engine.reconciliation.finding_texts import FINDINGS

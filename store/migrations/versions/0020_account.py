@@ -22,6 +22,11 @@ def upgrade() -> None:
     op.drop_index("ix_documents_category", "documents")
     op.create_index("ix_documents_category", "documents", [*_CATEGORY_KEY, *_AMOUNTS])
     op.execute("UPDATE totals SET sums = sums || ' 0 0 0 0 0'")
+    _create_postings(key)
+    _create_posting_totals(key)
+
+
+def _create_postings(key: sa.Text) -> None:
     op.create_table(
         "postings",
         sa.Column(
@@ -54,6 +59,9 @@ def upgrade() -> None:
         postgresql_where=loose,
     )
     op.create_index("ix_postings_voucher", "postings", ["company", "voucher"])
+
+
+def _create_posting_totals(key: sa.Text) -> None:
     op.create_table(
         "posting_totals",
         *(
