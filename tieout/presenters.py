@@ -12,6 +12,7 @@ from engine.chains.records import Record, Row
 from engine.errorlog.about_documents import version_finding
 from engine.events.facts import Evidence, guid, iso, microseconds, row_id_of
 from engine.mapping.compiler import COMPANY, EntityMap, Maps
+from engine.reconciliation.account import UnknownBalance
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import Moment, is_reportable
@@ -27,9 +28,11 @@ from store.queries.rows import ChainView
 
 
 def balance_json(
-    company: str, window: Window, parts: AccountParts, as_of: datetime, ledger: Mapping[str, int]
+    company: str, window: Window, parts: AccountParts, as_of: datetime, ledger: Mapping[str, int | UnknownBalance]
 ) -> dict[str, Any]:
-    """Return the JSON of `tieout balance`. `ledger` are the known ledger balances by account (units of 1/10000)."""
+    """Return the JSON of `tieout balance`. `ledger` are the ledger balances by account (units of 1/10000), or why one
+    is not known.
+    """
     names: dict[str, str] = {**{code: kind.summary_name for code, kind in KINDS.items()}, TOGETHER: "together"}
     return {
         "company": company,
@@ -50,7 +53,8 @@ def balance_json(
     }
 
 
-def _account_json(account: Account, ledger: int | None, currency: str | None) -> dict[str, Any]:
+def _account_json(account: Account, ledger: int | UnknownBalance | None, currency: str | None) -> dict[str, Any]:
+    balance = ledger if isinstance(ledger, int) else None
     return {
         "parts": [
             {
@@ -62,8 +66,9 @@ def _account_json(account: Account, ledger: int | None, currency: str | None) ->
             for name, part in account.parts.items()
         ],
         "explained": money.text(account.explained, currency),
-        "ledger": None if ledger is None else money.text(ledger, currency),
-        "unexplained": None if ledger is None else money.text(ledger - account.explained, currency),
+        "ledger": None if balance is None else money.text(balance, currency),
+        **({"ledger_unknown": ledger} if isinstance(ledger, str) else {}),
+        "unexplained": None if balance is None else money.text(balance - account.explained, currency),
     }
 
 

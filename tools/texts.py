@@ -61,6 +61,7 @@ def _engine() -> Iterator[tuple[ModuleType, Iterable[Text]]]:
     )
     for name, texts in account.PARTS.items():
         yield account, [(name, text) for text in (texts.title, texts.meaning, texts.do)]
+    yield account, account.UNKNOWN_BALANCES.items()
     yield explanations, explanations.LABELS.items()
     yield explanations, _words(*tables)
     yield explanations, [*explanations.SEEN_IN_JOURNAL.items(), *explanations.STATUS_LEFT.items()]

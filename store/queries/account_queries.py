@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from engine.calendar import Company, Window
 from engine.chains.references import Directory
 from engine.mapping.compiler import Maps
-from engine.reconciliation.account import PartName
+from engine.reconciliation.account import PartName, UnknownBalance
 from engine.reconciliation.kinds import KINDS, Kind
 from engine.reconciliation.ledger_accounts import LedgerAccounts
 from store.operational.ledger_balances import latest
@@ -83,19 +83,22 @@ class AccountQueries:
         """Return what was booked and cleared by month."""
         return account.roll_forward(self._connection, company, kind, self._ledger_parts(company))
 
-    def known_balances(self, company: Company) -> dict[str, int]:
-        """Return the ledger balances that are known, by the code of the kind, '' for both accounts together.
+    def balances(self, company: Company) -> dict[str, int | UnknownBalance]:
+        """Return the ledger balances by the code of the kind, '' for both accounts together; why, if one is not known.
 
         Where no main account is named, it is the balance that a person entered today.
         """
         codes: dict[str, str] = {**{kind.summary_name: code for code, kind in KINDS.items()}, "together": TOGETHER}
-        known: dict[str, int] = {}
+        balances: dict[str, int | UnknownBalance] = {}
         for name, balance in self.ledger_balances(company).items():
             code = codes[name]
-            if balance.amount is not None:
-                known[code] = balance.amount
-            elif balance.unknown == "no-account":
+            if balance.unknown is None:
+                assert balance.amount is not None
+                balances[code] = balance.amount
+                continue
+            balances[code] = balance.unknown
+            if balance.unknown == "no-account":
                 kept = latest(self._connection, company.code, ledger.KEPT[name])
                 if kept is not None and kept.date == self.today(company).isoformat():
-                    known[code] = kept.amount
-        return known
+                    balances[code] = kept.amount
+        return balances

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, func, or_, select, text
 
 from engine.mapping.compiler import Maps
+from engine.reconciliation.account import UnknownBalance
 from engine.reconciliation.ledger_accounts import LedgerAccount, LedgerAccounts
 from engine.reconciliation.ledger_entries import LedgerEntry
 from store.notices import waiting_rows
@@ -23,13 +24,6 @@ from store.schema import tables
 from store.schema.key_ranges import has_prefix
 
 LedgerAccountName = Literal["expense", "vendor_invoice", "together"]
-Unknown = Literal["no-account", "shared", "waiting", "not-read-yet", "behind", "not-from-start", "undated"]
-"""Why a balance is not known: no main account is named; one main account serves both kinds; entries lack what counting
-them needs; rows of the ledger are known to have changed and were not read yet; the store has not applied all that was
-read; entries are known only from `known_from` on, and no balance was entered of that day or a later one; nothing says
-whether entries without a date come after the entered balance.
-"""
-
 STORED: Final[dict[LedgerAccountName, tuple[LedgerAccount, ...]]] = {
     "expense": ("expense",),
     "vendor_invoice": ("vendor-invoice-line",),
@@ -56,7 +50,7 @@ class LedgerBalance(msgspec.Struct, frozen=True):
     """
 
     amount: int | None
-    unknown: Unknown | None
+    unknown: UnknownBalance | None
     known_from: str | None
     opening: KeptBalance | None
     entries: int
@@ -214,7 +208,7 @@ def _balance(
 ) -> LedgerBalance:
     numbers = _numbers(company, account, accounts)
     opening: KeptBalance | None = None
-    unknown: Unknown | None = None
+    unknown: UnknownBalance | None = None
     if not numbers:
         unknown = "no-account"
     elif account != "together" and accounts.is_shared(company):

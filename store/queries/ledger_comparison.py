@@ -107,6 +107,9 @@ def _of_voucher(voucher: str, items: list[tuple[str, int, Any]], shared: bool) -
         kind, amount = value
         account = "both" if shared else kind
         computed[account] = computed.get(account, 0) + (amount if stream == _BOOKED else -amount)
+    if voucher and sums and "" in computed:
+        account = _account_of(computed[""], computed, sums)
+        computed[account] = computed.get(account, 0) + computed.pop("")
     for one in sums:
         amount = computed.pop(one.account, None) if voucher else None
         if amount != one.amount:
@@ -114,6 +117,14 @@ def _of_voucher(voucher: str, items: list[tuple[str, int, Any]], shared: bool) -
     for account, amount in sorted(computed.items()):
         if amount and voucher:
             yield VoucherDifference(voucher, account, "", 0, amount)
+
+
+def _account_of(unknown: int, computed: dict[str, int], sums: list[VoucherSum]) -> str:
+    """Return the account of what lines of an unknown account cleared with a voucher: the one whose entries it explains,
+    otherwise the first that has entries.
+    """
+    explained = (one.account for one in sums if one.amount == computed.get(one.account, 0) + unknown)
+    return next(explained, sums[0].account)
 
 
 def _computed(connection: Connection, company: str, stream: int) -> Iterator[tuple[str, int, tuple[str, int]]]:

@@ -1,6 +1,7 @@
 """The ledger beside documents and postings, voucher by voucher: what nothing explains, and what differs (R87)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -35,6 +36,12 @@ BOOKED = [
 
 MANUAL = [header(4, SubledgerVoucher="GJ-7"), entry(4, "12.50")]
 
+UNKNOWN = [
+    *changes("09:00   line      L8   posted 25.00 currency=USD voucher=PJ-8"),
+    header(8, SubledgerVoucher="PJ-8"),
+]
+BESIDE: dict[str, Any] = {"GeneralJournalEntry": "5637200008", "MainAccount": "5637200002"}
+
 LEDGERS: dict[str, tuple[Sequence[Change], list[tuple[str, str, str | None]], str]] = {
     "every voucher is explained": (BOOKED, [], "140.00"),
     "a manual journal is another entry": ([*BOOKED, *MANUAL], [("GJ-7", "12.50", None)], "152.50"),
@@ -57,6 +64,22 @@ LEDGERS: dict[str, tuple[Sequence[Change], list[tuple[str, str, str | None]], st
         [*BOOKED, header(5, SubledgerVoucher=None), entry(5, "3.00")],
         [("", "3.00", None)],
         "143.00",
+    ),
+    # No event says whose account the line cleared; the voucher does.
+    "a posting whose account is unknown is explained by the entry of its voucher": (
+        [*BOOKED, *UNKNOWN, entry(8, "-25.00")],
+        [],
+        "115.00",
+    ),
+    "a posting whose account is unknown differs from an entry of another amount": (
+        [*BOOKED, *UNKNOWN, entry(8, "-24.00")],
+        [("PJ-8", "-24.00", "-25.00")],
+        "115.00",
+    ),
+    "a posting whose account is unknown is explained by that of two accounts whose entry it explains": (
+        [*BOOKED, *UNKNOWN, entry(8, "7.00"), entry(18, "-25.00", **BESIDE)],
+        [("PJ-8", "7.00", None)],
+        "122.00",
     ),
     "a year-end close repeats balances and is no entry": (
         [*BOOKED, header(6, SubledgerVoucher="YE-1", FiscalCalendarPeriod=id_of("M3")), entry(6, "-140.00")],

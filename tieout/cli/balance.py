@@ -9,7 +9,7 @@ from tieout.cli.common import CompanyOption, FromOption, JsonOption, ToOption, e
 from tieout.cli.output import emit
 
 if TYPE_CHECKING:
-    from engine.reconciliation.account import PartName
+    from engine.reconciliation.account import PartName, UnknownBalance
     from store.operational.ledger_balances import BalanceAccount, KeptBalance
     from tieout.settings import Settings
 
@@ -80,9 +80,9 @@ def balance(
             _show_part(rows, as_json=as_json)
             return
         parts = snapshot.account_parts(selected, window)
-        typed: dict[str, int] = {} if ledger is None else {kind or "": ledger}
+        typed: dict[str, int | UnknownBalance] = {} if ledger is None else {kind or "": ledger}
         today = snapshot.today(selected).isoformat()
-        shown = balance_json(selected.code, window, parts, snapshot.now, typed or snapshot.known_balances(selected))
+        shown = balance_json(selected.code, window, parts, snapshot.now, typed or snapshot.balances(selected))
     if keep and ledger is not None:
         _keep(settings, _kept(selected.code, account, today, ledger, parts.currency))
     _show(shown, as_json=as_json)

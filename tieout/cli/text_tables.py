@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import money
-from engine.reconciliation.account import PARTS
+from engine.reconciliation.account import PARTS, UNKNOWN_BALANCES
 from engine.reconciliation.explanations import LABELS, STATUS_LEFT
 from engine.reconciliation.fields import FIELD, DocumentField, title_of
 from engine.reconciliation.kinds import ACCOUNTING_PARTS, KINDS, TILES, DocumentKind
@@ -104,6 +104,10 @@ def show_balance(screen: Console, shown: dict[str, Any]) -> None:
             count = grouped(str(of_part[-1]["count"]))
             table.add_row(texts.title, *(grouped(part["amount"]) for part in of_part), count)
     screen.print(table)
+    for reason, text in UNKNOWN_BALANCES.items():
+        unknown = [title for name, title in names.items() if shown["accounts"][name].get("ledger_unknown") == reason]
+        if unknown:
+            screen.print(f"Ledger balance not known: {', '.join(unknown)}. {text}")
     for one in shown["ledger_differs"][:DIFFERENCES_SHOWN]:
         screen.print(
             f"Voucher {plain(one['voucher'])}: the ledger has {grouped(one['ledger'])}, explained are "

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from engine import money
 from engine.errors import QueryError
-from engine.reconciliation.account import BESIDE, PARTS, PartName
+from engine.reconciliation.account import BESIDE, PARTS, UNKNOWN_BALANCES, PartName, UnknownBalance
 from engine.reconciliation.kinds import KINDS, Kind
 from store.projection.tile_totals import View
 from store.queries.account import TOGETHER, AccountParts, ExcludedTotal, Part, PeriodMovement
@@ -50,7 +50,7 @@ def balance(request: Request) -> Response:
             ages = snapshot.ageing(frame.company, frame.window)
             context |= {
                 "kind_names": kind_names(frame),
-                **_accounts(frame, parts, _typed(query, account) or snapshot.known_balances(frame.company)),
+                **_accounts(frame, parts, _typed(query, account) or snapshot.balances(frame.company)),
                 "account": account,
                 "excluded": [_excluded(frame, parts, one) for one in parts.excluded],
                 "ages": [(charts.age_name(age, frame.texts), _age_address(frame, age), age) for age in ages],
@@ -89,21 +89,30 @@ class _PartRow(msgspec.Struct, frozen=True):
         return not any(part.count or part.amount for _, part in self.accounts.values())
 
 
-def _accounts(frame: Frame, parts: AccountParts, ledgers: Mapping[str, int]) -> dict[str, Any]:
-    """Return the context of the table of parts. `ledgers` are the known ledger balances by account."""
+def _accounts(frame: Frame, parts: AccountParts, ledgers: Mapping[str, int | UnknownBalance]) -> dict[str, Any]:
+    """Return the context of the table of parts. `ledgers` are the ledger balances by account, or why one is
+    not known.
+    """
     rows = {name: _part_row(frame, parts, name) for name in PARTS}
     beside = rows.pop(BESIDE)
     explained = {name: account.explained for name, account in parts.accounts.items()}
     together = parts.accounts[TOGETHER]
+    known = {name: balance for name, balance in ledgers.items() if isinstance(balance, int)}
+    titles = account_part.account_names(frame)
     return {
-        "account_names": account_part.account_names(frame),
+        "account_names": titles,
         "parts": [row for row in rows.values() if not row.is_empty],
         "empty_parts": [row for row in rows.values() if row.is_empty],
         "beside": beside,
         "explained": explained,
         "without_amount": sum(part.unknown for name, part in together.parts.items() if name != BESIDE),
-        "ledgers": ledgers,
-        "unexplained": {name: balance - explained[name] for name, balance in ledgers.items()},
+        "ledgers": known,
+        "unknown_balances": {
+            frame.texts.of_code(reason, text): names
+            for reason, text in UNKNOWN_BALANCES.items()
+            if (names := [titles[name] for name in ledgers if ledgers[name] == reason])
+        },
+        "unexplained": {name: balance - explained[name] for name, balance in known.items()},
         "differing": parts.ledger.differing[:LISTED] if parts.ledger is not None else [],
         "differing_vouchers": parts.ledger.differing_vouchers if parts.ledger is not None else 0,
         "in_no_account": explained[TOGETHER] - sum(explained[kind] for kind in KINDS),
@@ -189,7 +198,7 @@ def _ledger_address(request: Request) -> str:
     return request.url.path + (f"?{query}" if query else "")
 
 
-def _typed(query: Mapping[str, str], account: str) -> dict[str, int]:
+def _typed(query: Mapping[str, str], account: str) -> dict[str, int | UnknownBalance]:
     """Return the ledger balance that a person entered, by account: the one in the address, if any."""
     text = query.get("ledger")
     if not text:

@@ -1,0 +1,126 @@
+"""A month end, as an accountant makes it: the balance of the ledger is explained to 0.00, and each part is opened."""
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from playwright.sync_api import Page, expect
+
+from store.operational.ledger_balances import KeptBalance, keep
+from store.schema.database import connect
+from tests.browser.reading import settled
+from tests.browser.test_behind_the_sums import cells, digits, explained
+from tests.support.month_end import EXPENSE_ACCOUNT, INVOICE_ACCOUNT, month_end
+from tests.support.workspace import Served, need_a_browser, project, served, settings_in
+
+pytestmark = pytest.mark.requirement("R37", "R87")
+
+DECEMBER = "from=2024-12-01&to=2024-12-31"
+
+
+@pytest.fixture(scope="module")
+def ardo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The workspace of the company; somebody has kept the balances of November, which were 0."""
+    need_a_browser()
+    settings = msgspec.structs.replace(
+        settings_in(tmp_path_factory.mktemp("month-end"), date(2025, 1, 8)),
+        companies=("ARDO",),
+        expense_account=(EXPENSE_ACCOUNT,),
+        procurement_account=(INVOICE_ACCOUNT,),
+    )
+    project(settings, month_end())
+    engine = connect(settings.store, write=True)
+    for account in ("expense", "vendor_invoice", "both"):
+        keep(engine, KeptBalance("ARDO", account, "2024-11-30", 1, 0, "USD", "mira"))
+    engine.dispose()
+    with served(settings) as found:
+        yield found
+
+
+def rows(page: Page) -> list[dict[str, str]]:
+    """The rows of the part that is open."""
+    table = settled(page).locator("#account-part table")
+    titles = [text.strip() for text in table.locator("thead th").all_inner_texts()]
+    return [
+        dict(zip(titles, map(str.strip, row.locator("> *").all_inner_texts()), strict=True))
+        for row in table.locator("tbody tr").all()
+    ]
+
+
+def test_the_balance_of_the_ledger_is_explained_to_the_last_cent(page: Page, ardo: Served) -> None:
+    page.goto(f"{ardo.address}/ARDO/balance?{DECEMBER}")
+    assert explained(page, "Ledger balance") == ["", "55.59", "500.00", "555.59"]
+    assert explained(page, "Explained balance") == ["", "55.59", "500.00", "555.59"]
+    assert explained(page, "Unexplained difference") == ["", "0.00", "0.00", "0.00"]
+    expect(page.locator(".explained")).to_contain_text("fully reconciled")
+    # One voucher has two documents, and no voucher differs from the ledger.
+    expect(page.get_by_role("heading", name="Vouchers that differ")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("part", "account", "found"),
+    [
+        ("Missing actuals", "Expense", [("ARDO/EX-3", "120.00")]),
+        ("Missing journal lines", "Vendor invoices", [("ARDO/VI-1", "500.00")]),
+        ("Exchange and posting differences", "Expense", [("ARDO/EX-4", "\u22121.75")]),
+        ("Postings without a document", "Expense", [("JV-9", "\u221275.00")]),
+        ("Other ledger entries", "Expense", [("GNJ-7", "12.34")]),
+    ],
+)
+def test_each_part_opens_to_what_is_in_it(
+    page: Page, ardo: Served, part: str, account: str, found: list[tuple[str, str]]
+) -> None:
+    page.goto(f"{ardo.address}/ARDO/balance?{DECEMBER}")
+    (_, amount), *_ = found
+    page.get_by_role("link", name=f"{part}, {account}: {amount}", exact=True).click()
+    page.wait_for_url(f"**?{DECEMBER}**")
+    shown = rows(page)
+    assert [row["Amount USD"] for row in shown] == [amount for _, amount in found]
+    assert all(name in row.values() for row, (name, _) in zip(shown, found, strict=True)), shown
+
+
+def test_the_parts_that_are_opened_are_all_that_is_not_zero(page: Page, ardo: Served) -> None:
+    page.goto(f"{ardo.address}/ARDO/balance?{DECEMBER}")
+    titles = page.locator(".explained tbody tr th > a").all_inner_texts()
+    sums = {title: explained(page, title)[3] for title in titles}
+    assert {title for title, amount in sums.items() if amount != "0.00"} == {
+        "Missing actuals",
+        "Missing journal lines",
+        "Exchange and posting differences",
+        "Postings without a document",
+        "Other ledger entries",
+    }
+    assert sum(Decimal(digits(amount)) for amount in sums.values()) == Decimal("555.59")
+
+
+@pytest.mark.parametrize(
+    ("account", "months"),
+    [
+        (
+            "expense",
+            [
+                ["November 2024", "0.00", "100.00", "100.00", "0.00", "0.00"],
+                ["December 2024", "0.00", "558.35", "515.10", "12.34", "55.59"],
+                ["January 2025", "55.59", "60.00", "60.00", "0.00", "55.59"],
+            ],
+        ),
+        (
+            "vendor-invoice-line",
+            [
+                ["November 2024", "0.00", "300.00", "300.00", "0.00", "0.00"],
+                ["December 2024", "0.00", "500.00", "0.00", "0.00", "500.00"],
+            ],
+        ),
+    ],
+)
+def test_the_roll_forward_passes_the_year_end_close_unchanged(
+    page: Page, ardo: Served, account: str, months: list[list[str]]
+) -> None:
+    page.goto(f"{ardo.address}/ARDO/balance?{DECEMBER}&account={account}")
+    table = settled(page).locator("#roll-forward table")
+    titles: list[Any] = ["Period", "Opening", "Booked", "Cleared", "Other entries", "Closing"]
+    found = zip(*(cells(table, title) for title in titles), strict=True)
+    assert [list(row) for row in found if any(digits(text) != "0.00" for text in row[1:])] == months
