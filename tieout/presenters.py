@@ -12,7 +12,6 @@ from engine.chains.records import Record, Row
 from engine.errorlog.about_documents import version_finding
 from engine.events.facts import Evidence, guid, iso, microseconds, row_id_of
 from engine.mapping.compiler import COMPANY, EntityMap, Maps
-from engine.reconciliation.account import UnknownBalance
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import Moment, is_reportable
@@ -22,17 +21,17 @@ from engine.sync.refusals import REFUSALS, applies
 from engine.texts import Translate, english
 from store.operational.attempts import Attempt
 from store.queries.account import TOGETHER, Account, AccountParts, PartRow
+from store.queries.account_queries import ComparedBalance
 from store.queries.findings import LooseFinding
+from store.queries.ledger import LedgerBalance
 from store.queries.ledger_comparison import VoucherDifference
 from store.queries.rows import ChainView
 
 
 def balance_json(
-    company: str, window: Window, parts: AccountParts, as_of: datetime, ledger: Mapping[str, int | UnknownBalance]
+    company: str, window: Window, parts: AccountParts, as_of: datetime, ledger: Mapping[str, LedgerBalance]
 ) -> dict[str, Any]:
-    """Return the JSON of `tieout balance`. `ledger` are the ledger balances by account (units of 1/10000), or why one
-    is not known.
-    """
+    """Return the JSON of `tieout balance`. `ledger` are the ledger balances by account."""
     names: dict[str, str] = {**{code: kind.summary_name for code, kind in KINDS.items()}, TOGETHER: "together"}
     return {
         "company": company,
@@ -53,9 +52,9 @@ def balance_json(
     }
 
 
-def _account_json(account: Account, ledger: int | UnknownBalance | None, currency: str | None) -> dict[str, Any]:
-    balance = ledger if isinstance(ledger, int) else None
-    return {
+def _account_json(account: Account, ledger: LedgerBalance | None, currency: str | None) -> dict[str, Any]:
+    balance = ledger.amount if ledger is not None else None
+    shown: dict[str, Any] = {
         "parts": [
             {
                 "part": name,
@@ -67,8 +66,24 @@ def _account_json(account: Account, ledger: int | UnknownBalance | None, currenc
         ],
         "explained": money.text(account.explained, currency),
         "ledger": None if balance is None else money.text(balance, currency),
-        **({"ledger_unknown": ledger} if isinstance(ledger, str) else {}),
         "unexplained": None if balance is None else money.text(balance - account.explained, currency),
+    }
+    if ledger is not None and ledger.unknown is not None:
+        shown |= {"ledger_unknown": ledger.unknown, "ledger_known_from": ledger.known_from}
+    return shown
+
+
+def compared_balance_json(one: ComparedBalance) -> dict[str, Any]:
+    """Return a balance that a person entered, compared with what is explained at the end of its day, as JSON."""
+    balance = one.balance
+    return {
+        "account": balance.account,
+        "date": balance.date,
+        "ledger": money.text(balance.amount, balance.currency),
+        "explained": money.text(one.explained, balance.currency),
+        "unexplained": money.text(one.unexplained, balance.currency),
+        "who": balance.who or None,
+        "at": iso(balance.at) if balance.at else None,
     }
 
 

@@ -79,6 +79,7 @@ LABELS: Final[dict[str, str]] = {
     "date-differs": "Accounting period differs",
     "date-shifted": "Date shifted",
     "no-accounting-date": "No accounting date",
+    "ledger-differs": "Ledger differs",
     "rate-differs": "Exchange rate differs",
     "duplicate-record": "Duplicate record",
     "duplicate-actual": "Duplicate actual",

@@ -45,6 +45,11 @@ FINDINGS: Final[dict[str, Words]] = {
         "Neither the actual nor its rows in Finance have an accounting date, so its period is unknown.",
         "Look up the date of its posting in Finance, and find out why the accounting date is not sent.",
     ),
+    "ledger-differs": Words(
+        "The documents and posted lines of voucher {voucher} come to {computed_amount} {currency} on the account.",
+        "In the ledger its entries come to {ledger_amount} {currency}.",
+        "Open the voucher in Finance, find the entry that differs, and correct what is wrong by a journal.",
+    ),
     "rate-differs": Words(
         "The document rate is {document_rate}.",
         "Here the rate is {other_rate}.",

@@ -220,14 +220,32 @@ def excluded_rows(
 def booked_rows(
     connection: Connection, company: Company, month: str, kind: Kind | None = None, after: str | None = None
 ) -> Iterator[PartRow]:
-    """Yield the documents whose booked amounts are those of a month (`YYYY-MM`; '' for no date) of the roll-forward."""
-    selection = _Selection(
-        _TABLE.booked,
-        and_(_IS_SUMMED, _TABLE.booked != 0),
-        lambda views, _, sums: sums.documents if views & SUMMED else 0,
-        func.substr(tables.totals.c.date, 1, 7) == month,
+    """Yield the documents whose booked amounts are those of a month (`YYYY-MM`; '' for no date) of the roll-forward, by
+    key.
+    """
+    entries = tables.ledger_entries.c
+    of_ledger = (entries.company == company.code, entries.lacks == "", entries.date != "", entries.voucher != "")
+    posted = select(entries.voucher, func.min(entries.date).label("day")).where(*of_ledger)
+    day = posted.group_by(entries.voucher).subquery()
+    own = func.coalesce(_TABLE.date, "")
+    # What can be of the month, found by indexes; the day of the voucher decides.
+    in_month = select(entries.voucher).where(*of_ledger, func.substr(entries.date, 1, 7) == month)
+    candidates = or_(func.substr(own, 1, 7) == month, _TABLE.voucher.in_(in_month))
+    query = (
+        select(*_NAMED, _TABLE.kind, func.coalesce(day.c.day, own).label("day"), _TABLE.booked.label("amount"))
+        .select_from(tables.documents.outerjoin(day, day.c.voucher == _TABLE.voucher))
+        .where(_TABLE.company == company.code, _IS_SUMMED, _TABLE.booked != 0, candidates)
+        .where(func.substr(func.coalesce(day.c.day, own), 1, 7) == month)
+        .where(func.coalesce(_TABLE.accounting_currency, "") == (accounting_currency(connection, company) or ""))
+        .where(_TABLE.kind.in_(list(KINDS) if kind is None else [kind]))
     )
-    yield from _documents(connection, company, "booked", selection, kind, after)
+    if after is not None:
+        query = query.where(_TABLE.key > after)
+    for row in connection.execute(query.order_by(_TABLE.key).execution_options(yield_per=1_000)):
+        yield PartRow(
+            *("booked", company.code, row.kind, row.document, row.document, row.day or None, row.voucher, row.project),
+            *(row.amount, row.accounting_currency, row.key),
+        )
 
 
 def cleared_rows(
@@ -287,6 +305,7 @@ def _placed(after: str) -> tuple[str, str]:
 
 
 _TABLE: Final = tables.documents.c
+_NAMED: Final = (_TABLE.key, _TABLE.document, _TABLE.voucher, _TABLE.project, _TABLE.accounting_currency)
 _REST: Final = _TABLE.booked - _TABLE.cleared
 _IS_SUMMED: Final = _TABLE.views.op("&")(SUMMED) != 0
 _IS_COMPUTABLE: Final = _TABLE.views.op("&")(NOT_COMPUTABLE) == 0
@@ -358,7 +377,6 @@ def _documents(
     """
     first_day, first_kind, first_key = _place(after)
     kinds = list(KINDS) if kind is None else [kind]
-    columns = (_TABLE.key, _TABLE.document, _TABLE.voucher, _TABLE.project, _TABLE.accounting_currency)
     conditions = [_TABLE.company == company.code, selection.condition]
     if not part.startswith("excluded-") and part != BESIDE:
         currency = accounting_currency(connection, company) or ""
@@ -366,7 +384,7 @@ def _documents(
     for day, of_kind in _days(connection, company.code, selection, kinds):
         if (day, of_kind) < (first_day, first_kind):
             continue
-        query = select(*columns, selection.amount.label("amount")).where(
+        query = select(*_NAMED, selection.amount.label("amount")).where(
             *conditions, _TABLE.kind == of_kind, _TABLE.date == day
         )
         if (day, of_kind) == (first_day, first_kind):
@@ -397,54 +415,3 @@ def _days(connection: Connection, company: str, selection: _Selection, kinds: Se
 
 
 _SIDE_OF: Final[Mapping[str, str]] = {part: side for side, part in _SIDES.items()}
-
-
-# --- roll-forward -----------------------------------------------------------------------------------------------------
-
-
-class PeriodMovement(msgspec.Struct):
-    """What was booked and cleared in a period, in units of the accounting currency; `start` is '' for what has no
-    date.
-    """
-
-    start: str
-    opening: int = 0
-    booked: int = 0
-    cleared: int = 0
-    other: int = 0
-
-    @property
-    def closing(self) -> int:
-        """The balance at the end of the period."""
-        return self.opening + self.booked - self.cleared + self.other
-
-
-def roll_forward(
-    connection: Connection, company: Company, kind: Kind | None = None, ledger: LedgerParts | None = None
-) -> list[PeriodMovement]:
-    """Return the movements of an account by month, the earliest first, then what has no date. The last closing is the
-    explained balance. `ledger` are the entries of the ledger that nothing explains.
-    """
-    currency = accounting_currency(connection, company) or ""
-    movements: dict[str, PeriodMovement] = {}
-    table, posted = tables.totals.c, tables.posting_totals.c
-    of_kind = [table.kind == kind] if kind is not None else []
-    month = func.substr(table.date, 1, 7)
-    in_sum = and_(
-        table.company == company.code, table.views.op("&")(SUMMED) != 0, table.accounting_currency == currency
-    )
-    for (start,), sums in materialised_totals(connection, [month], in_sum, *of_kind).items():
-        movements.setdefault(start, PeriodMovement(start)).booked += sums.booked
-    of_kind = [posted.kind == kind] if kind is not None else []
-    query = select(func.substr(posted.day, 1, 7), posted.amount).where(posted.company == company.code, *of_kind)
-    for start, amount in connection.execute(query.where(posted.currency.in_([currency, ""]))):
-        movements.setdefault(start, PeriodMovement(start)).cleared += int(amount)
-    for (account, start), amount in (ledger.by_month if ledger is not None else {}).items():
-        if kind in (None, account):
-            movements.setdefault(start, PeriodMovement(start)).other += amount
-    ordered = sorted(movements.values(), key=lambda movement: (not movement.start, movement.start))
-    opening = 0
-    for movement in ordered:
-        movement.opening = opening
-        opening = movement.closing
-    return ordered

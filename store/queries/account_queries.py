@@ -1,21 +1,44 @@
 """The questions to a snapshot about the integration accounts and the ledger."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
+from typing import Final, cast
 
+import msgspec
 from sqlalchemy import Connection
 
 from engine.calendar import Company, Window
 from engine.chains.references import Directory
 from engine.mapping.compiler import Maps
-from engine.reconciliation.account import PartName, UnknownBalance
+from engine.reconciliation.account import PartName
 from engine.reconciliation.kinds import KINDS, Kind
 from engine.reconciliation.ledger_accounts import LedgerAccounts
-from store.operational.ledger_balances import latest
-from store.queries import account, ledger
-from store.queries.account import TOGETHER, AccountParts, PartRow, PeriodMovement
+from store.operational.ledger_balances import BalanceAccount, KeptBalance, history, latest
+from store.queries import account, ledger, roll_forward
+from store.queries.account import TOGETHER, AccountParts, PartRow
+from store.queries.findings import LooseFinding, ledger_findings
 from store.queries.ledger import LedgerAccountName, LedgerBalance
 from store.queries.ledger_comparison import LedgerParts, ledger_parts
+from store.queries.roll_forward import PeriodMovement
+
+CODES: Final[dict[BalanceAccount, str]] = {
+    "expense": "expense",
+    "vendor_invoice": "vendor-invoice-line",
+    "both": TOGETHER,
+}
+"""The name of an account among the parts, by that of a kept balance."""
+
+
+class ComparedBalance(msgspec.Struct, frozen=True):
+    """A balance of the ledger that a person entered, and what is explained of it at the end of its day."""
+
+    balance: KeptBalance
+    explained: int
+
+    @property
+    def unexplained(self) -> int:
+        """What the ledger had beyond what is explained."""
+        return self.balance.amount - self.explained
 
 
 class AccountQueries:
@@ -44,6 +67,12 @@ class AccountQueries:
         if company.code not in self._ledgers:
             self._ledgers[company.code] = ledger_parts(self._connection, company.code)
         return self._ledgers[company.code]
+
+    def ledger_findings(self, company: Company) -> Iterator[LooseFinding]:
+        """Yield the vouchers that differ from the ledger as findings, those that are listed."""
+        parts = self._ledger_parts(company)
+        differing = parts.differing if parts is not None else []
+        return ledger_findings(self._connection, company.code, company.currency, differing)
 
     def ledger_balances(self, company: Company) -> dict[LedgerAccountName, LedgerBalance]:
         """Return the balance of each account in the ledger, as far as it is known."""
@@ -81,24 +110,39 @@ class AccountQueries:
 
     def roll_forward(self, company: Company, kind: Kind | None = None) -> list[PeriodMovement]:
         """Return what was booked and cleared by month."""
-        return account.roll_forward(self._connection, company, kind, self._ledger_parts(company))
+        return roll_forward.roll_forward(self._connection, company, kind, self._ledger_parts(company))
 
-    def balances(self, company: Company) -> dict[str, int | UnknownBalance]:
-        """Return the ledger balances by the code of the kind, '' for both accounts together; why, if one is not known.
+    def compared(self, company: Company, balances: Sequence[KeptBalance]) -> list[ComparedBalance]:
+        """Compare balances with what is explained at the end of their days; of today, with all that is explained."""
+        today, ledger_parts = self.today(company).isoformat(), self._ledger_parts(company)
+        explained: dict[tuple[str, str], int] = {}
+        for name in {balance.account for balance in balances}:
+            code = CODES[name]
+            days = {balance.date for balance in balances if balance.account == name}
+            past = {day for day in days if day < today}
+            closings = roll_forward.closings(
+                self._connection, company, past, cast("Kind | None", code or None), ledger_parts
+            )
+            now = self.account_parts(company).accounts[code].explained if days - past else 0
+            explained |= {(name, day): closings.get(day, now) for day in days}
+        return [ComparedBalance(balance, explained[balance.account, balance.date]) for balance in balances]
+
+    def kept_balances(self, company: Company) -> list[ComparedBalance]:
+        """Return the balances that people entered, the one entered last first, each compared."""
+        return self.compared(company, history(self._connection, company.code))
+
+    def balances(self, company: Company) -> dict[str, LedgerBalance]:
+        """Return the ledger balances by the code of the kind, '' for both accounts together.
 
         Where no main account is named, it is the balance that a person entered today.
         """
         codes: dict[str, str] = {**{kind.summary_name: code for code, kind in KINDS.items()}, "together": TOGETHER}
-        balances: dict[str, int | UnknownBalance] = {}
+        balances: dict[str, LedgerBalance] = {}
         for name, balance in self.ledger_balances(company).items():
-            code = codes[name]
-            if balance.unknown is None:
-                assert balance.amount is not None
-                balances[code] = balance.amount
-                continue
-            balances[code] = balance.unknown
-            if balance.unknown == "no-account":
-                kept = latest(self._connection, company.code, ledger.KEPT[name])
-                if kept is not None and kept.date == self.today(company).isoformat():
-                    balances[code] = kept.amount
+            kept = (
+                latest(self._connection, company.code, ledger.KEPT[name]) if balance.unknown == "no-account" else None
+            )
+            if kept is not None and kept.date == self.today(company).isoformat():
+                balance = msgspec.structs.replace(balance, amount=kept.amount, unknown=None)
+            balances[codes[name]] = balance
         return balances

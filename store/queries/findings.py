@@ -1,17 +1,20 @@
-"""Findings that belong to no document: of chains without one, and of referenced rows."""
+"""Findings that belong to no document: of chains without one, of referenced rows, and of vouchers of the ledger."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select, text
 
+from engine import money
 from engine.chains import links
+from engine.chains.records import Record
 from engine.mapping.compiler import Maps
 from engine.reconciliation.documents import Finding
 from engine.reconciliation.grace import Moment, is_reportable
 from store.projection.projection_cache import ProjectionCache
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
+from store.queries.ledger_comparison import VoucherDifference
 from store.schema import tables
 from store.schema.bulk_sql import chunks
 
@@ -34,6 +37,57 @@ class Invoice(NamedTuple):
     company: str | None
     number: str | None
     voucher: str | None
+
+
+LEDGER_DIFFERS: Final = "ledger-differs"
+
+
+def ledger_findings(
+    connection: Connection, company: str, currency: str | None, differing: Iterable[VoucherDifference]
+) -> Iterator[LooseFinding]:
+    """Yield a finding for each voucher of a company that differs from the ledger, with the newest event of one of its
+    rows.
+    """
+    rows = ReadYourWrites(connection, UncommittedWrites())
+    for some in chunks(differing, _CHUNK):
+        keys = {one: _row_of(connection, company, one.voucher) for one in some}
+        records = dict(rows.records({key for key in keys.values() if key is not None}))
+        for one, key in keys.items():
+            record = records.get(key or "")
+            if record is not None:
+                yield LooseFinding(_differs(one, record, currency), record.entity, company)
+
+
+def _differs(one: VoucherDifference, record: Record, currency: str | None) -> Finding:
+    parameters = {
+        "voucher": one.voucher,
+        "account": one.account,
+        "computed_amount": money.text(one.computed or 0, currency),
+        "ledger_amount": money.text(one.ledger, currency),
+        "difference": money.text(one.difference, currency),
+        "currency": currency or "",
+    }
+    evidence = record.latest_upsert or record.deleted
+    assert evidence is not None, record.key
+    return Finding(LEDGER_DIFFERS, record.key, None, parameters, evidence)
+
+
+def _row_of(connection: Connection, company: str, voucher: str) -> str | None:
+    """Return the key of a row of a voucher: the first entry of the ledger, otherwise a posting or a document."""
+    for table in (tables.ledger_entries, tables.postings, tables.documents):
+        of_voucher = (table.c.company == company, table.c.voucher == voucher)
+        key: str | None = connection.scalar(select(table.c.key).where(*of_voucher).order_by(table.c.key).limit(1))
+        if key is not None:
+            return key
+    return None
+
+
+def numbers(connection: Connection) -> dict[str, int]:
+    """Return the number of findings without a document in the store, by code."""
+    table = tables.findings.c
+    # Literal, as in the partial index, so that the planner recognises it.
+    query = select(table.code, func.count()).where(text("document IS NULL")).group_by(table.code)
+    return dict(connection.execute(query).tuples().all())
 
 
 def invoices_with(connection: Connection, code: str) -> set[Invoice]:

@@ -83,6 +83,11 @@ class WaitingEntries(msgspec.Struct, frozen=True):
     entries: int
 
 
+def entered(amount: int) -> LedgerBalance:
+    """Return the balance of an account that a person entered for today."""
+    return LedgerBalance(amount, None, None, None, 0, 0)
+
+
 def named_accounts(connection: Connection, maps: Maps, accounts: LedgerAccounts) -> LedgerAccounts:
     """Return the accounts of the settings, completed by those of Finance's posting set-up as the store knows it."""
     cache = ProjectionCache(0, 0)

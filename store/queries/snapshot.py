@@ -50,7 +50,7 @@ from store.queries import balance, grid_totals, grids, unmatched
 from store.queries.account_queries import AccountQueries
 from store.queries.balance import AgeBucket, CauseTotal, TrendDay, UnreconciledPart
 from store.queries.common import TotalsByView, decode_chain, document_of, totals_within
-from store.queries.findings import LooseFinding, loose_findings
+from store.queries.findings import LEDGER_DIFFERS, LooseFinding, loose_findings
 from store.queries.fingerprints import InputFingerprint, input_fingerprints
 from store.queries.grid_query import GridQuery
 from store.queries.grid_totals import Group, GroupBy, TotalsByCurrency
@@ -263,9 +263,14 @@ class Snapshot(AccountQueries):
             yield from page.rows
 
     def loose_findings(self, company: Company | None = None, code: str | None = None) -> Iterator[LooseFinding]:
-        """Yield the findings without a document, by code and subject; of a company, and of rows without a company."""
+        """Yield the findings without a document, by code and subject; of a company, and of rows without a company. The
+        vouchers that differ from the ledger come last.
+        """
         code_of_company = None if company is None else company.code
-        return loose_findings(self._connection, self._maps, self._resident, self.moment, code_of_company, code)
+        yield from loose_findings(self._connection, self._maps, self._resident, self.moment, code_of_company, code)
+        if code in (None, LEDGER_DIFFERS):
+            for one in [company] if company is not None else [self.company(known) for known in self.companies()]:
+                yield from self.ledger_findings(one)
 
     # --- state of the store --------------------------------------------------------------------------------------
 

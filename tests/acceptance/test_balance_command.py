@@ -73,7 +73,8 @@ def test_people_see_a_table_with_what_is_explained(demonstrated: Tieout) -> None
     [
         (("--ledger", "ten"), "'ten' is not an amount"),
         (("--part", "rest"), "'rest' is no part of the account. The parts are missing-actual"),
-        (("--keep",), "--keep needs the balance to keep"),
+        (("--keep",), "--keep needs a balance: add --ledger AMOUNT"),
+        (("--on", "2024-12-31"), "--on needs a balance: add --ledger AMOUNT"),
         (("--account", "all"), "'all' is not one of"),
     ],
 )

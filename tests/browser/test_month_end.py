@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,11 +13,13 @@ from playwright.sync_api import Page, expect
 from store.operational.ledger_balances import KeptBalance, keep
 from store.schema.database import connect
 from tests.browser.reading import settled
-from tests.browser.test_behind_the_sums import cells, digits, explained
+from tests.browser.test_behind_the_sums import cells, digits, explained, read
 from tests.support.month_end import EXPENSE_ACCOUNT, INVOICE_ACCOUNT, month_end
 from tests.support.workspace import Served, need_a_browser, project, served, settings_in
+from tieout.settings import Settings
+from tieout.sync.command_topic import current_user
 
-pytestmark = pytest.mark.requirement("R37", "R87")
+pytestmark = pytest.mark.requirement("R18", "R37", "R87")
 
 DECEMBER = "from=2024-12-01&to=2024-12-31"
 
@@ -25,12 +28,7 @@ DECEMBER = "from=2024-12-01&to=2024-12-31"
 def ardo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The workspace of the company; somebody has kept the balances of November, which were 0."""
     need_a_browser()
-    settings = msgspec.structs.replace(
-        settings_in(tmp_path_factory.mktemp("month-end"), date(2025, 1, 8)),
-        companies=("ARDO",),
-        expense_account=(EXPENSE_ACCOUNT,),
-        procurement_account=(INVOICE_ACCOUNT,),
-    )
+    settings = in_books(tmp_path_factory.mktemp("month-end"))
     project(settings, month_end())
     engine = connect(settings.store, write=True)
     for account in ("expense", "vendor_invoice", "both"):
@@ -38,6 +36,16 @@ def ardo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     engine.dispose()
     with served(settings) as found:
         yield found
+
+
+def in_books(folder: Path) -> Settings:
+    """The settings of the company, with a log and a store of their own."""
+    return msgspec.structs.replace(
+        settings_in(folder, date(2025, 1, 8)),
+        companies=("ARDO",),
+        expense_account=(EXPENSE_ACCOUNT,),
+        procurement_account=(INVOICE_ACCOUNT,),
+    )
 
 
 def rows(page: Page) -> list[dict[str, str]]:
@@ -124,3 +132,53 @@ def test_the_roll_forward_passes_the_year_end_close_unchanged(
     titles: list[Any] = ["Period", "Opening", "Booked", "Cleared", "Other entries", "Closing"]
     found = zip(*(cells(table, title) for title in titles), strict=True)
     assert [list(row) for row in found if any(digits(text) != "0.00" for text in row[1:])] == months
+
+
+def test_a_balance_of_an_earlier_day_is_compared_with_what_is_explained_at_its_end(page: Page, ardo: Served) -> None:
+    page.goto(f"{ardo.address}/ARDO/balance?{DECEMBER}")
+    page.get_by_label("Ledger balance").fill("55.00")
+    page.get_by_label("Account", exact=True).select_option("Expense")
+    page.get_by_label("at the end of").fill("2024-12-31")
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_url("**on=2024-12-31")
+    first = settled(page).locator("#kept tbody tr").first
+    shown = [text.strip() for text in first.locator("> *").all_inner_texts()]
+    assert shown == ["12/31/2024", "Expense", "55.00", "55.59", "\u22120.59", "not kept", ""]
+    # The balance of now is that of the ledger, as before.
+    assert explained(page, "Ledger balance") == ["", "55.59", "500.00", "555.59"]
+
+
+def test_a_balance_is_kept_with_who_entered_it_and_stays(page: Page, ardo: Served) -> None:
+    page.goto(f"{ardo.address}/ARDO/balance?{DECEMBER}&ledger=500.00&account=vendor-invoice-line&on=2024-12-31")
+    page.get_by_role("button", name="Keep 500.00 USD as balance of 12/31/2024").click()
+    page.wait_for_url(f"**/ARDO/balance?{DECEMBER}&account=vendor-invoice-line")
+    first = settled(page).locator("#kept tbody tr").first
+    day, account, ledger, computed, difference, who, at = (
+        text.strip() for text in first.locator("> *").all_inner_texts()
+    )
+    assert [day, account, ledger, computed, difference] == [
+        *("12/31/2024", "Vendor invoices", "500.00", "500.00", "0.00")
+    ]
+    assert who == current_user()
+    assert at
+
+
+def test_a_voucher_that_differs_from_the_ledger_is_a_finding_of_the_list(page: Page, tmp_path: Path) -> None:
+    differing = [line.replace(b'"-110.10"', b'"-110.00"') for line in month_end()]
+    settings = in_books(tmp_path)
+    project(settings, differing)
+    with served(settings) as found:
+        page.goto(f"{found.address}/ARDO")
+        page.get_by_role("link", name="Findings", exact=True).click()
+        (row,) = settled(page).locator("#findings tbody tr").all()
+        expect(row).to_contain_text("Ledger differs")
+        expect(row).to_contain_text(
+            "voucher JV-4 come to -110.10 USD on the account. In the ledger its entries come to"
+        )
+        with page.expect_download() as download:
+            page.get_by_role("link", name="CSV").click()
+        assert [line["Finding"] for line in read(download.value.path())] == ["ledger-differs"]
+        page.goto(f"{found.address}/ARDO/findings?code=amount-differs")
+        expect(page.locator("#findings")).to_contain_text("None. Every row belongs to a document.")
+        page.goto(f"{found.address}/ARDO/findings?code=no-such")
+        expect(page.locator("main")).to_contain_text("There is no finding 'no-such'; there are ambiguous")

@@ -8,15 +8,33 @@ from store.operational.ledger_balances import KeptBalance, keep, latest
 from store.operational.state_topic import StateOutbox
 from store.projection.writer import Writer
 from store.queries import ledger
-from tests.support.ledger_rows import ACCOUNTS, books, entries, entry, header, main_account, write
+from store.queries.reader import Reader
+from tests.support.ledger_rows import (
+    ACCOUNTS,
+    CHART,
+    DOCUMENTS,
+    LATER,
+    books,
+    entries,
+    entry,
+    header,
+    main_account,
+    write,
+)
 from tests.support.stores import MAPS, publish_state
+from tests.support.story import changes
 
 pytestmark = pytest.mark.requirement("R87")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.containers)])
-def engine(request: pytest.FixtureRequest) -> Engine:
-    store: Engine = request.getfixturevalue(f"{request.param}_store")
+def store(request: pytest.FixtureRequest) -> Engine:
+    made: Engine = request.getfixturevalue(f"{request.param}_store")
+    return made
+
+
+@pytest.fixture
+def engine(store: Engine) -> Engine:
     # Letters of vouchers that a locale would sort otherwise.
     vouchers = {1: "b-1", 2: "B-1", 3: "a_1", 4: "Ä-1"}
     rows = [
@@ -57,3 +75,18 @@ def test_a_balance_goes_to_the_state_topic_and_comes_back(engine: Engine) -> Non
         records = {pending.outgoing.key: pending.outgoing.value}
         assert state_topic.restore(connection, records, overwrite=True) == []
         assert latest(connection, "USPM", "both") == balance
+
+
+def test_what_a_month_booked_is_found_by_the_day_of_its_vouchers(store: Engine) -> None:
+    differing = [header(5, SubledgerVoucher="V-2", AccountingDate="2025-01-08"), entry(5, "1.00")]
+    write(Writer(store, MAPS, accounts=ACCOUNTS), [*books(), *CHART, *changes(DOCUMENTS), *LATER, *differing], cuts=[3])
+    with Reader(store, MAPS, accounts=ACCOUNTS).snapshot() as asked:
+        company = asked.company("USPM")
+        months = asked.roll_forward(company)
+        for month in months:
+            rows = list(asked.booked_rows(company, month.start))
+            assert sum(row.amount or 0 for row in rows) == month.booked
+        booked = {month.start: month.booked for month in months if month.booked}
+        assert booked == {"2025-01": 600_000, "2025-02": 1_400_000}
+        (found,) = asked.ledger_findings(company)
+        assert (found.entity, found.finding.parameters["voucher"]) == ("GeneralJournalAccountEntry", "V-2")

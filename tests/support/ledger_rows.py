@@ -108,3 +108,25 @@ def entries(engine: Engine) -> list[LedgerEntry]:
     with engine.connect() as connection:
         rows = connection.execute(select(tables.ledger_entries).order_by(tables.ledger_entries.c.key))
         return [LedgerEntry(*row) for row in rows]
+
+
+CHART: Final = [main_account(1, EXPENSE), main_account(2, PROCUREMENT)]
+# 100 and 40 were booked with one voucher, 60 with V-2; these are cleared with PJ-1.
+DOCUMENTS: Final = """
+    08:00   expense   E1   100.00 id=T1 voucher=V-1
+    08:00   expense   E2   40.00 id=T2 voucher=V-1
+    08:00   expense   E3   60.00 id=T3 voucher=V-2
+    08:10   record    R3   approved of=T3
+    08:20   actual    A3   60.00 of=R3 voucher=PJ-1
+    08:30   journal   J3   number=USPM-041
+    08:40   line      L3   posted 60.00 currency=USD voucher=PJ-1 in=J3 accounting-date=2025-01-08
+    08:50   staging   S3   60.00 of=A3 line=L3 voucher=PJ-1
+"""
+
+# The documents are of 8 January. V-1 was posted in February, V-2 on its day, and PJ-1 in March.
+LATER: Final = [
+    *(header(1, SubledgerVoucher="V-1", AccountingDate="2025-02-03"), entry(1, "140.00")),
+    *(header(2, SubledgerVoucher="V-2", AccountingDate="2025-01-08"), entry(2, "60.00")),
+    *(header(3, SubledgerVoucher="PJ-1", AccountingDate="2025-03-01"), entry(3, "-60.00")),
+    *(header(4, SubledgerVoucher="GJ-7", AccountingDate="2025-02-10"), entry(4, "12.50")),
+]

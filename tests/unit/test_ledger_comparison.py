@@ -7,27 +7,16 @@ import pytest
 from sqlalchemy import Engine
 
 from engine.events.facts import Change
+from store.operational.ledger_balances import KeptBalance
 from store.queries.account import TOGETHER
 from store.queries.ledger_comparison import compare
 from store.queries.reader import Reader
-from tests.support.ledger_rows import ACCOUNTS, EXPENSE, PROCUREMENT, entry, header, ledger_store, main_account
+from tests.support.ledger_rows import ACCOUNTS, CHART, DOCUMENTS, LATER, entry, header, ledger_store
 from tests.support.stores import MAPS
 from tests.support.story import changes, id_of
 
 pytestmark = pytest.mark.requirement("R37", "R87")
 
-CHART = [main_account(1, EXPENSE), main_account(2, PROCUREMENT)]
-# 100 and 40 were booked with one voucher, 60 with V-2; these are cleared with PJ-1.
-DOCUMENTS = """
-    08:00   expense   E1   100.00 id=T1 voucher=V-1
-    08:00   expense   E2   40.00 id=T2 voucher=V-1
-    08:00   expense   E3   60.00 id=T3 voucher=V-2
-    08:10   record    R3   approved of=T3
-    08:20   actual    A3   60.00 of=R3 voucher=PJ-1
-    08:30   journal   J3   number=USPM-041
-    08:40   line      L3   posted 60.00 currency=USD voucher=PJ-1 in=J3
-    08:50   staging   S3   60.00 of=A3 line=L3 voucher=PJ-1
-"""
 BOOKED = [
     *(header(1, SubledgerVoucher="V-1"), entry(1, "140.00")),
     *(header(2, SubledgerVoucher="V-2"), entry(2, "60.00")),
@@ -117,3 +106,25 @@ def test_each_voucher_of_the_ledger_is_explained_or_listed(
 def test_without_entries_nothing_is_compared() -> None:
     with Reader(ledger_store(changes(DOCUMENTS)), MAPS, accounts=ACCOUNTS).snapshot() as asked:
         assert asked.account_parts(asked.company("USPM")).ledger is None
+
+
+def test_a_document_is_booked_on_the_day_on_which_its_voucher_was_posted() -> None:
+    engine = ledger_store([*CHART, *changes(DOCUMENTS), *LATER])
+    with Reader(engine, MAPS, accounts=ACCOUNTS).snapshot() as asked:
+        company = asked.company("USPM")
+        months = asked.roll_forward(company, "expense")
+        assert [
+            (one.start, *(amount(units) for units in (one.booked, one.cleared, one.other, one.closing)))
+            for one in months
+        ] == [
+            ("2025-01", "60.00", "60.00", "0.00", "0.00"),
+            ("2025-02", "140.00", "0.00", "12.50", "152.50"),
+        ]
+        for month in months:
+            rows = list(asked.booked_rows(company, month.start, "expense"))
+            assert sum(row.amount or 0 for row in rows) == month.booked
+        assert [row.date for row in asked.booked_rows(company, "2025-02")] == ["2025-02-03"] * 2
+        days = ["2025-01-07", "2025-02-02", "2025-02-03", "2025-02-10"]
+        balances = [KeptBalance("USPM", "expense", day, 1, 0, "USD", "mira") for day in days]
+        closings = [one.explained for one in asked.compared(company, balances)]
+        assert [amount(units) for units in closings] == ["0.00", "0.00", "140.00", "152.50"]

@@ -5,12 +5,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from tieout.cli.common import CompanyOption, FromOption, JsonOption, ToOption, examples, load_settings, open_snapshot
+from tieout.cli.common import (
+    CompanyOption,
+    FromOption,
+    JsonOption,
+    ToOption,
+    day,
+    examples,
+    load_settings,
+    open_snapshot,
+)
 from tieout.cli.output import emit
 
 if TYPE_CHECKING:
-    from engine.reconciliation.account import PartName, UnknownBalance
+    from engine.calendar import Company, Window
+    from engine.reconciliation.account import PartName
     from store.operational.ledger_balances import BalanceAccount, KeptBalance
+    from store.queries.snapshot import Snapshot
     from tieout.settings import Settings
 
 AccountName = Literal["expense", "vendor-invoice", "both"]
@@ -18,6 +29,7 @@ AccountName = Literal["expense", "vendor-invoice", "both"]
 EXAMPLES = examples(
     "tieout balance --company USPM",
     "tieout balance --company USPM --from 2024-12-01 --to 2024-12-31 --ledger 39512.50 --account both",
+    "tieout balance --company USPM --ledger 39512.50 --on 2024-12-31 --keep",
     "tieout balance --company USPM --part posting-without-document",
 )
 
@@ -39,36 +51,48 @@ def _part(text: str) -> str:
     return text
 
 
+LedgerOption = Annotated[
+    int | None,
+    typer.Option(metavar="AMOUNT", parser=_ledger, help="Compare with this balance of the ledger.", show_default=False),
+]
+OnOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATE",
+        parser=day,
+        help="The day at whose end the account had --ledger, YYYY-MM-DD; without it, today.",
+        show_default=False,
+    ),
+]
+PartOption = Annotated[
+    str | None, typer.Option(metavar="NAME", parser=_part, help="List what is in this part.", show_default=False)
+]
+
+
 def balance(
     company: CompanyOption,
     start: FromOption = None,
     end: ToOption = None,
-    ledger: Annotated[
-        int | None,
-        typer.Option(
-            metavar="AMOUNT", parser=_ledger, help="Compare with this balance of the ledger.", show_default=False
-        ),
-    ] = None,
+    ledger: LedgerOption = None,
     account: Annotated[AccountName, typer.Option(help="The account, for --ledger and --part.")] = "both",
+    on: OnOption = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the balance given with --ledger as that of today, with your name.")
+        bool, typer.Option("--keep", help="Keep the balance given with --ledger, with your name and the time.")
     ] = False,
-    part: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", parser=_part, help="List what is in this part.", show_default=False),
-    ] = None,
+    part: PartOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Explain the balance of the integration accounts: every cent that entered or left them is in one part.
 
     Documents outside the window are in the parts before-window and after-window. The explained balance is that of now,
-    whatever the window.
+    whatever the window. A balance of an earlier day is compared with what is explained at the end of that day.
     """
     from engine.reconciliation.kinds import KINDS
-    from tieout.presenters import balance_json, part_row_json
+    from tieout.presenters import part_row_json
 
-    if keep and ledger is None:
-        raise typer.BadParameter("--keep needs the balance to keep: add --ledger AMOUNT.")
+    for option, value in (("--keep", keep), ("--on", on)):
+        if value and ledger is None:
+            raise typer.BadParameter(f"{option} needs a balance: add --ledger AMOUNT.")
     settings = load_settings()
     by_name = {kind.summary_name.replace("_", "-"): kind.code for kind in KINDS.values()}
     kind = by_name.get(account)
@@ -79,13 +103,28 @@ def balance(
             rows = (part_row_json(row) for row in snapshot.part_rows(selected, window, cast("PartName", part), kind))
             _show_part(rows, as_json=as_json)
             return
-        parts = snapshot.account_parts(selected, window)
-        typed: dict[str, int | UnknownBalance] = {} if ledger is None else {kind or "": ledger}
-        today = snapshot.today(selected).isoformat()
-        shown = balance_json(selected.code, window, parts, snapshot.now, typed or snapshot.balances(selected))
-    if keep and ledger is not None:
-        _keep(settings, _kept(selected.code, account, today, ledger, parts.currency))
+        given: KeptBalance | None = None
+        if ledger is not None:
+            given = _balance(selected, account, on or snapshot.today(selected).isoformat(), ledger)
+        shown = _shown(snapshot, selected, window, given)
+    if keep and given is not None:
+        _keep(settings, given)
     _show(shown, as_json=as_json)
+
+
+def _shown(snapshot: "Snapshot", company: "Company", window: "Window", given: "KeptBalance | None") -> dict[str, Any]:
+    """Return the JSON of the balance. `given` is a balance to compare with, of today or of an earlier day."""
+    from store.queries.account_queries import CODES
+    from store.queries.ledger import entered
+    from tieout.presenters import balance_json, compared_balance_json
+
+    compared, balances = snapshot.kept_balances(company), snapshot.balances(company)
+    if given is not None and given.date < snapshot.today(company).isoformat():
+        compared = [*snapshot.compared(company, [given]), *compared]
+    elif given is not None:
+        balances = {CODES[given.account]: entered(given.amount)}
+    shown = balance_json(company.code, window, snapshot.account_parts(company, window), snapshot.now, balances)
+    return shown | {"compared": [compared_balance_json(one) for one in compared]}
 
 
 def _show(shown: dict[str, Any], *, as_json: bool) -> None:
@@ -97,21 +136,24 @@ def _show(shown: dict[str, Any], *, as_json: bool) -> None:
     show_balance(console(), shown)
 
 
-def _kept(company: str, account: AccountName, day: str, amount: int, currency: str | None) -> "KeptBalance":
-    from store import clock
+def _balance(company: "Company", account: AccountName, on: str, amount: int) -> "KeptBalance":
+    """Return a balance that is not kept yet."""
     from store.operational.ledger_balances import KeptBalance
-    from tieout.sync.command_topic import current_user
 
     name = cast("BalanceAccount", account.replace("-", "_"))
-    return KeptBalance(company, name, day, clock.now(), amount, currency or "", current_user())
+    return KeptBalance(company.code, name, on, 0, amount, company.currency or "", "")
 
 
 def _keep(settings: "Settings", balance: "KeptBalance") -> None:
+    import msgspec
+
+    from store import clock
     from store.operational.ledger_balances import keep
     from tieout.bootstrap import open_store
+    from tieout.sync.command_topic import current_user
 
     with open_store(settings, write=True) as engine:
-        keep(engine, balance)
+        keep(engine, msgspec.structs.replace(balance, at=clock.now(), who=current_user()))
 
 
 def _show_part(rows: Iterator[dict[str, Any]], *, as_json: bool) -> None:

@@ -108,6 +108,12 @@ def show_balance(screen: Console, shown: dict[str, Any]) -> None:
         unknown = [title for name, title in names.items() if shown["accounts"][name].get("ledger_unknown") == reason]
         if unknown:
             screen.print(f"Ledger balance not known: {', '.join(unknown)}. {text}")
+    for one in shown["compared"]:
+        who = f"entered by {plain(one['who'])} at {one['at']}" if one["who"] else "not kept"
+        screen.print(
+            f"{one['date']}, {names.get(one['account'], 'Together')}: the ledger had {grouped(one['ledger'])}, "
+            f"explained are {grouped(one['explained'])}, unexplained {grouped(one['unexplained'])} ({who})."
+        )
     for one in shown["ledger_differs"][:DIFFERENCES_SHOWN]:
         screen.print(
             f"Voucher {plain(one['voucher'])}: the ledger has {grouped(one['ledger'])}, explained are "

@@ -29,6 +29,7 @@ from store.notices import waiting_rows
 from store.operational.attempts import sync_counts
 from store.operational.state_topic import pending_count
 from store.proof.self_checks import attempts_by_outcome, documents_by_view, outbox_backlog
+from store.queries import findings
 from store.queries.balance import oldest_open
 from store.schema import tables
 from store.schema.dialects import dialect_of
@@ -56,6 +57,7 @@ class Sample(msgspec.Struct, frozen=True):
     complete: dict[str, float]
     oldest_open: float | None
     not_read: list[UnreadRows]
+    findings: dict[str, int]
     syncs: dict[tuple[str, str], int]
     attempts: dict[tuple[str, str], int]
     size: int
@@ -118,6 +120,7 @@ def _sample(connection: Connection) -> Sample:
         complete={row.source: row.until / 1_000_000 for row in connection.execute(select(tables.sources))},
         oldest_open=None if oldest_open_at is None else oldest_open_at / 1_000_000,
         not_read=waiting_rows(connection),
+        findings=findings.numbers(connection),
         syncs=sync_counts(connection),
         attempts=attempts_by_outcome(connection),
         size=dialect_of(connection).size(connection),
@@ -174,6 +177,10 @@ def _of_store(sample: Sample) -> Iterable[Metric]:
     for labels, number in sorted(sample.documents.items()):
         documents.add_metric(list(labels), number)
     yield documents
+    without_document = _labelled("findings_without_document", "Findings without a document", "code")
+    for code, number in sorted(sample.findings.items()):
+        without_document.add_metric([code], number)
+    yield without_document
     rows = _labelled("rows_not_read", "Rows that wait to be read again", "table")
     since = _labelled("rows_not_read_since_timestamp_seconds", "Since when the first of them waits", "table")
     for waiting in sample.not_read:

@@ -3,6 +3,8 @@
 * `summary`: amounts and tiles of a company.
 * `grid`, `document`: the grids of documents, and a document with its chain.
 * `balance`, `account_part`: the reconciliation of the integration accounts, and what each of its numbers consists of.
+* `kept_balances`: ledger balances that people enter.
+* `findings`: findings that belong to no document.
 * `unmatched`: actuals that did not reach Finance.
 * `invoice_proposals`, `general_journals`: invoice proposals and general journals that wait.
 * `sync`: previews, progress and history of sync runs.

@@ -22,7 +22,8 @@ from engine.reconciliation.documents import Excluded
 from engine.reconciliation.explanations import LABELS
 from engine.reconciliation.kinds import KINDS, Kind
 from store.projection.tile_totals import View
-from store.queries.account import TOGETHER, PartRow, PeriodMovement
+from store.queries.account import TOGETHER, PartRow
+from store.queries.roll_forward import PeriodMovement
 from store.queries.snapshot import Snapshot
 from tieout.workspace.pages import document
 from tieout.workspace.pages.summary import amounts_context, kind_names

@@ -5,27 +5,29 @@ from contextlib import ExitStack
 from datetime import date, timedelta
 from functools import partial
 from typing import Any, Final, Literal, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from engine import money
-from engine.errors import QueryError
 from engine.reconciliation.account import BESIDE, PARTS, UNKNOWN_BALANCES, PartName, UnknownBalance
 from engine.reconciliation.kinds import KINDS, Kind
 from store.projection.tile_totals import View
-from store.queries.account import TOGETHER, AccountParts, ExcludedTotal, Part, PeriodMovement
+from store.queries.account import TOGETHER, AccountParts, ExcludedTotal, Part
 from store.queries.balance import AgeBucket
+from store.queries.ledger import LedgerBalance
+from store.queries.roll_forward import PeriodMovement
 from store.queries.snapshot import Snapshot
-from tieout.workspace.pages import Section, account_part
+from tieout.workspace.pages import Section, account_part, kept_balances
 from tieout.workspace.pages.summary import amounts_context, kind_names, next_actions
-from tieout.workspace.web import charts, form_input
-from tieout.workspace.web.context import Frame, locale_of, make_frame, open_snapshot
+from tieout.workspace.web import charts
+from tieout.workspace.web.context import Frame, make_frame, open_snapshot
 from tieout.workspace.web.grid_state import GridState, dates
 from tieout.workspace.web.rendering import render
+
+_FORM_BYTES_MAX: Final = 64 * 1024
 
 LISTED: Final = 100
 """Projects listed at most; the others are one row."""
@@ -35,10 +37,10 @@ MONTHS_LISTED: Final = 36
 
 
 def balance(request: Request) -> Response:
-    """Show the page. The ledger balance is entered by a person and is part of the address."""
+    """Show the page. A ledger balance that a person enters is part of the address, and compared; `keep` keeps it."""
     query = request.query_params
     if query.get("typed"):
-        return RedirectResponse(_ledger_address(request), status_code=303)
+        return RedirectResponse(kept_balances.entered_address(request), status_code=303)
     stack = ExitStack()
     with stack:
         snapshot = stack.enter_context(open_snapshot(request))
@@ -46,12 +48,17 @@ def balance(request: Request) -> Response:
         context: dict[str, Any] = {**amounts_context(request, snapshot, frame), "section": "balance"}
         if frame.company is not None and frame.window is not None:
             account = account_part.account_of(query)
+            typed = kept_balances.typed(frame, query, account)
             parts = snapshot.account_parts(frame.company, frame.window)
             ages = snapshot.ageing(frame.company, frame.window)
             context |= {
                 "kind_names": kind_names(frame),
-                **_accounts(frame, parts, _typed(query, account) or snapshot.balances(frame.company)),
+                **_accounts(frame, parts, kept_balances.balances(snapshot, frame, typed)),
                 "account": account,
+                "typed": typed,
+                "query_ledger": query.get("ledger", ""),
+                "on": query.get("on", ""),
+                "compared": partial(kept_balances.compared, snapshot, frame, typed),
                 "excluded": [_excluded(frame, parts, one) for one in parts.excluded],
                 "ages": [(charts.age_name(age, frame.texts), _age_address(frame, age), age) for age in ages],
                 "undated": ages[-1].undated,
@@ -89,15 +96,13 @@ class _PartRow(msgspec.Struct, frozen=True):
         return not any(part.count or part.amount for _, part in self.accounts.values())
 
 
-def _accounts(frame: Frame, parts: AccountParts, ledgers: Mapping[str, int | UnknownBalance]) -> dict[str, Any]:
-    """Return the context of the table of parts. `ledgers` are the ledger balances by account, or why one is
-    not known.
-    """
+def _accounts(frame: Frame, parts: AccountParts, ledgers: Mapping[str, LedgerBalance]) -> dict[str, Any]:
+    """Return the context of the table of parts. `ledgers` are the ledger balances by account."""
     rows = {name: _part_row(frame, parts, name) for name in PARTS}
     beside = rows.pop(BESIDE)
     explained = {name: account.explained for name, account in parts.accounts.items()}
     together = parts.accounts[TOGETHER]
-    known = {name: balance for name, balance in ledgers.items() if isinstance(balance, int)}
+    known = {name: one.amount for name, one in ledgers.items() if one.amount is not None}
     titles = account_part.account_names(frame)
     return {
         "account_names": titles,
@@ -107,16 +112,27 @@ def _accounts(frame: Frame, parts: AccountParts, ledgers: Mapping[str, int | Unk
         "explained": explained,
         "without_amount": sum(part.unknown for name, part in together.parts.items() if name != BESIDE),
         "ledgers": known,
-        "unknown_balances": {
-            frame.texts.of_code(reason, text): names
-            for reason, text in UNKNOWN_BALANCES.items()
-            if (names := [titles[name] for name in ledgers if ledgers[name] == reason])
-        },
+        "unknown_balances": _unknown_balances(frame, ledgers, titles),
         "unexplained": {name: balance - explained[name] for name, balance in known.items()},
         "differing": parts.ledger.differing[:LISTED] if parts.ledger is not None else [],
         "differing_vouchers": parts.ledger.differing_vouchers if parts.ledger is not None else 0,
         "in_no_account": explained[TOGETHER] - sum(explained[kind] for kind in KINDS),
     }
+
+
+def _unknown_balances(
+    frame: Frame, ledgers: Mapping[str, LedgerBalance], titles: Mapping[str, str]
+) -> list[tuple[str, list[str], str | None]]:
+    """Return why balances are not known: the reason, the accounts, and the day from which their entries are known."""
+    found: dict[tuple[UnknownBalance, str | None], list[str]] = {}
+    for name, one in ledgers.items():
+        if one.unknown is not None:
+            since = one.known_from if one.unknown == "not-from-start" else None
+            found.setdefault((one.unknown, since), []).append(titles[name])
+    return [
+        (frame.texts.of_code(reason, UNKNOWN_BALANCES[reason]), names, since)
+        for (reason, since), names in found.items()
+    ]
 
 
 def _part_row(frame: Frame, parts: AccountParts, name: PartName) -> _PartRow:
@@ -189,26 +205,6 @@ def _age_address(frame: Frame, age: AgeBucket) -> str | None:
     return f"/{quote(frame.code)}" + frame.dated({"from": first, "to": last})
 
 
-def _ledger_address(request: Request) -> str:
-    """Return the address for a ledger balance entered in the reader's format."""
-    parameters = {name: request.query_params.get(name, "").strip() for name in ("from", "to", "ledger", "account")}
-    if parameters["ledger"]:
-        parameters["ledger"] = form_input.amount(parameters["ledger"], locale_of(request))
-    query = urlencode({name: text for name, text in parameters.items() if text}, quote_via=quote)
-    return request.url.path + (f"?{query}" if query else "")
-
-
-def _typed(query: Mapping[str, str], account: str) -> dict[str, int | UnknownBalance]:
-    """Return the ledger balance that a person entered, by account: the one in the address, if any."""
-    text = query.get("ledger")
-    if not text:
-        return {}
-    units = money.units(text)
-    if units is None:
-        raise QueryError('"%(text)s" isn\'t an amount. Example: 39512.50.', text=text)
-    return {account: units}
-
-
 class _Total(msgspec.Struct):
     """Unreconciled total of a period or a project over both kinds, with its views; or of `parts` of them."""
 
@@ -264,5 +260,5 @@ def _grids(frame: Frame, views: Iterable[tuple[Kind, View]]) -> Iterator[tuple[s
             yield texts.gettext("%(kind)s, missing journal lines", kind=names[kind]), state
 
 
-ROUTES: Final = (Route("/{company}/balance", balance),)
+ROUTES: Final = (Route("/{company}/balance", balance, methods=["GET"]),)
 SECTIONS: Final = (Section(30, "balance", lambda frame: frame.texts.gettext("Account reconciliation")),)
