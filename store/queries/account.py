@@ -283,6 +283,7 @@ def _postings(
 
 
 def _other_entries(connection: Connection, company: Company, kind: Kind | None, after: str | None) -> Iterator[PartRow]:
+    unknown = _of_unknown_project(connection, company)
     for one in compare(connection, company.code):
         # In the order of the comparison.
         place = one.voucher, one.account
@@ -294,9 +295,18 @@ def _other_entries(connection: Connection, company: Company, kind: Kind | None, 
             continue
         own = next((code for code in KINDS if code == one.account), None)
         yield PartRow(
-            *("other-ledger-entry", company.code, own, one.voucher, None, one.date or None, one.voucher),
+            *("other-ledger-entry", company.code, own, one.voucher, unknown.get(one.voucher), one.date or None),
+            one.voucher,
             *(None, one.ledger, company.currency, "|".join(place)),
         )
+
+
+def _of_unknown_project(connection: Connection, company: Company) -> dict[str, str]:
+    """Return the names of documents that are not in the sum because their project is unknown, by their vouchers."""
+    query = select(_TABLE.voucher, _TABLE.document).where(
+        _TABLE.company == company.code, _TABLE.excluded == BESIDE, _TABLE.voucher.is_not(None)
+    )
+    return {row.voucher: row.document for row in connection.execute(query.order_by(_TABLE.key.desc()))}
 
 
 def _placed(after: str) -> tuple[str, str]:

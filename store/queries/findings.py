@@ -86,8 +86,8 @@ def numbers(connection: Connection) -> dict[str, int]:
     """Return the number of findings without a document in the store, by code."""
     table = tables.findings.c
     # Literal, as in the partial index, so that the planner recognises it.
-    query = select(table.code, func.count()).where(text("document IS NULL")).group_by(table.code)
-    return dict(connection.execute(query).tuples().all())
+    query = select(table.code, func.count().label("number")).where(text("document IS NULL")).group_by(table.code)
+    return {row.code: row.number for row in connection.execute(query)}
 
 
 def invoices_with(connection: Connection, code: str) -> set[Invoice]:

@@ -1,5 +1,6 @@
 """The simulated pair in this process, connectors to it, and a clock that advances on every wait."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,6 @@ from handlers.api.finance import Finance
 from handlers.api.service_limits import Limiter
 from handlers.processes import Processes, Target, read_target
 from streams.codec import decode
-from tests.support.containers import free_port
 from tests.support.memory_world import MemoryWorld
 from tests.support.stores import MAPS
 from tieout.simulator import simulate, small
@@ -116,9 +116,10 @@ class Served:
 @contextmanager
 def serving(**more: Any) -> Iterator[Served]:
     """Serve a pair on a port of this machine."""
-    pair, port = small_pair(**more), free_port()
+    pair, listening = small_pair(**more), socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
     running = server(pair, port)
-    thread = threading.Thread(target=running.run, daemon=True)
+    thread = threading.Thread(target=running.run, args=([listening],), daemon=True)
     thread.start()
     deadline = time.monotonic() + 20
     while not running.started and time.monotonic() < deadline:

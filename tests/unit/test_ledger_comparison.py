@@ -128,3 +128,11 @@ def test_a_document_is_booked_on_the_day_on_which_its_voucher_was_posted() -> No
         balances = [KeptBalance("USPM", "expense", day, 1, 0, "USD", "mira") for day in days]
         closings = [one.explained for one in asked.compared(company, balances)]
         assert [amount(units) for units in closings] == ["0.00", "0.00", "140.00", "152.50"]
+
+
+def test_another_entry_says_whose_document_it_is_if_only_the_project_of_that_is_unknown() -> None:
+    document = changes("08:00   expense   E9   75.00 id=T9 voucher=V-9 project=?")
+    rows = [header(9, SubledgerVoucher="V-9"), entry(9, "75.00")]
+    with Reader(ledger_store([*CHART, *document, *rows]), MAPS, accounts=ACCOUNTS).snapshot() as asked:
+        (row,) = asked.part_rows(asked.company("USPM"), None, "other-ledger-entry")
+    assert (row.id, row.document, row.amount) == ("V-9", "USPM/T9", 750_000)

@@ -107,7 +107,9 @@ def show_balance(screen: Console, shown: dict[str, Any]) -> None:
     for reason, text in UNKNOWN_BALANCES.items():
         unknown = [title for name, title in names.items() if shown["accounts"][name].get("ledger_unknown") == reason]
         if unknown:
-            screen.print(f"Ledger balance not known: {', '.join(unknown)}. {text}")
+            days = {account.get("ledger_known_from") for account in accounts if account.get("ledger_unknown") == reason}
+            since = f" Entries are known from {min(filter(None, days))}." if any(days) else ""
+            screen.print(f"Ledger balance not known: {', '.join(unknown)}. {text}{since}")
     for one in shown["compared"]:
         who = f"entered by {plain(one['who'])} at {one['at']}" if one["who"] else "not kept"
         screen.print(

@@ -38,9 +38,12 @@ def listen(port: int, exposed: str | None = None) -> socket.socket:
     """
     # asyncio disables Nagle's algorithm only if the protocol is given; with it a page waits 40 ms for an ACK.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if port:
+        # Not for any free port: the system could give one that another process has bound so and does not listen on yet.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((exposed or HOST, port))
+        listening.listen()
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRNOTAVAIL:
