@@ -24,7 +24,17 @@ DocumentPart = Literal[
 
 PartName = DocumentPart | PostingPart | Literal["other-ledger-entry"]
 
-UnknownBalance = Literal["no-account", "shared", "waiting", "not-read-yet", "behind", "not-from-start", "undated"]
+UnknownBalance = Literal[
+    "no-account",
+    "shared",
+    "not-in-chart",
+    "several-currencies",
+    "waiting",
+    "not-read-yet",
+    "behind",
+    "not-from-start",
+    "undated",
+]
 """Why the balance of an account in the ledger is not known, by the keys of `UNKNOWN_BALANCES`."""
 
 BESIDE: Final = "project-unknown"
@@ -109,14 +119,19 @@ UNKNOWN_BALANCES: Final[dict[UnknownBalance, str]] = {
     "no-account": "No main account is set. Set TIEOUT_EXPENSE_ACCOUNT and TIEOUT_PROCUREMENT_ACCOUNT, or enter the "
     "balance.",
     "shared": "One main account is used for both: see Together.",
-    "waiting": "Entries cannot be counted yet. Send the rows that they name: journal header, main account or period.",
+    "not-in-chart": "A main account that is set is not in the chart of accounts. Check TIEOUT_EXPENSE_ACCOUNT and "
+    "TIEOUT_PROCUREMENT_ACCOUNT.",
+    "several-currencies": "Entries of the account are of a ledger in another currency. Check which ledger is that "
+    "of the company.",
+    "waiting": "Some entries cannot be counted. tieout check (or Run all checks, on Operation) says what they lack.",
     "not-read-yet": "The ledger has rows that have not been read yet. Wait for the next poll.",
     "behind": "Not all entries that were read have been processed yet. Wait until the worker has caught up.",
     "not-from-start": "Earlier entries are not known. Poll the ledger, or enter a balance and keep it.",
     "undated": "Some entries have no date, so that nothing says if they come after the kept balance.",
 }
-"""Why a balance is not known, and what to do: no main account is set; one main account serves both kinds; entries lack
-what counting them needs; rows are known to have changed and were not read yet; the store has not applied all that was
-read; entries are known from a day on only, and no balance of that day or a later one was kept; an entry without a date
-may come before or after the kept balance.
+"""Why a balance is not known, and what to do: no main account is set; one main account serves both kinds; no row and no
+entry has the main account; entries are of another ledger in another currency; entries lack what counting them needs;
+rows are known to have changed and were not read yet; the store has not applied all that was read; entries are known
+from a day on only, and no balance of that day or a later one was kept; an entry without a date may come before or after
+the kept balance.
 """

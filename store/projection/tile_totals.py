@@ -57,8 +57,9 @@ def views_of(document: Document) -> int:
 
 
 class Totals(msgspec.Struct, gc=False):
-    """Numbers of documents and exact totals of their amounts, in both currencies (units of 1/10000). `unsettled` is the
-    number of those that leave something on the account.
+    """Numbers of documents and exact totals of their amounts, in both currencies (units of 1/10000). `with_difference`
+    is the number of those with a difference in either currency, `unsettled` that of those that leave something on the
+    account.
 
     Amounts are in transaction currency; those named `accounting_`, `booked`, `cleared` and `exchange_difference` are in
     accounting currency.
@@ -166,7 +167,7 @@ def contribution(document: Document) -> tuple[int, ...]:
     accounting = document.accounting or _NOTHING
     return (
         1,
-        1 if amounts.difference else 0,
+        1 if amounts.difference or accounting.difference else 0,
         amounts.amount or 0,
         amounts.missing_actual,
         amounts.missing_journal_line,

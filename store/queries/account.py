@@ -3,11 +3,23 @@
 The parts follow from materialised totals, so a window costs the same whatever its length.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, TextClause, and_, case, func, literal, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    TextClause,
+    and_,
+    case,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+)
 
 from engine.calendar import Company, Window
 from engine.events.facts import row_id_of
@@ -16,7 +28,7 @@ from engine.reconciliation.documents import PostingPart
 from engine.reconciliation.kinds import KINDS, Kind
 from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, NOT_COMPUTABLE, SUMMED, Totals
 from store.queries.common import materialised_totals, one_currency
-from store.queries.ledger_comparison import LedgerParts, compare
+from store.queries.ledger_comparison import LedgerParts, Scope, compare
 from store.schema import tables
 
 TOGETHER: Final = ""
@@ -82,11 +94,14 @@ def account_parts(
     currency = accounting_currency(connection, company)
     accounts = {name: Account() for name in (*KINDS, TOGETHER)}
     excluded: dict[str, Part] = {}
-    for (side, kind, views, reason, in_currency), sums in _document_totals(connection, company.code, window).items():
+    totals = _document_totals(connection, company.code, window)
+    without_amount = _without_amount(connection, company.code, window) if _any_not_computable(totals) else {}
+    for (side, kind, views, reason, in_currency), sums in totals.items():
         if views & SUMMED:
             if in_currency == (currency or ""):
+                unknown = without_amount.get((side, kind, views), 0)
                 for account in (accounts[kind], accounts[TOGETHER]):
-                    _add_documents(account, side, views, sums)
+                    _add_documents(account, side, views, sums, unknown)
         elif reason == BESIDE:
             for account in (accounts[kind], accounts[TOGETHER]):
                 account.parts[BESIDE].add(sums.accounting_amount, sums.documents)
@@ -134,13 +149,28 @@ def _side(date: ColumnElement[str], window: Window | None) -> ColumnElement[str]
     return case((date == "", "in"), (date < window.start, "before"), (date > window.end, "after"), else_="in")
 
 
-def _add_documents(account: Account, side: str, views: int, sums: Totals) -> None:
+def _any_not_computable(totals: Iterable[tuple[str, str, int, str, str]]) -> bool:
+    return any(views & NOT_COMPUTABLE for _, _, views, _, _ in totals)
+
+
+def _without_amount(connection: Connection, company: str, window: Window | None) -> dict[tuple[str, str, int], int]:
+    """Return how many documents book or clear an unknown amount, by side of the window, kind and views."""
+    side = _side(func.coalesce(_TABLE.date, literal_column("''")), window).label("side")
+    unknown = or_(_TABLE.booked.is_(None), _TABLE.cleared.is_(None))
+    query = select(side, _TABLE.kind, _TABLE.views, func.count().label("number")).where(
+        _TABLE.company == company, _IS_SUMMED, ~_IS_COMPUTABLE, unknown
+    )
+    rows = connection.execute(query.group_by(literal_column("side"), _TABLE.kind, _TABLE.views))
+    return {(row.side, row.kind, row.views): row.number for row in rows}
+
+
+def _add_documents(account: Account, side: str, views: int, sums: Totals, unknown: int) -> None:
+    """Add a total to the parts; of its documents, `unknown` book or clear an unknown amount."""
     if side in _SIDES:
-        unknown = sums.documents if views & NOT_COMPUTABLE else 0
         account.parts[_SIDES[side]].add(sums.booked - sums.cleared, sums.unsettled, unknown)
         return
     if views & NOT_COMPUTABLE:
-        account.parts["amount-unknown"].add(sums.booked - sums.cleared, sums.documents)
+        account.parts["amount-unknown"].add(sums.booked - sums.cleared, sums.documents, unknown)
         return
     actuals = sums.documents if views & MISSING_ACTUALS else 0
     account.parts["missing-actual"].add(sums.accounting_missing_actual, actuals)
@@ -284,7 +314,7 @@ def _postings(
 
 def _other_entries(connection: Connection, company: Company, kind: Kind | None, after: str | None) -> Iterator[PartRow]:
     unknown = _of_unknown_project(connection, company)
-    for one in compare(connection, company.code):
+    for one in compare(connection, company.code, Scope(currency=company.currency)):
         # In the order of the comparison.
         place = one.voucher, one.account
         if (
@@ -360,7 +390,7 @@ _PARTS: Final[Mapping[str, _Selection]] = {
     "missing-journal-line": _in_view(MISSING_JOURNAL_LINES, _TABLE.accounting_missing_journal_line),
     "amount-difference": _Selection(
         _TABLE.accounting_difference,
-        and_(_TABLE.difference != 0, _IS_SUMMED, _IS_COMPUTABLE),
+        and_(or_(_TABLE.difference != 0, _TABLE.accounting_difference != 0), _IS_SUMMED, _IS_COMPUTABLE),
         lambda _, __, sums: sums.with_difference,
     ),
     "exchange-difference": _Selection(

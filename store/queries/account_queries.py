@@ -1,7 +1,7 @@
 """The questions to a snapshot about the integration accounts and the ledger."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, cast
 
 import msgspec
@@ -18,7 +18,7 @@ from store.queries import account, ledger, roll_forward
 from store.queries.account import TOGETHER, AccountParts, PartRow
 from store.queries.findings import LooseFinding, ledger_findings
 from store.queries.ledger import LedgerAccountName, LedgerBalance
-from store.queries.ledger_comparison import LedgerParts, ledger_parts
+from store.queries.ledger_comparison import LedgerParts, Scope, ledger_parts
 from store.queries.roll_forward import PeriodMovement
 
 CODES: Final[dict[BalanceAccount, str]] = {
@@ -39,6 +39,15 @@ class ComparedBalance(msgspec.Struct, frozen=True):
     def unexplained(self) -> int:
         """What the ledger had beyond what is explained."""
         return self.balance.amount - self.explained
+
+
+def _known_since(balance: LedgerBalance) -> str | None:
+    """Return the first day of which all entries of an account are known; '' for any day, None if no entry is."""
+    if balance.opening is not None:
+        return (date.fromisoformat(balance.opening.date) + timedelta(days=1)).isoformat()
+    if balance.amount is not None:
+        return ""
+    return None if balance.unknown in ("no-account", "not-in-chart") else balance.known_from
 
 
 class AccountQueries:
@@ -65,8 +74,17 @@ class AccountQueries:
 
     def _ledger_parts(self, company: Company) -> LedgerParts | None:
         if company.code not in self._ledgers:
-            self._ledgers[company.code] = ledger_parts(self._connection, company.code)
+            self._ledgers[company.code] = ledger_parts(self._connection, company.code, self._scope(company))
         return self._ledgers[company.code]
+
+    def _scope(self, company: Company) -> Scope:
+        """Return what of the ledger of a company is known."""
+        found = self.ledger_balances(company)
+        names: dict[LedgerAccountName, str] = {"expense": "expense", "vendor_invoice": "vendor-invoice-line"}
+        if any(found[name].unknown == "shared" for name in names):
+            names = {"together": "both"}
+        since = {code: _known_since(found[name]) for name, code in names.items()}
+        return Scope({code: day for code, day in since.items() if day is not None}, company.currency)
 
     def ledger_findings(self, company: Company) -> Iterator[LooseFinding]:
         """Yield the vouchers that differ from the ledger as findings, those that are listed."""
@@ -77,7 +95,7 @@ class AccountQueries:
     def ledger_balances(self, company: Company) -> dict[LedgerAccountName, LedgerBalance]:
         """Return the balance of each account in the ledger, as far as it is known."""
         named = self._accounts.with_posting_setup(self.directory.posting_setup)
-        return ledger.balances(self._connection, company.code, named, self._maps)
+        return ledger.balances(self._connection, company.code, named, self._maps, company.currency)
 
     def part_rows(
         self,

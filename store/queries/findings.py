@@ -46,10 +46,10 @@ def ledger_findings(
     connection: Connection, company: str, currency: str | None, differing: Iterable[VoucherDifference]
 ) -> Iterator[LooseFinding]:
     """Yield a finding for each voucher of a company that differs from the ledger, with the newest event of one of its
-    rows.
+    rows. What has no voucher is listed with the balance alone.
     """
     rows = ReadYourWrites(connection, UncommittedWrites())
-    for some in chunks(differing, _CHUNK):
+    for some in chunks((one for one in differing if one.voucher), _CHUNK):
         keys = {one: _row_of(connection, company, one.voucher) for one in some}
         records = dict(rows.records({key for key in keys.values() if key is not None}))
         for one, key in keys.items():

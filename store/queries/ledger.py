@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import Connection, func, or_, select, text
+from sqlalchemy import Connection, func, or_, select, text, true
 
 from engine.mapping.compiler import Maps
 from engine.reconciliation.account import UnknownBalance
@@ -96,20 +96,55 @@ def named_accounts(connection: Connection, maps: Maps, accounts: LedgerAccounts)
 
 
 def balances(
-    connection: Connection, company: str, accounts: LedgerAccounts, maps: Maps
+    connection: Connection, company: str, accounts: LedgerAccounts, maps: Maps, currency: str | None = None
 ) -> dict[LedgerAccountName, LedgerBalance]:
-    """Return the balance of each account of a company. `accounts` are those of `named_accounts`."""
+    """Return the balance of each account of a company. `accounts` are those of `named_accounts`, `currency` is the
+    accounting currency of the company, None if unknown.
+    """
     sums = _sums(connection, company)
     reading = _reading(connection, accounts, maps)
-    return {account: _balance(connection, company, account, accounts, sums[account], reading) for account in STORED}
+    unknown = {account: _hindrance(connection, company, account, accounts, currency) for account in STORED}
+    found = {
+        account: _balance(connection, company, account, unknown[account], sums[account], reading) for account in STORED
+    }
+    both = [found[account] for account in ("expense", "vendor_invoice")]
+    if found["together"].unknown == "not-from-start" and all(one.amount is not None for one in both):
+        amount = sum(one.amount or 0 for one in both)
+        found["together"] = msgspec.structs.replace(found["together"], amount=amount, unknown=None)
+    return found
 
 
-def voucher_sums(connection: Connection, company: str) -> Iterator[VoucherSum]:
-    """Yield the sums of the counted entries of a company by voucher and account, by voucher ('' first: none)."""
+def _hindrance(
+    connection: Connection, company: str, account: LedgerAccountName, accounts: LedgerAccounts, currency: str | None
+) -> UnknownBalance | None:
+    """Return why the entries of an account cannot be its balance, whatever was read of them."""
+    numbers = _numbers(company, account, accounts)
+    if not numbers:
+        return "no-account"
+    if account != "together" and accounts.is_shared(company):
+        return "shared"
+    if numbers.intersection(unknown_numbers(connection, accounts)):
+        return "not-in-chart"
+    if currency is not None and _others(connection, company, account, currency):
+        return "several-currencies"
+    return "waiting" if _waiting(connection, company, numbers) else None
+
+
+def _others(connection: Connection, company: str, account: LedgerAccountName, currency: str) -> bool:
+    """Return True if an entry of an account is of a ledger in another currency."""
+    query = select(_table.key).where(_table.company == company, _COUNTED, _table.account.in_(STORED[account]))
+    return connection.execute(query.where(_table.currency.not_in([currency, ""])).limit(1)).first() is not None
+
+
+def voucher_sums(connection: Connection, company: str, currency: str | None = None) -> Iterator[VoucherSum]:
+    """Yield the sums of the counted entries of a company by voucher and account, by voucher ('' first: none); with a
+    currency, those of ledgers in that currency.
+    """
+    of_ledger = true() if currency is None else _table.currency.in_([currency, ""])
     first = func.coalesce(func.min(_table.date).filter(_table.date != ""), "")
     query = (
         select(_table.voucher, _table.account, first, *exact_sum(_table.amount), func.count())
-        .where(_table.company == company, _COUNTED)
+        .where(_table.company == company, _COUNTED, of_ledger)
         .group_by(_table.voucher, _table.account)
         .order_by(_table.voucher, _table.account)
     )
@@ -207,19 +242,13 @@ def _balance(
     connection: Connection,
     company: str,
     account: LedgerAccountName,
-    accounts: LedgerAccounts,
+    unknown: UnknownBalance | None,
     sums: _Sums,
     reading: Reading,
 ) -> LedgerBalance:
-    numbers = _numbers(company, account, accounts)
     opening: KeptBalance | None = None
-    unknown: UnknownBalance | None = None
-    if not numbers:
-        unknown = "no-account"
-    elif account != "together" and accounts.is_shared(company):
-        unknown = "shared"
-    elif _waiting(connection, company, numbers):
-        unknown = "waiting"
+    if unknown is not None:
+        pass
     elif reading == "not-read-yet" or reading == "behind":
         unknown = reading
     elif reading == "part":

@@ -5,13 +5,13 @@ has the voucher, the whole sum is another entry of the ledger. A voucher also te
 posted. Rules: `docs/how-it-decides.md`, "The account".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import groupby
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, func, literal_column, select
 
 from engine.reconciliation.kinds import KINDS
 from engine.reconciliation.ledger_accounts import LedgerAccount
@@ -25,8 +25,9 @@ from store.schema.dialects import dialect_of
 class VoucherDifference(msgspec.Struct, frozen=True):
     """A voucher whose entries sum up to another amount than its documents booked less what its lines cleared.
 
-    `computed` is None where nothing has the voucher: another entry of the ledger. Amounts are in units of 1/10000 of
-    the accounting currency; `account` is that of the entries, '' if only lines of an unknown account have the voucher.
+    `computed` is None where nothing has the voucher: another entry of the ledger. The voucher '' is what has none, so
+    that no entry can be compared with it. Amounts are in units of 1/10000 of the accounting currency; `account` is that
+    of the entries, '' if only lines of an unknown account have the voucher.
     """
 
     voucher: str
@@ -67,14 +68,23 @@ class LedgerParts(msgspec.Struct):
     differing_vouchers: int = 0
 
 
+class Scope(msgspec.Struct, frozen=True):
+    """What of the ledger is known: by account, the first day of which every entry is ('' for any day); an account that
+    is not read is left out. `currency` is that of the company's ledger.
+    """
+
+    since: Mapping[str, str] = {}
+    currency: str | None = None
+
+
 class _Voucher(msgspec.Struct):
-    """What is known with a voucher: what its documents booked by kind and day, what its lines cleared by kind, and the
-    sums of its entries.
+    """What is known with a voucher: what its documents booked and what its lines cleared, by kind and day, and the sums
+    of its entries.
     """
 
     voucher: str
     booked: dict[tuple[str, str], int] = {}
-    cleared: dict[str, int] = {}
+    cleared: dict[tuple[str, str], int] = {}
     entries: list[VoucherSum] = []
 
     @property
@@ -83,7 +93,7 @@ class _Voucher(msgspec.Struct):
         return min((one.date for one in self.entries if one.date), default="") if self.voucher else ""
 
 
-def ledger_parts(connection: Connection, company: str) -> LedgerParts | None:
+def ledger_parts(connection: Connection, company: str, scope: Scope) -> LedgerParts | None:
     """Compare the ledger of a company; None while no entry of it is known."""
     entries = tables.ledger_entries.c
     known = select(entries.key).where(entries.company == company, entries.account != "").limit(1)
@@ -91,9 +101,9 @@ def ledger_parts(connection: Connection, company: str) -> LedgerParts | None:
         return None
     parts = LedgerParts()
     shared = _is_shared(connection, company)
-    for voucher in _vouchers(connection, company):
+    for voucher in _vouchers(connection, company, scope.currency):
         _add_moved(parts, voucher)
-        for one in _differences(voucher, shared):
+        for one in _differences(voucher, shared, scope.since):
             _add_difference(parts, one)
     return parts
 
@@ -119,28 +129,26 @@ def _add_difference(parts: LedgerParts, one: VoucherDifference) -> None:
     parts.other_by_day[day] = parts.other_by_day.get(day, 0) + one.ledger
 
 
-def compare(connection: Connection, company: str) -> Iterator[VoucherDifference]:
+def compare(connection: Connection, company: str, scope: Scope) -> Iterator[VoucherDifference]:
     """Yield the vouchers of a company that differ, by voucher."""
     shared = _is_shared(connection, company)
-    for voucher in _vouchers(connection, company):
-        yield from _differences(voucher, shared)
+    for voucher in _vouchers(connection, company, scope.currency):
+        yield from _differences(voucher, shared, scope.since)
 
 
 def _is_shared(connection: Connection, company: str) -> bool:
-    """Return True if one main account serves both kinds."""
+    """Return True if a main account serves both kinds."""
     entries = tables.ledger_entries.c
     of_both = select(entries.key).where(entries.company == company, entries.account == "both").limit(1)
     return connection.execute(of_both).first() is not None
 
 
-def _vouchers(connection: Connection, company: str) -> Iterator[_Voucher]:
-    """Yield the vouchers of documents, postings and entries, in the order of their bytes; '' is that of entries without
-    one.
-    """
-    streams = merge(
-        _booked(connection, company),
-        _cleared(connection, company),
-        ((one.voucher, _LEDGER, one) for one in voucher_sums(connection, company)),
+def _vouchers(connection: Connection, company: str, currency: str | None) -> Iterator[_Voucher]:
+    """Yield the vouchers of documents, postings and entries, in the order of their bytes; '' is what has none."""
+    streams: Iterator[tuple[str, int, Any]] = merge(
+        _moves(connection, company, _BOOKED),
+        _moves(connection, company, _CLEARED),
+        ((one.voucher, _LEDGER, one) for one in voucher_sums(connection, company, currency)),
         key=lambda item: (item[0], item[1]),
     )
     for name, items in groupby(streams, key=lambda item: item[0]):
@@ -148,79 +156,79 @@ def _vouchers(connection: Connection, company: str) -> Iterator[_Voucher]:
         for _, stream, value in items:
             if stream == _LEDGER:
                 voucher.entries.append(value)
-            elif stream == _BOOKED:
-                kind, day, amount = value
-                voucher.booked[kind, day] = amount
             else:
-                kind, amount = value
-                voucher.cleared[kind] = amount
+                kind, day, amount = value
+                moves = voucher.booked if stream == _BOOKED else voucher.cleared
+                moves[kind, day] = amount
         yield voucher
 
 
-def _differences(voucher: _Voucher, shared: bool) -> Iterator[VoucherDifference]:
-    """Yield the accounts of a voucher whose entries have another sum. An entry without a voucher has nothing to be
-    compared with.
+def _differences(voucher: _Voucher, shared: bool, since: Mapping[str, str]) -> Iterator[VoucherDifference]:
+    """Yield the accounts of a voucher whose entries have another sum. What no entry has is missing in the ledger if the
+    ledger of that account and day is known.
     """
-    name, entries = voucher.voucher, voucher.entries
-    computed = _computed(voucher, shared) if name else {}
-    if "" in computed and entries:
-        account = _account_of(computed[""], computed, entries)
-        computed[account] = computed.get(account, 0) + computed.pop("")
+    name, entries = voucher.voucher, _of_both(voucher.entries) if shared else voucher.entries
+    computed = _computed(voucher, shared)
+    if "" in computed and entries and name:
+        account = _account_of(computed, entries)
+        for day, amount in computed.pop("").items():
+            days = computed.setdefault(account, {})
+            days[day] = days.get(day, 0) + amount
     for one in entries:
-        amount = computed.pop(one.account, None)
-        if amount != one.amount:
-            yield VoucherDifference(name, one.account, one.date, one.amount, amount)
-    for account, amount in sorted(computed.items()):
+        compared = computed.pop(one.account, None) if name else None
+        total = None if compared is None else sum(compared.values())
+        if total != one.amount:
+            yield VoucherDifference(name, one.account, one.date, one.amount, total)
+    for account, days in sorted(computed.items()):
+        first = since.get(account) if account or not since else min(since.values())
+        amount = sum(amount for day, amount in days.items() if day >= first) if first is not None else 0
         if amount:
             yield VoucherDifference(name, account, "", 0, amount)
 
 
-def _computed(voucher: _Voucher, shared: bool) -> dict[str, int]:
-    """Return by account what the documents booked less what the lines cleared; '' are lines of an unknown account."""
-    computed: dict[str, int] = {}
-    moves = [*((kind, amount) for (kind, _), amount in voucher.booked.items())]
-    moves += [(kind, -amount) for kind, amount in voucher.cleared.items()]
-    for kind, amount in moves:
-        account = "both" if shared else kind
-        computed[account] = computed.get(account, 0) + amount
+def _of_both(entries: Sequence[VoucherSum]) -> list[VoucherSum]:
+    """Return the entries of a voucher as one sum: where an account serves both kinds, no entry is of one kind alone."""
+    if not entries:
+        return []
+    date = min((one.date for one in entries if one.date), default="")
+    amount, number = sum(one.amount for one in entries), sum(one.entries for one in entries)
+    return [VoucherSum(entries[0].voucher, "both", date, amount, number)]
+
+
+def _computed(voucher: _Voucher, shared: bool) -> dict[str, dict[str, int]]:
+    """Return by account and day what the documents booked less what the lines cleared; '' are lines of an unknown
+    account.
+    """
+    computed: dict[str, dict[str, int]] = {}
+    for moves, sign in ((voucher.booked, 1), (voucher.cleared, -1)):
+        for (kind, day), amount in moves.items():
+            days = computed.setdefault("both" if shared else kind, {})
+            days[day] = days.get(day, 0) + sign * amount
     return computed
 
 
-def _account_of(unknown: int, computed: dict[str, int], sums: list[VoucherSum]) -> str:
+def _account_of(computed: Mapping[str, Mapping[str, int]], entries: Sequence[VoucherSum]) -> str:
     """Return the account of what lines of an unknown account cleared with a voucher: the one whose entries it explains,
     otherwise the first that has entries.
     """
-    explained = (one.account for one in sums if one.amount == computed.get(one.account, 0) + unknown)
-    return next(explained, sums[0].account)
+    unknown = sum(computed[""].values())
+    explained = (one.account for one in entries if one.amount == sum(computed.get(one.account, {}).values()) + unknown)
+    return next(explained, entries[0].account)
 
 
-_Item = tuple[str, int, Any]
-"""A voucher, the stream, and what the stream has of it."""
-
-
-def _booked(connection: Connection, company: str) -> Iterator[_Item]:
-    """Yield what the documents of each voucher, kind and day booked, by voucher. A document that booked 0 is left
-    out.
-    """
-    table = tables.documents.c
-    counted = (table.booked != 0, table.views.op("&")(SUMMED) != 0, table.kind.in_(list(KINDS)))
-    day = func.coalesce(table.date, "")
-    query = select(table.voucher, table.kind, day, *exact_sum(table.booked)).where(*counted)
-    for voucher, kind, on, high, low in _by_voucher(connection, company, query, table, table.kind, day):
-        yield voucher, _BOOKED, (kind, on, joined(high, low))
-
-
-def _cleared(connection: Connection, company: str) -> Iterator[_Item]:
-    """Yield what the postings of each voucher and kind cleared, by voucher."""
-    table = tables.postings.c
-    query = select(table.voucher, table.kind, *exact_sum(table.amount)).where(table.amount.is_not(None))
-    for voucher, kind, high, low in _by_voucher(connection, company, query, table, table.kind):
-        yield voucher, _CLEARED, (kind, joined(high, low))
-
-
-def _by_voucher(
-    connection: Connection, company: str, query: Select[Any], table: Any, *by: ColumnElement[str]
-) -> Iterator[Any]:
-    query = query.where(table.company == company, table.voucher.is_not(None)).group_by(table.voucher, *by)
-    query = query.order_by(dialect_of(connection).by_bytes(table.voucher), *by)
-    return iter(connection.execute(query.execution_options(yield_per=1_000)))
+def _moves(connection: Connection, company: str, stream: int) -> Iterator[tuple[str, int, tuple[str, str, int]]]:
+    """Yield what the documents of each voucher, kind and day booked, or what its postings cleared, by voucher."""
+    table: Any = tables.documents.c if stream == _BOOKED else tables.postings.c
+    amount = table.booked if stream == _BOOKED else table.amount
+    conditions: list[ColumnElement[bool]] = [table.company == company, amount.is_not(None)]
+    if stream == _BOOKED:
+        # A document that booked 0 is left out.
+        conditions += [amount != 0, table.views.op("&")(SUMMED) != 0, table.kind.in_(list(KINDS))]
+    # Literal, so that what is grouped by is what is selected.
+    none: ColumnElement[str] = literal_column("''")
+    voucher, day = func.coalesce(table.voucher, none), func.coalesce(table.date, none)
+    query = select(voucher.label("voucher"), table.kind, day.label("day"), *exact_sum(amount)).where(*conditions)
+    query = query.group_by(voucher, table.kind, day)
+    query = query.order_by(dialect_of(connection).by_bytes(voucher), table.kind, day)
+    for name, kind, on, high, low in connection.execute(query.execution_options(yield_per=1_000)):
+        yield name, stream, (kind, on, joined(high, low))

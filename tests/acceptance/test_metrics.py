@@ -33,9 +33,12 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
         today="2025-01-08",
         companies="USPM",
     )
-    until(lambda: {("tieout_outbox_records",), LAG} <= worker.metrics().keys(), 60)
-    yield worker
-    worker.end()
+    try:
+        until(lambda: {("tieout_outbox_records",), LAG} <= worker.metrics().keys(), 60)
+        yield worker
+        worker.end()
+    finally:
+        worker.process.kill()
 
 
 def test_a_worker_tells_how_it_stands(worker: Worker) -> None:

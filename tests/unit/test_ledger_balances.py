@@ -211,3 +211,17 @@ def test_balances_that_people_entered_stay_side_by_side() -> None:
         assert latest(connection, "USPM", "expense", until="2025-01-04") is None
         assert latest(connection, "GBPM", "expense") is None
         assert [item.at for item in history(connection, "USPM")] == [9, 5, 1]
+
+
+def test_both_accounts_are_known_together_if_each_is() -> None:
+    engine = ledger_store(ENTRIES)
+    keep(engine, typed("500.00", "2025-01-01"))
+    keep(engine, typed("9.00", "2025-01-03", "vendor_invoice"))
+    assert shown(engine) == ["470.00", "9.00", "479.00"]
+
+
+def test_a_main_account_that_is_not_in_the_chart_has_no_balance_also_together() -> None:
+    accounts = LedgerAccounts(read_numbers(["999999"]), read_numbers([PROCUREMENT]))
+    engine = ledger_store(ENTRIES, accounts)
+    keep(engine, typed("9.00", "2025-01-03", "both"))
+    assert shown(engine, accounts) == ["not-in-chart", "not-from-start", "not-in-chart"]

@@ -4,14 +4,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from engine.events.facts import Change
-from store.operational.ledger_balances import KeptBalance
+from engine.reconciliation.ledger_accounts import LedgerAccounts, read_numbers
+from store.operational.ledger_balances import KeptBalance, keep
 from store.queries.account import TOGETHER
-from store.queries.ledger_comparison import compare
+from store.queries.ledger_comparison import Scope, compare
 from store.queries.reader import Reader
-from tests.support.ledger_rows import ACCOUNTS, CHART, DOCUMENTS, LATER, entry, header, ledger_store
+from tests.support.ledger_rows import (
+    ACCOUNTS,
+    CHART,
+    DOCUMENTS,
+    EXPENSE,
+    LATER,
+    PROCUREMENT,
+    entry,
+    header,
+    ledger_store,
+)
 from tests.support.stores import MAPS
 from tests.support.story import changes, id_of
 
@@ -31,6 +43,11 @@ UNKNOWN = [
 ]
 BESIDE: dict[str, Any] = {"GeneralJournalEntry": "5637200008", "MainAccount": "5637200002"}
 
+NO_VOUCHER = """
+    08:00   expense   E6   90.00 id=T6
+    09:00   line      L7   posted 25.00 currency=USD
+"""
+
 LEDGERS: dict[str, tuple[Sequence[Change], list[tuple[str, str, str | None]], str]] = {
     "every voucher is explained": (BOOKED, [], "140.00"),
     "a manual journal is another entry": ([*BOOKED, *MANUAL], [("GJ-7", "12.50", None)], "152.50"),
@@ -48,6 +65,11 @@ LEDGERS: dict[str, tuple[Sequence[Change], list[tuple[str, str, str | None]], st
         BOOKED[:4],
         [("PJ-1", "0.00", "-60.00")],
         "140.00",
+    ),
+    "documents and lines without a voucher are listed, for no entry can be compared with them": (
+        [*BOOKED, *changes(NO_VOUCHER)],
+        [("", "0.00", "-25.00"), ("", "0.00", "90.00")],
+        "205.00",
     ),
     "an entry without a voucher is another entry": (
         [*BOOKED, header(5, SubledgerVoucher=None), entry(5, "3.00")],
@@ -78,11 +100,14 @@ LEDGERS: dict[str, tuple[Sequence[Change], list[tuple[str, str, str | None]], st
 }
 
 
+EVERYTHING = Scope({"expense": "", "vendor-invoice-line": ""}, "USD")
+
+
 def told(engine: Engine) -> list[tuple[str, str, str | None]]:
     with engine.connect() as connection:
         return [
             (one.voucher, amount(one.ledger), None if one.computed is None else amount(one.computed))
-            for one in compare(connection, "USPM")
+            for one in compare(connection, "USPM", EVERYTHING)
         ]
 
 
@@ -136,3 +161,52 @@ def test_another_entry_says_whose_document_it_is_if_only_the_project_of_that_is_
     with Reader(ledger_store([*CHART, *document, *rows]), MAPS, accounts=ACCOUNTS).snapshot() as asked:
         (row,) = asked.part_rows(asked.company("USPM"), None, "other-ledger-entry")
     assert (row.id, row.document, row.amount) == ("V-9", "USPM/T9", 750_000)
+
+
+KEPT = KeptBalance("USPM", "expense", "2025-01-08", 1, 0, "USD", "mira")
+
+
+@pytest.mark.parametrize(
+    ("rows", "accounts", "kept", "listed"),
+    [
+        # Entries are known from 1 February on: nothing says what the ledger has of the documents of January.
+        ([header(4, SubledgerVoucher="GJ-7", AccountingDate="2025-02-01"), entry(4, "12.50")], ACCOUNTS, [], []),
+        # A balance of 8 January was kept, which has them in it.
+        ([*MANUAL, entry(14, "1.00", GeneralJournalEntry="5637200004")], ACCOUNTS, [KEPT], []),
+        # From 4 January on every entry is known, and those of V-1, V-2 and PJ-1 are not there.
+        (MANUAL, ACCOUNTS, [], ["PJ-1", "V-1", "V-2"]),
+        # The expense account is not read, or is none.
+        (MANUAL, replace(ACCOUNTS, expense={}), [], []),
+        (MANUAL, replace(ACCOUNTS, expense=read_numbers(["999999"])), [], []),
+    ],
+)
+def test_a_voucher_is_missing_in_the_ledger_only_where_the_ledger_is_known(
+    rows: Sequence[Change], accounts: LedgerAccounts, kept: Sequence[KeptBalance], listed: list[str]
+) -> None:
+    engine = ledger_store([*CHART, *changes(DOCUMENTS), *rows], accounts)
+    for balance in kept:
+        keep(engine, balance)
+    with Reader(engine, MAPS, accounts=accounts).snapshot() as asked:
+        parts = asked.account_parts(asked.company("USPM")).ledger
+    assert [one.voucher for one in (parts.differing if parts is not None else [])] == listed
+
+
+def test_an_account_that_serves_both_kinds_beside_one_of_its_own_is_compared_together() -> None:
+    accounts = LedgerAccounts(read_numbers([EXPENSE]), read_numbers([EXPENSE, PROCUREMENT]))
+    own = entry(2, "60.00", MainAccount="5637200002")
+    engine = ledger_store([*CHART, *changes(DOCUMENTS), *BOOKED[:3], own, *BOOKED[4:]], accounts)
+    with Reader(engine, MAPS, accounts=accounts).snapshot() as asked:
+        company = asked.company("USPM")
+        assert asked.account_parts(company).accounts[TOGETHER].explained == 1_400_000
+        assert list(asked.part_rows(company, None, "other-ledger-entry")) == []
+
+
+def test_entries_of_a_ledger_in_another_currency_are_not_added() -> None:
+    other = changes("00:00   ledger   G9   EUR company=K1")
+    foreign = [header(6, Ledger=id_of("G9"), SubledgerVoucher="GJ-9"), entry(6, "1000.00")]
+    engine = ledger_store([*CHART, *changes(DOCUMENTS), *BOOKED, *other, *foreign])
+    with Reader(engine, MAPS, accounts=ACCOUNTS).snapshot() as asked:
+        company = asked.company("USPM")
+        assert asked.balances(company)["expense"].unknown == "several-currencies"
+        assert company.currency == "USD"
+        assert asked.account_parts(company).accounts[TOGETHER].explained == 1_400_000

@@ -93,6 +93,8 @@ def balance(
     for option, value in (("--keep", keep), ("--on", on)):
         if value and ledger is None:
             raise typer.BadParameter(f"{option} needs a balance: add --ledger AMOUNT.")
+    if keep and part is not None:
+        raise typer.BadParameter("--part lists a part and keeps nothing: leave --keep out.")
     settings = load_settings()
     by_name = {kind.summary_name.replace("_", "-"): kind.code for kind in KINDS.values()}
     kind = by_name.get(account)

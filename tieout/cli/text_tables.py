@@ -104,6 +104,9 @@ def show_balance(screen: Console, shown: dict[str, Any]) -> None:
             count = grouped(str(of_part[-1]["count"]))
             table.add_row(texts.title, *(grouped(part["amount"]) for part in of_part), count)
     screen.print(table)
+    explained = {name: Decimal(account["explained"]) for name, account in shown["accounts"].items()}
+    if apart := explained["together"] - explained["expense"] - explained["vendor_invoice"]:
+        screen.print(f"{grouped(str(apart))} are in Together alone: the account of some postings is not known.")
     for reason, text in UNKNOWN_BALANCES.items():
         unknown = [title for name, title in names.items() if shown["accounts"][name].get("ledger_unknown") == reason]
         if unknown:
@@ -117,10 +120,8 @@ def show_balance(screen: Console, shown: dict[str, Any]) -> None:
             f"explained are {grouped(one['explained'])}, unexplained {grouped(one['unexplained'])} ({who})."
         )
     for one in shown["ledger_differs"][:DIFFERENCES_SHOWN]:
-        screen.print(
-            f"Voucher {plain(one['voucher'])}: the ledger has {grouped(one['ledger'])}, explained are "
-            f"{grouped(one['computed'])}."
-        )
+        name = f"Voucher {plain(one['voucher'])}" if one["voucher"] else "Without a voucher"
+        screen.print(f"{name}: the ledger has {grouped(one['ledger'])}, explained are {grouped(one['computed'])}.")
     if (more := len(shown["ledger_differs"]) - DIFFERENCES_SHOWN) > 0:
         screen.print(f"{counted(more, 'further voucher')} of the ledger differ: --json lists them.")
     for reason in shown["excluded"]:

@@ -140,7 +140,7 @@ class Dialect(ABC):
     def json_array(self, *values: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return a JSON array which, cast to text, is what the triggers of `state_outbox` write."""
 
-    def by_bytes(self, column: Column[Any]) -> ColumnElement[Any]:
+    def by_bytes(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return a column for sorting in the order of Python, whatever language the database sorts by."""
         return column
 

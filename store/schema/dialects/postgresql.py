@@ -13,7 +13,6 @@ from typing import Any, Final
 from sqlalchemy import (
     URL,
     BigInteger,
-    Column,
     ColumnElement,
     Connection,
     Engine,
@@ -183,7 +182,7 @@ class PostgreSQL(Dialect):
     def json_array(self, *values: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.jsonb_build_array(*values)
 
-    def by_bytes(self, column: Column[Any]) -> ColumnElement[Any]:
+    def by_bytes(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         return column.collate("C") if isinstance(column.type, Text) else column
 
     def number_state_after(self, connection: Connection, number: int) -> None:

@@ -182,7 +182,7 @@ def _part(snapshot: Snapshot, frame: Frame, company: Company, name: PartName, ki
 
 
 def _movement(snapshot: Snapshot, frame: Frame, company: Company, name: str, kind: Kind | None, month: str) -> _Shown:
-    if month != NO_DATE and not re.fullmatch(r"\d{4}-\d{2}", month, re.ASCII):
+    if month != NO_DATE and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month, re.ASCII):
         raise QueryError('"%(text)s" isn\'t a month. Example: 2024-12.', text=month)
     start = "" if month == NO_DATE else month
     found = [one for one in snapshot.roll_forward(company, kind) if one.start == start] or [PeriodMovement(start)]
