@@ -19,7 +19,7 @@ from engine.reconciliation.documents import Chain, Document, Finding, Posting, U
 from engine.reconciliation.fields import DecidedLine, document_of_line
 from engine.reconciliation.kinds import KINDS, Kind
 from engine.reconciliation.positions import Verdict, decide_position, divide
-from engine.reconciliation.postings import Postings
+from engine.reconciliation.postings import Postings, posted_lines
 from engine.reconciliation.unlinked_actuals import unlinked_actuals
 from engine.reconciliation.unsynced_actuals import UnsyncedActual, unsynced_actuals
 
@@ -49,7 +49,9 @@ def _decide(
 ) -> "_Decision":
     headers = _headers(family.groups)
     adopted = adopt(family, reference_data, headers)
-    decision = _Decision(family, reference_data, companies, beginning, headers, detours_by_line(adopted.detours))
+    detours = detours_by_line(adopted.detours)
+    posted = posted_lines(adopted.groups, reference_data) if len(adopted.groups) > 1 else frozenset()
+    decision = _Decision(family, reference_data, companies, beginning, headers, detours, posted)
     for group in adopted.groups:
         decision.decide(group)
     return decision
@@ -80,6 +82,7 @@ class _Decision:
         beginning: BeginningBalances,
         headers: frozenset[str],
         detours: Mapping[str, Sequence[Detour]],
+        posted: Collection[str],
     ) -> None:
         self.family = family
         self.reference_data = reference_data
@@ -87,6 +90,7 @@ class _Decision:
         self.beginning = beginning
         self.headers = headers
         self.detours = detours
+        self.posted = posted
         self.documents: list[Document] = []
         self.findings: list[Finding] = []
         self.unsynced: list[tuple[ChainFacts, list[DocumentFacts]]] = []
@@ -118,7 +122,7 @@ class _Decision:
             verdict = decide_position(document, self.companies, self.beginning)
             if verdict is not None:
                 decided.append((document, verdict))
-        postings = Postings(facts, decided, self.kind)
+        postings = Postings(facts, decided, self.kind, self.posted)
         documents = [self._document(document, verdict, postings) for document, verdict in decided]
         # A document that is counted without an amount has postings without an amount.
         unknown = {document.key for document in documents if document.cleared is None}

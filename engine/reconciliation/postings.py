@@ -3,12 +3,13 @@
 The rules of the integration account, kept as an account: `docs/how-it-decides.md`, "The account".
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from engine import money
 from engine.chains.records import Row
+from engine.chains.references import ReferenceData
 from engine.events.facts import iso
 from engine.reconciliation.actual_facts import ActualFacts, StagingFacts, is_posted
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
@@ -63,15 +64,28 @@ class _Claim(NamedTuple):
         )
 
 
+def posted_lines(groups: Iterable[Sequence[Row]], reference_data: ReferenceData) -> frozenset[str]:
+    """Return the ids of the posted journal lines of these groups."""
+    return frozenset(
+        row.id for group in groups for row in group if row.role == "journal-line" and is_posted(row, reference_data)
+    )
+
+
 class Postings:
     """The postings of a group. `documents` are its documents with their verdicts, `kind` the account of postings
-    without a document.
+    without a document, `posted` the ids of the posted lines of every group of its family: what shows the posting of a
+    line that another group counts is no further posting.
     """
 
     def __init__(
-        self, chain: ChainFacts, documents: Sequence[tuple[DocumentFacts, Verdict]], kind: Kind | None
+        self,
+        chain: ChainFacts,
+        documents: Sequence[tuple[DocumentFacts, Verdict]],
+        kind: Kind | None,
+        posted: Collection[str] = (),
     ) -> None:
         self._chain = chain
+        self._posted = posted
         self._kind = kind
         self._owners: dict[str, tuple[DocumentFacts, Verdict, ActualFacts]] = {
             actual.row.id: (facts, verdict, actual) for facts, verdict in documents for actual in facts.actuals
@@ -120,7 +134,8 @@ class Postings:
             own = tuple(item for item in naming if item.row["actual"] == actual_id)
             claims.setdefault(actual_id, []).append(_Claim(naming[0].line, own))
         for actual_id, of_actual in self._chain.staging.items():
-            self._claim_vouchers(claims, actual_id, [item for item in of_actual if not item.posted_line])
+            free = [item for item in of_actual if not item.posted_line and item.row["line"] not in self._posted]
+            self._claim_vouchers(claims, actual_id, free)
         for row in self._chain.of("actual"):
             if row["voucher"] and row.id not in claims and not self._chain.staging.get(row.id):
                 claims[row.id] = [_Claim(None, ())]

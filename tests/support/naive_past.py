@@ -298,9 +298,9 @@ class Past(Actuals):
         columns = dict(row.columns)
         if row.entity == STAGING:
             if before is not None and before.entity == JOURNAL_LINE:
-                columns["ProjAdvancedJournalLine"] = int(before.id)
+                _point(columns, "ProjAdvancedJournalLine", before)
             if after is not None and after.entity == ACTUAL:
-                columns["ActualId"] = after.id
+                _point(columns, "ActualId", after)
         if row.entity == CONNECTION and before is not None and after is not None:
             ends = {row_id(columns.get("msdyn_transaction1")), row_id(columns.get("msdyn_transaction2"))}
             if ends != {before.id, after.id}:
@@ -315,7 +315,8 @@ class Past(Actuals):
             named = self._known.get((JOURNAL_LINE, row_id(now.get("ProjAdvancedJournalLine")) or ""))
             same = row_id(now.get("ProjAdvancedJournalLine")) == row_id(row.get("ProjAdvancedJournalLine"))
             if not same and named is not None and self._line_state(named) == "posted":
-                row = replace(row, id=row.id + "'")  # both count
+                # Each line that it named counts.
+                row = replace(row, id=f"{row.id}'{row_id(row.get('ProjAdvancedJournalLine'))}")
         moved = [row.key]
         if row.entity == ACTUAL:
             staging = [r for r in self._all(STAGING) if row_id(r.get("ActualId")) == row.id]
@@ -335,3 +336,9 @@ class Past(Actuals):
         chain.sort(key=lambda record: record.key)
         self._chain_of[row.key] = chain
         self.records[row.key] = row
+
+
+def _point(columns: dict[str, Any], column: str, row: Record) -> None:
+    """Name a row in a column, unless the column names it, however that is written."""
+    if row_id(columns.get(column)) != row.id:
+        columns[column] = int(row.id) if row.id.isdigit() else row.id

@@ -94,3 +94,14 @@ def test_of_two_posted_lines_of_a_staging_row_the_one_that_it_names_now_is_count
     story = decide(MADE + "line L1 posted\n staging S1 line=L1\n line L2 posted\n staging S1 line=L2")
     parts = {name_of(posting.key): posting.part for posting in story.chain.postings}
     assert parts == {"L1": "posted-twice", "L2": None}
+
+
+def test_a_line_that_a_former_staging_row_brings_to_its_document_is_not_counted_again_by_the_voucher_of_another() -> (
+    None
+):
+    story = decide(
+        MADE + "staging S1 line=L1\n staging S1 delete\n line L1 posted voucher=PJ-1\n"
+        "actual A9 of=R9\n staging S9 of=A9 line=L1 voucher=PJ-1 booked=100.00"
+    )
+    assert story.document.position == "reconciled"
+    assert [(name_of(posting.key), posting.part) for posting in story.chain.postings] == [("L1", None)]
