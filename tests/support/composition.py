@@ -18,6 +18,7 @@ from tests.support.containers import free_port
 ROOT = Path(__file__).parents[2]
 PROJECT = f"tieout-test-{os.getpid()}"
 PASSWORD = "p@ss:w/rd"
+SECRET = "secret-of-the-workspace"
 WORKERS = ("worker-a", "worker-b")
 BUILD_SECONDS = 600.0
 START_SECONDS = 180.0
@@ -50,6 +51,9 @@ class Composition:
             "METRICS_B_PORT": str(self._metrics["worker-b"]),
             "WORKSPACE_PORT": str(self.port),
             "POSTGRES_PASSWORD": PASSWORD,
+            "SIGN_IN_PORT": str(free_port()),
+            "SIGN_IN_PASSWORD": PASSWORD,
+            "SIGN_IN_SECRET": SECRET,
             "TIEOUT_SYSTEMS": str(systems),
         }
 

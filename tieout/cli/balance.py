@@ -100,10 +100,10 @@ def _show(shown: dict[str, Any], *, as_json: bool) -> None:
 def _kept(company: str, account: AccountName, day: str, amount: int, currency: str | None) -> "KeptBalance":
     from store import clock
     from store.operational.ledger_balances import KeptBalance
-    from tieout.sync.command_topic import current_user
+    from tieout.access.identities import local_name
 
     name = cast("BalanceAccount", account.replace("-", "_"))
-    return KeptBalance(company, name, day, clock.now(), amount, currency or "", current_user())
+    return KeptBalance(company, name, day, clock.now(), amount, currency or "", local_name())
 
 
 def _keep(settings: "Settings", balance: "KeptBalance") -> None:
