@@ -42,6 +42,8 @@ class IdentityProvider:
         """Returns a signature of another kind."""
         self.metadata: dict[str, Any] = {}
         self.replies: dict[str, Reply] = {}
+        self.delay_seconds = 0.0
+        """How long each response takes."""
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.accept_codes_again = False
         self.public = False
@@ -63,6 +65,7 @@ class IdentityProvider:
         return [path.removeprefix("/realm") for path, _ in self.requests]
 
     def answer(self, method: str, path: str, query: str, body: bytes, headers: Any) -> Reply:
+        time.sleep(self.delay_seconds)
         form = dict(parse_qsl(query)) | dict(parse_qsl(body.decode()))
         self.requests.append((path, form))
         name = path.removeprefix("/realm")

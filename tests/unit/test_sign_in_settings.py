@@ -74,3 +74,9 @@ def test_incomplete_settings_are_refused_without_their_secrets(
         load(environment, tmp_path)
     assert message in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+def test_the_secret_of_the_workspace_is_shown_nowhere(tmp_path: Path) -> None:
+    shown = load({**LOOPBACK, "TIEOUT_SIGN_IN_SECRET": "hunter2!"}, tmp_path).shown()
+    assert shown["sign_in_secret"] == "***"
+    assert "hunter2" not in str(shown)

@@ -76,7 +76,7 @@ class SignIn:
 
     def close(self) -> None:
         """Close the connections to the provider, and stop noting requests."""
-        self._noting.shutdown(cancel_futures=True)
+        self._noting.shutdown(wait=False, cancel_futures=True)
         self.provider.close()
 
     # --- requests of a session -------------------------------------------------------------------------------------
