@@ -13,6 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.support.composition import PASSWORD, SECRET, START_SECONDS, WORKERS, Composition, composed
 from tests.support.containers import until
+from tests.support.keycloak import ready_issuer
 from tests.support.people import Person
 from tests.support.workspace import BROWSER, FLAGS, need_a_browser
 
@@ -78,9 +79,8 @@ def test_the_image_runs_as_nobody_in_particular_and_holds_no_installer(compose: 
 @pytest.fixture(scope="module")
 def operator(compose: Composition) -> Person:
     """A person who has signed in at the identity provider of the file."""
+    ready_issuer(compose.sign_in_port)
     person = Person(compose.workspace)
-    # It compiles itself when it first starts.
-    until(lambda: person.sign_in("/sign-in").status_code == 200, START_SECONDS * 2, every=2.0)
     assert person.sign_in_with_password("operator", PASSWORD).status_code == 200
     return person
 

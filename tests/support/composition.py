@@ -42,6 +42,8 @@ class Composition:
         self._metrics = dict(zip(WORKERS, (free_port(), free_port()), strict=True))
         self.port = free_port()
         """Port of the workspace."""
+        self.sign_in_port = free_port()
+        """Port of the identity provider."""
         self._environment = {
             **os.environ,
             "TIEOUT_IMAGE": f"{PROJECT}:latest",
@@ -51,7 +53,7 @@ class Composition:
             "METRICS_B_PORT": str(self._metrics["worker-b"]),
             "WORKSPACE_PORT": str(self.port),
             "POSTGRES_PASSWORD": PASSWORD,
-            "SIGN_IN_PORT": str(free_port()),
+            "SIGN_IN_PORT": str(self.sign_in_port),
             "SIGN_IN_PASSWORD": PASSWORD,
             "SIGN_IN_SECRET": SECRET,
             "TIEOUT_SYSTEMS": str(systems),

@@ -36,6 +36,15 @@ def keycloak(workspace: str) -> Iterator[str]:
     }
     for name, value in environment.items():
         container.with_env(name, value)
+    container.start()
+    try:
+        yield ready_issuer(port)
+    finally:
+        container.stop()
+
+
+def ready_issuer(port: int) -> str:
+    """Return the issuer of the realm once Keycloak, on a port of this machine, answers."""
     issuer = f"http://127.0.0.1:{port}/realms/tieout"
 
     def answers() -> bool:
@@ -44,9 +53,5 @@ def keycloak(workspace: str) -> Iterator[str]:
         except httpx.HTTPError:
             return False
 
-    container.start()
-    try:
-        until(answers, START_SECONDS, every=1.0)
-        yield issuer
-    finally:
-        container.stop()
+    until(answers, START_SECONDS, every=1.0)
+    return issuer
