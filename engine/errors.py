@@ -46,6 +46,11 @@ for details. No caller inspects a message, so a message can be reworded or trans
         Permanent                 permanent                 the same call can never succeed
           Missing                 row-missing               the row does not exist
           TokenExpired            token-expired             the change tracking token is too old
+      SignInRefused               sign-in-refused           a sign-in that must not begin a session (`tieout.access`)
+        UnknownKey                unknown-key               the identity provider has no such key
+      ProviderUnavailable         provider-unavailable      the identity provider does not respond as required
+      NotSignedIn                 not-signed-in             a request without a session
+      AccessDenied                access-denied             the identity lacks the right
 """
 
 from typing import ClassVar, Final

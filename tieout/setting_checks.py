@@ -1,6 +1,5 @@
 """Checks of the settings: what their types do not check, each with a message that says what to write."""
 
-import ipaddress
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 _EMBEDDED: Final = "embedded:///"
 _KAFKA: Final = "kafka://"
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-_SECRETS: Final = ("broker_password", "client_secret", "webhook")
-_ADDRESSES: Final = ("broker", "store", "finance", "dataverse", "authority")
+_SECRETS: Final = ("broker_password", "client_secret", "sign_in_secret", "webhook")
+_ADDRESSES: Final = ("broker", "store", "finance", "dataverse", "authority", "workspace_address", "issuer")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _CREDENTIALS: Final = ("client_secret", "client_certificate", "managed_identity")
 
@@ -71,11 +70,6 @@ def check_values(settings: "Settings") -> None:
         )
     if settings.metrics is not None and not re.fullmatch(r"\S+:\d{1,5}", settings.metrics):
         raise SettingError(f"TIEOUT_METRICS={settings.metrics!r}: use host:port, such as 127.0.0.1:9464.")
-    if settings.expose_without_sign_in is not None and not _is_ipv4(settings.expose_without_sign_in):
-        raise SettingError(
-            f"TIEOUT_EXPOSE_WITHOUT_SIGN_IN={settings.expose_without_sign_in!r}: write the IPv4 address to listen on, "
-            "such as 0.0.0.0."
-        )
     if settings.webhook is not None and not _is_webhook(settings.webhook):
         raise SettingError("TIEOUT_WEBHOOK: write https://host/path; http for this machine alone.")
     if settings.alert_amount is not None and (settings.alert_limit is None or settings.alert_limit < 0):
@@ -191,14 +185,6 @@ def _is_webhook(address: str) -> bool:
         return _encrypted(url) and "@" not in url.netloc and url.port != 0 and not re.search(r"\s", address)
     except ValueError:
         return False
-
-
-def _is_ipv4(address: str) -> bool:
-    try:
-        ipaddress.IPv4Address(address)
-    except ValueError:
-        return False
-    return True
 
 
 def _encrypted(url: SplitResult) -> bool:

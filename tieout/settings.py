@@ -23,6 +23,7 @@ from engine.reconciliation.asynchronous import waiting_for
 from engine.reconciliation.beginning_balances import BeginningBalances, beginning_balances
 from engine.reconciliation.ledger_accounts import LedgerAccounts, read_numbers
 from tieout.setting_checks import check_ledger_accounts, check_values, printable
+from tieout.sign_in_checks import check_sign_in
 
 FILE: Final = "tieout.toml"
 _EMBEDDED: Final = "embedded:///"
@@ -36,9 +37,12 @@ _LISTS: Final = (
     "async_maps",
     "expense_account",
     "procurement_account",
+    "trusted_hosts",
+    "trusted_proxies",
+    "roles",
 )
-_SECRETS: Final = ("broker_password", "client_secret", "webhook")
-_ADDRESSES: Final = ("broker", "store", "finance", "dataverse", "authority")
+_SECRETS: Final = ("broker_password", "client_secret", "sign_in_secret", "webhook")
+_ADDRESSES: Final = ("broker", "store", "finance", "dataverse", "authority", "workspace_address", "issuer")
 
 SYSTEM_ASSIGNED: Final = "system"
 """The value of `managed_identity` for the system-assigned identity of the machine."""
@@ -199,13 +203,52 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str | None = None
     """Where a worker serves metrics and readiness, as `host:port`; by default nowhere."""
 
-    expose_without_sign_in: str | None = None
-    """The IPv4 address on which the workspace listens, such as 0.0.0.0; by default 127.0.0.1 only.
-
-    There is no sign-in, so anyone who can reach this address can read everything and start a sync. It is meant for a
-    container whose port is published on 127.0.0.1 only. Requests for other host names than those of the loopback
-    address are refused in any case. The setting will be removed when sign-in exists.
+    workspace_address: str | None = None
+    """The address at which browsers reach the workspace, such as https://tieout.contoso.com; it needs sign-in. By
+    default it is reached on this machine only.
     """
+
+    trusted_hosts: tuple[str, ...] = ()
+    """Host names of requests that are accepted besides those of `workspace_address` and of this machine."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    """The reverse proxies before the workspace, as addresses or networks (10.0.0.0/24). Forwarded headers are accepted
+    from them alone.
+    """
+
+    tls_certificate: str | None = None
+    """A PEM file with the certificate of the workspace and its chain."""
+
+    tls_key: str | None = None
+    """A PEM file with the private key of the certificate, not encrypted; by default it is in the file of the
+    certificate.
+    """
+
+    issuer: str | None = None
+    """The identity provider (OpenID Connect), such as https://login.microsoftonline.com/TENANT/v2.0. By default there
+    is no sign-in, and the workspace is served on this machine only.
+    """
+
+    sign_in_client_id: str | None = None
+    """The client id of the workspace at the identity provider."""
+
+    sign_in_secret: str | None = None
+    """The client secret of the workspace at the identity provider; none for a public client."""
+
+    roles_claim: str = "roles"
+    """The claim with a person's role values: its name or its path (`realm_access.roles`)."""
+
+    name_claim: str = "preferred_username"
+    """The claim with the name that is recorded with a person's actions."""
+
+    roles: tuple[str, ...] = ()
+    """The roles of role values: `VALUE=ROLE` or `VALUE=ROLE:COMPANY`. By default a value is the role itself."""
+
+    session_idle_minutes: int = 60
+    """Time without a request after which a person signs in again."""
+
+    session_hours: int = 12
+    """Time after which a person signs in again in any case."""
 
     log_level: str = "info"
     """The log level: debug, info, warning or error."""
@@ -294,10 +337,11 @@ def readable_secrets(environ: Mapping[str, str] = os.environ, folder: Path = Pat
     return (path, secrets) if secrets else None
 
 
-def readable_key(settings: Settings) -> Path | None:
-    """Return the file of the application's private key if every user of the machine can read it; else None."""
-    path = Path(settings.client_certificate) if settings.client_certificate else None
-    return path if path is not None and path.exists() and path.stat().st_mode & S_IROTH else None
+def readable_keys(settings: Settings) -> list[Path]:
+    """Return the files of private keys that every user of the machine can read."""
+    files = (settings.client_certificate, settings.tls_key or settings.tls_certificate)
+    paths = [Path(file) for file in files if file]
+    return [path for path in paths if path.exists() and path.stat().st_mode & S_IROTH]
 
 
 def _file(environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
@@ -334,4 +378,5 @@ def _validated(values: dict[str, Any]) -> Settings:
     if settings.companies is not None:
         settings = msgspec.structs.replace(settings, companies=tuple(code.upper() for code in settings.companies))
     check_ledger_accounts(settings)
+    check_sign_in(settings)
     return settings

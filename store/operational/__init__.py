@@ -10,4 +10,5 @@ Copied to the state topic, from which a new store is restored; a replay leaves i
 * `state_topic`: the records of the state topic, written and restored.
 * `inbox`: commands that wait to be written to their topic.
 * `loops`: the last run of each loop of a worker.
+* `sessions`: the sessions of the workspace; not on the state topic: people sign in again.
 """

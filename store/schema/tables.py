@@ -24,6 +24,7 @@ from store.schema.document_columns import Key, document_columns
 from store.schema.ledger_tables import ledger_balances as ledger_balances
 from store.schema.ledger_tables import ledger_entries as ledger_entries
 from store.schema.ledger_tables import metadata as metadata
+from store.schema.session_tables import sessions as sessions
 
 Id = BigInteger().with_variant(Integer, "sqlite")
 

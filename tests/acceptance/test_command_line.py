@@ -29,7 +29,7 @@ from tests.support.ingest_lines import json_lines, posted_expense
         ("TIEOUT_PREFIX", "a b"),
         ("TIEOUT_LOG_LEVEL", "loud"),
         ("TIEOUT_PARTITIONS", "many"),
-        ("TIEOUT_EXPOSE_WITHOUT_SIGN_IN", "yes"),
+        ("TIEOUT_ISSUER", "yes"),
         ("TIEOUT_STORE", "sqlite:////nowhere/at/all/store.sqlite"),
     ],
 )

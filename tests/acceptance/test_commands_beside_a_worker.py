@@ -24,13 +24,14 @@ from tests.support.ingest_lines import json_lines, posted_expense, process_messa
 from tests.support.observed import Worker
 from tests.support.pairs import Served, serving
 from tests.support.workspace import served
+from tieout.access.identities import local_name
 from tieout.bootstrap import open_log, open_store
 from tieout.settings import load
 from tieout.simulator.pair.systems import ACTIONS
 from tieout.sync.command_topic import TopicWriter
 from tieout.worker.projecting import project
 
-DELETION = ("errors", "delete", "--subject", "e1", "--why", "mended", "--who", "ann", "--yes")
+DELETION = ("errors", "delete", "--subject", "e1", "--why", "mended", "--yes")
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_an_error_is_deleted_while_a_worker_of_another_process_runs(tieout: Tieo
         assert (deleted.code, deleted.err.splitlines()[0]) == (0, "1 error deleted.")
         assert subjects(tieout) == ["e2"]
     (kept,) = tieout("errors", "--history", "--subject", "e1", "--json").lines
-    assert (kept["deleted"]["who"], kept["deleted"]["why"]) == ("ann", "mended")
+    assert (kept["deleted"]["who"], kept["deleted"]["why"]) == (local_name(), "mended")
     assert [command["command"] for command in commands()] == ["delete-error"]
     assert rows(tables.inbox) == 0
     # The log is where it comes from: a store that is built again has it.
@@ -176,10 +177,13 @@ def test_a_workspace_of_another_process_deletes_beside_the_worker(tieout: Tieout
         address = f"{workspace.address}/USPM/errors/delete"
         seen = re.findall(r'name="seen" value="([^"]+)"', httpx.get(address).text)
         assert len(seen) == 2
-        form = {"seen": seen, "who": "ann", "why": "new year"}
+        form = {"seen": seen, "who": "somebody else", "why": "new year"}
         answer = httpx.post(address, data=form, headers={"Origin": workspace.address})
         assert answer.status_code == 303
         assert subjects(tieout) == []
+    # Nobody can name another person, not even in a form of their own.
+    deleted = [error["deleted"] for error in tieout("errors", "--history", "--json").lines]
+    assert {deletion["who"] for deletion in deleted if deletion} == {local_name()}
 
 
 @pytest.fixture

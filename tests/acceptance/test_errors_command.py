@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.commandline import TODAY, Tieout, ended, error_text, ingest_and_project
 from tests.support.ingest_lines import json_lines, posted_expense, process_message, row_change, started_run
+from tieout.access.identities import local_name
 
 
 @pytest.mark.requirement("R50", "R51")
@@ -69,7 +70,7 @@ def test_who_follows_the_errors_sees_what_becomes_of_each(tieout: Tieout, as_jso
         while not as_json and b"2 current errors" not in before[-1]:
             before.append(followed.stdout.readline())
         ingest_and_project(tieout, json_lines(started_run("run-2", "2025-01-08T11:00:00Z", "J-1")))
-        why = ("--subject", "J-2", "--why", "by hand", "--who", "ann", "--yes")
+        why = ("--subject", "J-2", "--why", "by hand", "--yes")
         assert tieout("errors", "delete", *why).code == 0
         if as_json:
             resolved, gone = (json.loads(followed.stdout.readline()) for _ in range(2))
@@ -77,7 +78,7 @@ def test_who_follows_the_errors_sees_what_becomes_of_each(tieout: Tieout, as_jso
             assert (resolved["subject"], resolved["state"], resolved["text"]) == ("J-1", "history", "first")
             assert resolved["taken_up"] == {"run": "run-2", "started": "2025-01-08T11:00:00Z"}
             assert (gone["subject"], gone["state"]) == ("J-2", "deleted")
-            assert (gone["deleted"]["who"], gone["deleted"]["why"]) == ("ann", "by hand")
+            assert (gone["deleted"]["who"], gone["deleted"]["why"]) == (local_name(), "by hand")
         else:
             shown = ""
             while "by hand" not in shown:
@@ -85,7 +86,7 @@ def test_who_follows_the_errors_sees_what_becomes_of_each(tieout: Tieout, as_jso
                 assert line, followed.communicate()
                 shown += line.decode()
             assert "History: processed again by run run-2, started 2025-01-08T11:00:00Z\n" in shown
-            assert re.search(r"Deleted 20\S+ by ann: by hand", shown)
+            assert re.search(rf"Deleted 20\S+ by {re.escape(local_name())}: by hand", shown)
         followed.send_signal(signal.SIGINT)
         _, err = followed.communicate(timeout=30)
         assert (followed.returncode, err) == (130, b"")
@@ -117,15 +118,13 @@ def test_current_errors_are_deleted_by_a_filter_with_who_when_and_why(tieout: Ti
     assert "Deleting starts a new attempt cycle for 2 general journals." in asked.err
     assert len(tieout("errors", "--json").lines) == 3
 
-    done = tieout(
-        "errors", "delete", "--company", "uspm", "--code", "GJ_CONFIRM", "--why", "mended", "--who", "ann", "-y"
-    )
+    done = tieout("errors", "delete", "--company", "uspm", "--code", "GJ_CONFIRM", "--why", "mended", "-y")
     retried = "A new attempt cycle starts for 1 general journal.\n"
     assert (done.code, done.err) == (0, f"1 error deleted.\n{retried}")
     assert [error["subject"] for error in tieout("errors", "--json").lines] == ["e2", "e3"]
     (kept,) = tieout("errors", "--history", "--subject", "e1", "--json").lines
-    assert (kept["standing"], kept["deleted"]["who"], kept["deleted"]["why"]) == ("deleted", "ann", "mended")
-    assert "by ann: mended" in tieout("errors", "--history").out
+    assert (kept["standing"], kept["deleted"]["who"], kept["deleted"]["why"]) == ("deleted", local_name(), "mended")
+    assert f"by {local_name()}: mended" in tieout("errors", "--history").out
 
     assert tieout("errors", "delete", "--all", "--why", "new year", "--yes").code == 0
     assert tieout("errors").out == "No current errors. Use --history to list past errors.\n"
@@ -139,7 +138,7 @@ def test_current_errors_are_deleted_by_a_filter_with_who_when_and_why(tieout: Ti
 @pytest.mark.requirement("R55")
 def test_what_was_deleted_stays_deleted_in_a_store_that_is_built_anew(tieout: Tieout, tmp_path: Path) -> None:
     ingest_and_project(tieout, json_lines(process_message("first", "e1"), process_message("second", "e2")))
-    assert tieout("errors", "delete", "--subject", "e1", "--why", "mended", "--who", "ann", "--yes").code == 0
+    assert tieout("errors", "delete", "--subject", "e1", "--why", "mended", "--yes").code == 0
     before = tieout("dump").out
     for path in tmp_path.glob("store.sqlite*"):
         path.unlink()
@@ -179,7 +178,7 @@ def test_nothing_is_deleted_without_a_reason_or_a_choice(tieout: Tieout) -> None
     ingest_and_project(tieout, json_lines(process_message("first", "e1")))
     assert "name the errors" in tieout("errors", "delete", "--why", "x").err
     assert "the text is empty" in tieout("errors", "delete", "--all", "--why", " ").err
-    assert "the text is empty" in tieout("errors", "delete", "--all", "--why", "x", "--who", "").err
+    assert "the text is empty" in tieout("errors", "delete", "--all", "--why", "").err
     assert "--why" in tieout("errors", "delete", "--all").err
     assert "is not a process. Use one of import-from-staging" in tieout("errors", "--process", "import").err
     assert "is not a message code. Use one of NOT_POSTED" in tieout("errors", "--code", "not_posted").err

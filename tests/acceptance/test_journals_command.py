@@ -78,7 +78,7 @@ def test_deleting_the_entry_says_that_it_begins_a_new_round_and_does(tieout: Tie
     tieout("journals", "sync", JOURNAL, "--yes", "--no-wait")
     work(tieout)
     served.pair.refusals.clear()
-    deleted = tieout("errors", "delete", "--code", "GJ_HEADER", "--why", "mended", "--who", "anna", "--yes")
+    deleted = tieout("errors", "delete", "--code", "GJ_HEADER", "--why", "mended", "--yes")
     assert "A new attempt cycle starts for 1 general journal." in deleted.err
     assert "starts a new attempt cycle" in " ".join(tieout("errors", "delete", "--help").out.split())
     assert "Deleting an error of a journal" in " ".join(tieout("journals", "sync", "--help").out.split())

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from structlog.testing import capture_logs
 
-from engine.errors import SettingError
 from tests.acceptance.test_readme import README, blocks
+from tests.support.containers import free_port
+from tests.support.identity_provider import CLIENT_ID, SECRET, identity_provider
+from tests.support.people import Person
 from tests.support.workspace import project, settings_in
 from tieout.simulator import ingest_lines, simulate
-from tieout.workspace.server import PORT, listen
+from tieout.workspace.server import PORT
 
 ADDRESS = re.compile(rb"http://127\.0\.0\.1:\d+/")
 
@@ -207,39 +208,45 @@ def test_only_this_machine_is_served(tmp_path: Path, store: dict[str, str]) -> N
             assert elsewhere.connect_ex(("127.0.0.2", port)) != 0
 
 
-def test_an_exposed_workspace_answers_elsewhere_by_its_loopback_names_alone_and_warns(
+@pytest.mark.requirement("R83")
+@pytest.mark.parametrize("role", [("--role", "workspace"), ()])
+def test_another_address_is_refused_without_sign_in_before_anything_starts(
+    tmp_path: Path, store: dict[str, str], role: tuple[str, ...]
+) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
+    command = [sys.executable, "-m", "tieout", "run", *role, "--host", "0.0.0.0", "--port", "0"]  # noqa: S104
+    done = subprocess.run(command, cwd=tmp_path, env={**kept, **store}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "there is no sign-in. Set TIEOUT_ISSUER (docs/security.md), or leave out --host" in done.stderr
+    # The variable that permitted it is none any more.
+    store["TIEOUT_EXPOSE_WITHOUT_SIGN_IN"] = "0.0.0.0"  # noqa: S104
+    done = subprocess.run(command, cwd=tmp_path, env={**kept, **store}, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "there is no sign-in" in done.stderr) == (1, True)
+
+
+@pytest.mark.requirement("R83")
+def test_with_sign_in_another_address_is_served_and_the_address_of_the_settings_printed(
     tmp_path: Path, store: dict[str, str]
 ) -> None:
-    store["TIEOUT_EXPOSE_WITHOUT_SIGN_IN"] = "0.0.0.0"  # noqa: S104 - what is tested
-    role = ("run", "--role", "workspace", "--port", "0")
-    with started(*role, folder=tmp_path, **store) as (running, address):
-        port = int(address.rstrip("/").rpartition(":")[2])
-        # Another address of this machine, as the published port of a container reaches it.
-        elsewhere = f"http://127.0.0.2:{port}/USPM"
-        assert "28,000.00" in httpx.get(elsewhere, headers={"Host": f"127.0.0.1:{port + 1}"}).text
-        assert "28,000.00" in httpx.get(elsewhere, headers={"Host": "localhost"}).text
-        for host in (f"127.0.0.2:{port}", "ledger.example.com", "127.0.0.1.example.com"):
-            assert httpx.get(elsewhere, headers={"Host": host}).status_code == 400
-        form = {"Host": "127.0.0.1", "Origin": "http://ledger.example.com"}
-        assert httpx.post(f"{elsewhere}/errors/delete", headers=form).status_code == 403
-        running.terminate()
-        assert running.wait(20) == 0
-    # `tieout check` reports it as well.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
-    command = [sys.executable, "-m", "tieout", "check"]
-    done = subprocess.run(command, cwd=tmp_path, env={**kept, **store}, capture_output=True, text=True)
-    assert "warning: the workspace listens on 0.0.0.0 without sign-in" in done.stdout
-    assert done.returncode == 0
-
-
-def test_an_exposed_workspace_logs_a_warning_and_an_address_of_elsewhere_is_named() -> None:
-    with capture_logs() as logged, listen(0, "127.0.0.2") as listening:
-        assert listening.getsockname()[0] == "127.0.0.2"
-        port = listening.getsockname()[1]
-    said = {"event": "workspace_exposed_without_sign_in", "log_level": "warning", "address": "127.0.0.2", "port": port}
-    assert logged == [said]
-    with pytest.raises(SettingError, match=r"TIEOUT_EXPOSE_WITHOUT_SIGN_IN='192\.0\.2\.1': this machine does not have"):
-        listen(0, "192.0.2.1")
+    with identity_provider() as provider:
+        settings = {
+            "TIEOUT_ISSUER": provider.issuer,
+            "TIEOUT_SIGN_IN_CLIENT_ID": CLIENT_ID,
+            "TIEOUT_SIGN_IN_SECRET": SECRET,
+            "TIEOUT_WORKSPACE_ADDRESS": f"http://127.0.0.1:{(port := free_port())}",
+        }
+        role = ("run", "--role", "workspace", "--host", "0.0.0.0", "--port", str(port))  # noqa: S104
+        with started(*role, folder=tmp_path, **store, **settings) as (running, address):
+            assert address == f"http://127.0.0.1:{port}/"
+            ann = Person(address.rstrip("/"))
+            assert "28,000.00" in ann.sign_in("/USPM").text
+            running.terminate()
+            assert running.wait(20) == 0
+            assert running.stderr is not None
+            written = running.stderr.read().decode()
+    assert '"event": "signed_in"' in written
+    for secret in (SECRET, ann.cookies["tieout-session"], "code=", "id_token"):
+        assert secret not in written
 
 
 def test_a_workspace_without_a_store_says_what_to_do(tmp_path: Path) -> None:

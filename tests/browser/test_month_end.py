@@ -16,8 +16,8 @@ from tests.browser.reading import settled
 from tests.browser.test_behind_the_sums import cells, digits, explained, read
 from tests.support.month_end import EXPENSE_ACCOUNT, INVOICE_ACCOUNT, month_end
 from tests.support.workspace import Served, need_a_browser, project, served, settings_in
+from tieout.access.identities import local_name
 from tieout.settings import Settings
-from tieout.sync.command_topic import current_user
 
 pytestmark = pytest.mark.requirement("R18", "R37", "R87")
 
@@ -159,7 +159,7 @@ def test_a_balance_is_kept_with_who_entered_it_and_stays(page: Page, ardo: Serve
     assert [day, account, ledger, computed, difference] == [
         *("12/31/2024", "Vendor invoices", "500.00", "500.00", "0.00")
     ]
-    assert who == current_user()
+    assert who == local_name()
     assert at
 
 

@@ -38,7 +38,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def make_older(connection: Connection) -> None:
-    """Take away what 0009 fills, and what 0010 to 0022 make."""
+    """Take away what 0009 fills, and what 0010 to 0023 make."""
     take_state_away(connection)
     tables.error_states.drop(connection)
     connection.execute(text("ALTER TABLE offsets DROP COLUMN last"))
@@ -68,6 +68,7 @@ def take_state_away(connection: Connection) -> None:
     tables.unlinked_actuals.drop(connection)
     tables.ledger_entries.drop(connection)
     tables.ledger_balances.drop(connection)
+    tables.sessions.drop(connection)
     if connection.dialect.name == "postgresql":
         connection.execute(text("DROP FUNCTION note_state CASCADE"))
         connection.execute(text("DROP FUNCTION number_state_after"))

@@ -11,8 +11,10 @@ import httpx
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.support.composition import PASSWORD, START_SECONDS, WORKERS, Composition, composed
+from tests.support.composition import PASSWORD, SECRET, START_SECONDS, WORKERS, Composition, composed
 from tests.support.containers import until
+from tests.support.keycloak import ready_issuer
+from tests.support.people import Person
 from tests.support.workspace import BROWSER, FLAGS, need_a_browser
 
 pytestmark = pytest.mark.containers
@@ -74,10 +76,20 @@ def test_the_image_runs_as_nobody_in_particular_and_holds_no_installer(compose: 
     assert "pip" not in found.split()
 
 
-def page(compose: Composition, path: str) -> str:
+@pytest.fixture(scope="module")
+def operator(compose: Composition) -> Person:
+    """A person who has signed in at the identity provider of the file."""
+    ready_issuer(compose.sign_in_port)
+    person = Person(compose.workspace)
+    assert person.sign_in_with_password("operator", PASSWORD).status_code == 200
+    return person
+
+
+def page(operator: Person, path: str) -> str:
     """The words of a page, without markup."""
-    answer = httpx.get(f"{compose.workspace}{path}", timeout=30)
+    answer = operator.get(path)
     answer.raise_for_status()
+    assert answer.status_code == 200
     return " ".join(re.sub(r"<[^>]*>", " ", answer.text).split())
 
 
@@ -89,9 +101,10 @@ def tile(words: str, label: str) -> str | None:
 
 @pytest.mark.requirement("R30", "R81")
 def test_the_workspace_shows_the_company_on_its_published_port_and_refuses_other_host_names(
-    compose: Composition,
+    compose: Composition, operator: Person
 ) -> None:
-    told = page(compose, "/USPM")
+    assert httpx.get(f"{compose.workspace}/USPM").headers["location"] == "/sign-in?then=%2FUSPM"
+    told = page(operator, "/USPM")
     assert tile(told, "Unreconciled expense amount") == "9,000.00"
     assert tile(told, "Unreconciled vendor invoice amount") == "28,000.00"
     assert tile(told, "Expense missing actuals") == "4,000.00"
@@ -102,18 +115,20 @@ def test_the_workspace_shows_the_company_on_its_published_port_and_refuses_other
 
 
 @pytest.mark.requirement("R40", "R48", "R81")
-def test_sync_goes_through_the_handler_and_the_pair_and_the_pages_show_what_cleared(compose: Composition) -> None:
+def test_sync_goes_through_the_handler_and_the_pair_and_the_pages_show_what_cleared(
+    compose: Composition, operator: Person
+) -> None:
     told = compose.tieout("handler", "check", "--json")
     assert told is not None
     assert told["ok"], told
-    exposed = compose.tieout("workspace", "check", "--json")
-    assert exposed is not None
-    assert any("without sign-in" in line["says"] for line in exposed["checks"])
     need_a_browser()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
         page_of = browser.new_page(locale="en-US")
         page_of.goto(f"{compose.workspace}/USPM/expense")
+        page_of.locator("#username").fill("operator")
+        page_of.locator("#password").fill(PASSWORD)
+        page_of.locator("#kc-login").click()
         page_of.get_by_role("link", name="Sync…").click()
         page_of.get_by_role("link", name="Sync all documents of these dates instead").click()
         expect(page_of.locator("#preview")).to_contain_text("To sync")
@@ -124,10 +139,10 @@ def test_sync_goes_through_the_handler_and_the_pair_and_the_pages_show_what_clea
 
     def cleared() -> bool:
         # What the pair did comes back as events; what is left needs a person.
-        return tile(page(compose, "/USPM"), "Expense missing actuals") == "1,000.00"
+        return tile(page(operator, "/USPM"), "Expense missing actuals") == "1,000.00"
 
     until(cleared, SYNC_SECONDS, every=1.0)
-    shown = page(compose, "/USPM")
+    shown = page(operator, "/USPM")
     assert tile(shown, "Vendor invoice missing actuals") == "0.00"
     # Drafts that were there are posted; what has its actual now waits for that.
     assert tile(shown, "Unreconciled expense amount") == "8,200.00"
@@ -137,5 +152,6 @@ def test_every_service_is_healthy_and_no_log_holds_a_secret(compose: Composition
     until(lambda: compose.unhealthy() == [], 90, every=1.0)
     told = compose("logs", "--no-color")
     assert '"level": "error"' not in told
-    assert "workspace_exposed_without_sign_in" in told
+    assert '"event": "signed_in"' in told
     assert PASSWORD not in told
+    assert SECRET not in told

@@ -1,20 +1,18 @@
 """For any address or form the workspace responds with a page or with the fault of the request, never with 5xx."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, cast
+from typing import Final
 from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from starlette.routing import Route
 
 from store.queries.filters import COLUMNS
 from tests.support.soak import examples
 from tests.support.workspace import lines, posted_expense, project, served, settings_in, small_company
-from tieout.workspace.app import make_app
-from tieout.workspace.web.context import Workspace
+from tieout.workspace.app import routes
 
 ODD: Final = 'Ü"\\;é日\x07%0'
 """An unusual company code."""
@@ -64,7 +62,7 @@ def asked(client: httpx.Client, path: str, parts: Mapping[str, str], query: Mapp
     assert answer.status_code < 500, address[:500]
 
 
-ROUTES: Final = tuple(route.path for route in make_app(cast(Workspace, None)).routes if isinstance(route, Route))
+ROUTES: Final = tuple(route.path for route in routes())
 WINDOW: Final = {"from": "2024-01-01", "to": "2025-01-31"}
 LONGEST: Final = 65_000
 """Longer addresses the server refuses, and httpx does not send."""
@@ -110,11 +108,7 @@ def test_hostile_parameters_are_no_fault(client: httpx.Client, path: str, query:
 
 
 FIELDS: Final = ("who", "why", "seen", "token", "document", "name", "other")
-FORMS: Final = tuple(
-    route.path
-    for route in make_app(cast(Workspace, None)).routes
-    if isinstance(route, Route) and "POST" in (route.methods or ())
-)
+FORMS: Final = tuple(route.path for route in routes() if "POST" in (route.methods or ()))
 
 
 @given(st.sampled_from(FORMS), st.dictionaries(st.sampled_from(FIELDS), ANYTHING) | st.binary(max_size=200))

@@ -18,6 +18,7 @@ from tests.support.containers import free_port
 ROOT = Path(__file__).parents[2]
 PROJECT = f"tieout-test-{os.getpid()}"
 PASSWORD = "p@ss:w/rd"
+SECRET = "secret-of-the-workspace"
 WORKERS = ("worker-a", "worker-b")
 BUILD_SECONDS = 600.0
 START_SECONDS = 180.0
@@ -41,6 +42,8 @@ class Composition:
         self._metrics = dict(zip(WORKERS, (free_port(), free_port()), strict=True))
         self.port = free_port()
         """Port of the workspace."""
+        self.sign_in_port = free_port()
+        """Port of the identity provider."""
         self._environment = {
             **os.environ,
             "TIEOUT_IMAGE": f"{PROJECT}:latest",
@@ -50,6 +53,9 @@ class Composition:
             "METRICS_B_PORT": str(self._metrics["worker-b"]),
             "WORKSPACE_PORT": str(self.port),
             "POSTGRES_PASSWORD": PASSWORD,
+            "SIGN_IN_PORT": str(self.sign_in_port),
+            "SIGN_IN_PASSWORD": PASSWORD,
+            "SIGN_IN_SECRET": SECRET,
             "TIEOUT_SYSTEMS": str(systems),
         }
 

@@ -37,7 +37,7 @@ def previewed(desk: Desk) -> Preview:
 
 def confirmed(desk: Desk, preview: Preview) -> Confirmed:
     with desk.reader.snapshot() as snapshot:
-        return previews.confirm(snapshot, desk.settings, snapshot.company(COMPANY), read_token(preview.token))
+        return previews.confirm(snapshot, desk.settings, snapshot.company(COMPANY), read_token(preview.token), "ann")
 
 
 @pytest.mark.requirement("R40")
@@ -76,7 +76,7 @@ def test_a_form_that_asks_for_what_is_left_to_a_person_requests_nothing(desk: De
     )
     forged = PreviewForm(preview.id, "documents", COMPANY, "forged", [("approval", "0", [rejected.name])])
     with desk.reader.snapshot() as snapshot:
-        done = previews.confirm(snapshot, desk.settings, snapshot.company(COMPANY), forged)
+        done = previews.confirm(snapshot, desk.settings, snapshot.company(COMPANY), forged, "ann")
     assert (done.request.tasks, done.changed) == ((), [rejected.name])
 
 
@@ -92,7 +92,7 @@ def test_a_document_of_another_company_is_neither_previewed_nor_requested() -> N
             (task.action, task.subject, list(task.documents)) for task in own.tasks
         ]
         forged = PreviewForm(own.id, "documents", COMPANY, "forged", calls)
-        done = previews.confirm(snapshot, desk.settings, company, forged)
+        done = previews.confirm(snapshot, desk.settings, company, forged, "ann")
     assert (done.request.tasks, done.changed) == ((), ["AAAA/1"])
     assert done.request.run is not None
 
@@ -142,7 +142,7 @@ def test_a_form_of_very_many_small_calls_is_refused_before_it_is_decoded() -> No
 def test_a_form_of_another_company_is_refused(desk: Desk) -> None:
     shown = msgspec.structs.replace(read_token(previewed(desk).token), company="GBPM")
     with desk.reader.snapshot() as snapshot, pytest.raises(QueryError, match="another company"):
-        previews.confirm(snapshot, desk.settings, snapshot.company(COMPANY), shown)
+        previews.confirm(snapshot, desk.settings, snapshot.company(COMPANY), shown, "ann")
 
 
 @pytest.mark.requirement("R40")

@@ -44,6 +44,7 @@ SHARED_NAMES: Final = {
     "prevalidation": "what prevalidation would have prevented: the rule and the query",
     "replay": "the replay and its command",
     "row_refresh": "re-reading rows of notices: the calls and the commands topic",
+    "sign_in": "sign-in: how it works, and its pages",
     "service_limits": "service protection limits: as the client respects them, and as the simulation enforces them",
     "state_topic": "the state topic: its table and its publisher",
     "summary": "the summary: its query and its page",

@@ -151,11 +151,11 @@ def _keep(settings: "Settings", balance: "KeptBalance") -> None:
 
     from store import clock
     from store.operational.ledger_balances import keep
+    from tieout.access.identities import local_name
     from tieout.bootstrap import open_store
-    from tieout.sync.command_topic import current_user
 
     with open_store(settings, write=True) as engine:
-        keep(engine, msgspec.structs.replace(balance, at=clock.now(), who=current_user()))
+        keep(engine, msgspec.structs.replace(balance, at=clock.now(), who=local_name()))
 
 
 def _show_part(rows: Iterator[dict[str, Any]], *, as_json: bool) -> None:

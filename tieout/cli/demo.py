@@ -14,8 +14,9 @@ import typer
 from tieout.cli.common import examples, load_settings, open_snapshot
 from tieout.cli.failures import INTERRUPTED
 from tieout.cli.output import counted
-from tieout.cli.pipeline import PortOption, Role, SeedOption, SimulatedOption, print_address, work
-from tieout.cli.pipeline import serve as serve_workspace
+from tieout.cli.pipeline import Role, SeedOption, SimulatedOption, work
+from tieout.cli.workspace import PortOption, print_address
+from tieout.cli.workspace import serve as serve_workspace
 
 if TYPE_CHECKING:
     from streams.log import EventLog

@@ -166,10 +166,6 @@ DELETE_EXAMPLES = examples(
 ReasonOption = Annotated[
     str, typer.Option("--why", metavar="TEXT", help="The reason, stored with the deletion.", show_default=False)
 ]
-ActorOption = Annotated[
-    str | None,
-    typer.Option("--who", metavar="NAME", help="Your name; by default the user of this machine.", show_default=False),
-]
 
 
 @app.command(epilog=DELETE_EXAMPLES)
@@ -182,7 +178,6 @@ def delete(
     start: FromOption = None,
     end: ToOption = None,
     everything: AllOption = False,
-    who: ActorOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be deleted, and change nothing.")] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -194,10 +189,9 @@ def delete(
     """
     from tieout.cli.operation_tables import show_errors
     from tieout.cli.text_tables import console
-    from tieout.sync.command_topic import current_user
 
     query = _current(company, process, code, subject, start, end, everything=everything)
-    why, who = _not_empty(why, "--why"), _not_empty(current_user() if who is None else who, "--who")
+    why = _not_empty(why, "--why")
     settings = load_settings()
     with open_snapshot(settings) as (snapshot, _):
         selected = snapshot.error_log(query)
@@ -211,13 +205,12 @@ def delete(
         if not dry_run:
             typer.echo("No current error matches.", err=True)
         return
-    _confirm_and_delete(settings, selected, who, why, yes=yes)
+    _confirm_and_delete(settings, selected, why, yes=yes)
 
 
-def _confirm_and_delete(
-    settings: "Settings", selected: "Sequence[ErrorEntry]", who: str, why: str, *, yes: bool
-) -> None:
+def _confirm_and_delete(settings: "Settings", selected: "Sequence[ErrorEntry]", why: str, *, yes: bool) -> None:
     """Send the deletions and wait for the worker; ask first unless `yes`. Reports to standard error."""
+    from tieout.access.identities import local_name
     from tieout.bootstrap import open_reader
     from tieout.cli.output import counted
     from tieout.sync.command_topic import TopicWriter, deletion_commands, retried_journals, wait_until_applied
@@ -228,7 +221,7 @@ def _confirm_and_delete(
         if journals:
             typer.echo(f"Deleting starts a new attempt cycle for {retried}.", err=True)
         typer.confirm(f"Delete {counted(len(selected), 'current error')}?", abort=True, err=True)
-    sent = TopicWriter(settings).send(deletion_commands(selected, who, why))
+    sent = TopicWriter(settings).send(deletion_commands(selected, local_name(), why))
     number = counted(len(selected), "error")
     with open_reader(settings) as reader:
         applied = wait_until_applied(reader, sent)
@@ -263,18 +256,18 @@ def retry(
 
     When the retry succeeds, the error is no longer current.
     """
+    from tieout.access.identities import local_name
     from tieout.cli.operation_tables import show_retries
     from tieout.cli.output import counted
     from tieout.cli.sync import check_ready, send_and_wait
     from tieout.cli.text_tables import console
-    from tieout.sync.command_topic import current_user
     from tieout.sync.error_retry import plan, request
 
     query = _current(company, process, code, subject, start, end, everything=everything)
     settings = load_settings()
     with open_snapshot(settings) as (snapshot, _):
         retries = plan(snapshot.error_log(query), settings)
-        retry_request = request(snapshot, retries, current_user())
+        retry_request = request(snapshot, retries, local_name())
     lines = [_retry_line(planned) for planned in retries]
     if dry_run and as_json:
         for line in lines:

@@ -131,12 +131,12 @@ def _names(settings: "Settings", numbers: list[str], company: str | None) -> lis
 
 
 def _sync(settings: "Settings", names: list[str], *, wait: bool, as_json: bool) -> None:
+    from tieout.access.identities import local_name
     from tieout.cli.sync import send_request, wait_until
-    from tieout.sync.command_topic import current_user
     from tieout.sync.general_journals import request_journals
 
     with open_snapshot(settings) as (snapshot, _):
-        request = request_journals(snapshot, names, current_user())
+        request = request_journals(snapshot, names, local_name())
     requested = send_request(settings, request)
     number = counted(len(requested), "journal")
     typer.echo(f"A new attempt cycle starts for {number}. A worker with the role `handle` makes the calls.", err=True)

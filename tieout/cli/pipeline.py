@@ -13,6 +13,7 @@ import typer
 from tieout.cli.common import examples, load_settings, present, readable
 from tieout.cli.failures import INTERRUPTED, complain
 from tieout.cli.output import counted
+from tieout.cli.workspace import HostOption, PortOption, serve, serving_workspace
 
 if TYPE_CHECKING:
     import threading
@@ -39,16 +40,12 @@ SeedOption = Annotated[
 # A file of the wrong kind has an error on every line; the first ones are enough to recognise it.
 REFUSALS_SHOWN = 100
 
-PortOption = Annotated[
-    int | None,
-    typer.Option(min=0, max=65_535, help="Port of the workspace on 127.0.0.1; 8080 by default.", show_default=False),
-]
-
 RUN_EXAMPLES = examples(
     "tieout run",
     "tieout run --role project --until-caught-up",
     "tieout run --role handle",
     "tieout run --role workspace --port 8081",
+    "tieout run --role workspace --host 0.0.0.0 --port 443",
 )
 
 
@@ -61,6 +58,7 @@ def run(
         bool, typer.Option("--until-caught-up", help="Exit when all events are applied. The workspace is not served.")
     ] = False,
     port: PortOption = None,
+    host: HostOption = None,
 ) -> None:
     """Start a worker. It applies the events of the topics to the store, executes what Sync requests if outgoing calls
     are enabled, and serves the workspace until it is stopped.
@@ -73,11 +71,11 @@ def run(
         )
     settings = load_settings("info")
     if roles == {Role.WORKSPACE}:
-        serve(settings, port)
+        serve(settings, port, host)
         return
     from tieout.sync.command_topic import TopicWriter
 
-    work(settings, roles, port, TopicWriter(settings), named=bool(role), until_caught_up=until_caught_up)
+    work(settings, roles, port, TopicWriter(settings), host=host, named=bool(role), until_caught_up=until_caught_up)
 
 
 def work(
@@ -87,6 +85,7 @@ def work(
     topic_writer: "TopicWriter",
     *,
     named: bool,
+    host: str | None = None,
     until_caught_up: bool = False,
     ready: Callable[[str | None], None] = lambda address: None,
 ) -> None:
@@ -110,7 +109,7 @@ def work(
         projecting.enter_context(topic_writer.expect_worker())
     with (
         stop_on_signals(stop),
-        _workspace(settings, port, topic_writer, stop, enabled=serves, named=named) as address,
+        serving_workspace(settings, port, host, topic_writer, stop, enabled=serves, named=named) as address,
         _handler(settings, topic_writer, stop, status, enabled=Role.HANDLE in roles, named=named, ends=until_caught_up),
         nullcontext() if until_caught_up else alerting(settings),
     ):
@@ -173,66 +172,6 @@ def _handler(
         finally:
             if not ends:
                 stop.set()
-
-
-def serve(settings: "Settings", port: int | None) -> None:
-    """Serve the workspace until it is stopped, and print its address. Waits for a database that is not reachable."""
-    import threading
-
-    from tieout.worker.projecting import wait_for_store
-    from tieout.worker.signals import stop_on_signals
-    from tieout.workspace import server
-
-    listening = server.listen(server.PORT if port is None else port, settings.expose_without_sign_in)
-    stop = threading.Event()
-    with stop_on_signals(stop):
-        wait_for_store(settings, stop)
-    if stop.is_set():
-        return
-    server.serve(settings, listening, lambda: print_address(server.address(listening)))
-
-
-def print_address(address: str | None) -> None:
-    """Print the address of the workspace to standard error."""
-    sys.stderr.write(f"The workspace is at {address} (stop it with Ctrl-C)\n")
-    sys.stderr.flush()
-
-
-@contextmanager
-def _workspace(
-    settings: "Settings",
-    port: int | None,
-    topic_writer: "TopicWriter",
-    stop: "threading.Event",
-    *,
-    enabled: bool,
-    named: bool,
-) -> Iterator[str | None]:
-    """Serve the workspace in threads of this process, and yield its address.
-
-    A port in use raises `SettingError` only if the role or the port is named.
-    """
-    if not enabled:
-        yield None
-        return
-    import structlog
-
-    from engine.errors import SettingError
-    from tieout.worker.projecting import create_store
-    from tieout.workspace import server
-
-    log = structlog.get_logger(__name__)
-    try:
-        listening = server.listen(server.PORT if port is None else port, settings.expose_without_sign_in)
-    except SettingError as error:
-        if named or port is not None:
-            raise
-        log.warning("workspace_not_served", reason=str(error))
-        yield None
-        return
-    create_store(settings, stop)
-    with server.serve_in_background(settings, listening, topic_writer):
-        yield server.address(listening)
 
 
 def _project(

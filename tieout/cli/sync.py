@@ -49,12 +49,12 @@ def sync(
     """
     if (company is None) == (document is None):
         raise typer.BadParameter("name either a company or one document.", param_hint="'--company'")
-    from tieout.sync.command_topic import current_user
+    from tieout.access.identities import local_name
 
     settings = load_settings()
     plan = _plan(settings, company, kind, document, start, end)
     scope = document or f"{(company or '').upper()}{f', {kind}' if kind else ''}"
-    request = plan.request(current_user(), f"tieout sync: {scope}")
+    request = plan.request(local_name(), f"tieout sync: {scope}")
     if dry_run or not request.tasks:
         _show(plan, as_json)
         return

@@ -32,7 +32,7 @@ from streams.log import EventLog, LogError, PartitionId
 from streams.topics import PROJECTED, TOPICS
 from tieout.bootstrap import environments_of, load_maps, open_log, open_store
 from tieout.maintenance.offset_check import LAST, without_effect
-from tieout.settings import Settings, readable_key, readable_secrets
+from tieout.settings import Settings, readable_keys, readable_secrets
 from tieout.sync.connectors import connection_checks, is_configured
 from tieout.worker.log_continuity import ADVICE, compare
 from tieout.worker.state_topic import topic_lacks_state
@@ -84,12 +84,10 @@ def check(settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> 
         yield CheckResult(
             "settings", True, f"warning: every user can read {file}, which contains {names}. Run: chmod 600 {file}"
         )
-    if (key := readable_key(settings)) is not None:
+    for key in readable_keys(settings):
         yield CheckResult(
             "settings", True, f"warning: every user can read {key}, which contains a private key. Run: chmod 600 {key}"
         )
-    if settings.expose_without_sign_in is not None:
-        yield _exposed(settings.expose_without_sign_in)
     with ExitStack() as stack:
         maps = yield from _maps(settings)
         log = yield from _log(settings, stack, patience_seconds)
@@ -136,15 +134,6 @@ def _run_check(name: str, run: Any) -> Iterator[CheckResult]:
 
 def _text(error: Exception) -> str:
     return " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
-
-
-def _exposed(address: str) -> CheckResult:
-    """A warning only: the setting is intentional."""
-    says = (
-        f"warning: the workspace listens on {address} without sign-in, so anyone who can reach it can read everything "
-        "and start a sync. Publish its port on 127.0.0.1 only, or unset TIEOUT_EXPOSE_WITHOUT_SIGN_IN"
-    )
-    return CheckResult("workspace", True, says, {"address": address})
 
 
 # --- preconditions of the other checks -------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ process runs a worker, the log of that worker is used; if no worker runs, the re
 log that another process has open are queued in the store (`store.operational.inbox`) for the worker of that process.
 """
 
-import getpass
 import threading
 import time
 import uuid
@@ -186,14 +185,6 @@ def wait_until_applied(reader: Reader, sent: Sent, seconds: float = PATIENCE_SEC
         if time.monotonic() >= until:
             return False
         time.sleep(_LOOK_SECONDS)
-
-
-def current_user() -> str:
-    """Return the name of the user of this process, from the operating system."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def deletion_commands(entries: Iterable[ErrorEntry], who: str, why: str) -> list[tuple[str, Command]]:

@@ -27,7 +27,6 @@ from store.queries.grid_query import GridQuery
 from store.queries.snapshot import Snapshot
 from tieout.settings import Settings
 from tieout.sync import connectors, error_retry
-from tieout.sync.command_topic import current_user
 from tieout.sync.connectors import is_configured
 from tieout.sync.general_journals import NOT_CONFIGURED, STATE_LABELS, JournalStatus, journal_statuses
 from tieout.sync.planning import (
@@ -328,8 +327,10 @@ class Confirmed(msgspec.Struct, frozen=True):
     changed: list[str]
 
 
-def confirm(snapshot: Snapshot, settings: Settings, company: Company, form: PreviewForm) -> Confirmed:
-    """Return the request of the steps that were shown and are still needed. Raises `QueryError` as the preview."""
+def confirm(snapshot: Snapshot, settings: Settings, company: Company, form: PreviewForm, who: str) -> Confirmed:
+    """Return the request by `who` of the steps that were shown and are still needed. Raises `QueryError` as the
+    preview.
+    """
     if form.company != company.code:
         raise QueryError("the form is of another company: open the preview again.")
     current: dict[tuple[str, str, str], Candidate] = {}
@@ -343,7 +344,7 @@ def confirm(snapshot: Snapshot, settings: Settings, company: Company, form: Prev
     request = request_of(
         calls,
         changes,
-        who=current_user(),
+        who=who,
         scope=form.scope,
         company=company.code,
         by_person=not form.job,

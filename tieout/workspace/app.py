@@ -3,36 +3,45 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import quote
 
 import structlog
 from sqlalchemy.exc import DatabaseError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from engine.errors import NotFound, QueryError, SetupError, TieoutError
 from streams.log import LogError
+from tieout.access.errors import AccessDenied, NotSignedIn
+from tieout.access.identities import Right, Role
+from tieout.settings import Settings
 from tieout.sync.planning import TooManyCalls
 from tieout.workspace import pages
 from tieout.workspace.web.concurrency_limit import BufferedForms, ConcurrencyLimit
-from tieout.workspace.web.context import Workspace, problem_text, texts_of
+from tieout.workspace.web.context import Workspace, problem_text, texts_of, workspace_of
+from tieout.workspace.web.guarded_routes import GuardedRoute, guarded
+from tieout.workspace.web.identity import identity_of
+from tieout.workspace.web.proxies import TrustedProxies
 from tieout.workspace.web.rendering import render, sentence, static_response
-from tieout.workspace.web.security import HEADERS, LOOPBACK, RejectNul, SameOriginForms, SecurityHeaders
+from tieout.workspace.web.security import RejectNul, SameOriginForms, SecurityHeaders, TrustedHosts, headers_of
 
 log = structlog.get_logger(__name__)
 
-_MIDDLEWARE: Final = (
-    Middleware(SecurityHeaders),
-    Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)),
-    Middleware(RejectNul),
-    Middleware(SameOriginForms),
-    Middleware(BufferedForms),
-    Middleware(ConcurrencyLimit),
-)
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    return [
+        Middleware(SecurityHeaders, settings=settings),
+        Middleware(TrustedProxies, settings=settings),
+        Middleware(TrustedHosts, settings=settings),
+        Middleware(RejectNul),
+        Middleware(SameOriginForms, settings=settings),
+        Middleware(BufferedForms),
+        Middleware(ConcurrencyLimit),
+    ]
 
 
 def make_app(workspace: Workspace) -> Starlette:
@@ -44,8 +53,8 @@ def make_app(workspace: Workspace) -> Starlette:
         workspace.close()
 
     app = Starlette(
-        routes=_routes(),
-        middleware=_MIDDLEWARE,
+        routes=routes(),
+        middleware=_middleware(workspace.settings),
         exception_handlers=_HANDLERS,
         lifespan=lifespan,
     )
@@ -53,12 +62,13 @@ def make_app(workspace: Workspace) -> Starlette:
     return app
 
 
-def _routes() -> list[Route]:
-    return [
+def routes() -> list[GuardedRoute]:
+    """Return every route, each with the right that it needs."""
+    public = [
         Route("/static/{name}", static_response),
         Route("/health", lambda request: PlainTextResponse("ok")),
-        *pages.routes(),
     ]
+    return guarded([*public, *pages.routes()])
 
 
 def _message(request: Request, status: int, title: str, text: str) -> Response:
@@ -89,6 +99,36 @@ def _http(request: Request, error: Exception) -> Response:
     return _message(request, error.status_code, texts.gettext("Request refused"), error.detail)
 
 
+def _sign_in(request: Request, error: Exception) -> Response:
+    """Redirect a person who is not signed in; say it to a form, and to a script, which cannot follow the redirect."""
+    target = quote(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
+    if request.method in ("GET", "HEAD") and request.headers.get("sec-fetch-dest", "document") != "empty":
+        return RedirectResponse(f"/sign-in?then={quote(target, safe='')}", status_code=303)
+    texts = texts_of(request)
+    text = texts.gettext("Your session has ended, and nothing was changed. Open the workspace to sign in again.")
+    return _message(request, 401, texts.gettext("Signed out"), text)
+
+
+def _denied(request: Request, error: Exception) -> Response:
+    """Answer a request that the roles of the identity do not permit."""
+    assert isinstance(error, AccessDenied)
+    texts, needed = texts_of(request), _ROLES[error.right]
+    if error.company:
+        text = texts.gettext(
+            "This needs the role %(role)s in the company %(company)s. Ask the administrator of tieout for it.",
+            role=needed,
+            company=error.company,
+        )
+    elif error.company is None:
+        text = texts.gettext(
+            "This needs the role %(role)s in every company. Ask the administrator of tieout for it.", role=needed
+        )
+    else:
+        text = texts.gettext("This needs the role %(role)s. Ask the administrator of tieout for it.", role=needed)
+    log.warning("access_denied", path=request.url.path, name=identity_of(request).name, right=error.right)
+    return _message(request, 403, texts.gettext("No access"), text)
+
+
 def _unavailable(request: Request, error: Exception) -> Response:
     """Answer while the store or the event log is unavailable."""
     log.error("page_failed", path=request.url.path, error=type(error).__name__)
@@ -102,15 +142,25 @@ def _fault(request: Request, error: Exception) -> Response:
     text = texts.gettext("This page failed. See the log of the server for details.")
     response = _message(request, 500, texts.gettext("Internal error"), text)
     # This response bypasses the middleware that adds the headers to all others.
-    response.headers.update({**HEADERS, "Cache-Control": "no-store"})
+    response.headers.update({**headers_of(workspace_of(request).settings), "Cache-Control": "no-store"})
     return response
 
+
+_ROLES: Final[Mapping[Right, Role]] = {
+    Right.VIEW: Role.VIEWER,
+    Right.OPERATE: Role.OPERATOR,
+    Right.ADMINISTER: Role.ADMINISTRATOR,
+    Right.READ_EVENTS: Role.RAW_EVENTS,
+}
+"""The least role that has each right."""
 
 _HANDLERS: Mapping[Any, Callable[[Request, Exception], Response]] = {
     QueryError: _question,
     HTTPException: _http,
     SetupError: _unavailable,
     LogError: _unavailable,
+    NotSignedIn: _sign_in,
+    AccessDenied: _denied,
     DatabaseError: _unavailable,
     TieoutError: _unavailable,
     Exception: _fault,

@@ -12,9 +12,10 @@ from starlette.routing import Route
 from engine.errorlog.lifecycle import subject_of
 from engine.errors import NotFound
 from store.errorlog.error_log import ErrorEntry
-from tieout.sync.command_topic import current_user, deletion_commands, retried_journals, wait_until_applied
+from tieout.sync.command_topic import deletion_commands, retried_journals, wait_until_applied
 from tieout.workspace.pages.troubleshoot import ErrorListState, error_rows, read_state, sections
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot, texts_of, workspace_of
+from tieout.workspace.web.identity import identity_of
 from tieout.workspace.web.posted_form import Form, read_form
 from tieout.workspace.web.rendering import render
 
@@ -24,14 +25,13 @@ FORM_BYTES_MAX: Final = 1024 * 1024
 class Entered(msgspec.Struct, frozen=True):
     """The values of an incomplete form, shown again with the problem."""
 
-    actor: str
     reason: str
     problem: str = ""
 
 
 def confirm(request: Request) -> Response:
     """Show the errors of the list's address, or one of them, with the form that deletes them."""
-    return _page(request, _current(request), request.query_params.getlist("error"), Entered(current_user(), ""))
+    return _page(request, _current(request), request.query_params.getlist("error"), Entered(""))
 
 
 async def delete(request: Request) -> Response:
@@ -70,18 +70,18 @@ def _page(request: Request, state: ErrorListState, chosen: Sequence[str], entere
 def _delete(request: Request, form: Form) -> Response:
     workspace = workspace_of(request)
     state = _current(request)
-    actor, reason = ("".join(form.get(name, ())).strip() for name in ("who", "why"))
+    reason = "".join(form.get("why", ())).strip()
     listed = frozenset(form.get("seen", ()))
-    if not actor or not reason:
+    if not reason:
         keys = [reference.partition("@")[0] for reference in listed]
-        problem = texts_of(request).gettext("Enter a reason and your name. Both are recorded in the history.")
-        return _page(request, state, keys, Entered(actor, reason, problem))
+        problem = texts_of(request).gettext("Enter a reason. It is recorded in the history.")
+        return _page(request, state, keys, Entered(reason, problem))
     with open_snapshot(request) as snapshot:
         frame = make_frame(request, snapshot, state.company)
         chosen = [row.entry for row in error_rows(snapshot, frame, state) if _reference(row.entry) in listed]
     if not chosen:
         raise NotFound("nothing was deleted: none of these errors is current any more.")
-    sent = workspace.topic_writer.send(deletion_commands(chosen, actor, reason))
+    sent = workspace.topic_writer.send(deletion_commands(chosen, identity_of(request).name, reason))
     if not wait_until_applied(workspace.reader, sent):
         return _requested(request, frame, len(chosen))
     return RedirectResponse(state.address(), status_code=303)

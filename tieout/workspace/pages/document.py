@@ -31,7 +31,9 @@ from tieout.workspace.web.context import Frame, make_frame, open_snapshot, works
 from tieout.workspace.web.csv_export import as_file
 from tieout.workspace.web.deep_links import form_of
 from tieout.workspace.web.error_texts import code_and_remedy, history_address, process_name
+from tieout.workspace.web.event_rights import require_event
 from tieout.workspace.web.grid_state import dates, sync_preview
+from tieout.workspace.web.identity import require_document
 from tieout.workspace.web.rendering import render
 
 RECORD_NAMES: Final[Mapping[str, str]] = {name: name.capitalize() for name, role in ROLES.items() if role.chained} | {
@@ -74,7 +76,10 @@ def address(name: str, dated: str = "") -> str:
 
 
 def chain_context(request: Request, snapshot: Snapshot, frame: Frame, name: str) -> dict[str, Any]:
-    """Return the template context of a document for page and drawer. Raises `QueryError` for an unknown name."""
+    """Return the template context of a document for page and drawer. Raises `QueryError` for an unknown name, and
+    `AccessDenied` for a document of a company that the reader may not see.
+    """
+    require_document(request, name)
     return {
         "name": name,
         "address": address(name, frame.dated()),
@@ -267,6 +272,7 @@ def event_bytes(request: Request) -> Response:
 
 
 def _event_record(request: Request) -> LogRecord:
+    """Return the event of an address. Raises `NotFound`, and `AccessDenied` for one that the reader may not see."""
     topic, *numbers = (request.path_params[name] for name in ("topic", "partition", "offset"))
     log = workspace_of(request).log
     location = "/".join((topic, *numbers))
@@ -280,6 +286,7 @@ def _event_record(request: Request) -> LogRecord:
         raise NotFound(
             "there is no event at %(location)s: the log does not reach there, or no longer holds it.", location=location
         )
+    require_event(request, records[0])
     return records[0]
 
 

@@ -21,11 +21,11 @@ from store.queries.account_queries import CODES, ComparedBalance
 from store.queries.ledger import LedgerBalance, entered
 from store.queries.snapshot import Snapshot
 from tieout.bootstrap import open_store
-from tieout.sync.command_topic import current_user
 from tieout.workspace.pages import account_part
 from tieout.workspace.web import form_input
 from tieout.workspace.web.context import Frame, locale_of, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.grid_state import dates
+from tieout.workspace.web.identity import identity_of
 from tieout.workspace.web.posted_form import read_form
 
 _FORM_BYTES_MAX: Final = 64 * 1024
@@ -102,7 +102,7 @@ def _keep(request: Request, form: Mapping[str, str]) -> Response:
             raise QueryError("there is no balance to keep.")
         address = f"/{quote(frame.code)}/balance" + frame.dated({"account": CODES[balance.account]})
     with open_store(workspace.settings, write=True) as engine:
-        keep_balance(engine, msgspec.structs.replace(balance, at=clock.now(), who=current_user()))
+        keep_balance(engine, msgspec.structs.replace(balance, at=clock.now(), who=identity_of(request).name))
     return RedirectResponse(address, status_code=303)
 
 

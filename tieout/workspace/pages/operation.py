@@ -18,6 +18,7 @@ from store.queries.snapshot import Snapshot
 from streams.log import EventLog, LogError
 from streams.projector import read_rejection
 from streams.topics import PROJECTED, REJECTED
+from tieout.access.identities import Right
 from tieout.maintenance.health_checks import check
 from tieout.presenters import SYNC_STATES
 from tieout.settings import Settings
@@ -26,6 +27,7 @@ from tieout.texts import Texts
 from tieout.workspace.pages.document import address, outcome_text
 from tieout.workspace.web.context import Workspace, age, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.grid_state import sync_preview
+from tieout.workspace.web.identity import identity_of, sees
 from tieout.workspace.web.rendering import render
 
 _RATES: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
@@ -61,6 +63,8 @@ def operation(request: Request) -> Response:
         counts = {state: sum(number for (of, _), number in states.items() if of == state) for state in SYNC_STATES}
         # Including general journals that Finance attempts itself.
         counts["stopped"] += len(journals) - states.get(("stopped", ACTION), 0)
+        stopped = _attention(request, snapshot, journals, texts)
+        administers = identity_of(request).may_everywhere(Right.ADMINISTER)
         context = {
             "frame": frame,
             "tab": "operation",
@@ -71,11 +75,11 @@ def operation(request: Request) -> Response:
             "rejected": rejected,
             "oldest": oldest,
             "oldest_age": None if oldest is None else age(oldest, snapshot.present, texts),
-            "settings": secrets_hidden(workspace.settings),
+            "settings": secrets_hidden(workspace.settings) if administers else [],
             "syncs": [(texts.of_code(state, title), counts[state]) for state, title in SYNC_STATES.items()],
-            "stopped": _attention(snapshot, journals, texts),
+            "stopped": stopped,
             "of": ATTEMPTS_MAX,
-            "more": max(0, counts["stopped"] - _SHOWN),
+            "more": max(0, counts["stopped"] - _SHOWN) if sees(request, None) else 0,
             "writer": snapshot.writer(),
             "loops": snapshot.loops(),
             "not_read": snapshot.unread_rows(),
@@ -84,12 +88,16 @@ def operation(request: Request) -> Response:
         return render(request, "operation.html", context)
 
 
-def _attention(snapshot: Snapshot, journals: list[JournalStatus], texts: Texts) -> list[dict[str, Any]]:
-    """Return the first syncs that need attention: documents and errors after five attempts, and general journals.
+def _attention(
+    request: Request, snapshot: Snapshot, journals: list[JournalStatus], texts: Texts
+) -> list[dict[str, Any]]:
+    """Return the first syncs that need attention: documents and errors after five attempts, and general journals, in
+    the companies that the reader may see.
 
     Journals that Finance attempts itself are included.
     """
-    syncs = snapshot.stopped(_SHOWN, without=ACTION)
+    syncs = [sync for sync in snapshot.stopped(_SHOWN, without=ACTION) if sees(request, sync.company)]
+    journals = [one for one in journals if sees(request, one.company)]
     documents = {row.document.document for row in snapshot.documents_named({sync.document for sync in syncs})}
     rows = [_stopped(sync, texts, of_document=sync.document in documents) for sync in syncs]
     return (rows + [_journal(one, texts) for one in journals])[:_SHOWN]

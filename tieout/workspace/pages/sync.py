@@ -37,6 +37,7 @@ from tieout.workspace.web import grid_state
 from tieout.workspace.web.context import Frame, age, make_frame, open_snapshot, texts_of, workspace_of
 from tieout.workspace.web.csv_export import csv_response
 from tieout.workspace.web.grid_state import PATHS, GridState, dates, sync_preview
+from tieout.workspace.web.identity import identity_of, require_document
 from tieout.workspace.web.posted_form import Form, read_form
 from tieout.workspace.web.rendering import label, render, sentence
 from tieout.workspace.web.run_texts import STATE_NAMES, remaining_time, result
@@ -143,6 +144,7 @@ def _preview_of_address(request: Request, snapshot: Snapshot, frame: Frame) -> t
         name = query["document"]
         if not name:
             raise NotFound("there is no document without a name.")
+        require_document(request, name)
         return previews.of_document(snapshot, settings, company, name), document_address(name, frame.dated()), None
     if journals := query.getlist("journal"):
         numbers = None if journals == ["all"] else journals
@@ -271,7 +273,8 @@ def _confirm(request: Request, form: Form) -> Response:
     if obstacles := workspace.obstacles(request_form.kind, fresh=True):
         return _refusal(request, " ".join(_shown(obstacles, frame.texts)))
     with open_snapshot(request) as snapshot:
-        confirmed = previews.confirm(snapshot, workspace.settings, _company(frame), request_form)
+        who = identity_of(request).name
+        confirmed = previews.confirm(snapshot, workspace.settings, _company(frame), request_form, who)
     if not confirmed.request.tasks:
         text = "All documents of the preview have changed and no longer need these calls. Open the preview again."
         return _refusal(request, frame.texts.gettext(text))

@@ -12,6 +12,11 @@ from tieout.workspace.web.posted_form import FORM_BYTES_MAX
 PAGES_AT_ONCE: Final = 12
 """Pages rendered concurrently; fewer than the store has connections for readers (15)."""
 
+SIGN_INS_AT_ONCE: Final = 3
+"""Sign-ins processed concurrently. They wait for the identity provider, so they have slots of their own: people who
+are signed in must not wait for it. With the pages they are as many as the connections for readers.
+"""
+
 CONNECTIONS_MAX: Final = 200
 """Open connections; more are closed at once. A browser opens six."""
 
@@ -28,6 +33,7 @@ FORM_SECONDS: Final = 10.0
 """Time for the body of a form to arrive."""
 
 _WITHOUT_STORE: Final = ("/static/", "/health")
+_SIGN_IN: Final = "/sign-in"
 
 
 class BoundedProtocol(H11Protocol):
@@ -137,11 +143,12 @@ class ConcurrencyLimit:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._slots = asyncio.Semaphore(PAGES_AT_ONCE)
+        self._sign_ins = asyncio.Semaphore(SIGN_INS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on when a slot is free; waiting needs no thread."""
         if scope["type"] != "http" or scope["path"].startswith(_WITHOUT_STORE):
             await self._app(scope, receive, send)
             return
-        async with self._slots:
+        async with self._sign_ins if scope["path"].startswith(_SIGN_IN) else self._slots:
             await self._app(scope, receive, send)

@@ -17,6 +17,7 @@ from engine.events.facts import moment
 from store.queries.reader import Reader
 from store.queries.snapshot import Snapshot
 from streams.log import EventLog
+from tieout.access.identities import Right, local_identity
 from tieout.bootstrap import open_log
 from tieout.settings import Settings
 from tieout.sync.command_topic import TopicWriter
@@ -24,7 +25,9 @@ from tieout.sync.previews import Kind, obstacles
 from tieout.texts import Catalogues, Texts
 from tieout.worker.feed_status import Feed, companies_of, feeds_of
 from tieout.worker.maps_in_force import MapsInForce
+from tieout.workspace.web.identity import identity_of, require, visible
 from tieout.workspace.web.locales import Locale, languages, preferred
+from tieout.workspace.web.sign_in import SignIn
 
 READY_SECONDS: Final = 30.0
 """How long the readiness of a sync is cached; the confirmation checks again."""
@@ -37,7 +40,7 @@ def _until(_kind: Kind, reasons: list[str], now: float) -> float:
 
 
 class Workspace:
-    """Store, log, settings, command writer and languages of the pages. The log is opened on first use."""
+    """Store, log, settings, command writer, sign-in and languages of the pages. The log is opened on first use."""
 
     def __init__(
         self,
@@ -46,12 +49,17 @@ class Workspace:
         settings: Settings,
         topic_writer: TopicWriter,
         catalogues: Catalogues | None = None,
+        sign_in: SignIn | None = None,
     ) -> None:
         self.catalogues = catalogues or Catalogues()
         self.reader = reader
         self.in_force = in_force
         self.settings = settings
         self.topic_writer = topic_writer
+        self.sign_in = sign_in
+        """The sign-in; None on a workspace of this machine alone."""
+        self.local = local_identity()
+        """Who acts without sign-in."""
         self._lock = Lock()
         self._log: EventLog | None = None
         self._opened: Any = None
@@ -80,7 +88,9 @@ class Workspace:
         return reasons
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the log and the sign-in."""
+        if self.sign_in is not None:
+            self.sign_in.close()
         with self._lock:
             if self._opened is not None:
                 self._opened.__exit__(None, None, None)
@@ -160,9 +170,13 @@ def texts_of(request: Request) -> Texts:
 
 
 def make_frame(request: Request, snapshot: Snapshot, code: str | None, start: str = "", end: str = "") -> Frame:
-    """Return the shared context of a page of a company. Raises `QueryError` if there is no such company."""
+    """Return the shared context of a page of a company. Raises `QueryError` if there is no such company, and
+    `AccessDenied` for one that the identity of the request may not see.
+    """
     settings = workspace_of(request).settings
-    companies = companies_of(snapshot, settings)
+    if code is not None:
+        require(identity_of(request), Right.VIEW, code)
+    companies = visible(request, companies_of(snapshot, settings))
     company = snapshot.company(code) if code is not None else None
     today = snapshot.today(company) if company else snapshot.now.date()
     window = problem = None

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from engine.reconciliation.explanations import LABELS
 from tieout.texts import Texts
 from tieout.workspace.web.context import texts_of
+from tieout.workspace.web.identity import identity_of
 from tieout.workspace.web.streaming import ChunkedResponse
 
 _FLUSH: Final = Markup("<!--flush-->")
@@ -69,6 +70,7 @@ def _text_of(texts: Texts, code: str, table: Mapping[str, str]) -> str:
 
 def render(request: Request, template: str, context: dict[str, Any], stack: ExitStack | None = None) -> Response:
     """Render a page in the parts that its template marks. `stack` is closed after the last one."""
+    context = {"identity": identity_of(request), **context}
     pieces = _environment(texts_of(request)).get_template(template).generate(context)
     compressed = "gzip" in request.headers.get("accept-encoding", "")
     headers = {"Vary": "Accept-Encoding, Accept-Language"}

@@ -5,11 +5,14 @@ becoming markup; our script has one policy, for pages of this server.
 """
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers as RequestHeaders
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tieout.settings import Settings
 
 CONTENT_POLICY: Final = "; ".join(
     (
@@ -36,14 +39,43 @@ HEADERS: Final = {
 }
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
-"""Accepted host names; the name of another site that resolves to this address is refused (DNS rebinding)."""
+"""Host names of this machine, which are always accepted."""
+
+STRICT_TRANSPORT: Final = "max-age=31536000; includeSubDomains"
+"""A browser that has seen the workspace by https uses nothing else for a year."""
+
+
+def trusted_hosts(settings: Settings) -> frozenset[str]:
+    """Return the accepted host names; the name of another site that resolves to this address is refused (DNS
+    rebinding).
+    """
+    own = urlsplit(settings.workspace_address or "").netloc
+    return frozenset({*LOOPBACK, *map(str.lower, settings.trusted_hosts), *([host_name(own)] if own else [])})
+
+
+def host_name(host: str) -> str:
+    """Return the name in a host header, without the port."""
+    name = host.strip().lower()
+    return name[: name.find("]") + 1] if name.startswith("[") else name.partition(":")[0]
+
+
+def headers_of(settings: Settings) -> dict[str, str]:
+    """Return the security headers of every response."""
+    headers = dict(HEADERS)
+    if (settings.workspace_address or "").startswith("https:"):
+        headers["Strict-Transport-Security"] = STRICT_TRANSPORT
+    # Ledger figures must not enter a shared cache, and are revalidated on each use. After a sign-out nobody may read
+    # them from the cache of the browser either.
+    headers["Cache-Control"] = "private, no-cache" if settings.issuer is None else "no-store"
+    return headers
 
 
 class SecurityHeaders:
     """ASGI middleware that adds the security headers to every response."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
+        self._headers = headers_of(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,13 +85,25 @@ class SecurityHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
-                # Ledger figures must not enter a shared cache, and are revalidated on each use.
-                headers.setdefault("Cache-Control", "private, no-cache")
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+class TrustedHosts:
+    """ASGI middleware that refuses requests for other host names."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._hosts = trusted_hosts(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and host_name(RequestHeaders(scope=scope).get("host", "")) not in self._hosts:
+            await PlainTextResponse("Invalid host header\n", status_code=400)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 class RejectNul:
@@ -79,22 +123,24 @@ class RejectNul:
 class SameOriginForms:
     """ASGI middleware that refuses forms of other sites before the body is read.
 
-    A browser sends the origin of a form in `Sec-Fetch-Site`, an older one in `Origin`. A page can set neither, so forms
-    need no secret; another port of this machine is another site. Requests without both headers do not come from a
-    browser, and programs have the command line.
+    A browser sends the origin of a form in `Origin`, and whether it is ours in `Sec-Fetch-Site`. A page can set
+    neither, so forms need no secret; another port of this machine is another site. Requests without both headers do
+    not come from a browser, and programs have the command line.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
+        self._origin = settings.workspace_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD") and not _own(RequestHeaders(scope=scope)):
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD") and not self._own(scope):
             response = PlainTextResponse("This form wasn't sent by a page of this workspace.\n", status_code=403)
             await response(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-
-def _own(headers: RequestHeaders) -> bool:
-    site = headers.get("sec-fetch-site")
-    return site == "same-origin" if site is not None else headers.get("origin") == f"http://{headers.get('host')}"
+    def _own(self, scope: Scope) -> bool:
+        headers = RequestHeaders(scope=scope)
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        own = self._origin or f"http://{headers.get('host')}"
+        return (site is not None or origin is not None) and site in (None, "same-origin") and origin in (None, own)
