@@ -22,6 +22,7 @@ from tieout.workspace.web.concurrency_limit import BufferedForms, ConcurrencyLim
 from tieout.workspace.web.context import Workspace, problem_text, texts_of
 from tieout.workspace.web.rendering import render, sentence, static_response
 from tieout.workspace.web.security import HEADERS, LOOPBACK, RejectNul, SameOriginForms, SecurityHeaders
+from tieout.workspace.web.theme import choose_theme
 
 log = structlog.get_logger(__name__)
 
@@ -50,12 +51,14 @@ def make_app(workspace: Workspace) -> Starlette:
         lifespan=lifespan,
     )
     app.state.workspace = workspace
+    app.state.navigation = pages.navigation
     return app
 
 
 def _routes() -> list[Route]:
     return [
         Route("/static/{name}", static_response),
+        Route("/theme", choose_theme),
         Route("/health", lambda request: PlainTextResponse("ok")),
         *pages.routes(),
     ]

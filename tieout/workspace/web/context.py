@@ -1,4 +1,4 @@
-"""The context of all pages of a company: dates, business date, snapshot time, silent feeds, locale."""
+"""The context of all pages of a company: dates, business date, snapshot time, open work, silent feeds, locale."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +24,7 @@ from tieout.sync.previews import Kind, obstacles
 from tieout.texts import Catalogues, Texts
 from tieout.worker.feed_status import Feed, companies_of, feeds_of
 from tieout.worker.maps_in_force import MapsInForce
+from tieout.workspace.web.counts import Counts, count
 from tieout.workspace.web.locales import Locale, languages, preferred
 
 READY_SECONDS: Final = 30.0
@@ -107,6 +108,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     zone: tzinfo
     zone_name: str
     feeds: list[Feed]
+    counts: Counts
     unfit: str | None
     """Why the maps of the workspace do not fit the store."""
 
@@ -139,6 +141,11 @@ def workspace_of(request: Request) -> Workspace:
     """Return the workspace of a request."""
     workspace: Workspace = request.app.state.workspace
     return workspace
+
+
+def address_of(request: Request) -> str:
+    """Return the address of a request on this server."""
+    return quote(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
 
 
 @contextmanager
@@ -182,7 +189,7 @@ def make_frame(request: Request, snapshot: Snapshot, code: str | None, start: st
         company=company,
         window=window,
         problem=problem,
-        here=quote(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
+        here=address_of(request),
         start=start,
         end=end,
         today=today.isoformat(),
@@ -194,6 +201,7 @@ def make_frame(request: Request, snapshot: Snapshot, code: str | None, start: st
         zone=time_zone,
         zone_name="UTC" if time_zone is UTC else str(time_zone),
         feeds=feeds_of(snapshot, settings, time_zone),
+        counts=count(snapshot, company, window) if company else Counts(),
         unfit=workspace_of(request).in_force.mismatch,
     )
 
