@@ -59,7 +59,7 @@ class Section(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry of the navigation for a reader. `number` is what is open, '' for nothing; `warns` if a person must act."""
+    """An entry of the navigation for a reader. `number` is what is open, '' for nothing; `warns`: a person must act."""
 
     section: Section
     title: str

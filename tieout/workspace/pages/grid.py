@@ -177,7 +177,6 @@ def _grid(
     common: dict[str, Any] = {
         "title": texts.of_code(state.kind, KIND_NAMES[state.kind]),
         "unreconciled_title": texts.of_code(state.kind, KINDS[state.kind].unreconciled),
-        "marks": _marks(state, columns),
         "columns": columns,
         "every": GRIDS[state.kind],
         "titles": titles,
@@ -211,7 +210,8 @@ def _grid(
     if state.group is not None:
         return {**common, **_groups(snapshot, query, state, state.group)}
     page = snapshot.page(query)
-    rows = [_row(row, columns, frame, snapshot.moment, tone_of(row)) for row in page.rows]
+    marked = list(zip(columns, _marks(state, columns), strict=True))
+    rows = [_row(row, marked, frame, snapshot.moment, tone_of(row)) for row in page.rows]
     shown = {"rows": rows, "widths": _widths(columns, rows), "pages": _pages(state, page), "first": state.first}
     return {**common, **shown}
 
@@ -356,12 +356,17 @@ def _group_address(state: GridState, by: GroupBy, value: str) -> str | None:
     return None if "date" in state.filters else state.filtered("date", value or "=").address(group=None)
 
 
-def _row(row: GridRow, columns: list[VisibleColumn], frame: Frame, moment: Moment, tone: tones.Tone) -> dict[str, Any]:
+def _row(
+    row: GridRow, columns: list[tuple[VisibleColumn, str]], frame: Frame, moment: Moment, tone: tones.Tone
+) -> dict[str, Any]:
     document, translate = row.document, frame.texts.of_code
     unsettled = row.status == "reconciled"
     return {
         "document": row.document.document,
-        "cells": [(one.column.shape, display_text(one.column, row, frame.locale, frame.zone)) for one in columns],
+        "cells": [
+            (shown.column.shape, mark, display_text(shown.column, row, frame.locale, frame.zone))
+            for shown, mark in columns
+        ],
         "tone": tone,
         "status": status_label(row.status, document, partial(_left, document, frame), translate),
         "do": explain(document, moment, translate).do if unsettled else "",
@@ -398,7 +403,7 @@ def _widths(columns: list[VisibleColumn], rows: list[dict[str, Any]]) -> list[in
     for number, shown in enumerate(columns):
         width = shown.width
         if shown.column.shape in ("link", "amount", "number", "date", "time"):
-            width = max([width, *(len(row["cells"][number][1]) for row in rows)])
+            width = max([width, *(len(row["cells"][number][2]) for row in rows)])
         widths.append(round(width * _PIXELS_A_CHARACTER) + _PADDING)
     return widths
 

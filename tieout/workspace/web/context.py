@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
-from cachetools import TLRUCache
+from cachetools import TLRUCache, TTLCache
 from starlette.requests import Request
 
 from engine.calendar import Company, Window
@@ -30,6 +30,8 @@ from tieout.workspace.web.locales import Locale, languages, preferred
 READY_SECONDS: Final = 30.0
 """How long the readiness of a sync is cached; the confirmation checks again."""
 FAILED_SECONDS: Final = 3.0
+COUNTED_SECONDS: Final = 10.0
+"""How long counts are cached while no event arrives: attempts and the time change them as well."""
 
 
 def _until(_kind: Kind, reasons: list[str], now: float) -> float:
@@ -56,6 +58,7 @@ class Workspace:
         self._lock = Lock()
         self._log: EventLog | None = None
         self._opened: Any = None
+        self._counts: TTLCache[tuple[str, Window | None, int], Counts] = TTLCache(maxsize=64, ttl=COUNTED_SECONDS)
         self._obstacles: TLRUCache[Kind, list[str]] = TLRUCache(maxsize=8, ttu=_until)
 
     @property
@@ -79,6 +82,17 @@ class Workspace:
             with self._lock:
                 self._obstacles[kind] = reasons
         return reasons
+
+    def counts(self, snapshot: Snapshot, company: Company, window: Window | None) -> Counts:
+        """Return what is open in a company. The result is cached until the next event, and for `COUNTED_SECONDS`."""
+        key = company.code, window, sum(snapshot.offsets().values())
+        with self._lock:
+            counts = self._counts.get(key)
+        if counts is None:
+            counts = count(snapshot, company, window)
+            with self._lock:
+                self._counts[key] = counts
+        return counts
 
     def close(self) -> None:
         """Close the log."""
@@ -201,7 +215,7 @@ def make_frame(request: Request, snapshot: Snapshot, code: str | None, start: st
         zone=time_zone,
         zone_name="UTC" if time_zone is UTC else str(time_zone),
         feeds=feeds_of(snapshot, settings, time_zone),
-        counts=count(snapshot, company, window) if company else Counts(),
+        counts=workspace_of(request).counts(snapshot, company, window) if company else Counts(),
         unfit=workspace_of(request).in_force.mismatch,
     )
 
