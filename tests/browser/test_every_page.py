@@ -184,7 +184,7 @@ def test_on_a_phone_rows_are_cards_and_the_navigation_is_a_menu(page: Page, serv
     expect(card).to_contain_text("USPM-PT000489")
     expect(card.locator(".chip")).to_have_text("Actual reversed")
     expect(card.locator(".sum")).to_have_text("100.00")
-    expect(page.locator("#foot")).to_contain_text("Total, 40 documents")
+    expect(page.locator("#foot")).to_contain_text("Total 40 documents")
     assert violations(page) == []
     page.get_by_label("Menu").click()
     page.locator(".rail").get_by_role("link", name="Most recent errors").click()

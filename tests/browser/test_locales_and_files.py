@@ -87,7 +87,7 @@ def test_on_paper_there_are_all_rows_of_the_page_which_ones_and_nothing_to_press
     expect(page.locator(".pager .place")).to_be_visible()
     cut = page.locator("#grid").evaluate("grid => grid.scrollHeight > grid.clientHeight + 1")
     assert not cut
-    expect(page.locator("#foot")).to_contain_text("Total, 40 documents")
+    expect(page.locator("#foot")).to_contain_text("Total 40 documents")
     expect(page.locator("#foot")).to_be_visible()
     expect(page.locator("#totals")).to_be_visible()
 
