@@ -81,7 +81,7 @@ def _pictures(served: Served, chosen: list[str]) -> Iterator[Path]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
         for scheme in ("light", "dark"):
-            for width in (1440, 1024):
+            for width in (1440, 1024, 390):
                 context = browser.new_context(
                     viewport={"width": width, "height": 900},
                     color_scheme=scheme,

@@ -23,6 +23,7 @@ from engine.mapping.compiler import Maps
 from engine.reconciliation.documents import Document
 from engine.reconciliation.grace import Moment
 from engine.reconciliation.invoice_proposals import Proposal
+from engine.reconciliation.kinds import Kind
 from engine.reconciliation.ledger_accounts import LedgerAccounts
 from engine.reconciliation.unlinked_actuals import possible_match
 from engine.sync.attempts import Sync
@@ -58,7 +59,7 @@ from store.queries.invoice_proposals import waiting_proposals
 from store.queries.left_alone import refusals
 from store.queries.prevalidation import prevention
 from store.queries.rows import ChainView, GridRow, Page, end_of_day, rows_of
-from store.queries.summary import Summary, summarise
+from store.queries.summary import Summary, summarise, unreconciled_documents
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced, NotSyncedPage
 from store.schema import tables
 from store.schema.bulk_sql import chunks
@@ -188,6 +189,10 @@ class Snapshot(AccountQueries):
         return summarise(
             self._connection, company, window, self._totals_within(company.code, window), self.moment, self.now
         )
+
+    def unreconciled_documents(self, company: Company, window: Window) -> dict[Kind, int]:
+        """Return the number of unreconciled documents of a window by kind."""
+        return unreconciled_documents(self._totals_within(company.code, window))
 
     def _totals_within(self, company: str, window: Window) -> TotalsByView:
         """Return the totals of a window, cached: the tiles and the footer of a grid are on one page."""

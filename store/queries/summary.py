@@ -11,7 +11,7 @@ from engine import money
 from engine.calendar import Company, Window
 from engine.events.facts import iso, microseconds
 from engine.reconciliation.grace import Moment, in_flight
-from engine.reconciliation.kinds import KINDS, TILES
+from engine.reconciliation.kinds import KINDS, TILES, Kind
 from store.projection.tile_totals import MISSING_ACTUALS, MISSING_JOURNAL_LINES, SUMMED, Totals
 from store.queries.common import TotalsByView, document_of, exact_sum, joined, one_currency, within
 from store.schema import tables
@@ -86,6 +86,15 @@ def summarise(
         in_flight=_in_flight(connection, company.code, window, moment),
         not_synced=_not_synced(connection, company.code, currency),
     )
+
+
+def unreconciled_documents(by_view: TotalsByView) -> dict[Kind, int]:
+    """Return the number of unreconciled documents by kind; a document in both views counts once."""
+    numbers = dict.fromkeys(KINDS, 0)
+    for (kind, views, *_), sums in by_view.items():
+        if views & SUMMED and views & (MISSING_ACTUALS | MISSING_JOURNAL_LINES):
+            numbers[kind] += sums.documents
+    return numbers
 
 
 def _sum(amounts: Iterable[Amount]) -> Amount:

@@ -74,7 +74,7 @@ OF_NO_COMPANY: Final = {
     ("GET", "/event/{topic}/{partition}/{offset}/bytes"): _READERS,
 }
 PUBLIC: Final = {
-    ("GET", path) for path in ("/static/{name}", "/health", "/sign-in", "/sign-in/callback", "/signed-out")
+    ("GET", path) for path in ("/static/{name}", "/health", "/theme", "/sign-in", "/sign-in/callback", "/signed-out")
 } | {("POST", "/sign-out")}
 
 TABLE: Final = {

@@ -1,9 +1,10 @@
-"""A tile is the sum of a visible column of its grid, of the file, of the groups and of the totals below the grid, in a
-company whose documents are in several currencies.
+"""A tile is the sum of a visible column of its grid, of its foot, of the file, of the groups and of the totals below
+the grid, in a company whose documents are in several currencies.
 """
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -101,6 +102,8 @@ def test_a_tile_is_the_sum_of_a_visible_column_of_the_file_of_the_groups_and_of_
     for group in ("currency", "month"):
         groups = file(f"{grid}.csv?view={tile.view}&group={group}")
         assert sum(map(Decimal, column(groups, title))) == amount
+    (foot,) = [row for row in shown["foot"] if re.match(r"Accounting USD|Total\d", row[0])]
+    assert decimal(foot[shown["grid"][0].index(title)]) == amount
     (below,) = [row for row in shown["totals"] if row[0] == "Sum in accounting currency USD"]
     place = shown["totals"][0].index(title.removeprefix("Accounting ").capitalize())
     assert decimal(below[place]) == amount

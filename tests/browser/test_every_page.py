@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlalchemy.exc import OperationalError
 
 from store.queries.snapshot import Snapshot
@@ -70,12 +70,12 @@ def test_markup_cannot_be_made_of_text(context: BrowserContext, served: Served) 
 def test_nothing_is_cut_and_no_page_is_wider_than_the_screen(page: Page, served: Served) -> None:
     for name, path in PAGES.items():
         page.goto(served.address + path)
-        for width in (1440, 1024, 768):
+        for width in (1440, 1024, 768, 390):
             page.set_viewport_size({"width": width, "height": 900})
             wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide == 0, (name, width)
             cut = page.evaluate(
-                """() => [...document.querySelectorAll("td.right, .figure, .amounts dd")]
+                """() => [...document.querySelectorAll("td.right, .figure, .total, th.doc")]
                     .filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent)"""
             )
             assert cut == [], (name, width)
@@ -93,12 +93,12 @@ def test_on_paper_no_page_is_wider_than_a_sheet_on_its_side(page: Page, served: 
 def test_a_page_has_few_bytes_and_few_files(page: Page, served: Served) -> None:
     for name in ("summary", "expense-all", "invoices", "drawer", "balance", "errors"):
         page.goto(served.address + PAGES[name])
-        sizes = page.evaluate(
+        loaded = page.evaluate(
             """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
-                .map((one) => one.transferSize)"""
+                .map((one) => [one.name.split("#")[0], one.transferSize])"""
         )
-        assert sum(sizes) < BYTES, name
-        assert len(sizes) <= 4, name
+        assert sum(size for _, size in loaded) < BYTES, name
+        assert len({file for file, _ in loaded}) <= 4, name
 
 
 def test_times_and_places_can_be_followed_by_the_keyboard_alone(page: Page, served: Served) -> None:
@@ -107,7 +107,88 @@ def test_times_and_places_can_be_followed_by_the_keyboard_alone(page: Page, serv
     expect(page.locator(":focus")).to_have_text("Skip to content")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.locator(":focus")).to_have_id("company")
+    expect(page.locator("main :focus")).to_have_text("Sync…")
+
+
+def test_the_navigation_leads_to_every_page_and_says_what_is_open(page: Page, served: Served) -> None:
+    entries = {
+        "Summary": "",
+        "Expense": "49",
+        "Vendor invoice lines": "9",
+        "Account reconciliation": "",
+        "Not synced to Finance": "",
+        "Most recent errors": "6",
+        "General journals": "1",
+        "Invoice proposals": "",
+        "Sync runs": "",
+        "Operation": "",
+        "Rejected events": "",
+    }
+    for path in ("/USPM", "/USPM/errors", "/operation?company=USPM"):
+        page.goto(served.address + path)
+        links = page.locator(".rail a").all()
+        found = {link.get_attribute("title"): link.locator(".count").all_text_contents() for link in links}
+        assert found == {title: [number] if number else [] for title, number in entries.items()}, path
+    for title in entries:
+        page.goto(f"{served.address}/USPM/expense?from=2024-12-01&to=2025-01-08")
+        page.locator(".rail").get_by_role("link", name=title).click()
+        expect(page.locator(".rail [aria-current=page]")).to_have_attribute("title", title)
+        expect(page.locator("h1")).to_be_visible()
+    page.goto(f"{served.address}/USPM/expense?from=2024-12-01&to=2025-01-08")
+    page.locator(".rail").get_by_role("link", name="Summary").click()
+    page.wait_for_url("**/USPM?from=2024-12-01&to=2025-01-08")
+
+
+def test_the_other_company_and_all_companies_are_one_choice_away_from_operation(page: Page, served: Served) -> None:
+    page.goto(f"{served.address}/operation")
+    page.get_by_label("Company").select_option("USPM")
+    page.wait_for_url("**/operation?company=USPM")
+    expect(page.locator(".rail [aria-current=page]")).to_have_attribute("title", "Operation")
+
+
+def test_a_page_has_at_most_one_primary_action(page: Page, served: Served) -> None:
+    for name, path in PAGES.items():
+        page.goto(served.address + path)
+        assert page.locator(".primary").count() <= 1, name
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_the_theme_is_chosen_with_and_without_script_and_stays(browser: Browser, served: Served, script: bool) -> None:
+    context = browser.new_context(java_script_enabled=script, color_scheme="light")
+    page = context.new_page()
+    page.goto(f"{served.address}/USPM/expense?view=all")
+    for theme, color in (("Dark", "rgb(20, 25, 31)"), ("Light", "rgb(255, 255, 255)"), ("Dark", "rgb(20, 25, 31)")):
+        page.get_by_label("Theme").click()
+        page.get_by_role("button", name=theme).click()
+        page.wait_for_url(f"{served.address}/USPM/expense?view=all")
+        expect(page.locator("body")).to_have_css("background-color", color)
+    page.goto(f"{served.address}/operation")
+    expect(page.locator("body")).to_have_css("background-color", "rgb(20, 25, 31)")
+    page.get_by_label("Theme").click()
+    page.get_by_role("button", name="System").click()
+    expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+    context.close()
+
+
+@pytest.mark.parametrize("back", ["//evil.example", "/\\evil.example", "https://evil.example", "", "\t/x"])
+def test_the_choice_of_a_theme_leads_to_no_other_site(served: Served, back: str) -> None:
+    answer = httpx.get(f"{served.address}/theme", params={"theme": "dark", "back": back})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+def test_on_a_phone_rows_are_cards_and_the_navigation_is_a_menu(page: Page, served: Served) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{served.address}/USPM/expense")
+    expect(page.locator(".rail")).to_be_hidden()
+    card = page.locator("#grid tbody tr").first
+    expect(card).to_contain_text("USPM-PT000489")
+    expect(card.locator(".chip")).to_have_text("Actual reversed")
+    expect(card.locator(".sum")).to_have_text("100.00")
+    expect(page.locator("#foot")).to_contain_text("Total 40 documents")
+    assert violations(page) == []
+    page.get_by_label("Menu").click()
+    page.locator(".rail").get_by_role("link", name="Most recent errors").click()
+    expect(page.locator("h1")).to_have_text("Most recent errors")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example"])

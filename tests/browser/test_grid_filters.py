@@ -146,7 +146,7 @@ def test_each_column_filters(page: Page, served: Served, path: str) -> None:
         field = page.locator(f'#grid [name="f.{name}"]')
         field.fill(typed)
         field.press("Enter")
-        expect(page.locator(".chips")).to_contain_text(typed)
+        expect(page.locator(".tags")).to_contain_text(typed)
         found = column(page, title)
         assert found, name
         assert [text for text in found if not re.fullmatch(pattern, text)] == [], name
@@ -262,6 +262,7 @@ def test_other_dates_keep_the_view_and_the_filters_that_were_chosen_meanwhile(pa
     page.get_by_label("Filter Amount").fill(">50")
     page.keyboard.press("Enter")
     page.wait_for_url("**f.amount=**")
+    page.locator(".period").click()
     page.fill("#from", "2024-12-01")
     page.get_by_role("button", name="Show").click()
     page.wait_for_url("**from=2024-12-01**")
@@ -281,7 +282,7 @@ def test_many_groups_are_paged_and_their_file_has_all(
     assert len(months) > 6
     page.goto(path % "")
     found = [documents(page)]
-    expect(page.locator(".pages")).to_contain_text(f"Groups 1–3 of {len(months)}")
+    expect(page.locator(".pager")).to_contain_text(f"Groups 1–3 of {len(months)}")
     for first in range(4, len(months) + 1, 3):
         page.get_by_role("link", name="Next").click()
         page.wait_for_url(f"**n={first}**")

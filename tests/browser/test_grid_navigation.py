@@ -16,7 +16,7 @@ def test_paging_goes_to_the_end_and_back_and_meets_every_row_once(page: Page, se
         page.locator("a[data-page=after]").click()
         expect(page.locator("#grid a.row").first).not_to_have_text(first)
         seen.append(documents(page))
-    expect(page.locator(".pages")).to_contain_text("Rows 101–118")
+    expect(page.locator(".pager")).to_contain_text("Rows 101–118")
     every = [name for rows in seen for name in rows]
     assert (len(every), len(set(every))) == (118, 118)
     for rows in seen[-2::-1]:
@@ -51,7 +51,7 @@ def test_one_can_go_to_a_date_and_to_an_amount(page: Page, served: Served) -> No
 @pytest.mark.requirement("R35")
 def test_chosen_columns_and_widths_are_kept_and_come_back(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/expense")
-    page.locator(".choose summary").click()
+    page.locator(".columns summary").click()
     page.get_by_label("Exchange rate", exact=True).uncheck()
     page.get_by_label("Missing actual", exact=True).check()
     page.get_by_label("Width of Voucher").fill("30")
@@ -63,6 +63,7 @@ def test_chosen_columns_and_widths_are_kept_and_come_back(page: Page, served: Se
     width = page.locator("th[data-column=voucher]").bounding_box()
     assert width is not None
     assert width["width"] > 220
+    page.locator("th[data-column=project]").scroll_into_view_if_needed()
     edge = page.locator("th[data-column=voucher] .resize").bounding_box()
     assert edge is not None
     page.mouse.move(edge["x"] + 3, edge["y"] + 5)
@@ -74,7 +75,7 @@ def test_chosen_columns_and_widths_are_kept_and_come_back(page: Page, served: Se
     narrowed = page.locator("th[data-column=voucher]").bounding_box()
     assert narrowed is not None
     assert 130 < narrowed["width"] < 165
-    page.locator(".choose summary").click()
+    page.locator(".columns summary").click()
     page.get_by_role("button", name="Reset to default").click()
     page.wait_for_url("**/expense")
     assert "Exchange rate" in headers(page)
@@ -129,10 +130,10 @@ def test_the_keyboard_moves_through_rows_pages_and_the_drawer(page: Page, served
     expect(page.locator("#drawer")).to_have_count(0)
     expect(page.locator(":focus")).to_have_text(names[1])
     page.keyboard.press("PageDown")
-    expect(page.locator(".pages")).to_contain_text("Rows 51–100")
+    expect(page.locator(".pager")).to_contain_text("Rows 51–100")
     expect(page.locator(":focus")).to_have_class("row")
     page.keyboard.press("PageUp")
-    expect(page.locator(".pages")).to_contain_text("Rows 1–50")
+    expect(page.locator(".pager")).to_contain_text("Rows 1–50")
     page.keyboard.press("/")
     expect(page.locator("#search")).to_be_focused()
 
@@ -156,7 +157,7 @@ def test_paging_filters_groups_columns_and_drawer_work_without_script(browser: B
     page.get_by_role("button", name="Apply").click()
     assert "group=month" in page.url
     page.goto(f"{served.address}/USPM/expense")
-    page.locator(".choose summary").click()
+    page.locator(".columns summary").click()
     page.get_by_label("Exchange rate", exact=True).uncheck()
     page.get_by_role("button", name="Save").click()
     assert "Exchange rate" not in headers(page)

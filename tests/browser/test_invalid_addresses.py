@@ -45,7 +45,7 @@ def test_a_bad_address_is_told_with_what_would_be_right(
     assert answer.status == status
     expect(page.locator("main")).to_contain_text(told)
     page.get_by_role("link", name="Go to workspace").click()
-    expect(page.locator("#tiles")).to_be_visible()
+    expect(page.locator("#amounts")).to_be_visible()
 
 
 @pytest.mark.requirement("R35")
@@ -58,7 +58,7 @@ def test_what_cannot_be_read_is_told_where_the_rows_were_and_can_be_mended(page:
     expect(page.locator("#totals")).to_have_count(0)
     assert documents(page) == []
     expect(page.locator(":focus")).to_have_value("much")
-    expect(page.locator(".chips")).to_contain_text("Voucher")
+    expect(page.locator(".tags")).to_contain_text("Voucher")
     page.keyboard.press("Control+A")
     page.keyboard.type("8,000")
     page.keyboard.press("Enter")

@@ -80,13 +80,15 @@ def test_the_file_of_a_state_has_all_its_rows_and_the_shown_columns(page: Page, 
 def test_on_paper_there_are_all_rows_of_the_page_which_ones_and_nothing_to_press(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM/expense")
     page.emulate_media(media="print")
-    for selector in (".tabs", ".tools", ".pages .button", ".pages .keys", "#grid .filter"):
+    for selector in (".rail", ".toolbar", ".pager .btn", ".pager .keys", "#grid .filters"):
         for hidden in page.locator(selector).all():
             expect(hidden).to_be_hidden()
-    expect(page.locator(".pages")).to_have_text(re.compile("Rows 1–40"))
-    expect(page.locator(".pages .place")).to_be_visible()
+    expect(page.locator(".pager")).to_have_text(re.compile("Rows 1–40"))
+    expect(page.locator(".pager .place")).to_be_visible()
     cut = page.locator("#grid").evaluate("grid => grid.scrollHeight > grid.clientHeight + 1")
     assert not cut
+    expect(page.locator("#foot")).to_contain_text("Total 40 documents")
+    expect(page.locator("#foot")).to_be_visible()
     expect(page.locator("#totals")).to_be_visible()
 
 

@@ -112,7 +112,7 @@ def test_one_document_is_synced_from_its_drawer_and_tells_of_its_attempts(page: 
     expect(row).to_contain_text(re.compile("Retrying.*next attempt.*transient: "), timeout=30_000)
     expect(result(page)).to_have_text("Finished: 1 succeeded.")
     page.get_by_role("link", name="USPM/USPM-PT000487").click()
-    attempts = page.locator("section.attempts")
+    attempts = page.locator(".diagnosis")
     expect(attempts).to_contain_text("4 of 5, Done")
     attempts.get_by_text("4 attempts").click()
     expect(attempts.locator("tbody tr")).to_have_count(4)
@@ -208,8 +208,8 @@ def test_a_pair_that_is_away_and_one_that_answers_429_are_told_on_the_page(page:
     assert told == ["1 of 5", "2 of 5"]  # a call answered 429 is given back
     # Between two looks of the page a failure that passes may have passed; the document has every attempt.
     documents.locator("tbody tr", has_text="2 of 5").get_by_role("link").click()
-    page.locator("section.attempts").get_by_text("2 attempts").click()
-    expect(page.locator("section.attempts")).to_contain_text("transient: ")
+    page.locator(".diagnosis").get_by_text("2 attempts").click()
+    expect(page.locator(".diagnosis")).to_contain_text("transient: ")
 
 
 @pytest.mark.requirement("R43", "R45")

@@ -38,7 +38,7 @@ def codes(page: Page) -> list[str]:
 @pytest.mark.requirement("R52", "R53", "R54")
 def test_the_landing_page_has_the_current_errors_newest_first(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM")
-    page.get_by_role("link", name="Troubleshoot").click()
+    page.get_by_role("link", name="Most recent errors").click()
     expect(page.get_by_role("link", name="Most recent errors")).to_have_attribute("aria-current", "page")
     assert codes(page) == CURRENT
     page.get_by_label("Show").select_option("all")
@@ -89,7 +89,7 @@ def test_the_hundred_most_recent_errors_are_shown_and_older_ones_by_date(tmp_pat
     project(settings, [*small_company(), *lines(many)])
     with served_at(settings) as found:
         newest = httpx.get(f"{found.address}/USPM/errors").text
-        assert newest.count('class="long"') == 100
+        assert newest.count('class="long full"') == 100
         assert "Set the dates to show older errors." in newest
         assert "J-159" in newest
         assert "J-5<" not in newest
@@ -183,14 +183,14 @@ def test_where_no_proposal_waits_the_page_says_so(page: Page, served: Served) ->
 def test_operation_shows_lag_feeds_settings_and_rejected_events_to_their_bytes(page: Page, served: Served) -> None:
     page.goto(f"{served.address}/USPM")
     page.get_by_role("link", name="Operation").click()
-    tiles = page.locator(".tiles")
+    tiles = page.locator("#overview")
     expect(tiles).to_contain_text("Lag 0 events not yet applied", use_inner_text=True)
     expect(tiles).to_contain_text("Silent feeds 0 of 2 feeds with heartbeats", use_inner_text=True)
     expect(tiles).to_contain_text("Oldest unreconciled 356 days", use_inner_text=True)
     topic = page.locator("tr", has_text="tieout.finance.changes")
     assert topic.locator("td").nth(2).text_content() == topic.locator("td").nth(3).text_content()
     expect(page.locator("main")).to_contain_text("TIEOUT_TODAY")
-    page.get_by_role("link", name="Rejected events").click()
+    tiles.get_by_role("link", name="Rejected events").click()
     expect(page.locator("main")).to_contain_text("1 event rejected")
     page.locator("tbody a").click()
     expect(page.locator("#raw")).to_contain_text("CustTable")

@@ -28,6 +28,7 @@ from tieout.workspace.web.identity import identity_of
 from tieout.workspace.web.proxies import TrustedProxies
 from tieout.workspace.web.rendering import render, sentence, static_response
 from tieout.workspace.web.security import RejectNul, SameOriginForms, SecurityHeaders, TrustedHosts, headers_of
+from tieout.workspace.web.theme import choose_theme
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,7 @@ def make_app(workspace: Workspace) -> Starlette:
         lifespan=lifespan,
     )
     app.state.workspace = workspace
+    app.state.navigation = pages.navigation
     return app
 
 
@@ -66,6 +68,7 @@ def routes() -> list[GuardedRoute]:
     """Return every route, each with the right that it needs."""
     public = [
         Route("/static/{name}", static_response),
+        Route("/theme", choose_theme),
         Route("/health", lambda request: PlainTextResponse("ok")),
     ]
     return guarded([*public, *pages.routes()])

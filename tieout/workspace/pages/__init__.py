@@ -11,30 +11,63 @@
 * `troubleshoot`, `delete_errors`: the error log.
 * `operation`: lag, rejected events, feeds.
 
-Each module has `ROUTES`; one that the navigation of a company shows has `SECTIONS`. A page is such a module and its
-template: both are found by being there.
+Each module has `ROUTES`; one that the navigation shows has `SECTIONS`. A page is such a module and its template: both
+are found by being there.
 """
 
 import pkgutil
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from itertools import groupby
 from types import ModuleType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+from urllib.parse import quote
 
 from starlette.routing import Route
 
+from engine.reconciliation.kinds import KINDS, Kind
 from tieout.workspace.web.context import Frame
+from tieout.workspace.web.counts import ERRORS_COUNTED, Counts
+
+Group = Literal["dual-write", "troubleshoot", "operation"]
 
 
 class Section(NamedTuple):
-    """An entry of the navigation of a company, in the order of `order`; `path` follows the company in its address,
-    and `title` returns its title for a reader.
-    """
+    """An entry of the navigation. Entries are shown by `group`, in the order of `order`."""
 
     order: int
+    group: Group
     path: str
+    """Follows the company in its address; that of a page of all companies is its whole path."""
     title: Callable[[Frame], str]
+    icon: str
+    """The symbol in `static/icons.svg`."""
+    dated: bool = False
+    """Whether it is about the dates of the page that leads to it."""
+    of_company: bool = True
+
+    @property
+    def name(self) -> str:
+        """The name that the pages of the entry have as their `section`."""
+        return self.path or "summary"
+
+    def address(self, frame: Frame) -> str:
+        """Return its address for the company and the dates of a page; without a company, for the first one."""
+        if not self.of_company:
+            return f"/{self.path}" + (f"?company={quote(frame.code)}" if frame.code else "")
+        company = quote(frame.code or frame.companies[0])
+        return "/" + "/".join(filter(None, (company, self.path))) + (frame.dated() if self.dated else "")
+
+
+class Entry(NamedTuple):
+    """An entry of the navigation for a reader. `number` is what is open, '' for nothing; `warns`: a person must act."""
+
+    section: Section
+    title: str
+    address: str
+    number: str
+    warns: bool
 
 
 @cache
@@ -48,12 +81,41 @@ def routes() -> list[Route]:
     return sorted(every, key=lambda route: [segment.startswith("{") for segment in route.path.split("/")])
 
 
-def sections() -> list[Section]:
-    """Return the entries of the navigation of a company, in their order."""
+def is_section(path: str) -> bool:
+    """Return True if each company has a page of this path."""
+    return any(route.path == f"/{{company}}/{path}" for route in routes())
+
+
+@cache
+def _sections() -> list[Section]:
     every: list[Section] = [section for module in _modules() for section in getattr(module, "SECTIONS", ())]
     return sorted(every, key=lambda section: section.order)
 
 
-def is_section(path: str) -> bool:
-    """Return True if each company has a page of this path."""
-    return any(route.path == f"/{{company}}/{path}" for route in routes())
+def navigation(frame: Frame) -> list[tuple[str, list[Entry]]]:
+    """Return the titles of the groups of the navigation, each with its entries."""
+    titles: dict[Group, str] = {
+        "dual-write": frame.texts.gettext("Dual-write"),
+        "troubleshoot": frame.texts.gettext("Troubleshoot"),
+        "operation": frame.texts.gettext("Operation"),
+    }
+    shown = [section for section in _sections() if frame.companies or not section.of_company]
+    return [
+        (titles[group], [_entry(section, frame) for section in sections])
+        for group, sections in groupby(shown, key=lambda section: section.group)
+    ]
+
+
+def _entry(section: Section, frame: Frame) -> Entry:
+    number, warns = _count(section.name, frame.counts)
+    more = "+" if section.name == "errors" and number == ERRORS_COUNTED else ""
+    shown = frame.locale.number(number) + more if number else ""
+    return Entry(section, section.title(frame), section.address(frame), shown, warns)
+
+
+def _count(name: str, counts: Counts) -> tuple[int, bool]:
+    """Return what is open in a section, and whether it is a person's turn."""
+    kinds: dict[str, Kind] = {kind.path: code for code, kind in KINDS.items()}
+    if name in kinds:
+        return counts.documents.get(kinds[name], 0), False
+    return {"errors": counts.errors, "general-journals": counts.journals}.get(name, 0), True

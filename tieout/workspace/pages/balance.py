@@ -60,16 +60,18 @@ def balance(request: Request) -> Response:
                 "on": query.get("on", ""),
                 "compared": partial(kept_balances.compared, snapshot, frame, typed),
                 "excluded": [_excluded(frame, parts, one) for one in parts.excluded],
-                "ages": [(charts.age_name(age, frame.texts), _age_address(frame, age), age) for age in ages],
+                "ages": [
+                    (charts.age_name(age, frame.texts), _age_address(frame, age), age, bar)
+                    for age, bar in zip(ages, charts.age_bars(ages, frame.texts), strict=True)
+                ],
                 "undated": ages[-1].undated,
                 "series": charts.SERIES,
-                "age_chart": charts.ageing(ages, frame, context["currency"]),
                 # Slower queries run after the first part of the page has been sent.
                 "roll_forward": partial(_roll_forward, snapshot, frame, account),
                 "trend": partial(snapshot.trend, frame.company, frame.window),
                 "trend_chart": partial(charts.trend, frame=frame, currency=context["currency"]),
                 "totals_by": partial(_totals_by, snapshot, frame),
-                "causes": partial(next_actions, snapshot, frame),
+                "causes": partial(next_actions, request, snapshot, frame),
             }
         return render(request, "balance.html", context, stack.pop_all())
 
@@ -261,4 +263,8 @@ def _grids(frame: Frame, views: Iterable[tuple[Kind, View]]) -> Iterator[tuple[s
 
 
 ROUTES: Final = (Route("/{company}/balance", balance, methods=["GET"]),)
-SECTIONS: Final = (Section(30, "balance", lambda frame: frame.texts.gettext("Account reconciliation")),)
+SECTIONS: Final = (
+    Section(
+        30, "dual-write", "balance", lambda frame: frame.texts.gettext("Account reconciliation"), "scale", dated=True
+    ),
+)

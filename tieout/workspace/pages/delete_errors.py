@@ -13,7 +13,7 @@ from engine.errorlog.lifecycle import subject_of
 from engine.errors import NotFound
 from store.errorlog.error_log import ErrorEntry
 from tieout.sync.command_topic import deletion_commands, retried_journals, wait_until_applied
-from tieout.workspace.pages.troubleshoot import ErrorListState, error_rows, read_state, sections
+from tieout.workspace.pages.troubleshoot import ErrorListState, error_rows, read_state
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot, texts_of, workspace_of
 from tieout.workspace.web.identity import identity_of
 from tieout.workspace.web.posted_form import Form, read_form
@@ -53,9 +53,7 @@ def _page(request: Request, state: ErrorListState, chosen: Sequence[str], entere
             rows = [row for row in rows if _key(row.entry) in chosen]
         context: dict[str, Any] = {
             "frame": frame,
-            "tab": "troubleshoot",
             "section": "errors",
-            "sections": sections(frame),
             "state": state,
             "rows": rows,
             "listed": [_reference(row.entry) for row in rows],

@@ -18,6 +18,7 @@ from engine.mapping.roles import ROLES
 from engine.reconciliation.documents import Amounts
 from engine.reconciliation.explanations import explain, explain_finding, status_label
 from engine.reconciliation.grace import is_reportable
+from engine.reconciliation.kinds import KINDS
 from engine.sync.actions import ACTION_TEXTS
 from engine.sync.attempts import ATTEMPTS_MAX, Sync
 from store.errorlog.error_log import ErrorEntry
@@ -27,6 +28,7 @@ from store.queries.snapshot import Snapshot
 from streams.log import LogRecord, OffsetOutOfRange, TopicMissing
 from tieout.presenters import OUTCOMES, SYNC_STATES, findings_of, hexadecimal, record_json, remedy_of
 from tieout.texts import COLUMN, Texts
+from tieout.workspace.web import tones
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.csv_export import as_file
 from tieout.workspace.web.deep_links import form_of
@@ -66,7 +68,9 @@ def page(request: Request) -> Response:
     with open_snapshot(request) as snapshot:
         frame = make_frame(request, snapshot, code, *dates(request.query_params))
         context = chain_context(request, snapshot, frame, name)
-        return render(request, "document_page.html", {"frame": frame, "tab": "dual-write", "drawer": context})
+        section = KINDS[context["documents"][0]["document"].kind].path
+        shared = {"frame": frame, "section": section, "since": None, "windowless": True}
+        return render(request, "document_page.html", {**shared, "drawer": context})
 
 
 def address(name: str, dated: str = "") -> str:
@@ -99,6 +103,7 @@ def _sync(sync: Sync, texts: Texts) -> dict[str, Any]:
         "of": ATTEMPTS_MAX,
         "next": sync.attempts.due if sync.attempts.state == "waiting" else None,
         "last": sync.last_at,
+        "done": sync.attempts.state == "done",
         "answer": outcome_text(sync.last_outcome, sync.last_text, texts),
     }
 
@@ -135,6 +140,12 @@ def _document(request: Request, view: ChainView, snapshot: Snapshot, frame: Fram
         "document": document,
         "row": view.row,
         "status": view.row.status,
+        "tone": tones.of_status(
+            document,
+            view.row.status,
+            in_flight=view.row.in_flight,
+            sync_posts=workspace_of(request).settings.sync_posts,
+        ),
         "label": status_label(
             view.row.status,
             document,
@@ -251,7 +262,7 @@ def event(request: Request) -> Response:
     value = record.value or b""
     context = {
         "frame": frame,
-        "tab": "operation",
+        "section": "operation",
         "event": record,
         "key": None if record.key is None else record.key.decode("utf-8", "backslashreplace"),
         "headers": [(name, content.decode("utf-8", "backslashreplace")) for name, content in record.headers],

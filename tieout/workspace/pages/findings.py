@@ -123,4 +123,4 @@ def _line(one: LooseFinding) -> list[Any]:
 
 
 ROUTES: Final = (Route("/{company}/findings", findings), Route("/{company}/findings.csv", findings_csv))
-SECTIONS: Final = (Section(35, "findings", lambda frame: frame.texts.gettext("Findings")),)
+SECTIONS: Final = (Section(35, "dual-write", "findings", lambda frame: frame.texts.gettext("Findings"), "finding"),)

@@ -12,7 +12,7 @@ from engine.events.facts import iso
 from engine.sync.attempts import ATTEMPTS_MAX
 from engine.sync.general_journals import PROCESS, STEP_OF
 from tieout.sync.general_journals import STATE_LABELS, JournalStatus, journal_statuses
-from tieout.workspace.pages.troubleshoot import sections
+from tieout.workspace.pages import Section
 from tieout.workspace.web.context import make_frame, open_snapshot
 from tieout.workspace.web.csv_export import csv_response
 from tieout.workspace.web.grid_state import sync_preview
@@ -29,9 +29,7 @@ def journals(request: Request) -> Response:
         statuses = journal_statuses(snapshot, frame.code)
         context = {
             "frame": frame,
-            "tab": "troubleshoot",
             "section": "general-journals",
-            "sections": sections(frame),
             "journals": [
                 (status, sync_preview(status.company, {"journal": status.journal}), *_entry(status))
                 for status in statuses
@@ -84,4 +82,7 @@ def journals_csv(request: Request) -> Response:
 ROUTES: Final = (
     Route("/{company}/general-journals", journals),
     Route("/{company}/general-journals.csv", journals_csv),
+)
+SECTIONS: Final = (
+    Section(60, "troubleshoot", "general-journals", lambda frame: frame.texts.gettext("General journals"), "journal"),
 )

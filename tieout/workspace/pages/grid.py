@@ -17,7 +17,7 @@ from engine.reconciliation.documents import PART_NAMES, Cause, Document, Exclude
 from engine.reconciliation.explanations import explain, status_label
 from engine.reconciliation.fields import FIELD
 from engine.reconciliation.grace import Moment
-from engine.reconciliation.kinds import ACCOUNTING_PARTS, KINDS, Kind
+from engine.reconciliation.kinds import ACCOUNTING_PARTS, KINDS, VIEW_PARTS, Kind
 from engine.reconciliation.settlement import SETTLED
 from store.projection.tile_totals import Totals
 from store.queries.grid_query import GridQuery
@@ -28,8 +28,8 @@ from tieout.texts import COLUMN, Texts
 from tieout.workspace.pages import Section
 from tieout.workspace.pages.document import chain_context
 from tieout.workspace.pages.summary import KIND_NAMES, amounts_context, kind_name
-from tieout.workspace.web import form_input, grid_state
-from tieout.workspace.web.context import Frame, locale_of, make_frame, open_snapshot
+from tieout.workspace.web import form_input, grid_state, tones
+from tieout.workspace.web.context import Frame, locale_of, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.csv_export import csv_response
 from tieout.workspace.web.grid_columns import GRIDS, Column, display_text, export_value
 from tieout.workspace.web.grid_state import PATHS, VIEWS, GridState, VisibleColumn
@@ -83,11 +83,13 @@ def grid(request: Request, kind: Kind) -> Response:
         frame = make_frame(request, snapshot, state.company, state.start, state.end)
         state = msgspec.structs.replace(state, company=frame.code)
         context = amounts_context(request, snapshot, frame)
-        context |= {"section": PATHS[kind], "state": state, "grid": None, "drawer": None}
+        context |= {"section": PATHS[kind], "state": state, "grid": None, "drawer": None, "neighbours": {}}
         if frame.window is not None:
             context["grid"] = _grid(request, snapshot, frame, state, wrong)
+            context["unreconciled"] = context["summary"].unreconciled[KINDS[kind].summary_name]
             if state.opened:
                 context["drawer"] = _drawer(request, snapshot, frame, state)
+                context["neighbours"] = _neighbours(state, context["grid"]["rows"])
         response = render(request, "grid.html", context, stack.pop_all())
     response.status_code = 400 if context["grid"] and context["grid"]["wrong"] else 200
     return response
@@ -169,11 +171,12 @@ def _grid(
     """Return the context of a page of rows or groups; without rows, and with their messages, if there are errors."""
     assert frame.window is not None
     columns = state.visible_columns(request.cookies.get(_cookie(state.kind), ""))
-    texts = frame.texts
+    texts, tone_of = frame.texts, _tones(request)
     wrong = {name: error.translated(texts.of_code) for name, error in errors.items()}
     titles = {column.name: texts.of_code(COLUMN, column.title) for column in GRIDS[state.kind]}
     common: dict[str, Any] = {
         "title": texts.of_code(state.kind, KIND_NAMES[state.kind]),
+        "unreconciled_title": texts.of_code(state.kind, KINDS[state.kind].unreconciled),
         "columns": columns,
         "every": GRIDS[state.kind],
         "titles": titles,
@@ -203,10 +206,12 @@ def _grid(
     if common["wrong"]:
         return common
     common["totals"] = _cached_query(lambda: _totals(snapshot, query))
+    common["foot"] = lambda: _foot(columns, common["totals"]()["sums"], frame)
     if state.group is not None:
         return {**common, **_groups(snapshot, query, state, state.group)}
     page = snapshot.page(query)
-    rows = [_row(row, columns, frame, snapshot.moment) for row in page.rows]
+    marked = list(zip(columns, _marks(state, columns), strict=True))
+    rows = [_row(row, marked, frame, snapshot.moment, tone_of(row)) for row in page.rows]
     shown = {"rows": rows, "widths": _widths(columns, rows), "pages": _pages(state, page), "first": state.first}
     return {**common, **shown}
 
@@ -267,6 +272,52 @@ def _sums(totals: TotalsByCurrency) -> list[_Sums]:
     return found
 
 
+class _FootRow(msgspec.Struct, frozen=True):
+    """Sums below their columns, '' where a column has none. The currency is '' if one row has all sums."""
+
+    currency: str
+    is_accounting: bool
+    documents: int
+    cells: list[str]
+
+
+def _foot(columns: list[VisibleColumn], sums: list[_Sums], frame: Frame) -> list[_FootRow]:
+    """Return the sums of the visible columns: a row for each transaction currency, and one in accounting currency; a
+    single row where both are the same currency.
+    """
+    names = [shown.column.name for shown in columns]
+    rows = []
+    for one in sums:
+        parts = ACCOUNTING_PARTS if one.is_accounting else TRANSACTION_PARTS
+        by_column = {
+            part: frame.locale.amount(amount, one.currency) for part, amount in zip(parts, one.amounts, strict=False)
+        }
+        if not one.is_accounting:
+            by_column["currency"] = one.currency
+        rows.append((one, by_column))
+    if len(rows) == 2 and rows[0][0].currency == rows[1][0].currency:
+        (one, by_column), (_, accounting) = rows
+        rows = [(msgspec.structs.replace(one, currency=""), by_column | accounting)]
+    return [
+        _FootRow(one.currency, one.is_accounting, one.documents, [by_column.get(name, "") for name in names])
+        for one, by_column in rows
+    ]
+
+
+def _marks(state: GridState, columns: list[VisibleColumn]) -> list[str]:
+    """Return the part that each column has in a card, which is what a row becomes on a phone."""
+    names = [shown.column.name for shown in columns]
+    total = VIEW_PARTS[state.view] if VIEW_PARTS[state.view] in names else "amount"
+    marks = {"document": "doc", "standing": "status", total: "sum"}
+    marks |= dict.fromkeys(("date", "category", "vendor_name", "project"), "meta")
+    return [marks.get(name, "") for name in names]
+
+
+def _tones(request: Request) -> Callable[[GridRow], tones.Tone]:
+    sync_posts = workspace_of(request).settings.sync_posts
+    return lambda row: tones.of_status(row.document, row.status, in_flight=row.in_flight, sync_posts=sync_posts)
+
+
 def _totals(snapshot: Snapshot, query: GridQuery) -> dict[str, Any]:
     sums = snapshot.totals(query)
     return {"documents": sum(one.documents for one in sums.values()), "sums": _sums(sums)}
@@ -305,17 +356,21 @@ def _group_address(state: GridState, by: GroupBy, value: str) -> str | None:
     return None if "date" in state.filters else state.filtered("date", value or "=").address(group=None)
 
 
-def _row(row: GridRow, columns: list[VisibleColumn], frame: Frame, moment: Moment) -> dict[str, Any]:
+def _row(
+    row: GridRow, columns: list[tuple[VisibleColumn, str]], frame: Frame, moment: Moment, tone: tones.Tone
+) -> dict[str, Any]:
     document, translate = row.document, frame.texts.of_code
     unsettled = row.status == "reconciled"
     return {
         "document": row.document.document,
-        "cells": [(one.column.shape, display_text(one.column, row, frame.locale, frame.zone)) for one in columns],
-        "position": row.document.position,
+        "cells": [
+            (shown.column.shape, mark, display_text(shown.column, row, frame.locale, frame.zone))
+            for shown, mark in columns
+        ],
+        "tone": tone,
         "status": status_label(row.status, document, partial(_left, document, frame), translate),
         "do": explain(document, moment, translate).do if unsettled else "",
         "in_flight": row.in_flight,
-        "not_computable": row.document.amounts is None,
     }
 
 
@@ -341,12 +396,14 @@ _PADDING: Final = 22
 
 
 def _widths(columns: list[VisibleColumn], rows: list[dict[str, Any]]) -> list[int]:
-    """Return the column widths in pixels. Text may be truncated (its title has all); amounts, dates and times never."""
+    """Return the column widths in pixels. Text may be truncated (its title has all); names of documents, amounts, dates
+    and times never.
+    """
     widths = []
     for number, shown in enumerate(columns):
         width = shown.width
-        if shown.column.shape in ("amount", "number", "date", "time"):
-            width = max([width, *(len(row["cells"][number][1]) for row in rows)])
+        if shown.column.shape in ("link", "amount", "number", "date", "time"):
+            width = max([width, *(len(row["cells"][number][2]) for row in rows)])
         widths.append(round(width * _PIXELS_A_CHARACTER) + _PADDING)
     return widths
 
@@ -380,6 +437,16 @@ def _hidden(state: GridState, *without: str) -> list[tuple[str, str]]:
     ]
 
 
+def _neighbours(state: GridState, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the addresses of the documents before and after the open one on the page."""
+    names = [row["document"] for row in rows]
+    if state.opened not in names:
+        return {}
+    at = names.index(state.opened)
+    found = {"before": names[at - 1] if at else "", "after": names[at + 1] if at + 1 < len(names) else ""}
+    return {name: state.address(opened=document) for name, document in found.items() if document}
+
+
 def _drawer(request: Request, snapshot: Snapshot, frame: Frame, state: GridState) -> dict[str, Any]:
     """Return the context of the drawer; an unknown document is reported there, and the grid stays."""
     closed = state.address(opened="")
@@ -395,5 +462,6 @@ ROUTES: Final = tuple(
     for suffix, endpoint in (("", grid), (".csv", grid_csv))
 )
 SECTIONS: Final = tuple(
-    Section(order, path, partial(kind_name, kind=kind)) for order, (kind, path) in enumerate(PATHS.items(), start=20)
+    Section(order, "dual-write", path, partial(kind_name, kind=kind), path, dated=True)
+    for order, (kind, path) in enumerate(PATHS.items(), start=20)
 )

@@ -8,8 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.reconciliation.invoice_proposals import Proposal
-from tieout.workspace.pages import document
-from tieout.workspace.pages.troubleshoot import sections
+from tieout.workspace.pages import Section, document
 from tieout.workspace.web.context import make_frame, open_snapshot
 from tieout.workspace.web.csv_export import csv_response
 from tieout.workspace.web.rendering import render
@@ -21,9 +20,7 @@ def proposals(request: Request) -> Response:
         frame = make_frame(request, snapshot, request.path_params["company"])
         context = {
             "frame": frame,
-            "tab": "troubleshoot",
             "section": "invoice-proposals",
-            "sections": sections(frame),
             "proposals": [(proposal, _documents(proposal)) for proposal in snapshot.proposals(frame.code)],
             "csv": f"/{quote(frame.code)}/invoice-proposals.csv",
         }
@@ -49,4 +46,9 @@ def proposals_csv(request: Request) -> Response:
 ROUTES: Final = (
     Route("/{company}/invoice-proposals", proposals),
     Route("/{company}/invoice-proposals.csv", proposals_csv),
+)
+SECTIONS: Final = (
+    Section(
+        70, "troubleshoot", "invoice-proposals", lambda frame: frame.texts.gettext("Invoice proposals"), "proposal"
+    ),
 )

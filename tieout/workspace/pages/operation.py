@@ -24,6 +24,7 @@ from tieout.presenters import SYNC_STATES
 from tieout.settings import Settings
 from tieout.sync.general_journals import JournalStatus, journals_needing_attention
 from tieout.texts import Texts
+from tieout.workspace.pages import Section
 from tieout.workspace.pages.document import address, outcome_text
 from tieout.workspace.web.context import Workspace, age, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.grid_state import sync_preview
@@ -67,7 +68,7 @@ def operation(request: Request) -> Response:
         administers = identity_of(request).may_everywhere(Right.ADMINISTER)
         context = {
             "frame": frame,
-            "tab": "operation",
+            "section": "operation",
             "partitions": partitions,
             "rates": [texts.gettext("Last hour"), texts.gettext("Last day"), texts.gettext("Last week")],
             "lag": sum(one.lag for one in partitions),
@@ -181,7 +182,7 @@ def rejected(request: Request) -> Response:
     with open_snapshot(request) as snapshot:
         frame = make_frame(request, snapshot, request.query_params.get("company") or None)
         total = _rejected_number(workspace)
-        context = {"frame": frame, "tab": "operation", "rejected": rejections[:_SHOWN], "total": total}
+        context = {"frame": frame, "section": "operation/rejected", "rejected": rejections[:_SHOWN], "total": total}
         return render(request, "rejected.html", context)
 
 
@@ -190,7 +191,7 @@ def checks(request: Request) -> Response:
     with open_snapshot(request) as snapshot:
         frame = make_frame(request, snapshot, request.query_params.get("company") or None)
     lines = check(workspace_of(request).settings)
-    return render(request, "checks.html", {"frame": frame, "tab": "operation", "lines": lines})
+    return render(request, "checks.html", {"frame": frame, "section": "operation", "lines": lines})
 
 
 def secrets_hidden(settings: Settings) -> list[tuple[str, str]]:
@@ -209,4 +210,15 @@ ROUTES: Final = (
     Route("/operation", operation),
     Route("/operation/checks", checks),
     Route("/operation/rejected", rejected),
+)
+SECTIONS: Final = (
+    Section(90, "operation", "operation", lambda frame: frame.texts.gettext("Operation"), "pulse", of_company=False),
+    Section(
+        100,
+        "operation",
+        "operation/rejected",
+        lambda frame: frame.texts.gettext("Rejected events"),
+        "reject",
+        of_company=False,
+    ),
 )

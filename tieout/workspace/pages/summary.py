@@ -1,8 +1,10 @@
 """The Summary page of a company, and the context that all Dual-write pages share."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import date, timedelta
 from functools import partial
+from itertools import groupby
 from typing import Any, Final, get_args
 from urllib.parse import quote, urlencode
 
@@ -18,14 +20,18 @@ from store.projection.tile_totals import View
 from store.queries.balance import CauseTotal
 from store.queries.grid_totals import TotalsByCurrency
 from store.queries.snapshot import Snapshot
-from tieout.workspace.pages import Section, is_section, sections
-from tieout.workspace.web import grid_state, refresh_diff
-from tieout.workspace.web.context import Frame, make_frame, open_snapshot
-from tieout.workspace.web.grid_state import GridState
+from store.queries.summary import Summary
+from tieout.workspace.pages import Section, is_section
+from tieout.workspace.web import grid_state, refresh_diff, tones
+from tieout.workspace.web.context import Frame, make_frame, open_snapshot, workspace_of
+from tieout.workspace.web.grid_state import GridState, sync_preview
 from tieout.workspace.web.rendering import render
 
 KIND_NAMES: Final[dict[Kind, str]] = {code: kind.label for code, kind in KINDS.items()}
 """The English name of each kind."""
+
+ACTIONS_LISTED: Final = 10
+"""Causes that the Summary lists at first."""
 
 
 def home(request: Request) -> Response:
@@ -34,7 +40,7 @@ def home(request: Request) -> Response:
         frame = make_frame(request, snapshot, None)
     if frame.companies:
         return RedirectResponse(f"/{quote(frame.companies[0])}", status_code=303)
-    return render(request, "empty.html", {"frame": frame, "tab": "dual-write"})
+    return render(request, "empty.html", {"frame": frame, "section": "summary"})
 
 
 def company(request: Request) -> Response:
@@ -44,6 +50,8 @@ def company(request: Request) -> Response:
         return RedirectResponse("/", status_code=303)
     parameters = {name: request.query_params.get(name, "") for name in ("from", "to")}
     query = urlencode({name: value for name, value in parameters.items() if value})
+    if section in ("operation", "operation/rejected"):
+        return RedirectResponse(f"/{section}?{urlencode({'company': code})}", status_code=303)
     path = f"/{quote(code, safe='')}" + (f"/{section}" if is_section(section) else "")
     return RedirectResponse(path + (f"?{query}" if query else ""), status_code=303)
 
@@ -58,9 +66,19 @@ def summary(request: Request) -> Response:
         frame = make_frame(request, snapshot, code, start, end)
         context = amounts_context(request, snapshot, frame)
         if frame.company is not None and frame.window is not None:
+            query = request.query_params
+            who = query["who"] if query.get("who") in ("sync", "person") else ""
+            every = query.get("causes") == "all"
             context |= {
                 **detail_links(frame),
-                "next_actions": partial(next_actions, snapshot, frame),
+                "accounts": [(KINDS[kind], list(tiles)) for kind, tiles in groupby(TILES, lambda tile: tile.kind)],
+                "attention": _attention(frame, context["summary"]),
+                "sync_all": sync_preview(frame.code, frame.dates),
+                "who": who,
+                "who_links": {
+                    name: f"/{quote(frame.code)}" + frame.dated({"who": name}) for name in ("", "sync", "person")
+                },
+                "next_actions": partial(_listed_actions, request, snapshot, frame, who, every=every),
                 "news": partial(_recent_changes, snapshot, frame),
             }
         return render(request, "summary.html", {**context, "section": "summary"}, stack.pop_all())
@@ -94,10 +112,9 @@ def amounts_context(request: Request, snapshot: Snapshot, frame: Frame) -> dict[
     """Return the shared context of the Dual-write pages: unreconciled amounts, and their change since the last load."""
     context: dict[str, Any] = {
         "frame": frame,
-        "tab": "dual-write",
-        "kinds": _sections(frame),
         "request_path": request.url.path,
         "summary": None,
+        "since": None,
         "refresh": frame.here,
     }
     if frame.company is None or frame.window is None:
@@ -107,8 +124,6 @@ def amounts_context(request: Request, snapshot: Snapshot, frame: Frame) -> dict[
     return {
         **context,
         "summary": tiles,
-        "tiles": TILES,
-        "document_kinds": list(KINDS.values()),
         "currency": tiles.currency,
         "since": refresh_diff.changes_since(was, tiles, frame.events, frame.texts),
         "refresh": _refresh_address(request, refresh_diff.encode(tiles, frame.events)),
@@ -121,35 +136,82 @@ def _refresh_address(request: Request, now: str) -> str:
     return f"{request.url.path}?{urlencode([*parameters, ('was', now)], safe='~', quote_via=quote)}"
 
 
-def _sections(frame: Frame) -> list[tuple[str, str, str]]:
-    base, dated = f"/{quote(frame.code)}", frame.dated()
-    return [
-        (section.path or "summary", section.title(frame), "/".join(filter(None, (base, section.path))) + dated)
-        for section in sections()
+def _attention(frame: Frame, amounts: Summary) -> list[tuple[str, str]]:
+    """Return what needs attention beside the unreconciled amounts, each with its address."""
+    texts, number, links = frame.texts, frame.locale.number, detail_links(frame)
+    journals, errors, base = frame.counts.journals, frame.counts.errors, f"/{quote(frame.code)}"
+    found = [
+        (
+            journals,
+            texts.ngettext(
+                "%(number)s general journal needs attention",
+                "%(number)s general journals need attention",
+                journals,
+                number=number(journals),
+            ),
+            f"{base}/general-journals",
+        ),
+        (
+            errors,
+            texts.ngettext("%(number)s current error", "%(number)s current errors", errors, number=number(errors)),
+            f"{base}/errors",
+        ),
+        (
+            records := amounts.not_synced.documents,
+            texts.ngettext(
+                "%(number)s record not synced to Finance",
+                "%(number)s records not synced to Finance",
+                records,
+                number=number(records),
+            ),
+            links["not_synced_link"],
+        ),
     ]
+    return [(text, address) for count, text, address in found if count]
 
 
-def next_actions(snapshot: Snapshot, frame: Frame) -> list[dict[str, Any]]:
+def next_actions(request: Request, snapshot: Snapshot, frame: Frame) -> list[dict[str, Any]]:
     """Return the unreconciled totals by cause, largest amount first, with recommended action and address."""
     assert frame.company is not None
     assert frame.window is not None
-    names, texts = kind_names(frame), frame.texts
-    return [
-        {
-            "kind": names[total.kind],
-            "cause": total.cause or total.position,
-            "missing": texts.of_code(total.cause, CAUSES[total.cause].missing) if total.cause in CAUSES else "",
-            "do": texts.of_code(total.cause, CAUSES[total.cause].do)
-            if total.cause in CAUSES
-            else texts.gettext("Review the documents."),
-            "amount": total.amount,
-            "documents": total.documents,
-            "oldest": total.oldest,
-            "address": (state := _cause_state(frame, total)).address(),
-            "sync": state.sync_address() if total.cause in SYNCED else None,
-        }
-        for total in snapshot.causes(frame.company, frame.window)
-    ]
+    tone = partial(tones.of_cause, sync_posts=workspace_of(request).settings.sync_posts)
+    return [_action(frame, total, tone) for total in snapshot.causes(frame.company, frame.window)]
+
+
+def _action(frame: Frame, total: CauseTotal, tone: Callable[[str], tones.Tone]) -> dict[str, Any]:
+    texts, state = frame.texts, _cause_state(frame, total)
+    words = CAUSES.get(total.cause or "")
+    return {
+        "kind": kind_name(frame, total.kind),
+        "cause": total.cause or total.position,
+        "tone": tone(total.cause or ""),
+        "do": texts.of_code(total.cause or "", words.do) if words else texts.gettext("Review the documents."),
+        "amount": total.amount,
+        "documents": total.documents,
+        "oldest": total.oldest,
+        "address": state.address(),
+        "sync": state.sync_address() if total.cause in SYNCED else None,
+    }
+
+
+def _listed_actions(request: Request, snapshot: Snapshot, frame: Frame, who: str, *, every: bool) -> dict[str, Any]:
+    """Return the next actions of those who act: the first ones or every one, and their totals."""
+    actions = next_actions(request, snapshot, frame)
+    by_sync = [action for action in actions if action["tone"] == "info"]
+    by_person = [action for action in actions if action["tone"] != "info"]
+    chosen = {"sync": by_sync, "person": by_person}.get(who, actions)
+    more = len(chosen) > ACTIONS_LISTED and not every
+    return {
+        "all": actions,
+        "shown": chosen[:ACTIONS_LISTED] if more else chosen,
+        "number": len(chosen),
+        "amount": sum(action["amount"] for action in chosen),
+        "documents": {
+            name: sum(action["documents"] for action in some)
+            for name, some in (("", actions), ("sync", by_sync), ("person", by_person))
+        },
+        "more": f"/{quote(frame.code)}" + frame.dated({"who": who, "causes": "all"}) if more else None,
+    }
 
 
 def _cause_state(frame: Frame, total: CauseTotal) -> GridState:
@@ -195,4 +257,4 @@ ROUTES: Final = (
     Route("/company", company),
     Route("/{company}", summary),
 )
-SECTIONS: Final = (Section(10, "", lambda frame: frame.texts.gettext("Summary")),)
+SECTIONS: Final = (Section(10, "dual-write", "", lambda frame: frame.texts.gettext("Summary"), "home", dated=True),)

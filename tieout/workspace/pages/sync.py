@@ -40,7 +40,7 @@ from tieout.workspace.web.grid_state import PATHS, GridState, dates, sync_previe
 from tieout.workspace.web.identity import identity_of, require_document
 from tieout.workspace.web.posted_form import Form, read_form
 from tieout.workspace.web.rendering import label, render, sentence
-from tieout.workspace.web.run_texts import STATE_NAMES, remaining_time, result
+from tieout.workspace.web.run_texts import STATE_NAMES, STATE_TONES, remaining_time, result
 from tieout.workspace.web.scopes import of_grid, recorded
 
 LISTED: Final = 200
@@ -314,6 +314,7 @@ def run(request: Request) -> Response:
             "windowless": True,
             "run": progress,
             "states": STATE_NAMES,
+            "run_tones": STATE_TONES,
             "parts": _progress(progress, progress.documents) if progress else {},
             "actions": _by_action(progress) if progress else [],
             "documents": [
@@ -457,4 +458,6 @@ ROUTES: Final = (
     Route("/{company}/sync/{run}.csv", run_csv),
     Route("/{company}/sync/{run}", run),
 )
-SECTIONS: Final = (Section(40, "sync", lambda frame: frame.texts.gettext("Sync runs")),)
+SECTIONS: Final = (
+    Section(80, "operation", "sync", lambda frame: frame.texts.gettext("Sync runs"), "sync", dated=True),
+)

@@ -15,6 +15,7 @@ from engine.errors import NotFound, QueryError
 from engine.events.facts import PROCESSES, ProcessMessage, iso
 from store.errorlog.error_log import ErrorEntry, ErrorQuery
 from store.queries.snapshot import Snapshot
+from tieout.workspace.pages import Section
 from tieout.workspace.pages.document import event_address
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot
 from tieout.workspace.web.csv_export import csv_response
@@ -185,9 +186,7 @@ def errors(request: Request) -> Response:
         rows = error_rows(snapshot, frame, state, LIMIT)
         context = {
             "frame": frame,
-            "tab": "troubleshoot",
             "section": "errors",
-            "sections": sections(frame),
             "state": state,
             "columns": COLUMNS,
             "groupings": GROUPINGS,
@@ -228,16 +227,6 @@ def errors_csv(request: Request) -> Response:
         for row in rows
     )
     return csv_response(f"{frame.code}-errors", titles, lines)
-
-
-def sections(frame: Frame) -> list[tuple[str, str, str]]:
-    """Return the sub-tabs: name, title and address."""
-    base, texts = f"/{quote(frame.code)}", frame.texts
-    return [
-        ("errors", texts.gettext("Most recent errors"), f"{base}/errors"),
-        ("general-journals", texts.gettext("General journal Dataverse sync"), f"{base}/general-journals"),
-        ("invoice-proposals", texts.gettext("Invoice proposals"), f"{base}/invoice-proposals"),
-    ]
 
 
 def error_rows(snapshot: Snapshot, frame: Frame, state: ErrorListState, limit: int = ROWS_MAX) -> list[ErrorRow]:
@@ -314,9 +303,7 @@ def history(request: Request) -> Response:
         known = catalogued(newest.code) if newest else None
         context = {
             "frame": frame,
-            "tab": "troubleshoot",
             "section": "errors",
-            "sections": sections(frame),
             "about": about,
             "process": process_name(process, frame.texts),
             "messages": [(message, event_address(message.evidence, frame)) for message in messages],
@@ -333,4 +320,7 @@ ROUTES: Final = (
     Route("/{company}/errors", errors),
     Route("/{company}/errors.csv", errors_csv),
     Route("/{company}/errors/history", history),
+)
+SECTIONS: Final = (
+    Section(50, "troubleshoot", "errors", lambda frame: frame.texts.gettext("Most recent errors"), "error"),
 )

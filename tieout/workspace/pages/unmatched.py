@@ -13,7 +13,7 @@ from engine.mapping.roles import CHOICES
 from engine.reconciliation.explanations import CAUSES
 from store.queries.snapshot import Snapshot
 from store.queries.unmatched import CHAINS_PER_PAGE, NotSynced
-from tieout.workspace.pages import document
+from tieout.workspace.pages import Section, document
 from tieout.workspace.pages.summary import amounts_context
 from tieout.workspace.web.context import Frame, make_frame, open_snapshot, workspace_of
 from tieout.workspace.web.csv_export import csv_response
@@ -84,4 +84,14 @@ def not_synced_csv(request: Request) -> Response:
 ROUTES: Final = (
     Route("/{company}/not-synced", not_synced),
     Route("/{company}/not-synced.csv", not_synced_csv),
+)
+SECTIONS: Final = (
+    Section(
+        40,
+        "dual-write",
+        "not-synced",
+        lambda frame: frame.texts.gettext("Not synced to Finance"),
+        "unmatched",
+        dated=True,
+    ),
 )

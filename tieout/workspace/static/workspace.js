@@ -145,6 +145,7 @@ let left = "";
 const rows = () => [...document.querySelectorAll("#grid a.row")];
 
 document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   if (event.target.closest("[data-slash]")) slash.turn();
   const link = event.target.closest("a[data-go]");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
@@ -174,8 +175,11 @@ document.addEventListener("keydown", (event) => {
   if (event.metaKey || event.ctrlKey || event.altKey) return;
   const writing = event.target.closest("input, select, textarea");
   if (event.key === "Escape") {
-    const opened = document.querySelector(".choose[open]");
-    if (opened) opened.open = false;
+    const opened = document.querySelector(".menu[open]");
+    if (opened) {
+      opened.open = false;
+      opened.querySelector("summary").focus();
+    }
     else if (!writing || document.getElementById("drawer")) document.querySelector("[data-close]")?.click();
     return;
   }
@@ -236,7 +240,7 @@ document.addEventListener("pointerdown", (event) => {
   edge.addEventListener("pointerup", (end) => {
     edge.removeEventListener("pointermove", drag);
     edge.classList.remove("moving");
-    const form = document.querySelector(".choose form");
+    const form = document.querySelector(".columns form");
     form.querySelector(`[name="width.${header.dataset.column}"]`).value = Math.min(80, Math.round((wide(end) - 22) / CHARACTER));
     form.requestSubmit(form.querySelector("button"));
   }, { once: true });

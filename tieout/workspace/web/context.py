@@ -1,4 +1,4 @@
-"""The context of all pages of a company: dates, business date, snapshot time, silent feeds, locale."""
+"""The context of all pages of a company: dates, business date, snapshot time, open work, silent feeds, locale."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
-from cachetools import TLRUCache
+from cachetools import TLRUCache, TTLCache
 from starlette.requests import Request
 
 from engine.calendar import Company, Window
@@ -25,6 +25,7 @@ from tieout.sync.previews import Kind, obstacles
 from tieout.texts import Catalogues, Texts
 from tieout.worker.feed_status import Feed, companies_of, feeds_of
 from tieout.worker.maps_in_force import MapsInForce
+from tieout.workspace.web.counts import Counts, count
 from tieout.workspace.web.identity import identity_of, require, visible
 from tieout.workspace.web.locales import Locale, languages, preferred
 from tieout.workspace.web.sign_in import SignIn
@@ -32,6 +33,8 @@ from tieout.workspace.web.sign_in import SignIn
 READY_SECONDS: Final = 30.0
 """How long the readiness of a sync is cached; the confirmation checks again."""
 FAILED_SECONDS: Final = 3.0
+COUNTED_SECONDS: Final = 10.0
+"""How long counts are cached while no event arrives: attempts and the time change them as well."""
 
 
 def _until(_kind: Kind, reasons: list[str], now: float) -> float:
@@ -63,6 +66,7 @@ class Workspace:
         self._lock = Lock()
         self._log: EventLog | None = None
         self._opened: Any = None
+        self._counts: TTLCache[tuple[str, Window | None, int], Counts] = TTLCache(maxsize=64, ttl=COUNTED_SECONDS)
         self._obstacles: TLRUCache[Kind, list[str]] = TLRUCache(maxsize=8, ttu=_until)
 
     @property
@@ -86,6 +90,17 @@ class Workspace:
             with self._lock:
                 self._obstacles[kind] = reasons
         return reasons
+
+    def counts(self, snapshot: Snapshot, company: Company, window: Window | None) -> Counts:
+        """Return what is open in a company. The result is cached until the next event, and for `COUNTED_SECONDS`."""
+        key = company.code, window, sum(snapshot.offsets().values())
+        with self._lock:
+            counts = self._counts.get(key)
+        if counts is None:
+            counts = count(snapshot, company, window)
+            with self._lock:
+                self._counts[key] = counts
+        return counts
 
     def close(self) -> None:
         """Close the log and the sign-in."""
@@ -117,6 +132,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     zone: tzinfo
     zone_name: str
     feeds: list[Feed]
+    counts: Counts
     unfit: str | None
     """Why the maps of the workspace do not fit the store."""
 
@@ -149,6 +165,11 @@ def workspace_of(request: Request) -> Workspace:
     """Return the workspace of a request."""
     workspace: Workspace = request.app.state.workspace
     return workspace
+
+
+def address_of(request: Request) -> str:
+    """Return the address of a request on this server."""
+    return quote(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
 
 
 @contextmanager
@@ -196,7 +217,7 @@ def make_frame(request: Request, snapshot: Snapshot, code: str | None, start: st
         company=company,
         window=window,
         problem=problem,
-        here=quote(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
+        here=address_of(request),
         start=start,
         end=end,
         today=today.isoformat(),
@@ -208,6 +229,7 @@ def make_frame(request: Request, snapshot: Snapshot, code: str | None, start: st
         zone=time_zone,
         zone_name="UTC" if time_zone is UTC else str(time_zone),
         feeds=feeds_of(snapshot, settings, time_zone),
+        counts=workspace_of(request).counts(snapshot, company, window) if company else Counts(),
         unfit=workspace_of(request).in_force.mismatch,
     )
 

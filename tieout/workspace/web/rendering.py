@@ -1,5 +1,6 @@
 """Renders templates, sending the first part of a page before the rest is available."""
 
+import gzip
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -7,7 +8,7 @@ from functools import cache, lru_cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import jinja2
 from markupsafe import Markup
@@ -16,9 +17,10 @@ from starlette.responses import Response
 
 from engine.reconciliation.explanations import LABELS
 from tieout.texts import Texts
-from tieout.workspace.web.context import texts_of
+from tieout.workspace.web.context import address_of, texts_of
 from tieout.workspace.web.identity import identity_of
 from tieout.workspace.web.streaming import ChunkedResponse
+from tieout.workspace.web.theme import chosen_theme
 
 _FLUSH: Final = Markup("<!--flush-->")
 """Marks in a template where the preceding part is sent: rows are sent while totals are still computed."""
@@ -69,9 +71,13 @@ def _text_of(texts: Texts, code: str, table: Mapping[str, str]) -> str:
 
 
 def render(request: Request, template: str, context: dict[str, Any], stack: ExitStack | None = None) -> Response:
-    """Render a page in the parts that its template marks. `stack` is closed after the last one."""
-    context = {"identity": identity_of(request), **context}
-    pieces = _environment(texts_of(request)).get_template(template).generate(context)
+    """Render a page in the parts that its template marks, with what surrounds every page. `stack` is closed after the
+    last one.
+    """
+    shell = {"identity": identity_of(request), "theme": chosen_theme(request), "here": address_of(request)}
+    if "frame" in context:
+        shell["navigation"] = request.app.state.navigation(context["frame"])
+    pieces = _environment(texts_of(request)).get_template(template).generate(context | shell)
     compressed = "gzip" in request.headers.get("accept-encoding", "")
     headers = {"Vary": "Accept-Encoding, Accept-Language"}
     if compressed:
@@ -101,16 +107,25 @@ def _chunks(pieces: Iterator[str], *, compressed: bool) -> Iterator[bytes]:
     yield data if compress is None else compress.compress(data) + compress.flush()
 
 
+class StaticFile(NamedTuple):
+    """A static file: its bytes, plain and compressed, its media type, and the digest in its address."""
+
+    body: bytes
+    compressed: bytes
+    kind: str
+    digest: str
+
+
 @cache
-def static_file(name: str) -> tuple[bytes, str, str] | None:
-    """Return a static file: bytes, media type, and the digest in its address."""
+def static_file(name: str) -> StaticFile | None:
+    """Return a static file; None if there is none of this name."""
     kinds = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
     path = files("tieout.workspace") / "static" / name
     kind = kinds.get(name.rpartition(".")[2])
     if kind is None or "/" in name or not path.is_file():
         return None
     body = path.read_bytes()
-    return body, kind, sha256(body).hexdigest()[:12]
+    return StaticFile(body, gzip.compress(body, mtime=0), kind, sha256(body).hexdigest()[:12])
 
 
 def static_address(name: str) -> str:
@@ -118,18 +133,19 @@ def static_address(name: str) -> str:
     file = static_file(name)
     if file is None:
         raise LookupError(name)
-    return f"/static/{name}?{file[2]}"
+    return f"/static/{name}?{file.digest}"
 
 
 def static_response(request: Request) -> Response:
-    """Return a static file."""
+    """Return a static file, compressed if the browser accepts that."""
     file = static_file(request.path_params["name"])
     if file is None:
         return Response(status_code=404)
-    body, kind, digest = file
-    current = request.url.query == digest
-    return Response(
-        body,
-        media_type=kind,
-        headers={"Cache-Control": "public, max-age=31536000, immutable" if current else "no-cache"},
-    )
+    current = request.url.query == file.digest
+    headers = {
+        "Cache-Control": "public, max-age=31536000, immutable" if current else "no-cache",
+        "Vary": "Accept-Encoding",
+    }
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return Response(file.body, media_type=file.kind, headers=headers)
+    return Response(file.compressed, media_type=file.kind, headers=headers | {"Content-Encoding": "gzip"})

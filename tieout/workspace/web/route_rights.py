@@ -35,6 +35,7 @@ VIEW_SOMEWHERE: Final = RouteRight(Right.VIEW, Scope.SOMEWHERE)
 ROUTE_RIGHTS: Final[Mapping[tuple[str, str], RouteRight]] = {
     ("GET", "/static/{name}"): PUBLIC,
     ("GET", "/health"): PUBLIC,
+    ("GET", "/theme"): PUBLIC,
     ("GET", "/sign-in"): PUBLIC,
     ("GET", "/sign-in/callback"): PUBLIC,
     ("GET", "/signed-out"): PUBLIC,

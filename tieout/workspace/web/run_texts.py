@@ -7,6 +7,7 @@ from typing import Final
 from engine.sync.attempts import SECOND
 from store.operational.sync_runs import WAITING, RunProgress, RunState
 from tieout.texts import Texts
+from tieout.workspace.web.tones import Tone
 
 RESULTS: Final[Sequence[tuple[str, str, Sequence[RunState]]]] = (
     ("%(number)s succeeded", "%(number)s succeeded", ("succeeded",)),
@@ -30,6 +31,16 @@ STATE_NAMES: Final[Mapping[RunState, str]] = {
     "succeeded": "Succeeded",
     "not-needed": "No longer needed",
 }
+
+STATE_TONES: Final[Mapping[RunState, Tone]] = {
+    "needs-attention": "bad",
+    "blocked": "warn",
+    "running": "info",
+    "retrying": "warn",
+    "succeeded": "good",
+    "not-needed": "good",
+}
+"""The tone of each state that has one."""
 
 
 def result(progress: RunProgress, texts: Texts) -> str:
