@@ -1,5 +1,6 @@
 """Who may open which route of which company: role × company × route, cell by cell."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -184,7 +185,7 @@ def test_no_route_of_a_company_needs_less_than_a_right_in_it() -> None:
         if path.startswith("/{company}"):
             assert scope is route_rights.Scope.COMPANY
         if scope is route_rights.Scope.PUBLIC:
-            assert path.split("/")[1] in ("static", "health", "sign-in", "sign-out", "signed-out")
+            assert path.split("/")[1] in ("static", "theme", "health", "sign-in", "sign-out", "signed-out")
     changing = [key for key in route_rights.ROUTE_RIGHTS if key[0] != "GET" and key[1] != "/sign-out"]
     assert {route_rights.ROUTE_RIGHTS[key].right for key in changing} == {Right.OPERATE}
 
@@ -257,3 +258,13 @@ def test_a_role_that_is_taken_away_is_gone_with_the_next_start(tmp_path: Path, p
     with served_with_sign_in(settings_in(tmp_path), provider, roles=("g1=viewer:GBPM",)) as workspace:
         ann.address = workspace.address
         assert ann.get("/USPM").status_code == 403
+
+
+@pytest.mark.parametrize("path", ["", "/expense", "/errors", "/general-journals", "/sync", "/balance?ledger=1"])
+def test_who_may_only_read_is_offered_no_action(people: dict[str, Person], path: str) -> None:
+    """What an operator is offered is on the same page for a viewer without it."""
+    links = r'href="[^"]*(?:/sync/preview|/errors/delete)[^"]*"|method="post" action="(?!/sign-out)[^"]*"'
+    offered = {name: re.findall(links, people[name].get(f"/USPM{path}").text) for name in ("viewer", "operator")}
+    assert offered["viewer"] == []
+    # There are no errors and no journals.
+    assert offered["operator"] or path in ("/errors", "/general-journals")

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.reconciliation.explanations import LABELS
+from tieout.access.identities import Right
 from tieout.texts import Texts
 from tieout.workspace.web.context import address_of, texts_of
 from tieout.workspace.web.identity import identity_of
@@ -74,8 +75,12 @@ def render(request: Request, template: str, context: dict[str, Any], stack: Exit
     """Render a page in the parts that its template marks, with what surrounds every page. `stack` is closed after the
     last one.
     """
-    shell = {"identity": identity_of(request), "theme": chosen_theme(request), "here": address_of(request)}
+    identity = identity_of(request)
+    shell = {"identity": identity, "theme": chosen_theme(request), "here": address_of(request)}
     if "frame" in context:
+        # What a person may not do is not offered; the routes check it again.
+        shell["may_operate"] = identity.may(Right.OPERATE, context["frame"].code)
+        shell["may_administer"] = identity.may_everywhere(Right.ADMINISTER)
         shell["navigation"] = request.app.state.navigation(context["frame"])
     pieces = _environment(texts_of(request)).get_template(template).generate(context | shell)
     compressed = "gzip" in request.headers.get("accept-encoding", "")
