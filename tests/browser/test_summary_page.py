@@ -88,6 +88,7 @@ def test_without_an_open_period_the_page_says_what_to_do(page: Page, tmp_path: P
     with served(settings) as found:
         page.goto(f"{found.address}/USPM")
         expect(page.locator("main")).to_contain_text("select both dates above")
+        page.locator(".period").click()
         page.fill("#from", "2024-03-01")
         page.fill("#to", "2025-01-08")
         page.get_by_role("button", name="Show").click()
