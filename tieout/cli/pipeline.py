@@ -45,7 +45,6 @@ RUN_EXAMPLES = examples(
     "tieout run --role project --until-caught-up",
     "tieout run --role handle",
     "tieout run --role workspace --port 8081",
-    "tieout run --role workspace --host 0.0.0.0 --port 443",
 )
 
 

@@ -10,6 +10,7 @@
 * `sync`: previews, progress and history of sync runs.
 * `troubleshoot`, `delete_errors`: the error log.
 * `operation`: lag, rejected events, feeds.
+* `sign_in`: sign-in, the return from the identity provider, and sign-out.
 
 Each module has `ROUTES`; one that the navigation shows has `SECTIONS`. A page is such a module and its template: both
 are found by being there.

@@ -9,4 +9,7 @@
 * `deep_links`: addresses of records in Finance and Dataverse.
 * `refresh_diff`: what changed since the page was last loaded.
 * `concurrency_limit`, `security`: limits for clients, and security headers.
+* `proxies`: forwarded headers of reverse proxies.
+* `identity`, `sign_in`: who a request is of, and how people sign in.
+* `route_rights`, `guarded_routes`, `event_rights`: which right each route and each raw event needs.
 """
