@@ -96,6 +96,7 @@ LABELS: Final[dict[str, str]] = {
     "cleared-amount-assumed": "Cleared amount assumed",
     "written-back-twice": "Written back twice",
     "company-differs": "Company differs",
+    "type-unknown": "Actual of unknown type",
     "header-before-lines": "Invoice without lines",
     "ambiguous-link": "Ambiguous key",
     "unknown-value": "Unknown value",

@@ -130,6 +130,11 @@ FINDINGS: Final[dict[str, Words]] = {
         "The actual in Dataverse has no voucher.",
         "Sync the staging row to Dataverse again.",
     ),
+    "type-unknown": Words(
+        "The document has an actual of which no event says whether it is a cost or sales.",
+        "Whether it is the cost of the document. It counts in no part of its amount.",
+        "Read the actual (`tieout poll`), or look it up in Dataverse. Do not create a second actual before that.",
+    ),
     "header-before-lines": Words(
         "The vendor invoice {number} is confirmed in Dataverse.",
         "It has no lines there.",
@@ -219,6 +224,11 @@ POSTED: Final[dict[str, Words]] = {
         FINDINGS["duplicate-journal-line"].seen,
         "This is another line of it, and it is posted.",
         "Reverse this line in Finance.",
+    ),
+    "type-unknown": Words(
+        "The document has an actual that is posted, and no event says whether it is a cost or sales.",
+        FINDINGS["type-unknown"].missing,
+        "Read the actual (`tieout poll`), or look it up in Dataverse. Do not create the cost a second time.",
     ),
     "orphan-in-finance": Words(
         FINDINGS["orphan-in-finance"].seen,

@@ -323,6 +323,13 @@ def _not_written_back(findings: _Findings, facts: DocumentFacts, verdict: Verdic
             )
 
 
+def _type_unknown(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
+    """An actual of the document may be its cost, as far as events say (account.md, "Never offer a cost twice")."""
+    for actual in facts.chain.untyped:
+        if actual.reached_finance or verdict.position == "missing-actual":
+            findings.add("type-unknown", actual.row, facts.name, posted=True if actual.posted else None)
+
+
 def _ambiguous(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
     if facts.others:
         findings.add("ambiguous-link", facts.line, facts.name, other=", ".join(facts.others))
@@ -401,6 +408,7 @@ _DOCUMENT_CHECKS: Final[list[Callable[[_Findings, DocumentFacts, Verdict, Divisi
     _staging_differs,
     _duplicates,
     _not_written_back,
+    _type_unknown,
     _ambiguous,
 ]
 

@@ -16,6 +16,7 @@ Reason = Literal[
     "ambiguous-link",
     "posted-twice",
     "something-posted",
+    "type-unknown",
     "possible-match",
     "changed-not-read",
     "ambiguous-invoice",
@@ -28,6 +29,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     "posted-twice": "Reverse the second posting in Finance first: one of its actuals is posted twice.",
     "something-posted": "Check its posted actuals first: a repeated call would cost it a second time. Enter what is "
     "missing as a new transaction.",
+    "type-unknown": "Read the actual that its finding names first (`tieout poll`): no event says whether it is a cost.",
     "possible-match": "Check the actual that its finding names first: it belongs to no document and may be its cost. "
     "If it is, set the source document of the actual in Dataverse.",
     "changed-not-read": "Wait until its changed rows are read: run a worker with the role handle, or `tieout poll`. "
@@ -68,6 +70,8 @@ def refusal(document: Document, *, matched: bool = False, unread: bool = False) 
         return "posted-twice"
     if document.posted:
         return "something-posted"
+    if "type-unknown" in document.findings:
+        return "type-unknown"
     if matched:
         return "possible-match"
     if unread:
