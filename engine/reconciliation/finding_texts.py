@@ -135,6 +135,12 @@ FINDINGS: Final[dict[str, Words]] = {
         "Whether it is the cost of the document. It counts in no part of its amount.",
         "Read the actual (`tieout poll`), or look it up in Dataverse. Do not create a second actual before that.",
     ),
+    "excluded-line-waits": Words(
+        "The document is cancelled or excluded, so it put nothing on the account.",
+        "This integration journal line of it is not posted: posting it would take its cost out of the account.",
+        "Remove the line in Finance before its journal is posted. If the cost is not due, reverse the actual in "
+        "Dataverse.",
+    ),
     "header-before-lines": Words(
         "The vendor invoice {number} is confirmed in Dataverse.",
         "It has no lines there.",

@@ -58,6 +58,39 @@ SECOND_POSTED = """
     staging         S2  voucher=PJ-2
 """
 
+DEFAULTS = Settings()
+POSTS = Settings(sync_posts=True)
+# A draft line of a document, in a journal with another line.
+IN_JOURNAL = """
+    expense  E1  40.00
+    record   R1  approved
+    actual   A1  40.00
+    journal  J1  number=USPM-041 draft
+    line     L1  draft
+    staging  S1  line=L1
+"""
+TWICE = """
+    expense  E2
+    record   R2  approved
+    actual   A2
+    line     L2  posted voucher=PJ-2 in=J2
+    staging  S2  line=L2 voucher=PJ-2
+    line     L3  draft in=J1
+    staging  S3  of=A2 line=L3
+"""
+WAITS = "expense E2\n record R2 approved\n actual A2\n line L3 draft in=J1\n staging S2 line=L3\n"
+IN_THE_WAY = {
+    "a second line of a posted actual": (TWICE, "L3"),
+    "a second line of an actual in this journal": (WAITS + "line L2 draft in=J1\n staging S3 of=A2 line=L2", "L3"),
+    "a second line of a posted actual without a document": (TWICE + "expense E2 delete", "L3"),
+    "the line of an ambiguous document": (WAITS + "expense E3 70.00 id=T2", "L3"),
+    "the line of a cancelled document": (WAITS + "expense E2 cancelled voucher=USPM-463", "L3"),
+    "a second line that is posted already": (TWICE + "line L3 posted", None),
+    "a second line in another journal": (TWICE + "line L3 in=J2", None),
+    "a line of another document": (WAITS, None),
+    "nothing else": ("", None),
+}
+
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.containers)])
 def engine(request: pytest.FixtureRequest) -> Engine:
@@ -82,10 +115,10 @@ def _map(change: Change) -> EntityMap:
     return entity_map
 
 
-def planned(engine: Engine) -> dict[str, str]:
+def planned(engine: Engine, settings: Settings = DEFAULTS) -> dict[str, str]:
     """Return the action of each document in the plan of a sync, or the code of the reason to leave it alone."""
     with reader(engine).snapshot() as asked:
-        found = plan(asked, Settings(), asked.company("USPM"), EVERYTHING)
+        found = plan(asked, settings, asked.company("USPM"), EVERYTHING)
     return {
         one.row.document.document: one.step.code if isinstance(one.step, Skipped) else one.step.action
         for one in found.documents
@@ -209,3 +242,16 @@ def test_neither_a_page_nor_a_sync_asks_for_each_document(sqlite_store: Engine) 
     with counted(sqlite_store) as of_many:
         assert len(planned(sqlite_store)) == 59
     assert len(of_many) <= len(of_few) + 2
+
+
+@pytest.mark.requirement("R42")
+@pytest.mark.parametrize(("table", "line"), IN_THE_WAY.values(), ids=IN_THE_WAY.keys())
+def test_a_journal_with_a_line_that_must_not_be_posted_is_left_alone(
+    engine: Engine, table: str, line: str | None
+) -> None:
+    project(engine, f"{IN_JOURNAL}\n{table}")
+    assert planned(engine, POSTS)["USPM/T1"] == ("posting" if line is None else "journal-left-alone")
+    with reader(engine).snapshot() as asked:
+        (view,) = asked.chain("USPM/T1")
+        do = chain_json(view, MAPS, asked.moment)["explanation"]["do"]
+    assert do == "Post the journal." if line is None else f"Take journal line {id_of(line)} out of" in do
