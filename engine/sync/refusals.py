@@ -79,6 +79,13 @@ def refusal(document: Document, *, matched: bool = False, unread: bool = False) 
     return "ambiguous-invoice" if "ambiguous-invoice" in document.findings else None
 
 
+def has_cost(document: Document) -> bool:
+    """Return True if a document has an actual, posted or not: its invoice, which makes the actuals of all its lines, is
+    never sent or confirmed again.
+    """
+    return document.has_actual or document.posted or document.cause in ("actual-not-synced-back", "actual-reversed")
+
+
 def applies(reason: Reason, cause: str | None) -> bool:
     """Return True if a document with this cause (as shown) is left alone for the reason."""
     return reason in UNCERTAIN or cause in REPEATED

@@ -190,6 +190,52 @@ def test_one_line_that_is_left_alone_keeps_its_whole_invoice_from_being_exported
         assert chain_json(view, MAPS, asked.moment)["explanation"]["do"].startswith("Check the other lines")
 
 
+# Two lines of an invoice that is confirmed in Dataverse; the first has no actual.
+CONFIRMED = """
+    header           H1  confirmed
+    invoice          V1  invoice=Inv-1
+    invoice-line     I1  200.00 invoice=Inv-1
+    pending-line     P1
+    pending-project  X1
+    invoice-record   N1
+    invoice-line     I2  100.00 invoice=Inv-1 number=2
+    pending-line     P2
+    pending-project  X2
+    invoice-record   N2  header=H1
+    actual           A9  7.00 of=
+"""
+ACTUAL = "actual A2 100.00 of=N2 currency=USD company=USPM accounting-date=2025-01-08\n"
+IN_DRAFT = ACTUAL + "journal J2 number=USPM-041 draft\n line L2 draft\n staging S2 line=L2\n"
+SIBLINGS = {
+    "has no actual either": ("", "confirmation"),
+    "has an actual that did not reach Finance": (ACTUAL, "invoice-left-alone"),
+    "has an actual in a draft line": (IN_DRAFT, "invoice-left-alone"),
+    "has a reversed actual": (
+        IN_DRAFT + "actual A3 -100.00 of=N2\n staging S3\n reversal C1 A3 of=A2",
+        "invoice-left-alone",
+    ),
+    "is deleted in Finance, its actual in a draft line": (IN_DRAFT + "invoice-line I2 delete", "invoice-left-alone"),
+    "is deleted in Finance, its actual posted": (
+        IN_DRAFT + "line L2 posted voucher=PJ-2\n staging S2 voucher=PJ-2\n invoice-line I2 delete",
+        "invoice-left-alone",
+    ),
+    "is deleted in Finance without an actual": ("invoice-line I2 delete", "confirmation"),
+    "is of another invoice in Dataverse": (
+        IN_DRAFT + "invoice-record N2 header=H2\n invoice-line I2 delete",
+        "confirmation",
+    ),
+}
+
+
+@pytest.mark.requirement("R42")
+@pytest.mark.parametrize(("table", "expected"), SIBLINGS.values(), ids=SIBLINGS.keys())
+def test_an_invoice_is_not_confirmed_again_once_one_of_its_lines_has_an_actual(
+    engine: Engine, table: str, expected: str
+) -> None:
+    project(engine, f"{CONFIRMED}{table}")
+    assert planned(engine)["USPM/T1"] == expected
+
+
 @pytest.mark.requirement("R42")
 def test_a_possible_match_of_one_line_keeps_its_whole_invoice_from_being_exported(engine: Engine) -> None:
     project(engine, INVOICES, "actual A9 70.00 of= currency=USD project=D1 accounting-date=2025-01-08")
