@@ -16,6 +16,7 @@ from engine.reconciliation.documents import Finding
 from engine.reconciliation.explanations import explain, explain_finding
 from engine.reconciliation.grace import Moment, is_reportable
 from engine.reconciliation.kinds import KINDS
+from engine.sync.actions import filled, journal_left_alone
 from engine.sync.attempts import AttemptState, Outcome
 from engine.sync.refusals import REFUSALS, applies
 from engine.texts import Translate, english
@@ -154,10 +155,15 @@ def chain_json(view: ChainView, maps: Maps, moment: Moment, raw: RawEvent | None
 
 
 def remedy_of(view: ChainView, translate: Translate = english) -> str | None:
-    """Return the remedy of a document that Sync leaves alone, in place of that of its cause; None for any other."""
-    if view.refused is None or not applies(view.refused, view.row.cause):
+    """Return the remedy of a document that Sync leaves alone, or whose journal must not be posted, in place of that of
+    its cause; None for any other.
+    """
+    if view.refused is not None and applies(view.refused, view.row.cause):
+        return translate(view.refused, REFUSALS[view.refused])
+    if not view.in_the_way:
         return None
-    return translate(view.refused, REFUSALS[view.refused])
+    why = journal_left_alone(view.in_the_way)
+    return filled(translate(why.code, why.template), why.lines)
 
 
 def attempt_json(attempt: Attempt) -> dict[str, Any]:

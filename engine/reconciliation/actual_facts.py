@@ -83,6 +83,11 @@ def is_posted(line: Row, reference_data: ReferenceData) -> bool:
     return line_state(line, resolve_reference(reference_data, line, "journal")) == "posted"
 
 
+def clears_nothing(line: Row) -> bool:
+    """Return True for a sales line: one without a cost currency and a cost amount."""
+    return line["currency"] is None and not line["amount"]
+
+
 def journal_decides(line: Row) -> bool:
     """Return True if a journal line has no state of its own, so that the state of its journal applies."""
     return line["status"] is None and all(field != "status" for field, *_ in line.misfits)

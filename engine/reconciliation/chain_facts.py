@@ -16,7 +16,7 @@ from engine.calendar import Company
 from engine.chains.records import Row
 from engine.chains.references import ReferenceData, referenced_rows, resolve_reference
 from engine.events.facts import Evidence, row_id_of
-from engine.reconciliation.actual_facts import ActualFacts, StagingFacts
+from engine.reconciliation.actual_facts import ActualFacts, StagingFacts, clears_nothing
 from engine.reconciliation.documents import Awaited, Cause
 from engine.reconciliation.kinds import KINDS, DocumentKind
 
@@ -29,8 +29,8 @@ _NO_LINES: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
 
 class ChainFacts:
     """The rows of one chain by role, each list by key, and its cost actuals. `headers` are the keys of the headers of
-    itemised expenses, which are no documents. `ambiguous` are the lines without a counterpart because there are several
-    possible ones, each with those.
+    itemised expenses, which are no documents. `untyped` are the actuals of unknown type. `ambiguous` are the lines
+    without a counterpart because there are several possible ones, each with those.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class ChainFacts:
         self.cost_actuals = [row for row in self.of("actual") if row["type"] == "cost"]
         self.corrections = self._corrections()
         self.actuals = self._actuals()
+        self.untyped = self._untyped()
 
     def of(self, role: str) -> list[Row]:
         """Return the rows of a role, by key."""
@@ -88,6 +89,17 @@ class ChainFacts:
             if original is not None and correction.reached_finance:
                 original.reversed_by = correction
         return list(actuals.values())
+
+    def _untyped(self) -> list[ActualFacts]:
+        """Return the actuals of which no event says whether they are a cost: each may be the cost of a document. One
+        whose journal lines are all sales lines is none (account.md, "The law of conservation").
+        """
+        untyped = []
+        for row in self.of("actual"):
+            lines = [item.line for item in self.staging.get(row.id, ()) if item.line is not None]
+            if row["type"] is None and (not lines or not all(map(clears_nothing, lines))):
+                untyped.append(ActualFacts(row, self.staging.get(row.id, ()), self.home))
+        return untyped
 
     def _corrections(self) -> list[tuple[str, str, str]]:
         """Return the corrections: role (upper case), id of the reversal or replacement, id of its original."""

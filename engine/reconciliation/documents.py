@@ -80,7 +80,7 @@ class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
     postings that it counts took out, `exchange_difference` its reconciled part less that, all in accounting currency;
     None if unknown. `since` is the time of the last completed step, in microseconds since 1970; `evidence` is the
     event of that step. `project_category` is the category that its actuals have as well, unlike the expense or
-    procurement category in `category`. `posted` is True if any of its actuals is posted.
+    procurement category in `category`. `posted` is True if any of its actuals is posted, one of unknown type too.
     """
 
     key: str

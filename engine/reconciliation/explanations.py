@@ -96,6 +96,8 @@ LABELS: Final[dict[str, str]] = {
     "cleared-amount-assumed": "Cleared amount assumed",
     "written-back-twice": "Written back twice",
     "company-differs": "Company differs",
+    "type-unknown": "Actual of unknown type",
+    "excluded-line-waits": "Line of an excluded document",
     "header-before-lines": "Invoice without lines",
     "ambiguous-link": "Ambiguous key",
     "unknown-value": "Unknown value",
@@ -318,6 +320,8 @@ UNKNOWN: Final[dict[str, Words]] = {
 }
 """Texts in place of those of a cause that may not be reported (R21). The observed step remains."""
 
+_WAITS: Final = "excluded-line-waits"
+
 NONE: Final = "(none)"
 """In place of a parameter without a value."""
 
@@ -367,7 +371,11 @@ def _words(document: Document, translate: Translate) -> Words:
             return Words(seen, words.missing, words.do)
         return words
     if document.excluded is not None:
-        return _translated(document.excluded, EXCLUDED[document.excluded], translate)
+        words = _translated(document.excluded, EXCLUDED[document.excluded], translate)
+        if _WAITS in document.findings:
+            waits = _translated(_WAITS, FINDINGS[_WAITS], translate)
+            return Words(words.seen, waits.missing, waits.do)
+        return words
     if document.position == "reconciled" and not is_settled(document):
         return _left(document, translate)
     return _translated(document.position, POSITIONS[document.position], translate)

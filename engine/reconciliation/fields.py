@@ -438,7 +438,7 @@ FIELDS: Final = (
             ("evidence", lambda line: line.verdict.evidence),
             ("entered_amount", lambda line: line.facts.entered_amount),
             ("project_category", lambda line: line.project_category),
-            ("posted", lambda line: any(actual.posted for actual in line.facts.actuals)),
+            ("posted", lambda line: any(actual.posted for actual in (*line.facts.actuals, *line.facts.chain.untyped))),
         )
     ),
 )

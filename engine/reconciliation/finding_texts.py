@@ -130,6 +130,17 @@ FINDINGS: Final[dict[str, Words]] = {
         "The actual in Dataverse has no voucher.",
         "Sync the staging row to Dataverse again.",
     ),
+    "type-unknown": Words(
+        "The document has an actual of which no event says whether it is a cost or sales.",
+        "Whether it is the cost of the document. It counts in no part of its amount.",
+        "Read the actual (`tieout poll`), or look it up in Dataverse. Do not create a second actual before that.",
+    ),
+    "excluded-line-waits": Words(
+        "The document is cancelled or excluded, so it put nothing on the account.",
+        "This integration journal line of it is not posted: posting it would take its cost out of the account.",
+        "Remove the line in Finance before its journal is posted. If the cost is not due, reverse the actual in "
+        "Dataverse.",
+    ),
     "header-before-lines": Words(
         "The vendor invoice {number} is confirmed in Dataverse.",
         "It has no lines there.",
@@ -219,6 +230,11 @@ POSTED: Final[dict[str, Words]] = {
         FINDINGS["duplicate-journal-line"].seen,
         "This is another line of it, and it is posted.",
         "Reverse this line in Finance.",
+    ),
+    "type-unknown": Words(
+        "The document has an actual that is posted, and no event says whether it is a cost or sales.",
+        FINDINGS["type-unknown"].missing,
+        "Read the actual (`tieout poll`), or look it up in Dataverse. Do not create the cost a second time.",
     ),
     "orphan-in-finance": Words(
         FINDINGS["orphan-in-finance"].seen,

@@ -272,7 +272,7 @@ def _duplicates(findings: _Findings, facts: DocumentFacts, verdict: Verdict, div
     for actual in _duplicate_actuals(facts) if len(facts.effective) > 1 else ():
         findings.add("duplicate-actual", actual.row, facts.name)
     for actual in facts.actuals:
-        _duplicate_rows(findings, facts, actual)
+        _duplicate_rows(findings, facts.name, actual)
 
 
 def _duplicate_actuals(facts: DocumentFacts) -> Iterator[ActualFacts]:
@@ -293,20 +293,20 @@ def _duplicate_actuals(facts: DocumentFacts) -> Iterator[ActualFacts]:
             total += amount
 
 
-def _duplicate_rows(findings: _Findings, facts: DocumentFacts, actual: ActualFacts) -> None:
-    """Add the staging rows and journal lines besides the most advanced ones."""
+def _duplicate_rows(findings: _Findings, document: str | None, actual: ActualFacts) -> None:
+    """Add the staging rows and journal lines of an actual besides the most advanced ones."""
     best = actual.most_advanced
     if best is None:
         return
     for item in actual.staging:
         if item.row.key != best.row.key:
             posted = True if item.state == "posted" else None
-            findings.add("duplicate-staging-row", item.row, facts.name, posted=posted)
+            findings.add("duplicate-staging-row", item.row, document, posted=posted)
     others = [item for item in actual.staging if item is not best]
     lines = {item.line.key: item for item in (best, *reversed(others)) if item.line is not None}
     for key, item in lines.items():
         if item.line is not None and (best.line is None or key != best.line.key):
-            findings.add("duplicate-journal-line", item.line, facts.name, posted=True if item.posted_line else None)
+            findings.add("duplicate-journal-line", item.line, document, posted=True if item.posted_line else None)
 
 
 def _not_written_back(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
@@ -321,6 +321,29 @@ def _not_written_back(findings: _Findings, facts: DocumentFacts, verdict: Verdic
                 posting_evidence(actual),
                 voucher=vouchers[0] if vouchers else None,
             )
+
+
+def _type_unknown(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
+    """An actual of the document may be its cost, as far as events say (account.md, "Never offer a cost twice")."""
+    for actual in facts.chain.untyped:
+        if actual.reached_finance or verdict.position == "missing-actual":
+            findings.add("type-unknown", actual.row, facts.name, posted=True if actual.posted else None)
+
+
+_NO_LINES_WAIT: Final = frozenset({"other-company", "project-unknown"})
+"""The exclusions of which nothing says that their postings clear nothing."""
+
+
+def _excluded_line_waits(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
+    """Posting the line of an excluded document takes out of the account what the document did not put there
+    (account.md, `posting-without-document`).
+    """
+    if verdict.excluded is None or verdict.excluded in _NO_LINES_WAIT:
+        return
+    for row in facts.cost_actuals:
+        for item in facts.chain.staging.get(row.id, ()):
+            if item.line is not None and not item.posted_line and not item.row["voucher"]:
+                findings.add("excluded-line-waits", item.line, facts.name)
 
 
 def _ambiguous(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
@@ -401,6 +424,8 @@ _DOCUMENT_CHECKS: Final[list[Callable[[_Findings, DocumentFacts, Verdict, Divisi
     _staging_differs,
     _duplicates,
     _not_written_back,
+    _type_unknown,
+    _excluded_line_waits,
     _ambiguous,
 ]
 
@@ -417,6 +442,8 @@ def of_chain(chain: ChainFacts, rows: Sequence[Row], document: str | None) -> li
     """Return the findings of a chain, with or without a document."""
     findings = _Findings()
     _orphans(findings, chain)
+    for actual in chain.actuals if document is None else ():
+        _duplicate_rows(findings, None, actual)
     _unknown_values(findings, rows, document)
     _rounded(findings, rows, document)
     _too_large(findings, chain, len(rows))

@@ -11,7 +11,7 @@ from engine import money
 from engine.chains.records import Row
 from engine.chains.references import ReferenceData
 from engine.events.facts import iso
-from engine.reconciliation.actual_facts import ActualFacts, StagingFacts, is_posted
+from engine.reconciliation.actual_facts import ActualFacts, StagingFacts, clears_nothing, is_posted
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
 from engine.reconciliation.documents import Posting, PostingPart
 from engine.reconciliation.kinds import Kind
@@ -188,7 +188,7 @@ class Postings:
         counted: ActualFacts | None = None,
     ) -> None:
         # Where the actual says that it is a cost, missing amounts of the line are no statement.
-        if (actual is None or actual["type"] is None) and _clears_nothing(claim.line):
+        if (actual is None or actual["type"] is None) and claim.line is not None and clears_nothing(claim.line):
             return
         home = facts.line.company if facts is not None else None
         company = claim.company or home
@@ -278,11 +278,6 @@ def _rows(claim: _Claim) -> Iterator[Row]:
         yield claim.line
     for item in claim.items:
         yield item.row
-
-
-def _clears_nothing(line: Row | None) -> bool:
-    """Return True for a sales line: one without a cost currency and a cost amount."""
-    return line is not None and line["currency"] is None and not line["amount"]
 
 
 def _written_back(claim: _Claim) -> Cleared | None:

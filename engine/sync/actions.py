@@ -14,6 +14,7 @@ from engine.events.facts import row_id_of
 from engine.reconciliation.documents import Document
 from engine.reconciliation.explanations import CAUSES
 from engine.reconciliation.kinds import KINDS
+from engine.sync.journal_obstacles import POSTED_WITH_JOURNAL
 from engine.sync.refusals import REFUSALS, Reason, applies
 
 Action = Literal["export", "approval", "confirmation", "resend", "import", "posting", "journal"]
@@ -45,6 +46,9 @@ class SyncAction(msgspec.Struct, frozen=True, kw_only=True):
     retries_every_failure: bool = False
     """Retry up to five times whatever the class of the failure (R44)."""
 
+
+_LINES_NAMED: Final = 3
+"""How many journal lines a reason names."""
 
 _STILL_PLANNED: Final = "a document or an error of the subject still needs this call"
 
@@ -154,6 +158,8 @@ SKIPPED: Final[Mapping[str, str]] = {
     "dual-write-error": "Correct the cause in the message, then sync the document: dual-write cannot be started alone.",
     "journal-of-error-unknown": "Run the process in Finance: the journal of the error is unknown.",
     "company-of-error-unknown": "Run the process in Finance: the company of the error is unknown.",
+    "journal-left-alone": "Take journal line {lines} out of the journal first: posting the journal would post it too. "
+    "It is a second line of an actual, or belongs to a document that Sync leaves alone or that is excluded.",
     **REFUSALS,
 }
 """Why Sync skips a document or an error, by code: usually the action that a person must take."""
@@ -166,15 +172,34 @@ PROCESS_NOT_SET: Final[Mapping[str, str]] = {
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """A document or error that Sync skips: the reason in English, and its code."""
+    """A document or error that Sync skips: the reason in English, its code, and the journal lines that fill the
+    placeholder of the reason.
+    """
 
-    reason: str
+    template: str
     code: str
+    lines: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The reason in English."""
+        return filled(self.template, self.lines)
+
+
+def filled(template: str, lines: str) -> str:
+    """Return a reason of `SKIPPED`, translated or not, with the journal lines that it names."""
+    return template.replace("{lines}", lines)
 
 
 def skipped(code: str) -> Skipped:
     """Return the skip for a code of `SKIPPED`."""
     return Skipped(SKIPPED[code], code)
+
+
+def journal_left_alone(lines: Sequence[str]) -> Skipped:
+    """Return the skip of what would post a journal with these lines in the way."""
+    named = ", ".join(lines[:_LINES_NAMED]) + (f", … ({len(lines)})" if len(lines) > _LINES_NAMED else "")
+    return Skipped(SKIPPED["journal-left-alone"], "journal-left-alone", named)
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -198,18 +223,22 @@ def step_for(
     rows: Sequence[Row],
     *,
     refused: Reason | None = None,
+    in_the_way: Sequence[str] = (),
     posting_permitted: bool = False,
 ) -> Step | Skipped | None:
     """Return the step for a document with this cause (as shown, `engine.reconciliation.grace`), given the rows of its
     chain.
 
-    None if nothing needs to be done. `refused` is the reason to leave it alone (`engine.sync.refusals`), if any.
-    Journals are posted only if permitted.
+    None if nothing needs to be done. `refused` is the reason to leave it alone (`engine.sync.refusals`), if any,
+    `in_the_way` are the lines that keep its journal from being posted (`engine.sync.journal_obstacles`). Journals are
+    posted only if permitted.
     """
     if document.position not in ("missing-actual", "missing-journal-line") or cause is None:
         return None
     if refused is not None and applies(refused, cause):
         return skipped(refused)
+    if in_the_way and cause in POSTED_WITH_JOURNAL:
+        return journal_left_alone(in_the_way)
     company = document.company or ""
     match cause:
         case "not-synced-to-dataverse":
@@ -233,16 +262,23 @@ def step_for(
 
 
 def step_for_error(
-    process: str, company: str, subject: str | None, *, posting_permitted: bool = False
+    process: str,
+    company: str,
+    subject: str | None,
+    *,
+    in_the_way: Sequence[str] = (),
+    posting_permitted: bool = False,
 ) -> Step | Skipped:
     """Return the step that retries a current error, after a person corrected its cause: its process runs again.
 
     Import from staging creates the lines of an invoice proposal (`docs/domain/documents.md` §4). General journals are
-    handled by `engine.sync.general_journals`.
+    handled by `engine.sync.general_journals`. `in_the_way` are the lines that keep the journal from being posted.
     """
     match process:
         case "import-from-staging" | "invoice-proposal":
             return Step("import", company, {"company": company})
+        case "integration-journal-posting" if in_the_way:
+            return journal_left_alone(in_the_way)
         case "integration-journal-posting" if subject is not None:
             return _posting_step(company, subject, posting_permitted)
         case "dual-write":

@@ -16,6 +16,7 @@ Reason = Literal[
     "ambiguous-link",
     "posted-twice",
     "something-posted",
+    "type-unknown",
     "possible-match",
     "changed-not-read",
     "ambiguous-invoice",
@@ -28,6 +29,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     "posted-twice": "Reverse the second posting in Finance first: one of its actuals is posted twice.",
     "something-posted": "Check its posted actuals first: a repeated call would cost it a second time. Enter what is "
     "missing as a new transaction.",
+    "type-unknown": "Read the actual that its finding names first (`tieout poll`): no event says whether it is a cost.",
     "possible-match": "Check the actual that its finding names first: it belongs to no document and may be its cost. "
     "If it is, set the source document of the actual in Dataverse.",
     "changed-not-read": "Wait until its changed rows are read: run a worker with the role handle, or `tieout poll`. "
@@ -68,11 +70,20 @@ def refusal(document: Document, *, matched: bool = False, unread: bool = False) 
         return "posted-twice"
     if document.posted:
         return "something-posted"
+    if "type-unknown" in document.findings:
+        return "type-unknown"
     if matched:
         return "possible-match"
     if unread:
         return "changed-not-read"
     return "ambiguous-invoice" if "ambiguous-invoice" in document.findings else None
+
+
+def has_cost(document: Document) -> bool:
+    """Return True if a document has an actual, posted or not: its invoice, which makes the actuals of all its lines, is
+    never sent or confirmed again.
+    """
+    return document.has_actual or document.posted or document.cause in ("actual-not-synced-back", "actual-reversed")
 
 
 def applies(reason: Reason, cause: str | None) -> bool:

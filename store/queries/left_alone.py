@@ -5,12 +5,13 @@ from typing import Final
 
 from sqlalchemy import Connection, literal, select
 
-from engine.reconciliation.documents import Document
+from engine.reconciliation.documents import Chain, Document
 from engine.reconciliation.grace import Moment
-from engine.reconciliation.kinds import KINDS
-from engine.sync.refusals import REPEATED, Reason, refusal
+from engine.reconciliation.kinds import KINDS, VENDOR_INVOICE_LINE
+from engine.sync.refusals import REPEATED, Reason, has_cost, refusal
 from store.notices import tables_with_unnamed, waiting_among
-from store.queries.common import document_of
+from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
+from store.queries.common import decode_chain
 from store.queries.possible_matches import possible_matches
 from store.queries.rows import GridRow
 from store.schema import tables
@@ -18,6 +19,7 @@ from store.schema.bulk_sql import chunks
 from store.schema.case_folding import folded
 
 _CHUNK: Final = 200
+_ACTUAL: Final = "msdyn_actual"
 
 _Invoice = tuple[str | None, str | None, str | None, str | None]
 
@@ -73,13 +75,15 @@ def _of_invoices(
     connection: Connection, documents: Collection[Document], unread: Collection[str]
 ) -> Iterable[tuple[str, Reason]]:
     """Yield the documents that another line of their invoice keeps from being sent."""
-    lines = _lines(connection, documents)
+    chains = _chains(connection, documents)
+    lines = [line for chain in chains for line in chain.documents if line.invoice is not None]
     matches = possible_matches(connection, lines)
     refused = {
         _invoice(line)
         for line in lines
-        if refusal(line, matched=line.key in matches, unread=line.key in unread) is not None
+        if has_cost(line) or refusal(line, matched=line.key in matches, unread=line.key in unread) is not None
     }
+    refused |= _with_cost_in_dataverse(connection, chains)
     for document in documents:
         if _invoice(document) in refused:
             yield document.key, "invoice-left-alone"
@@ -89,17 +93,17 @@ def _invoice(document: Document) -> _Invoice:
     return document.kind, document.company, document.invoice, document.voucher
 
 
-def _lines(connection: Connection, documents: Collection[Document]) -> list[Document]:
-    """Return every line of the invoices of these documents."""
+def _chains(connection: Connection, documents: Collection[Document]) -> list[Chain]:
+    """Return the chains of every line of the invoices of these documents."""
     table = tables.documents
     by_company: dict[tuple[str, str], set[str]] = {}
     for document in documents:
         by_company.setdefault((document.company or "", document.kind), set()).add(document.invoice or "")
-    lines: dict[str, Document] = {}
+    chains: dict[str, Chain] = {}
     for (company, kind), invoices in by_company.items():
         for chunk in chunks(sorted(invoices), _CHUNK):
             rows = connection.execute(
-                select(table.c.key, tables.chains.c.body)
+                select(table.c.chain, tables.chains.c.body)
                 .join(tables.chains, tables.chains.c.id == table.c.chain)
                 .where(
                     table.c.company == company,
@@ -109,5 +113,36 @@ def _lines(connection: Connection, documents: Collection[Document]) -> list[Docu
                     table.c.invoice.is_not(None),
                 )
             )
-            lines.update((row.key, document_of(row.body, row.key)) for row in rows)
-    return list(lines.values())
+            chains.update((row.chain, decode_chain(row.body)) for row in rows)
+    return list(chains.values())
+
+
+def _with_cost_in_dataverse(connection: Connection, chains: Collection[Chain]) -> set[_Invoice]:
+    """Return the invoices of which Dataverse has a line with its cost that is no line of the invoice in Finance: its
+    Finance line was deleted, or has another number.
+    """
+    rows = ReadYourWrites(connection, UncommittedWrites())
+    own = {chain.id for chain in chains}
+    invoices_of: dict[str, set[_Invoice]] = {}
+    for chain in chains:
+        invoices = {_invoice(line) for line in chain.documents if line.invoice is not None}
+        for _, record in rows.records(_of_entity(chain.members, VENDOR_INVOICE_LINE.record_entity)):
+            for header in _of_entity(record.refers, VENDOR_INVOICE_LINE.approved_entity):
+                invoices_of.setdefault(header, set()).update(invoices)
+    headers_of: dict[str, set[str]] = {}
+    named = [(header, line) for header, line in rows.links(sorted(invoices_of))]
+    for line, record in rows.records(sorted({line for _, line in named})):
+        if record.chain is not None and record.chain not in own:
+            headers_of.setdefault(record.chain, set()).update(header for header, other in named if other == line)
+    found: set[_Invoice] = set()
+    for chain_id, body in rows.chains(sorted(headers_of)):
+        chain = decode_chain(body)
+        actuals = rows.records(_of_entity(chain.members, _ACTUAL))
+        if chain.postings or any(record.exists for _, record in actuals):
+            found.update(invoice for header in headers_of[chain_id] for invoice in invoices_of[header])
+    return found
+
+
+def _of_entity(keys: Iterable[str], entity: str) -> list[str]:
+    """Return the record keys of an entity among these tokens."""
+    return [key for key in keys if key.split(":", 2)[1:2] == [entity]]

@@ -93,7 +93,8 @@ class ChainView(msgspec.Struct, frozen=True):
     """A document with the records and findings of its chain, every sync attempt, newest first, and the current errors
     that name it.
 
-    `refused` is the reason why Sync leaves the document alone, if its cause has one (`engine.sync.refusals`).
+    `refused` is the reason why Sync leaves the document alone, if its cause has one (`engine.sync.refusals`);
+    `in_the_way` are the lines that keep its journal from being posted, by RecId.
     """
 
     row: GridRow
@@ -103,6 +104,7 @@ class ChainView(msgspec.Struct, frozen=True):
     attempts: list[Attempt] = []
     refused: Reason | None = None
     errors: list[ErrorEntry] = []
+    in_the_way: tuple[str, ...] = ()
 
 
 def rows_of(connection: Connection, documents: Sequence[Document], moment: Moment, end_of_today: int) -> list[GridRow]:

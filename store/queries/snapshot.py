@@ -27,6 +27,7 @@ from engine.reconciliation.kinds import Kind
 from engine.reconciliation.ledger_accounts import LedgerAccounts
 from engine.reconciliation.unlinked_actuals import possible_match
 from engine.sync.attempts import Sync
+from engine.sync.journal_obstacles import POSTED_WITH_JOURNAL, Journal
 from engine.sync.refusals import Reason
 from engine.texts import Translate, english
 from store.errorlog import error_log
@@ -50,6 +51,7 @@ from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
 from store.queries import balance, grid_totals, grids, unmatched
 from store.queries.account_queries import AccountQueries
 from store.queries.balance import AgeBucket, CauseTotal, TrendDay, UnreconciledPart
+from store.queries.blocked_journals import journal_obstacles
 from store.queries.common import TotalsByView, decode_chain, document_of, totals_within
 from store.queries.findings import LEDGER_DIFFERS, LooseFinding, loose_findings
 from store.queries.fingerprints import InputFingerprint, input_fingerprints
@@ -343,7 +345,9 @@ class Snapshot(AccountQueries):
         if row.matches:
             findings.append(possible_match(row.document, row.matches))
         reason = self.refusals([row], self.input_fingerprints([row.document], "")).get(key)
-        return ChainView(row, chain.id, records, findings, attempts, reason, self._errors_about(row.document, records))
+        errors = self._errors_about(row.document, records)
+        in_the_way = self.in_the_way([row]).get(key, ())
+        return ChainView(row, chain.id, records, findings, attempts, reason, errors, in_the_way)
 
     def _errors_about(self, document: Document, records: Collection[Record]) -> list[ErrorEntry]:
         """Return the current errors about a document or a row of its chain."""
@@ -366,6 +370,22 @@ class Snapshot(AccountQueries):
     def refusals(self, rows: Collection[GridRow], inputs: Mapping[str, InputFingerprint]) -> dict[str, Reason]:
         """Return why Sync leaves documents alone, by key; nothing for the others. `inputs` are theirs, by key."""
         return refusals(self._connection, rows, {key: one.keys for key, one in inputs.items()}, self.moment)
+
+    def in_the_way(self, rows: Collection[GridRow]) -> dict[str, tuple[str, ...]]:
+        """Return the lines, by RecId, that keep the journals of documents from being posted, by key of the document;
+        nothing for documents whose journal may be posted, or has not to be.
+        """
+        journals = {
+            row.document.key: (row.document.company or "", row.document.journal)
+            for row in rows
+            if row.cause in POSTED_WITH_JOURNAL and row.document.journal is not None
+        }
+        found = self.journal_obstacles(set(journals.values()))
+        return {key: found[journal] for key, journal in journals.items() if journal in found}
+
+    def journal_obstacles(self, journals: Collection[Journal]) -> Mapping[Journal, tuple[str, ...]]:
+        """Return the lines, by RecId, that keep these journals from being posted."""
+        return journal_obstacles(self._connection, self._maps, self._resident, journals)
 
     def syncs(
         self, documents: Sequence[str] | None = None, *, action: str | None = None, without_done: bool = False

@@ -58,6 +58,39 @@ SECOND_POSTED = """
     staging         S2  voucher=PJ-2
 """
 
+DEFAULTS = Settings()
+POSTS = Settings(sync_posts=True)
+# A draft line of a document, in a journal with another line.
+IN_JOURNAL = """
+    expense  E1  40.00
+    record   R1  approved
+    actual   A1  40.00
+    journal  J1  number=USPM-041 draft
+    line     L1  draft
+    staging  S1  line=L1
+"""
+TWICE = """
+    expense  E2
+    record   R2  approved
+    actual   A2
+    line     L2  posted voucher=PJ-2 in=J2
+    staging  S2  line=L2 voucher=PJ-2
+    line     L3  draft in=J1
+    staging  S3  of=A2 line=L3
+"""
+WAITS = "expense E2\n record R2 approved\n actual A2\n line L3 draft in=J1\n staging S2 line=L3\n"
+IN_THE_WAY = {
+    "a second line of a posted actual": (TWICE, "L3"),
+    "a second line of an actual in this journal": (WAITS + "line L2 draft in=J1\n staging S3 of=A2 line=L2", "L3"),
+    "a second line of a posted actual without a document": (TWICE + "expense E2 delete", "L3"),
+    "the line of an ambiguous document": (WAITS + "expense E3 70.00 id=T2", "L3"),
+    "the line of a cancelled document": (WAITS + "expense E2 cancelled voucher=USPM-463", "L3"),
+    "a second line that is posted already": (TWICE + "line L3 posted", None),
+    "a second line in another journal": (TWICE + "line L3 in=J2", None),
+    "a line of another document": (WAITS, None),
+    "nothing else": ("", None),
+}
+
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.containers)])
 def engine(request: pytest.FixtureRequest) -> Engine:
@@ -82,10 +115,10 @@ def _map(change: Change) -> EntityMap:
     return entity_map
 
 
-def planned(engine: Engine) -> dict[str, str]:
+def planned(engine: Engine, settings: Settings = DEFAULTS) -> dict[str, str]:
     """Return the action of each document in the plan of a sync, or the code of the reason to leave it alone."""
     with reader(engine).snapshot() as asked:
-        found = plan(asked, Settings(), asked.company("USPM"), EVERYTHING)
+        found = plan(asked, settings, asked.company("USPM"), EVERYTHING)
     return {
         one.row.document.document: one.step.code if isinstance(one.step, Skipped) else one.step.action
         for one in found.documents
@@ -157,6 +190,52 @@ def test_one_line_that_is_left_alone_keeps_its_whole_invoice_from_being_exported
         assert chain_json(view, MAPS, asked.moment)["explanation"]["do"].startswith("Check the other lines")
 
 
+# Two lines of an invoice that is confirmed in Dataverse; the first has no actual.
+CONFIRMED = """
+    header           H1  confirmed
+    invoice          V1  invoice=Inv-1
+    invoice-line     I1  200.00 invoice=Inv-1
+    pending-line     P1
+    pending-project  X1
+    invoice-record   N1
+    invoice-line     I2  100.00 invoice=Inv-1 number=2
+    pending-line     P2
+    pending-project  X2
+    invoice-record   N2  header=H1
+    actual           A9  7.00 of=
+"""
+ACTUAL = "actual A2 100.00 of=N2 currency=USD company=USPM accounting-date=2025-01-08\n"
+IN_DRAFT = ACTUAL + "journal J2 number=USPM-041 draft\n line L2 draft\n staging S2 line=L2\n"
+SIBLINGS = {
+    "has no actual either": ("", "confirmation"),
+    "has an actual that did not reach Finance": (ACTUAL, "invoice-left-alone"),
+    "has an actual in a draft line": (IN_DRAFT, "invoice-left-alone"),
+    "has a reversed actual": (
+        IN_DRAFT + "actual A3 -100.00 of=N2\n staging S3\n reversal C1 A3 of=A2",
+        "invoice-left-alone",
+    ),
+    "is deleted in Finance, its actual in a draft line": (IN_DRAFT + "invoice-line I2 delete", "invoice-left-alone"),
+    "is deleted in Finance, its actual posted": (
+        IN_DRAFT + "line L2 posted voucher=PJ-2\n staging S2 voucher=PJ-2\n invoice-line I2 delete",
+        "invoice-left-alone",
+    ),
+    "is deleted in Finance without an actual": ("invoice-line I2 delete", "confirmation"),
+    "is of another invoice in Dataverse": (
+        IN_DRAFT + "invoice-record N2 header=H2\n invoice-line I2 delete",
+        "confirmation",
+    ),
+}
+
+
+@pytest.mark.requirement("R42")
+@pytest.mark.parametrize(("table", "expected"), SIBLINGS.values(), ids=SIBLINGS.keys())
+def test_an_invoice_is_not_confirmed_again_once_one_of_its_lines_has_an_actual(
+    engine: Engine, table: str, expected: str
+) -> None:
+    project(engine, f"{CONFIRMED}{table}")
+    assert planned(engine)["USPM/T1"] == expected
+
+
 @pytest.mark.requirement("R42")
 def test_a_possible_match_of_one_line_keeps_its_whole_invoice_from_being_exported(engine: Engine) -> None:
     project(engine, INVOICES, "actual A9 70.00 of= currency=USD project=D1 accounting-date=2025-01-08")
@@ -209,3 +288,16 @@ def test_neither_a_page_nor_a_sync_asks_for_each_document(sqlite_store: Engine) 
     with counted(sqlite_store) as of_many:
         assert len(planned(sqlite_store)) == 59
     assert len(of_many) <= len(of_few) + 2
+
+
+@pytest.mark.requirement("R42")
+@pytest.mark.parametrize(("table", "line"), IN_THE_WAY.values(), ids=IN_THE_WAY.keys())
+def test_a_journal_with_a_line_that_must_not_be_posted_is_left_alone(
+    engine: Engine, table: str, line: str | None
+) -> None:
+    project(engine, f"{IN_JOURNAL}\n{table}")
+    assert planned(engine, POSTS)["USPM/T1"] == ("posting" if line is None else "journal-left-alone")
+    with reader(engine).snapshot() as asked:
+        (view,) = asked.chain("USPM/T1")
+        do = chain_json(view, MAPS, asked.moment)["explanation"]["do"]
+    assert do == "Post the journal." if line is None else f"Take journal line {id_of(line)} out of" in do

@@ -110,7 +110,7 @@ class Desk:
         """Retry the process of a subject's current error and wait for the end."""
         with self.reader.snapshot() as snapshot:
             entries = snapshot.error_log(ErrorQuery(company=COMPANY, subject=subject))
-            request = error_retry.request(snapshot, error_retry.plan(entries, self.settings), "anna")
+            request = error_retry.request(snapshot, error_retry.plan(snapshot, entries, self.settings), "anna")
         names = self.attempts.request(msgspec.structs.replace(request, at=self.now()))
         self.handle()
         return self.attempts.syncs(names)

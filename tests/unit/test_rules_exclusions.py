@@ -215,3 +215,32 @@ def test_without_a_list_of_companies_every_company_is_inside() -> None:
 def test_cancelled_in_dataverse_is_no_exclusion_for_the_cost_is_still_in_the_account(record: str) -> None:
     story = decide(f"expense E1 100.00\n {record}")
     assert (story.status, story.parts) == ("missing-actual: cancelled-in-dataverse", "100.00 0.00 0.00 0.00")
+
+
+DRAFT_LINE = """
+    expense  E1   voucher=USPM-463
+    record   R1   approved
+    actual   A1
+    line     L1   draft
+    staging  S1   line=L1
+"""
+LINES_OF_EXCLUDED = {
+    "in draft": ("expense E1 cancelled", True),
+    "failed": ("expense E1 cancelled\n line L1 error", True),
+    "of a document charged to another company": ("expense E1 charged-to=GBPM", True),
+    "of a document without a project": ("expense E1 project=", True),
+    "posted": ("expense E1 cancelled\n line L1 posted", False),
+    "posted, as its voucher says": ("expense E1 cancelled\n staging S1 voucher=PJ-1", False),
+    "of a document that is not excluded": ("", False),
+}
+
+
+@pytest.mark.requirement("R13", "R18", "R20")
+@pytest.mark.parametrize(("events", "waits"), LINES_OF_EXCLUDED.values(), ids=LINES_OF_EXCLUDED.keys())
+def test_a_line_of_an_excluded_document_must_not_be_posted(events: str, waits: bool) -> None:
+    story = decide(f"{DRAFT_LINE}{events}")
+    assert ("excluded-line-waits L1" in story.finding_codes) == waits
+    words = explain(story.document, ALL_KNOWN)
+    assert ("Remove the line" in words.do) == waits
+    if waits:
+        assert "Nothing" not in words.missing

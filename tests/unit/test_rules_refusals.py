@@ -31,6 +31,33 @@ REASONS: dict[str, tuple[str, dict[str, bool], Reason | None]] = {
         {},
         "something-posted",
     ),
+    "its actual is posted, and no event says that it is a cost": (
+        EXPENSE + "record R1 approved\n actual A1 type=? amount=? voucher=PJ-1",
+        {},
+        "something-posted",
+    ),
+    "so says its staging row": (
+        EXPENSE + "record R1 approved\n actual A1 type=? amount=?\n staging S1 voucher=PJ-1",
+        {},
+        "something-posted",
+    ),
+    "its actual of unknown type waits in staging": (
+        EXPENSE + "record R1 approved\n actual A1 type=? amount=?\n staging S1",
+        {},
+        "type-unknown",
+    ),
+    "no event says whether its actual is a cost": (
+        EXPENSE + "record R1 approved\n actual A1 type=? amount=?",
+        {},
+        "type-unknown",
+    ),
+    "a type that the map does not define": (EXPENSE + "record R1 approved\n actual A1 type=7", {}, "type-unknown"),
+    "its actual is of sales": (EXPENSE + "record R1 approved\n actual A1 type=unbilled-sales voucher=PJ-1", {}, None),
+    "the line of its actual of unknown type is a sales line": (
+        EXPENSE + "record R1 approved\n actual A1 type=?\n staging S1 line=L1\n line L1 posted currency= amount=0.00",
+        {},
+        None,
+    ),
     "an actual is posted twice and another one is missing": (
         IN_A_JOURNAL + TWICE + "actual A3 of=R1",
         {"matched": True},
@@ -108,6 +135,7 @@ ON_POSTED = {
     "a second journal line that is posted": (IN_TWO_JOURNALS, "duplicate-journal-line"),
     "a posted staging row without an actual": ("staging S1 voucher=PJ-1", "orphan-in-finance"),
     "a posted journal line that no staging row names": ("journal J1\n line L1 posted", "orphan-journal-line"),
+    "a posted actual of unknown type": (EXPENSE + "record R1 approved\n actual A1 type=? voucher=PJ-1", "type-unknown"),
     "a posted actual in another currency": (
         EXPENSE + "record R1 approved\n actual A1 currency=EUR booked=100.00 voucher=PJ-1",
         "currency-differs",

@@ -266,7 +266,7 @@ def retry(
     query = _current(company, process, code, subject, start, end, everything=everything)
     settings = load_settings()
     with open_snapshot(settings) as (snapshot, _):
-        retries = plan(snapshot.error_log(query), settings)
+        retries = plan(snapshot, snapshot.error_log(query), settings)
         retry_request = request(snapshot, retries, local_name())
     lines = [_retry_line(planned) for planned in retries]
     if dry_run and as_json:

@@ -20,6 +20,7 @@ from tieout.settings import Settings
 from tieout.sync import general_journals
 from tieout.sync.requests import request_of
 
+POSTING = "integration-journal-posting"
 _EVERY = 1_000_000
 
 
@@ -34,8 +35,13 @@ class Retry(msgspec.Struct, frozen=True):
     journal: str | None = None
 
 
-def plan(entries: Iterable[ErrorEntry], settings: Settings) -> list[Retry]:
+def plan(snapshot: Snapshot, entries: Iterable[ErrorEntry], settings: Settings) -> list[Retry]:
     """Plan the retry of these errors."""
+    entries = list(entries)
+    journals = {
+        (entry.message.company or "", _subject(entry) or "") for entry in entries if entry.message.process == POSTING
+    }
+    in_the_way = snapshot.journal_obstacles(journals)
     retries = []
     for entry in entries:
         message = entry.message
@@ -48,11 +54,21 @@ def plan(entries: Iterable[ErrorEntry], settings: Settings) -> list[Retry]:
             unknown = skipped("company-of-error-unknown")
             retries.append(Retry(_name(message), entry, unknown))
             continue
-        # The subject of a failed line is the line; the text names the journal.
-        subject = recognise(message.text or "").parameters.get("journal", message.subject)
-        step = step_for_error(message.process, message.company, subject, posting_permitted=settings.sync_posts)
+        subject = _subject(entry)
+        step = step_for_error(
+            message.process,
+            message.company,
+            subject,
+            in_the_way=in_the_way.get((message.company, subject or ""), ()),
+            posting_permitted=settings.sync_posts,
+        )
         retries.append(Retry(_name(message), entry, step))
     return retries
+
+
+def _subject(entry: ErrorEntry) -> str | None:
+    """Return the subject to retry: that of a failed journal line is the line, but its text names the journal."""
+    return recognise(entry.message.text or "").parameters.get("journal", entry.message.subject)
 
 
 def request(snapshot: Snapshot, retries: Iterable[Retry], who: str) -> Request:

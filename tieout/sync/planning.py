@@ -139,6 +139,7 @@ def plan_rows(
     rows = list(rows)
     inputs = snapshot.input_fingerprints([row.document for row in rows], settings_fingerprint(settings))
     refused = snapshot.refusals(rows, inputs)
+    in_the_way = snapshot.in_the_way(rows)
     documents = []
     for row in rows:
         own = inputs[row.document.key]
@@ -149,6 +150,7 @@ def plan_rows(
                 row.cause,
                 own.rows,
                 refused=refused.get(row.document.key),
+                in_the_way=in_the_way.get(row.document.key, ()),
                 posting_permitted=settings.sync_posts,
             )
         if step is not None:

@@ -281,7 +281,7 @@ def of_errors(
     entries = [entry for entry in current if is_selected(entry)]
     if not entries:
         raise QueryError("no selected error is current: it may have been resolved or deleted meanwhile.")
-    candidates = [_of_error(retry) for retry in error_retry.plan(entries, settings)]
+    candidates = [_of_error(retry) for retry in error_retry.plan(snapshot, entries, settings)]
     number = len(candidates)
     scope = SCOPES["error"].format(name=candidates[0].name) if number == 1 else SCOPES["errors"].format(number=number)
     return _preview("errors", snapshot, company.code, scope, candidates)
@@ -364,7 +364,8 @@ def _replan(snapshot: Snapshot, settings: Settings, company: Company, form: Prev
         case "journals":
             return [one for one in of_journals(snapshot, company).candidates if one.name in names]
         case "errors":
-            retries = error_retry.plan(snapshot.error_log(ErrorQuery(company=company.code, limit=_EVERY)), settings)
+            current = snapshot.error_log(ErrorQuery(company=company.code, limit=_EVERY))
+            retries = error_retry.plan(snapshot, current, settings)
             return [_of_error(retry) for retry in retries if retry.name in names]
 
 

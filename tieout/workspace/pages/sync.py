@@ -18,7 +18,7 @@ from engine.calendar import Company, next_run
 from engine.errorlog.lifecycle import subject_of
 from engine.errors import NotFound, QueryError
 from engine.events.facts import iso, microseconds
-from engine.sync.actions import ACTION_TEXTS, SYSTEMS, Skipped, Step
+from engine.sync.actions import ACTION_TEXTS, SYSTEMS, Skipped, Step, filled
 from engine.sync.attempts import ATTEMPTS_MAX, SECOND
 from engine.sync.general_journals import ACTION as JOURNAL
 from store.operational.sync_runs import DONE, FAILED, RunDocument, RunProgress
@@ -236,7 +236,7 @@ def _skipped_rows(plan: Preview, texts: Texts) -> list[dict[str, Any]]:
     return [
         {
             "cause": cause,
-            "why": texts.of_code(why.code, why.reason),
+            "why": filled(texts.of_code(why.code, why.template), why.lines),
             "documents": len(candidates),
             "amounts": _amounts(candidates),
             "first": candidates[:LISTED],
