@@ -131,7 +131,8 @@ class _Decision:
         self.documents += documents
         self.findings += of_group
         self.unsynced.append((facts, [document for document, _ in decided]))
-        if facts.cost_actuals and not decided:
+        # What is posted of a cancelled document is the cost of none (`posting-without-document`).
+        if all(verdict.excluded == "cancelled" for _, verdict in decided):
             self.unlinked += unlinked_actuals(facts)
 
     def _document(self, facts: DocumentFacts, verdict: Verdict, postings: Postings) -> Document:

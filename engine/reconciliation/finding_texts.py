@@ -169,8 +169,8 @@ FINDINGS: Final[dict[str, Words]] = {
         "Correct the sender: amounts have at most four decimals.",
     ),
     "possible-match": Words(
-        "Actual {actual} belongs to no document.",
-        "It has the project, currency, amount and day of this document, and may be its cost.",
+        "{actual} belongs to no document: an actual, or a staging row or journal line whose actual is not known.",
+        "It may be the cost of this document, by its project, currency, amount and day, as far as they are known.",
         "Compare the two. If they belong together, set the source document of the actual in Dataverse. Do not create a "
         "second actual before that.",
     ),
