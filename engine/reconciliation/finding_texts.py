@@ -169,7 +169,7 @@ FINDINGS: Final[dict[str, Words]] = {
         "Correct the sender: amounts have at most four decimals.",
     ),
     "possible-match": Words(
-        "{actual} belongs to no document: an actual, or a staging row or journal line whose actual is not known.",
+        "Actual {actual} belongs to no document.",
         "It may be the cost of this document, by its project, currency, amount and day, as far as they are known.",
         "Compare the two. If they belong together, set the source document of the actual in Dataverse. Do not create a "
         "second actual before that.",

@@ -1,9 +1,9 @@
 """Costs that belong to no document, and the documents whose cost they may be (finding `possible-match`).
 
-Dataverse may create an actual without its source document, or Finance may show a staging row or journal line whose
-actual is not known. A document that waits for an actual may be theirs, and a repeated export or approval would cost it
-a second time. A document and the costs are compared when the document is read, so that no chain depends on another one.
-Rather one possible match too many than a cost twice (account.md, "Never offer a cost twice").
+Dataverse may create an actual without its source document. A document that waits for an actual may be its, and a
+repeated export or approval would cost it a second time. A document and the costs are compared when the document is
+read, so that no chain depends on another one. Rather one possible match too many than a cost twice (account.md, "Never
+offer a cost twice").
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -13,7 +13,6 @@ from typing import Final
 from engine.chains.records import Row
 from engine.chains.references import resolve_reference
 from engine.events.facts import row_id_of
-from engine.reconciliation.actual_facts import clears_nothing
 from engine.reconciliation.chain_facts import ChainFacts
 from engine.reconciliation.documents import Document, Finding, UnlinkedActual
 from engine.reconciliation.kinds import VENDOR_INVOICE_LINE
@@ -32,8 +31,7 @@ _ANY: Final = "*"
 
 
 def unlinked_actuals(chain: ChainFacts) -> Iterator[UnlinkedActual]:
-    """Yield the costs of a chain without a document, posted or not: its actuals, by key, then the rows in Finance of
-    which no actual is known.
+    """Yield the costs of a chain without a document, posted or not: its actuals, by key.
 
     Hours are the cost of no document, except those of a vendor invoice line. An actual whose reversal has reached
     Finance, and the reversal, cost nothing. An actual of unknown type may be a cost.
@@ -48,24 +46,6 @@ def unlinked_actuals(chain: ChainFacts) -> Iterator[UnlinkedActual]:
             continue
         copies = [copy for item in chain.staging.get(row.id, ()) for copy in (item.row, item.line) if copy is not None]
         yield from _cost(chain, row, copies)
-    yield from _of_finance(chain)
-
-
-def _of_finance(chain: ChainFacts) -> Iterator[UnlinkedActual]:
-    """Yield the costs that Finance alone shows: by their actual, which is not known; a line that no row names."""
-    actuals = {row.id for row in chain.of("actual")}
-    named: set[str] = set()
-    for actual, items in sorted(chain.staging.items(), key=str):
-        named.update(item.row["line"] for item in items)
-        groups = [[item] for item in items] if actual is None else [items]
-        for group in groups if actual not in actuals else ():
-            sales = [clears_nothing(item.line, [item.row]) for item in group if item.line is not None]
-            copies = [copy for item in group for copy in (item.row, item.line) if copy is not None]
-            if copies and not (sales and all(sales)):
-                yield from _cost(chain, copies[0], copies)
-    for line in chain.of("journal-line"):
-        if line.id not in named and not clears_nothing(line):
-            yield from _cost(chain, line, [line])
 
 
 def _cost(chain: ChainFacts, row: Row, copies: Sequence[Row]) -> Iterator[UnlinkedActual]:

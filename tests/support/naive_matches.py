@@ -61,16 +61,6 @@ class Matches(Documents):
         for actual in self._all(ACTUAL):
             if actual.key not in linked and self._may_be_of_cost(actual) and not self._is_undone(actual):
                 costs.append(self._cost_of(actual, self._copies(self._staging_rows(actual))))
-        groups: dict[str, list[Record]] = {}
-        for row in self._all(STAGING):
-            actual_id = row_id(row.get("ActualId"))
-            if row.key not in linked and self._find(ACTUAL, actual_id) is None:
-                groups.setdefault(actual_id or f"none {row.id}", []).append(row)
-        costs += [self._cost_of(None, self._copies(rows)) for rows in groups.values() if not self._is_sales(rows)]
-        named = {row_id(row.get("ProjAdvancedJournalLine")) for row in self._all(STAGING)}
-        for line in self._all(JOURNAL_LINE):
-            if line.key not in linked and line.id not in named and self._says_cost(line):
-                costs.append(self._cost_of(None, [line]))
         return costs
 
     def _may_be_of_cost(self, actual: Record) -> bool:

@@ -93,19 +93,11 @@ def test_an_actual_without_a_document_may_be_the_cost_of_one_that_waits(table: s
 
 
 SIXTY = "actual A1 60.00\n actual A2 40.00 of= currency=USD project=D1 accounting-date=2025-01-08\n"
-STAGED = "staging S1 amount=100.00 currency=USD project=P-1 accounting-date=2025-01-08"
-LINE = "line L1 posted 100.00 currency=USD project=P-1 accounting-date=2025-01-08"
 OTHERS = {
     "two that add up to it": (f"{ALONE}\n{SIXTY}", {"A1", "A2"}),
     "two that do not": (f"{ALONE}\n{SIXTY}actual A2 41.00", set()),
     "two of which one is of another project": (f"{ALONE}\n{SIXTY}actual A2 project=D2", set()),
     "two of unlike signs": (f"{ALONE}\n{SIXTY}actual A1 140.00\n actual A2 -40.00", set()),
-    "a staging row whose actual is not known": (STAGED, {"S1"}),
-    "a staging row of another amount": (f"{STAGED}\n staging S1 amount=99.00", set()),
-    "a staging row whose actual was deleted": (f"{ALONE}\n{STAGED}\n actual A1 delete", {"S1"}),
-    "a staging row that names no actual": (f"{STAGED} of=", {"S1"}),
-    "a journal line that no staging row names": (LINE, {"L1"}),
-    "a sales line": ("line L1 posted currency= amount=0.00 project=P-1 accounting-date=2025-01-08", set()),
     "the actual of a cancelled document": (
         "expense E2 100.00 cancelled voucher=USPM-1\n record R2 approved\n"
         "actual A2 100.00 currency=USD project=D1 accounting-date=2025-01-08 voucher=PJ-2",
